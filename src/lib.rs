@@ -1,0 +1,28 @@
+//! cxvault archives the outcome of every RingCX interaction, and proves it.
+//!
+//! The data goes one way, and each module below may use only what stands under it:
+//!
+//! ```text
+//! main     parse, log, dispatch, outcome -> exit code
+//! command  what the user asked for: run, demo, init, ...
+//! stage    one day: discover -> fetch -> encode -> publish -> commit
+//! ringcx   journal   store        the API, what was seen, where it is kept (none sees another)
+//! clock    outcome                time, and what the operator does next
+//! archive                         PURE: days, rows, hashes, manifests, signatures
+//! ```
+//!
+//! `simulator` is the RingCX stand-in behind `cxvault demo` and the tests; it uses nothing else of ours.
+//! `tests/layers.rs` checks these directions by reading the `use crate::` lines.
+
+pub mod archive;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod journal;
+pub mod outcome;
+pub mod render;
+pub mod ringcx;
+pub mod simulator;
+pub mod stage;
+pub mod store;

@@ -1,0 +1,100 @@
+//! Where the archive is kept: one trait, a local folder, S3, and a faulty double for the tests.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::archive::digest::Digest;
+use crate::archive::lock::Lock;
+
+pub mod error;
+
+pub use error::StoreError;
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// What an object is made of.
+#[derive(Debug, Clone)]
+pub enum Body {
+    Bytes(Bytes),
+    /// A local file, read while it is sent; it must not change meanwhile.
+    File(PathBuf),
+}
+
+/// One create-only PUT.
+#[derive(Debug, Clone)]
+pub struct NewObject {
+    pub key: String,
+    pub body: Body,
+    /// SHA-256 of the whole body; the store refuses other bytes.
+    pub sha256: Digest,
+    pub lock: Option<Lock>,
+}
+
+/// How a create-only PUT ended when the store answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    Created {
+        version_id: Option<String>,
+    },
+    /// The key is taken, by these bytes or by others: ask [`Store::stat`].
+    Exists,
+}
+
+/// What the store itself says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    pub bytes: u64,
+    /// Full-object SHA-256; `None` when the store keeps none (somebody else's upload).
+    pub sha256: Option<Digest>,
+    pub version_id: Option<String>,
+    pub lock: Option<Lock>,
+    pub legal_hold: bool,
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub key: String,
+    pub bytes: u64,
+}
+
+/// One version of a key on a versioned bucket; on other stores every object is one version without id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    pub key: String,
+    pub version_id: Option<String>,
+    pub is_latest: bool,
+    pub is_delete_marker: bool,
+}
+
+/// Immutable objects under one root. Keys are relative to the root, with `/` between parts.
+///
+/// No method retries more than its own implementation documents; an error of kind "unknown" after a PUT means
+/// that the object may or may not be stored, and the caller sends the identical request again.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The root as the user wrote it, for messages: `s3://bucket/prefix` or a folder.
+    fn root(&self) -> String;
+
+    /// Creates an object, durably, or says that the key is taken. Never replaces anything.
+    async fn put_new(&self, object: &NewObject) -> Result<Put>;
+
+    /// The whole object, or `None`. For small objects (manifests).
+    async fn get(&self, key: &str) -> Result<Option<Bytes>>;
+
+    /// Copies an object into the local file `to` (created or truncated); `false` when there is none.
+    async fn download(&self, key: &str, to: &Path) -> Result<bool>;
+
+    async fn stat(&self, key: &str) -> Result<Option<Stat>>;
+
+    /// Every object whose key begins with `prefix` and sorts after `after`, in key order (byte order).
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>>;
+
+    /// Every version and delete marker of keys that begin with `prefix`, in key order, newest first within a key.
+    async fn versions(&self, prefix: &str) -> Result<Vec<Version>>;
+
+    /// Extends the retention of an existing object to at least `lock`; never shortens or weakens one.
+    async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()>;
+}
