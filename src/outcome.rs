@@ -67,12 +67,7 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Failure {
-            exit,
-            message: message.into(),
-            remedy: None,
-            source: None,
-        }
+        Failure { exit, message: message.into(), remedy: None, source: None }
     }
 
     /// What the user can do about it, as a sentence.
@@ -122,18 +117,9 @@ mod tests {
 
     #[test]
     fn the_worst_outcome_counts() {
-        assert_eq!(
-            Exit::worst([Exit::Done, Exit::Gaps, Exit::Locked]),
-            Exit::Gaps
-        );
-        assert_eq!(
-            Exit::worst([Exit::Denied, Exit::Integrity]),
-            Exit::Integrity
-        );
-        assert_eq!(
-            Exit::worst([Exit::Usage, Exit::Unexpected]),
-            Exit::Unexpected
-        );
+        assert_eq!(Exit::worst([Exit::Done, Exit::Gaps, Exit::Locked]), Exit::Gaps);
+        assert_eq!(Exit::worst([Exit::Denied, Exit::Integrity]), Exit::Integrity);
+        assert_eq!(Exit::worst([Exit::Usage, Exit::Unexpected]), Exit::Unexpected);
         assert_eq!(Exit::worst([]), Exit::Done);
     }
 
@@ -143,9 +129,6 @@ mod tests {
             .because(std::io::Error::other("disk on fire"))
             .remedy("Free some space.");
         let text = failure.to_string();
-        assert_eq!(
-            text,
-            "cannot read the journal: disk on fire\n  Free some space."
-        );
+        assert_eq!(text, "cannot read the journal: disk on fire\n  Free some space.");
     }
 }

@@ -1,1 +1,3 @@
+//! The RingCX API, and the only user of `reqwest`.
 
+pub mod limits;

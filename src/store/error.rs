@@ -30,25 +30,18 @@ pub enum StoreErrorKind {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let (exit, remedy) = match error.kind {
-            StoreErrorKind::Unknown => (
-                Exit::Later,
-                "The store did not answer clearly; run the same command again later.",
-            ),
-            StoreErrorKind::Denied => (
-                Exit::Denied,
-                "Grant the writer this permission, or correct the credentials.",
-            ),
+            StoreErrorKind::Unknown => {
+                (Exit::Later, "The store did not answer clearly; run the same command again later.")
+            }
+            StoreErrorKind::Denied => {
+                (Exit::Denied, "Grant the writer this permission, or correct the credentials.")
+            }
             StoreErrorKind::Checksum => (
                 Exit::Integrity,
                 "The bytes changed on the way or on this host's disk; check both, then run again.",
             ),
-            StoreErrorKind::Unusable => (
-                Exit::Usage,
-                "Correct the archive's location or its settings.",
-            ),
+            StoreErrorKind::Unusable => (Exit::Usage, "Correct the archive's location or its settings."),
         };
-        Failure::new(exit, error.to_string())
-            .remedy(remedy)
-            .because_all(error.source)
+        Failure::new(exit, error.to_string()).remedy(remedy).because_all(error.source)
     }
 }

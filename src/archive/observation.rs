@@ -1,0 +1,129 @@
+//! What one request for one summary gave.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+
+/// The two summaries of a segment: what the agent wrote, and what the AI wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Agent,
+    Auto,
+}
+
+impl Kind {
+    pub const BOTH: [Kind; 2] = [Kind::Agent, Kind::Auto];
+
+    /// As the API's path and the archive's column names have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Agent => "agent",
+            Kind::Auto => "auto",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// How a look at one summary ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// 200 with a body that is UTF-8.
+    Present,
+    /// 200 without a body: not populated (yet).
+    Empty,
+    /// 404: segment not found, or summary not available.
+    NotFound,
+    /// 200 with a body that is not UTF-8.
+    Binary,
+    /// Retries used up; no answer.
+    Failed,
+    /// Left out by a configured filter; not asked.
+    Skipped,
+    /// The segment has no id to ask with.
+    NoId,
+}
+
+impl Status {
+    pub const ALL: [Status; 7] = [
+        Status::Present,
+        Status::Empty,
+        Status::NotFound,
+        Status::Binary,
+        Status::Failed,
+        Status::Skipped,
+        Status::NoId,
+    ];
+
+    /// As the archive's columns have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Present => "PRESENT",
+            Status::Empty => "EMPTY",
+            Status::NotFound => "NOT_FOUND",
+            Status::Binary => "BINARY",
+            Status::Failed => "FAILED",
+            Status::Skipped => "SKIPPED",
+            Status::NoId => "NO_ID",
+        }
+    }
+
+    /// Whether the source answered; only an answer can be replaced by nothing but a later answer.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Status::Present | Status::Empty | Status::NotFound | Status::Binary)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// A text is none of the statuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a summary status")]
+pub struct NotAStatus;
+
+impl FromStr for Status {
+    type Err = NotAStatus;
+
+    fn from_str(text: &str) -> Result<Self, NotAStatus> {
+        let found = Status::ALL.into_iter().find(|status| status.name() == text);
+        found.ok_or(NotAStatus)
+    }
+}
+
+/// What one request for one summary gave, as the archive's columns `<kind>_*` keep it.
+/// Times are UTC milliseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    pub status: Status,
+    /// The body, verbatim: for PRESENT, and the empty string for EMPTY.
+    pub summary: Option<String>,
+    /// The body in base64: for BINARY.
+    pub binary: Option<String>,
+    /// Of the body's bytes: for every 200.
+    pub sha256: Option<Digest>,
+    pub http_status: Option<u16>,
+    pub content_type: Option<String>,
+    /// When the last byte arrived, by this host's clock.
+    pub fetched_at: Option<i64>,
+    /// The answer's `Date` header.
+    pub server_date: Option<i64>,
+    /// Requests sent for it, retries included; 0 when it was not asked.
+    pub attempts: u32,
+    /// Class of a failure and HTTP status only: error bodies can quote people.
+    pub error: Option<String>,
+    /// Id of the run that looked.
+    pub observed_by: String,
+}

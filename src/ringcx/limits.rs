@@ -1,0 +1,89 @@
+//! Request limits as the settings write them: `3/60s,9/15m`, or `off`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// At most `requests` in any `window`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub requests: u32,
+    pub window: Duration,
+}
+
+/// Limits that hold at once; none means `off`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Limits(pub Vec<Limit>);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a limit; write requests/window with ms, s or m, such as 120/60s, several with commas, or off"
+)]
+pub struct NotALimit(String);
+
+impl FromStr for Limits {
+    type Err = NotALimit;
+
+    fn from_str(text: &str) -> Result<Self, NotALimit> {
+        if text.trim() == "off" {
+            return Ok(Limits::default());
+        }
+        let limits =
+            text.split(',').map(|part| limit(part.trim()).ok_or_else(|| NotALimit(part.trim().into())));
+        Ok(Limits(limits.collect::<Result<_, _>>()?))
+    }
+}
+
+fn limit(text: &str) -> Option<Limit> {
+    let (requests, window) = text.split_once('/')?;
+    let digits = window.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_ms = match &window[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        _ => return None,
+    };
+    let window = Duration::from_millis(digits.parse::<u32>().ok().map(u64::from)? * unit_ms);
+    let requests = requests.parse().ok().filter(|&requests| requests > 0)?;
+    (!window.is_zero()).then_some(Limit { requests, window })
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return out.write_str("off");
+        }
+        for (n, limit) in self.0.iter().enumerate() {
+            let comma = if n == 0 { "" } else { "," };
+            let ms = limit.window.as_millis();
+            match ms {
+                ms if ms % 60_000 == 0 && ms > 60_000 => {
+                    write!(out, "{comma}{}/{}m", limit.requests, ms / 60_000)?
+                }
+                ms if ms % 1_000 == 0 => write!(out, "{comma}{}/{}s", limit.requests, ms / 1_000)?,
+                ms => write!(out, "{comma}{}/{ms}ms", limit.requests)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_read_and_write_the_same_text() {
+        for text in ["120/60s", "3/60s,9/15m", "5/60s", "2/250ms", "off"] {
+            assert_eq!(text.parse::<Limits>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for text in ["", "120", "0/60s", "120/0s", "120/60", "120/60h", "x/1s", "3/60s,"] {
+            let error = text.parse::<Limits>().unwrap_err();
+            assert!(error.to_string().contains("120/60s"), "{text}: {error}");
+        }
+    }
+}
