@@ -2,6 +2,12 @@
 //!
 //! What is written here is specified in `schemas/FORMAT.md`; where the two differ, one of them has a bug.
 
+pub mod day;
 pub mod digest;
+pub mod key;
 pub mod lock;
+pub mod merkle;
 pub mod observation;
+pub mod row;
+pub mod schema;
+pub mod segment;

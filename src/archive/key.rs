@@ -1,0 +1,89 @@
+//! Where each object lies: keys relative to the archive's root, always with `/`.
+
+use jiff::civil::Date;
+
+/// Created once; says which archive this is.
+pub const ARCHIVE: &str = "archive.json";
+
+/// Under it lies nothing but Parquet, so that SQL engines can be pointed at it.
+pub const SEGMENTS: &str = "segments/v1/";
+
+pub const MANIFESTS: &str = "manifests/v1/";
+
+/// A sub-account's id as a part of a key: 1 to 64 of `A-Z a-z 0-9 _ -`.
+pub fn is_sub_account(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=64).contains(&text.len()) && text.chars().all(plain)
+}
+
+/// The folder of one archive day: `segments/v1/sub_account=S/dt=D/`.
+pub fn day(sub_account: &str, date: Date) -> String {
+    format!("{SEGMENTS}sub_account={sub_account}/dt={date}/")
+}
+
+/// What every part of one revision begins with: `…/r0001-p`.
+pub fn revision(sub_account: &str, date: Date, revision: u32) -> String {
+    format!("{}r{revision:04}-p", day(sub_account, date))
+}
+
+/// One part: `segments/v1/sub_account=S/dt=D/r0001-p0000.parquet`.
+pub fn part(sub_account: &str, date: Date, revision: u32, part: u32) -> String {
+    format!("{}{part:04}.parquet", self::revision(sub_account, date, revision))
+}
+
+/// Revision and part number of a key under [`day`], if it is one of ours.
+pub fn parse_part(key: &str) -> Option<(u32, u32)> {
+    let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
+    let (revision, part) = name.strip_prefix('r')?.split_once("-p")?;
+    Some((parse_padded(revision, 4)?, parse_padded(part, 4)?))
+}
+
+/// The folder of one chain: `manifests/v1/sub_account=S/`.
+pub fn chain(sub_account: &str) -> String {
+    format!("{MANIFESTS}sub_account={sub_account}/")
+}
+
+/// One manifest: `manifests/v1/sub_account=S/0000000042.json`.
+pub fn manifest(sub_account: &str, sequence: u64) -> String {
+    format!("{}{sequence:010}.json", chain(sub_account))
+}
+
+/// The sequence number of a key under [`chain`], if it is one of ours.
+pub fn parse_manifest(key: &str) -> Option<u64> {
+    let name = key.rsplit('/').next()?.strip_suffix(".json")?;
+    (name.len() == 10 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
+}
+
+/// Numbers are padded to `width`; a larger one has more digits, and no other spelling is ours.
+fn parse_padded(digits: &str, width: usize) -> Option<u32> {
+    let number: u32 = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())??;
+    (format!("{number:0width$}") == digits).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_read_back() {
+        let date = "2026-11-20".parse().unwrap();
+        let key = part("99999999", date, 1, 0);
+        assert_eq!(key, "segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet");
+        assert_eq!(parse_part(&key), Some((1, 0)));
+        assert_eq!(parse_part(&part("a", date, 12_345, 10_000)), Some((12_345, 10_000)));
+        let key = manifest("99999999", 42);
+        assert_eq!(key, "manifests/v1/sub_account=99999999/0000000042.json");
+        assert_eq!(parse_manifest(&key), Some(42));
+    }
+
+    #[test]
+    fn other_spellings_are_not_ours() {
+        for key in ["r1-p0.parquet", "r0001-p0000.json", "r+001-p0000.parquet", "r00001-p0000.parquet", "x"] {
+            assert_eq!(parse_part(key), None, "{key}");
+        }
+        for key in ["42.json", "00000000042.json", "000000004x.json", "0000000042.json.bak"] {
+            assert_eq!(parse_manifest(key), None, "{key}");
+        }
+        assert!(is_sub_account("99999999") && !is_sub_account("../etc") && !is_sub_account(""));
+    }
+}

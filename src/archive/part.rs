@@ -1,0 +1,355 @@
+//! One Parquet file of a revision: written with pinned properties, read back without trust.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanBuilder, Int64Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder,
+};
+use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::reader::ChunkReader;
+use parquet::schema::types::ColumnPath;
+use serde::{Deserialize, Serialize};
+
+use super::day::Window;
+use super::digest::Digest;
+use super::merkle::Tree;
+use super::row::{Row, RowError, leaf};
+use super::schema::{COLUMNS, Cell, Cells, FORMAT_VERSION, Storage, Type, arrow_schema};
+use super::signature::{self, PublicKey, SigningKey};
+
+/// Key-value metadata of the footer: the part's [`Statement`], canonical JSON.
+pub const STATEMENT_KEY: &str = "cxvault.part";
+/// Key-value metadata of the footer: an SSHSIG signature over the statement's bytes, where a key is configured.
+pub const SIGNATURE_KEY: &str = "cxvault.signature";
+
+const ROW_GROUP_ROWS: usize = 20_000;
+/// Texts of 64 KiB would make 20,000 rows a gigabyte in memory, so a row group also ends here.
+const ROW_GROUP_TEXT_BYTES: usize = 24 << 20;
+const BATCH_ROWS: usize = 1_024;
+const BATCH_TEXT_BYTES: usize = 4 << 20;
+
+/// What a part says of itself in its footer, so that it can be judged without its manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    pub archive_id: String,
+    pub format_version: u32,
+    pub key: String,
+    pub merkle_root: Digest,
+    pub rows: u64,
+    pub window: Window,
+    pub zone: String,
+}
+
+impl Statement {
+    /// RFC 8785's form: the bytes that are stored and signed.
+    pub fn canonical(&self) -> Vec<u8> {
+        // A struct of strings and integers always serialises.
+        serde_json_canonicalizer::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// What every part of one revision has in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub archive_id: String,
+    pub window: Window,
+    pub zone: String,
+}
+
+/// What is known of a part once it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub rows: u64,
+    pub merkle_root: Digest,
+    /// Smallest and largest segment end; `None` when no row has one.
+    pub segment_ends: Option<(i64, i64)>,
+}
+
+/// Writes one part. Rows must come sorted by segment end (none first), then segment key.
+pub struct PartWriter<W: Write + Send> {
+    parquet: ArrowWriter<W>,
+    batch: Vec<Cells>,
+    batch_bytes: usize,
+    group_bytes: usize,
+    tree: Tree,
+    leaf: Vec<u8>,
+    segment_ends: Option<(i64, i64)>,
+}
+
+impl<W: Write + Send> PartWriter<W> {
+    pub fn new(to: W) -> Result<Self, ParquetError> {
+        let options = ArrowWriterOptions::new().with_properties(properties()).with_skip_arrow_metadata(true);
+        Ok(PartWriter {
+            parquet: ArrowWriter::try_new_with_options(to, arrow_schema(), options)?,
+            batch: Vec::with_capacity(BATCH_ROWS),
+            batch_bytes: 0,
+            group_bytes: 0,
+            tree: Tree::new(),
+            leaf: Vec::new(),
+            segment_ends: None,
+        })
+    }
+
+    pub fn push(&mut self, row: Row) -> Result<(), ParquetError> {
+        if let Some(end) = row.segment.metadata.segment_end_time {
+            let (min, max) = self.segment_ends.unwrap_or((end, end));
+            self.segment_ends = Some((min.min(end), max.max(end)));
+        }
+        let cells = row.into_cells();
+        leaf(&cells, &mut self.leaf);
+        self.tree.push(&self.leaf);
+        self.batch_bytes += cells.iter().map(Cell::text_len).sum::<usize>();
+        self.batch.push(cells);
+        if self.batch.len() >= BATCH_ROWS || self.batch_bytes >= BATCH_TEXT_BYTES {
+            self.write_batch()?;
+        }
+        Ok(())
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.tree.leaves()
+    }
+
+    /// Bytes of the file so far, whole row groups only, and of texts not yet among them.
+    pub fn bytes(&self) -> u64 {
+        (self.parquet.bytes_written() + self.group_bytes + self.batch_bytes) as u64
+    }
+
+    fn write_batch(&mut self) -> Result<(), ParquetError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.parquet.write(&record_batch(&self.batch)?)?;
+        self.group_bytes += std::mem::take(&mut self.batch_bytes);
+        self.batch.clear();
+        if self.group_bytes >= ROW_GROUP_TEXT_BYTES {
+            self.parquet.flush()?;
+        }
+        if self.parquet.in_progress_rows() == 0 {
+            self.group_bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// Ends the file with its statement, signed by `signer` where there is one.
+    pub fn finish(mut self, key: &str, place: &Place, signer: Option<&SigningKey>) -> Result<(W, Written), ParquetError> {
+        self.write_batch()?;
+        let written =
+            Written { rows: self.tree.leaves(), merkle_root: self.tree.root(), segment_ends: self.segment_ends };
+        let statement = Statement {
+            archive_id: place.archive_id.clone(),
+            format_version: FORMAT_VERSION,
+            key: key.to_owned(),
+            merkle_root: written.merkle_root,
+            rows: written.rows,
+            window: place.window,
+            zone: place.zone.clone(),
+        }
+        .canonical();
+        let signed = signer.map(|signer| signer.sign(signature::PART, &statement));
+        let text = String::from_utf8_lossy(&statement).into_owned();
+        self.parquet.append_key_value_metadata(KeyValue::new(STATEMENT_KEY.to_owned(), text));
+        if let Some(signed) = signed {
+            self.parquet.append_key_value_metadata(KeyValue::new(SIGNATURE_KEY.to_owned(), signed));
+        }
+        Ok((self.parquet.into_inner()?, written))
+    }
+}
+
+/// Pinned: the same rows give the same bytes, whatever run writes them. `schemas/FORMAT.md` says why each is so.
+fn properties() -> WriterProperties {
+    let level = ZstdLevel::try_new(3).unwrap_or_default();
+    let mut properties = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_created_by("cxvault version 1.0.0 (build format-1)".to_owned())
+        .set_statistics_enabled(EnabledStatistics::Page);
+    for column in &COLUMNS {
+        let path = || ColumnPath::from(column.name);
+        properties = properties.set_column_dictionary_enabled(path(), column.storage == Storage::Dictionary);
+        properties = match column.storage {
+            Storage::Opaque => properties.set_column_statistics_enabled(path(), EnabledStatistics::None),
+            Storage::Bloom => properties
+                .set_column_bloom_filter_enabled(path(), true)
+                .set_column_bloom_filter_fpp(path(), 0.01)
+                .set_column_bloom_filter_max_ndv(path(), ROW_GROUP_ROWS as u64),
+            Storage::Dictionary | Storage::Plain => properties,
+        };
+    }
+    properties.build()
+}
+
+fn record_batch(rows: &[Cells]) -> Result<RecordBatch, ParquetError> {
+    let arrays = COLUMNS.iter().enumerate().map(|(n, column)| -> ArrayRef {
+        let cells = rows.iter().map(|row| &row[n]);
+        match column.kind {
+            Type::Text => {
+                let mut builder = StringBuilder::new();
+                cells.for_each(|cell| builder.append_option(text(cell)));
+                Arc::new(builder.finish())
+            }
+            Type::Int => {
+                let mut builder = Int64Builder::new();
+                cells.for_each(|cell| builder.append_option(integer(cell)));
+                Arc::new(builder.finish())
+            }
+            Type::Time => {
+                let mut builder = TimestampMillisecondBuilder::new();
+                cells.for_each(|cell| builder.append_option(integer(cell)));
+                Arc::new(builder.finish().with_timezone("UTC"))
+            }
+            Type::Bool => {
+                let mut builder = BooleanBuilder::new();
+                cells.for_each(|cell| builder.append_option(boolean(cell)));
+                Arc::new(builder.finish())
+            }
+        }
+    });
+    RecordBatch::try_new(arrow_schema(), arrays.collect()).map_err(|error| ParquetError::ArrowError(error.to_string()))
+}
+
+fn text(cell: &Cell) -> Option<&str> {
+    match cell {
+        Cell::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn integer(cell: &Cell) -> Option<i64> {
+    match cell {
+        Cell::Int(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn boolean(cell: &Cell) -> Option<bool> {
+    match cell {
+        Cell::Bool(value) => Some(*value),
+        _ => None,
+    }
+}
+
+/// Why a file is not a part that can be believed.
+#[derive(Debug, thiserror::Error)]
+pub enum PartError {
+    #[error("not a readable Parquet file")]
+    Parquet(#[from] ParquetError),
+    #[error("not a readable Parquet file: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error("its columns are not those of format version {FORMAT_VERSION}")]
+    Columns,
+    #[error("its footer holds no statement of a part")]
+    NoStatement,
+    #[error("row {row}: {error}")]
+    Row { row: u64, error: RowError },
+    #[error("its rows are not those that its statement names")]
+    Rows,
+    #[error("its footer's signature does not hold: {0}")]
+    Signature(String),
+}
+
+/// Reads one part, row by row.
+pub struct PartReader {
+    statement: Statement,
+    signature: Option<String>,
+    batches: ParquetRecordBatchReader,
+    buffered: std::vec::IntoIter<Cells>,
+    tree: Tree,
+    leaf: Vec<u8>,
+}
+
+impl PartReader {
+    pub fn open<R: ChunkReader + 'static>(file: R) -> Result<PartReader, PartError> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+        if !same_columns(builder.schema()) {
+            return Err(PartError::Columns);
+        }
+        let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
+        let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone());
+        let statement: Statement =
+            value(STATEMENT_KEY).and_then(|text| serde_json::from_str(&text).ok()).ok_or(PartError::NoStatement)?;
+        let signature = value(SIGNATURE_KEY);
+        let batches = builder.with_batch_size(256).build()?;
+        Ok(PartReader {
+            statement,
+            signature,
+            batches,
+            buffered: Vec::new().into_iter(),
+            tree: Tree::new(),
+            leaf: Vec::new(),
+        })
+    }
+
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// The key that signed the statement; `None` when nobody did.
+    pub fn signer(&self) -> Result<Option<PublicKey>, PartError> {
+        let Some(armored) = &self.signature else { return Ok(None) };
+        let verified = signature::verify(armored, signature::PART, &self.statement.canonical());
+        verified.map(Some).map_err(|error| PartError::Signature(error.to_string()))
+    }
+
+    /// The next row; after the last one, checks that the rows were those of the statement.
+    pub fn next_row(&mut self) -> Result<Option<Row>, PartError> {
+        let Some(cells) = self.next_cells()? else {
+            let complete =
+                self.tree.leaves() == self.statement.rows && self.tree.root() == self.statement.merkle_root;
+            return if complete { Ok(None) } else { Err(PartError::Rows) };
+        };
+        leaf(&cells, &mut self.leaf);
+        self.tree.push(&self.leaf);
+        let row = self.tree.leaves() - 1;
+        Row::from_cells(cells).map(Some).map_err(|error| PartError::Row { row, error })
+    }
+
+    fn next_cells(&mut self) -> Result<Option<Cells>, PartError> {
+        loop {
+            if let Some(cells) = self.buffered.next() {
+                return Ok(Some(cells));
+            }
+            match self.batches.next() {
+                Some(batch) => self.buffered = cells_of(&batch?).into_iter(),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+fn same_columns(found: &arrow::datatypes::Schema) -> bool {
+    let expected = arrow_schema();
+    let alike = |(a, b): (&Arc<arrow::datatypes::Field>, &Arc<arrow::datatypes::Field>)| {
+        a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
+    };
+    expected.fields().len() == found.fields().len() && expected.fields().iter().zip(found.fields()).all(alike)
+}
+
+fn cells_of(batch: &RecordBatch) -> Vec<Cells> {
+    let mut rows: Vec<Cells> = (0..batch.num_rows()).map(|_| Vec::with_capacity(COLUMNS.len())).collect();
+    for (column, array) in COLUMNS.iter().zip(batch.columns()) {
+        for (n, row) in rows.iter_mut().enumerate() {
+            row.push(if array.is_null(n) { Cell::Null } else { cell_at(column.kind, array, n) });
+        }
+    }
+    rows
+}
+
+fn cell_at(kind: Type, array: &ArrayRef, n: usize) -> Cell {
+    match kind {
+        Type::Text => Cell::Text(array.as_string::<i32>().value(n).to_owned()),
+        Type::Int => Cell::Int(array.as_primitive::<Int64Type>().value(n)),
+        Type::Time => Cell::Int(array.as_primitive::<TimestampMillisecondType>().value(n)),
+        Type::Bool => Cell::Bool(array.as_boolean().value(n)),
+    }
+}

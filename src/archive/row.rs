@@ -1,0 +1,248 @@
+//! One row a segment: its metadata, both summaries, and where each came from.
+
+use super::observation::{Kind, Observation};
+use super::schema::{COLUMNS, Cell, Cells, LEAF_ORDER};
+use super::segment::{Metadata, Segment, canonical_json};
+
+/// One segment with both of its summaries, as a revision of a day holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub segment: Segment,
+    /// A JSON array of differing objects that discovery gave for the same segment, verbatim; the row shows the last.
+    pub other_answers: Option<String>,
+    /// The segment's end lies outside the archive day, or is unknown.
+    pub out_of_day: bool,
+    pub agent: Observation,
+    pub auto: Observation,
+    pub revision: u32,
+    /// When the window's answer had arrived, by the API's clock where it told it.
+    pub discovered_at: i64,
+    /// Id of the run that asked the window.
+    pub discovered_by: String,
+    /// Discovery no longer returns the segment.
+    pub vanished: bool,
+}
+
+/// A row of a file contradicts itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    #[error("column {0} has no value, or one of another type")]
+    Missing(&'static str),
+    #[error("column {0} holds a value that the format does not know")]
+    Unknown(&'static str),
+    #[error("column {0} differs from what segment_json says")]
+    Contradiction(&'static str),
+}
+
+impl Row {
+    pub fn observation(&self, kind: Kind) -> &Observation {
+        match kind {
+            Kind::Agent => &self.agent,
+            Kind::Auto => &self.auto,
+        }
+    }
+
+    pub fn observation_mut(&mut self, kind: Kind) -> &mut Observation {
+        match kind {
+            Kind::Agent => &mut self.agent,
+            Kind::Auto => &mut self.auto,
+        }
+    }
+
+    /// The row's values in the order of [`COLUMNS`].
+    pub fn into_cells(self) -> Cells {
+        let Row { segment: Segment { raw, metadata: m }, agent, auto, .. } = self;
+        let mut cells: Cells = Vec::with_capacity(COLUMNS.len());
+        cells.extend(metadata_cells(m));
+        cells.push(Cell::Text(raw));
+        cells.push(self.other_answers.into());
+        cells.push(Cell::Bool(self.out_of_day));
+        cells.extend(observation_cells(agent));
+        cells.extend(observation_cells(auto));
+        cells.push(Cell::Int(i64::from(self.revision)));
+        cells.push(Cell::Int(self.discovered_at));
+        cells.push(Cell::Text(self.discovered_by));
+        cells.push(Cell::Bool(self.vanished));
+        cells
+    }
+
+    /// Reads a row back, and refuses one whose typed columns are not what its `segment_json` says.
+    pub fn from_cells(cells: Cells) -> Result<Row, RowError> {
+        let mut cells = Reader { cells: cells.into_iter(), column: 0 };
+        let typed: Vec<Cell> = (0..METADATA_COLUMNS).map(|_| cells.next()).collect();
+        let segment = Segment::read(cells.text()?);
+        let expected = metadata_cells(segment.metadata.clone());
+        if let Some(column) = expected.iter().zip(&typed).position(|(expected, found)| expected != found) {
+            return Err(RowError::Contradiction(COLUMNS[column].name));
+        }
+        Ok(Row {
+            segment,
+            other_answers: cells.optional_text()?,
+            out_of_day: cells.boolean()?,
+            agent: cells.observation()?,
+            auto: cells.observation()?,
+            revision: cells.number()?,
+            discovered_at: cells.integer()?,
+            discovered_by: cells.text()?,
+            vanished: cells.boolean()?,
+        })
+    }
+
+    /// The same metadata, whatever its spelling.
+    pub fn same_segment(&self, other: &Row) -> bool {
+        self.segment.raw == other.segment.raw
+            || canonical_json(&self.segment.raw) == canonical_json(&other.segment.raw)
+    }
+}
+
+/// The bytes of a row's Merkle leaf: RFC 8785's form of an object with a member for each column that is not
+/// null; instants are integers (UTC milliseconds).
+pub fn leaf(cells: &[Cell], into: &mut Vec<u8>) {
+    into.clear();
+    into.push(b'{');
+    for &column in LEAF_ORDER.iter() {
+        let value = &cells[column];
+        if matches!(value, Cell::Null) {
+            continue;
+        }
+        if into.len() > 1 {
+            into.push(b',');
+        }
+        into.push(b'"');
+        into.extend_from_slice(COLUMNS[column].name.as_bytes());
+        into.extend_from_slice(b"\":");
+        value.write_json(into);
+    }
+    into.push(b'}');
+}
+
+const METADATA_COLUMNS: usize = 26;
+
+fn metadata_cells(m: Metadata) -> [Cell; METADATA_COLUMNS] {
+    [
+        m.segment_id.into(),
+        m.dialog_id.into(),
+        m.interaction_id.into(),
+        m.sub_account_id.into(),
+        m.channel_id.into(),
+        m.channel_type.into(),
+        m.channel_class.into(),
+        m.channel_endpoint_address.into(),
+        m.contact_endpoint_address.into(),
+        m.dialog_origination.into(),
+        m.dialog_start_time.into(),
+        m.dialog_end_time.into(),
+        m.dialog_duration_ms.into(),
+        m.segment_type.into(),
+        m.segment_participant_id.into(),
+        m.segment_participant_rc_extension_id.into(),
+        m.segment_start_time.into(),
+        m.segment_end_time.into(),
+        m.segment_duration_ms.into(),
+        m.segment_agent_group_id.into(),
+        m.system_disposition.into(),
+        m.agent_disposition.into(),
+        m.agent_notes.into(),
+        m.has_recording.into(),
+        m.has_transcript.into(),
+        m.segment_events.into(),
+    ]
+}
+
+fn observation_cells(o: Observation) -> [Cell; 11] {
+    [
+        Cell::Text(o.status.name().to_owned()),
+        o.summary.into(),
+        o.binary.into(),
+        o.sha256.map(|sha256| sha256.hex()).into(),
+        o.http_status.map(i64::from).into(),
+        o.content_type.into(),
+        o.fetched_at.into(),
+        o.server_date.into(),
+        Cell::Int(i64::from(o.attempts)),
+        o.error.into(),
+        Cell::Text(o.observed_by),
+    ]
+}
+
+/// Takes cells one after the other, in the order of [`COLUMNS`].
+struct Reader {
+    cells: std::vec::IntoIter<Cell>,
+    column: usize,
+}
+
+impl Reader {
+    fn next(&mut self) -> Cell {
+        self.column += 1;
+        self.cells.next().unwrap_or(Cell::Null)
+    }
+
+    fn name(&self) -> &'static str {
+        COLUMNS.get(self.column.saturating_sub(1)).map_or("(beyond the last)", |column| column.name)
+    }
+
+    fn missing(&self) -> RowError {
+        RowError::Missing(self.name())
+    }
+
+    fn unknown(&self) -> RowError {
+        RowError::Unknown(self.name())
+    }
+
+    fn optional_text(&mut self) -> Result<Option<String>, RowError> {
+        match self.next() {
+            Cell::Null => Ok(None),
+            Cell::Text(text) => Ok(Some(text)),
+            _ => Err(self.missing()),
+        }
+    }
+
+    fn text(&mut self) -> Result<String, RowError> {
+        self.optional_text()?.ok_or_else(|| self.missing())
+    }
+
+    fn optional_integer(&mut self) -> Result<Option<i64>, RowError> {
+        match self.next() {
+            Cell::Null => Ok(None),
+            Cell::Int(number) => Ok(Some(number)),
+            _ => Err(self.missing()),
+        }
+    }
+
+    fn integer(&mut self) -> Result<i64, RowError> {
+        self.optional_integer()?.ok_or_else(|| self.missing())
+    }
+
+    fn number<T: TryFrom<i64>>(&mut self) -> Result<T, RowError> {
+        T::try_from(self.integer()?).map_err(|_| self.unknown())
+    }
+
+    fn boolean(&mut self) -> Result<bool, RowError> {
+        match self.next() {
+            Cell::Bool(value) => Ok(value),
+            _ => Err(self.missing()),
+        }
+    }
+
+    fn observation(&mut self) -> Result<Observation, RowError> {
+        Ok(Observation {
+            status: self.text()?.parse().map_err(|_| self.unknown())?,
+            summary: self.optional_text()?,
+            binary: self.optional_text()?,
+            sha256: match self.optional_text()? {
+                Some(hex) => Some(hex.parse().map_err(|_| self.unknown())?),
+                None => None,
+            },
+            http_status: match self.optional_integer()? {
+                Some(status) => Some(status.try_into().map_err(|_| self.unknown())?),
+                None => None,
+            },
+            content_type: self.optional_text()?,
+            fetched_at: self.optional_integer()?,
+            server_date: self.optional_integer()?,
+            attempts: self.number()?,
+            error: self.optional_text()?,
+            observed_by: self.text()?,
+        })
+    }
+}
