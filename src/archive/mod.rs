@@ -5,3 +5,4 @@
 pub mod digest;
 pub mod lock;
 pub mod observation;
+pub mod signature;
