@@ -2,12 +2,19 @@
 //!
 //! What is written here is specified in `schemas/FORMAT.md`; where the two differ, one of them has a bug.
 
+pub mod change;
+pub mod coverage;
 pub mod day;
 pub mod digest;
 pub mod key;
 pub mod lock;
+pub mod manifest;
 pub mod merkle;
 pub mod observation;
+pub mod part;
 pub mod row;
 pub mod schema;
 pub mod segment;
+pub mod signature;
+pub mod tally;
+pub mod warning;

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Int64Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder,
+    Array, ArrayRef, AsArray, BooleanBuilder, Int64Builder, RecordBatch, StringBuilder,
+    TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use parquet::arrow::ArrowWriter;
@@ -141,10 +142,18 @@ impl<W: Write + Send> PartWriter<W> {
     }
 
     /// Ends the file with its statement, signed by `signer` where there is one.
-    pub fn finish(mut self, key: &str, place: &Place, signer: Option<&SigningKey>) -> Result<(W, Written), ParquetError> {
+    pub fn finish(
+        mut self,
+        key: &str,
+        place: &Place,
+        signer: Option<&SigningKey>,
+    ) -> Result<(W, Written), ParquetError> {
         self.write_batch()?;
-        let written =
-            Written { rows: self.tree.leaves(), merkle_root: self.tree.root(), segment_ends: self.segment_ends };
+        let written = Written {
+            rows: self.tree.leaves(),
+            merkle_root: self.tree.root(),
+            segment_ends: self.segment_ends,
+        };
         let statement = Statement {
             archive_id: place.archive_id.clone(),
             format_version: FORMAT_VERSION,
@@ -215,7 +224,8 @@ fn record_batch(rows: &[Cells]) -> Result<RecordBatch, ParquetError> {
             }
         }
     });
-    RecordBatch::try_new(arrow_schema(), arrays.collect()).map_err(|error| ParquetError::ArrowError(error.to_string()))
+    RecordBatch::try_new(arrow_schema(), arrays.collect())
+        .map_err(|error| ParquetError::ArrowError(error.to_string()))
 }
 
 fn text(cell: &Cell) -> Option<&str> {
@@ -276,8 +286,9 @@ impl PartReader {
         }
         let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
         let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone());
-        let statement: Statement =
-            value(STATEMENT_KEY).and_then(|text| serde_json::from_str(&text).ok()).ok_or(PartError::NoStatement)?;
+        let statement: Statement = value(STATEMENT_KEY)
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .ok_or(PartError::NoStatement)?;
         let signature = value(SIGNATURE_KEY);
         let batches = builder.with_batch_size(256).build()?;
         Ok(PartReader {

@@ -1,0 +1,360 @@
+//! The audit record of one commit, in RFC 8785's form, hashed into a chain and signed.
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::coverage::Coverage;
+use super::day::{Window, parse_rfc3339, rfc3339};
+use super::digest::Digest;
+use super::lock::LockMode;
+use super::signature::{self, AllowedSigners, PublicKey, SigningKey};
+use super::tally::{Failures, Groups, Tally};
+use super::warning::Warning;
+
+/// `archive.json`: which archive this is. Canonical JSON, created once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveRecord {
+    pub archive_id: String,
+    #[serde(with = "instant")]
+    pub created_at: i64,
+    pub format_version: u32,
+}
+
+/// A manifest and its signature: the whole object that is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    pub manifest: Manifest,
+    pub signature: Option<Signature>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    /// `sshsig`: OpenSSH's signature format.
+    pub format: String,
+    pub namespace: String,
+    /// `ssh-ed25519 AAAA…`
+    pub public_key: String,
+    /// The armoured signature over the canonical bytes of `manifest`.
+    pub value: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format_version: u32,
+    pub archive_id: String,
+    /// This object's own key.
+    pub key: String,
+    pub sub_account: String,
+    pub sequence: u64,
+    /// The object before this one in the chain; null only for the first.
+    pub previous: Option<Link>,
+    pub run: Run,
+    /// What the chain covers, this record included.
+    pub coverage: Coverage,
+    /// What is recorded, told apart by `kind`.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    pub key: String,
+    /// SHA-256 of the whole object.
+    pub sha256: Digest,
+}
+
+/// Who committed this, when, with what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    pub id: String,
+    pub tool_version: String,
+    pub libraries: String,
+    pub tz_database: String,
+    pub host: String,
+    /// SHA-256 over the settings in force, secrets left out.
+    pub settings_sha256: Digest,
+    #[serde(with = "instant")]
+    pub started_at: i64,
+    #[serde(with = "instant")]
+    pub finished_at: i64,
+    /// The API's clock minus this host's; null when the API was not asked.
+    pub clock_skew_ms: Option<i64>,
+}
+
+/// What kind of audit record a manifest is. Later kinds join here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Record {
+    Day(Box<DayRecord>),
+}
+
+/// Why a day was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    Nightly,
+    Backfill,
+    GapFill,
+    Recheck,
+}
+
+/// One revision of one archive day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DayRecord {
+    pub date: Date,
+    pub zone: String,
+    #[serde(with = "interval")]
+    pub window: Window,
+    pub revision: u32,
+    pub why: Why,
+    pub discovery: Discovery,
+    /// Over this revision's rows.
+    pub rows: Tally,
+    /// Over the current row of each segment of the day, this revision included.
+    pub day: Tally,
+    pub agent_groups: Groups,
+    pub failures: Failures,
+    pub complete: bool,
+    /// Why the day is not complete, beyond failed summaries; codes.
+    pub incomplete_because: Vec<String>,
+    pub warnings: Vec<Warning>,
+    pub files: Vec<File>,
+    pub leftovers: Vec<Leftover>,
+    pub object_lock: Option<ObjectLock>,
+    /// The source's data retention in days, if the settings tell.
+    pub source_retention_days: Option<u32>,
+}
+
+/// Where the segments of a revision come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "kebab-case")]
+pub enum Discovery {
+    /// The windows that this run asked; they tile the day.
+    Windows {
+        windows: Vec<WindowAnswer>,
+        /// Objects in all answers together.
+        objects: u64,
+        /// Objects that repeat a segment.
+        duplicates: u64,
+        /// Segments that only an adopted part has.
+        adopted_only: u64,
+    },
+    /// Nothing was asked: the windows of an earlier manifest hold.
+    Manifest(Link),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowAnswer {
+    #[serde(with = "instant")]
+    pub start: i64,
+    #[serde(with = "instant")]
+    pub end: i64,
+    pub rows: u64,
+    pub bytes: u64,
+    pub sha256: Digest,
+    #[serde(with = "optional_instant")]
+    pub server_date: Option<i64>,
+    #[serde(with = "instant")]
+    pub answered_at: i64,
+    pub attempts: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub key: String,
+    pub bytes: u64,
+    pub rows: u64,
+    pub sha256: Digest,
+    pub merkle_root: Digest,
+    pub schema_sha256: Digest,
+    #[serde(with = "optional_instant")]
+    pub min_segment_end: Option<i64>,
+    #[serde(with = "optional_instant")]
+    pub max_segment_end: Option<i64>,
+    pub version_id: Option<String>,
+    /// Written by an earlier attempt or another host, and taken over with all its rows.
+    pub adopted: bool,
+}
+
+/// An object under the day's folder that no manifest lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leftover {
+    pub key: String,
+    pub sha256: Digest,
+    /// A code: `not-committed`, or why it could not be trusted.
+    pub why: String,
+}
+
+/// Object Lock as read back from the store after the objects were written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectLock {
+    pub mode: LockMode,
+    #[serde(with = "instant")]
+    pub retain_until: i64,
+}
+
+/// Why an object is not a manifest of this chain.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("it is not a manifest of format version 1: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("its bytes are not in canonical form (RFC 8785)")]
+    NotCanonical,
+    #[error("it holds text that a manifest may not hold (control characters, or a number beyond 2^53)")]
+    Unprintable,
+    #[error("its signature does not hold: {0}")]
+    Signature(String),
+    #[error("it is signed by a key that is not among the allowed signers: {0}")]
+    Signer(String),
+    #[error("it is not signed, but a signing key is configured")]
+    Unsigned,
+}
+
+impl Manifest {
+    /// The bytes that are signed: what `jq -jcS .manifest` prints.
+    pub fn canonical(&self) -> Result<Vec<u8>, ManifestError> {
+        let value = serde_json::to_value(self)?;
+        if !printable(&value) {
+            return Err(ManifestError::Unprintable);
+        }
+        Ok(serde_json_canonicalizer::to_vec(&value)?)
+    }
+
+    pub fn seal(self, signer: Option<&SigningKey>) -> Result<Envelope, ManifestError> {
+        let message = self.canonical()?;
+        let signature = signer.map(|signer| Signature {
+            format: "sshsig".to_owned(),
+            namespace: signature::MANIFEST.to_owned(),
+            public_key: signer.public_key().to_openssh_line(),
+            value: signer.sign(signature::MANIFEST, &message),
+        });
+        Ok(Envelope { manifest: self, signature })
+    }
+
+    pub fn day(&self) -> Option<&DayRecord> {
+        match &self.record {
+            Record::Day(day) => Some(day),
+        }
+    }
+}
+
+impl Envelope {
+    /// The object's bytes: canonical JSON without a final newline.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
+        Ok(serde_json_canonicalizer::to_vec(self)?)
+    }
+
+    /// Reads an object strictly: other bytes than [`Envelope::to_bytes`] would make are refused.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Envelope, ManifestError> {
+        let value: serde_json::Value = serde_json::from_slice(bytes)?;
+        if serde_json_canonicalizer::to_vec(&value)? != bytes {
+            return Err(ManifestError::NotCanonical);
+        }
+        let envelope: Envelope = serde_json::from_value(value)?;
+        envelope.manifest.canonical()?;
+        Ok(envelope)
+    }
+
+    /// The key that signed; `None` when nobody did.
+    pub fn signer(&self) -> Result<Option<PublicKey>, ManifestError> {
+        let Some(signed) = &self.signature else { return Ok(None) };
+        let message = self.manifest.canonical()?;
+        let key = signature::verify(&signed.value, signature::MANIFEST, &message)
+            .map_err(|error| ManifestError::Signature(error.to_string()))?;
+        if key.to_openssh_line() != signed.public_key {
+            return Err(ManifestError::Signature("public_key names another key".to_owned()));
+        }
+        Ok(Some(key))
+    }
+
+    /// Requires a signature by one of `allowed`.
+    pub fn require_signer(&self, allowed: &AllowedSigners) -> Result<(), ManifestError> {
+        let key = self.signer()?.ok_or(ManifestError::Unsigned)?;
+        if allowed.contains(&key, signature::MANIFEST) {
+            return Ok(());
+        }
+        Err(ManifestError::Signer(key.fingerprint()))
+    }
+}
+
+/// So that `jq -jcS` prints the same bytes: no control character, no U+007F, no number but integers below 2^53.
+fn printable(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    let text = |text: &str| text.chars().all(|c| !c.is_control());
+    match value {
+        Value::Null | Value::Bool(_) => true,
+        Value::Number(number) => number.as_i64().is_some_and(|number| number.unsigned_abs() < 1 << 53),
+        Value::String(string) => text(string),
+        Value::Array(items) => items.iter().all(printable),
+        Value::Object(members) => {
+            members.iter().all(|(name, value)| name.is_ascii() && text(name) && printable(value))
+        }
+    }
+}
+
+/// UTC milliseconds, written as RFC 3339.
+pub mod instant {
+    use super::*;
+    use serde::{Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(instant_ms: &i64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&rfc3339(*instant_ms))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+        let text = String::deserialize(from)?;
+        // Strict, since the bytes are signed: only the form that we write.
+        let instant_ms = parse_rfc3339(&text).filter(|&instant_ms| rfc3339(instant_ms) == text);
+        instant_ms.ok_or_else(|| D::Error::custom("not an instant such as 2026-11-20T00:00:00.000Z"))
+    }
+}
+
+/// Like [`instant`], or null.
+pub mod optional_instant {
+    use super::*;
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(instant_ms: &Option<i64>, to: S) -> Result<S::Ok, S::Error> {
+        instant_ms.map(rfc3339).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+        #[derive(Deserialize)]
+        struct Instant(#[serde(with = "instant")] i64);
+        Ok(Option::<Instant>::deserialize(from)?.map(|Instant(instant_ms)| instant_ms))
+    }
+}
+
+/// A window, written as `{"start": …, "end": …}`.
+mod interval {
+    use super::*;
+    use serde::{Deserializer, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Interval {
+        #[serde(with = "instant")]
+        start: i64,
+        #[serde(with = "instant")]
+        end: i64,
+    }
+
+    pub fn serialize<S: Serializer>(window: &Window, to: S) -> Result<S::Ok, S::Error> {
+        Interval { start: window.start_ms, end: window.end_ms }.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Window, D::Error> {
+        let Interval { start, end } = Interval::deserialize(from)?;
+        Ok(Window { start_ms: start, end_ms: end })
+    }
+}
