@@ -42,7 +42,8 @@ pub fn absorb(earlier: &mut Row, later: Row) {
 /// The row that `revision` must hold for a segment, given what is committed (`known`) and what this run has
 /// observed (`seen`); `None` when that is no news.
 ///
-/// A kind that gave no answer now, or the same as before, is carried along unchanged with its own times.
+/// A kind that gave no answer now, or the same as before, is carried along unchanged with its own times. The
+/// metadata of `seen` counts as the later one.
 pub fn change(known: Option<&Row>, mut seen: Row, revision: u32) -> Option<Row> {
     seen.revision = revision;
     let Some(known) = known else { return Some(seen) };
@@ -56,16 +57,6 @@ pub fn change(known: Option<&Row>, mut seen: Row, revision: u32) -> Option<Row> 
         } else {
             changed = true;
         }
-    }
-    if seen.discovered_at < known.discovered_at {
-        // Another host asked later: its object is the row, and ours no news.
-        changed = Kind::BOTH.into_iter().any(|kind| seen.observation(kind) != known.observation(kind));
-        seen.segment = known.segment.clone();
-        seen.other_answers = known.other_answers.clone();
-        seen.out_of_day = known.out_of_day;
-        seen.discovered_at = known.discovered_at;
-        seen.discovered_by = known.discovered_by.clone();
-        seen.vanished = known.vanished;
     }
     changed.then_some(seen)
 }

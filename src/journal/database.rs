@@ -1,0 +1,451 @@
+//! The journal's tables, and what is noted in them.
+
+use std::path::{Path, PathBuf};
+
+use jiff::civil::Date;
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
+
+use super::state::private_file;
+use super::{JournalError, Result};
+use crate::archive::change;
+use crate::archive::day::Window;
+use crate::archive::digest::Digest;
+use crate::archive::observation::{Kind, Observation, Status};
+use crate::archive::row::Row;
+use crate::archive::segment::{Segment, canonical_json};
+
+const TABLES: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA cache_size = -8192;
+    PRAGMA temp_store = FILE;
+    PRAGMA busy_timeout = 10000;
+    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    -- Windows that were answered in full, and by whom.
+    CREATE TABLE IF NOT EXISTS window (
+        start_ms INTEGER PRIMARY KEY, end_ms INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL, server_date INTEGER, answered_at INTEGER NOT NULL, attempts INTEGER NOT NULL,
+        duplicates INTEGER NOT NULL);
+    -- Objects of a window whose answer is still coming in; worth nothing until it is complete.
+    CREATE TABLE IF NOT EXISTS staged (id INTEGER PRIMARY KEY, window_ms INTEGER NOT NULL, raw TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS segment (
+        seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, end_ms INTEGER, raw TEXT NOT NULL, others TEXT,
+        discovered_at INTEGER NOT NULL, discovered_by TEXT NOT NULL);
+    CREATE INDEX IF NOT EXISTS segment_order ON segment (end_ms, key);
+    -- id = 2 * seq + kind, so that the rows need no second index.
+    CREATE TABLE IF NOT EXISTS observation (
+        id INTEGER PRIMARY KEY, status TEXT NOT NULL, body BLOB, sha256 TEXT, http_status INTEGER,
+        content_type TEXT, fetched_at INTEGER, server_date INTEGER, attempts INTEGER NOT NULL, error TEXT,
+        observed_by TEXT NOT NULL, committed INTEGER NOT NULL DEFAULT 0);
+    -- Rows that a committed revision or an adopted part holds: the current one of each segment.
+    CREATE TABLE IF NOT EXISTS known (key TEXT PRIMARY KEY, row TEXT NOT NULL, adopted INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Which archive day a journal belongs to; it is refused for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DayIdentity {
+    pub archive_id: String,
+    pub sub_account: String,
+    pub date: Date,
+    pub zone: String,
+    pub window: Window,
+}
+
+/// An answered window, as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedWindow {
+    pub window: Window,
+    pub rows: u64,
+    pub bytes: u64,
+    pub sha256: Digest,
+    pub server_date: Option<i64>,
+    pub answered_at: i64,
+    pub attempts: u32,
+    pub duplicates: u64,
+}
+
+/// How a window's objects joined the segments known before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    pub new: u64,
+    pub duplicates: u64,
+}
+
+/// A segment with summaries still to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    pub seq: i64,
+    pub segment: Segment,
+    pub kinds: Vec<Kind>,
+}
+
+/// How far the day is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    pub windows: u64,
+    pub segments: u64,
+    /// Summaries that have an answer, or need none.
+    pub looked: u64,
+}
+
+/// One archive day's notes. Every method blocks; [`super::JournalHandle`] keeps them off the async threads.
+pub struct Journal {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) identity: DayIdentity,
+}
+
+pub(super) fn observation_id(seq: i64, kind: Kind) -> i64 {
+    2 * seq + i64::from(kind == Kind::Auto)
+}
+
+impl Journal {
+    /// Opens a day's journal, or begins it.
+    pub fn open(path: &Path, identity: DayIdentity) -> Result<Journal> {
+        // SQLite gives its side files the mode of the main one.
+        private_file(path)?;
+        let wrap = |source| JournalError::Database { path: path.to_owned(), source };
+        let connection = Connection::open(path).map_err(wrap)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        connection.execute_batch(TABLES).map_err(wrap)?;
+        let journal = Journal { connection, path: path.to_owned(), identity };
+        journal.check_identity()?;
+        Ok(journal)
+    }
+
+    pub(super) fn wrap(&self) -> impl Fn(rusqlite::Error) -> JournalError + use<> {
+        let path = self.path.clone();
+        move |source| JournalError::Database { path: path.clone(), source }
+    }
+
+    pub fn identity(&self) -> &DayIdentity {
+        &self.identity
+    }
+
+    fn check_identity(&self) -> Result<()> {
+        let DayIdentity { archive_id, sub_account, date, zone, window } = &self.identity;
+        let facts = [
+            ("archive", archive_id.clone()),
+            ("sub-account", sub_account.clone()),
+            ("date", date.to_string()),
+            ("zone", zone.clone()),
+            ("window", format!("{}/{}", window.start_ms, window.end_ms)),
+        ];
+        for (what, is) in facts {
+            match self.meta(what)? {
+                None => self.set_meta(what, &is)?,
+                Some(was) if was == is => {}
+                Some(was) => {
+                    return Err(JournalError::OtherSettings { path: self.path.clone(), what, was, is });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn meta(&self, name: &str) -> Result<Option<String>> {
+        let sql = "SELECT value FROM meta WHERE name = ?";
+        self.connection.query_row(sql, [name], |row| row.get(0)).optional().map_err(self.wrap())
+    }
+
+    pub fn set_meta(&self, name: &str, value: &str) -> Result<()> {
+        let sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.connection.execute(sql, [name, value]).map(drop).map_err(self.wrap())
+    }
+
+    /// Forgets what a window gave so far: its answer begins anew.
+    pub fn restart_window(&self, window: Window) -> Result<()> {
+        let sql = "DELETE FROM staged WHERE window_ms = ?";
+        self.connection.execute(sql, [window.start_ms]).map(drop).map_err(self.wrap())
+    }
+
+    /// Notes objects of a window whose answer is still coming in.
+    pub fn stage(&self, window: Window, objects: &[String]) -> Result<()> {
+        let mut insert = self
+            .connection
+            .prepare_cached("INSERT INTO staged (window_ms, raw) VALUES (?, ?)")
+            .map_err(self.wrap())?;
+        for raw in objects {
+            insert.execute(params![window.start_ms, raw]).map_err(self.wrap())?;
+        }
+        Ok(())
+    }
+
+    /// Makes a window's objects segments of the day, all of them or none: its answer is complete.
+    pub fn finish_window(&mut self, answer: &StagedWindow, run_id: &str) -> Result<Merged> {
+        let wrap = self.wrap();
+        let savepoint = self.connection.savepoint().map_err(&wrap)?;
+        let discovered_at = answer.server_date.unwrap_or(answer.answered_at);
+        let merged = merge_staged(&savepoint, answer.window, discovered_at, run_id).map_err(&wrap)?;
+        let sql = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let StagedWindow { window, rows, bytes, sha256, server_date, answered_at, attempts, .. } = answer;
+        let facts = params![
+            window.start_ms,
+            window.end_ms,
+            *rows as i64,
+            *bytes as i64,
+            sha256.hex(),
+            server_date,
+            answered_at,
+            attempts,
+            merged.duplicates as i64
+        ];
+        savepoint.execute(sql, facts).map_err(&wrap)?;
+        savepoint.execute("DELETE FROM staged WHERE window_ms = ?", [window.start_ms]).map_err(&wrap)?;
+        savepoint.commit().map_err(&wrap)?;
+        Ok(merged)
+    }
+
+    /// The answered windows, in order.
+    pub fn windows(&self) -> Result<Vec<StagedWindow>> {
+        let read = |row: &SqlRow| {
+            Ok(StagedWindow {
+                window: Window { start_ms: row.get(0)?, end_ms: row.get(1)? },
+                rows: row.get::<_, i64>(2)? as u64,
+                bytes: row.get::<_, i64>(3)? as u64,
+                sha256: digest_column(row, 4)?.unwrap_or(Digest([0; 32])),
+                server_date: row.get(5)?,
+                answered_at: row.get(6)?,
+                attempts: row.get(7)?,
+                duplicates: row.get::<_, i64>(8)? as u64,
+            })
+        };
+        let mut select =
+            self.connection.prepare("SELECT * FROM window ORDER BY start_ms").map_err(self.wrap())?;
+        let rows = select.query_map([], read).map_err(self.wrap())?;
+        rows.collect::<Result<_, _>>().map_err(self.wrap())
+    }
+
+    /// Segments after `after` that have a summary without an answer, in the order of their discovery.
+    ///
+    /// A failure or a filter's verdict of an earlier run counts as none: both may come out otherwise now.
+    pub fn pending(&self, after: i64, limit: u32) -> Result<Vec<Pending>> {
+        let sql = "
+            SELECT s.seq, s.raw, a.status, b.status FROM segment s
+            LEFT JOIN observation a ON a.id = 2 * s.seq LEFT JOIN observation b ON b.id = 2 * s.seq + 1
+            WHERE s.seq > ? AND (a.status IS NULL OR a.status IN ('FAILED', 'SKIPPED')
+                              OR b.status IS NULL OR b.status IN ('FAILED', 'SKIPPED'))
+            ORDER BY s.seq LIMIT ?";
+        let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
+        let read = |row: &SqlRow| {
+            let open = |column: usize| -> rusqlite::Result<bool> {
+                let status: Option<String> = row.get(column)?;
+                Ok(matches!(status.as_deref(), None | Some("FAILED" | "SKIPPED")))
+            };
+            let kinds = [(Kind::Agent, open(2)?), (Kind::Auto, open(3)?)];
+            Ok(Pending {
+                seq: row.get(0)?,
+                segment: Segment::read(row.get(1)?),
+                kinds: kinds.into_iter().filter(|(_, open)| *open).map(|(kind, _)| kind).collect(),
+            })
+        };
+        let rows = select.query_map(params![after, limit], read).map_err(self.wrap())?;
+        rows.collect::<Result<_, _>>().map_err(self.wrap())
+    }
+
+    /// Notes one observation; a later one of the same summary replaces it.
+    pub fn observe(&self, seq: i64, kind: Kind, look: &Observation) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)";
+        let mut insert = self.connection.prepare_cached(sql).map_err(self.wrap())?;
+        let body = look.summary.as_deref().map(str::as_bytes).or(look.binary.as_deref().map(str::as_bytes));
+        let facts = params![
+            observation_id(seq, kind),
+            look.status.name(),
+            body,
+            look.sha256.map(|sha256| sha256.hex()),
+            look.http_status,
+            look.content_type,
+            look.fetched_at,
+            look.server_date,
+            look.attempts,
+            look.error,
+            look.observed_by
+        ];
+        insert.execute(facts).map(drop).map_err(self.wrap())
+    }
+
+    pub fn progress(&self) -> Result<Progress> {
+        let sql = "SELECT (SELECT count(*) FROM window), (SELECT count(*) FROM segment),
+                   (SELECT count(*) FROM observation WHERE status NOT IN ('FAILED', 'SKIPPED'))";
+        let read = |row: &SqlRow| {
+            let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
+            Ok(Progress { windows: count(0)?, segments: count(1)?, looked: count(2)? })
+        };
+        self.connection.query_row(sql, [], read).map_err(self.wrap())
+    }
+
+    /// Loads a row that is committed, or that an adopted part holds: evidence, and the measure of what is new.
+    pub fn learn(&self, row: Row, adopted: bool) -> Result<()> {
+        let key = row.segment.key();
+        self.compare_with_ours(&key, &row)?;
+        let now = match self.known(&key)? {
+            Some((mut earlier, _)) => {
+                change::absorb(&mut earlier, row);
+                earlier
+            }
+            None => row,
+        };
+        let sql = "INSERT OR REPLACE INTO known VALUES (?, ?, ?)";
+        let mut insert = self.connection.prepare_cached(sql).map_err(self.wrap())?;
+        insert.execute(params![key, super::encode::row_to_json(now), adopted]).map(drop).map_err(self.wrap())
+    }
+
+    /// Marks looks of ours that `row` holds already, and takes its metadata where another host asked later.
+    fn compare_with_ours(&self, key: &str, row: &Row) -> Result<()> {
+        let mut find =
+            self.connection.prepare_cached("SELECT seq FROM segment WHERE key = ?").map_err(self.wrap())?;
+        let Some(seq) = find.query_row([key], |row| row.get(0)).optional().map_err(self.wrap())? else {
+            return Ok(());
+        };
+        let mut mark = self
+            .connection
+            .prepare_cached(
+                "UPDATE observation SET committed = 1
+                 WHERE id = ? AND status = ? AND observed_by = ? AND fetched_at IS ?",
+            )
+            .map_err(self.wrap())?;
+        for kind in Kind::BOTH {
+            let look = row.observation(kind);
+            let same =
+                params![observation_id(seq, kind), look.status.name(), look.observed_by, look.fetched_at];
+            mark.execute(same).map_err(self.wrap())?;
+        }
+        let sql = "UPDATE segment SET end_ms = ?, raw = ?, others = ?, discovered_at = ?, discovered_by = ?
+                   WHERE seq = ? AND discovered_at < ?";
+        let end = row.segment.metadata.segment_end_time;
+        let Row { segment, other_answers, discovered_at, discovered_by, .. } = row;
+        let facts =
+            params![end, segment.raw, other_answers, discovered_at, discovered_by, seq, discovered_at];
+        let mut take = self.connection.prepare_cached(sql).map_err(self.wrap())?;
+        take.execute(facts).map(drop).map_err(self.wrap())
+    }
+
+    /// The current committed or adopted row of a segment, and whether an adopted part of this revision holds it.
+    pub fn known(&self, key: &str) -> Result<Option<(Row, bool)>> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT row, adopted FROM known WHERE key = ?")
+            .map_err(self.wrap())?;
+        let found: Option<(String, bool)> =
+            select.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(self.wrap())?;
+        found.map(|(row, adopted)| Ok((self.row_from_json(&row)?, adopted))).transpose()
+    }
+
+    /// Forgets the committed and adopted rows: they are about to be loaded afresh from the store.
+    pub fn forget_known(&self) -> Result<()> {
+        self.connection.execute("DELETE FROM known", []).map(drop).map_err(self.wrap())
+    }
+
+    /// Takes every known segment that lacks a wanted answer as one to look at again, with what it has.
+    /// Returns how many.
+    pub fn reopen_gaps(&mut self, wanted: impl Fn(&Segment) -> bool) -> Result<u64> {
+        let mut count = 0;
+        let mut after = String::new();
+        loop {
+            let batch = self.known_after(&after, 256)?;
+            let Some((last, _)) = batch.last() else { return Ok(count) };
+            after.clone_from(last);
+            for (_, row) in &batch {
+                let is_gap = |kind: &Kind| match row.observation(*kind).status {
+                    Status::Failed => true,
+                    Status::Skipped => wanted(&row.segment),
+                    _ => false,
+                };
+                if Kind::BOTH.iter().any(is_gap) {
+                    self.adopt_segment(row)?;
+                    count += 1;
+                }
+            }
+        }
+    }
+
+    fn known_after(&self, after: &str, limit: u32) -> Result<Vec<(String, Row)>> {
+        let sql = "SELECT key, row FROM known WHERE key > ? ORDER BY key LIMIT ?";
+        let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
+        let read = |row: &SqlRow| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+        let rows = select.query_map(params![after, limit], read).map_err(self.wrap())?;
+        let rows: Vec<(String, String)> = rows.collect::<Result<_, _>>().map_err(self.wrap())?;
+        rows.into_iter().map(|(key, row)| Ok((key, self.row_from_json(&row)?))).collect()
+    }
+
+    /// Enters a known row among the segments of this run, unless discovery gave it.
+    fn adopt_segment(&self, row: &Row) -> Result<()> {
+        let sql = "INSERT INTO segment (key, end_ms, raw, others, discovered_at, discovered_by)
+                   VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING";
+        let facts = params![
+            row.segment.key(),
+            row.segment.metadata.segment_end_time,
+            row.segment.raw,
+            row.other_answers,
+            row.discovered_at,
+            row.discovered_by
+        ];
+        if self.connection.execute(sql, facts).map_err(self.wrap())? == 0 {
+            return Ok(());
+        }
+        let seq = self.connection.last_insert_rowid();
+        for kind in Kind::BOTH {
+            self.observe(seq, kind, row.observation(kind))?;
+        }
+        Ok(())
+    }
+}
+
+/// Joins staged objects to the segments, in the order in which they came.
+fn merge_staged(
+    connection: &Connection,
+    window: Window,
+    discovered_at: i64,
+    run_id: &str,
+) -> rusqlite::Result<Merged> {
+    let mut next = connection
+        .prepare_cached("SELECT id, raw FROM staged WHERE window_ms = ? AND id > ? ORDER BY id LIMIT 500")?;
+    let mut find = connection.prepare_cached("SELECT seq, raw, others FROM segment WHERE key = ?")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO segment (key, end_ms, raw, discovered_at, discovered_by) VALUES (?, ?, ?, ?, ?)",
+    )?;
+    let mut replace = connection.prepare_cached(
+        "UPDATE segment SET end_ms = ?, raw = ?, others = ?, discovered_at = ?, discovered_by = ? WHERE seq = ?",
+    )?;
+    let mut merged = Merged { new: 0, duplicates: 0 };
+    let mut after = 0;
+    loop {
+        let batch = next.query_map(params![window.start_ms, after], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let batch: Vec<(i64, String)> = batch.collect::<Result<_, _>>()?;
+        let Some((last, _)) = batch.last() else { return Ok(merged) };
+        after = *last;
+        for (_, raw) in batch {
+            let segment = Segment::read(raw);
+            let end = segment.metadata.segment_end_time;
+            let earlier = find
+                .query_row([segment.key()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()?;
+            let Some((seq, before, others)): Option<(i64, String, Option<String>)> = earlier else {
+                insert.execute(params![segment.key(), end, segment.raw, discovered_at, run_id])?;
+                merged.new += 1;
+                continue;
+            };
+            merged.duplicates += 1;
+            if canonical_json(&before) != canonical_json(&segment.raw) {
+                // The later answer is the row; the other stays beside it, verbatim.
+                let others = with_other(others, &before);
+                replace.execute(params![end, segment.raw, others, discovered_at, run_id, seq])?;
+            }
+        }
+    }
+}
+
+fn with_other(others: Option<String>, another: &str) -> String {
+    match others {
+        Some(others) => format!("{},{another}]", others.strip_suffix(']').unwrap_or(&others)),
+        None => format!("[{another}]"),
+    }
+}
+
+pub(super) fn digest_column(row: &SqlRow, column: usize) -> rusqlite::Result<Option<Digest>> {
+    let text: Option<String> = row.get(column)?;
+    let invalid = |error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    };
+    text.map(|text| text.parse().map_err(invalid)).transpose()
+}

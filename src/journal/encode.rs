@@ -1,0 +1,199 @@
+//! From the journal's notes to the rows of the next revision, in the order in which a part holds them.
+
+use rusqlite::Row as SqlRow;
+
+use super::database::{Journal, digest_column};
+use super::{JournalError, Result};
+use crate::archive::change;
+use crate::archive::observation::{Kind, Observation, Status};
+use crate::archive::row::Row;
+use crate::archive::schema::Cell;
+use crate::archive::segment::Segment;
+use crate::archive::tally::{Failures, Groups, Tally, count_failure, count_group, uncount_group};
+
+/// What a revision's rows, and the day after them, add up to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Over the rows that the revision adds, adopted parts not included.
+    pub rows: Tally,
+    pub failures: Failures,
+    /// Over the current row of each segment of the day.
+    pub day: Tally,
+    pub groups: Groups,
+}
+
+impl Journal {
+    /// Hands over each row that `revision` must hold beyond what is committed or adopted, sorted by segment end
+    /// (none first), then key; and adds up. Memory does not grow with the day.
+    pub fn changes<E>(
+        &self,
+        revision: u32,
+        mut each: impl FnMut(Row) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Totals, E>
+    where
+        E: From<JournalError>,
+    {
+        let mut totals = self.known_totals()?;
+        let any_known = totals.day.segments > 0;
+        let sql = "
+            SELECT s.key, s.raw, s.others, s.end_ms, s.discovered_at, s.discovered_by,
+                a.status, a.body, a.sha256, a.http_status, a.content_type, a.fetched_at, a.server_date, a.attempts,
+                a.error, a.observed_by, a.committed,
+                b.status, b.body, b.sha256, b.http_status, b.content_type, b.fetched_at, b.server_date, b.attempts,
+                b.error, b.observed_by, b.committed
+            FROM segment s LEFT JOIN observation a ON a.id = 2 * s.seq
+            LEFT JOIN observation b ON b.id = 2 * s.seq + 1 ORDER BY s.end_ms, s.key";
+        let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
+        let mut rows = select.query([]).map_err(self.wrap())?;
+        while let Some(found) = rows.next().map_err(self.wrap())? {
+            let mut seen = self.seen_row(found).map_err(self.wrap())?;
+            let key: String = found.get(0).map_err(self.wrap())?;
+            let known = if any_known { self.known(&key)? } else { None };
+            if let Some((known, adopted)) = &known {
+                if *adopted {
+                    // It stands in an adopted part, which is never altered: what we know beyond it comes next.
+                    continue;
+                }
+                for (kind, column) in [(Kind::Agent, 16), (Kind::Auto, 27)] {
+                    if found.get::<_, Option<bool>>(column).map_err(self.wrap())? == Some(true) {
+                        *seen.observation_mut(kind) = known.observation(kind).clone();
+                    }
+                }
+            }
+            let known = known.map(|(row, _)| row);
+            if let Some(row) = change::change(known.as_ref(), seen, revision) {
+                totals.count(known, &row);
+                each(row)?;
+            }
+        }
+        Ok(totals)
+    }
+
+    /// Segments that only adopted parts have: discovery gave them to another host, or another attempt.
+    pub fn adopted_only(&self) -> Result<u64> {
+        let sql = "SELECT count(*) FROM known WHERE adopted AND key NOT IN (SELECT key FROM segment)";
+        self.connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map(|count| count as u64)
+            .map_err(self.wrap())
+    }
+
+    fn known_totals(&self) -> Result<Totals> {
+        let mut totals = Totals::default();
+        let mut select = self.connection.prepare_cached("SELECT row FROM known").map_err(self.wrap())?;
+        let mut rows = select.query([]).map_err(self.wrap())?;
+        while let Some(found) = rows.next().map_err(self.wrap())? {
+            let text: String = found.get(0).map_err(self.wrap())?;
+            let row = self.row_from_json(&text)?;
+            totals.day.add(&row);
+            count_group(&mut totals.groups, &row);
+        }
+        Ok(totals)
+    }
+
+    fn seen_row(&self, found: &SqlRow) -> rusqlite::Result<Row> {
+        let end: Option<i64> = found.get(3)?;
+        let window = self.identity().window;
+        Ok(Row {
+            segment: Segment::read(found.get(1)?),
+            other_answers: found.get(2)?,
+            out_of_day: !end.is_some_and(|end| window.contains(end)),
+            agent: observation(found, 6)?,
+            auto: observation(found, 17)?,
+            revision: 0,
+            discovered_at: found.get(4)?,
+            discovered_by: found.get(5)?,
+            vanished: false,
+        })
+    }
+
+    pub(super) fn row_from_json(&self, text: &str) -> Result<Row> {
+        let corrupt = || {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+            let source = rusqlite::Error::SqliteFailure(code, Some("a known row is unreadable".to_owned()));
+            JournalError::Database { path: self.path.clone(), source }
+        };
+        let values: Vec<serde_json::Value> = serde_json::from_str(text).map_err(|_| corrupt())?;
+        let cells = values.into_iter().map(|value| match value {
+            serde_json::Value::String(text) => Cell::Text(text),
+            serde_json::Value::Bool(value) => Cell::Bool(value),
+            serde_json::Value::Number(number) => number.as_i64().map_or(Cell::Null, Cell::Int),
+            _ => Cell::Null,
+        });
+        Row::from_cells(cells.collect()).map_err(|_| corrupt())
+    }
+}
+
+impl Totals {
+    fn count(&mut self, known: Option<Row>, row: &Row) {
+        self.rows.add(row);
+        for kind in Kind::BOTH {
+            count_failure(&mut self.failures, row.observation(kind));
+        }
+        let now = match known {
+            None => row.clone(),
+            Some(mut earlier) => {
+                self.day.remove(&earlier);
+                uncount_group(&mut self.groups, &earlier);
+                change::absorb(&mut earlier, row.clone());
+                earlier
+            }
+        };
+        self.day.add(&now);
+        count_group(&mut self.groups, &now);
+    }
+}
+
+/// A row's cells as a JSON array, for the journal only.
+pub(super) fn row_to_json(row: Row) -> String {
+    let mut json = vec![b'['];
+    for cell in row.into_cells() {
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        cell.write_json(&mut json);
+    }
+    json.push(b']');
+    String::from_utf8_lossy(&json).into_owned()
+}
+
+/// Reads the eleven columns of one observation, beginning at `first`.
+fn observation(row: &SqlRow, first: usize) -> rusqlite::Result<Observation> {
+    let Some(status) = row.get::<_, Option<String>>(first)? else {
+        return Ok(not_looked());
+    };
+    let status: Status = status.parse().unwrap_or(Status::Failed);
+    let body: Option<Vec<u8>> = row.get(first + 1)?;
+    let text = body.map(|body| String::from_utf8_lossy(&body).into_owned());
+    let (summary, binary) = if status == Status::Binary { (None, text) } else { (text, None) };
+    Ok(Observation {
+        status,
+        summary,
+        binary,
+        sha256: digest_column(row, first + 2)?,
+        http_status: row.get(first + 3)?,
+        content_type: row.get(first + 4)?,
+        fetched_at: row.get(first + 5)?,
+        server_date: row.get(first + 6)?,
+        attempts: row.get(first + 7)?,
+        error: row.get(first + 8)?,
+        observed_by: row.get(first + 9)?,
+    })
+}
+
+/// A summary that nobody asked for is a gap, never silently something else.
+fn not_looked() -> Observation {
+    Observation {
+        status: Status::Failed,
+        summary: None,
+        binary: None,
+        sha256: None,
+        http_status: None,
+        content_type: None,
+        fetched_at: None,
+        server_date: None,
+        attempts: 0,
+        error: Some("not_asked".to_owned()),
+        observed_by: String::new(),
+    }
+}

@@ -1,0 +1,99 @@
+//! A thread that owns the journal, so that SQLite never blocks the async ones, and that commits in batches.
+
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Journal, JournalError, Result};
+use crate::archive::observation::{Kind, Observation};
+
+/// What is done with the journal once its transaction is durable.
+type Acknowledge = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Journal) -> Acknowledge + Send>;
+
+/// One observation on its way into the journal.
+#[derive(Debug)]
+pub struct Look {
+    pub seq: i64,
+    pub kind: Kind,
+    pub observation: Observation,
+}
+
+enum Command {
+    Look(Look),
+    Job(Job),
+}
+
+/// Notes waiting to be written; a full queue holds the fetchers back.
+const QUEUE: usize = 1_024;
+/// Notes in one transaction at most.
+const BATCH: usize = 1_024;
+
+/// The way to a day's journal. Everything that was acknowledged is durable.
+#[derive(Clone)]
+pub struct JournalHandle {
+    queue: mpsc::Sender<Command>,
+}
+
+impl JournalHandle {
+    /// Hands the journal to a thread of its own; the thread ends when every handle is gone.
+    pub fn start(journal: Journal) -> (JournalHandle, JoinHandle<Result<()>>) {
+        let (queue, commands) = mpsc::channel(QUEUE);
+        let thread = std::thread::spawn(move || work(journal, commands));
+        (JournalHandle { queue }, thread)
+    }
+
+    /// Queues an observation. It is durable soon, and before any later [`JournalHandle::call`] returns.
+    pub async fn observe(&self, look: Look) -> Result<()> {
+        self.queue.send(Command::Look(look)).await.map_err(|_| JournalError::Ended)
+    }
+
+    /// Runs `job` on the journal and returns its result once what it wrote is durable.
+    pub async fn call<T, E, F>(&self, job: F) -> std::result::Result<T, E>
+    where
+        F: FnOnce(&mut Journal) -> std::result::Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<JournalError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |journal| {
+            let result = job(journal);
+            Box::new(move || drop(reply.send(result)))
+        });
+        self.queue.send(Command::Job(job)).await.map_err(|_| JournalError::Ended)?;
+        answer.await.map_err(|_| JournalError::Ended)?
+    }
+}
+
+/// Takes what is queued into one transaction, commits it, and only then acknowledges.
+///
+/// An error ends the thread: whoever waits is told that it has ended, and the error itself is the thread's result.
+fn work(mut journal: Journal, mut commands: mpsc::Receiver<Command>) -> Result<()> {
+    while let Some(first) = commands.blocking_recv() {
+        journal.begin()?;
+        let mut acknowledgements: Vec<Acknowledge> = Vec::new();
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(command) = next {
+            match command {
+                Command::Look(Look { seq, kind, observation }) => journal.observe(seq, kind, &observation)?,
+                Command::Job(job) => acknowledgements.push(job(&mut journal)),
+            }
+            taken += 1;
+            next = if taken < BATCH { commands.try_recv().ok() } else { None };
+        }
+        journal.commit()?;
+        acknowledgements.into_iter().for_each(|acknowledge| acknowledge());
+    }
+    Ok(())
+}
+
+impl Journal {
+    fn begin(&self) -> Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(self.wrap())
+    }
+
+    fn commit(&self) -> Result<()> {
+        self.connection.execute_batch("COMMIT").map_err(self.wrap())
+    }
+}
