@@ -87,6 +87,17 @@ impl Tally {
         minus(self.auto.count(row.auto.status), true);
     }
 
+    /// Adds the counts of other rows.
+    pub fn merge(&mut self, other: &Tally) {
+        self.segments += other.segments;
+        self.out_of_day += other.out_of_day;
+        self.vanished += other.vanished;
+        for status in Status::ALL {
+            *self.agent.count(status) += other.agent.get(status);
+            *self.auto.count(status) += other.auto.get(status);
+        }
+    }
+
     pub fn balances(&self) -> bool {
         self.agent.total() == self.segments && self.auto.total() == self.segments
     }

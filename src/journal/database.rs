@@ -225,6 +225,8 @@ impl Journal {
             LEFT JOIN observation a ON a.id = 2 * s.seq LEFT JOIN observation b ON b.id = 2 * s.seq + 1
             WHERE s.seq > ? AND (a.status IS NULL OR a.status IN ('FAILED', 'SKIPPED')
                               OR b.status IS NULL OR b.status IN ('FAILED', 'SKIPPED'))
+              -- What an adopted part holds is observed; what we want beyond it is the next revision's work.
+              AND NOT EXISTS (SELECT 1 FROM known k WHERE k.key = s.key AND k.adopted)
             ORDER BY s.seq LIMIT ?";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let read = |row: &SqlRow| {

@@ -1,1 +1,23 @@
+//! One archive day, from the API to the manifest.
+//!
+//! ```text
+//! archive   which archive is this, and does its store keep its word       (protocol step 0)
+//! chain     the manifests of one sub-account, newest first                (step 0)
+//! basis     what is committed, and parts of an uncommitted revision       (steps 0, 3)
+//! discover  windows  -> journal                                           (step 1)
+//! fetch     segments -> journal, while discovery goes on                  (step 1)
+//! encode    journal  -> parts on the local disk                           (step 2)
+//! publish   parts    -> store, one after the other                        (step 3)
+//! commit    the manifest: the commit point                                (step 4)
+//! day       all of it, in order
+//! ```
 
+pub mod archive;
+pub mod basis;
+pub mod chain;
+pub mod commit;
+pub mod day;
+pub mod discover;
+pub mod encode;
+pub mod fetch;
+pub mod publish;

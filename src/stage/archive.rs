@@ -1,0 +1,147 @@
+//! Which archive this is, and what every stage needs of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::digest::Digest;
+use crate::archive::key;
+use crate::archive::lock::{Lock, LockMode};
+use crate::archive::manifest::ArchiveRecord;
+use crate::archive::schema::FORMAT_VERSION;
+use crate::archive::signature::{AllowedSigners, SigningKey};
+use crate::clock::Clock;
+use crate::journal::StateDir;
+use crate::outcome::{Exit, Failure, Result};
+use crate::store::{Body, NewObject, Put, Store};
+
+/// How objects are locked: until this long after the revision's first object is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockPolicy {
+    pub mode: LockMode,
+    pub days: i64,
+}
+
+impl LockPolicy {
+    /// The lock of a revision that begins now; whole seconds, as S3 keeps it.
+    pub fn from(self, now_ms: i64) -> Lock {
+        let until_ms = now_ms.saturating_add(self.days.saturating_mul(86_400_000));
+        Lock { mode: self.mode, until_ms: until_ms - until_ms.rem_euclid(1_000) }
+    }
+}
+
+/// Who signs, and whose signatures count.
+#[derive(Debug, Default)]
+pub struct Signers {
+    pub key: Option<SigningKey>,
+    /// Holds our own public key as well.
+    pub allowed: AllowedSigners,
+}
+
+/// What the settings say about how days are made.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub settle_ms: i64,
+    pub part_rows: u64,
+    pub part_bytes: u64,
+    pub lock: Option<LockPolicy>,
+    pub source_retention_days: Option<u32>,
+    /// Warnings that somebody has acknowledged, as [`crate::archive::warning::Warning::name`] names them.
+    pub acknowledge: Vec<String>,
+    pub concurrency: usize,
+}
+
+/// This run, as manifests tell it.
+#[derive(Debug, Clone)]
+pub struct RunFacts {
+    pub id: String,
+    pub started_at: i64,
+    pub host: String,
+    pub settings_sha256: Digest,
+}
+
+/// One archive, opened for writing.
+pub struct Archive {
+    pub id: String,
+    pub store: Arc<dyn Store>,
+    pub state: StateDir,
+    pub clock: Arc<dyn Clock>,
+    pub signers: Arc<Signers>,
+    pub policy: Policy,
+    pub run: RunFacts,
+    pub stop: CancellationToken,
+}
+
+/// Reads `archive.json`; `None` where there is no archive yet.
+pub async fn record(store: &dyn Store) -> Result<Option<ArchiveRecord>> {
+    let Some(bytes) = store.get(key::ARCHIVE).await? else { return Ok(None) };
+    let record: ArchiveRecord = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::new(Exit::Integrity, format!("{}/{} is not an archive's record", store.root(), key::ARCHIVE))
+            .because(error)
+            .remedy("Check that the location is the right one, and who changed that object.")
+    })?;
+    if record.format_version != FORMAT_VERSION {
+        let message = format!("{} has format version {}", store.root(), record.format_version);
+        let remedy =
+            format!("This program writes version {FORMAT_VERSION}; use the program that made the archive.");
+        return Err(Failure::new(Exit::Usage, message).remedy(remedy));
+    }
+    Ok(Some(record))
+}
+
+/// Finds the archive's id, or creates the archive with `new_id`.
+pub async fn found_or_find(
+    store: &dyn Store,
+    new_id: &str,
+    now_ms: i64,
+    lock: Option<LockPolicy>,
+) -> Result<String> {
+    if let Some(record) = record(store).await? {
+        return Ok(record.archive_id);
+    }
+    let record =
+        ArchiveRecord { archive_id: new_id.to_owned(), created_at: now_ms, format_version: FORMAT_VERSION };
+    let bytes = serde_json_canonicalizer::to_vec(&record)
+        .map_err(|error| Failure::new(Exit::Unexpected, "cannot write archive.json").because(error))?;
+    // Two first runs may race: the first one founds the archive, the other reads what it founded.
+    store.put_new(&archive_object(bytes.into(), lock.map(|lock| lock.from(now_ms)))).await?;
+    match self::record(store).await? {
+        Some(record) => Ok(record.archive_id),
+        None => {
+            Err(Failure::new(Exit::Later, format!("{} does not show what was just stored", store.root()))
+                .remedy(
+                    "The store is not consistent; run again later, or choose one that reads its own writes.",
+                ))
+        }
+    }
+}
+
+fn archive_object(bytes: Bytes, lock: Option<Lock>) -> NewObject {
+    NewObject { key: key::ARCHIVE.to_owned(), sha256: Digest::of(&bytes), body: Body::Bytes(bytes), lock }
+}
+
+impl Archive {
+    /// Proves that the store honours create-only: a PUT of `archive.json` again must answer "exists".
+    ///
+    /// A store that ignores the condition would let two hosts overwrite each other's manifests.
+    pub async fn check_create_only(&self) -> Result<()> {
+        let bytes = self.store.get(key::ARCHIVE).await?.unwrap_or_default();
+        match self.store.put_new(&archive_object(bytes, None)).await? {
+            Put::Exists => Ok(()),
+            Put::Created { .. } => {
+                let message = format!("{} overwrites objects although told not to", self.store.root());
+                let remedy =
+                    "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";
+                Err(Failure::new(Exit::Usage, message).remedy(remedy))
+            }
+        }
+    }
+}
+
+/// The archive contradicts itself, or what this host remembers: nobody may write on before it is understood.
+pub fn violated(message: impl Into<String>) -> Failure {
+    Failure::new(Exit::Integrity, message).remedy(
+        "Do not write to this archive; find out who changed it, and compare with a copy or a known head.",
+    )
+}

@@ -1,0 +1,313 @@
+//! What a revision builds on: the day's committed rows, and parts of a revision that nobody has committed yet.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::archive::{Archive, violated};
+use super::chain::{Chain, one_version_each};
+use super::day::DayJob;
+use crate::archive::digest::{Digest, Hasher};
+use crate::archive::key;
+use crate::archive::manifest::{self, DayRecord, Leftover, Link};
+use crate::archive::observation::{Kind, Status};
+use crate::archive::part::{PartError, PartReader};
+use crate::archive::schema;
+use crate::archive::signature::{self, AllowedSigners};
+use crate::archive::tally::{Failures, Tally, count_failure};
+use crate::journal::{DayIdentity, Journal, JournalHandle};
+use crate::outcome::{Exit, Failure, Result};
+
+/// The ground under the next revision of a day.
+#[derive(Debug, Default)]
+pub struct Basis {
+    /// The committed revisions, oldest first.
+    pub revisions: Vec<(Link, DayRecord)>,
+    /// Parts of the next revision that are in the store already, all of whose rows it will hold.
+    pub adopted: Vec<Adopted>,
+    /// Objects of this day that no manifest lists, and that none has named as a leftover.
+    pub leftovers: Vec<Leftover>,
+    /// The number of the next part to put.
+    pub next_part: u32,
+}
+
+/// A part that an earlier attempt or another host has put, and that is trustworthy.
+#[derive(Debug, Clone)]
+pub struct Adopted {
+    pub file: manifest::File,
+    pub rows: Tally,
+    pub failures: Failures,
+    /// Rows SKIPPED by another filter, which this run wants.
+    pub wanted_but_skipped: u64,
+}
+
+impl Basis {
+    /// The number of the revision that this run may commit.
+    pub fn revision(&self) -> u32 {
+        self.revisions.last().map_or(1, |(_, day)| day.revision + 1)
+    }
+
+    /// Loads it from the store, and into the journal every row that is committed or adopted.
+    pub async fn load(
+        archive: &Archive,
+        job: &DayJob,
+        chain: &mut Chain,
+        journal: &JournalHandle,
+        scratch: &Path,
+    ) -> Result<Basis> {
+        let revisions = chain.revisions(archive, job.date).await?;
+        let mut basis = Basis { revisions, ..Basis::default() };
+        journal.call(|journal| journal.forget_known()).await?;
+        let day_key = key::day(&job.sub_account, job.date);
+        let versions = archive.store.versions(&day_key).await?;
+        one_version_each(&versions)?;
+        let keys: Vec<String> = versions.into_iter().map(|version| version.key).collect();
+        for (_, day) in basis.revisions.clone() {
+            for file in &day.files {
+                learn_committed(archive, job, journal, file, scratch).await?;
+            }
+        }
+        basis.sort_objects(archive, job, journal, &keys, scratch).await?;
+        Ok(basis)
+    }
+
+    /// Tells committed files, parts to adopt, and leftovers apart.
+    async fn sort_objects(
+        &mut self,
+        archive: &Archive,
+        job: &DayJob,
+        journal: &JournalHandle,
+        keys: &[String],
+        scratch: &Path,
+    ) -> Result<()> {
+        let revision = self.revision();
+        let records = self.revisions.iter().map(|(_, day)| day);
+        let accounted: BTreeSet<String> = records
+            .flat_map(|day| {
+                let files = day.files.iter().map(|file| file.key.clone());
+                files.chain(day.leftovers.iter().map(|leftover| leftover.key.clone()))
+            })
+            .collect();
+        for key in keys.iter().filter(|key| !accounted.contains(*key)) {
+            let part = key::parse_part(key).filter(|(of, _)| *of == revision).map(|(_, part)| part);
+            let Some(part) = part else {
+                self.leave(archive, key, "not-committed").await?;
+                continue;
+            };
+            // Listings are in key order, so lower parts have been judged before this one.
+            self.next_part = self.next_part.max(part + 1);
+            match adopt(archive, job, journal, key, revision, scratch).await? {
+                Ok(adopted) => self.adopted.push(adopted),
+                Err(why) => {
+                    tracing::warn!(key, why, "a part that cannot be trusted; it stays a leftover");
+                    self.leave(archive, key, why).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn leave(&mut self, archive: &Archive, key: &str, why: &str) -> Result<()> {
+        let stat = archive.store.stat(key).await?;
+        let sha256 = match stat.and_then(|stat| stat.sha256) {
+            Some(sha256) => sha256,
+            None => Digest::of(&archive.store.get(key).await?.unwrap_or_default()),
+        };
+        self.leftovers.push(Leftover { key: key.to_owned(), sha256, why: why.to_owned() });
+        Ok(())
+    }
+}
+
+/// Loads the rows of a file that a manifest lists; anything else than what it lists is a violation.
+async fn learn_committed(
+    archive: &Archive,
+    job: &DayJob,
+    journal: &JournalHandle,
+    file: &manifest::File,
+    scratch: &Path,
+) -> Result<()> {
+    let local = Download::get(archive, &file.key, scratch).await?;
+    if local.as_ref().map(|local| local.sha256) != Some(file.sha256) {
+        return Err(violated(format!(
+            "{} is missing, or its bytes are not those that were committed",
+            file.key
+        )));
+    }
+    let key = file.key.clone();
+    let (path, _keep) = (scratch.join(DOWNLOAD), local);
+    let learned = journal.call(move |journal| Ok::<_, Failure>(learn_rows(journal, &path, false))).await?;
+    let identity = (&job.sub_account, job.date);
+    learned?.map_err(|error| violated(format!("{key} of {} {} is damaged: {error}", identity.0, identity.1)))
+}
+
+/// Judges a part of an uncommitted revision, and takes it over with all its rows.
+/// The inner error is the code by which the manifest names it as a leftover.
+async fn adopt(
+    archive: &Archive,
+    job: &DayJob,
+    journal: &JournalHandle,
+    key: &str,
+    revision: u32,
+    scratch: &Path,
+) -> Result<Result<Adopted, &'static str>> {
+    let Some(local) = Download::get(archive, key, scratch).await? else { return Ok(Err("vanished")) };
+    let allowed = archive.signers.key.as_ref().map(|_| archive.signers.allowed.clone());
+    let (path, key_owned, filters) = (scratch.join(DOWNLOAD), key.to_owned(), job.filters.clone());
+    let judged = journal
+        .call(move |journal| {
+            let wanted = |row: &crate::archive::row::Row| filters.want(&row.segment);
+            let judged = judge(journal, &path, &key_owned, revision, allowed.as_ref(), wanted);
+            if judged.is_ok() {
+                learn_rows(journal, &path, true)?
+                    .map_err(|error| violated(format!("{key_owned}: {error}")))?;
+            }
+            Ok::<_, Failure>(judged)
+        })
+        .await?;
+    let mut adopted = match judged {
+        Ok(adopted) => adopted,
+        Err(why) => return Ok(Err(why)),
+    };
+    adopted.file.bytes = local.bytes;
+    adopted.file.sha256 = local.sha256;
+    let stat = archive.store.stat(key).await?;
+    adopted.file.version_id = stat.and_then(|stat| stat.version_id);
+    Ok(Ok(adopted))
+}
+
+/// Trustworthy means: well formed, of this archive, key, zone and window, signed where we sign, sorted, of this
+/// revision, and without a segment that a lower part has. Otherwise whoever can write to the bucket could have us
+/// sign their forgeries.
+fn judge(
+    journal: &Journal,
+    path: &Path,
+    key: &str,
+    revision: u32,
+    allowed: Option<&AllowedSigners>,
+    wanted: impl Fn(&crate::archive::row::Row) -> bool,
+) -> Result<Adopted, &'static str> {
+    const MALFORMED: &str = "malformed";
+    let mut part = open(path).map_err(|_| MALFORMED)?;
+    let DayIdentity { archive_id, zone, window, .. } = journal.identity();
+    let statement = part.statement().clone();
+    if &statement.archive_id != archive_id || statement.key != key {
+        return Err("of-another-place");
+    }
+    if &statement.zone != zone || &statement.window != window {
+        return Err("of-another-window");
+    }
+    let signer = part.signer().map_err(|_| "bad-signature")?;
+    if let Some(allowed) = allowed
+        && !signer.is_some_and(|signer| allowed.contains(&signer, signature::PART))
+    {
+        return Err("not-signed-by-us");
+    }
+    let (mut rows, mut failures, mut wanted_but_skipped) = (Tally::default(), Failures::new(), 0);
+    let mut segment_ends: Option<(i64, i64)> = None;
+    let mut last: Option<(Option<i64>, String)> = None;
+    while let Some(row) = part.next_row().map_err(|_| MALFORMED)? {
+        let end = row.segment.metadata.segment_end_time;
+        let place = (end, row.segment.key());
+        if last.as_ref().is_some_and(|last| *last >= place) || row.revision != revision {
+            return Err(MALFORMED);
+        }
+        if journal.known(&place.1).map_err(|_| MALFORMED)?.is_some_and(|(_, adopted)| adopted) {
+            return Err("repeats-a-lower-part");
+        }
+        for kind in Kind::BOTH {
+            count_failure(&mut failures, row.observation(kind));
+        }
+        let skipped = Kind::BOTH.iter().any(|&kind| row.observation(kind).status == Status::Skipped);
+        wanted_but_skipped += u64::from(skipped && wanted(&row));
+        if let Some(end) = end {
+            let (min, max) = segment_ends.unwrap_or((end, end));
+            segment_ends = Some((min.min(end), max.max(end)));
+        }
+        rows.add(&row);
+        last = Some(place);
+    }
+    let file = manifest::File {
+        key: key.to_owned(),
+        bytes: 0,
+        rows: statement.rows,
+        sha256: Digest([0; 32]),
+        merkle_root: statement.merkle_root,
+        schema_sha256: schema::fingerprint(),
+        min_segment_end: segment_ends.map(|(min, _)| min),
+        max_segment_end: segment_ends.map(|(_, max)| max),
+        version_id: None,
+        adopted: true,
+    };
+    Ok(Adopted { file, rows, failures, wanted_but_skipped })
+}
+
+/// Loads every row of a local part into the journal. The inner error says that the part is damaged.
+fn learn_rows(journal: &Journal, path: &Path, adopted: bool) -> Result<Result<(), PartError>> {
+    let mut part = match open(path) {
+        Ok(part) => part,
+        Err(error) => return Ok(Err(error)),
+    };
+    loop {
+        match part.next_row() {
+            Ok(Some(row)) => journal.learn(row, adopted)?,
+            Ok(None) => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<PartReader, PartError> {
+    let file = File::open(path).map_err(|error| PartError::Parquet(error.into()))?;
+    PartReader::open(file)
+}
+
+const DOWNLOAD: &str = "download.parquet";
+
+/// A stored object, copied into the scratch folder and hashed; removed when done with.
+struct Download {
+    path: PathBuf,
+    bytes: u64,
+    sha256: Digest,
+}
+
+impl Download {
+    async fn get(archive: &Archive, key: &str, scratch: &Path) -> Result<Option<Download>> {
+        let path = scratch.join(DOWNLOAD);
+        if !archive.store.download(key, &path).await? {
+            return Ok(None);
+        }
+        let hashing = path.clone();
+        let hashed = tokio::task::spawn_blocking(move || hash_file(&hashing)).await;
+        let (bytes, sha256) = hashed
+            .unwrap_or_else(|_| Err(std::io::Error::other("hashing ended early")))
+            .map_err(|error| {
+                Failure::new(Exit::Later, format!("cannot read {}", path.display()))
+                    .because(error)
+                    .remedy("Check the disk of the state folder; then run again.")
+            })?;
+        Ok(Some(Download { path, bytes, sha256 }))
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Length and SHA-256 of a local file.
+pub fn hash_file(path: &Path) -> std::io::Result<(u64, Digest)> {
+    use std::io::Read;
+    let mut file = File::open(path)?;
+    let (mut hasher, mut bytes) = (Hasher::new(), 0);
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((bytes, hasher.finish())),
+            n => {
+                hasher.update(&buffer[..n]);
+                bytes += n as u64;
+            }
+        }
+    }
+}

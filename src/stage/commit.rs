@@ -1,0 +1,288 @@
+//! The commit point: one manifest, put create-only at the next number of its chain (protocol step 4).
+
+use bytes::Bytes;
+
+use super::archive::{Archive, violated};
+use super::basis::{Adopted, Basis};
+use super::chain::Chain;
+use super::day::DayJob;
+use super::encode::Revision;
+use crate::archive::coverage::DayState;
+use crate::archive::day::{LONGEST_WINDOW_MS, tz_database_version};
+use crate::archive::digest::Digest;
+use crate::archive::key;
+use crate::archive::lock::Lock;
+use crate::archive::manifest::{
+    DayRecord, Discovery, Envelope, File, Manifest, ObjectLock, Record, Run, Why, WindowAnswer,
+};
+use crate::archive::schema::FORMAT_VERSION;
+use crate::archive::tally::{Failures, Tally, plain};
+use crate::archive::warning::{self, Past, Warning};
+use crate::journal::{Head, StagedWindow};
+use crate::outcome::{Exit, Failure, Result};
+use crate::store::{Body, NewObject, Put};
+
+/// How many manifests back the usual volume of a weekday is looked for: eight weeks, and some gap-fills.
+const PAST_MANIFESTS: u64 = 70;
+
+/// How the commit ended.
+#[derive(Debug)]
+pub enum Committed {
+    Done {
+        head: Head,
+        record: Box<DayRecord>,
+    },
+    /// Another process committed this day's revision first: what it lacks of ours is the next revision.
+    Lost,
+}
+
+/// Puts the manifest, re-numbered as often as others get ahead in the same chain.
+///
+/// Before this returns [`Committed::Done`] the revision does not exist, whatever parts lie in the store; from then
+/// on it does. A crash in between is told apart by the next run: the day is in the chain, or it isn't.
+pub async fn commit(
+    archive: &Archive,
+    job: &DayJob,
+    chain: &mut Chain,
+    record: DayRecord,
+    lock: Option<Lock>,
+    clock_skew_ms: Option<i64>,
+) -> Result<Committed> {
+    loop {
+        let envelope = seal(archive, chain, record.clone(), clock_skew_ms)?;
+        let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
+        let sha256 = Digest::of(&bytes);
+        let key = envelope.manifest.key.clone();
+        let head = Head { sequence: envelope.manifest.sequence, sha256 };
+        let object = NewObject { key: key.clone(), body: Body::Bytes(bytes.clone()), sha256, lock };
+        // ---- the commit point ----
+        let put = archive.store.put_new(&object).await?;
+        if put == Put::Exists && archive.store.get(&key).await? != Some(bytes) {
+            // Taken by another: back to step 0, then the same revision at the next number, or none at all.
+            archive.check_create_only().await?;
+            *chain = Chain::open(archive, &job.sub_account).await?;
+            check_neighbours(archive, job, chain).await?;
+            let revisions = chain.revisions(archive, job.date).await?;
+            if revisions.last().is_some_and(|(_, day)| day.revision >= record.revision) {
+                return Ok(Committed::Lost);
+            }
+            continue;
+        }
+        archive.state.remember_head(&job.sub_account, &head)?;
+        return Ok(Committed::Done { head, record: Box::new(record) });
+    }
+}
+
+fn seal(archive: &Archive, chain: &Chain, record: DayRecord, clock_skew_ms: Option<i64>) -> Result<Envelope> {
+    let sequence = chain.head.as_ref().map_or(0, |head| head.sequence) + 1;
+    let mut coverage = chain.coverage();
+    coverage.set(record.date, day_state(&record));
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        archive_id: archive.id.clone(),
+        key: key::manifest(&chain.sub_account, sequence),
+        sub_account: chain.sub_account.clone(),
+        sequence,
+        previous: chain.link(),
+        run: Run {
+            id: archive.run.id.clone(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            libraries: concat!("parquet ", "60.1").to_owned(),
+            tz_database: tz_database_version().to_owned(),
+            host: plain(&archive.run.host),
+            settings_sha256: archive.run.settings_sha256,
+            started_at: archive.run.started_at,
+            finished_at: archive.clock.now_ms(),
+            clock_skew_ms,
+        },
+        coverage,
+        record: Record::Day(Box::new(record)),
+    };
+    manifest.seal(archive.signers.key.as_ref()).map_err(unwritable)
+}
+
+fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::new(Exit::Unexpected, "cannot write the manifest").because(error).remedy("Report this.")
+}
+
+fn day_state(record: &DayRecord) -> DayState {
+    match (record.complete, record.day.segments) {
+        (false, _) => DayState::Gaps,
+        (true, 0) => DayState::Empty,
+        (true, _) => DayState::Complete,
+    }
+}
+
+/// A day must begin where the sealed day before it ends, and end where the one after it begins: zone rules change.
+pub async fn check_neighbours(archive: &Archive, job: &DayJob, chain: &mut Chain) -> Result<()> {
+    let newest = chain.newest().and_then(|read| read.envelope.manifest.day()).cloned();
+    if let Some(newest) = newest
+        && newest.zone != job.zone.name()
+    {
+        let message = format!(
+            "sub-account {} is archived in the zone {}, and the settings say {}",
+            job.sub_account,
+            newest.zone,
+            job.zone.name()
+        );
+        return Err(Failure::new(Exit::Usage, message).remedy(format!(
+            "Set the zone of this sub-account to {}; it is fixed by its first manifest.",
+            newest.zone
+        )));
+    }
+    for (neighbour, before) in [(job.date.yesterday(), true), (job.date.tomorrow(), false)] {
+        let Ok(neighbour) = neighbour else { continue };
+        let Some(record) = chain.record_of(archive, neighbour).await? else { continue };
+        let abuts = if before {
+            record.window.end_ms == job.window.start_ms
+        } else {
+            record.window.start_ms == job.window.end_ms
+        };
+        if !abuts {
+            let message = format!(
+                "{} does not abut {neighbour} as it was archived: the rules of {} have changed since",
+                job.date,
+                job.zone.name()
+            );
+            return Err(Failure::new(Exit::Usage, message).remedy(
+                "Archive this day with the program (and its time-zone database) that archived its neighbour.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What a revision's record is made of.
+pub struct Facts<'a> {
+    pub basis: &'a Basis,
+    pub revision: &'a Revision,
+    pub windows: Vec<StagedWindow>,
+    pub files: Vec<File>,
+    pub lock: Option<ObjectLock>,
+    /// By the API's clock where it is known.
+    pub now_ms: i64,
+    pub why: Why,
+}
+
+/// Draws up the record of a revision, and refuses one whose counts do not balance.
+pub async fn record(
+    archive: &Archive,
+    job: &DayJob,
+    chain: &mut Chain,
+    facts: Facts<'_>,
+) -> Result<DayRecord> {
+    let Facts { basis, revision, windows, files, lock, now_ms, why } = facts;
+    let mut rows = revision.totals.rows.clone();
+    let mut failures = revision.totals.failures.clone();
+    basis.adopted.iter().for_each(|adopted| add(&mut rows, &mut failures, adopted));
+    let day = revision.totals.day.clone();
+    let incomplete_because = incomplete(archive, job, basis, &day, now_ms);
+    let discovery = match basis.revisions.first() {
+        None => asked(job, windows, revision.adopted_only)?,
+        Some((link, _)) => Discovery::Manifest(link.clone()),
+    };
+    let record = DayRecord {
+        date: job.date,
+        zone: job.zone.name().to_owned(),
+        window: job.window,
+        revision: basis.revision(),
+        why,
+        discovery,
+        rows,
+        day,
+        warnings: warnings(archive, job, chain, revision).await?,
+        agent_groups: revision.totals.groups.clone(),
+        failures,
+        complete: incomplete_because.is_empty(),
+        incomplete_because,
+        files,
+        leftovers: basis.leftovers.clone(),
+        object_lock: lock,
+        source_retention_days: archive.policy.source_retention_days,
+    };
+    balance(&record)?;
+    Ok(record)
+}
+
+fn add(rows: &mut Tally, failures: &mut Failures, adopted: &Adopted) {
+    rows.merge(&adopted.rows);
+    for (class, count) in &adopted.failures {
+        *failures.entry(class.clone()).or_default() += count;
+    }
+}
+
+fn incomplete(archive: &Archive, job: &DayJob, basis: &Basis, day: &Tally, now_ms: i64) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if day.failed() > 0 {
+        reasons.push("summaries-failed".to_owned());
+    }
+    if basis.adopted.iter().any(|adopted| adopted.wanted_but_skipped > 0) {
+        reasons.push("wanted-summaries-skipped".to_owned());
+    }
+    if let Some(days) = archive.policy.source_retention_days
+        && now_ms - job.window.start_ms > i64::from(days) * 86_400_000
+    {
+        reasons.push("beyond-source-retention".to_owned());
+    }
+    reasons
+}
+
+fn asked(job: &DayJob, windows: Vec<StagedWindow>, adopted_only: u64) -> Result<Discovery> {
+    let tiles = job.window.tiles(LONGEST_WINDOW_MS);
+    if windows.iter().map(|answer| answer.window).ne(tiles) {
+        return Err(violated("the journal's windows do not tile the day"));
+    }
+    let objects = windows.iter().map(|answer| answer.rows).sum();
+    let duplicates = windows.iter().map(|answer| answer.duplicates).sum();
+    let windows = windows.into_iter().map(|answer| WindowAnswer {
+        start: answer.window.start_ms,
+        end: answer.window.end_ms,
+        rows: answer.rows,
+        bytes: answer.bytes,
+        sha256: answer.sha256,
+        server_date: answer.server_date,
+        answered_at: answer.answered_at,
+        attempts: answer.attempts,
+    });
+    Ok(Discovery::Windows { windows: windows.collect(), objects, duplicates, adopted_only })
+}
+
+/// Counts that do not balance are a bug of ours, and must never be signed.
+fn balance(record: &DayRecord) -> Result<()> {
+    let in_files: u64 = record.files.iter().map(|file| file.rows).sum();
+    let discovered = match &record.discovery {
+        Discovery::Windows { objects, duplicates, adopted_only, .. } => {
+            (objects + adopted_only).checked_sub(*duplicates) == Some(record.rows.segments)
+        }
+        Discovery::Manifest(_) => true,
+    };
+    if discovered && in_files == record.rows.segments && record.rows.balances() && record.day.balances() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Unexpected,
+        format!("the counts of {} do not balance; nothing was committed", record.date),
+    )
+    .remedy("Report this; the journal is kept."))
+}
+
+async fn warnings(
+    archive: &Archive,
+    job: &DayJob,
+    chain: &mut Chain,
+    revision: &Revision,
+) -> Result<Vec<Warning>> {
+    let earlier = chain.recent(archive, PAST_MANIFESTS).await?;
+    let first = chain.head.is_none();
+    let past: Vec<Past> = earlier
+        .into_iter()
+        .filter(|day| day.date < job.date)
+        .map(|day| Past { date: day.date, segments: day.day.segments, groups: day.agent_groups })
+        .collect();
+    let Revision { totals, .. } = revision;
+    let mut warnings = warning::judge(job.date, totals.day.segments, &totals.groups, &past, first);
+    for warning in &mut warnings {
+        warning.acknowledged = archive.policy.acknowledge.contains(&warning.name());
+    }
+    Ok(warnings)
+}

@@ -1,0 +1,308 @@
+//! One archive day of one sub-account, from whatever state it is in to committed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::civil::Date;
+use tokio::sync::watch;
+
+use super::archive::Archive;
+use super::basis::Basis;
+use super::chain::Chain;
+use super::commit::{self, Committed, Facts, commit};
+use super::discover::{Announcement, discover};
+use super::encode::encode;
+use super::fetch::{fetch, interrupted};
+use super::publish::{Published, publish};
+use crate::archive::coverage::DayState;
+use crate::archive::day::{Window, Zone};
+use crate::archive::lock::Lock;
+use crate::archive::manifest::{DayRecord, Why};
+use crate::archive::observation::Status;
+use crate::archive::segment::Segment;
+use crate::journal::{DayFolder, DayIdentity, Head, Journal, JournalHandle};
+use crate::outcome::{Exit, Failure, Result};
+use crate::ringcx::RingCx;
+
+/// Which segments' summaries are wanted; none named means all.
+#[derive(Debug, Clone, Default)]
+pub struct Filters {
+    pub channel_classes: Vec<String>,
+    pub segment_types: Vec<String>,
+}
+
+impl Filters {
+    /// A segment that does not tell its class or type is wanted: leaving it out would be a guess.
+    pub fn want(&self, segment: &Segment) -> bool {
+        let passes = |wanted: &[String], found: &Option<String>| match found {
+            Some(found) => wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(found)),
+            None => true,
+        };
+        passes(&self.channel_classes, &segment.metadata.channel_class)
+            && passes(&self.segment_types, &segment.metadata.segment_type)
+    }
+}
+
+/// What is to be archived.
+#[derive(Debug, Clone)]
+pub struct DayJob {
+    pub sub_account: String,
+    pub date: Date,
+    pub zone: Zone,
+    pub window: Window,
+    pub filters: Filters,
+    pub why: Why,
+}
+
+/// How a day ended.
+#[derive(Debug)]
+pub struct DayOutcome {
+    pub head: Head,
+    /// The newest record of the day.
+    pub record: DayRecord,
+    /// Revisions that this run committed; none when the day was confirmed as it was.
+    pub committed: u32,
+}
+
+impl DayOutcome {
+    /// Gaps and unacknowledged warnings want somebody's eyes; a confirmed complete day wants nobody's.
+    pub fn exit(&self) -> Exit {
+        let warned = self.committed > 0 && self.record.warnings.iter().any(|warning| !warning.acknowledged);
+        if self.record.complete && !warned { Exit::Done } else { Exit::Gaps }
+    }
+}
+
+/// What a day has come to, for whoever shows progress. Cheap to share.
+#[derive(Debug, Clone, Default)]
+pub struct Meter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    windows_done: AtomicU64,
+    windows: AtomicU64,
+    segments: AtomicU64,
+    looked: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// A glance at a [`Meter`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    pub windows_done: u64,
+    pub windows: u64,
+    pub segments: u64,
+    /// Summaries done with, failures included; two a segment.
+    pub looked: u64,
+    pub failed: u64,
+}
+
+impl Meter {
+    pub(super) fn discovery(&self, done: usize, of: usize) {
+        self.0.windows_done.store(done as u64, Ordering::Relaxed);
+        self.0.windows.store(of as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn found(&self, segments: u64) {
+        self.0.segments.fetch_add(segments, Ordering::Relaxed);
+    }
+
+    pub(super) fn looked(&self, status: Status) {
+        self.0.looked.fetch_add(1, Ordering::Relaxed);
+        self.0.failed.fetch_add(u64::from(status == Status::Failed), Ordering::Relaxed);
+    }
+
+    pub fn read(&self) -> Reading {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts { windows_done, windows, segments, looked, failed } = &*self.0;
+        Reading {
+            windows_done: load(windows_done),
+            windows: load(windows),
+            segments: load(segments),
+            looked: load(looked),
+            failed: load(failed),
+        }
+    }
+}
+
+/// A client for the API, made only when something must be asked.
+pub trait ApiSource: Sync {
+    fn api(&self) -> impl Future<Output = Result<Arc<RingCx>>> + Send;
+}
+
+/// Archives one day: confirms it, completes it, fills its gaps, or finishes what a dead run began.
+pub async fn run_day(
+    archive: &Archive,
+    job: &DayJob,
+    source: &impl ApiSource,
+    meter: &Meter,
+) -> Result<DayOutcome> {
+    let folder = archive.state.day(&job.sub_account, job.date)?;
+    let _lock = folder.lock()?;
+    let mut chain = Chain::open(archive, &job.sub_account).await?;
+    if chain.coverage().state(job.date).is_sealed() && !folder.has_journal() {
+        return confirm(archive, job, &mut chain, 0).await;
+    }
+    commit::check_neighbours(archive, job, &mut chain).await?;
+    let identity = DayIdentity {
+        archive_id: archive.id.clone(),
+        sub_account: job.sub_account.clone(),
+        date: job.date,
+        zone: job.zone.name().to_owned(),
+        window: job.window,
+    };
+    let (journal, thread) = JournalHandle::start(Journal::open(&folder.database(), identity)?);
+    let worked = work(archive, job, source, meter, &mut chain, &journal, &folder).await;
+    drop(journal);
+    // The thread's own error explains why the others were told that it had ended.
+    let ended = tokio::task::spawn_blocking(|| thread.join()).await;
+    if let Ok(Ok(Err(error))) = ended {
+        return Err(error.into());
+    }
+    let outcome = worked?;
+    folder.clear()?;
+    Ok(outcome)
+}
+
+/// The day as it stands in the chain.
+async fn confirm(archive: &Archive, job: &DayJob, chain: &mut Chain, committed: u32) -> Result<DayOutcome> {
+    let record = chain.record_of(archive, job.date).await?;
+    match (record, chain.head.clone()) {
+        (Some(record), Some(head)) => {
+            archive.state.remember_head(&job.sub_account, &head)?;
+            Ok(DayOutcome { head, record, committed })
+        }
+        _ => Err(super::archive::violated(format!(
+            "the chain covers {} but holds no manifest of it",
+            job.date
+        ))),
+    }
+}
+
+async fn work(
+    archive: &Archive,
+    job: &DayJob,
+    source: &impl ApiSource,
+    meter: &Meter,
+    chain: &mut Chain,
+    journal: &JournalHandle,
+    folder: &DayFolder,
+) -> Result<DayOutcome> {
+    let mut basis = Basis::load(archive, job, chain, journal, &folder.scratch()?).await?;
+    let (now_ms, skew_ms) = observe(archive, job, source, meter, chain, journal, &basis).await?;
+    let mut committed = 0;
+    loop {
+        // From here on nothing asks the API: what the journal holds goes into the store, and into the chain.
+        let scratch = folder.scratch()?;
+        if archive.stop.is_cancelled() {
+            return Err(interrupted());
+        }
+        let revision = encode(archive, job, &basis, journal, &scratch).await?;
+        if basis.revision() > 1 && revision.parts.is_empty() && basis.adopted.is_empty() {
+            return confirm(archive, job, chain, committed).await;
+        }
+        archive.check_create_only().await?;
+        let lock = frozen_lock(archive, &basis, journal).await?;
+        let published = publish(archive, &basis, &revision.parts, lock).await?;
+        if let Published::All { files, lock: read_back } = published {
+            let windows = journal.call(|journal| journal.windows()).await?;
+            let why = if basis.revision() == 1 { job.why } else { Why::GapFill };
+            let facts =
+                Facts { basis: &basis, revision: &revision, windows, files, lock: read_back, now_ms, why };
+            let record = commit::record(archive, job, chain, facts).await?;
+            match commit(archive, job, chain, record, lock, skew_ms).await? {
+                Committed::Done { head, record } => {
+                    committed += 1;
+                    if basis.adopted.is_empty() {
+                        return Ok(DayOutcome { head, record: *record, committed });
+                    }
+                    tracing::info!("an adopted part is committed; what we know beyond it is weighed next");
+                }
+                Committed::Lost => {
+                    tracing::info!(date = %job.date, "another process committed this day first")
+                }
+            }
+        }
+        // Somebody else was here: weigh what they did, and go on with what is still ours alone.
+        *chain = Chain::open(archive, &job.sub_account).await?;
+        basis = Basis::load(archive, job, chain, journal, &scratch).await?;
+    }
+}
+
+/// Asks the API for what the journal and the store do not have. Gives "now" and the skew by the API's clock.
+async fn observe(
+    archive: &Archive,
+    job: &DayJob,
+    source: &impl ApiSource,
+    meter: &Meter,
+    chain: &Chain,
+    journal: &JournalHandle,
+    basis: &Basis,
+) -> Result<(i64, Option<i64>)> {
+    let committed = !basis.revisions.is_empty();
+    if committed && chain.coverage().state(job.date) == DayState::Gaps {
+        let filters = job.filters.clone();
+        let reopened =
+            journal.call(move |journal| journal.reopen_gaps(|segment| filters.want(segment))).await?;
+        meter.found(reopened);
+    }
+    let before = journal.call(|journal| journal.progress()).await?;
+    let open = journal.call(|journal| journal.pending(0, 1)).await?;
+    if open.is_empty() && (committed || before.windows as usize == windows(job)) {
+        return Ok((archive.clock.now_ms(), None));
+    }
+    meter.found(if committed { 0 } else { before.segments });
+    let api = source.api().await?;
+    let (announce, announced) = watch::channel(Announcement::default());
+    let discovering = async {
+        // Owned here, so that a failed discovery lets go of the channel and the fetchers end.
+        let announce = announce;
+        if committed {
+            // The windows of revision 1 hold; only summaries are looked at again.
+            announce.send_replace(Announcement { windows: 0, finished: true });
+            return Ok(());
+        }
+        discover(archive, job, &api, journal, meter, &announce).await
+    };
+    let fetching = fetch(archive, job, &api, journal, meter, announced);
+    // Both are let end: what was in flight is journalled even when the other one fails.
+    let (discovered, fetched) = tokio::join!(discovering, fetching);
+    worst(discovered, fetched)?;
+    Ok((api.server_now().await?, api.clock_skew_ms()))
+}
+
+fn windows(job: &DayJob) -> usize {
+    job.window.tiles(crate::archive::day::LONGEST_WINDOW_MS).len()
+}
+
+/// Of two failures the one that says more than "try again later".
+fn worst(first: Result<()>, second: Result<()>) -> Result<()> {
+    match (first, second) {
+        (Ok(()), Ok(())) => Ok(()),
+        (Err(failure), Ok(())) | (Ok(()), Err(failure)) => Err(failure),
+        (Err(first), Err(second)) => {
+            Err(if Exit::worst([first.exit, second.exit]) == second.exit { second } else { first })
+        }
+    }
+}
+
+/// The lock of this revision's objects: frozen once, so that a rerun after a crash asks for the same.
+async fn frozen_lock(archive: &Archive, basis: &Basis, journal: &JournalHandle) -> Result<Option<Lock>> {
+    let Some(policy) = archive.policy.lock else { return Ok(None) };
+    let name = format!("lock of revision {}", basis.revision());
+    let fresh = policy.from(archive.clock.now_ms());
+    journal
+        .call(move |journal| {
+            let kept = journal.meta(&name)?.and_then(|text| serde_json::from_str::<Lock>(&text).ok());
+            match kept.filter(|kept| kept.mode == policy.mode) {
+                Some(kept) => Ok(Some(kept)),
+                None => {
+                    let text = serde_json::to_string(&fresh).map_err(|error| {
+                        Failure::new(Exit::Unexpected, "cannot note the lock").because(error)
+                    })?;
+                    journal.set_meta(&name, &text)?;
+                    Ok(Some(fresh))
+                }
+            }
+        })
+        .await
+}

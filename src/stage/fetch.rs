@@ -1,0 +1,221 @@
+//! Both summaries of every segment, while discovery goes on: a feeder, and workers that the API's pace holds back.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::archive::Archive;
+use super::day::{DayJob, Meter};
+use super::discover::Announcement;
+use crate::archive::digest::Digest;
+use crate::archive::observation::{Kind, Observation, Status};
+use crate::journal::{JournalHandle, Look, Pending};
+use crate::outcome::{Exit, Failure, Result};
+use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
+
+/// Segments handed out at once.
+const BATCH: u32 = 500;
+
+/// Looks at every summary that has no answer yet, until discovery has finished and nothing is left.
+pub async fn fetch(
+    archive: &Archive,
+    job: &DayJob,
+    api: &Arc<RingCx>,
+    journal: &JournalHandle,
+    meter: &Meter,
+    discovered: watch::Receiver<Announcement>,
+) -> Result<()> {
+    let (work, queue) = mpsc::channel(archive.policy.concurrency * 2);
+    let queue = Arc::new(Mutex::new(queue));
+    // Ends the other workers when one fails for all, and when somebody stops the run.
+    let stop = archive.stop.child_token();
+    let mut workers = JoinSet::new();
+    for _ in 0..archive.policy.concurrency {
+        let worker = Worker {
+            api: api.clone(),
+            journal: journal.clone(),
+            meter: meter.clone(),
+            sub_account: job.sub_account.clone(),
+            run_id: archive.run.id.clone(),
+            queue: queue.clone(),
+            stop: stop.clone(),
+        };
+        workers.spawn(worker.work());
+    }
+    drop(queue);
+    let fed = feed(archive, job, journal, meter, discovered, work, &stop).await;
+    let mut result = fed;
+    while let Some(ended) = workers.join_next().await {
+        let ended = ended.unwrap_or_else(|_| Err(Failure::new(Exit::Unexpected, "a fetcher ended early")));
+        if let Err(failure) = ended {
+            stop.cancel();
+            // The first failure that is not merely "stopped" is the reason.
+            result = match result {
+                Err(earlier) if earlier.exit != Exit::Later => Err(earlier),
+                _ => Err(failure),
+            };
+        }
+    }
+    result
+}
+
+/// Reads what is pending from the journal, batch by batch, so that memory does not grow with the day.
+async fn feed(
+    archive: &Archive,
+    job: &DayJob,
+    journal: &JournalHandle,
+    meter: &Meter,
+    mut discovered: watch::Receiver<Announcement>,
+    work: mpsc::Sender<Pending>,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let mut after = 0;
+    loop {
+        // Read before the journal is: what is announced later wakes us again.
+        let announced = *discovered.borrow_and_update();
+        let batch = journal.call(move |journal| journal.pending(after, BATCH)).await?;
+        if let Some(last) = batch.last() {
+            after = last.seq;
+            for pending in batch {
+                if let Some(pending) = without_request(archive, job, journal, meter, pending).await? {
+                    tokio::select! {
+                        sent = work.send(pending) => if sent.is_err() { return Ok(()) },
+                        () = stop.cancelled() => return Err(interrupted()),
+                    }
+                }
+            }
+            continue;
+        }
+        if announced.finished {
+            return Ok(());
+        }
+        tokio::select! {
+            // The sender is gone when discovery has failed; its failure is the day's.
+            changed = discovered.changed() => if changed.is_err() { return Ok(()) },
+            () = stop.cancelled() => return Err(interrupted()),
+        }
+    }
+}
+
+/// Notes what needs no request: filtered segments, and those without an id. Hands back the others.
+async fn without_request(
+    archive: &Archive,
+    job: &DayJob,
+    journal: &JournalHandle,
+    meter: &Meter,
+    pending: Pending,
+) -> Result<Option<Pending>> {
+    let status = if pending.segment.metadata.segment_id.is_none() {
+        Status::NoId
+    } else if !job.filters.want(&pending.segment) {
+        Status::Skipped
+    } else {
+        return Ok(Some(pending));
+    };
+    for kind in &pending.kinds {
+        let observation = blank(status, &archive.run.id);
+        journal.observe(Look { seq: pending.seq, kind: *kind, observation }).await?;
+        meter.looked(status);
+    }
+    Ok(None)
+}
+
+/// The run was asked to stop: what is journalled stays, and the next run goes on from there.
+pub fn interrupted() -> Failure {
+    Failure::new(Exit::Later, "interrupted")
+        .remedy("Run the same command again; it goes on where this one stopped.")
+}
+
+struct Worker {
+    api: Arc<RingCx>,
+    journal: JournalHandle,
+    meter: Meter,
+    sub_account: String,
+    run_id: String,
+    queue: Arc<Mutex<mpsc::Receiver<Pending>>>,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    async fn work(self) -> Result<()> {
+        loop {
+            let next = async { self.queue.lock().await.recv().await };
+            let pending = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(interrupted()),
+                pending = next => pending,
+            };
+            let Some(Pending { seq, segment, kinds }) = pending else { return Ok(()) };
+            let Some(id) = segment.metadata.segment_id else { continue };
+            for kind in kinds {
+                if let Err(failure) = self.look(seq, &id, kind).await {
+                    self.stop.cancel();
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    async fn look(&self, seq: i64, segment_id: &str, kind: Kind) -> Result<()> {
+        let observation = match self.api.summary(&self.sub_account, segment_id, kind).await {
+            Ok(answer) => answered(answer, &self.run_id),
+            Err(ApiError::GaveUp { class, http_status, attempts }) => {
+                let mut failed = blank(Status::Failed, &self.run_id);
+                failed.error = Some(class.to_owned());
+                failed.http_status = http_status;
+                failed.attempts = attempts;
+                failed
+            }
+            Err(fatal) => return Err(fatal.into()),
+        };
+        let status = observation.status;
+        self.journal.observe(Look { seq, kind, observation }).await?;
+        self.meter.looked(status);
+        Ok(())
+    }
+}
+
+fn blank(status: Status, run_id: &str) -> Observation {
+    Observation {
+        status,
+        summary: None,
+        binary: None,
+        sha256: None,
+        http_status: None,
+        content_type: None,
+        fetched_at: None,
+        server_date: None,
+        attempts: 0,
+        error: None,
+        observed_by: run_id.to_owned(),
+    }
+}
+
+/// What HTTP delivered, as the archive keeps it.
+fn answered(answer: SummaryAnswer, run_id: &str) -> Observation {
+    let mut observation = blank(Status::NotFound, run_id);
+    observation.http_status = Some(answer.http_status);
+    observation.fetched_at = Some(answer.fetched_at);
+    observation.server_date = answer.server_date;
+    observation.attempts = answer.attempts;
+    if answer.http_status != 200 {
+        return observation;
+    }
+    observation.content_type = answer.content_type;
+    observation.sha256 = Some(Digest::of(&answer.body));
+    match String::from_utf8(answer.body.into()) {
+        Ok(text) => {
+            observation.status = if text.is_empty() { Status::Empty } else { Status::Present };
+            observation.summary = Some(text);
+        }
+        Err(not_utf8) => {
+            observation.status = Status::Binary;
+            let bytes = not_utf8.into_bytes();
+            observation.binary = Some(base64::engine::general_purpose::STANDARD.encode(bytes));
+        }
+    }
+    observation
+}
