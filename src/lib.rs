@@ -20,6 +20,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod journal;
+pub mod logging;
 pub mod outcome;
 pub mod render;
 pub mod ringcx;

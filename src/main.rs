@@ -1,1 +1,88 @@
-fn main() {}
+//! Parse, log, dispatch, outcome -> exit code.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cxvault::cli::Cli;
+use cxvault::command::{self, Context};
+use cxvault::config::{Environment, Logging, Settings};
+use cxvault::logging;
+use cxvault::outcome::{Exit, Failure, Result};
+use cxvault::render::Output;
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.json, cli.global.quiet);
+    // A panic would end with 101, which no script knows.
+    let result = catch_unwind(AssertUnwindSafe(|| work(&cli, &output))).unwrap_or_else(|_| {
+        let failure = Failure::new(Exit::Unexpected, "the program met a state that it was not written for");
+        Err(failure
+            .remedy("Please report it, with the lines above. What is committed stays valid; run again."))
+    });
+    let exit = result.unwrap_or_else(|failure| {
+        output.failure(&failure);
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+fn work(cli: &Cli, output: &Output) -> Result<Exit> {
+    let environment = Environment::of_process()?;
+    let flags = cli.global.flags();
+    let loaded =
+        command::needs_settings(&cli.command).then(|| Settings::load(&flags, &environment)).transpose()?;
+    match &loaded {
+        Some(loaded) => logging::start(&loaded.settings.logging, output)?,
+        None => logging::start(&Logging::load(&flags, &environment)?, output)?,
+    }
+    let unusable =
+        |error| Failure::new(Exit::Unexpected, "cannot start the program's threads").because(error);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(unusable)?;
+    let cancel = CancellationToken::new();
+    let context = Context { output: output.clone(), flags, environment, cancel: cancel.clone() };
+    let result = runtime.block_on(async {
+        let deaf = |error| Failure::new(Exit::Unexpected, "cannot listen to signals").because(error);
+        tokio::spawn(watch_signals(Signals::listen().map_err(deaf)?, cancel));
+        command::dispatch(&cli.command, &context, loaded.as_ref()).await
+    });
+    // Whatever is still at work in the background has nothing left to say.
+    runtime.shutdown_background();
+    result
+}
+
+/// The first SIGTERM or Ctrl-C asks to stop; the second ends the process at once, with 128 + signal as a shell
+/// would say it. The archive and the journal stand both.
+async fn watch_signals(mut signals: Signals, cancel: CancellationToken) {
+    signals.next().await;
+    tracing::warn!("stopping: no more work is taken; a second signal aborts at once");
+    cancel.cancel();
+    let signal = signals.next().await;
+    std::process::exit(128 + signal);
+}
+
+/// Listens from the beginning to the end, so that no signal falls between two looks.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The number of the next signal.
+    async fn next(&mut self) -> i32 {
+        use tokio::signal::unix::SignalKind;
+        tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+        }
+    }
+}

@@ -1,1 +1,42 @@
+//! What the user asked for: one module a command.
 
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Command;
+use crate::config::{Environment, Flags, Loaded, Settings};
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::Output;
+
+mod config;
+mod init;
+mod keygen;
+
+/// What every command is given.
+pub struct Context {
+    pub output: Output,
+    pub flags: Flags,
+    pub environment: Environment,
+    /// Cancelled by the first SIGTERM or Ctrl-C: take no more work, keep what is in flight, end with
+    /// [`Exit::Later`].
+    pub cancel: CancellationToken,
+}
+
+/// Whether a command works with settings, so that wrong ones are its error.
+pub fn needs_settings(command: &Command) -> bool {
+    matches!(command, Command::Run(_) | Command::Config(_))
+}
+
+/// Does what the user asked for. `loaded` are the settings, for commands that [`needs_settings`].
+pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Loaded>) -> Result<Exit> {
+    match command {
+        Command::Run(_) | Command::Demo(_) | Command::Simulate(_) => {
+            Err(Failure::new(Exit::Unexpected, "not linked yet"))
+        }
+        Command::Init(args) => init::run(args, context),
+        Command::Config(_) => match loaded {
+            Some(loaded) => config::run(loaded, context),
+            None => config::run(&Settings::load(&context.flags, &context.environment)?, context),
+        },
+        Command::Keygen(args) => keygen::run(args, context),
+    }
+}

@@ -1,0 +1,270 @@
+//! Accounts: whose interactions are archived, with which credentials, in which zone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use secrecy::SecretString;
+
+use crate::config::keys;
+use crate::config::layers::{Layers, Origin, Place};
+use crate::config::name::{ChannelClass, Id, SegmentType, Text};
+use crate::config::secret;
+use crate::config::value::{Invalid, List, Parsed, Zone, invalid};
+use crate::outcome::{Exit, Failure, Result};
+
+/// One RingCentral account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// What messages and the request ledger call it; unique.
+    pub name: String,
+    /// `None` without or with incomplete credentials; [`Account::credentials`] says what is missing.
+    pub credentials: Option<CredentialSettings>,
+    pub rc_account_id: Option<String>,
+    /// Empty means all that the API lists.
+    pub sub_accounts: Vec<String>,
+    /// IANA name; for sub-accounts without an entry in `time_zones`.
+    pub time_zone: String,
+    /// By sub-account, IANA names.
+    pub time_zones: BTreeMap<String, String>,
+    /// Empty means every class; upper case.
+    pub channel_classes: Vec<String>,
+    /// Empty means every type; upper case.
+    pub segment_types: Vec<String>,
+    /// What incomplete credentials lack.
+    missing: Vec<&'static str>,
+}
+
+/// How to get at the API. Debug shows no secret.
+#[derive(Debug, Clone)]
+pub enum CredentialSettings {
+    /// JWT grant of a RingCentral app.
+    Jwt { client_id: String, client_secret: SecretString, jwt: SecretString },
+    /// A ready RingCX access token, which nothing can renew.
+    Token(SecretString),
+}
+
+impl CredentialSettings {
+    /// For the settings digest and for people; no secret.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            CredentialSettings::Jwt { .. } => "jwt",
+            CredentialSettings::Token(_) => "token",
+        }
+    }
+}
+
+impl Account {
+    /// The IANA name of the zone whose calendar days of `sub_account` are archived.
+    pub fn zone_of(&self, sub_account: &str) -> &str {
+        self.time_zones.get(sub_account).unwrap_or(&self.time_zone)
+    }
+
+    /// The credentials, for whoever needs them.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] when there are none, or when parts are missing, with all ways to give them.
+    pub fn credentials(&self) -> Result<&CredentialSettings> {
+        if let Some(credentials) = &self.credentials {
+            return Ok(credentials);
+        }
+        let message = match self.missing.as_slice() {
+            [] => format!("account `{}` has no credentials", self.name),
+            parts => format!("the credentials of account `{}` lack {}", self.name, parts.join(" and ")),
+        };
+        Err(Failure::new(Exit::Usage, message).remedy(
+            "Set CXVAULT_CLIENT_ID, CXVAULT_CLIENT_SECRET and CXVAULT_JWT (the secrets also as ..._FILE, or as \
+             client_secret_file and jwt_file in the settings file), or CXVAULT_RINGCX_TOKEN for a trial. \
+             `cxvault demo` needs no credentials.",
+        ))
+    }
+}
+
+/// Zones by sub-account: `99999999=America/New_York,...`.
+struct ZoneMap(BTreeMap<String, String>);
+
+impl FromStr for ZoneMap {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        let mut zones = BTreeMap::new();
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let Some((id, zone)) = pair.split_once('=') else {
+                return invalid("it is not a list of SUB_ACCOUNT=ZONE");
+            };
+            zones.insert(id.trim().parse::<Id>()?.0, zone.trim().parse::<Zone>()?.0);
+        }
+        Ok(ZoneMap(zones))
+    }
+}
+
+impl fmt::Display for ZoneMap {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (id, zone)) in self.0.iter().enumerate() {
+            write!(out, "{}{id}={zone}", if n == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// Every account, at least one; narrowed to the sub-accounts that flags ask for.
+pub(super) fn take_all(layers: &mut Layers<'_>) -> Result<Vec<Account>> {
+    layers.refuse_ambiguous()?;
+    let file = layers.file;
+    let mut accounts = Vec::new();
+    match file.accounts.as_slice() {
+        [] => accounts.push(take(layers, Place::Shorthand, "default".into())?),
+        [entries] => accounts.push(take(layers, Place::Table { entries, alone: true }, "default".into())?),
+        tables => {
+            for (n, entries) in (1..).zip(tables) {
+                let place = Place::Table { entries, alone: false };
+                accounts.push(take(layers, place, format!("account-{n}"))?);
+            }
+        }
+    }
+    refuse_duplicates(&accounts)?;
+    if accounts.len() > 1
+        && let Some(found) = layers.find(&keys::SUB_ACCOUNTS, Place::Program)
+        && matches!(found.origin, Origin::Flag(_))
+    {
+        let wanted: List<Id> = found
+            .text
+            .parse()
+            .map_err(|what: Invalid| found.failure(&keys::SUB_ACCOUNTS, &what.to_string()))?;
+        accounts = narrow(accounts, &wanted.0)?;
+    }
+    Ok(accounts)
+}
+
+fn take<'a>(layers: &mut Layers<'a>, place: Place<'a>, default_name: String) -> Result<Account> {
+    let name = match layers.find(&keys::NAME, place) {
+        Some(found) => {
+            let id = found.text.parse::<Id>();
+            let id = id.map_err(|what| found.failure(&keys::NAME, &what.to_string()))?;
+            layers.account = Some(id.0.clone());
+            layers.note(&keys::NAME, Some(id.0.clone()), found.origin);
+            id.0
+        }
+        None => {
+            layers.account = Some(default_name.clone());
+            layers.note(&keys::NAME, Some(default_name.clone()), Origin::Default);
+            default_name
+        }
+    };
+    let (credentials, missing) = credentials(layers, place, &name)?;
+    let rc_account_id = layers.take::<Id>(&keys::RC_ACCOUNT_ID, place)?;
+    let sub_accounts = layers.take::<List<Id>>(&keys::SUB_ACCOUNTS, place)?.unwrap_or_default();
+    let time_zone = layers.take::<Zone>(&keys::TIME_ZONE, place)?;
+    let time_zones = layers.take::<ZoneMap>(&keys::TIME_ZONES, place)?;
+    let channel_classes = layers.take::<List<ChannelClass>>(&keys::CHANNEL_CLASSES, place)?;
+    let segment_types = layers.take::<List<SegmentType>>(&keys::SEGMENT_TYPES, place)?;
+    layers.account = None;
+    let account = Account {
+        name,
+        credentials,
+        rc_account_id: rc_account_id.map(|id| id.0),
+        sub_accounts: sub_accounts.0.into_iter().map(|id| id.0).collect(),
+        time_zone: time_zone.map_or_else(|| "UTC".into(), |zone| zone.0),
+        time_zones: time_zones.map(|map| map.0).unwrap_or_default(),
+        channel_classes: channel_classes.unwrap_or_default().0.into_iter().map(|one| one.0).collect(),
+        segment_types: segment_types.unwrap_or_default().0.into_iter().map(|one| one.0).collect(),
+        missing,
+    };
+    refuse_stray_zones(layers, place, &account)?;
+    Ok(account)
+}
+
+/// The credentials, or what of them is missing. A token and an app's credentials: the higher layer counts.
+fn credentials<'a>(
+    layers: &mut Layers<'a>,
+    place: Place<'a>,
+    account: &str,
+) -> Result<(Option<CredentialSettings>, Vec<&'static str>)> {
+    let client_origin = layers.find(&keys::CLIENT_ID, place).map(|found| found.origin);
+    let client_id = layers.take::<Text>(&keys::CLIENT_ID, place)?;
+    let client_secret = secret::take(layers, &keys::CLIENT_SECRET_FILE, place)?;
+    let jwt = secret::take(layers, &keys::JWT_FILE, place)?;
+    let token = secret::take(layers, &keys::RINGCX_TOKEN_FILE, place)?;
+
+    let in_env = |origin: &Origin| matches!(origin, Origin::Environment(_));
+    let secrets = [&client_secret, &jwt];
+    let origins = secrets.into_iter().flatten().map(|(_, origin)| origin).chain(&client_origin);
+    let origins: Vec<&Origin> = origins.collect();
+    if let Some((token, token_origin)) = &token {
+        let app_in_env = origins.iter().any(|origin| in_env(origin));
+        if !origins.is_empty() && app_in_env == in_env(token_origin) {
+            let message = format!(
+                "account `{account}` has two kinds of credentials: a RingCX token ({token_origin}) and an app's ({})",
+                origins[0]
+            );
+            return Err(Failure::new(Exit::Usage, message).remedy("Unset one of them."));
+        }
+        if !app_in_env {
+            return Ok((Some(CredentialSettings::Token(token.clone())), Vec::new()));
+        }
+    }
+    let mut missing = Vec::new();
+    let mut note = |absent: bool, what| {
+        if absent {
+            missing.push(what)
+        }
+    };
+    note(client_id.is_none(), "the client id");
+    note(client_secret.is_none(), "the client secret");
+    note(jwt.is_none(), "the JWT credential");
+    match (client_id, client_secret, jwt) {
+        (Some(client_id), Some((client_secret, _)), Some((jwt, _))) => {
+            Ok((Some(CredentialSettings::Jwt { client_id: client_id.0, client_secret, jwt }), missing))
+        }
+        (None, None, None) => Ok((None, Vec::new())),
+        _ => Ok((None, missing)),
+    }
+}
+
+/// A zone for a sub-account that is not archived is a misspelt id, and the real one would get another zone.
+fn refuse_stray_zones<'a>(layers: &Layers<'a>, place: Place<'a>, account: &Account) -> Result<()> {
+    let Some(found) = layers.find(&keys::TIME_ZONES, place) else { return Ok(()) };
+    let by_flag =
+        layers.find(&keys::SUB_ACCOUNTS, place).is_some_and(|f| matches!(f.origin, Origin::Flag(_)));
+    let listed = |id: &&String| account.sub_accounts.contains(id);
+    match account.time_zones.keys().find(|id| !listed(id)) {
+        Some(id) if !account.sub_accounts.is_empty() && !by_flag => {
+            Err(found.failure(&keys::TIME_ZONES, &format!("`{id}` is none of the account's sub_accounts")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Two accounts of one name share a ledger; one sub-account in two accounts would be archived twice.
+fn refuse_duplicates(accounts: &[Account]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    if let Some(twice) = accounts.iter().find(|account| !names.insert(&account.name)) {
+        let failure = Failure::new(Exit::Usage, format!("two accounts are called `{}`", twice.name));
+        return Err(failure.remedy("Give each [[account]] a `name` of its own."));
+    }
+    let mut ids = BTreeSet::new();
+    let all = accounts.iter().flat_map(|account| &account.sub_accounts);
+    match all.into_iter().find(|id| !ids.insert(*id)) {
+        Some(twice) => {
+            let failure = Failure::new(Exit::Usage, format!("sub-account `{twice}` belongs to two accounts"));
+            Err(failure.remedy("Take it out of one [[account]]'s sub_accounts."))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The accounts that have one of the wanted sub-accounts, each with only these.
+fn narrow(accounts: Vec<Account>, wanted: &[Id]) -> Result<Vec<Account>> {
+    let wanted: BTreeSet<&String> = wanted.iter().map(|id| &id.0).collect();
+    let listed: BTreeSet<&String> = accounts.iter().flat_map(|account| &account.sub_accounts).collect();
+    if let Some(stranger) = wanted.difference(&listed).next() {
+        let message = format!("--sub-account: `{stranger}` is in no account's sub_accounts");
+        return Err(Failure::new(Exit::Usage, message)
+            .remedy("With several accounts, list it below the [[account]] that it belongs to."));
+    }
+    let keep = |mut account: Account| {
+        account.sub_accounts.retain(|id| wanted.contains(id));
+        (!account.sub_accounts.is_empty()).then_some(account)
+    };
+    Ok(accounts.clone().into_iter().filter_map(keep).collect())
+}

@@ -1,0 +1,120 @@
+//! The environment, read once: nothing else in the program looks at it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::config::keys;
+use crate::config::suggest::nearest;
+use crate::outcome::{Exit, Failure, Result};
+
+const PREFIX: &str = "CXVAULT_";
+/// For test suites, which pass names of their own down to child processes.
+const TEST_PREFIX: &str = "CXVAULT_TEST_";
+/// Where the platform keeps a user's files (XDG Base Directory Specification).
+const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
+
+/// A snapshot of the variables that matter here. Some of them are secrets: Debug shows names only.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The process's own environment.
+    ///
+    /// # Errors
+    /// A variable of ours whose value is not UTF-8.
+    pub fn of_process() -> Result<Self> {
+        let mut all = BTreeMap::new();
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str().filter(|name| relevant(name)) else { continue };
+            let Some(value) = value.to_str() else {
+                return Err(Failure::new(Exit::Usage, format!("{name} is not UTF-8"))
+                    .remedy("Set it to a text in UTF-8, or unset it."));
+            };
+            all.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(Environment(all))
+    }
+
+    /// An environment made up, for `cxvault demo` and for tests.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        Environment(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    /// The value of a variable. An empty one counts as not set: that is how compose files and CI systems
+    /// hand on a variable that has no value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// `$XDG_CONFIG_HOME/cxvault`, or `~/.config/cxvault`; `None` without a home.
+    pub fn config_folder(&self) -> Option<PathBuf> {
+        self.folder("XDG_CONFIG_HOME", ".config")
+    }
+
+    /// `$XDG_STATE_HOME/cxvault`, or `~/.local/state/cxvault`; `None` without a home.
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        self.folder("XDG_STATE_HOME", ".local/state")
+    }
+
+    fn folder(&self, xdg: &str, below_home: &str) -> Option<PathBuf> {
+        // The specification says to ignore relative paths.
+        let base = self.get(xdg).map(PathBuf::from).filter(|path| path.is_absolute());
+        let base = base.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(below_home)))?;
+        Some(base.join("cxvault"))
+    }
+
+    /// `path` with a leading `~/` replaced by the home folder, which no shell does in files and variables.
+    pub fn expand(&self, path: &str) -> PathBuf {
+        match (path.strip_prefix("~/"), self.get("HOME")) {
+            (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+            _ => PathBuf::from(path),
+        }
+    }
+
+    /// Refuses names that look like ours and mean nothing: a misspelt setting would silently not hold.
+    pub fn refuse_unknown(&self) -> Result<()> {
+        let ours = |name: &&String| name.starts_with(PREFIX) && !name.starts_with(TEST_PREFIX);
+        let known = |name: &str| keys::env_names().any(|known| known == name);
+        let Some(unknown) = self.0.keys().filter(ours).find(|name| !known(name)) else { return Ok(()) };
+        // Without the common beginning, which would make everything look alike.
+        let bare = |name: &'static str| name.strip_prefix(PREFIX);
+        let meant = nearest(&unknown[PREFIX.len()..], keys::env_names().filter_map(bare));
+        let failure = Failure::new(Exit::Usage, format!("{unknown} is not a setting"));
+        Err(failure.remedy(match meant {
+            Some(meant) => format!("Did you mean {PREFIX}{meant}? If not, unset it."),
+            None => "Unset it; `cxvault config` lists every name there is.".into(),
+        }))
+    }
+}
+
+fn relevant(name: &str) -> bool {
+    name.starts_with(PREFIX) || FOLDERS.contains(&name)
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_values() {
+        let env = Environment::from_pairs([("CXVAULT_JWT", "hunter2")]);
+        assert_eq!(format!("{env:?}"), r#"{"CXVAULT_JWT"}"#);
+    }
+
+    #[test]
+    fn folders_follow_the_platform() {
+        let env =
+            Environment::from_pairs([("HOME", "/h"), ("XDG_STATE_HOME", "/s"), ("XDG_CONFIG_HOME", "rel")]);
+        assert_eq!(env.state_folder(), Some("/s/cxvault".into()));
+        assert_eq!(env.config_folder(), Some("/h/.config/cxvault".into()));
+        assert_eq!(env.expand("~/x"), PathBuf::from("/h/x"));
+        assert_eq!(Environment::default().state_folder(), None);
+    }
+}

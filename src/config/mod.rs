@@ -1,0 +1,301 @@
+//! Settings: read in one place, typed, and handed down as small values.
+//!
+//! Flag > environment > file > default. Every key, with its names and its meaning, is a line of [`keys`].
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::archive::digest::Digest;
+use crate::archive::signature::{AllowedSigners, SigningKey};
+use crate::outcome::{Exit, Failure, Result};
+use crate::ringcx::limits::Limits;
+
+mod account;
+pub mod document;
+mod environment;
+mod file;
+pub mod keys;
+mod layers;
+mod name;
+mod secret;
+mod suggest;
+mod value;
+
+pub use account::{Account, CredentialSettings};
+pub use environment::Environment;
+pub use layers::{Flags, InForce, Origin};
+pub use name::{BaseUrl, Location};
+pub use value::{ByteSize, Days, LimitScope, LogFormat, Period, Retention, Span};
+
+use file::SettingsFile;
+use layers::{Layers, Place};
+use name::{LogFilter, PathText, Text, WarningCode};
+use value::{Count, List, ObjectLock, SizeWithin, Switch};
+
+/// Everything that can be set, checked. The documentation of each field is its line in [`keys`].
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `s3://bucket/prefix` without a slash at its end, or a folder.
+    pub archive: String,
+    pub state_dir: PathBuf,
+    pub signing_key_file: Option<PathBuf>,
+    pub allowed_signers_file: Option<PathBuf>,
+    pub part_rows: u64,
+    pub part_bytes: ByteSize,
+    /// At least one.
+    pub accounts: Vec<Account>,
+    pub platform_url: BaseUrl,
+    pub ringcx_url: BaseUrl,
+    pub summaries_url: BaseUrl,
+    pub summary_limits: Limits,
+    pub summary_limit_scope: LimitScope,
+    pub discovery_limits: Limits,
+    pub token_limits: Limits,
+    pub token_life: Span,
+    pub concurrency: u32,
+    pub max_attempts: u32,
+    pub request_timeout: Span,
+    pub max_summary_bytes: ByteSize,
+    pub settle: Span,
+    pub catch_up: Days,
+    pub source_retention: Option<Days>,
+    /// Codes of warnings, some with what they are about after a colon.
+    pub acknowledge: Vec<String>,
+    pub s3_endpoint: Option<BaseUrl>,
+    pub s3_region: Option<String>,
+    pub s3_path_style: bool,
+    pub s3_kms_key_id: Option<String>,
+    /// `None` is off.
+    pub object_lock: Option<Retention>,
+    pub allow_http: bool,
+    pub logging: Logging,
+    digest: Digest,
+}
+
+/// What is written to stderr.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    pub format: LogFormat,
+    /// Levels, for all or by module; `tracing_subscriber::filter::Targets` reads it.
+    pub filter: String,
+}
+
+/// Settings, and where each came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// The settings file that was read, if any, and what named it.
+    pub file: Option<(PathBuf, &'static str)>,
+    /// In the order of the table; account keys once for each account.
+    pub in_force: Vec<InForce>,
+}
+
+impl Settings {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`], naming the flag, variable or line that is wrong, with what would be right.
+    pub fn load(flags: &Flags, env: &Environment) -> Result<Loaded> {
+        env.refuse_unknown()?;
+        let location = file_location(flags, env);
+        let file = match &location {
+            Some((path, _)) => SettingsFile::read(path)?,
+            None => SettingsFile::default(),
+        };
+        let mut layers = Layers { flags, env, file: &file, in_force: Vec::new(), account: None };
+        let settings = take(&mut layers)?;
+        let in_force = layers.in_force;
+        let settings = Settings { digest: digest(&settings, &in_force)?, ..settings };
+        Ok(Loaded { settings, file: location, in_force })
+    }
+
+    /// Where a settings file would be read from, if one was there; `None` without a home folder.
+    pub fn file_to_write(flags: &Flags, env: &Environment) -> Option<PathBuf> {
+        file_location(flags, env).map(|(path, _)| path).or_else(|| usual_file(env))
+    }
+
+    /// SHA-256 in hexadecimal over the values that say what is archived and how: a manifest's
+    /// `settings_digest`. Secrets, local paths and logging are left out. It is over the RFC 8785 form of an
+    /// object `{"key": "value"}`, account keys as `account.NAME.key`, unset ones absent.
+    pub fn digest(&self) -> String {
+        self.digest.hex()
+    }
+
+    pub fn is_s3(&self) -> bool {
+        self.archive.starts_with("s3://")
+    }
+
+    /// The key that signs manifests, if one is configured.
+    pub fn signing_key(&self) -> Result<Option<SigningKey>> {
+        let Some(path) = &self.signing_key_file else { return Ok(None) };
+        let text = secrecy::zeroize::Zeroizing::new(read(path, &keys::SIGNING_KEY_FILE)?);
+        SigningKey::from_openssh_pem(&text).map(Some).map_err(|error| {
+            Failure::new(Exit::Usage, format!("cannot use the signing key {}: {error}", path.display()))
+        })
+    }
+
+    /// Whose signatures count: the allowed signers file's keys, and the signing key's own.
+    pub fn allowed_signers(&self) -> Result<AllowedSigners> {
+        let mut allowed = match &self.allowed_signers_file {
+            None => AllowedSigners::default(),
+            Some(path) => {
+                let text = read(path, &keys::ALLOWED_SIGNERS_FILE)?;
+                AllowedSigners::parse(&text)
+                    .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))?
+            }
+        };
+        if let Some(key) = self.signing_key()? {
+            allowed.allow(key.public_key());
+        }
+        Ok(allowed)
+    }
+}
+
+impl Logging {
+    /// For commands that need no other settings: from flags and the environment only.
+    pub fn load(flags: &Flags, env: &Environment) -> Result<Self> {
+        let file = SettingsFile::default();
+        Self::take(&mut Layers { flags, env, file: &file, in_force: Vec::new(), account: None })
+    }
+
+    fn take(layers: &mut Layers<'_>) -> Result<Self> {
+        let filter = layers.take_or_default::<LogFilter>(&keys::LOG)?.0;
+        Ok(Logging { filter, format: layers.take_or_default(&keys::LOG_FORMAT)? })
+    }
+}
+
+fn read(path: &Path, key: &keys::Key) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read {}", path.display()))
+            .because(error)
+            .remedy(format!("Correct `{}` ({}), or let this user read the file.", key.name, key.env))
+    })
+}
+
+/// Which file holds the settings, and what says so: the flag, the variable, or the platform's place for it.
+/// Not a file in the working directory: a job would change with where it is started.
+fn file_location(flags: &Flags, env: &Environment) -> Option<(PathBuf, &'static str)> {
+    if let Some(path) = &flags.config {
+        return Some((path.clone(), "--config"));
+    }
+    if let Some(path) = env.get(keys::CONFIG_ENV) {
+        return Some((env.expand(path), keys::CONFIG_ENV));
+    }
+    let path = usual_file(env).filter(|path| path.exists())?;
+    Some((path, "the usual place"))
+}
+
+fn usual_file(env: &Environment) -> Option<PathBuf> {
+    env.config_folder().map(|folder| folder.join("config.toml"))
+}
+
+fn take(layers: &mut Layers<'_>) -> Result<Settings> {
+    let path = |path: PathText| PathBuf::from(path.0);
+    let settings = Settings {
+        archive: layers.take_or_default::<Location>(&keys::ARCHIVE)?.0,
+        state_dir: state_dir(layers)?,
+        signing_key_file: optional::<PathText>(layers, &keys::SIGNING_KEY_FILE)?.map(path),
+        allowed_signers_file: optional::<PathText>(layers, &keys::ALLOWED_SIGNERS_FILE)?.map(path),
+        part_rows: layers.take_or_default::<Count<1, 10_000_000>>(&keys::PART_ROWS)?.0,
+        // One PutObject takes at most 5 GiB (Amazon S3 quotas), and a part may end a little late.
+        part_bytes: layers.take_or_default::<SizeWithin<1024, { 4 << 30 }>>(&keys::PART_BYTES)?.0,
+        accounts: account::take_all(layers)?,
+        platform_url: layers.take_or_default(&keys::PLATFORM_URL)?,
+        ringcx_url: layers.take_or_default(&keys::RINGCX_URL)?,
+        summaries_url: layers.take_or_default(&keys::SUMMARIES_URL)?,
+        summary_limits: layers.take_or_default(&keys::SUMMARY_LIMITS)?,
+        summary_limit_scope: layers.take_or_default(&keys::SUMMARY_LIMIT_SCOPE)?,
+        discovery_limits: layers.take_or_default(&keys::DISCOVERY_LIMITS)?,
+        token_limits: layers.take_or_default(&keys::TOKEN_LIMITS)?,
+        token_life: layers.take_or_default(&keys::TOKEN_LIFE)?,
+        concurrency: layers.take_or_default::<Count<1, 1024>>(&keys::CONCURRENCY)?.0 as u32,
+        max_attempts: layers.take_or_default::<Count<1, 100>>(&keys::MAX_ATTEMPTS)?.0 as u32,
+        request_timeout: layers.take_or_default(&keys::REQUEST_TIMEOUT)?,
+        max_summary_bytes: layers
+            .take_or_default::<SizeWithin<1, { 256 << 20 }>>(&keys::MAX_SUMMARY_BYTES)?
+            .0,
+        settle: layers.take_or_default(&keys::SETTLE)?,
+        catch_up: layers.take_or_default(&keys::CATCH_UP)?,
+        source_retention: optional(layers, &keys::SOURCE_RETENTION)?,
+        acknowledge: optional::<List<WarningCode>>(layers, &keys::ACKNOWLEDGE)?
+            .map(|list| list.0.into_iter().map(|code| code.0).collect())
+            .unwrap_or_default(),
+        s3_endpoint: optional(layers, &keys::S3_ENDPOINT)?,
+        s3_region: optional::<Text>(layers, &keys::S3_REGION)?.map(|text| text.0),
+        s3_path_style: layers.take_or_default::<Switch>(&keys::S3_PATH_STYLE)?.0,
+        s3_kms_key_id: optional::<Text>(layers, &keys::S3_KMS_KEY_ID)?.map(|text| text.0),
+        object_lock: layers.take_or_default::<ObjectLock>(&keys::OBJECT_LOCK)?.0,
+        allow_http: layers.take_or_default::<Switch>(&keys::ALLOW_HTTP)?.0,
+        logging: Logging::take(layers)?,
+        digest: Digest([0; 32]), // over what has just been taken, so it follows
+    };
+    refuse_contradictions(&settings)?;
+    Ok(settings)
+}
+
+fn optional<T>(layers: &mut Layers<'_>, key: &'static keys::Key) -> Result<Option<T>>
+where
+    T: std::str::FromStr<Err: std::fmt::Display> + std::fmt::Display,
+{
+    layers.take(key, Place::Program)
+}
+
+fn state_dir(layers: &mut Layers<'_>) -> Result<PathBuf> {
+    let key = &keys::STATE_DIR;
+    if layers.find(key, Place::Program).is_some() {
+        return Ok(PathBuf::from(
+            layers.take::<PathText>(key, Place::Program)?.map(|path| path.0).unwrap_or_default(),
+        ));
+    }
+    let folder = layers.env.state_folder().ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is no home folder to keep the state in")
+            .remedy("Name a folder with --state-dir or CXVAULT_STATE_DIR, or set HOME.")
+    })?;
+    layers.note(key, Some(folder.to_string_lossy().into_owned()), Origin::Default);
+    Ok(folder)
+}
+
+fn refuse_contradictions(settings: &Settings) -> Result<()> {
+    if settings.object_lock.is_some() && !settings.is_s3() {
+        let message = format!(
+            "object_lock is set, but the archive {} is a folder, which cannot lock",
+            settings.archive
+        );
+        return Err(Failure::new(Exit::Usage, message)
+            .remedy("Set CXVAULT_OBJECT_LOCK=off, or keep the archive in s3://bucket/prefix."));
+    }
+    let urls = [
+        (&keys::PLATFORM_URL, Some(&settings.platform_url)),
+        (&keys::RINGCX_URL, Some(&settings.ringcx_url)),
+        (&keys::SUMMARIES_URL, Some(&settings.summaries_url)),
+        (&keys::S3_ENDPOINT, settings.s3_endpoint.as_ref()),
+    ];
+    let exposed = |url: Option<&BaseUrl>| url.is_some_and(BaseUrl::is_exposed);
+    match urls.into_iter().find(|(_, url)| exposed(*url) && !settings.allow_http) {
+        Some((key, _)) => {
+            let message = format!("{} is plain HTTP, which anybody on the way can read", key.name);
+            Err(Failure::new(Exit::Usage, message)
+                .remedy("Use https://, or set CXVAULT_ALLOW_HTTP=true if the network is yours."))
+        }
+        None => Ok(()),
+    }
+}
+
+fn digest(settings: &Settings, in_force: &[InForce]) -> Result<Digest> {
+    let mut values: BTreeMap<String, &str> = BTreeMap::new();
+    for one in in_force.iter().filter(|one| !one.key.local) {
+        let name = match &one.account {
+            Some(account) => format!("account.{account}.{}", one.key.name),
+            None => one.key.name.to_owned(),
+        };
+        values.extend(one.value.as_deref().map(|value| (name, value)));
+    }
+    for account in &settings.accounts {
+        let kind = account.credentials.as_ref().map(CredentialSettings::kind);
+        values.extend(kind.map(|kind| (format!("account.{}.credentials", account.name), kind)));
+    }
+    let text = serde_json_canonicalizer::to_vec(&values);
+    let unexpected = |error| Failure::new(Exit::Unexpected, "cannot digest the settings").because(error);
+    text.map(|text| Digest::of(&text)).map_err(unexpected)
+}

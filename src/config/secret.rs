@@ -1,0 +1,82 @@
+//! Secrets: from the environment or from files of their own, never from flags or the settings file.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
+
+use crate::config::keys::{Key, Syntax};
+use crate::config::layers::{Found, Layers, Origin, Place};
+use crate::outcome::{Exit, Failure, Result};
+
+/// What `cxvault config` shows in place of a secret.
+pub const MASK: &str = "********";
+/// No token is longer; and a path like /dev/zero ends.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// Takes the secret whose file `key` names, or that the environment holds itself. Also its layer: of two
+/// kinds of credentials the one from the higher layer counts.
+pub(super) fn take<'a>(
+    layers: &mut Layers<'a>,
+    key: &'static Key,
+    place: Place<'a>,
+) -> Result<Option<(SecretString, Origin)>> {
+    let Syntax::SecretFile { env, .. } = key.syntax else { return Ok(None) };
+    let file = layers.find(key, place);
+    if let Some(inline) = layers.env.get(env) {
+        if layers.env.get(key.env).is_some() {
+            return Err(Failure::new(Exit::Usage, format!("{env} and {} are both set", key.env))
+                .remedy("Unset one of them."));
+        }
+        let origin = Origin::Environment(env);
+        let secret = checked(inline, &origin.to_string())?;
+        layers.note(key, Some(MASK.into()), origin.clone());
+        return Ok(Some((secret, origin)));
+    }
+    let Some(found) = file else {
+        layers.note(key, None, Origin::Unset);
+        return Ok(None);
+    };
+    let secret = read(key, &found)?;
+    layers.note(key, Some(format!("{} ({MASK})", found.text)), found.origin.clone());
+    Ok(Some((secret, found.origin)))
+}
+
+fn read(key: &Key, found: &Found) -> Result<SecretString> {
+    let path = Path::new(&found.text);
+    // Only the reader's error: the content must not get near a message.
+    let unreadable = |error: std::io::Error| {
+        Failure::new(
+            Exit::Usage,
+            format!("cannot read the secret file {} (from {})", found.text, found.origin),
+        )
+        .because(error)
+        .remedy(format!("Correct `{}`, or let this user read the file.", key.name))
+    };
+    let mut text = Zeroizing::new(String::new());
+    let mut file = File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1);
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(found.failure(key, &format!("{} is too long for a secret", found.text)));
+    }
+    checked(&text, &format!("the secret file {} (from {})", found.text, found.origin))
+}
+
+/// A secret without the newline that editors and `echo` put at its end.
+fn checked(text: &str, named: &str) -> Result<SecretString> {
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(Failure::new(Exit::Usage, format!("{named} is empty")).remedy("Put the secret into it."));
+    }
+    // A header cannot carry these: better refused here than by every request.
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{named} holds blanks, line breaks or other strange characters"),
+        )
+        .remedy("Put the secret alone into it, on one line."));
+    }
+    Ok(SecretString::from(text))
+}

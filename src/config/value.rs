@@ -1,0 +1,433 @@
+//! The kinds of values that settings have: each reads its text, and writes it back in one canonical form.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::{Timestamp, ToSpan as _, tz};
+use serde::Serialize;
+
+use crate::archive::lock::{Lock, LockMode};
+use crate::config::suggest::did_you_mean;
+
+/// Why a text is not such a value; completes the sentence "KEY: ...".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+pub type Parsed<T> = Result<T, Invalid>;
+
+pub(super) fn invalid<T>(what: impl Into<String>) -> Parsed<T> {
+    Err(Invalid(what.into()))
+}
+
+/// A number and the unit after it.
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+/// A length of time: `250ms`, `60s`, `15m`, `2h`, `14d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+const SPAN_UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+impl FromStr for Span {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        let unit_ms = |unit: &str| SPAN_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| *ms);
+        let ms = number_and_unit(text).and_then(|(number, unit)| number.checked_mul(unit_ms(unit)?));
+        match ms {
+            Some(ms) => Ok(Span(Duration::from_millis(ms))),
+            None => invalid(format!(
+                "`{text}` is not a duration; write a number with ms, s, m, h or d, such as 15m"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        // A unit is used from two of it on: 60s and 24h are how people write these.
+        let fits = |(_, unit): &&(&str, u64)| ms.is_multiple_of(*unit) && (ms > *unit || *unit == 1);
+        let (name, unit) = SPAN_UNITS.iter().find(fits).unwrap_or(&("ms", 1));
+        write!(out, "{}{name}", ms / unit)
+    }
+}
+
+/// Whole days: `14d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Days(pub u32);
+
+impl FromStr for Days {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        match number_and_unit(text) {
+            Some((days @ 1..=36_500, "d")) => Ok(Days(days as u32)),
+            _ => invalid(format!("`{text}` is not a number of days; write 1d to 36500d, such as 14d")),
+        }
+    }
+}
+
+impl fmt::Display for Days {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}d", self.0)
+    }
+}
+
+/// A number of bytes: `4MiB`, `256KiB`, `1000B`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+impl FromStr for ByteSize {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        let unit_bytes = |unit: &str| SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, n)| *n);
+        let bytes = number_and_unit(text).and_then(|(number, unit)| number.checked_mul(unit_bytes(unit)?));
+        match bytes {
+            Some(bytes @ 1..) => Ok(ByteSize(bytes)),
+            _ => invalid(format!(
+                "`{text}` is not a size; write a number with B, KiB, MiB or GiB, such as 4MiB"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, unit) =
+            SIZE_UNITS.iter().find(|(_, unit)| self.0.is_multiple_of(*unit)).unwrap_or(&("B", 1));
+        write!(out, "{}{name}", self.0 / unit)
+    }
+}
+
+/// A size within bounds (in bytes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeWithin<const MIN: u64, const MAX: u64>(pub ByteSize);
+
+impl<const MIN: u64, const MAX: u64> FromStr for SizeWithin<MIN, MAX> {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        match text.parse()? {
+            size if (ByteSize(MIN)..=ByteSize(MAX)).contains(&size) => Ok(SizeWithin(size)),
+            _ => invalid(format!("`{text}` is not between {} and {}", ByteSize(MIN), ByteSize(MAX))),
+        }
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> fmt::Display for SizeWithin<MIN, MAX> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// A whole number within bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count<const MIN: u64, const MAX: u64>(pub u64);
+
+impl<const MIN: u64, const MAX: u64> FromStr for Count<MIN, MAX> {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        match text.parse() {
+            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Count(number)),
+            _ => invalid(format!("`{text}` is not a whole number between {MIN} and {MAX}")),
+        }
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> fmt::Display for Count<MIN, MAX> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// `true` or `false`; `1` and `0` as environments have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch(pub bool);
+
+impl FromStr for Switch {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        match text {
+            "true" | "1" => Ok(Switch(true)),
+            "false" | "0" => Ok(Switch(false)),
+            _ => invalid(format!("`{text}` is neither true nor false")),
+        }
+    }
+}
+
+impl fmt::Display for Switch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// Several values: an array in the file, with commas between them elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List(Vec::new())
+    }
+}
+
+impl<T: FromStr<Err = Invalid> + PartialEq> FromStr for List<T> {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        let mut list = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let value = part.parse()?;
+            if !list.contains(&value) {
+                list.push(value);
+            }
+        }
+        Ok(List(list))
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for List<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, value) in self.0.iter().enumerate() {
+            write!(out, "{}{value}", if n == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// An IANA time zone that this build knows, in its official spelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(pub String);
+
+impl FromStr for Zone {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        if let Some(name) = tz::db().get(text).ok().as_ref().and_then(|zone| zone.iana_name()) {
+            return Ok(Zone(name.to_string()));
+        }
+        let names: Vec<String> = tz::db().available().map(|name| name.to_string()).collect();
+        let city =
+            |name: &&String| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(text));
+        let suggestion = match names.iter().find(city) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => did_you_mean(text, names.iter().map(String::as_str))
+                .unwrap_or_else(|| "write an IANA name such as America/New_York or UTC".into()),
+        };
+        invalid(format!("`{text}` is not a time zone; {suggestion}"))
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// How long S3 must keep every object: a mode and a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    pub mode: LockMode,
+    pub period: Period,
+}
+
+/// Calendar years (2026-11-20 to 2033-11-20 are `7y`), or days of 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    Days(u16),
+    Years(u16),
+}
+
+impl Retention {
+    /// The lock of an object that is stored at `now_ms` (UTC milliseconds), in whole seconds as S3 keeps them.
+    pub fn lock_from(&self, now_ms: i64) -> Parsed<Lock> {
+        let until = Timestamp::from_millisecond(now_ms).and_then(|now| {
+            let now = now.to_zoned_datetime(tz::TimeZone::UTC);
+            now.checked_add(match self.period {
+                Period::Days(days) => i64::from(days).days(),
+                Period::Years(years) => i64::from(years).years(),
+            })
+        });
+        match until {
+            // Rounded up: the promise is "at least".
+            Ok(until) => {
+                let until_ms = (until.timestamp().as_millisecond() + 999).div_euclid(1000) * 1000;
+                Ok(Lock { mode: self.mode, until_ms })
+            }
+            Err(_) => invalid(format!("the retention {self} ends beyond the calendar")),
+        }
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            LockMode::Governance => "governance",
+            LockMode::Compliance => "compliance",
+        };
+        match self.period {
+            Period::Days(days) => write!(out, "{mode}:{days}d"),
+            Period::Years(years) => write!(out, "{mode}:{years}y"),
+        }
+    }
+}
+
+/// Object Lock as the settings write it: `governance:2555d`, `compliance:7y`, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectLock(pub Option<Retention>);
+
+impl FromStr for ObjectLock {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        if text == "off" {
+            return Ok(ObjectLock(None));
+        }
+        let parsed = text.split_once(':').and_then(|(mode, period)| {
+            let mode = match mode {
+                "governance" => LockMode::Governance,
+                "compliance" => LockMode::Compliance,
+                _ => return None,
+            };
+            // S3 takes at most 36,500 days or 100 years.
+            let period = match number_and_unit(period)? {
+                (days @ 1..=36_500, "d") => Period::Days(days as u16),
+                (years @ 1..=100, "y") => Period::Years(years as u16),
+                _ => return None,
+            };
+            Some(Retention { mode, period })
+        });
+        match parsed {
+            Some(retention) => Ok(ObjectLock(Some(retention))),
+            None => invalid(format!(
+                "`{text}` is not an object lock; write governance:DAYSd, compliance:YEARSy (at most 36500d or \
+                 100y), or off"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for ObjectLock {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(retention) => retention.fmt(out),
+            None => out.write_str("off"),
+        }
+    }
+}
+
+/// Declares an enum whose values are words.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $word)] $variant),+ }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Parsed<Self> {
+                match text {
+                    $($word => Ok($name::$variant),)+
+                    _ => invalid(format!("`{text}` is none of {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(match self { $($name::$variant => $word),+ })
+            }
+        }
+    };
+}
+
+words! {
+    /// What the summary limits count over.
+    LimitScope {
+        /// All sub-accounts of one credential together.
+        Credential = "credential",
+        /// Each sub-account by itself.
+        SubAccount = "sub-account",
+    }
+}
+
+words! {
+    /// How log lines are written to stderr.
+    LogFormat {
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip<T: FromStr<Err = Invalid> + fmt::Display>(texts: &[&str]) {
+        for text in texts {
+            assert_eq!(text.parse::<T>().map(|value| value.to_string()), Ok(text.to_string()));
+        }
+    }
+
+    #[test]
+    fn values_write_what_they_read() {
+        round_trip::<Span>(&["250ms", "60s", "90s", "15m", "24h", "36h", "14d", "0ms"]);
+        round_trip::<Days>(&["1d", "36500d"]);
+        round_trip::<ByteSize>(&["1B", "1000B", "4MiB", "256KiB", "5GiB"]);
+        round_trip::<Zone>(&["UTC", "US/Eastern", "America/New_York"]);
+        round_trip::<ObjectLock>(&["off", "governance:2555d", "compliance:7y"]);
+        round_trip::<List<Days>>(&["", "1d", "1d,2d"]);
+        round_trip::<LimitScope>(&["credential", "sub-account"]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["", "m", "15", "15 min", "-1s", "1.5h", "99999999999999999999d", "18446744073709551615d"]
+        {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+        for text in ["", "0B", "4MB", "4", "99999999999GiB"] {
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+        for text in ["on", "7y", "governance", "governance:0d", "governance:7", "compliance:101y", "x:7y"] {
+            assert!(text.parse::<ObjectLock>().is_err(), "{text}");
+        }
+        assert!("0d".parse::<Days>().is_err() && "24h".parse::<Days>().is_err());
+    }
+
+    #[test]
+    fn zones_are_spelled_officially_or_suggested() {
+        assert_eq!("us/eastern".parse(), Ok(Zone("US/Eastern".into())));
+        for (text, suggestion) in
+            [("US/Estern", "`US/Eastern`"), ("new_york", "`America/New_York`"), ("Mars/Base", "IANA name")]
+        {
+            let error = text.parse::<Zone>().unwrap_err().to_string();
+            assert!(error.contains(suggestion), "{error}");
+        }
+    }
+
+    #[test]
+    fn years_of_retention_follow_the_calendar() {
+        let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
+        let until = |lock: &str, from: &str| {
+            lock.parse::<ObjectLock>().unwrap().0.unwrap().lock_from(ms(from)).unwrap().until_ms
+        };
+        assert_eq!(until("compliance:7y", "2026-11-20T01:02:03.004Z"), ms("2033-11-20T01:02:04Z"));
+        assert_eq!(until("governance:2555d", "2026-11-20T00:00:00Z"), ms("2033-11-18T00:00:00Z"));
+    }
+}

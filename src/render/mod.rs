@@ -1,0 +1,258 @@
+//! What people and programs see: stdout lines, JSON events, tables, progress.
+//!
+//! Nothing here panics when the reader of a pipe has gone away: `cxvault ... | head` must still archive.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde::Serialize;
+
+use crate::outcome::Failure;
+
+mod progress;
+
+pub use progress::{DayProgress, Progress};
+
+/// Where results go, and in which form. Cheap to clone; all clones share the terminal.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// One JSON object a line on stdout, and nothing else there.
+    pub json: bool,
+    /// No progress, and no text but errors and what was asked for.
+    pub quiet: bool,
+    /// Whoever writes to the terminal has to make the bars step aside; hidden where there are none.
+    bars: MultiProgress,
+}
+
+impl Output {
+    /// Bars are drawn only where somebody looks: stderr is a terminal, and neither JSON nor quiet is asked for.
+    pub fn new(json: bool, quiet: bool) -> Self {
+        let watched = !json && !quiet && io::stderr().is_terminal();
+        let target = if watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Output { json, quiet, bars: MultiProgress::with_draw_target(target) }
+    }
+
+    /// Writes one JSON line, with `--json` only.
+    pub fn event(&self, event: &impl Serialize) {
+        if !self.json {
+            return;
+        }
+        match serde_json::to_string(event) {
+            Ok(line) => self.stdout(&line),
+            Err(error) => tracing::error!(%error, "cannot write an event as JSON"),
+        }
+    }
+
+    /// Writes text for people; nothing with `--json` or `--quiet`.
+    pub fn say(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            self.print(text);
+        }
+    }
+
+    /// Writes text that was asked for, also with `--quiet`; nothing with `--json`.
+    pub fn print(&self, text: impl fmt::Display) {
+        if !self.json {
+            self.stdout(&text.to_string());
+        }
+    }
+
+    /// Says why the program ends: on stderr, or as the last event.
+    pub fn failure(&self, failure: &Failure) {
+        let message = failure_text(failure);
+        if self.json {
+            #[derive(Serialize)]
+            struct Event<'a> {
+                event: &'static str,
+                exit: u8,
+                message: &'a str,
+                remedy: Option<&'a str>,
+            }
+            let remedy = failure.remedy.as_deref();
+            self.event(&Event { event: "error", exit: failure.exit.code(), message: &message, remedy });
+        } else {
+            let mut text = format!("error: {message}\n");
+            for line in failure.remedy.iter().flat_map(|remedy| remedy.lines()) {
+                let _ = writeln!(text, "  {line}"); // writing to a String cannot fail
+            }
+            self.stderr(text.as_bytes());
+        }
+    }
+
+    /// For the log: writes to stderr, around the bars.
+    pub fn log_writer(&self) -> LogWriter {
+        LogWriter(self.clone())
+    }
+
+    fn stdout(&self, line: &str) {
+        let written = self.bars.suspend(|| {
+            let mut out = io::stdout().lock();
+            out.write_all(format!("{line}\n").as_bytes())?;
+            out.flush()
+        });
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.stderr(format!("error: cannot write to stdout: {error}\n").as_bytes());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whoever closed stderr does not want to hear of it.
+    fn stderr(&self, bytes: &[u8]) {
+        let _ = self.bars.suspend(|| io::stderr().lock().write_all(bytes));
+    }
+}
+
+/// Message and causes, without the remedy.
+fn failure_text(failure: &Failure) -> String {
+    let mut text = failure.message.clone();
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Writes whole log lines; see [`Output::log_writer`].
+pub struct LogWriter(Output);
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.stderr(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes as `512 B`, `1.5 KiB`, `256.0 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for larger in &UNITS[1..] {
+        // What would be shown as 1024.0 belongs to the next unit.
+        if value < 1023.95 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// A length of time as `4.2 s`, `2 m 5 s`, `1 h 23 m`, `3 d 4 h`.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_millis() as f64 / 1000.0),
+        60..3_600 => format!("{} m {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} m", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// Aligned columns for people. Columns of numbers are aligned to the right.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Self {
+        Table { rows: vec![header.into_iter().map(Into::into).collect()] }
+    }
+
+    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) -> &mut Self {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Width, and whether every cell below the header begins as a number does.
+    fn column(&self, n: usize) -> (usize, bool) {
+        let cells = || self.rows.iter().filter_map(|row| row.get(n));
+        let width = cells().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let mut body = cells().skip(1).filter(|cell| !cell.is_empty()).peekable();
+        let numbers = body.peek().is_some()
+            && body.all(|cell| cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit()));
+        (width, numbers)
+    }
+}
+
+impl fmt::Display for Table {
+    /// Lines without blanks at their ends, and without a newline after the last.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let columns: Vec<_> = (0..columns).map(|n| self.column(n)).collect();
+        for (n, row) in self.rows.iter().enumerate() {
+            let mut line = String::new();
+            for (cell, &(width, right)) in row.iter().zip(&columns) {
+                match right {
+                    true => write!(line, "{cell:>width$}  ")?,
+                    false => write!(line, "{cell:<width$}  ")?,
+                }
+            }
+            write!(out, "{}{}", if n == 0 { "" } else { "\n" }, line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Exit;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let texts = [0, 999, 1_000, 86_400, 1_234_567].map(count);
+        assert_eq!(texts, ["0", "999", "1,000", "86,400", "1,234,567"]);
+    }
+
+    #[test]
+    fn sizes_and_durations_are_short() {
+        let sizes = [0, 1023, 1024, 1536, (1 << 20) - 1, 256 << 20, u64::MAX].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "256.0 MiB", "16777216.0 TiB"]);
+        let durations =
+            [4_200, 125_000, 4_980_000, 273_600_000].map(|ms| duration(Duration::from_millis(ms)));
+        assert_eq!(durations, ["4.2 s", "2 m 5 s", "1 h 23 m", "3 d 4 h"]);
+    }
+
+    #[test]
+    fn tables_align() {
+        let mut table = Table::new(["", "agent", "note"]);
+        table.row(["present", "1,234", "ok"]).row(["not found", "-", ""]).row(["empty", "7", "höher"]);
+        let expected =
+            "           agent  note\npresent    1,234  ok\nnot found      -\nempty          7  höher";
+        assert_eq!(table.to_string(), expected);
+    }
+
+    #[test]
+    fn a_failure_names_its_causes() {
+        let failure =
+            Failure::new(Exit::Later, "cannot read").because(io::Error::other("disk on fire")).remedy("x");
+        assert_eq!(failure_text(&failure), "cannot read: disk on fire");
+    }
+}

@@ -1,0 +1,191 @@
+//! How far the days are: bars on a terminal, otherwise a log line now and then.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+
+use super::{Output, count};
+use crate::clock::Clock;
+
+/// A log that is read in the morning must not be full of progress.
+const SPARSE_MS: i64 = 30_000;
+
+/// Progress of a whole run.
+#[derive(Clone)]
+pub struct Progress {
+    bars: MultiProgress,
+    sparse: Arc<Sparse>,
+}
+
+/// Lets one line through in [`SPARSE_MS`], all days together.
+struct Sparse {
+    clock: Arc<dyn Clock>,
+    last_ms: AtomicI64,
+}
+
+impl Sparse {
+    fn may_speak(&self) -> bool {
+        let now = self.clock.now_ms();
+        let last = self.last_ms.load(Ordering::Relaxed);
+        // Of several days at the same moment, one speaks.
+        now - last >= SPARSE_MS
+            && self.last_ms.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl Progress {
+    pub fn new(output: &Output, clock: Arc<dyn Clock>) -> Self {
+        let last_ms = AtomicI64::new(clock.now_ms());
+        Progress { bars: output.bars.clone(), sparse: Arc::new(Sparse { clock, last_ms }) }
+    }
+
+    /// Progress of one day; `label` says which, such as `99999999 2026-11-20`.
+    pub fn day(&self, label: impl Into<String>) -> DayProgress {
+        let label = label.into();
+        let bar = (!self.bars.is_hidden()).then(|| {
+            let bar = self.bars.add(ProgressBar::new(0).with_style(style()).with_prefix(label.clone()));
+            // Also while a limit keeps everybody waiting, so that it does not look dead.
+            bar.enable_steady_tick(Duration::from_millis(500));
+            bar
+        });
+        DayProgress { label, bar, state: Mutex::default(), sparse: Arc::clone(&self.sparse) }
+    }
+}
+
+fn style() -> ProgressStyle {
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.0}/min", state.per_sec() * 60.0);
+    };
+    let template = "{prefix}  {bar:24}  {human_pos}/{human_len} summaries  {rate}  ETA {eta}  {msg}";
+    // The template is a constant; were it wrong, the plain bar would do.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", rate)
+}
+
+/// Progress of one day. Methods take `&self`: workers share it.
+pub struct DayProgress {
+    label: String,
+    bar: Option<ProgressBar>,
+    state: Mutex<State>,
+    sparse: Arc<Sparse>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    windows: (u64, u64),
+    summaries: (u64, u64),
+    note: String,
+}
+
+impl DayProgress {
+    /// Discovery windows answered, of all.
+    pub fn set_discovery(&self, done: u64, total: u64) {
+        self.update(|state| state.windows = (done, total));
+    }
+
+    /// Summaries looked at, of those known so far.
+    pub fn set_summaries(&self, done: u64, total_known: u64) {
+        self.update(|state| state.summaries = (done, total_known));
+    }
+
+    /// What else is worth knowing: use of the quota, what is waited for. No people's words, no secrets.
+    pub fn set_note(&self, text: impl Into<String>) {
+        let text = text.into();
+        self.update(|state| state.note = text);
+    }
+
+    /// Takes the bar away; dropping does the same.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        let state = {
+            // A panic elsewhere leaves nothing half written here.
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut state);
+            state.clone()
+        };
+        let (done, total) = state.summaries;
+        let windows = format!("{}/{} windows", state.windows.0, state.windows.1);
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            let gap = if state.note.is_empty() { "" } else { ", " };
+            bar.set_message(format!("{windows}{gap}{}", state.note));
+        } else if self.sparse.may_speak() {
+            let (done, total) = (count(done), count(total));
+            tracing::info!("{}: {windows}, {done}/{total} summaries {}", self.label, state.note);
+        }
+    }
+}
+
+impl Drop for DayProgress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use async_trait::async_trait;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct HandClock(AtomicI64);
+
+    #[async_trait]
+    impl Clock for HandClock {
+        fn now_ms(&self) -> i64 {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            self.0.fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_there_is_a_line_every_thirty_seconds() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        let clock = Arc::new(HandClock::default());
+        tracing::subscriber::with_default(subscriber, || {
+            let progress = Progress::new(&Output::new(true, false), clock.clone());
+            let days = [progress.day("1 2026-11-20"), progress.day("2 2026-11-20")];
+            for second in 0..90 {
+                clock.0.store(second * 1000, Ordering::Relaxed);
+                for day in &days {
+                    day.set_discovery(3, 8);
+                    day.set_summaries(second as u64, 1234);
+                }
+            }
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].ends_with("1 2026-11-20: 3/8 windows, 29/1,234 summaries "), "{text}");
+    }
+}
