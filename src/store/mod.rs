@@ -1,18 +1,34 @@
 //! Where the archive is kept: one trait, a local folder, S3, and a faulty double for the tests.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::archive::digest::Digest;
-use crate::archive::lock::Lock;
+use crate::archive::lock::{Lock, LockMode};
 
 pub mod error;
+pub mod folder;
+mod key;
+pub mod location;
+#[doc(hidden)]
+pub mod memory;
+pub mod retry;
+pub mod s3;
 
-pub use error::StoreError;
+pub use error::{StoreError, StoreErrorKind};
+pub use folder::FolderStore;
+pub use location::{Location, NotALocation};
+pub use memory::MemoryStore;
+pub use retry::{RetryPolicy, RetryingStore};
+pub use s3::{S3Options, S3Settings, S3Store};
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Longest object that [`Store::get`] returns, in bytes.
+pub const LARGEST_GET: u64 = 64 << 20;
 
 /// What an object is made of.
 #[derive(Debug, Clone)]
@@ -71,8 +87,9 @@ pub struct Version {
 
 /// Immutable objects under one root. Keys are relative to the root, with `/` between parts.
 ///
-/// No method retries more than its own implementation documents; an error of kind "unknown" after a PUT means
-/// that the object may or may not be stored, and the caller sends the identical request again.
+/// No store retries: [`RetryingStore`] around one does, and nothing else. An error of kind
+/// [`StoreErrorKind::Unknown`] after a PUT means that the object may or may not be stored, and that the identical
+/// request may be sent again; `Exists` may then mean our own first attempt, so ask [`Store::stat`].
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The root as the user wrote it, for messages: `s3://bucket/prefix` or a folder.
@@ -81,10 +98,12 @@ pub trait Store: Send + Sync {
     /// Creates an object, durably, or says that the key is taken. Never replaces anything.
     async fn put_new(&self, object: &NewObject) -> Result<Put>;
 
-    /// The whole object, or `None`. For small objects (manifests).
+    /// The whole object, or `None`. For small objects (manifests): one over [`LARGEST_GET`] is refused, so that
+    /// whoever can write to the bucket cannot use up a reader's memory. Nothing is checked: callers hash.
     async fn get(&self, key: &str) -> Result<Option<Bytes>>;
 
-    /// Copies an object into the local file `to` (created or truncated); `false` when there is none.
+    /// Copies an object into the local file `to` (created or truncated); `false` when there is none. After an error
+    /// the file holds anything. Nothing is checked: callers hash.
     async fn download(&self, key: &str, to: &Path) -> Result<bool>;
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>>;
@@ -95,6 +114,29 @@ pub trait Store: Send + Sync {
     /// Every version and delete marker of keys that begin with `prefix`, in key order, newest first within a key.
     async fn versions(&self, prefix: &str) -> Result<Vec<Version>>;
 
-    /// Extends the retention of an existing object to at least `lock`; never shortens or weakens one.
+    /// Extends the retention of an existing object's current version to at least `lock`; never shortens or weakens
+    /// one.
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()>;
+}
+
+/// Opens the archive's root. Folders make no use of the options.
+///
+/// Touches as little as possible: a wrong bucket's name shows at the first request, a missing folder is made by the
+/// first PUT (so that a mistyped name of an archive that is only read leaves no folder).
+pub async fn open(location: &Location, options: S3Options) -> Result<Arc<dyn Store>> {
+    match location {
+        Location::Folder(root) => Ok(Arc::new(FolderStore::open(root)?)),
+        Location::S3 { bucket, prefix } => {
+            let (bucket, prefix) = (bucket.clone(), prefix.clone());
+            Ok(Arc::new(S3Store::open(S3Settings { bucket, prefix, options }).await?))
+        }
+    }
+}
+
+/// The weakest lock that keeps both promises: the stronger mode until the later time.
+fn stronger(now: Option<Lock>, wanted: Lock) -> Lock {
+    let Some(now) = now else { return wanted };
+    let governed = now.mode == LockMode::Governance && wanted.mode == LockMode::Governance;
+    let mode = if governed { LockMode::Governance } else { LockMode::Compliance };
+    Lock { mode, until_ms: now.until_ms.max(wanted.until_ms) }
 }

@@ -1,0 +1,362 @@
+//! An archive in a local folder.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tempfile::NamedTempFile;
+
+use super::error::{StoreError, StoreErrorKind};
+use super::{Body, Entry, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key};
+use crate::archive::digest::{Digest, Hasher};
+use crate::archive::lock::Lock;
+use crate::clock::{Clock, SystemClock};
+
+const STORE: &str = "cannot store";
+const READ: &str = "cannot read";
+const LIST: &str = "cannot list";
+
+const CHUNK: usize = 1 << 20;
+/// No write takes that long: what is older was left by a process that died.
+const LEFTOVER_AFTER_MS: i64 = 24 * 3_600 * 1_000;
+
+/// A local folder as a store. Its files are read-only, against slips of the hand; it can hold no Object Lock.
+#[derive(Debug, Clone)]
+pub struct FolderStore {
+    root: PathBuf,
+}
+
+impl FolderStore {
+    /// Opens `root`, which need not exist yet, nor be writable. Half-written files that died with their writers are
+    /// removed.
+    pub fn open(root: &Path) -> Result<Self> {
+        let failed = |error| classify(error, "cannot open the archive", root);
+        let root = std::path::absolute(root).map_err(failed)?;
+        match fs::metadata(&root) {
+            Ok(found) if !found.is_dir() => return Err(failed(io::ErrorKind::NotADirectory.into())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let store = FolderStore { root };
+        store.remove_leftovers();
+        Ok(store)
+    }
+
+    /// Failures are nobody's concern: an auditor may not delete, and another process may have been faster.
+    fn remove_leftovers(&self) {
+        let limit = SystemClock.now_ms().saturating_sub(LEFTOVER_AFTER_MS).max(0);
+        let limit = SystemTime::UNIX_EPOCH + Duration::from_millis(limit.unsigned_abs());
+        for file in fs::read_dir(self.root.join(key::TEMPORARY)).into_iter().flatten().flatten() {
+            let modified = file.metadata().and_then(|about| about.modified());
+            if modified.is_ok_and(|modified| modified < limit) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+
+    fn path(&self, key: &str) -> Result<PathBuf> {
+        key::check_inside(key)?;
+        Ok(self.root.join(key))
+    }
+
+    fn put(&self, object: &NewObject) -> Result<Put> {
+        key::check_new(&object.key)?;
+        let target = self.path(&object.key)?;
+        if object.lock.is_some() {
+            return Err(no_lock(&target));
+        }
+        let folder = target.parent().unwrap_or(&self.root);
+        if taken(&target)? {
+            self.sync_folders(folder)?;
+            return Ok(Put::Exists);
+        }
+        let file = self.write_temporary(object, &target)?;
+        make_folders(folder)?;
+        let put = match file.persist_noclobber(&target) {
+            Ok(_) => Put::Created { version_id: None },
+            Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists && taken(&target)? => Put::Exists,
+            Err(refused) => return Err(classify(refused.error, STORE, &target)),
+        };
+        // Only now a power failure leaves the name. Also when another writer gave it: it may not have come this far,
+        // and its object counts as stored from here on.
+        self.sync_folders(folder)?;
+        Ok(put)
+    }
+
+    /// The whole body under a temporary name, on the disk: a crash leaves a leftover that no reader looks at.
+    fn write_temporary(&self, object: &NewObject, target: &Path) -> Result<NamedTempFile> {
+        let folder = self.root.join(key::TEMPORARY);
+        make_folders(&folder)?;
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o444)) // and the umask takes away from it
+            .tempfile_in(&folder)
+            .map_err(|error| classify(error, STORE, target))?;
+        let found = match &object.body {
+            Body::Bytes(bytes) => copy(&mut bytes.as_ref(), file.as_file_mut(), Path::new("memory"), target),
+            Body::File(path) => {
+                let mut body = File::open(path).map_err(|error| unreadable_body(error, path))?;
+                copy(&mut body, file.as_file_mut(), path, target)
+            }
+        }?;
+        if found != object.sha256 {
+            let reason = format!("announced SHA-256 {}, found {found}", object.sha256);
+            return Err(StoreError::new(StoreErrorKind::Checksum, STORE, shown(target)).because(reason));
+        }
+        file.as_file().sync_all().map_err(|error| classify(error, STORE, target))?;
+        Ok(file)
+    }
+
+    /// Makes the names in `folder` durable, and those of every folder up to the root: another process may have made
+    /// one of them and not synced its parent yet.
+    fn sync_folders(&self, folder: &Path) -> Result<()> {
+        for folder in folder.ancestors().take_while(|folder| folder.starts_with(&self.root)) {
+            sync_folder(folder)?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, key: &str) -> Result<Option<Bytes>> {
+        let path = self.path(key)?;
+        let Some((file, bytes)) = open_file(&path)? else { return Ok(None) };
+        if bytes > LARGEST_GET {
+            return Err(StoreError::new(StoreErrorKind::Contradiction, READ, shown(&path))
+                .because(format!("{bytes} bytes are more than such an object can have")));
+        }
+        let mut content = Vec::new();
+        // One byte more, since the file may grow meanwhile if somebody tampers with it.
+        file.take(LARGEST_GET + 1).read_to_end(&mut content).map_err(|error| classify(error, READ, &path))?;
+        Ok(Some(Bytes::from(content)))
+    }
+
+    fn copy_to(&self, key: &str, to: &Path) -> Result<bool> {
+        let path = self.path(key)?;
+        let Some((mut file, _)) = open_file(&path)? else { return Ok(false) };
+        let mut copied = File::create(to).map_err(|error| classify(error, "cannot write", to))?;
+        copy(&mut file, &mut copied, &path, to)?;
+        Ok(true)
+    }
+
+    fn describe(&self, key: &str) -> Result<Option<Stat>> {
+        let path = self.path(key)?;
+        let Some((mut file, bytes)) = open_file(&path)? else { return Ok(None) };
+        let sha256 = copy(&mut file, &mut io::sink(), &path, &path)?;
+        Ok(Some(Stat { bytes, sha256: Some(sha256), version_id: None, lock: None, legal_hold: false }))
+    }
+
+    fn walk(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut folders = vec![String::new()];
+        while let Some(folder) = folders.pop() {
+            let path = self.root.join(&folder);
+            let listed = match fs::read_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                listed => listed.map_err(|error| classify(error, LIST, &path))?,
+            };
+            for found in listed {
+                let found = found.map_err(|error| classify(error, LIST, &path))?;
+                let key = format!("{folder}{}", found.file_name().to_string_lossy());
+                // Before its size is asked for: a chain of manifests is long, and most of it lies before `after`.
+                let below = format!("{key}/");
+                let wanted = key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
+                if !wanted && !below.starts_with(prefix) && !prefix.starts_with(&below)
+                    || key == key::TEMPORARY
+                {
+                    continue;
+                }
+                match fs::metadata(found.path()) {
+                    Ok(about) if about.is_dir() => folders.push(below),
+                    Ok(about) if wanted => entries.push(Entry { key, bytes: about.len() }),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(classify(error, LIST, &found.path())),
+                }
+            }
+        }
+        entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        Ok(entries)
+    }
+
+    /// File work blocks, and a slow disk must not hold up the requests to the API.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(FolderStore) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || work(store)).await {
+            Ok(result) => result,
+            Err(stopped) => match stopped.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(stopped) => {
+                    let error =
+                        StoreError::new(StoreErrorKind::Unknown, "interrupted at work in", self.root());
+                    Err(error.because(stopped))
+                }
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FolderStore {
+    fn root(&self) -> String {
+        shown(&self.root)
+    }
+
+    async fn put_new(&self, object: &NewObject) -> Result<Put> {
+        let object = object.clone();
+        self.blocking(move |store| store.put(&object)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        let key = key.to_owned();
+        self.blocking(move |store| store.read(&key)).await
+    }
+
+    async fn download(&self, key: &str, to: &Path) -> Result<bool> {
+        let (key, to) = (key.to_owned(), to.to_owned());
+        self.blocking(move |store| store.copy_to(&key, &to)).await
+    }
+
+    /// The SHA-256 is that of the bytes as they are now: the whole file is read.
+    async fn stat(&self, key: &str) -> Result<Option<Stat>> {
+        let key = key.to_owned();
+        self.blocking(move |store| store.describe(&key)).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.blocking(move |store| store.walk(&prefix, after.as_deref())).await
+    }
+
+    async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
+        let only = |entry: Entry| Version {
+            key: entry.key,
+            version_id: None,
+            is_latest: true,
+            is_delete_marker: false,
+        };
+        Ok(self.list(prefix, None).await?.into_iter().map(only).collect())
+    }
+
+    async fn raise_lock(&self, key: &str, _lock: Lock) -> Result<()> {
+        Err(no_lock(&self.path(key)?))
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn no_lock(path: &Path) -> StoreError {
+    StoreError::new(StoreErrorKind::Unusable, "cannot lock", shown(path))
+        .because("a folder cannot hold Object Lock")
+        .remedy("Set CXVAULT_OBJECT_LOCK=off, or keep the archive in an S3 bucket made with Object Lock.")
+}
+
+/// Whether an object has this name; a folder of this name is an error, since no object can ever get it.
+fn taken(target: &Path) -> Result<bool> {
+    match fs::metadata(target) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(_) => Err(classify(io::ErrorKind::IsADirectory.into(), STORE, target)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(classify(error, STORE, target)),
+    }
+}
+
+/// An open file and its length in bytes; `None` when there is no file of this name.
+fn open_file(path: &Path) -> Result<Option<(File, u64)>> {
+    let opened = File::open(path).and_then(|file| file.metadata().map(|about| (file, about)));
+    match opened {
+        Ok((file, about)) if about.is_file() => Ok(Some((file, about.len()))),
+        Ok(_) => Ok(None),
+        // Below a file there is nothing either.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(classify(error, READ, path)),
+    }
+}
+
+/// Copies all bytes and returns their SHA-256. The paths are for the messages.
+fn copy(from: &mut dyn Read, to: &mut dyn Write, from_path: &Path, to_path: &Path) -> Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let length = match from.read(&mut chunk) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(classify(error, READ, from_path)),
+        };
+        let piece = chunk.get(..length).unwrap_or_default();
+        hasher.update(piece);
+        to.write_all(piece).map_err(|error| classify(error, "cannot write", to_path))?;
+    }
+}
+
+/// Makes a folder and its missing parents, each durable in the one above it.
+fn make_folders(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent();
+    if let Some(parent) = parent {
+        make_folders(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(classify(error, "cannot make the folder", folder));
+        }
+        _ => {}
+    }
+    parent.map_or(Ok(()), sync_folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<()> {
+    match File::open(folder).and_then(|opened| opened.sync_all()) {
+        // Some network file systems know no sync of folders, and keep names durable by themselves.
+        Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Err(classify(error, "cannot sync the folder", folder))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn unreadable_body(error: io::Error, path: &Path) -> StoreError {
+    classify(error, READ, path).remedy("The file is this program's own: run the same command again.")
+}
+
+/// An error of the file system, by what the operator does next.
+pub(super) fn classify(error: io::Error, what: &'static str, path: &Path) -> StoreError {
+    use io::ErrorKind as Io;
+    let (kind, remedy) = match error.kind() {
+        Io::StorageFull | Io::QuotaExceeded => (StoreErrorKind::Full, None),
+        Io::FileTooLarge => (StoreErrorKind::Full, Some("Raise the limit on the size of files.")),
+        Io::PermissionDenied => {
+            (StoreErrorKind::Denied, Some("Give this user the permission on the archive's folder."))
+        }
+        Io::ReadOnlyFilesystem => (
+            StoreErrorKind::Unusable,
+            Some("Mount the file system for writing, or keep the archive elsewhere."),
+        ),
+        Io::Unsupported => (
+            StoreErrorKind::Unusable,
+            Some(
+                "This file system cannot create files without replacing others: keep the archive elsewhere.",
+            ),
+        ),
+        Io::NotADirectory | Io::IsADirectory | Io::NotFound | Io::InvalidFilename | Io::InvalidInput => {
+            (StoreErrorKind::Unusable, None)
+        }
+        _ => (StoreErrorKind::Unknown, None),
+    };
+    let failed = StoreError::new(kind, what, shown(path)).because(error);
+    match remedy {
+        Some(remedy) => failed.remedy(remedy),
+        None => failed,
+    }
+}

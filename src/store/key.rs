@@ -1,0 +1,65 @@
+//! Keys: names of objects relative to the archive's root.
+
+use super::Result;
+use super::error::{StoreError, StoreErrorKind};
+
+/// The folder of half-written files beside an archive's objects in a local folder. No store takes keys under it,
+/// so that an archive can be copied from any store to any other.
+pub(super) const TEMPORARY: &str = "tmp";
+
+/// Longest key that is accepted, in bytes: S3 takes 1,024 with the prefix included.
+const LONGEST: usize = 900;
+
+/// Refuses keys that some store, tool or file system would read differently than they are written.
+pub(super) fn check_new(key: &str) -> Result<()> {
+    let plain = key.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>|*?:".contains(&byte));
+    let reserved = key.split('/').next() == Some(TEMPORARY);
+    if key.len() <= LONGEST && plain && !reserved && !has_odd_part(key) {
+        return Ok(());
+    }
+    Err(StoreError::new(StoreErrorKind::Unusable, "not a key that an archive can have:", format!("{key:?}"))
+        .remedy(
+            "Keys are relative paths of printable ASCII, without `..`, empty parts or a first part `tmp`.",
+        ))
+}
+
+/// Refuses keys that would leave the root if they were joined to a folder's path.
+pub(super) fn check_inside(key: &str) -> Result<()> {
+    if !key.contains('\0') && !has_odd_part(key) {
+        return Ok(());
+    }
+    Err(StoreError::new(StoreErrorKind::Unusable, "not a key of an object in a folder:", format!("{key:?}")))
+}
+
+fn has_odd_part(key: &str) -> bool {
+    key.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_the_layout_pass() {
+        for key in ["archive.json", "segments/v1/sub_account=9/dt=2026-11-20/r0001-p0000.parquet", "a/tmp/b"]
+        {
+            assert!(check_new(key).is_ok(), "{key}");
+        }
+    }
+
+    #[test]
+    fn odd_keys_are_refused_by_name() {
+        let long = "k".repeat(LONGEST + 1);
+        for key in [
+            "", "/", "/a", "a/", "a//b", ".", "a/../b", "..", "tmp/a", "tmp", "é", "a b", "a\\b", "a\nb",
+            &long,
+        ] {
+            let error = check_new(key).expect_err(key);
+            assert_eq!(error.kind, StoreErrorKind::Unusable);
+        }
+        for key in ["../a", "a/..", "/etc/passwd", "a\0b", ""] {
+            assert!(check_inside(key).is_err(), "{key}");
+        }
+        assert!(check_inside("somebody else's ünödd file").is_ok());
+    }
+}

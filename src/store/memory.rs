@@ -1,0 +1,362 @@
+//! A store in memory for tests: it counts its calls, fails on demand, and panics if an immutable key would change.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::error::{StoreError, StoreErrorKind};
+use super::{Body, Entry, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger};
+use crate::archive::digest::Digest;
+use crate::archive::lock::Lock;
+
+/// The methods of a store, as the counts and the faults name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Op {
+    PutNew,
+    Get,
+    Download,
+    Stat,
+    List,
+    Versions,
+    RaiseLock,
+}
+
+/// What a failing call leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Failed, and nothing was done.
+    FailBefore,
+    /// Failed, but it was done: the answer was lost.
+    FailAfter,
+}
+
+/// A scripted failure of the calls of one method whose key (or prefix) begins with `prefix`.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    op: Op,
+    prefix: String,
+    effect: Effect,
+    kind: StoreErrorKind,
+    skip: u32,
+    times: u32,
+}
+
+impl Fault {
+    /// One failure of kind Unknown, at the first such call.
+    pub fn new(op: Op, prefix: &str, effect: Effect) -> Self {
+        let kind = StoreErrorKind::Unknown;
+        Fault { op, prefix: prefix.to_owned(), effect, kind, skip: 0, times: 1 }
+    }
+
+    /// Lets the first `calls` pass.
+    pub fn skip(mut self, calls: u32) -> Self {
+        self.skip = calls;
+        self
+    }
+
+    /// Fails that many calls one after the other.
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = times;
+        self
+    }
+
+    pub fn kind(mut self, kind: StoreErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Object {
+    bytes: Bytes,
+    /// As announced by its writer, whatever the bytes are after [`MemoryStore::corrupt`].
+    sha256: Digest,
+    lock: Option<Lock>,
+    legal_hold: bool,
+}
+
+#[derive(Debug, Clone)]
+struct StoredVersion {
+    id: Option<String>,
+    /// `None` is a delete marker.
+    object: Option<Object>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Oldest version first; never empty.
+    keys: BTreeMap<String, Vec<StoredVersion>>,
+    /// What a key held first, for ever.
+    first: BTreeMap<String, Digest>,
+    versions_made: u64,
+    faults: Vec<Fault>,
+    calls: BTreeMap<Op, u64>,
+}
+
+/// See the module. Versioned, with Object Lock, unless made by [`MemoryStore::plain`].
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    plain: bool,
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// Like a bucket with versioning and Object Lock.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Like a bucket with neither.
+    pub fn plain() -> Self {
+        MemoryStore { plain: true, ..Self::default() }
+    }
+
+    /// Adds a failure; the first that fits a call is used up first.
+    pub fn fail(&self, fault: Fault) {
+        self.state().faults.push(fault);
+    }
+
+    /// Failures that no call has met yet.
+    pub fn pending_faults(&self) -> usize {
+        self.state().faults.len()
+    }
+
+    /// How often a method was called, failed calls included.
+    pub fn calls(&self, op: Op) -> u64 {
+        self.state().calls.get(&op).copied().unwrap_or(0)
+    }
+
+    /// Every current object.
+    pub fn contents(&self) -> BTreeMap<String, Bytes> {
+        let state = self.state();
+        let current =
+            |key: &String| state.current(key).map(|(_, object)| (key.clone(), object.bytes.clone()));
+        state.keys.keys().filter_map(current).collect()
+    }
+
+    /// What S3 does on a DELETE without a version: a delete marker, or on a plain store the object goes.
+    pub fn delete(&self, key: &str) {
+        let mut state = self.state();
+        if self.plain {
+            state.keys.remove(key);
+        } else if state.current(key).is_some() {
+            state.push(key, None);
+        }
+    }
+
+    /// An administrator's act: every version of the key goes, locked or not.
+    pub fn purge(&self, key: &str) {
+        self.state().keys.remove(key);
+    }
+
+    /// An attacker's act: another current version (on a plain store, in place of the only one), with its own checksum.
+    pub fn overwrite(&self, key: &str, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        let object = Object { sha256: Digest::of(&bytes), bytes, lock: None, legal_hold: false };
+        let mut state = self.state();
+        if self.plain {
+            state.keys.insert(key.to_owned(), vec![StoredVersion { id: None, object: Some(object) }]);
+        } else {
+            state.push(key, Some(object));
+        }
+    }
+
+    /// A lying or rotten store: other bytes under the same version, checksum and lock.
+    pub fn corrupt(&self, key: &str, bytes: impl Into<Bytes>) {
+        if let Some(object) = self.state().current_mut(key) {
+            object.bytes = bytes.into();
+        }
+    }
+
+    pub fn set_legal_hold(&self, key: &str, on: bool) {
+        if let Some(object) = self.state().current_mut(key) {
+            object.legal_hold = on;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The panic of one test's task is that test's failure already.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call and does it, unless the script says otherwise.
+    fn call<T>(&self, op: Op, key: &str, work: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let mut state = self.state();
+        *state.calls.entry(op).or_default() += 1;
+        let fault = state.next_fault(op, key);
+        let failed = |kind| {
+            Err(StoreError::new(kind, "cannot reach", format!("memory/{key}"))
+                .because(format!("{op:?} fails on demand")))
+        };
+        match fault {
+            None => work(&mut state),
+            Some((Effect::FailBefore, kind)) => failed(kind),
+            Some((Effect::FailAfter, kind)) => {
+                work(&mut state)?;
+                failed(kind)
+            }
+        }
+    }
+
+    fn no_lock(key: &str) -> StoreError {
+        StoreError::new(StoreErrorKind::Unusable, "cannot lock", format!("memory/{key}"))
+            .because("Bucket is missing Object Lock Configuration")
+    }
+}
+
+impl State {
+    fn next_fault(&mut self, op: Op, key: &str) -> Option<(Effect, StoreErrorKind)> {
+        let fits = |fault: &Fault| fault.op == op && key.starts_with(&fault.prefix);
+        let position = self.faults.iter().position(fits)?;
+        let fault = self.faults.get_mut(position)?;
+        if fault.skip > 0 {
+            fault.skip -= 1;
+            return None;
+        }
+        fault.times = fault.times.saturating_sub(1);
+        let met = (fault.effect, fault.kind);
+        if fault.times == 0 {
+            self.faults.remove(position);
+        }
+        Some(met)
+    }
+
+    fn current(&self, key: &str) -> Option<(&StoredVersion, &Object)> {
+        let version = self.keys.get(key)?.last()?;
+        version.object.as_ref().map(|object| (version, object))
+    }
+
+    fn current_mut(&mut self, key: &str) -> Option<&mut Object> {
+        self.keys.get_mut(key)?.last_mut()?.object.as_mut()
+    }
+
+    fn push(&mut self, key: &str, object: Option<Object>) -> String {
+        self.versions_made += 1;
+        let id = format!("v{}", self.versions_made);
+        self.keys.entry(key.to_owned()).or_default().push(StoredVersion { id: Some(id.clone()), object });
+        id
+    }
+
+    fn put(&mut self, plain: bool, new: &NewObject, bytes: Bytes) -> Result<Put> {
+        if plain && new.lock.is_some() {
+            return Err(MemoryStore::no_lock(&new.key));
+        }
+        if self.current(&new.key).is_some() {
+            return Ok(Put::Exists);
+        }
+        if Digest::of(&bytes) != new.sha256 {
+            let object = format!("memory/{}", new.key);
+            return Err(
+                StoreError::new(StoreErrorKind::Checksum, "cannot store", object).because("BadDigest")
+            );
+        }
+        // A deleted name can be taken again; whoever gives it to other bytes re-writes history.
+        let first = *self.first.entry(new.key.clone()).or_insert(new.sha256);
+        assert_eq!(first, new.sha256, "the immutable key {} would change", new.key);
+        let object = Object { bytes, sha256: new.sha256, lock: new.lock, legal_hold: false };
+        if plain {
+            self.keys.insert(new.key.clone(), vec![StoredVersion { id: None, object: Some(object) }]);
+            return Ok(Put::Created { version_id: None });
+        }
+        Ok(Put::Created { version_id: Some(self.push(&new.key, Some(object))) })
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn root(&self) -> String {
+        "memory".to_owned()
+    }
+
+    async fn put_new(&self, object: &NewObject) -> Result<Put> {
+        key::check_new(&object.key)?;
+        let bytes = match &object.body {
+            Body::Bytes(bytes) => bytes.clone(),
+            Body::File(path) => {
+                let unreadable = |error| super::folder::unreadable_body(error, path);
+                tokio::fs::read(path).await.map_err(unreadable)?.into()
+            }
+        };
+        self.call(Op::PutNew, &object.key, |state| state.put(self.plain, object, bytes))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        self.call(Op::Get, key, |state| match state.current(key) {
+            Some((_, object)) if object.bytes.len() as u64 > LARGEST_GET => {
+                Err(StoreError::new(StoreErrorKind::Contradiction, "cannot read", format!("memory/{key}")))
+            }
+            found => Ok(found.map(|(_, object)| object.bytes.clone())),
+        })
+    }
+
+    async fn download(&self, key: &str, to: &Path) -> Result<bool> {
+        let found = self.call(Op::Download, key, |state| {
+            Ok(state.current(key).map(|(_, object)| object.bytes.clone()))
+        })?;
+        let Some(bytes) = found else { return Ok(false) };
+        let failed = |error| super::folder::classify(error, "cannot write", to);
+        tokio::fs::write(to, bytes).await.map_err(failed)?;
+        Ok(true)
+    }
+
+    async fn stat(&self, key: &str) -> Result<Option<Stat>> {
+        self.call(Op::Stat, key, |state| {
+            Ok(state.current(key).map(|(version, object)| Stat {
+                bytes: object.bytes.len() as u64,
+                sha256: Some(object.sha256),
+                version_id: version.id.clone(),
+                lock: object.lock,
+                legal_hold: object.legal_hold,
+            }))
+        })
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+        self.call(Op::List, prefix, |state| {
+            let wanted =
+                |key: &&String| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
+            let entry = |key: &String| {
+                let (_, object) = state.current(key)?;
+                Some(Entry { key: key.clone(), bytes: object.bytes.len() as u64 })
+            };
+            Ok(state.keys.keys().filter(wanted).filter_map(entry).collect())
+        })
+    }
+
+    async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
+        self.call(Op::Versions, prefix, |state| {
+            let mut listed = Vec::new();
+            for (key, versions) in state.keys.iter().filter(|(key, _)| key.starts_with(prefix)) {
+                listed.extend(versions.iter().rev().enumerate().map(|(age, version)| Version {
+                    key: key.clone(),
+                    version_id: version.id.clone(),
+                    is_latest: age == 0,
+                    is_delete_marker: version.object.is_none(),
+                }));
+            }
+            Ok(listed)
+        })
+    }
+
+    async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
+        self.call(Op::RaiseLock, key, |state| {
+            let plain = self.plain;
+            let Some(object) = state.current_mut(key) else {
+                return Err(StoreError::new(
+                    StoreErrorKind::Contradiction,
+                    "cannot lock",
+                    format!("memory/{key}"),
+                )
+                .because("there is no such object"));
+            };
+            if plain {
+                return Err(Self::no_lock(key));
+            }
+            object.lock = Some(stronger(object.lock, lock));
+            Ok(())
+        })
+    }
+}

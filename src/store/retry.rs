@@ -1,0 +1,147 @@
+//! The one place where requests to the store are sent again.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{StoreError, StoreErrorKind};
+use super::{Entry, NewObject, Put, Result, Stat, Store, Version};
+use crate::archive::lock::Lock;
+use crate::clock::Clock;
+
+/// How often and how slowly. Before attempt n+1 there is a wait of half to the whole of `first_wait` * 2^(n-1), at
+/// most `longest_wait`.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// All attempts, the first included; at least 1.
+    pub attempts: u32,
+    pub first_wait: Duration,
+    pub longest_wait: Duration,
+    /// What a request in flight may still take when the run is cancelled; then it is abandoned.
+    pub grace: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// Some 40 s to 80 s of waiting in all: a restart of a store or a throttled prefix passes in that time.
+    fn default() -> Self {
+        RetryPolicy {
+            attempts: 9,
+            first_wait: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(20),
+            grace: Duration::from_secs(3),
+        }
+    }
+}
+
+/// A store that sends the identical request again when nobody knows how the last one ended.
+///
+/// After such a PUT, `Exists` can mean our own bytes of an earlier attempt: ask [`Store::stat`].
+pub struct RetryingStore {
+    inner: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    cancel: CancellationToken,
+    policy: RetryPolicy,
+}
+
+impl RetryingStore {
+    pub fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>, cancel: CancellationToken) -> Self {
+        RetryingStore { inner, clock, cancel, policy: RetryPolicy::default() }
+    }
+
+    pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    async fn retrying<T, Attempt>(&self, key: &str, attempt: impl Fn() -> Attempt + Send + Sync) -> Result<T>
+    where
+        Attempt: Future<Output = Result<T>> + Send,
+        T: Send,
+    {
+        let mut sent = 0;
+        loop {
+            let error = match self.once(key, attempt()).await {
+                Err(error) if error.kind == StoreErrorKind::Unknown => error,
+                settled => return settled,
+            };
+            sent += 1;
+            if sent >= self.policy.attempts || self.cancel.is_cancelled() {
+                return Err(error);
+            }
+            let wait = self.wait_after(sent);
+            let cause = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(object = error.object, attempt = sent, wait = ?wait, "{}: {cause}", error.what);
+            tokio::select! {
+                () = self.clock.sleep(wait) => {}
+                () = self.cancel.cancelled() => return Err(error),
+            }
+        }
+    }
+
+    /// One attempt. An abandoned PUT may still arrive; that is the same as a crash here: the next run finds the
+    /// object and adopts it, or does not and puts it again.
+    async fn once<T>(&self, key: &str, attempt: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let out_of_grace = async {
+            self.cancel.cancelled().await;
+            self.clock.sleep(self.policy.grace).await;
+        };
+        tokio::select! {
+            biased;
+            settled = attempt => settled,
+            () = out_of_grace => {
+                let object = format!("{}/{key}", self.inner.root());
+                Err(StoreError::new(StoreErrorKind::Unknown, "interrupted at work on", object)
+                    .remedy("Run the same command again: it goes on from here."))
+            }
+        }
+    }
+
+    fn wait_after(&self, sent: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(sent - 1).unwrap_or(u32::MAX);
+        let whole = self.policy.first_wait.saturating_mul(doubled).min(self.policy.longest_wait);
+        // Without jitter, all hosts that a throttling store turned away would come back in step.
+        let mut random = [0; 2];
+        let random = aws_lc_rs::rand::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));
+        whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u16::MAX))
+    }
+}
+
+#[async_trait]
+impl Store for RetryingStore {
+    fn root(&self) -> String {
+        self.inner.root()
+    }
+
+    async fn put_new(&self, object: &NewObject) -> Result<Put> {
+        self.retrying(&object.key, || self.inner.put_new(object)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        self.retrying(key, || self.inner.get(key)).await
+    }
+
+    async fn download(&self, key: &str, to: &Path) -> Result<bool> {
+        self.retrying(key, || self.inner.download(key, to)).await
+    }
+
+    async fn stat(&self, key: &str) -> Result<Option<Stat>> {
+        self.retrying(key, || self.inner.stat(key)).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+        self.retrying(prefix, || self.inner.list(prefix, after)).await
+    }
+
+    async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
+        self.retrying(prefix, || self.inner.versions(prefix)).await
+    }
+
+    async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
+        self.retrying(key, || self.inner.raise_lock(key, lock)).await
+    }
+}

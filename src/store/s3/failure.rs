@@ -1,0 +1,202 @@
+//! S3's answers and the SDK's errors, by what the operator or the commit protocol does next.
+//!
+//! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; those with an `X` are MinIO's.
+
+use std::error::Error;
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::RequestId;
+
+use super::connect::CLEAR_TEXT;
+use crate::store::error::{StoreError, StoreErrorKind};
+
+type Verdict = (StoreErrorKind, Option<&'static str>);
+
+const CREDENTIALS: &str = "Correct the AWS credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role): \
+                           they are wrong, expired or of another account.";
+const REGION: &str = "Set the bucket's own region.";
+const KMS: &str = "Correct the KMS key id, and allow these credentials to use the key.";
+const REACH: &str = "Check the network and, if this never worked, CXVAULT_S3_ENDPOINT and CXVAULT_S3_PATH_STYLE; \
+                     then run the same command again.";
+
+pub(super) fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// Whether S3 said that there is no such object. (A HEAD in a bucket that does not exist says the same: it has no body
+/// to say more. Every command also lists or puts, which tells.)
+pub(super) fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let Some(answer) = error.as_service_error() else { return false };
+    status_of(error) == Some(404)
+        && matches!(answer.code(), None | Some("NoSuchKey" | "NotFound" | "NoSuchVersion"))
+}
+
+/// A failed request as a store error. Nothing of the request gets into it: headers hold credentials.
+pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, what: &'static str, object: String) -> StoreError
+where
+    E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
+{
+    let header = |name: &str| error.raw_response().and_then(|response| response.headers().get(name));
+    let region = header("x-amz-bucket-region").map(|region| format!(" (the bucket's region is {region})"));
+    let ((kind, remedy), reason) = match &error {
+        SdkError::ServiceError(answer) => {
+            let (status, error) = (answer.raw().status().as_u16(), answer.err());
+            let code = error.code().unwrap_or_default();
+            let message = error.message().unwrap_or_default();
+            let reason = [&status.to_string(), code, message].map(str::trim).join(" ");
+            let reason = format!("{}{}", reason.trim_end(), region.unwrap_or_default());
+            (answered(status, code, message), format!("{reason}{}", request_id(error)))
+        }
+        SdkError::ConstructionFailure(_) => ((StoreErrorKind::Unusable, None), chain_of(&error)),
+        _ => {
+            let reason = chain_of(&error);
+            let clear = reason.contains(CLEAR_TEXT);
+            let clear_text =
+                "Use an https:// endpoint, or set CXVAULT_ALLOW_HTTP=true if that network is yours.";
+            if clear {
+                ((StoreErrorKind::Unusable, Some(clear_text)), CLEAR_TEXT.to_owned())
+            } else {
+                ((StoreErrorKind::Unknown, Some(REACH)), reason)
+            }
+        }
+    };
+    let failed = StoreError::new(kind, what, object).because(reason);
+    match remedy {
+        Some(remedy) => failed.remedy(remedy),
+        None => failed,
+    }
+}
+
+/// What AWS's support asks for first.
+fn request_id(error: &impl RequestId) -> String {
+    error.request_id().map(|id| format!(", request {id}")).unwrap_or_default()
+}
+
+/// An error and its causes, without what `Debug` would add: whole requests.
+pub(super) fn chain_of(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.ends_with(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn answered(status: u16, code: &str, message: &str) -> Verdict {
+    by_code(code, message).unwrap_or_else(|| by_status(status))
+}
+
+fn by_code(code: &str, message: &str) -> Option<Verdict> {
+    use StoreErrorKind::{Checksum, Denied, Full, Unknown, Unusable};
+    Some(match code {
+        // 400 and yet only a slow connection.
+        "RequestTimeout"
+        | "SlowDown"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "ConditionalRequestConflict"
+        | "OperationAborted" => (Unknown, None),
+        "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "InvalidDigest" => {
+            (Checksum, None)
+        }
+        "NoSuchBucket" => {
+            (Unusable, Some("Make the bucket, or correct its name and the endpoint or region."))
+        }
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException" => (Denied, Some(CREDENTIALS)),
+        "RequestTimeTooSkewed" | "RequestExpired" => (Denied, Some("Set this host's clock right.")),
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => (
+            Denied,
+            Some(
+                "Allow these credentials s3:PutObject, s3:GetObject, s3:ListBucket and s3:ListBucketVersions here, \
+                 with Object Lock also s3:PutObjectRetention and s3:GetObjectRetention.",
+            ),
+        ),
+        "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException" => (Unusable, Some(REGION)),
+        "EntityTooLarge" => (Unusable, Some("Set a lower limit on the bytes of a part.")),
+        "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "QuotaExceeded" => (Full, None),
+        "NotImplemented" => {
+            (Unusable, Some("This server lacks what an immutable archive needs: keep it in another one."))
+        }
+        _ if code.starts_with("KMS.") || code.starts_with("XMinioKMS") => (Unusable, Some(KMS)),
+        // "Bucket is missing Object Lock Configuration"; MinIO: "Bucket is missing ObjectLockConfiguration".
+        _ if matches!(
+            code,
+            "InvalidRequest" | "InvalidBucketState" | "ObjectLockConfigurationNotFoundError"
+        ) && message.replace(' ', "").contains("ObjectLock") =>
+        {
+            let remedy = "Use a bucket made with Object Lock, or set CXVAULT_OBJECT_LOCK=off.";
+            (Unusable, Some(remedy))
+        }
+        _ => return None,
+    })
+}
+
+/// The answer to a HEAD has no body, so that the status is all there is.
+fn by_status(status: u16) -> Verdict {
+    use StoreErrorKind::{Denied, Full, Unknown, Unusable};
+    match status {
+        301 | 307 => (Unusable, Some(REGION)),
+        400 => (Unusable, Some("Check the credentials, the bucket's region and its KMS key.")),
+        401 | 403 => (
+            Denied,
+            Some(
+                "Check the credentials, and allow them s3:GetObject and s3:ListBucket (without the latter S3 answers 403 for what does not exist).",
+            ),
+        ),
+        408 | 409 | 425 | 429 => (Unknown, None),
+        501 => (Unusable, None),
+        507 => (Full, None),
+        500.. => (Unknown, None),
+        _ => (Unusable, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_by_what_is_done_next() {
+        use StoreErrorKind::{Checksum, Denied, Full, Unknown, Unusable};
+        let lock = "Bucket is missing Object Lock Configuration";
+        for (status, code, message, expected) in [
+            (409, "ConditionalRequestConflict", "", Unknown),
+            (503, "SlowDown", "", Unknown),
+            (500, "InternalError", "", Unknown),
+            (400, "RequestTimeout", "", Unknown),
+            (429, "", "", Unknown),
+            (502, "", "", Unknown),
+            (501, "NotImplemented", "", Unusable),
+            (507, "XMinioStorageFull", "", Full),
+            (400, "BadDigest", "", Checksum),
+            (400, "InvalidRequest", lock, Unusable),
+            (400, "ExpiredToken", "", Denied),
+            (403, "AccessDenied", "", Denied),
+            (403, "", "", Denied),
+            (404, "NoSuchBucket", "", Unusable),
+            (400, "SomethingNew", "", Unusable),
+        ] {
+            assert_eq!(answered(status, code, message).0, expected, "{status} {code}");
+        }
+        assert!(
+            answered(400, "InvalidRequest", lock)
+                .1
+                .is_some_and(|remedy| remedy.contains("CXVAULT_OBJECT_LOCK"))
+        );
+    }
+}

@@ -1,0 +1,305 @@
+//! An archive in an S3 bucket, or in one of a compatible server.
+
+mod connect;
+mod failure;
+mod listing;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Config;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::{ByteStream, DateTime, Length};
+use aws_sdk_s3::types::{
+    ChecksumMode, ChecksumType, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention,
+    ObjectLockRetentionMode, ServerSideEncryption,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{Bytes, BytesMut};
+use secrecy::SecretString;
+use tokio::io::AsyncWriteExt;
+
+use self::failure::{classify, is_missing, status_of};
+use super::error::{StoreError, StoreErrorKind};
+use super::{Body, Entry, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger};
+use crate::archive::digest::Digest;
+use crate::archive::lock::{Lock, LockMode};
+
+const STORE: &str = "cannot store";
+const READ: &str = "cannot read";
+const LOCK: &str = "cannot lock";
+
+/// AWS takes no more in one PUT, and several would have a checksum of checksums instead of the content's.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html>
+const LARGEST_PUT: u64 = 5 << 30;
+/// From here on a PUT asks first whether the key is taken: a server that answers 412 before it has read the body
+/// closes the connection, and the client sees a reset, which says nothing. It also saves the upload.
+const ASK_FIRST: u64 = 64 << 10;
+/// No answer takes longer, the body's way aside.
+const ANSWER: Duration = Duration::from_secs(60);
+/// A slower way to the store is a fault, in bytes a second.
+const SLOWEST: u64 = 64 << 10;
+const FILE_CHUNK: usize = 256 << 10;
+
+/// How to reach S3. The credentials are those of the standard AWS chain: environment, profile, web identity,
+/// container, instance.
+#[derive(Debug, Clone, Default)]
+pub struct S3Options {
+    /// URL of an S3-compatible server; AWS itself without one.
+    pub endpoint: Option<String>,
+    /// Without one, as the AWS environment and profile say.
+    pub region: Option<String>,
+    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
+    pub path_style: bool,
+    /// Encrypt with this KMS key instead of as the bucket does by default.
+    pub kms_key_id: Option<String>,
+    /// Send the archive in clear to another host.
+    pub allow_http: bool,
+    /// Access key id and secret in place of the AWS chain; for tests, which share one process's environment.
+    pub credentials: Option<(String, SecretString)>,
+}
+
+/// A bucket, a prefix in it (without slashes at its ends; empty for the whole bucket), and the way there.
+#[derive(Debug, Clone)]
+pub struct S3Settings {
+    pub bucket: String,
+    pub prefix: String,
+    pub options: S3Options,
+}
+
+/// A prefix of a bucket as a store. It sends each request once.
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    /// With the slash at its end, or empty.
+    prefix: String,
+    kms_key_id: Option<String>,
+}
+
+impl S3Store {
+    /// Finds the credentials and the region. Asks the bucket nothing.
+    pub async fn open(settings: S3Settings) -> Result<Self> {
+        let client = connect::client(&settings).await?;
+        let S3Settings { bucket, prefix, options } = settings;
+        let prefix = if prefix.is_empty() { prefix } else { format!("{prefix}/") };
+        Ok(S3Store { client, bucket, prefix, kms_key_id: options.kms_key_id })
+    }
+
+    fn full(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    fn address(&self, key: &str) -> String {
+        format!("s3://{}/{}{key}", self.bucket, self.prefix)
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<HeadObjectOutput>> {
+        let request = self.client.head_object().bucket(&self.bucket).key(self.full(key));
+        match request.checksum_mode(ChecksumMode::Enabled).send().await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(classify(error, "cannot ask for", self.address(key))),
+        }
+    }
+
+    async fn put(&self, object: &NewObject, body: ByteStream, bytes: u64) -> Result<Put> {
+        let lock = object.lock;
+        let mut request = self.client.put_object().bucket(&self.bucket).key(self.full(&object.key));
+        request = request
+            .if_none_match("*")
+            .checksum_sha256(BASE64.encode(object.sha256.0))
+            .content_length(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .set_object_lock_mode(lock.map(|lock| match lock.mode {
+                LockMode::Governance => ObjectLockMode::Governance,
+                LockMode::Compliance => ObjectLockMode::Compliance,
+            }))
+            .set_object_lock_retain_until_date(lock.map(|lock| DateTime::from_millis(lock.until_ms)));
+        if let Some(id) = &self.kms_key_id {
+            request = request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(id);
+        }
+        let longest = ANSWER + Duration::from_secs(bytes / SLOWEST);
+        let timeouts = TimeoutConfig::builder().operation_timeout(longest).operation_attempt_timeout(longest);
+        let slower = Config::builder().timeout_config(timeouts.build());
+        match request.body(body).customize().config_override(slower).send().await {
+            Ok(stored) => Ok(Put::Created { version_id: version_id(stored.version_id()) }),
+            Err(error) if status_of(&error) == Some(412) => Ok(Put::Exists),
+            Err(error) => Err(classify(error, STORE, self.address(&object.key))),
+        }
+    }
+
+    async fn open_object(&self, key: &str) -> Result<Option<(ByteStream, u64)>> {
+        let request = self.client.get_object().bucket(&self.bucket).key(self.full(key));
+        match request.send().await {
+            Ok(found) => {
+                let bytes = found.content_length().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+                Ok(Some((found.body, bytes)))
+            }
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(classify(error, READ, self.address(key))),
+        }
+    }
+
+    async fn put_retention(&self, key: &str, stat: &Stat, raised: Lock) -> Result<()> {
+        let mode = match raised.mode {
+            LockMode::Governance => ObjectLockRetentionMode::Governance,
+            LockMode::Compliance => ObjectLockRetentionMode::Compliance,
+        };
+        let until = DateTime::from_millis(raised.until_ms);
+        let retention = ObjectLockRetention::builder().mode(mode).retain_until_date(until).build();
+        // S3 counts leaving GOVERNANCE as lifting it, even towards COMPLIANCE.
+        let leaves_governance = stat.lock.is_some_and(|now| now.mode != raised.mode);
+        let request = self.client.put_object_retention().bucket(&self.bucket).key(self.full(key));
+        request
+            .set_version_id(stat.version_id.clone())
+            .retention(retention)
+            .set_bypass_governance_retention(leaves_governance.then_some(true))
+            .send()
+            .await
+            .map_err(|error| classify(error, LOCK, self.address(key)))?;
+        Ok(())
+    }
+
+    fn broken_off(
+        &self,
+        key: &str,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> StoreError {
+        StoreError::new(StoreErrorKind::Unknown, READ, self.address(key)).because(error)
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    fn root(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.prefix).trim_end_matches('/').to_owned()
+    }
+
+    async fn put_new(&self, object: &NewObject) -> Result<Put> {
+        key::check_new(&object.key)?;
+        let (body, bytes) = open_body(&object.body).await?;
+        if bytes > LARGEST_PUT {
+            return Err(StoreError::new(StoreErrorKind::Unusable, STORE, self.address(&object.key))
+                .because(format!("{bytes} bytes; S3 takes at most {LARGEST_PUT} in one request"))
+                .remedy("Set a lower limit on the bytes of a part."));
+        }
+        if bytes >= ASK_FIRST && self.head(&object.key).await?.is_some() {
+            return Ok(Put::Exists);
+        }
+        self.put(object, body, bytes).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        let Some((mut body, bytes)) = self.open_object(key).await? else { return Ok(None) };
+        let mut content = BytesMut::new();
+        while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
+            content.extend_from_slice(&piece);
+            let length = bytes.max(content.len() as u64);
+            if length > LARGEST_GET {
+                return Err(StoreError::new(StoreErrorKind::Contradiction, READ, self.address(key))
+                    .because(format!("{length} bytes are more than such an object can have")));
+            }
+        }
+        Ok(Some(content.freeze()))
+    }
+
+    async fn download(&self, key: &str, to: &Path) -> Result<bool> {
+        let Some((mut body, _)) = self.open_object(key).await? else { return Ok(false) };
+        let failed = |error| super::folder::classify(error, "cannot write", to);
+        let mut file = tokio::fs::File::create(to).await.map_err(failed)?;
+        while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
+            file.write_all(&piece).await.map_err(failed)?;
+        }
+        file.flush().await.map_err(failed)?;
+        Ok(true)
+    }
+
+    async fn stat(&self, key: &str) -> Result<Option<Stat>> {
+        Ok(self.head(key).await?.map(|found| stat_of(&found)))
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+        self.list_objects(prefix, after).await
+    }
+
+    async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
+        self.list_versions(prefix).await
+    }
+
+    async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
+        let Some(stat) = self.stat(key).await? else {
+            return Err(StoreError::new(StoreErrorKind::Contradiction, LOCK, self.address(key))
+                .because("there is no such object"));
+        };
+        let raised = stronger(stat.lock, lock);
+        if stat.lock == Some(raised) { Ok(()) } else { self.put_retention(key, &stat, raised).await }
+    }
+}
+
+async fn open_body(body: &Body) -> Result<(ByteStream, u64)> {
+    match body {
+        Body::Bytes(bytes) => Ok((ByteStream::from(bytes.clone()), bytes.len() as u64)),
+        Body::File(path) => {
+            let unreadable = |error| super::folder::unreadable_body(error, path);
+            let bytes = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
+            let stream = ByteStream::read_from().path(path).length(Length::Exact(bytes));
+            let stream = stream.buffer_size(FILE_CHUNK).build().await;
+            Ok((stream.map_err(|error| unreadable(std::io::Error::other(error)))?, bytes))
+        }
+    }
+}
+
+/// `null` is what S3 calls the only version of an object on a bucket without versioning.
+fn version_id(id: Option<&str>) -> Option<String> {
+    id.filter(|id| !matches!(*id, "" | "null")).map(str::to_owned)
+}
+
+fn stat_of(found: &HeadObjectOutput) -> Stat {
+    let mode = match found.object_lock_mode() {
+        Some(ObjectLockMode::Governance) => Some(LockMode::Governance),
+        Some(ObjectLockMode::Compliance) => Some(LockMode::Compliance),
+        _ => None,
+    };
+    let until_ms = found.object_lock_retain_until_date().and_then(|date| date.to_millis().ok());
+    // A composite (of multi-part parts) decodes to a digest too, but not to that of the content. MinIO names no type;
+    // its composites end in `-` and the number of parts, which is no base64.
+    let whole = matches!(found.checksum_type(), None | Some(ChecksumType::FullObject));
+    let sha256 = found.checksum_sha256().filter(|_| whole).and_then(|text| BASE64.decode(text).ok());
+    Stat {
+        bytes: found.content_length().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
+        sha256: sha256.and_then(|bytes| bytes.try_into().ok()).map(Digest),
+        version_id: version_id(found.version_id()),
+        lock: mode.zip(until_ms).map(|(mode, until_ms)| Lock { mode, until_ms }),
+        legal_hold: found.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_checksum_of_the_whole_object_counts() {
+        let digest = Digest::of(b"content");
+        let text = BASE64.encode(digest.0);
+        let head = |text: &str, kind| {
+            let found = HeadObjectOutput::builder().checksum_sha256(text).set_checksum_type(kind).build();
+            stat_of(&found).sha256
+        };
+        assert_eq!(head(&text, Some(ChecksumType::FullObject)), Some(digest));
+        assert_eq!(head(&text, None), Some(digest));
+        assert_eq!(head(&text, Some(ChecksumType::Composite)), None);
+        assert_eq!(head(&format!("{text}-3"), None), None);
+        assert_eq!(head("AAAA", None), None);
+    }
+
+    #[test]
+    fn a_secret_does_not_show() {
+        let credentials = Some(("id".to_owned(), SecretString::from("hush-hush")));
+        let options = S3Options { credentials, ..S3Options::default() };
+        assert!(!format!("{options:?}").contains("hush-hush"));
+    }
+}
