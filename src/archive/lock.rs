@@ -1,5 +1,8 @@
 //! Object Lock: how long an object may not be deleted or overwritten.
 
+use std::fmt;
+
+use jiff::ToSpan;
 use serde::{Deserialize, Serialize};
 
 /// S3's two Object Lock modes: GOVERNANCE can be lifted by a privileged user, COMPLIANCE by nobody.
@@ -17,3 +20,48 @@ pub struct Lock {
     /// UTC milliseconds since the epoch; whole seconds, since S3 keeps no finer time.
     pub until_ms: i64,
 }
+
+/// How long S3 must keep every object: a mode and a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    pub mode: LockMode,
+    pub period: Period,
+}
+
+/// Calendar years (2026-11-20 to 2033-11-20 are `7y`), or days of 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    Days(u16),
+    Years(u16),
+}
+
+impl Retention {
+    /// The lock of an object that is stored at `now_ms` (UTC milliseconds), in whole seconds as S3 keeps them;
+    /// `None` beyond the calendar's end.
+    pub fn lock_from(&self, now_ms: i64) -> Option<Lock> {
+        let until = jiff::Timestamp::from_millisecond(now_ms).and_then(|now| {
+            let now = now.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+            now.checked_add(match self.period {
+                Period::Days(days) => i64::from(days).days(),
+                Period::Years(years) => i64::from(years).years(),
+            })
+        });
+        // Rounded up: the promise is "at least".
+        let until_ms = (until.ok()?.timestamp().as_millisecond() + 999).div_euclid(1000) * 1000;
+        Some(Lock { mode: self.mode, until_ms })
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            LockMode::Governance => "governance",
+            LockMode::Compliance => "compliance",
+        };
+        match self.period {
+            Period::Days(days) => write!(out, "{mode}:{days}d"),
+            Period::Years(years) => write!(out, "{mode}:{years}y"),
+        }
+    }
+}
+

@@ -8,8 +8,13 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::render::Output;
 
 mod config;
+pub mod demo;
 mod init;
 mod keygen;
+mod report;
+pub mod run;
+pub mod simulate;
+pub mod wiring;
 
 /// What every command is given.
 pub struct Context {

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::archive::digest::Digest;
+use crate::archive::lock::Retention;
 use crate::archive::signature::{AllowedSigners, SigningKey};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::limits::Limits;
@@ -26,7 +27,7 @@ pub use account::{Account, CredentialSettings};
 pub use environment::Environment;
 pub use layers::{Flags, InForce, Origin};
 pub use name::{BaseUrl, Location};
-pub use value::{ByteSize, Days, LimitScope, LogFormat, Period, Retention, Span};
+pub use value::{ByteSize, Days, LimitScope, LogFormat, Span};
 
 use file::SettingsFile;
 use layers::{Layers, Place};

@@ -4,10 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::{Timestamp, ToSpan as _, tz};
+use jiff::tz;
 use serde::Serialize;
 
-use crate::archive::lock::{Lock, LockMode};
+use crate::archive::lock::{LockMode, Period, Retention};
 use crate::config::suggest::did_you_mean;
 
 /// Why a text is not such a value; completes the sentence "KEY: ...".
@@ -234,54 +234,6 @@ impl FromStr for Zone {
 impl fmt::Display for Zone {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
-    }
-}
-
-/// How long S3 must keep every object: a mode and a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    pub mode: LockMode,
-    pub period: Period,
-}
-
-/// Calendar years (2026-11-20 to 2033-11-20 are `7y`), or days of 24 hours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Period {
-    Days(u16),
-    Years(u16),
-}
-
-impl Retention {
-    /// The lock of an object that is stored at `now_ms` (UTC milliseconds), in whole seconds as S3 keeps them.
-    pub fn lock_from(&self, now_ms: i64) -> Parsed<Lock> {
-        let until = Timestamp::from_millisecond(now_ms).and_then(|now| {
-            let now = now.to_zoned_datetime(tz::TimeZone::UTC);
-            now.checked_add(match self.period {
-                Period::Days(days) => i64::from(days).days(),
-                Period::Years(years) => i64::from(years).years(),
-            })
-        });
-        match until {
-            // Rounded up: the promise is "at least".
-            Ok(until) => {
-                let until_ms = (until.timestamp().as_millisecond() + 999).div_euclid(1000) * 1000;
-                Ok(Lock { mode: self.mode, until_ms })
-            }
-            Err(_) => invalid(format!("the retention {self} ends beyond the calendar")),
-        }
-    }
-}
-
-impl fmt::Display for Retention {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = match self.mode {
-            LockMode::Governance => "governance",
-            LockMode::Compliance => "compliance",
-        };
-        match self.period {
-            Period::Days(days) => write!(out, "{mode}:{days}d"),
-            Period::Years(years) => write!(out, "{mode}:{years}y"),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::digest::Digest;
 use crate::archive::key;
-use crate::archive::lock::{Lock, LockMode};
+use crate::archive::lock::{Lock, Retention};
 use crate::archive::manifest::ArchiveRecord;
 use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::{AllowedSigners, SigningKey};
@@ -15,21 +15,6 @@ use crate::clock::Clock;
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::{Body, NewObject, Put, Store};
-
-/// How objects are locked: until this long after the revision's first object is put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LockPolicy {
-    pub mode: LockMode,
-    pub days: i64,
-}
-
-impl LockPolicy {
-    /// The lock of a revision that begins now; whole seconds, as S3 keeps it.
-    pub fn from(self, now_ms: i64) -> Lock {
-        let until_ms = now_ms.saturating_add(self.days.saturating_mul(86_400_000));
-        Lock { mode: self.mode, until_ms: until_ms - until_ms.rem_euclid(1_000) }
-    }
-}
 
 /// Who signs, and whose signatures count.
 #[derive(Debug, Default)]
@@ -45,7 +30,7 @@ pub struct Policy {
     pub settle_ms: i64,
     pub part_rows: u64,
     pub part_bytes: u64,
-    pub lock: Option<LockPolicy>,
+    pub lock: Option<Retention>,
     pub source_retention_days: Option<u32>,
     /// Warnings that somebody has acknowledged, as [`crate::archive::warning::Warning::name`] names them.
     pub acknowledge: Vec<String>,
@@ -95,7 +80,7 @@ pub async fn found_or_find(
     store: &dyn Store,
     new_id: &str,
     now_ms: i64,
-    lock: Option<LockPolicy>,
+    lock: Option<Retention>,
 ) -> Result<String> {
     if let Some(record) = record(store).await? {
         return Ok(record.archive_id);
@@ -105,7 +90,7 @@ pub async fn found_or_find(
     let bytes = serde_json_canonicalizer::to_vec(&record)
         .map_err(|error| Failure::new(Exit::Unexpected, "cannot write archive.json").because(error))?;
     // Two first runs may race: the first one founds the archive, the other reads what it founded.
-    store.put_new(&archive_object(bytes.into(), lock.map(|lock| lock.from(now_ms)))).await?;
+    store.put_new(&archive_object(bytes.into(), lock.and_then(|lock| lock.lock_from(now_ms)))).await?;
     match self::record(store).await? {
         Some(record) => Ok(record.archive_id),
         None => {

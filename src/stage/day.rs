@@ -289,7 +289,8 @@ fn worst(first: Result<()>, second: Result<()>) -> Result<()> {
 async fn frozen_lock(archive: &Archive, basis: &Basis, journal: &JournalHandle) -> Result<Option<Lock>> {
     let Some(policy) = archive.policy.lock else { return Ok(None) };
     let name = format!("lock of revision {}", basis.revision());
-    let fresh = policy.from(archive.clock.now_ms());
+    let beyond = || Failure::new(Exit::Usage, format!("object_lock {policy} ends beyond the calendar"));
+    let fresh = policy.lock_from(archive.clock.now_ms()).ok_or_else(beyond)?;
     journal
         .call(move |journal| {
             let kept = journal.meta(&name)?.and_then(|text| serde_json::from_str::<Lock>(&text).ok());

@@ -1,0 +1,244 @@
+//! What a run says at its end: a table for people, one line a day for machines.
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use super::run::Outcome;
+use crate::archive::manifest::{DayRecord, Discovery};
+use crate::archive::observation::{Kind, Status};
+use crate::archive::tally::Tally;
+use crate::archive::warning::Warning;
+use crate::outcome::{Exit, Failure};
+use crate::render::{Output, Table, count, size};
+use crate::ringcx::Usage;
+use crate::stage::day::DayOutcome;
+
+/// One day of one sub-account, as the run left it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DayReport {
+    pub sub_account: String,
+    pub date: Option<Date>,
+    pub outcome: &'static str,
+    pub exit: Exit,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<Archived>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// What is committed of a day.
+#[derive(Debug, Clone, Serialize)]
+pub struct Archived {
+    pub revision: u32,
+    pub complete: bool,
+    pub counts: Tally,
+    /// Objects that discovery gave, and how many of them repeat a segment; of revision 1.
+    pub objects: Option<u64>,
+    pub duplicates: Option<u64>,
+    pub files: usize,
+    pub bytes: u64,
+    /// `SUB_ACCOUNT:SEQUENCE:SHA256`: what an auditor may be given to expect.
+    pub head: String,
+    pub warnings: Vec<Warning>,
+}
+
+impl DayReport {
+    pub fn of(sub_account: &str, outcome: &DayOutcome) -> DayReport {
+        let DayRecord { files, warnings, .. } = &outcome.record;
+        let (objects, duplicates) = match &outcome.record.discovery {
+            Discovery::Windows { objects, duplicates, .. } => (Some(*objects), Some(*duplicates)),
+            Discovery::Manifest(_) => (None, None),
+        };
+        let archived = Archived {
+            revision: outcome.record.revision,
+            complete: outcome.record.complete,
+            counts: outcome.record.day.clone(),
+            objects,
+            duplicates,
+            files: files.len(),
+            bytes: files.iter().map(|file| file.bytes).sum(),
+            head: format!("{sub_account}:{}:{}", outcome.head.sequence, outcome.head.sha256),
+            warnings: if outcome.committed > 0 { warnings.clone() } else { Vec::new() },
+        };
+        DayReport {
+            sub_account: sub_account.to_owned(),
+            date: Some(outcome.record.date),
+            outcome: match (outcome.committed, outcome.record.complete) {
+                (0, true) => "confirmed",
+                (0, false) => "still has gaps",
+                (_, true) => "complete",
+                (_, false) => "has gaps",
+            },
+            exit: outcome.exit(),
+            archived: Some(archived),
+            message: None,
+            remedy: None,
+        }
+    }
+
+    pub fn failed(sub_account: &str, date: Option<Date>, failure: &Failure) -> DayReport {
+        // The remedy has a place of its own.
+        let mut message = failure.message.clone();
+        let mut cause = std::error::Error::source(failure);
+        while let Some(error) = cause {
+            message.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        DayReport {
+            sub_account: sub_account.to_owned(),
+            date,
+            outcome: match failure.exit {
+                Exit::Later => "later",
+                Exit::Denied => "denied",
+                Exit::Locked => "locked",
+                Exit::Integrity => "violated",
+                _ => "failed",
+            },
+            exit: failure.exit,
+            archived: None,
+            message: Some(message),
+            remedy: failure.remedy.clone(),
+        }
+    }
+
+    /// After these, other days of the same sub-account would end likewise.
+    pub fn ends_sub_account(&self) -> bool {
+        self.archived.is_none() && self.exit != Exit::Locked
+    }
+
+    fn label(&self) -> String {
+        match self.date {
+            Some(date) => format!("{} {date}", self.sub_account),
+            None => self.sub_account.clone(),
+        }
+    }
+
+    /// The day as one JSON line.
+    pub fn event(&self) -> impl Serialize + '_ {
+        #[derive(Serialize)]
+        struct Event<'a> {
+            event: &'static str,
+            #[serde(flatten)]
+            day: &'a DayReport,
+        }
+        Event { event: "day", day: self }
+    }
+
+    pub fn log(&self) {
+        let (day, outcome) = (self.label(), self.outcome);
+        match (&self.archived, &self.message) {
+            (Some(archived), _) => {
+                let failed = archived.counts.failed();
+                tracing::info!(day, outcome, segments = archived.counts.segments, failed, head = archived.head);
+                for warning in &archived.warnings {
+                    tracing::warn!(day, code = warning.name(), "{}", warning.explain());
+                }
+            }
+            (None, message) => {
+                tracing::error!(day, outcome, remedy = self.remedy, "{}", message.as_deref().unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// A short line beside the bar: how the quota is used, and what went wrong so far.
+pub fn usage_note(usage: &Usage, failed: u64) -> String {
+    let mut note = Vec::new();
+    if let Some(percent) = usage.summary_quota_percent {
+        note.push(format!("quota {percent} %"));
+    }
+    if usage.throttled > 0 {
+        note.push(format!("{} x 429", usage.throttled));
+    }
+    if usage.retries > 0 {
+        note.push(format!("{} retries", usage.retries));
+    }
+    if failed > 0 {
+        note.push(format!("{failed} failed"));
+    }
+    note.join(", ")
+}
+
+/// The end of a run, for people and for machines.
+pub fn finish(outcome: &Outcome, output: &Output) {
+    #[derive(Serialize)]
+    struct Summary<'a> {
+        event: &'static str,
+        exit: u8,
+        outcome: Exit,
+        days: &'a [DayReport],
+    }
+    let Outcome { exit, days } = outcome;
+    output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days });
+    let mut lines = vec![table(days)];
+    for day in days {
+        if let Some(message) = &day.message {
+            lines.push(format!("{}: {message}", day.label()));
+            lines.extend(day.remedy.as_ref().map(|remedy| format!("  {remedy}")));
+        }
+        let warnings = day.archived.iter().flat_map(|archived| &archived.warnings);
+        lines.extend(warnings.map(|warning| {
+            let known = if warning.acknowledged { " (acknowledged)" } else { "" };
+            format!("{}: warning {}{known}: {}", day.label(), warning.name(), warning.explain())
+        }));
+    }
+    for head in heads(days) {
+        lines.push(format!("head {head}"));
+    }
+    output.say(lines.join("\n"));
+}
+
+/// The newest head of each chain.
+fn heads(days: &[DayReport]) -> Vec<&str> {
+    let mut newest = std::collections::BTreeMap::<&str, (u64, &str)>::new();
+    for day in days {
+        let Some(archived) = &day.archived else { continue };
+        let sequence = archived.head.split(':').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let known = newest.entry(&day.sub_account).or_insert((sequence, &archived.head));
+        if sequence >= known.0 {
+            *known = (sequence, &archived.head);
+        }
+    }
+    newest.into_values().map(|(_, head)| head).collect()
+}
+
+fn table(days: &[DayReport]) -> String {
+    let mut table = Table::new([
+        "sub-account", "date", "outcome", "revision", "segments", "summaries", "present", "empty", "not found",
+        "failed", "other", "files", "size",
+    ]);
+    for day in days {
+        let date = day.date.map(|date| date.to_string()).unwrap_or_default();
+        let Some(archived) = &day.archived else {
+            table.row([&day.sub_account, &date, day.outcome]);
+            continue;
+        };
+        for kind in Kind::BOTH {
+            let statuses = archived.counts.statuses(kind);
+            let number = |status| count(statuses.get(status));
+            let other = [Status::Binary, Status::Skipped, Status::NoId].map(|status| statuses.get(status));
+            let counts = [
+                number(Status::Present),
+                number(Status::Empty),
+                number(Status::NotFound),
+                number(Status::Failed),
+                count(other.iter().sum()),
+            ];
+            let first = kind == Kind::Agent;
+            let only_first = |text: String| if first { text } else { String::new() };
+            let before = [
+                only_first(day.sub_account.clone()),
+                only_first(date.clone()),
+                only_first(day.outcome.to_owned()),
+                only_first(archived.revision.to_string()),
+                only_first(count(archived.counts.segments)),
+                kind.name().to_owned(),
+            ];
+            let after = [only_first(count(archived.files as u64)), only_first(size(archived.bytes))];
+            table.row(before.into_iter().chain(counts).chain(after));
+        }
+    }
+    table.to_string()
+}

@@ -1,0 +1,178 @@
+//! From settings to the parts that work: the store, the archive, a client for each account.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use tokio::sync::OnceCell;
+
+use super::Context;
+use crate::archive::schema::FORMAT_VERSION;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Account, CredentialSettings, LimitScope, Settings};
+use crate::journal::StateDir;
+use crate::outcome::{Exit, Failure, Result};
+use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx};
+use crate::stage::archive::{self, Archive, Policy, RunFacts, Signers};
+use crate::stage::day::ApiSource;
+use crate::store::{self, Location, RetryingStore, S3Options, Store};
+
+/// Opens the archive's store as the settings say, with its retries around it.
+pub async fn open_store(settings: &Settings, clock: Arc<dyn Clock>, context: &Context) -> Result<Arc<dyn Store>> {
+    let location: Location =
+        settings.archive.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
+    let options = S3Options {
+        endpoint: settings.s3_endpoint.as_ref().map(ToString::to_string),
+        region: settings.s3_region.clone(),
+        path_style: settings.s3_path_style,
+        kms_key_id: settings.s3_kms_key_id.clone(),
+        allow_http: settings.allow_http,
+        credentials: None,
+    };
+    let store = store::open(&location, options).await?;
+    Ok(Arc::new(RetryingStore::new(store, clock, context.cancel.clone())))
+}
+
+/// Opens the archive for writing; founds it where there is none.
+pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Archive> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let signers = Signers { key: settings.signing_key()?, allowed: settings.allowed_signers()? };
+    let store = open_store(settings, clock.clone(), context).await?;
+    let started_at = clock.now_ms();
+    let id = archive::found_or_find(&*store, &random_id()?, started_at, settings.object_lock).await?;
+    let policy = Policy {
+        settle_ms: millis(settings.settle.0),
+        part_rows: settings.part_rows,
+        part_bytes: settings.part_bytes.0,
+        lock: settings.object_lock,
+        source_retention_days: settings.source_retention.map(|days| days.0),
+        acknowledge: settings.acknowledge.clone(),
+        concurrency: settings.concurrency as usize,
+    };
+    let settings_sha256 = settings.digest().parse().map_err(|error| {
+        Failure::new(Exit::Unexpected, "the settings have no digest").because::<Box<dyn std::error::Error + Send + Sync>>(Box::new(error))
+    })?;
+    let run = RunFacts {
+        id: format!("{}-{}", compact_time(started_at), &random_id()?[..8]),
+        started_at,
+        host: gethostname::gethostname().to_string_lossy().into_owned(),
+        settings_sha256,
+    };
+    tracing::info!(archive = store.root(), archive_id = id, run = run.id, format = FORMAT_VERSION, "archive opened");
+    Ok(Archive {
+        state: StateDir::open(&settings.state_dir, &id)?,
+        id,
+        store,
+        clock,
+        signers: Arc::new(signers),
+        policy,
+        run,
+        stop: context.cancel.clone(),
+    })
+}
+
+fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// `20261120T031500Z`, so that run ids sort by time.
+fn compact_time(now_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(now_ms)
+        .map(|now| now.strftime("%Y%m%dT%H%M%SZ").to_string())
+        .unwrap_or_default()
+}
+
+/// 32 random hexadecimal digits.
+fn random_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).map_err(|_| Failure::new(Exit::Unexpected, "this host gives no random numbers"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// One account's client, made when something must be asked: a sealed day needs no credentials.
+pub struct AccountClient<'a> {
+    settings: &'a Settings,
+    pub account: &'a Account,
+    clock: Arc<dyn Clock>,
+    ledger: &'a LazyLedger<'a>,
+    stop: tokio_util::sync::CancellationToken,
+    client: OnceCell<Arc<RingCx>>,
+}
+
+/// The request ledger of this machine, opened by whoever asks first.
+pub struct LazyLedger<'a> {
+    settings: &'a Settings,
+    clock: Arc<dyn Clock>,
+    ledger: OnceCell<Arc<Ledger>>,
+}
+
+impl<'a> LazyLedger<'a> {
+    pub fn new(settings: &'a Settings, clock: Arc<dyn Clock>) -> Self {
+        LazyLedger { settings, clock, ledger: OnceCell::new() }
+    }
+
+    async fn get(&self) -> Result<Arc<Ledger>> {
+        // Beside the archives' folders: the limits are the API's, whichever archive the answers go to.
+        let open = || async {
+            let folder = &self.settings.state_dir;
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Failure::new(Exit::Usage, format!("cannot make the state folder {}", folder.display()))
+                    .because(error)
+                    .remedy("Make it writable for this user, or name another with --state-dir.")
+            })?;
+            Ok::<_, Failure>(Arc::new(Ledger::open(&folder.join("ledger.sqlite"), self.clock.clone())?))
+        };
+        self.ledger.get_or_try_init(open).await.cloned()
+    }
+}
+
+impl<'a> AccountClient<'a> {
+    pub fn new(
+        settings: &'a Settings,
+        account: &'a Account,
+        clock: Arc<dyn Clock>,
+        ledger: &'a LazyLedger<'a>,
+        context: &Context,
+    ) -> Self {
+        AccountClient { settings, account, clock, ledger, stop: context.cancel.clone(), client: OnceCell::new() }
+    }
+
+    fn client_settings(&self) -> ClientSettings {
+        let settings = self.settings;
+        ClientSettings {
+            platform_url: settings.platform_url.to_string(),
+            ringcx_url: settings.ringcx_url.to_string(),
+            summaries_url: settings.summaries_url.to_string(),
+            rc_account_id: self.account.rc_account_id.clone(),
+            summary_limits: settings.summary_limits.clone(),
+            summaries_per_sub_account: settings.summary_limit_scope == LimitScope::SubAccount,
+            discovery_limits: settings.discovery_limits.clone(),
+            token_limits: settings.token_limits.clone(),
+            token_life: settings.token_life.0,
+            max_body_bytes: settings.max_summary_bytes.0,
+            request_timeout: settings.request_timeout.0,
+            max_attempts: settings.max_attempts,
+            allow_http: settings.allow_http,
+            ..ClientSettings::default()
+        }
+    }
+}
+
+impl ApiSource for AccountClient<'_> {
+    async fn api(&self) -> Result<Arc<RingCx>> {
+        let make = || async {
+            let credentials = match self.account.credentials()? {
+                CredentialSettings::Jwt { client_id, client_secret, jwt } => Credentials::Jwt {
+                    client_id: client_id.clone(),
+                    client_secret: client_secret.clone(),
+                    jwt: jwt.clone(),
+                },
+                CredentialSettings::Token(token) => Credentials::Token(token.clone()),
+            };
+            let ledger = self.ledger.get().await?;
+            let client =
+                RingCx::new(self.client_settings(), credentials, self.clock.clone(), ledger, self.stop.clone());
+            Ok::<_, Failure>(Arc::new(client?))
+        };
+        self.client.get_or_try_init(make).await.cloned()
+    }
+}
