@@ -121,9 +121,9 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --date it archives yesterday in each sub-account's time zone, and then every day since the chain's first
-that is unsealed or has gaps, as far back as the setting catch_up says. It can be run as often as you like: a
-complete day is only confirmed.
+Without --date it archives yesterday in each sub-account's time zone, and then every day since the \
+chain's first that is unsealed or has gaps, as far back as the setting catch_up says. It can be run \
+as often as you like: a complete day is only confirmed.
 
 Examples:
   cxvault run
@@ -162,7 +162,8 @@ pub struct SimulateArgs {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An existing file is never overwritten. Without FILE it is written where --config, CXVAULT_CONFIG or the platform says.
+An existing file is never overwritten. Without FILE it is written where --config or CXVAULT_CONFIG \
+says, otherwise to ~/.config/cxvault/config.toml.
 
 Examples:
   cxvault init
@@ -183,7 +184,8 @@ pub struct ConfigArgs {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An existing file is never overwritten. Whoever has the file can sign in your name: keep a copy in a safe place.
+An existing file is never overwritten. Whoever has the file can sign in your name: keep a copy in a \
+safe place.
 
 Examples:
   cxvault keygen /etc/cxvault/signing.key

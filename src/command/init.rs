@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::cli::InitArgs;
-use crate::config::{Settings, document};
+use crate::config::{Settings, document, usual_file};
 use crate::outcome::{Exit, Failure, Result};
 
 #[derive(Serialize)]
@@ -34,9 +34,11 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
     })?;
     context.output.event(&Event { event: "settings-file", file: &path });
     let file = path.display();
+    let by_itself = usual_file(&context.environment).is_some_and(|usual| usual == path);
+    let flag = if by_itself { String::new() } else { format!("--config {file} ") };
     context.output.say(format_args!(
-        "Wrote {file}. Edit it, then:\n  cxvault --config {file} config    shows what is in force\n  cxvault \
-         --config {file} run       archives yesterday"
+        "Wrote {file}. Edit it, then:\n  cxvault {flag}config    shows what is in force\n  cxvault {flag}run       \
+         archives yesterday"
     ));
     Ok(Exit::Done)
 }

@@ -8,7 +8,8 @@ pub fn commented_file() -> String {
     let mut text = String::from(
         "# Settings of cxvault. Each line that begins with `#` and a key shows the default, or an example where\n\
          # there is none: take the `# ` away to set it. Flags and environment variables win over this file;\n\
-         # `cxvault config` shows what is in force and where it came from. Secrets do not belong here.\n",
+         # `cxvault config` shows what is in force and where it came from. Relative paths count from this file's\n\
+         # folder. Secrets do not belong here: they have files of their own.\n",
     );
     let mut section = "";
     for key in keys::ALL.iter().filter(|key| key.scope == Scope::Program) {
@@ -28,8 +29,10 @@ pub fn commented_file() -> String {
 
 fn entry(key: &Key) -> String {
     let example = match key.default {
-        Fallback::Value(_) | Fallback::Computed(_) => "",
-        Fallback::Nothing => " No default; an example:",
+        Fallback::Value(value) if value != key.example => format!(" Default: {value}; an example:"),
+        Fallback::Computed(value) if value != key.example => format!(" Default: {value}; an example:"),
+        Fallback::Value(_) | Fallback::Computed(_) => String::new(),
+        Fallback::Nothing => " No default; an example:".into(),
     };
     format!("\n{}# {}\n", wrapped(&format!("{} ({}){example}", key.doc, key.env)), written(key, key.example))
 }

@@ -186,3 +186,24 @@ pub fn written(key: &Key, value: &str) -> String {
     };
     format!("{} = {value}", key.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "([a-z_]{1,12}|[=\\[\\]{}'\",.\n 0-9]){0,40}") {
+            let _ = SettingsFile::parse(Path::new("x.toml"), &text);
+        }
+
+        #[test]
+        fn what_is_written_is_read(value in "[ -~&&[^,=]]{1,20}") {
+            let entry = |key| SettingsFile::parse(Path::new("x.toml"), &written(key, &value)).unwrap().top.remove(0);
+            prop_assert_eq!(&entry(&keys::S3_REGION).text, &value);
+            prop_assert_eq!(&entry(&keys::ACKNOWLEDGE).text, &value);
+        }
+    }
+}

@@ -141,7 +141,7 @@ keys! {
     "Archive" {
         ARCHIVE: "archive", "CXVAULT_ARCHIVE",
             "Where the archive is kept: `s3://bucket/prefix`, or a folder."
-            .is(Path).or("./cxvault-archive").flag("--archive");
+            .is(Path).or("./cxvault-archive").like("s3://my-bucket/ringcx").flag("--archive");
         STATE_DIR: "state_dir", "CXVAULT_STATE_DIR",
             "Folder for what is observed and not yet committed, and for the request ledger; losing it costs time, never correctness."
             .is(Path).or_computed("~/.local/state/cxvault").flag("--state-dir").local();

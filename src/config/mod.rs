@@ -32,7 +32,7 @@ pub use value::{ByteSize, Days, LimitScope, LogFormat, Span};
 use file::SettingsFile;
 use layers::{Layers, Place};
 use name::{LogFilter, PathText, Text, WarningCode};
-use value::{Count, List, ObjectLock, SizeWithin, Switch};
+use value::{Count, List, ObjectLock, PositiveSpan, SizeWithin, Switch};
 
 /// Everything that can be set, checked. The documentation of each field is its line in [`keys`].
 #[derive(Debug, Clone)]
@@ -187,7 +187,8 @@ fn file_location(flags: &Flags, env: &Environment) -> Option<(PathBuf, &'static 
     Some((path, "the usual place"))
 }
 
-fn usual_file(env: &Environment) -> Option<PathBuf> {
+/// Where the settings file is when nothing names one: `~/.config/cxvault/config.toml` by default.
+pub fn usual_file(env: &Environment) -> Option<PathBuf> {
     env.config_folder().map(|folder| folder.join("config.toml"))
 }
 
@@ -209,10 +210,10 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         summary_limit_scope: layers.take_or_default(&keys::SUMMARY_LIMIT_SCOPE)?,
         discovery_limits: layers.take_or_default(&keys::DISCOVERY_LIMITS)?,
         token_limits: layers.take_or_default(&keys::TOKEN_LIMITS)?,
-        token_life: layers.take_or_default(&keys::TOKEN_LIFE)?,
+        token_life: layers.take_or_default::<PositiveSpan>(&keys::TOKEN_LIFE)?.0,
         concurrency: layers.take_or_default::<Count<1, 1024>>(&keys::CONCURRENCY)?.0 as u32,
         max_attempts: layers.take_or_default::<Count<1, 100>>(&keys::MAX_ATTEMPTS)?.0 as u32,
-        request_timeout: layers.take_or_default(&keys::REQUEST_TIMEOUT)?,
+        request_timeout: layers.take_or_default::<PositiveSpan>(&keys::REQUEST_TIMEOUT)?.0,
         max_summary_bytes: layers
             .take_or_default::<SizeWithin<1, { 256 << 20 }>>(&keys::MAX_SUMMARY_BYTES)?
             .0,

@@ -60,6 +60,27 @@ impl fmt::Display for Span {
     }
 }
 
+/// A length of time that is not zero: a time-out of none would fail every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PositiveSpan(pub Span);
+
+impl FromStr for PositiveSpan {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Parsed<Self> {
+        match text.parse::<Span>()? {
+            span if span.0.is_zero() => invalid(format!("`{text}` must be longer than nothing")),
+            span => Ok(PositiveSpan(span)),
+        }
+    }
+}
+
+impl fmt::Display for PositiveSpan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
 /// Whole days: `14d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Days(pub u32);

@@ -54,13 +54,14 @@ impl Progress {
     }
 }
 
+const TEMPLATE: &str = "{prefix}  {bar:24}  {human_pos}/{human_len} summaries  {rate}  ETA {eta}  {msg}";
+
 fn style() -> ProgressStyle {
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         let _ = write!(out, "{:.0}/min", state.per_sec() * 60.0);
     };
-    let template = "{prefix}  {bar:24}  {human_pos}/{human_len} summaries  {rate}  ETA {eta}  {msg}";
     // The template is a constant; were it wrong, the plain bar would do.
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.with_key("rate", rate)
 }
 
@@ -137,6 +138,11 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
+
+    #[test]
+    fn the_template_is_one() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
 
     #[derive(Default)]
     struct HandClock(AtomicI64);

@@ -1,0 +1,220 @@
+//! The command line as a user meets it: help, errors, exit codes, and the commands that need no archive.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A user with nothing set, and an empty home folder.
+struct User {
+    home: TempDir,
+}
+
+/// What a command ended with.
+struct Ended {
+    exit: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl User {
+    fn new() -> Self {
+        User { home: TempDir::new().unwrap() }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cxvault"));
+        command.args(args).env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        self.run_with(args, &[])
+    }
+
+    fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ended {
+        let output = self.command(args).envs(env.iter().copied()).output().unwrap();
+        Ended {
+            exit: output.status.code().expect("ended by a signal"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+}
+
+impl Ended {
+    /// The one JSON line on stdout.
+    fn json(&self) -> serde_json::Value {
+        assert_eq!(self.stdout.lines().count(), 1, "{}", self.stdout);
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let user = User::new();
+    let help = user.run(&["--help"]);
+    assert_eq!(help.exit, 0);
+    let commands: Vec<&str> = help
+        .stdout
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert_eq!(commands, ["run", "demo", "simulate", "init", "config", "keygen"]);
+    for command in commands {
+        let help = user.run(&[command, "--help"]);
+        assert_eq!(help.exit, 0, "{}", help.stderr);
+        let example = format!("Examples:\n  cxvault {command}");
+        assert!(help.stdout.contains(&example), "{}", help.stdout);
+    }
+}
+
+#[test]
+fn help_tells_the_exit_codes() {
+    let help = User::new().run(&["--help"]).stdout;
+    for code in ["0  done", "3  committed, but with gaps", "11  another process"] {
+        assert!(help.contains(code), "{help}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    let user = User::new();
+    for args in
+        [&["--no-such-flag"][..], &["no-such-command"], &[], &["run", "--date", "2026-02-30"], &["keygen"]]
+    {
+        let ended = user.run(args);
+        assert_eq!(ended.exit, 2, "{args:?}: {}", ended.stderr);
+        assert!(ended.stdout.is_empty() && !ended.stderr.is_empty());
+    }
+    assert!(user.run(&["run", "--date", "2026-02-30"]).stderr.contains("YYYY-MM-DD"));
+}
+
+#[test]
+fn an_unknown_variable_is_an_error_with_a_suggestion() {
+    let ended = User::new().run_with(&["config"], &[("CXVAULT_ARCHVE", "x")]);
+    assert_eq!(ended.exit, 2);
+    assert_eq!(
+        ended.stderr,
+        "error: CXVAULT_ARCHVE is not a setting\n  Did you mean CXVAULT_ARCHIVE? If not, unset it.\n"
+    );
+}
+
+#[test]
+fn an_error_is_one_json_line_when_json_is_asked_for() {
+    let ended = User::new().run_with(&["config", "--json"], &[("CXVAULT_TIME_ZONE", "US/Estern")]);
+    let event = ended.json();
+    assert_eq!((ended.exit, &event["event"], &event["exit"]), (2, &"error".into(), &2.into()));
+    assert!(event["message"].as_str().unwrap().contains("US/Eastern"), "{event}");
+    assert!(event["remedy"].is_string(), "{event}");
+    assert!(ended.stderr.is_empty(), "{}", ended.stderr);
+}
+
+#[test]
+fn config_shows_where_each_value_comes_from_and_no_secret() {
+    let user = User::new();
+    fs::write(user.path("jwt"), "hunter2").unwrap();
+    fs::write(user.path("c.toml"), "client_id = 'app'\njwt_file = 'jwt'\nsettle = '20m'\n").unwrap();
+    let args = ["--config", "c.toml", "--archive", "s3://bucket/p", "config"];
+    let env = [("CXVAULT_CLIENT_SECRET", "hunter3"), ("CXVAULT_CONCURRENCY", "8")];
+    let ended = user.run_with(&args, &env);
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    let line = |key: &str| {
+        let found = ended.stdout.lines().find(|line| line.split_whitespace().next() == Some(key));
+        found.unwrap_or_else(|| panic!("no {key} in {}", ended.stdout)).split_whitespace().collect::<Vec<_>>()
+    };
+    assert_eq!(line("archive"), ["archive", "s3://bucket/p", "--archive"]);
+    assert_eq!(line("concurrency"), ["concurrency", "8", "CXVAULT_CONCURRENCY"]);
+    assert_eq!(line("settle"), ["settle", "20m", "c.toml,", "line", "3"]);
+    assert_eq!(line("catch_up"), ["catch_up", "14d", "default"]);
+    assert_eq!(line("client_secret_file"), ["client_secret_file", "********", "CXVAULT_CLIENT_SECRET"]);
+    assert_eq!(line("jwt_file"), ["jwt_file", "jwt", "(********)", "c.toml,", "line", "2"]);
+
+    let json = user.run_with(&[&args[..], &["--json"]].concat(), &env);
+    let event = json.json();
+    assert_eq!(event["file"], "c.toml");
+    let concurrency =
+        event["settings"].as_array().unwrap().iter().find(|one| one["key"] == "concurrency").unwrap();
+    assert_eq!((&concurrency["value"], &concurrency["origin"]), (&"8".into(), &"CXVAULT_CONCURRENCY".into()));
+
+    let loud = user.run_with(&[&args[..], &["-vv"]].concat(), &env);
+    for text in [&ended.stdout, &ended.stderr, &json.stdout, &json.stderr, &loud.stdout, &loud.stderr] {
+        assert!(!text.contains("hunter"), "{text}");
+    }
+}
+
+#[test]
+fn init_writes_a_file_that_config_reads_and_never_overwrites_it() {
+    let user = User::new();
+    let ended = user.run(&["init"]);
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    let path = user.path(".config/cxvault/config.toml");
+    assert!(ended.stdout.contains(path.to_str().unwrap()), "{}", ended.stdout);
+    let config = user.run(&["config"]);
+    assert_eq!(config.exit, 0, "{}", config.stderr);
+    assert!(config.stdout.contains(path.to_str().unwrap()), "{}", config.stdout);
+
+    fs::write(&path, "# mine").unwrap();
+    let again = user.run(&["init"]);
+    assert_eq!(again.exit, 2);
+    assert!(again.stderr.contains("exists, and is left as it is"), "{}", again.stderr);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "# mine");
+
+    assert_eq!(user.run(&["init", "here.toml", "--json"]).json()["file"], "here.toml");
+    assert!(user.path("here.toml").exists());
+}
+
+#[test]
+fn keygen_makes_a_key_that_only_its_owner_can_read() {
+    let user = User::new();
+    let ended = user.run(&["keygen", "signing.key", "--comment", "night"]);
+    assert_eq!(ended.exit, 0, "{}", ended.stderr);
+    let path = user.path("signing.key");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let theirs = Command::new("ssh-keygen").args(["-y", "-f"]).arg(&path).output();
+    let theirs = theirs.expect("this test needs ssh-keygen: install the package openssh-client");
+    let line = String::from_utf8(theirs.stdout).unwrap();
+    let public = line.trim_end().strip_suffix(" night").unwrap_or_else(|| panic!("{line}"));
+    assert!(ended.stdout.contains(public), "{}", ended.stdout);
+    let allowed = format!("cxvault namespaces=\"cxvault-manifest,cxvault-part\" {public}");
+    assert_eq!(ended.stdout.lines().last(), Some(allowed.as_str()));
+    assert!(!ended.stdout.contains("PRIVATE KEY"));
+
+    let before = fs::read(&path).unwrap();
+    let again = user.run(&["keygen", "signing.key"]);
+    assert_eq!(again.exit, 2);
+    assert!(again.stderr.contains("signing.key exists"), "{}", again.stderr);
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn keygen_can_be_appended_to_an_allowed_signers_file() {
+    let user = User::new();
+    let quiet = user.run(&["keygen", "a.key", "--quiet"]).stdout;
+    assert_eq!(quiet.lines().count(), 1, "{quiet}");
+    assert!(quiet.starts_with("cxvault namespaces="), "{quiet}");
+    let event = user.run(&["keygen", "b.key", "--json"]).json();
+    assert!(event["fingerprint"].as_str().unwrap().starts_with("SHA256:"), "{event}");
+    assert_eq!(user.run(&["keygen", "no/such/folder/key"]).exit, 2);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let user = User::new();
+    let mut command = user.command(&["config"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
