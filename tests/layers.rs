@@ -22,7 +22,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "command",
         &[
-            "archive", "clock", "outcome", "store", "journal", "ringcx", "stage", "simulator", "config", "cli", "render",
+            "archive",
+            "clock",
+            "outcome",
+            "store",
+            "journal",
+            "ringcx",
+            "stage",
+            "simulator",
+            "config",
+            "cli",
+            "render",
         ],
     ),
 ];
@@ -38,7 +48,8 @@ const ONLY_USER: &[(&str, &[&str])] = &[
 ];
 
 /// The pure core does no input or output and reads no clock.
-const PURE_NEVER: &[&str] = &["tokio", "std::fs", "std::net", "std::env", "std::time::SystemTime", "Timestamp::now"];
+const PURE_NEVER: &[&str] =
+    &["tokio", "std::fs", "std::net", "std::env", "std::time::SystemTime", "Timestamp::now"];
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -77,7 +88,8 @@ fn lines_by_module() -> BTreeMap<String, Vec<(PathBuf, String)>> {
 fn each_module_uses_only_what_stands_under_it() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
     for (module, lines) in lines_by_module() {
-        let may_use = allowed.get(module.as_str()).unwrap_or_else(|| panic!("give `{module}` a place in MAY_USE"));
+        let may_use =
+            allowed.get(module.as_str()).unwrap_or_else(|| panic!("give `{module}` a place in MAY_USE"));
         for (file, line) in lines {
             for used in line.split("crate::").skip(1) {
                 let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
@@ -105,7 +117,11 @@ fn outside_crates_have_one_user() {
 fn the_pure_core_does_nothing_outside() {
     for (file, line) in lines_by_module().remove("archive").unwrap() {
         for never in PURE_NEVER {
-            assert!(!line.contains(never), "{}: the pure core must not use `{never}`: {line}", file.display());
+            assert!(
+                !line.contains(never),
+                "{}: the pure core must not use `{never}`: {line}",
+                file.display()
+            );
         }
     }
 }

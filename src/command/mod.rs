@@ -33,15 +33,14 @@ pub fn needs_settings(command: &Command) -> bool {
 
 /// Does what the user asked for. `loaded` are the settings, for commands that [`needs_settings`].
 pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Loaded>) -> Result<Exit> {
+    let load = || Settings::load(&context.flags, &context.environment);
+    let loaded = || loaded.cloned().map_or_else(load, Ok);
     match command {
-        Command::Run(_) | Command::Demo(_) | Command::Simulate(_) => {
-            Err(Failure::new(Exit::Unexpected, "not linked yet"))
-        }
+        Command::Run(args) => run::run(args, &loaded()?.settings, context).await,
+        Command::Demo(args) => demo::run(args, context).await,
+        Command::Simulate(args) => simulate::run(args, context).await,
         Command::Init(args) => init::run(args, context),
-        Command::Config(_) => match loaded {
-            Some(loaded) => config::run(loaded, context),
-            None => config::run(&Settings::load(&context.flags, &context.environment)?, context),
-        },
+        Command::Config(_) => config::run(&loaded()?, context),
         Command::Keygen(args) => keygen::run(args, context),
     }
 }

@@ -38,7 +38,8 @@ const TABLES: &str = "
         content_type TEXT, fetched_at INTEGER, server_date INTEGER, attempts INTEGER NOT NULL, error TEXT,
         observed_by TEXT NOT NULL, committed INTEGER NOT NULL DEFAULT 0);
     -- Rows that a committed revision or an adopted part holds: the current one of each segment.
-    CREATE TABLE IF NOT EXISTS known (key TEXT PRIMARY KEY, row TEXT NOT NULL, adopted INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS known (
+        key TEXT PRIMARY KEY, row TEXT NOT NULL, adopted INTEGER NOT NULL, has_gap INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
 /// Which archive day a journal belongs to; it is refused for another.
@@ -225,8 +226,9 @@ impl Journal {
             LEFT JOIN observation a ON a.id = 2 * s.seq LEFT JOIN observation b ON b.id = 2 * s.seq + 1
             WHERE s.seq > ? AND (a.status IS NULL OR a.status IN ('FAILED', 'SKIPPED')
                               OR b.status IS NULL OR b.status IN ('FAILED', 'SKIPPED'))
-              -- What an adopted part holds is observed; what we want beyond it is the next revision's work.
-              AND NOT EXISTS (SELECT 1 FROM known k WHERE k.key = s.key AND k.adopted)
+              -- What is committed is not asked again, and what an adopted part holds is observed: whatever we
+              -- want beyond that part is the next revision's work.
+              AND NOT EXISTS (SELECT 1 FROM known k WHERE k.key = s.key AND (k.adopted OR NOT k.has_gap))
             ORDER BY s.seq LIMIT ?";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let read = |row: &SqlRow| {
@@ -287,9 +289,11 @@ impl Journal {
             }
             None => row,
         };
-        let sql = "INSERT OR REPLACE INTO known VALUES (?, ?, ?)";
+        let sql = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)";
         let mut insert = self.connection.prepare_cached(sql).map_err(self.wrap())?;
-        insert.execute(params![key, super::encode::row_to_json(now), adopted]).map(drop).map_err(self.wrap())
+        let open = |kind: &Kind| matches!(now.observation(*kind).status, Status::Failed | Status::Skipped);
+        let has_gap = Kind::BOTH.iter().any(open);
+        insert.execute(params![key, super::encode::row_to_json(now), adopted, has_gap]).map(drop).map_err(self.wrap())
     }
 
     /// Marks looks of ours that `row` holds already, and takes its metadata where another host asked later.
@@ -370,24 +374,28 @@ impl Journal {
         rows.into_iter().map(|(key, row)| Ok((key, self.row_from_json(&row)?))).collect()
     }
 
-    /// Enters a known row among the segments of this run, unless discovery gave it.
+    /// Enters a known row among the segments of this run, with the answers that it has.
     fn adopt_segment(&self, row: &Row) -> Result<()> {
         let sql = "INSERT INTO segment (key, end_ms, raw, others, discovered_at, discovered_by)
                    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING";
-        let facts = params![
-            row.segment.key(),
-            row.segment.metadata.segment_end_time,
-            row.segment.raw,
-            row.other_answers,
-            row.discovered_at,
-            row.discovered_by
-        ];
-        if self.connection.execute(sql, facts).map_err(self.wrap())? == 0 {
-            return Ok(());
-        }
-        let seq = self.connection.last_insert_rowid();
+        let key = row.segment.key();
+        let end = row.segment.metadata.segment_end_time;
+        let Row { segment, other_answers, discovered_at, discovered_by, .. } = row;
+        let facts = params![key, end, segment.raw, other_answers, discovered_at, discovered_by];
+        self.connection.execute(sql, facts).map_err(self.wrap())?;
+        let seq: i64 = self
+            .connection
+            .query_row("SELECT seq FROM segment WHERE key = ?", [&key], |row| row.get(0))
+            .map_err(self.wrap())?;
         for kind in Kind::BOTH {
-            self.observe(seq, kind, row.observation(kind))?;
+            let sql = "SELECT status FROM observation WHERE id = ?";
+            let id = observation_id(seq, kind);
+            let ours: Option<String> =
+                self.connection.query_row(sql, [id], |row| row.get(0)).optional().map_err(self.wrap())?;
+            let answered = ours.and_then(|status| status.parse().ok()).is_some_and(Status::is_answer);
+            if !answered {
+                self.observe(seq, kind, row.observation(kind))?;
+            }
         }
         Ok(())
     }
