@@ -1,1 +1,3 @@
+//! What the user asked for, a file a command.
 
+pub mod simulate;
