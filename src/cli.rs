@@ -1,11 +1,13 @@
 //! The command line. Its names are promises: people script against them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 
 use crate::config::{Flags, keys};
+use crate::simulator;
 
 /// Archives the outcome of every RingCX interaction as immutable Parquet, with proof.
 #[derive(Debug, Parser)]
@@ -110,7 +112,7 @@ pub enum Command {
     /// Archive a made-up day from a simulated RingCX, to see how everything works
     Demo(DemoArgs),
     /// Run the simulated RingCX by itself
-    Simulate(SimulateArgs),
+    Simulate(Box<SimulateArgs>),
     /// Write a commented settings file
     Init(InitArgs),
     /// Show the settings in force, and where each came from
@@ -156,9 +158,21 @@ pub struct DemoArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+It answers on one port for all three hosts, keeps the documented limits, and prints the lines that make cxvault run
+talk to it. What was asked is told at /__sim/stats, what an archive must hold at /__sim/truth.
+
 Examples:
-  cxvault simulate")]
-pub struct SimulateArgs {}
+  cxvault simulate
+  cxvault simulate --listen 127.0.0.1:0 --time-scale 60 --segments-per-day 5000
+  cxvault simulate --all-faults --permanent-500 1")]
+pub struct SimulateArgs {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8700")]
+    pub listen: SocketAddr,
+
+    #[command(flatten)]
+    pub options: simulator::Options,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

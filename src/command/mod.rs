@@ -38,7 +38,7 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
     match command {
         Command::Run(args) => run::run(args, &loaded()?.settings, context).await,
         Command::Demo(args) => demo::run(args, context).await,
-        Command::Simulate(args) => simulate::run(args, context).await,
+        Command::Simulate(args) => simulate::run(args, context).await.map(|()| Exit::Done),
         Command::Init(args) => init::run(args, context),
         Command::Config(_) => config::run(&loaded()?, context),
         Command::Keygen(args) => keygen::run(args, context),

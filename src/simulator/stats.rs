@@ -1,0 +1,169 @@
+//! What was asked and answered, counted for tests.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, MutexGuard};
+
+use serde_json::{Map, Value, json};
+
+/// Below this many segments a day each summary is remembered unless told otherwise.
+pub(super) const TRACKED_BELOW: u64 = 100_000;
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Endpoint {
+    JwtGrant,
+    RcAccount,
+    Exchange,
+    Refresh,
+    SubAccounts,
+    Discovery,
+    Summaries,
+    Transcripts,
+    Recordings,
+    Unknown,
+}
+
+impl Endpoint {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Endpoint::JwtGrant => "jwt_grant",
+            Endpoint::RcAccount => "rc_account",
+            Endpoint::Exchange => "exchange",
+            Endpoint::Refresh => "refresh",
+            Endpoint::SubAccounts => "sub_accounts",
+            Endpoint::Discovery => "discovery",
+            Endpoint::Summaries => "summaries",
+            Endpoint::Transcripts => "transcripts",
+            Endpoint::Recordings => "recordings",
+            Endpoint::Unknown => "unknown",
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ending {
+    Answered(u16),
+    CutShort(u16),
+    Dropped,
+}
+
+pub(super) struct Stats {
+    counts: Mutex<Counts>,
+    tracks: bool,
+}
+
+#[derive(Default)]
+struct Counts {
+    endings: BTreeMap<(Endpoint, Ending), u64>,
+    faults: BTreeMap<&'static str, u64>,
+    authorization_on_summaries: u64,
+    summaries_answered: u64,
+    summaries_answered_twice: u64,
+    answered: HashSet<u64>,
+}
+
+impl Stats {
+    pub(super) fn new(tracks: bool) -> Self {
+        Stats { counts: Mutex::default(), tracks }
+    }
+
+    pub(super) fn ended(&self, endpoint: Endpoint, ending: Ending, fault: Option<&'static str>) {
+        let mut counts = self.lock();
+        *counts.endings.entry((endpoint, ending)).or_default() += 1;
+        if let Some(fault) = fault {
+            *counts.faults.entry(fault).or_default() += 1;
+        }
+    }
+
+    /// Notes that a summary, known by a hash, went out in full.
+    pub(super) fn summary_answered(&self, summary: u64) {
+        let mut counts = self.lock();
+        counts.summaries_answered += 1;
+        if self.tracks && !counts.answered.insert(summary) {
+            counts.summaries_answered_twice += 1;
+        }
+    }
+
+    pub(super) fn authorization_on_summaries(&self) {
+        self.lock().authorization_on_summaries += 1;
+    }
+
+    pub(super) fn reset(&self) {
+        *self.lock() = Counts::default();
+    }
+
+    pub(super) fn report(&self) -> Map<String, Value> {
+        let counts = self.lock();
+        let mut requests = Map::new();
+        for (&(endpoint, ending), &count) in &counts.endings {
+            let of_endpoint = requests.entry(endpoint.name()).or_insert_with(|| json!({ "total": 0 }));
+            let name = match ending {
+                Ending::Answered(status) => status.to_string(),
+                Ending::CutShort(_) => "cut_short".to_owned(),
+                Ending::Dropped => "dropped".to_owned(),
+            };
+            for name in [name.as_str(), "total"] {
+                of_endpoint[name] = json!(of_endpoint[name].as_u64().unwrap_or(0) + count);
+            }
+        }
+        let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
+        for (&(_, ending), &count) in &counts.endings {
+            if let Ending::Answered(status) | Ending::CutShort(status) = ending {
+                *statuses.entry(status.to_string()).or_default() += count;
+            }
+        }
+        let tracked = |count: u64| if self.tracks { json!(count) } else { Value::Null };
+        let report = json!({
+            "requests": requests,
+            "statuses": statuses,
+            "exchanges": counts.endings.get(&(Endpoint::Exchange, Ending::Answered(200))).unwrap_or(&0),
+            "refreshes": counts.endings.get(&(Endpoint::Refresh, Ending::Answered(200))).unwrap_or(&0),
+            "faults": counts.faults,
+            "authorization_on_summaries": counts.authorization_on_summaries,
+            "summaries_answered": counts.summaries_answered,
+            "summaries_answered_twice": tracked(counts.summaries_answered_twice),
+        });
+        match report {
+            Value::Object(report) => report,
+            _ => Map::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_that_goes_out_again_is_counted_when_tracked() {
+        let (tracking, not) = (Stats::new(true), Stats::new(false));
+        for stats in [&tracking, &not] {
+            [1, 2, 1].map(|summary| stats.summary_answered(summary));
+        }
+        assert_eq!(tracking.report()["summaries_answered_twice"], json!(1));
+        assert_eq!(not.report()["summaries_answered_twice"], Value::Null);
+        tracking.reset();
+        tracking.summary_answered(1);
+        assert_eq!(tracking.report()["summaries_answered_twice"], json!(0));
+    }
+
+    #[test]
+    fn requests_are_counted_by_endpoint_and_status() {
+        let stats = Stats::new(true);
+        stats.ended(Endpoint::Discovery, Ending::Answered(200), None);
+        stats.ended(Endpoint::Discovery, Ending::Answered(500), Some("500"));
+        stats.ended(Endpoint::Exchange, Ending::Answered(200), None);
+        stats.ended(Endpoint::Summaries, Ending::Dropped, Some("reset"));
+        let report = stats.report();
+        assert_eq!(report["requests"]["discovery"], json!({ "total": 2, "200": 1, "500": 1 }));
+        assert_eq!(report["requests"]["summaries"], json!({ "total": 1, "dropped": 1 }));
+        assert_eq!(report["statuses"], json!({ "200": 2, "500": 1 }));
+        assert_eq!(report["exchanges"], json!(1));
+        assert_eq!(report["faults"], json!({ "500": 1, "reset": 1 }));
+    }
+}
