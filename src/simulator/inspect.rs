@@ -85,13 +85,14 @@ fn truth(state: &Arc<State>, call: &Call) -> Option<Answer> {
     Some(Answer::stream("application/x-ndjson", truth))
 }
 
-/// What an archive of `from..to` must hold, as JSON lines: one for each segment that discovery shows when it is asked,
-/// at the simulated now, for windows of at most 3 h that tile that time, in order.
+/// What an archive of `from..to` must hold, as JSON lines: one for each segment that discovery shows when it is
+/// asked, at the simulated now, for windows of 3 h that tile that time, in order.
 ///
-/// `segment` is the object as shown last, `in_range` whether the segment's end lies in `from..to`, `shown` how often it
-/// is shown, `end_ms` its end; `agent` and `auto` hold `status`, `body_base64` (null unless 200 with a body of at most
-/// 1 MiB), `bytes`, `sha256` and `content_type`. A segment without id has the status `NO_ID`, a summary that always
-/// answers 500 `FAILED`.
+/// - `segment`: the object as shown last; `shown`: how often it is shown
+/// - `end_ms`: the segment's end; `in_range`: whether that lies in `from..to`
+/// - `agent`, `auto`: `status`, `content_type`, `bytes`, `sha256` and `body_base64` (of at most 1 MiB), the latter
+///   four null unless the answer is a 200. A segment without id has the status `NO_ID`, a summary that answers 500
+///   for ever `FAILED`.
 struct Truth {
     world: Arc<World>,
     sub: SubAccount,
@@ -134,7 +135,7 @@ impl Truth {
 
     fn summary(&self, segment: &Segment, kind: Kind) -> Value {
         if self.world.has_no_id(segment) {
-            return json!({ "status": "NO_ID", "body_base64": null, "sha256": null, "content_type": null });
+            return json!({ "status": "NO_ID", "body_base64": null, "bytes": null, "sha256": null, "content_type": null });
         }
         let summary = self.world.summary(segment, kind, self.now_ms);
         let Summary { http_status, ref body, content_type } = summary;

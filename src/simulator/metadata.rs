@@ -131,7 +131,7 @@ impl World {
         object.time("dialogEndTimeMs", segment.dialog_end_ms);
         object.raw("dialogDurationMs", format_args!("{dialog_ms}"));
         object.time("segmentStartTimeMs", segment.start_ms);
-        match (self.has_no_end(segment), segment.index % 2 == 0) {
+        match (self.has_no_end(segment), segment.index.is_multiple_of(2)) {
             (true, true) => object.null("segmentEndTimeMs"),
             (true, false) => {}
             (false, _) => object.time("segmentEndTimeMs", segment.end_ms),

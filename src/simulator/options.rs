@@ -72,7 +72,8 @@ pub struct Options {
     pub limits_say_retry_after: bool,
 
     /// Accepted credential, as CLIENT_ID:CLIENT_SECRET:JWT; may be given several times
-    #[arg(long = "credential", value_name = "TEXTS", default_value = "demo-client:demo-secret:demo-jwt", value_parser = credential)]
+    #[arg(long = "credential", value_name = "TEXTS", value_parser = credential)]
+    #[arg(default_value = "demo-client:demo-secret:demo-jwt")]
     pub credentials: Vec<Credential>,
 
     /// A RingCX token that is accepted without a login and does not expire
