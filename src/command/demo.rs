@@ -39,7 +39,8 @@ async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulat
     let midnight = today.to_zoned_datetime(jiff::tz::TimeZone::UTC).map(|day| day.timestamp()).unwrap_or(now);
     // Just after midnight yesterday is still settling; the simulated clock need not wait.
     let settled = midnight.checked_add(20.minutes()).unwrap_or(now);
-    let mut options = Options { now: Some(now.max(settled)), time_scale: f64::from(TIME_SCALE), ..Options::default() };
+    let mut options =
+        Options { now: Some(now.max(settled)), time_scale: f64::from(TIME_SCALE), ..Options::default() };
     options.faults.fault_500 = 2.0;
     options.faults.fault_reset = 1.0;
     options.faults.strange_texts = 2.0;

@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Command;
 use crate::config::{Environment, Flags, Loaded, Settings};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Exit, Result};
 use crate::render::Output;
 
 mod config;

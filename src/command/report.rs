@@ -10,7 +10,7 @@ use crate::archive::tally::Tally;
 use crate::archive::warning::Warning;
 use crate::outcome::{Exit, Failure};
 use crate::render::{Output, Table, count, size};
-use crate::ringcx::Usage;
+use crate::ringcx::{LaneUsage, Usage};
 use crate::stage::day::DayOutcome;
 
 /// One day of one sub-account, as the run left it.
@@ -131,13 +131,25 @@ impl DayReport {
         match (&self.archived, &self.message) {
             (Some(archived), _) => {
                 let failed = archived.counts.failed();
-                tracing::info!(day, outcome, segments = archived.counts.segments, failed, head = archived.head);
+                tracing::info!(
+                    day,
+                    outcome,
+                    segments = archived.counts.segments,
+                    failed,
+                    head = archived.head
+                );
                 for warning in &archived.warnings {
                     tracing::warn!(day, code = warning.name(), "{}", warning.explain());
                 }
             }
             (None, message) => {
-                tracing::error!(day, outcome, remedy = self.remedy, "{}", message.as_deref().unwrap_or_default());
+                tracing::error!(
+                    day,
+                    outcome,
+                    remedy = self.remedy,
+                    "{}",
+                    message.as_deref().unwrap_or_default()
+                );
             }
         }
     }
@@ -145,15 +157,18 @@ impl DayReport {
 
 /// A short line beside the bar: how the quota is used, and what went wrong so far.
 pub fn usage_note(usage: &Usage, failed: u64) -> String {
+    let lanes = [&usage.summaries, &usage.discovery];
+    let sum = |count: fn(&LaneUsage) -> u64| lanes.iter().map(|lane| count(lane)).sum::<u64>();
+    let (throttled, retries) = (sum(|lane| lane.too_many), sum(|lane| lane.retries));
     let mut note = Vec::new();
-    if let Some(percent) = usage.summary_quota_percent {
-        note.push(format!("quota {percent} %"));
+    if usage.summaries.pace < 1.0 {
+        note.push(format!("slowed to {:.0} % of the quota", usage.summaries.pace * 100.0));
     }
-    if usage.throttled > 0 {
-        note.push(format!("{} x 429", usage.throttled));
+    if throttled > 0 {
+        note.push(format!("{throttled} x 429"));
     }
-    if usage.retries > 0 {
-        note.push(format!("{} retries", usage.retries));
+    if retries > 0 {
+        note.push(format!("{retries} retries"));
     }
     if failed > 0 {
         note.push(format!("{failed} failed"));
@@ -206,8 +221,19 @@ fn heads(days: &[DayReport]) -> Vec<&str> {
 
 fn table(days: &[DayReport]) -> String {
     let mut table = Table::new([
-        "sub-account", "date", "outcome", "revision", "segments", "summaries", "present", "empty", "not found",
-        "failed", "other", "files", "size",
+        "sub-account",
+        "date",
+        "outcome",
+        "revision",
+        "segments",
+        "summaries",
+        "present",
+        "empty",
+        "not found",
+        "failed",
+        "other",
+        "files",
+        "size",
     ]);
     for day in days {
         let date = day.date.map(|date| date.to_string()).unwrap_or_default();

@@ -78,13 +78,16 @@ async fn sub_accounts(account: &AccountClient<'_>) -> Result<Vec<String>> {
     let listed = account.api().await?.sub_accounts().await?;
     if listed.is_empty() {
         let message = format!("RingCX lists no sub-account for account `{}`", account.account.name);
-        return Err(Failure::new(Exit::Denied, message)
-            .remedy("Check the user's access in RingCX Admin, or name the sub-accounts in CXVAULT_SUB_ACCOUNTS."));
+        return Err(Failure::new(Exit::Denied, message).remedy(
+            "Check the user's access in RingCX Admin, or name the sub-accounts in CXVAULT_SUB_ACCOUNTS.",
+        ));
     }
     match listed.iter().find(|sub_account| !key::is_sub_account(&sub_account.account_id)) {
         None => Ok(listed.into_iter().map(|sub_account| sub_account.account_id).collect()),
-        Some(_) => Err(Failure::new(Exit::Unexpected, "RingCX lists a sub-account whose id cannot be part of a key")
-            .remedy("Name the sub-accounts to archive in CXVAULT_SUB_ACCOUNTS.")),
+        Some(_) => {
+            Err(Failure::new(Exit::Unexpected, "RingCX lists a sub-account whose id cannot be part of a key")
+                .remedy("Name the sub-accounts to archive in CXVAULT_SUB_ACCOUNTS."))
+        }
     }
 }
 
@@ -97,7 +100,12 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     /// The days of one sub-account, one after the other.
-    async fn sub_account(&self, account: &AccountClient<'_>, sub_account: String, date: Option<Date>) -> Vec<DayReport> {
+    async fn sub_account(
+        &self,
+        account: &AccountClient<'_>,
+        sub_account: String,
+        date: Option<Date>,
+    ) -> Vec<DayReport> {
         let zone = match Zone::named(account.account.zone_of(&sub_account)) {
             Ok(zone) => zone,
             Err(error) => return vec![DayReport::failed(&sub_account, date, &usage(error))],
@@ -126,7 +134,9 @@ impl Worker<'_> {
 
     fn yesterday(&self, zone: &Zone) -> Result<Date> {
         let today = zone.date_at(self.archive.clock.now_ms()).map_err(usage)?;
-        today.yesterday().map_err(|error| Failure::new(Exit::Usage, "this host's clock is out of range").because(error))
+        today
+            .yesterday()
+            .map_err(|error| Failure::new(Exit::Usage, "this host's clock is out of range").because(error))
     }
 
     /// Days within `catch_up` that the chain should have: missing ones after its first day, and those with gaps.
@@ -142,7 +152,13 @@ impl Worker<'_> {
         Ok(days.filter(open).filter(exists).collect())
     }
 
-    async fn day(&self, account: &AccountClient<'_>, sub_account: &str, zone: &Zone, date: Date) -> DayReport {
+    async fn day(
+        &self,
+        account: &AccountClient<'_>,
+        sub_account: &str,
+        zone: &Zone,
+        date: Date,
+    ) -> DayReport {
         let report = match self.try_day(account, sub_account, zone, date).await {
             Ok(outcome) => DayReport::of(sub_account, &outcome),
             Err(failure) => DayReport::failed(sub_account, Some(date), &failure),

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use super::Context;
 use crate::archive::schema::FORMAT_VERSION;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Account, CredentialSettings, LimitScope, Settings};
+use crate::config::{Account, CredentialSettings, Settings};
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx};
@@ -17,7 +17,11 @@ use crate::stage::day::ApiSource;
 use crate::store::{self, Location, RetryingStore, S3Options, Store};
 
 /// Opens the archive's store as the settings say, with its retries around it.
-pub async fn open_store(settings: &Settings, clock: Arc<dyn Clock>, context: &Context) -> Result<Arc<dyn Store>> {
+pub async fn open_store(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    context: &Context,
+) -> Result<Arc<dyn Store>> {
     let location: Location =
         settings.archive.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
     let options = S3Options {
@@ -48,16 +52,23 @@ pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Arch
         acknowledge: settings.acknowledge.clone(),
         concurrency: settings.concurrency as usize,
     };
-    let settings_sha256 = settings.digest().parse().map_err(|error| {
-        Failure::new(Exit::Unexpected, "the settings have no digest").because::<Box<dyn std::error::Error + Send + Sync>>(Box::new(error))
-    })?;
+    let settings_sha256 = settings
+        .digest()
+        .parse()
+        .map_err(|error| Failure::new(Exit::Unexpected, "the settings have no digest").because(error))?;
     let run = RunFacts {
         id: format!("{}-{}", compact_time(started_at), &random_id()?[..8]),
         started_at,
         host: gethostname::gethostname().to_string_lossy().into_owned(),
         settings_sha256,
     };
-    tracing::info!(archive = store.root(), archive_id = id, run = run.id, format = FORMAT_VERSION, "archive opened");
+    tracing::info!(
+        archive = store.root(),
+        archive_id = id,
+        run = run.id,
+        format = FORMAT_VERSION,
+        "archive opened"
+    );
     Ok(Archive {
         state: StateDir::open(&settings.state_dir, &id)?,
         id,
@@ -84,7 +95,8 @@ fn compact_time(now_ms: i64) -> String {
 /// 32 random hexadecimal digits.
 fn random_id() -> Result<String> {
     let mut bytes = [0; 16];
-    rand::fill(&mut bytes).map_err(|_| Failure::new(Exit::Unexpected, "this host gives no random numbers"))?;
+    rand::fill(&mut bytes)
+        .map_err(|_| Failure::new(Exit::Unexpected, "this host gives no random numbers"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -133,7 +145,14 @@ impl<'a> AccountClient<'a> {
         ledger: &'a LazyLedger<'a>,
         context: &Context,
     ) -> Self {
-        AccountClient { settings, account, clock, ledger, stop: context.cancel.clone(), client: OnceCell::new() }
+        AccountClient {
+            settings,
+            account,
+            clock,
+            ledger,
+            stop: context.cancel.clone(),
+            client: OnceCell::new(),
+        }
     }
 
     fn client_settings(&self) -> ClientSettings {
@@ -144,7 +163,6 @@ impl<'a> AccountClient<'a> {
             summaries_url: settings.summaries_url.to_string(),
             rc_account_id: self.account.rc_account_id.clone(),
             summary_limits: settings.summary_limits.clone(),
-            summaries_per_sub_account: settings.summary_limit_scope == LimitScope::SubAccount,
             discovery_limits: settings.discovery_limits.clone(),
             token_limits: settings.token_limits.clone(),
             token_life: settings.token_life.0,
@@ -169,8 +187,13 @@ impl ApiSource for AccountClient<'_> {
                 CredentialSettings::Token(token) => Credentials::Token(token.clone()),
             };
             let ledger = self.ledger.get().await?;
-            let client =
-                RingCx::new(self.client_settings(), credentials, self.clock.clone(), ledger, self.stop.clone());
+            let client = RingCx::new(
+                self.client_settings(),
+                credentials,
+                self.clock.clone(),
+                ledger,
+                self.stop.clone(),
+            );
             Ok::<_, Failure>(Arc::new(client?))
         };
         self.client.get_or_try_init(make).await.cloned()

@@ -293,7 +293,10 @@ impl Journal {
         let mut insert = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let open = |kind: &Kind| matches!(now.observation(*kind).status, Status::Failed | Status::Skipped);
         let has_gap = Kind::BOTH.iter().any(open);
-        insert.execute(params![key, super::encode::row_to_json(now), adopted, has_gap]).map(drop).map_err(self.wrap())
+        insert
+            .execute(params![key, super::encode::row_to_json(now), adopted, has_gap])
+            .map(drop)
+            .map_err(self.wrap())
     }
 
     /// Marks looks of ours that `row` holds already, and takes its metadata where another host asked later.

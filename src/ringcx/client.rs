@@ -1,0 +1,276 @@
+//! [`RingCx`]: the API as the stages see it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::de::DeserializeOwned;
+use tokio::sync::{OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::accounts::{Account, Badge, Question, SubAccount};
+use super::auth::Tokens;
+use super::discovery::{Discovered, DiscoveryRequest, Window, WindowAnswer};
+use super::error::ApiError;
+use super::lane::{Lane, LaneSettings, LaneUsage, Random, Shared};
+use super::ledger::Ledger;
+use super::limits::Limits;
+use super::pace::Spacing;
+use super::summary::{SummaryAnswer, SummaryRequest};
+use super::transport::{Base, Transport, path_segment};
+use super::{ClientSettings, Credentials, retry, scope};
+use crate::archive::observation::Kind;
+use crate::clock::Clock;
+
+/// Patience with a discovery window is larger: giving one up stops its day.
+const SUMMARY_BACKOFF_MS: i64 = 500;
+const DISCOVERY_BACKOFF_MS: i64 = 2_000;
+
+/// The RingCX API with one credential. Share it in an [`Arc`]; every method may run any number of times at once.
+pub struct RingCx {
+    settings: ClientSettings,
+    credential: String,
+    transport: Arc<Transport>,
+    shared: Arc<Shared>,
+    tokens: Tokens,
+    summaries: Lane,
+    /// By sub-account, as the limit counts.
+    discovery: Mutex<HashMap<String, Arc<Lane>>>,
+    admin: Lane,
+    rc_account_id: OnceCell<String>,
+}
+
+/// Counters of what was sent, for progress.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Usage {
+    pub summaries: LaneUsage,
+    /// Of all sub-accounts together; the slowest pace and the longest pause of them.
+    pub discovery: LaneUsage,
+    /// Exchanges of a RingCentral token for a RingCX token.
+    pub tokens: LaneUsage,
+}
+
+impl RingCx {
+    /// Sends nothing yet.
+    ///
+    /// # Errors
+    /// [`ApiError::Usage`] for settings that cannot work.
+    pub fn new(
+        settings: ClientSettings,
+        credentials: Credentials,
+        clock: Arc<dyn Clock>,
+        ledger: Arc<Ledger>,
+        stop: CancellationToken,
+    ) -> Result<Self, ApiError> {
+        let base = |name, text: &str| Base::parse(name, text, settings.allow_http);
+        let bases = [
+            base("CXVAULT_PLATFORM_URL", &settings.platform_url)?,
+            base("CXVAULT_RINGCX_URL", &settings.ringcx_url)?,
+            base("CXVAULT_SUMMARIES_URL", &settings.summaries_url)?,
+        ];
+        let (connect, request) = (settings.connect_timeout, settings.request_timeout);
+        let transport = Arc::new(Transport::new(bases, clock.clone(), connect, request)?);
+        // Two processes that start in the same millisecond should not retry in step.
+        let random = Random::new(clock.now_ms().unsigned_abs() ^ (u64::from(std::process::id()) << 40));
+        let shared = Arc::new(Shared { clock, ledger, stop, random });
+        let credential = credentials.fingerprint();
+        let tokens = Tokens::new(
+            transport.clone(),
+            shared.clone(),
+            credentials,
+            settings.token_limits.clone(),
+            settings.token_life,
+            settings.max_attempts,
+        )?;
+        let lane = |scope, limits, spacing| {
+            let (max_attempts, backoff_ms) = (settings.max_attempts, SUMMARY_BACKOFF_MS);
+            Lane::new(shared.clone(), LaneSettings { scope, limits, spacing, max_attempts, backoff_ms })
+        };
+        let summaries_scope = scope("summaries", &transport.summaries.host, &credential);
+        let summaries = lane(summaries_scope, settings.summary_limits.clone(), Spacing::Even);
+        let admin_scope = scope("admin", &transport.ringcx.host, &credential);
+        let admin = lane(admin_scope, Limits::default(), Spacing::Burst);
+        let discovery = Mutex::default();
+        let rc_account_id = OnceCell::new_with(settings.rc_account_id.clone());
+        Ok(RingCx {
+            settings,
+            credential,
+            transport,
+            shared,
+            tokens,
+            summaries,
+            discovery,
+            admin,
+            rc_account_id,
+        })
+    }
+
+    /// The sub-accounts that the credential reaches, in the API's order.
+    ///
+    /// # Errors
+    /// Any [`ApiError`].
+    pub async fn sub_accounts(&self) -> Result<Vec<SubAccount>, ApiError> {
+        let address = self.transport.ringcx.with(&["/voice/api/v1/admin/accounts"]);
+        self.ask("list of sub-accounts", address, Badge::RingCx).await
+    }
+
+    /// The RingCentral account id: configured, or asked for once.
+    ///
+    /// # Errors
+    /// Any [`ApiError`]; [`ApiError::Usage`] with a ready token, which RingCentral's platform does not know.
+    pub async fn rc_account_id(&self) -> Result<String, ApiError> {
+        let ask = || async {
+            let address = self.transport.platform.with(&["/restapi/v1.0/account/~"]);
+            let account: Account = self.ask("RingCentral account id", address, Badge::RingCentral).await?;
+            Ok(account.id)
+        };
+        self.rc_account_id.get_or_try_init(ask).await.cloned()
+    }
+
+    /// The API's own clock in UTC milliseconds, up to a second behind it and never ahead by more than our clock
+    /// has drifted since the last answer. Asks for the sub-accounts when there was no answer yet.
+    ///
+    /// # Errors
+    /// Any [`ApiError`].
+    pub async fn server_now(&self) -> Result<i64, ApiError> {
+        if self.clock_skew_ms().is_none() {
+            self.sub_accounts().await?;
+        }
+        let no_date = || ApiError::Unavailable {
+            what: "its own clock".into(),
+            why: "its answers carry no Date, without which nobody can tell whether a day is over".into(),
+        };
+        Ok(self.shared.clock.now_ms() + self.clock_skew_ms().ok_or_else(no_date)?)
+    }
+
+    /// The API's clock minus ours in milliseconds, by the last answer's `Date`.
+    pub fn clock_skew_ms(&self) -> Option<i64> {
+        self.transport.skew_ms()
+    }
+
+    /// Which segments ended from `start_ms` up to `end_ms` (UTC milliseconds, whole seconds, 1 to 10,800 of them).
+    /// Objects go to `out` as they arrive, so the receiver must keep receiving meanwhile; what it got counts only
+    /// when this returns `Ok`.
+    ///
+    /// # Errors
+    /// Any [`ApiError`]; [`ApiError::Stopped`] also when the receiver is gone.
+    pub async fn discover(
+        &self,
+        sub_account: &str,
+        start_ms: i64,
+        end_ms: i64,
+        out: &mpsc::Sender<Discovered>,
+    ) -> Result<WindowAnswer, ApiError> {
+        let window = Window::new(start_ms, end_ms)?;
+        let account =
+            path_segment(&self.rc_account_id().await?).ok_or_else(|| bad_id("CXVAULT_RC_ACCOUNT_ID"))?;
+        let mut request = DiscoveryRequest {
+            transport: &self.transport,
+            tokens: &self.tokens,
+            sub_account,
+            address: self.transport.ringcx.with(&[
+                "/voice/api/cx/integration/v1/accounts/",
+                &account,
+                "/sub-accounts/",
+                &path_segment(sub_account).ok_or_else(|| bad_id("CXVAULT_SUB_ACCOUNTS"))?,
+                "/interaction-metadata",
+            ]),
+            window,
+            max_object_bytes: usize::try_from(self.settings.max_object_bytes).unwrap_or(usize::MAX),
+            out,
+            given: false,
+            token: None,
+        };
+        let (answer, attempts) = retry::run(&self.discovery_lane(sub_account), &mut request).await?;
+        Ok(WindowAnswer { attempts, ..answer })
+    }
+
+    /// One summary of one segment.
+    ///
+    /// # Errors
+    /// Any [`ApiError`]; [`ApiError::GaveUp`] concerns this summary only, with class `unaskable_id` and 0 attempts
+    /// for an id that no URL can carry (`.` and `..`).
+    pub async fn summary(
+        &self,
+        sub_account: &str,
+        segment_id: &str,
+        kind: Kind,
+    ) -> Result<SummaryAnswer, ApiError> {
+        let account = path_segment(sub_account).ok_or_else(|| bad_id("CXVAULT_SUB_ACCOUNTS"))?;
+        let unaskable = || ApiError::GaveUp { class: "unaskable_id", http_status: None, attempts: 0 };
+        let segment = path_segment(segment_id).ok_or_else(unaskable)?;
+        let path = ["/voice/api/v1/summary/accounts/", &account, "/segments/", &segment, "/", kind.name()];
+        let mut request = SummaryRequest {
+            transport: &self.transport,
+            tokens: &self.tokens,
+            sub_account,
+            address: self.transport.summaries.with(&path),
+            max_body_bytes: self.settings.max_body_bytes,
+            token: None,
+        };
+        let (answer, attempts) = retry::run(&self.summaries, &mut request).await?;
+        Ok(SummaryAnswer { attempts, ..answer })
+    }
+
+    /// Counters so far, and the pace.
+    pub fn usage(&self) -> Usage {
+        let lanes = self.discovery.lock().unwrap_or_else(PoisonError::into_inner);
+        let together = |sum: LaneUsage, lane: &Arc<Lane>| {
+            let one = lane.usage();
+            LaneUsage {
+                requests: sum.requests + one.requests,
+                too_many: sum.too_many + one.too_many,
+                retries: sum.retries + one.retries,
+                pace: sum.pace.min(one.pace),
+                paused_until: sum.paused_until.max(one.paused_until),
+            }
+        };
+        let start = LaneUsage { pace: 1.0, ..LaneUsage::default() };
+        Usage {
+            summaries: self.summaries.usage(),
+            discovery: lanes.values().fold(start, together),
+            tokens: self.tokens.usage(),
+        }
+    }
+
+    fn discovery_lane(&self, sub_account: &str) -> Arc<Lane> {
+        let mut lanes = self.discovery.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            let settings = LaneSettings {
+                scope: scope("discovery", &self.transport.ringcx.host, sub_account),
+                limits: self.settings.discovery_limits.clone(),
+                spacing: Spacing::Burst,
+                max_attempts: self.settings.max_attempts,
+                backoff_ms: DISCOVERY_BACKOFF_MS,
+            };
+            Arc::new(Lane::new(self.shared.clone(), settings))
+        };
+        lanes.entry(sub_account.to_owned()).or_insert_with(new).clone()
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        address: String,
+        badge: Badge,
+    ) -> Result<T, ApiError> {
+        let (transport, tokens) = (&*self.transport, &self.tokens);
+        let (token, ringcentral_refused) = (None, false);
+        let mut question = Question { transport, tokens, badge, what, address, token, ringcentral_refused };
+        let (body, attempts) = retry::run(&self.admin, &mut question).await?;
+        let unlike = |_| ApiError::GaveUp { class: "bad_answer", http_status: Some(200), attempts };
+        serde_json::from_slice(&body).map_err(unlike)
+    }
+}
+
+impl std::fmt::Debug for RingCx {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("RingCx").field("credential", &self.credential).finish_non_exhaustive()
+    }
+}
+
+fn bad_id(setting: &str) -> ApiError {
+    ApiError::Usage {
+        message: format!("{setting} holds an id that cannot be part of an address"),
+        remedy: format!("Correct {setting}; ids are numbers such as 21630001."),
+    }
+}
