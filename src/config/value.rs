@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn years_of_retention_follow_the_calendar() {
-        let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
+        let ms = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let until = |lock: &str, from: &str| {
             lock.parse::<ObjectLock>().unwrap().0.unwrap().lock_from(ms(from)).unwrap().until_ms
         };

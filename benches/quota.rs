@@ -1,0 +1,38 @@
+//! A night at the documented limits, with time scaled: how much of the quota is used, and how many 429s there are.
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+
+fn main() {
+    let scale = support::setting("CXVAULT_TEST_TIME_SCALE", 60);
+    let segments = support::setting("CXVAULT_TEST_SEGMENTS", 3_600);
+    let (date, mut options) = support::day(segments);
+    options.time_scale = scale as f64;
+    options.summary_limits = "120/60s".parse().unwrap();
+    options.discovery_limits = "3/60s,9/15m".parse().unwrap();
+    let simulator = support::Simulator::start(options);
+    let (_keep, folder) = support::scratch();
+    let ms = |seconds: u64| seconds * 1_000 / scale;
+    let (summaries, discovery) = (format!("120/{}ms", ms(60)), format!("3/{}ms,9/{}ms", ms(60), ms(900)));
+    let (tokens, life) = (format!("5/{}ms", ms(60)), format!("{}ms", ms(300)));
+    let settings = [
+        ("CXVAULT_SUMMARY_LIMITS", summaries.as_str()),
+        ("CXVAULT_DISCOVERY_LIMITS", &discovery),
+        ("CXVAULT_TOKEN_LIMITS", &tokens),
+        ("CXVAULT_TOKEN_LIFE", &life),
+    ];
+    let run = support::run(&folder, &simulator.running.url, date, &settings);
+    assert_eq!(run.exit, 0, "the run failed");
+    let stats = simulator.stats();
+    let limit = &stats["limits"]["summaries"];
+    let number = |value: &serde_json::Value| value.as_f64().unwrap_or(f64::NAN);
+    let minutes = (number(&limit["last_ms"]) - number(&limit["first_ms"])) / 60_000.0;
+    let accepted = number(&limit["accepted"]);
+    println!(
+        "{accepted} summary requests in {minutes:.1} simulated minutes ({:.0} s at {scale} x): {:.2} % of 120 a minute",
+        run.wall.as_secs_f64(),
+        (accepted - 1.0) / minutes / 1.2
+    );
+    println!("429s: {} of {accepted}; busiest minute: {}", limit["refused"], limit["windows"]);
+    println!("discovery: {}", stats["limits"]["discovery"]);
+}

@@ -1,0 +1,77 @@
+//! Unthrottled segments a second of the whole run against a static nginx, next to a bare loop and to wrk on the same
+//! server, in the same run.
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+const CONCURRENCY: usize = 64;
+
+/// As many GETs as the whole run makes, with the same client library, headers and concurrency; nothing is kept.
+async fn bare(url: &str, requests: u64) -> f64 {
+    let client = reqwest::Client::builder().pool_max_idle_per_host(CONCURRENCY).build().unwrap();
+    let next = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let workers: Vec<_> = (0..CONCURRENCY)
+        .map(|_| {
+            let (client, next, url) = (client.clone(), next.clone(), url.to_owned());
+            tokio::spawn(async move {
+                while next.fetch_add(1, Ordering::Relaxed) < requests {
+                    let request = client
+                        .get(format!("{url}/voice/api/v1/summary/accounts/99999999/segments/p-v-1-2-3/agent"))
+                        .header("cookie", "access_token=token")
+                        .header("accept", "application/json");
+                    request.send().await.unwrap().bytes().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    requests as f64 / begun.elapsed().as_secs_f64()
+}
+
+fn wrk(url: &str) -> Option<f64> {
+    let target = format!("{url}/voice/api/v1/summary/accounts/99999999/segments/p-v-1-2-3/agent");
+    let output = Command::new("wrk").args(["-t1", "-c64", "-d5s", &target]).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find(|line| line.starts_with("Requests/sec:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn main() {
+    let segments = support::setting("CXVAULT_TEST_SEGMENTS", 100_000);
+    let nginx = support::Nginx::start();
+    let (date, options) = support::day(segments);
+    let simulator = support::Simulator::start(options);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    println!("wrk                {:>10.0} requests/s", wrk(&nginx.url).unwrap_or(f64::NAN));
+    let (mut ours, mut loops) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let bare = runtime.block_on(bare(&nginx.url, 2 * segments));
+        let (_keep, folder) = support::scratch();
+        let concurrency = CONCURRENCY.to_string();
+        let settings = [("CXVAULT_SUMMARIES_URL", nginx.url.as_str()), ("CXVAULT_CONCURRENCY", &concurrency)];
+        let run = support::run(&folder, &simulator.running.url, date, &settings);
+        assert_eq!(run.exit, 0, "the run failed");
+        let rate = segments as f64 / run.wall.as_secs_f64();
+        println!(
+            "bare reqwest loop  {bare:>10.0} requests/s    whole run {rate:>8.0} segments/s = {:>8.0} requests/s, {:.2} of the loop; CPU {:.1} s of {:.1} s, peak {} MiB",
+            2.0 * rate,
+            2.0 * rate / bare,
+            run.cpu.as_secs_f64(),
+            run.wall.as_secs_f64(),
+            run.peak_kib / 1024
+        );
+        ours.push(rate);
+        loops.push(2.0 * rate / bare);
+    }
+    ours.sort_by(f64::total_cmp);
+    loops.sort_by(f64::total_cmp);
+    println!("median: {:.0} segments/s, {:.2} of the bare loop", ours[1], loops[1]);
+}
