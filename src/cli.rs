@@ -76,6 +76,17 @@ pub struct Global {
     pub log_format: Option<String>,
 }
 
+impl Cli {
+    /// The settings among the flags. The demo is for people: its log is quiet unless they ask.
+    pub fn flags(&self) -> Flags {
+        let mut flags = self.global.flags();
+        if matches!(self.command, Command::Demo(_)) && self.global.verbose == 0 {
+            flags.set(&keys::LOG, "demo", "warn");
+        }
+        flags
+    }
+}
+
 impl Global {
     /// The settings among the flags.
     pub fn flags(&self) -> Flags {

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 
 fn work(cli: &Cli, output: &Output) -> Result<Exit> {
     let environment = Environment::of_process()?;
-    let flags = cli.global.flags();
+    let flags = cli.flags();
     let loaded =
         command::needs_settings(&cli.command).then(|| Settings::load(&flags, &environment)).transpose()?;
     match &loaded {

@@ -77,7 +77,8 @@ pub struct Simulator {
 
 impl Simulator {
     pub fn start(options: Options) -> Simulator {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let running = runtime.block_on(simulator::start(options, ([127, 0, 0, 1], 0).into())).unwrap();
         Simulator { runtime, running }
     }

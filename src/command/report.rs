@@ -10,7 +10,7 @@ use crate::archive::tally::Tally;
 use crate::archive::warning::Warning;
 use crate::outcome::{Exit, Failure};
 use crate::render::{Output, Table, count, size};
-use crate::ringcx::{LaneUsage, Usage};
+use crate::ringcx::{LaneUsage, Limits, Usage};
 use crate::stage::day::DayOutcome;
 
 /// One day of one sub-account, as the run left it.
@@ -155,12 +155,20 @@ impl DayReport {
     }
 }
 
+/// The share of the summary quota that was used so far; `None` without a limit.
+pub fn quota_percent(usage: &Usage, limits: &Limits, elapsed_ms: i64) -> Option<f64> {
+    let rates = limits.0.iter().map(|limit| f64::from(limit.requests) / limit.window.as_millis() as f64);
+    let allowed = rates.reduce(f64::min)? * elapsed_ms.max(1) as f64;
+    Some((100.0 * usage.summaries.requests as f64 / allowed.max(1.0)).min(100.0))
+}
+
 /// A short line beside the bar: how the quota is used, and what went wrong so far.
-pub fn usage_note(usage: &Usage, failed: u64) -> String {
+pub fn usage_note(usage: &Usage, quota_percent: Option<f64>, failed: u64) -> String {
     let lanes = [&usage.summaries, &usage.discovery];
     let sum = |count: fn(&LaneUsage) -> u64| lanes.iter().map(|lane| count(lane)).sum::<u64>();
     let (throttled, retries) = (sum(|lane| lane.too_many), sum(|lane| lane.retries));
     let mut note = Vec::new();
+    note.extend(quota_percent.map(|percent| format!("quota {percent:.0} %")));
     if usage.summaries.pace < 1.0 {
         note.push(format!("slowed to {:.0} % of the quota", usage.summaries.pace * 100.0));
     }

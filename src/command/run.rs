@@ -199,6 +199,7 @@ impl Worker<'_> {
     /// Shows the meter until the day is done; never returns.
     async fn show(&self, job: &DayJob, meter: &Meter, source: &Watched<'_>) {
         let shown = self.progress.day(format!("{} {}", job.sub_account, job.date));
+        let begun_ms = self.archive.clock.now_ms();
         loop {
             self.archive.clock.sleep(Duration::from_millis(250)).await;
             let reading = meter.read();
@@ -208,7 +209,9 @@ impl Worker<'_> {
             shown.set_discovery(reading.windows_done, reading.windows);
             shown.set_summaries(reading.looked, 2 * reading.segments);
             if let Some(api) = source.client.get() {
-                shown.set_note(report::usage_note(&api.usage(), reading.failed));
+                let elapsed_ms = self.archive.clock.now_ms() - begun_ms;
+                let quota = report::quota_percent(&api.usage(), &self.settings.summary_limits, elapsed_ms);
+                shown.set_note(report::usage_note(&api.usage(), quota, reading.failed));
             }
         }
     }

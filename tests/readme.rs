@@ -1,0 +1,45 @@
+//! What the README says is so.
+
+use std::fs;
+use std::path::Path;
+
+use cxvault::config::document::settings_table_markdown;
+use cxvault::outcome::Exit;
+
+fn readme() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+}
+
+#[test]
+fn the_settings_table_is_the_programs_own() {
+    let readme = readme();
+    let between =
+        readme.split("<!-- settings -->\n").nth(1).and_then(|rest| rest.split("<!-- /settings -->").next());
+    let table = settings_table_markdown();
+    assert!(between == Some(table.as_str()), "put this between the README's settings marks:\n{table}");
+}
+
+#[test]
+fn every_exit_code_is_documented() {
+    let readme = readme();
+    let all = [
+        Exit::Done,
+        Exit::Unexpected,
+        Exit::Usage,
+        Exit::Gaps,
+        Exit::Integrity,
+        Exit::Later,
+        Exit::Denied,
+        Exit::Locked,
+    ];
+    for exit in all {
+        assert!(readme.contains(&format!("\n| {} | ", exit.code())), "{exit:?}");
+    }
+}
+
+#[test]
+fn the_format_document_names_every_column() {
+    let format =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/segments.v1.txt")).unwrap();
+    assert_eq!(format, cxvault::archive::schema::describe());
+}
