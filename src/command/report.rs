@@ -11,6 +11,7 @@ use crate::archive::warning::Warning;
 use crate::outcome::{Exit, Failure};
 use crate::render::{Output, Table, count, size};
 use crate::ringcx::{LaneUsage, Limits, Usage};
+use crate::stage::archive::Archive;
 use crate::stage::day::DayOutcome;
 
 /// One day of one sub-account, as the run left it.
@@ -34,7 +35,7 @@ pub struct Archived {
     pub revision: u32,
     pub complete: bool,
     pub counts: Tally,
-    /// Objects that discovery gave, and how many of them repeat a segment; of revision 1.
+    /// Objects that discovery gave, and how many of them repeat a segment; of a revision that asked.
     pub objects: Option<u64>,
     pub duplicates: Option<u64>,
     pub files: usize,
@@ -184,6 +185,24 @@ pub fn usage_note(usage: &Usage, quota_percent: Option<f64>, failed: u64) -> Str
     note.join(", ")
 }
 
+/// The beginning of a run, for machines.
+pub fn begin(archive: &Archive, output: &Output) {
+    #[derive(Serialize)]
+    struct Begun<'a> {
+        event: &'static str,
+        archive: String,
+        archive_id: &'a str,
+        run_id: &'a str,
+    }
+    let archive_at = archive.store.root();
+    output.event(&Begun {
+        event: "run",
+        archive: archive_at,
+        archive_id: &archive.id,
+        run_id: &archive.run.id,
+    });
+}
+
 /// The end of a run, for people and for machines.
 pub fn finish(outcome: &Outcome, output: &Output) {
     #[derive(Serialize)]
@@ -233,6 +252,7 @@ fn table(days: &[DayReport]) -> String {
         "date",
         "outcome",
         "revision",
+        "discovered",
         "segments",
         "summaries",
         "present",
@@ -267,6 +287,7 @@ fn table(days: &[DayReport]) -> String {
                 only_first(date.clone()),
                 only_first(day.outcome.to_owned()),
                 only_first(archived.revision.to_string()),
+                only_first(archived.objects.map(count).unwrap_or_default()),
                 only_first(count(archived.counts.segments)),
                 kind.name().to_owned(),
             ];

@@ -44,6 +44,7 @@ pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Resu
 pub async fn archive_days(date: Option<Date>, settings: &Settings, context: &Context) -> Result<Outcome> {
     let archive = wiring::open_archive(settings, context).await?;
     archive.check_create_only().await?;
+    report::begin(&archive, &context.output);
     let ledger = LazyLedger::new(settings, archive.clock.clone());
     let progress = Progress::new(&context.output, archive.clock.clone());
     let accounts: Vec<AccountClient> = settings

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::CancellationToken;
+
 use super::archive::{Archive, violated};
 use super::chain::{Chain, one_version_each};
 use super::day::DayJob;
+use super::fetch::interrupted;
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::key;
 use crate::archive::manifest::{self, DayRecord, Leftover, Link};
@@ -134,10 +137,11 @@ async fn learn_committed(
         )));
     }
     let key = file.key.clone();
-    let (path, _keep) = (scratch.join(DOWNLOAD), local);
-    let learned = journal.call(move |journal| Ok::<_, Failure>(learn_rows(journal, &path, false))).await?;
+    let (path, stop, _keep) = (scratch.join(DOWNLOAD), archive.stop.clone(), local);
+    let learned =
+        journal.call(move |journal| Ok::<_, Failure>(learn_rows(journal, &path, false, &stop)?)).await?;
     let identity = (&job.sub_account, job.date);
-    learned?.map_err(|error| violated(format!("{key} of {} {} is damaged: {error}", identity.0, identity.1)))
+    learned.map_err(|error| violated(format!("{key} of {} {} is damaged: {error}", identity.0, identity.1)))
 }
 
 /// Judges a part of an uncommitted revision, and takes it over with all its rows.
@@ -153,12 +157,13 @@ async fn adopt(
     let Some(local) = Download::get(archive, key, scratch).await? else { return Ok(Err("vanished")) };
     let allowed = archive.signers.key.as_ref().map(|_| archive.signers.allowed.clone());
     let (path, key_owned, filters) = (scratch.join(DOWNLOAD), key.to_owned(), job.filters.clone());
+    let stop = archive.stop.clone();
     let judged = journal
         .call(move |journal| {
             let wanted = |row: &crate::archive::row::Row| filters.want(&row.segment);
             let judged = judge(journal, &path, &key_owned, revision, allowed.as_ref(), wanted);
             if judged.is_ok() {
-                learn_rows(journal, &path, true)?
+                learn_rows(journal, &path, true, &stop)?
                     .map_err(|error| violated(format!("{key_owned}: {error}")))?;
             }
             Ok::<_, Failure>(judged)
@@ -242,12 +247,20 @@ fn judge(
 }
 
 /// Loads every row of a local part into the journal. The inner error says that the part is damaged.
-fn learn_rows(journal: &Journal, path: &Path, adopted: bool) -> Result<Result<(), PartError>> {
+fn learn_rows(
+    journal: &Journal,
+    path: &Path,
+    adopted: bool,
+    stop: &CancellationToken,
+) -> Result<Result<(), PartError>> {
     let mut part = match open(path) {
         Ok(part) => part,
         Err(error) => return Ok(Err(error)),
     };
     loop {
+        if stop.is_cancelled() {
+            return Err(interrupted());
+        }
         match part.next_row() {
             Ok(Some(row)) => journal.learn(row, adopted)?,
             Ok(None) => return Ok(Ok(())),

@@ -5,9 +5,12 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::archive::{Archive, Signers};
 use super::basis::Basis;
 use super::day::DayJob;
+use super::fetch::interrupted;
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::key;
 use crate::archive::part::{PartReader, PartWriter, Place, Written};
@@ -49,6 +52,7 @@ pub async fn encode(
     let mut parts = Parts {
         place,
         signers: archive.signers.clone(),
+        stop: archive.stop.clone(),
         scratch: scratch.to_owned(),
         limits: (archive.policy.part_rows, archive.policy.part_bytes),
         key: Box::new(move |n| key::part(&sub_account, date, revision, first + n)),
@@ -68,6 +72,7 @@ pub async fn encode(
 struct Parts {
     place: Place,
     signers: Arc<Signers>,
+    stop: CancellationToken,
     scratch: PathBuf,
     limits: (u64, u64),
     key: Box<dyn Fn(u32) -> String + Send>,
@@ -77,6 +82,9 @@ struct Parts {
 
 impl Parts {
     fn push(&mut self, row: Row) -> Result<()> {
+        if self.stop.is_cancelled() {
+            return Err(interrupted());
+        }
         let (_, writer) = match &mut self.open {
             Some(open) => open,
             None => {
