@@ -1,4 +1,4 @@
-//! What several integration tests need: a real MinIO, a Python with DuckDB.
+//! What several integration tests need: a real MinIO, a Python with DuckDB, the binary beside a simulator, the truth.
 //!
 //! Each test binary takes what it needs (`mod support;`), so that no part is used by all. Where something cannot be
 //! had, a test panics and says what to install: a skipped test would pass without having looked.
@@ -8,6 +8,8 @@
 
 pub mod minio;
 pub mod python;
+pub mod truth;
+pub mod vault;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
