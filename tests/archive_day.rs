@@ -85,7 +85,7 @@ fn a_day_with_every_transient_fault_equals_the_truth() {
 #[test]
 fn a_failed_summary_is_a_gap_that_the_next_run_fills() {
     let mut broken = options();
-    broken.faults.permanent_500 = 8.0;
+    broken.faults.permanent_500 = 3.5;
     let simulator = Simulator::start(broken);
     let mut vault = Vault::new(&simulator);
     vault.set("MAX_ATTEMPTS", "2");
@@ -95,7 +95,8 @@ fn a_failed_summary_is_a_gap_that_the_next_run_fills() {
     let first = vault.newest(SUB);
     let failed = |kind: &str| first["day"][kind]["FAILED"].as_u64().unwrap();
     let gaps = failed("agent") + failed("auto");
-    assert!(gaps > 2, "{first}");
+    // Five in a row would look like an outage to a run that only fills gaps.
+    assert!((2..5).contains(&gaps), "{first}");
     assert_eq!((&first["complete"], &first["failures"]), (&json!(false), &json!({ "http_500": gaps })));
     assert_eq!(first["incomplete_because"], json!(["summaries-failed"]));
     assert_eq!(first["coverage"]["days"], "g");

@@ -146,11 +146,14 @@ impl Worker<'_> {
         let Some(first) = coverage.first_day else { return Ok(Vec::new()) };
         let reach = i64::from(self.settings.catch_up.0).days();
         let from = yesterday.checked_sub(reach).unwrap_or(first).max(first);
-        // Newest first: the source forgets the oldest anyway, and today's questions are about recent days.
+        // Newest first, since today's questions are about recent days. Missing days before those with gaps: the source
+        // forgets what nobody asked for, while a gap may never close, and must not keep others from their turn.
         let days = yesterday.series(-1.day()).skip(1).take_while(|date| *date >= from);
         let open = |date: &Date| matches!(coverage.state(*date), DayState::Missing | DayState::Gaps);
         let exists = |date: &Date| !matches!(zone.day(*date), Err(DayError::SkippedDate { .. }));
-        Ok(days.filter(open).filter(exists).collect())
+        let mut days: Vec<Date> = days.filter(open).filter(exists).collect();
+        days.sort_by_key(|date| coverage.state(*date) != DayState::Missing);
+        Ok(days)
     }
 
     async fn day(

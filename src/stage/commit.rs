@@ -23,7 +23,7 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::store::{Body, NewObject, Put};
 
 /// How many manifests back the usual volume of a weekday is looked for: eight weeks, and some gap-fills.
-const PAST_MANIFESTS: u64 = 70;
+pub const PAST_MANIFESTS: u64 = 70;
 
 /// How the commit ended.
 #[derive(Debug)]
@@ -113,23 +113,25 @@ fn day_state(record: &DayRecord) -> DayState {
     }
 }
 
+/// The zone of a chain is fixed by its first manifest: in another one, days would overlap or leave holes.
+pub fn check_zone(job: &DayJob, chain: &Chain) -> Result<()> {
+    let newest = chain.newest().and_then(|read| read.envelope.manifest.day());
+    let Some(newest) = newest.filter(|newest| newest.zone != job.zone.name()) else { return Ok(()) };
+    let message = format!(
+        "sub-account {} is archived in the zone {}, and the settings say {}",
+        job.sub_account,
+        newest.zone,
+        job.zone.name()
+    );
+    Err(Failure::new(Exit::Usage, message).remedy(format!(
+        "Set the zone of this sub-account to {}; it is fixed by its first manifest.",
+        newest.zone
+    )))
+}
+
 /// A day must begin where the sealed day before it ends, and end where the one after it begins: zone rules change.
 pub async fn check_neighbours(archive: &Archive, job: &DayJob, chain: &mut Chain) -> Result<()> {
-    let newest = chain.newest().and_then(|read| read.envelope.manifest.day()).cloned();
-    if let Some(newest) = newest
-        && newest.zone != job.zone.name()
-    {
-        let message = format!(
-            "sub-account {} is archived in the zone {}, and the settings say {}",
-            job.sub_account,
-            newest.zone,
-            job.zone.name()
-        );
-        return Err(Failure::new(Exit::Usage, message).remedy(format!(
-            "Set the zone of this sub-account to {}; it is fixed by its first manifest.",
-            newest.zone
-        )));
-    }
+    check_zone(job, chain)?;
     for (neighbour, before) in [(job.date.yesterday(), true), (job.date.tomorrow(), false)] {
         let Ok(neighbour) = neighbour else { continue };
         let Some(record) = chain.record_of(archive, neighbour).await? else { continue };

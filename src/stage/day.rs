@@ -139,10 +139,14 @@ pub async fn run_day(
     let folder = archive.state.day(&job.sub_account, job.date)?;
     let _lock = folder.lock()?;
     let mut chain = Chain::open(archive, &job.sub_account).await?;
+    commit::check_zone(job, &chain)?;
     if chain.coverage().state(job.date).is_sealed() && !folder.has_journal() {
         return confirm(archive, job, &mut chain, 0).await;
     }
     commit::check_neighbours(archive, job, &mut chain).await?;
+    // What the warnings will compare with. Read now, so that a broken chain is found before a night's requests are
+    // spent and parts are put.
+    chain.recent(archive, commit::PAST_MANIFESTS).await?;
     let identity = DayIdentity {
         archive_id: archive.id.clone(),
         sub_account: job.sub_account.clone(),

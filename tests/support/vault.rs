@@ -250,6 +250,14 @@ impl Started {
         assert!(sent.success(), "kill -s {name} {pid}");
     }
 
+    /// Like [`Started::signal`], for a process that may have ended by itself meanwhile.
+    pub fn signal_if_running(&mut self, name: &str) {
+        if self.is_running() {
+            // Until it is waited for its id belongs to nobody else.
+            self.signal(name);
+        }
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
