@@ -360,3 +360,93 @@ pub(super) fn classify(error: io::Error, what: &'static str, path: &Path) -> Sto
         None => failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(key: &str, content: &'static [u8]) -> NewObject {
+        let body = Body::Bytes(Bytes::from_static(content));
+        NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names =
+            fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[test]
+    fn objects_are_read_only_and_nothing_is_left_beside_them() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderStore::open(root.path()).unwrap();
+        store.put(&object("a/b", b"x")).unwrap();
+        store.put(&object("a/b", b"y")).unwrap();
+        let mut wrong = object("a/c", b"z");
+        wrong.sha256 = Digest::of(b"other");
+        store.put(&wrong).unwrap_err();
+        let mode = fs::metadata(root.path().join("a/b")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777 & !0o444, 0, "mode {mode:o}");
+        assert_ne!(mode & 0o400, 0, "mode {mode:o}");
+        assert_eq!(names(&root.path().join("tmp")), Vec::<String>::new());
+        assert_eq!(names(&root.path().join("a")), ["b"]);
+    }
+
+    #[test]
+    fn old_leftovers_go_and_a_writer_at_work_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let tmp = root.path().join("tmp");
+        fs::create_dir(&tmp).unwrap();
+        let old = File::create(tmp.join("old")).unwrap();
+        old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+        File::create(tmp.join("young")).unwrap();
+        let store = FolderStore::open(root.path()).unwrap();
+        assert_eq!(names(&tmp), ["young"]);
+        assert_eq!(store.walk("", None).unwrap(), [], "half-written files are no objects");
+    }
+
+    #[test]
+    fn opening_makes_nothing_and_a_file_is_no_archive() {
+        let root = tempfile::tempdir().unwrap();
+        FolderStore::open(&root.path().join("missing")).unwrap();
+        assert_eq!(names(root.path()), Vec::<String>::new());
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = FolderStore::open(&file).unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unusable);
+        assert!(error.object.ends_with("/file"), "{}", error.object);
+    }
+
+    #[test]
+    fn no_key_reaches_outside_the_root() {
+        let around = tempfile::tempdir().unwrap();
+        fs::write(around.path().join("secret"), "s").unwrap();
+        let store = FolderStore::open(&around.path().join("root")).unwrap();
+        store.put(&object("a", b"x")).unwrap();
+        let absolute = around.path().join("secret");
+        for key in ["../secret", "a/../../secret", absolute.to_str().unwrap()] {
+            assert_eq!(store.read(key).unwrap_err().kind, StoreErrorKind::Unusable, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_a_folder_has_is_never_taken_for_an_object() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderStore::open(root.path()).unwrap();
+        store.put(&object("a/b", b"x")).unwrap();
+        assert_eq!(store.put(&object("a", b"x")).unwrap_err().kind, StoreErrorKind::Unusable);
+        assert_eq!(store.put(&object("a/b/c", b"x")).unwrap_err().kind, StoreErrorKind::Unusable);
+        assert_eq!(store.describe("a").unwrap(), None);
+        assert_eq!(store.describe("a/b/c").unwrap(), None);
+    }
+
+    #[test]
+    fn a_full_disk_is_called_that() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderStore::open(root.path()).unwrap();
+        store.put(&object("a", b"x")).unwrap();
+        let error = store.copy_to("a", Path::new("/dev/full")).unwrap_err();
+        assert_eq!((error.kind, error.object.as_str()), (StoreErrorKind::Full, "/dev/full"));
+        assert!(crate::outcome::Failure::from(error).to_string().contains("Free some space"));
+    }
+}

@@ -360,3 +360,37 @@ impl Store for MemoryStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(key: &str, content: &'static [u8]) -> NewObject {
+        let body = Body::Bytes(Bytes::from_static(content));
+        NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None }
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the immutable key a would change")]
+    async fn a_key_that_comes_back_with_other_bytes_ends_the_test() {
+        let store = MemoryStore::new();
+        store.put_new(&object("a", b"first")).await.unwrap();
+        store.delete("a");
+        let _ = store.put_new(&object("a", b"second")).await;
+    }
+
+    #[tokio::test]
+    async fn faults_meet_the_calls_they_are_meant_for() {
+        let store = MemoryStore::new();
+        store.fail(Fault::new(Op::PutNew, "m/", Effect::FailBefore).skip(1).times(2));
+        let mut stored = Vec::new();
+        for key in ["p/1", "m/1", "m/2", "p/2", "m/3", "m/4"] {
+            if store.put_new(&object(key, b"x")).await.is_ok() {
+                stored.push(key);
+            }
+        }
+        assert_eq!(stored, ["p/1", "m/1", "p/2", "m/4"]);
+        assert_eq!(store.contents().len(), 4);
+        assert_eq!((store.calls(Op::PutNew), store.pending_faults()), (6, 0));
+    }
+}

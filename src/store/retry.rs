@@ -145,3 +145,102 @@ impl Store for RetryingStore {
         self.retrying(key, || self.inner.raise_lock(key, lock)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::archive::digest::Digest;
+    use crate::store::memory::{Effect, Fault, Op};
+    use crate::store::{Body, MemoryStore};
+
+    /// Does not wait, but remembers for how long it should have; cancels a run after some waits.
+    #[derive(Default)]
+    struct Waits {
+        asked: Mutex<Vec<Duration>>,
+        cancel_after: Option<(usize, CancellationToken)>,
+    }
+
+    #[async_trait]
+    impl Clock for Waits {
+        fn now_ms(&self) -> i64 {
+            0
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(duration);
+            if let Some((waits, cancel)) = &self.cancel_after
+                && asked.len() >= *waits
+            {
+                cancel.cancel();
+            }
+        }
+    }
+
+    fn object(content: &'static [u8]) -> NewObject {
+        let body = Body::Bytes(Bytes::from_static(content));
+        NewObject { key: "a".to_owned(), body, sha256: Digest::of(content), lock: None }
+    }
+
+    fn retrying(memory: &Arc<MemoryStore>, waits: &Arc<Waits>) -> RetryingStore {
+        RetryingStore::new(memory.clone(), waits.clone(), CancellationToken::new())
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_asked_for_again() {
+        let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
+        memory.fail(Fault::new(Op::PutNew, "", Effect::FailAfter));
+        let store = retrying(&memory, &waits);
+        assert_eq!(store.put_new(&object(b"x")).await.unwrap(), Put::Exists);
+        assert_eq!(store.stat("a").await.unwrap().unwrap().sha256, Some(Digest::of(b"x")));
+        assert_eq!((memory.calls(Op::PutNew), memory.calls(Op::Stat)), (2, 1));
+        assert_eq!(waits.asked.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn attempts_have_an_end_and_waits_grow_to_a_bound() {
+        let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
+        memory.fail(Fault::new(Op::List, "", Effect::FailBefore).times(1_000));
+        let error = retrying(&memory, &waits).list("", None).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unknown);
+        let policy = RetryPolicy::default();
+        assert_eq!(memory.calls(Op::List), u64::from(policy.attempts));
+        let mut whole = policy.first_wait;
+        for wait in waits.asked.lock().unwrap().iter() {
+            assert!((whole / 2..=whole).contains(wait), "{wait:?} of {whole:?}");
+            whole = (whole * 2).min(policy.longest_wait);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clear_refusal_is_final() {
+        let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
+        memory.fail(Fault::new(Op::Get, "", Effect::FailBefore).kind(StoreErrorKind::Denied).times(2));
+        let error = retrying(&memory, &waits).get("a").await.unwrap_err();
+        assert_eq!((error.kind, memory.calls(Op::Get)), (StoreErrorKind::Denied, 1));
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_run_sends_nothing_again() {
+        let cancel = CancellationToken::new();
+        let waits = Waits { cancel_after: Some((2, cancel.clone())), ..Waits::default() };
+        let memory = Arc::new(MemoryStore::new());
+        memory.fail(Fault::new(Op::Stat, "", Effect::FailBefore).times(1_000));
+        let store = RetryingStore::new(memory.clone(), Arc::new(waits), cancel);
+        assert_eq!(store.stat("a").await.unwrap_err().kind, StoreErrorKind::Unknown);
+        assert!((2..=3).contains(&memory.calls(Op::Stat)), "{}", memory.calls(Op::Stat));
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_run_waits_for_no_answer_that_does_not_come() {
+        let memory = Arc::new(MemoryStore::new());
+        let store = retrying(&memory, &Arc::new(Waits::default()));
+        store.cancel.cancel();
+        let error = store.once::<()>("a/b", std::future::pending()).await.unwrap_err();
+        assert_eq!((error.kind, error.object.as_str()), (StoreErrorKind::Unknown, "memory/a/b"));
+        // What can settle at once still does.
+        assert!(store.put_new(&object(b"x")).await.is_ok());
+    }
+}

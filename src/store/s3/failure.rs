@@ -37,35 +37,34 @@ pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, what: &'static str, 
 where
     E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
 {
-    let header = |name: &str| error.raw_response().and_then(|response| response.headers().get(name));
-    let region = header("x-amz-bucket-region").map(|region| format!(" (the bucket's region is {region})"));
     let ((kind, remedy), reason) = match &error {
         SdkError::ServiceError(answer) => {
-            let (status, error) = (answer.raw().status().as_u16(), answer.err());
-            let code = error.code().unwrap_or_default();
-            let message = error.message().unwrap_or_default();
+            let (raw, error) = (answer.raw(), answer.err());
+            let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+            let status = raw.status().as_u16();
+            let verdict = answered(status, code, message);
             let reason = [&status.to_string(), code, message].map(str::trim).join(" ");
-            let reason = format!("{}{}", reason.trim_end(), region.unwrap_or_default());
-            (answered(status, code, message), format!("{reason}{}", request_id(error)))
+            let region = raw.headers().get("x-amz-bucket-region").filter(|_| verdict.1 == Some(REGION));
+            let region =
+                region.map(|region| format!(" (the bucket's region is {region})")).unwrap_or_default();
+            (verdict, format!("{}{region}{}", reason.trim_end(), request_id(error)))
         }
         SdkError::ConstructionFailure(_) => ((StoreErrorKind::Unusable, None), chain_of(&error)),
-        _ => {
-            let reason = chain_of(&error);
-            let clear = reason.contains(CLEAR_TEXT);
-            let clear_text =
-                "Use an https:// endpoint, or set CXVAULT_ALLOW_HTTP=true if that network is yours.";
-            if clear {
-                ((StoreErrorKind::Unusable, Some(clear_text)), CLEAR_TEXT.to_owned())
-            } else {
-                ((StoreErrorKind::Unknown, Some(REACH)), reason)
-            }
-        }
+        _ => unanswered(chain_of(&error)),
     };
     let failed = StoreError::new(kind, what, object).because(reason);
     match remedy {
         Some(remedy) => failed.remedy(remedy),
         None => failed,
     }
+}
+
+fn unanswered(reason: String) -> (Verdict, String) {
+    if reason.contains(CLEAR_TEXT) {
+        let remedy = "Use an https:// endpoint, or set CXVAULT_ALLOW_HTTP=true if that network is yours.";
+        return ((StoreErrorKind::Unusable, Some(remedy)), CLEAR_TEXT.to_owned());
+    }
+    ((StoreErrorKind::Unknown, Some(REACH)), reason)
 }
 
 /// What AWS's support asks for first.
