@@ -157,30 +157,51 @@ fn killed_anywhere_it_loses_nothing_and_fetches_little_twice() {
     }
 }
 
-/// Between the last answer and the manifest: parts lie in the archive that no manifest lists.
-#[test]
-fn killed_while_it_commits_it_finishes_in_the_next_run() {
-    let simulator = Simulator::start(options());
+/// Kills a run between its last answer and its manifest: parts lie in the archive that no manifest lists.
+fn killed_while_committing(simulator: &Simulator) -> Vault {
     let killed_in_time = || {
-        let mut vault = Vault::new(&simulator);
+        let mut vault = Vault::new(simulator);
         vault.set("PART_ROWS", "1");
         let mut run = vault.spawn(&["run", "--json", "--date", DAY]);
-        let parts = vault.archive().join("segments");
-        until("parts", || vault.files(&parts).len() >= 3 || !run.is_running());
+        until("parts", || parts(&vault).len() >= 3 || !run.is_running());
         run.signal_if_running("KILL");
         run.wait();
-        vault.manifests(SUB).is_empty().then_some((vault, parts))
+        vault.manifests(SUB).is_empty().then_some(vault)
     };
     // A busy machine may look too late; it is then too early for nothing but another look.
-    let (vault, parts) = (0..20).find_map(|_| killed_in_time()).expect("parts are put one after the other");
-    let put = vault.files(&parts);
-    assert!((3..80).contains(&put.len()), "{}", put.len());
+    let vault = (0..20).find_map(|_| killed_in_time()).expect("parts are put one after the other");
+    assert!((3..80).contains(&parts(&vault).len()), "{:?}", parts(&vault));
+    vault
+}
 
-    // With its journal the next run puts the same bytes again; a host without it would adopt them.
+fn parts(vault: &Vault) -> Vec<std::path::PathBuf> {
+    vault.files(&vault.archive().join("segments"))
+}
+
+#[test]
+fn killed_while_it_commits_it_puts_the_same_parts_again() {
+    let simulator = Simulator::start(options());
+    let vault = killed_while_committing(&simulator);
+    let put = parts(&vault);
     let asked = simulator.requests();
     vault.run_day(DAY, &[]).expect(0);
     assert_eq!(simulator.requests(), asked, "everything was journalled");
     check_whole(&vault, &simulator);
-    let now = vault.files(&parts);
+    let now = parts(&vault);
     assert!(now.len() == 80 && put.iter().all(|part| now.contains(part)));
+}
+
+#[test]
+fn killed_while_it_commits_a_host_without_its_journal_adopts_the_parts() {
+    let simulator = Simulator::start(options());
+    let mut vault = killed_while_committing(&simulator);
+    let put = parts(&vault);
+    std::fs::remove_dir_all(vault.state()).unwrap();
+    simulator.reset_stats();
+    vault.unset("PART_ROWS").run_day(DAY, &[]).expect(0);
+    check_whole(&vault, &simulator);
+    assert_eq!(summaries(&simulator) as usize, 2 * (80 - put.len()), "what the parts hold is not asked again");
+    let files = vault.newest(SUB)["files"].take();
+    let adopted = files.as_array().unwrap().iter().filter(|file| file["adopted"] == true).count();
+    assert_eq!(adopted, put.len());
 }
