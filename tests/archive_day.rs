@@ -67,7 +67,10 @@ fn a_day_with_every_transient_fault_equals_the_truth() {
     assert!(some(&|row| row["segment_json"].as_str().unwrap().contains("futureField")));
     assert!(some(&|row| row["other_answers_json"].is_string()) && some(&|row| row["out_of_day"] == true));
     for status in ["PRESENT", "EMPTY", "NOT_FOUND", "BINARY", "NO_ID"] {
-        assert!(some(&|row| row["agent"]["status"] == status || row["auto"]["status"] == status), "no {status}");
+        assert!(
+            some(&|row| row["agent"]["status"] == status || row["auto"]["status"] == status),
+            "no {status}"
+        );
     }
 
     let day = done.day();
@@ -266,7 +269,10 @@ fn filtered_segments_are_rows_that_nobody_asked_for() {
     assert!(skipped > 5 && skipped < rows.len() - 5, "{skipped} of {}", rows.len());
     assert_eq!(simulator.requests_to("summaries") as usize, 2 * (rows.len() - skipped));
     let manifest = vault.newest(SUB);
-    assert_eq!((&manifest["complete"], &manifest["day"]["agent"]["SKIPPED"]), (&json!(true), &json!(skipped)));
+    assert_eq!(
+        (&manifest["complete"], &manifest["day"]["agent"]["SKIPPED"]),
+        (&json!(true), &json!(skipped))
+    );
     let agents_line = done.stdout.lines().find(|line| line.contains(" agent ")).unwrap();
     assert!(agents_line.split_whitespace().any(|cell| cell == skipped.to_string()), "{done}");
     check_manifests(&vault, SUB);
@@ -278,8 +284,12 @@ fn a_day_can_be_cut_into_several_parts() {
     let simulator = Simulator::start(options());
     let mut vault = Vault::new(&simulator);
     vault.set("PART_ROWS", "25").run_day(DAY, &[]).expect(0);
-    let rows: Vec<u64> =
-        vault.newest(SUB)["files"].as_array().unwrap().iter().map(|file| file["rows"].as_u64().unwrap()).collect();
+    let rows: Vec<u64> = vault.newest(SUB)["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["rows"].as_u64().unwrap())
+        .collect();
     assert!(rows.len() > 3 && rows[..rows.len() - 1].iter().all(|&rows| rows == 25), "{rows:?}");
     check_day(&vault, &simulator, SUB, DAY);
 }

@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use support::truth::{Truth, archived};
-use support::vault::{DAY, SUB, Simulator, Vault, options, real_now};
+use support::vault::{DAY, SUB, Simulator, Vault, days_ago, options, real_now};
 
 /// The Friday before [`DAY`].
 const WEEK_BEFORE: &str = "2026-11-13";
@@ -87,12 +87,6 @@ fn an_agent_group_whose_ai_summaries_stop_is_named() {
     assert_eq!(vault.newest(SUB)["warnings"][0]["agent_group"], "4101");
 }
 
-/// UTC dates before today, for tests in which the binary chooses the days itself.
-fn days_ago(days: i64) -> String {
-    let day = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
-    day.to_zoned_datetime(jiff::tz::TimeZone::UTC).date().to_string()
-}
-
 #[test]
 fn three_missed_nights_are_made_up_for_by_one_run() {
     let mut options = options();
@@ -137,7 +131,10 @@ fn missing_days_come_before_days_with_gaps() {
     let done = vault.run(&["run", "--json"]).expect(0);
     let events = done.events().into_iter().filter(|event| event["event"] == "day");
     let revisions: Vec<u64> = events.map(|day| day["archived"]["revision"].as_u64().unwrap()).collect();
-    assert!(revisions.starts_with(&[1, 1, 1]) && revisions.ends_with(&[2, 2]) && revisions.is_sorted(), "{done}");
+    assert!(
+        revisions.starts_with(&[1, 1, 1]) && revisions.ends_with(&[2, 2]) && revisions.is_sorted(),
+        "{done}"
+    );
     assert!(!vault.newest(SUB)["coverage"]["days"].as_str().unwrap().contains(['g', 'm']));
 }
 
@@ -188,7 +185,10 @@ fn the_zone_of_a_chain_stays() {
     // A sealed day, too: the settings contradict what is archived.
     for date in ["2026-11-19", DAY] {
         let done = vault.run_day(date, &[]).expect(2);
-        assert!(done.day()["remedy"].as_str().unwrap().contains("Set the zone of this sub-account to UTC"), "{done}");
+        assert!(
+            done.day()["remedy"].as_str().unwrap().contains("Set the zone of this sub-account to UTC"),
+            "{done}"
+        );
     }
     assert_eq!((simulator.requests(), vault.manifests(SUB).len()), (0, 1));
 }
@@ -199,7 +199,10 @@ fn losing_the_state_folder_costs_nothing_but_time() {
     let vault = Vault::new(&simulator);
     vault.run_day("2026-11-19", &[]).expect(0);
     let left = vault.files(&vault.state());
-    assert!(left.iter().all(|path| !path.ends_with("journal.sqlite")), "people's words stay behind: {left:?}");
+    assert!(
+        left.iter().all(|path| !path.ends_with("journal.sqlite")),
+        "people's words stay behind: {left:?}"
+    );
     fs::remove_dir_all(vault.state()).unwrap();
     simulator.reset_stats();
     vault.run_day("2026-11-19", &[]).expect(0);
@@ -227,9 +230,8 @@ fn check_violation(tamper: impl Fn(&Vault), named: &str) {
 
 #[test]
 fn a_chain_that_somebody_touched_is_not_written_to() {
-    let manifest = |vault: &Vault, n: u32| {
-        vault.archive().join(format!("manifests/v1/sub_account={SUB}/{n:010}.json"))
-    };
+    let manifest =
+        |vault: &Vault, n: u32| vault.archive().join(format!("manifests/v1/sub_account={SUB}/{n:010}.json"));
     check_violation(|vault| fs::remove_file(manifest(vault, 2)).unwrap(), "0000000002.json is missing");
     check_violation(|vault| fs::remove_dir_all(vault.archive().join("manifests")).unwrap(), "is missing");
     let rewrite = |vault: &Vault, n: u32| {

@@ -100,6 +100,88 @@ fn wrong_usage_exits_2() {
     assert!(user.run(&["run", "--date", "2026-02-30"]).stderr.contains("YYYY-MM-DD"));
 }
 
+/// What people type when they are not looking, and the word that sets them right.
+#[test]
+fn mistyped_commands_are_answered_with_what_was_meant() {
+    let user = User::new();
+    for (args, help) in [
+        (&["rum"][..], "'run'"),
+        (&["run", "--dat", "2026-11-20"], "'--date'"),
+        (&["run", "--date", "20.11.2026"], "write it as YYYY-MM-DD, such as 2026-11-20"),
+        (&["run", "--date", "yesterday"], "YYYY-MM-DD"),
+        (&["run", "--date="], "YYYY-MM-DD"),
+        (&["run", "2026-11-20"], "Usage: cxvault run"),
+        (&["run", "--sub-acount", "1"], "'--sub-account'"),
+        (&["run", "--sub-account", "../../etc"], "letters, digits"),
+        (&["run", "--time-zone", "US/Estern"], "US/Eastern"),
+        (&["run", "--time-zone", "CEST"], "is not a time zone"),
+        (&["run", "--archive", "s3://"], "no bucket name"),
+        (&["run", "--archive", "S3://bucket/x"], "write s3://bucket/prefix"),
+        (&["run", "--archive", "https://bucket.s3.amazonaws.com"], "write s3://bucket/prefix"),
+        (&["run", "--config", "nope.toml"], "cxvault init"),
+        (&["run", "--log-format", "xml"], "text, json"),
+        (&["run", "-v", "-q"], "cannot be used with"),
+        (&["simulate", "--all-fault"], "'--all-faults'"),
+        (&["simulate", "--segments", "5"], "'--segments-per-day'"),
+        (&["simulate", "--fault-500", "200"], "a percentage from 0 to 100"),
+        (&["simulate", "--now", "now"], "--now"),
+        (&["simulate", "--listen", "8700"], "--listen"),
+        (&["simulate", "--summary-limits", "120"], "120/60s"),
+        (&["demo", "./folder"], "Usage: cxvault demo"),
+        (&["demo", "--seed", "7"], "unexpected argument"),
+    ] {
+        let ended = user.run(args);
+        assert_eq!(ended.exit, 2, "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(help), "{args:?}: {}", ended.stderr);
+        assert!(ended.stdout.is_empty(), "{args:?}: {}", ended.stdout);
+    }
+    assert!(fs::read_dir(user.home.path()).unwrap().next().is_none(), "a mistake leaves nothing behind");
+}
+
+#[test]
+fn help_of_the_commands_says_what_they_do_and_where_to_look() {
+    let user = User::new();
+    for (command, words) in [
+        ("run", &["--date <DATE>", "catch_up", "as often as you like", "17 4 * * *", "CXVAULT_ARCHIVE"][..]),
+        ("demo", &["--dir <FOLDER>", "./cxvault-demo"]),
+        ("simulate", &["--all-faults", "--permanent-500 <PERCENT>", "/__sim/truth", "--time-scale"]),
+    ] {
+        let help = user.run(&[command, "--help"]);
+        for word in words {
+            assert!(help.stdout.contains(word), "no {word} in {}", help.stdout);
+        }
+        assert_eq!(user.run(&["help", command]).stdout, help.stdout);
+        assert!(user.run(&[command, "-h"]).stdout.contains("Usage: cxvault"));
+    }
+}
+
+#[test]
+fn places_that_cannot_be_used_are_named_with_a_remedy() {
+    let user = User::new();
+    fs::write(user.path("file"), "mine").unwrap();
+    let token =
+        [("CXVAULT_RINGCX_TOKEN", "hunter2"), ("CXVAULT_RC_ACCOUNT_ID", "1"), ("CXVAULT_SUB_ACCOUNTS", "1")];
+    for (args, named, remedy) in [
+        (&["run", "--archive", "file"][..], "cannot open the archive", "Correct the archive's location"),
+        (&["run", "--archive", "file/below"], "cannot open the archive", "Correct the archive's location"),
+        (&["demo", "--dir", "file"], "cannot open the archive", "Correct the archive's location"),
+        (&["run", "--archive", "a", "--state-dir", "file/below"], "state folder", "--state-dir"),
+    ] {
+        let ended = user.run_with(args, &token);
+        assert_eq!(ended.exit, 2, "{args:?}: {}", ended.stderr);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(
+            said.contains(named) && said.contains(remedy) && !said.contains("hunter2"),
+            "{args:?}: {said}"
+        );
+    }
+    assert_eq!(fs::read_to_string(user.path("file")).unwrap(), "mine");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ended = user.run(&["simulate", "--listen", &taken.local_addr().unwrap().to_string()]);
+    assert_eq!(ended.exit, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("port 0 takes a free one"), "{}", ended.stderr);
+}
+
 #[test]
 fn an_unknown_variable_is_an_error_with_a_suggestion() {
     let ended = User::new().run_with(&["config"], &[("CXVAULT_ARCHVE", "x")]);

@@ -3,7 +3,7 @@
 mod support;
 
 use support::truth::{Truth, archived};
-use support::vault::{DAY, SUB, Simulator, Started, Vault, options, until};
+use support::vault::{DAY, SUB, Simulator, Started, Vault, nap, options, until};
 
 /// A run that is slow enough to be met in its middle, on any machine: the test goes by what the simulator has
 /// answered, and never by the time.
@@ -44,7 +44,10 @@ fn the_first_signal_stops_in_an_orderly_way_and_the_next_run_goes_on() {
         run.signal(signal);
         let stopped = run.wait().expect(5);
         let day = stopped.day();
-        assert!(day["message"].as_str().unwrap().contains("interrupted") && day["remedy"].is_string(), "{stopped}");
+        assert!(
+            day["message"].as_str().unwrap().contains("interrupted") && day["remedy"].is_string(),
+            "{stopped}"
+        );
         assert_eq!(vault.manifests(SUB).len(), 0);
         let had = summaries(&simulator);
         assert!(had < 160, "it went on to the end: {had}");
@@ -136,7 +139,7 @@ fn killed_at_random(seed: u64) {
         let (after, then_us) = (random.below(30), random.below(4_000));
         let mut run = vault.spawn(&["run", "--json", "--date", DAY]);
         until("requests, or the end", || simulator.requests() >= before + after || !run.is_running());
-        std::thread::sleep(std::time::Duration::from_micros(then_us));
+        nap(std::time::Duration::from_micros(then_us));
         run.signal_if_running("KILL");
         kills += u64::from(run.wait().status.code().is_none());
     }
@@ -200,7 +203,11 @@ fn killed_while_it_commits_a_host_without_its_journal_adopts_the_parts() {
     simulator.reset_stats();
     vault.unset("PART_ROWS").run_day(DAY, &[]).expect(0);
     check_whole(&vault, &simulator);
-    assert_eq!(summaries(&simulator) as usize, 2 * (80 - put.len()), "what the parts hold is not asked again");
+    assert_eq!(
+        summaries(&simulator) as usize,
+        2 * (80 - put.len()),
+        "what the parts hold is not asked again"
+    );
     let files = vault.newest(SUB)["files"].take();
     let adopted = files.as_array().unwrap().iter().filter(|file| file["adopted"] == true).count();
     assert_eq!(adopted, put.len());

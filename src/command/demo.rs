@@ -87,7 +87,7 @@ fn next_steps(args: &DemoArgs, date: &str) -> String {
         "
 Next things to try:
   The same day again: it is confirmed, and nothing is asked
-    {program} run --archive {dir} --sub-account {SUB_ACCOUNT} --date {date}
+    {program} run --archive {dir} --sub-account {SUB_ACCOUNT} --time-zone UTC --date {date}
   The audit manifest, and the hash of each file as it says
     jq .manifest {manifest}
     jq -r '.manifest.files[] | .sha256 + \"  {dir}/\" + .key' {manifest} | sha256sum --check

@@ -90,7 +90,11 @@ pub async fn found_or_find(
     let bytes = serde_json_canonicalizer::to_vec(&record)
         .map_err(|error| Failure::new(Exit::Unexpected, "cannot write archive.json").because(error))?;
     // Two first runs may race: the first one founds the archive, the other reads what it founded.
-    store.put_new(&archive_object(bytes.into(), lock.and_then(|lock| lock.lock_from(now_ms)))).await?;
+    let object = archive_object(bytes.into(), lock.and_then(|lock| lock.lock_from(now_ms)));
+    if let Put::Created { .. } = store.put_new(&object).await? {
+        // A mistyped location would otherwise look like an archive that has forgotten everything.
+        tracing::info!(location = store.root(), "there was no archive; a new one is founded");
+    }
     match self::record(store).await? {
         Some(record) => Ok(record.archive_id),
         None => {

@@ -138,8 +138,7 @@ async fn learn_committed(
     }
     let key = file.key.clone();
     let (path, stop, _keep) = (scratch.join(DOWNLOAD), archive.stop.clone(), local);
-    let learned =
-        journal.call(move |journal| Ok::<_, Failure>(learn_rows(journal, &path, false, &stop)?)).await?;
+    let learned = journal.call(move |journal| learn_rows(journal, &path, false, &stop)).await?;
     let identity = (&job.sub_account, job.date);
     learned.map_err(|error| violated(format!("{key} of {} {} is damaged: {error}", identity.0, identity.1)))
 }

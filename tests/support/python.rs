@@ -29,3 +29,10 @@ pub fn duckdb_python() -> PathBuf {
     });
     python
 }
+
+/// A `PATH` on which `python3` is that Python.
+pub fn path_with_duckdb() -> String {
+    let python = duckdb_python();
+    let rest = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{rest}", python.parent().expect("it lies in bin").display())
+}

@@ -81,7 +81,12 @@ impl Truth {
                 texts.extend(String::from_utf8(body));
             }
             let field = |name: &str| line["segment"][name].as_str().map(str::to_owned);
-            texts.extend(["contactEndpointAddress", "channelEndpointAddress", "agentNotes"].map(field).into_iter().flatten());
+            texts.extend(
+                ["contactEndpointAddress", "channelEndpointAddress", "agentNotes"]
+                    .map(field)
+                    .into_iter()
+                    .flatten(),
+            );
         }
         texts.retain(|text| text.trim().len() >= 8);
         texts
@@ -100,7 +105,12 @@ impl Truth {
         let extra = archived.keys().filter(|key| !self.lines.contains_key(*key));
         wrong.extend(extra.map(|key| format!("not in the truth: {key}")));
         wrong.iter_mut().for_each(|line| line.truncate(line.floor_char_boundary(1_000)));
-        assert!(wrong.is_empty(), "{} differences, such as\n{}", wrong.len(), wrong[..wrong.len().min(5)].join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} differences, such as\n{}",
+            wrong.len(),
+            wrong[..wrong.len().min(5)].join("\n")
+        );
         assert!(!self.lines.is_empty(), "an empty truth compares nothing");
     }
 }
@@ -129,7 +139,8 @@ fn differences(truth: &Line, row: &Value, wrong: &mut Vec<String>) {
     differ("vanished", &false.into(), &row["vanished"]);
     // The simulator's repeats that differ are known by what they say.
     let differed = truth.shown == 2 && object["agentDisposition"] == "Wrap-up completed";
-    let others = row["other_answers_json"].as_str().map(|json| serde_json::from_str::<Vec<Value>>(json).unwrap());
+    let others =
+        row["other_answers_json"].as_str().map(|json| serde_json::from_str::<Vec<Value>>(json).unwrap());
     differ("other answers", &u64::from(differed).into(), &others.as_ref().map_or(0, Vec::len).into());
     for other in others.iter().flatten() {
         differ("other answer's segmentId", &object["segmentId"], &other["segmentId"]);

@@ -36,6 +36,17 @@ pub fn real_now() -> jiff::Timestamp {
     jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)
 }
 
+/// UTC dates before today, for tests in which the binary chooses the days itself.
+pub fn days_ago(days: i64) -> String {
+    let day = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+    day.to_zoned_datetime(jiff::tz::TimeZone::UTC).date().to_string()
+}
+
+/// Waits a moment that may as well be longer or shorter.
+pub fn nap(moment: Duration) {
+    std::thread::sleep(moment);
+}
+
 /// A simulator inside the test's process. It ends with the value.
 pub struct Simulator {
     pub url: String,
@@ -45,9 +56,11 @@ pub struct Simulator {
 
 impl Simulator {
     pub fn start(options: Options) -> Simulator {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let loopback = ([127, 0, 0, 1], 0).into();
-        let running = runtime.block_on(simulator::start(options, loopback)).expect("loopback can be listened on");
+        let running =
+            runtime.block_on(simulator::start(options, loopback)).expect("loopback can be listened on");
         Simulator { url: running.url.clone(), running: Some(running), runtime }
     }
 
@@ -279,7 +292,8 @@ impl Started {
     }
 
     fn said(&mut self, status: ExitStatus) -> Finished {
-        let text = |reader: &mut Option<std::thread::JoinHandle<String>>| reader.take().unwrap().join().unwrap();
+        let text =
+            |reader: &mut Option<std::thread::JoinHandle<String>>| reader.take().unwrap().join().unwrap();
         Finished { status, stdout: text(&mut self.stdout), stderr: text(&mut self.stderr) }
     }
 }
