@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::archive::{Archive, violated};
 use super::chain::{Chain, one_version_each};
 use super::day::DayJob;
-use super::fetch::interrupted;
+use super::observe::interrupted;
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::key;
 use crate::archive::manifest::{self, DayRecord, Leftover, Link};

@@ -4,17 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::civil::Date;
-use tokio::sync::watch;
 
 use super::archive::Archive;
 use super::basis::Basis;
 use super::chain::Chain;
 use super::commit::{self, Committed, Facts, commit};
-use super::discover::{Announcement, discover};
 use super::encode::encode;
-use super::fetch::{fetch, interrupted};
+use super::observe::{interrupted, observe};
 use super::publish::{Published, publish};
-use crate::archive::coverage::DayState;
 use crate::archive::day::{Window, Zone};
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{DayRecord, Why};
@@ -106,6 +103,12 @@ impl Meter {
         self.0.segments.fetch_add(segments, Ordering::Relaxed);
     }
 
+    /// What an earlier run had come to.
+    pub(super) fn resumed(&self, segments: u64, looked: u64) {
+        self.0.segments.fetch_add(segments, Ordering::Relaxed);
+        self.0.looked.fetch_add(looked, Ordering::Relaxed);
+    }
+
     pub(super) fn looked(&self, status: Status) {
         self.0.looked.fetch_add(1, Ordering::Relaxed);
         self.0.failed.fetch_add(u64::from(status == Status::Failed), Ordering::Relaxed);
@@ -192,7 +195,7 @@ async fn work(
     folder: &DayFolder,
 ) -> Result<DayOutcome> {
     let mut basis = Basis::load(archive, job, chain, journal, &folder.scratch()?).await?;
-    let (now_ms, skew_ms) = observe(archive, job, source, meter, chain, journal, &basis).await?;
+    let time = observe(archive, job, source, meter, chain, journal, &basis).await?;
     let mut committed = 0;
     loop {
         // From here on nothing asks the API: what the journal holds goes into the store, and into the chain.
@@ -210,10 +213,17 @@ async fn work(
         if let Published::All { files, lock: read_back } = published {
             let windows = journal.call(|journal| journal.windows()).await?;
             let why = if basis.revision() == 1 { job.why } else { Why::GapFill };
-            let facts =
-                Facts { basis: &basis, revision: &revision, windows, files, lock: read_back, now_ms, why };
+            let facts = Facts {
+                basis: &basis,
+                revision: &revision,
+                windows,
+                files,
+                lock: read_back,
+                now_ms: time.now_ms,
+                why,
+            };
             let record = commit::record(archive, job, chain, facts).await?;
-            match commit(archive, job, chain, record, lock, skew_ms).await? {
+            match commit(archive, job, chain, record, lock, time.skew_ms).await? {
                 Committed::Done { head, record } => {
                     committed += 1;
                     if basis.adopted.is_empty() {
@@ -229,63 +239,6 @@ async fn work(
         // Somebody else was here: weigh what they did, and go on with what is still ours alone.
         *chain = Chain::open(archive, &job.sub_account).await?;
         basis = Basis::load(archive, job, chain, journal, &scratch).await?;
-    }
-}
-
-/// Asks the API for what the journal and the store do not have. Gives "now" and the skew by the API's clock.
-async fn observe(
-    archive: &Archive,
-    job: &DayJob,
-    source: &impl ApiSource,
-    meter: &Meter,
-    chain: &Chain,
-    journal: &JournalHandle,
-    basis: &Basis,
-) -> Result<(i64, Option<i64>)> {
-    let committed = !basis.revisions.is_empty();
-    if committed && chain.coverage().state(job.date) == DayState::Gaps {
-        let filters = job.filters.clone();
-        let reopened =
-            journal.call(move |journal| journal.reopen_gaps(|segment| filters.want(segment))).await?;
-        meter.found(reopened);
-    }
-    let before = journal.call(|journal| journal.progress()).await?;
-    let open = journal.call(|journal| journal.pending(0, 1)).await?;
-    if open.is_empty() && (committed || before.windows as usize == windows(job)) {
-        return Ok((archive.clock.now_ms(), None));
-    }
-    meter.found(if committed { 0 } else { before.segments });
-    let api = source.api().await?;
-    let (announce, announced) = watch::channel(Announcement::default());
-    let discovering = async {
-        // Owned here, so that a failed discovery lets go of the channel and the fetchers end.
-        let announce = announce;
-        if committed {
-            // The windows of revision 1 hold; only summaries are looked at again.
-            announce.send_replace(Announcement { windows: 0, finished: true });
-            return Ok(());
-        }
-        discover(archive, job, &api, journal, meter, &announce).await
-    };
-    let fetching = fetch(archive, job, &api, journal, meter, announced);
-    // Both are let end: what was in flight is journalled even when the other one fails.
-    let (discovered, fetched) = tokio::join!(discovering, fetching);
-    worst(discovered, fetched)?;
-    Ok((api.server_now().await?, api.clock_skew_ms()))
-}
-
-fn windows(job: &DayJob) -> usize {
-    job.window.tiles(crate::archive::day::LONGEST_WINDOW_MS).len()
-}
-
-/// Of two failures the one that says more than "try again later".
-fn worst(first: Result<()>, second: Result<()>) -> Result<()> {
-    match (first, second) {
-        (Ok(()), Ok(())) => Ok(()),
-        (Err(failure), Ok(())) | (Ok(()), Err(failure)) => Err(failure),
-        (Err(first), Err(second)) => {
-            Err(if Exit::worst([first.exit, second.exit]) == second.exit { second } else { first })
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Which segments ended on the day: asks every window that has no answer yet, and journals what comes.
 
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::archive::Archive;
 use super::day::{DayJob, Meter};
+use super::observe::interrupted;
 use crate::archive::day::{LONGEST_WINDOW_MS, Window, rfc3339};
 use crate::journal::{JournalHandle, StagedWindow};
 use crate::outcome::{Exit, Failure, Result};
@@ -24,6 +26,7 @@ pub async fn discover(
     journal: &JournalHandle,
     meter: &Meter,
     announce: &watch::Sender<Announcement>,
+    stop: &CancellationToken,
 ) -> Result<()> {
     let tiles = job.window.tiles(LONGEST_WINDOW_MS);
     let answered = journal.call(|journal| journal.windows()).await?;
@@ -36,7 +39,11 @@ pub async fn discover(
         refuse_too_early(api, archive.policy.settle_ms, *last).await?;
     }
     for window in open {
-        let answer = ask(job, api, journal, window).await?;
+        let answer = tokio::select! {
+            answer = ask(job, api, journal, window) => answer?,
+            // Fetching has failed: a window takes minutes to come, and what it staged is worth nothing yet.
+            () = stop.cancelled() => return Err(interrupted()),
+        };
         settled(window, &answer, archive.policy.settle_ms)?;
         let staged = StagedWindow {
             window,

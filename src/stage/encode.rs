@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::archive::{Archive, Signers};
 use super::basis::Basis;
 use super::day::DayJob;
-use super::fetch::interrupted;
+use super::observe::interrupted;
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::key;
 use crate::archive::part::{PartReader, PartWriter, Place, Written};

@@ -10,16 +10,18 @@ use tokio_util::sync::CancellationToken;
 use super::archive::Archive;
 use super::day::{DayJob, Meter};
 use super::discover::Announcement;
+use super::observe::{Halt, interrupted};
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
 use crate::journal::{JournalHandle, Look, Pending};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 
-/// Segments handed out at once.
+/// Segments read from the journal at once; as many lie ready again while the workers are busy with them.
 const BATCH: u32 = 500;
 
-/// Looks at every summary that has no answer yet, until discovery has finished and nothing is left.
+/// Looks at every summary that has no answer yet, until discovery has finished and nothing is left, or until
+/// `halt` says so. A failure goes to `halt`.
 pub async fn fetch(
     archive: &Archive,
     job: &DayJob,
@@ -27,11 +29,10 @@ pub async fn fetch(
     journal: &JournalHandle,
     meter: &Meter,
     discovered: watch::Receiver<Announcement>,
-) -> Result<()> {
-    let (work, queue) = mpsc::channel(archive.policy.concurrency * 2);
+    halt: &Arc<Halt>,
+) {
+    let (work, queue) = mpsc::channel(2 * BATCH as usize);
     let queue = Arc::new(Mutex::new(queue));
-    // Ends the other workers when one fails for all, and when somebody stops the run.
-    let stop = archive.stop.child_token();
     let mut workers = JoinSet::new();
     for _ in 0..archive.policy.concurrency {
         let worker = Worker {
@@ -41,25 +42,26 @@ pub async fn fetch(
             sub_account: job.sub_account.clone(),
             run_id: archive.run.id.clone(),
             queue: queue.clone(),
-            stop: stop.clone(),
+            stop: halt.token.clone(),
         };
-        workers.spawn(worker.work());
+        let halt = halt.clone();
+        workers.spawn(async move {
+            if let Err(failure) = worker.work().await {
+                halt.fail(failure);
+            }
+        });
     }
     drop(queue);
-    let fed = feed(archive, job, journal, meter, discovered, work, &stop).await;
-    let mut result = fed;
+    if let Err(failure) = feed(archive, job, journal, meter, discovered, work, &halt.token).await {
+        halt.fail(failure);
+    }
     while let Some(ended) = workers.join_next().await {
-        let ended = ended.unwrap_or_else(|_| Err(Failure::new(Exit::Unexpected, "a fetcher ended early")));
-        if let Err(failure) = ended {
-            stop.cancel();
-            // The first failure that is not merely "stopped" is the reason.
-            result = match result {
-                Err(earlier) if earlier.exit != Exit::Later => Err(earlier),
-                _ => Err(failure),
-            };
+        if ended.is_err() {
+            halt.fail(
+                Failure::new(Exit::Unexpected, "a fetcher ended early").remedy("Run again, and report this."),
+            );
         }
     }
-    result
 }
 
 /// Reads what is pending from the journal, batch by batch, so that memory does not grow with the day.
@@ -93,7 +95,6 @@ async fn feed(
             return Ok(());
         }
         tokio::select! {
-            // The sender is gone when discovery has failed; its failure is the day's.
             changed = discovered.changed() => if changed.is_err() { return Ok(()) },
             () = stop.cancelled() => return Err(interrupted()),
         }
@@ -123,12 +124,6 @@ async fn without_request(
     Ok(None)
 }
 
-/// The run was asked to stop: what is journalled stays, and the next run goes on from there.
-pub fn interrupted() -> Failure {
-    Failure::new(Exit::Later, "interrupted")
-        .remedy("Run the same command again; it goes on where this one stopped.")
-}
-
 struct Worker {
     api: Arc<RingCx>,
     journal: JournalHandle,
@@ -151,10 +146,7 @@ impl Worker {
             let Some(Pending { seq, segment, kinds }) = pending else { return Ok(()) };
             let Some(id) = segment.metadata.segment_id else { continue };
             for kind in kinds {
-                if let Err(failure) = self.look(seq, &id, kind).await {
-                    self.stop.cancel();
-                    return Err(failure);
-                }
+                self.look(seq, &id, kind).await?;
             }
         }
     }
