@@ -52,7 +52,7 @@ pub struct Global {
     pub state_dir: Option<String>,
 
     /// Only this sub-account; may be repeated [env: CXVAULT_SUB_ACCOUNTS]
-    #[arg(long, global = true, value_name = "ID", help_heading = "Settings")]
+    #[arg(long, global = true, value_name = "ID", value_parser = given, help_heading = "Settings")]
     pub sub_account: Vec<String>,
 
     /// Zone whose calendar days are archived [env: CXVAULT_TIME_ZONE]
@@ -147,6 +147,15 @@ pub struct RunArgs {
     /// The archive day, as YYYY-MM-DD, in each sub-account's time zone
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub date: Option<Date>,
+}
+
+/// An empty value is an unset shell variable, and must not mean "all".
+fn given(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        Err("it is empty; leave the flag out for all sub-accounts".into())
+    } else {
+        Ok(text.into())
+    }
 }
 
 /// Only `YYYY-MM-DD`: other forms of ISO 8601 look too much like something else.

@@ -68,7 +68,7 @@ impl Warning {
     }
 }
 
-/// An earlier day, as its manifest tells it.
+/// Another day, as its manifest tells it.
 #[derive(Debug, Clone)]
 pub struct Past {
     pub date: Date,
@@ -81,9 +81,11 @@ const LOW_VOLUME_PERCENT: u64 = 20;
 /// Fewer segments than this are no sample.
 const LEAST_SAMPLE: u64 = 20;
 
-/// Judges a day by those before it. `first` says that the chain has no earlier day.
+/// Judges a day by those before it, and its volume also by those after it: a backfill goes backwards, and a source
+/// that has forgotten a day answers like a quiet one. `first` says that the chain has no earlier day.
 pub fn judge(date: Date, segments: u64, groups: &Groups, past: &[Past], first: bool) -> Vec<Warning> {
     let mut warnings = Vec::new();
+    let earlier = || past.iter().filter(|day| day.date < date);
     let warning =
         |code, agent_group, found, usual| Warning { code, agent_group, found, usual, acknowledged: false };
     if first && segments == 0 {
@@ -99,7 +101,7 @@ pub fn judge(date: Date, segments: u64, groups: &Groups, past: &[Past], first: b
         if share.segments < LEAST_SAMPLE || share.auto_present > 0 {
             continue;
         }
-        let before = past.iter().filter_map(|day| day.groups.get(group));
+        let before = earlier().filter_map(|day| day.groups.get(group));
         let (mut present, mut all) = (0, 0);
         for share in before {
             present += share.auto_present;

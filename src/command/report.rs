@@ -214,10 +214,11 @@ pub fn finish(outcome: &Outcome, output: &Output) {
     }
     let Outcome { exit, days } = outcome;
     output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days });
-    let mut lines = vec![table(days)];
+    let archived = days.iter().any(|day| day.archived.is_some());
+    let mut lines: Vec<String> = archived.then(|| table(days)).into_iter().collect();
     for day in days {
         if let Some(message) = &day.message {
-            lines.push(format!("{}: {message}", day.label()));
+            lines.push(format!("{} {}: {message}", day.label(), day.outcome));
             lines.extend(day.remedy.as_ref().map(|remedy| format!("  {remedy}")));
         }
         let warnings = day.archived.iter().flat_map(|archived| &archived.warnings);
@@ -265,10 +266,8 @@ fn table(days: &[DayReport]) -> String {
     ]);
     for day in days {
         let date = day.date.map(|date| date.to_string()).unwrap_or_default();
-        let Some(archived) = &day.archived else {
-            table.row([&day.sub_account, &date, day.outcome]);
-            continue;
-        };
+        // What failed is told in words below.
+        let Some(archived) = &day.archived else { continue };
         for kind in Kind::BOTH {
             let statuses = archived.counts.statuses(kind);
             let number = |status| count(statuses.get(status));

@@ -12,7 +12,7 @@ use super::Context;
 use super::report::{self, DayReport};
 use super::wiring::{self, AccountClient, LazyLedger};
 use crate::archive::coverage::DayState;
-use crate::archive::day::{DayError, Zone};
+use crate::archive::day::{DayError, Window, Zone};
 use crate::archive::key;
 use crate::archive::manifest::Why;
 use crate::cli::RunArgs;
@@ -26,6 +26,8 @@ use crate::stage::day::{ApiSource, DayJob, Filters, Meter, run_day};
 
 /// Sub-accounts at work at once: their discovery limits are their own, and while one waits another fetches.
 const SUB_ACCOUNTS_AT_ONCE: usize = 8;
+
+const OLDEST_YEARS: i64 = 15;
 
 /// What one call archived, and how it ended.
 #[derive(Debug, Serialize)]
@@ -107,6 +109,9 @@ impl Worker<'_> {
         sub_account: String,
         date: Option<Date>,
     ) -> Vec<DayReport> {
+        if let Some(failure) = date.and_then(|date| self.mistyped(date)) {
+            return vec![DayReport::failed(&sub_account, date, &failure)];
+        }
         let zone = match Zone::named(account.account.zone_of(&sub_account)) {
             Ok(zone) => zone,
             Err(error) => return vec![DayReport::failed(&sub_account, date, &usage(error))],
@@ -116,7 +121,10 @@ impl Worker<'_> {
             Err(failure) => return vec![DayReport::failed(&sub_account, date, &failure)],
         };
         let mut reports = vec![self.day(account, &sub_account, &zone, yesterday).await];
-        if date.is_some() || reports[0].ends_sub_account() {
+        // Just after midnight yesterday is still settling; that is no reason to leave older days for another night.
+        let settling =
+            zone.day(yesterday).is_ok_and(|day| self.settles_until(day) > self.archive.clock.now_ms());
+        if date.is_some() || (reports[0].ends_sub_account() && !settling) {
             return reports;
         }
         match self.missed(&sub_account, &zone, yesterday).await {
@@ -131,6 +139,21 @@ impl Worker<'_> {
             }
         }
         reports
+    }
+
+    /// A chain keeps its first day for ever, and a year mistyped would make it that of another century.
+    fn mistyped(&self, date: Date) -> Option<Failure> {
+        let now = jiff::Timestamp::from_millisecond(self.archive.clock.now_ms()).ok()?;
+        let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
+        let oldest = today.checked_sub(OLDEST_YEARS.years()).ok()?;
+        (date < oldest).then(|| {
+            Failure::new(Exit::Usage, format!("{date} is more than {OLDEST_YEARS} years ago"))
+                .remedy("Check the year; RingCX keeps interactions for a much shorter time.")
+        })
+    }
+
+    fn settles_until(&self, day: Window) -> i64 {
+        day.end_ms + self.archive.policy.settle_ms
     }
 
     fn yesterday(&self, zone: &Zone) -> Result<Date> {
@@ -168,7 +191,10 @@ impl Worker<'_> {
             Err(failure) => DayReport::failed(sub_account, Some(date), &failure),
         };
         self.context.output.event(&report.event());
-        report.log();
+        // Where the table at the end is printed, it says the same.
+        if self.context.output.quiet || self.context.output.json {
+            report.log();
+        }
         report
     }
 

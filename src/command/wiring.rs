@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use super::Context;
 use crate::archive::schema::FORMAT_VERSION;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Account, CredentialSettings, Settings};
+use crate::config::{Account, CredentialSettings, LimitScope, Settings};
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx};
@@ -163,6 +163,7 @@ impl<'a> AccountClient<'a> {
             summaries_url: settings.summaries_url.to_string(),
             rc_account_id: self.account.rc_account_id.clone(),
             summary_limits: settings.summary_limits.clone(),
+            summaries_per_sub_account: settings.summary_limit_scope == LimitScope::SubAccount,
             discovery_limits: settings.discovery_limits.clone(),
             token_limits: settings.token_limits.clone(),
             token_life: settings.token_life.0,

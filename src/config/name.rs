@@ -73,6 +73,13 @@ fn text(text: &str) -> Parsed<String> {
 }
 
 fn location(location: &str) -> Parsed<String> {
+    let scheme = location.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let typo =
+        scheme.is_some_and(|scheme| matches!(scheme.as_str(), "s3" | "file")) && !location.contains("://");
+    // A folder of that very name would be made, and nobody would look for the archive there.
+    if typo || location.starts_with('~') {
+        return invalid("write s3://bucket/prefix, or a folder's path without `~`");
+    }
     let Some((scheme, rest)) = location.split_once("://") else { return text(location) };
     let bucket = rest.split('/').next().unwrap_or_default();
     let bucket_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -194,7 +201,20 @@ mod tests {
         for (text, parsed) in [("s3://b/p/", "s3://b/p"), ("s3://b", "s3://b"), ("./x", "./x")] {
             assert_eq!(text.parse(), Ok(Location(parsed.into())));
         }
-        for text in ["", "s3://", "s3:///p", "gs://b", "S3://b", "s3://b/../c", "s3://b//c", "s3://b c"] {
+        for text in [
+            "",
+            "s3://",
+            "s3:///p",
+            "gs://b",
+            "S3://b",
+            "s3://b/../c",
+            "s3://b//c",
+            "s3://b c",
+            "s3:b",
+            "s3:/b/c",
+            "~/x",
+            "file:x",
+        ] {
             assert!(text.parse::<Location>().is_err(), "{text}");
         }
     }

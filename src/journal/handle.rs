@@ -20,7 +20,7 @@ pub struct Look {
 }
 
 enum Command {
-    Look(Look),
+    Look(Look, oneshot::Sender<()>),
     Job(Job),
 }
 
@@ -28,6 +28,17 @@ enum Command {
 const QUEUE: usize = 1_024;
 /// Notes in one transaction at most.
 const BATCH: usize = 1_024;
+
+/// A look on its way into the journal.
+#[derive(Debug)]
+pub struct Noted(oneshot::Receiver<()>);
+
+impl Noted {
+    /// Waits until it is durable.
+    pub async fn durable(self) -> Result<()> {
+        self.0.await.map_err(|_| JournalError::Ended)
+    }
+}
 
 /// The way to a day's journal. Everything that was acknowledged is durable.
 #[derive(Clone)]
@@ -43,9 +54,11 @@ impl JournalHandle {
         (JournalHandle { queue }, thread)
     }
 
-    /// Queues an observation. It is durable soon, and before any later [`JournalHandle::call`] returns.
-    pub async fn observe(&self, look: Look) -> Result<()> {
-        self.queue.send(Command::Look(look)).await.map_err(|_| JournalError::Ended)
+    /// Queues an observation. It is durable when [`Noted::durable`] returns, or any later [`JournalHandle::call`].
+    pub async fn observe(&self, look: Look) -> Result<Noted> {
+        let (done, noted) = oneshot::channel();
+        self.queue.send(Command::Look(look, done)).await.map_err(|_| JournalError::Ended)?;
+        Ok(Noted(noted))
     }
 
     /// Runs `job` on the journal and returns its result once what it wrote is durable.
@@ -71,12 +84,15 @@ impl JournalHandle {
 fn work(mut journal: Journal, mut commands: mpsc::Receiver<Command>) -> Result<()> {
     while let Some(first) = commands.blocking_recv() {
         journal.begin()?;
-        let mut acknowledgements: Vec<Acknowledge> = Vec::new();
+        let (mut acknowledgements, mut looks): (Vec<Acknowledge>, Vec<_>) = Default::default();
         let mut next = Some(first);
         let mut taken = 0;
         while let Some(command) = next {
             match command {
-                Command::Look(Look { seq, kind, observation }) => journal.observe(seq, kind, &observation)?,
+                Command::Look(Look { seq, kind, observation }, done) => {
+                    journal.observe(seq, kind, &observation)?;
+                    looks.push(done);
+                }
                 Command::Job(job) => acknowledgements.push(job(&mut journal)),
             }
             taken += 1;
@@ -84,6 +100,10 @@ fn work(mut journal: Journal, mut commands: mpsc::Receiver<Command>) -> Result<(
         }
         journal.commit()?;
         acknowledgements.into_iter().for_each(|acknowledge| acknowledge());
+        for done in looks {
+            // Whoever does not wait has gone on.
+            let _ = done.send(());
+        }
     }
     Ok(())
 }

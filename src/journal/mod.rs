@@ -15,7 +15,7 @@ mod tests;
 pub use database::{DayIdentity, Journal, Merged, Pending, Progress, StagedWindow};
 pub use encode::Totals;
 pub use error::JournalError;
-pub use handle::{JournalHandle, Look};
+pub use handle::{JournalHandle, Look, Noted};
 pub use state::{DayFolder, DayLock, Head, StateDir};
 
 pub type Result<T, E = JournalError> = std::result::Result<T, E>;

@@ -295,7 +295,15 @@ impl Tokens {
         build: &(dyn Fn() -> RequestBuilder + Sync),
     ) -> Result<(i64, T), ApiError> {
         let mut request = Ask { transport: &self.transport, what, build, answer: std::marker::PhantomData };
-        Ok(retry::run(lane, &mut request).await?.0)
+        match retry::run(lane, &mut request).await {
+            Ok((answer, _)) => Ok(answer),
+            // Whoever waits for a token would take "this request gave up" for the fate of its own.
+            Err(ApiError::GaveUp { class, attempts, .. }) => {
+                let why = format!("no token after {attempts} requests, last {class}");
+                Err(ApiError::Unavailable { what: what.to_owned(), why })
+            }
+            Err(other) => Err(other),
+        }
     }
 }
 

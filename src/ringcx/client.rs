@@ -25,6 +25,8 @@ use crate::clock::Clock;
 const SUMMARY_BACKOFF_MS: i64 = 500;
 const DISCOVERY_BACKOFF_MS: i64 = 2_000;
 
+type Lanes = Mutex<HashMap<String, Arc<Lane>>>;
+
 /// The RingCX API with one credential. Share it in an [`Arc`]; every method may run any number of times at once.
 pub struct RingCx {
     settings: ClientSettings,
@@ -32,9 +34,10 @@ pub struct RingCx {
     transport: Arc<Transport>,
     shared: Arc<Shared>,
     tokens: Tokens,
-    summaries: Lane,
+    /// One for the credential, or by sub-account, as the limit counts.
+    summaries: Lanes,
     /// By sub-account, as the limit counts.
-    discovery: Mutex<HashMap<String, Arc<Lane>>>,
+    discovery: Lanes,
     admin: Lane,
     rc_account_id: OnceCell<String>,
 }
@@ -43,7 +46,7 @@ pub struct RingCx {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
     pub summaries: LaneUsage,
-    /// Of all sub-accounts together; the slowest pace and the longest pause of them.
+    /// Like `summaries`: all lanes together, with the slowest pace and the longest pause of them.
     pub discovery: LaneUsage,
     /// Exchanges of a RingCentral token for a RingCX token.
     pub tokens: LaneUsage,
@@ -85,11 +88,9 @@ impl RingCx {
             let (max_attempts, backoff_ms) = (settings.max_attempts, SUMMARY_BACKOFF_MS);
             Lane::new(shared.clone(), LaneSettings { scope, limits, spacing, max_attempts, backoff_ms })
         };
-        let summaries_scope = scope("summaries", &transport.summaries.host, &credential);
-        let summaries = lane(summaries_scope, settings.summary_limits.clone(), Spacing::Even);
         let admin_scope = scope("admin", &transport.ringcx.host, &credential);
         let admin = lane(admin_scope, Limits::default(), Spacing::Burst);
-        let discovery = Mutex::default();
+        let (summaries, discovery) = (Mutex::default(), Mutex::default());
         let rc_account_id = OnceCell::new_with(settings.rc_account_id.clone());
         Ok(RingCx {
             settings,
@@ -207,13 +208,12 @@ impl RingCx {
             max_body_bytes: self.settings.max_body_bytes,
             token: None,
         };
-        let (answer, attempts) = retry::run(&self.summaries, &mut request).await?;
+        let (answer, attempts) = retry::run(&self.summary_lane(sub_account), &mut request).await?;
         Ok(SummaryAnswer { attempts, ..answer })
     }
 
     /// Counters so far, and the pace.
     pub fn usage(&self) -> Usage {
-        let lanes = self.discovery.lock().unwrap_or_else(PoisonError::into_inner);
         let together = |sum: LaneUsage, lane: &Arc<Lane>| {
             let one = lane.usage();
             LaneUsage {
@@ -225,11 +225,33 @@ impl RingCx {
             }
         };
         let start = LaneUsage { pace: 1.0, ..LaneUsage::default() };
+        let all = |lanes: &Lanes| {
+            lanes.lock().unwrap_or_else(PoisonError::into_inner).values().fold(start, together)
+        };
         Usage {
-            summaries: self.summaries.usage(),
-            discovery: lanes.values().fold(start, together),
+            summaries: all(&self.summaries),
+            discovery: all(&self.discovery),
             tokens: self.tokens.usage(),
         }
+    }
+
+    fn summary_lane(&self, sub_account: &str) -> Arc<Lane> {
+        let own = self.settings.summaries_per_sub_account;
+        let whose = if own { format!("{} {sub_account}", self.credential) } else { self.credential.clone() };
+        let mut lanes = self.summaries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(&whose) {
+            return lane.clone();
+        }
+        let settings = LaneSettings {
+            scope: scope("summaries", &self.transport.summaries.host, &whose),
+            limits: self.settings.summary_limits.clone(),
+            spacing: Spacing::Even,
+            max_attempts: self.settings.max_attempts,
+            backoff_ms: SUMMARY_BACKOFF_MS,
+        };
+        let lane = Arc::new(Lane::new(self.shared.clone(), settings));
+        lanes.insert(whose, lane.clone());
+        lane
     }
 
     fn discovery_lane(&self, sub_account: &str) -> Arc<Lane> {

@@ -146,7 +146,7 @@ pub(super) fn class_of(http_status: u16) -> &'static str {
         504 => "http_504",
         200..=299 => "http_2xx",
         300..=399 => "redirect",
-        400..=499 => "http_4xx",
+        402 | 405..=407 | 409 | 411..=413 | 415..=428 | 430 | 432..=499 => "http_4xx",
         _ => "http_5xx",
     }
 }

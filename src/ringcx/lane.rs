@@ -19,9 +19,12 @@ const BUDGET_MAX: i64 = 2 * 2_000;
 const BUDGET_RETRY: i64 = 2;
 const BUDGET_SUCCESS: i64 = 1;
 /// Requests in a row, each with all its retries used up, that make an outage: of a service that has never
-/// answered, and of one that has.
+/// answered anything, and of one that has. A service that answers with errors may mean the few summaries that a run
+/// over old gaps asks for.
 const GIVE_UPS_AT_FIRST: u32 = 5;
 const GIVE_UPS_LATER: u32 = 25;
+/// Shorter pauses than this are no news.
+const WORTH_SAYING_MS: i64 = 5_000;
 /// A wait is cut into pieces no longer than this, so that a changed clock or a lifted pause is noticed.
 const LONGEST_NAP_MS: i64 = 10_000;
 
@@ -193,7 +196,9 @@ impl Lane {
                 self.ledger(move |ledger, scope| ledger.pause(scope, &limits, sent_ms, until_ms)).await?;
             self.rate_bits.store(rate.to_bits(), Relaxed);
         }
-        tracing::info!(scope = &*self.scope, pause_ms, "the API asks for fewer requests; pausing");
+        if pause_ms >= WORTH_SAYING_MS {
+            tracing::info!(scope = &*self.scope, pause_ms, "the API asks for fewer requests; pausing");
+        }
         Ok(())
     }
 
@@ -231,9 +236,11 @@ impl Lane {
     }
 
     /// A request was given up; `true` when so many were in a row that the service must be down.
-    pub fn gave_up(&self) -> bool {
+    /// `answered` says that the service did speak HTTP to it.
+    pub fn gave_up(&self, answered: bool) -> bool {
         let in_a_row = self.give_ups.fetch_add(1, Relaxed) + 1;
-        in_a_row >= if self.ever_succeeded.load(Relaxed) { GIVE_UPS_LATER } else { GIVE_UPS_AT_FIRST }
+        let lives = answered || self.ever_succeeded.load(Relaxed);
+        in_a_row >= if lives { GIVE_UPS_LATER } else { GIVE_UPS_AT_FIRST }
     }
 
     pub fn usage(&self) -> LaneUsage {
@@ -326,7 +333,7 @@ mod tests {
     #[test]
     fn a_row_of_give_ups_is_an_outage() {
         let (lane, _) = lane("off");
-        let until_outage = |lane: &Lane| (1..).find(|_| lane.gave_up()).unwrap();
+        let until_outage = |lane: &Lane| (1..).find(|_| lane.gave_up(false)).unwrap();
         assert_eq!(until_outage(&lane), GIVE_UPS_AT_FIRST);
         lane.succeeded();
         assert_eq!(until_outage(&lane), GIVE_UPS_LATER);

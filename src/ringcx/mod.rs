@@ -59,6 +59,8 @@ pub struct ClientSettings {
     pub rc_account_id: Option<String>,
     /// Over both kinds together, per credential.
     pub summary_limits: Limits,
+    /// The summary limits count for each sub-account by itself.
+    pub summaries_per_sub_account: bool,
     /// Per sub-account.
     pub discovery_limits: Limits,
     /// Exchanges for a RingCX token, per credential.
@@ -91,6 +93,7 @@ impl Default for ClientSettings {
             summaries_url: "https://engage.ringcentral.com".into(),
             rc_account_id: None,
             summary_limits: limits(&[(120, 60)]),
+            summaries_per_sub_account: false,
             discovery_limits: limits(&[(3, 60), (9, 900)]),
             token_limits: limits(&[(5, 60)]),
             token_life: Duration::from_secs(300),

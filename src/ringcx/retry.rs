@@ -119,7 +119,7 @@ async fn after<R: Request>(
             Err(ApiError::Rejected { what: request.what(), http_status, error_code })
         }
         Trouble::Rejected { http_status, error_code } => {
-            let outage = lane.gave_up();
+            let outage = lane.gave_up(true);
             if outage {
                 return Err(ApiError::Rejected { what: request.what(), http_status, error_code });
             }
@@ -175,7 +175,7 @@ async fn back_off<R: Request>(
         ApiError::Unavailable { what: request.what(), why: format!("{why}, last {class}{detail}") }
     };
     if tally.failures >= lane.max_attempts {
-        if lane.gave_up() {
+        if lane.gave_up(http_status.is_some()) {
             return Err(unavailable("request after request fails"));
         }
         return Err(ApiError::GaveUp { class, http_status, attempts: tally.sent });

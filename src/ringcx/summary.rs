@@ -97,8 +97,8 @@ pub(super) fn denied(what: &str, error_code: Option<ErrorCode>) -> ApiError {
     ApiError::Denied {
         message: format!("RingCX denies access to the {what}{code}"),
         remedy:
-            "Give the API user access to this sub-account and the WEM permission in RingCX Admin, or take \
-                 the sub-account out of CXVAULT_SUB_ACCOUNTS."
+            "Give the API user access to this sub-account (if it exists) and the WEM permission in RingCX \
+                 Admin, or take the sub-account out of CXVAULT_SUB_ACCOUNTS."
                 .into(),
     }
 }

@@ -378,7 +378,7 @@ mod tests {
         // Why such ids are refused: if this ever changes, they can be asked for.
         for dots in ["%2e", "%2E", "%2E%2e", ".%2E"] {
             let url = Url::parse(&format!("https://example.com/segments/{dots}/agent")).unwrap();
-            assert_eq!(url.path().contains("%2"), false, "{url}");
+            assert!(!url.path().contains("%2"), "{url}");
         }
     }
 

@@ -278,7 +278,7 @@ async fn warnings(
     let first = chain.head.is_none();
     let past: Vec<Past> = earlier
         .into_iter()
-        .filter(|day| day.date < job.date)
+        .filter(|day| day.date != job.date)
         .map(|day| Past { date: day.date, segments: day.day.segments, groups: day.agent_groups })
         .collect();
     let Revision { totals, .. } = revision;

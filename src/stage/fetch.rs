@@ -13,7 +13,7 @@ use super::discover::Announcement;
 use super::observe::{Halt, interrupted};
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
-use crate::journal::{JournalHandle, Look, Pending};
+use crate::journal::{JournalHandle, Look, Noted, Pending};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 
@@ -136,6 +136,7 @@ struct Worker {
 
 impl Worker {
     async fn work(self) -> Result<()> {
+        let mut last = None;
         loop {
             let next = async { self.queue.lock().await.recv().await };
             let pending = tokio::select! {
@@ -146,13 +147,20 @@ impl Worker {
             let Some(Pending { seq, segment, kinds }) = pending else { return Ok(()) };
             let Some(id) = segment.metadata.segment_id else { continue };
             for kind in kinds {
-                self.look(seq, &id, kind).await?;
+                let noted = self.look(seq, &id, kind, last).await?;
+                last = Some(noted);
             }
         }
     }
 
-    async fn look(&self, seq: i64, segment_id: &str, kind: Kind) -> Result<()> {
-        let observation = match self.api.summary(&self.sub_account, segment_id, kind).await {
+    /// Looks at one summary. The look before it is durable when this one is noted: a crash loses no more than
+    /// one answer a worker, and nobody waits for the disk while the network could be at work.
+    async fn look(&self, seq: i64, segment_id: &str, kind: Kind, last: Option<Noted>) -> Result<Noted> {
+        let asked = self.api.summary(&self.sub_account, segment_id, kind).await;
+        if let Some(last) = last {
+            last.durable().await?;
+        }
+        let observation = match asked {
             Ok(answer) => answered(answer, &self.run_id),
             Err(ApiError::GaveUp { class, http_status, attempts }) => {
                 let mut failed = blank(Status::Failed, &self.run_id);
@@ -164,9 +172,9 @@ impl Worker {
             Err(fatal) => return Err(fatal.into()),
         };
         let status = observation.status;
-        self.journal.observe(Look { seq, kind, observation }).await?;
+        let noted = self.journal.observe(Look { seq, kind, observation }).await?;
         self.meter.looked(status);
-        Ok(())
+        Ok(noted)
     }
 }
 
