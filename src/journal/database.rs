@@ -17,6 +17,8 @@ use crate::archive::segment::{Segment, canonical_json};
 const TABLES: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
+    -- 32 MiB of log: pages that many batches touch are moved into the database once.
+    PRAGMA wal_autocheckpoint = 8000;
     PRAGMA cache_size = -8192;
     PRAGMA temp_store = FILE;
     PRAGMA busy_timeout = 10000;

@@ -40,6 +40,11 @@ impl Noted {
     }
 }
 
+/// Looks in one transaction that tell of full speed; at RingCX's own limits there is one.
+const BUSY: usize = 8;
+/// How long a transaction gathers looks at full speed.
+const GATHER: std::time::Duration = std::time::Duration::from_millis(3);
+
 /// The way to a day's journal. Everything that was acknowledged is durable.
 #[derive(Clone)]
 pub struct JournalHandle {
@@ -82,7 +87,12 @@ impl JournalHandle {
 ///
 /// An error ends the thread: whoever waits is told that it has ended, and the error itself is the thread's result.
 fn work(mut journal: Journal, mut commands: mpsc::Receiver<Command>) -> Result<()> {
+    let mut busy = false;
     while let Some(first) = commands.blocking_recv() {
+        if busy {
+            // Each commit waits for the disk: at full speed, fewer and larger ones let more through.
+            std::thread::park_timeout(GATHER);
+        }
         journal.begin()?;
         let (mut acknowledgements, mut looks): (Vec<Acknowledge>, Vec<_>) = Default::default();
         let mut next = Some(first);
@@ -99,6 +109,7 @@ fn work(mut journal: Journal, mut commands: mpsc::Receiver<Command>) -> Result<(
             next = if taken < BATCH { commands.try_recv().ok() } else { None };
         }
         journal.commit()?;
+        busy = looks.len() >= BUSY;
         acknowledgements.into_iter().for_each(|acknowledge| acknowledge());
         for done in looks {
             // Whoever does not wait has gone on.
