@@ -57,7 +57,7 @@ fn every_object_fails_in_every_way() {
                 for loses_state in [false, true] {
                     println!("{prefix} {skip} {effect:?} {times} {loses_state}");
                     let store = Arc::new(MemoryStore::new());
-                    let mut host = Host::new("a", &simulator.url, &TestClock::new());
+                    let host = Host::new("a", &simulator.url, &TestClock::new());
                     simulator.reset_stats();
                     store.fail(Fault::new(Op::PutNew, prefix, effect).skip(skip).times(times));
                     let first = now(host.run(store.clone(), DAY));

@@ -1,14 +1,16 @@
 //! A host inside the test's process: its state folder, its clock, its view of the API, and the stages driven directly.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cxvault::archive::day::Zone;
 use cxvault::archive::digest::Digest;
 use cxvault::archive::manifest::Why;
+use cxvault::archive::observation::{Kind, Status};
 use cxvault::clock::Clock;
 use cxvault::journal::StateDir;
 use cxvault::outcome::Result;
@@ -50,9 +52,19 @@ pub struct Host {
     pub filters: Filters,
     pub signers: Arc<Signers>,
     clock: Arc<TestClock>,
-    state: TempDir,
+    state: Mutex<Arc<TempDir>>,
     api: Api,
     runs: AtomicU32,
+}
+
+/// An answer that a host has seen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Look {
+    pub segment: String,
+    pub kind: Kind,
+    pub status: Status,
+    pub sha256: Option<Digest>,
+    pub fetched_at: i64,
 }
 
 struct Api(Arc<RingCx>);
@@ -71,20 +83,47 @@ impl Host {
             filters: Filters::default(),
             signers: Arc::default(),
             clock: clock.clone(),
-            state: TempDir::new().unwrap(),
+            state: Mutex::new(Arc::new(TempDir::new().unwrap())),
             api: Api(client(simulator_url, clock)),
             runs: AtomicU32::new(0),
         }
     }
 
     /// Another disk: what was observed and not committed is gone, and so is the remembered head.
-    pub fn lose_state(&mut self) {
-        self.state = TempDir::new().unwrap();
+    pub fn lose_state(&self) {
+        *self.state.lock().unwrap() = Arc::new(TempDir::new().unwrap());
+    }
+
+    fn state(&self) -> Arc<TempDir> {
+        self.state.lock().unwrap().clone()
     }
 
     /// The journals of this host, by their paths.
     pub fn journal(&self, archive_id: &str, date: &str) -> PathBuf {
-        self.state.path().join(archive_id).join(SUB).join(date).join("journal.sqlite")
+        self.state().path().join(archive_id).join(SUB).join(date).join("journal.sqlite")
+    }
+
+    /// Every answer in this host's journal.
+    pub fn looks(&self, archive_id: &str, date: &str) -> BTreeSet<Look> {
+        let path = self.journal(archive_id, date);
+        if !path.exists() {
+            return BTreeSet::new();
+        }
+        let journal = rusqlite::Connection::open(path).unwrap();
+        let sql = "SELECT s.key, o.id % 2, o.status, o.sha256, o.fetched_at FROM observation o
+                   JOIN segment s ON s.seq = o.id / 2 WHERE o.fetched_at IS NOT NULL";
+        // Between a new journal's file and its tables there is a moment.
+        let Ok(mut select) = journal.prepare(sql) else { return BTreeSet::new() };
+        let look = |row: &rusqlite::Row| {
+            Ok(Look {
+                segment: row.get(0)?,
+                kind: if row.get::<_, i64>(1)? == 0 { Kind::Agent } else { Kind::Auto },
+                status: row.get::<_, String>(2)?.parse().unwrap(),
+                sha256: row.get::<_, Option<String>>(3)?.map(|hex| hex.parse().unwrap()),
+                fetched_at: row.get(4)?,
+            })
+        };
+        select.query_map([], look).unwrap().map(|look| look.unwrap()).collect()
     }
 
     pub fn has_journal(&self, archive_id: &str, date: &str) -> bool {
@@ -94,12 +133,13 @@ impl Host {
     /// What the binary does for `run --date DATE`, with the retries of the store around it.
     pub async fn run(&self, store: Arc<dyn Store>, date: &str) -> Result<DayOutcome> {
         let stop = CancellationToken::new();
+        let state = self.state();
         let store: Arc<dyn Store> = Arc::new(RetryingStore::new(store, self.clock.clone(), stop.clone()));
         let run = format!("{}-{}", self.name, self.runs.fetch_add(1, Ordering::SeqCst));
         let started_at = self.clock.now_ms();
         let id = archive::found_or_find(&*store, &format!("archive-of-{run}"), started_at, None).await?;
         let archive = Archive {
-            state: StateDir::open(self.state.path(), &id)?,
+            state: StateDir::open(state.path(), &id)?,
             id,
             store,
             clock: self.clock.clone(),

@@ -10,6 +10,8 @@ pub mod host;
 pub mod minio;
 pub mod protocol;
 pub mod python;
+pub mod random;
+pub mod stepped;
 pub mod truth;
 pub mod vault;
 
