@@ -343,8 +343,12 @@ impl Journal {
     }
 
     /// Forgets the committed and adopted rows: they are about to be loaded afresh from the store.
+    ///
+    /// With them which of our looks they hold: a part that was adopted may never be committed, and a look that only
+    /// it held would otherwise be taken for committed, and be lost.
     pub fn forget_known(&self) -> Result<()> {
-        self.connection.execute("DELETE FROM known", []).map(drop).map_err(self.wrap())
+        let sql = "DELETE FROM known; UPDATE observation SET committed = 0 WHERE committed = 1;";
+        self.connection.execute_batch(sql).map_err(self.wrap())
     }
 
     /// Takes every known segment that lacks a wanted answer as one to look at again, with what it has.

@@ -54,8 +54,9 @@ impl Journal {
                     // It stands in an adopted part, which is never altered: what we know beyond it comes next.
                     continue;
                 }
-                for (kind, column) in [(Kind::Agent, 16), (Kind::Auto, 27)] {
-                    if found.get::<_, Option<bool>>(column).map_err(self.wrap())? == Some(true) {
+                for (kind, committed) in [(Kind::Agent, 16), (Kind::Auto, 27)] {
+                    // Committed already; or nobody looked, since an adopted part held it, or a committed row does.
+                    if found.get::<_, Option<bool>>(committed).map_err(self.wrap())?.unwrap_or(true) {
                         *seen.observation_mut(kind) = known.observation(kind).clone();
                     }
                 }

@@ -85,6 +85,7 @@ pub async fn found_or_find(
     if let Some(record) = record(store).await? {
         return Ok(record.archive_id);
     }
+    refuse_to_found_again(store).await?;
     let record =
         ArchiveRecord { archive_id: new_id.to_owned(), created_at: now_ms, format_version: FORMAT_VERSION };
     let bytes = serde_json_canonicalizer::to_vec(&record)
@@ -106,6 +107,17 @@ pub async fn found_or_find(
     }
 }
 
+/// An archive whose record was deleted is not a new one: under another id nothing of it could be continued.
+async fn refuse_to_found_again(store: &dyn Store) -> Result<()> {
+    let deleted = store.versions(key::ARCHIVE).await?.iter().any(|version| version.is_delete_marker);
+    let lost = deleted || !store.list(key::MANIFESTS, None).await?.is_empty();
+    // Between the first look and these another host may have founded it.
+    if lost && record(store).await?.is_none() {
+        return Err(violated(format!("{}/{} was deleted", store.root(), key::ARCHIVE)));
+    }
+    Ok(())
+}
+
 fn archive_object(bytes: Bytes, lock: Option<Lock>) -> NewObject {
     NewObject { key: key::ARCHIVE.to_owned(), sha256: Digest::of(&bytes), body: Body::Bytes(bytes), lock }
 }
@@ -115,7 +127,10 @@ impl Archive {
     ///
     /// A store that ignores the condition would let two hosts overwrite each other's manifests.
     pub async fn check_create_only(&self) -> Result<()> {
-        let bytes = self.store.get(key::ARCHIVE).await?.unwrap_or_default();
+        let Some(bytes) = self.store.get(key::ARCHIVE).await? else {
+            // Putting anything now would give the name to other bytes.
+            return Err(violated(format!("{}/{} was deleted", self.store.root(), key::ARCHIVE)));
+        };
         match self.store.put_new(&archive_object(bytes, None)).await? {
             Put::Exists => Ok(()),
             Put::Created { .. } => {

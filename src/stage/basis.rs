@@ -91,34 +91,56 @@ impl Basis {
                 files.chain(day.leftovers.iter().map(|leftover| leftover.key.clone()))
             })
             .collect();
-        for key in keys.iter().filter(|key| !accounted.contains(*key)) {
+        for key in keys {
             let part = key::parse_part(key).filter(|(of, _)| *of == revision).map(|(_, part)| part);
-            let Some(part) = part else {
-                self.leave(archive, key, "not-committed").await?;
+            // Also where an earlier manifest has named it as a leftover: its name is taken.
+            self.next_part = self.next_part.max(part.map_or(0, |part| part.saturating_add(1)));
+            if accounted.contains(&printable(key)) {
                 continue;
-            };
+            }
+            if part.is_none() {
+                self.leave(archive, key, "not-committed", scratch).await?;
+                continue;
+            }
             // Listings are in key order, so lower parts have been judged before this one.
-            self.next_part = self.next_part.max(part + 1);
             match adopt(archive, job, journal, key, revision, scratch).await? {
                 Ok(adopted) => self.adopted.push(adopted),
                 Err(why) => {
                     tracing::warn!(key, why, "a part that cannot be trusted; it stays a leftover");
-                    self.leave(archive, key, why).await?;
+                    self.leave(archive, key, why, scratch).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn leave(&mut self, archive: &Archive, key: &str, why: &str) -> Result<()> {
+    async fn leave(&mut self, archive: &Archive, key: &str, why: &str, scratch: &Path) -> Result<()> {
         let stat = archive.store.stat(key).await?;
         let sha256 = match stat.and_then(|stat| stat.sha256) {
             Some(sha256) => sha256,
-            None => Digest::of(&archive.store.get(key).await?.unwrap_or_default()),
+            // Somebody else's upload, of any size.
+            None => {
+                let local = Download::get(archive, key, scratch).await?;
+                local.map_or_else(|| Digest::of(b""), |local| local.sha256)
+            }
         };
-        self.leftovers.push(Leftover { key: key.to_owned(), sha256, why: why.to_owned() });
+        self.leftovers.push(Leftover { key: printable(key), sha256, why: why.to_owned() });
         Ok(())
     }
+}
+
+/// A foreign key as a manifest can name it: control characters, which canonical JSON cannot hold, as `%XX`. Whoever
+/// can write to the bucket could otherwise keep a day from being committed by the name of one object.
+fn printable(key: &str) -> String {
+    let mut utf8 = [0; 4];
+    let mut shown = String::new();
+    for c in key.chars() {
+        match c.is_control() {
+            true => c.encode_utf8(&mut utf8).bytes().for_each(|byte| shown += &format!("%{byte:02X}")),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// Loads the rows of a file that a manifest lists; anything else than what it lists is a violation.

@@ -38,7 +38,10 @@ impl Chain {
     pub async fn open(archive: &Archive, sub_account: &str) -> Result<Chain> {
         let remembered = archive.state.remembered_head(sub_account)?;
         let mut chain = Chain { sub_account: sub_account.to_owned(), ..Chain::default() };
-        let Some(newest) = newest(archive, sub_account, remembered.as_ref()).await? else { return Ok(chain) };
+        let newest = newest(archive, sub_account, remembered.as_ref()).await?;
+        // A delete marker hides the head from the listing, and lets its number be taken again.
+        chain.check_one_version(archive, newest.unwrap_or(0) + 1).await?;
+        let Some(newest) = newest else { return Ok(chain) };
         let read = fetch(archive, sub_account, newest).await?;
         chain.head = Some(Head { sequence: newest, sha256: read.sha256 });
         chain.manifests.insert(newest, read);
@@ -131,6 +134,13 @@ impl Chain {
             if next.and_then(|next| next.previous.as_ref()).map(|link| link.sha256) != Some(read.sha256) {
                 let key = key::manifest(&self.sub_account, sequence);
                 return Err(violated(format!("{key} is not the manifest that its successor names")));
+            }
+            // Seen without a key of ours, too: whoever has none may not continue a signed chain.
+            let unsigned =
+                self.manifests.get(&(sequence + 1)).filter(|next| next.envelope.signature.is_none());
+            if let Some(next) = unsigned.filter(|_| read.envelope.signature.is_some()) {
+                let key = &next.envelope.manifest.key;
+                return Err(violated(format!("{key} is not signed, but the manifest before it is")));
             }
             self.manifests.insert(sequence, read);
         }

@@ -13,6 +13,7 @@ use super::encode::encode;
 use super::observe::{interrupted, observe};
 use super::publish::{Published, publish};
 use crate::archive::day::{Window, Zone};
+use crate::archive::key;
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{DayRecord, Why};
 use crate::archive::observation::Status;
@@ -237,9 +238,24 @@ async fn work(
             }
         }
         // Somebody else was here: weigh what they did, and go on with what is still ours alone.
+        let before = (basis.revision(), basis.next_part);
         *chain = Chain::open(archive, &job.sub_account).await?;
         basis = Basis::load(archive, job, chain, journal, &scratch).await?;
+        refuse_to_repeat(archive, job, before, (basis.revision(), basis.next_part))?;
     }
+}
+
+/// Each round is lost to somebody who took a name of ours; where none is seen, the next one would end the same way.
+fn refuse_to_repeat(archive: &Archive, job: &DayJob, before: (u32, u32), now: (u32, u32)) -> Result<()> {
+    if now > before {
+        return Ok(());
+    }
+    let (revision, part) = before;
+    let key = key::part(&job.sub_account, job.date, revision, part);
+    let message =
+        format!("{} says that {key} or one after it exists, and does not list it", archive.store.root());
+    Err(Failure::new(Exit::Later, message)
+        .remedy("Run again later; if it happens again, the store's listings cannot be relied on."))
 }
 
 /// The lock of this revision's objects: frozen once, so that a rerun after a crash asks for the same.

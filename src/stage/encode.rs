@@ -55,7 +55,7 @@ pub async fn encode(
         stop: archive.stop.clone(),
         scratch: scratch.to_owned(),
         limits: (archive.policy.part_rows, archive.policy.part_bytes),
-        key: Box::new(move |n| key::part(&sub_account, date, revision, first + n)),
+        key: Box::new(move |n| key::part(&sub_account, date, revision, first.saturating_add(n))),
         open: None,
         done: Vec::new(),
     };

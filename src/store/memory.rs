@@ -124,6 +124,11 @@ impl MemoryStore {
         self.state().faults.len()
     }
 
+    /// Forgets every failure that is still to come.
+    pub fn repair(&self) {
+        self.state().faults.clear();
+    }
+
     /// How often a method was called, failed calls included.
     pub fn calls(&self, op: Op) -> u64 {
         self.state().calls.get(&op).copied().unwrap_or(0)

@@ -6,8 +6,12 @@
 // The one place of the tests that reads the environment and waits for other programs.
 #![allow(clippy::disallowed_methods)]
 
+pub mod host;
 pub mod minio;
+pub mod protocol;
 pub mod python;
+pub mod random;
+pub mod stepped;
 pub mod truth;
 pub mod vault;
 

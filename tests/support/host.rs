@@ -1,0 +1,186 @@
+//! A host inside the test's process: its state folder, its clock, its view of the API, and the stages driven directly.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cxvault::archive::day::Zone;
+use cxvault::archive::digest::Digest;
+use cxvault::archive::manifest::Why;
+use cxvault::archive::observation::{Kind, Status};
+use cxvault::clock::Clock;
+use cxvault::journal::StateDir;
+use cxvault::outcome::Result;
+use cxvault::ringcx::{ClientSettings, Credentials, Ledger, RingCx};
+use cxvault::stage::archive::{self, Archive, Policy, RunFacts, Signers};
+use cxvault::stage::day::{ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
+use cxvault::store::{RetryingStore, Store};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::vault::{NOW, SUB};
+
+/// Time that only moves when somebody looks at it or sleeps: no two looks are at the same instant.
+pub struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub fn new() -> Arc<TestClock> {
+        let now: jiff::Timestamp = NOW.parse().unwrap();
+        Arc::new(TestClock(AtomicI64::new(now.as_millisecond())))
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now_ms(&self) -> i64 {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.fetch_add(duration.as_millis() as i64, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One machine that archives days.
+pub struct Host {
+    pub name: String,
+    pub part_rows: u64,
+    pub filters: Filters,
+    pub signers: Arc<Signers>,
+    clock: Arc<TestClock>,
+    state: Mutex<Arc<TempDir>>,
+    api: Api,
+    runs: AtomicU32,
+}
+
+/// An answer that a host has seen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Look {
+    pub segment: String,
+    pub kind: Kind,
+    pub status: Status,
+    pub sha256: Option<Digest>,
+    pub fetched_at: i64,
+}
+
+struct Api(Arc<RingCx>);
+
+impl ApiSource for Api {
+    async fn api(&self) -> Result<Arc<RingCx>> {
+        Ok(self.0.clone())
+    }
+}
+
+impl Host {
+    pub fn new(name: &str, simulator_url: &str, clock: &Arc<TestClock>) -> Host {
+        Host {
+            name: name.to_owned(),
+            part_rows: 3,
+            filters: Filters::default(),
+            signers: Arc::default(),
+            clock: clock.clone(),
+            state: Mutex::new(Arc::new(TempDir::new().unwrap())),
+            api: Api(client(simulator_url, clock)),
+            runs: AtomicU32::new(0),
+        }
+    }
+
+    /// Another disk: what was observed and not committed is gone, and so is the remembered head.
+    pub fn lose_state(&self) {
+        *self.state.lock().unwrap() = Arc::new(TempDir::new().unwrap());
+    }
+
+    fn state(&self) -> Arc<TempDir> {
+        self.state.lock().unwrap().clone()
+    }
+
+    /// The journals of this host, by their paths.
+    pub fn journal(&self, archive_id: &str, date: &str) -> PathBuf {
+        self.state().path().join(archive_id).join(SUB).join(date).join("journal.sqlite")
+    }
+
+    /// Every answer in this host's journal.
+    pub fn looks(&self, archive_id: &str, date: &str) -> BTreeSet<Look> {
+        let path = self.journal(archive_id, date);
+        if !path.exists() {
+            return BTreeSet::new();
+        }
+        let journal = rusqlite::Connection::open(path).unwrap();
+        let sql = "SELECT s.key, o.id % 2, o.status, o.sha256, o.fetched_at FROM observation o
+                   JOIN segment s ON s.seq = o.id / 2 WHERE o.fetched_at IS NOT NULL";
+        // Between a new journal's file and its tables there is a moment.
+        let Ok(mut select) = journal.prepare(sql) else { return BTreeSet::new() };
+        let look = |row: &rusqlite::Row| {
+            Ok(Look {
+                segment: row.get(0)?,
+                kind: if row.get::<_, i64>(1)? == 0 { Kind::Agent } else { Kind::Auto },
+                status: row.get::<_, String>(2)?.parse().unwrap(),
+                sha256: row.get::<_, Option<String>>(3)?.map(|hex| hex.parse().unwrap()),
+                fetched_at: row.get(4)?,
+            })
+        };
+        select.query_map([], look).unwrap().map(|look| look.unwrap()).collect()
+    }
+
+    pub fn has_journal(&self, archive_id: &str, date: &str) -> bool {
+        self.journal(archive_id, date).exists()
+    }
+
+    /// What the binary does for `run --date DATE`, with the retries of the store around it.
+    pub async fn run(&self, store: Arc<dyn Store>, date: &str) -> Result<DayOutcome> {
+        let stop = CancellationToken::new();
+        let state = self.state();
+        let store: Arc<dyn Store> = Arc::new(RetryingStore::new(store, self.clock.clone(), stop.clone()));
+        let run = format!("{}-{}", self.name, self.runs.fetch_add(1, Ordering::SeqCst));
+        let started_at = self.clock.now_ms();
+        let id = archive::found_or_find(&*store, &format!("archive-of-{run}"), started_at, None).await?;
+        let archive = Archive {
+            state: StateDir::open(state.path(), &id)?,
+            id,
+            store,
+            clock: self.clock.clone(),
+            signers: self.signers.clone(),
+            policy: Policy {
+                settle_ms: 900_000,
+                part_rows: self.part_rows,
+                part_bytes: 1 << 30,
+                lock: None,
+                source_retention_days: None,
+                acknowledge: vec!["first-day-empty".into()],
+                concurrency: 4,
+            },
+            run: RunFacts { id: run, started_at, host: self.name.clone(), settings_sha256: Digest::of(b"") },
+            stop,
+        };
+        archive.check_create_only().await?;
+        let zone = Zone::named("UTC").unwrap();
+        let date = date.parse().unwrap();
+        let window = zone.day(date).unwrap();
+        let sub_account = SUB.to_owned();
+        let job =
+            DayJob { sub_account, date, zone, window, filters: self.filters.clone(), why: Why::Nightly };
+        run_day(&archive, &job, &self.api, &Meter::default()).await
+    }
+}
+
+fn client(url: &str, clock: &Arc<TestClock>) -> Arc<RingCx> {
+    let off = || "off".parse().unwrap();
+    let settings = ClientSettings {
+        platform_url: url.to_owned(),
+        ringcx_url: url.to_owned(),
+        summaries_url: url.to_owned(),
+        rc_account_id: Some("809646016".to_owned()),
+        summary_limits: off(),
+        discovery_limits: off(),
+        token_limits: off(),
+        max_attempts: 2,
+        ..ClientSettings::default()
+    };
+    let ledger = Arc::new(Ledger::in_memory(clock.clone()).unwrap());
+    let token = Credentials::Token("demo-token".to_owned().into());
+    Arc::new(RingCx::new(settings, token, clock.clone(), ledger, CancellationToken::new()).unwrap())
+}
