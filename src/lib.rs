@@ -4,15 +4,16 @@
 //!
 //! ```text
 //! main     parse, log, dispatch, outcome -> exit code
+//! cli      config   render   logging   the command line, settings, tables and progress, log lines
 //! command  what the user asked for: run, demo, init, ...
 //! stage    one day: discover -> fetch -> encode -> publish -> commit
-//! ringcx   journal   store        the API, what was seen, where it is kept (none sees another)
-//! clock    outcome                time, and what the operator does next
-//! archive                         PURE: days, rows, hashes, manifests, signatures
+//! ringcx   journal  store              the API, what was seen, where it is kept (none sees another)
+//! clock    outcome                     time, and what the operator does next
+//! archive                              PURE: days, rows, hashes, manifests, signatures
 //! ```
 //!
-//! `simulator` is the RingCX stand-in behind `cxvault demo` and the tests; it uses nothing else of ours.
-//! `tests/layers.rs` checks these directions by reading the `use crate::` lines.
+//! `simulator` is the RingCX stand-in behind `cxvault demo` and the tests; of ours it uses only the limits' notation
+//! and digests. `tests/layers.rs` checks these directions by reading the `use crate::` lines.
 
 pub mod archive;
 pub mod cli;

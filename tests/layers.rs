@@ -42,7 +42,6 @@ const ONLY_USER: &[(&str, &[&str])] = &[
     ("reqwest", &["ringcx"]),
     ("rusqlite", &["journal", "ringcx"]),
     ("aws_sdk_s3", &["store"]),
-    ("axum", &["simulator"]),
     ("parquet", &["archive"]),
     ("clap", &["cli", "simulator", "command"]),
 ];
