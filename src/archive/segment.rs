@@ -1,7 +1,10 @@
 //! One object of a discovery answer, typed as far as it can be, and kept verbatim.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::day::parse_rfc3339;
@@ -108,20 +111,88 @@ impl Metadata {
     }
 }
 
-/// An object's fields, still as JSON texts: one that cannot be read must not hide the others.
-#[derive(Default, serde::Deserialize)]
-#[serde(transparent)]
-struct Fields<'a>(#[serde(borrow)] BTreeMap<std::borrow::Cow<'a, str>, &'a RawValue>);
+/// The fields that are typed, by the API's names.
+const NAMES: [&str; 26] = [
+    "segmentId",
+    "dialogId",
+    "interactionId",
+    "subAccountId",
+    "channelId",
+    "channelType",
+    "channelClass",
+    "channelEndpointAddress",
+    "contactEndpointAddress",
+    "dialogOrigination",
+    "dialogStartTimeMs",
+    "dialogEndTimeMs",
+    "dialogDurationMs",
+    "segmentType",
+    "segmentParticipantId",
+    "segmentParticipantRcExtensionId",
+    "segmentStartTimeMs",
+    "segmentEndTimeMs",
+    "segmentDurationMs",
+    "segmentAgentGroupId",
+    "systemDisposition",
+    "agentDisposition",
+    "agentNotes",
+    "hasRecording",
+    "hasTranscript",
+    "segmentEvents",
+];
+
+fn index_of(name: &str) -> Option<usize> {
+    NAMES.iter().position(|known| *known == name)
+}
+
+/// An object's fields, still as JSON texts: one that cannot be read must not hide the others. In the order of
+/// [`NAMES`]; of a repeated name the last one counts.
+#[derive(Default)]
+struct Fields<'a>([Option<&'a RawValue>; NAMES.len()]);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
+
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
+                let mut fields = Fields::default();
+                while let Some(Name(name)) = map.next_key()? {
+                    let text: &'de RawValue = map.next_value()?;
+                    if let Some(index) = index_of(&name) {
+                        fields.0[index] = Some(text);
+                    }
+                }
+                Ok(fields)
+            }
+        }
+
+        from.deserialize_map(Object)
+    }
+}
 
 impl Fields<'_> {
+    fn json(&self, name: &str) -> Option<&str> {
+        self.0[index_of(name)?].map(RawValue::get)
+    }
+
     fn verbatim(&self, name: &str) -> Option<String> {
-        let text = self.0.get(name)?.get();
+        let text = self.json(name)?;
         (text != "null").then(|| text.to_owned())
     }
 
     /// A string's content; a number or another value as its JSON text.
     fn text(&self, name: &str) -> Option<String> {
-        let text = self.0.get(name)?.get();
+        let text = self.json(name)?;
         match text.as_bytes().first()? {
             b'"' => serde_json::from_str(text).ok(),
             b'n' => None,

@@ -131,17 +131,15 @@ impl Totals {
         for kind in Kind::BOTH {
             count_failure(&mut self.failures, row.observation(kind));
         }
-        let now = match known {
-            None => row.clone(),
-            Some(mut earlier) => {
-                self.day.remove(&earlier);
-                uncount_group(&mut self.groups, &earlier);
-                change::absorb(&mut earlier, row.clone());
-                earlier
-            }
-        };
-        self.day.add(&now);
-        count_group(&mut self.groups, &now);
+        let now = known.map(|mut earlier| {
+            self.day.remove(&earlier);
+            uncount_group(&mut self.groups, &earlier);
+            change::absorb(&mut earlier, row.clone());
+            earlier
+        });
+        let now = now.as_ref().unwrap_or(row);
+        self.day.add(now);
+        count_group(&mut self.groups, now);
     }
 }
 

@@ -204,7 +204,9 @@ async fn work(
         if archive.stop.is_cancelled() {
             return Err(interrupted());
         }
+        tracing::debug!(date = %job.date, revision = basis.revision(), "observed; encoding");
         let revision = encode(archive, job, &basis, journal, &scratch).await?;
+        tracing::debug!(date = %job.date, parts = revision.parts.len(), "encoded; storing");
         if basis.revision() > 1 && revision.parts.is_empty() && basis.adopted.is_empty() {
             return confirm(archive, job, chain, committed).await;
         }

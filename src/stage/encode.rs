@@ -61,11 +61,28 @@ pub async fn encode(
     };
     journal
         .call(move |journal| {
-            let totals = journal.changes(revision, |row| parts.push(row))?;
-            parts.close()?;
-            Ok::<_, Failure>(Revision { parts: parts.done, totals, adopted_only: journal.adopted_only()? })
+            let (totals, parts) = std::thread::scope(|scope| {
+                // Reading the journal and writing Parquet each fill a core.
+                let (rows, incoming) = std::sync::mpsc::sync_channel::<Row>(QUEUE);
+                let encoding = scope.spawn(move || {
+                    incoming.into_iter().try_for_each(|row| parts.push(row))?;
+                    parts.close().map(|()| parts.done)
+                });
+                let read = journal.changes(revision, |row| rows.send(row).map_err(|_| interrupted()));
+                drop(rows);
+                let parts = encoding.join().unwrap_or_else(|_| Err(ended_early()))?;
+                Ok::<_, Failure>((read?, parts))
+            })?;
+            Ok::<_, Failure>(Revision { parts, totals, adopted_only: journal.adopted_only()? })
         })
         .await
+}
+
+/// Rows between the journal and the encoder, at most; with texts of 64 KiB they are 8 MiB.
+const QUEUE: usize = 64;
+
+fn ended_early() -> Failure {
+    Failure::new(Exit::Unexpected, "the encoder ended early").remedy("Run again, and report this.")
 }
 
 /// Cuts a stream of rows into parts.
