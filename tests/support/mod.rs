@@ -6,9 +6,11 @@
 // The one place of the tests that reads the environment and waits for other programs.
 #![allow(clippy::disallowed_methods)]
 
+pub mod bucket;
 pub mod host;
 pub mod minio;
 pub mod protocol;
+pub mod proxy;
 pub mod python;
 pub mod random;
 pub mod stepped;

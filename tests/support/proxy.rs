@@ -1,0 +1,245 @@
+//! An HTTP proxy in front of MinIO that fails, drops and holds the requests that a test names.
+//!
+//! The Host header goes on as it came, since it is signed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, Response};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// What becomes of a request.
+pub enum Act {
+    /// This status, and the request is not forwarded.
+    Answer(u16),
+    /// It is forwarded, but the answer is this status.
+    StoreThenAnswer(u16),
+    /// The connection ends, and nothing was forwarded.
+    Drop,
+    /// It is forwarded, but the connection ends without an answer.
+    StoreThenDrop,
+    /// It waits for the test before it is forwarded.
+    HoldBefore(Arrival),
+    /// It is forwarded, and its answer waits for the test.
+    HoldAfter(Arrival),
+}
+
+/// Tells the test that a request is held; dropping what it is given lets the connection end.
+pub struct Arrival(mpsc::Sender<Held>);
+
+/// A request that waits.
+pub struct Held {
+    /// Below the bucket.
+    pub key: String,
+    go: oneshot::Sender<()>,
+}
+
+impl Held {
+    pub fn release(self) {
+        // The process may be dead; its request goes on all the same.
+        let _ = self.go.send(());
+    }
+
+    /// Drops the connection; a request held before it was forwarded never is.
+    pub fn discard(self) {}
+}
+
+/// Where held requests are announced.
+pub struct Holds(mpsc::Receiver<Held>);
+
+impl Holds {
+    /// The next held request. What is waited for happens, or the test hangs and fails.
+    pub fn next(&self) -> Held {
+        self.0.recv_timeout(Duration::from_secs(120)).expect("a request that is held")
+    }
+
+    /// Whether one is held by now.
+    pub fn try_next(&self) -> Option<Held> {
+        self.0.try_recv().ok()
+    }
+}
+
+/// A way to hold requests, and where they are announced.
+pub fn holds() -> (impl Fn() -> Arrival, Holds) {
+    let (arrivals, holds) = mpsc::channel();
+    (move || Arrival(arrivals.clone()), Holds(holds))
+}
+
+struct Rule {
+    method: Method,
+    pattern: String,
+    skip: u32,
+    times: u32,
+    act: Arc<Act>,
+}
+
+struct State {
+    to: SocketAddr,
+    bucket: String,
+    rules: Mutex<Vec<Rule>>,
+    seen: Mutex<Vec<(Method, String)>>,
+    client: reqwest::Client,
+}
+
+pub struct Proxy {
+    pub url: String,
+    state: Arc<State>,
+    _runtime: Runtime,
+}
+
+impl Proxy {
+    /// A proxy to a server's bucket; it ends with the value.
+    pub fn start(to: SocketAddr, bucket: &str) -> Proxy {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = reqwest::Client::builder().no_gzip().no_proxy().build().unwrap();
+        let state = Arc::new(State {
+            to,
+            bucket: format!("/{bucket}/"),
+            rules: Mutex::default(),
+            seen: Mutex::default(),
+            client,
+        });
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(accept(listener, state.clone()));
+        Proxy { url, state, _runtime: runtime }
+    }
+
+    /// The next request of `method` whose key holds `pattern`, after `skip` of them.
+    pub fn once(&self, method: Method, pattern: &str, skip: u32, act: Act) {
+        self.times(method, pattern, skip, 1, act);
+    }
+
+    pub fn times(&self, method: Method, pattern: &str, skip: u32, times: u32, act: Act) {
+        let rule = Rule { method, pattern: pattern.to_owned(), skip, times, act: Arc::new(act) };
+        self.state.rules.lock().unwrap().push(rule);
+    }
+
+    pub fn forget_rules(&self) {
+        self.state.rules.lock().unwrap().clear();
+    }
+
+    /// The keys of all requests of a method so far, below the bucket.
+    pub fn seen(&self, method: Method) -> Vec<String> {
+        let seen = self.state.seen.lock().unwrap();
+        seen.iter().filter(|(of, _)| *of == method).map(|(_, key)| key.clone()).collect()
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        let state = state.clone();
+        let serve = service_fn(move |request| {
+            // On a task of its own: a request that was sent goes on when its client is dead.
+            let answer = tokio::spawn(answer(state.clone(), request));
+            async move { answer.await.unwrap_or_else(|_| Err(io::ErrorKind::ConnectionReset.into())) }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), serve));
+    }
+}
+
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    let (parts, body) = request.into_parts();
+    // Without the whole body it is no request.
+    let body = axum::body::to_bytes(Body::new(body), 1 << 30).await.map_err(io::Error::other)?;
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let key = state.key(&path);
+    state.seen.lock().unwrap().push((parts.method.clone(), key.clone()));
+    let forward = || state.forward(parts.method.clone(), &path, parts.headers.clone(), body.clone());
+    let gone = || Err(io::ErrorKind::ConnectionReset.into());
+    let hold = |arrival: &Arrival| {
+        let (go, gone) = oneshot::channel();
+        let _ = arrival.0.send(Held { key: key.clone(), go });
+        gone
+    };
+    match state.act(&parts.method, &key).as_deref() {
+        None => forward().await,
+        Some(Act::Answer(status)) => Ok(refusal(*status)),
+        Some(Act::Drop) => gone(),
+        Some(Act::StoreThenAnswer(status)) => forward().await.map(|_| refusal(*status)),
+        Some(Act::StoreThenDrop) => {
+            forward().await?;
+            gone()
+        }
+        Some(Act::HoldBefore(arrival)) => match hold(arrival).await {
+            Ok(()) => forward().await,
+            Err(_) => gone(),
+        },
+        Some(Act::HoldAfter(arrival)) => {
+            let answer = forward().await;
+            match hold(arrival).await {
+                Ok(()) => answer,
+                Err(_) => gone(),
+            }
+        }
+    }
+}
+
+fn refusal(status: u16) -> Response<Body> {
+    let body = "<?xml version=\"1.0\"?><Error><Code>InternalError</Code><Message>on demand</Message></Error>";
+    Response::builder().status(status).body(Body::from(body)).unwrap()
+}
+
+impl State {
+    fn key(&self, path: &str) -> String {
+        let path = path.split('?').next().unwrap_or_default().replace("%3D", "=");
+        path.strip_prefix(&self.bucket).unwrap_or(&path).to_owned()
+    }
+
+    fn act(&self, method: &Method, key: &str) -> Option<Arc<Act>> {
+        let mut rules = self.rules.lock().unwrap();
+        for at in 0..rules.len() {
+            let rule = &mut rules[at];
+            if rule.method != *method || !key.contains(&rule.pattern) {
+                continue;
+            }
+            if rule.skip > 0 {
+                rule.skip -= 1;
+                continue;
+            }
+            rule.times -= 1;
+            let act = rule.act.clone();
+            if rule.times == 0 {
+                rules.remove(at);
+            }
+            return Some(act);
+        }
+        None
+    }
+
+    async fn forward(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> io::Result<Response<Body>> {
+        for name in ["connection", "expect", "transfer-encoding", "content-length"] {
+            headers.remove(name);
+        }
+        let url = format!("http://{}{path}", self.to);
+        let sent = self.client.request(method, url).headers(headers).body(body).send().await;
+        let answered = sent.map_err(io::Error::other)?;
+        let mut response = Response::builder().status(answered.status());
+        for (name, value) in answered.headers() {
+            if !["connection", "transfer-encoding"].contains(&name.as_str()) {
+                response = response.header(name, value);
+            }
+        }
+        let body = answered.bytes().await.map_err(io::Error::other)?;
+        Ok(response.body(Body::from(body)).unwrap())
+    }
+}
