@@ -55,7 +55,10 @@ fn invitation(url: &str, options: &simulator::Options) -> String {
             lines.push(format!("export {name}={real}"));
         }
     }
-    lines.push(String::new());
+    let life_ms = options.token_life.as_secs_f64() * 1_000.0 / options.time_scale;
+    if life_ms != 300_000.0 {
+        lines.push(format!("export CXVAULT_TOKEN_LIFE={}ms", life_ms.max(1.0) as u64));
+    }
     lines.join("\n")
 }
 
@@ -87,7 +90,7 @@ mod tests {
         for name in ["PLATFORM_URL", "RINGCX_URL", "SUMMARIES_URL"] {
             assert!(text.contains(&format!("export CXVAULT_{name}=http://127.0.0.1:8700\n")), "{text}");
         }
-        assert!(text.contains("export CXVAULT_JWT=demo-jwt\n"), "{text}");
+        assert!(text.contains("export CXVAULT_JWT=demo-jwt"), "{text}");
         assert!(!text.contains("LIMITS"), "{text}");
     }
 
@@ -97,6 +100,7 @@ mod tests {
         let text = invitation("http://127.0.0.1:8700", &options);
         assert!(text.contains("export CXVAULT_SUMMARY_LIMITS=120/1s\n"), "{text}");
         assert!(text.contains("export CXVAULT_DISCOVERY_LIMITS=3/1s,9/15s\n"), "{text}");
+        assert!(text.ends_with("export CXVAULT_TOKEN_LIFE=5000ms"), "{text}");
     }
 
     #[test]
