@@ -59,7 +59,7 @@ fn current(rows: &[Row], kind: Kind) -> &Observation {
     let answered = looks().filter(|look| look.status.is_answer());
     // Of equal times the first one counts; `max_by_key` would give the last.
     let newest = answered.rev().max_by_key(|look| look.fetched_at);
-    newest.or_else(|| looks().last()).expect("a segment has a row")
+    newest.or_else(|| looks().next_back()).expect("a segment has a row")
 }
 
 /// Panics where the objects contradict the format or themselves.
