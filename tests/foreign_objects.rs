@@ -15,6 +15,7 @@ use cxvault::outcome::Exit;
 use cxvault::simulator::Options;
 use cxvault::stage::archive::Signers;
 use cxvault::store::MemoryStore;
+use cxvault::store::memory::{Effect, Fault, Op};
 use support::host::{Host, TestClock};
 use support::protocol::{Checked, Expected, check, check_truth, expected};
 use support::vault::{DAY, SUB, Simulator, options};
@@ -230,4 +231,37 @@ fn where_parts_are_signed_only_signed_parts_are_adopted() {
         let wanted = if adopted { vec![] } else { vec![(k0.as_str(), "not-signed-by-us")] };
         assert_eq!(leftovers(&checked), wanted);
     }
+}
+
+/// A part that a host adopted as its own can turn foreign, when keys come into use; what only it held is not committed.
+#[test]
+fn a_look_that_only_a_foreign_part_holds_is_committed_later() {
+    let world = |days: i64| {
+        let mut options = Options { segments_per_day: 12, ..options() };
+        options.now = options.now.map(|now| now + jiff::SignedDuration::from_hours(24 * days));
+        options.faults.late_population = 40.0;
+        Simulator::start(options)
+    };
+    let (soon, late) = (world(0), world(5));
+    let (store, clock) = (Arc::new(MemoryStore::new()), TestClock::new());
+    let mut early = Host::new("early", &soon.url, &clock);
+    for _ in 0..2 {
+        store.fail(Fault::new(Op::PutNew, "manifests/", Effect::FailBefore).times(u32::MAX));
+        assert_eq!(now(early.run(store.clone(), DAY)).unwrap_err().exit, Exit::Later);
+        store.repair();
+    }
+    let key = SigningKey::generate().unwrap();
+    let allowed = AllowedSigners::parse(&key.public_key().allowed_signers_line("cxvault")).unwrap();
+    let signers = Arc::new(Signers { key: Some(key), allowed });
+    let mut other = Host::new("other", &late.url, &clock);
+    other.signers = signers.clone();
+    now(other.run(store.clone(), DAY)).unwrap();
+    early.signers = signers;
+    now(early.run(store.clone(), DAY)).unwrap();
+    let checked = check(&store.contents(), SUB);
+    assert_eq!(checked.records(DAY).len(), 2);
+    for ((segment, kind), (status, sha256)) in truth(&soon) {
+        assert!(checked.holds(DAY, &segment, kind, status, sha256), "lost: {segment} {kind:?} {status:?}");
+    }
+    check_truth(&checked, DAY, &truth(&late));
 }
