@@ -342,6 +342,15 @@ impl Journal {
         found.map(|(row, adopted)| Ok((self.row_from_json(&row)?, adopted))).transpose()
     }
 
+    /// Does `work`; where it fails, nothing of what it wrote stays.
+    pub fn all_or_nothing<T, E>(&self, work: impl FnOnce(&Journal) -> Result<T, E>) -> Result<Result<T, E>> {
+        let sql = |sql| self.connection.execute_batch(sql).map_err(self.wrap());
+        sql("SAVEPOINT attempt")?;
+        let done = work(self);
+        sql(if done.is_ok() { "RELEASE attempt" } else { "ROLLBACK TO attempt; RELEASE attempt" })?;
+        Ok(done)
+    }
+
     /// Forgets the committed and adopted rows: they are about to be loaded afresh from the store.
     ///
     /// With them which of our looks they hold: a part that was adopted may never be committed, and a look that only

@@ -160,7 +160,7 @@ async fn learn_committed(
     }
     let key = file.key.clone();
     let (path, stop, _keep) = (scratch.join(DOWNLOAD), archive.stop.clone(), local);
-    let learned = journal.call(move |journal| learn_rows(journal, &path, false, &stop)).await?;
+    let learned = journal.call(move |journal| learn_rows(journal, &path, &stop)).await?;
     let identity = (&job.sub_account, job.date);
     learned.map_err(|error| violated(format!("{key} of {} {} is damaged: {error}", identity.0, identity.1)))
 }
@@ -182,17 +182,15 @@ async fn adopt(
     let judged = journal
         .call(move |journal| {
             let wanted = |row: &crate::archive::row::Row| filters.want(&row.segment);
-            let judged = judge(journal, &path, &key_owned, revision, allowed.as_ref(), wanted);
-            if judged.is_ok() {
-                learn_rows(journal, &path, true, &stop)?
-                    .map_err(|error| violated(format!("{key_owned}: {error}")))?;
-            }
-            Ok::<_, Failure>(judged)
+            journal.all_or_nothing(|journal| {
+                judge(journal, &path, &key_owned, revision, allowed.as_ref(), wanted, &stop)
+            })?
         })
-        .await?;
+        .await;
     let mut adopted = match judged {
         Ok(adopted) => adopted,
-        Err(why) => return Ok(Err(why)),
+        Err(Unfit::Foreign(why)) => return Ok(Err(why)),
+        Err(Unfit::Failed(failure)) => return Err(failure),
     };
     adopted.file.bytes = local.bytes;
     adopted.file.sha256 = local.sha256;
@@ -201,9 +199,23 @@ async fn adopt(
     Ok(Ok(adopted))
 }
 
+/// Why a part was not taken over.
+enum Unfit {
+    /// It is no part of ours, for this reason.
+    Foreign(&'static str),
+    /// It could not be judged.
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Unfit {
+    fn from(error: E) -> Self {
+        Unfit::Failed(error.into())
+    }
+}
+
 /// Trustworthy means: well formed, of this archive, key, zone and window, signed where we sign, sorted, of this
-/// revision, and without a segment that a lower part has. Otherwise whoever can write to the bucket could have us
-/// sign their forgeries.
+/// revision, and without a segment that it or a lower part has already. Otherwise whoever can write to the bucket could
+/// have us sign their forgeries. Loads its rows into the journal as it goes.
 fn judge(
     journal: &Journal,
     path: &Path,
@@ -211,34 +223,38 @@ fn judge(
     revision: u32,
     allowed: Option<&AllowedSigners>,
     wanted: impl Fn(&crate::archive::row::Row) -> bool,
-) -> Result<Adopted, &'static str> {
-    const MALFORMED: &str = "malformed";
-    let mut part = open(path).map_err(|_| MALFORMED)?;
+    stop: &CancellationToken,
+) -> Result<Adopted, Unfit> {
+    let malformed = |_: PartError| Unfit::Foreign("malformed");
+    let mut part = open(path).map_err(malformed)?;
     let DayIdentity { archive_id, zone, window, .. } = journal.identity();
     let statement = part.statement().clone();
     if &statement.archive_id != archive_id || statement.key != key {
-        return Err("of-another-place");
+        return Err(Unfit::Foreign("of-another-place"));
     }
     if &statement.zone != zone || &statement.window != window {
-        return Err("of-another-window");
+        return Err(Unfit::Foreign("of-another-window"));
     }
-    let signer = part.signer().map_err(|_| "bad-signature")?;
+    let signer = part.signer().map_err(|_| Unfit::Foreign("bad-signature"))?;
     if let Some(allowed) = allowed
         && !signer.is_some_and(|signer| allowed.contains(&signer, signature::PART))
     {
-        return Err("not-signed-by-us");
+        return Err(Unfit::Foreign("not-signed-by-us"));
     }
     let (mut rows, mut failures, mut wanted_but_skipped) = (Tally::default(), Failures::new(), 0);
     let mut segment_ends: Option<(i64, i64)> = None;
     let mut last: Option<(Option<i64>, String)> = None;
-    while let Some(row) = part.next_row().map_err(|_| MALFORMED)? {
+    while let Some(row) = part.next_row().map_err(malformed)? {
+        if stop.is_cancelled() {
+            return Err(interrupted().into());
+        }
         let end = row.segment.metadata.segment_end_time;
         let place = (end, row.segment.key());
         if last.as_ref().is_some_and(|last| *last >= place) || row.revision != revision {
-            return Err(MALFORMED);
+            return Err(Unfit::Foreign("malformed"));
         }
-        if journal.known(&place.1).map_err(|_| MALFORMED)?.is_some_and(|(_, adopted)| adopted) {
-            return Err("repeats-a-lower-part");
+        if journal.known(&place.1)?.is_some_and(|(_, adopted)| adopted) {
+            return Err(Unfit::Foreign("repeats-a-segment"));
         }
         for kind in Kind::BOTH {
             count_failure(&mut failures, row.observation(kind));
@@ -251,6 +267,7 @@ fn judge(
         }
         rows.add(&row);
         last = Some(place);
+        journal.learn(row, true)?;
     }
     let file = manifest::File {
         key: key.to_owned(),
@@ -267,13 +284,8 @@ fn judge(
     Ok(Adopted { file, rows, failures, wanted_but_skipped })
 }
 
-/// Loads every row of a local part into the journal. The inner error says that the part is damaged.
-fn learn_rows(
-    journal: &Journal,
-    path: &Path,
-    adopted: bool,
-    stop: &CancellationToken,
-) -> Result<Result<(), PartError>> {
+/// Loads every row of a committed part into the journal. The inner error says that the part is damaged.
+fn learn_rows(journal: &Journal, path: &Path, stop: &CancellationToken) -> Result<Result<(), PartError>> {
     let mut part = match open(path) {
         Ok(part) => part,
         Err(error) => return Ok(Err(error)),
@@ -283,7 +295,7 @@ fn learn_rows(
             return Err(interrupted());
         }
         match part.next_row() {
-            Ok(Some(row)) => journal.learn(row, adopted)?,
+            Ok(Some(row)) => journal.learn(row, false)?,
             Ok(None) => return Ok(Ok(())),
             Err(error) => return Ok(Err(error)),
         }
