@@ -1,6 +1,7 @@
 //! One Parquet file of a revision: written with pinned properties, read back without trust.
 
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -280,6 +281,10 @@ pub struct PartReader {
 
 impl PartReader {
     pub fn open<R: ChunkReader + 'static>(file: R) -> Result<PartReader, PartError> {
+        contained(move || Self::read_footer(file))
+    }
+
+    fn read_footer<R: ChunkReader + 'static>(file: R) -> Result<PartReader, PartError> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
         if !same_columns(builder.schema()) {
             return Err(PartError::Columns);
@@ -330,12 +335,20 @@ impl PartReader {
             if let Some(cells) = self.buffered.next() {
                 return Ok(Some(cells));
             }
-            match self.batches.next() {
-                Some(batch) => self.buffered = cells_of(&batch?).into_iter(),
+            let batches = &mut self.batches;
+            match contained(|| Ok(batches.next().transpose()?.map(|batch| cells_of(&batch))))? {
+                Some(rows) => self.buffered = rows.into_iter(),
                 None => return Ok(None),
             }
         }
     }
+}
+
+/// The Parquet library panics on some damaged files (a division by a page's length of zero, for one), and a file from
+/// the bucket may be anything: a panic means no more than "not readable".
+fn contained<T>(read: impl FnOnce() -> Result<T, PartError>) -> Result<T, PartError> {
+    std::panic::catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(ParquetError::General("the Parquet reader gave up".to_owned()).into()))
 }
 
 fn same_columns(found: &arrow::datatypes::Schema) -> bool {
