@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
@@ -103,6 +105,20 @@ impl FromStr for Status {
     }
 }
 
+impl Observation {
+    /// Whether the hash is the body's, and stands where a body was answered and nowhere else.
+    pub fn hash_holds(&self) -> bool {
+        let body = match (&self.summary, &self.binary) {
+            (Some(text), None) => Some(Digest::of(text.as_bytes())),
+            (None, Some(text)) => STANDARD.decode(text).ok().map(|bytes| Digest::of(&bytes)),
+            (None, None) => None,
+            (Some(_), Some(_)) => return false,
+        };
+        let answered = matches!(self.status, Status::Present | Status::Empty | Status::Binary);
+        body == self.sha256 && answered == body.is_some()
+    }
+}
+
 /// What one request for one summary gave, as the archive's columns `<kind>_*` keep it.
 /// Times are UTC milliseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,4 +142,38 @@ pub struct Observation {
     pub error: Option<String>,
     /// Id of the run that looked.
     pub observed_by: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(status: Status, summary: Option<&str>, binary: Option<&str>, body: Option<&[u8]>) -> Observation {
+        Observation {
+            status,
+            summary: summary.map(str::to_owned),
+            binary: binary.map(str::to_owned),
+            sha256: body.map(Digest::of),
+            http_status: None,
+            content_type: None,
+            fetched_at: None,
+            server_date: None,
+            attempts: 0,
+            error: None,
+            observed_by: String::new(),
+        }
+    }
+
+    #[test]
+    fn hashes_are_of_the_body_and_only_where_there_was_one() {
+        assert!(look(Status::Present, Some("a"), None, Some(b"a")).hash_holds());
+        assert!(look(Status::Empty, Some(""), None, Some(b"")).hash_holds());
+        assert!(look(Status::Binary, None, Some("/w=="), Some(b"\xff")).hash_holds());
+        assert!(look(Status::NotFound, None, None, None).hash_holds());
+        assert!(!look(Status::Present, Some("b"), None, Some(b"a")).hash_holds());
+        assert!(!look(Status::Present, Some("b"), None, None).hash_holds());
+        assert!(!look(Status::Present, None, None, None).hash_holds());
+        assert!(!look(Status::NotFound, Some("a"), None, Some(b"a")).hash_holds());
+        assert!(!look(Status::Binary, None, Some("not base64!"), Some(b"")).hash_holds());
+    }
 }

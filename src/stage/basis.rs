@@ -14,7 +14,7 @@ use crate::archive::digest::{Digest, Hasher};
 use crate::archive::key;
 use crate::archive::manifest::{self, DayRecord, Leftover, Link};
 use crate::archive::observation::{Kind, Status};
-use crate::archive::part::{PartError, PartReader};
+use crate::archive::part::{PartError, PartReader, Statement};
 use crate::archive::schema;
 use crate::archive::signature::{self, AllowedSigners};
 use crate::archive::tally::{Failures, Tally, count_failure};
@@ -227,14 +227,8 @@ fn judge(
 ) -> Result<Adopted, Unfit> {
     let malformed = |_: PartError| Unfit::Foreign("malformed");
     let mut part = open(path).map_err(malformed)?;
-    let DayIdentity { archive_id, zone, window, .. } = journal.identity();
     let statement = part.statement().clone();
-    if &statement.archive_id != archive_id || statement.key != key {
-        return Err(Unfit::Foreign("of-another-place"));
-    }
-    if &statement.zone != zone || &statement.window != window {
-        return Err(Unfit::Foreign("of-another-window"));
-    }
+    judge_statement(journal.identity(), &statement, key)?;
     let signer = part.signer().map_err(|_| Unfit::Foreign("bad-signature"))?;
     if let Some(allowed) = allowed
         && !signer.is_some_and(|signer| allowed.contains(&signer, signature::PART))
@@ -250,7 +244,8 @@ fn judge(
         }
         let end = row.segment.metadata.segment_end_time;
         let place = (end, row.segment.key());
-        if last.as_ref().is_some_and(|last| *last >= place) || row.revision != revision {
+        let hashes_hold = Kind::BOTH.iter().all(|&kind| row.observation(kind).hash_holds());
+        if last.as_ref().is_some_and(|last| *last >= place) || row.revision != revision || !hashes_hold {
             return Err(Unfit::Foreign("malformed"));
         }
         if journal.known(&place.1)?.is_some_and(|(_, adopted)| adopted) {
@@ -282,6 +277,17 @@ fn judge(
         adopted: true,
     };
     Ok(Adopted { file, rows, failures, wanted_but_skipped })
+}
+
+/// Whether a part's own statement is of this archive, key, zone and window.
+fn judge_statement(day: &DayIdentity, statement: &Statement, key: &str) -> Result<(), Unfit> {
+    if statement.archive_id != day.archive_id || statement.key != key {
+        return Err(Unfit::Foreign("of-another-place"));
+    }
+    if statement.zone != day.zone || statement.window != day.window {
+        return Err(Unfit::Foreign("of-another-window"));
+    }
+    Ok(())
 }
 
 /// Loads every row of a committed part into the journal. The inner error says that the part is damaged.
