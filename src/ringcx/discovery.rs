@@ -21,13 +21,22 @@ const BATCH: usize = 256;
 /// A batch of large objects is sent earlier: what lies in the channel is memory, too.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// What a window's answer gives, while it arrives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a window's answer gives, while it arrives. `Debug` shows no object: they hold phone numbers and notes.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Discovered {
     /// The answer broke off and is asked for again: forget what this window gave so far.
     Restart,
     /// Texts of JSON objects, byte for byte, in the answer's order.
     Objects(Vec<String>),
+}
+
+impl std::fmt::Debug for Discovered {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Discovered::Restart => out.write_str("Restart"),
+            Discovered::Objects(objects) => write!(out, "Objects({} of them)", objects.len()),
+        }
+    }
 }
 
 /// A window's answer as a whole.

@@ -30,7 +30,6 @@ enum Place {
 }
 
 /// Takes the bytes of an array in pieces that may begin and end anywhere, even inside a character.
-#[derive(Debug)]
 pub struct Splitter {
     place: Place,
     /// Brackets and braces open inside the element.

@@ -10,8 +10,8 @@ use super::error::{ApiError, ErrorCode};
 use super::retry::{Need, Request};
 use super::transport::{Transport, Trouble};
 
-/// The API's answer for one summary.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The API's answer for one summary. `Debug` shows no text of it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SummaryAnswer {
     /// 200, or 404 for "segment not found or summary not available".
     pub http_status: u16,
@@ -24,6 +24,19 @@ pub struct SummaryAnswer {
     pub server_date: Option<i64>,
     /// Requests sent for it, those answered with 401 and 429 included.
     pub attempts: u32,
+}
+
+impl std::fmt::Debug for SummaryAnswer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("SummaryAnswer")
+            .field("http_status", &self.http_status)
+            .field("bytes", &self.body.len())
+            .field("content_type", &self.content_type)
+            .field("fetched_at", &self.fetched_at)
+            .field("server_date", &self.server_date)
+            .field("attempts", &self.attempts)
+            .finish()
+    }
 }
 
 pub(super) struct SummaryRequest<'a> {
