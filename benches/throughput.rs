@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-const CONCURRENCY: usize = 128;
+const CONCURRENCY: usize = 256;
 
 /// As many GETs as the whole run makes, with the same client library, headers and concurrency; nothing is kept.
 async fn bare(url: &str, requests: u64) -> f64 {
