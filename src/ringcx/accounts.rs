@@ -92,7 +92,7 @@ impl Request for Question<'_> {
         Ok(body)
     }
 
-    fn refused(&mut self) -> Result<(), ApiError> {
+    fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
         self.ringcentral_refused = self.badge == Badge::RingCentral;
         self.token.as_ref().map_or(Ok(()), |token| self.tokens.refuse(token))
     }

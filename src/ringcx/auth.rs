@@ -89,7 +89,10 @@ impl Tokens {
         // Once: an answer that got lost has spent the refresh token, and an exchange always works.
         let refresh = lane("refresh", &transport.ringcx.host, Limits::default(), 1);
         let ready = match &credentials {
-            Credentials::Token(token) => Some(Arc::new(Token::of(token, 1, i64::MAX, i64::MAX)?)),
+            Credentials::Token(token) => {
+                let token = Token::of(token, 1, i64::MAX, i64::MAX).ok_or_else(not_a_ready_token)?;
+                Some(Arc::new(token))
+            }
             Credentials::Jwt { .. } => None,
         };
         Ok(Tokens {
@@ -234,7 +237,12 @@ impl Tokens {
         // Four fifths leave a minute for the renewal itself.
         let renew_at_ms = issued_ms.saturating_add(self.life_ms / 5 * 4);
         let expires_at_ms = issued_ms.saturating_add(self.life_ms);
-        let token = Token::of(&pair.access_token, held.generation, renew_at_ms, expires_at_ms)?;
+        let unusable = || ApiError::Unavailable {
+            what: "the RingCX token".into(),
+            why: "RingCX gave a token that no header can carry".into(),
+        };
+        let token = Token::of(&pair.access_token, held.generation, renew_at_ms, expires_at_ms)
+            .ok_or_else(unusable)?;
         let token = Arc::new(Token { refreshed, ..token });
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
@@ -308,12 +316,8 @@ impl Tokens {
 }
 
 impl Token {
-    fn of(
-        secret: &SecretString,
-        generation: u64,
-        renew_at_ms: i64,
-        expires_at_ms: i64,
-    ) -> Result<Self, ApiError> {
+    /// `None` for a token that is empty or holds characters that no token has.
+    fn of(secret: &SecretString, generation: u64, renew_at_ms: i64, expires_at_ms: i64) -> Option<Self> {
         let text = secret.expose_secret().trim();
         let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b',' | b'"' | b'\\');
         let header = |prefix: &str| {
@@ -324,15 +328,8 @@ impl Token {
             value.set_sensitive(true);
             Some(value)
         };
-        match (header("access_token="), header("Bearer ")) {
-            (Some(cookie), Some(bearer)) => {
-                Ok(Token { generation, cookie, bearer, renew_at_ms, expires_at_ms, refreshed: false })
-            }
-            _ => Err(ApiError::Usage {
-                message: "the RingCX token is empty or holds characters that no token has".into(),
-                remedy: "Give the token alone in CXVAULT_RINGCX_TOKEN, without quotes or a prefix.".into(),
-            }),
-        }
+        let (cookie, bearer) = (header("access_token=")?, header("Bearer ")?);
+        Some(Token { generation, cookie, bearer, renew_at_ms, expires_at_ms, refreshed: false })
     }
 }
 
@@ -383,8 +380,8 @@ impl<T: DeserializeOwned + Send> Request for Ask<'_, T> {
         Ok((asked_ms, answer))
     }
 
-    fn refused(&mut self) -> Result<(), ApiError> {
-        Err(ApiError::Rejected { what: self.what(), http_status: 401, error_code: None })
+    fn refused(&mut self, error_code: Option<ErrorCode>) -> Result<(), ApiError> {
+        Err(ApiError::Rejected { what: self.what(), http_status: 401, error_code })
     }
 
     fn denied(&self, error_code: Option<ErrorCode>) -> ApiError {
@@ -417,6 +414,13 @@ fn no_ringcx_user(error: &ApiError) -> ApiError {
             "Check that the user of CXVAULT_JWT is a RingCX user with WEM access, and that the app has the \
                  scope ReadAccounts."
                 .into(),
+    }
+}
+
+fn not_a_ready_token() -> ApiError {
+    ApiError::Usage {
+        message: "the RingCX token is empty or holds characters that no token has".into(),
+        remedy: "Give the token alone in CXVAULT_RINGCX_TOKEN, without quotes or a prefix.".into(),
     }
 }
 

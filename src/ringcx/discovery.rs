@@ -170,7 +170,7 @@ impl Request for DiscoveryRequest<'_> {
         Ok(WindowAnswer { sha256, bytes, rows, server_date, answered_at, attempts: 0 })
     }
 
-    fn refused(&mut self) -> Result<(), ApiError> {
+    fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
         self.token.as_ref().map_or(Ok(()), |token| self.tokens.refuse(token))
     }
 

@@ -38,7 +38,7 @@ pub(super) trait Request: Send {
     fn attempt(&mut self) -> impl Future<Output = Result<Self::Answer, Trouble>> + Send;
 
     /// The token was refused (401). An error ends the loop; otherwise the next attempt has another token.
-    fn refused(&mut self) -> Result<(), ApiError>;
+    fn refused(&mut self, error_code: Option<ErrorCode>) -> Result<(), ApiError>;
 
     /// Access was refused (403), or fresh tokens were refused again and again.
     fn denied(&self, error_code: Option<ErrorCode>) -> ApiError;
@@ -107,9 +107,13 @@ async fn after<R: Request>(
     match trouble {
         Trouble::End(error) => Err(error),
         Trouble::Forbidden { error_code } => Err(request.denied(error_code)),
-        Trouble::Unauthorized => {
+        Trouble::Unauthorized { error_code } => {
             tally.refusals += 1;
-            if tally.refusals > MAX_REFUSALS { Err(request.denied(None)) } else { request.refused() }
+            if tally.refusals > MAX_REFUSALS {
+                Err(request.denied(error_code))
+            } else {
+                request.refused(error_code)
+            }
         }
         Trouble::TooMany { retry_after_ms } => {
             tally.pauses += 1;

@@ -87,7 +87,7 @@ impl Request for SummaryRequest<'_> {
         })
     }
 
-    fn refused(&mut self) -> Result<(), ApiError> {
+    fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
         self.token.as_ref().map_or(Ok(()), |token| self.tokens.refuse(token))
     }
 

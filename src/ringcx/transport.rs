@@ -29,7 +29,7 @@ pub(super) enum Trouble {
     /// 429; with the pause that the server asks for, in milliseconds.
     TooMany { retry_after_ms: Option<i64> },
     /// 401.
-    Unauthorized,
+    Unauthorized { error_code: Option<ErrorCode> },
     /// 403.
     Forbidden { error_code: Option<ErrorCode> },
     /// Any other status that says that the same request will not be answered differently.
@@ -212,7 +212,7 @@ impl Transport {
         // Also for a status that needs no error code: a body read to its end leaves the connection usable.
         let error_code = ErrorCode::of_body(&reply.beginning().await);
         match http_status {
-            401 => Trouble::Unauthorized,
+            401 => Trouble::Unauthorized { error_code },
             403 => Trouble::Forbidden { error_code },
             429 => Trouble::TooMany { retry_after_ms },
             // Not 501 and 505, which promise never to change; but who sends those is some gateway's mood.
