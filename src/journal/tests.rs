@@ -1,1 +1,310 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::archive::change;
+use crate::archive::day::Window;
+use crate::archive::digest::Digest;
+use crate::archive::observation::{Kind, Observation, Status};
+use crate::archive::row::Row;
+use crate::outcome::{Exit, Failure};
+
+const DAY: Window = Window { start_ms: 0, end_ms: 86_400_000 };
+const MORNING: Window = Window { start_ms: 0, end_ms: 10_800_000 };
+const NOON: Window = Window { start_ms: 10_800_000, end_ms: 21_600_000 };
+
+fn identity() -> DayIdentity {
+    DayIdentity {
+        archive_id: "a".into(),
+        sub_account: "1".into(),
+        date: "1970-01-01".parse().unwrap(),
+        zone: "UTC".into(),
+        window: DAY,
+    }
+}
+
+fn journal(folder: &Path) -> Journal {
+    Journal::open(&folder.join("journal.sqlite"), identity()).unwrap()
+}
+
+fn answer(window: Window, rows: u64, at: i64) -> StagedWindow {
+    StagedWindow {
+        window,
+        rows,
+        bytes: 2,
+        sha256: Digest::of(b"[]"),
+        server_date: Some(at),
+        answered_at: at + 5,
+        attempts: 1,
+        duplicates: 0,
+    }
+}
+
+fn object(id: &str, end: &str, more: &str) -> String {
+    format!(r#"{{"segmentId":"{id}","segmentEndTimeMs":"1970-01-01T{end}:00.000Z"{more}}}"#)
+}
+
+fn discover(journal: &mut Journal, window: Window, objects: &[String], at: i64) -> Merged {
+    journal.stage(window, objects).unwrap();
+    journal.finish_window(&answer(window, objects.len() as u64, at), &format!("run-{at}")).unwrap()
+}
+
+fn look(status: Status, text: &str, at: i64, by: &str) -> Observation {
+    let body = matches!(status, Status::Present | Status::Empty);
+    Observation {
+        status,
+        summary: body.then(|| text.to_owned()),
+        binary: None,
+        sha256: body.then(|| Digest::of(text.as_bytes())),
+        http_status: None,
+        content_type: None,
+        fetched_at: status.is_answer().then_some(at),
+        server_date: None,
+        attempts: 1,
+        error: (status == Status::Failed).then(|| "http_500".into()),
+        observed_by: by.into(),
+    }
+}
+
+fn observe_all(journal: &Journal, look: &Observation) {
+    for pending in journal.pending(0, 1_000).unwrap() {
+        for kind in pending.kinds {
+            journal.observe(pending.seq, kind, look).unwrap();
+        }
+    }
+}
+
+fn changes(journal: &Journal, revision: u32) -> (Vec<Row>, Totals) {
+    let mut rows = Vec::new();
+    let push = |row| -> Result<()> {
+        rows.push(row);
+        Ok(())
+    };
+    let totals = journal.changes(revision, push).unwrap();
+    (rows, totals)
+}
+
+#[test]
+fn an_unfinished_window_leaves_no_segment_and_a_restarted_one_only_its_last_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(folder.path());
+    journal.stage(MORNING, &[object("a", "01:00", ""), object("b", "01:00", "")]).unwrap();
+    assert_eq!(journal.progress().unwrap(), Progress::default());
+    journal.restart_window(MORNING).unwrap();
+    let merged = discover(&mut journal, MORNING, &[object("c", "02:00", "")], 9);
+    assert_eq!(merged, Merged { new: 1, duplicates: 0 });
+    let keys: Vec<String> = journal.pending(0, 9).unwrap().iter().map(|open| open.segment.key()).collect();
+    assert_eq!(keys, ["c"]);
+    assert_eq!(journal.windows().unwrap(), [answer(MORNING, 1, 9)]);
+}
+
+#[test]
+fn of_differing_duplicates_the_last_is_the_row_and_the_others_stay_verbatim() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(folder.path());
+    let versions = ["", r#", "n" : 1"#, r#","n":2"#].map(|more| object("a", "02:00", more));
+    let morning =
+        [versions[0].clone(), versions[0].clone(), versions[1].clone(), r#"{"no":"id"}"#.to_owned()];
+    assert_eq!(discover(&mut journal, MORNING, &morning, 1), Merged { new: 2, duplicates: 2 });
+    assert_eq!(discover(&mut journal, NOON, &[versions[2].clone()], 2), Merged { new: 0, duplicates: 1 });
+    observe_all(&journal, &look(Status::Empty, "", 3, "me"));
+    let (rows, totals) = changes(&journal, 1);
+    // A segment without an end comes first, and is out of the day.
+    assert!(rows[0].segment.metadata.segment_id.is_none() && rows[0].out_of_day);
+    assert_eq!(rows[1].segment.raw, versions[2]);
+    assert_eq!(rows[1].other_answers, Some(format!("[{},{}]", versions[0], versions[1])));
+    assert_eq!((rows[1].discovered_at, rows[1].discovered_by.as_str()), (2, "run-2"));
+    assert!(totals.rows == totals.day && totals.rows.balances() && totals.rows.out_of_day == 1);
+}
+
+#[test]
+fn rows_come_by_end_then_key_and_failures_are_looked_at_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(folder.path());
+    let objects = [("b", "02:00"), ("a", "02:00"), ("c", "01:00")].map(|(id, end)| object(id, end, ""));
+    discover(&mut journal, MORNING, &objects, 1);
+    observe_all(&journal, &look(Status::Failed, "", 2, "me"));
+    let open = journal.pending(0, 9).unwrap();
+    assert!(open.len() == 3 && open.iter().all(|open| open.kinds == Kind::BOTH));
+    journal.observe(open[0].seq, Kind::Agent, &look(Status::Present, "x", 3, "me")).unwrap();
+    assert_eq!(journal.pending(0, 9).unwrap()[0].kinds, [Kind::Auto]);
+    let (rows, totals) = changes(&journal, 1);
+    assert_eq!(rows.iter().map(|row| row.segment.key()).collect::<Vec<_>>(), ["c", "a", "b"]);
+    assert_eq!((totals.failures["http_500"], totals.day.failed(), totals.day.agent.present), (5, 5, 1));
+}
+
+#[test]
+fn what_is_committed_or_adopted_is_neither_asked_nor_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(folder.path());
+    discover(&mut journal, MORNING, &[object("a", "01:00", ""), object("b", "01:00", "")], 1);
+    observe_all(&journal, &look(Status::Present, "x", 2, "me"));
+    let (rows, _) = changes(&journal, 1);
+    journal.learn(rows[0].clone(), true).unwrap();
+    let (left, totals) = changes(&journal, 1);
+    assert_eq!(left.iter().map(|row| row.segment.key()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!((totals.rows.segments, totals.day.segments, journal.adopted_only().unwrap()), (1, 2, 0));
+    journal.forget_known().unwrap();
+    rows.into_iter().for_each(|row| journal.learn(row, false).unwrap());
+    assert_eq!(changes(&journal, 2).0, []);
+    assert_eq!(journal.pending(0, 9).unwrap(), []);
+}
+
+#[test]
+fn gaps_are_reopened_with_the_answers_that_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(folder.path());
+    discover(&mut journal, MORNING, &[object("a", "01:00", ""), object("b", "01:00", "")], 1);
+    observe_all(&journal, &look(Status::Present, "x", 2, "me"));
+    let (mut rows, _) = changes(&journal, 1);
+    rows[0].auto = look(Status::Failed, "", 2, "me");
+    rows[1].agent = look(Status::Skipped, "", 2, "me");
+    let other = tempfile::tempdir().unwrap();
+    let mut fresh = self::journal(other.path());
+    rows.into_iter().for_each(|row| fresh.learn(row, false).unwrap());
+    assert_eq!(fresh.reopen_gaps(|_| false).unwrap(), 1, "skipped, and not wanted");
+    let open = fresh.pending(0, 9).unwrap();
+    assert_eq!((open.len(), &open[0].kinds), (1, &vec![Kind::Auto]));
+    fresh.observe(open[0].seq, Kind::Auto, &look(Status::Present, "late", 9, "you")).unwrap();
+    let (changed, totals) = changes(&fresh, 2);
+    assert_eq!(
+        (changed.len(), changed[0].agent.fetched_at, changed[0].auto.fetched_at),
+        (1, Some(2), Some(9))
+    );
+    assert_eq!((totals.day.segments, totals.day.failed()), (2, 0));
+}
+
+#[test]
+fn a_day_is_locked_private_and_bound_to_its_settings() {
+    let root = tempfile::tempdir().unwrap();
+    let state = StateDir::open(root.path(), "archive").unwrap();
+    let day = state.day("1", "1970-01-01".parse().unwrap()).unwrap();
+    let lock = day.lock().unwrap();
+    let refused = Failure::from(day.lock().unwrap_err());
+    assert_eq!(refused.exit, Exit::Locked);
+    drop(lock);
+    day.lock().unwrap();
+    drop(Journal::open(&day.database(), identity()).unwrap());
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(day.path()), mode(&day.database())), (0o700, 0o600));
+    let elsewhere = DayIdentity { zone: "Asia/Tokyo".into(), ..identity() };
+    let error = Failure::from(Journal::open(&day.database(), elsewhere).err().unwrap());
+    assert_eq!(error.exit, Exit::Usage);
+    assert!(error.message.contains("UTC") && error.message.contains("Asia/Tokyo"), "{error}");
+    std::fs::write(day.database(), "no database ".repeat(1_000)).unwrap();
+    let error = Failure::from(Journal::open(&day.database(), identity()).err().unwrap());
+    assert!(error.remedy.is_some_and(|remedy| remedy.contains("Move that folder away")));
+    day.clear().unwrap();
+    assert!(!day.has_journal());
+}
+
+#[test]
+fn the_remembered_head_never_goes_back() {
+    let root = tempfile::tempdir().unwrap();
+    let state = StateDir::open(root.path(), "archive").unwrap();
+    let head = |sequence| Head { sequence, sha256: Digest::of(&[sequence as u8]) };
+    assert_eq!(state.remembered_head("1").unwrap(), None);
+    for (sequence, remembered) in [(1, 1), (3, 3), (2, 3), (4, 4)] {
+        state.remember_head("1", &head(sequence)).unwrap();
+        assert_eq!(state.remembered_head("1").unwrap(), Some(head(remembered)));
+    }
+}
+
+/// What was acknowledged is there after SIGKILL: this very test, started again as the process that dies.
+#[test]
+fn what_is_acknowledged_survives_a_kill() {
+    const CHILD: &str = "CXVAULT_TEST_JOURNAL";
+    #[allow(clippy::disallowed_methods)]
+    if let Some(path) = std::env::var_os(CHILD) {
+        observe_for_ever(Path::new(&path));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.sqlite");
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "journal::tests::what_is_acknowledged_survives_a_kill", "--nocapture"])
+        .env(CHILD, &path)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut said = lines.filter_map(|line| line.unwrap().strip_prefix("durable ")?.parse::<u64>().ok());
+    let seen = said.find(|&n| n >= 40).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let last = said.last().unwrap_or(seen);
+    let journal = Journal::open(&path, identity()).unwrap();
+    assert!(journal.progress().unwrap().looked >= last, "{last} were acknowledged");
+}
+
+fn observe_for_ever(path: &Path) -> ! {
+    let (handle, _thread) = JournalHandle::start(Journal::open(path, identity()).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for seq in 1.. {
+            let observation = look(Status::Present, "x", seq, "child");
+            let noted = handle.observe(Look { seq, kind: Kind::Agent, observation }).await.unwrap();
+            noted.durable().await.unwrap();
+            println!("durable {seq}");
+        }
+    });
+    unreachable!("the numbers do not end")
+}
+
+fn any_status() -> impl Strategy<Value = Status> {
+    prop::sample::select(vec![Status::Present, Status::Empty, Status::NotFound, Status::Failed])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Two hosts saw the same segments, each with its own luck, and commit one after the other.
+    #[test]
+    fn whoever_commits_first_nothing_is_lost_and_nothing_is_committed_twice(
+        luck in prop::collection::vec((any_status(), any_status()), 1..6),
+        other_luck in prop::collection::vec((any_status(), any_status()), 6),
+        first_is_later in any::<bool>(),
+    ) {
+        let objects: Vec<String> = (0..luck.len()).map(|n| object(&format!("s{n}"), "01:00", "")).collect();
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let times = if first_is_later { [9, 2] } else { [2, 9] };
+        let mut hosts = Vec::new();
+        for (host, (folder, luck)) in folders.iter().zip([&luck, &other_luck]).enumerate() {
+            let mut journal = journal(folder.path());
+            discover(&mut journal, MORNING, &objects, 1);
+            for (open, (agent, auto)) in journal.pending(0, 99).unwrap().iter().zip(luck) {
+                for (kind, status) in [(Kind::Agent, *agent), (Kind::Auto, *auto)] {
+                    let look = look(status, &format!("{host}"), times[host], &format!("host{host}"));
+                    journal.observe(open.seq, kind, &look).unwrap();
+                }
+            }
+            hosts.push(journal);
+        }
+        let mut committed: Vec<Row> = Vec::new();
+        for round in 1..=3 {
+            for host in &hosts {
+                host.forget_known().unwrap();
+                committed.iter().for_each(|row| host.learn(row.clone(), false).unwrap());
+                let (rows, totals) = changes(host, round);
+                prop_assert!(round < 2 || rows.is_empty(), "nothing is left for a second round");
+                prop_assert!(totals.rows.balances() && totals.day.balances());
+                prop_assert_eq!(totals.day.segments, luck.len() as u64);
+                committed.extend(rows);
+            }
+        }
+        for (n, (mine, theirs)) in luck.iter().zip(&other_luck).enumerate() {
+            let mut of_segment = committed.iter().filter(|row| row.segment.key() == format!("s{n}"));
+            let mut now = of_segment.next().unwrap().clone();
+            of_segment.for_each(|row| change::absorb(&mut now, row.clone()));
+            for (kind, looks) in [(Kind::Agent, [mine.0, theirs.0]), (Kind::Auto, [mine.1, theirs.1])] {
+                let answered = looks.iter().any(|status| status.is_answer());
+                prop_assert_eq!(now.observation(kind).status.is_answer(), answered);
+                let last = (0..2).filter(|&host| looks[host].is_answer()).max_by_key(|&host| times[host]);
+                if let Some(last) = last {
+                    prop_assert_eq!(now.observation(kind).status, looks[last]);
+                }
+            }
+        }
+    }
+}
