@@ -1,4 +1,4 @@
-//! The one owner of the wall clock and of sleeping; `clippy.toml` bans both elsewhere.
+//! The one owner of the wall clock and of sleeping; `.clippy.toml` bans both elsewhere.
 
 use std::time::Duration;
 

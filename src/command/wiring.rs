@@ -42,6 +42,10 @@ pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Arch
     let signers = Signers { key: settings.signing_key()?, allowed: settings.allowed_signers()? };
     let store = open_store(settings, clock.clone(), context).await?;
     let started_at = clock.now_ms();
+    if archive::record(&*store).await?.is_none() {
+        // Whatever is to be archived cannot be asked for: then nothing should be founded either.
+        settings.accounts.iter().try_for_each(|account| account.credentials().map(drop))?;
+    }
     let id = archive::found_or_find(&*store, &random_id()?, started_at, settings.object_lock).await?;
     let policy = Policy {
         settle_ms: millis(settings.settle.0),
