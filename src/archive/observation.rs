@@ -106,6 +106,23 @@ impl FromStr for Status {
 }
 
 impl Observation {
+    /// One that holds no more than its status and who came to it.
+    pub fn bare(status: Status, observed_by: &str) -> Observation {
+        Observation {
+            status,
+            summary: None,
+            binary: None,
+            sha256: None,
+            http_status: None,
+            content_type: None,
+            fetched_at: None,
+            server_date: None,
+            attempts: 0,
+            error: None,
+            observed_by: observed_by.to_owned(),
+        }
+    }
+
     /// Whether the hash is the body's, and stands where a body was answered and nowhere else.
     pub fn hash_holds(&self) -> bool {
         let body = match (&self.summary, &self.binary) {
@@ -149,19 +166,8 @@ mod tests {
     use super::*;
 
     fn look(status: Status, summary: Option<&str>, binary: Option<&str>, body: Option<&[u8]>) -> Observation {
-        Observation {
-            status,
-            summary: summary.map(str::to_owned),
-            binary: binary.map(str::to_owned),
-            sha256: body.map(Digest::of),
-            http_status: None,
-            content_type: None,
-            fetched_at: None,
-            server_date: None,
-            attempts: 0,
-            error: None,
-            observed_by: String::new(),
-        }
+        let (summary, binary) = (summary.map(str::to_owned), binary.map(str::to_owned));
+        Observation { summary, binary, sha256: body.map(Digest::of), ..Observation::bare(status, "") }
     }
 
     #[test]

@@ -159,7 +159,9 @@ pub(super) fn row_to_json(row: Row) -> String {
 /// Reads the eleven columns of one observation, beginning at `first`.
 fn observation(row: &SqlRow, first: usize) -> rusqlite::Result<Observation> {
     let Some(status) = row.get::<_, Option<String>>(first)? else {
-        return Ok(not_looked());
+        // A summary that nobody asked for is a gap, never silently something else.
+        let error = Some("not_asked".to_owned());
+        return Ok(Observation { error, ..Observation::bare(Status::Failed, "") });
     };
     let status: Status = status.parse().unwrap_or(Status::Failed);
     let body: Option<Vec<u8>> = row.get(first + 1)?;
@@ -178,21 +180,4 @@ fn observation(row: &SqlRow, first: usize) -> rusqlite::Result<Observation> {
         error: row.get(first + 8)?,
         observed_by: row.get(first + 9)?,
     })
-}
-
-/// A summary that nobody asked for is a gap, never silently something else.
-fn not_looked() -> Observation {
-    Observation {
-        status: Status::Failed,
-        summary: None,
-        binary: None,
-        sha256: None,
-        http_status: None,
-        content_type: None,
-        fetched_at: None,
-        server_date: None,
-        attempts: 0,
-        error: Some("not_asked".to_owned()),
-        observed_by: String::new(),
-    }
 }

@@ -117,7 +117,7 @@ async fn without_request(
         return Ok(Some(pending));
     };
     for kind in &pending.kinds {
-        let observation = blank(status, &archive.run.id);
+        let observation = Observation::bare(status, &archive.run.id);
         journal.observe(Look { seq: pending.seq, kind: *kind, observation }).await?;
         meter.looked(status);
     }
@@ -163,7 +163,7 @@ impl Worker {
         let observation = match asked {
             Ok(answer) => answered(answer, &self.run_id),
             Err(ApiError::GaveUp { class, http_status, attempts }) => {
-                let mut failed = blank(Status::Failed, &self.run_id);
+                let mut failed = Observation::bare(Status::Failed, &self.run_id);
                 failed.error = Some(class.to_owned());
                 failed.http_status = http_status;
                 failed.attempts = attempts;
@@ -178,25 +178,9 @@ impl Worker {
     }
 }
 
-fn blank(status: Status, run_id: &str) -> Observation {
-    Observation {
-        status,
-        summary: None,
-        binary: None,
-        sha256: None,
-        http_status: None,
-        content_type: None,
-        fetched_at: None,
-        server_date: None,
-        attempts: 0,
-        error: None,
-        observed_by: run_id.to_owned(),
-    }
-}
-
 /// What HTTP delivered, as the archive keeps it.
 fn answered(answer: SummaryAnswer, run_id: &str) -> Observation {
-    let mut observation = blank(Status::NotFound, run_id);
+    let mut observation = Observation::bare(Status::NotFound, run_id);
     observation.http_status = Some(answer.http_status);
     observation.fetched_at = Some(answer.fetched_at);
     observation.server_date = answer.server_date;
