@@ -19,7 +19,8 @@ async fn frozen(limits: &str, path: &'static str, reply: fn() -> Reply) -> World
 
 #[tokio::test]
 async fn waits_end_at_once() {
-    let cases: [(&str, &str, fn() -> Reply); 6] = [
+    type Case = (&'static str, &'static str, fn() -> Reply);
+    let cases: [Case; 6] = [
         ("off", "/summary/", || Reply::new(500, "", "")),
         ("off", "/summary/", || Reply::new(503, "Retry-After: 20\r\n", "")),
         ("off", "/summary/", || Reply::new(429, "Retry-After: 600\r\n", "")),
