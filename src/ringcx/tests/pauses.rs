@@ -187,6 +187,18 @@ async fn a_few_summaries_that_always_fail_are_gaps() {
 }
 
 #[tokio::test]
+async fn summaries_that_are_all_called_wrong_end_the_run() {
+    let world = world_with(|_| {}, ready_token(), for_summaries(|_| Reply::new(400, "", "Ann"))).await;
+    for _ in 0..24 {
+        let gap = ApiError::GaveUp { class: "http_400", http_status: Some(400), attempts: 1 };
+        assert_eq!(world.summary("p-v-1").await, Err(gap));
+    }
+    let error = world.summary("p-v-1").await.unwrap_err();
+    assert!(matches!(error, ApiError::Rejected { http_status: 400, .. }), "{error:?}");
+    assert!(!shown(&error).contains("Ann"), "{error:?}");
+}
+
+#[tokio::test]
 async fn five_connections_that_fail_at_first_are_an_outage() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nowhere = |settings: &mut ClientSettings| {

@@ -170,7 +170,12 @@ async fn silence_is_a_timeout() {
 async fn too_large_is_known_after_one_request() {
     for chunked in [false, true] {
         let reply = move |_: &Seen| match chunked {
-            true => Reply::chunked(&[b'x'; 1_001], true),
+            // Each chunk alone would do.
+            true => {
+                let chunk = format!("258\r\n{}\r\n", "x".repeat(600));
+                let head = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n";
+                Reply::Close(format!("{head}{chunk}{chunk}0\r\n\r\n").into_bytes())
+            }
             // Ten gigabytes, of which nothing needs to be read.
             false => Reply::Send(b"HTTP/1.1 200 X\r\nContent-Length: 10000000000\r\n\r\nx".to_vec()),
         };

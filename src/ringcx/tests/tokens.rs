@@ -174,6 +174,10 @@ async fn an_early_renewal_that_fails_leaves_the_old_token_in_use() {
     }
     assert_eq!(world.server.seen("/summary/").pop().unwrap().token(), "cx-0");
     assert_eq!(world.server.count(EXCHANGE), 2, "and not every summary tries again");
+    world.later(6);
+    world.summary("p-v-1").await.unwrap();
+    assert_eq!(world.server.count(EXCHANGE), 3, "after a while it is tried again");
+    assert_eq!(world.server.count(REFRESH), 1, "with the refresh token whose answer got lost spent");
 }
 
 #[tokio::test]
