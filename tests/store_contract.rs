@@ -98,6 +98,8 @@ macro_rules! contract {
 mod every_store {
     contract!(memory, memory_plain, folder, minio_plain, minio_locking; {
         what_is_put_can_be_read,
+        a_range_and_a_hash_are_those_of_the_bytes,
+        folders_are_those_with_objects_below,
         nothing_is_there_before,
         a_key_is_created_once,
         of_racing_writers_one_creates,
@@ -134,6 +136,37 @@ async fn what_is_put_can_be_read(on: Backend) {
     std::fs::write(&copy, "longer than what comes").unwrap();
     assert!(on.store.download(&new.key, &copy).await.unwrap());
     assert_eq!(std::fs::read(&copy).unwrap(), b"{\"a\":1}");
+}
+
+async fn a_range_and_a_hash_are_those_of_the_bytes(on: Backend) {
+    let content: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+    on.store.put_new(&object("a", &content)).await.unwrap();
+    let length = content.len() as u64;
+    for (start, end) in [(0, 1), (0, length), (7, 100_000), (length - 8, length), (length - 3, length + 9)] {
+        let found = on.store.read_at("a", start..end).await.unwrap().unwrap();
+        assert_eq!(found.as_ref(), &content[start as usize..end.min(length) as usize], "{start}..{end}");
+    }
+    for (start, end) in [(5, 5), (length, length + 1), (length + 5, length + 9)] {
+        assert_eq!(on.store.read_at("a", start..end).await.unwrap().unwrap().as_ref(), b"", "{start}..{end}");
+    }
+    let hashed = on.store.hash("a").await.unwrap().unwrap();
+    assert_eq!((hashed.bytes, hashed.sha256), (length, Digest::of(&content)));
+    assert!(on.store.read_at("b", 0..1).await.unwrap().is_none());
+    assert!(on.store.read_at("b", 5..5).await.unwrap().is_none());
+    assert_eq!(on.store.hash("b").await.unwrap(), None);
+    let local = on.store.local("a").map(|path| std::fs::read(path).unwrap());
+    assert!(local.is_none_or(|found| found == content));
+}
+
+async fn folders_are_those_with_objects_below(on: Backend) {
+    assert_eq!(on.store.folders("").await.unwrap(), Vec::<String>::new());
+    for key in ["x", "m/v1/s=2/1", "m/v1/s=10/1", "m/v1/s=10/2", "m/v1/s=10/z/3", "m/v1/file", "n/1"] {
+        on.store.put_new(&object(key, b"x")).await.unwrap();
+    }
+    assert_eq!(on.store.folders("").await.unwrap(), ["m", "n"]);
+    assert_eq!(on.store.folders("m/v1/").await.unwrap(), ["s=10", "s=2"]);
+    assert_eq!(on.store.folders("m/v1/s=10/").await.unwrap(), ["z"]);
+    assert_eq!(on.store.folders("no/").await.unwrap(), Vec::<String>::new());
 }
 
 async fn nothing_is_there_before(on: Backend) {

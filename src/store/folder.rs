@@ -1,7 +1,8 @@
 //! An archive in a local folder.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::error::{StoreError, StoreErrorKind};
-use super::{Body, Entry, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key};
+use super::{Body, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key};
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::lock::Lock;
 use crate::clock::{Clock, SystemClock};
@@ -140,6 +141,44 @@ impl FolderStore {
         Ok(true)
     }
 
+    fn read_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        let path = self.path(key)?;
+        let Some((mut file, _)) = open_file(&path)? else { return Ok(None) };
+        let mut content = Vec::new();
+        file.seek(SeekFrom::Start(range.start))
+            .and_then(|_| file.take(range.end.saturating_sub(range.start)).read_to_end(&mut content))
+            .map_err(|error| classify(error, READ, &path))?;
+        Ok(Some(Bytes::from(content)))
+    }
+
+    fn hash_file(&self, key: &str) -> Result<Option<Hashed>> {
+        let path = self.path(key)?;
+        let Some((mut file, _)) = open_file(&path)? else { return Ok(None) };
+        let mut counted = Counter(0);
+        let sha256 = copy(&mut file, &mut counted, &path, &path)?;
+        Ok(Some(Hashed { bytes: counted.0, sha256 }))
+    }
+
+    fn subfolders(&self, prefix: &str) -> Result<Vec<String>> {
+        let path = self.root.join(prefix);
+        let listed = match fs::read_dir(&path) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
+            listed => listed.map_err(|error| classify(error, LIST, &path))?,
+        };
+        let mut names = Vec::new();
+        for found in listed {
+            let found = found.map_err(|error| classify(error, LIST, &path))?;
+            let name = found.file_name().to_string_lossy().into_owned();
+            if !(prefix.is_empty() && name == key::TEMPORARY) && found.path().is_dir() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
     fn describe(&self, key: &str) -> Result<Option<Stat>> {
         let path = self.path(key)?;
         let Some((mut file, bytes)) = open_file(&path)? else { return Ok(None) };
@@ -221,6 +260,25 @@ impl Store for FolderStore {
         self.blocking(move |store| store.copy_to(&key, &to)).await
     }
 
+    async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        let key = key.to_owned();
+        self.blocking(move |store| store.read_range(&key, range)).await
+    }
+
+    async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
+        let key = key.to_owned();
+        self.blocking(move |store| store.hash_file(&key)).await
+    }
+
+    fn local(&self, key: &str) -> Option<PathBuf> {
+        self.path(key).ok()
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let prefix = prefix.to_owned();
+        self.blocking(move |store| store.subfolders(&prefix)).await
+    }
+
     /// The SHA-256 is that of the bytes as they are now: the whole file is read.
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {
         let key = key.to_owned();
@@ -244,6 +302,20 @@ impl Store for FolderStore {
 
     async fn raise_lock(&self, key: &str, _lock: Lock) -> Result<()> {
         Err(no_lock(&self.path(key)?))
+    }
+}
+
+/// Counts bytes and forgets them.
+struct Counter(u64);
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A store in memory for tests: it counts its calls, fails on demand, and panics if an immutable key would change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::error::{StoreError, StoreErrorKind};
-use super::{Body, Entry, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger};
+use super::{Body, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger};
 use crate::archive::digest::Digest;
 use crate::archive::lock::Lock;
 
@@ -305,6 +306,31 @@ impl Store for MemoryStore {
         let failed = |error| super::folder::classify(error, "cannot write", to);
         tokio::fs::write(to, bytes).await.map_err(failed)?;
         Ok(true)
+    }
+
+    async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        self.call(Op::Get, key, |state| {
+            Ok(state.current(key).map(|(_, object)| {
+                let length = object.bytes.len();
+                let end = usize::try_from(range.end).unwrap_or(length).min(length);
+                object.bytes.slice(usize::try_from(range.start).unwrap_or(end).min(end)..end)
+            }))
+        })
+    }
+
+    async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
+        self.call(Op::Get, key, |state| {
+            Ok(state.current(key).map(|(_, object)| Hashed {
+                bytes: object.bytes.len() as u64,
+                sha256: Digest::of(&object.bytes),
+            }))
+        })
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let below = self.list(prefix, None).await?;
+        let names = below.iter().filter_map(|entry| Some(entry.key[prefix.len()..].split_once('/')?.0.to_owned()));
+        Ok(names.collect::<BTreeSet<String>>().into_iter().collect())
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {

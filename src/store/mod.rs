@@ -1,5 +1,6 @@
 //! Where the archive is kept: one trait, a local folder, S3, and a faulty double for the tests.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,6 +86,13 @@ pub struct Version {
     pub is_delete_marker: bool,
 }
 
+/// An object's bytes, counted and hashed by reading all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hashed {
+    pub bytes: u64,
+    pub sha256: Digest,
+}
+
 /// Immutable objects under one root. Keys are relative to the root, with `/` between parts.
 ///
 /// No store retries: [`RetryingStore`] around one does, and nothing else. An error of kind
@@ -106,7 +114,23 @@ pub trait Store: Send + Sync {
     /// the file holds anything. Nothing is checked: callers hash.
     async fn download(&self, key: &str, to: &Path) -> Result<bool>;
 
+    /// The object's bytes in `range`, fewer where it ends earlier; `None` when there is no such object.
+    async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>>;
+
+    /// Reads the whole object to count and hash it; keeps nothing.
+    async fn hash(&self, key: &str) -> Result<Option<Hashed>>;
+
+    /// The object as a file of this host, where it is one; it may not exist.
+    fn local(&self, key: &str) -> Option<PathBuf> {
+        let _ = key;
+        None
+    }
+
     async fn stat(&self, key: &str) -> Result<Option<Stat>>;
+
+    /// The names of what lies right under the folder `prefix` (empty, or with `/` at its end) and has objects below
+    /// it, in order: `sub_account=1` for `manifests/v1/`.
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>>;
 
     /// Every object whose key begins with `prefix` and sorts after `after`, in key order (byte order).
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>>;

@@ -1,7 +1,8 @@
 //! The one place where requests to the store are sent again.
 
 use std::future::Future;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{StoreError, StoreErrorKind};
-use super::{Entry, NewObject, Put, Result, Stat, Store, Version};
+use super::{Entry, Hashed, NewObject, Put, Result, Stat, Store, Version};
 use crate::archive::lock::Lock;
 use crate::clock::Clock;
 
@@ -127,6 +128,22 @@ impl Store for RetryingStore {
 
     async fn download(&self, key: &str, to: &Path) -> Result<bool> {
         self.retrying(key, || self.inner.download(key, to)).await
+    }
+
+    async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        self.retrying(key, || self.inner.read_at(key, range.clone())).await
+    }
+
+    async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
+        self.retrying(key, || self.inner.hash(key)).await
+    }
+
+    fn local(&self, key: &str) -> Option<PathBuf> {
+        self.inner.local(key)
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        self.retrying(prefix, || self.inner.folders(prefix)).await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {

@@ -1,6 +1,7 @@
 //! Several hosts whose every call to one store is a step that a scheduler grants: the same seed, the same order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cxvault::archive::lock::Lock;
 use cxvault::store::memory::Op;
-use cxvault::store::{Body, Entry, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind, Version};
+use cxvault::store::{Body, Entry, Hashed, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind, Version};
 use tokio::sync::{Notify, oneshot};
 
 /// What becomes of a call.
@@ -136,6 +137,18 @@ impl Store for Stepped {
 
     async fn download(&self, key: &str, to: &Path) -> Result<bool> {
         self.step(Op::Download, key, None, self.inner.download(key, to)).await
+    }
+
+    async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        self.step(Op::Get, key, None, self.inner.read_at(key, range)).await
+    }
+
+    async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
+        self.step(Op::Get, key, None, self.inner.hash(key)).await
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        self.step(Op::List, prefix, None, self.inner.folders(prefix)).await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {

@@ -39,6 +39,32 @@ impl S3Store {
         Ok(entries)
     }
 
+    pub(super) async fn list_folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let mut token = None;
+        loop {
+            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.full(prefix));
+            let page = request
+                .delimiter("/")
+                .encoding_type(EncodingType::Url)
+                .set_continuation_token(token.take())
+                .send()
+                .await
+                .map_err(|error| classify(error, LIST, self.address(prefix)))?;
+            for folder in page.common_prefixes() {
+                let key = self.relative(folder.prefix())?;
+                let name = key.strip_prefix(prefix).and_then(|name| name.strip_suffix('/'));
+                names.extend(name.map(str::to_owned));
+            }
+            if page.is_truncated() != Some(true) {
+                break;
+            }
+            token = Some(self.next_page(page.next_continuation_token())?);
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
     pub(super) async fn list_versions(&self, prefix: &str) -> Result<Vec<Version>> {
         let mut found = Vec::new();
         let (mut next_key, mut next_version) = (None, None);

@@ -4,6 +4,7 @@ mod connect;
 mod failure;
 mod listing;
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ use tokio::io::AsyncWriteExt;
 
 use self::failure::{classify, is_missing, status_of};
 use super::error::{StoreError, StoreErrorKind};
-use super::{Body, Entry, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger};
-use crate::archive::digest::Digest;
+use super::{Body, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger};
+use crate::archive::digest::{Digest, Hasher};
 use crate::archive::lock::{Lock, LockMode};
 
 const STORE: &str = "cannot store";
@@ -131,14 +132,19 @@ impl S3Store {
         }
     }
 
-    async fn open_object(&self, key: &str) -> Result<Option<(ByteStream, u64)>> {
+    /// The object's body, or `range` of it.
+    async fn open_object(&self, key: &str, range: Option<&Range<u64>>) -> Result<Option<(ByteStream, u64)>> {
         let request = self.client.get_object().bucket(&self.bucket).key(self.full(key));
-        match request.send().await {
+        // HTTP's ranges name their last byte.
+        let range = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        match request.set_range(range).send().await {
             Ok(found) => {
                 let bytes = found.content_length().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
                 Ok(Some((found.body, bytes)))
             }
             Err(error) if is_missing(&error) => Ok(None),
+            // It ends before the range begins.
+            Err(error) if status_of(&error) == Some(416) => Ok(Some((ByteStream::default(), 0))),
             Err(error) => Err(classify(error, READ, self.address(key))),
         }
     }
@@ -193,7 +199,7 @@ impl Store for S3Store {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let Some((mut body, bytes)) = self.open_object(key).await? else { return Ok(None) };
+        let Some((mut body, bytes)) = self.open_object(key, None).await? else { return Ok(None) };
         let mut content = BytesMut::new();
         while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
             content.extend_from_slice(&piece);
@@ -207,7 +213,7 @@ impl Store for S3Store {
     }
 
     async fn download(&self, key: &str, to: &Path) -> Result<bool> {
-        let Some((mut body, _)) = self.open_object(key).await? else { return Ok(false) };
+        let Some((mut body, _)) = self.open_object(key, None).await? else { return Ok(false) };
         let failed = |error| super::folder::classify(error, "cannot write", to);
         let mut file = tokio::fs::File::create(to).await.map_err(failed)?;
         while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
@@ -215,6 +221,37 @@ impl Store for S3Store {
         }
         file.flush().await.map_err(failed)?;
         Ok(true)
+    }
+
+    async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        let length = range.end.saturating_sub(range.start);
+        if length == 0 {
+            return Ok(self.head(key).await?.map(|_| Bytes::new()));
+        }
+        let Some((mut body, _)) = self.open_object(key, Some(&range)).await? else { return Ok(None) };
+        let mut content = BytesMut::new();
+        while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
+            content.extend_from_slice(&piece);
+            if content.len() as u64 > length {
+                return Err(StoreError::new(StoreErrorKind::Contradiction, READ, self.address(key))
+                    .because("the store sent more bytes than it was asked for"));
+            }
+        }
+        Ok(Some(content.freeze()))
+    }
+
+    async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
+        let Some((mut body, _)) = self.open_object(key, None).await? else { return Ok(None) };
+        let (mut hasher, mut bytes) = (Hasher::new(), 0);
+        while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
+            hasher.update(&piece);
+            bytes += piece.len() as u64;
+        }
+        Ok(Some(Hashed { bytes, sha256: hasher.finish() }))
+    }
+
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        self.list_folders(prefix).await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {
