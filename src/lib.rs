@@ -5,8 +5,9 @@
 //! ```text
 //! main     parse, log, dispatch, outcome -> exit code
 //! cli      config   render   logging   the command line, settings, tables and progress, log lines
-//! command  what the user asked for: run, demo, init, ...
+//! command  what the user asked for: run, verify, status, demo, ...
 //! stage    one day: discover -> fetch -> encode -> publish -> commit
+//! audit    the auditor's side: verify, prove, read, export (uses `store` and what is under it, nothing else)
 //! ringcx   journal  store              the API, what was seen, where it is kept (none sees another)
 //! clock    outcome                     time, and what the operator does next
 //! archive                              PURE: days, rows, hashes, manifests, signatures
@@ -16,6 +17,7 @@
 //! and digests. `tests/layers.rs` checks these directions by reading the `use crate::` lines.
 
 pub mod archive;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod command;

@@ -41,7 +41,13 @@ fn work(cli: &Cli, output: &Output) -> Result<Exit> {
         |error| Failure::new(Exit::Unexpected, "cannot start the program's threads").because(error);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(unusable)?;
     let cancel = CancellationToken::new();
-    let context = Context { output: output.clone(), flags, environment, cancel: cancel.clone() };
+    let context = Context {
+        output: output.clone(),
+        flags,
+        environment,
+        sub_accounts: cli.global.sub_accounts(),
+        cancel: cancel.clone(),
+    };
     let result = runtime.block_on(async {
         let deaf = |error| Failure::new(Exit::Unexpected, "cannot listen to signals").because(error);
         tokio::spawn(watch_signals(Signals::listen().map_err(deaf)?, cancel));

@@ -12,17 +12,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["archive", "clock", "outcome"]),
     ("journal", &["archive", "clock", "outcome"]),
     ("ringcx", &["archive", "clock", "outcome"]),
+    // An auditor needs neither the API nor a journal.
+    ("audit", &["archive", "clock", "outcome", "store"]),
     ("stage", &["archive", "clock", "outcome", "store", "journal", "ringcx"]),
     // Only the limits' notation is shared, so that its flags read like the settings.
     ("simulator", &["archive", "ringcx"]),
     ("config", &["archive", "outcome", "ringcx"]),
     ("logging", &["config", "outcome", "render"]),
     ("render", &["clock", "outcome"]),
-    ("cli", &["config", "simulator"]),
+    ("cli", &["archive", "config", "outcome", "simulator"]),
     (
         "command",
         &[
             "archive",
+            "audit",
             "clock",
             "outcome",
             "store",

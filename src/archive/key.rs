@@ -16,6 +16,11 @@ pub fn is_sub_account(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(plain)
 }
 
+/// The sub-account of a folder's name such as `sub_account=99999999`, if it is one of ours.
+pub fn parse_sub_account(folder: &str) -> Option<&str> {
+    folder.strip_prefix("sub_account=").filter(|id| is_sub_account(id))
+}
+
 /// The folder of one archive day: `segments/v1/sub_account=S/dt=D/`.
 pub fn day(sub_account: &str, date: Date) -> String {
     format!("{SEGMENTS}sub_account={sub_account}/dt={date}/")

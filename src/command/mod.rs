@@ -7,6 +7,7 @@ use crate::config::{Environment, Flags, Loaded, Settings};
 use crate::outcome::{Exit, Result};
 use crate::render::Output;
 
+pub mod audit;
 mod config;
 pub mod demo;
 mod init;
@@ -21,6 +22,8 @@ pub struct Context {
     pub output: Output,
     pub flags: Flags,
     pub environment: Environment,
+    /// Named by `--sub-account`; none means all.
+    pub sub_accounts: Vec<String>,
     /// Cancelled by the first SIGTERM or Ctrl-C: take no more work, keep what is in flight, end with
     /// [`Exit::Later`].
     pub cancel: CancellationToken,
@@ -28,7 +31,14 @@ pub struct Context {
 
 /// Whether a command works with settings, so that wrong ones are its error.
 pub fn needs_settings(command: &Command) -> bool {
-    matches!(command, Command::Run(_) | Command::Config(_))
+    !matches!(
+        command,
+        Command::Demo(_)
+            | Command::Simulate(_)
+            | Command::Init(_)
+            | Command::Keygen(_)
+            | Command::CheckReceipt(_)
+    )
 }
 
 /// Does what the user asked for. `loaded` are the settings, for commands that [`needs_settings`].
@@ -37,6 +47,16 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
     let loaded = || loaded.cloned().map_or_else(load, Ok);
     match command {
         Command::Run(args) => run::run(args, &loaded()?.settings, context).await,
+        Command::Verify(args) => audit::verify::run(args, &loaded()?.settings, context).await,
+        Command::Status(args) => audit::status::run(args, &loaded()?.settings, context).await,
+        Command::Ls(args) => audit::ls::run(args, &loaded()?.settings, context).await,
+        Command::Show(args) => audit::show::run(args, &loaded()?.settings, context).await,
+        Command::Search(args) => audit::search::run(args, &loaded()?.settings, context).await,
+        Command::Export(args) => audit::export::run(args, &loaded()?.settings, context).await,
+        Command::Report(args) => audit::report::run(args, &loaded()?.settings, context).await,
+        Command::Evidence(args) => audit::evidence::run(args, &loaded()?.settings, context).await,
+        Command::Prove(args) => audit::prove::run(args, &loaded()?.settings, context).await,
+        Command::CheckReceipt(args) => audit::check_receipt::run(args, context),
         Command::Demo(args) => demo::run(args, context).await,
         Command::Simulate(args) => simulate::run(args, context).await.map(|()| Exit::Done),
         Command::Init(args) => init::run(args, context),

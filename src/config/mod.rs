@@ -136,16 +136,17 @@ impl Settings {
         })
     }
 
-    /// Whose signatures count: the allowed signers file's keys, and the signing key's own.
+    /// Whose signatures count to a reader: the allowed signers file's keys. A reader needs no signing key.
+    pub fn trusted_signers(&self) -> Result<AllowedSigners> {
+        let Some(path) = &self.allowed_signers_file else { return Ok(AllowedSigners::default()) };
+        let text = read(path, &keys::ALLOWED_SIGNERS_FILE)?;
+        AllowedSigners::parse(&text)
+            .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
+    }
+
+    /// Whose signatures count to a writer: the allowed signers file's keys, and the signing key's own.
     pub fn allowed_signers(&self) -> Result<AllowedSigners> {
-        let mut allowed = match &self.allowed_signers_file {
-            None => AllowedSigners::default(),
-            Some(path) => {
-                let text = read(path, &keys::ALLOWED_SIGNERS_FILE)?;
-                AllowedSigners::parse(&text)
-                    .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))?
-            }
-        };
+        let mut allowed = self.trusted_signers()?;
         if let Some(key) = self.signing_key()? {
             allowed.allow(key.public_key());
         }

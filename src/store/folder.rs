@@ -151,14 +151,6 @@ impl FolderStore {
         Ok(Some(Bytes::from(content)))
     }
 
-    fn hash_file(&self, key: &str) -> Result<Option<Hashed>> {
-        let path = self.path(key)?;
-        let Some((mut file, _)) = open_file(&path)? else { return Ok(None) };
-        let mut counted = Counter(0);
-        let sha256 = copy(&mut file, &mut counted, &path, &path)?;
-        Ok(Some(Hashed { bytes: counted.0, sha256 }))
-    }
-
     fn subfolders(&self, prefix: &str) -> Result<Vec<String>> {
         let path = self.root.join(prefix);
         let listed = match fs::read_dir(&path) {
@@ -266,8 +258,7 @@ impl Store for FolderStore {
     }
 
     async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
-        let key = key.to_owned();
-        self.blocking(move |store| store.hash_file(&key)).await
+        hash_file(&self.path(key)?).await
     }
 
     fn local(&self, key: &str) -> Option<PathBuf> {
@@ -303,6 +294,20 @@ impl Store for FolderStore {
     async fn raise_lock(&self, key: &str, _lock: Lock) -> Result<()> {
         Err(no_lock(&self.path(key)?))
     }
+}
+
+/// Length and SHA-256 of a local file, off the async threads; `None` when there is none.
+pub async fn hash_file(path: &Path) -> Result<Option<Hashed>> {
+    let path = path.to_owned();
+    let hashing = tokio::task::spawn_blocking(move || {
+        let Some((mut file, _)) = open_file(&path)? else { return Ok(None) };
+        let mut counted = Counter(0);
+        let sha256 = copy(&mut file, &mut counted, &path, &path)?;
+        Ok(Some(Hashed { bytes: counted.0, sha256 }))
+    });
+    hashing.await.unwrap_or_else(|stopped| {
+        Err(StoreError::new(StoreErrorKind::Unknown, READ, "a file").because(stopped))
+    })
 }
 
 /// Counts bytes and forgets them.

@@ -329,7 +329,8 @@ impl Store for MemoryStore {
 
     async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
         let below = self.list(prefix, None).await?;
-        let names = below.iter().filter_map(|entry| Some(entry.key[prefix.len()..].split_once('/')?.0.to_owned()));
+        let names =
+            below.iter().filter_map(|entry| Some(entry.key[prefix.len()..].split_once('/')?.0.to_owned()));
         Ok(names.collect::<BTreeSet<String>>().into_iter().collect())
     }
 

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cxvault::archive::lock::Lock;
 use cxvault::store::memory::Op;
-use cxvault::store::{Body, Entry, Hashed, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind, Version};
+use cxvault::store::{
+    Body, Entry, Hashed, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind, Version,
+};
 use tokio::sync::{Notify, oneshot};
 
 /// What becomes of a call.

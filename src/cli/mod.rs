@@ -9,6 +9,13 @@ use jiff::civil::Date;
 use crate::config::{Flags, keys};
 use crate::simulator;
 
+pub mod audit;
+
+use audit::{
+    CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
+    StatusArgs, VerifyArgs,
+};
+
 /// Archives the outcome of every RingCX interaction as immutable Parquet, with proof.
 #[derive(Debug, Parser)]
 #[command(name = "cxvault", version, after_help = HELP, max_term_width = 100)]
@@ -26,6 +33,8 @@ Examples:
   cxvault config                    show what is in force, and where each value comes from
   cxvault run                       archive yesterday, and make up for missed days
   cxvault run --date 2026-11-20     archive one day
+  cxvault status                    which days are archived, which are missing
+  cxvault verify                    prove that nothing is missing or changed
 
 Exit codes:
   0  done                                     4  the archive's integrity is violated
@@ -88,6 +97,12 @@ impl Cli {
 }
 
 impl Global {
+    /// The sub-accounts of `--sub-account`, which takes a list with commas as well.
+    pub fn sub_accounts(&self) -> Vec<String> {
+        let ids = self.sub_account.iter().flat_map(|list| list.split(','));
+        ids.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect()
+    }
+
     /// The settings among the flags.
     pub fn flags(&self) -> Flags {
         let mut flags = Flags::default();
@@ -120,6 +135,26 @@ impl Global {
 pub enum Command {
     /// Archive a day of every configured sub-account
     Run(RunArgs),
+    /// Check that nothing in the archive is missing or changed
+    Verify(Box<VerifyArgs>),
+    /// Show which days are archived, and what they hold
+    Status(StatusArgs),
+    /// List archived days and their files, or the segments of a day
+    Ls(LsArgs),
+    /// Show everything that is archived of a segment, dialog or interaction
+    Show(ShowArgs),
+    /// Find summaries that hold a text
+    Search(SearchArgs),
+    /// Write a range of days as CSV, JSON lines, HTML or Parquet
+    Export(ExportArgs),
+    /// Write a page for compliance officers: days, trends, findings
+    Report(ReportArgs),
+    /// Pack what an auditor needs to check a period by hand
+    Evidence(EvidenceArgs),
+    /// Write a receipt that proves one segment's row
+    Prove(ProveArgs),
+    /// Check such a receipt, offline
+    CheckReceipt(CheckReceiptArgs),
     /// Archive a made-up day from a simulated RingCX, to see how everything works
     Demo(DemoArgs),
     /// Run the simulated RingCX by itself

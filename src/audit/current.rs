@@ -1,0 +1,102 @@
+//! The rows of one archive day, over all of its revisions.
+
+use std::collections::BTreeMap;
+
+use super::part::{LocalPart, Scratch};
+use super::source::Source;
+use super::timeline::Revision;
+use super::violated;
+use crate::archive::change;
+use crate::archive::row::Row;
+use crate::outcome::{Exit, Failure, Result};
+
+/// Which rows of a day are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The current row of each segment (FORMAT.md, "Current").
+    Current,
+    /// Every row of every revision, as it was committed.
+    Every,
+}
+
+/// Hands over the wanted rows of one day, on a thread that may block. Memory holds the rows that later revisions
+/// changed, never the whole day.
+///
+/// `revisions` are those of the day, oldest first.
+///
+/// # Errors
+/// [`Exit::Integrity`] when a part is missing or damaged; whatever `each` returns.
+pub async fn rows<F>(
+    source: &Source,
+    scratch: &Scratch,
+    revisions: &[Revision],
+    which: Which,
+    each: F,
+) -> Result<F>
+where
+    F: FnMut(Row) -> Result<()> + Send + 'static,
+{
+    let mut later = BTreeMap::new();
+    let mut each = each;
+    if which == Which::Current {
+        for revision in revisions.iter().filter(|revision| revision.record.revision > 1) {
+            for file in &revision.record.files {
+                let part = LocalPart::get(source, scratch, file).await?;
+                later = blocking(move || collect(&part, later)).await?;
+            }
+        }
+    }
+    let streamed = revisions.iter().filter(|revision| which == Which::Every || revision.record.revision == 1);
+    for file in streamed.flat_map(|revision| &revision.record.files) {
+        let part = LocalPart::get(source, scratch, file).await?;
+        (each, later) = blocking(move || {
+            for_each_row(&part, |mut row| {
+                if let Some(newer) = later.remove(&row.segment.key()) {
+                    change::absorb(&mut row, newer);
+                }
+                each(row)
+            })?;
+            Ok((each, later))
+        })
+        .await?;
+    }
+    // Segments that only later revisions have.
+    blocking(move || {
+        later.into_values().try_for_each(&mut each)?;
+        Ok(each)
+    })
+    .await
+}
+
+/// Every row of one part, in its order; at the end its Merkle root has been checked against its statement.
+pub fn for_each_row(part: &LocalPart, mut each: impl FnMut(Row) -> Result<()>) -> Result<()> {
+    let mut reader = part.open()?;
+    loop {
+        match reader.next_row() {
+            Ok(Some(row)) => each(row)?,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(violated(format!("{} is damaged: {error}", part.key))),
+        }
+    }
+}
+
+/// What later revisions say, each segment's newest row absorbing the older ones.
+fn collect(part: &LocalPart, mut later: BTreeMap<String, Row>) -> Result<BTreeMap<String, Row>> {
+    for_each_row(part, |row| {
+        match later.get_mut(&row.segment.key()) {
+            Some(earlier) => change::absorb(earlier, row),
+            None => {
+                later.insert(row.segment.key(), row);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(later)
+}
+
+/// Runs work that blocks on a thread of its own.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let ended_early =
+        |_| Failure::new(Exit::Unexpected, "a reader ended early").remedy("Run again, and report this.");
+    tokio::task::spawn_blocking(work).await.map_err(ended_early)?
+}

@@ -1,0 +1,30 @@
+//! The auditor's side: reads an archive, believes nothing of it, and writes nothing into it.
+//!
+//! ```text
+//! source     which archive is this, and which sub-accounts does it have
+//! timeline   the chain of one sub-account, read back from its head: which revisions its days have
+//! part       a stored part as a local file whose hash is the manifest's
+//! current    the rows of a day: the current one of each segment, or every revision's
+//! ```
+//!
+//! Only the archive's own objects and the store are used: what is told here could be told by anybody who has read
+//! `schemas/FORMAT.md`.
+
+pub mod current;
+pub mod part;
+pub mod source;
+pub mod timeline;
+
+use crate::outcome::{Exit, Failure};
+
+/// The archive contradicts itself, and a reader cannot go on; `verify` tells everything there is to tell.
+pub fn violated(message: impl Into<String>) -> Failure {
+    Failure::new(Exit::Integrity, message).remedy(
+        "Run `cxvault verify` for all findings; do not rely on this archive before they are explained.",
+    )
+}
+
+/// The reader was asked to stop.
+pub fn interrupted() -> Failure {
+    Failure::new(Exit::Later, "interrupted").remedy("Run the same command again.")
+}

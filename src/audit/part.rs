@@ -1,0 +1,74 @@
+//! A stored part as a local file.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::source::Source;
+use super::violated;
+use crate::archive::manifest;
+use crate::archive::part::PartReader;
+use crate::outcome::{Exit, Failure, Result};
+use crate::store::folder::hash_file;
+
+/// Where parts of remote stores are copied to while they are read; it goes away with this.
+pub struct Scratch(TempDir);
+
+impl Scratch {
+    pub fn new() -> Result<Scratch> {
+        let made = tempfile::Builder::new().prefix("cxvault-").tempdir();
+        made.map(Scratch).map_err(|error| {
+            Failure::new(Exit::Later, "cannot make a temporary folder")
+                .because(error)
+                .remedy("Free some space, or set TMPDIR to a folder that this user can write to.")
+        })
+    }
+}
+
+/// A file whose bytes are those that a manifest names: the archive's own where it is a folder, otherwise a copy that
+/// is removed when this is dropped.
+pub struct LocalPart {
+    pub key: String,
+    pub path: PathBuf,
+    copied: bool,
+}
+
+impl LocalPart {
+    /// # Errors
+    /// [`Exit::Integrity`] when the part is missing, or has other bytes.
+    pub async fn get(source: &Source, scratch: &Scratch, file: &manifest::File) -> Result<LocalPart> {
+        source.check_stop()?;
+        let (path, copied) = match source.store.local(&file.key) {
+            Some(path) => (path, false),
+            None => (scratch.0.path().join(file.key.replace('/', "!")), true),
+        };
+        let missing = || violated(format!("{} is missing", file.key));
+        let part = LocalPart { key: file.key.clone(), path, copied };
+        if part.copied && !source.store.download(&file.key, &part.path).await? {
+            return Err(missing());
+        }
+        let hashed = hash_file(&part.path).await?.ok_or_else(missing)?;
+        if hashed.sha256 != file.sha256 {
+            return Err(violated(format!("{} has other bytes than its manifest names", file.key)));
+        }
+        Ok(part)
+    }
+
+    /// # Errors
+    /// [`Exit::Integrity`] when it is no part that this program can read.
+    pub fn open(&self) -> Result<PartReader> {
+        let unreadable =
+            |error: &dyn std::fmt::Display| violated(format!("{} is damaged: {error}", self.key));
+        let file = File::open(&self.path).map_err(|error| unreadable(&error))?;
+        PartReader::open(file).map_err(|error| unreadable(&error))
+    }
+}
+
+impl Drop for LocalPart {
+    fn drop(&mut self) {
+        if self.copied {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

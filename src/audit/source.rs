@@ -1,0 +1,74 @@
+//! An archive as a reader opens it: with nothing but read access.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::key;
+use crate::archive::manifest::ArchiveRecord;
+use crate::archive::schema::FORMAT_VERSION;
+use crate::archive::signature::AllowedSigners;
+use crate::outcome::{Exit, Failure, Result};
+use crate::store::Store;
+
+/// One archive, opened for reading.
+#[derive(Clone)]
+pub struct Source {
+    pub store: Arc<dyn Store>,
+    pub record: ArchiveRecord,
+    /// Whose signatures count; none named means that signatures are checked, but not whose they are.
+    pub allowed: AllowedSigners,
+    pub stop: CancellationToken,
+}
+
+impl Source {
+    /// # Errors
+    /// [`Exit::Usage`] where there is no archive, or one of another format; whatever the store says otherwise.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        allowed: AllowedSigners,
+        stop: CancellationToken,
+    ) -> Result<Source> {
+        let root = store.root();
+        let Some(bytes) = store.get(key::ARCHIVE).await? else {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("there is no archive at {root}: it has no archive.json"),
+            )
+            .remedy("Name the archive's root with --archive (s3://bucket/prefix, or a folder)."));
+        };
+        let record: ArchiveRecord = serde_json::from_slice(&bytes)
+            .map_err(|error| super::violated(format!("{root}/{} is damaged", key::ARCHIVE)).because(error))?;
+        if record.format_version != FORMAT_VERSION {
+            let message = format!("{root} has format version {}", record.format_version);
+            let remedy =
+                format!("This program reads version {FORMAT_VERSION}; use the one that made the archive.");
+            return Err(Failure::new(Exit::Usage, message).remedy(remedy));
+        }
+        Ok(Source { store, record, allowed, stop })
+    }
+
+    /// The archive's sub-accounts in order: those that are `wanted`, or all that have manifests.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for a wanted one that has none.
+    pub async fn sub_accounts(&self, wanted: &[String]) -> Result<Vec<String>> {
+        let folders = self.store.folders(key::MANIFESTS).await?;
+        let all: BTreeSet<String> =
+            folders.iter().filter_map(|name| key::parse_sub_account(name)).map(str::to_owned).collect();
+        if let Some(unknown) = wanted.iter().find(|one| !all.contains(*one)) {
+            let known = if all.is_empty() { "none".to_owned() } else { Vec::from_iter(all).join(", ") };
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("{} has no sub-account {unknown}", self.store.root()),
+            )
+            .remedy(format!("It has: {known}.")));
+        }
+        Ok(all.into_iter().filter(|one| wanted.is_empty() || wanted.contains(one)).collect())
+    }
+
+    pub fn check_stop(&self) -> Result<()> {
+        if self.stop.is_cancelled() { Err(super::interrupted()) } else { Ok(()) }
+    }
+}

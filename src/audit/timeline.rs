@@ -1,0 +1,198 @@
+//! The chain of one sub-account, read back from its head, each link checked on the way.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+
+use super::source::Source;
+use super::violated;
+use crate::archive::coverage::{Coverage, DayState};
+use crate::archive::digest::Digest;
+use crate::archive::key;
+use crate::archive::manifest::{DayRecord, Envelope, Link, Record, Run};
+use crate::archive::range::Days;
+use crate::archive::signature;
+use crate::outcome::Result;
+
+/// Manifests read at once.
+pub const AT_ONCE: usize = 32;
+
+/// One manifest as it lies in the store.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub sequence: u64,
+    pub key: String,
+    pub bytes: u64,
+    pub sha256: Digest,
+    pub envelope: Envelope,
+}
+
+/// One committed revision of one archive day.
+#[derive(Debug, Clone)]
+pub struct Revision {
+    pub sequence: u64,
+    /// The manifest that committed it.
+    pub manifest: Link,
+    pub run: Run,
+    /// Fingerprint of the key that signed the manifest; `None` when nobody did.
+    pub signed_by: Option<String>,
+    pub record: DayRecord,
+}
+
+/// What the chain of one sub-account says of a range of days.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    pub sub_account: String,
+    /// The newest manifest: its number, and the SHA-256 of the whole object.
+    pub head: (u64, Digest),
+    /// When the head was committed, in UTC milliseconds by the writer's clock.
+    pub committed_at: i64,
+    pub coverage: Coverage,
+    /// The zone of its archive days.
+    pub zone: Option<String>,
+    /// The revisions of the days in the range, by date and revision.
+    pub revisions: Vec<Revision>,
+}
+
+impl Timeline {
+    /// Reads back from the head until every archived day of `days` is there: recent days cost little.
+    ///
+    /// # Errors
+    /// [`crate::outcome::Exit::Integrity`] where the chain does not hold: a missing number, another hash than the one
+    /// that the successor names, a bad signature.
+    pub async fn read(source: &Source, sub_account: &str, days: &Days) -> Result<Timeline> {
+        let head = read_head(source, sub_account).await?;
+        let coverage = head.envelope.manifest.coverage.clone();
+        let mut wanted = archived(&coverage, days);
+        Self::read_until(source, sub_account, head, |stored| {
+            if let Some(day) = stored.envelope.manifest.day().filter(|day| day.revision == 1) {
+                wanted.remove(&day.date);
+            }
+            wanted.is_empty()
+        })
+        .await
+        .map(|timeline| timeline.only(days))
+    }
+
+    /// Reads what was committed after number `sequence` (0 for everything).
+    ///
+    /// # Errors
+    /// As [`Timeline::read`].
+    pub async fn read_after(source: &Source, sub_account: &str, sequence: u64) -> Result<Timeline> {
+        let head = read_head(source, sub_account).await?;
+        let mut timeline =
+            Self::read_until(source, sub_account, head, |stored| stored.sequence <= sequence + 1).await?;
+        timeline.revisions.retain(|revision| revision.sequence > sequence);
+        Ok(timeline)
+    }
+
+    async fn read_until(
+        source: &Source,
+        sub_account: &str,
+        head: Stored,
+        mut enough: impl FnMut(&Stored) -> bool,
+    ) -> Result<Timeline> {
+        let mut timeline = Timeline {
+            sub_account: sub_account.to_owned(),
+            head: (head.sequence, head.sha256),
+            committed_at: head.envelope.manifest.run.finished_at,
+            coverage: head.envelope.manifest.coverage.clone(),
+            zone: None,
+            revisions: Vec::new(),
+        };
+        let read = |sequence| read_one(source, sub_account, sequence);
+        let mut older = stream::iter((1..head.sequence).rev()).map(read).buffered(AT_ONCE);
+        let mut stored = head;
+        loop {
+            let done = enough(&stored);
+            let previous = stored.envelope.manifest.previous.clone();
+            let (sequence, key) = (stored.sequence, stored.key.clone());
+            timeline.take(source, stored)?;
+            if done || sequence == 1 {
+                break;
+            }
+            source.check_stop()?;
+            let Some(next) = older.try_next().await? else { break };
+            if previous.map(|link| link.sha256) != Some(next.sha256) {
+                return Err(violated(format!("{} is not the manifest that {key} names", next.key)));
+            }
+            stored = next;
+        }
+        timeline.revisions.sort_by_key(|revision| (revision.record.date, revision.record.revision));
+        Ok(timeline)
+    }
+
+    fn take(&mut self, source: &Source, stored: Stored) -> Result<()> {
+        let signed_by = signed_by(source, &stored)?;
+        let Stored { sequence, key, sha256, envelope, .. } = stored;
+        let Record::Day(record) = envelope.manifest.record;
+        self.zone.get_or_insert_with(|| record.zone.clone());
+        self.revisions.push(Revision {
+            sequence,
+            manifest: Link { key, sha256 },
+            run: envelope.manifest.run,
+            signed_by,
+            record: *record,
+        });
+        Ok(())
+    }
+
+    fn only(mut self, days: &Days) -> Timeline {
+        self.revisions.retain(|revision| days.contains(revision.record.date));
+        self
+    }
+
+    /// `SUB_ACCOUNT:SEQUENCE:SHA256`.
+    pub fn head_text(&self) -> String {
+        format!("{}:{}:{}", self.sub_account, self.head.0, self.head.1)
+    }
+
+    /// The revisions of each archived day, in order.
+    pub fn by_day(&self) -> impl Iterator<Item = &[Revision]> {
+        self.revisions.chunk_by(|one, other| one.record.date == other.record.date)
+    }
+}
+
+/// The days of a range that a chain holds.
+fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
+    let (Some(first), Some(last)) = (coverage.first_day, coverage.last_day()) else { return BTreeSet::new() };
+    days.within(first, last).filter(|date| coverage.state(*date) != DayState::Missing).collect()
+}
+
+async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
+    let listed = source.store.list(&key::chain(sub_account), None).await?;
+    let newest = listed.iter().filter_map(|entry| key::parse_manifest(&entry.key)).max();
+    match newest {
+        Some(newest) => read_one(source, sub_account, newest).await,
+        None => Err(violated(format!("{} holds no manifest", key::chain(sub_account)))),
+    }
+}
+
+/// Reads one manifest, and checks that it is the one that belongs at its place.
+pub async fn read_one(source: &Source, sub_account: &str, sequence: u64) -> Result<Stored> {
+    let key = key::manifest(sub_account, sequence);
+    let Some(bytes) = source.store.get(&key).await? else {
+        return Err(violated(format!("{key} is missing")));
+    };
+    let envelope =
+        Envelope::from_bytes(&bytes).map_err(|error| violated(format!("{key} is damaged: {error}")))?;
+    let manifest = &envelope.manifest;
+    let own = manifest.key == key && manifest.sequence == sequence && manifest.sub_account == sub_account;
+    if !own || manifest.archive_id != source.record.archive_id {
+        return Err(violated(format!("{key} is the manifest of another place or archive")));
+    }
+    Ok(Stored { sequence, key, bytes: bytes.len() as u64, sha256: Digest::of(&bytes), envelope })
+}
+
+/// Whose signature a manifest bears, if it bears one; an invalid one, or a stranger's where signers are named, is an
+/// error.
+fn signed_by(source: &Source, stored: &Stored) -> Result<Option<String>> {
+    let untrusted =
+        |error: &dyn std::fmt::Display| violated(format!("{} cannot be trusted: {error}", stored.key));
+    let Some(signer) = stored.envelope.signer().map_err(|error| untrusted(&error))? else { return Ok(None) };
+    if !source.allowed.is_empty() && !source.allowed.contains(&signer, signature::MANIFEST) {
+        return Err(untrusted(&format!("{} is not among the allowed signers", signer.fingerprint())));
+    }
+    Ok(Some(signer.fingerprint()))
+}

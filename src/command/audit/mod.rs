@@ -1,0 +1,51 @@
+//! The auditor's commands: they read the archive, and need nothing of RingCX.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Context, wiring};
+use crate::archive::signature::AllowedSigners;
+use crate::audit::source::Source;
+use crate::clock::SystemClock;
+use crate::config::Settings;
+use crate::outcome::{Exit, Failure, Result};
+
+pub mod check_receipt;
+pub mod evidence;
+pub mod export;
+pub mod ls;
+pub mod prove;
+pub mod report;
+pub mod search;
+pub mod show;
+pub mod status;
+pub mod verify;
+
+/// Opens the archive for reading. `signers` is the file of the flag, which wins over the settings'.
+pub async fn open(settings: &Settings, signers: Option<&Path>, context: &Context) -> Result<Source> {
+    let allowed = match signers {
+        Some(file) => allowed_signers(file)?,
+        None => settings.trusted_signers()?,
+    };
+    let store = wiring::open_store(settings, Arc::new(SystemClock), context).await?;
+    Source::open(store, allowed, context.cancel.clone()).await
+}
+
+/// The sub-accounts that flags or settings name, or all of the archive's.
+///
+/// Settings name those that are to be archived; an older one of the archive is still a part of it, so only the flag
+/// narrows what is read.
+pub async fn sub_accounts(source: &Source, context: &Context) -> Result<Vec<String>> {
+    source.sub_accounts(&context.sub_accounts).await
+}
+
+/// Reads an OpenSSH allowed_signers file.
+pub fn allowed_signers(file: &Path) -> Result<AllowedSigners> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read {}", file.display())).because(error).remedy(
+            "Name a file in the format of OpenSSH's allowed_signers; `cxvault keygen` prints a line of it.",
+        )
+    })?;
+    AllowedSigners::parse(&text)
+        .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", file.display())))
+}

@@ -1,0 +1,10 @@
+//! `cxvault show`.
+
+use crate::cli::audit::ShowArgs;
+use crate::command::Context;
+use crate::config::Settings;
+use crate::outcome::{Exit, Failure, Result};
+
+pub async fn run(_args: &ShowArgs, _settings: &Settings, _context: &Context) -> Result<Exit> {
+    Err(Failure::new(Exit::Unexpected, "not written yet"))
+}
