@@ -11,7 +11,8 @@ use cxvault::archive::digest::Digest;
 use cxvault::archive::lock::{Lock, LockMode};
 use cxvault::clock::{Clock, SystemClock};
 use cxvault::store::{
-    Body, FolderStore, MemoryStore, NewObject, Put, S3Settings, S3Store, Store, StoreErrorKind, Version,
+    Body, Children, FolderStore, MemoryStore, NewObject, Put, S3Settings, S3Store, Store, StoreErrorKind,
+    Version,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
@@ -99,7 +100,7 @@ mod every_store {
     contract!(memory, memory_plain, folder, minio_plain, minio_locking; {
         what_is_put_can_be_read,
         a_range_and_a_hash_are_those_of_the_bytes,
-        folders_are_those_with_objects_below,
+        children_are_right_under_a_folder,
         nothing_is_there_before,
         a_key_is_created_once,
         of_racing_writers_one_creates,
@@ -158,15 +159,24 @@ async fn a_range_and_a_hash_are_those_of_the_bytes(on: Backend) {
     assert!(local.is_none_or(|found| found == content));
 }
 
-async fn folders_are_those_with_objects_below(on: Backend) {
-    assert_eq!(on.store.folders("").await.unwrap(), Vec::<String>::new());
+async fn children_are_right_under_a_folder(on: Backend) {
+    assert_eq!(on.store.children("").await.unwrap(), Children::default());
     for key in ["x", "m/v1/s=2/1", "m/v1/s=10/1", "m/v1/s=10/2", "m/v1/s=10/z/3", "m/v1/file", "n/1"] {
         on.store.put_new(&object(key, b"x")).await.unwrap();
     }
-    assert_eq!(on.store.folders("").await.unwrap(), ["m", "n"]);
-    assert_eq!(on.store.folders("m/v1/").await.unwrap(), ["s=10", "s=2"]);
-    assert_eq!(on.store.folders("m/v1/s=10/").await.unwrap(), ["z"]);
-    assert_eq!(on.store.folders("no/").await.unwrap(), Vec::<String>::new());
+    for (prefix, folders, objects) in [
+        ("", vec!["m", "n"], vec!["x"]),
+        ("m/v1/", vec!["s=10", "s=2"], vec!["m/v1/file"]),
+        ("m/v1/s=10/", vec!["z"], vec!["m/v1/s=10/1", "m/v1/s=10/2"]),
+        ("no/", vec![], vec![]),
+    ] {
+        let found = on.store.children(prefix).await.unwrap();
+        assert_eq!((found.folders, found.objects), (strings(folders), strings(objects)), "{prefix}");
+    }
+}
+
+fn strings(texts: Vec<&str>) -> Vec<String> {
+    texts.into_iter().map(str::to_owned).collect()
 }
 
 async fn nothing_is_there_before(on: Backend) {

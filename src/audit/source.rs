@@ -54,7 +54,7 @@ impl Source {
     /// # Errors
     /// [`Exit::Usage`] for a wanted one that has none.
     pub async fn sub_accounts(&self, wanted: &[String]) -> Result<Vec<String>> {
-        let folders = self.store.folders(key::MANIFESTS).await?;
+        let folders = self.store.children(key::MANIFESTS).await?.folders;
         let all: BTreeSet<String> =
             folders.iter().filter_map(|name| key::parse_sub_account(name)).map(str::to_owned).collect();
         if let Some(unknown) = wanted.iter().find(|one| !all.contains(*one)) {

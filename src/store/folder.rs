@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::error::{StoreError, StoreErrorKind};
-use super::{Body, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key};
+use super::{Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key};
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::lock::Lock;
 use crate::clock::{Clock, SystemClock};
@@ -151,24 +151,27 @@ impl FolderStore {
         Ok(Some(Bytes::from(content)))
     }
 
-    fn subfolders(&self, prefix: &str) -> Result<Vec<String>> {
+    fn right_under(&self, prefix: &str) -> Result<Children> {
         let path = self.root.join(prefix);
+        let mut children = Children::default();
         let listed = match fs::read_dir(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(Vec::new());
+                return Ok(children);
             }
             listed => listed.map_err(|error| classify(error, LIST, &path))?,
         };
-        let mut names = Vec::new();
         for found in listed {
             let found = found.map_err(|error| classify(error, LIST, &path))?;
             let name = found.file_name().to_string_lossy().into_owned();
-            if !(prefix.is_empty() && name == key::TEMPORARY) && found.path().is_dir() {
-                names.push(name);
+            match found.path().is_dir() {
+                true if prefix.is_empty() && name == key::TEMPORARY => {}
+                true => children.folders.push(name),
+                false => children.objects.push(format!("{prefix}{name}")),
             }
         }
-        names.sort_unstable();
-        Ok(names)
+        children.folders.sort_unstable();
+        children.objects.sort_unstable();
+        Ok(children)
     }
 
     fn describe(&self, key: &str) -> Result<Option<Stat>> {
@@ -265,9 +268,9 @@ impl Store for FolderStore {
         self.path(key).ok()
     }
 
-    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+    async fn children(&self, prefix: &str) -> Result<Children> {
         let prefix = prefix.to_owned();
-        self.blocking(move |store| store.subfolders(&prefix)).await
+        self.blocking(move |store| store.right_under(&prefix)).await
     }
 
     /// The SHA-256 is that of the bytes as they are now: the whole file is read.

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::error::{StoreError, StoreErrorKind};
-use super::{Body, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger};
+use super::{
+    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger,
+};
 use crate::archive::digest::Digest;
 use crate::archive::lock::Lock;
 
@@ -327,11 +329,16 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+    async fn children(&self, prefix: &str) -> Result<Children> {
         let below = self.list(prefix, None).await?;
-        let names =
-            below.iter().filter_map(|entry| Some(entry.key[prefix.len()..].split_once('/')?.0.to_owned()));
-        Ok(names.collect::<BTreeSet<String>>().into_iter().collect())
+        let (mut folders, mut objects) = (BTreeSet::new(), Vec::new());
+        for entry in below {
+            match entry.key[prefix.len()..].split_once('/') {
+                Some((folder, _)) => drop(folders.insert(folder.to_owned())),
+                None => objects.push(entry.key),
+            }
+        }
+        Ok(Children { folders: folders.into_iter().collect(), objects })
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {

@@ -93,6 +93,15 @@ pub struct Hashed {
     pub sha256: Digest,
 }
 
+/// What lies right under a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Children {
+    /// Names that have objects below them, such as `sub_account=1` under `manifests/v1/`.
+    pub folders: Vec<String>,
+    /// Whole keys.
+    pub objects: Vec<String>,
+}
+
 /// Immutable objects under one root. Keys are relative to the root, with `/` between parts.
 ///
 /// No store retries: [`RetryingStore`] around one does, and nothing else. An error of kind
@@ -128,9 +137,9 @@ pub trait Store: Send + Sync {
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>>;
 
-    /// The names of what lies right under the folder `prefix` (empty, or with `/` at its end) and has objects below
-    /// it, in order: `sub_account=1` for `manifests/v1/`.
-    async fn folders(&self, prefix: &str) -> Result<Vec<String>>;
+    /// What lies right under the folder `prefix` (empty, or with `/` at its end), in order; one request, however much
+    /// lies below.
+    async fn children(&self, prefix: &str) -> Result<Children>;
 
     /// Every object whose key begins with `prefix` and sorts after `after`, in key order (byte order).
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>>;

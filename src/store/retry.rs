@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{StoreError, StoreErrorKind};
-use super::{Entry, Hashed, NewObject, Put, Result, Stat, Store, Version};
+use super::{Children, Entry, Hashed, NewObject, Put, Result, Stat, Store, Version};
 use crate::archive::lock::Lock;
 use crate::clock::Clock;
 
@@ -142,8 +142,8 @@ impl Store for RetryingStore {
         self.inner.local(key)
     }
 
-    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
-        self.retrying(prefix, || self.inner.folders(prefix)).await
+    async fn children(&self, prefix: &str) -> Result<Children> {
+        self.retrying(prefix, || self.inner.children(prefix)).await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {

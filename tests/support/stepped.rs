@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cxvault::archive::lock::Lock;
 use cxvault::store::memory::Op;
 use cxvault::store::{
-    Body, Entry, Hashed, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind, Version,
+    Body, Children, Entry, Hashed, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind, Version,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -149,8 +149,8 @@ impl Store for Stepped {
         self.step(Op::Get, key, None, self.inner.hash(key)).await
     }
 
-    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
-        self.step(Op::List, prefix, None, self.inner.folders(prefix)).await
+    async fn children(&self, prefix: &str) -> Result<Children> {
+        self.step(Op::List, prefix, None, self.inner.children(prefix)).await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {

@@ -6,7 +6,7 @@ use super::failure::classify;
 use super::{S3Store, version_id};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::location::percent_decoded;
-use crate::store::{Entry, Result, Version};
+use crate::store::{Children, Entry, Result, Version};
 
 const LIST: &str = "cannot list";
 
@@ -39,8 +39,8 @@ impl S3Store {
         Ok(entries)
     }
 
-    pub(super) async fn list_folders(&self, prefix: &str) -> Result<Vec<String>> {
-        let mut names = Vec::new();
+    pub(super) async fn list_children(&self, prefix: &str) -> Result<Children> {
+        let mut children = Children::default();
         let mut token = None;
         loop {
             let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.full(prefix));
@@ -54,15 +54,19 @@ impl S3Store {
             for folder in page.common_prefixes() {
                 let key = self.relative(folder.prefix())?;
                 let name = key.strip_prefix(prefix).and_then(|name| name.strip_suffix('/'));
-                names.extend(name.map(str::to_owned));
+                children.folders.extend(name.map(str::to_owned));
+            }
+            for object in page.contents() {
+                children.objects.push(self.relative(object.key())?);
             }
             if page.is_truncated() != Some(true) {
                 break;
             }
             token = Some(self.next_page(page.next_continuation_token())?);
         }
-        names.sort_unstable();
-        Ok(names)
+        children.folders.sort_unstable();
+        children.objects.sort_unstable();
+        Ok(children)
     }
 
     pub(super) async fn list_versions(&self, prefix: &str) -> Result<Vec<Version>> {

@@ -26,7 +26,9 @@ use tokio::io::AsyncWriteExt;
 
 use self::failure::{classify, is_missing, status_of};
 use super::error::{StoreError, StoreErrorKind};
-use super::{Body, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger};
+use super::{
+    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger,
+};
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::lock::{Lock, LockMode};
 
@@ -250,8 +252,8 @@ impl Store for S3Store {
         Ok(Some(Hashed { bytes, sha256: hasher.finish() }))
     }
 
-    async fn folders(&self, prefix: &str) -> Result<Vec<String>> {
-        self.list_folders(prefix).await
+    async fn children(&self, prefix: &str) -> Result<Children> {
+        self.list_children(prefix).await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {
