@@ -125,6 +125,8 @@ codes! {
         "An object was deleted; the version under the marker may still be there.";
     OtherVersions "other-versions" Violation
         "An object that is never written twice has more than one version.";
+    VersionDiffers "version-differs" Violation
+        "The object is not the version that was committed: it was deleted and written again.";
     LockMissing "lock-missing" Violation
         "The object is not locked, although its manifest says so: it can be removed before its time.";
     LockWeaker "lock-weaker" Violation
@@ -159,6 +161,8 @@ codes! {
         "Some summaries of the day could not be had, and somebody has acknowledged that with a reason.";
     Leftover "leftover" Notice
         "A part that no manifest lists: an interrupted run left it, and nothing relies on it.";
+    RelocatedCopy "relocated-copy" Notice
+        "The objects have other version ids than their manifests name: this is a copy, with locks of its own.";
     ChainUnsigned "chain-unsigned" Notice
         "No manifest of this chain is signed: whoever can write to the store could have rewritten all of it.";
     NoAllowedSigners "no-allowed-signers" Notice

@@ -21,6 +21,11 @@ pub fn parse_sub_account(folder: &str) -> Option<&str> {
     folder.strip_prefix("sub_account=").filter(|id| is_sub_account(id))
 }
 
+/// Under it lie the days of one sub-account: `segments/v1/sub_account=S/`.
+pub fn day_root(sub_account: &str) -> String {
+    format!("{SEGMENTS}sub_account={sub_account}/")
+}
+
 /// The folder of one archive day: `segments/v1/sub_account=S/dt=D/`.
 pub fn day(sub_account: &str, date: Date) -> String {
     format!("{SEGMENTS}sub_account={sub_account}/dt={date}/")

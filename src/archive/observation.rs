@@ -123,6 +123,22 @@ impl Observation {
         }
     }
 
+    /// Whether what is there is what such a status comes with; says nothing about the hash's value.
+    pub fn fits_status(&self) -> bool {
+        let text = self.summary.as_deref();
+        let asked = self.fetched_at.is_some() && self.attempts > 0 && self.error.is_none();
+        let bodiless = text.is_none() && self.binary.is_none() && self.sha256.is_none();
+        let body = |ok: bool| ok && asked && self.sha256.is_some() && self.http_status == Some(200);
+        match self.status {
+            Status::Present => body(text.is_some_and(|text| !text.is_empty()) && self.binary.is_none()),
+            Status::Empty => body(text == Some("") && self.binary.is_none()),
+            Status::Binary => body(text.is_none() && self.binary.is_some()),
+            Status::NotFound => asked && bodiless && self.http_status == Some(404),
+            Status::Failed => bodiless && self.error.is_some(),
+            Status::Skipped | Status::NoId => bodiless && self.fetched_at.is_none() && self.attempts == 0,
+        }
+    }
+
     /// Whether the hash is the body's, and stands where a body was answered and nowhere else.
     pub fn hash_holds(&self) -> bool {
         let body = match (&self.summary, &self.binary) {

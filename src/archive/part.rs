@@ -317,6 +317,11 @@ impl PartReader {
         verified.map(Some).map_err(|error| PartError::Signature(error.to_string()))
     }
 
+    /// How many rows have been read, and the Merkle root over them.
+    pub fn read_so_far(&self) -> (u64, Digest) {
+        (self.tree.leaves(), self.tree.root())
+    }
+
     /// The next row; after the last one, checks that the rows were those of the statement.
     pub fn next_row(&mut self) -> Result<Option<Row>, PartError> {
         let Some(cells) = self.next_cells()? else {

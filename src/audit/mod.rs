@@ -4,6 +4,7 @@
 //! source     which archive is this, and which sub-accounts does it have
 //! timeline   the chain of one sub-account, read back from its head: which revisions its days have
 //! part       a stored part as a local file whose hash is the manifest's
+//! verify     nothing is missing, nothing was changed, or what exactly was
 //! current    the rows of a day: the current one of each segment, or every revision's
 //! ```
 //!
@@ -14,6 +15,7 @@ pub mod current;
 pub mod part;
 pub mod source;
 pub mod timeline;
+pub mod verify;
 
 use crate::outcome::{Exit, Failure};
 

@@ -26,6 +26,13 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// A name in it that no other key gets.
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.0.path().join(key.replace('/', "!"))
+    }
+}
+
 /// A file whose bytes are those that a manifest names: the archive's own where it is a folder, otherwise a copy that
 /// is removed when this is dropped.
 pub struct LocalPart {
@@ -41,7 +48,7 @@ impl LocalPart {
         source.check_stop()?;
         let (path, copied) = match source.store.local(&file.key) {
             Some(path) => (path, false),
-            None => (scratch.0.path().join(file.key.replace('/', "!")), true),
+            None => (scratch.path(&file.key), true),
         };
         let missing = || violated(format!("{} is missing", file.key));
         let part = LocalPart { key: file.key.clone(), path, copied };

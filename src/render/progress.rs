@@ -131,6 +131,60 @@ impl Drop for DayProgress {
     }
 }
 
+/// Progress of work that is counted in bytes.
+pub struct Amount {
+    bar: Option<ProgressBar>,
+    clock: Arc<dyn Clock>,
+    sparse: Sparse,
+    label: &'static str,
+}
+
+impl Amount {
+    pub fn new(output: &Output, clock: Arc<dyn Clock>, label: &'static str) -> Self {
+        let bar = (!output.bars.is_hidden()).then(|| {
+            let template = "{prefix}  {bar:24}  {bytes}/{total_bytes}  {bytes_per_sec}  ETA {eta}  {msg}";
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            output.bars.add(ProgressBar::new(0).with_style(style).with_prefix(label))
+        });
+        let sparse = Sparse { clock: clock.clone(), last_ms: AtomicI64::new(clock.now_ms()) };
+        Amount { bar, clock, sparse, label }
+    }
+
+    /// Does `work`, and meanwhile shows what `reading` says: bytes done, bytes in all, and a note.
+    pub async fn during<T>(
+        &self,
+        work: impl Future<Output = T>,
+        reading: impl Fn() -> (u64, u64, String),
+    ) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => {
+                    self.bar.iter().for_each(ProgressBar::finish_and_clear);
+                    return done;
+                }
+                () = self.clock.sleep(Duration::from_millis(250)) => self.show(reading()),
+            }
+        }
+    }
+
+    fn show(&self, (done, total, note): (u64, u64, String)) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(note);
+            }
+            None if self.sparse.may_speak() => {
+                tracing::info!(bytes = done, of = total, "{}: {note}", self.label)
+            }
+            None => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;

@@ -1,0 +1,70 @@
+//! The calendar of one sub-account: every date of the range is complete, empty, incomplete or missing.
+
+use jiff::civil::Date;
+
+use super::Verifier;
+use super::chain::ChainCheck;
+use crate::archive::coverage::DayState;
+use crate::archive::day::Zone;
+use crate::archive::finding::{Code, Finding};
+
+/// Counts the days, and tells of those that lack something. Without bounds the range is the chain's own; a date that
+/// was asked for is a day, whatever the chain says.
+pub fn days(verifier: &Verifier<'_>, sub_account: &str, check: &ChainCheck<'_>) {
+    let range = verifier.options.days;
+    let yesterday = |date: Date| date.yesterday().ok();
+    let first = range.from.or(check.coverage.first_day);
+    let last = range.to.and_then(yesterday).or(check.coverage.last_day());
+    let (Some(first), Some(last)) = (first, last) else { return };
+    let zone =
+        check.days.values().next().and_then(|day| day.newest()).and_then(|day| Zone::named(&day.zone).ok());
+    let mut missing: Option<(Date, Date)> = None;
+    for date in range.within(first, last) {
+        let state = check.coverage.state(date);
+        if state == DayState::Missing {
+            // Some zones have skipped a date; nothing can be archived of it.
+            if zone.as_ref().is_some_and(|zone| zone.day(date).is_err()) {
+                continue;
+            }
+            verifier.count(|totals| totals.days_missing += 1);
+            missing = Some(missing.map_or((date, date), |(from, _)| (from, date)));
+            continue;
+        }
+        tell_missing(verifier, sub_account, missing.take());
+        verifier.count(|totals| {
+            *match state {
+                DayState::Complete | DayState::Disposed => &mut totals.days_complete,
+                DayState::Empty => &mut totals.days_empty,
+                DayState::Gaps => &mut totals.days_incomplete,
+                DayState::Acknowledged | DayState::Missing => &mut totals.days_acknowledged,
+            } += 1;
+        });
+        tell(verifier, sub_account, date, state, check);
+    }
+    tell_missing(verifier, sub_account, missing);
+}
+
+fn tell(verifier: &Verifier<'_>, sub_account: &str, date: Date, state: DayState, check: &ChainCheck<'_>) {
+    let code = match state {
+        DayState::Gaps => Code::DayIncomplete,
+        DayState::Acknowledged => Code::DayAcknowledged,
+        _ => return,
+    };
+    let record = check.days.get(&date).and_then(|day| day.newest());
+    let found = record.map_or_else(String::new, |record| {
+        format!("{} summaries failed; {}", record.day.failed(), record.incomplete_because.join(", "))
+    });
+    verifier.report(Finding::new(code, format!("{sub_account} {date}"), "a complete day", found));
+}
+
+/// A stretch of missing days is told once.
+fn tell_missing(verifier: &Verifier<'_>, sub_account: &str, missing: Option<(Date, Date)>) {
+    let Some((from, to)) = missing else { return };
+    let (object, found) = if from == to {
+        (format!("{sub_account} {from}"), "nothing".to_owned())
+    } else {
+        let days = to.since(from).map_or(0, |span| span.get_days()) + 1;
+        (format!("{sub_account} {from} to {to}"), format!("nothing on {days} days"))
+    };
+    verifier.report(Finding::new(Code::DayMissing, object, "an archived day", found));
+}

@@ -1,0 +1,205 @@
+//! Whether the manifests of one sub-account are a chain, and each follows from those before it. No input or output:
+//! the objects' bytes come in, in order.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+
+use super::record::{self, Findings, state_of};
+use crate::archive::coverage::Coverage;
+use crate::archive::day::Window;
+use crate::archive::digest::Digest;
+use crate::archive::finding::{Code, Finding};
+use crate::archive::key;
+use crate::archive::manifest::{DayRecord, Discovery, Envelope, File, Link, Manifest, Record};
+use crate::archive::signature::{self, AllowedSigners};
+
+/// One committed revision, as far as the checks of its objects need it.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    pub manifest_key: String,
+    pub signed: bool,
+    pub finished_at: i64,
+    /// Without its windows, which have been checked.
+    pub record: DayRecord,
+}
+
+/// What the chain says of one archive day.
+#[derive(Debug, Clone, Default)]
+pub struct Day {
+    pub revisions: Vec<Committed>,
+    /// The manifests that have the day's windows.
+    pub windows_by: Vec<Link>,
+}
+
+impl Day {
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        self.revisions.iter().flat_map(|revision| &revision.record.files)
+    }
+
+    pub fn newest(&self) -> Option<&DayRecord> {
+        self.revisions.last().map(|revision| &revision.record)
+    }
+
+    fn window(&self) -> Option<Window> {
+        self.newest().map(|record| record.window)
+    }
+}
+
+/// Takes the manifests of one chain in order, and keeps what they say together.
+pub struct ChainCheck<'a> {
+    archive_id: String,
+    sub_account: String,
+    allowed: &'a AllowedSigners,
+    pub days: BTreeMap<Date, Day>,
+    /// The newest number and its object's hash.
+    pub head: Option<(u64, Digest)>,
+    pub coverage: Coverage,
+    pub manifests: u64,
+    pub signed: u64,
+    zone: Option<String>,
+    /// A manifest was missing or unreadable: what follows from all of them cannot be told.
+    pub broken: bool,
+}
+
+impl<'a> ChainCheck<'a> {
+    pub fn new(archive_id: &str, sub_account: &str, allowed: &'a AllowedSigners) -> Self {
+        ChainCheck {
+            archive_id: archive_id.to_owned(),
+            sub_account: sub_account.to_owned(),
+            allowed,
+            days: BTreeMap::new(),
+            head: None,
+            coverage: Coverage::default(),
+            manifests: 0,
+            signed: 0,
+            zone: None,
+            broken: false,
+        }
+    }
+
+    /// The next number is not there.
+    pub fn missing(&mut self, sequence: u64) -> Finding {
+        self.broken = true;
+        self.head = None;
+        let key = key::manifest(&self.sub_account, sequence);
+        Finding::new(Code::ManifestMissing, key, "a manifest", "nothing")
+    }
+
+    /// The next manifest's bytes; returns what is wrong with it.
+    pub fn next(&mut self, sequence: u64, bytes: &[u8]) -> Vec<Finding> {
+        let key = key::manifest(&self.sub_account, sequence);
+        let mut found = Findings { object: &key, found: Vec::new() };
+        let sha256 = Digest::of(bytes);
+        let before = self.head.replace((sequence, sha256));
+        self.manifests += 1;
+        match Envelope::from_bytes(bytes) {
+            Err(error) => {
+                self.broken = true;
+                found.add(Code::ManifestUnreadable, "a manifest of format version 1", error.to_string());
+            }
+            Ok(envelope) => {
+                self.place(&mut found, &envelope.manifest, sequence);
+                self.link(&mut found, &envelope.manifest, before);
+                self.signature(&mut found, &envelope);
+                self.record(&mut found, envelope, Link { key: key.clone(), sha256 });
+            }
+        }
+        found.found
+    }
+
+    fn place(&self, found: &mut Findings<'_>, manifest: &Manifest, sequence: u64) {
+        let mut same =
+            |what, expected: &str, is: &str| found.same(Code::ManifestMisplaced, what, expected, is);
+        same("archive id", &self.archive_id, &manifest.archive_id);
+        same("sub-account", &self.sub_account, &manifest.sub_account);
+        same("key", &key::manifest(&self.sub_account, sequence), &manifest.key);
+        same("sequence", &sequence.to_string(), &manifest.sequence.to_string());
+    }
+
+    fn link(&self, found: &mut Findings<'_>, manifest: &Manifest, before: Option<(u64, Digest)>) {
+        let text = |link: &Link| format!("{} {}", link.key, link.sha256);
+        let named = manifest.previous.as_ref().map_or_else(|| "nothing".to_owned(), text);
+        let expected = match before {
+            Some((sequence, sha256)) => {
+                text(&Link { key: key::manifest(&self.sub_account, sequence), sha256 })
+            }
+            // The one before it is missing, which has been said.
+            None if self.broken => return,
+            None => "nothing".to_owned(),
+        };
+        if named != expected {
+            // The one that is named is not the one that is there: which of both was changed, nobody can tell.
+            found.add(Code::ChainBroken, format!("previous: {expected}"), named);
+        }
+    }
+
+    fn signature(&mut self, found: &mut Findings<'_>, envelope: &Envelope) {
+        match envelope.signer() {
+            Err(error) => found.add(Code::SignatureInvalid, "a signature that fits", error.to_string()),
+            Ok(None) if self.signed > 0 => found.add(Code::ManifestUnsigned, "a signature", "none"),
+            Ok(None) => {}
+            Ok(Some(signer)) => {
+                self.signed += 1;
+                if !self.allowed.is_empty() && !self.allowed.contains(&signer, signature::MANIFEST) {
+                    found.add(Code::SignerNotAllowed, "an allowed signer", signer.fingerprint());
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, found: &mut Findings<'_>, envelope: Envelope, link: Link) {
+        let Envelope { mut manifest, signature } = envelope;
+        let Record::Day(record) = manifest.record.clone();
+        let zone = self.zone.get_or_insert_with(|| record.zone.clone()).clone();
+        let day = self.days.get(&record.date);
+        record::window(found, &manifest, &record, &zone);
+        self.check_neighbours(found, record.date, record.window);
+        record::discovery(found, &record, day);
+        record::counts(found, &record, day.and_then(Day::newest));
+        record::files(found, &manifest, &record, day);
+        record::times(found, &manifest, &record);
+        if let Some(window) = day.and_then(Day::window).filter(|window| *window != record.window) {
+            let expected = format!("the interval of the day's earlier revisions, from {}", window.start_ms);
+            found.add(Code::DayWindowWrong, expected, record.window.start_ms.to_string());
+        }
+        if !self.broken {
+            let expected = day.map_or(0, |day| day.revisions.len() as u32) + 1;
+            found.same(Code::RevisionOrder, "revision", expected, record.revision);
+        }
+        self.coverage.set(record.date, state_of(&record));
+        if self.broken {
+            // What came before is not known: only this day's own mark can be held against it.
+            self.coverage = manifest.coverage.clone();
+        } else if self.coverage != manifest.coverage {
+            let text = |coverage: &Coverage| {
+                format!("{} from {:?}", coverage.days, coverage.first_day.map(|date| date.to_string()))
+            };
+            found.add(Code::CoverageWrong, text(&self.coverage), text(&manifest.coverage));
+            self.coverage = manifest.coverage.clone();
+        }
+        self.keep(&mut manifest, *record, signature.is_some(), link);
+    }
+
+    fn check_neighbours(&self, found: &mut Findings<'_>, date: Date, window: Window) {
+        let near = |(date, day): (&Date, &Day)| Some((*date, day.window()?));
+        if let Some(before) = self.days.range(..date).next_back().and_then(near) {
+            record::neighbours(found, before, (date, window));
+        }
+        let later = date.tomorrow().ok().and_then(|next| self.days.range(next..).next().and_then(near));
+        if let Some(after) = later {
+            record::neighbours(found, (date, window), after);
+        }
+    }
+
+    fn keep(&mut self, manifest: &mut Manifest, mut record: DayRecord, signed: bool, link: Link) {
+        let day = self.days.entry(record.date).or_default();
+        if let Discovery::Windows { windows, .. } = &mut record.discovery {
+            // Checked, and a fifth of a record: a chain of years is held in memory.
+            windows.clear();
+            day.windows_by.push(link.clone());
+        }
+        let finished_at = manifest.run.finished_at;
+        day.revisions.push(Committed { manifest_key: link.key, signed, finished_at, record });
+    }
+}

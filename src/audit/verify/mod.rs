@@ -1,0 +1,471 @@
+//! Verification: nothing is missing, nothing was changed, or what exactly was.
+//!
+//! ```text
+//! archive.json, and what lies where nothing should lie
+//!   a chain:    every manifest in order          chain, record   (pure)
+//!   its days:   the calendar against the chain   calendar
+//!   its objects: the store against the chain     objects
+//!   its rows:   the files against the manifests  rows            (pure but for the files)
+//! ```
+//!
+//! It believes neither the store nor the manifests: it reads the chain first, then enumerates the store and the
+//! calendar itself. It writes nothing, and holds no more than one chain and a few row groups in memory.
+
+mod calendar;
+mod chain;
+mod objects;
+mod record;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use self::chain::{ChainCheck, Day};
+use self::objects::{Listed, Placed, versions_hold};
+use super::current::blocking;
+use super::part::Scratch;
+use crate::archive::digest::Digest;
+use crate::archive::finding::{Code, Finding, Severity};
+use crate::archive::key;
+use crate::archive::manifest::{ArchiveRecord, Envelope, File};
+use crate::archive::range::Days;
+use crate::archive::signature::AllowedSigners;
+use crate::outcome::{Exit, Result};
+use crate::store::Store;
+use crate::store::folder::hash_file;
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Chains and what the store says of objects.
+    Quick,
+    /// And every file's bytes.
+    Full,
+    /// And every row.
+    Deep,
+}
+
+/// A manifest that was seen earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub sub_account: String,
+    pub sequence: u64,
+    pub sha256: Digest,
+}
+
+/// What is to be verified.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub days: Days,
+    /// None named means all.
+    pub sub_accounts: Vec<String>,
+    pub level: Level,
+    /// Only days of the n-th of t shares; n from 1 to t.
+    pub subset: Option<(u32, u32)>,
+    pub heads: Vec<Head>,
+    pub allowed: AllowedSigners,
+}
+
+/// What was verified, and how it came out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    pub sub_accounts: u64,
+    pub manifests: u64,
+    pub signed_manifests: u64,
+    pub days_complete: u64,
+    pub days_empty: u64,
+    pub days_incomplete: u64,
+    pub days_acknowledged: u64,
+    pub days_missing: u64,
+    /// Committed files that were looked at.
+    pub files: u64,
+    /// Bytes read and hashed.
+    pub bytes: u64,
+    pub rows: u64,
+    pub violations: u64,
+    pub gaps: u64,
+    pub notices: u64,
+    /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain: to be kept elsewhere, and expected next time.
+    pub heads: Vec<String>,
+}
+
+impl Totals {
+    /// 4 violated; 3 only gaps; 2 nothing was there to verify; 0 all held.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Totals { violations: 1.., .. } => Exit::Integrity,
+            Totals { manifests: 0, .. } => Exit::Usage,
+            Totals { gaps: 1.., .. } => Exit::Gaps,
+            _ => Exit::Done,
+        }
+    }
+}
+
+/// How far a verification is, for whoever shows progress.
+#[derive(Debug, Default)]
+pub struct Meter {
+    pub sub_accounts: AtomicU64,
+    pub sub_accounts_done: AtomicU64,
+    /// Of the sub-accounts whose chains were read so far.
+    pub bytes: AtomicU64,
+    pub bytes_done: AtomicU64,
+}
+
+impl Meter {
+    fn read(&self, bytes: u64) {
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Verifies; each finding goes to `found` as soon as it is known.
+///
+/// # Errors
+/// When the store cannot be read: then nobody knows whether the archive holds. Findings are no errors.
+pub async fn verify(
+    store: Arc<dyn Store>,
+    options: &Options,
+    stop: CancellationToken,
+    meter: &Meter,
+    found: &(dyn Fn(Finding) + Send + Sync),
+) -> Result<Totals> {
+    let mut verifier = Verifier {
+        remote: store.local(key::ARCHIVE).is_none(),
+        store,
+        options,
+        stop,
+        meter,
+        found,
+        archive_id: String::new(),
+        totals: Mutex::default(),
+    };
+    verifier.archive().await?;
+    let sub_accounts = verifier.sub_accounts().await?;
+    meter.sub_accounts.store(sub_accounts.len() as u64, Ordering::Relaxed);
+    for sub_account in &sub_accounts {
+        verifier.sub_account(sub_account).await?;
+        meter.sub_accounts_done.fetch_add(1, Ordering::Relaxed);
+    }
+    let totals = verifier.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Totals { bytes: meter.bytes_done.load(Ordering::Relaxed), ..totals })
+}
+
+struct Verifier<'a> {
+    store: Arc<dyn Store>,
+    options: &'a Options,
+    stop: CancellationToken,
+    meter: &'a Meter,
+    found: &'a (dyn Fn(Finding) + Send + Sync),
+    archive_id: String,
+    /// The store keeps checksums, versions and locks of its own.
+    remote: bool,
+    totals: Mutex<Totals>,
+}
+
+impl Verifier<'_> {
+    fn report(&self, finding: Finding) {
+        self.count(|totals| match finding.severity {
+            Severity::Violation => totals.violations += 1,
+            Severity::Gap => totals.gaps += 1,
+            Severity::Notice => totals.notices += 1,
+        });
+        (self.found)(finding);
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Totals)) {
+        change(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn check_stop(&self) -> Result<()> {
+        if self.stop.is_cancelled() { Err(super::interrupted()) } else { Ok(()) }
+    }
+
+    /// `archive.json`, and objects where nothing should lie.
+    async fn archive(&mut self) -> Result<()> {
+        let top = self.store.children("").await?;
+        let manifests = self.store.children(key::MANIFESTS).await?;
+        let bytes = self.store.get(key::ARCHIVE).await?;
+        if bytes.is_none() && manifests.folders.is_empty() {
+            // Not an archive: whatever lies here is none of ours, and nothing can be said of it.
+            return Ok(());
+        }
+        let record: Option<ArchiveRecord> =
+            bytes.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let canonical = record.as_ref().and_then(|record| serde_json_canonicalizer::to_vec(record).ok());
+        if bytes.is_none() || canonical.as_deref() != bytes.as_deref() {
+            let is = if bytes.is_some() { "another object" } else { "nothing" };
+            self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "the record of an archive", is));
+        }
+        if self.remote {
+            let versions = self.store.versions(key::ARCHIVE).await?;
+            versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+        }
+        self.archive_id = match record {
+            Some(record) => record.archive_id,
+            None => self.claimed_id(&manifests.folders).await?,
+        };
+        for object in top.objects.iter().filter(|object| *object != key::ARCHIVE) {
+            self.foreign(object);
+        }
+        for folder in top.folders.iter().filter(|name| !matches!(name.as_str(), "manifests" | "segments")) {
+            self.foreign_folder(&format!("{folder}/")).await?;
+        }
+        for (parent, root) in [("manifests/", key::MANIFESTS), ("segments/", key::SEGMENTS)] {
+            let versions = self.store.children(parent).await?;
+            versions.objects.iter().for_each(|object| self.foreign(object));
+            for folder in versions.folders.iter().filter(|folder| *folder != "v1") {
+                self.foreign_folder(&format!("{parent}{folder}/")).await?;
+            }
+            let below = self.store.children(root).await?;
+            below.objects.iter().for_each(|object| self.foreign(object));
+            for folder in below.folders.iter().filter(|folder| key::parse_sub_account(folder).is_none()) {
+                self.foreign_folder(&format!("{root}{folder}/")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Without `archive.json` the first manifest says which archive this claims to be.
+    async fn claimed_id(&self, folders: &[String]) -> Result<String> {
+        let Some(first) = folders.iter().find_map(|folder| key::parse_sub_account(folder)) else {
+            return Ok(String::new());
+        };
+        let bytes = self.store.get(&key::manifest(first, 1)).await?;
+        let envelope = bytes.and_then(|bytes| Envelope::from_bytes(&bytes).ok());
+        Ok(envelope.map(|envelope| envelope.manifest.archive_id).unwrap_or_default())
+    }
+
+    fn foreign(&self, object: &str) {
+        self.report(Finding::new(Code::ForeignObject, object, "nothing", "an object"));
+    }
+
+    /// A folder that is none of ours; it may hold millions of objects, and is named once.
+    async fn foreign_folder(&self, prefix: &str) -> Result<()> {
+        let objects = self.store.list(prefix, None).await?.len();
+        if objects > 0 {
+            let found = format!("{objects} objects");
+            self.report(Finding::new(Code::ForeignObject, prefix, "nothing", found));
+        }
+        Ok(())
+    }
+
+    /// Those that have manifests or data; also one that only an expected head names.
+    async fn sub_accounts(&self) -> Result<Vec<String>> {
+        let mut all = std::collections::BTreeSet::new();
+        for root in [key::MANIFESTS, key::SEGMENTS] {
+            let folders = self.store.children(root).await?.folders;
+            all.extend(folders.iter().filter_map(|folder| key::parse_sub_account(folder)).map(str::to_owned));
+        }
+        all.extend(self.options.heads.iter().map(|head| head.sub_account.clone()));
+        let wanted = &self.options.sub_accounts;
+        // One that was asked for and is not there is something to say, not nothing.
+        all.extend(wanted.iter().cloned());
+        Ok(all.into_iter().filter(|one| wanted.is_empty() || wanted.contains(one)).collect())
+    }
+
+    async fn sub_account(&self, sub_account: &str) -> Result<()> {
+        let (check, seen) = self.chain(sub_account).await?;
+        self.heads(sub_account, &check, &seen);
+        calendar::days(self, sub_account, &check);
+        let ChainCheck { days, signed, .. } = check;
+        let root = key::day_root(sub_account);
+        let entries = self.store.list(&root, None).await?;
+        let listed: Listed = entries.into_iter().map(|entry| (entry.key, entry.bytes)).collect();
+        if self.remote {
+            let versions = self.store.versions(&root).await?;
+            versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+        }
+        self.unlisted(sub_account, &listed, &days, signed > 0).await?;
+        let chosen = |date: &Date| self.options.days.contains(*date) && self.in_subset(sub_account, *date);
+        let days: Vec<Day> = days.into_iter().filter(|(date, _)| chosen(date)).map(|(_, day)| day).collect();
+        let bytes: u64 = days.iter().flat_map(Day::files).map(|file| file.bytes).sum();
+        self.meter.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let listed = &listed;
+        let work = stream::iter(days).map(|day| async move { self.day(day, listed).await });
+        let placed: Vec<Placed> = work.buffer_unordered(self.at_once()).try_collect().await?;
+        let placed = placed.into_iter().fold(Placed::default(), |mut all, one| {
+            all.found.extend(one.found);
+            Placed { same: all.same + one.same, other: all.other + one.other, ..all }
+        });
+        placed.settle(sub_account, |finding| self.report(finding));
+        self.count(|totals| totals.sub_accounts += 1);
+        Ok(())
+    }
+
+    /// Reads the chain in order, many objects at once. Also returns the hashes at the numbers of expected heads.
+    async fn chain(&self, sub_account: &str) -> Result<(ChainCheck<'_>, BTreeMap<u64, Digest>)> {
+        let root = key::chain(sub_account);
+        let listed = self.store.list(&root, None).await?;
+        if self.remote {
+            let versions = self.store.versions(&root).await?;
+            versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+        }
+        let mut numbers = BTreeMap::new();
+        for entry in listed {
+            match key::parse_manifest(&entry.key)
+                .filter(|n| *n > 0 && key::manifest(sub_account, *n) == entry.key)
+            {
+                Some(sequence) => drop(numbers.insert(sequence, entry.key)),
+                None => self.foreign(&entry.key),
+            }
+        }
+        let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
+        let mut seen = BTreeMap::new();
+        let read = |(sequence, key): (u64, String)| async move {
+            Ok::<_, crate::outcome::Failure>((sequence, self.store.get(&key).await?))
+        };
+        let mut reads = stream::iter(numbers).map(read).buffered(super::timeline::AT_ONCE);
+        let mut expected = 1;
+        while let Some((sequence, bytes)) = reads.try_next().await? {
+            self.check_stop()?;
+            // A cut-out stretch may be long: it is said once, at its beginning.
+            if sequence > expected {
+                self.report(check.missing(expected));
+            }
+            match bytes {
+                Some(bytes) => {
+                    check.next(sequence, &bytes).into_iter().for_each(|finding| self.report(finding));
+                    seen.insert(sequence, Digest::of(&bytes));
+                }
+                None => self.report(check.missing(sequence)),
+            }
+            expected = sequence + 1;
+        }
+        let wanted = |sequence: &u64| {
+            self.options
+                .heads
+                .iter()
+                .any(|head| head.sub_account == sub_account && head.sequence == *sequence)
+        };
+        seen.retain(|sequence, _| wanted(sequence));
+        Ok((check, seen))
+    }
+
+    /// Expected heads, and what cannot be told without them.
+    fn heads(&self, sub_account: &str, check: &ChainCheck<'_>, seen: &BTreeMap<u64, Digest>) {
+        let chain = key::chain(sub_account);
+        let newest = check.head.map_or(0, |(sequence, _)| sequence);
+        let mut known = false;
+        for head in self.options.heads.iter().filter(|head| head.sub_account == sub_account) {
+            known = true;
+            let key = key::manifest(sub_account, head.sequence);
+            match seen.get(&head.sequence) {
+                Some(sha256) if *sha256 == head.sha256 => {}
+                Some(sha256) => {
+                    self.report(Finding::new(Code::HeadDiffers, key, head.sha256.hex(), sha256.hex()))
+                }
+                None if head.sequence > newest => {
+                    let found = format!("a chain that ends at {newest}");
+                    self.report(Finding::new(Code::HeadMissing, key, head.sha256.hex(), found));
+                }
+                // A hole in the chain, which has been said.
+                None => {}
+            }
+        }
+        if check.manifests == 0 {
+            return;
+        }
+        if !known {
+            self.report(Finding::new(
+                Code::NoExpectedHead,
+                chain.as_str(),
+                "a head that was kept elsewhere",
+                "none",
+            ));
+        }
+        if check.signed == 0 {
+            self.report(Finding::new(Code::ChainUnsigned, chain, "signatures", "none"));
+        } else if self.options.allowed.is_empty() {
+            self.report(Finding::new(Code::NoAllowedSigners, chain, "allowed signers", "none"));
+        }
+        self.count(|totals| {
+            totals.manifests += check.manifests;
+            totals.signed_manifests += check.signed;
+            totals.heads.extend(check.head.map(|(n, sha256)| format!("{sub_account}:{n}:{sha256}")));
+        });
+    }
+
+    /// Shares are of days, so that whatever belongs together is looked at together.
+    fn in_subset(&self, sub_account: &str, date: Date) -> bool {
+        let Some((n, of)) = self.options.subset else { return true };
+        let Digest(hash) = Digest::of(format!("{sub_account}/{date}").as_bytes());
+        let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+        number % of.max(1) + 1 == n
+    }
+
+    /// Days at once: requests to a remote store wait for each other's answers, work on files for the processor.
+    fn at_once(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        if self.remote && self.options.level < Level::Deep { 16 } else { cores }
+    }
+
+    /// The objects of one day, and at the deepest level its rows.
+    async fn day(&self, day: Day, listed: &Listed) -> Result<Placed> {
+        let mut placed = Placed::default();
+        let scratch = Scratch::new()?;
+        let mut parts = rows::Parts::new();
+        for revision in &day.revisions {
+            self.manifest_lock(revision, &mut placed).await?;
+            for file in &revision.record.files {
+                self.check_stop()?;
+                self.count(|totals| totals.files += 1);
+                if !self.file(file, revision, listed, &mut placed).await? {
+                    continue;
+                }
+                if self.options.level == Level::Deep
+                    && let Some(path) = self.local(&scratch, &file.key).await?
+                {
+                    parts.insert(file.key.clone(), path);
+                }
+                match (self.options.level, parts.get(&file.key)) {
+                    (Level::Quick, _) => {}
+                    // Not fetched twice.
+                    (Level::Deep, Some(path)) if self.remote => self.hash_copy(file, path).await?,
+                    _ => self.hash(file).await?,
+                }
+            }
+        }
+        if self.options.level == Level::Deep {
+            self.rows(day, parts).await?;
+        }
+        Ok(placed)
+    }
+
+    async fn rows(&self, day: Day, parts: rows::Parts) -> Result<()> {
+        let expected =
+            rows::Expected { archive_id: self.archive_id.clone(), allowed: self.options.allowed.clone() };
+        let (findings, rows) = blocking(move || {
+            let mut findings = Vec::new();
+            let rows = rows::check_day(&expected, &day, &parts, &mut |finding| findings.push(finding));
+            Ok((findings, rows))
+        })
+        .await?;
+        findings.into_iter().for_each(|finding| self.report(finding));
+        self.count(|totals| totals.rows += rows);
+        Ok(())
+    }
+
+    async fn hash_copy(&self, file: &File, path: &Path) -> Result<()> {
+        let hashed = hash_file(path).await?;
+        if let Some(hashed) = hashed {
+            self.hashed(file, hashed);
+        }
+        Ok(())
+    }
+
+    /// The object as a local file: where it lies, or a copy in `scratch`.
+    async fn local(&self, scratch: &Scratch, object: &str) -> Result<Option<PathBuf>> {
+        if let Some(path) = self.store.local(object) {
+            return Ok(Some(path));
+        }
+        let path = scratch.path(object);
+        Ok(self.store.download(object, &path).await?.then_some(path))
+    }
+}

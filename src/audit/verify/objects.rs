@@ -1,0 +1,235 @@
+//! The objects of one sub-account, held against what its chain says: each is listed, a leftover, or foreign, and each
+//! listed one is there, once, with its bytes and its lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+
+use super::chain::{Committed, Day};
+use super::{Level, Verifier};
+use crate::archive::day::rfc3339;
+use crate::archive::digest::Digest;
+use crate::archive::finding::{Code, Finding};
+use crate::archive::key;
+use crate::archive::lock::{Lock, LockMode};
+use crate::archive::manifest::{File, ObjectLock};
+use crate::audit::current::blocking;
+use crate::audit::part::Scratch;
+use crate::outcome::Result;
+use crate::store::{Hashed, Stat, Version};
+
+/// What the store lists under one prefix: keys with their lengths.
+pub type Listed = BTreeMap<String, u64>;
+
+/// Deleted and repeated versions, where the store keeps versions.
+pub fn versions_hold(versions: &[Version]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for of_key in versions.chunk_by(|one, other| one.key == other.key) {
+        let Some(first) = of_key.first() else { continue };
+        if of_key.iter().any(|version| version.is_delete_marker) {
+            found.push(Finding::new(Code::DeleteMarker, first.key.as_str(), "no delete marker", "one"));
+        }
+        let contents = of_key.iter().filter(|version| !version.is_delete_marker).count();
+        if contents > 1 {
+            found.push(Finding::new(
+                Code::OtherVersions,
+                first.key.as_str(),
+                "one version",
+                contents.to_string(),
+            ));
+        }
+    }
+    found
+}
+
+/// Date, revision and part number of a key, where it is exactly that of a part.
+pub fn part_of(sub_account: &str, object: &str) -> Option<(Date, u32)> {
+    let folder = object.strip_prefix(&key::day_root(sub_account))?.split_once('/')?.0;
+    let date: Date = folder.strip_prefix("dt=")?.parse().ok()?;
+    let (revision, part) = key::parse_part(object)?;
+    (key::part(sub_account, date, revision, part) == object).then_some((date, revision))
+}
+
+/// What is wrong only if the objects are the very ones that were committed, and not a copy of them.
+#[derive(Default)]
+pub struct Placed {
+    pub found: Vec<Finding>,
+    /// Files whose version id is the manifest's, and others.
+    pub same: u64,
+    pub other: u64,
+}
+
+impl Verifier<'_> {
+    /// Everything that lies there and no manifest lists.
+    pub async fn unlisted(
+        &self,
+        sub_account: &str,
+        listed: &Listed,
+        days: &BTreeMap<Date, Day>,
+        signed: bool,
+    ) -> Result<()> {
+        let committed: BTreeSet<&str> =
+            days.values().flat_map(Day::files).map(|file| file.key.as_str()).collect();
+        let named: BTreeSet<&str> = days
+            .values()
+            .flat_map(|day| &day.revisions)
+            .flat_map(|revision| revision.record.leftovers.iter().map(|leftover| leftover.key.as_str()))
+            .collect();
+        for object in listed.keys().filter(|object| !committed.contains(object.as_str())) {
+            let leftover = || {
+                Finding::new(Code::Leftover, object.as_str(), "a listed part", "one that no manifest lists")
+            };
+            if named.contains(object.as_str()) {
+                self.report(leftover());
+                continue;
+            }
+            let ours = part_of(sub_account, object).is_some_and(|(date, _)| self.options.days.contains(date));
+            match part_of(sub_account, object) {
+                None => {
+                    self.report(Finding::new(Code::ForeignObject, object.as_str(), "nothing", "an object"))
+                }
+                Some(_) if !ours => {}
+                Some(_) if self.options.level == Level::Quick || self.is_a_part(object, signed).await? => {
+                    self.report(leftover())
+                }
+                Some(_) => {
+                    let found = "a file that is no part of this archive";
+                    self.report(Finding::new(Code::ForeignObject, object.as_str(), "nothing", found));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an unlisted file is what an interrupted run of this archive would leave there.
+    async fn is_a_part(&self, object: &str, signed: bool) -> Result<bool> {
+        let scratch = Scratch::new()?;
+        let Some(path) = self.local(&scratch, object).await? else { return Ok(false) };
+        let (object, archive_id) = (object.to_owned(), self.archive_id.clone());
+        blocking(move || {
+            let opened = std::fs::File::open(&path).ok();
+            let part = opened.and_then(|file| crate::archive::part::PartReader::open(file).ok());
+            Ok(part.is_some_and(|part| {
+                let signer = part.signer();
+                let signature = signer.is_ok_and(|signer| signer.is_some() || !signed);
+                part.statement().key == object && part.statement().archive_id == archive_id && signature
+            }))
+        })
+        .await
+    }
+
+    /// One committed file: there, with its length, its bytes and its lock.
+    pub async fn file(
+        &self,
+        file: &File,
+        revision: &Committed,
+        listed: &Listed,
+        placed: &mut Placed,
+    ) -> Result<bool> {
+        let Some(&bytes) = listed.get(&file.key) else {
+            self.report(Finding::new(
+                Code::FileMissing,
+                file.key.as_str(),
+                format!("{} bytes", file.bytes),
+                "nothing",
+            ));
+            return Ok(false);
+        };
+        if bytes != file.bytes {
+            let found = format!("{bytes} bytes");
+            self.report(Finding::new(
+                Code::FileSize,
+                file.key.as_str(),
+                format!("{} bytes", file.bytes),
+                found,
+            ));
+        }
+        if self.remote
+            && let Some(stat) = self.store.stat(&file.key).await?
+        {
+            if let Some(sha256) = stat.sha256.filter(|sha256| *sha256 != file.sha256) {
+                self.differs(Code::StoreChecksum, file, sha256);
+            }
+            self.version(file, &stat, placed);
+            lock(&file.key, revision.record.object_lock.as_ref(), &stat, &mut placed.found);
+        }
+        Ok(true)
+    }
+
+    /// Hashes a file where it lies.
+    pub async fn hash(&self, file: &File) -> Result<()> {
+        let Some(hashed) = self.store.hash(&file.key).await? else {
+            self.report(Finding::new(Code::FileMissing, file.key.as_str(), "a file", "nothing"));
+            return Ok(());
+        };
+        self.hashed(file, hashed);
+        Ok(())
+    }
+
+    pub fn hashed(&self, file: &File, hashed: Hashed) {
+        self.meter.read(hashed.bytes);
+        // Of another length the bytes are others: that has been said.
+        if hashed.sha256 != file.sha256 && hashed.bytes == file.bytes {
+            self.differs(Code::FileHash, file, hashed.sha256);
+        }
+    }
+
+    fn differs(&self, code: Code, file: &File, found: Digest) {
+        self.report(Finding::new(code, file.key.as_str(), file.sha256.hex(), found.hex()));
+    }
+
+    fn version(&self, file: &File, stat: &Stat, placed: &mut Placed) {
+        let (Some(expected), found) = (&file.version_id, &stat.version_id) else { return };
+        if Some(expected) == found.as_ref() {
+            placed.same += 1;
+            return;
+        }
+        placed.other += 1;
+        let found = found.clone().unwrap_or_else(|| "none".to_owned());
+        placed.found.push(Finding::new(Code::VersionDiffers, file.key.as_str(), expected.as_str(), found));
+    }
+
+    /// The lock of a manifest is put with it, and is that of its revision's parts.
+    pub async fn manifest_lock(&self, revision: &Committed, placed: &mut Placed) -> Result<()> {
+        let expected = revision.record.object_lock.as_ref();
+        if !self.remote || expected.is_none() {
+            return Ok(());
+        }
+        if let Some(stat) = self.store.stat(&revision.manifest_key).await? {
+            lock(&revision.manifest_key, expected, &stat, &mut placed.found);
+        }
+        Ok(())
+    }
+}
+
+fn lock(object: &str, expected: Option<&ObjectLock>, stat: &Stat, found: &mut Vec<Finding>) {
+    let Some(expected) = expected else { return };
+    let text = |lock: Lock| format!("{:?} until {}", lock.mode, rfc3339(lock.until_ms)).to_lowercase();
+    let named = text(Lock { mode: expected.mode, until_ms: expected.retain_until });
+    match stat.lock {
+        None => found.push(Finding::new(Code::LockMissing, object, named, "none")),
+        Some(lock) => {
+            let weaker = expected.mode == LockMode::Compliance && lock.mode == LockMode::Governance;
+            if weaker || lock.until_ms < expected.retain_until {
+                found.push(Finding::new(Code::LockWeaker, object, named, text(lock)));
+            }
+        }
+    }
+}
+
+impl Placed {
+    /// Where no file has the version id that its manifest names, all of it is a copy: version ids and locks are bound
+    /// to a place. One exchanged object does not make the others copies.
+    pub fn settle(self, sub_account: &str, report: impl Fn(Finding)) {
+        if self.same == 0 && self.other > 0 {
+            let found = format!("none of {} version ids", self.other);
+            return report(Finding::new(
+                Code::RelocatedCopy,
+                format!("sub_account={sub_account}"),
+                "the same",
+                found,
+            ));
+        }
+        self.found.into_iter().for_each(report);
+    }
+}

@@ -1,0 +1,321 @@
+//! Every row of one archive day: hashes, order, uniqueness, counts, times, Merkle roots. Blocks; runs on a thread of
+//! its own.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::path::PathBuf;
+
+use super::chain::{Committed, Day};
+use super::record::CLOCK_SLACK_MS;
+use crate::archive::change;
+use crate::archive::day::{Window, rfc3339};
+use crate::archive::digest::Digest;
+use crate::archive::finding::{Code, Finding};
+use crate::archive::manifest;
+use crate::archive::observation::{Kind, Observation};
+use crate::archive::part::{PartError, PartReader};
+use crate::archive::row::Row;
+use crate::archive::signature::{self, AllowedSigners};
+use crate::archive::tally::{Failures, Groups, Tally, count_failure, count_group, uncount_group};
+
+/// A part's key, and the local file that holds its bytes; `None` where it could not be had, which has been said.
+pub type Parts = BTreeMap<String, PathBuf>;
+
+/// More findings of one code in one file than this are counted, not listed: a damaged column has thousands of them.
+const LISTED: usize = 5;
+
+/// What a day must be, beside its manifests.
+pub struct Expected {
+    pub archive_id: String,
+    pub allowed: AllowedSigners,
+}
+
+/// Reads all parts of a day; gives each finding to `report`, and returns the rows read.
+pub fn check_day(expected: &Expected, day: &Day, parts: &Parts, report: &mut dyn FnMut(Finding)) -> u64 {
+    let changed = keys_of_later_revisions(day, parts);
+    let mut state =
+        DayState { expected, changed, known: BTreeMap::new(), rows: 0, totals: Totals::default() };
+    // Where a part could not be read the counts cannot be told, and that it could not be read has been said.
+    let mut whole = true;
+    for revision in &day.revisions {
+        let mut rows = Totals::default();
+        let mut keys = HashSet::new();
+        for file in &revision.record.files {
+            let Some(path) = parts.get(&file.key) else {
+                whole = false;
+                continue;
+            };
+            let mut part = PartCheck::new(file, revision, report);
+            whole &= part.run(&mut state, path, &mut rows, &mut keys);
+        }
+        if whole {
+            compare(revision, &rows, &state.totals, report);
+        }
+    }
+    state.rows
+}
+
+/// What rows add up to.
+#[derive(Default)]
+struct Totals {
+    tally: Tally,
+    failures: Failures,
+    groups: Groups,
+}
+
+struct DayState<'a> {
+    expected: &'a Expected,
+    /// Keys of segments that a later revision has again: only these must be remembered.
+    changed: HashSet<String>,
+    known: BTreeMap<String, Row>,
+    rows: u64,
+    /// Over the current row of each segment, as far as revisions were read.
+    totals: Totals,
+}
+
+impl DayState<'_> {
+    fn count(&mut self, key: &str, row: Row) {
+        self.rows += 1;
+        let now = match self.known.remove(key) {
+            Some(mut earlier) => {
+                self.totals.tally.remove(&earlier);
+                uncount_group(&mut self.totals.groups, &earlier);
+                change::absorb(&mut earlier, row);
+                earlier
+            }
+            None => row,
+        };
+        self.totals.tally.add(&now);
+        count_group(&mut self.totals.groups, &now);
+        if self.changed.contains(key) {
+            self.known.insert(key.to_owned(), now);
+        }
+    }
+}
+
+fn keys_of_later_revisions(day: &Day, parts: &Parts) -> HashSet<String> {
+    let mut keys = HashSet::new();
+    let later = day.revisions.iter().filter(|revision| revision.record.revision > 1);
+    for file in later.flat_map(|revision| &revision.record.files) {
+        let opened = parts.get(&file.key).and_then(|path| File::open(path).ok());
+        let Some(mut part) = opened.and_then(|file| PartReader::open(file).ok()) else { continue };
+        // What cannot be read is said when the part is checked.
+        while let Ok(Some(row)) = part.next_row() {
+            keys.insert(row.segment.key());
+        }
+    }
+    keys
+}
+
+/// One part under check.
+struct PartCheck<'a> {
+    file: &'a manifest::File,
+    revision: &'a Committed,
+    report: &'a mut dyn FnMut(Finding),
+    told: BTreeMap<Code, usize>,
+    last: Option<(Option<i64>, String)>,
+    ends: Option<(i64, i64)>,
+}
+
+impl<'a> PartCheck<'a> {
+    fn new(file: &'a manifest::File, revision: &'a Committed, report: &'a mut dyn FnMut(Finding)) -> Self {
+        PartCheck { file, revision, report, told: BTreeMap::new(), last: None, ends: None }
+    }
+
+    fn add(&mut self, code: Code, expected: impl Into<String>, found: impl Into<String>) {
+        let told = self.told.entry(code).or_default();
+        *told += 1;
+        if *told <= LISTED {
+            (self.report)(Finding::new(code, self.file.key.as_str(), expected, found));
+        }
+    }
+
+    /// Whether every row could be read.
+    fn run(
+        &mut self,
+        day: &mut DayState<'_>,
+        path: &PathBuf,
+        rows: &mut Totals,
+        keys: &mut HashSet<Digest>,
+    ) -> bool {
+        let opened =
+            File::open(path).map_err(|error| PartError::Parquet(error.into())).and_then(PartReader::open);
+        let mut part = match opened {
+            Ok(part) => part,
+            Err(error) => {
+                self.add(Code::PartUnreadable, "a part of format version 1", error.to_string());
+                return false;
+            }
+        };
+        self.statement(day.expected, &part);
+        let whole = self.rows(&mut part, day, rows, keys);
+        self.end(&part, whole);
+        for (code, told) in std::mem::take(&mut self.told) {
+            if told > LISTED {
+                let more = format!("{} more of these in this file", told - LISTED);
+                (self.report)(Finding::new(code, self.file.key.as_str(), "none", more));
+            }
+        }
+        whole
+    }
+
+    fn rows(
+        &mut self,
+        part: &mut PartReader,
+        day: &mut DayState<'_>,
+        rows: &mut Totals,
+        keys: &mut HashSet<Digest>,
+    ) -> bool {
+        let mut whole = true;
+        let mut number = 0_u64;
+        loop {
+            number += 1;
+            let row = match part.next_row() {
+                Ok(Some(row)) => row,
+                Ok(None) => return whole,
+                Err(PartError::Row { row, error }) => {
+                    whole = false;
+                    self.add(
+                        Code::RowContradicts,
+                        format!("row {row} to agree with itself"),
+                        error.to_string(),
+                    );
+                    continue;
+                }
+                Err(PartError::Rows) => {
+                    let stated = part.statement();
+                    let stated = format!("{} rows, root {}", stated.rows, stated.merkle_root);
+                    self.add(Code::MerkleRoot, stated, "other rows");
+                    return whole;
+                }
+                Err(error) => {
+                    self.add(Code::PartUnreadable, "readable rows", error.to_string());
+                    return false;
+                }
+            };
+            self.row(number - 1, &row, keys);
+            rows.tally.add(&row);
+            for kind in Kind::BOTH {
+                count_failure(&mut rows.failures, row.observation(kind));
+            }
+            day.count(&row.segment.key(), row);
+        }
+    }
+
+    /// Rows are named by their number in the file: ids of segments belong into no report.
+    fn row(&mut self, number: u64, row: &Row, keys: &mut HashSet<Digest>) {
+        let key = row.segment.key();
+        let end = row.segment.metadata.segment_end_time;
+        let record = &self.revision.record;
+        if let Some(end) = end {
+            let (min, max) = self.ends.unwrap_or((end, end));
+            self.ends = Some((min.min(end), max.max(end)));
+        }
+        // By hash: a day may have millions of keys, of any length.
+        if !keys.insert(Digest::of(key.as_bytes())) {
+            self.add(Code::SegmentRepeated, "each segment once", format!("row {number} repeats one"));
+        }
+        let place = (end, key);
+        if self.last.as_ref().is_some_and(|last| *last >= place) {
+            self.add(Code::RowOrder, "rows by segment end, then key", format!("row {number} comes too late"));
+        }
+        self.last = Some(place);
+        let out_of_day = !end.is_some_and(|end| record.window.contains(end));
+        if row.revision != record.revision || row.out_of_day != out_of_day {
+            let expected = format!("row {number}: revision {}, out_of_day {out_of_day}", record.revision);
+            self.add(Code::RowContradicts, expected, format!("{}, {}", row.revision, row.out_of_day));
+        }
+        for kind in Kind::BOTH {
+            self.observation(number, kind, row.observation(kind), record.window);
+        }
+        self.not_after_commit(number, "discovered_at", Some(row.discovered_at));
+    }
+
+    fn observation(&mut self, number: u64, kind: Kind, look: &Observation, day: Window) {
+        if !look.fits_status() {
+            let expected = format!("row {number}: what {} {} comes with", kind.name(), look.status);
+            self.add(Code::RowContradicts, expected, "something else");
+        } else if !look.hash_holds() {
+            let expected = format!("row {number}: {}_sha256 of the {}_summary", kind.name(), kind.name());
+            self.add(Code::SummaryHash, expected, "another hash");
+        }
+        self.not_after_commit(number, "fetched_at", look.fetched_at);
+        if let Some(answered) = look.server_date.filter(|answered| *answered < day.start_ms) {
+            let expected = format!("row {number}: an answer after the day began, {}", rfc3339(day.start_ms));
+            self.add(Code::RowTimes, expected, rfc3339(answered));
+        }
+    }
+
+    fn not_after_commit(&mut self, number: u64, what: &str, at: Option<i64>) {
+        let latest = self.revision.finished_at + CLOCK_SLACK_MS;
+        if let Some(at) = at.filter(|at| *at > latest) {
+            let expected = format!("row {number}: {what} before the commit, {}", rfc3339(latest));
+            self.add(Code::RowTimes, expected, rfc3339(at));
+        }
+    }
+
+    /// What the part says of itself, against its manifest.
+    fn statement(&mut self, expected: &Expected, part: &PartReader) {
+        let (statement, record) = (part.statement().clone(), &self.revision.record);
+        let facts = [
+            ("archive id", expected.archive_id.clone(), statement.archive_id),
+            ("key", self.file.key.clone(), statement.key),
+            ("zone", record.zone.clone(), statement.zone),
+            ("window", text(record.window), text(statement.window)),
+            ("rows", self.file.rows.to_string(), statement.rows.to_string()),
+            ("Merkle root", self.file.merkle_root.hex(), statement.merkle_root.hex()),
+        ];
+        for (what, should, is) in facts {
+            if should != is {
+                self.add(Code::PartStatement, format!("{what} {should}"), is);
+            }
+        }
+        match part.signer() {
+            Err(error) => self.add(Code::PartSignature, "a signature that fits", error.to_string()),
+            Ok(None) if self.revision.signed => {
+                self.add(Code::PartSignature, "a signature, as its manifest has", "none")
+            }
+            Ok(Some(signer))
+                if !expected.allowed.is_empty() && !expected.allowed.contains(&signer, signature::PART) =>
+            {
+                self.add(Code::PartSignature, "an allowed signer", signer.fingerprint())
+            }
+            Ok(_) => {}
+        }
+    }
+
+    fn end(&mut self, part: &PartReader, whole: bool) {
+        let (rows, root) = part.read_so_far();
+        if whole && (rows, root) != (self.file.rows, self.file.merkle_root) {
+            let expected = format!("{} rows, root {}", self.file.rows, self.file.merkle_root);
+            self.add(Code::MerkleRoot, expected, format!("{rows} rows, root {root}"));
+        }
+        let named = (self.file.min_segment_end, self.file.max_segment_end);
+        let found = (self.ends.map(|(min, _)| min), self.ends.map(|(_, max)| max));
+        if whole && named != found {
+            let text = |ends: (Option<i64>, Option<i64>)| {
+                format!("{:?} to {:?}", ends.0.map(rfc3339), ends.1.map(rfc3339))
+            };
+            self.add(Code::RowCounts, format!("segment ends {}", text(named)), text(found));
+        }
+    }
+}
+
+fn text(window: Window) -> String {
+    format!("{} to {}", rfc3339(window.start_ms), rfc3339(window.end_ms))
+}
+
+/// What was counted, against what the manifest names.
+fn compare(revision: &Committed, rows: &Totals, day: &Totals, report: &mut dyn FnMut(Finding)) {
+    let record = &revision.record;
+    let facts = [
+        ("rows", record.rows == rows.tally),
+        ("failures", record.failures == rows.failures),
+        ("day", record.day == day.tally),
+        ("agent_groups", record.agent_groups == day.groups),
+    ];
+    for (what, _) in facts.into_iter().filter(|(_, same)| !same) {
+        let expected = format!("`{what}` as its rows count up");
+        report(Finding::new(Code::RowCounts, revision.manifest_key.as_str(), expected, "other counts"));
+    }
+}
