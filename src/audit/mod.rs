@@ -5,14 +5,18 @@
 //! timeline   the chain of one sub-account, read back from its head: which revisions its days have
 //! part       a stored part as a local file whose hash is the manifest's
 //! verify     nothing is missing, nothing was changed, or what exactly was
+//! calendar   the days, each reduced to what a calendar shows
+//! shares     how many summaries are present, empty, missing, by queue, agent, channel
 //! current    the rows of a day: the current one of each segment, or every revision's
 //! ```
 //!
 //! Only the archive's own objects and the store are used: what is told here could be told by anybody who has read
 //! `schemas/FORMAT.md`.
 
+pub mod calendar;
 pub mod current;
 pub mod part;
+pub mod shares;
 pub mod source;
 pub mod timeline;
 pub mod verify;
