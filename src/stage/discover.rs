@@ -7,7 +7,7 @@ use super::archive::Archive;
 use super::day::{DayJob, Meter};
 use super::observe::interrupted;
 use crate::archive::day::{LONGEST_WINDOW_MS, Window, rfc3339};
-use crate::journal::{JournalHandle, StagedWindow};
+use crate::journal::{Found, JournalHandle, StagedWindow};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{Discovered, RingCx, WindowAnswer};
 
@@ -96,6 +96,7 @@ async fn ask(job: &DayJob, api: &RingCx, journal: &JournalHandle, window: Window
             match discovered {
                 Discovered::Restart => journal.call(move |journal| journal.restart_window(window)).await?,
                 Discovered::Objects(objects) => {
+                    let objects: Vec<Found> = objects.into_iter().map(Found::read).collect();
                     journal.call(move |journal| journal.stage(window, &objects)).await?
                 }
             }

@@ -13,7 +13,7 @@ use super::day::DayJob;
 use super::observe::interrupted;
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::key;
-use crate::archive::part::{PartReader, PartWriter, Place, Written};
+use crate::archive::part::{self, PartReader, PartWriter, Place, Written};
 use crate::archive::row::Row;
 use crate::journal::{JournalHandle, Totals};
 use crate::outcome::{Exit, Failure, Result};
@@ -63,13 +63,15 @@ pub async fn encode(
         .call(move |journal| {
             let (totals, parts) = std::thread::scope(|scope| {
                 // Reading the journal and writing Parquet each fill a core.
-                let (rows, incoming) = std::sync::mpsc::sync_channel::<Row>(QUEUE);
+                let (rows, incoming) = std::sync::mpsc::sync_channel(QUEUE);
                 let encoding = scope.spawn(move || {
-                    incoming.into_iter().try_for_each(|row| parts.push(row))?;
+                    incoming.into_iter().flatten().try_for_each(|row| parts.push(row))?;
                     parts.close().map(|()| parts.done)
                 });
-                let read = journal.changes(revision, |row| rows.send(row).map_err(|_| interrupted()));
-                drop(rows);
+                let mut batch = Batch { rows: Vec::new(), bytes: 0, to: rows };
+                let read = journal.changes(revision, |row| batch.push(row));
+                let read = read.and_then(|totals| batch.send().map(|()| totals));
+                drop(batch);
                 let parts = encoding.join().unwrap_or_else(|_| Err(ended_early()))?;
                 Ok::<_, Failure>((read?, parts))
             })?;
@@ -78,8 +80,34 @@ pub async fn encode(
         .await
 }
 
-/// Rows between the journal and the encoder, at most; with texts of 64 KiB they are 8 MiB.
-const QUEUE: usize = 64;
+/// Batches between the journal and the encoder.
+const QUEUE: usize = 2;
+const BATCH_ROWS: usize = 256;
+/// Texts of 64 KiB end a batch earlier.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Rows on their way to the encoder: one at a time, each would wake the other thread.
+struct Batch {
+    rows: Vec<part::Encoded>,
+    bytes: usize,
+    to: std::sync::mpsc::SyncSender<Vec<part::Encoded>>,
+}
+
+impl Batch {
+    fn push(&mut self, row: Row) -> Result<()> {
+        let row = part::Encoded::from(row);
+        self.bytes += row.bytes();
+        self.rows.push(row);
+        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.send() } else { Ok(()) }
+    }
+
+    fn send(&mut self) -> Result<()> {
+        self.bytes = 0;
+        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(BATCH_ROWS));
+        // A receiver that is gone has failed, and says why.
+        self.to.send(rows).map_err(|_| interrupted())
+    }
+}
 
 fn ended_early() -> Failure {
     Failure::new(Exit::Unexpected, "the encoder ended early").remedy("Run again, and report this.")
@@ -98,7 +126,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn push(&mut self, row: Row) -> Result<()> {
+    fn push(&mut self, row: part::Encoded) -> Result<()> {
         if self.stop.is_cancelled() {
             return Err(interrupted());
         }
@@ -141,12 +169,12 @@ fn check(path: &Path, written: &Written) -> Result<()> {
         .remedy("Check this host's disk and memory; nothing was stored. Then run again.")
     };
     let file = File::open(path).map_err(|error| local(path, error))?;
-    let mut part = PartReader::open(file).map_err(|error| broken(error.to_string()))?;
-    while part.next_row().map_err(|error| broken(error.to_string()))?.is_some() {}
-    if part.statement().merkle_root == written.merkle_root && part.statement().rows == written.rows {
-        return Ok(());
+    let part = PartReader::open(file).map_err(|error| broken(error.to_string()))?;
+    if part.statement().merkle_root != written.merkle_root || part.statement().rows != written.rows {
+        return Err(broken("another Merkle root".to_owned()));
     }
-    Err(broken("another Merkle root".to_owned()))
+    part.check().map_err(|error| broken(error.to_string()))?;
+    Ok(())
 }
 
 fn local(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
