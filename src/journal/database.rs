@@ -39,7 +39,6 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS segment (
         seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, end_ms INTEGER, object INTEGER NOT NULL, others TEXT,
         discovered_at INTEGER NOT NULL, discovered_by TEXT NOT NULL);
-    CREATE INDEX IF NOT EXISTS segment_order ON segment (end_ms, key);
     -- id = 2 * seq + kind, so that the rows need no second index.
     CREATE TABLE IF NOT EXISTS observation (
         id INTEGER PRIMARY KEY, status TEXT NOT NULL, body BLOB, sha256 BLOB, http_status INTEGER,

@@ -34,6 +34,9 @@ impl Journal {
     where
         E: From<JournalError>,
     {
+        // Made when it is needed: kept up with every window, it would cost more, while everybody waits.
+        let order = "CREATE INDEX IF NOT EXISTS segment_order ON segment (end_ms, key)";
+        self.connection.execute_batch(order).map_err(self.wrap())?;
         let mut totals = self.known_totals()?;
         let any_known = totals.day.segments > 0;
         let sql = "

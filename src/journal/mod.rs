@@ -16,7 +16,7 @@ mod windows;
 pub use database::{DayIdentity, Journal, Merged, Pending, Progress, StagedWindow};
 pub use encode::Totals;
 pub use error::JournalError;
-pub use handle::{JournalHandle, Look, Noted};
+pub use handle::{Begun, JournalHandle, Look, Noted};
 pub use state::{DayFolder, DayLock, Head, StateDir};
 pub use windows::Found;
 

@@ -126,25 +126,22 @@ fn merge(
     discovered_at: i64,
     run_id: &str,
 ) -> rusqlite::Result<Merged> {
-    // Texts stay where they are: a segment refers to its object.
-    let mut objects =
-        connection.prepare_cached("SELECT id, key, end_ms FROM object WHERE window_ms = ? ORDER BY id")?;
+    // Everybody waits meanwhile, so it is one statement; texts stay where they are.
     let mut insert = connection.prepare_cached(
-        "INSERT INTO segment (key, end_ms, object, discovered_at, discovered_by) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (key) DO NOTHING",
+        "INSERT INTO segment (key, end_ms, object, discovered_at, discovered_by)
+         SELECT key, end_ms, id, ?2, ?3 FROM object WHERE window_ms = ?1 ORDER BY id ON CONFLICT (key) DO NOTHING",
     )?;
-    let mut merged = Merged { new: 0, duplicates: 0 };
-    let mut found = objects.query([window.start_ms])?;
-    while let Some(object) = found.next()? {
-        let (id, key, end): (i64, String, Option<i64>) = (object.get(0)?, object.get(1)?, object.get(2)?);
-        if insert.execute(params![key, end, id, discovered_at, run_id])? == 1 {
-            merged.new += 1;
-        } else {
-            merged.duplicates += 1;
-            merge_duplicate(connection, &key, id, end, (discovered_at, run_id))?;
-        }
+    let new = insert.execute(params![window.start_ms, discovered_at, run_id])? as u64;
+    let mut repeated = connection.prepare_cached(
+        "SELECT o.id, o.key, o.end_ms FROM object o JOIN segment s ON s.key = o.key
+         WHERE o.window_ms = ? AND s.object <> o.id ORDER BY o.id",
+    )?;
+    let found = repeated.query_map([window.start_ms], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let found: Vec<(i64, String, Option<i64>)> = found.collect::<Result<_, _>>()?;
+    for (object, key, end) in &found {
+        merge_duplicate(connection, key, *object, *end, (discovered_at, run_id))?;
     }
-    Ok(merged)
+    Ok(Merged { new, duplicates: found.len() as u64 })
 }
 
 /// Of differing answers the later one is the row; the other stays beside it, verbatim.
