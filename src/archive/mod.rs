@@ -9,6 +9,7 @@ pub mod digest;
 pub mod finding;
 pub mod key;
 pub mod lock;
+pub mod lookup;
 pub mod manifest;
 pub mod merkle;
 pub mod observation;

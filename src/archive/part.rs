@@ -408,12 +408,12 @@ impl PartReader {
 
 /// The Parquet library panics on some damaged files (a division by a page's length of zero, for one), and a file from
 /// the bucket may be anything: a panic means no more than "not readable".
-fn contained<T>(read: impl FnOnce() -> Result<T, PartError>) -> Result<T, PartError> {
+pub(super) fn contained<T>(read: impl FnOnce() -> Result<T, PartError>) -> Result<T, PartError> {
     std::panic::catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(ParquetError::General("the Parquet reader gave up".to_owned()).into()))
 }
 
-fn same_columns(found: &arrow::datatypes::Schema) -> bool {
+pub(super) fn same_columns(found: &arrow::datatypes::Schema) -> bool {
     let expected = arrow_schema();
     let alike = |(a, b): (&Arc<arrow::datatypes::Field>, &Arc<arrow::datatypes::Field>)| {
         a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
@@ -421,7 +421,7 @@ fn same_columns(found: &arrow::datatypes::Schema) -> bool {
     expected.fields().len() == found.fields().len() && expected.fields().iter().zip(found.fields()).all(alike)
 }
 
-fn cells_of(batch: &RecordBatch) -> Vec<Cells> {
+pub(super) fn cells_of(batch: &RecordBatch) -> Vec<Cells> {
     let mut rows: Vec<Cells> = (0..batch.num_rows()).map(|_| Vec::with_capacity(COLUMNS.len())).collect();
     for (column, array) in COLUMNS.iter().zip(batch.columns()) {
         for (n, row) in rows.iter_mut().enumerate() {

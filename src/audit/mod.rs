@@ -4,6 +4,8 @@
 //! source     which archive is this, and which sub-accounts does it have
 //! timeline   the chain of one sub-account, read back from its head: which revisions its days have
 //! part       a stored part as a local file whose hash is the manifest's
+//! remote     a stored part of which only what is needed is fetched
+//! find       the rows of one segment, dialog or interaction in years of days
 //! verify     nothing is missing, nothing was changed, or what exactly was
 //! calendar   the days, each reduced to what a calendar shows
 //! shares     how many summaries are present, empty, missing, by queue, agent, channel
@@ -15,7 +17,9 @@
 
 pub mod calendar;
 pub mod current;
+pub mod find;
 pub mod part;
+pub mod remote;
 pub mod shares;
 pub mod source;
 pub mod timeline;
