@@ -15,6 +15,7 @@ pub mod merkle;
 pub mod observation;
 pub mod part;
 pub mod range;
+pub mod receipt;
 pub mod row;
 pub mod schema;
 pub mod segment;

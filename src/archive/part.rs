@@ -90,6 +90,18 @@ impl Encoded {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Hash of the row's Merkle leaf.
+    pub fn leaf_hash(&self) -> Digest {
+        self.leaf
+    }
+
+    /// The leaf itself: canonical JSON.
+    pub fn leaf_bytes(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(self.bytes + 2_048);
+        leaf(&self.cells, &mut json);
+        json
+    }
 }
 
 impl From<Row> for Encoded {

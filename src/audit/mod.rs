@@ -6,6 +6,7 @@
 //! part       a stored part as a local file whose hash is the manifest's
 //! remote     a stored part of which only what is needed is fetched
 //! find       the rows of one segment, dialog or interaction in years of days
+//! prove      a receipt for one segment's row
 //! verify     nothing is missing, nothing was changed, or what exactly was
 //! calendar   the days, each reduced to what a calendar shows
 //! shares     how many summaries are present, empty, missing, by queue, agent, channel
@@ -19,6 +20,7 @@ pub mod calendar;
 pub mod current;
 pub mod find;
 pub mod part;
+pub mod prove;
 pub mod remote;
 pub mod shares;
 pub mod source;
