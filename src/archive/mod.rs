@@ -20,5 +20,6 @@ pub mod row;
 pub mod schema;
 pub mod segment;
 pub mod signature;
+pub mod table;
 pub mod tally;
 pub mod warning;

@@ -236,7 +236,7 @@ fn properties() -> WriterProperties {
     properties.build()
 }
 
-fn record_batch(rows: &[Cells]) -> Result<RecordBatch, ParquetError> {
+pub(super) fn record_batch(rows: &[Cells]) -> Result<RecordBatch, ParquetError> {
     let arrays = COLUMNS.iter().enumerate().map(|(n, column)| -> ArrayRef {
         let cells = rows.iter().map(|row| &row[n]);
         match column.kind {

@@ -6,6 +6,8 @@
 //! part       a stored part as a local file whose hash is the manifest's
 //! remote     a stored part of which only what is needed is fetched
 //! find       the rows of one segment, dialog or interaction in years of days
+//! pack       a folder for somebody else: complete or not there, with sums of everything
+//! export     rows as CSV, JSON lines, HTML or Parquet
 //! prove      a receipt for one segment's row
 //! verify     nothing is missing, nothing was changed, or what exactly was
 //! calendar   the days, each reduced to what a calendar shows
@@ -18,7 +20,9 @@
 
 pub mod calendar;
 pub mod current;
+pub mod export;
 pub mod find;
+pub mod pack;
 pub mod part;
 pub mod prove;
 pub mod remote;
