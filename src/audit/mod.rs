@@ -8,6 +8,7 @@
 //! find       the rows of one segment, dialog or interaction in years of days
 //! pack       a folder for somebody else: complete or not there, with sums of everything
 //! export     rows as CSV, JSON lines, HTML or Parquet
+//! evidence   a folder that proves a period without this program
 //! prove      a receipt for one segment's row
 //! verify     nothing is missing, nothing was changed, or what exactly was
 //! calendar   the days, each reduced to what a calendar shows
@@ -20,6 +21,7 @@
 
 pub mod calendar;
 pub mod current;
+pub mod evidence;
 pub mod export;
 pub mod find;
 pub mod pack;
