@@ -17,8 +17,9 @@ SET TimeZone = 'UTC';
 SET VARIABLE archive_root = rtrim(getvariable('archive'), '/');
 SET VARIABLE archive_chain = 'sub_account=' || coalesce(getvariable('sub_account'), '*');
 
--- Whatever lies where manifests do. Read as bytes: one damaged object must not hide the others.
-CREATE OR REPLACE TEMP VIEW manifest_objects AS
+-- Whatever lies where manifests do. Read as bytes: one damaged object must not hide the others. A table, so that each
+-- is fetched only once.
+CREATE OR REPLACE TEMP TABLE manifest_objects AS
 SELECT
     regexp_extract(filename, 'manifests/v1/[^/]+/[^/]+$') AS key,
     sha256(content) AS sha256,
