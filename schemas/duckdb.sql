@@ -209,7 +209,7 @@ WHERE newest = 1;
 CREATE OR REPLACE TEMP VIEW current_answers AS
 SELECT
     sub_account, dt, segment_key, segment_id, 'agent' AS kind, agent_status AS status, agent_summary AS summary,
-    agent_binary AS "binary", agent_sha256 AS sha256, agent_http_status AS http_status,
+    agent_binary AS body_base64, agent_sha256 AS sha256, agent_http_status AS http_status,
     agent_content_type AS content_type, agent_fetched_at AS fetched_at, agent_server_date AS server_date,
     agent_attempts AS attempts, agent_error AS error, agent_observed_by AS observed_by
 FROM current_segments
@@ -225,15 +225,15 @@ FROM current_segments;
 -- Every committed look at a summary, with the SHA-256 of its bytes as they are now.
 CREATE OR REPLACE TEMP VIEW recomputed AS
 SELECT
-    sub_account, dt, revision, file_key, segment_key, kind, status, summary, "binary", sha256,
+    sub_account, dt, revision, file_key, segment_key, kind, status, summary, body_base64, sha256,
     CASE
         WHEN summary IS NOT NULL THEN sha256(summary)
-        WHEN "binary" IS NOT NULL THEN coalesce(sha256(TRY(from_base64("binary"))), 'not base64')
+        WHEN body_base64 IS NOT NULL THEN coalesce(sha256(TRY(from_base64(body_base64))), 'not base64')
     END AS recomputed_sha256
 FROM (
     SELECT
         sub_account, dt, revision, file_key, segment_key, 'agent' AS kind, agent_status AS status,
-        agent_summary AS summary, agent_binary AS "binary", agent_sha256 AS sha256
+        agent_summary AS summary, agent_binary AS body_base64, agent_sha256 AS sha256
     FROM audited_rows
     UNION ALL
     SELECT
@@ -252,11 +252,11 @@ SELECT
 FROM recomputed
 WHERE sha256 IS DISTINCT FROM recomputed_sha256
     OR CASE status
-        WHEN 'PRESENT' THEN summary IS NULL OR summary = '' OR "binary" IS NOT NULL
-        WHEN 'EMPTY' THEN summary IS DISTINCT FROM '' OR "binary" IS NOT NULL
-        WHEN 'BINARY' THEN summary IS NOT NULL OR "binary" IS NULL
+        WHEN 'PRESENT' THEN summary IS NULL OR summary = '' OR body_base64 IS NOT NULL
+        WHEN 'EMPTY' THEN summary IS DISTINCT FROM '' OR body_base64 IS NOT NULL
+        WHEN 'BINARY' THEN summary IS NOT NULL OR body_base64 IS NULL
         ELSE status NOT IN ('NOT_FOUND', 'FAILED', 'SKIPPED', 'NO_ID')
-            OR summary IS NOT NULL OR "binary" IS NOT NULL
+            OR summary IS NOT NULL OR body_base64 IS NOT NULL
     END;
 
 -- Every count of every manifest against the rows: of each file, of each revision, and of each day after its last

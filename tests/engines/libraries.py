@@ -1,0 +1,1 @@
+def check(work, local, duckdb, must, say): pass
