@@ -115,7 +115,8 @@ FROM (
         json_extract_scalar(line, '$.manifest.date') AS dt,
         CAST(json_extract_scalar(line, '$.manifest.revision') AS bigint) AS revision,
         CAST(json_extract_scalar(line, '$.manifest.complete') AS boolean) AS complete,
-        CAST(from_iso8601_timestamp(json_extract_scalar(line, '$.manifest.run.finished_at')) AS timestamp(3)) AS finished_at,
+        CAST(from_iso8601_timestamp(json_extract_scalar(line, '$.manifest.run.finished_at')) AS timestamp(3))
+            AS finished_at,
         json_extract_scalar(line, '$.signature.public_key') AS signed_by,
         lower(to_hex(sha256(to_utf8(line)))) AS sha256,
         line AS json
@@ -170,8 +171,10 @@ SELECT
     json_extract_scalar(last, '$.manifest.zone') AS zone,
     CAST(from_iso8601_timestamp(json_extract_scalar(last, '$.manifest.window.start')) AS timestamp(3)) AS window_start,
     CAST(from_iso8601_timestamp(json_extract_scalar(last, '$.manifest.window.end')) AS timestamp(3)) AS window_end,
-    CAST(from_iso8601_timestamp(json_extract_scalar(last, '$.manifest.run.finished_at')) AS timestamp(3)) AS committed_at,
-    CAST(from_iso8601_timestamp(json_extract_scalar(last, '$.manifest.object_lock.retain_until')) AS timestamp(3)) AS retain_until
+    CAST(from_iso8601_timestamp(json_extract_scalar(last, '$.manifest.run.finished_at')) AS timestamp(3))
+        AS committed_at,
+    CAST(from_iso8601_timestamp(json_extract_scalar(last, '$.manifest.object_lock.retain_until')) AS timestamp(3))
+        AS retain_until
 FROM days
 LEFT JOIN revisions ON revisions.sub_account = days.sub_account AND revisions.dt = days.dt;
 
@@ -249,7 +252,8 @@ FROM (
                 ORDER BY CASE WHEN agent_status IN ('PRESENT', 'EMPTY', 'NOT_FOUND', 'BINARY') THEN 0 ELSE 1 END,
                     CASE WHEN agent_status IN ('PRESENT', 'EMPTY', 'NOT_FOUND', 'BINARY') THEN agent_fetched_at END
                         DESC NULLS LAST,
-                    CASE WHEN agent_status IN ('PRESENT', 'EMPTY', 'NOT_FOUND', 'BINARY') THEN sequence ELSE -sequence END
+                    CASE WHEN agent_status IN ('PRESENT', 'EMPTY', 'NOT_FOUND', 'BINARY')
+                        THEN sequence ELSE -sequence END
             ) AS agent_look,
         first_value(CAST(ROW(
                 auto_status, auto_summary, auto_binary, auto_sha256, auto_http_status, auto_content_type,
@@ -263,7 +267,8 @@ FROM (
                 ORDER BY CASE WHEN auto_status IN ('PRESENT', 'EMPTY', 'NOT_FOUND', 'BINARY') THEN 0 ELSE 1 END,
                     CASE WHEN auto_status IN ('PRESENT', 'EMPTY', 'NOT_FOUND', 'BINARY') THEN auto_fetched_at END
                         DESC NULLS LAST,
-                    CASE WHEN auto_status IN ('PRESENT', 'EMPTY', 'NOT_FOUND', 'BINARY') THEN sequence ELSE -sequence END
+                    CASE WHEN auto_status IN ('PRESENT', 'EMPTY', 'NOT_FOUND', 'BINARY')
+                        THEN sequence ELSE -sequence END
             ) AS auto_look
     FROM audited_rows
 )
@@ -305,7 +310,10 @@ CROSS JOIN UNNEST(ARRAY[
 
 CREATE OR REPLACE VIEW hash_findings AS
 SELECT
-    CASE WHEN sha256 IS DISTINCT FROM recomputed_sha256 THEN 'hash-differs' ELSE 'status-contradicts-body' END AS finding,
+    CASE
+        WHEN sha256 IS DISTINCT FROM recomputed_sha256 THEN 'hash-differs'
+        ELSE 'status-contradicts-body'
+    END AS finding,
     file_key AS object,
     segment_key,
     kind,
@@ -412,11 +420,13 @@ FROM audited_rows
 GROUP BY sub_account, dt, revision, segment_key
 HAVING count(*) > 1
 UNION ALL
-SELECT 'file-of-another-day', key, 'listed for ' || sub_account || ' ' || dt || ', revision ' || CAST(revision AS varchar), 1, 0
+SELECT
+    'file-of-another-day', key,
+    'listed for ' || sub_account || ' ' || dt || ', revision ' || CAST(revision AS varchar), 1, 0
 FROM files
-WHERE NOT starts_with(
+WHERE NOT regexp_like(
     key,
-    'segments/v1/sub_account=' || sub_account || '/dt=' || dt || '/r' || lpad(CAST(revision AS varchar), greatest(4, length(CAST(revision AS varchar))), '0') || '-p');
+    '^segments/v1/sub_account=' || sub_account || '/dt=' || dt || '/r0*' || CAST(revision AS varchar) || '-p[0-9]+');
 
 -- Each chain's links, and the head's coverage against the records of the days. What only a signature shows (a chain
 -- written anew) and what lies outside (an end cut off) is not to be seen in SQL.
@@ -449,7 +459,10 @@ WITH linked AS (
     FULL JOIN last_records ON last_records.sub_account = coverage.sub_account AND last_records.dt = coverage.dt
 )
 SELECT 'not-a-manifest' AS finding, key AS object, 'no manifest of this place' AS what
-FROM (SELECT DISTINCT regexp_extract("$path", 'manifests/v1/[^/]+/[^/]+$') AS key FROM manifest_objects)
+FROM (
+    SELECT DISTINCT coalesce(regexp_extract("$path", 'manifests/v1/[^/]+/[^/]+$'), "$path") AS key
+    FROM manifest_objects
+)
 WHERE key NOT IN (SELECT key FROM manifests)
 UNION ALL
 SELECT 'sequence-gap', key, 'manifest ' || CAST(place AS varchar) || ' of its chain is missing'
@@ -470,7 +483,9 @@ FROM manifests
 WHERE json_extract_scalar(json, '$.manifest.archive_id') <> (
     SELECT min(json_extract_scalar(json, '$.manifest.archive_id')) FROM manifests)
 UNION ALL
-SELECT 'coverage-differs', sub_account || ' ' || dt, 'the head says ' || coalesce(state, 'nothing') || ', its records ' || recomputed
+SELECT
+    'coverage-differs', sub_account || ' ' || dt,
+    'the head says ' || coalesce(state, 'nothing') || ', its records ' || recomputed
 FROM told
 WHERE state IS DISTINCT FROM recomputed AND state IS DISTINCT FROM 'disposed'
     AND NOT (coalesce(state, '') = 'acknowledged' AND recomputed IN ('gaps', 'missing'));

@@ -116,7 +116,9 @@ ANTI JOIN (FROM coverage WHERE state = 'disposed') AS disposed USING (sub_accoun
 SET VARIABLE archive_files = (
     SELECT coalesce(
         list(getvariable('archive_root') || '/' || key ORDER BY key),
-        error('no manifest under ' || getvariable('archive_root') || ' lists a file: nothing to read; check SET VARIABLE archive'))
+        error(
+            'no manifest under ' || getvariable('archive_root') || ' lists a file: nothing to read. '
+            || 'Is this the archive that SET VARIABLE archive should name?'))
     FROM files);
 
 -- The rows of every Parquet object under segments/, leftovers of unfinished or lost commits included: a bare scan.
@@ -243,7 +245,10 @@ FROM (
 
 CREATE OR REPLACE TEMP VIEW hash_findings AS
 SELECT
-    CASE WHEN sha256 IS DISTINCT FROM recomputed_sha256 THEN 'hash-differs' ELSE 'status-contradicts-body' END AS finding,
+    CASE
+        WHEN sha256 IS DISTINCT FROM recomputed_sha256 THEN 'hash-differs'
+        ELSE 'status-contradicts-body'
+    END AS finding,
     file_key AS object,
     segment_key,
     kind,
@@ -377,14 +382,18 @@ FROM linked
 WHERE (json ->> '$.manifest.previous.key') IS DISTINCT FROM before_key
     OR (json ->> '$.manifest.previous.sha256') IS DISTINCT FROM before_sha256
 UNION ALL
-SELECT 'signature-missing', key, 'follows a signed manifest' FROM linked WHERE signed_by IS NULL AND before_signed_by IS NOT NULL
+SELECT 'signature-missing', key, 'follows a signed manifest'
+FROM linked
+WHERE signed_by IS NULL AND before_signed_by IS NOT NULL
 UNION ALL
 SELECT 'archive-differs', key, 'is of archive ' || (json ->> '$.manifest.archive_id')
 FROM manifests
 WHERE (json ->> '$.manifest.archive_id') IS DISTINCT FROM (
     SELECT archive_id FROM read_json(getvariable('archive_root') || '/archive.json', columns = {archive_id: 'VARCHAR'}))
 UNION ALL
-SELECT 'coverage-differs', sub_account || ' ' || dt, 'the head says ' || coalesce(state, 'nothing') || ', its records ' || recomputed
+SELECT
+    'coverage-differs', sub_account || ' ' || dt,
+    'the head says ' || coalesce(state, 'nothing') || ', its records ' || recomputed
 FROM told
 WHERE state IS DISTINCT FROM recomputed AND state IS DISTINCT FROM 'disposed'
     AND NOT (coalesce(state, '') = 'acknowledged' AND recomputed IN ('gaps', 'missing'));

@@ -337,6 +337,18 @@ fn coverage_tells_each_days_state() {
     assert_eq!(ask(path(&archive), &[query])[0], expected);
     assert!(counts[EVE]["auto"]["FAILED"].as_u64() > Some(0), "{counts:?}");
     check_intact(path(&archive));
+
+    // States that records of other kinds bring about. What was disposed of is gone, and nothing asks for it.
+    let head = archive.join(key::manifest(SUB, 5));
+    let letters = fs::read_to_string(&head).unwrap().replacen("\"days\":\"cmegc\"", "\"days\":\"dmeac\"", 1);
+    fs::write(&head, letters).unwrap();
+    fs::remove_dir_all(archive.join(key::day(SUB, "2026-11-16".parse().unwrap()))).unwrap();
+    let states = ask(path(&archive), &["SELECT state FROM coverage ORDER BY dt"]).remove(0);
+    assert_eq!(
+        states,
+        ["disposed", "missing", "empty", "acknowledged", "complete"].map(|state| json!([state]))
+    );
+    check_intact(path(&archive));
     // Without any file there is nothing to read, and that is said.
     let empty = Vault::new(&nothing);
     empty.run_day(DAY, &[]).expect(3);
