@@ -296,25 +296,6 @@ pub enum Revisions {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-One HTML file that needs nothing else: open it in a browser, print it, mail it. With --verification it also shows what
-`cxvault verify --json` has found.
-
-Examples:
-  cxvault report --from 2026-01-01 --to 2027-01-01 --out 2026.html
-  cxvault verify --json > found.jsonl; cxvault report --verification found.jsonl --out report.html")]
-pub struct ReportArgs {
-    #[command(flatten)]
-    pub range: Range,
-    /// The file to write; an existing one is never overwritten
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-    /// Output of `cxvault verify --json`, to be shown in the report
-    #[arg(long, value_name = "FILE")]
-    pub verification: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
 The folder holds all that an auditor needs for the period: Parquet, manifests, public keys, SHA256SUMS, a README.txt
 that says how to check it by hand, and check.sh, which does so with jq, sha256sum, ssh-keygen and DuckDB.
 
