@@ -56,7 +56,7 @@ fn cut() -> Vec<Case> {
             (EMPTY..FILLED).for_each(|n| drop(a.remove(&manifest(n))))
         })
         .finds(ManifestMissing, manifest(EMPTY))
-        .beside(&[DiscoveryUnknown]),
+        .beside(&[DiscoveryUnknown, RowCounts]),
     ]
 }
 
@@ -126,7 +126,7 @@ fn rewritten() -> Vec<Case> {
         case("a day's first revision cut out, the others moved up", |a| close_up(a, GAPS, |_| {}))
             .unsigned()
             .finds(RevisionOrder, manifest(BETWEEN))
-            .beside(&[DiscoveryUnknown, CoverageWrong, ChainBroken]),
+            .beside(&[DiscoveryUnknown, CoverageWrong, ChainBroken, RowCounts]),
         case("a first revision committed once more", |a| {
             append(a, Pen::Own, |manifest| manifest["revision"] = json!(1))
         })

@@ -14,11 +14,12 @@ pub fn cases() -> Vec<Case> {
     [identity(), counts(), days(), windows(), files(), times()].into_iter().flatten().collect()
 }
 
-/// Changes one manifest, and its successors so that they follow.
+/// Changes one manifest, and its successors so that they follow; reading the parts may tell the same again.
 fn field(name: &str, n: u64, code: Code, change: impl Fn(&mut Value) + Send + Sync + 'static) -> Case {
     case(format!("a manifest's {name}"), move |a| a.forge(SUB, n, Pen::Own, &change))
         .unsigned()
         .finds(code, manifest(n))
+        .beside(if code == CountsWrong { &[RowCounts] } else { &[] })
 }
 
 fn add(value: &mut Value, number: i64) {
@@ -117,19 +118,25 @@ fn days() -> Vec<Case> {
         field("coverage: a day left out", FILLED, CoverageWrong, |m| m["coverage"]["days"] = json!("ecc")),
         field("coverage: days to come", FILLED, CoverageWrong, |m| m["coverage"]["days"] = json!("eccccc")),
         field("revision", BETWEEN, RevisionOrder, |m| m["revision"] = json!(2)).beside(&[FileMisplaced]),
-        field("date", BETWEEN, DayWindowWrong, |m| m["date"] = json!("2020-01-01"))
-            .beside(&[FileMisplaced, CoverageWrong]),
-        field("zone", BETWEEN, DayWindowWrong, |m| m["zone"] = json!("UTC")),
-        field("zone: none that exists", BETWEEN, DayWindowWrong, |m| m["zone"] = json!("Mars/Base")),
+        field("date", BETWEEN, DayWindowWrong, |m| m["date"] = json!("2020-01-01")).beside(&[
+            FileMisplaced,
+            CoverageWrong,
+            PartStatement,
+            RowContradicts,
+        ]),
+        field("zone", BETWEEN, DayWindowWrong, |m| m["zone"] = json!("UTC")).beside(&[PartStatement]),
+        field("zone: none that exists", BETWEEN, DayWindowWrong, |m| m["zone"] = json!("Mars/Base"))
+            .beside(&[PartStatement]),
         field("window, an hour later", BETWEEN, DayWindowWrong, |m| {
             shift(&mut m["window"]["start"], 3_600);
             shift(&mut m["window"]["end"], 3_600);
         })
-        .beside(&[WindowsIncomplete]),
+        .beside(&[WindowsIncomplete, PartStatement, RowContradicts, RowCounts, RowTimes]),
         field("window, shortened with its last discovery window", BETWEEN, DayWindowWrong, |m| {
             shift(&mut m["window"]["end"], -3_600);
             shift(&mut m["discovery"]["windows"][7]["end"], -3_600);
-        }),
+        })
+        .beside(&[PartStatement, RowContradicts, RowCounts]),
         field("discovery: a manifest of another day", FILLED, DiscoveryUnknown, |m| {
             m["discovery"]["key"] = json!(manifest(LAST))
         }),
@@ -249,8 +256,18 @@ fn missing_part() -> String {
 }
 
 /// What follows where a manifest lists another's file.
-const FOREIGN_FILE: &[Code] =
-    &[FileMissing, FileSize, FileHash, StoreChecksum, VersionDiffers, PartStatement, MerkleRoot, CountsWrong];
+const FOREIGN_FILE: &[Code] = &[
+    FileMissing,
+    FileSize,
+    FileHash,
+    StoreChecksum,
+    VersionDiffers,
+    PartStatement,
+    MerkleRoot,
+    CountsWrong,
+    RowContradicts,
+    RowCounts,
+];
 
 fn times() -> Vec<Case> {
     vec![

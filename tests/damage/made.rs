@@ -111,7 +111,7 @@ impl World {
             let mut options = options();
             options.now = Some(real_now());
             options.sub_accounts = vec![SUB.to_owned(), OTHER.to_owned()];
-            (options.segments_per_day, options.agent_groups) = (24, 2);
+            (options.segments_per_day, options.agent_groups) = (20, 2);
             // Enough of each status for every case, whatever today's dice say.
             (options.present, options.not_found) = (60.0, 20.0);
             change(&mut options);

@@ -31,8 +31,10 @@ fn run(cases: &[Case], place: Where) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let found = case.check(&MADE, place);
-                    let told = found.into_iter().map(|line| format!("{}\n    {line}", case.name));
-                    wrong.lock().unwrap().extend(told);
+                    if !found.is_empty() {
+                        let told = format!("{}\n    {}", case.name, found.join("\n    "));
+                        wrong.lock().unwrap().push(told);
+                    }
                 }
             });
         }

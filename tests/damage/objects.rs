@@ -14,6 +14,9 @@ use crate::support::damage::{Archive, Pen, Spot};
 const DAMAGED: &[Code] =
     &[PartUnreadable, MerkleRoot, SummaryHash, RowContradicts, PartStatement, PartSignature, VersionDiffers];
 
+/// What moreover follows where the part is a good one, but another.
+const EXCHANGED: &[Code] = &[RowCounts, SegmentRepeated, StoreChecksum];
+
 /// What follows where a manifest cannot be read: its successor hangs in the air, and nobody knows what it listed.
 const UNREADABLE: &[Code] = &[ChainBroken, DiscoveryUnknown, DayIncomplete];
 
@@ -60,8 +63,8 @@ fn records() -> Vec<Case> {
         }),
         // Either the record is another archive's, or all else is.
         case("archive.json: another id", |a| edit(a, |record| record["archive_id"] = json!("f".repeat(32))))
-            .finds_one_of(&[ArchiveRecord, ManifestMisplaced], key::ARCHIVE)
-            .beside(&[ManifestMisplaced, PartStatement, ForeignObject]),
+            .finds(ManifestMisplaced, manifest(EMPTY))
+            .beside(&[ArchiveRecord, PartStatement]),
     ]
 }
 
@@ -166,7 +169,7 @@ fn exchanged() -> Vec<Case> {
         (parts(LAST)[0].clone(), of_other),
     ];
     let differs = |case: Case, parts: &[&String]| {
-        let mut case = case.at(Full).or_sooner().beside(DAMAGED).beside(&[StoreChecksum]);
+        let mut case = case.at(Full).or_sooner().beside(DAMAGED).beside(EXCHANGED);
         for part in parts {
             case = case.finds_one_of(&[FileSize, FileHash, StoreChecksum], *part);
         }
@@ -184,7 +187,7 @@ fn exchanged() -> Vec<Case> {
         case(name, move |a| a.swap(&manifest(one), &manifest(other)))
             .finds(ManifestMisplaced, manifest(one))
             .finds(ManifestMisplaced, manifest(other))
-            .beside(&[ChainBroken, CoverageWrong, RevisionOrder, DiscoveryUnknown])
+            .beside(&[ChainBroken, CoverageWrong, RevisionOrder, DiscoveryUnknown, RowCounts])
     };
     vec![
         swap("two parts of a day swapped", &one, &other),
@@ -196,7 +199,7 @@ fn exchanged() -> Vec<Case> {
         swap_manifests("the first manifest and the head swapped", EMPTY, FILLED),
         case("the head replaced with an older manifest", |a| a.copy(&manifest(BETWEEN), &manifest(FILLED)))
             .finds(ManifestMisplaced, manifest(FILLED))
-            .beside(&[ChainBroken, RevisionOrder, FileMisplaced, CoverageWrong, DayIncomplete]),
+            .beside(&[ChainBroken, RevisionOrder, FileMisplaced, CoverageWrong, DayIncomplete, RowCounts]),
         case("a manifest copied to the next number", |a| a.copy(&manifest(FILLED), &manifest(FILLED + 1)))
             .finds(ManifestMisplaced, manifest(FILLED + 1))
             .beside(&[ChainBroken, RevisionOrder, FileMisplaced]),
@@ -204,7 +207,14 @@ fn exchanged() -> Vec<Case> {
             a.copy(&key::manifest(OTHER, 1), &manifest(FILLED + 1))
         })
         .finds(ManifestMisplaced, manifest(FILLED + 1))
-        .beside(&[ChainBroken, RevisionOrder, FileMisplaced, CoverageWrong, CountsWrong]),
+        .beside(&[
+            ChainBroken,
+            RevisionOrder,
+            FileMisplaced,
+            FileMissing,
+            CoverageWrong,
+            CountsWrong,
+        ]),
     ]
 }
 
