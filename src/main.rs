@@ -12,6 +12,10 @@ use cxvault::outcome::{Exit, Failure, Result};
 use cxvault::render::Output;
 use tokio_util::sync::CancellationToken;
 
+/// Each request and each row makes and drops dozens of small texts.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.global.json, cli.global.quiet);

@@ -29,7 +29,7 @@ impl Nginx {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let config = format!(
-            "daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit;
+            "daemon off; master_process off; pid {folder}/pid; error_log stderr crit;
              events {{ worker_connections 2048; }}
              http {{
                access_log off; keepalive_requests 100000000; keepalive_timeout 600s;

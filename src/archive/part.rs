@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::day::Window;
 use super::digest::Digest;
-use super::merkle::Tree;
+use super::merkle::{self, Tree};
 use super::row::{Row, RowError, leaf};
 use super::schema::{COLUMNS, Cell, Cells, FORMAT_VERSION, Storage, Type, arrow_schema};
 use super::signature::{self, PublicKey, SigningKey};
@@ -76,6 +76,45 @@ pub struct Written {
     pub segment_ends: Option<(i64, i64)>,
 }
 
+/// A row as a part holds it: its values, and the hash of its Merkle leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    cells: Cells,
+    leaf: Digest,
+    segment_end: Option<i64>,
+    bytes: usize,
+}
+
+impl Encoded {
+    /// Bytes of the values, for limits of memory and of files.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Hash of the row's Merkle leaf.
+    pub fn leaf_hash(&self) -> Digest {
+        self.leaf
+    }
+
+    /// The leaf itself: canonical JSON.
+    pub fn leaf_bytes(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(self.bytes + 2_048);
+        leaf(&self.cells, &mut json);
+        json
+    }
+}
+
+impl From<Row> for Encoded {
+    fn from(row: Row) -> Encoded {
+        let segment_end = row.segment.metadata.segment_end_time;
+        let cells = row.into_cells();
+        let bytes = cells.iter().map(Cell::text_len).sum();
+        let mut json = Vec::with_capacity(bytes + 2_048);
+        leaf(&cells, &mut json);
+        Encoded { leaf: merkle::leaf_hash(&json), cells, segment_end, bytes }
+    }
+}
+
 /// Writes one part. Rows must come sorted by segment end (none first), then segment key.
 pub struct PartWriter<W: Write + Send> {
     parquet: ArrowWriter<W>,
@@ -83,7 +122,6 @@ pub struct PartWriter<W: Write + Send> {
     batch_bytes: usize,
     group_bytes: usize,
     tree: Tree,
-    leaf: Vec<u8>,
     segment_ends: Option<(i64, i64)>,
 }
 
@@ -96,20 +134,19 @@ impl<W: Write + Send> PartWriter<W> {
             batch_bytes: 0,
             group_bytes: 0,
             tree: Tree::new(),
-            leaf: Vec::new(),
             segment_ends: None,
         })
     }
 
-    pub fn push(&mut self, row: Row) -> Result<(), ParquetError> {
-        if let Some(end) = row.segment.metadata.segment_end_time {
+    /// Takes a row, or what was made of one elsewhere: that is half of the work.
+    pub fn push(&mut self, row: impl Into<Encoded>) -> Result<(), ParquetError> {
+        let Encoded { cells, leaf, segment_end, bytes } = row.into();
+        if let Some(end) = segment_end {
             let (min, max) = self.segment_ends.unwrap_or((end, end));
             self.segment_ends = Some((min.min(end), max.max(end)));
         }
-        let cells = row.into_cells();
-        leaf(&cells, &mut self.leaf);
-        self.tree.push(&self.leaf);
-        self.batch_bytes += cells.iter().map(Cell::text_len).sum::<usize>();
+        self.tree.push_hash(leaf);
+        self.batch_bytes += bytes;
         self.batch.push(cells);
         if self.batch.len() >= BATCH_ROWS || self.batch_bytes >= BATCH_TEXT_BYTES {
             self.write_batch()?;
@@ -199,7 +236,7 @@ fn properties() -> WriterProperties {
     properties.build()
 }
 
-fn record_batch(rows: &[Cells]) -> Result<RecordBatch, ParquetError> {
+pub(super) fn record_batch(rows: &[Cells]) -> Result<RecordBatch, ParquetError> {
     let arrays = COLUMNS.iter().enumerate().map(|(n, column)| -> ArrayRef {
         let cells = rows.iter().map(|row| &row[n]);
         match column.kind {
@@ -324,6 +361,39 @@ impl PartReader {
 
     /// The next row; after the last one, checks that the rows were those of the statement.
     pub fn next_row(&mut self) -> Result<Option<Row>, PartError> {
+        let Some(cells) = self.next_leaf()? else { return Ok(None) };
+        let row = self.tree.leaves() - 1;
+        Row::from_cells(cells).map(Some).map_err(|error| PartError::Row { row, error })
+    }
+
+    /// Reads what is left, and checks that the rows are those of the statement, value by value; makes no rows of them.
+    /// Decoding and hashing each fill a core.
+    pub fn check(mut self) -> Result<(), PartError> {
+        let (batches, incoming) = std::sync::mpsc::sync_channel::<Vec<Cells>>(2);
+        let mut tree = std::mem::take(&mut self.tree);
+        let tree = std::thread::scope(|scope| {
+            let hashing = scope.spawn(move || {
+                let mut json = Vec::new();
+                for cells in incoming.into_iter().flatten() {
+                    leaf(&cells, &mut json);
+                    tree.push(&json);
+                }
+                tree
+            });
+            while let Some(first) = self.next_cells()? {
+                let rest = std::mem::replace(&mut self.buffered, Vec::new().into_iter());
+                // The other end is there until this one is gone.
+                let _ = batches.send(std::iter::once(first).chain(rest).collect());
+            }
+            drop(batches);
+            hashing.join().map_err(|_| PartError::Rows)
+        })?;
+        let complete = tree.leaves() == self.statement.rows && tree.root() == self.statement.merkle_root;
+        if complete { Ok(()) } else { Err(PartError::Rows) }
+    }
+
+    /// The next row's values, counted into the Merkle tree.
+    fn next_leaf(&mut self) -> Result<Option<Cells>, PartError> {
         let Some(cells) = self.next_cells()? else {
             let complete =
                 self.tree.leaves() == self.statement.rows && self.tree.root() == self.statement.merkle_root;
@@ -331,8 +401,7 @@ impl PartReader {
         };
         leaf(&cells, &mut self.leaf);
         self.tree.push(&self.leaf);
-        let row = self.tree.leaves() - 1;
-        Row::from_cells(cells).map(Some).map_err(|error| PartError::Row { row, error })
+        Ok(Some(cells))
     }
 
     fn next_cells(&mut self) -> Result<Option<Cells>, PartError> {
@@ -351,12 +420,12 @@ impl PartReader {
 
 /// The Parquet library panics on some damaged files (a division by a page's length of zero, for one), and a file from
 /// the bucket may be anything: a panic means no more than "not readable".
-fn contained<T>(read: impl FnOnce() -> Result<T, PartError>) -> Result<T, PartError> {
+pub(super) fn contained<T>(read: impl FnOnce() -> Result<T, PartError>) -> Result<T, PartError> {
     std::panic::catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(ParquetError::General("the Parquet reader gave up".to_owned()).into()))
 }
 
-fn same_columns(found: &arrow::datatypes::Schema) -> bool {
+pub(super) fn same_columns(found: &arrow::datatypes::Schema) -> bool {
     let expected = arrow_schema();
     let alike = |(a, b): (&Arc<arrow::datatypes::Field>, &Arc<arrow::datatypes::Field>)| {
         a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
@@ -364,7 +433,7 @@ fn same_columns(found: &arrow::datatypes::Schema) -> bool {
     expected.fields().len() == found.fields().len() && expected.fields().iter().zip(found.fields()).all(alike)
 }
 
-fn cells_of(batch: &RecordBatch) -> Vec<Cells> {
+pub(super) fn cells_of(batch: &RecordBatch) -> Vec<Cells> {
     let mut rows: Vec<Cells> = (0..batch.num_rows()).map(|_| Vec::with_capacity(COLUMNS.len())).collect();
     for (column, array) in COLUMNS.iter().zip(batch.columns()) {
         for (n, row) in rows.iter_mut().enumerate() {

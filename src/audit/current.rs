@@ -32,7 +32,7 @@ pub async fn rows<F>(
     revisions: &[Revision],
     which: Which,
     each: F,
-) -> Result<F>
+) -> Result<()>
 where
     F: FnMut(Row) -> Result<()> + Send + 'static,
 {
@@ -61,11 +61,7 @@ where
         .await?;
     }
     // Segments that only later revisions have.
-    blocking(move || {
-        later.into_values().try_for_each(&mut each)?;
-        Ok(each)
-    })
-    .await
+    blocking(move || later.into_values().try_for_each(&mut each)).await
 }
 
 /// Every row of one part, in its order; at the end its Merkle root has been checked against its statement.

@@ -4,15 +4,31 @@
 //! source     which archive is this, and which sub-accounts does it have
 //! timeline   the chain of one sub-account, read back from its head: which revisions its days have
 //! part       a stored part as a local file whose hash is the manifest's
+//! remote     a stored part of which only what is needed is fetched
+//! find       the rows of one segment, dialog or interaction in years of days
+//! pack       a folder for somebody else: complete or not there, with sums of everything
+//! export     rows as CSV, JSON lines, HTML or Parquet
+//! evidence   a folder that proves a period without this program
+//! prove      a receipt for one segment's row
 //! verify     nothing is missing, nothing was changed, or what exactly was
+//! calendar   the days, each reduced to what a calendar shows
+//! shares     how many summaries are present, empty, missing, by queue, agent, channel
 //! current    the rows of a day: the current one of each segment, or every revision's
 //! ```
 //!
 //! Only the archive's own objects and the store are used: what is told here could be told by anybody who has read
 //! `schemas/FORMAT.md`.
 
+pub mod calendar;
 pub mod current;
+pub mod evidence;
+pub mod export;
+pub mod find;
+pub mod pack;
 pub mod part;
+pub mod prove;
+pub mod remote;
+pub mod shares;
 pub mod source;
 pub mod timeline;
 pub mod verify;

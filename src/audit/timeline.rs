@@ -37,6 +37,8 @@ pub struct Revision {
     pub run: Run,
     /// Fingerprint of the key that signed the manifest; `None` when nobody did.
     pub signed_by: Option<String>,
+    /// That key, as an OpenSSH line.
+    pub public_key: Option<String>,
     pub record: DayRecord,
 }
 
@@ -126,6 +128,7 @@ impl Timeline {
     fn take(&mut self, source: &Source, stored: Stored) -> Result<()> {
         let signed_by = signed_by(source, &stored)?;
         let Stored { sequence, key, sha256, envelope, .. } = stored;
+        let public_key = envelope.signature.as_ref().map(|signature| signature.public_key.clone());
         let Record::Day(record) = envelope.manifest.record;
         self.zone.get_or_insert_with(|| record.zone.clone());
         self.revisions.push(Revision {
@@ -133,6 +136,7 @@ impl Timeline {
             manifest: Link { key, sha256 },
             run: envelope.manifest.run,
             signed_by,
+            public_key,
             record: *record,
         });
         Ok(())

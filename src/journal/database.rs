@@ -12,14 +12,17 @@ use crate::archive::day::Window;
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
 use crate::archive::row::Row;
-use crate::archive::segment::{Segment, canonical_json};
+use crate::archive::segment::Segment;
 
 const TABLES: &str = "
+    -- Rows are of half a kilobyte: smaller pages are more work for the same bytes.
+    PRAGMA page_size = 16384;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
-    -- 32 MiB of log: pages that many batches touch are moved into the database once.
-    PRAGMA wal_autocheckpoint = 8000;
-    PRAGMA cache_size = -8192;
+    -- 64 MiB of log: pages that many batches touch are moved into the database once.
+    PRAGMA wal_autocheckpoint = 4000;
+    -- The segments of one window and their observations: they are read back in another order.
+    PRAGMA cache_size = -32768;
     PRAGMA temp_store = FILE;
     PRAGMA busy_timeout = 10000;
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -28,15 +31,17 @@ const TABLES: &str = "
         start_ms INTEGER PRIMARY KEY, end_ms INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
         sha256 TEXT NOT NULL, server_date INTEGER, answered_at INTEGER NOT NULL, attempts INTEGER NOT NULL,
         duplicates INTEGER NOT NULL);
-    -- Objects of a window whose answer is still coming in; worth nothing until it is complete.
-    CREATE TABLE IF NOT EXISTS staged (id INTEGER PRIMARY KEY, window_ms INTEGER NOT NULL, raw TEXT NOT NULL);
+    -- What discovery gave, each text once; worth nothing until its window is answered in full.
+    CREATE TABLE IF NOT EXISTS object (
+        id INTEGER PRIMARY KEY, window_ms INTEGER, key TEXT NOT NULL, end_ms INTEGER, has_id INTEGER NOT NULL,
+        channel_class TEXT, segment_type TEXT, raw TEXT NOT NULL);
+    CREATE INDEX IF NOT EXISTS object_window ON object (window_ms);
     CREATE TABLE IF NOT EXISTS segment (
-        seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, end_ms INTEGER, raw TEXT NOT NULL, others TEXT,
+        seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, end_ms INTEGER, object INTEGER NOT NULL, others TEXT,
         discovered_at INTEGER NOT NULL, discovered_by TEXT NOT NULL);
-    CREATE INDEX IF NOT EXISTS segment_order ON segment (end_ms, key);
     -- id = 2 * seq + kind, so that the rows need no second index.
     CREATE TABLE IF NOT EXISTS observation (
-        id INTEGER PRIMARY KEY, status TEXT NOT NULL, body BLOB, sha256 TEXT, http_status INTEGER,
+        id INTEGER PRIMARY KEY, status TEXT NOT NULL, body BLOB, sha256 BLOB, http_status INTEGER,
         content_type TEXT, fetched_at INTEGER, server_date INTEGER, attempts INTEGER NOT NULL, error TEXT,
         observed_by TEXT NOT NULL, committed INTEGER NOT NULL DEFAULT 0);
     -- Rows that a committed revision or an adopted part holds: the current one of each segment.
@@ -78,7 +83,10 @@ pub struct Merged {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     pub seq: i64,
-    pub segment: Segment,
+    /// What the API knows it by; `None` when it gave none.
+    pub segment_id: Option<String>,
+    pub channel_class: Option<String>,
+    pub segment_type: Option<String>,
     pub kinds: Vec<Kind>,
 }
 
@@ -156,49 +164,6 @@ impl Journal {
         self.connection.execute(sql, [name, value]).map(drop).map_err(self.wrap())
     }
 
-    /// Forgets what a window gave so far: its answer begins anew.
-    pub fn restart_window(&self, window: Window) -> Result<()> {
-        let sql = "DELETE FROM staged WHERE window_ms = ?";
-        self.connection.execute(sql, [window.start_ms]).map(drop).map_err(self.wrap())
-    }
-
-    /// Notes objects of a window whose answer is still coming in.
-    pub fn stage(&self, window: Window, objects: &[String]) -> Result<()> {
-        let mut insert = self
-            .connection
-            .prepare_cached("INSERT INTO staged (window_ms, raw) VALUES (?, ?)")
-            .map_err(self.wrap())?;
-        for raw in objects {
-            insert.execute(params![window.start_ms, raw]).map_err(self.wrap())?;
-        }
-        Ok(())
-    }
-
-    /// Makes a window's objects segments of the day, all of them or none: its answer is complete.
-    pub fn finish_window(&mut self, answer: &StagedWindow, run_id: &str) -> Result<Merged> {
-        let wrap = self.wrap();
-        let savepoint = self.connection.savepoint().map_err(&wrap)?;
-        let discovered_at = answer.server_date.unwrap_or(answer.answered_at);
-        let merged = merge_staged(&savepoint, answer.window, discovered_at, run_id).map_err(&wrap)?;
-        let sql = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let StagedWindow { window, rows, bytes, sha256, server_date, answered_at, attempts, .. } = answer;
-        let facts = params![
-            window.start_ms,
-            window.end_ms,
-            *rows as i64,
-            *bytes as i64,
-            sha256.hex(),
-            server_date,
-            answered_at,
-            attempts,
-            merged.duplicates as i64
-        ];
-        savepoint.execute(sql, facts).map_err(&wrap)?;
-        savepoint.execute("DELETE FROM staged WHERE window_ms = ?", [window.start_ms]).map_err(&wrap)?;
-        savepoint.commit().map_err(&wrap)?;
-        Ok(merged)
-    }
-
     /// The answered windows, in order.
     pub fn windows(&self) -> Result<Vec<StagedWindow>> {
         let read = |row: &SqlRow| {
@@ -224,7 +189,8 @@ impl Journal {
     /// A failure or a filter's verdict of an earlier run counts as none: both may come out otherwise now.
     pub fn pending(&self, after: i64, limit: u32) -> Result<Vec<Pending>> {
         let sql = "
-            SELECT s.seq, s.raw, a.status, b.status FROM segment s
+            SELECT s.seq, s.key, a.status, b.status, o.has_id, o.channel_class, o.segment_type
+            FROM segment s JOIN object o ON o.id = s.object
             LEFT JOIN observation a ON a.id = 2 * s.seq LEFT JOIN observation b ON b.id = 2 * s.seq + 1
             WHERE s.seq > ? AND (a.status IS NULL OR a.status IN ('FAILED', 'SKIPPED')
                               OR b.status IS NULL OR b.status IN ('FAILED', 'SKIPPED'))
@@ -241,7 +207,9 @@ impl Journal {
             let kinds = [(Kind::Agent, open(2)?), (Kind::Auto, open(3)?)];
             Ok(Pending {
                 seq: row.get(0)?,
-                segment: Segment::read(row.get(1)?),
+                segment_id: row.get::<_, bool>(4)?.then(|| row.get(1)).transpose()?,
+                channel_class: row.get(5)?,
+                segment_type: row.get(6)?,
                 kinds: kinds.into_iter().filter(|(_, open)| *open).map(|(kind, _)| kind).collect(),
             })
         };
@@ -258,7 +226,7 @@ impl Journal {
             observation_id(seq, kind),
             look.status.name(),
             body,
-            look.sha256.map(|sha256| sha256.hex()),
+            look.sha256.as_ref().map(|Digest(sha256)| sha256.as_slice()),
             look.http_status,
             look.content_type,
             look.fetched_at,
@@ -303,11 +271,13 @@ impl Journal {
 
     /// Marks looks of ours that `row` holds already, and takes its metadata where another host asked later.
     fn compare_with_ours(&self, key: &str, row: &Row) -> Result<()> {
-        let mut find =
-            self.connection.prepare_cached("SELECT seq FROM segment WHERE key = ?").map_err(self.wrap())?;
-        let Some(seq) = find.query_row([key], |row| row.get(0)).optional().map_err(self.wrap())? else {
-            return Ok(());
-        };
+        let mut find = self
+            .connection
+            .prepare_cached("SELECT seq, discovered_at FROM segment WHERE key = ?")
+            .map_err(self.wrap())?;
+        let ours =
+            find.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(self.wrap())?;
+        let Some((seq, asked_at)): Option<(i64, i64)> = ours else { return Ok(()) };
         let mut mark = self
             .connection
             .prepare_cached(
@@ -321,14 +291,10 @@ impl Journal {
                 params![observation_id(seq, kind), look.status.name(), look.observed_by, look.fetched_at];
             mark.execute(same).map_err(self.wrap())?;
         }
-        let sql = "UPDATE segment SET end_ms = ?, raw = ?, others = ?, discovered_at = ?, discovered_by = ?
-                   WHERE seq = ? AND discovered_at < ?";
-        let end = row.segment.metadata.segment_end_time;
-        let Row { segment, other_answers, discovered_at, discovered_by, .. } = row;
-        let facts =
-            params![end, segment.raw, other_answers, discovered_at, discovered_by, seq, discovered_at];
-        let mut take = self.connection.prepare_cached(sql).map_err(self.wrap())?;
-        take.execute(facts).map(drop).map_err(self.wrap())
+        if asked_at < row.discovered_at {
+            self.replace_segment(seq, row).map_err(self.wrap())?;
+        }
+        Ok(())
     }
 
     /// The current committed or adopted row of a segment, and whether an adopted part of this revision holds it.
@@ -394,17 +360,7 @@ impl Journal {
 
     /// Enters a known row among the segments of this run, with the answers that it has.
     fn adopt_segment(&self, row: &Row) -> Result<()> {
-        let sql = "INSERT INTO segment (key, end_ms, raw, others, discovered_at, discovered_by)
-                   VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING";
-        let key = row.segment.key();
-        let end = row.segment.metadata.segment_end_time;
-        let Row { segment, other_answers, discovered_at, discovered_by, .. } = row;
-        let facts = params![key, end, segment.raw, other_answers, discovered_at, discovered_by];
-        self.connection.execute(sql, facts).map_err(self.wrap())?;
-        let seq: i64 = self
-            .connection
-            .query_row("SELECT seq FROM segment WHERE key = ?", [&key], |row| row.get(0))
-            .map_err(self.wrap())?;
+        let seq = self.insert_segment(row).map_err(self.wrap())?;
         for kind in Kind::BOTH {
             let sql = "SELECT status FROM observation WHERE id = ?";
             let id = observation_id(seq, kind);
@@ -419,58 +375,7 @@ impl Journal {
     }
 }
 
-/// Joins staged objects to the segments, in the order in which they came.
-fn merge_staged(
-    connection: &Connection,
-    window: Window,
-    discovered_at: i64,
-    run_id: &str,
-) -> rusqlite::Result<Merged> {
-    let mut next = connection
-        .prepare_cached("SELECT id, raw FROM staged WHERE window_ms = ? AND id > ? ORDER BY id LIMIT 500")?;
-    let mut find = connection.prepare_cached("SELECT seq, raw, others FROM segment WHERE key = ?")?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO segment (key, end_ms, raw, discovered_at, discovered_by) VALUES (?, ?, ?, ?, ?)",
-    )?;
-    let mut replace = connection.prepare_cached(
-        "UPDATE segment SET end_ms = ?, raw = ?, others = ?, discovered_at = ?, discovered_by = ? WHERE seq = ?",
-    )?;
-    let mut merged = Merged { new: 0, duplicates: 0 };
-    let mut after = 0;
-    loop {
-        let batch = next.query_map(params![window.start_ms, after], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let batch: Vec<(i64, String)> = batch.collect::<Result<_, _>>()?;
-        let Some((last, _)) = batch.last() else { return Ok(merged) };
-        after = *last;
-        for (_, raw) in batch {
-            let segment = Segment::read(raw);
-            let end = segment.metadata.segment_end_time;
-            let earlier = find
-                .query_row([segment.key()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                .optional()?;
-            let Some((seq, before, others)): Option<(i64, String, Option<String>)> = earlier else {
-                insert.execute(params![segment.key(), end, segment.raw, discovered_at, run_id])?;
-                merged.new += 1;
-                continue;
-            };
-            merged.duplicates += 1;
-            if canonical_json(&before) != canonical_json(&segment.raw) {
-                // The later answer is the row; the other stays beside it, verbatim.
-                let others = with_other(others, &before);
-                replace.execute(params![end, segment.raw, others, discovered_at, run_id, seq])?;
-            }
-        }
-    }
-}
-
-fn with_other(others: Option<String>, another: &str) -> String {
-    match others {
-        Some(others) => format!("{},{another}]", others.strip_suffix(']').unwrap_or(&others)),
-        None => format!("[{another}]"),
-    }
-}
-
-pub(super) fn digest_column(row: &SqlRow, column: usize) -> rusqlite::Result<Option<Digest>> {
+fn digest_column(row: &SqlRow, column: usize) -> rusqlite::Result<Option<Digest>> {
     let text: Option<String> = row.get(column)?;
     let invalid = |error| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))

@@ -2,9 +2,10 @@
 
 use rusqlite::Row as SqlRow;
 
-use super::database::{Journal, digest_column};
+use super::database::Journal;
 use super::{JournalError, Result};
 use crate::archive::change;
+use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
 use crate::archive::row::Row;
 use crate::archive::schema::Cell;
@@ -33,15 +34,18 @@ impl Journal {
     where
         E: From<JournalError>,
     {
+        // Made when it is needed: kept up with every window, it would cost more, while everybody waits.
+        let order = "CREATE INDEX IF NOT EXISTS segment_order ON segment (end_ms, key)";
+        self.connection.execute_batch(order).map_err(self.wrap())?;
         let mut totals = self.known_totals()?;
         let any_known = totals.day.segments > 0;
         let sql = "
-            SELECT s.key, s.raw, s.others, s.end_ms, s.discovered_at, s.discovered_by,
+            SELECT s.key, o.raw, s.others, s.end_ms, s.discovered_at, s.discovered_by,
                 a.status, a.body, a.sha256, a.http_status, a.content_type, a.fetched_at, a.server_date, a.attempts,
                 a.error, a.observed_by, a.committed,
                 b.status, b.body, b.sha256, b.http_status, b.content_type, b.fetched_at, b.server_date, b.attempts,
                 b.error, b.observed_by, b.committed
-            FROM segment s LEFT JOIN observation a ON a.id = 2 * s.seq
+            FROM segment s JOIN object o ON o.id = s.object LEFT JOIN observation a ON a.id = 2 * s.seq
             LEFT JOIN observation b ON b.id = 2 * s.seq + 1 ORDER BY s.end_ms, s.key";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let mut rows = select.query([]).map_err(self.wrap())?;
@@ -171,7 +175,7 @@ fn observation(row: &SqlRow, first: usize) -> rusqlite::Result<Observation> {
         status,
         summary,
         binary,
-        sha256: digest_column(row, first + 2)?,
+        sha256: row.get::<_, Option<[u8; 32]>>(first + 2)?.map(Digest),
         http_status: row.get(first + 3)?,
         content_type: row.get(first + 4)?,
         fetched_at: row.get(first + 5)?,

@@ -42,6 +42,17 @@ impl Noted {
     }
 }
 
+/// A job that the journal has been given.
+#[derive(Debug)]
+pub struct Begun<T, E>(oneshot::Receiver<std::result::Result<T, E>>);
+
+impl<T, E: From<JournalError>> Begun<T, E> {
+    /// Waits for the result; what the job wrote is durable then.
+    pub async fn done(self) -> std::result::Result<T, E> {
+        self.0.await.map_err(|_| JournalError::Ended)?
+    }
+}
+
 /// Looks in one transaction that tell of full speed; at RingCX's own limits there is one.
 const BUSY: usize = 8;
 /// How long a transaction gathers looks at full speed.
@@ -75,13 +86,23 @@ impl JournalHandle {
         T: Send + 'static,
         E: From<JournalError> + Send + 'static,
     {
+        self.begin(job).await?.done().await
+    }
+
+    /// Queues `job`, for whoever has more to hand over before its result is needed.
+    pub async fn begin<T, E, F>(&self, job: F) -> std::result::Result<Begun<T, E>, E>
+    where
+        F: FnOnce(&mut Journal) -> std::result::Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<JournalError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |journal| {
             let result = job(journal);
             Box::new(move || drop(reply.send(result)))
         });
         self.queue.send(Command::Job(job)).await.map_err(|_| JournalError::Ended)?;
-        answer.await.map_err(|_| JournalError::Ended)?
+        Ok(Begun(answer))
     }
 }
 

@@ -11,11 +11,13 @@ mod handle;
 mod state;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 pub use database::{DayIdentity, Journal, Merged, Pending, Progress, StagedWindow};
 pub use encode::Totals;
 pub use error::JournalError;
-pub use handle::{JournalHandle, Look, Noted};
+pub use handle::{Begun, JournalHandle, Look, Noted};
 pub use state::{DayFolder, DayLock, Head, StateDir};
+pub use windows::Found;
 
 pub type Result<T, E = JournalError> = std::result::Result<T, E>;

@@ -46,8 +46,12 @@ fn object(id: &str, end: &str, more: &str) -> String {
     format!(r#"{{"segmentId":"{id}","segmentEndTimeMs":"1970-01-01T{end}:00.000Z"{more}}}"#)
 }
 
+fn found(objects: &[String]) -> Vec<Found> {
+    objects.iter().cloned().map(Found::read).collect()
+}
+
 fn discover(journal: &mut Journal, window: Window, objects: &[String], at: i64) -> Merged {
-    journal.stage(window, objects).unwrap();
+    journal.stage(window, &found(objects)).unwrap();
     journal.finish_window(&answer(window, objects.len() as u64, at), &format!("run-{at}")).unwrap()
 }
 
@@ -90,12 +94,13 @@ fn changes(journal: &Journal, revision: u32) -> (Vec<Row>, Totals) {
 fn an_unfinished_window_leaves_no_segment_and_a_restarted_one_only_its_last_answer() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
-    journal.stage(MORNING, &[object("a", "01:00", ""), object("b", "01:00", "")]).unwrap();
+    journal.stage(MORNING, &found(&[object("a", "01:00", ""), object("b", "01:00", "")])).unwrap();
     assert_eq!(journal.progress().unwrap(), Progress::default());
     journal.restart_window(MORNING).unwrap();
     let merged = discover(&mut journal, MORNING, &[object("c", "02:00", "")], 9);
     assert_eq!(merged, Merged { new: 1, duplicates: 0 });
-    let keys: Vec<String> = journal.pending(0, 9).unwrap().iter().map(|open| open.segment.key()).collect();
+    let keys: Vec<String> =
+        journal.pending(0, 9).unwrap().into_iter().filter_map(|open| open.segment_id).collect();
     assert_eq!(keys, ["c"]);
     assert_eq!(journal.windows().unwrap(), [answer(MORNING, 1, 9)]);
 }

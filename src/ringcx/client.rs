@@ -204,7 +204,7 @@ impl RingCx {
             transport: &self.transport,
             tokens: &self.tokens,
             sub_account,
-            address: self.transport.summaries.with(&path),
+            address: self.transport.summaries.with_path(&path),
             max_body_bytes: self.settings.max_body_bytes,
             token: None,
         };

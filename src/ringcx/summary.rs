@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use reqwest::Url;
 use reqwest::header::{ACCEPT, COOKIE, HeaderValue};
 
 use super::auth::{Token, Tokens};
@@ -43,7 +44,7 @@ pub(super) struct SummaryRequest<'a> {
     pub transport: &'a Transport,
     pub tokens: &'a Tokens,
     pub sub_account: &'a str,
-    pub address: String,
+    pub address: Url,
     pub max_body_bytes: u64,
     /// The token of the last attempt.
     pub token: Option<Arc<Token>>,
@@ -64,7 +65,7 @@ impl Request for SummaryRequest<'_> {
         let request = self
             .transport
             .client
-            .get(&self.address)
+            .get(self.address.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(COOKIE, token.cookie.clone())
             .timeout(self.transport.whole_timeout);

@@ -66,6 +66,7 @@ impl From<ApiError> for Trouble {
 #[derive(Debug, Clone)]
 pub(super) struct Base {
     text: String,
+    url: Url,
     pub host: String,
     secure: bool,
 }
@@ -99,7 +100,19 @@ impl Base {
             _ => return Err(not_an_address()),
         };
         let host = url.port().map_or(host.clone(), |port| format!("{host}:{port}"));
-        Ok(Base { text: url.as_str().trim_end_matches('/').to_owned(), host, secure })
+        Ok(Base { text: url.as_str().trim_end_matches('/').to_owned(), url, host, secure })
+    }
+
+    /// Like [`Base::with`], for the many: only the path is read anew. `path` has no query.
+    pub fn with_path(&self, parts: &[&str]) -> Url {
+        let own = self.url.path().trim_end_matches('/');
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut path = String::with_capacity(own.len() + length);
+        path.push_str(own);
+        parts.iter().for_each(|part| path.push_str(part));
+        let mut url = self.url.clone();
+        url.set_path(&path);
+        url
     }
 
     /// The address of `parts`, which are put behind this base as they are.
@@ -361,6 +374,7 @@ mod tests {
         let whole = |id: &str| {
             let segment = path_segment(id)?;
             let url = Url::parse(&base.with(&["/segments/", &segment, "/agent"])).unwrap();
+            assert_eq!(base.with_path(&["/segments/", &segment, "/agent"]), url);
             Some(url.path_segments()?.nth(1)?.to_owned())
         };
         assert_eq!(whole("p-v-93bd_e6~f.1").unwrap(), "p-v-93bd_e6~f.1");

@@ -181,7 +181,7 @@ async fn adopt(
     let stop = archive.stop.clone();
     let judged = journal
         .call(move |journal| {
-            let wanted = |row: &crate::archive::row::Row| filters.want(&row.segment);
+            let wanted = |row: &crate::archive::row::Row| filters.want_segment(&row.segment);
             journal.all_or_nothing(|journal| {
                 judge(journal, &path, &key_owned, revision, allowed.as_ref(), wanted, &stop)
             })?

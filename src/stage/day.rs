@@ -31,13 +31,17 @@ pub struct Filters {
 
 impl Filters {
     /// A segment that does not tell its class or type is wanted: leaving it out would be a guess.
-    pub fn want(&self, segment: &Segment) -> bool {
-        let passes = |wanted: &[String], found: &Option<String>| match found {
+    pub fn want(&self, channel_class: Option<&str>, segment_type: Option<&str>) -> bool {
+        let passes = |wanted: &[String], found: Option<&str>| match found {
             Some(found) => wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(found)),
             None => true,
         };
-        passes(&self.channel_classes, &segment.metadata.channel_class)
-            && passes(&self.segment_types, &segment.metadata.segment_type)
+        passes(&self.channel_classes, channel_class) && passes(&self.segment_types, segment_type)
+    }
+
+    pub fn want_segment(&self, segment: &Segment) -> bool {
+        let metadata = &segment.metadata;
+        self.want(metadata.channel_class.as_deref(), metadata.segment_type.as_deref())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which segments ended on the day: asks every window that has no answer yet, and journals what comes.
 
+use std::collections::VecDeque;
+
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -7,7 +9,7 @@ use super::archive::Archive;
 use super::day::{DayJob, Meter};
 use super::observe::interrupted;
 use crate::archive::day::{LONGEST_WINDOW_MS, Window, rfc3339};
-use crate::journal::{JournalHandle, StagedWindow};
+use crate::journal::{Begun, Found, JournalError, JournalHandle, StagedWindow};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{Discovered, RingCx, WindowAnswer};
 
@@ -87,18 +89,33 @@ fn settled(window: Window, answer: &WindowAnswer, settle_ms: i64) -> Result<()> 
     Err(Failure::new(Exit::Later, message).remedy("Run again then, by RingCX's clock."))
 }
 
+/// Batches of objects on their way into the journal, each of at most half a megabyte.
+const UNDER_WAY: usize = 8;
+
 /// Streams one window's answer into the journal's staging table.
 async fn ask(job: &DayJob, api: &RingCx, journal: &JournalHandle, window: Window) -> Result<WindowAnswer> {
     let (objects, mut incoming) = mpsc::channel(4);
     let stage = async {
         journal.call(move |journal| journal.restart_window(window)).await?;
+        // Jobs are done in order, and nothing counts before the window is finished: the answer need not wait for
+        // the disk, only for the memory that is under way.
+        let mut under_way: VecDeque<Begun<(), JournalError>> = VecDeque::new();
         while let Some(discovered) = incoming.recv().await {
-            match discovered {
-                Discovered::Restart => journal.call(move |journal| journal.restart_window(window)).await?,
+            under_way.push_back(match discovered {
+                Discovered::Restart => journal.begin(move |journal| journal.restart_window(window)).await?,
                 Discovered::Objects(objects) => {
-                    journal.call(move |journal| journal.stage(window, &objects)).await?
+                    let objects: Vec<Found> = objects.into_iter().map(Found::read).collect();
+                    journal.begin(move |journal| journal.stage(window, &objects)).await?
                 }
+            });
+            if under_way.len() > UNDER_WAY
+                && let Some(oldest) = under_way.pop_front()
+            {
+                oldest.done().await?;
             }
+        }
+        for begun in under_way {
+            begun.done().await?;
         }
         Ok::<_, Failure>(())
     };

@@ -13,7 +13,7 @@ use super::day::DayJob;
 use super::observe::interrupted;
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::key;
-use crate::archive::part::{PartReader, PartWriter, Place, Written};
+use crate::archive::part::{self, PartReader, PartWriter, Place, Written};
 use crate::archive::row::Row;
 use crate::journal::{JournalHandle, Totals};
 use crate::outcome::{Exit, Failure, Result};
@@ -55,6 +55,7 @@ pub async fn encode(
         stop: archive.stop.clone(),
         scratch: scratch.to_owned(),
         limits: (archive.policy.part_rows, archive.policy.part_bytes),
+        first,
         key: Box::new(move |n| key::part(&sub_account, date, revision, first.saturating_add(n))),
         open: None,
         done: Vec::new(),
@@ -63,13 +64,15 @@ pub async fn encode(
         .call(move |journal| {
             let (totals, parts) = std::thread::scope(|scope| {
                 // Reading the journal and writing Parquet each fill a core.
-                let (rows, incoming) = std::sync::mpsc::sync_channel::<Row>(QUEUE);
+                let (rows, incoming) = std::sync::mpsc::sync_channel(QUEUE);
                 let encoding = scope.spawn(move || {
-                    incoming.into_iter().try_for_each(|row| parts.push(row))?;
+                    incoming.into_iter().flatten().try_for_each(|row| parts.push(row))?;
                     parts.close().map(|()| parts.done)
                 });
-                let read = journal.changes(revision, |row| rows.send(row).map_err(|_| interrupted()));
-                drop(rows);
+                let mut batch = Batch { rows: Vec::new(), bytes: 0, to: rows };
+                let read = journal.changes(revision, |row| batch.push(row));
+                let read = read.and_then(|totals| batch.send().map(|()| totals));
+                drop(batch);
                 let parts = encoding.join().unwrap_or_else(|_| Err(ended_early()))?;
                 Ok::<_, Failure>((read?, parts))
             })?;
@@ -78,8 +81,42 @@ pub async fn encode(
         .await
 }
 
-/// Rows between the journal and the encoder, at most; with texts of 64 KiB they are 8 MiB.
-const QUEUE: usize = 64;
+/// Batches between the journal and the encoder.
+const QUEUE: usize = 2;
+const BATCH_ROWS: usize = 256;
+/// Texts of 64 KiB end a batch earlier.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Rows on their way to the encoder: one at a time, each would wake the other thread.
+struct Batch {
+    rows: Vec<part::Encoded>,
+    bytes: usize,
+    to: std::sync::mpsc::SyncSender<Vec<part::Encoded>>,
+}
+
+impl Batch {
+    fn push(&mut self, row: Row) -> Result<()> {
+        let row = part::Encoded::from(row);
+        self.bytes += row.bytes();
+        self.rows.push(row);
+        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.send() } else { Ok(()) }
+    }
+
+    fn send(&mut self) -> Result<()> {
+        self.bytes = 0;
+        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(BATCH_ROWS));
+        // A receiver that is gone has failed, and says why.
+        self.to.send(rows).map_err(|_| interrupted())
+    }
+}
+
+/// Listings are in byte order, and parts are judged in theirs: a number of five digits would come too early.
+const LAST_PART: u32 = 9_999;
+
+fn too_many_parts() -> Failure {
+    Failure::new(Exit::Usage, "the day would have more than 10,000 parts in one revision")
+        .remedy("Raise part_rows or part_bytes; the journal is kept, so run the same command again.")
+}
 
 fn ended_early() -> Failure {
     Failure::new(Exit::Unexpected, "the encoder ended early").remedy("Run again, and report this.")
@@ -92,18 +129,21 @@ struct Parts {
     stop: CancellationToken,
     scratch: PathBuf,
     limits: (u64, u64),
+    /// The number of the first part.
+    first: u32,
     key: Box<dyn Fn(u32) -> String + Send>,
     open: Option<(PathBuf, PartWriter<HashingFile>)>,
     done: Vec<Encoded>,
 }
 
 impl Parts {
-    fn push(&mut self, row: Row) -> Result<()> {
+    fn push(&mut self, row: part::Encoded) -> Result<()> {
         if self.stop.is_cancelled() {
             return Err(interrupted());
         }
         let (_, writer) = match &mut self.open {
             Some(open) => open,
+            None if self.done.len() as u32 + self.first > LAST_PART => return Err(too_many_parts()),
             None => {
                 let path = self.scratch.join(format!("p{:04}.parquet", self.done.len()));
                 let file = HashingFile::create(&path).map_err(|error| local(&path, error))?;
@@ -141,12 +181,12 @@ fn check(path: &Path, written: &Written) -> Result<()> {
         .remedy("Check this host's disk and memory; nothing was stored. Then run again.")
     };
     let file = File::open(path).map_err(|error| local(path, error))?;
-    let mut part = PartReader::open(file).map_err(|error| broken(error.to_string()))?;
-    while part.next_row().map_err(|error| broken(error.to_string()))?.is_some() {}
-    if part.statement().merkle_root == written.merkle_root && part.statement().rows == written.rows {
-        return Ok(());
+    let part = PartReader::open(file).map_err(|error| broken(error.to_string()))?;
+    if part.statement().merkle_root != written.merkle_root || part.statement().rows != written.rows {
+        return Err(broken("another Merkle root".to_owned()));
     }
-    Err(broken("another Merkle root".to_owned()))
+    part.check().map_err(|error| broken(error.to_string()))?;
+    Ok(())
 }
 
 fn local(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {

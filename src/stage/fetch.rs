@@ -109,9 +109,9 @@ async fn without_request(
     meter: &Meter,
     pending: Pending,
 ) -> Result<Option<Pending>> {
-    let status = if pending.segment.metadata.segment_id.is_none() {
+    let status = if pending.segment_id.is_none() {
         Status::NoId
-    } else if !job.filters.want(&pending.segment) {
+    } else if !job.filters.want(pending.channel_class.as_deref(), pending.segment_type.as_deref()) {
         Status::Skipped
     } else {
         return Ok(Some(pending));
@@ -144,8 +144,8 @@ impl Worker {
                 () = self.stop.cancelled() => return Err(interrupted()),
                 pending = next => pending,
             };
-            let Some(Pending { seq, segment, kinds }) = pending else { return Ok(()) };
-            let Some(id) = segment.metadata.segment_id else { continue };
+            let Some(Pending { seq, segment_id, kinds, .. }) = pending else { return Ok(()) };
+            let Some(id) = segment_id else { continue };
             for kind in kinds {
                 let noted = self.look(seq, &id, kind, last).await?;
                 last = Some(noted);
@@ -153,14 +153,10 @@ impl Worker {
         }
     }
 
-    /// Looks at one summary. The look before it is durable when this one is noted: a crash loses no more than
-    /// one answer a worker, and nobody waits for the disk while the network could be at work.
+    /// Looks at one summary. The look before it is durable when this returns, so that a crash loses no more than one
+    /// answer and one request a worker; and while the disk is at work, so is the network.
     async fn look(&self, seq: i64, segment_id: &str, kind: Kind, last: Option<Noted>) -> Result<Noted> {
-        let asked = self.api.summary(&self.sub_account, segment_id, kind).await;
-        if let Some(last) = last {
-            last.durable().await?;
-        }
-        let observation = match asked {
+        let observation = match self.api.summary(&self.sub_account, segment_id, kind).await {
             Ok(answer) => answered(answer, &self.run_id),
             Err(ApiError::GaveUp { class, http_status, attempts }) => {
                 let mut failed = Observation::bare(Status::Failed, &self.run_id);
@@ -172,8 +168,12 @@ impl Worker {
             Err(fatal) => return Err(fatal.into()),
         };
         let status = observation.status;
+        // Noted first: the journal's next transaction begins when the last one ends, and takes what lies ready.
         let noted = self.journal.observe(Look { seq, kind, observation }).await?;
         self.meter.looked(status);
+        if let Some(last) = last {
+            last.durable().await?;
+        }
         Ok(noted)
     }
 }

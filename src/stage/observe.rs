@@ -39,7 +39,7 @@ pub async fn observe(
     if committed && chain.coverage().state(job.date) == DayState::Gaps {
         let filters = job.filters.clone();
         let reopened =
-            journal.call(move |journal| journal.reopen_gaps(|segment| filters.want(segment))).await?;
+            journal.call(move |journal| journal.reopen_gaps(|segment| filters.want_segment(segment))).await?;
         meter.found(reopened);
     }
     let before = journal.call(|journal| journal.progress()).await?;

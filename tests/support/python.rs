@@ -7,25 +7,36 @@ use std::process::Command;
 use super::{exclusively, must_run, target};
 
 const PACKAGES: [&str; 2] = ["duckdb==2.0.0", "pyarrow==26.0.1"];
+/// The newest DuckDB whose S3 extension is to be had as a package, and not from DuckDB's own site alone.
+const S3_PACKAGES: [&str; 2] = ["duckdb==1.5.5", "duckdb-extension-httpfs==1.5.5"];
 const REMEDY: &str = "The tests read archives with DuckDB's Python package. Install Python 3.10 or newer with `venv` and \
                       `pip` (Debian: apt-get install python3-venv), and allow pip to reach its package index.";
 
 /// The Python of a virtual environment at `target/venv`, made at the first call.
 pub fn duckdb_python() -> PathBuf {
-    let venv = target().join("venv");
+    environment("venv", &PACKAGES)
+}
+
+/// The Python of one at `target/venv-s3`, whose DuckDB can read S3.
+pub fn duckdb_s3_python() -> PathBuf {
+    environment("venv-s3", &S3_PACKAGES)
+}
+
+fn environment(name: &str, packages: &[&str]) -> PathBuf {
+    let venv = target().join(name);
     let python = venv.join("bin").join("python");
     // Written last: an environment whose making was interrupted is made again, and so is one of other versions.
-    let (made, wanted) = (venv.join("cxvault-packages"), PACKAGES.join("\n"));
-    exclusively("venv", || {
+    let (made, wanted) = (venv.join("cxvault-packages"), packages.join("\n"));
+    exclusively(name, || {
         if fs::read_to_string(&made).is_ok_and(|packages| packages == wanted) {
             return;
         }
-        eprintln!("making a Python environment once: {}", PACKAGES.join(" "));
+        eprintln!("making a Python environment once: {}", packages.join(" "));
         must_run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv), REMEDY);
         let install =
             ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
-        must_run(Command::new(&python).args(install).args(PACKAGES), REMEDY);
-        fs::write(&made, &wanted).expect("target/venv is writable");
+        must_run(Command::new(&python).args(install).args(packages), REMEDY);
+        fs::write(&made, &wanted).expect("a folder of target/ is writable");
     });
     python
 }

@@ -49,3 +49,13 @@ pub fn allowed_signers(file: &Path) -> Result<AllowedSigners> {
     AllowedSigners::parse(&text)
         .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", file.display())))
 }
+
+/// Somebody else's text as a terminal may show it: control characters, which could rewrite the screen, are escaped.
+pub fn visible(text: &str) -> String {
+    let escaped = |c: char| -> String {
+        // Marks of writing direction as well: they make a text read as another.
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns { c.escape_default().collect() } else { c.into() }
+    };
+    text.chars().map(escaped).collect()
+}

@@ -1,0 +1,150 @@
+#!/bin/sh
+# Checks this folder by hand: nothing of cxvault is needed, only jq, sha256sum, ssh-keygen and DuckDB.
+# One line a check; ends with "ALL CHECKS PASSED" and 0, or with 1. README.txt says what each check proves.
+set -u
+LC_ALL=C
+export LC_ALL
+cd "$(dirname "$0")" || exit 2
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+failed=0
+ok() { printf 'ok    %s\n' "$1"; }
+bad() { printf 'FAIL  %s\n' "$1"; failed=1; }
+need() {
+    command -v "$1" >/dev/null 2>&1 && return
+    printf 'This check needs %s: install the package %s.\n' "$1" "$2"
+    exit 2
+}
+need jq jq
+need sha256sum coreutils
+need ssh-keygen openssh-client
+if command -v duckdb >/dev/null 2>&1; then
+    sql() { duckdb -noheader -list -c "$(cat check.sql)"; }
+elif python3 -c 'import duckdb' >/dev/null 2>&1; then
+    sql() { python3 -c 'import duckdb
+for row in duckdb.sql(open("check.sql").read()).fetchall(): print("|".join(map(str, row)))'; }
+else
+    echo 'This check needs DuckDB: its command line program on PATH, or pip install duckdb.'
+    exit 2
+fi
+from=$(jq -r .from range.json)
+to=$(jq -r .to range.json)
+
+# 1. The folder is as it was packed.
+if sha256sum --quiet -c SHA256SUMS >"$work/sums" 2>&1; then
+    ok 'sums: every file has the SHA-256 that was written down when it was packed'
+else
+    bad "sums: $(head -n 1 "$work/sums")"
+fi
+find . -type f ! -path ./SHA256SUMS | sed 's|^\./||' | sort >"$work/there"
+sed 's/^[0-9a-f]*  //' SHA256SUMS | sort >"$work/named"
+if diff "$work/named" "$work/there" >"$work/diff"; then
+    ok 'sums: no file is missing, and none was added'
+else
+    bad "sums: $(grep '^[<>]' "$work/diff" | head -n 1)"
+fi
+
+# 2. Each chain of manifests.
+signature() {
+    jq -jcS .manifest "$1" >"$work/m"
+    jq -r .signature.value "$1" >"$work/s"
+    if [ -s allowed_signers ]; then
+        who=$(ssh-keygen -Y find-principals -s "$work/s" -f allowed_signers 2>/dev/null | head -n 1)
+        [ -n "$who" ] && ssh-keygen -Y verify -f allowed_signers -I "$who" -n cxvault-manifest -s "$work/s" \
+            <"$work/m" >/dev/null 2>&1
+    else
+        ssh-keygen -Y check-novalidate -n cxvault-manifest -s "$work/s" <"$work/m" >/dev/null 2>&1
+    fi
+}
+for folder in manifests/v1/sub_account=*/; do
+    number=0
+    previous=null
+    signed=0
+    before=$failed
+    failed=0
+    for file in "$folder"*.json; do
+        number=$((number + 1))
+        expected=$(printf '%s%010d.json' "$folder" "$number")
+        [ "$file" = "$expected" ] || { bad "chain: $expected is missing"; break; }
+        [ "$(jq -jcS . "$file" | sha256sum)" = "$(sha256sum <"$file")" ] || bad "chain: $file is not in canonical form"
+        [ "$(jq -r .manifest.key "$file")" = "$expected" ] || bad "chain: $file is the manifest of another place"
+        [ "$(jq -r .manifest.sequence "$file")" = "$number" ] || bad "chain: $file has another number"
+        [ "$(jq -r .manifest.archive_id "$file")" = "$(jq -r .archive_id archive.json)" ] ||
+            bad "chain: $file is of another archive"
+        [ "$(jq -r '.manifest.previous.sha256 // "null"' "$file")" = "$previous" ] ||
+            bad "chain: $file does not name the manifest before it"
+        previous=$(sha256sum <"$file" | cut -d ' ' -f 1)
+        if [ "$(jq -r '.signature == null' "$file")" = false ]; then
+            signed=$((signed + 1))
+            signature "$file" || bad "signature: that of $file does not hold, or is not by an allowed signer"
+        elif [ "$signed" -gt 0 ]; then
+            bad "signature: $file is not signed, but an earlier manifest is"
+        fi
+    done
+    [ "$failed" -eq 0 ] && ok "chain: $folder has $number manifests without a gap, $signed of them signed"
+    grep -q ":$number:$previous\$" heads.txt || bad "chain: the head of $folder is not the one in heads.txt"
+    [ "$before" -ne 0 ] && failed=1
+done
+[ -s allowed_signers ] || echo 'note  nobody said whose signatures count: allowed_signers is empty'
+
+# 3. What each manifest says of itself.
+# Nothing is said of other kinds of records; a question that jq cannot answer is not answered with yes.
+holds() {
+    answer=$(jq "$1" "$2") || return 1
+    [ "$answer" != false ]
+}
+balance='.manifest | select(.kind == "day") |
+  (([.rows.agent[]] | add) == .rows.segments) and (([.rows.auto[]] | add) == .rows.segments) and
+  (([.day.agent[]] | add) == .day.segments) and (([.day.auto[]] | add) == .day.segments) and
+  (([.files[].rows] | add // 0) == .rows.segments) and
+  (([.failures[]] | add // 0) == .rows.agent.FAILED + .rows.auto.FAILED) and
+  (if .discovery.from == "windows" then
+     .discovery.objects - .discovery.duplicates + .discovery.adopted_only == .rows.segments and
+     ([.discovery.windows[].rows] | add // 0) == .discovery.objects else true end)'
+windows='.manifest | select(.kind == "day" and .discovery.from == "windows") | .window.start as $first | .window.end as $last |
+  [.discovery.windows[]] | .[0].start == $first and .[-1].end == $last and
+  ([.[].end][:-1] == [.[].start][1:]) and all(.[]; (.server_date // .answered_at) >= .end)'
+before=$failed
+failed=0
+for file in manifests/v1/sub_account=*/*.json; do
+    holds "$balance" "$file" || bad "counts: those of $file do not balance"
+    holds "$windows" "$file" || bad "windows: those of $file do not tile the day, or were asked too early"
+done
+[ "$failed" -eq 0 ] && ok 'counts: those of every manifest balance' && ok 'windows: they tile each day, and were asked when it was over'
+[ "$before" -ne 0 ] && failed=1
+
+# 4. The files of the period are those that the manifests name.
+jq -r --arg from "$from" --arg to "$to" '.manifest | select(.kind == "day" and .date >= $from and .date < $to) |
+  .files[] | "\(.sha256)  \(.key)"' manifests/v1/sub_account=*/*.json >"$work/files"
+sed 's/^[0-9a-f]*  //' "$work/files" | sort >"$work/listed"
+find segments -type f 2>/dev/null | sort >"$work/parts"
+if diff "$work/listed" "$work/parts" >"$work/diff"; then
+    ok "files: the manifests name $(wc -l <"$work/listed") files, and these are here"
+else
+    bad "files: $(grep '^[<>]' "$work/diff" | head -n 1)"
+fi
+if [ ! -s "$work/files" ]; then
+    ok 'files: the period has no segments'
+elif sha256sum --quiet -c "$work/files" >"$work/hashes" 2>&1; then
+    ok 'files: each has the SHA-256 that its manifest names'
+else
+    bad "files: $(head -n 1 "$work/hashes")"
+fi
+
+# 5. The rows, in SQL: every number must be 0.
+if [ -s "$work/parts" ]; then
+    if sql >"$work/sql" 2>"$work/error"; then
+        while IFS='|' read -r name count; do
+            if [ "$count" = 0 ]; then ok "rows: $name"; else bad "rows: $name: $count do not hold"; fi
+        done <"$work/sql"
+    else
+        bad "rows: DuckDB cannot read them: $(tail -n 1 "$work/error")"
+    fi
+fi
+
+if [ "$failed" -eq 0 ]; then
+    echo 'ALL CHECKS PASSED'
+else
+    echo 'SOME CHECKS FAILED'
+    exit 1
+fi

@@ -1,0 +1,81 @@
+//! Finds the rows of one segment, dialog or interaction in years of days.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+
+use super::current::blocking;
+use super::remote::RemoteFile;
+use super::source::Source;
+use super::timeline::{Revision, Timeline};
+use super::violated;
+use crate::archive::lookup::rows_with_id;
+use crate::archive::manifest::File;
+use crate::archive::observation::Kind;
+use crate::archive::row::Row;
+use crate::outcome::Result;
+
+/// Files looked into at once.
+const AT_ONCE: usize = 16;
+
+/// A row, and where it stands.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub sub_account: String,
+    pub date: Date,
+    pub revision: Revision,
+    pub file: File,
+    pub row: Row,
+    /// Both summaries have the hashes that were recorded when they were fetched.
+    pub hashes_hold: bool,
+    /// The whole file has the hash that its manifest names.
+    pub file_holds: bool,
+}
+
+/// Every row of which `id` is the segment's, dialog's or interaction's id, oldest revision first. Of files that cannot
+/// hold it only footer and Bloom filters are read; one that does is hashed as a whole.
+///
+/// # Errors
+/// [`crate::outcome::Exit::Integrity`] when a file is missing or cannot be read.
+pub async fn find(source: &Source, timeline: &Timeline, id: &str) -> Result<Vec<Found>> {
+    let files = timeline
+        .revisions
+        .iter()
+        .flat_map(|revision| revision.record.files.iter().map(move |file| (revision, file)));
+    let look = |(revision, file): (&Revision, &File)| {
+        let (revision, file) = (revision.clone(), file.clone());
+        async move { look_into(source, &timeline.sub_account, revision, file, id).await }
+    };
+    let found: Vec<Vec<Found>> = stream::iter(files).map(look).buffered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn look_into(
+    source: &Source,
+    sub_account: &str,
+    revision: Revision,
+    file: File,
+    id: &str,
+) -> Result<Vec<Found>> {
+    source.check_stop()?;
+    let remote = RemoteFile::new(source.store.clone(), &file.key, file.bytes);
+    let (key, wanted) = (file.key.clone(), id.to_owned());
+    let rows = blocking(move || {
+        rows_with_id(remote, &wanted).map_err(|error| violated(format!("{key} cannot be read: {error}")))
+    })
+    .await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let hashed = source.store.hash(&file.key).await?;
+    let file_holds = hashed.is_some_and(|hashed| hashed.sha256 == file.sha256);
+    let found = |row: Row| Found {
+        sub_account: sub_account.to_owned(),
+        date: revision.record.date,
+        revision: revision.clone(),
+        file: file.clone(),
+        hashes_hold: Kind::BOTH.iter().all(|&kind| row.observation(kind).hash_holds()),
+        file_holds,
+        row,
+    };
+    Ok(rows.into_iter().map(found).collect())
+}

@@ -1,0 +1,68 @@
+//! Makes a receipt for one segment's row.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::current::{blocking, for_each_row};
+use super::find::Found;
+use super::part::{LocalPart, Scratch};
+use super::source::Source;
+use super::timeline::{AT_ONCE, Timeline, read_one};
+use super::violated;
+use crate::archive::merkle;
+use crate::archive::part::Encoded;
+use crate::archive::receipt::{RECEIPT_VERSION, Receipt, row_of};
+use crate::archive::signature::AllowedSigners;
+use crate::outcome::{Exit, Failure, Result};
+
+/// The receipt of a row that was found, up to the head of `timeline`. It has been checked.
+///
+/// # Errors
+/// [`Exit::Integrity`] when the file, a manifest, or what follows from them does not hold.
+pub async fn prove(source: &Source, timeline: &Timeline, found: &Found) -> Result<Receipt> {
+    let scratch = Scratch::new()?;
+    let part = LocalPart::get(source, &scratch, &found.file).await?;
+    let key = found.row.segment.key();
+    let (leaves, place) = blocking(move || {
+        let (mut leaves, mut place) = (Vec::new(), None);
+        for_each_row(&part, |row| {
+            let is_it = row.segment.key() == key;
+            let encoded = Encoded::from(row);
+            leaves.push(encoded.leaf_hash());
+            if is_it {
+                place = Some((leaves.len() - 1, row_of(&encoded)));
+            }
+            Ok(())
+        })?;
+        Ok((leaves, place))
+    })
+    .await?;
+    let gone = || violated(format!("{} no longer holds the segment", found.file.key));
+    let (index, row) = place.ok_or_else(gone)?;
+    let first = found.revision.sequence;
+    let read = |sequence| read_one(source, &timeline.sub_account, sequence);
+    let chain: Vec<_> =
+        stream::iter(first..=timeline.head.0).map(read).buffered(AT_ONCE).try_collect().await?;
+    let of_day = |sequence: &u64| {
+        let later = timeline.revisions.iter().filter(|revision| revision.record.date == found.date);
+        later.into_iter().any(|revision| revision.sequence == *sequence)
+    };
+    let receipt = Receipt {
+        receipt_version: RECEIPT_VERSION,
+        sub_account: timeline.sub_account.clone(),
+        date: found.date,
+        revision: found.revision.record.revision,
+        row,
+        file: found.file.key.clone(),
+        leaf_index: index as u64,
+        path: merkle::audit_path(&leaves, index).ok_or_else(gone)?,
+        chain: chain.into_iter().map(|stored| stored.envelope).collect(),
+        head: timeline.head_text(),
+        later_manifests_of_day: (first + 1..=timeline.head.0).filter(of_day).collect(),
+    };
+    receipt.check(&AllowedSigners::default(), &[]).map_err(|error| {
+        Failure::new(Exit::Integrity, "the archive gives no receipt that holds")
+            .because(error)
+            .remedy("Run `cxvault verify` for all findings.")
+    })?;
+    Ok(receipt)
+}

@@ -1,0 +1,61 @@
+//! Shares of present, empty and missing summaries, by what a row says of its segment.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::current::{Which, rows};
+use super::part::Scratch;
+use super::source::Source;
+use super::timeline::Timeline;
+use crate::archive::row::Row;
+use crate::archive::tally::Tally;
+use crate::outcome::Result;
+
+/// What rows are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    AgentGroup,
+    Agent,
+    Channel,
+    SegmentType,
+}
+
+impl By {
+    /// The empty text stands for segments that say nothing of it.
+    fn of(self, row: &Row) -> String {
+        let metadata = &row.segment.metadata;
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        match self {
+            By::AgentGroup => text(&metadata.segment_agent_group_id),
+            By::Agent => text(&metadata.segment_participant_id),
+            By::SegmentType => text(&metadata.segment_type),
+            By::Channel => match (&metadata.channel_class, &metadata.channel_type) {
+                (None, None) => String::new(),
+                (class, kind) => format!("{} {}", text(class), text(kind)).trim().to_owned(),
+            },
+        }
+    }
+}
+
+/// Counts over the current row of each segment of the timeline's days.
+pub type Shares = BTreeMap<String, Tally>;
+
+/// Reads the current rows of every day of `timeline`, and counts them.
+///
+/// # Errors
+/// As [`rows`].
+pub async fn shares(source: &Source, timeline: &Timeline, by: By) -> Result<Shares> {
+    let scratch = Scratch::new()?;
+    let shares: Arc<Mutex<Shares>> = Arc::default();
+    for revisions in timeline.by_day() {
+        let counted = shares.clone();
+        let count = move |row: Row| {
+            let mut shares = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            shares.entry(by.of(&row)).or_default().add(&row);
+            Ok(())
+        };
+        rows(source, &scratch, revisions, Which::Current, count).await?;
+    }
+    let shares = std::mem::take(&mut *shares.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(shares)
+}
