@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, ObjectLockMode};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use cxvault::archive::digest::Digest;
 use cxvault::store::S3Settings;
+use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
 use super::minio::{Minio, location};
@@ -20,9 +24,10 @@ pub struct Bucket<'a> {
 }
 
 /// A version as S3 shows it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Shown {
     pub key: String,
+    pub version_id: Option<String>,
     pub is_delete_marker: bool,
     pub lock: Option<(ObjectLockMode, i64)>,
     pub hold: bool,
@@ -69,6 +74,7 @@ impl<'a> Bucket<'a> {
                 let until = head.object_lock_retain_until_date().map(|until| until.to_millis().unwrap());
                 shown.push(Shown {
                     key: self.relative(key),
+                    version_id: version.version_id().map(str::to_owned),
                     is_delete_marker: false,
                     lock: head.object_lock_mode().cloned().zip(until),
                     hold: head.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
@@ -76,7 +82,8 @@ impl<'a> Bucket<'a> {
             }
             for marker in listed.delete_markers() {
                 let key = self.relative(marker.key().unwrap());
-                shown.push(Shown { key, is_delete_marker: true, lock: None, hold: false });
+                let version_id = marker.version_id().map(str::to_owned);
+                shown.push(Shown { key, version_id, is_delete_marker: true, lock: None, hold: false });
             }
             shown
         })
@@ -142,5 +149,39 @@ impl<'a> Bucket<'a> {
                 delete.bypass_governance_retention(true).send().await.unwrap();
             }
         });
+    }
+
+    /// Puts objects as the archive's own writer does, with their checksums and one lock; returns their version ids.
+    pub fn store(
+        &self,
+        objects: &Contents,
+        lock: Option<(ObjectLockMode, i64)>,
+    ) -> BTreeMap<String, Option<String>> {
+        self.runtime.block_on(async {
+            let client = self.minio.client();
+            let puts = objects.iter().map(|(key, bytes)| {
+                let put = client.put_object().bucket(&self.settings.bucket).key(self.full(key));
+                let put = put.checksum_sha256(STANDARD.encode(Digest::of(bytes).0));
+                let (mode, until) = lock.clone().unzip();
+                let put = put.set_object_lock_mode(mode);
+                let put = put.set_object_lock_retain_until_date(until.map(DateTime::from_millis));
+                let put = put.body(ByteStream::from(bytes.clone())).send();
+                async move { (key.clone(), put.await.unwrap().version_id) }
+            });
+            join_all(puts).await.into_iter().collect()
+        })
+    }
+
+    /// An administrator's hand at an object's lock, despite GOVERNANCE; `None` takes it away.
+    pub fn set_lock(&self, key: &str, lock: Option<(ObjectLockMode, i64)>) {
+        let (mode, until) = lock.unzip();
+        let retention = ObjectLockRetention::builder()
+            .set_mode(mode.map(|mode| mode.as_str().into()))
+            .set_retain_until_date(until.map(DateTime::from_millis))
+            .build();
+        let client = self.minio.client();
+        let set = client.put_object_retention().bucket(&self.settings.bucket).key(self.full(key));
+        let set = set.retention(retention).bypass_governance_retention(true).send();
+        self.runtime.block_on(set).unwrap();
     }
 }

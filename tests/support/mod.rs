@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 pub mod bucket;
+pub mod damage;
 pub mod host;
 pub mod minio;
 pub mod protocol;

@@ -1,0 +1,361 @@
+//! An archive held as a map of objects, and what somebody can do to it who may write to its store: with the key of the
+//! archive's owner, with another key, or with none.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use cxvault::archive::digest::Digest;
+use cxvault::archive::key;
+use cxvault::archive::part::{PartReader, PartWriter, Place, SIGNATURE_KEY, STATEMENT_KEY, Statement};
+use cxvault::archive::row::Row;
+use cxvault::archive::signature::{self, SigningKey};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use serde_json::{Value, json};
+
+use super::protocol::Contents;
+
+/// A place in an object's bytes.
+#[derive(Debug, Clone, Copy)]
+pub enum Spot {
+    Start,
+    Middle,
+    End,
+}
+
+/// Who signs what is forged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pen {
+    /// Nobody, and the old signature stays.
+    Stale,
+    /// Nobody, and the old signature goes.
+    Bare,
+    /// The archive's own key; in an unsigned archive that is nobody, and everybody can do it.
+    Own,
+    /// Some other key.
+    Stranger,
+}
+
+/// The key of somebody whom nobody allowed to sign.
+pub static STRANGER: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
+
+/// One archive: all of its objects by their keys.
+#[derive(Clone)]
+pub struct Archive {
+    pub objects: Contents,
+    pub owner: Option<Arc<SigningKey>>,
+}
+
+impl Archive {
+    /// What lies in a folder; `tmp/` is no part of an archive.
+    pub fn in_folder(root: &Path, owner: Option<Arc<SigningKey>>) -> Archive {
+        fn collect(root: &Path, folder: &Path, into: &mut Contents) {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    collect(root, &path, into);
+                } else {
+                    let key = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                    into.insert(key, fs::read(&path).unwrap().into());
+                }
+            }
+        }
+        let mut objects = BTreeMap::new();
+        collect(root, root, &mut objects);
+        objects.retain(|key, _| !key.starts_with("tmp/"));
+        Archive { objects, owner }
+    }
+
+    /// Writes all objects into an empty folder.
+    pub fn lay(&self, root: &Path) {
+        for (key, bytes) in &self.objects {
+            let path = root.join(key);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+    }
+
+    fn signer(&self, pen: Pen) -> Option<&SigningKey> {
+        match pen {
+            Pen::Own => self.owner.as_deref(),
+            Pen::Stranger => Some(&STRANGER),
+            Pen::Stale | Pen::Bare => None,
+        }
+    }
+
+    #[track_caller]
+    pub fn bytes(&self, key: &str) -> Bytes {
+        self.objects.get(key).unwrap_or_else(|| panic!("there is no {key}")).clone()
+    }
+
+    pub fn put(&mut self, key: &str, bytes: impl Into<Bytes>) {
+        self.objects.insert(key.to_owned(), bytes.into());
+    }
+
+    #[track_caller]
+    pub fn remove(&mut self, key: &str) -> Bytes {
+        self.objects.remove(key).unwrap_or_else(|| panic!("there is no {key}"))
+    }
+
+    /// Removes every object whose key begins so; there must be some.
+    #[track_caller]
+    pub fn remove_all(&mut self, prefix: &str) {
+        let before = self.objects.len();
+        self.objects.retain(|key, _| !key.starts_with(prefix));
+        assert!(self.objects.len() < before, "nothing lies under {prefix}");
+    }
+
+    /// Another bit at one spot.
+    pub fn flip(&mut self, key: &str, spot: Spot) {
+        let mut bytes = self.bytes(key).to_vec();
+        let at = match spot {
+            Spot::Start => 0,
+            Spot::Middle => bytes.len() / 2,
+            Spot::End => bytes.len() - 1,
+        };
+        bytes[at] ^= 1;
+        self.put(key, bytes);
+    }
+
+    pub fn truncate(&mut self, key: &str, length: impl Fn(usize) -> usize) {
+        let bytes = self.bytes(key);
+        self.put(key, bytes.slice(..length(bytes.len())));
+    }
+
+    pub fn append(&mut self, key: &str, more: &[u8]) {
+        let bytes = [&self.bytes(key)[..], more].concat();
+        self.put(key, bytes);
+    }
+
+    pub fn copy(&mut self, from: &str, to: &str) {
+        self.put(to, self.bytes(from));
+    }
+
+    pub fn swap(&mut self, one: &str, other: &str) {
+        let (first, second) = (self.bytes(one), self.bytes(other));
+        self.put(one, second);
+        self.put(other, first);
+    }
+}
+
+/// Manifests.
+impl Archive {
+    /// The whole object at a number of a chain.
+    #[track_caller]
+    pub fn envelope(&self, sub: &str, sequence: u64) -> Value {
+        serde_json::from_slice(&self.bytes(&key::manifest(sub, sequence))).unwrap()
+    }
+
+    pub fn manifests(&self, sub: &str) -> u64 {
+        (1..).take_while(|n| self.objects.contains_key(&key::manifest(sub, *n))).count() as u64
+    }
+
+    /// Changes a manifest and signs it anew, and leaves those after it alone.
+    pub fn edit(&mut self, sub: &str, sequence: u64, pen: Pen, change: impl Fn(&mut Value)) {
+        let mut envelope = self.envelope(sub, sequence);
+        change(&mut envelope["manifest"]);
+        self.seal(&mut envelope, pen);
+        self.put(&key::manifest(sub, sequence), serde_json_canonicalizer::to_vec(&envelope).unwrap());
+    }
+
+    /// Changes the whole object, signature and all.
+    pub fn edit_envelope(&mut self, sub: &str, sequence: u64, change: impl Fn(&mut Value)) {
+        let mut envelope = self.envelope(sub, sequence);
+        change(&mut envelope);
+        self.put(&key::manifest(sub, sequence), serde_json_canonicalizer::to_vec(&envelope).unwrap());
+    }
+
+    fn seal(&self, envelope: &mut Value, pen: Pen) {
+        if pen == Pen::Stale {
+            return;
+        }
+        let message = serde_json_canonicalizer::to_vec(&envelope["manifest"]).unwrap();
+        envelope["signature"] = self.signer(pen).map_or(Value::Null, |signer| {
+            json!({
+                "format": "sshsig",
+                "namespace": signature::MANIFEST,
+                "public_key": signer.public_key().to_openssh_line(),
+                "value": signer.sign(signature::MANIFEST, &message),
+            })
+        });
+    }
+
+    /// Changes a manifest, and every later one of the chain so that it follows from it.
+    pub fn forge(&mut self, sub: &str, sequence: u64, pen: Pen, change: impl Fn(&mut Value)) {
+        self.forge_each(sub, sequence, pen, |n, manifest| {
+            if n == sequence {
+                change(manifest);
+            }
+        });
+    }
+
+    /// Changes every manifest from one number on, so that the chain goes on holding together.
+    pub fn forge_each(&mut self, sub: &str, from: u64, pen: Pen, change: impl Fn(u64, &mut Value)) {
+        // The hash of each object as it was, and as it is now.
+        let mut now = BTreeMap::<String, String>::new();
+        for n in from..=self.manifests(sub) {
+            let before = Digest::of(&self.bytes(&key::manifest(sub, n))).hex();
+            self.edit(sub, n, pen, |manifest| {
+                for link in ["/previous/sha256", "/discovery/sha256"] {
+                    let named = manifest.pointer(link).and_then(Value::as_str);
+                    if let Some(sha256) = named.and_then(|named| now.get(named)) {
+                        *manifest.pointer_mut(link).unwrap() = json!(sha256);
+                    }
+                }
+                change(n, manifest);
+            });
+            now.insert(before, Digest::of(&self.bytes(&key::manifest(sub, n))).hex());
+        }
+    }
+
+    /// Signs a whole chain anew, or takes its signatures away.
+    pub fn sign_chain(&mut self, sub: &str, pen: Pen) {
+        self.forge(sub, 1, pen, |_| {});
+    }
+
+    /// Which manifest lists a part.
+    #[track_caller]
+    pub fn lister(&self, part: &str) -> (String, u64) {
+        let sub = part.split("sub_account=").nth(1).unwrap().split('/').next().unwrap();
+        let lists = |n: &u64| {
+            let envelope = self.envelope(sub, *n);
+            envelope["manifest"]["files"].as_array().unwrap().iter().any(|file| file["key"] == part)
+        };
+        let sequence = (1..=self.manifests(sub)).find(lists);
+        (sub.to_owned(), sequence.unwrap_or_else(|| panic!("nobody lists {part}")))
+    }
+
+    pub fn lister_key(&self, part: &str) -> String {
+        let (sub, sequence) = self.lister(part);
+        key::manifest(&sub, sequence)
+    }
+}
+
+/// Parts.
+impl Archive {
+    /// Every part of a day's revision, in order.
+    pub fn parts(&self, sub: &str, date: &str, revision: u32) -> Vec<String> {
+        let prefix = key::revision(sub, date.parse().unwrap(), revision);
+        self.objects.keys().filter(|key| key.starts_with(&prefix)).cloned().collect()
+    }
+
+    #[track_caller]
+    pub fn rows(&self, part: &str) -> Vec<Row> {
+        let mut reader = PartReader::open(self.bytes(part)).unwrap();
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row().unwrap() {
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// Other rows in a part, with the statement that they make.
+    pub fn rewrite(&mut self, part: &str, pen: Pen, change: impl Fn(&mut Vec<Row>)) {
+        let (statement, signature) = footer(&self.bytes(part));
+        let mut rows = self.rows(part);
+        change(&mut rows);
+        let mut writer = PartWriter::new(Vec::new()).unwrap();
+        rows.into_iter().for_each(|row| writer.push(row).unwrap());
+        let Statement { archive_id, window, zone, .. } = statement;
+        let place = Place { archive_id, window, zone };
+        let (bytes, _) = writer.finish(part, &place, self.signer(pen)).unwrap();
+        self.put(part, bytes);
+        if let (Pen::Stale, Some(signature)) = (pen, signature) {
+            let (statement, _) = footer(&self.bytes(part));
+            self.put_footer(part, &statement, Some(signature));
+        }
+    }
+
+    /// Another statement of a part about itself.
+    pub fn restate(&mut self, part: &str, pen: Pen, change: impl Fn(&mut Statement)) {
+        let (mut statement, old) = footer(&self.bytes(part));
+        change(&mut statement);
+        let signer = self.signer(pen);
+        let new = signer.map(|signer| signer.sign(signature::PART, &statement.canonical()));
+        self.put_footer(part, &statement, if pen == Pen::Stale { old } else { new });
+    }
+
+    /// Other rows under the statement and signature that were there.
+    pub fn rewrite_under_old_statement(&mut self, part: &str, change: impl Fn(&mut Vec<Row>)) {
+        let (statement, signature) = footer(&self.bytes(part));
+        self.rewrite(part, Pen::Bare, change);
+        self.put_footer(part, &statement, signature);
+    }
+
+    fn put_footer(&mut self, part: &str, statement: &Statement, signature: Option<String>) {
+        let bytes = with_batches(&self.bytes(part), statement, signature, |batch| batch);
+        self.put(part, bytes);
+    }
+
+    /// Changes a part column by column, as our own writer never would; the statement stays.
+    pub fn reshape(&mut self, part: &str, change: impl Fn(RecordBatch) -> RecordBatch) {
+        let (statement, signature) = footer(&self.bytes(part));
+        let bytes = with_batches(&self.bytes(part), &statement, signature, change);
+        self.put(part, bytes);
+    }
+
+    /// Lets the manifest that lists a part, and the chain after it, follow from the part as it is now.
+    pub fn enlist(&mut self, part: &str, pen: Pen) {
+        let (sub, sequence) = self.lister(part);
+        let bytes = self.bytes(part);
+        let (statement, _) = footer(&bytes);
+        self.forge(&sub, sequence, pen, |manifest| {
+            let file = file_of(manifest, part);
+            file["bytes"] = json!(bytes.len());
+            file["sha256"] = json!(Digest::of(&bytes).hex());
+            file["merkle_root"] = json!(statement.merkle_root.hex());
+            file["rows"] = json!(statement.rows);
+        });
+    }
+
+    /// Changes rows, and everything that hashes them; no count.
+    pub fn forge_rows(&mut self, part: &str, pen: Pen, change: impl Fn(&mut Vec<Row>)) {
+        self.rewrite(part, pen, change);
+        self.enlist(part, pen);
+    }
+
+    /// The first of `parts` with a row that is wanted, and the row's place in it.
+    #[track_caller]
+    pub fn find_row(&self, parts: &[String], wanted: impl Fn(&Row) -> bool) -> (String, usize) {
+        let find = |part: &String| Some((part.clone(), self.rows(part).iter().position(&wanted)?));
+        parts.iter().find_map(find).expect("a row to be changed")
+    }
+}
+
+/// A file's entry in a manifest.
+pub fn file_of<'a>(manifest: &'a mut Value, part: &str) -> &'a mut Value {
+    let files = manifest["files"].as_array_mut().unwrap();
+    files.iter_mut().find(|file| file["key"] == part).expect("the manifest lists the part")
+}
+
+/// What a part says of itself, and the signature over it.
+pub fn footer(part: &Bytes) -> (Statement, Option<String>) {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(part.clone()).unwrap();
+    let pairs = builder.metadata().file_metadata().key_value_metadata().unwrap();
+    let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone());
+    (serde_json::from_str(&value(STATEMENT_KEY).unwrap()).unwrap(), value(SIGNATURE_KEY))
+}
+
+fn with_batches(
+    part: &Bytes,
+    statement: &Statement,
+    signature: Option<String>,
+    change: impl Fn(RecordBatch) -> RecordBatch,
+) -> Vec<u8> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(part.clone()).unwrap();
+    let batches: Vec<RecordBatch> = builder.build().unwrap().map(|batch| change(batch.unwrap())).collect();
+    let statement = String::from_utf8(statement.canonical()).unwrap();
+    let mut pairs = vec![KeyValue::new(STATEMENT_KEY.to_owned(), statement)];
+    pairs.extend(signature.map(|signature| KeyValue::new(SIGNATURE_KEY.to_owned(), signature)));
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batches[0].schema(), options).unwrap();
+    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.into_inner().unwrap()
+}
