@@ -39,8 +39,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS all_rows (
     system_disposition string,
     agent_disposition string,
     agent_notes string,
-    has_recording boolean,
-    has_transcript boolean,
+    has_recording boolean, has_transcript boolean,
     segment_events string,
     segment_json string,
     other_answers_json string,
@@ -49,10 +48,8 @@ CREATE EXTERNAL TABLE IF NOT EXISTS all_rows (
     agent_summary string,
     agent_binary string,
     agent_sha256 string,
-    agent_http_status bigint,
-    agent_content_type string,
-    agent_fetched_at timestamp,
-    agent_server_date timestamp,
+    agent_http_status bigint, agent_content_type string,
+    agent_fetched_at timestamp, agent_server_date timestamp,
     agent_attempts bigint,
     agent_error string,
     agent_observed_by string,
@@ -60,10 +57,8 @@ CREATE EXTERNAL TABLE IF NOT EXISTS all_rows (
     auto_summary string,
     auto_binary string,
     auto_sha256 string,
-    auto_http_status bigint,
-    auto_content_type string,
-    auto_fetched_at timestamp,
-    auto_server_date timestamp,
+    auto_http_status bigint, auto_content_type string,
+    auto_fetched_at timestamp, auto_server_date timestamp,
     auto_attempts bigint,
     auto_error string,
     auto_observed_by string,
@@ -151,12 +146,8 @@ SELECT
     days.sub_account,
     days.dt,
     CASE letter
-        WHEN 'c' THEN 'complete'
-        WHEN 'e' THEN 'empty'
-        WHEN 'g' THEN 'gaps'
-        WHEN 'a' THEN 'acknowledged'
-        WHEN 'd' THEN 'disposed'
-        ELSE 'missing'
+        WHEN 'c' THEN 'complete' WHEN 'e' THEN 'empty' WHEN 'g' THEN 'gaps'
+        WHEN 'a' THEN 'acknowledged' WHEN 'd' THEN 'disposed' ELSE 'missing'
     END AS state,
     coalesce(revisions, 0) AS revisions,
     CAST(json_extract_scalar(last, '$.manifest.day.segments') AS bigint) AS segments,
@@ -310,10 +301,7 @@ CROSS JOIN UNNEST(ARRAY[
 
 CREATE OR REPLACE VIEW hash_findings AS
 SELECT
-    CASE
-        WHEN sha256 IS DISTINCT FROM recomputed_sha256 THEN 'hash-differs'
-        ELSE 'status-contradicts-body'
-    END AS finding,
+    IF(sha256 IS DISTINCT FROM recomputed_sha256, 'hash-differs', 'status-contradicts-body') AS finding,
     file_key AS object,
     segment_key,
     kind,
@@ -494,9 +482,7 @@ WHERE state IS DISTINCT FROM recomputed AND state IS DISTINCT FROM 'disposed'
 CREATE OR REPLACE VIEW findings AS
 SELECT finding, object, what FROM chain_findings
 UNION ALL
-SELECT
-    finding, object,
-    what || ': expected ' || CAST(expected AS varchar) || ', found ' || CAST(found AS varchar)
+SELECT finding, object, what || ': expected ' || CAST(expected AS varchar) || ', found ' || CAST(found AS varchar)
 FROM count_findings
 UNION ALL
 SELECT finding, object, kind || ' summary of ' || segment_key FROM hash_findings;

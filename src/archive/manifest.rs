@@ -271,6 +271,9 @@ impl Envelope {
         let message = self.manifest.canonical()?;
         let key = signature::verify(&signed.value, signature::MANIFEST, &message)
             .map_err(|error| ManifestError::Signature(error.to_string()))?;
+        if signed.format != "sshsig" || signed.namespace != signature::MANIFEST {
+            return Err(ManifestError::Signature("format or namespace names another".to_owned()));
+        }
         if key.to_openssh_line() != signed.public_key {
             return Err(ManifestError::Signature("public_key names another key".to_owned()));
         }

@@ -46,11 +46,6 @@ fn markers() -> Vec<Case> {
             bucket.delete(key);
         })
         .finds(DeleteMarker, &leftover),
-        on("an object put and deleted at the root", "evil.txt", |bucket, key| {
-            bucket.overwrite(key, "any bytes");
-            bucket.delete(key);
-        })
-        .finds_one_of(&[DeleteMarker, ForeignObject], "evil.txt"),
     ]
 }
 

@@ -42,12 +42,13 @@ pub enum Where {
 type Wanted = (Vec<Code>, String);
 
 type Deed = Box<dyn Fn(&mut Archive) + Send + Sync>;
+type BucketDeed = Box<dyn Fn(&Bucket) + Send + Sync>;
 
 pub struct Case {
     pub name: String,
     deed: Deed,
     /// What only a bucket with versions and locks lets anybody do.
-    in_bucket: Option<Box<dyn Fn(&Bucket) + Send + Sync>>,
+    in_bucket: Option<BucketDeed>,
     unsigned: bool,
     /// Done before the objects are committed, so that a bucket's versions and checksums are those of the damaged ones.
     committed: bool,

@@ -186,7 +186,7 @@ fn a_forgery_without_a_change_is_the_original() {
         }
         assert_eq!(forged.objects.keys().collect::<Vec<_>>(), intact.objects.keys().collect::<Vec<_>>());
         for (key, bytes) in &intact.objects {
-            assert!(&forged.objects[key] == bytes, "{key} is another");
+            assert!(forged.objects[key] == *bytes, "{key} is another");
         }
     }
 }

@@ -24,6 +24,9 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Changes a row whose summary by the agent has that status; at once all hashes, and no count, follow.
+/// Changes a part's rows, and what follows from them.
+type Forgery = fn(&mut Archive, &str, &dyn Fn(&mut Vec<Row>));
+
 fn row(name: &str, n: u64, status: Status, code: Code, change: fn(&mut Row)) -> Case {
     let (part, at) = MADE.unsigned.find_row(&parts(n), |row| row.agent.status == status);
     let object = if code == RowCounts { manifest(n) } else { part.clone() };
@@ -314,7 +317,7 @@ fn signed() -> Vec<Case> {
     let (_, at) =
         MADE.unsigned.find_row(std::slice::from_ref(&part), |row| row.agent.status == Status::Present);
     let text = move |rows: &mut Vec<Row>| rows[at].agent.summary = Some("The customer agreed.".to_owned());
-    let forged = |name: &str, deed: fn(&mut Archive, &str, &dyn Fn(&mut Vec<Row>))| {
+    let forged = |name: &str, deed: Forgery| {
         let key = part.clone();
         case(name, move |a| deed(a, &key, &text))
     };

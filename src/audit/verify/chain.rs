@@ -12,6 +12,7 @@ use crate::archive::digest::Digest;
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
 use crate::archive::manifest::{DayRecord, Discovery, Envelope, File, Link, Manifest, Record};
+use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::{self, AllowedSigners};
 
 /// One committed revision, as far as the checks of its objects need it.
@@ -57,6 +58,8 @@ pub struct ChainCheck<'a> {
     pub coverage: Coverage,
     pub manifests: u64,
     pub signed: u64,
+    /// When the first of them was committed, by its own account.
+    pub first_commit: Option<i64>,
     zone: Option<String>,
     /// A manifest was missing or unreadable: what follows from all of them cannot be told.
     pub broken: bool,
@@ -73,6 +76,7 @@ impl<'a> ChainCheck<'a> {
             coverage: Coverage::default(),
             manifests: 0,
             signed: 0,
+            first_commit: None,
             zone: None,
             broken: false,
         }
@@ -84,6 +88,15 @@ impl<'a> ChainCheck<'a> {
         self.head = None;
         let key = key::manifest(&self.sub_account, sequence);
         Finding::new(Code::ManifestMissing, key, "a manifest", "nothing")
+    }
+
+    /// The next manifest is there, and cannot be one.
+    pub fn unreadable(&mut self, sequence: u64, why: &str) -> Finding {
+        self.broken = true;
+        self.head = None;
+        self.manifests += 1;
+        let key = key::manifest(&self.sub_account, sequence);
+        Finding::new(Code::ManifestUnreadable, key, "a manifest of format version 1", why)
     }
 
     /// The next manifest's bytes; returns what is wrong with it.
@@ -109,6 +122,7 @@ impl<'a> ChainCheck<'a> {
     }
 
     fn place(&self, found: &mut Findings<'_>, manifest: &Manifest, sequence: u64) {
+        found.same(Code::ManifestUnreadable, "format version", FORMAT_VERSION, manifest.format_version);
         let mut same =
             |what, expected: &str, is: &str| found.same(Code::ManifestMisplaced, what, expected, is);
         same("archive id", &self.archive_id, &manifest.archive_id);
@@ -200,6 +214,7 @@ impl<'a> ChainCheck<'a> {
             day.windows_by.push(link.clone());
         }
         let finished_at = manifest.run.finished_at;
+        self.first_commit.get_or_insert(finished_at);
         day.revisions.push(Committed { manifest_key: link.key, signed, finished_at, record });
     }
 }

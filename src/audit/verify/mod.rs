@@ -36,10 +36,11 @@ use crate::archive::finding::{Code, Finding, Severity};
 use crate::archive::key;
 use crate::archive::manifest::{ArchiveRecord, Envelope, File};
 use crate::archive::range::Days;
+use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::AllowedSigners;
 use crate::outcome::{Exit, Result};
-use crate::store::Store;
 use crate::store::folder::hash_file;
+use crate::store::{Store, StoreErrorKind};
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -144,6 +145,7 @@ pub async fn verify(
         meter,
         found,
         archive_id: String::new(),
+        created_at: i64::MIN,
         totals: Mutex::default(),
     };
     verifier.archive().await?;
@@ -164,6 +166,8 @@ struct Verifier<'a> {
     meter: &'a Meter,
     found: &'a (dyn Fn(Finding) + Send + Sync),
     archive_id: String,
+    /// By `archive.json`.
+    created_at: i64,
     /// The store keeps checksums, versions and locks of its own.
     remote: bool,
     totals: Mutex<Totals>,
@@ -199,7 +203,8 @@ impl Verifier<'_> {
         let record: Option<ArchiveRecord> =
             bytes.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
         let canonical = record.as_ref().and_then(|record| serde_json_canonicalizer::to_vec(record).ok());
-        if bytes.is_none() || canonical.as_deref() != bytes.as_deref() {
+        let known = record.as_ref().is_some_and(|record| record.format_version == FORMAT_VERSION);
+        if !known || canonical.as_deref() != bytes.as_deref() {
             let is = if bytes.is_some() { "another object" } else { "nothing" };
             self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "the record of an archive", is));
         }
@@ -207,6 +212,7 @@ impl Verifier<'_> {
             let versions = self.store.versions(key::ARCHIVE).await?;
             versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
         }
+        self.created_at = record.as_ref().map_or(i64::MIN, |record| record.created_at);
         self.archive_id = match record {
             Some(record) => record.archive_id,
             None => self.claimed_id(&manifests.folders).await?,
@@ -319,7 +325,11 @@ impl Verifier<'_> {
         let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
         let mut seen = BTreeMap::new();
         let read = |(sequence, key): (u64, String)| async move {
-            Ok::<_, crate::outcome::Failure>((sequence, self.store.get(&key).await?))
+            match self.store.get(&key).await {
+                // Larger than any manifest is: somebody else's, and no reason to see no further.
+                Err(error) if error.kind == StoreErrorKind::Contradiction => Ok((sequence, Err(()))),
+                read => Ok::<_, crate::outcome::Failure>((sequence, Ok(read?))),
+            }
         };
         let mut reads = stream::iter(numbers).map(read).buffered(super::timeline::AT_ONCE);
         let mut expected = 1;
@@ -330,11 +340,12 @@ impl Verifier<'_> {
                 self.report(check.missing(expected));
             }
             match bytes {
-                Some(bytes) => {
+                Err(()) => self.report(check.unreadable(sequence, "an object larger than any manifest")),
+                Ok(Some(bytes)) => {
                     check.next(sequence, &bytes).into_iter().for_each(|finding| self.report(finding));
                     seen.insert(sequence, Digest::of(&bytes));
                 }
-                None => self.report(check.missing(sequence)),
+                Ok(None) => self.report(check.missing(sequence)),
             }
             expected = sequence + 1;
         }
@@ -380,7 +391,22 @@ impl Verifier<'_> {
                 "none",
             ));
         }
-        if check.signed == 0 {
+        if check
+            .first_commit
+            .is_some_and(|oldest| oldest < self.created_at.saturating_sub(record::CLOCK_SLACK_MS))
+        {
+            let found = "a manifest that was committed before the archive was made";
+            self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "manifests younger than it", found));
+        }
+        if check.signed == 0 && !self.options.allowed.is_empty() {
+            let first = key::manifest(sub_account, 1);
+            self.report(Finding::new(
+                Code::ManifestUnsigned,
+                first,
+                "a chain that an allowed signer has signed",
+                "no signature",
+            ));
+        } else if check.signed == 0 {
             self.report(Finding::new(Code::ChainUnsigned, chain, "signatures", "none"));
         } else if self.options.allowed.is_empty() {
             self.report(Finding::new(Code::NoAllowedSigners, chain, "allowed signers", "none"));

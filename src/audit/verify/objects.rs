@@ -13,6 +13,7 @@ use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
 use crate::archive::lock::{Lock, LockMode};
 use crate::archive::manifest::{File, ObjectLock};
+use crate::archive::signature::{self, PublicKey};
 use crate::audit::current::blocking;
 use crate::audit::part::Scratch;
 use crate::outcome::Result;
@@ -105,13 +106,15 @@ impl Verifier<'_> {
     async fn is_a_part(&self, object: &str, signed: bool) -> Result<bool> {
         let scratch = Scratch::new()?;
         let Some(path) = self.local(&scratch, object).await? else { return Ok(false) };
-        let (object, archive_id) = (object.to_owned(), self.archive_id.clone());
+        let (object, archive_id, allowed) =
+            (object.to_owned(), self.archive_id.clone(), self.options.allowed.clone());
         blocking(move || {
             let opened = std::fs::File::open(&path).ok();
             let part = opened.and_then(|file| crate::archive::part::PartReader::open(file).ok());
             Ok(part.is_some_and(|part| {
-                let signer = part.signer();
-                let signature = signer.is_ok_and(|signer| signer.is_some() || !signed);
+                let trusted =
+                    |signer: &PublicKey| allowed.is_empty() || allowed.contains(signer, signature::PART);
+                let signature = part.signer().is_ok_and(|signer| signer.as_ref().map_or(!signed, trusted));
                 part.statement().key == object && part.statement().archive_id == archive_id && signature
             }))
         })

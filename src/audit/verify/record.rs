@@ -189,6 +189,13 @@ pub fn times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) 
         let expected = format!("an end after {}", rfc3339(run.started_at));
         found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));
     }
+    if let Discovery::Windows { windows, .. } = &record.discovery
+        && let Some(answered) = windows.iter().map(|window| window.answered_at).max()
+        && run.finished_at < answered - CLOCK_SLACK_MS
+    {
+        let expected = format!("a commit after the last window's answer {}", rfc3339(answered));
+        found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));
+    }
     if run.finished_at < record.window.end_ms - CLOCK_SLACK_MS {
         let expected = format!("a commit after the day's end {}", rfc3339(record.window.end_ms));
         found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));

@@ -11,10 +11,12 @@ use crate::archive::change;
 use crate::archive::day::{Window, rfc3339};
 use crate::archive::digest::Digest;
 use crate::archive::finding::{Code, Finding};
+use crate::archive::key;
 use crate::archive::manifest;
 use crate::archive::observation::{Kind, Observation};
 use crate::archive::part::{PartError, PartReader};
 use crate::archive::row::Row;
+use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::{self, AllowedSigners};
 use crate::archive::tally::{Failures, Groups, Tally, count_failure, count_group, uncount_group};
 
@@ -221,14 +223,24 @@ impl<'a> PartCheck<'a> {
         }
         self.last = Some(place);
         let out_of_day = !end.is_some_and(|end| record.window.contains(end));
-        if row.revision != record.revision || row.out_of_day != out_of_day {
-            let expected = format!("row {number}: revision {}, out_of_day {out_of_day}", record.revision);
+        // That of the file's name: whether that is the manifest's is another question.
+        let revision = key::parse_part(&self.file.key).map_or(record.revision, |(revision, _)| revision);
+        if row.revision != revision || row.out_of_day != out_of_day {
+            let expected = format!("row {number}: revision {revision}, out_of_day {out_of_day}");
             self.add(Code::RowContradicts, expected, format!("{}, {}", row.revision, row.out_of_day));
         }
         for kind in Kind::BOTH {
             self.observation(number, kind, row.observation(kind), record.window);
         }
-        self.not_after_commit(number, "discovered_at", Some(row.discovered_at));
+        let others = row.other_answers.as_deref();
+        if others.is_some_and(|others| serde_json::from_str::<Vec<serde::de::IgnoredAny>>(others).is_err()) {
+            self.add(
+                Code::RowContradicts,
+                format!("row {number}: a JSON array of other answers"),
+                "another text",
+            );
+        }
+        self.in_time(number, "discovered_at", Some(row.discovered_at), record.window);
     }
 
     fn observation(&mut self, number: u64, kind: Kind, look: &Observation, day: Window) {
@@ -239,14 +251,20 @@ impl<'a> PartCheck<'a> {
             let expected = format!("row {number}: {}_sha256 of the {}_summary", kind.name(), kind.name());
             self.add(Code::SummaryHash, expected, "another hash");
         }
-        self.not_after_commit(number, "fetched_at", look.fetched_at);
+        self.in_time(number, "fetched_at", look.fetched_at, day);
         if let Some(answered) = look.server_date.filter(|answered| *answered < day.start_ms) {
             let expected = format!("row {number}: an answer after the day began, {}", rfc3339(day.start_ms));
             self.add(Code::RowTimes, expected, rfc3339(answered));
         }
     }
 
-    fn not_after_commit(&mut self, number: u64, what: &str, at: Option<i64>) {
+    /// After the day began and before the commit, as far as hosts' clocks can be relied on.
+    fn in_time(&mut self, number: u64, what: &str, at: Option<i64>, day: Window) {
+        let earliest = day.start_ms - CLOCK_SLACK_MS;
+        if let Some(at) = at.filter(|at| *at < earliest) {
+            let expected = format!("row {number}: {what} after the day began, {}", rfc3339(earliest));
+            self.add(Code::RowTimes, expected, rfc3339(at));
+        }
         let latest = self.revision.finished_at + CLOCK_SLACK_MS;
         if let Some(at) = at.filter(|at| *at > latest) {
             let expected = format!("row {number}: {what} before the commit, {}", rfc3339(latest));
@@ -262,6 +280,7 @@ impl<'a> PartCheck<'a> {
             ("key", self.file.key.clone(), statement.key),
             ("zone", record.zone.clone(), statement.zone),
             ("window", text(record.window), text(statement.window)),
+            ("format version", FORMAT_VERSION.to_string(), statement.format_version.to_string()),
             ("rows", self.file.rows.to_string(), statement.rows.to_string()),
             ("Merkle root", self.file.merkle_root.hex(), statement.merkle_root.hex()),
         ];
