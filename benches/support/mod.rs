@@ -1,6 +1,8 @@
 //! What the benchmarks share: a static nginx, the simulator, and the binary as a measured child process.
 #![allow(dead_code)]
 
+pub mod rows;
+
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -119,6 +121,11 @@ pub fn run(folder: &Path, simulator: &str, date: &str, settings: &[(&str, &str)]
         .env("CXVAULT_SUMMARY_LIMITS", "off")
         .env("CXVAULT_DISCOVERY_LIMITS", "off")
         .envs(settings.iter().copied());
+    measured(folder, &command)
+}
+
+/// Runs a command to its end; `folder` is for the figures.
+pub fn measured(folder: &Path, command: &Command) -> Measured {
     // The kernel's own account of the child, through the shell's `time`-like tool that every system has.
     let usage = folder.join("usage");
     let mut timed = Command::new("/usr/bin/env");
