@@ -252,7 +252,11 @@ fn main() {
         bytes >> 20
     );
     let sums = sha256sum(&scratch, &all);
-    println!("sha256sum     {:>7.2} s  {:>5.0} MiB/s", seconds(sums), bytes as f64 / 1_048_576.0 / seconds(sums));
+    println!(
+        "sha256sum     {:>7.2} s  {:>5.0} MiB/s",
+        seconds(sums),
+        bytes as f64 / 1_048_576.0 / seconds(sums)
+    );
     let signers = scratch.join("allowed_signers");
     fs::write(&signers, signer.public_key().allowed_signers_line("cxvault") + "\n").unwrap();
     for (level, wanted) in [("quick", ""), ("full", " (at most 2 wanted)"), ("deep", " (at most 6 wanted)")] {
