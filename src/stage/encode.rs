@@ -55,7 +55,6 @@ pub async fn encode(
         stop: archive.stop.clone(),
         scratch: scratch.to_owned(),
         limits: (archive.policy.part_rows, archive.policy.part_bytes),
-        first,
         key: Box::new(move |n| key::part(&sub_account, date, revision, first.saturating_add(n))),
         open: None,
         done: Vec::new(),
@@ -110,14 +109,6 @@ impl Batch {
     }
 }
 
-/// Listings are in byte order, and parts are judged in theirs: a number of five digits would come too early.
-const LAST_PART: u32 = 9_999;
-
-fn too_many_parts() -> Failure {
-    Failure::new(Exit::Usage, "the day would have more than 10,000 parts in one revision")
-        .remedy("Raise part_rows or part_bytes; the journal is kept, so run the same command again.")
-}
-
 fn ended_early() -> Failure {
     Failure::new(Exit::Unexpected, "the encoder ended early").remedy("Run again, and report this.")
 }
@@ -129,8 +120,6 @@ struct Parts {
     stop: CancellationToken,
     scratch: PathBuf,
     limits: (u64, u64),
-    /// The number of the first part.
-    first: u32,
     key: Box<dyn Fn(u32) -> String + Send>,
     open: Option<(PathBuf, PartWriter<HashingFile>)>,
     done: Vec<Encoded>,
@@ -143,7 +132,6 @@ impl Parts {
         }
         let (_, writer) = match &mut self.open {
             Some(open) => open,
-            None if self.done.len() as u32 + self.first > LAST_PART => return Err(too_many_parts()),
             None => {
                 let path = self.scratch.join(format!("p{:04}.parquet", self.done.len()));
                 let file = HashingFile::create(&path).map_err(|error| local(&path, error))?;
