@@ -119,7 +119,7 @@ impl Host {
                 segment: row.get(0)?,
                 kind: if row.get::<_, i64>(1)? == 0 { Kind::Agent } else { Kind::Auto },
                 status: row.get::<_, String>(2)?.parse().unwrap(),
-                sha256: row.get::<_, Option<String>>(3)?.map(|hex| hex.parse().unwrap()),
+                sha256: row.get::<_, Option<[u8; 32]>>(3)?.map(Digest),
                 fetched_at: row.get(4)?,
             })
         };
