@@ -1,7 +1,7 @@
 //! One row a segment: its metadata, both summaries, and where each came from.
 
 use super::observation::{Kind, Observation};
-use super::schema::{COLUMNS, Cell, Cells, LEAF_ORDER};
+use super::schema::{COLUMNS, Cell, Cells, LEAF_ORDER, Value};
 use super::segment::{Metadata, Segment, canonical_json};
 
 /// One segment with both of its summaries, as a revision of a day holds it.
@@ -98,11 +98,16 @@ impl Row {
 /// The bytes of a row's Merkle leaf: RFC 8785's form of an object with a member for each column that is not
 /// null; instants are integers (UTC milliseconds).
 pub fn leaf(cells: &[Cell], into: &mut Vec<u8>) {
+    leaf_of(|column| cells[column].value(), into);
+}
+
+/// [`leaf`] of values that lie anywhere, by column.
+pub fn leaf_of<'a>(value: impl Fn(usize) -> Value<'a>, into: &mut Vec<u8>) {
     into.clear();
     into.push(b'{');
     for &column in LEAF_ORDER.iter() {
-        let value = &cells[column];
-        if matches!(value, Cell::Null) {
+        let value = value(column);
+        if value == Value::Null {
             continue;
         }
         if into.len() > 1 {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use super::state::private_file;
@@ -19,8 +20,8 @@ const TABLES: &str = "
     PRAGMA page_size = 16384;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
-    -- 64 MiB of log: pages that many batches touch are moved into the database once.
-    PRAGMA wal_autocheckpoint = 4000;
+    -- 512 MiB of log: most days never need to be copied into the database, for they are done before.
+    PRAGMA wal_autocheckpoint = 32000;
     -- The segments of one window and their observations: they are read back in another order.
     PRAGMA cache_size = -32768;
     PRAGMA temp_store = FILE;
@@ -118,6 +119,8 @@ impl Journal {
         let wrap = |source| JournalError::Database { path: path.to_owned(), source };
         let connection = Connection::open(path).map_err(wrap)?;
         connection.set_prepared_statement_cache_capacity(64);
+        // At its end a journal mostly goes; where it does not, the next process finds the log beside it.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(wrap)?;
         connection.execute_batch(TABLES).map_err(wrap)?;
         let journal = Journal { connection, path: path.to_owned(), identity };
         journal.check_identity()?;
@@ -219,8 +222,20 @@ impl Journal {
 
     /// Notes one observation; a later one of the same summary replaces it.
     pub fn observe(&self, seq: i64, kind: Kind, look: &Observation) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)";
-        let mut insert = self.connection.prepare_cached(sql).map_err(self.wrap())?;
+        // Not INSERT OR REPLACE, before which SQLite copies every page that it touches, to be able to undo it alone.
+        if !self.insert_observation(seq, kind, look).map_err(self.wrap())? {
+            let delete = "DELETE FROM observation WHERE id = ?";
+            self.connection.execute(delete, [observation_id(seq, kind)]).map_err(self.wrap())?;
+            self.insert_observation(seq, kind, look).map_err(self.wrap())?;
+        }
+        Ok(())
+    }
+
+    /// Whether there was none yet.
+    fn insert_observation(&self, seq: i64, kind: Kind, look: &Observation) -> rusqlite::Result<bool> {
+        let sql =
+            "INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING";
+        let mut insert = self.connection.prepare_cached(sql)?;
         let body = look.summary.as_deref().map(str::as_bytes).or(look.binary.as_deref().map(str::as_bytes));
         let facts = params![
             observation_id(seq, kind),
@@ -235,7 +250,7 @@ impl Journal {
             look.error,
             look.observed_by
         ];
-        insert.execute(facts).map(drop).map_err(self.wrap())
+        Ok(insert.execute(facts)? == 1)
     }
 
     pub fn progress(&self) -> Result<Progress> {
