@@ -83,7 +83,7 @@ pub struct Subset {
     pub of: u32,
 }
 
-fn subset(text: &str) -> Result<Subset, String> {
+pub(super) fn subset(text: &str) -> Result<Subset, String> {
     let numbers = text.split_once('/').and_then(|(n, of)| Some((n.parse().ok()?, of.parse().ok()?)));
     match numbers {
         Some((n, of)) if (1..=of).contains(&n) => Ok(Subset { n, of }),

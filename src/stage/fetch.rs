@@ -12,6 +12,7 @@ use super::archive::Archive;
 use super::day::{DayJob, Meter};
 use super::discover::Announcement;
 use super::observe::{Halt, interrupted};
+use super::pipeline::Fetching;
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
 use crate::journal::{JournalHandle, Look, Noted, Pending};
@@ -22,7 +23,9 @@ use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 const BATCH: u32 = 500;
 
 /// Looks at every summary that has no answer yet, until discovery has finished and nothing is left, or until
-/// `halt` says so. A failure goes to `halt`.
+/// `halt` says so. A failure goes to `halt`. `turn` passes on when nothing is left to hand out: the last fetchers may sit
+/// out a server's pause, which must not keep the next day from its quota.
+#[allow(clippy::too_many_arguments)]
 pub async fn fetch(
     archive: &Archive,
     job: &DayJob,
@@ -30,6 +33,7 @@ pub async fn fetch(
     journal: &JournalHandle,
     meter: &Meter,
     discovered: watch::Receiver<Announcement>,
+    turn: Fetching<'_>,
     halt: &Arc<Halt>,
 ) {
     let queue = Arc::new(Queue::new());
@@ -55,6 +59,7 @@ pub async fn fetch(
         halt.fail(failure);
     }
     queue.close();
+    drop(turn);
     while let Some(ended) = workers.join_next().await {
         if ended.is_err() {
             halt.fail(
