@@ -12,25 +12,7 @@ terraform {
 }
 
 provider "aws" {
-  region                      = "eu-central-1"
-  access_key                  = "none"
-  secret_key                  = "none"
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-  skip_requesting_account_id  = true
-}
-
-variable "bucket" {
-  description = "The bucket's name."
-  type        = string
-  default     = "archive"
-}
-
-variable "prefix" {
-  description = "Where the archive lies in it."
-  type        = string
-  default     = "ringcx"
+  region = "eu-central-1"
 }
 
 locals {
@@ -39,15 +21,15 @@ locals {
 
 module "storage" {
   source                 = "../../../terraform/storage"
-  bucket                 = var.bucket
+  bucket                 = "archive"
   writer_arns            = ["${local.account}:role/cxvault-writer", "${local.account}:role/cxvault-custodian"]
   minimum_retention_days = 2500
 }
 
 module "identity" {
   source            = "../../../terraform/identity"
-  bucket_arn        = "arn:aws:s3:::${var.bucket}"
-  prefix            = var.prefix
+  bucket_arn        = "arn:aws:s3:::archive"
+  prefix            = "ringcx"
   oidc_provider_arn = "${local.account}:oidc-provider/oidc.example.com/id/CLUSTER"
   auditor_arns      = ["${local.account}:role/audit"]
   custodian_arns    = ["${local.account}:role/legal"]
@@ -57,7 +39,7 @@ module "identity" {
 module "identity_with_key" {
   source            = "../../../terraform/identity"
   name              = "with-key"
-  bucket_arn        = "arn:aws:s3:::${var.bucket}"
+  bucket_arn        = "arn:aws:s3:::archive"
   kms_key_arn       = "arn:aws:kms:eu-central-1:111122223333:key/archive"
   oidc_provider_arn = "${local.account}:oidc-provider/oidc.example.com/id/CLUSTER"
   auditor_arns      = ["${local.account}:role/audit"]
@@ -65,8 +47,8 @@ module "identity_with_key" {
 
 module "catalog" {
   source         = "../../../terraform/catalog"
-  bucket         = var.bucket
-  prefix         = var.prefix
+  bucket         = "archive"
+  prefix         = "ringcx"
   sub_accounts   = ["99999999", "88888888"]
   first_day      = "2026-11-20"
   results_bucket = "results"
