@@ -40,9 +40,9 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS segment (
         seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, end_ms INTEGER, object INTEGER NOT NULL, others TEXT,
         discovered_at INTEGER NOT NULL, discovered_by TEXT NOT NULL);
-    -- id = 2 * seq + kind, so that the rows need no second index.
+    -- In the order in which they came, so that a transaction writes few pages; summary = 2 * seq + kind.
     CREATE TABLE IF NOT EXISTS observation (
-        id INTEGER PRIMARY KEY, status TEXT NOT NULL, body BLOB, sha256 BLOB, http_status INTEGER,
+        id INTEGER PRIMARY KEY, summary INTEGER NOT NULL UNIQUE, status TEXT NOT NULL, body BLOB, sha256 BLOB, http_status INTEGER,
         content_type TEXT, fetched_at INTEGER, server_date INTEGER, attempts INTEGER NOT NULL, error TEXT,
         observed_by TEXT NOT NULL, committed INTEGER NOT NULL DEFAULT 0);
     -- Rows that a committed revision or an adopted part holds: the current one of each segment.
@@ -107,7 +107,7 @@ pub struct Journal {
     pub(super) identity: DayIdentity,
 }
 
-pub(super) fn observation_id(seq: i64, kind: Kind) -> i64 {
+pub(super) fn summary_number(seq: i64, kind: Kind) -> i64 {
     2 * seq + i64::from(kind == Kind::Auto)
 }
 
@@ -194,7 +194,7 @@ impl Journal {
         let sql = "
             SELECT s.seq, s.key, a.status, b.status, o.has_id, o.channel_class, o.segment_type
             FROM segment s JOIN object o ON o.id = s.object
-            LEFT JOIN observation a ON a.id = 2 * s.seq LEFT JOIN observation b ON b.id = 2 * s.seq + 1
+            LEFT JOIN observation a ON a.summary = 2 * s.seq LEFT JOIN observation b ON b.summary = 2 * s.seq + 1
             WHERE s.seq > ? AND (a.status IS NULL OR a.status IN ('FAILED', 'SKIPPED')
                               OR b.status IS NULL OR b.status IN ('FAILED', 'SKIPPED'))
               -- What is committed is not asked again, and what an adopted part holds is observed: whatever we
@@ -224,8 +224,8 @@ impl Journal {
     pub fn observe(&self, seq: i64, kind: Kind, look: &Observation) -> Result<()> {
         // Not INSERT OR REPLACE, before which SQLite copies every page that it touches, to be able to undo it alone.
         if !self.insert_observation(seq, kind, look).map_err(self.wrap())? {
-            let delete = "DELETE FROM observation WHERE id = ?";
-            self.connection.execute(delete, [observation_id(seq, kind)]).map_err(self.wrap())?;
+            let delete = "DELETE FROM observation WHERE summary = ?";
+            self.connection.execute(delete, [summary_number(seq, kind)]).map_err(self.wrap())?;
             self.insert_observation(seq, kind, look).map_err(self.wrap())?;
         }
         Ok(())
@@ -233,12 +233,11 @@ impl Journal {
 
     /// Whether there was none yet.
     fn insert_observation(&self, seq: i64, kind: Kind, look: &Observation) -> rusqlite::Result<bool> {
-        let sql =
-            "INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO observation VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING";
         let mut insert = self.connection.prepare_cached(sql)?;
         let body = look.summary.as_deref().map(str::as_bytes).or(look.binary.as_deref().map(str::as_bytes));
         let facts = params![
-            observation_id(seq, kind),
+            summary_number(seq, kind),
             look.status.name(),
             body,
             look.sha256.as_ref().map(|Digest(sha256)| sha256.as_slice()),
@@ -297,13 +296,13 @@ impl Journal {
             .connection
             .prepare_cached(
                 "UPDATE observation SET committed = 1
-                 WHERE id = ? AND status = ? AND observed_by = ? AND fetched_at IS ?",
+                 WHERE summary = ? AND status = ? AND observed_by = ? AND fetched_at IS ?",
             )
             .map_err(self.wrap())?;
         for kind in Kind::BOTH {
             let look = row.observation(kind);
             let same =
-                params![observation_id(seq, kind), look.status.name(), look.observed_by, look.fetched_at];
+                params![summary_number(seq, kind), look.status.name(), look.observed_by, look.fetched_at];
             mark.execute(same).map_err(self.wrap())?;
         }
         if asked_at < row.discovered_at {
@@ -377,8 +376,8 @@ impl Journal {
     fn adopt_segment(&self, row: &Row) -> Result<()> {
         let seq = self.insert_segment(row).map_err(self.wrap())?;
         for kind in Kind::BOTH {
-            let sql = "SELECT status FROM observation WHERE id = ?";
-            let id = observation_id(seq, kind);
+            let sql = "SELECT status FROM observation WHERE summary = ?";
+            let id = summary_number(seq, kind);
             let ours: Option<String> =
                 self.connection.query_row(sql, [id], |row| row.get(0)).optional().map_err(self.wrap())?;
             let answered = ours.and_then(|status| status.parse().ok()).is_some_and(Status::is_answer);

@@ -45,8 +45,8 @@ impl Journal {
                 a.error, a.observed_by, a.committed,
                 b.status, b.body, b.sha256, b.http_status, b.content_type, b.fetched_at, b.server_date, b.attempts,
                 b.error, b.observed_by, b.committed
-            FROM segment s JOIN object o ON o.id = s.object LEFT JOIN observation a ON a.id = 2 * s.seq
-            LEFT JOIN observation b ON b.id = 2 * s.seq + 1 ORDER BY s.end_ms, s.key";
+            FROM segment s JOIN object o ON o.id = s.object LEFT JOIN observation a ON a.summary = 2 * s.seq
+            LEFT JOIN observation b ON b.summary = 2 * s.seq + 1 ORDER BY s.end_ms, s.key";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let mut rows = select.query([]).map_err(self.wrap())?;
         while let Some(found) = rows.next().map_err(self.wrap())? {

@@ -57,7 +57,7 @@ impl<T, E: From<JournalError>> Begun<T, E> {
 /// Looks in one transaction that tell of full speed; at RingCX's own limits there is one.
 const BUSY: usize = 8;
 /// Looks that are worth a transaction of their own at full speed.
-const ENOUGH: usize = 128;
+const ENOUGH: usize = 256;
 /// How long a transaction waits for more of them, and how often.
 const PATIENCE: Duration = Duration::from_micros(500);
 const WAITS: u32 = 6;
