@@ -34,9 +34,20 @@ impl Browser {
         let mut command = Command::new("sh");
         // The protocol's pipe is file 3 towards the browser and 4 from it.
         command.args(["-c", "exec \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null", "sh"]).arg(chromium());
-        command.args(["--remote-debugging-pipe", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]);
+        command.args([
+            "--remote-debugging-pipe",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+        ]);
         command.args(["--no-first-run", "--disable-background-networking", "--disable-component-update"]);
-        command.args(["--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--window-size=1400,1000"]);
+        command.args([
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            "--window-size=1400,1000",
+        ]);
         command.arg(format!("--user-data-dir={}", profile.path().display())).arg("about:blank");
         let mut child = command
             .stdin(Stdio::piped())
@@ -54,8 +65,15 @@ impl Browser {
                 }
             }
         });
-        let mut browser =
-            Browser { child, to, from, session: String::new(), sent: 0, events: Vec::new(), _profile: profile };
+        let mut browser = Browser {
+            child,
+            to,
+            from,
+            session: String::new(),
+            sent: 0,
+            events: Vec::new(),
+            _profile: profile,
+        };
         let target = browser.ask("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
         let session = browser.ask("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
         browser.session = session["sessionId"].as_str().unwrap().to_owned();
@@ -85,7 +103,9 @@ impl Browser {
     }
 
     fn next(&self) -> Value {
-        self.from.recv_timeout(FOREVER).unwrap_or_else(|error| panic!("the browser is silent: {error}\n{REMEDY}"))
+        self.from
+            .recv_timeout(FOREVER)
+            .unwrap_or_else(|error| panic!("the browser is silent: {error}\n{REMEDY}"))
     }
 
     /// Opens a file, and waits until it is loaded.
@@ -205,5 +225,8 @@ fn chromium() -> PathBuf {
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
     let places = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    places.into_iter().find(|place| place.is_file()).unwrap_or_else(|| panic!("there is no Chromium\n{REMEDY}"))
+    places
+        .into_iter()
+        .find(|place| place.is_file())
+        .unwrap_or_else(|| panic!("there is no Chromium\n{REMEDY}"))
 }

@@ -104,7 +104,11 @@ impl Chain {
             head: calendar.head.clone(),
             committed_at: calendar.committed_at,
             signers: told.signers.clone(),
-            days: calendar.days.first().zip(calendar.days.last()).map(|(first, last)| (first.date, last.date)),
+            days: calendar
+                .days
+                .first()
+                .zip(calendar.days.last())
+                .map(|(first, last)| (first.date, last.date)),
             states,
             counts: calendar.total(),
             revisions: calendar.days.iter().map(|day| u64::from(day.revisions)).sum(),

@@ -8,12 +8,12 @@ use crate::archive::tally::GroupShare;
 use crate::audit::calendar::{Calendar, Day};
 use crate::render::count;
 
-/// One thing to look at. Its order is that of the table: what is worst first, then by date.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// One thing to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exception {
     pub class: Class,
-    pub from: Date,
     pub sub_account: String,
+    pub from: Date,
     /// The last day of it.
     pub to: Date,
     pub days: u64,
@@ -21,6 +21,7 @@ pub struct Exception {
     pub why: String,
 }
 
+/// Worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     Missing,
@@ -85,7 +86,7 @@ fn missing(calendar: &Calendar, last: Date) -> String {
         Some((begin, _)) if last < begin => {
             format!("Never archived: the archive of this sub-account begins on {begin}.")
         }
-        _ => "Never archived. `cxvault run --date` fetches it, as long as RingCX still has it.".to_owned(),
+        _ => format!("Never archived. cxvault run --date {last} fetches it, as long as RingCX still has it."),
     }
 }
 

@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn findings_are_counted_and_the_worst_come_first() {
         let gap = r#"{"event":"finding","code":"day-missing","severity":"gap","object":"1 2026-11-20","meaning":"."}"#;
-        let bad = r#"{"event":"finding","code":"file-missing","severity":"violation","object":"k","expected":"x"}"#;
+        let bad =
+            r#"{"event":"finding","code":"file-missing","severity":"violation","object":"k","expected":"x"}"#;
         let later = r#"{"event":"finding","code":"from-tomorrow","severity":"catastrophe","object":"k"}"#;
         let end = r#"{"event":"verified","exit":4,"files":3,"level":"deep","heads":["h"]}"#;
         let mut lines = vec![gap; 600];

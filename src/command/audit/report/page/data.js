@@ -7,12 +7,12 @@ const WEEKDAYS = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Satur
 
 /** What a state is called, and its mark: colour alone tells nothing to many eyes and printers. */
 const STATES = {
-  c: { word: 'complete', mark: '' },
-  e: { word: 'empty (complete, without any segment)', mark: '○' },
-  g: { word: 'gaps', mark: '!' },
-  a: { word: 'gaps, acknowledged', mark: '~' },
-  m: { word: 'missing', mark: '×' },
-  d: { word: 'disposed of', mark: '−' },
+  c: { word: 'complete', days: 'complete', mark: '' },
+  e: { word: 'empty (complete, without any segment)', days: 'empty', mark: '○' },
+  g: { word: 'gaps', days: 'with gaps', mark: '!' },
+  a: { word: 'gaps, acknowledged', days: 'acknowledged', mark: '~' },
+  m: { word: 'missing', days: 'missing', mark: '×' },
+  d: { word: 'disposed of after retention', days: 'disposed of', mark: '−' },
 };
 const WORST_FIRST = ['m', 'g', 'a', 'c', 'e', 'd'];
 
@@ -30,7 +30,6 @@ const dateOf = (day) => {
   const date = new Date(day * DAY_MS);
   return [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()];
 };
-const isoOf = (day) => new Date(day * DAY_MS).toISOString().slice(0, 10);
 /** 0 is Monday. */
 const weekdayOf = (day) => (((day + 3) % 7) + 7) % 7;
 const monthOf = (day) => { const [year, month] = dateOf(day); return year * 12 + month; };
@@ -44,6 +43,8 @@ const longDate = (day) => {
   return `${WEEKDAYS[weekdayOf(day)]}, ${date} ${MONTHS[month]} ${year}`;
 };
 
+/** For a scale, which has little room. */
+const short = (number) => (number >= 1e6 ? `${+(number / 1e6).toFixed(2)} M` : number >= 1e4 ? `${+(number / 1e3).toFixed(1)} k` : count(number));
 const count = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ',');
 const some = (number, what) => `${count(number)} ${what}${number === 1 ? '' : 's'}`;
 /** With one decimal, and never rounded to all or nothing. */
@@ -86,13 +87,14 @@ function reader(text) {
 /** Visits each day of an account in order. The record is the same object every time: who keeps it copies it. */
 function eachDay(account, visit) {
   const next = reader(account.counts);
+  const warnings = new Map(Object.entries(account.warnings).map(([date, names]) => [dayOf(date), names]));
   const record = { day: dayOf(account.first), state: '', revisions: 0, outside: 0, vanished: 0, warnings: [], ...tally() };
   for (const [, state, times] of account.states.matchAll(/([a-z.])(\d*)/g)) {
     for (let left = Number(times || 1); left > 0; left--, record.day++) {
       if (state === '.') continue;
       record.state = state;
       readCounts(record, state === 'm' ? null : next);
-      record.warnings = account.warnings[isoOf(record.day)] || NO_WARNINGS;
+      record.warnings = warnings.get(record.day) || NO_WARNINGS;
       visit(record);
     }
   }

@@ -78,7 +78,9 @@ impl Packed {
             first,
             states: runs(&states),
             counts,
-            warnings: warned.map(|day| (day.date, day.warnings.iter().map(|one| one.name()).collect())).collect(),
+            warnings: warned
+                .map(|day| (day.date, day.warnings.iter().map(|one| one.name()).collect()))
+                .collect(),
         })
     }
 }

@@ -7,9 +7,12 @@ const MOST_AT_ONCE = 3000;
 
 /** What the squares show: records and cells by `account/day`. */
 const shownDays = new Map();
+/** The first and the last day of each account that is shown. */
+const shownRanges = new Map();
 
 function drawDays(indices) {
   shownDays.clear();
+  shownRanges.clear();
   byId('days').replaceChildren(...indices.flatMap(drawAccount));
   const cells = [...byId('days').querySelectorAll('[data-cell]')];
   if (cells.length) cells[0].setAttribute('tabindex', '0');
@@ -24,13 +27,15 @@ function drawAccount(index) {
     years.get(year).push(copyOf(record));
   });
   const records = [...years.values()].flat();
-  const most = usualMost(records.map((record) => record.segments));
-  const weeks = (records[records.length - 1].day - records[0].day) / 7;
+  const usual = usualOf(records.map((record) => record.segments));
+  const [first, last] = [records[0].day, records[records.length - 1].day];
+  shownRanges.set(index, { first, last });
+  const weeks = (last - first) / 7;
   const newestFirst = [...years].reverse();
-  return newestFirst.map(([year, days]) => drawYear(index, year, days, most, weeks <= ROOMY_WEEKS));
+  return newestFirst.map(([year, days]) => drawYear(index, year, days, usual, weeks <= ROOMY_WEEKS));
 }
 
-function drawYear(index, year, days, most, roomy) {
+function drawYear(index, year, days, usual, roomy) {
   const { id } = accounts[index];
   const firstMonday = days[0].day - weekdayOf(days[0].day);
   const weeks = Math.floor((days[days.length - 1].day - firstMonday) / 7) + 1;
@@ -45,7 +50,7 @@ function drawYear(index, year, days, most, roomy) {
   });
   for (const record of days) {
     const cell = rows[weekdayOf(record.day)].children[Math.floor((record.day - firstMonday) / 7) + 1];
-    drawDay(cell, index, record, most, roomy);
+    drawDay(cell, index, record, usual, roomy);
   }
   const caption = `${year}, sub-account ${id}`;
   const table = el('table', { class: `days${roomy ? ' roomy' : ''}`, role: 'grid', 'aria-label': `Days of ${caption}`, 'aria-readonly': 'true' },
@@ -55,17 +60,17 @@ function drawYear(index, year, days, most, roomy) {
   return el('section', { class: 'year', 'aria-label': caption }, title, el('div', { class: 'scroll' }, table));
 }
 
-function drawDay(cell, index, record, most, roomy) {
+function drawDay(cell, index, record, usual, roomy) {
   const { state, day } = record;
   const classes = [`s-${state}`];
-  if (state === 'c') classes.push(`q${shade(record.segments, most)}`);
+  if (state === 'c') classes.push(`q${shade(record.segments, usual)}`);
   if (record.revisions > 1) classes.push('revised');
   if (record.warnings.length) classes.push('warned');
   cell.className = classes.join(' ');
   cell.setAttribute('tabindex', '-1');
   cell.setAttribute('data-cell', `${index}/${day}`);
   cell.setAttribute('aria-label', dayInWords(record));
-  const { mark } = STATES[state];
+  const mark = markOf(state, record.warnings.length);
   if (roomy) cell.append(el('span', { class: 'date' }, String(dateOf(day)[2])), mark && el('span', {}, mark));
   else cell.textContent = mark;
   shownDays.set(`${index}/${day}`, { cell, record });
@@ -101,20 +106,19 @@ function cardOfDay(cell) {
   return dayCard(accounts[index], shownDays.get(cell.dataset.cell).record);
 }
 
-/** A date that a zone has skipped is jumped over; beyond the ends the last day on the way is taken. */
+/** The next day that there is on the way, or the last one before the end. */
 function moveDay(cell, key) {
   const [index, day] = dayAt(cell);
-  const steps = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -7, ArrowRight: 7, PageUp: -28, PageDown: 28, Home: -1e6, End: 1e6 };
+  const steps = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -7, ArrowRight: 7, PageUp: -28, PageDown: 28, Home: -Infinity, End: Infinity };
   const step = steps[key];
   if (!step) return null;
-  const first = dayOf(accounts[index].first);
-  const own = [...shownDays.values()].filter(({ cell: one }) => dayAt(one)[0] === index);
-  const last = own[own.length - 1].record.day;
+  const { first, last } = shownRanges.get(index);
+  const found = (target) => shownDays.get(`${index}/${target}`);
   const wanted = Math.min(Math.max(day + step, first), last);
-  const back = step < 0 ? 1 : -1;
-  for (let target = wanted; target !== day; target += back) {
-    const found = shownDays.get(`${index}/${target}`);
-    if (found) return found.cell;
+  const onward = Math.sign(step);
+  // A zone may have skipped the date.
+  for (let target = wanted; target >= first && target <= last; target += onward) {
+    if (found(target)) return found(target).cell;
   }
   return null;
 }

@@ -22,14 +22,17 @@ accounts.forEach((account, index) => {
 const openDays = (sum) => (sum.days.m || 0) + (sum.days.g || 0);
 const worst = (sum) => WORST_FIRST.find((state) => sum.days[state]);
 const daysInWords = (sum) => WORST_FIRST.filter((state) => sum.days[state])
-  .map((state) => `${count(sum.days[state])} ${STATES[state].word.replace(/ \(.*/, '')}`).join(', ');
+  .map((state) => `${count(sum.days[state])} ${STATES[state].days}`).join(', ');
 
-/** How much, from 1 to 4; what is usual is 4, and a few days far above it change nothing. */
-const shade = (segments, most) => Math.min(Math.max(Math.ceil((4 * segments) / most), 1), 4);
-const usualMost = (numbers) => {
+/** How much, from 1 to 4: what is usual is 3, so that what is unusual can be seen. */
+const shade = (segments, usual) => [0.5, 0.85, 1.15].filter((share) => segments >= share * usual).length + 1;
+/** The median of days, or months, with segments. */
+const usualOf = (numbers) => {
   const sorted = numbers.filter((number) => number > 0).sort((one, other) => one - other);
-  return sorted.length ? sorted[Math.floor((sorted.length - 1) * 0.9)] : 1;
+  return sorted[Math.floor(sorted.length / 2)] || 1;
 };
+/** A warning's mark gives way to that of a state. */
+const markOf = (state, warned) => STATES[state].mark || (warned ? '?' : '');
 
 /** The cells of each row, by month. */
 const monthRows = [];
@@ -38,6 +41,7 @@ function drawMonths() {
   const all = months.flatMap((own) => [...own.keys()]);
   const [first, last] = all.reduce(([low, high], month) => [Math.min(low, month), Math.max(high, month)], [Infinity, 0]);
   byId('months').append(monthsHead(first, last), el('tbody', {}, ...accounts.map((_, index) => monthsRow(index, first, last))));
+  byId('months').classList.toggle('few', last - first < 26);
   grid(byId('months'), { cardOf: monthCard, move: moveMonth, open: openMonth });
   const start = monthRows[0].cells.find(Boolean);
   if (start) start.setAttribute('tabindex', '0');
@@ -64,7 +68,7 @@ function monthsHead(first, last) {
 
 function monthsRow(index, first, last) {
   const own = months[index];
-  const most = usualMost([...own.values()].map((sum) => sum.segments));
+  const usual = usualOf([...own.values()].map((sum) => sum.segments));
   const row = el('tr', {}, el('th', { scope: 'row' }, accounts[index].id));
   const cells = [];
   let open = 0;
@@ -74,8 +78,8 @@ function monthsRow(index, first, last) {
     if (sum) {
       const state = worst(sum);
       open += openDays(sum);
-      cell.className += ` s-${state}${state === 'c' ? ` q${shade(sum.segments, most)}` : ''}${sum.warned ? ' warned' : ''}`;
-      cell.textContent = openDays(sum) || STATES[state].mark;
+      cell.className += ` s-${state}${state === 'c' ? ` q${shade(sum.segments, usual)}` : ''}${sum.warned ? ' warned' : ''}`;
+      cell.textContent = openDays(sum) || markOf(state, sum.warned);
       cell.setAttribute('tabindex', '-1');
       cell.setAttribute('data-cell', `${index}/${month}`);
       cell.setAttribute('aria-label', `${accounts[index].id}, ${monthName(month)}: ${daysInWords(sum)}`);

@@ -43,7 +43,9 @@ fn ended(report: &Report, found: &Verification) -> String {
         );
     };
     let level = match ended.level.as_str() {
-        "quick" => "Chains, signatures, counts, windows, and what the store says of each object; no file was read.",
+        "quick" => {
+            "Chains, signatures, counts, windows, and what the store says of each object; no file was read."
+        }
         "full" => "Chains, signatures, counts, windows, and the SHA-256 of every file.",
         "deep" => "Everything: chains, signatures, counts, windows, files, and every row.",
         _ => "The level is not known.",
@@ -143,39 +145,66 @@ fn each(found: &Verification) -> String {
 }
 
 pub fn chains(report: &Report) -> String {
-    let mut html = String::from(
-        "<section id=\"chains\" aria-labelledby=\"chains-title\">\n<h2 id=\"chains-title\">Sub-accounts, heads and \
-         locks</h2>\n<p>A head is the fingerprint of all that a sub-account's chain holds. Kept elsewhere, it shows later \
-         whether anything was cut off or rewritten: <code>cxvault verify --expect-head HEAD</code>. Locks are S3 Object \
-         Lock as the store confirmed it when the revisions were committed; nobody can lift COMPLIANCE before its time, a \
-         privileged user can lift GOVERNANCE. Whether they are still there is a part of the verification.</p>\n\
-         <div class=\"scroll tall\" role=\"region\" aria-labelledby=\"chains-title\" tabindex=\"0\">\
-         <table class=\"list\">\n<thead><tr><th scope=\"col\">Sub-account</th>",
+    format!(
+        "<section id=\"chains\" aria-labelledby=\"chains-title\">\n<h2 id=\"chains-title\">Sub-accounts</h2>\n\
+         <p>Locks are S3 Object Lock as the store confirmed it when the revisions were committed; nobody can lift \
+         COMPLIANCE before its time, a privileged user can lift GOVERNANCE. Whether they are still there is a part of the \
+         verification.</p>\n{}<h3 id=\"heads-title\">Heads</h3>\n<p>A head is the fingerprint of all that a \
+         sub-account's chain holds. Kept elsewhere, it shows later whether anything was cut off or rewritten: \
+         <code>cxvault verify --expect-head HEAD</code>.</p>\n{}</section>\n",
+        list("chains-title", &NUMBERS, report, numbers),
+        list("heads-title", &HEADS, report, head),
+    )
+}
+
+const NUMBERS: [&str; 10] = [
+    "Sub-account",
+    "Days",
+    "Missing",
+    "With gaps",
+    "Segments",
+    "By agent",
+    "By AI",
+    "Revisions",
+    "Size",
+    "Lock",
+];
+const HEADS: [&str; 4] = ["Sub-account", "Head", "Committed", "Signed by"];
+
+/// A table with a row for each sub-account.
+fn list(title: &str, columns: &[&str], report: &Report, row: fn(&Chain) -> Vec<String>) -> String {
+    let number = |name: &str| NUMBERS[1..9].contains(&name);
+    let class = |name: &str| if number(name) { " class=\"n\"" } else { "" };
+    let mut html = format!(
+        "<div class=\"scroll tall\" role=\"region\" aria-labelledby=\"{title}\" tabindex=\"0\">\
+         <table class=\"list\">\n<thead><tr>"
     );
-    for name in ["Days", "Missing", "With gaps", "Segments", "By agent", "By AI", "Revisions", "Size"] {
-        let _ = write!(html, "<th scope=\"col\" class=\"n\">{name}</th>");
+    for name in columns {
+        let _ = write!(html, "<th scope=\"col\"{}>{name}</th>", class(name));
     }
-    html += "<th scope=\"col\">Lock</th><th scope=\"col\">Head</th></tr></thead>\n<tbody>\n";
-    report.chains.iter().for_each(|chain| html += &row(chain));
+    html += "</tr></thead>\n<tbody>\n";
+    for chain in &report.chains {
+        let _ = write!(html, "<tr><th scope=\"row\" class=\"mono\">{}</th>", text(&chain.sub_account));
+        for (cell, name) in row(chain).into_iter().zip(&columns[1..]) {
+            let _ = write!(html, "<td{}>{cell}</td>", class(name));
+        }
+        html += "</tr>\n";
+    }
     for damage in &report.damaged {
         let _ = writeln!(
             html,
-            "<tr><th scope=\"row\" class=\"mono\">{}</th><td colspan=\"10\">Its record does not hold: {}</td></tr>",
+            "<tr><th scope=\"row\" class=\"mono\">{}</th><td colspan=\"{}\">Its record does not hold: {}.</td></tr>",
             text(&damage.sub_account),
+            columns.len() - 1,
             text(&damage.message)
         );
     }
-    html + "</tbody></table></div>\n</section>\n"
+    html + "</tbody></table></div>\n"
 }
 
-fn row(chain: &Chain) -> String {
+fn numbers(chain: &Chain) -> Vec<String> {
     let counts = &chain.counts;
-    let mut html = format!(
-        "<tr><th scope=\"row\"><span class=\"mono\">{}</span><small>{}</small></th>",
-        text(&chain.sub_account),
-        text(&chain.zone)
-    );
-    for cell in [
+    vec![
         count(chain.states.total()),
         count(chain.states.get(DayState::Missing)),
         count(chain.states.get(DayState::Gaps)),
@@ -184,38 +213,34 @@ fn row(chain: &Chain) -> String {
         percent(counts.auto.present, counts.segments),
         count(chain.revisions),
         size(chain.bytes),
-    ] {
-        let _ = write!(html, "<td class=\"n\">{cell}</td>");
-    }
-    let signers = chain.signers.iter().map(|signer| match signer {
-        Some(key) => format!("signed by {key}"),
-        None => "not signed".to_owned(),
-    });
-    let signers = signers.collect::<Vec<_>>().join("; ");
-    let _ = writeln!(
-        html,
-        "<td class=\"lock\">{}</td><td class=\"head\"><span class=\"mono any\">{}</span><small>committed {}; {}</small></td></tr>",
         lock(chain),
-        text(&chain.head),
+    ]
+}
+
+fn head(chain: &Chain) -> Vec<String> {
+    let signers = chain.signers.iter().map(|signer| match signer {
+        Some(key) => format!("<span class=\"mono any\">{}</span>", text(key)),
+        None => "nobody".to_owned(),
+    });
+    vec![
+        format!("<span class=\"mono any\">{}</span>", text(&chain.head)),
         instant(chain.committed_at),
-        text(signers)
-    );
-    html
+        signers.collect::<Vec<_>>().join(", "),
+    ]
 }
 
 fn lock(chain: &Chain) -> String {
     let Some(locks) = &chain.locks else {
-        return "none<small>whoever may delete objects can delete these</small>".to_owned();
+        return "none: whoever may delete objects can delete these".to_owned();
     };
     let modes = [(locks.compliance, "COMPLIANCE"), (locks.governance, "GOVERNANCE")];
     let modes: Vec<&str> = modes.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
-    let until = match locks.earliest_end == locks.latest_end {
-        true => format!("until {}", instant(locks.latest_end)),
-        false => format!("until {} to {}", instant(locks.earliest_end), instant(locks.latest_end)),
-    };
+    let date = |at_ms| instant(at_ms).split(',').next().unwrap_or_default().to_owned();
+    let (earliest, latest) = (date(locks.earliest_end), date(locks.latest_end));
+    let until = if earliest == latest { earliest } else { format!("{earliest} to {latest}") };
     let without = match locks.unlocked {
         0 => String::new(),
-        some_ => format!("; {} without", some(some_, "revision")),
+        number => format!("; {} without", some(number, "revision")),
     };
-    format!("{}<small>{until}{without}</small>", modes.join(" and "))
+    format!("{} until {until}{without}", modes.join(" and "))
 }

@@ -59,7 +59,7 @@ function drawTrend(index) {
     return;
   }
   const segments = list.map((sums) => [[sums.segments, 'f-segments']]);
-  const charts = [chart(`Segments by ${unit}`, list, segments, count, [])];
+  const charts = [chart(`Segments by ${unit}`, list, segments, short, [])];
   for (const [kind, name] of [['agent', 'Agents’ summaries without text'], ['auto', 'AI summaries without text']]) {
     const used = SERIES.filter(([, , statuses]) => list.some((sums) => without(sums, kind, statuses) > 0));
     const shares = list.map((sums) => used.map(([, look, statuses]) =>
@@ -103,11 +103,10 @@ function chart(title, list, bars, label, used) {
   return el('figure', {}, el('figcaption', {}, el('strong', {}, title), key), drawing);
 }
 
-/** Some columns to name, the first and the last among them. */
+/** Some columns to name, evenly apart. */
 function ticks(number) {
-  const steps = Math.min(number - 1, 6);
-  if (steps <= 0) return [0];
-  return [...new Set(Array.from({ length: steps + 1 }, (_, n) => Math.round((n * (number - 1)) / steps)))];
+  const step = Math.ceil(number / 7);
+  return Array.from({ length: Math.ceil(number / step) }, (_, n) => n * step);
 }
 
 /** A column answers to the pointer over its whole height, and to the arrow keys. */

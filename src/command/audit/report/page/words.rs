@@ -88,7 +88,8 @@ fn are(number: u64, what: &str) -> String {
 }
 
 pub fn header(report: &Report) -> String {
-    let mut html = String::from("<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n<header>\n");
+    let mut html =
+        String::from("<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n<header>\n");
     html += "<div class=\"title\"><p class=\"kicker\">RingCX interaction summaries</p>\n<h1>Archive report</h1></div>\n";
     html += "<dl class=\"about\">\n";
     for (name, value) in [
@@ -153,7 +154,8 @@ fn held(report: &Report) -> String {
 
 fn verified(report: &Report) -> String {
     let Some(found) = &report.verification else {
-        return "No verification is shown on this page: it tells what the archive's own records say.".to_owned();
+        return "No verification is shown on this page: it tells what the archive's own records say."
+            .to_owned();
     };
     match (found.violations(), &found.ended) {
         (violations @ 1.., _) => format!("The verification found {}.", some(violations, "violation")),
@@ -173,7 +175,8 @@ fn figures(report: &Report) -> String {
         let _ = write!(html, "<div class=\"{class}\"><dt>{name}</dt><dd>{number}</dd></div>");
     };
     for (state, name) in STATES {
-        let always = matches!(state, DayState::Complete | DayState::Empty | DayState::Gaps | DayState::Missing);
+        let always =
+            matches!(state, DayState::Complete | DayState::Empty | DayState::Gaps | DayState::Missing);
         let days = states.get(state);
         if always || days > 0 {
             let none = if days == 0 { " none" } else { "" };
