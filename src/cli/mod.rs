@@ -15,8 +15,8 @@ pub mod operate;
 use operate::BackfillArgs;
 
 use audit::{
-    CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, SearchArgs, ShowArgs, StatusArgs,
-    VerifyArgs,
+    CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
+    StatusArgs, VerifyArgs,
 };
 
 /// Archives the outcome of every RingCX interaction as immutable Parquet, with proof.
@@ -153,6 +153,8 @@ pub enum Command {
     Search(SearchArgs),
     /// Write a range of days as CSV, JSON lines, HTML or Parquet
     Export(ExportArgs),
+    /// Write a page for compliance officers: days, trends, findings
+    Report(Box<ReportArgs>),
     /// Pack what an auditor needs to check a period by hand
     Evidence(EvidenceArgs),
     /// Write a receipt that proves one segment's row

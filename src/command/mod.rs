@@ -57,6 +57,7 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
         Command::Show(args) => audit::show::run(args, &loaded()?.settings, context).await,
         Command::Search(args) => audit::search::run(args, &loaded()?.settings, context).await,
         Command::Export(args) => audit::export::run(args, &loaded()?.settings, context).await,
+        Command::Report(args) => audit::report::run(args, &loaded()?.settings, context).await,
         Command::Evidence(args) => audit::evidence::run(args, &loaded()?.settings, context).await,
         Command::Prove(args) => audit::prove::run(args, &loaded()?.settings, context).await,
         Command::CheckReceipt(args) => audit::check_receipt::run(args, context),
