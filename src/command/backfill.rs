@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use super::Context;
 use super::report::{self, DayReport};
 use super::shard::Shard;
+use super::wiring::Urgency;
 use super::work::{Target, Worker, for_sub_accounts};
 use crate::archive::day::DayError;
 use crate::archive::manifest::Why;
@@ -29,11 +30,14 @@ pub async fn run(args: &BackfillArgs, settings: &Settings, context: &Context) ->
     if let Some(Shard { index, of }) = shard {
         tracing::info!(shard = format!("{}/{of}", index + 1), "this process archives its share only");
     }
-    let outcome =
-        for_sub_accounts(settings, context, shard, async |worker: &Worker<'_>, target: &Target<'_>| {
-            sub_account(worker, target, range, args.order).await
-        })
-        .await?;
+    let outcome = for_sub_accounts(
+        settings,
+        context,
+        Urgency::Spare,
+        shard,
+        async |worker: &Worker<'_>, target: &Target<'_>| sub_account(worker, target, range, args.order).await,
+    )
+    .await?;
     report::finish_backfill(range, &outcome, &context.output);
     Ok(outcome.exit)
 }

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 
 use super::Context;
 use super::report::{self, DayReport};
+use super::wiring::Urgency;
 use super::work::{Outcome, Target, Worker, for_sub_accounts};
 use crate::archive::coverage::DayState;
 use crate::archive::day::{DayError, Window};
@@ -22,9 +23,13 @@ pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Resu
 
 /// Archives `date`, or yesterday and what is missing before it, for every sub-account.
 pub async fn archive_days(date: Option<Date>, settings: &Settings, context: &Context) -> Result<Outcome> {
-    for_sub_accounts(settings, context, None, async |worker: &Worker<'_>, target: &Target<'_>| {
-        night(worker, target, date).await
-    })
+    for_sub_accounts(
+        settings,
+        context,
+        Urgency::First,
+        None,
+        async |worker: &Worker<'_>, target: &Target<'_>| night(worker, target, date).await,
+    )
     .await
 }
 

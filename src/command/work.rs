@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Context;
 use super::report::{self, DayReport};
 use super::shard::{Shard, Share};
-use super::wiring::{self, AccountClient, LazyLedger};
+use super::wiring::{self, AccountClient, LazyLedger, Urgency};
 use crate::archive::coverage::Coverage;
 use crate::archive::day::{DayError, Zone};
 use crate::archive::key;
@@ -58,6 +58,7 @@ pub struct Worker<'a> {
 pub async fn for_sub_accounts<W>(
     settings: &Settings,
     context: &Context,
+    urgency: Urgency,
     shard: Option<Shard>,
     work: W,
 ) -> Result<Outcome>
@@ -67,7 +68,7 @@ where
     let archive = wiring::open_archive(settings, context).await?;
     archive.check_create_only().await?;
     report::begin(&archive, &context.output);
-    let ledger = LazyLedger::new(settings, archive.clock.clone());
+    let ledger = LazyLedger::new(settings, archive.clock.clone(), urgency);
     let progress = Progress::new(&context.output, archive.clock.clone());
     let accounts: Vec<AccountClient> = settings
         .accounts
