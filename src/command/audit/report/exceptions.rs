@@ -93,8 +93,10 @@ fn missing(calendar: &Calendar, last: Date) -> String {
 /// What the newest manifest says of a day that is not complete.
 fn gaps(day: &Day, gap: Option<&Gap>) -> String {
     let failed = day.counts.failed();
+    let summaries = if failed == 1 { "summary" } else { "summaries" };
+    let no_answer = format!("for {} {summaries} RingCX gave no answer", count(failed));
     let reasons = gap.into_iter().flat_map(|gap| &gap.because).map(|code| match code.as_str() {
-        "summaries-failed" => format!("for {} summaries RingCX gave no answer", count(failed)),
+        "summaries-failed" => no_answer.clone(),
         "beyond-source-retention" => {
             "the day is older than RingCX keeps interactions, so some may be unknown".to_owned()
         }
@@ -102,13 +104,13 @@ fn gaps(day: &Day, gap: Option<&Gap>) -> String {
     });
     let mut why = sentence(&reasons.collect::<Vec<_>>().join("; "));
     if why.is_empty() {
-        why = format!("For {} summaries RingCX gave no answer.", count(failed));
+        why = sentence(&no_answer);
     }
     let classes = gap.into_iter().flat_map(|gap| &gap.failures);
     let classes: Vec<String> =
-        classes.map(|(class, number)| format!("{} of {class}", count(*number))).collect();
+        classes.map(|(class, number)| format!("{} × {class}", count(*number))).collect();
     if !classes.is_empty() {
-        why.push_str(&format!(" Failures: {}.", classes.join(", ")));
+        why.push_str(&format!(" In the newest revision: {}.", classes.join(", ")));
     }
     why
 }
