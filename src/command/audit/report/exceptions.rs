@@ -48,7 +48,7 @@ pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec
     for run in calendar.days.chunk_by(|one, other| one.state == other.state) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
         if first.state == DayState::Missing {
-            let why = missing(calendar, last.date);
+            let why = missing(calendar, first.date, last.date);
             exceptions.push(whole(Class::Missing, first.date, last.date, run.len() as u64, why));
         }
     }
@@ -81,10 +81,13 @@ pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec
     exceptions
 }
 
-fn missing(calendar: &Calendar, last: Date) -> String {
+fn missing(calendar: &Calendar, first: Date, last: Date) -> String {
     match calendar.archived {
         Some((begin, _)) if last < begin => {
             format!("Never archived: the archive of this sub-account begins on {begin}.")
+        }
+        _ if first < last => {
+            "Never archived. cxvault run --date fetches one after the other, as long as RingCX still has them.".to_owned()
         }
         _ => format!("Never archived. cxvault run --date {last} fetches it, as long as RingCX still has it."),
     }

@@ -60,6 +60,8 @@ pub fn verdict(report: &Report) -> String {
     let (period, accounts) = (period(report), some(report.chains.len() as u64, "sub-account"));
     let days = some(states.total(), if report.chains.len() > 1 { "sub-account day" } else { "day" });
     let mut sentence = match (states.total(), states.open()) {
+        // What is damaged may hold any number of days.
+        (0, _) if !report.damaged.is_empty() => "No day can be told.".to_owned(),
         (0, _) => "No day of this period is archived.".to_owned(),
         (_, 0) => format!("{period}: every day of {accounts} is archived in full, {days} in all."),
         (all, open) => {
@@ -148,6 +150,9 @@ pub fn summary(report: &Report) -> String {
 /// What the archived days hold.
 fn held(report: &Report) -> String {
     let counts = report.counts();
+    if counts.segments == 0 && !report.damaged.is_empty() {
+        return String::new();
+    }
     if counts.segments == 0 {
         return "No interaction segment is archived.".to_owned();
     }
