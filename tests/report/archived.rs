@@ -93,7 +93,7 @@ fn every_day_is_shown_as_it_is_archived() {
         };
         let (tally, revision) = (&manifest["day"], &manifest["revision"]);
         assert!(card.text.contains(&format!("{} segment", tally["segments"])), "{}", card.text);
-        assert!(card.text.contains(&format!("revision {revision}")), "{}", card.text);
+        assert!(card.text.contains(&format!("{revision} revision")), "{}", card.text);
         if tally["segments"] == 0 {
             continue;
         }
@@ -278,7 +278,7 @@ fn nothing_is_overwritten_and_machines_are_told() {
 
     // A chain that stopped is whole up to its end, and must not look so: it is years behind the machine's clock, or
     // ahead of it.
-    let behind = String::from_utf8(page).unwrap().contains("not archived up to now");
+    let behind = String::from_utf8(page).unwrap().contains("not up to date");
     assert_eq!(behind, crate::support::vault::days_ago(2).as_str() > DAY);
 }
 

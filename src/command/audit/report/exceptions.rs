@@ -48,7 +48,7 @@ pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec
     for run in calendar.days.chunk_by(|one, other| one.state == other.state) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
         if first.state == DayState::Missing {
-            let why = missing(calendar, last.date);
+            let why = missing(calendar, first.date, last.date);
             exceptions.push(whole(Class::Missing, first.date, last.date, run.len() as u64, why));
         }
     }
@@ -81,10 +81,13 @@ pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec
     exceptions
 }
 
-fn missing(calendar: &Calendar, last: Date) -> String {
+fn missing(calendar: &Calendar, first: Date, last: Date) -> String {
     match calendar.archived {
         Some((begin, _)) if last < begin => {
             format!("Never archived: the archive of this sub-account begins on {begin}.")
+        }
+        _ if first < last => {
+            "Never archived. cxvault run --date fetches one after the other, as long as RingCX still has them.".to_owned()
         }
         _ => format!("Never archived. cxvault run --date {last} fetches it, as long as RingCX still has it."),
     }
@@ -93,8 +96,10 @@ fn missing(calendar: &Calendar, last: Date) -> String {
 /// What the newest manifest says of a day that is not complete.
 fn gaps(day: &Day, gap: Option<&Gap>) -> String {
     let failed = day.counts.failed();
+    let summaries = if failed == 1 { "summary" } else { "summaries" };
+    let no_answer = format!("for {} {summaries} RingCX gave no answer", count(failed));
     let reasons = gap.into_iter().flat_map(|gap| &gap.because).map(|code| match code.as_str() {
-        "summaries-failed" => format!("for {} summaries RingCX gave no answer", count(failed)),
+        "summaries-failed" => no_answer.clone(),
         "beyond-source-retention" => {
             "the day is older than RingCX keeps interactions, so some may be unknown".to_owned()
         }
@@ -102,13 +107,13 @@ fn gaps(day: &Day, gap: Option<&Gap>) -> String {
     });
     let mut why = sentence(&reasons.collect::<Vec<_>>().join("; "));
     if why.is_empty() {
-        why = format!("For {} summaries RingCX gave no answer.", count(failed));
+        why = sentence(&no_answer);
     }
     let classes = gap.into_iter().flat_map(|gap| &gap.failures);
     let classes: Vec<String> =
-        classes.map(|(class, number)| format!("{} of {class}", count(*number))).collect();
+        classes.map(|(class, number)| format!("{} × {class}", count(*number))).collect();
     if !classes.is_empty() {
-        why.push_str(&format!(" Failures: {}.", classes.join(", ")));
+        why.push_str(&format!(" In the newest revision: {}.", classes.join(", ")));
     }
     why
 }

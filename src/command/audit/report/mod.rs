@@ -2,7 +2,6 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -14,6 +13,7 @@ use self::verification::Verification;
 use super::sub_accounts;
 use super::verify::{head, reading};
 use crate::archive::finding::Finding;
+use crate::archive::range::Days;
 use crate::audit::calendar::Calendar;
 use crate::audit::source::Source;
 use crate::audit::timeline::{Timeline, read_one};
@@ -46,20 +46,7 @@ pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> R
         (None, ReportLevel::Deep) => Some(verified(Level::Deep, args, &source, context).await?),
     };
     let made_at = SystemClock.now_ms();
-    let (mut chains, mut damaged) = (Vec::new(), Vec::new());
-    for name in &names {
-        match Timeline::read(&source, name, &range).await {
-            Ok(timeline) => {
-                let today = range.to.is_none().then_some(made_at);
-                chains.push(Chain::of(&Calendar::of(&timeline, &range), &Told::of(&timeline), today));
-            }
-            // The page has to be made then more than ever: whoever opens it must see it.
-            Err(failure) if failure.exit == Exit::Integrity => {
-                damaged.push(Damage { sub_account: name.clone(), message: failure.message });
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
+    let (chains, damaged) = read(&source, &names, &range, made_at).await?;
     if let Some(file) = &args.verification {
         of_this_archive(file, &verification, &names, &source).await?;
     }
@@ -70,6 +57,29 @@ pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> R
     let exit = if report.violated() { Exit::Integrity } else { Exit::Done };
     tell(&report, &args.out, bytes, exit, context);
     Ok(exit)
+}
+
+/// The chains, and those that do not hold: the page has to be made then more than ever, for whoever opens it.
+async fn read(
+    source: &Source,
+    names: &[String],
+    range: &Days,
+    made_at: i64,
+) -> Result<(Vec<Chain>, Vec<Damage>)> {
+    let (mut chains, mut damaged) = (Vec::new(), Vec::new());
+    for name in names {
+        match Timeline::read(source, name, range).await {
+            Ok(timeline) => {
+                let today = range.to.is_none().then_some(made_at);
+                chains.push(Chain::of(&Calendar::of(&timeline, range), &Told::of(&timeline), today));
+            }
+            Err(failure) if failure.exit == Exit::Integrity => {
+                damaged.push(Damage { sub_account: name.clone(), message: failure.message });
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok((chains, damaged))
 }
 
 /// Verifies what the page will show.
@@ -88,8 +98,8 @@ async fn verified(
         allowed: source.allowed.clone(),
     };
     let found = Mutex::new(Verification::default());
-    let take = |event: &str, body: serde_json::Value| {
-        let mut body = body;
+    // As `verify --json` would tell it, so that there is one way to read it.
+    let take = |event: &str, mut body: serde_json::Value| {
         body["event"] = json!(event);
         found.lock().unwrap_or_else(PoisonError::into_inner).take(body);
     };
@@ -103,7 +113,6 @@ async fn verified(
     let mut ended = json!(totals);
     ended["level"] = json!(level);
     take("verified", ended);
-    tracing::debug!(bytes = meter.bytes_done.load(Relaxed), "verified for the report");
     Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 

@@ -16,7 +16,7 @@ impl Class {
     fn shown(self) -> (char, char, &'static str) {
         match self {
             Class::Missing => ('m', '×', "Missing"),
-            Class::Behind => ('m', '×', "Not up to now"),
+            Class::Behind => ('m', '×', "Not up to date"),
             Class::Gaps => ('g', '!', "Gaps"),
             Class::Warning => ('w', '?', "Warning"),
             Class::Silent => ('w', '?', "No AI summaries"),

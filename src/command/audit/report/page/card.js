@@ -33,15 +33,13 @@ function dayCard(account, record) {
     el('p', {}, stateMark(record), `${STATES[record.state].word} · sub-account `, el('span', { class: 'mono' }, account.id)),
   ];
   if (record.state === 'm') return [...lines, el('p', { class: 'muted' }, 'Never archived: there is no record of this day.')];
-  lines.push(el('p', {}, `${some(record.segments, 'segment')}, ${revisions(record)}`));
+  lines.push(el('p', {}, `${some(record.segments, 'segment')}, ${some(record.revisions, 'revision')}`));
   if (record.segments > 0) lines.push(countsTable(record));
   if (record.outside > 0) lines.push(el('p', { class: 'muted' }, `${some(record.outside, 'segment')} with an end outside the day`));
   if (record.vanished > 0) lines.push(el('p', { class: 'muted' }, `${some(record.vanished, 'segment')} that RingCX no longer lists`));
   for (const warning of record.warnings) lines.push(el('p', { class: 'warning' }, `Warning: ${warning}`));
   return lines;
 }
-
-const revisions = (record) => (record.revisions === 1 ? 'revision 1' : `revision ${record.revisions}: ${record.revisions - 1} after the first`);
 
 const stateMark = (record) => {
   const { mark } = STATES[record.state];

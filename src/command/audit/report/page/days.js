@@ -79,7 +79,7 @@ function drawDay(cell, index, record, usual, roomy) {
 function dayInWords(record) {
   const words = [`${longDate(record.day)}: ${STATES[record.state].word}`];
   if (record.state !== 'm') words.push(some(record.segments, 'segment'));
-  if (record.revisions > 1) words.push(`revision ${record.revisions}`);
+  if (record.revisions > 1) words.push(some(record.revisions, 'revision'));
   if (record.warnings.length) words.push('with a warning');
   return words.join(', ');
 }

@@ -34,7 +34,7 @@ function choices(select, all) {
 function start() {
   byId('calendar-body').hidden = false;
   if (!accounts.length) {
-    byId('days').append(el('p', {}, 'No day of this period is archived.'));
+    byId('days').append(el('p', {}, 'There is no day to show.'));
     return;
   }
   const several = accounts.length > 1;

@@ -43,10 +43,10 @@ function buckets(index) {
 
 const without = (sums, kind, statuses) => statuses.reduce((sum, status) => sum + sums[kind][status], 0);
 
-/** A round number that is at least `most`. */
+/** A round number that is at least `most`, and whose half is one too. */
 function roundUp(most) {
   const power = 10 ** Math.floor(Math.log10(Math.max(most, 1e-9)));
-  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= most * 0.999) || most;
+  return [1, 2, 4, 6, 8, 10].map((step) => step * power).find((step) => step >= most * 0.999) || most;
 }
 
 function drawTrend(index) {
@@ -72,9 +72,10 @@ function drawTrend(index) {
 
 /** Stacked bars. `bars` has for each bucket pairs of a height and a class; `used` are the series for the key. */
 function chart(title, list, bars, label, used) {
-  const high = used.length || /share/.test(title) ? 96 : 120;
-  const most = roundUp(Math.max(...bars.map((parts) => parts.reduce((sum, [height]) => sum + height, 0))));
+  const high = used.length ? 96 : 120;
+  const most = roundUp(Math.max(used.length ? 0.01 : 2, ...bars.map((parts) => parts.reduce((sum, [height]) => sum + height, 0))));
   const width = (WIDE - LEFT) / list.length;
+  const thick = Math.min(width - Math.min(width * 0.24, 4), 56);
   const drawing = svg('svg', { viewBox: `0 0 ${WIDE} ${high + 30}`, role: 'img', tabindex: '0',
     'aria-label': `${title}: ${some(list.length, 'column')} from ${list[0].name} to ${list[list.length - 1].name}, the scale ends at ${label(most)}. Arrow keys tell each one; the table below has all.` });
   for (const part of [0, 0.5, 1]) {
@@ -88,13 +89,13 @@ function chart(title, list, bars, label, used) {
       const tall = (height / most) * high;
       y -= tall;
       if (tall > 0) {
-        drawing.append(svg('rect', { x: (LEFT + n * width + Math.min(width * 0.12, 2)).toFixed(2), y: y.toFixed(2),
-          width: Math.max(width - 2 * Math.min(width * 0.12, 2), 0.5).toFixed(2), height: tall.toFixed(2), class: look }));
+        drawing.append(svg('rect', { x: (LEFT + (n + 0.5) * width - thick / 2).toFixed(2), y: y.toFixed(2),
+          width: thick.toFixed(2), height: tall.toFixed(2), class: look }));
       }
     }
   });
   for (const n of ticks(list.length)) {
-    const anchor = n === 0 ? 'start' : n === list.length - 1 ? 'end' : 'middle';
+    const anchor = width > 90 ? 'middle' : n === 0 ? 'start' : n === list.length - 1 ? 'end' : 'middle';
     const x = { start: LEFT + n * width, end: LEFT + (n + 1) * width, middle: LEFT + (n + 0.5) * width }[anchor];
     drawing.append(svg('text', { x: x.toFixed(1), y: high + 26, class: `tick ${anchor}` }, list[n].name.replace('week of ', '')));
   }

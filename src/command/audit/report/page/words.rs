@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::civil::Date;
 
 use super::super::exceptions::Class;
+use super::super::verification::Verification;
 use super::{Report, Standing, text};
 use crate::archive::coverage::DayState;
 use crate::archive::observation::Kind;
@@ -26,6 +27,11 @@ pub fn instant(instant_ms: i64) -> String {
 /// `1 day`, `2 days`.
 pub fn some(number: u64, what: &str) -> String {
     format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// `1 summary`, `2 summaries`.
+fn summaries(number: u64) -> String {
+    format!("{} {}", count(number), if number == 1 { "summary" } else { "summaries" })
 }
 
 /// With one decimal, and never rounded to all or nothing.
@@ -54,8 +60,10 @@ pub fn verdict(report: &Report) -> String {
     let (period, accounts) = (period(report), some(report.chains.len() as u64, "sub-account"));
     let days = some(states.total(), if report.chains.len() > 1 { "sub-account day" } else { "day" });
     let mut sentence = match (states.total(), states.open()) {
+        // What is damaged may hold any number of days.
+        (0, _) if !report.damaged.is_empty() => "No day can be told.".to_owned(),
         (0, _) => "No day of this period is archived.".to_owned(),
-        (_, 0) => format!("{period}: every day of {accounts} is archived, {days} in all."),
+        (_, 0) => format!("{period}: every day of {accounts} is archived in full, {days} in all."),
         (all, open) => {
             let were = |number: u64, one: &str, more: &str| match number {
                 0 => None,
@@ -69,12 +77,19 @@ pub fn verdict(report: &Report) -> String {
             ];
             let parts: Vec<String> = parts.into_iter().flatten().collect();
             let settled = count(all - open);
-            format!("{period}: {settled} of {days} of {accounts} are archived; {}.", parts.join(" and "))
+            format!(
+                "{period}: {settled} of {days} of {accounts} are archived in full; {}.",
+                parts.join(" and ")
+            )
         }
     };
     let behind = report.exceptions().filter(|one| one.class == Class::Behind).count() as u64;
     if behind > 0 {
-        let _ = write!(sentence, " {} not archived up to now.", are(behind, "sub-account"));
+        let _ = write!(sentence, " {} not up to date.", are(behind, "sub-account"));
+    }
+    let violations = report.verification.as_ref().map_or(0, Verification::violations);
+    if violations > 0 {
+        sentence = format!("The verification found {}. {sentence}", some(violations, "violation"));
     }
     if !report.damaged.is_empty() {
         let damaged = some(report.damaged.len() as u64, "sub-account");
@@ -135,19 +150,27 @@ pub fn summary(report: &Report) -> String {
 /// What the archived days hold.
 fn held(report: &Report) -> String {
     let counts = report.counts();
+    if counts.segments == 0 && !report.damaged.is_empty() {
+        return String::new();
+    }
     if counts.segments == 0 {
         return "No interaction segment is archived.".to_owned();
     }
     let present = |kind: Kind| percent(counts.statuses(kind).present, counts.segments);
     let mut words = format!(
-        "Of {}, {} have a summary by the agent and {} one by the AI; the others were asked for as well, and the answer \
-         is kept.",
+        "Of {}, {} have a summary by the agent and {} one by the AI.",
         some(counts.segments, "interaction segment"),
         present(Kind::Agent),
         present(Kind::Auto)
     );
-    if counts.failed() > 0 {
-        let _ = write!(words, " {} had no answer: those are the gaps.", count(counts.failed()));
+    let skipped = counts.agent.skipped + counts.auto.skipped;
+    for (number, why) in [
+        (counts.failed(), "had no answer: those are the gaps"),
+        (skipped, "were left out by a configured filter"),
+    ] {
+        if number > 0 {
+            let _ = write!(words, " {} {why}.", summaries(number));
+        }
     }
     words
 }
@@ -157,10 +180,10 @@ fn verified(report: &Report) -> String {
         return "No verification is shown on this page: it tells what the archive's own records say."
             .to_owned();
     };
-    match (found.violations(), &found.ended) {
-        (violations @ 1.., _) => format!("The verification found {}.", some(violations, "violation")),
-        (0, None) => "The verification did not come to its end, so it proves nothing.".to_owned(),
-        (0, Some(ended)) => {
+    match &found.ended {
+        _ if found.violations() > 0 => String::new(),
+        None => "The verification did not come to its end, so it proves nothing.".to_owned(),
+        Some(ended) => {
             let level = if ended.level.is_empty() { String::new() } else { format!(" ({})", ended.level) };
             format!("The verification{level} found nothing that is not as it was committed.")
         }
