@@ -4,9 +4,12 @@
 //! While version 1 is a draft, a deliberate change of the format replaces the files (the failing test says where it
 //! wrote what the code makes now); once it is frozen they are never touched again.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bytes::Bytes;
 use cxvault::archive::coverage::{Coverage, DayState};
@@ -25,6 +28,7 @@ use cxvault::archive::signature::{AllowedSigners, SigningKey};
 use cxvault::archive::tally::{Failures, Groups, Tally, count_failure, count_group};
 use cxvault::archive::warning::{Warning, WarningCode};
 use cxvault::archive::{key, schema};
+use support::python::duckdb_python;
 
 const SUB_ACCOUNT: &str = "99999999";
 const ARCHIVE_ID: &str = "00112233445566778899aabbccddeeff";
@@ -326,4 +330,43 @@ fn the_golden_archive_is_still_readable() {
     assert_eq!(rows, 6);
     let head = Envelope::from_bytes(&fs::read(root.join(key::manifest(SUB_ACCOUNT, 3))).unwrap()).unwrap();
     assert_eq!(head.manifest.coverage.days, "ce");
+}
+
+/// Recomputes hashes, counts and sizes with DuckDB and with PyArrow; the error tells what differs.
+fn compared(archive: &Path) -> Result<String, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/compare_parts.py");
+    let done = Command::new(duckdb_python()).arg(script).arg(archive).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if done.status.success() { Ok(text(done.stdout)) } else { Err(text(done.stderr)) }
+}
+
+#[test]
+fn other_readers_find_what_the_manifests_say() {
+    let said = compared(&golden()).unwrap();
+    let values: u32 = said.split(' ').next().unwrap().parse().unwrap();
+    assert!(values > 100, "{said}");
+
+    let manifest = key::manifest(SUB_ACCOUNT, 1);
+    let original = fs::read_to_string(golden().join(&manifest)).unwrap();
+    let file = original.split("\"files\":[").nth(1).unwrap();
+    let merkle_root = file.split("\"merkle_root\":\"").nth(1).unwrap()[..64].to_owned();
+    for (changed, to, finding) in [
+        ("\"PRESENT\":1", "\"PRESENT\":2", "PRESENT"),
+        ("\"vanished\":0", "\"vanished\":1", "vanished"),
+        ("\"rows\":5", "\"rows\":6", "rows of"),
+        ("\"http_500\":2", "\"http_500\":3", "failures"),
+        (".999Z\",\"merkle", ".998Z\",\"merkle", "ends of"),
+        (&merkle_root, &"0".repeat(64), "Merkle root"),
+    ] {
+        let copy = tempfile::tempdir().unwrap();
+        for (key, bytes) in make() {
+            let path = copy.path().join(&key);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        assert!(original.contains(changed), "{changed} is not there to be changed");
+        fs::write(copy.path().join(&manifest), original.replace(changed, to)).unwrap();
+        let found = compared(copy.path()).expect_err(finding);
+        assert!(found.contains(finding), "{found}");
+    }
 }

@@ -168,12 +168,18 @@ impl<W: Write + Send> PartWriter<W> {
             return Ok(());
         }
         self.parquet.write(&record_batch(&self.batch)?)?;
-        self.group_bytes += std::mem::take(&mut self.batch_bytes);
+        let batch_bytes = std::mem::take(&mut self.batch_bytes);
+        let open = self.parquet.in_progress_rows();
+        if open < self.batch.len() {
+            // A group has ended within the batch: texts before that must not end the next one early.
+            let rest = self.batch.iter().rev().take(open).flatten();
+            self.group_bytes = rest.map(Cell::text_len).sum();
+        } else {
+            self.group_bytes += batch_bytes;
+        }
         self.batch.clear();
         if self.group_bytes >= ROW_GROUP_TEXT_BYTES {
             self.parquet.flush()?;
-        }
-        if self.parquet.in_progress_rows() == 0 {
             self.group_bytes = 0;
         }
         Ok(())

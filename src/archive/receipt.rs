@@ -10,6 +10,7 @@ use super::manifest::Envelope;
 use super::merkle;
 use super::observation::Kind;
 use super::part::Encoded;
+use super::row::leaf_of;
 use super::signature::{self, AllowedSigners};
 
 /// The version of the receipt's form.
@@ -193,7 +194,7 @@ impl Receipt {
         if day.date != self.date || day.revision != self.revision {
             return Err(ReceiptError::OtherDay);
         }
-        let leaf = serde_json_canonicalizer::to_vec(&self.row).map_err(|_| ReceiptError::NotInFile)?;
+        let leaf = leaf_of(&self.row).ok_or(ReceiptError::NotInFile)?;
         let file = day.files.iter().find(|file| file.key == self.file).ok_or(ReceiptError::NotInFile)?;
         let root = merkle::root_by_path(merkle::leaf_hash(&leaf), self.leaf_index, file.rows, &self.path);
         if root != Some(file.merkle_root) {

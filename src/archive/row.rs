@@ -1,5 +1,7 @@
 //! One row a segment: its metadata, both summaries, and where each came from.
 
+use serde_json::{Map, Value};
+
 use super::observation::{Kind, Observation};
 use super::schema::{COLUMNS, Cell, Cells, LEAF_ORDER, Value};
 use super::segment::{Metadata, Segment, canonical_json};
@@ -119,6 +121,31 @@ pub fn leaf_of<'a>(value: impl Fn(usize) -> Value<'a>, into: &mut Vec<u8>) {
         value.write_json(into);
     }
     into.push(b'}');
+}
+
+/// The leaf of a row that is given as JSON, as a receipt has it. `None` where a value is none that a leaf can hold: the
+/// same value in another form (`1.0` for `1`) would be another leaf to other checkers. Integers keep all their digits,
+/// also those beyond 2^53, which RFC 8785's own form of a number would round.
+pub fn leaf_of(row: &Map<String, Value>) -> Option<Vec<u8>> {
+    let cell = |value: &Value| match value {
+        Value::String(text) => Some(Cell::Text(text.clone())),
+        Value::Number(number) => number.as_i64().map(Cell::Int),
+        Value::Bool(value) => Some(Cell::Bool(*value)),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    let mut members: Vec<_> = row.iter().collect();
+    members.sort_by_key(|(name, _)| *name);
+    let mut json = vec![b'{'];
+    for (name, value) in members {
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        Cell::Text(name.clone()).write_json(&mut json);
+        json.push(b':');
+        cell(value)?.write_json(&mut json);
+    }
+    json.push(b'}');
+    Some(json)
 }
 
 const METADATA_COLUMNS: usize = 26;
