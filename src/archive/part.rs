@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use super::day::Window;
 use super::digest::Digest;
 use super::merkle::{self, Tree};
-use super::row::{Row, RowError, leaf, leaf_of};
-use super::schema::{COLUMNS, Cell, Cells, FORMAT_VERSION, Storage, Type, Value, arrow_schema};
+use super::row::{Row, RowError, leaf, leaf_by_column};
+use super::schema::{COLUMNS, Cell, CellRef, Cells, FORMAT_VERSION, Storage, Type, arrow_schema};
 use super::signature::{self, PublicKey, SigningKey};
 
 /// Key-value metadata of the footer: the part's [`Statement`], canonical JSON.
@@ -387,7 +387,10 @@ impl PartReader {
                 }
                 for batch in incoming {
                     for n in 0..batch.num_rows() {
-                        leaf_of(|column| value_at(COLUMNS[column].kind, batch.column(column), n), &mut json);
+                        leaf_by_column(
+                            |column| value_at(COLUMNS[column].kind, batch.column(column), n),
+                            &mut json,
+                        );
                         tree.push(&json);
                     }
                 }
@@ -459,14 +462,14 @@ pub(super) fn cells_of(batch: &RecordBatch) -> Vec<Cells> {
     rows
 }
 
-fn value_at(kind: Type, array: &ArrayRef, n: usize) -> Value<'_> {
+fn value_at(kind: Type, array: &ArrayRef, n: usize) -> CellRef<'_> {
     if array.is_null(n) {
-        return Value::Null;
+        return CellRef::Null;
     }
     match kind {
-        Type::Text => Value::Text(array.as_string::<i32>().value(n)),
-        Type::Int => Value::Int(array.as_primitive::<Int64Type>().value(n)),
-        Type::Time => Value::Int(array.as_primitive::<TimestampMillisecondType>().value(n)),
-        Type::Bool => Value::Bool(array.as_boolean().value(n)),
+        Type::Text => CellRef::Text(array.as_string::<i32>().value(n)),
+        Type::Int => CellRef::Int(array.as_primitive::<Int64Type>().value(n)),
+        Type::Time => CellRef::Int(array.as_primitive::<TimestampMillisecondType>().value(n)),
+        Type::Bool => CellRef::Bool(array.as_boolean().value(n)),
     }
 }

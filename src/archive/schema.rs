@@ -147,43 +147,43 @@ pub type Cells = Vec<Cell>;
 
 /// A [`Cell`] whose text lies elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value<'a> {
+pub enum CellRef<'a> {
     Null,
     Text(&'a str),
     Int(i64),
     Bool(bool),
 }
 
-impl Value<'_> {
+impl CellRef<'_> {
     /// Appends the value as RFC 8785 writes it.
     pub fn write_json(self, into: &mut Vec<u8>) {
         match self {
-            Value::Null => into.extend_from_slice(b"null"),
-            Value::Text(text) => json::write_text(text, into),
+            CellRef::Null => into.extend_from_slice(b"null"),
+            CellRef::Text(text) => json::write_text(text, into),
             // Writing to memory cannot fail.
-            Value::Int(number) => drop(serde_json::to_writer(into, &number)),
-            Value::Bool(true) => into.extend_from_slice(b"true"),
-            Value::Bool(false) => into.extend_from_slice(b"false"),
+            CellRef::Int(number) => drop(serde_json::to_writer(into, &number)),
+            CellRef::Bool(true) => into.extend_from_slice(b"true"),
+            CellRef::Bool(false) => into.extend_from_slice(b"false"),
         }
     }
 
     pub fn to_cell(self) -> Cell {
         match self {
-            Value::Null => Cell::Null,
-            Value::Text(text) => Cell::Text(text.to_owned()),
-            Value::Int(number) => Cell::Int(number),
-            Value::Bool(value) => Cell::Bool(value),
+            CellRef::Null => Cell::Null,
+            CellRef::Text(text) => Cell::Text(text.to_owned()),
+            CellRef::Int(number) => Cell::Int(number),
+            CellRef::Bool(value) => Cell::Bool(value),
         }
     }
 }
 
 impl Cell {
-    pub fn value(&self) -> Value<'_> {
+    pub fn value(&self) -> CellRef<'_> {
         match self {
-            Cell::Null => Value::Null,
-            Cell::Text(text) => Value::Text(text),
-            Cell::Int(number) => Value::Int(*number),
-            Cell::Bool(value) => Value::Bool(*value),
+            Cell::Null => CellRef::Null,
+            Cell::Text(text) => CellRef::Text(text),
+            Cell::Int(number) => CellRef::Int(*number),
+            Cell::Bool(value) => CellRef::Bool(*value),
         }
     }
 
