@@ -221,6 +221,7 @@ impl Golden {
             leftovers: Vec::new(),
             object_lock: None,
             source_retention_days: None,
+            recheck: None,
         }
     }
 }
@@ -248,6 +249,7 @@ fn make() -> BTreeMap<String, Vec<u8>> {
         files: vec![file],
         object_lock: Some(lock),
         source_retention_days: Some(90),
+        recheck: None,
         ..first
     };
     golden.commit(first, DayState::Gaps);

@@ -7,6 +7,7 @@ use super::coverage::Coverage;
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
 use super::lock::LockMode;
+use super::recheck::{Changes, Scope};
 use super::signature::{self, AllowedSigners, PublicKey, SigningKey};
 use super::tally::{Failures, Groups, Tally};
 use super::warning::Warning;
@@ -129,6 +130,20 @@ pub struct DayRecord {
     pub object_lock: Option<ObjectLock>,
     /// The source's data retention in days, if the settings tell.
     pub source_retention_days: Option<u32>,
+    /// Of a revision that looked again at a committed day.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recheck: Option<Recheck>,
+}
+
+/// What a recheck asked for again, and what it found; its windows are the record's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recheck {
+    pub statuses: Scope,
+    /// Summaries that were asked for, those of new segments included.
+    pub looked_at: u64,
+    /// Adopted parts not included.
+    pub changes: Changes,
 }
 
 /// Where the segments of a revision come from.

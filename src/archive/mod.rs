@@ -17,6 +17,7 @@ pub mod observation;
 pub mod part;
 pub mod range;
 pub mod receipt;
+pub mod recheck;
 pub mod row;
 pub mod schema;
 pub mod segment;

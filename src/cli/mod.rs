@@ -12,7 +12,7 @@ use crate::simulator;
 pub mod audit;
 pub mod operate;
 
-use operate::BackfillArgs;
+use operate::{BackfillArgs, RecheckArgs};
 
 use audit::{
     CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
@@ -141,6 +141,8 @@ pub enum Command {
     Run(RunArgs),
     /// Archive a range of days, such as the months before cxvault was there
     Backfill(BackfillArgs),
+    /// Look again at archived days, and commit what has changed
+    Recheck(RecheckArgs),
     /// Check that nothing in the archive is missing or changed
     Verify(Box<VerifyArgs>),
     /// Show which days are archived, and what they hold

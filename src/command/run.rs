@@ -3,16 +3,18 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::Context;
 use super::report::{self, DayReport};
 use super::wiring::Urgency;
-use super::work::{Outcome, Target, Worker, for_sub_accounts};
+use super::work::{Outcome, Target, Task, Worker, for_sub_accounts};
+use super::{Context, recheck};
 use crate::archive::coverage::DayState;
 use crate::archive::day::{DayError, Window};
 use crate::archive::manifest::Why;
+use crate::archive::recheck::Scope;
 use crate::cli::RunArgs;
 use crate::config::Settings;
 use crate::outcome::{Exit, Result};
+use crate::stage::day::Again;
 use crate::stage::pipeline::Pipeline;
 
 pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Result<Exit> {
@@ -33,6 +35,8 @@ pub async fn archive_days(date: Option<Date>, settings: &Settings, context: &Con
     .await
 }
 
+const NIGHTLY: Task = Task::Archive(Why::Nightly);
+
 /// The days of one sub-account, one after the other.
 async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> Vec<DayReport> {
     let failed = |failure| vec![DayReport::failed(&target.sub_account, date, &failure)];
@@ -44,7 +48,7 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
         Err(failure) => return failed(failure),
     };
     let pipeline = Pipeline::default();
-    let mut reports = vec![worker.day(target, yesterday, Why::Nightly, pipeline.place()).await];
+    let mut reports = vec![worker.day(target, yesterday, &NIGHTLY, pipeline.place()).await];
     // Just after midnight yesterday is still settling; that is no reason to leave older days for another night.
     let settles_until = |day: Window| day.end_ms + worker.archive.policy.settle_ms;
     let now_ms = worker.archive.clock.now_ms();
@@ -52,13 +56,23 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
     if date.is_some() || (reports[0].ends_sub_account() && !settling) {
         return reports;
     }
-    match missed(worker, target, yesterday).await {
-        Err(failure) => reports.push(DayReport::failed(&target.sub_account, None, &failure)),
-        Ok(missed) => {
-            for date in missed {
-                reports.push(worker.day(target, date, Why::Nightly, pipeline.place()).await);
-                if reports.last().is_some_and(DayReport::ends_sub_account) {
-                    break;
+    let recheck = Task::Recheck(Again { scope: Scope::default(), accept_vanished: false });
+    // Rechecks last: what is archived already can wait for another night, should the quota not suffice.
+    for task in [NIGHTLY, recheck] {
+        let days = match &task {
+            Task::Archive(_) => missed(worker, target, yesterday).await,
+            Task::Recheck(_) => recheck::due(worker, target, yesterday).await,
+        };
+        match days {
+            Err(failure) => reports.push(DayReport::failed(&target.sub_account, None, &failure)),
+            Ok(days) => {
+                for date in days {
+                    let report = worker.day(target, date, &task, pipeline.place()).await;
+                    let ends = report.ends_sub_account();
+                    reports.push(report);
+                    if ends {
+                        return reports;
+                    }
                 }
             }
         }

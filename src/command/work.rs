@@ -22,7 +22,7 @@ use crate::render::Progress;
 use crate::ringcx::RingCx;
 use crate::stage::archive::Archive;
 use crate::stage::chain::Chain;
-use crate::stage::day::{ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
+use crate::stage::day::{Again, ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
 use crate::stage::pipeline::Place;
 
 /// Sub-accounts at work at once: their discovery limits are their own, and while one waits another fetches.
@@ -43,6 +43,29 @@ pub struct Target<'a> {
     pub sub_account: String,
     pub zone: Zone,
     pub share: Share,
+}
+
+/// What is to be done with a day.
+#[derive(Debug, Clone)]
+pub enum Task {
+    Archive(Why),
+    Recheck(Again),
+}
+
+impl Task {
+    fn why(&self) -> Why {
+        match self {
+            Task::Archive(why) => *why,
+            Task::Recheck(_) => Why::Recheck,
+        }
+    }
+
+    fn again(&self) -> Option<&Again> {
+        match self {
+            Task::Archive(_) => None,
+            Task::Recheck(again) => Some(again),
+        }
+    }
 }
 
 /// What the days of all sub-accounts have in common.
@@ -160,8 +183,8 @@ impl Worker<'_> {
     }
 
     /// Archives one day, and reports it at once.
-    pub async fn day(&self, target: &Target<'_>, date: Date, why: Why, place: Place<'_>) -> DayReport {
-        let report = match self.try_day(target, date, why, place).await {
+    pub async fn day(&self, target: &Target<'_>, date: Date, task: &Task, place: Place<'_>) -> DayReport {
+        let report = match self.try_day(target, date, task, place).await {
             Ok(outcome) => DayReport::of(&target.sub_account, &outcome),
             Err(failure) => DayReport::failed(&target.sub_account, Some(date), &failure),
         };
@@ -177,7 +200,7 @@ impl Worker<'_> {
         &self,
         target: &Target<'_>,
         date: Date,
-        why: Why,
+        task: &Task,
         place: Place<'_>,
     ) -> Result<DayOutcome> {
         let account = target.account.account;
@@ -190,7 +213,8 @@ impl Worker<'_> {
                 channel_classes: account.channel_classes.clone(),
                 segment_types: account.segment_types.clone(),
             },
-            why,
+            why: task.why(),
+            recheck: task.again().cloned(),
         };
         let meter = Meter::default();
         let source = Watched { account: target.account, client: OnceLock::new() };

@@ -60,6 +60,8 @@ pub struct Settings {
     pub max_summary_bytes: ByteSize,
     pub settle: Span,
     pub catch_up: Days,
+    /// Ages at which archived days are looked at again.
+    pub recheck_after: Vec<Days>,
     pub source_retention: Option<Days>,
     /// Codes of warnings, some with what they are about after a colon.
     pub acknowledge: Vec<String>,
@@ -220,6 +222,9 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
             .0,
         settle: layers.take_or_default(&keys::SETTLE)?,
         catch_up: layers.take_or_default(&keys::CATCH_UP)?,
+        recheck_after: optional::<List<Days>>(layers, &keys::RECHECK_AFTER)?
+            .map(|list| list.0)
+            .unwrap_or_default(),
         source_retention: optional(layers, &keys::SOURCE_RETENTION)?,
         acknowledge: optional::<List<WarningCode>>(layers, &keys::ACKNOWLEDGE)?
             .map(|list| list.0.into_iter().map(|code| code.0).collect())

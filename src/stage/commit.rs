@@ -13,8 +13,9 @@ use crate::archive::digest::Digest;
 use crate::archive::key;
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{
-    DayRecord, Discovery, Envelope, File, Manifest, ObjectLock, Record, Run, Why, WindowAnswer,
+    DayRecord, Discovery, Envelope, File, Manifest, ObjectLock, Recheck, Record, Run, Why, WindowAnswer,
 };
+use crate::archive::recheck::Scope;
 use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::tally::{Failures, Tally, plain};
 use crate::archive::warning::{self, Past, Warning};
@@ -164,6 +165,9 @@ pub struct Facts<'a> {
     /// By the API's clock where it is known.
     pub now_ms: i64,
     pub why: Why,
+    /// What a recheck asked for again, and how many summaries it asked for.
+    pub recheck: Option<Scope>,
+    pub looked_at: u64,
 }
 
 /// Draws up the record of a revision, and refuses one whose counts do not balance.
@@ -173,15 +177,15 @@ pub async fn record(
     chain: &mut Chain,
     facts: Facts<'_>,
 ) -> Result<DayRecord> {
-    let Facts { basis, revision, windows, files, lock, now_ms, why } = facts;
+    let Facts { basis, revision, windows, files, lock, now_ms, why, recheck, looked_at } = facts;
     let mut rows = revision.totals.rows.clone();
     let mut failures = revision.totals.failures.clone();
     basis.adopted.iter().for_each(|adopted| add(&mut rows, &mut failures, adopted));
     let day = revision.totals.day.clone();
     let incomplete_because = incomplete(archive, job, basis, &day, now_ms);
     let discovery = match basis.revisions.first() {
-        None => asked(job, windows, revision.adopted_only)?,
-        Some((link, _)) => Discovery::Manifest(link.clone()),
+        Some((link, _)) if recheck.is_none() => Discovery::Manifest(link.clone()),
+        _ => asked(job, windows, revision.adopted_only)?,
     };
     let record = DayRecord {
         date: job.date,
@@ -201,6 +205,7 @@ pub async fn record(
         leftovers: basis.leftovers.clone(),
         object_lock: lock,
         source_retention_days: archive.policy.source_retention_days,
+        recheck: recheck.map(|statuses| Recheck { statuses, looked_at, changes: revision.totals.changes }),
     };
     balance(&record)?;
     Ok(record)
@@ -253,6 +258,9 @@ fn asked(job: &DayJob, windows: Vec<StagedWindow>, adopted_only: u64) -> Result<
 fn balance(record: &DayRecord) -> Result<()> {
     let in_files: u64 = record.files.iter().map(|file| file.rows).sum();
     let discovered = match &record.discovery {
+        Discovery::Windows { objects, duplicates, .. } if record.recheck.is_some() => {
+            objects.checked_sub(*duplicates).is_some_and(|listed| listed <= record.day.segments)
+        }
         Discovery::Windows { objects, duplicates, adopted_only, .. } => {
             (objects + adopted_only).checked_sub(*duplicates) == Some(record.rows.segments)
         }
