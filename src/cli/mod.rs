@@ -12,7 +12,7 @@ use crate::simulator;
 pub mod audit;
 pub mod operate;
 
-use operate::{BackfillArgs, RecheckArgs};
+use operate::{BackfillArgs, PlanArgs, RecheckArgs};
 
 use audit::{
     CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
@@ -141,6 +141,8 @@ pub enum Command {
     Run(RunArgs),
     /// Archive a range of days, such as the months before cxvault was there
     Backfill(BackfillArgs),
+    /// Show what a run or a backfill would do and how long it takes, and touch nothing
+    Plan(PlanArgs),
     /// Look again at archived days, and commit what has changed
     Recheck(RecheckArgs),
     /// Check that nothing in the archive is missing or changed
@@ -190,6 +192,9 @@ pub struct RunArgs {
     /// The archive day, as YYYY-MM-DD, in each sub-account's time zone
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub date: Option<Date>,
+    /// Only show what would be done, as cxvault plan does
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// An empty value is an unset shell variable, and must not mean "all".

@@ -2,6 +2,7 @@
 
 use jiff::civil::Date;
 
+use super::plan::{self, Wanted};
 use super::report::{self, DayReport};
 use super::shard::Shard;
 use super::wiring::Urgency;
@@ -10,13 +11,18 @@ use super::{Context, days};
 use crate::archive::day::DayError;
 use crate::archive::manifest::Why;
 use crate::archive::range::Days;
+use crate::cli::audit::Subset;
 use crate::cli::operate::{BackfillArgs, Order};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 
 pub async fn run(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.days()?;
-    let shard = shard(args, context)?;
+    let shard = shard(args.shard, context)?;
+    if args.dry_run {
+        let wanted = Wanted::Backfill(range, args.order);
+        return plan::show(&wanted, shard, None, settings, context).await;
+    }
     if let Some(Shard { index, of }) = shard {
         tracing::info!(shard = format!("{}/{of}", index + 1), "this process archives its share only");
     }
@@ -33,8 +39,8 @@ pub async fn run(args: &BackfillArgs, settings: &Settings, context: &Context) ->
 }
 
 /// `--shard`, or what the engine says that runs several of us.
-fn shard(args: &BackfillArgs, context: &Context) -> Result<Option<Shard>> {
-    if let Some(shard) = args.shard {
+pub fn shard(given: Option<Subset>, context: &Context) -> Result<Option<Shard>> {
+    if let Some(shard) = given {
         return Ok(Some(Shard { index: shard.n as usize - 1, of: shard.of as usize }));
     }
     let number = |name: &str| -> Result<Option<usize>> {
@@ -69,12 +75,16 @@ async fn sub_account(worker: &Worker<'_>, target: &Target<'_>, range: Days, orde
     }
 }
 
-async fn open_days(worker: &Worker<'_>, target: &Target<'_>, range: Days, order: Order) -> Result<Vec<Date>> {
+/// The range's days that are not sealed, or that a run has left unfinished.
+pub async fn open_days(
+    worker: &Worker<'_>,
+    target: &Target<'_>,
+    range: Days,
+    order: Order,
+) -> Result<Vec<Date>> {
     let (from, last) = days::ended(worker, target, range)?;
     let coverage = worker.coverage(target).await?;
-    let unfinished = |date: Date| {
-        worker.archive.state.day(&target.sub_account, date).is_ok_and(|folder| folder.has_journal())
-    };
+    let unfinished = |date: Date| worker.archive.state.has_journal(&target.sub_account, date);
     let exists = |date: Date| !matches!(target.zone.day(date), Err(DayError::SkippedDate { .. }));
     let wanted = |date: &Date| {
         let open = !coverage.state(*date).is_sealed() || unfinished(*date);

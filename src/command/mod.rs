@@ -14,6 +14,7 @@ mod days;
 pub mod demo;
 mod init;
 mod keygen;
+mod plan;
 mod recheck;
 mod report;
 pub mod run;
@@ -53,6 +54,7 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
     match command {
         Command::Run(args) => run::run(args, &loaded()?.settings, context).await,
         Command::Backfill(args) => backfill::run(args, &loaded()?.settings, context).await,
+        Command::Plan(args) => plan::run(args, &loaded()?.settings, context).await,
         Command::Recheck(args) => recheck::run(args, &loaded()?.settings, context).await,
         Command::Verify(args) => audit::verify::run(args, &loaded()?.settings, context).await,
         Command::Status(args) => audit::status::run(args, &loaded()?.settings, context).await,

@@ -3,6 +3,7 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
+use super::plan::{self, Wanted};
 use super::report::{self, DayReport};
 use super::wiring::Urgency;
 use super::work::{Target, Task, Worker, for_sub_accounts};
@@ -19,6 +20,10 @@ use crate::stage::day::Again;
 pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.days()?;
     let task = Task::Recheck(Again { scope: args.only.clone(), accept_vanished: args.accept_vanished });
+    if args.dry_run {
+        let wanted = Wanted::Recheck(range, args.order, task);
+        return plan::show(&wanted, None, None, settings, context).await;
+    }
     let outcome = for_sub_accounts(
         settings,
         context,
@@ -46,7 +51,8 @@ async fn sub_account(
     }
 }
 
-async fn archived_days(
+/// The range's days that can be looked at again.
+pub async fn archived_days(
     worker: &Worker<'_>,
     target: &Target<'_>,
     range: Days,

@@ -327,7 +327,7 @@ fn finish_event(outcome: &Outcome, output: &Output) {
 }
 
 /// What went wrong, day by day, and what was warned of.
-fn troubles(days: &[DayReport]) -> Vec<String> {
+pub fn troubles(days: &[DayReport]) -> Vec<String> {
     let mut lines = Vec::new();
     for day in days {
         if let Some(message) = &day.message {

@@ -3,6 +3,7 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
+use super::plan::{self, Wanted};
 use super::report::{self, DayReport};
 use super::wiring::Urgency;
 use super::work::{Outcome, Target, Task, Worker, for_sub_accounts};
@@ -18,6 +19,9 @@ use crate::stage::day::Again;
 use crate::stage::pipeline::Pipeline;
 
 pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    if args.dry_run {
+        return plan::show(&Wanted::Night(args.date), None, None, settings, context).await;
+    }
     let outcome = archive_days(args.date, settings, context).await?;
     report::finish(&outcome, &context.output);
     Ok(outcome.exit)
@@ -35,7 +39,7 @@ pub async fn archive_days(date: Option<Date>, settings: &Settings, context: &Con
     .await
 }
 
-const NIGHTLY: Task = Task::Archive(Why::Nightly);
+pub const NIGHTLY: Task = Task::Archive(Why::Nightly);
 
 /// The days of one sub-account, one after the other.
 async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> Vec<DayReport> {
@@ -56,9 +60,8 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
     if date.is_some() || (reports[0].ends_sub_account() && !settling) {
         return reports;
     }
-    let recheck = Task::Recheck(Again { scope: Scope::default(), accept_vanished: false });
     // Rechecks last: what is archived already can wait for another night, should the quota not suffice.
-    for task in [NIGHTLY, recheck] {
+    for task in [NIGHTLY, look_again()] {
         let days = match &task {
             Task::Archive(_) => missed(worker, target, yesterday).await,
             Task::Recheck(_) => recheck::due(worker, target, yesterday).await,
@@ -78,6 +81,29 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
         }
     }
     reports
+}
+
+fn look_again() -> Task {
+    Task::Recheck(Again { scope: Scope::default(), accept_vanished: false })
+}
+
+/// The days that [`night`] would work on, if all goes well.
+pub async fn wanted(
+    worker: &Worker<'_>,
+    target: &Target<'_>,
+    date: Option<Date>,
+) -> Result<Vec<(Date, Task)>> {
+    let newest = date.map_or_else(|| worker.yesterday(&target.zone), Ok)?;
+    let sealed = worker.coverage(target).await?.state(newest).is_sealed();
+    let open = !sealed || worker.archive.state.has_journal(&target.sub_account, newest);
+    let mut wanted: Vec<(Date, Task)> = open.then_some((newest, NIGHTLY)).into_iter().collect();
+    if date.is_none() {
+        let missed = missed(worker, target, newest).await?;
+        wanted.extend(missed.into_iter().map(|date| (date, NIGHTLY)));
+        let due = recheck::due(worker, target, newest).await?;
+        wanted.extend(due.into_iter().map(|date| (date, look_again())));
+    }
+    Ok(wanted)
 }
 
 /// Days within `catch_up` that the chain should have: missing ones after its first day, and those with gaps.

@@ -26,7 +26,9 @@ use crate::stage::day::{Again, ApiSource, DayJob, DayOutcome, Filters, Meter, ru
 use crate::stage::pipeline::Place;
 
 /// Sub-accounts at work at once: their discovery limits are their own, and while one waits another fetches.
-const SUB_ACCOUNTS_AT_ONCE: usize = 8;
+pub const SUB_ACCOUNTS_AT_ONCE: usize = 8;
+/// Only the store is read.
+const LOOKED_AT_ONCE: usize = 64;
 
 const OLDEST_YEARS: i64 = 15;
 
@@ -108,6 +110,31 @@ where
     days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
     let exit = Exit::worst(days.iter().map(|day| day.exit));
     Ok(Outcome { exit, days })
+}
+
+/// Like [`for_sub_accounts`], for a look that changes nothing: no archive is founded, and only the list of sub-accounts is
+/// asked for, where the settings have none. Also returns reports of those that cannot be worked on.
+pub async fn look_at_sub_accounts<T, W>(
+    settings: &Settings,
+    context: &Context,
+    shard: Option<Shard>,
+    look: W,
+) -> Result<(Vec<T>, Vec<DayReport>)>
+where
+    W: AsyncFn(&Worker<'_>, &Target<'_>) -> T,
+{
+    let archive = wiring::look_at_archive(settings, context).await?;
+    let ledger = LazyLedger::new(settings, archive.clock.clone(), Urgency::Spare);
+    let progress = Progress::new(&context.output, archive.clock.clone());
+    let accounts: Vec<AccountClient> = settings
+        .accounts
+        .iter()
+        .map(|account| AccountClient::new(settings, account, archive.clock.clone(), &ledger, context))
+        .collect();
+    let (targets, failed) = targets(&accounts, shard).await;
+    let worker = Worker { archive: &archive, settings, context, progress: &progress };
+    let looks = stream::iter(&targets).map(|target| look(&worker, target)).buffer_unordered(LOOKED_AT_ONCE);
+    Ok((looks.collect().await, failed))
 }
 
 /// The sub-accounts of all accounts, in the same order in every process, and reports of those that cannot be worked on.

@@ -21,6 +21,17 @@ pub struct Limits(pub Vec<Limit>);
 )]
 pub struct NotALimit(String);
 
+impl Limits {
+    /// How long so many requests take at least. Nothing without a limit.
+    pub fn time_for(&self, requests: u64) -> Duration {
+        let seconds =
+            |limit: &Limit| limit.window.as_secs_f64() * requests as f64 / f64::from(limit.requests);
+        let longest = self.0.iter().map(seconds).fold(0.0, f64::max);
+        // Beyond half a million years nobody asks.
+        Duration::from_secs_f64(longest.min(1.0e13))
+    }
+}
+
 impl FromStr for Limits {
     type Err = NotALimit;
 
@@ -71,6 +82,15 @@ impl fmt::Display for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_slowest_limit_sets_the_time() {
+        let limits: Limits = "3/60s,9/15m".parse().unwrap();
+        assert_eq!(limits.time_for(9), Duration::from_secs(900));
+        assert_eq!("120/60s".parse::<Limits>().unwrap().time_for(172_800), Duration::from_secs(86_400));
+        assert_eq!("off".parse::<Limits>().unwrap().time_for(u64::MAX), Duration::ZERO);
+        limits.time_for(u64::MAX);
+    }
 
     #[test]
     fn limits_read_and_write_the_same_text() {

@@ -146,7 +146,7 @@ impl Host {
         let started_at = self.clock.now_ms();
         let id = archive::found_or_find(&*store, &format!("archive-of-{run}"), started_at, None).await?;
         let archive = Archive {
-            state: StateDir::open(state.path(), &id)?,
+            state: StateDir::open(state.path(), &id),
             id,
             store,
             clock: self.clock.clone(),
