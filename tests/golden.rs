@@ -17,8 +17,8 @@ use cxvault::archive::day::{LONGEST_WINDOW_MS, Window, Zone};
 use cxvault::archive::digest::Digest;
 use cxvault::archive::lock::LockMode;
 use cxvault::archive::manifest::{
-    ArchiveRecord, DayRecord, Discovery, Envelope, File, Leftover, Link, Manifest, ObjectLock, Record, Run,
-    Why, WindowAnswer,
+    ArchiveRecord, DayRecord, Discovery, Envelope, File, Incomplete, Leftover, Link, Manifest, ObjectLock,
+    Record, Run, Why, WindowAnswer,
 };
 use cxvault::archive::observation::{Kind, Observation, Status};
 use cxvault::archive::part::{PartReader, PartWriter, Place};
@@ -244,7 +244,7 @@ fn make() -> BTreeMap<String, Vec<u8>> {
         agent_groups,
         failures,
         complete: false,
-        incomplete_because: vec!["summaries-failed".into()],
+        incomplete_because: vec![Incomplete::SummariesFailed],
         files: vec![file],
         object_lock: Some(lock),
         source_retention_days: Some(90),
