@@ -7,13 +7,23 @@ mod support;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const CONCURRENCY: usize = 256;
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// As many GETs as the whole run makes, with the same client library, headers and concurrency; nothing is kept.
+/// As many GETs as the whole run makes, with the same client library, time-outs, headers and concurrency; nothing is
+/// kept.
 async fn bare(url: &str, requests: u64) -> f64 {
-    let client = reqwest::Client::builder().pool_max_idle_per_host(CONCURRENCY).build().unwrap();
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .connect_timeout(TIMEOUT)
+        .read_timeout(TIMEOUT)
+        .no_proxy()
+        .build()
+        .unwrap();
     let next = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     let workers: Vec<_> = (0..CONCURRENCY)

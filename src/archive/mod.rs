@@ -7,6 +7,7 @@ pub mod coverage;
 pub mod day;
 pub mod digest;
 pub mod finding;
+mod json;
 pub mod key;
 pub mod lock;
 pub mod lookup;

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use super::day::Window;
 use super::digest::Digest;
 use super::merkle::{self, Tree};
-use super::row::{Row, RowError, leaf};
-use super::schema::{COLUMNS, Cell, Cells, FORMAT_VERSION, Storage, Type, arrow_schema};
+use super::row::{Row, RowError, leaf, leaf_by_column};
+use super::schema::{COLUMNS, Cell, CellRef, Cells, FORMAT_VERSION, Storage, Type, arrow_schema};
 use super::signature::{self, PublicKey, SigningKey};
 
 /// Key-value metadata of the footer: the part's [`Statement`], canonical JSON.
@@ -375,21 +375,30 @@ impl PartReader {
     /// Reads what is left, and checks that the rows are those of the statement, value by value; makes no rows of them.
     /// Decoding and hashing each fill a core.
     pub fn check(mut self) -> Result<(), PartError> {
-        let (batches, incoming) = std::sync::mpsc::sync_channel::<Vec<Cells>>(2);
+        let (batches, incoming) = std::sync::mpsc::sync_channel::<RecordBatch>(4);
         let mut tree = std::mem::take(&mut self.tree);
+        let buffered = std::mem::replace(&mut self.buffered, Vec::new().into_iter());
         let tree = std::thread::scope(|scope| {
             let hashing = scope.spawn(move || {
                 let mut json = Vec::new();
-                for cells in incoming.into_iter().flatten() {
+                for cells in buffered {
                     leaf(&cells, &mut json);
                     tree.push(&json);
                 }
+                for batch in incoming {
+                    for n in 0..batch.num_rows() {
+                        leaf_by_column(
+                            |column| value_at(COLUMNS[column].kind, batch.column(column), n),
+                            &mut json,
+                        );
+                        tree.push(&json);
+                    }
+                }
                 tree
             });
-            while let Some(first) = self.next_cells()? {
-                let rest = std::mem::replace(&mut self.buffered, Vec::new().into_iter());
+            while let Some(batch) = self.next_batch()? {
                 // The other end is there until this one is gone.
-                let _ = batches.send(std::iter::once(first).chain(rest).collect());
+                let _ = batches.send(batch);
             }
             drop(batches);
             hashing.join().map_err(|_| PartError::Rows)
@@ -415,12 +424,16 @@ impl PartReader {
             if let Some(cells) = self.buffered.next() {
                 return Ok(Some(cells));
             }
-            let batches = &mut self.batches;
-            match contained(|| Ok(batches.next().transpose()?.map(|batch| cells_of(&batch))))? {
-                Some(rows) => self.buffered = rows.into_iter(),
+            match self.next_batch()? {
+                Some(batch) => self.buffered = cells_of(&batch).into_iter(),
                 None => return Ok(None),
             }
         }
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, PartError> {
+        let batches = &mut self.batches;
+        contained(|| Ok(batches.next().transpose()?))
     }
 }
 
@@ -443,17 +456,20 @@ pub(super) fn cells_of(batch: &RecordBatch) -> Vec<Cells> {
     let mut rows: Vec<Cells> = (0..batch.num_rows()).map(|_| Vec::with_capacity(COLUMNS.len())).collect();
     for (column, array) in COLUMNS.iter().zip(batch.columns()) {
         for (n, row) in rows.iter_mut().enumerate() {
-            row.push(if array.is_null(n) { Cell::Null } else { cell_at(column.kind, array, n) });
+            row.push(value_at(column.kind, array, n).to_cell());
         }
     }
     rows
 }
 
-fn cell_at(kind: Type, array: &ArrayRef, n: usize) -> Cell {
+fn value_at(kind: Type, array: &ArrayRef, n: usize) -> CellRef<'_> {
+    if array.is_null(n) {
+        return CellRef::Null;
+    }
     match kind {
-        Type::Text => Cell::Text(array.as_string::<i32>().value(n).to_owned()),
-        Type::Int => Cell::Int(array.as_primitive::<Int64Type>().value(n)),
-        Type::Time => Cell::Int(array.as_primitive::<TimestampMillisecondType>().value(n)),
-        Type::Bool => Cell::Bool(array.as_boolean().value(n)),
+        Type::Text => CellRef::Text(array.as_string::<i32>().value(n)),
+        Type::Int => CellRef::Int(array.as_primitive::<Int64Type>().value(n)),
+        Type::Time => CellRef::Int(array.as_primitive::<TimestampMillisecondType>().value(n)),
+        Type::Bool => CellRef::Bool(array.as_boolean().value(n)),
     }
 }

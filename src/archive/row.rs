@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::observation::{Kind, Observation};
-use super::schema::{COLUMNS, Cell, Cells, LEAF_ORDER};
+use super::schema::{COLUMNS, Cell, CellRef, Cells, LEAF_ORDER};
 use super::segment::{Metadata, Segment, canonical_json};
 
 /// One segment with both of its summaries, as a revision of a day holds it.
@@ -100,11 +100,16 @@ impl Row {
 /// The bytes of a row's Merkle leaf: RFC 8785's form of an object with a member for each column that is not
 /// null; instants are integers (UTC milliseconds).
 pub fn leaf(cells: &[Cell], into: &mut Vec<u8>) {
+    leaf_by_column(|column| cells[column].value(), into);
+}
+
+/// [`leaf`] of values that lie anywhere, by column.
+pub fn leaf_by_column<'a>(value: impl Fn(usize) -> CellRef<'a>, into: &mut Vec<u8>) {
     into.clear();
     into.push(b'{');
     for &column in LEAF_ORDER.iter() {
-        let value = &cells[column];
-        if matches!(value, Cell::Null) {
+        let value = value(column);
+        if value == CellRef::Null {
             continue;
         }
         if into.len() > 1 {
@@ -122,12 +127,14 @@ pub fn leaf(cells: &[Cell], into: &mut Vec<u8>) {
 /// same value in another form (`1.0` for `1`) would be another leaf to other checkers. Integers keep all their digits,
 /// also those beyond 2^53, which RFC 8785's own form of a number would round.
 pub fn leaf_of(row: &Map<String, Value>) -> Option<Vec<u8>> {
-    let cell = |value: &Value| match value {
-        Value::String(text) => Some(Cell::Text(text.clone())),
-        Value::Number(number) => number.as_i64().map(Cell::Int),
-        Value::Bool(value) => Some(Cell::Bool(*value)),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    };
+    fn cell(value: &Value) -> Option<CellRef<'_>> {
+        match value {
+            Value::String(text) => Some(CellRef::Text(text)),
+            Value::Number(number) => number.as_i64().map(CellRef::Int),
+            Value::Bool(value) => Some(CellRef::Bool(*value)),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
     let mut members: Vec<_> = row.iter().collect();
     members.sort_by_key(|(name, _)| *name);
     let mut json = vec![b'{'];
@@ -135,7 +142,7 @@ pub fn leaf_of(row: &Map<String, Value>) -> Option<Vec<u8>> {
         if json.len() > 1 {
             json.push(b',');
         }
-        Cell::Text(name.clone()).write_json(&mut json);
+        CellRef::Text(name).write_json(&mut json);
         json.push(b':');
         cell(value)?.write_json(&mut json);
     }

@@ -7,6 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use super::json;
+
 /// The version of the whole format: rows, files, manifests and their places.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -143,18 +145,45 @@ pub enum Cell {
 /// A row's values in the order of [`COLUMNS`].
 pub type Cells = Vec<Cell>;
 
-impl Cell {
+/// A [`Cell`] whose text lies elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellRef<'a> {
+    Null,
+    Text(&'a str),
+    Int(i64),
+    Bool(bool),
+}
+
+impl CellRef<'_> {
     /// Appends the value as RFC 8785 writes it.
-    pub fn write_json(&self, into: &mut Vec<u8>) {
+    pub fn write_json(self, into: &mut Vec<u8>) {
         match self {
-            Cell::Null => into.extend_from_slice(b"null"),
-            Cell::Text(text) => {
-                // Writing to memory cannot fail; serde_json escapes exactly what RFC 8785 escapes.
-                let _ = serde_json::to_writer(into, text);
-            }
-            Cell::Int(number) => into.extend_from_slice(number.to_string().as_bytes()),
-            Cell::Bool(true) => into.extend_from_slice(b"true"),
-            Cell::Bool(false) => into.extend_from_slice(b"false"),
+            CellRef::Null => into.extend_from_slice(b"null"),
+            CellRef::Text(text) => json::write_text(text, into),
+            // Writing to memory cannot fail.
+            CellRef::Int(number) => drop(serde_json::to_writer(into, &number)),
+            CellRef::Bool(true) => into.extend_from_slice(b"true"),
+            CellRef::Bool(false) => into.extend_from_slice(b"false"),
+        }
+    }
+
+    pub fn to_cell(self) -> Cell {
+        match self {
+            CellRef::Null => Cell::Null,
+            CellRef::Text(text) => Cell::Text(text.to_owned()),
+            CellRef::Int(number) => Cell::Int(number),
+            CellRef::Bool(value) => Cell::Bool(value),
+        }
+    }
+}
+
+impl Cell {
+    pub fn value(&self) -> CellRef<'_> {
+        match self {
+            Cell::Null => CellRef::Null,
+            Cell::Text(text) => CellRef::Text(text),
+            Cell::Int(number) => CellRef::Int(*number),
+            Cell::Bool(value) => CellRef::Bool(*value),
         }
     }
 

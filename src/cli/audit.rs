@@ -83,7 +83,7 @@ pub struct Subset {
     pub of: u32,
 }
 
-fn subset(text: &str) -> Result<Subset, String> {
+pub(super) fn subset(text: &str) -> Result<Subset, String> {
     let numbers = text.split_once('/').and_then(|(n, of)| Some((n.parse().ok()?, of.parse().ok()?)));
     match numbers {
         Some((n, of)) if (1..=of).contains(&n) => Ok(Subset { n, of }),
@@ -292,6 +292,51 @@ pub enum Format {
 pub enum Revisions {
     Current,
     All,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One HTML file that needs nothing else: open it in a browser, print it, mail it. It holds no summary, no name and no
+phone number.
+
+The page shows what a verification has found. `report` makes one itself, at --level (quick: no file is read, which for
+years of days in a bucket still asks the store about each object; none: the records' own signatures and chain only).
+For a thorough one, or one that others made, let `cxvault verify --json` write its findings into a file, and name that
+with --verification: its heads must be in this archive's chains.
+
+Exit codes: 0 the page is written; 4 it is written, and says that the archive was violated; 2 nothing is written.
+
+Examples:
+  cxvault report --from 2026-01-01 --to 2027-01-01 --out 2026.html
+  cxvault report --sub-account 99999999 --level deep --out 99999999.html
+  cxvault verify --level full --json > found.jsonl; cxvault report --verification found.jsonl --out report.html")]
+pub struct ReportArgs {
+    #[command(flatten)]
+    pub range: Range,
+    /// The file to write; an existing one is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// How much is verified before, as for `verify`
+    #[arg(long, value_enum, default_value_t = ReportLevel::Quick)]
+    pub level: ReportLevel,
+    /// Show the findings of this file instead, which `cxvault verify --json` has written
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["level", "expect_head"])]
+    pub verification: Option<PathBuf>,
+    /// A head that the chain must hold, as SUB_ACCOUNT:SEQUENCE:SHA256; may be repeated
+    #[arg(long, value_name = "HEAD", value_parser = head)]
+    pub expect_head: Vec<ExpectedHead>,
+    /// OpenSSH allowed_signers file: whose signatures count [env: CXVAULT_ALLOWED_SIGNERS_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub allowed_signers: Option<PathBuf>,
+}
+
+/// How much `report` verifies by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportLevel {
+    None,
+    Quick,
+    Full,
+    Deep,
 }
 
 #[derive(Debug, Args)]

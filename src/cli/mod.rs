@@ -10,10 +10,13 @@ use crate::config::{Flags, keys};
 use crate::simulator;
 
 pub mod audit;
+pub mod operate;
+
+use operate::BackfillArgs;
 
 use audit::{
-    CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, SearchArgs, ShowArgs, StatusArgs,
-    VerifyArgs,
+    CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
+    StatusArgs, VerifyArgs,
 };
 
 /// Archives the outcome of every RingCX interaction as immutable Parquet, with proof.
@@ -33,6 +36,7 @@ Examples:
   cxvault config                    show what is in force, and where each value comes from
   cxvault run                       archive yesterday, and make up for missed days
   cxvault run --date 2026-11-20     archive one day
+  cxvault backfill --from 2026-01-01 --to 2026-11-01
   cxvault status                    which days are archived, which are missing
   cxvault verify                    prove that nothing is missing or changed
 
@@ -135,6 +139,8 @@ impl Global {
 pub enum Command {
     /// Archive a day of every configured sub-account
     Run(RunArgs),
+    /// Archive a range of days, such as the months before cxvault was there
+    Backfill(BackfillArgs),
     /// Check that nothing in the archive is missing or changed
     Verify(Box<VerifyArgs>),
     /// Show which days are archived, and what they hold
@@ -147,6 +153,8 @@ pub enum Command {
     Search(SearchArgs),
     /// Write a range of days as CSV, JSON lines, HTML or Parquet
     Export(ExportArgs),
+    /// Write a page for compliance officers: days, trends, findings
+    Report(Box<ReportArgs>),
     /// Pack what an auditor needs to check a period by hand
     Evidence(EvidenceArgs),
     /// Write a receipt that proves one segment's row

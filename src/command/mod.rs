@@ -8,14 +8,17 @@ use crate::outcome::{Exit, Result};
 use crate::render::Output;
 
 pub mod audit;
+mod backfill;
 mod config;
 pub mod demo;
 mod init;
 mod keygen;
 mod report;
 pub mod run;
+mod shard;
 pub mod simulate;
 pub mod wiring;
+mod work;
 
 /// What every command is given.
 pub struct Context {
@@ -47,12 +50,14 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
     let loaded = || loaded.cloned().map_or_else(load, Ok);
     match command {
         Command::Run(args) => run::run(args, &loaded()?.settings, context).await,
+        Command::Backfill(args) => backfill::run(args, &loaded()?.settings, context).await,
         Command::Verify(args) => audit::verify::run(args, &loaded()?.settings, context).await,
         Command::Status(args) => audit::status::run(args, &loaded()?.settings, context).await,
         Command::Ls(args) => audit::ls::run(args, &loaded()?.settings, context).await,
         Command::Show(args) => audit::show::run(args, &loaded()?.settings, context).await,
         Command::Search(args) => audit::search::run(args, &loaded()?.settings, context).await,
         Command::Export(args) => audit::export::run(args, &loaded()?.settings, context).await,
+        Command::Report(args) => audit::report::run(args, &loaded()?.settings, context).await,
         Command::Evidence(args) => audit::evidence::run(args, &loaded()?.settings, context).await,
         Command::Prove(args) => audit::prove::run(args, &loaded()?.settings, context).await,
         Command::CheckReceipt(args) => audit::check_receipt::run(args, context),

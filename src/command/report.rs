@@ -3,9 +3,10 @@
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::run::Outcome;
+use super::work::Outcome;
 use crate::archive::manifest::{DayRecord, Discovery};
 use crate::archive::observation::{Kind, Status};
+use crate::archive::range::Days;
 use crate::archive::tally::Tally;
 use crate::archive::warning::Warning;
 use crate::outcome::{Exit, Failure};
@@ -203,8 +204,50 @@ pub fn begin(archive: &Archive, output: &Output) {
     });
 }
 
+/// The end of a backfill: what has gaps or failed in full, and the rest in numbers.
+pub fn finish_backfill(range: Days, outcome: &Outcome, output: &Output) {
+    finish_event(outcome, output);
+    let Outcome { days, .. } = outcome;
+    let archived = || days.iter().filter_map(|day| day.archived.as_ref());
+    let complete = archived().filter(|day| day.complete).count();
+    let incomplete = archived().count() - complete;
+    let failed = days.len() - archived().count();
+    let segments = archived().map(|day| day.counts.segments).sum();
+    let text = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();
+    let mut lines = vec![format!(
+        "{} up to and not including {}: {} complete, {} with gaps, {} failed; {} segments. Days that were sealed before are \
+         not counted.",
+        text(range.from),
+        text(range.to),
+        days_of(complete),
+        incomplete,
+        failed,
+        count(segments)
+    )];
+    let wants_eyes = |day: &&DayReport| day.archived.as_ref().is_some_and(|archived| !archived.complete);
+    let gaps: Vec<DayReport> = days.iter().filter(wants_eyes).cloned().collect();
+    lines.extend((!gaps.is_empty()).then(|| table(&gaps)));
+    lines.extend(troubles(days));
+    lines.extend(heads(days).into_iter().map(|head| format!("head {head}")));
+    output.say(lines.join("\n"));
+}
+
+fn days_of(count: usize) -> String {
+    if count == 1 { "1 day".to_owned() } else { format!("{count} days") }
+}
+
 /// The end of a run, for people and for machines.
 pub fn finish(outcome: &Outcome, output: &Output) {
+    finish_event(outcome, output);
+    let days = &outcome.days;
+    let archived = days.iter().any(|day| day.archived.is_some());
+    let mut lines: Vec<String> = archived.then(|| table(days)).into_iter().collect();
+    lines.extend(troubles(days));
+    lines.extend(heads(days).into_iter().map(|head| format!("head {head}")));
+    output.say(lines.join("\n"));
+}
+
+fn finish_event(outcome: &Outcome, output: &Output) {
     #[derive(Serialize)]
     struct Summary<'a> {
         event: &'static str,
@@ -214,8 +257,11 @@ pub fn finish(outcome: &Outcome, output: &Output) {
     }
     let Outcome { exit, days } = outcome;
     output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days });
-    let archived = days.iter().any(|day| day.archived.is_some());
-    let mut lines: Vec<String> = archived.then(|| table(days)).into_iter().collect();
+}
+
+/// What went wrong, day by day, and what was warned of.
+fn troubles(days: &[DayReport]) -> Vec<String> {
+    let mut lines = Vec::new();
     for day in days {
         if let Some(message) = &day.message {
             lines.push(format!("{} {}: {message}", day.label(), day.outcome));
@@ -227,10 +273,7 @@ pub fn finish(outcome: &Outcome, output: &Output) {
             format!("{}: warning {}{known}: {}", day.label(), warning.name(), warning.explain())
         }));
     }
-    for head in heads(days) {
-        lines.push(format!("head {head}"));
-    }
-    output.say(lines.join("\n"));
+    lines
 }
 
 /// The newest head of each chain.

@@ -114,16 +114,26 @@ pub struct AccountClient<'a> {
     client: OnceCell<Arc<RingCx>>,
 }
 
+/// Whose requests leave first, where processes on one machine share a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// The nightly run: what it asks for must be there in the morning.
+    First,
+    /// What takes days anyway, and uses what is left.
+    Spare,
+}
+
 /// The request ledger of this machine, opened by whoever asks first.
 pub struct LazyLedger<'a> {
     settings: &'a Settings,
+    urgency: Urgency,
     clock: Arc<dyn Clock>,
     ledger: OnceCell<Arc<Ledger>>,
 }
 
 impl<'a> LazyLedger<'a> {
-    pub fn new(settings: &'a Settings, clock: Arc<dyn Clock>) -> Self {
-        LazyLedger { settings, clock, ledger: OnceCell::new() }
+    pub fn new(settings: &'a Settings, clock: Arc<dyn Clock>, urgency: Urgency) -> Self {
+        LazyLedger { settings, urgency, clock, ledger: OnceCell::new() }
     }
 
     async fn get(&self) -> Result<Arc<Ledger>> {
@@ -135,7 +145,9 @@ impl<'a> LazyLedger<'a> {
                     .because(error)
                     .remedy("Make it writable for this user, or name another with --state-dir.")
             })?;
-            Ok::<_, Failure>(Arc::new(Ledger::open(&folder.join("ledger.sqlite"), self.clock.clone())?))
+            let ledger = Ledger::open(&folder.join("ledger.sqlite"), self.clock.clone())?;
+            let yields = self.urgency == Urgency::Spare;
+            Ok::<_, Failure>(Arc::new(if yields { ledger.yielding() } else { ledger }))
         };
         self.ledger.get_or_try_init(open).await.cloned()
     }

@@ -13,6 +13,10 @@ const PREFIX: &str = "CXVAULT_";
 const TEST_PREFIX: &str = "CXVAULT_TEST_";
 /// Where the platform keeps a user's files (XDG Base Directory Specification).
 const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
+/// Which of several processes this one is, and of how many. Said by the engine that starts them, to each another; so they
+/// are no settings.
+const SHARDS: [&str; 4] =
+    ["CXVAULT_SHARDS", "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"];
 
 /// A snapshot of the variables that matter here. Some of them are secrets: Debug shows names only.
 #[derive(Clone, Default)]
@@ -75,7 +79,7 @@ impl Environment {
     /// Refuses names that look like ours and mean nothing: a misspelt setting would silently not hold.
     pub fn refuse_unknown(&self) -> Result<()> {
         let ours = |name: &&String| name.starts_with(PREFIX) && !name.starts_with(TEST_PREFIX);
-        let known = |name: &str| keys::env_names().any(|known| known == name);
+        let known = |name: &str| keys::env_names().chain(SHARDS).any(|known| known == name);
         let Some(unknown) = self.0.keys().filter(ours).find(|name| !known(name)) else { return Ok(()) };
         // Without the common beginning, which would make everything look alike.
         let bare = |name: &'static str| name.strip_prefix(PREFIX);
@@ -89,7 +93,7 @@ impl Environment {
 }
 
 fn relevant(name: &str) -> bool {
-    name.starts_with(PREFIX) || FOLDERS.contains(&name)
+    name.starts_with(PREFIX) || FOLDERS.contains(&name) || SHARDS.contains(&name)
 }
 
 impl fmt::Debug for Environment {

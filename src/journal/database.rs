@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use super::state::private_file;
@@ -19,8 +20,8 @@ const TABLES: &str = "
     PRAGMA page_size = 16384;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
-    -- 64 MiB of log: pages that many batches touch are moved into the database once.
-    PRAGMA wal_autocheckpoint = 4000;
+    -- 512 MiB of log: most days never need to be copied into the database, for they are done before.
+    PRAGMA wal_autocheckpoint = 32000;
     -- The segments of one window and their observations: they are read back in another order.
     PRAGMA cache_size = -32768;
     PRAGMA temp_store = FILE;
@@ -39,9 +40,9 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS segment (
         seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, end_ms INTEGER, object INTEGER NOT NULL, others TEXT,
         discovered_at INTEGER NOT NULL, discovered_by TEXT NOT NULL);
-    -- id = 2 * seq + kind, so that the rows need no second index.
+    -- In the order in which they came, so that a transaction writes few pages; summary = 2 * seq + kind.
     CREATE TABLE IF NOT EXISTS observation (
-        id INTEGER PRIMARY KEY, status TEXT NOT NULL, body BLOB, sha256 BLOB, http_status INTEGER,
+        id INTEGER PRIMARY KEY, summary INTEGER NOT NULL UNIQUE, status TEXT NOT NULL, body BLOB, sha256 BLOB, http_status INTEGER,
         content_type TEXT, fetched_at INTEGER, server_date INTEGER, attempts INTEGER NOT NULL, error TEXT,
         observed_by TEXT NOT NULL, committed INTEGER NOT NULL DEFAULT 0);
     -- Rows that a committed revision or an adopted part holds: the current one of each segment.
@@ -106,7 +107,7 @@ pub struct Journal {
     pub(super) identity: DayIdentity,
 }
 
-pub(super) fn observation_id(seq: i64, kind: Kind) -> i64 {
+pub(super) fn summary_number(seq: i64, kind: Kind) -> i64 {
     2 * seq + i64::from(kind == Kind::Auto)
 }
 
@@ -118,6 +119,8 @@ impl Journal {
         let wrap = |source| JournalError::Database { path: path.to_owned(), source };
         let connection = Connection::open(path).map_err(wrap)?;
         connection.set_prepared_statement_cache_capacity(64);
+        // At its end a journal mostly goes; where it does not, the next process finds the log beside it.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(wrap)?;
         connection.execute_batch(TABLES).map_err(wrap)?;
         let journal = Journal { connection, path: path.to_owned(), identity };
         journal.check_identity()?;
@@ -191,7 +194,7 @@ impl Journal {
         let sql = "
             SELECT s.seq, s.key, a.status, b.status, o.has_id, o.channel_class, o.segment_type
             FROM segment s JOIN object o ON o.id = s.object
-            LEFT JOIN observation a ON a.id = 2 * s.seq LEFT JOIN observation b ON b.id = 2 * s.seq + 1
+            LEFT JOIN observation a ON a.summary = 2 * s.seq LEFT JOIN observation b ON b.summary = 2 * s.seq + 1
             WHERE s.seq > ? AND (a.status IS NULL OR a.status IN ('FAILED', 'SKIPPED')
                               OR b.status IS NULL OR b.status IN ('FAILED', 'SKIPPED'))
               -- What is committed is not asked again, and what an adopted part holds is observed: whatever we
@@ -219,11 +222,22 @@ impl Journal {
 
     /// Notes one observation; a later one of the same summary replaces it.
     pub fn observe(&self, seq: i64, kind: Kind, look: &Observation) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)";
-        let mut insert = self.connection.prepare_cached(sql).map_err(self.wrap())?;
+        // Not INSERT OR REPLACE, before which SQLite copies every page that it touches, to be able to undo it alone.
+        if !self.insert_observation(seq, kind, look).map_err(self.wrap())? {
+            let delete = "DELETE FROM observation WHERE summary = ?";
+            self.connection.execute(delete, [summary_number(seq, kind)]).map_err(self.wrap())?;
+            self.insert_observation(seq, kind, look).map_err(self.wrap())?;
+        }
+        Ok(())
+    }
+
+    /// Whether there was none yet.
+    fn insert_observation(&self, seq: i64, kind: Kind, look: &Observation) -> rusqlite::Result<bool> {
+        let sql = "INSERT INTO observation VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING";
+        let mut insert = self.connection.prepare_cached(sql)?;
         let body = look.summary.as_deref().map(str::as_bytes).or(look.binary.as_deref().map(str::as_bytes));
         let facts = params![
-            observation_id(seq, kind),
+            summary_number(seq, kind),
             look.status.name(),
             body,
             look.sha256.as_ref().map(|Digest(sha256)| sha256.as_slice()),
@@ -235,7 +249,7 @@ impl Journal {
             look.error,
             look.observed_by
         ];
-        insert.execute(facts).map(drop).map_err(self.wrap())
+        Ok(insert.execute(facts)? == 1)
     }
 
     pub fn progress(&self) -> Result<Progress> {
@@ -282,13 +296,13 @@ impl Journal {
             .connection
             .prepare_cached(
                 "UPDATE observation SET committed = 1
-                 WHERE id = ? AND status = ? AND observed_by = ? AND fetched_at IS ?",
+                 WHERE summary = ? AND status = ? AND observed_by = ? AND fetched_at IS ?",
             )
             .map_err(self.wrap())?;
         for kind in Kind::BOTH {
             let look = row.observation(kind);
             let same =
-                params![observation_id(seq, kind), look.status.name(), look.observed_by, look.fetched_at];
+                params![summary_number(seq, kind), look.status.name(), look.observed_by, look.fetched_at];
             mark.execute(same).map_err(self.wrap())?;
         }
         if asked_at < row.discovered_at {
@@ -362,8 +376,8 @@ impl Journal {
     fn adopt_segment(&self, row: &Row) -> Result<()> {
         let seq = self.insert_segment(row).map_err(self.wrap())?;
         for kind in Kind::BOTH {
-            let sql = "SELECT status FROM observation WHERE id = ?";
-            let id = observation_id(seq, kind);
+            let sql = "SELECT status FROM observation WHERE summary = ?";
+            let id = summary_number(seq, kind);
             let ours: Option<String> =
                 self.connection.query_row(sql, [id], |row| row.get(0)).optional().map_err(self.wrap())?;
             let answered = ours.and_then(|status| status.parse().ok()).is_some_and(Status::is_answer);

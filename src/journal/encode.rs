@@ -45,8 +45,8 @@ impl Journal {
                 a.error, a.observed_by, a.committed,
                 b.status, b.body, b.sha256, b.http_status, b.content_type, b.fetched_at, b.server_date, b.attempts,
                 b.error, b.observed_by, b.committed
-            FROM segment s JOIN object o ON o.id = s.object LEFT JOIN observation a ON a.id = 2 * s.seq
-            LEFT JOIN observation b ON b.id = 2 * s.seq + 1 ORDER BY s.end_ms, s.key";
+            FROM segment s JOIN object o ON o.id = s.object LEFT JOIN observation a ON a.summary = 2 * s.seq
+            LEFT JOIN observation b ON b.summary = 2 * s.seq + 1 ORDER BY s.end_ms, s.key";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let mut rows = select.query([]).map_err(self.wrap())?;
         while let Some(found) = rows.next().map_err(self.wrap())? {
@@ -154,7 +154,7 @@ pub(super) fn row_to_json(row: Row) -> String {
         if json.len() > 1 {
             json.push(b',');
         }
-        cell.write_json(&mut json);
+        cell.value().write_json(&mut json);
     }
     json.push(b']');
     String::from_utf8_lossy(&json).into_owned()
@@ -169,7 +169,7 @@ fn observation(row: &SqlRow, first: usize) -> rusqlite::Result<Observation> {
     };
     let status: Status = status.parse().unwrap_or(Status::Failed);
     let body: Option<Vec<u8>> = row.get(first + 1)?;
-    let text = body.map(|body| String::from_utf8_lossy(&body).into_owned());
+    let text = body.map(text_of);
     let (summary, binary) = if status == Status::Binary { (None, text) } else { (text, None) };
     Ok(Observation {
         status,
@@ -184,4 +184,9 @@ fn observation(row: &SqlRow, first: usize) -> rusqlite::Result<Observation> {
         error: row.get(first + 8)?,
         observed_by: row.get(first + 9)?,
     })
+}
+
+/// The journal holds what was text when it was noted; where it is not any more, the part's check says so.
+fn text_of(body: Vec<u8>) -> String {
+    String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

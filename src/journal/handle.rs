@@ -1,6 +1,7 @@
 //! A thread that owns the journal, so that SQLite never blocks the async ones, and that commits in batches.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,8 +56,11 @@ impl<T, E: From<JournalError>> Begun<T, E> {
 
 /// Looks in one transaction that tell of full speed; at RingCX's own limits there is one.
 const BUSY: usize = 8;
-/// How long a transaction gathers looks at full speed.
-const GATHER: std::time::Duration = std::time::Duration::from_millis(3);
+/// Looks that are worth a transaction of their own at full speed.
+const ENOUGH: usize = 256;
+/// How long a transaction waits for more of them, and how often.
+const PATIENCE: Duration = Duration::from_micros(500);
+const WAITS: u32 = 6;
 
 /// The way to a day's journal. Everything that was acknowledged is durable.
 #[derive(Clone)]
@@ -113,8 +117,7 @@ fn work(mut journal: Journal, mut commands: mpsc::Receiver<Command>) -> Result<(
     let mut busy = false;
     while let Some(first) = commands.blocking_recv() {
         if busy {
-            // Each commit waits for the disk: at full speed, fewer and larger ones let more through.
-            std::thread::park_timeout(GATHER);
+            gather(&commands);
         }
         journal.begin()?;
         let (mut acknowledgements, mut looks): (Vec<Acknowledge>, Vec<_>) = Default::default();
@@ -140,6 +143,23 @@ fn work(mut journal: Journal, mut commands: mpsc::Receiver<Command>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Each commit waits for the disk: at full speed, fewer and larger ones let more through. But where nothing comes in any
+/// more, everybody waits for the commit.
+fn gather(commands: &mpsc::Receiver<Command>) {
+    let mut before = commands.len();
+    for _ in 0..WAITS {
+        if before >= ENOUGH {
+            return;
+        }
+        std::thread::park_timeout(PATIENCE);
+        let now = commands.len();
+        if now == before {
+            return;
+        }
+        before = now;
+    }
 }
 
 impl Journal {

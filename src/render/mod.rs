@@ -13,7 +13,7 @@ use crate::outcome::Failure;
 
 mod progress;
 
-pub use progress::{Amount, DayProgress, Progress};
+pub use progress::{Amount, DayProgress, DaysProgress, Progress};
 
 /// Where results go, and in which form. Cheap to clone; all clones share the terminal.
 #[derive(Debug, Clone)]

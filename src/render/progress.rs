@@ -1,6 +1,6 @@
 //! How far the days are: bars on a terminal, otherwise a log line now and then.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +51,52 @@ impl Progress {
             bar
         });
         DayProgress { label, bar, state: Mutex::default(), sparse: Arc::clone(&self.sparse) }
+    }
+}
+
+impl Progress {
+    /// Progress of a range of days; `label` says whose.
+    pub fn days(&self, label: impl Into<String>, days: u64) -> DaysProgress {
+        let label = label.into();
+        let bar = (!self.bars.is_hidden()).then(|| {
+            let template = "{prefix}  {bar:24}  {human_pos}/{human_len} days  ETA {eta}  {msg}";
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            self.bars.insert(0, ProgressBar::new(days).with_style(style).with_prefix(label.clone()))
+        });
+        if let Some(bar) = &bar {
+            bar.enable_steady_tick(Duration::from_millis(500));
+        }
+        DaysProgress { label, bar, days, done: AtomicU64::new(0) }
+    }
+}
+
+/// Progress of a range of days.
+pub struct DaysProgress {
+    label: String,
+    bar: Option<ProgressBar>,
+    days: u64,
+    done: AtomicU64,
+}
+
+impl DaysProgress {
+    /// One more day is done with; `segments` are those of all of them.
+    pub fn done(&self, segments: u64) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(done);
+                bar.set_message(format!("{} segments", count(segments)));
+            }
+            // Days are rare enough to be told one by one.
+            None => tracing::info!("{}: {done}/{} days, {} segments", self.label, self.days, count(segments)),
+        }
+    }
+}
+
+impl Drop for DaysProgress {
+    fn drop(&mut self) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 }
 

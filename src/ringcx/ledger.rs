@@ -19,7 +19,7 @@ use crate::clock::Clock;
 
 /// A server that asks for a longer pause than this is not waited for; a longer one in the file is a mistake.
 pub(super) const LONGEST_PAUSE_MS: i64 = 3_600_000;
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 const BUSY: Duration = Duration::from_secs(10);
 /// Grants between two removals of old ones.
 const PRUNE_EVERY: i64 = 64;
@@ -30,15 +30,20 @@ const SCHEMA: &str = "
         schedule_us INTEGER,
         paused_until_ms INTEGER NOT NULL DEFAULT 0,
         rate REAL NOT NULL DEFAULT 1,
-        slowed_us INTEGER NOT NULL DEFAULT 0
+        slowed_us INTEGER NOT NULL DEFAULT 0,
+        claimed_us INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS request (id INTEGER PRIMARY KEY, scope TEXT NOT NULL, at_us INTEGER NOT NULL);
     CREATE INDEX IF NOT EXISTS request_by_time ON request (scope, at_us);
 ";
 
+/// How long a turn stays reserved for who waits for it: it wakes late, or looks a moment later for the next one.
+const CLAIM_US: i64 = 250_000;
+
 /// The granted requests of every scope on this machine.
 pub struct Ledger {
     path: PathBuf,
+    yields: bool,
     connection: Mutex<Connection>,
     clock: Arc<dyn Clock>,
 }
@@ -56,6 +61,8 @@ struct Scope {
     schedule_us: Option<i64>,
     paused_until_ms: i64,
     throttle: Throttle,
+    /// Until then, turns are for those who don't yield.
+    claimed_us: i64,
 }
 
 impl Ledger {
@@ -92,10 +99,19 @@ impl Ledger {
             let why = format!("it has format {version}, and this version of cxvault knows {VERSION}");
             return Err(ApiError::Ledger { path: path.into(), why });
         }
+        if version == 1 {
+            work.execute_batch("ALTER TABLE scope ADD COLUMN claimed_us INTEGER NOT NULL DEFAULT 0")
+                .map_err(failed)?;
+        }
         work.execute_batch(SCHEMA).map_err(failed)?;
         work.pragma_update(None, "user_version", VERSION).map_err(failed)?;
         work.commit().map_err(failed)?;
-        Ok(Ledger { path: path.into(), connection: Mutex::new(connection), clock })
+        Ok(Ledger { path: path.into(), yields: false, connection: Mutex::new(connection), clock })
+    }
+
+    /// Lets other processes on this machine go first: a backfill takes what the nightly run leaves.
+    pub fn yielding(self) -> Self {
+        Ledger { yields: true, ..self }
     }
 
     /// Takes the next request of `scope`, if it may leave now. Blocks for one short write transaction. `rate` in
@@ -106,13 +122,18 @@ impl Ledger {
     pub fn take(&self, scope: &str, limits: &Limits, spacing: Spacing) -> Result<Turn, ApiError> {
         let now_us = self.now_us();
         self.write(|work| {
-            let state = state_of(work, scope)?;
+            let state = state_of(work, scope, now_us)?;
             let shortest_us = Pace::new(limits, spacing, 1.0).shortest_us();
             let rate = state.throttle.rate_at(now_us, shortest_us);
             let pace = Pace::new(limits, spacing, rate);
             let slot = pace.next(now_us, &past_of(work, scope, &state, &pace, now_us)?);
-            if slot.at_us > now_us {
-                return Ok(Turn::Wait { until_us: slot.at_us, rate });
+            let claimed_us = if self.yields { state.claimed_us } else { 0 };
+            if slot.at_us.max(claimed_us) > now_us {
+                if !self.yields {
+                    work.prepare_cached("UPDATE scope SET claimed_us = ?2 WHERE name = ?1")?
+                        .execute(params![scope, slot.at_us + CLAIM_US])?;
+                }
+                return Ok(Turn::Wait { until_us: slot.at_us.max(claimed_us), rate });
             }
             work.prepare_cached("INSERT INTO request (scope, at_us) VALUES (?1, ?2)")?
                 .execute(params![scope, now_us])?;
@@ -135,7 +156,7 @@ impl Ledger {
         let now_us = self.now_us();
         let shortest_us = Pace::new(limits, Spacing::Even, 1.0).shortest_us();
         self.write(|work| {
-            let state = state_of(work, scope)?;
+            let state = state_of(work, scope, now_us)?;
             let throttle = state.throttle.cut(sent_ms.saturating_mul(1_000), now_us, shortest_us);
             let until = honest_pause(state.paused_until_ms, now_us).max(until_ms);
             work.prepare_cached(
@@ -176,13 +197,21 @@ fn honest_pause(until_ms: i64, now_us: i64) -> i64 {
     if until_ms > now_us / 1_000 + LONGEST_PAUSE_MS { 0 } else { until_ms }
 }
 
-fn state_of(work: &Transaction<'_>, scope: &str) -> rusqlite::Result<Scope> {
+fn state_of(work: &Transaction<'_>, scope: &str, now_us: i64) -> rusqlite::Result<Scope> {
     work.prepare_cached("INSERT INTO scope (name) VALUES (?1) ON CONFLICT DO NOTHING")?.execute([scope])?;
-    work.prepare_cached("SELECT schedule_us, paused_until_ms, rate, slowed_us FROM scope WHERE name = ?1")?
-        .query_row([scope], |row| {
-            let throttle = Throttle { rate: row.get(2)?, since_us: row.get(3)? };
-            Ok(Scope { schedule_us: row.get(0)?, paused_until_ms: row.get(1)?, throttle })
+    let sql = "SELECT schedule_us, paused_until_ms, rate, slowed_us, claimed_us FROM scope WHERE name = ?1";
+    work.prepare_cached(sql)?.query_row([scope], |row| {
+        let throttle = Throttle { rate: row.get(2)?, since_us: row.get(3)? };
+        // A claim of long ahead was made before the clock was put back.
+        let claimed_us =
+            Some(row.get(4)?).filter(|&claimed_us| claimed_us <= now_us + LONGEST_PAUSE_MS * 1_000);
+        Ok(Scope {
+            schedule_us: row.get(0)?,
+            paused_until_ms: row.get(1)?,
+            throttle,
+            claimed_us: claimed_us.unwrap_or(0),
         })
+    })
 }
 
 /// What counts of the grants so far. Those that lie ahead of the clock were made before it was put back: they
@@ -304,6 +333,45 @@ mod tests {
         assert!((600..720).contains(&(clock.elapsed_ms() - before)), "a cut pace");
         clock.set(now + 300_000);
         assert_eq!(theirs.take(SCOPE, &many, Spacing::Even), Ok(Turn::Go { rate: 1.0 }));
+    }
+
+    #[test]
+    fn who_yields_takes_what_the_others_leave() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.sqlite");
+        let (clock, two) = (ManualClock::new(), limits("2/1s"));
+        let nightly = Ledger::open(&path, clock.clone()).unwrap();
+        let backfill = Ledger::open(&path, clock.clone()).unwrap().yielding();
+        let begun = clock.now_ms();
+        let goes =
+            |ledger: &Ledger| matches!(ledger.take(SCOPE, &two, Spacing::Even).unwrap(), Turn::Go { .. });
+        // Both ask all the time, the backfill first, while the nightly run has ten requests to send.
+        let (mut sent, mut spare) = (Vec::new(), Vec::new());
+        while spare.len() < 4 {
+            if goes(&backfill) {
+                spare.push(clock.now_ms() - begun);
+            }
+            if sent.len() < 10 && goes(&nightly) {
+                sent.push(clock.now_ms() - begun);
+            }
+            clock.set(clock.now_ms() + 10);
+        }
+        assert!(spare[0] == 0 && spare[1] > *sent.last().unwrap(), "nightly {sent:?}, backfill {spare:?}");
+        assert!(sent.windows(2).all(|pair| pair[1] - pair[0] < 530), "no turn is lost: {sent:?}");
+        assert!(spare[1] - sent[9] < 530 + CLAIM_US / 1_000, "nightly {sent:?}, backfill {spare:?}");
+    }
+
+    #[test]
+    fn a_ledger_of_the_first_version_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.sqlite");
+        let old = SCHEMA.replace(",\n        claimed_us INTEGER NOT NULL DEFAULT 0", "");
+        assert_ne!(old, SCHEMA);
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(&format!("{old}; PRAGMA user_version = 1;")).unwrap();
+        drop(connection);
+        let ledger = Ledger::open(&path, ManualClock::new()).unwrap();
+        assert_eq!(ledger.take(SCOPE, &limits("2/1s"), Spacing::Even).unwrap(), Turn::Go { rate: 1.0 });
     }
 
     #[test]

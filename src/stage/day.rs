@@ -11,6 +11,7 @@ use super::chain::Chain;
 use super::commit::{self, Committed, Facts, commit};
 use super::encode::encode;
 use super::observe::{interrupted, observe};
+use super::pipeline::Place;
 use super::publish::{Published, publish};
 use crate::archive::day::{Window, Zone};
 use crate::archive::key;
@@ -143,12 +144,15 @@ pub async fn run_day(
     job: &DayJob,
     source: &impl ApiSource,
     meter: &Meter,
+    place: Place<'_>,
 ) -> Result<DayOutcome> {
     let folder = archive.state.day(&job.sub_account, job.date)?;
     let _lock = folder.lock()?;
     let mut chain = Chain::open(archive, &job.sub_account).await?;
     commit::check_zone(job, &chain)?;
     if chain.coverage().state(job.date).is_sealed() && !folder.has_journal() {
+        // Of a journal whose dropping was interrupted.
+        folder.clear()?;
         return confirm(archive, job, &mut chain, 0).await;
     }
     commit::check_neighbours(archive, job, &mut chain).await?;
@@ -163,7 +167,7 @@ pub async fn run_day(
         window: job.window,
     };
     let (journal, thread) = JournalHandle::start(Journal::open(&folder.database(), identity)?);
-    let worked = work(archive, job, source, meter, &mut chain, &journal, &folder).await;
+    let worked = work(archive, job, source, (meter, place), &mut chain, &journal, &folder).await;
     drop(journal);
     // The thread's own error explains why the others were told that it had ended.
     let ended = tokio::task::spawn_blocking(|| thread.join()).await;
@@ -194,13 +198,13 @@ async fn work(
     archive: &Archive,
     job: &DayJob,
     source: &impl ApiSource,
-    meter: &Meter,
+    (meter, place): (&Meter, Place<'_>),
     chain: &mut Chain,
     journal: &JournalHandle,
     folder: &DayFolder,
 ) -> Result<DayOutcome> {
     let mut basis = Basis::load(archive, job, chain, journal, &folder.scratch()?).await?;
-    let time = observe(archive, job, source, meter, chain, journal, &basis).await?;
+    let time = observe(archive, job, source, (meter, place), chain, journal, &basis).await?;
     let mut committed = 0;
     loop {
         // From here on nothing asks the API: what the journal holds goes into the store, and into the chain.

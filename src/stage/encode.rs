@@ -80,8 +80,8 @@ pub async fn encode(
         .await
 }
 
-/// Batches between the journal and the encoder.
-const QUEUE: usize = 2;
+/// Batches between the journal and the encoder, which now and then stops to compress a page of every column.
+const QUEUE: usize = 8;
 const BATCH_ROWS: usize = 256;
 /// Texts of 64 KiB end a batch earlier.
 const BATCH_BYTES: usize = 1 << 20;

@@ -1,9 +1,10 @@
 //! Both summaries of every segment, while discovery goes on: a feeder, and workers that the API's pace holds back.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,7 @@ use super::archive::Archive;
 use super::day::{DayJob, Meter};
 use super::discover::Announcement;
 use super::observe::{Halt, interrupted};
+use super::pipeline::Fetching;
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
 use crate::journal::{JournalHandle, Look, Noted, Pending};
@@ -21,7 +23,9 @@ use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 const BATCH: u32 = 500;
 
 /// Looks at every summary that has no answer yet, until discovery has finished and nothing is left, or until
-/// `halt` says so. A failure goes to `halt`.
+/// `halt` says so. A failure goes to `halt`. `turn` passes on when nothing is left to hand out: the last fetchers may sit
+/// out a server's pause, which must not keep the next day from its quota.
+#[allow(clippy::too_many_arguments)]
 pub async fn fetch(
     archive: &Archive,
     job: &DayJob,
@@ -29,10 +33,10 @@ pub async fn fetch(
     journal: &JournalHandle,
     meter: &Meter,
     discovered: watch::Receiver<Announcement>,
+    turn: Fetching<'_>,
     halt: &Arc<Halt>,
 ) {
-    let (work, queue) = mpsc::channel(2 * BATCH as usize);
-    let queue = Arc::new(Mutex::new(queue));
+    let queue = Arc::new(Queue::new());
     let mut workers = JoinSet::new();
     for _ in 0..archive.policy.concurrency {
         let worker = Worker {
@@ -51,10 +55,11 @@ pub async fn fetch(
             }
         });
     }
-    drop(queue);
-    if let Err(failure) = feed(archive, job, journal, meter, discovered, work, &halt.token).await {
+    if let Err(failure) = feed(archive, job, journal, meter, discovered, &queue, &halt.token).await {
         halt.fail(failure);
     }
+    queue.close();
+    drop(turn);
     while let Some(ended) = workers.join_next().await {
         if ended.is_err() {
             halt.fail(
@@ -71,7 +76,7 @@ async fn feed(
     journal: &JournalHandle,
     meter: &Meter,
     mut discovered: watch::Receiver<Announcement>,
-    work: mpsc::Sender<Pending>,
+    queue: &Queue,
     stop: &CancellationToken,
 ) -> Result<()> {
     let mut after = 0;
@@ -81,13 +86,13 @@ async fn feed(
         let batch = journal.call(move |journal| journal.pending(after, BATCH)).await?;
         if let Some(last) = batch.last() {
             after = last.seq;
+            let mut open = Vec::with_capacity(batch.len());
             for pending in batch {
-                if let Some(pending) = without_request(archive, job, journal, meter, pending).await? {
-                    tokio::select! {
-                        sent = work.send(pending) => if sent.is_err() { return Ok(()) },
-                        () = stop.cancelled() => return Err(interrupted()),
-                    }
-                }
+                open.extend(without_request(archive, job, journal, meter, pending).await?);
+            }
+            tokio::select! {
+                () = queue.add(open) => {}
+                () = stop.cancelled() => return Err(interrupted()),
             }
             continue;
         }
@@ -124,13 +129,61 @@ async fn without_request(
     Ok(None)
 }
 
+/// Segments between the feeder and the workers.
+///
+/// Not a channel: its one receiver would go from worker to worker under an async lock, and each hand-over would wait
+/// until the next worker in the row has its turn to run, while all others stand behind it.
+struct Queue {
+    segments: Mutex<VecDeque<Pending>>,
+    ready: Semaphore,
+    room: Semaphore,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        Queue {
+            segments: Mutex::default(),
+            ready: Semaphore::new(0),
+            room: Semaphore::new(2 * BATCH as usize),
+        }
+    }
+
+    fn segments(&self) -> MutexGuard<'_, VecDeque<Pending>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one batch once there is room for all of it, so that the feeder is woken once a batch.
+    async fn add(&self, batch: Vec<Pending>) {
+        let count = batch.len();
+        if let Ok(room) = self.room.acquire_many(u32::try_from(count).unwrap_or(BATCH)).await {
+            room.forget();
+        }
+        self.segments().extend(batch);
+        self.ready.add_permits(count);
+    }
+
+    /// Nothing will be added; what is there is still handed out.
+    fn close(&self) {
+        self.ready.close();
+    }
+
+    async fn next(&self) -> Option<Pending> {
+        if let Ok(ready) = self.ready.acquire().await {
+            ready.forget();
+        }
+        let next = self.segments().pop_front();
+        self.room.add_permits(1);
+        next
+    }
+}
+
 struct Worker {
     api: Arc<RingCx>,
     journal: JournalHandle,
     meter: Meter,
     sub_account: String,
     run_id: String,
-    queue: Arc<Mutex<mpsc::Receiver<Pending>>>,
+    queue: Arc<Queue>,
     stop: CancellationToken,
 }
 
@@ -138,11 +191,10 @@ impl Worker {
     async fn work(self) -> Result<()> {
         let mut last = None;
         loop {
-            let next = async { self.queue.lock().await.recv().await };
             let pending = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(interrupted()),
-                pending = next => pending,
+                pending = self.queue.next() => pending,
             };
             let Some(Pending { seq, segment_id, kinds, .. }) = pending else { return Ok(()) };
             let Some(id) = segment_id else { continue };

@@ -4,6 +4,7 @@
 //! archive   which archive is this, and does its store keep its word       (protocol step 0)
 //! chain     the manifests of one sub-account, newest first                (step 0)
 //! basis     what is committed, and parts of an uncommitted revision       (steps 0, 3)
+//! pipeline  which of several days may ask                                 (step 1)
 //! observe   everything that asks the API, side by side                     (step 1)
 //! discover  windows  -> journal                                           (step 1)
 //! fetch     segments -> journal, while discovery goes on                  (step 1)
@@ -22,4 +23,5 @@ pub mod discover;
 pub mod encode;
 pub mod fetch;
 pub mod observe;
+pub mod pipeline;
 pub mod publish;

@@ -11,6 +11,7 @@ use super::chain::Chain;
 use super::day::{ApiSource, DayJob, Meter};
 use super::discover::{Announcement, discover};
 use super::fetch::fetch;
+use super::pipeline::Place;
 use crate::archive::coverage::DayState;
 use crate::archive::day::LONGEST_WINDOW_MS;
 use crate::journal::JournalHandle;
@@ -30,7 +31,7 @@ pub async fn observe(
     archive: &Archive,
     job: &DayJob,
     source: &impl ApiSource,
-    meter: &Meter,
+    (meter, place): (&Meter, Place<'_>),
     chain: &Chain,
     journal: &JournalHandle,
     basis: &Basis,
@@ -54,7 +55,12 @@ pub async fn observe(
     let api = source.api().await?;
     let halt = Arc::new(Halt::new(&archive.stop));
     let (announce, announced) = watch::channel(Announcement::default());
+    let (discovering, may_fetch) = tokio::select! {
+        turns = place.enter() => turns,
+        () = archive.stop.cancelled() => return Err(interrupted()),
+    };
     let discovering = async {
+        let _turn = discovering;
         if committed {
             // The windows of revision 1 hold; only summaries are looked at again.
             announce.send_replace(Announcement { windows: 0, finished: true });
@@ -64,7 +70,13 @@ pub async fn observe(
             halt.fail(failure);
         }
     };
-    let fetching = fetch(archive, job, &api, journal, meter, announced, &halt);
+    let fetching = async {
+        let turn = tokio::select! {
+            turn = may_fetch => turn,
+            () = halt.token.cancelled() => return,
+        };
+        fetch(archive, job, &api, journal, meter, announced, turn, &halt).await;
+    };
     // Both are let end: what is in flight is journalled even when the other one fails.
     tokio::join!(discovering, fetching);
     if let Some(failure) = Arc::into_inner(halt).and_then(Halt::into_cause) {

@@ -17,6 +17,7 @@ use cxvault::outcome::Result;
 use cxvault::ringcx::{ClientSettings, Credentials, Ledger, RingCx};
 use cxvault::stage::archive::{self, Archive, Policy, RunFacts, Signers};
 use cxvault::stage::day::{ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
+use cxvault::stage::pipeline::Pipeline;
 use cxvault::store::{RetryingStore, Store};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -169,7 +170,7 @@ impl Host {
         let sub_account = SUB.to_owned();
         let job =
             DayJob { sub_account, date, zone, window, filters: self.filters.clone(), why: Why::Nightly };
-        run_day(&archive, &job, &self.api, &Meter::default()).await
+        run_day(&archive, &job, &self.api, &Meter::default(), Pipeline::default().place()).await
     }
 }
 

@@ -6,6 +6,7 @@
 // The one place of the tests that reads the environment and waits for other programs.
 #![allow(clippy::disallowed_methods)]
 
+pub mod browser;
 pub mod bucket;
 pub mod damage;
 pub mod host;

@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod export;
 pub mod ls;
 pub mod prove;
+pub mod report;
 pub mod search;
 pub mod show;
 pub mod status;

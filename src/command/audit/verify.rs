@@ -45,12 +45,12 @@ pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> R
     finish(&root, &options, &totals, output)
 }
 
-fn head(head: &cli::ExpectedHead) -> Head {
+pub fn head(head: &cli::ExpectedHead) -> Head {
     Head { sub_account: head.sub_account.clone(), sequence: head.sequence, sha256: head.sha256 }
 }
 
 /// Bytes done and to be done, as far as one can tell, and which sub-account it is.
-fn reading(meter: &Meter) -> (u64, u64, String) {
+pub fn reading(meter: &Meter) -> (u64, u64, String) {
     let (done, all) = (meter.sub_accounts_done.load(Relaxed), meter.sub_accounts.load(Relaxed));
     let (bytes_done, bytes) = (meter.bytes_done.load(Relaxed), meter.bytes.load(Relaxed));
     // The others are taken to be as large as those that are known.

@@ -1,0 +1,11 @@
+# Laid over a root module by infra/check, so that a plan needs no account and asks nobody.
+
+provider "aws" {
+  region                      = "eu-central-1"
+  access_key                  = "none"
+  secret_key                  = "none"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_region_validation      = true
+  skip_requesting_account_id  = true
+}

@@ -1,0 +1,101 @@
+# What each role may do. None of them has a permission to delete; the writer's denials hold also when somebody attaches
+# another policy to its role.
+
+data "aws_iam_policy_document" "reader" {
+  # Without a condition on the prefix: S3 answers a read of a missing object with 403 instead of 404 where listing is
+  # allowed below a prefix only, and "is it there?" is what the writer asks all the time.
+  statement {
+    sid       = "List"
+    actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
+    resources = [var.bucket_arn]
+  }
+
+  # The state that `cxvault doctor` and an auditor look at.
+  statement {
+    sid       = "LookAtTheBucket"
+    actions   = ["s3:GetBucketLocation", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning"]
+    resources = [var.bucket_arn]
+  }
+
+  # Without the last two, S3 leaves the locks out of its answers, and each object looks unprotected.
+  statement {
+    sid       = "Read"
+    actions   = ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectRetention", "s3:GetObjectLegalHold"]
+    resources = [local.objects]
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+
+    content {
+      sid       = "Decrypt"
+      actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "adder" {
+  source_policy_documents = [data.aws_iam_policy_document.reader.json]
+
+  # A PUT with a lock needs the second one; raising the lock of an adopted part, too.
+  statement {
+    sid       = "Add"
+    actions   = ["s3:PutObject", "s3:PutObjectRetention"]
+    resources = [local.objects]
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+
+    content {
+      sid       = "Encrypt"
+      actions   = ["kms:GenerateDataKey"]
+      resources = [statement.value]
+    }
+  }
+
+  statement {
+    sid    = "RemoveNothing"
+    effect = "Deny"
+    actions = [
+      "s3:BypassGovernanceRetention",
+      "s3:DeleteBucket",
+      "s3:DeleteBucketPolicy",
+      "s3:DeleteObject",
+      "s3:DeleteObjectVersion",
+      "s3:PutBucketObjectLockConfiguration",
+      "s3:PutBucketPolicy",
+      "s3:PutBucketVersioning",
+      "s3:PutLifecycleConfiguration",
+    ]
+    resources = [var.bucket_arn, "${var.bucket_arn}/*"]
+  }
+}
+
+data "aws_iam_policy_document" "writer" {
+  source_policy_documents = [data.aws_iam_policy_document.adder.json]
+
+  # A commit under an open legal hold sets it on its objects. Only the custodian lifts one.
+  statement {
+    sid       = "Hold"
+    actions   = ["s3:PutObjectLegalHold"]
+    resources = [local.objects]
+
+    condition {
+      test     = "StringEquals"
+      variable = "s3:object-lock-legal-hold"
+      values   = ["ON"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "custodian" {
+  source_policy_documents = [data.aws_iam_policy_document.adder.json]
+
+  statement {
+    sid       = "HoldAndRelease"
+    actions   = ["s3:PutObjectLegalHold"]
+    resources = [local.objects]
+  }
+}

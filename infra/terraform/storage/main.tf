@@ -1,0 +1,100 @@
+# A bucket in which an archive can only grow.
+
+locals {
+  aws = !var.s3_compatible
+  kms = local.aws && var.kms
+}
+
+resource "aws_s3_bucket" "archive" {
+  #checkov:skip=CKV_AWS_144:S3 replication copies neither a chain's place nor its order; `cxvault copy` makes a checked copy
+  #checkov:skip=CKV2_AWS_62:Nobody waits for single objects: a run says itself what it has committed
+  bucket              = var.bucket
+  object_lock_enabled = true
+  tags                = var.tags
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+resource "aws_s3_bucket_versioning" "archive" {
+  bucket = aws_s3_bucket.archive.id
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_object_lock_configuration" "archive" {
+  count  = var.default_retention == null ? 0 : 1
+  bucket = aws_s3_bucket.archive.id
+
+  rule {
+    default_retention {
+      mode = var.default_retention.mode
+      days = var.default_retention.days
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.archive]
+}
+
+resource "aws_s3_bucket_public_access_block" "archive" {
+  count                   = local.aws ? 1 : 0
+  bucket                  = aws_s3_bucket.archive.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+# Access by policies only: no object can have an owner or an ACL of its own.
+resource "aws_s3_bucket_ownership_controls" "archive" {
+  count  = local.aws ? 1 : 0
+  bucket = aws_s3_bucket.archive.id
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "archive" {
+  count  = local.aws ? 1 : 0
+  bucket = aws_s3_bucket.archive.id
+
+  rule {
+    # One data key for many objects: without it each of a year's reads is a request to KMS.
+    bucket_key_enabled = local.kms
+
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = local.kms ? "aws:kms" : "AES256"
+      kms_master_key_id = one(aws_kms_key.archive[*].arn)
+    }
+  }
+}
+
+# The policy lets nobody begin a multi-part upload; what was begun before it was set is cleared away.
+resource "aws_s3_bucket_lifecycle_configuration" "archive" {
+  count  = local.aws ? 1 : 0
+  bucket = aws_s3_bucket.archive.id
+
+  rule {
+    id     = "clear-unfinished-uploads"
+    status = "Enabled"
+
+    filter {}
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.archive]
+}
+
+resource "aws_s3_bucket_logging" "archive" {
+  count         = local.aws && var.access_log_bucket != null ? 1 : 0
+  bucket        = aws_s3_bucket.archive.id
+  target_bucket = var.access_log_bucket
+  target_prefix = "${var.bucket}/"
+}

@@ -1,0 +1,241 @@
+//! What every command that archives does alike: opens the archive, finds the sub-accounts, and archives single days.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde::Serialize;
+
+use super::Context;
+use super::report::{self, DayReport};
+use super::shard::{Shard, Share};
+use super::wiring::{self, AccountClient, LazyLedger, Urgency};
+use crate::archive::coverage::Coverage;
+use crate::archive::day::{DayError, Zone};
+use crate::archive::key;
+use crate::archive::manifest::Why;
+use crate::config::Settings;
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::Progress;
+use crate::ringcx::RingCx;
+use crate::stage::archive::Archive;
+use crate::stage::chain::Chain;
+use crate::stage::day::{ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
+use crate::stage::pipeline::Place;
+
+/// Sub-accounts at work at once: their discovery limits are their own, and while one waits another fetches.
+const SUB_ACCOUNTS_AT_ONCE: usize = 8;
+
+const OLDEST_YEARS: i64 = 15;
+
+/// What one call archived, and how it ended.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    pub exit: Exit,
+    pub days: Vec<DayReport>,
+}
+
+/// One sub-account, and which of its days are this process's.
+pub struct Target<'a> {
+    pub account: &'a AccountClient<'a>,
+    pub sub_account: String,
+    pub zone: Zone,
+    pub share: Share,
+}
+
+/// What the days of all sub-accounts have in common.
+pub struct Worker<'a> {
+    pub archive: &'a Archive,
+    pub settings: &'a Settings,
+    pub context: &'a Context,
+    pub progress: &'a Progress,
+}
+
+/// Does `work` for every sub-account that is configured or listed, several at a time; of `shard`'s share, where there
+/// is one. What fails for one of them does not stop the others.
+pub async fn for_sub_accounts<W>(
+    settings: &Settings,
+    context: &Context,
+    urgency: Urgency,
+    shard: Option<Shard>,
+    work: W,
+) -> Result<Outcome>
+where
+    W: AsyncFn(&Worker<'_>, &Target<'_>) -> Vec<DayReport>,
+{
+    let archive = wiring::open_archive(settings, context).await?;
+    archive.check_create_only().await?;
+    report::begin(&archive, &context.output);
+    let ledger = LazyLedger::new(settings, archive.clock.clone(), urgency);
+    let progress = Progress::new(&context.output, archive.clock.clone());
+    let accounts: Vec<AccountClient> = settings
+        .accounts
+        .iter()
+        .map(|account| AccountClient::new(settings, account, archive.clock.clone(), &ledger, context))
+        .collect();
+    let (targets, mut days) = targets(&accounts, shard).await;
+    let worker = Worker { archive: &archive, settings, context, progress: &progress };
+    let mut done =
+        stream::iter(&targets).map(|target| work(&worker, target)).buffer_unordered(SUB_ACCOUNTS_AT_ONCE);
+    while let Some(reports) = done.next().await {
+        days.extend(reports);
+    }
+    days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
+    let exit = Exit::worst(days.iter().map(|day| day.exit));
+    Ok(Outcome { exit, days })
+}
+
+/// The sub-accounts of all accounts, in the same order in every process, and reports of those that cannot be worked on.
+async fn targets<'a>(
+    accounts: &'a [AccountClient<'a>],
+    shard: Option<Shard>,
+) -> (Vec<Target<'a>>, Vec<DayReport>) {
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    for account in accounts {
+        match sub_accounts(account).await {
+            Ok(ids) => found.extend(ids.into_iter().map(|sub_account| (account, sub_account))),
+            Err(failure) => failed.push(DayReport::failed(&account.account.name, None, &failure)),
+        }
+    }
+    found.sort_by(|(_, a), (_, b)| a.cmp(b));
+    let of = found.len();
+    let mut targets = Vec::new();
+    for (index, (account, sub_account)) in found.into_iter().enumerate() {
+        let share = shard.map_or(Some(Share::WHOLE), |shard| shard.share(index, of));
+        match (share, Zone::named(account.account.zone_of(&sub_account))) {
+            (None, _) => {}
+            (Some(share), Ok(zone)) => targets.push(Target { account, sub_account, zone, share }),
+            (Some(_), Err(error)) => failed.push(DayReport::failed(&sub_account, None, &usage(error))),
+        }
+    }
+    (targets, failed)
+}
+
+/// The configured sub-accounts, or all that the API lists.
+async fn sub_accounts(account: &AccountClient<'_>) -> Result<Vec<String>> {
+    if !account.account.sub_accounts.is_empty() {
+        return Ok(account.account.sub_accounts.clone());
+    }
+    let listed = account.api().await?.sub_accounts().await?;
+    if listed.is_empty() {
+        let message = format!("RingCX lists no sub-account for account `{}`", account.account.name);
+        return Err(Failure::new(Exit::Denied, message).remedy(
+            "Check the user's access in RingCX Admin, or name the sub-accounts in CXVAULT_SUB_ACCOUNTS.",
+        ));
+    }
+    match listed.iter().find(|sub_account| !key::is_sub_account(&sub_account.account_id)) {
+        None => Ok(listed.into_iter().map(|sub_account| sub_account.account_id).collect()),
+        Some(_) => {
+            Err(Failure::new(Exit::Unexpected, "RingCX lists a sub-account whose id cannot be part of a key")
+                .remedy("Name the sub-accounts to archive in CXVAULT_SUB_ACCOUNTS."))
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// What the sub-account's chain covers.
+    pub async fn coverage(&self, target: &Target<'_>) -> Result<Coverage> {
+        Ok(Chain::open(self.archive, &target.sub_account).await?.coverage())
+    }
+
+    /// The last day that has ended in the sub-account's zone, by this host's clock.
+    pub fn yesterday(&self, zone: &Zone) -> Result<Date> {
+        let today = zone.date_at(self.archive.clock.now_ms()).map_err(usage)?;
+        today
+            .yesterday()
+            .map_err(|error| Failure::new(Exit::Usage, "this host's clock is out of range").because(error))
+    }
+
+    /// A chain keeps its first day for ever, and a year mistyped would make it that of another century.
+    pub fn mistyped(&self, date: Date) -> Option<Failure> {
+        let now = jiff::Timestamp::from_millisecond(self.archive.clock.now_ms()).ok()?;
+        let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
+        let oldest = today.checked_sub(OLDEST_YEARS.years()).ok()?;
+        (date < oldest).then(|| {
+            Failure::new(Exit::Usage, format!("{date} is more than {OLDEST_YEARS} years ago"))
+                .remedy("Check the year; RingCX keeps interactions for a much shorter time.")
+        })
+    }
+
+    /// Archives one day, and reports it at once.
+    pub async fn day(&self, target: &Target<'_>, date: Date, why: Why, place: Place<'_>) -> DayReport {
+        let report = match self.try_day(target, date, why, place).await {
+            Ok(outcome) => DayReport::of(&target.sub_account, &outcome),
+            Err(failure) => DayReport::failed(&target.sub_account, Some(date), &failure),
+        };
+        self.context.output.event(&report.event());
+        // Where the table at the end is printed, it says the same.
+        if self.context.output.quiet || self.context.output.json {
+            report.log();
+        }
+        report
+    }
+
+    async fn try_day(
+        &self,
+        target: &Target<'_>,
+        date: Date,
+        why: Why,
+        place: Place<'_>,
+    ) -> Result<DayOutcome> {
+        let account = target.account.account;
+        let job = DayJob {
+            sub_account: target.sub_account.clone(),
+            date,
+            window: target.zone.day(date).map_err(usage)?,
+            zone: target.zone.clone(),
+            filters: Filters {
+                channel_classes: account.channel_classes.clone(),
+                segment_types: account.segment_types.clone(),
+            },
+            why,
+        };
+        let meter = Meter::default();
+        let source = Watched { account: target.account, client: OnceLock::new() };
+        let shown = self.show(&job, &meter, &source);
+        let worked = run_day(self.archive, &job, &source, &meter, place);
+        tokio::select! {
+            outcome = worked => outcome,
+            () = shown => Err(Failure::new(Exit::Unexpected, "the progress display ended the run")),
+        }
+    }
+
+    /// Shows the meter until the day is done; never returns.
+    async fn show(&self, job: &DayJob, meter: &Meter, source: &Watched<'_>) {
+        let shown = self.progress.day(format!("{} {}", job.sub_account, job.date));
+        let begun_ms = self.archive.clock.now_ms();
+        loop {
+            self.archive.clock.sleep(Duration::from_millis(250)).await;
+            let reading = meter.read();
+            if reading.windows == 0 && reading.segments == 0 {
+                continue;
+            }
+            shown.set_discovery(reading.windows_done, reading.windows);
+            shown.set_summaries(reading.looked, 2 * reading.segments);
+            if let Some(api) = source.client.get() {
+                let elapsed_ms = self.archive.clock.now_ms() - begun_ms;
+                let quota = report::quota_percent(&api.usage(), &self.settings.summary_limits, elapsed_ms);
+                shown.set_note(report::usage_note(&api.usage(), quota, reading.failed));
+            }
+        }
+    }
+}
+
+/// Lets the progress display see the client, once there is one.
+struct Watched<'a> {
+    account: &'a AccountClient<'a>,
+    client: OnceLock<Arc<RingCx>>,
+}
+
+impl ApiSource for Watched<'_> {
+    async fn api(&self) -> Result<Arc<RingCx>> {
+        let client = self.account.api().await?;
+        Ok(self.client.get_or_init(|| client).clone())
+    }
+}
+
+pub fn usage(error: DayError) -> Failure {
+    Failure::new(Exit::Usage, error.to_string()).remedy("Name another date or zone.")
+}
