@@ -13,7 +13,8 @@ use crate::archive::digest::Digest;
 use crate::archive::key;
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{
-    DayRecord, Discovery, Envelope, File, Manifest, ObjectLock, Recheck, Record, Run, Why, WindowAnswer,
+    DayRecord, Discovery, Envelope, File, Incomplete, Manifest, ObjectLock, Recheck, Record, Run, Why,
+    WindowAnswer,
 };
 use crate::archive::recheck::Scope;
 use crate::archive::schema::FORMAT_VERSION;
@@ -218,18 +219,18 @@ fn add(rows: &mut Tally, failures: &mut Failures, adopted: &Adopted) {
     }
 }
 
-fn incomplete(archive: &Archive, job: &DayJob, basis: &Basis, day: &Tally, now_ms: i64) -> Vec<String> {
+fn incomplete(archive: &Archive, job: &DayJob, basis: &Basis, day: &Tally, now_ms: i64) -> Vec<Incomplete> {
     let mut reasons = Vec::new();
     if day.failed() > 0 {
-        reasons.push("summaries-failed".to_owned());
+        reasons.push(Incomplete::SummariesFailed);
     }
     if basis.adopted.iter().any(|adopted| adopted.wanted_but_skipped > 0) {
-        reasons.push("wanted-summaries-skipped".to_owned());
+        reasons.push(Incomplete::WantedSummariesSkipped);
     }
     if let Some(days) = archive.policy.source_retention_days
         && now_ms - job.window.start_ms > i64::from(days) * 86_400_000
     {
-        reasons.push("beyond-source-retention".to_owned());
+        reasons.push(Incomplete::BeyondSourceRetention);
     }
     reasons
 }
