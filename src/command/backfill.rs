@@ -8,7 +8,8 @@ use jiff::civil::Date;
 use super::Context;
 use super::report::{self, DayReport};
 use super::shard::Shard;
-use super::work::{Target, Worker, for_sub_accounts};
+use super::watched::watched;
+use super::work::{Outcome, Target, Worker, for_sub_accounts};
 use crate::archive::day::DayError;
 use crate::archive::manifest::Why;
 use crate::archive::range::Days;
@@ -24,18 +25,21 @@ const DAYS_AT_ONCE: usize = 3;
 const FAILURES_IN_A_ROW: u32 = 3;
 
 pub async fn run(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let range = Days { from: Some(args.from), to: Some(args.to) };
+    let say = |outcome: &Outcome| report::finish_backfill(range, outcome, &context.output);
+    watched("backfill", settings, context, archive_range(args, settings, context), say).await
+}
+
+async fn archive_range(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Outcome> {
     let range = args.days()?;
     let shard = shard(args, context)?;
     if let Some(Shard { index, of }) = shard {
         tracing::info!(shard = format!("{}/{of}", index + 1), "this process archives its share only");
     }
-    let outcome =
-        for_sub_accounts(settings, context, shard, async |worker: &Worker<'_>, target: &Target<'_>| {
-            sub_account(worker, target, range, args.order).await
-        })
-        .await?;
-    report::finish_backfill(range, &outcome, &context.output);
-    Ok(outcome.exit)
+    for_sub_accounts(settings, context, shard, async |worker: &Worker<'_>, target: &Target<'_>| {
+        sub_account(worker, target, range, args.order).await
+    })
+    .await
 }
 
 /// `--shard`, or what the engine says that runs several of us.

@@ -17,6 +17,7 @@ mod report;
 pub mod run;
 mod shard;
 pub mod simulate;
+pub mod watched;
 pub mod wiring;
 mod work;
 

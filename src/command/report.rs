@@ -44,6 +44,9 @@ pub struct Archived {
     /// `SUB_ACCOUNT:SEQUENCE:SHA256`: what an auditor may be given to expect.
     pub head: String,
     pub warnings: Vec<Warning>,
+    /// Whether this run did it, or found it done.
+    #[serde(skip)]
+    pub committed: bool,
 }
 
 impl DayReport {
@@ -63,6 +66,7 @@ impl DayReport {
             bytes: files.iter().map(|file| file.bytes).sum(),
             head: format!("{sub_account}:{}:{}", outcome.head.sequence, outcome.head.sha256),
             warnings: if outcome.committed > 0 { warnings.clone() } else { Vec::new() },
+            committed: outcome.committed > 0,
         };
         DayReport {
             sub_account: sub_account.to_owned(),
@@ -255,7 +259,7 @@ fn finish_event(outcome: &Outcome, output: &Output) {
         outcome: Exit,
         days: &'a [DayReport],
     }
-    let Outcome { exit, days } = outcome;
+    let Outcome { exit, days, .. } = outcome;
     output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days });
 }
 
@@ -277,7 +281,7 @@ fn troubles(days: &[DayReport]) -> Vec<String> {
 }
 
 /// The newest head of each chain.
-fn heads(days: &[DayReport]) -> Vec<&str> {
+pub fn heads(days: &[DayReport]) -> Vec<&str> {
     let mut newest = std::collections::BTreeMap::<&str, (u64, &str)>::new();
     for day in days {
         let Some(archived) = &day.archived else { continue };

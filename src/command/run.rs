@@ -5,6 +5,7 @@ use jiff::civil::Date;
 
 use super::Context;
 use super::report::{self, DayReport};
+use super::watched::watched;
 use super::work::{Outcome, Target, Worker, for_sub_accounts};
 use crate::archive::coverage::DayState;
 use crate::archive::day::{DayError, Window};
@@ -15,9 +16,8 @@ use crate::outcome::{Exit, Result};
 use crate::stage::pipeline::Pipeline;
 
 pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let outcome = archive_days(args.date, settings, context).await?;
-    report::finish(&outcome, &context.output);
-    Ok(outcome.exit)
+    let work = archive_days(args.date, settings, context);
+    watched("run", settings, context, work, |outcome| report::finish(outcome, &context.output)).await
 }
 
 /// Archives `date`, or yesterday and what is missing before it, for every sub-account.
