@@ -59,7 +59,7 @@ fn in_force<'a>(loaded: &'a Loaded, key: &str) -> &'a InForce {
 }
 
 /// For every key that is no secret: a value for the file (as TOML), and another for the environment.
-const SAMPLES: [(&str, &str, &str); 38] = [
+const SAMPLES: [(&str, &str, &str); 40] = [
     ("archive", "'s3://bucket/a'", "s3://bucket/b"),
     ("state_dir", "'/state/a'", "/state/b"),
     ("signing_key_file", "'/keys/a'", "/keys/b"),
@@ -98,6 +98,8 @@ const SAMPLES: [(&str, &str, &str); 38] = [
     ("object_lock", "'compliance:7y'", "governance:2555d"),
     ("allow_http", "true", "false"),
     ("log", "'debug'", "warn,cxvault::ringcx=trace"),
+    ("metrics_file", "'/metrics/a.prom'", "/metrics/b.prom"),
+    ("pushgateway_url", "'https://a.example'", "https://b.example"),
 ];
 
 #[test]

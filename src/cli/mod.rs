@@ -87,6 +87,10 @@ pub struct Global {
     /// Form of log lines on stderr: text or json [env: CXVAULT_LOG_FORMAT]
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Output")]
     pub log_format: Option<String>,
+
+    /// Write metrics of a run or backfill here at its end, for Prometheus [env: CXVAULT_METRICS_FILE]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Output")]
+    pub metrics_file: Option<String>,
 }
 
 impl Cli {
@@ -116,6 +120,7 @@ impl Global {
             (&keys::STATE_DIR, "--state-dir", &self.state_dir),
             (&keys::TIME_ZONE, "--time-zone", &self.time_zone),
             (&keys::LOG_FORMAT, "--log-format", &self.log_format),
+            (&keys::METRICS_FILE, "--metrics-file", &self.metrics_file),
         ];
         for (key, flag, value) in texts {
             if let Some(value) = value {

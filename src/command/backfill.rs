@@ -5,8 +5,9 @@ use jiff::civil::Date;
 use super::plan::{self, Wanted};
 use super::report::{self, DayReport};
 use super::shard::Shard;
+use super::watched::watched;
 use super::wiring::Urgency;
-use super::work::{Target, Task, Worker, for_sub_accounts};
+use super::work::{Outcome, Target, Task, Worker, for_sub_accounts};
 use super::{Context, days};
 use crate::archive::day::DayError;
 use crate::archive::manifest::Why;
@@ -17,25 +18,29 @@ use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 
 pub async fn run(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    if args.dry_run {
+        let wanted = Wanted::Backfill(args.days()?, args.order);
+        return plan::show(&wanted, shard(args.shard, context)?, None, settings, context).await;
+    }
+    let range = Days { from: Some(args.from), to: Some(args.to) };
+    let say = |outcome: &Outcome| report::finish_backfill(range, outcome, &context.output);
+    watched("backfill", settings, context, archive_range(args, settings, context), say).await
+}
+
+async fn archive_range(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Outcome> {
     let range = args.days()?;
     let shard = shard(args.shard, context)?;
-    if args.dry_run {
-        let wanted = Wanted::Backfill(range, args.order);
-        return plan::show(&wanted, shard, None, settings, context).await;
-    }
     if let Some(Shard { index, of }) = shard {
         tracing::info!(shard = format!("{}/{of}", index + 1), "this process archives its share only");
     }
-    let outcome = for_sub_accounts(
+    for_sub_accounts(
         settings,
         context,
         Urgency::Spare,
         shard,
         async |worker: &Worker<'_>, target: &Target<'_>| sub_account(worker, target, range, args.order).await,
     )
-    .await?;
-    report::finish_backfill(range, &outcome, &context.output);
-    Ok(outcome.exit)
+    .await
 }
 
 /// `--shard`, or what the engine says that runs several of us.

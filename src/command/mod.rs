@@ -20,6 +20,7 @@ mod report;
 pub mod run;
 mod shard;
 pub mod simulate;
+pub mod watched;
 pub mod wiring;
 mod work;
 

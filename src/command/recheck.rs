@@ -5,8 +5,9 @@ use jiff::civil::Date;
 
 use super::plan::{self, Wanted};
 use super::report::{self, DayReport};
+use super::watched::watched;
 use super::wiring::Urgency;
-use super::work::{Target, Task, Worker, for_sub_accounts};
+use super::work::{Outcome, Target, Task, Worker, for_sub_accounts};
 use super::{Context, days};
 use crate::archive::coverage::DayState;
 use crate::archive::manifest::{DayRecord, Discovery};
@@ -18,13 +19,22 @@ use crate::stage::chain::Chain;
 use crate::stage::day::Again;
 
 pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let range = args.days()?;
-    let task = Task::Recheck(Again { scope: args.only.clone(), accept_vanished: args.accept_vanished });
     if args.dry_run {
-        let wanted = Wanted::Recheck(range, args.order, task);
+        let wanted = Wanted::Recheck(args.days()?, args.order, task(args));
         return plan::show(&wanted, None, None, settings, context).await;
     }
-    let outcome = for_sub_accounts(
+    let range = Days { from: Some(args.from), to: Some(args.to) };
+    let say = |outcome: &Outcome| report::finish_recheck(range, outcome, &context.output);
+    watched("recheck", settings, context, look_again(args, settings, context), say).await
+}
+
+fn task(args: &RecheckArgs) -> Task {
+    Task::Recheck(Again { scope: args.only.clone(), accept_vanished: args.accept_vanished })
+}
+
+async fn look_again(args: &RecheckArgs, settings: &Settings, context: &Context) -> Result<Outcome> {
+    let (range, task) = (args.days()?, task(args));
+    for_sub_accounts(
         settings,
         context,
         Urgency::Spare,
@@ -33,9 +43,7 @@ pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> 
             sub_account(worker, target, range, args.order, &task).await
         },
     )
-    .await?;
-    report::finish_recheck(range, &outcome, &context.output);
-    Ok(outcome.exit)
+    .await
 }
 
 async fn sub_account(

@@ -47,6 +47,9 @@ pub struct Archived {
     /// Of a recheck: what is no longer as it was committed before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recheck: Option<Recheck>,
+    /// Whether this run did it, or found it done.
+    #[serde(skip)]
+    pub committed: bool,
 }
 
 impl DayReport {
@@ -67,6 +70,7 @@ impl DayReport {
             head: format!("{sub_account}:{}:{}", outcome.head.sequence, outcome.head.sha256),
             warnings: if outcome.committed > 0 { warnings.clone() } else { Vec::new() },
             recheck: outcome.record.recheck.clone(),
+            committed: outcome.committed > 0,
         };
         DayReport {
             sub_account: sub_account.to_owned(),
@@ -322,7 +326,7 @@ fn finish_event(outcome: &Outcome, output: &Output) {
         outcome: Exit,
         days: &'a [DayReport],
     }
-    let Outcome { exit, days } = outcome;
+    let Outcome { exit, days, .. } = outcome;
     output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days });
 }
 
@@ -344,7 +348,7 @@ pub fn troubles(days: &[DayReport]) -> Vec<String> {
 }
 
 /// The newest head of each chain.
-fn heads(days: &[DayReport]) -> Vec<&str> {
+pub fn heads(days: &[DayReport]) -> Vec<&str> {
     let mut newest = std::collections::BTreeMap::<&str, (u64, &str)>::new();
     for day in days {
         let Some(archived) = &day.archived else { continue };

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 
 use super::plan::{self, Wanted};
 use super::report::{self, DayReport};
+use super::watched::watched;
 use super::wiring::Urgency;
 use super::work::{Outcome, Target, Task, Worker, for_sub_accounts};
 use super::{Context, recheck};
@@ -22,9 +23,8 @@ pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Resu
     if args.dry_run {
         return plan::show(&Wanted::Night(args.date), None, None, settings, context).await;
     }
-    let outcome = archive_days(args.date, settings, context).await?;
-    report::finish(&outcome, &context.output);
-    Ok(outcome.exit)
+    let work = archive_days(args.date, settings, context);
+    watched("run", settings, context, work, |outcome| report::finish(outcome, &context.output)).await
 }
 
 /// Archives `date`, or yesterday and what is missing before it, for every sub-account.

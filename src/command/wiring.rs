@@ -11,7 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Account, CredentialSettings, LimitScope, Settings};
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
-use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx};
+use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
 use crate::stage::archive::{self, Archive, Policy, RunFacts, Signers};
 use crate::stage::day::ApiSource;
 use crate::store::{self, Location, RetryingStore, S3Options, Store};
@@ -190,6 +190,11 @@ impl<'a> AccountClient<'a> {
             stop: context.cancel.clone(),
             client: OnceCell::new(),
         }
+    }
+
+    /// What was sent so far; `None` when nothing had to be asked.
+    pub fn usage(&self) -> Option<Usage> {
+        self.client.get().map(|client| client.usage())
     }
 
     fn client_settings(&self) -> ClientSettings {

@@ -1,5 +1,6 @@
 //! What every command that archives does alike: opens the archive, finds the sub-accounts, and archives single days.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ use crate::archive::manifest::Why;
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::Progress;
-use crate::ringcx::RingCx;
+use crate::ringcx::{RingCx, Usage};
 use crate::stage::archive::Archive;
 use crate::stage::chain::Chain;
 use crate::stage::day::{Again, ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
 use crate::stage::pipeline::Place;
+use crate::telemetry::ended::ChainState;
 
 /// Sub-accounts at work at once: their discovery limits are their own, and while one waits another fetches.
 pub const SUB_ACCOUNTS_AT_ONCE: usize = 8;
@@ -37,6 +39,18 @@ const OLDEST_YEARS: i64 = 15;
 pub struct Outcome {
     pub exit: Exit,
     pub days: Vec<DayReport>,
+    #[serde(skip)]
+    pub measured: Measured,
+}
+
+/// What a run's metrics tell beside its days.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// Of all accounts' clients together.
+    pub usage: Usage,
+    /// The sub-accounts that were worked on, and how their chains stand at the end: `None` where a chain could not be
+    /// read, or where nobody wants to know.
+    pub chains: BTreeMap<String, Option<ChainState>>,
 }
 
 /// One sub-account, and which of its days are this process's.
@@ -107,9 +121,12 @@ where
     while let Some(reports) = done.next().await {
         days.extend(reports);
     }
+    drop(done);
     days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
     let exit = Exit::worst(days.iter().map(|day| day.exit));
-    Ok(Outcome { exit, days })
+    let usage = accounts.iter().filter_map(AccountClient::usage).fold(Usage::default(), Usage::and);
+    let chains = worker.chains(&targets).await;
+    Ok(Outcome { exit, days, measured: Measured { usage, chains } })
 }
 
 /// Like [`for_sub_accounts`], for a look that changes nothing: no archive is founded, and only the list of sub-accounts is
@@ -185,6 +202,34 @@ async fn sub_accounts(account: &AccountClient<'_>) -> Result<Vec<String>> {
 }
 
 impl Worker<'_> {
+    /// How the chains stand. The store is asked only when somebody wants to know.
+    async fn chains(&self, targets: &[Target<'_>]) -> BTreeMap<String, Option<ChainState>> {
+        let wanted = self.settings.telemetry.want_metrics();
+        let state = async |target: &Target<'_>| {
+            let state = if wanted { self.chain_state(target).await } else { None };
+            (target.sub_account.clone(), state)
+        };
+        stream::iter(targets).map(state).buffer_unordered(SUB_ACCOUNTS_AT_ONCE).collect().await
+    }
+
+    async fn chain_state(&self, target: &Target<'_>) -> Option<ChainState> {
+        // Why a chain cannot be read, its days have told already.
+        let chain = Chain::open(self.archive, &target.sub_account).await.ok()?;
+        let coverage = chain.coverage();
+        let yesterday = self.yesterday(&target.zone).ok()?;
+        let mut days = coverage.first_day.into_iter().flat_map(|first| first.series(1.day()));
+        let oldest = days
+            .by_ref()
+            .take_while(|date| *date <= yesterday)
+            .filter(|date| !coverage.state(*date).is_sealed())
+            // A date that a zone has left out is no day.
+            .find_map(|date| target.zone.day(date).ok());
+        Some(ChainState {
+            sequence: chain.head.as_ref().map_or(0, |head| head.sequence),
+            oldest_unsealed_ms: oldest.map(|day| day.end_ms),
+        })
+    }
+
     /// What the sub-account's chain covers.
     pub async fn coverage(&self, target: &Target<'_>) -> Result<Coverage> {
         Ok(Chain::open(self.archive, &target.sub_account).await?.coverage())

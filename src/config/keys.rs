@@ -252,6 +252,22 @@ keys! {
         LOG_FORMAT: "log_format", "CXVAULT_LOG_FORMAT",
             "Form of log lines on stderr: `text` or `json`." .or("text").flag("--log-format").local();
     }
+    "Telemetry" {
+        METRICS_FILE: "metrics_file", "CXVAULT_METRICS_FILE",
+            "File for what a run did, in Prometheus's text format; replaced at its end."
+            .is(Path).like("/var/lib/node_exporter/cxvault.prom").flag("--metrics-file").local();
+        PUSHGATEWAY_URL: "pushgateway_url", "CXVAULT_PUSHGATEWAY_URL",
+            "Prometheus push gateway that gets the same; with a path `/metrics/job/...` that group, otherwise this host's."
+            .like("https://pushgateway.example.com:9091").local();
+        WEBHOOK_URL_FILE: "webhook_url_file", "CXVAULT_WEBHOOK_URL_FILE",
+            "File with the URL that gets a JSON message, which fits Slack, when a run fails or leaves gaps; the URL itself can be in CXVAULT_WEBHOOK_URL."
+            .is(SecretFile { env: "CXVAULT_WEBHOOK_URL", inline: "webhook_url" })
+            .like("/etc/cxvault/webhook_url").local();
+        HEARTBEAT_URL_FILE: "heartbeat_url_file", "CXVAULT_HEARTBEAT_URL_FILE",
+            "File with the URL that a good run asks for, as dead man's switches want it; the URL itself can be in CXVAULT_HEARTBEAT_URL."
+            .is(SecretFile { env: "CXVAULT_HEARTBEAT_URL", inline: "heartbeat_url" })
+            .like("/etc/cxvault/heartbeat_url").local();
+    }
 }
 
 /// The key of that name in the file.

@@ -45,6 +45,19 @@ impl FromStr for Limits {
     }
 }
 
+impl Limits {
+    /// The share of the tightest limit that `requests` over so many `lanes` used in that time, 0 to 1, counted over one
+    /// window at least; `None` without a limit.
+    pub fn used(&self, requests: u64, lanes: u64, elapsed_ms: i64) -> Option<f64> {
+        let allowed = |limit: &Limit| {
+            let window_ms = limit.window.as_millis() as f64;
+            f64::from(limit.requests) * (elapsed_ms as f64).max(window_ms) / window_ms
+        };
+        let allowed = self.0.iter().map(allowed).reduce(f64::min)? * lanes.max(1) as f64;
+        Some((requests as f64 / allowed).min(1.0))
+    }
+}
+
 fn limit(text: &str) -> Option<Limit> {
     let (requests, window) = text.split_once('/')?;
     let digits = window.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -97,6 +110,16 @@ mod tests {
         for text in ["120/60s", "3/60s,9/15m", "5/60s", "2/250ms", "off"] {
             assert_eq!(text.parse::<Limits>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn what_is_used_is_measured_by_the_tightest_limit() {
+        let limits: Limits = "3/60s,9/15m".parse().unwrap();
+        assert_eq!(limits.used(3, 1, 1_000), Some(1.0));
+        assert_eq!(limits.used(9, 1, 1_800_000), Some(0.5));
+        assert_eq!(limits.used(9, 2, 1_800_000), Some(0.25));
+        assert_eq!(limits.used(0, 0, 0), Some(0.0));
+        assert_eq!("off".parse::<Limits>().unwrap().used(7, 1, 1_000), None);
     }
 
     #[test]
