@@ -279,6 +279,7 @@ fn documented() -> Ended {
             limit("discovery", 8, 0, Some(0.148)),
             limit("token", 18, 0, Some(0.04)),
         ],
+        days: Vec::new(),
         troubles: Vec::new(),
         heads: Vec::new(),
         committed: true,
@@ -325,4 +326,142 @@ fn a_push_gateway_gets_the_same_in_this_hosts_group() {
     let failed = Scrape::of(&pushed.body);
     assert_eq!(failed.get("cxvault_exit_code"), 6.0);
     assert_eq!(failed.find("cxvault_last_success_timestamp_seconds"), None);
+}
+
+#[test]
+fn a_webhook_is_told_of_gaps_and_failures_and_of_nothing_else() {
+    let mut world = today();
+    world.faults.permanent_500 = 5.0;
+    let (faulty, good) = (Simulator::start(world), Simulator::start(today()));
+    let chat = Receiver::start();
+    let mut vault = Vault::new(&good);
+    let secret = format!("{}/services/T0/secret-of-the-hook", chat.url);
+    vault.set("WEBHOOK_URL", &secret);
+    vault.run_day(&days_ago(1), &[]).expect(0);
+    assert!(chat.take().is_empty(), "nobody is woken for a good night");
+
+    vault.move_to(&faulty);
+    let done = vault.run_day(&days_ago(2), &[]).expect(3);
+    let told = chat.take_one().json();
+    assert_eq!(
+        (&told["exit"], &told["outcome"], &told["command"]),
+        (&3.into(), &"gaps".into(), &"run".into())
+    );
+    assert_eq!(
+        told["days"][0]["failed"],
+        done.day()["archived"]["counts"]["agent"]["FAILED"].as_u64().unwrap()
+            + done.day()["archived"]["counts"]["auto"]["FAILED"].as_u64().unwrap()
+    );
+    assert!(told["text"].as_str().unwrap().contains(&format!("{SUB} {}: has gaps", days_ago(2))), "{told}");
+
+    // A failure, with its remedy; the chat itself is down at first. The address is a secret.
+    chat.answer(&[500]);
+    vault.set("CLIENT_SECRET", "wrong");
+    let failed = vault.run(&["run", "--date", &days_ago(3), "-vv"]).expect(6);
+    let told = chat.take();
+    assert_eq!((told.len(), &told[1].json()["exit"]), (2, &6.into()));
+    assert!(!failed.stderr.contains("secret-of-the-hook") && !failed.stdout.contains("secret-of-the-hook"));
+
+    // Settings that keep a run from beginning are told too, and a chat that is gone breaks nothing.
+    vault.set("CONCURRENCY", "many");
+    vault.run(&["run"]).expect(2);
+    assert!(chat.take_one().json()["message"].as_str().unwrap().contains("many"));
+    vault.unset("CONCURRENCY").set("WEBHOOK_URL", "http://127.0.0.1:9/nobody");
+    let done = vault.run(&["run", "--date", &days_ago(3)]).expect(6);
+    assert!(done.stderr.contains("CXVAULT_WEBHOOK_URL") && !done.stderr.contains("nobody"), "{done}");
+}
+
+#[test]
+fn a_heartbeat_is_asked_for_when_the_archive_goes_on() {
+    let simulator = Simulator::start(today());
+    let switch = Receiver::start();
+    let mut vault = Vault::new(&simulator);
+    vault.set("HEARTBEAT_URL", &format!("{}/ping/abc", switch.url));
+    vault.run_day(&days_ago(1), &[]).expect(0);
+    let beat = switch.take_one();
+    assert_eq!((beat.method.as_str(), beat.path.as_str()), ("GET", "/ping/abc"));
+    vault.set("CLIENT_SECRET", "wrong");
+    vault.run_day(&days_ago(2), &[]).expect(6);
+    assert!(switch.take().is_empty(), "a night that failed must not look alive");
+}
+
+/// An OTLP attribute's value.
+fn attribute<'a>(of: &'a Value, key: &str) -> &'a Value {
+    let all = of["attributes"].as_array().unwrap();
+    let found = all.iter().find(|one| one["key"] == key).unwrap_or_else(|| panic!("no {key} in {of}"));
+    found["value"].as_object().unwrap().values().next().unwrap()
+}
+
+#[test]
+fn opentelemetry_gets_a_trace_and_the_same_metrics() {
+    let simulator = Simulator::start(today());
+    let collector = Receiver::start();
+    let mut vault = watched(&simulator);
+    vault
+        .set_foreign("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("{}/", collector.url))
+        .set_foreign("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=a%20secret,x-tenant=7")
+        .set_foreign("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test,service.name=overridden")
+        .set_foreign("OTEL_SERVICE_NAME", "archive");
+    let (from, to) = (days_ago(3), days_ago(1));
+    vault.run(&["backfill", "--from", &from, "--to", &to]).expect(0);
+    let mut sent = collector.take();
+    sent.sort_by(|a, b| a.path.cmp(&b.path));
+    assert_eq!(sent.iter().map(|one| one.path.as_str()).collect::<Vec<_>>(), ["/v1/metrics", "/v1/traces"]);
+    for one in &sent {
+        assert_eq!(one.header("content-type"), Some("application/json"));
+        assert_eq!((one.header("x-api-key"), one.header("x-tenant")), (Some("a secret"), Some("7")));
+    }
+
+    // OpenTelemetry's own messages read both.
+    let metrics = support::telemetry::read("otlp-metrics", &sent[0].body);
+    let of = &metrics["resourceMetrics"][0];
+    assert_eq!(attribute(&of["resource"], "service.name"), "archive");
+    assert_eq!(attribute(&of["resource"], "deployment.environment"), "test");
+    let mut samples = BTreeMap::new();
+    for metric in of["scopeMetrics"][0]["metrics"].as_array().unwrap() {
+        for point in metric["gauge"]["dataPoints"].as_array().unwrap() {
+            let labels = point["attributes"].as_array().into_iter().flatten().map(|label| {
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                (text(&label["key"]), text(&label["value"]["stringValue"]))
+            });
+            let name = support::telemetry::name(metric["name"].as_str().unwrap(), &labels.collect());
+            samples.insert(name, point["asDouble"].as_f64().unwrap_or(0.0));
+        }
+    }
+    assert_eq!(Scrape(samples), scrape(&vault));
+
+    let traces = support::telemetry::read("traces", &sent[1].body);
+    let spans = traces["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap();
+    assert_eq!(spans.len(), 3, "the run and two days");
+    let (run, days) = spans.split_first().unwrap();
+    assert_eq!(
+        (&run["name"], attribute(run, "cxvault.exit_code")),
+        (&"cxvault backfill".into(), &"0".into())
+    );
+    let nanoseconds = |span: &Value, name: &str| span[name].as_str().unwrap().parse::<u64>().unwrap();
+    for (day, date) in days.iter().zip([&from, &days_ago(2)]) {
+        assert_eq!((&day["parentSpanId"], &day["traceId"]), (&run["spanId"], &run["traceId"]));
+        assert_eq!(attribute(day, "cxvault.date"), date);
+        let (start, end) = (nanoseconds(day, "startTimeUnixNano"), nanoseconds(day, "endTimeUnixNano"));
+        assert!(start <= end && start >= nanoseconds(run, "startTimeUnixNano"), "{day} in {run}");
+        assert!(end <= nanoseconds(run, "endTimeUnixNano"), "{day} in {run}");
+    }
+}
+
+#[test]
+fn a_collector_that_cannot_be_served_is_a_warning_only() {
+    let simulator = Simulator::start(today());
+    let collector = Receiver::start();
+    let date = days_ago(1);
+    for (name, value, said) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/json"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a b=c", "name=value"),
+        ("OTEL_SDK_DISABLED", "true", ""),
+    ] {
+        let mut vault = Vault::new(&simulator);
+        vault.set_foreign("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url).set_foreign(name, value);
+        let done = vault.run(&["run", "--date", &date]).expect(0);
+        assert!(done.stderr.contains(said), "{done}");
+        assert!(collector.take().is_empty(), "{name}");
+    }
 }

@@ -28,6 +28,9 @@ pub struct DayReport {
     pub message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// When work on it began and ended, in UTC milliseconds.
+    #[serde(skip)]
+    pub worked_ms: Option<(i64, i64)>,
 }
 
 /// What is committed of a day.
@@ -85,6 +88,7 @@ impl DayReport {
             archived: Some(archived),
             message: None,
             remedy: None,
+            worked_ms: None,
         }
     }
 
@@ -110,6 +114,7 @@ impl DayReport {
             archived: None,
             message: Some(message),
             remedy: failure.remedy.clone(),
+            worked_ms: None,
         }
     }
 

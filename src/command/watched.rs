@@ -9,12 +9,13 @@ use futures_util::FutureExt as _;
 use super::Context;
 use super::report::{self, DayReport};
 use super::work::{Measured, Outcome};
+use crate::archive::tally::Tally;
 use crate::cli::Command;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, Flags, Settings};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{LaneUsage, Limits};
-use crate::telemetry::{Ended, LimitUse, Receivers, SubAccount, Trouble, tell};
+use crate::telemetry::{DaySpan, Ended, LimitUse, Receivers, SubAccount, Trouble, tell};
 
 /// Does `work`, lets it be said how it ended, and tells the receivers of the settings: also when it fails, panics, or is
 /// asked to stop.
@@ -77,6 +78,7 @@ fn begun(command: &'static str, started_ms: i64, ended_ms: i64) -> Ended {
         limits: ["summaries", "discovery", "token"]
             .map(|limit| LimitUse { limit, ..LimitUse::default() })
             .to_vec(),
+        days: Vec::new(),
         troubles: Vec::new(),
         heads: Vec::new(),
         committed: false,
@@ -95,6 +97,7 @@ fn of_outcome(begun: Ended, outcome: &Outcome, settings: &Settings) -> Ended {
         exit: *exit,
         limits: limits(measured, settings, begun.ended_ms - begun.started_ms),
         sub_accounts: sub_accounts(days, measured),
+        days: days.iter().map(|day| span(day, (begun.started_ms, begun.ended_ms))).collect(),
         troubles: days.iter().filter(|day| day.exit != Exit::Done).map(trouble).collect(),
         heads: report::heads(days).into_iter().map(str::to_owned).collect(),
         committed: days.iter().any(committed),
@@ -142,6 +145,23 @@ fn sub_accounts(days: &[DayReport], measured: &Measured) -> BTreeMap<String, Sub
         }
     }
     all
+}
+
+/// What never began as a day of its own took the run's time.
+fn span(day: &DayReport, run: (i64, i64)) -> DaySpan {
+    let counts = day.archived.as_ref().map(|archived| &archived.counts);
+    let (started_ms, ended_ms) = day.worked_ms.unwrap_or(run);
+    DaySpan {
+        sub_account: day.sub_account.clone(),
+        date: day.date.map(|date| date.to_string()),
+        outcome: day.outcome,
+        exit: day.exit,
+        started_ms,
+        ended_ms,
+        segments: counts.map_or(0, |counts| counts.segments),
+        failed: counts.map_or(0, Tally::failed),
+        message: day.message.clone(),
+    }
 }
 
 fn trouble(day: &DayReport) -> Trouble {

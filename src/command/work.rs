@@ -256,10 +256,12 @@ impl Worker<'_> {
 
     /// Archives one day, and reports it at once.
     pub async fn day(&self, target: &Target<'_>, date: Date, task: &Task, place: Place<'_>) -> DayReport {
-        let report = match self.try_day(target, date, task, place).await {
+        let began_ms = self.archive.clock.now_ms();
+        let mut report = match self.try_day(target, date, task, place).await {
             Ok(outcome) => DayReport::of(&target.sub_account, &outcome),
             Err(failure) => DayReport::failed(&target.sub_account, Some(date), &failure),
         };
+        report.worked_ms = Some((began_ms, self.archive.clock.now_ms()));
         self.context.output.event(&report.event());
         // Where the table at the end is printed, it says the same.
         if self.context.output.quiet || self.context.output.json {

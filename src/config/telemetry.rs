@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::config::environment::Environment;
 use crate::config::keys::{self, Key, Syntax};
 use crate::config::layers::{Layers, Place};
 use crate::config::name::{BaseUrl, PathText, is_exposed, is_url};
 use crate::config::secret;
 use crate::outcome::{Exit, Failure, Result};
-use crate::telemetry::Receivers;
+use crate::telemetry::{Collector, Receivers};
 
 pub(super) fn take(layers: &mut Layers<'_>) -> Result<Receivers> {
     let metrics_file = layers.take::<PathText>(&keys::METRICS_FILE, Place::Program)?;
@@ -19,7 +20,53 @@ pub(super) fn take(layers: &mut Layers<'_>) -> Result<Receivers> {
         pushgateway: pushgateway.map(|url| url.0),
         webhook: secret_url(layers, &keys::WEBHOOK_URL_FILE)?,
         heartbeat: secret_url(layers, &keys::HEARTBEAT_URL_FILE)?,
+        otlp: collector(layers.env),
     })
+}
+
+/// What the variables of OpenTelemetry say. Whoever set them for a whole machine or cluster must not keep a night from
+/// being archived: what we cannot serve is a warning.
+fn collector(env: &Environment) -> Option<Result<Collector, &'static str>> {
+    let endpoint = env.get("OTEL_EXPORTER_OTLP_ENDPOINT")?.trim_end_matches('/');
+    if env.get("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+        return None;
+    }
+    if !is_url(endpoint) {
+        return Some(Err("it is not a URL"));
+    }
+    if env.get("OTEL_EXPORTER_OTLP_PROTOCOL").is_some_and(|protocol| protocol == "grpc") {
+        return Some(Err(
+            "OTEL_EXPORTER_OTLP_PROTOCOL says grpc, and cxvault speaks http/json (usually port 4318)",
+        ));
+    }
+    let headers = pairs(env.get("OTEL_EXPORTER_OTLP_HEADERS"));
+    let writable = |(name, value): &(String, String)| {
+        let token = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        name.chars().all(token) && value.chars().all(|c| c == ' ' || c.is_ascii_graphic())
+    };
+    if !headers.iter().all(writable) {
+        return Some(Err("OTEL_EXPORTER_OTLP_HEADERS is not name=value,name=value"));
+    }
+    if is_exposed(endpoint) && !headers.is_empty() {
+        return Some(Err("its headers would travel over plain HTTP"));
+    }
+    let mut resource = pairs(env.get("OTEL_RESOURCE_ATTRIBUTES"));
+    resource.extend(env.get("OTEL_SERVICE_NAME").map(|name| ("service.name".to_owned(), name.to_owned())));
+    Some(Ok(Collector {
+        endpoint: endpoint.to_owned(),
+        headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
+        resource,
+    }))
+}
+
+/// `key=value,key=value`, values percent-encoded.
+fn pairs(text: Option<&str>) -> Vec<(String, String)> {
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=')?;
+        let value = percent_encoding::percent_decode_str(value.trim()).decode_utf8_lossy().into_owned();
+        (!key.trim().is_empty()).then(|| (key.trim().to_owned(), value))
+    };
+    text.unwrap_or_default().split(',').filter_map(pair).collect()
 }
 
 /// Such a URL needs no password beside it: whoever knows it may write there.

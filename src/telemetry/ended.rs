@@ -11,7 +11,7 @@ use crate::outcome::Exit;
 /// A run, as its end leaves it. Holds no secret, no text of a summary, and no segment's id.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// `run` or `backfill`.
+    /// `run`, `backfill` or `recheck`.
     pub command: &'static str,
     pub exit: Exit,
     /// Of what ended the run as a whole; single days are `troubles`.
@@ -27,6 +27,8 @@ pub struct Ended {
     pub last_success_ms: Option<i64>,
     pub sub_accounts: BTreeMap<String, SubAccount>,
     pub limits: Vec<LimitUse>,
+    /// Everything that was worked on, as it began and ended.
+    pub days: Vec<DaySpan>,
     /// Days, or whole sub-accounts, that did not end well.
     pub troubles: Vec<Trouble>,
     /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain that was seen.
@@ -99,6 +101,22 @@ pub struct LimitUse {
     pub retries: u64,
     /// 0 to 1; `None` without a limit.
     pub used: Option<f64>,
+}
+
+/// A day that was worked on, or a sub-account that could not be.
+#[derive(Debug, Clone)]
+pub struct DaySpan {
+    pub sub_account: String,
+    pub date: Option<String>,
+    pub outcome: &'static str,
+    pub exit: Exit,
+    /// UTC milliseconds.
+    pub started_ms: i64,
+    pub ended_ms: i64,
+    pub segments: u64,
+    /// Summaries without an answer.
+    pub failed: u64,
+    pub message: Option<String>,
 }
 
 /// A day that somebody should look at.

@@ -4,6 +4,7 @@
 //! ```text
 //! ended                 what there is to tell; made once, at the end
 //! metrics  prometheus   PURE: the same facts as gauges, and these as text
+//! otlp                  PURE: as metrics and a trace for OpenTelemetry
 //! webhook               PURE: as a message for people and programs
 //! file  send            a file that is replaced whole; requests with bounded patience
 //! ```
@@ -21,11 +22,12 @@ use crate::clock::Clock;
 pub mod ended;
 mod file;
 pub mod metrics;
+pub mod otlp;
 pub mod prometheus;
 mod send;
 pub mod webhook;
 
-pub use ended::{Ended, LimitUse, SubAccount, Trouble};
+pub use ended::{DaySpan, Ended, LimitUse, SubAccount, Trouble};
 
 use send::{Message, Patience, send};
 
@@ -39,12 +41,23 @@ pub struct Receivers {
     pub webhook: Option<SecretString>,
     /// Is asked for when a run was good. The URL itself is the secret.
     pub heartbeat: Option<SecretString>,
+    /// An OpenTelemetry collector, or why the one that is named cannot be served.
+    pub otlp: Option<Result<Collector, &'static str>>,
+}
+
+/// An OpenTelemetry collector that takes OTLP over HTTP, as the variables `OTEL_…` of its specification name it.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    /// Without `/v1/…`.
+    pub endpoint: String,
+    pub headers: Vec<(String, SecretString)>,
+    pub resource: Vec<(String, String)>,
 }
 
 impl Receivers {
     /// Whether somebody wants numbers, for some of which the store must be asked.
     pub fn want_metrics(&self) -> bool {
-        self.metrics_file.is_some() || self.pushgateway.is_some()
+        self.metrics_file.is_some() || self.pushgateway.is_some() || self.otlp.is_some()
     }
 }
 
@@ -63,6 +76,13 @@ pub async fn tell(receivers: &Receivers, mut ended: Ended, clock: &Arc<dyn Clock
             tracing::warn!(file = %path.display(), %error, "cannot write the metrics (CXVAULT_METRICS_FILE)");
         }
     }
+    match &receivers.otlp {
+        Some(Ok(collector)) => messages.extend(exported(collector, &ended)),
+        Some(Err(why)) => {
+            tracing::warn!(why, "no traces and metrics are sent to OTEL_EXPORTER_OTLP_ENDPOINT")
+        }
+        None => {}
+    }
     if let Some(url) = receivers.webhook.as_ref().filter(|_| ended.is_trouble()) {
         messages.push(Message::post("CXVAULT_WEBHOOK_URL", url.clone(), webhook::body(&ended)));
     }
@@ -78,6 +98,15 @@ async fn message_sent(message: &Message, clock: &Arc<dyn Clock>, patience: Patie
     if let Err(why) = send(message, &**clock, patience).await {
         tracing::warn!(setting = message.setting, why, "not told how the run ended");
     }
+}
+
+fn exported(collector: &Collector, ended: &Ended) -> [Message; 2] {
+    let Collector { endpoint, headers, resource } = collector;
+    let message = |signal: &str, body: Vec<u8>| {
+        let url = format!("{endpoint}/v1/{signal}");
+        Message::post("OTEL_EXPORTER_OTLP_ENDPOINT", url.into(), body).with_headers(headers.clone())
+    };
+    [message("traces", otlp::traces(ended, resource)), message("metrics", otlp::metrics(ended, resource))]
 }
 
 /// One group holds what one host says of its last run.

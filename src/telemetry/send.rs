@@ -31,21 +31,34 @@ pub struct Message {
     method: Method,
     url: SecretString,
     content_type: &'static str,
+    headers: Vec<(String, SecretString)>,
     body: Vec<u8>,
 }
 
 impl Message {
     pub fn get(setting: &'static str, url: SecretString) -> Message {
-        Message { setting, method: Method::GET, url, content_type: "", body: Vec::new() }
+        Message { setting, method: Method::GET, url, content_type: "", headers: Vec::new(), body: Vec::new() }
     }
 
     /// A POST of JSON.
     pub fn post(setting: &'static str, url: SecretString, body: Vec<u8>) -> Message {
-        Message { setting, method: Method::POST, url, content_type: "application/json", body }
+        Message {
+            setting,
+            method: Method::POST,
+            url,
+            content_type: "application/json",
+            headers: Vec::new(),
+            body,
+        }
     }
 
     pub fn of_type(mut self, content_type: &'static str) -> Message {
         self.content_type = content_type;
+        self
+    }
+
+    pub fn with_headers(mut self, headers: Vec<(String, SecretString)>) -> Message {
+        self.headers = headers;
         self
     }
 
@@ -92,6 +105,9 @@ async fn once(client: &Client, message: &Message) -> Result<StatusCode, reqwest:
     let mut request = client.request(message.method.clone(), message.url.expose_secret());
     if !message.content_type.is_empty() {
         request = request.header(CONTENT_TYPE, message.content_type).body(message.body.clone());
+    }
+    for (name, value) in &message.headers {
+        request = request.header(name, value.expose_secret());
     }
     Ok(request.send().await?.status())
 }
