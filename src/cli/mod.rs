@@ -11,8 +11,10 @@ use crate::simulator;
 
 pub mod audit;
 pub mod operate;
+pub mod records;
 
 use operate::BackfillArgs;
+use records::AcknowledgeArgs;
 
 use audit::{
     CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
@@ -161,6 +163,8 @@ pub enum Command {
     Prove(ProveArgs),
     /// Check such a receipt, offline
     CheckReceipt(CheckReceiptArgs),
+    /// Take note, in the chain, of gaps that will stay
+    Acknowledge(AcknowledgeArgs),
     /// Archive a made-up day from a simulated RingCX, to see how everything works
     Demo(DemoArgs),
     /// Run the simulated RingCX by itself

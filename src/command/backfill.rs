@@ -10,6 +10,7 @@ use super::report::{self, DayReport};
 use super::shard::Shard;
 use super::wiring::Urgency;
 use super::work::{Target, Worker, for_sub_accounts};
+use crate::archive::coverage::DayState;
 use crate::archive::day::DayError;
 use crate::archive::manifest::Why;
 use crate::archive::range::Days;
@@ -83,7 +84,7 @@ async fn sub_account(worker: &Worker<'_>, target: &Target<'_>, range: Days, orde
     let work = |date: Date| {
         // The stream asks for days one after the other, as their predecessors end.
         let place = (!ended.get()).then(|| pipeline.place());
-        async move { Some(worker.day(target, date, Why::Backfill, place?).await) }
+        async move { Some(worker.day(target, (date, true), Why::Backfill, place?).await) }
     };
     let mut done = stream::iter(open).map(work).buffer_unordered(DAYS_AT_ONCE);
     let (mut reports, mut in_a_row, mut segments) = (Vec::new(), 0, 0);
@@ -124,7 +125,9 @@ async fn open_days(worker: &Worker<'_>, target: &Target<'_>, range: Days, order:
     };
     let exists = |date: Date| !matches!(target.zone.day(date), Err(DayError::SkippedDate { .. }));
     let wanted = |date: &Date| {
-        let open = !coverage.state(*date).is_sealed() || unfinished(*date);
+        let state = coverage.state(*date);
+        // Acknowledged gaps are not what the night spends its quota on; a backfill is asked for.
+        let open = !state.is_sealed() || state == DayState::Acknowledged || unfinished(*date);
         target.share.takes(*date) && open && exists(*date)
     };
     let mut days: Vec<Date> = range.within(from, last).filter(wanted).collect();

@@ -44,7 +44,9 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
         Err(failure) => return failed(failure),
     };
     let pipeline = Pipeline::default();
-    let mut reports = vec![worker.day(target, yesterday, Why::Nightly, pipeline.place()).await];
+    // Whoever names a day wants it tried, also where somebody has acknowledged its gaps.
+    let named = (yesterday, date.is_some());
+    let mut reports = vec![worker.day(target, named, Why::Nightly, pipeline.place()).await];
     // Just after midnight yesterday is still settling; that is no reason to leave older days for another night.
     let settles_until = |day: Window| day.end_ms + worker.archive.policy.settle_ms;
     let now_ms = worker.archive.clock.now_ms();
@@ -56,7 +58,7 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
         Err(failure) => reports.push(DayReport::failed(&target.sub_account, None, &failure)),
         Ok(missed) => {
             for date in missed {
-                reports.push(worker.day(target, date, Why::Nightly, pipeline.place()).await);
+                reports.push(worker.day(target, (date, false), Why::Nightly, pipeline.place()).await);
                 if reports.last().is_some_and(DayReport::ends_sub_account) {
                     break;
                 }

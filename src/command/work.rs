@@ -160,8 +160,15 @@ impl Worker<'_> {
     }
 
     /// Archives one day, and reports it at once.
-    pub async fn day(&self, target: &Target<'_>, date: Date, why: Why, place: Place<'_>) -> DayReport {
-        let report = match self.try_day(target, date, why, place).await {
+    /// With `insist` also gaps that were acknowledged are asked for again.
+    pub async fn day(
+        &self,
+        target: &Target<'_>,
+        (date, insist): (Date, bool),
+        why: Why,
+        place: Place<'_>,
+    ) -> DayReport {
+        let report = match self.try_day(target, (date, insist), why, place).await {
             Ok(outcome) => DayReport::of(&target.sub_account, &outcome),
             Err(failure) => DayReport::failed(&target.sub_account, Some(date), &failure),
         };
@@ -176,7 +183,7 @@ impl Worker<'_> {
     async fn try_day(
         &self,
         target: &Target<'_>,
-        date: Date,
+        (date, insist): (Date, bool),
         why: Why,
         place: Place<'_>,
     ) -> Result<DayOutcome> {
@@ -191,6 +198,7 @@ impl Worker<'_> {
                 segment_types: account.segment_types.clone(),
             },
             why,
+            insist,
         };
         let meter = Meter::default();
         let source = Watched { account: target.account, client: OnceLock::new() };

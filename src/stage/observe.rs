@@ -37,7 +37,9 @@ pub async fn observe(
     basis: &Basis,
 ) -> Result<ApiTime> {
     let committed = !basis.revisions.is_empty();
-    if committed && chain.coverage().state(job.date) == DayState::Gaps {
+    let state = chain.coverage().state(job.date);
+    let gaps = state == DayState::Gaps || (state == DayState::Acknowledged && job.insist);
+    if committed && gaps {
         let filters = job.filters.clone();
         let reopened =
             journal.call(move |journal| journal.reopen_gaps(|segment| filters.want_segment(segment))).await?;

@@ -168,8 +168,15 @@ impl Host {
         let date = date.parse().unwrap();
         let window = zone.day(date).unwrap();
         let sub_account = SUB.to_owned();
-        let job =
-            DayJob { sub_account, date, zone, window, filters: self.filters.clone(), why: Why::Nightly };
+        let job = DayJob {
+            sub_account,
+            date,
+            zone,
+            window,
+            filters: self.filters.clone(),
+            why: Why::Nightly,
+            insist: false,
+        };
         run_day(&archive, &job, &self.api, &Meter::default(), Pipeline::default().place()).await
     }
 }
