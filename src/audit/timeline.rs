@@ -179,7 +179,7 @@ fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
     days.within(first, last).filter(|date| coverage.state(*date) != DayState::Missing).collect()
 }
 
-async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
+pub(super) async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
     let listed = source.store.list(&key::chain(sub_account), None).await?;
     let newest = listed.iter().filter_map(|entry| key::parse_manifest(&entry.key)).max();
     match newest {

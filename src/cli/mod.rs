@@ -14,7 +14,7 @@ pub mod operate;
 pub mod records;
 
 use operate::BackfillArgs;
-use records::AcknowledgeArgs;
+use records::{AcknowledgeArgs, HoldArgs};
 
 use audit::{
     CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
@@ -165,6 +165,8 @@ pub enum Command {
     CheckReceipt(CheckReceiptArgs),
     /// Take note, in the chain, of gaps that will stay
     Acknowledge(AcknowledgeArgs),
+    /// Hold days for a legal case, and show what is held
+    Hold(HoldArgs),
     /// Archive a made-up day from a simulated RingCX, to see how everything works
     Demo(DemoArgs),
     /// Run the simulated RingCX by itself

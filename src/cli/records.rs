@@ -1,6 +1,6 @@
 //! The commands that put other records than days into the chain.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use jiff::civil::Date;
 
 use super::date;
@@ -62,4 +62,95 @@ pub struct AcknowledgeArgs {
     /// Who says so [default: only this host is named]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A hold goes into the chain first, signed, with its case, its days and the reason; then every object of these days (data
+and audit records) gets S3's legal hold, which nobody's retention ends. Days of the range that are archived later are
+held as they are committed. Of all sub-accounts, or those named with --sub-account.
+
+Several cases may hold one day: `remove` lifts only what no other open case holds. Interrupted, the same command goes on.
+A folder, and a bucket without Object Lock, keep no legal holds: then the record is all there is, and it is said.
+
+Examples:
+  cxvault hold add --case 2026-0815 --from 2026-11-01 --to 2026-12-01 --reason 'Doe v. Example, order of 2 December'
+  cxvault hold remove --case 2026-0815 --reason 'settled'
+  cxvault hold list")]
+pub struct HoldArgs {
+    #[command(subcommand)]
+    pub act: HoldCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum HoldCommand {
+    /// Hold days for a case
+    Add(HoldAddArgs),
+    /// Give up a case's hold
+    Remove(HoldRemoveArgs),
+    /// Show cases, and whether their objects really carry the hold
+    List(HoldListArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cxvault hold add --case 2026-0815 --from 2026-11-01 --to 2026-12-01 --reason 'Doe v. Example, order of 2 December'
+  cxvault hold add --case audit-7 --from 2024-01-01 --to 2030-01-01 --reason 'regulator' --sub-account 99999999")]
+pub struct HoldAddArgs {
+    /// The case's name; the same name is the same case
+    #[arg(long, value_name = "ID", value_parser = name)]
+    pub case: String,
+    #[command(flatten)]
+    pub range: Range,
+    /// Why, in one line; it goes into the audit record as it is
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Who says so [default: only this host is named]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cxvault hold remove --case 2026-0815 --reason 'settled on 3 March'
+  cxvault hold remove --case audit-7 --from 2024-01-01 --to 2025-01-01 --reason 'narrowed to 2025 and later'")]
+pub struct HoldRemoveArgs {
+    /// The case's name
+    #[arg(long, value_name = "ID", value_parser = name)]
+    pub case: String,
+    /// First archive day to give up, as YYYY-MM-DD [default: all that the case holds]
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "to")]
+    pub from: Option<Date>,
+    /// The day AFTER the last one
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "from")]
+    pub to: Option<Date>,
+    /// Why, in one line; it goes into the audit record as it is
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Who says so [default: only this host is named]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub by: Option<String>,
+}
+
+impl HoldRemoveArgs {
+    /// # Errors
+    /// As [`Range::span`].
+    pub fn span(&self) -> Result<Option<Span>, Failure> {
+        self.from.zip(self.to).map(|(from, to)| span(from, to)).transpose()
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Needs read access only. Ends with 4 where an object under an open hold does not carry it.
+
+Examples:
+  cxvault hold list
+  cxvault hold list --case 2026-0815 --json")]
+pub struct HoldListArgs {
+    /// Only this case
+    #[arg(long, value_name = "ID", value_parser = name)]
+    pub case: Option<String>,
 }

@@ -28,6 +28,7 @@ pub mod day;
 pub mod discover;
 pub mod encode;
 pub mod fetch;
+pub mod hold;
 pub mod observe;
 pub mod orders;
 pub mod pipeline;

@@ -8,6 +8,7 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::stage::archive::Archive;
 
 pub mod acknowledge;
+pub mod hold;
 
 /// Opens the archive for writing, and as a reader sees it. None is founded here.
 async fn open(settings: &Settings, context: &Context) -> Result<(Archive, Source)> {
