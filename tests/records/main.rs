@@ -5,8 +5,11 @@
 mod support;
 
 mod acknowledged;
+mod forged;
+mod held;
 
 use serde_json::Value;
+use support::bucket::Bucket;
 use support::vault::{DAY, Finished, SUB, Simulator, Vault, options};
 
 pub const EVE: &str = "2026-11-19";
@@ -37,6 +40,13 @@ fn signing(simulator: &Simulator) -> Vault {
     vault.set("SIGNING_KEY_FILE", key.to_str().unwrap());
     vault.set("ALLOWED_SIGNERS_FILE", signers.to_str().unwrap());
     vault
+}
+
+/// The newest manifest of the sub-account in a bucket, without its envelope.
+fn head_in(bucket: &Bucket) -> Value {
+    let contents = bucket.contents();
+    let (_, bytes) = contents.range("manifests/".to_owned().."manifests0".to_owned()).next_back().unwrap();
+    serde_json::from_slice::<Value>(bytes).unwrap()["manifest"].take()
 }
 
 /// The codes that a verification finds, without those about what nobody has given it.
