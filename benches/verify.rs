@@ -137,6 +137,7 @@ impl Chain<'_> {
                 clock_skew_ms: Some(0),
             },
             coverage: self.coverage.clone(),
+            orders: None,
             record: Record::Day(Box::new(record)),
         };
         let bytes = manifest.seal(Some(self.signer)).unwrap().to_bytes().unwrap();

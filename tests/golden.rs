@@ -180,6 +180,7 @@ impl Golden {
                 clock_skew_ms: Some(-250),
             },
             coverage: self.coverage.clone(),
+            orders: None,
             record: Record::Day(Box::new(record)),
         };
         let bytes = manifest.seal(Some(&signing_key())).unwrap().to_bytes().unwrap();

@@ -45,7 +45,7 @@ fn unsigned(upto: u64) -> Vec<Manifest> {
     let manifests = (1..=upto).map(|n| {
         let mut manifest = Envelope::from_bytes(&golden(&key::manifest(SUB, n))).unwrap().manifest;
         manifest.previous = previous.take();
-        let Record::Day(day) = &mut manifest.record;
+        let Record::Day(day) = &mut manifest.record else { panic!("the golden records are days") };
         if let (Discovery::Manifest(link), Some(before)) = (&mut day.discovery, &manifest.previous) {
             *link = before.clone();
         }
@@ -57,7 +57,7 @@ fn unsigned(upto: u64) -> Vec<Manifest> {
 }
 
 fn day(manifest: &mut Manifest) -> &mut DayRecord {
-    let Record::Day(day) = &mut manifest.record;
+    let Record::Day(day) = &mut manifest.record else { panic!("it is a day") };
     day
 }
 
@@ -326,12 +326,13 @@ fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) 
     let put = |key: String, bytes: Vec<u8>, lock: Option<&ObjectLock>| {
         let sha256 = Digest::of(&bytes);
         let lock = lock.map(|lock| Lock { mode: lock.mode, until_ms: lock.retain_until });
-        let object = NewObject { key, body: Body::Bytes(Bytes::from(bytes)), sha256, lock };
+        let object =
+            NewObject { key, body: Body::Bytes(Bytes::from(bytes)), sha256, lock, legal_hold: false };
         runtime.block_on(store.put_new(&object)).unwrap();
     };
     put(key::ARCHIVE.into(), golden(key::ARCHIVE), None);
     for (n, manifest) in chain.iter().enumerate() {
-        let Record::Day(day) = &manifest.record;
+        let Record::Day(day) = &manifest.record else { panic!("it is a day") };
         let lock = day.object_lock.as_ref();
         let own = || manifest.clone().seal(None).unwrap().to_bytes().unwrap();
         put(manifest.key.clone(), if n + 1 < chain.len() { own() } else { last.to_vec() }, lock);

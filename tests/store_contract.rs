@@ -72,7 +72,7 @@ impl Backend {
 
 fn object(key: &str, content: &[u8]) -> NewObject {
     let body = Body::Bytes(Bytes::copy_from_slice(content));
-    NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None }
+    NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None, legal_hold: false }
 }
 
 fn in_days(mode: LockMode, days: i64) -> Lock {
@@ -266,7 +266,8 @@ async fn a_large_file_goes_through(on: Backend) {
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     std::fs::write(&from, &content).unwrap();
     let sha256 = Digest::of(&content);
-    let new = NewObject { key: "part".to_owned(), body: Body::File(from), sha256, lock: None };
+    let new =
+        NewObject { key: "part".to_owned(), body: Body::File(from), sha256, lock: None, legal_hold: false };
 
     assert!(matches!(on.store.put_new(&new).await.unwrap(), Put::Created { .. }));
     assert_eq!(on.store.put_new(&new).await.unwrap(), Put::Exists);

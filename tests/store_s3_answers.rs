@@ -66,7 +66,7 @@ fn settings(endpoint: &str) -> S3Settings {
 
 fn object(lock: Option<Lock>) -> NewObject {
     let body = Body::Bytes(Bytes::from_static(b"x"));
-    NewObject { key: "b/c".to_owned(), body, sha256: Digest::of(b"x"), lock }
+    NewObject { key: "b/c".to_owned(), body, sha256: Digest::of(b"x"), lock, legal_hold: false }
 }
 
 #[tokio::test]

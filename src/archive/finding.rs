@@ -99,6 +99,10 @@ codes! {
         "The day's revisions do not follow one another: one was removed or repeated.";
     CoverageWrong "coverage-wrong" Violation
         "The manifest's account of the days does not follow from the chain.";
+    RecordWrong "record-wrong" Violation
+        "An acknowledgement, a hold or a change of retention does not follow from the chain before it.";
+    OrdersWrong "orders-wrong" Violation
+        "The manifest does not name the newest hold or retention record before it: later commits could miss a hold.";
     DayWindowWrong "day-window-wrong" Violation
         "The day's interval is not that of its date in the chain's time zone, so segments may be missing at its edges.";
     WindowsIncomplete "windows-incomplete" Violation
@@ -131,6 +135,8 @@ codes! {
         "The object is not locked, although its manifest says so: it can be removed before its time.";
     LockWeaker "lock-weaker" Violation
         "The object's lock ends earlier, or is weaker, than its manifest says.";
+    HoldMissing "hold-missing" Violation
+        "The object is under an open legal hold by the chain, and the store does not hold it: it can be removed.";
     ForeignObject "foreign-object" Violation
         "An object that no manifest accounts for: it was added by something else than cxvault.";
     PartUnreadable "part-unreadable" Violation
@@ -159,6 +165,8 @@ codes! {
         "Some summaries of the day could not be had; the next run tries again.";
     DayAcknowledged "day-acknowledged" Notice
         "Some summaries of the day could not be had, and somebody has acknowledged that with a reason.";
+    HoldNotEnforced "hold-not-enforced" Notice
+        "A legal hold is open, and nothing here enforces it: this store keeps no legal holds, or kept none then.";
     Leftover "leftover" Notice
         "A part that no manifest lists: an interrupted run left it, and nothing relies on it.";
     RelocatedCopy "relocated-copy" Notice

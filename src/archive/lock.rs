@@ -21,6 +21,15 @@ pub struct Lock {
     pub until_ms: i64,
 }
 
+impl Lock {
+    /// The weakest lock that keeps both promises: the stronger mode until the later time.
+    pub fn stronger(self, other: Lock) -> Lock {
+        let governed = self.mode == LockMode::Governance && other.mode == LockMode::Governance;
+        let mode = if governed { LockMode::Governance } else { LockMode::Compliance };
+        Lock { mode, until_ms: self.until_ms.max(other.until_ms) }
+    }
+}
+
 /// How long S3 must keep every object: a mode and a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {

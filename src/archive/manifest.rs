@@ -3,7 +3,8 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::coverage::Coverage;
+use super::act::{Acknowledgement, Extension, Hold};
+use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
 use super::key;
@@ -57,6 +58,10 @@ pub struct Manifest {
     pub run: Run,
     /// What the chain covers, this record included.
     pub coverage: Coverage,
+    /// The newest hold or retention record before this one, so that a writer finds all that are in force without
+    /// reading years of days; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<Link>,
     /// What is recorded, told apart by `kind`.
     #[serde(flatten)]
     pub record: Record,
@@ -89,11 +94,14 @@ pub struct Run {
     pub clock_skew_ms: Option<i64>,
 }
 
-/// What kind of audit record a manifest is. Later kinds join here.
+/// What kind of audit record a manifest is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Record {
     Day(Box<DayRecord>),
+    Acknowledgement(Box<Acknowledgement>),
+    Hold(Box<Hold>),
+    Retention(Box<Extension>),
 }
 
 /// Why a day was committed.
@@ -284,6 +292,7 @@ impl Manifest {
     pub fn day(&self) -> Option<&DayRecord> {
         match &self.record {
             Record::Day(day) => Some(day),
+            Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_) => None,
         }
     }
 
@@ -295,12 +304,44 @@ impl Manifest {
         must(key::is_sub_account(&self.sub_account), "sub_account")?;
         must(self.sequence > 0, "sequence")?;
         must(self.coverage.is_well_formed(), "coverage")?;
-        let Record::Day(day) = &self.record;
+        let Some(day) = self.day() else { return Ok(()) };
         must(day.revision > 0, "revision")?;
         if let Discovery::Windows { windows, .. } = &day.discovery {
             must(windows.iter().all(|window| window.attempts > 0), "count of attempts")?;
         }
         must(day.files.iter().all(|file| file.rows > 0), "file without rows")
+    }
+
+    /// What the manifest after this one, whose whole object has `sha256`, names as its orders.
+    pub fn orders_for_next(&self, sha256: Digest) -> Option<Link> {
+        match &self.record {
+            Record::Hold(_) | Record::Retention(_) => Some(Link { key: self.key.clone(), sha256 }),
+            Record::Day(_) | Record::Acknowledgement(_) => self.orders.clone(),
+        }
+    }
+}
+
+impl Record {
+    /// Notes in a chain's coverage what this record makes of its days: the last record that names a day decides.
+    pub fn mark(&self, coverage: &mut Coverage) {
+        match self {
+            Record::Day(day) => coverage.set(day.date, day.state()),
+            Record::Acknowledgement(note) => {
+                note.days.iter().for_each(|day| coverage.set(day.date, DayState::Acknowledged));
+            }
+            Record::Hold(_) | Record::Retention(_) => {}
+        }
+    }
+}
+
+impl DayRecord {
+    /// The state that this revision gives its day.
+    pub fn state(&self) -> DayState {
+        match (self.complete, self.day.segments) {
+            (false, _) => DayState::Gaps,
+            (true, 0) => DayState::Empty,
+            (true, _) => DayState::Complete,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What is written here is specified in `schemas/FORMAT.md`; where the two differ, one of them has a bug.
 
+pub mod act;
 pub mod change;
 pub mod coverage;
 pub mod day;
@@ -14,6 +15,7 @@ pub mod lookup;
 pub mod manifest;
 pub mod merkle;
 pub mod observation;
+pub mod orders;
 pub mod part;
 pub mod range;
 pub mod receipt;

@@ -3,6 +3,7 @@
 //! ```text
 //! source     which archive is this, and which sub-accounts does it have
 //! timeline   the chain of one sub-account, read back from its head: which revisions its days have
+//! orders     holds and longer retention, read back from the head by their own links
 //! part       a stored part as a local file whose hash is the manifest's
 //! remote     a stored part of which only what is needed is fetched
 //! find       the rows of one segment, dialog or interaction in years of days
@@ -24,6 +25,7 @@ pub mod current;
 pub mod evidence;
 pub mod export;
 pub mod find;
+pub mod orders;
 pub mod pack;
 pub mod part;
 pub mod prove;

@@ -42,6 +42,14 @@ pub struct Revision {
     pub record: DayRecord,
 }
 
+/// A record that commits no rows: an acknowledgement, a hold, longer retention.
+#[derive(Debug, Clone)]
+pub struct Act {
+    pub sequence: u64,
+    pub manifest: Link,
+    pub public_key: Option<String>,
+}
+
 /// What the chain of one sub-account says of a range of days.
 #[derive(Debug, Clone)]
 pub struct Timeline {
@@ -55,6 +63,8 @@ pub struct Timeline {
     pub zone: Option<String>,
     /// The revisions of the days in the range, by date and revision.
     pub revisions: Vec<Revision>,
+    /// Other records, those that lay between; all of them where everything was read.
+    pub acts: Vec<Act>,
 }
 
 impl Timeline {
@@ -102,6 +112,7 @@ impl Timeline {
             coverage: head.envelope.manifest.coverage.clone(),
             zone: None,
             revisions: Vec::new(),
+            acts: Vec::new(),
         };
         let read = |sequence| read_one(source, sub_account, sequence);
         let mut older = stream::iter((1..head.sequence).rev()).map(read).buffered(AT_ONCE);
@@ -111,7 +122,8 @@ impl Timeline {
             let previous = stored.envelope.manifest.previous.clone();
             let (sequence, key) = (stored.sequence, stored.key.clone());
             timeline.take(source, stored)?;
-            if done || sequence == 1 {
+            // The zone is that of the days, and the newest records may be of other kinds.
+            if (done && timeline.zone.is_some()) || sequence == 1 {
                 break;
             }
             source.check_stop()?;
@@ -129,7 +141,10 @@ impl Timeline {
         let signed_by = signed_by(source, &stored)?;
         let Stored { sequence, key, sha256, envelope, .. } = stored;
         let public_key = envelope.signature.as_ref().map(|signature| signature.public_key.clone());
-        let Record::Day(record) = envelope.manifest.record;
+        let Record::Day(record) = envelope.manifest.record else {
+            self.acts.push(Act { sequence, manifest: Link { key, sha256 }, public_key });
+            return Ok(());
+        };
         self.zone.get_or_insert_with(|| record.zone.clone());
         self.revisions.push(Revision {
             sequence,
@@ -164,7 +179,7 @@ fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
     days.within(first, last).filter(|date| coverage.state(*date) != DayState::Missing).collect()
 }
 
-async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
+pub(super) async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
     let listed = source.store.list(&key::chain(sub_account), None).await?;
     let newest = listed.iter().filter_map(|entry| key::parse_manifest(&entry.key)).max();
     match newest {

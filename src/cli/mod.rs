@@ -11,8 +11,10 @@ use crate::simulator;
 
 pub mod audit;
 pub mod operate;
+pub mod records;
 
 use operate::{BackfillArgs, PlanArgs, RecheckArgs};
+use records::{AcknowledgeArgs, HoldArgs};
 
 use audit::{
     CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
@@ -170,6 +172,10 @@ pub enum Command {
     Prove(ProveArgs),
     /// Check such a receipt, offline
     CheckReceipt(CheckReceiptArgs),
+    /// Take note, in the chain, of gaps that will stay
+    Acknowledge(AcknowledgeArgs),
+    /// Hold days for a legal case, and show what is held
+    Hold(HoldArgs),
     /// Archive a made-up day from a simulated RingCX, to see how everything works
     Demo(DemoArgs),
     /// Run the simulated RingCX by itself

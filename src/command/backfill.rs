@@ -9,6 +9,7 @@ use super::watched::watched;
 use super::wiring::Urgency;
 use super::work::{Outcome, Target, Task, Worker, for_sub_accounts};
 use super::{Context, days};
+use crate::archive::coverage::DayState;
 use crate::archive::day::DayError;
 use crate::archive::manifest::Why;
 use crate::archive::range::Days;
@@ -74,8 +75,10 @@ pub fn shard(given: Option<Subset>, context: &Context) -> Result<Option<Shard>> 
 
 /// The range's days of one sub-account that are not sealed.
 async fn sub_account(worker: &Worker<'_>, target: &Target<'_>, range: Days, order: Order) -> Vec<DayReport> {
+    // Whoever names days wants them tried, also where somebody has acknowledged their gaps.
+    let task = Task::Archive { why: Why::Backfill, insist: true };
     match open_days(worker, target, range, order).await {
-        Ok(open) => days::in_order(worker, target, open, &Task::Archive(Why::Backfill)).await,
+        Ok(open) => days::in_order(worker, target, open, &task).await,
         Err(failure) => vec![DayReport::failed(&target.sub_account, None, &failure)],
     }
 }
@@ -92,7 +95,9 @@ pub async fn open_days(
     let unfinished = |date: Date| worker.archive.state.has_journal(&target.sub_account, date);
     let exists = |date: Date| !matches!(target.zone.day(date), Err(DayError::SkippedDate { .. }));
     let wanted = |date: &Date| {
-        let open = !coverage.state(*date).is_sealed() || unfinished(*date);
+        let state = coverage.state(*date);
+        // Acknowledged gaps are not what the night spends its quota on; a backfill is asked for.
+        let open = !state.is_sealed() || state == DayState::Acknowledged || unfinished(*date);
         target.share.takes(*date) && open && exists(*date)
     };
     let mut days: Vec<Date> = range.within(from, last).filter(wanted).collect();

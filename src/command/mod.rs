@@ -16,6 +16,7 @@ mod init;
 mod keygen;
 mod plan;
 mod recheck;
+mod records;
 mod report;
 pub mod run;
 mod shard;
@@ -67,6 +68,8 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
         Command::Evidence(args) => audit::evidence::run(args, &loaded()?.settings, context).await,
         Command::Prove(args) => audit::prove::run(args, &loaded()?.settings, context).await,
         Command::CheckReceipt(args) => audit::check_receipt::run(args, context),
+        Command::Acknowledge(args) => records::acknowledge::run(args, &loaded()?.settings, context).await,
+        Command::Hold(args) => records::hold::run(args, &loaded()?.settings, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::Simulate(args) => simulate::run(args, context).await.map(|()| Exit::Done),
         Command::Init(args) => init::run(args, context),

@@ -169,7 +169,7 @@ fn planned_day(
             let (segments, summaries) = usual.on(date.weekday()).unzip();
             (What::Archive, tiles, segments, summaries)
         }
-        (Some(record), Task::Archive(_)) => {
+        (Some(record), Task::Archive { .. }) => {
             (What::FillGaps, 0, Some(record.day.segments), Some(record.day.failed()))
         }
         (Some(record), Task::Recheck(again)) => {

@@ -80,6 +80,7 @@ impl DayReport {
             date: Some(outcome.record.date),
             outcome: match (outcome.committed, outcome.record.complete) {
                 (0, true) => "confirmed",
+                (0, false) if outcome.acknowledged => "gaps acknowledged",
                 (0, false) => "still has gaps",
                 (_, true) => "complete",
                 (_, false) => "has gaps",

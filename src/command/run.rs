@@ -39,7 +39,7 @@ pub async fn archive_days(date: Option<Date>, settings: &Settings, context: &Con
     .await
 }
 
-pub const NIGHTLY: Task = Task::Archive(Why::Nightly);
+pub const NIGHTLY: Task = Task::Archive { why: Why::Nightly, insist: false };
 
 /// The days of one sub-account, one after the other.
 async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> Vec<DayReport> {
@@ -52,7 +52,9 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
         Err(failure) => return failed(failure),
     };
     let pipeline = Pipeline::default();
-    let mut reports = vec![worker.day(target, yesterday, &NIGHTLY, pipeline.place()).await];
+    // Whoever names a day wants it tried, also where somebody has acknowledged its gaps.
+    let named = Task::Archive { why: Why::Nightly, insist: date.is_some() };
+    let mut reports = vec![worker.day(target, yesterday, &named, pipeline.place()).await];
     // Just after midnight yesterday is still settling; that is no reason to leave older days for another night.
     let settles_until = |day: Window| day.end_ms + worker.archive.policy.settle_ms;
     let now_ms = worker.archive.clock.now_ms();
@@ -63,7 +65,7 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
     // Rechecks last: what is archived already can wait for another night, should the quota not suffice.
     for task in [NIGHTLY, look_again()] {
         let days = match &task {
-            Task::Archive(_) => missed(worker, target, yesterday).await,
+            Task::Archive { .. } => missed(worker, target, yesterday).await,
             Task::Recheck(_) => recheck::due(worker, target, yesterday).await,
         };
         match days {

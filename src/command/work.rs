@@ -64,21 +64,25 @@ pub struct Target<'a> {
 /// What is to be done with a day.
 #[derive(Debug, Clone)]
 pub enum Task {
-    Archive(Why),
+    Archive {
+        why: Why,
+        /// Ask again for summaries whose absence somebody has acknowledged.
+        insist: bool,
+    },
     Recheck(Again),
 }
 
 impl Task {
     fn why(&self) -> Why {
         match self {
-            Task::Archive(why) => *why,
+            Task::Archive { why, .. } => *why,
             Task::Recheck(_) => Why::Recheck,
         }
     }
 
     fn again(&self) -> Option<&Again> {
         match self {
-            Task::Archive(_) => None,
+            Task::Archive { .. } => None,
             Task::Recheck(again) => Some(again),
         }
     }
@@ -289,6 +293,7 @@ impl Worker<'_> {
             },
             why: task.why(),
             recheck: task.again().cloned(),
+            insist: matches!(task, Task::Archive { insist: true, .. }),
         };
         let meter = Meter::default();
         let source = Watched { account: target.account, client: OnceLock::new() };

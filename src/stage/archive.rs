@@ -119,10 +119,18 @@ async fn refuse_to_found_again(store: &dyn Store) -> Result<()> {
 }
 
 fn archive_object(bytes: Bytes, lock: Option<Lock>) -> NewObject {
-    NewObject { key: key::ARCHIVE.to_owned(), sha256: Digest::of(&bytes), body: Body::Bytes(bytes), lock }
+    let (key, sha256) = (key::ARCHIVE.to_owned(), Digest::of(&bytes));
+    NewObject { key, sha256, body: Body::Bytes(bytes), lock, legal_hold: false }
 }
 
 impl Archive {
+    /// The lock that the settings ask for an object that is put now.
+    pub fn fresh_lock(&self) -> Result<Option<Lock>> {
+        let Some(policy) = self.policy.lock else { return Ok(None) };
+        let beyond = || Failure::new(Exit::Usage, format!("object_lock {policy} ends beyond the calendar"));
+        policy.lock_from(self.clock.now_ms()).map(Some).ok_or_else(beyond)
+    }
+
     /// Proves that the store honours create-only: a PUT of `archive.json` again must answer "exists".
     ///
     /// A store that ignores the condition would let two hosts overwrite each other's manifests.

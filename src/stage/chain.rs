@@ -6,10 +6,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
 use super::archive::{Archive, violated};
+use crate::archive::act::Acknowledgement;
 use crate::archive::coverage::{Coverage, DayState};
 use crate::archive::digest::Digest;
 use crate::archive::key;
-use crate::archive::manifest::{DayRecord, Envelope, Link};
+use crate::archive::manifest::{DayRecord, Envelope, Link, Record};
+use crate::archive::orders::Orders;
+use crate::archive::range::Days;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
@@ -70,6 +73,74 @@ impl Chain {
     pub fn link(&self) -> Option<Link> {
         let head = self.head.as_ref()?;
         Some(Link { key: key::manifest(&self.sub_account, head.sequence), sha256: head.sha256 })
+    }
+
+    /// The newest hold or retention record that the next manifest must name.
+    pub fn orders_link(&self) -> Option<Link> {
+        let newest = self.newest()?;
+        newest.envelope.manifest.orders_for_next(newest.sha256)
+    }
+
+    /// The holds and extensions in force. Each names the one before it by its hash, so that days in between, of years
+    /// as a rule, need not be read.
+    pub async fn orders(&mut self, archive: &Archive) -> Result<Orders> {
+        let (mut newest_first, mut next) = (Vec::new(), self.orders_link());
+        while let Some(link) = next {
+            let sequence = key::parse_manifest(&link.key).unwrap_or_default();
+            let read = match self.manifests.get(&sequence) {
+                Some(read) => read.clone(),
+                None => fetch(archive, &self.sub_account, sequence).await?,
+            };
+            let manifest = read.envelope.manifest;
+            let ours = manifest.key == link.key && read.sha256 == link.sha256;
+            if !ours || manifest.orders_for_next(read.sha256).as_ref() != Some(&link) {
+                return Err(violated(format!(
+                    "{} is not the hold or retention record that is named",
+                    link.key
+                )));
+            }
+            next = manifest.orders;
+            newest_first.push((sequence, manifest.record));
+        }
+        let mut orders = Orders::default();
+        newest_first.iter().rev().for_each(|(sequence, record)| orders.take(*sequence, record));
+        Ok(orders)
+    }
+
+    /// The newest record of any day.
+    pub async fn newest_day(&mut self, archive: &Archive) -> Result<Option<DayRecord>> {
+        self.walk_until(archive, |read| read.envelope.manifest.day().is_some()).await?;
+        let mut newest_first = self.manifests.values().rev();
+        Ok(newest_first.find_map(|read| read.envelope.manifest.day()).cloned())
+    }
+
+    /// The newest acknowledgement of the gaps of `date`, and its manifest's key.
+    pub async fn acknowledgement_of(
+        &mut self,
+        archive: &Archive,
+        date: Date,
+    ) -> Result<Option<(String, Acknowledgement)>> {
+        let of_date = |read: &Read| match &read.envelope.manifest.record {
+            Record::Acknowledgement(note) => {
+                note.days.iter().any(|day| day.date == date).then(|| (**note).clone())
+            }
+            _ => None,
+        };
+        self.walk_until(archive, |read| of_date(read).is_some()).await?;
+        let mut newest_first = self.manifests.values().rev();
+        Ok(newest_first.find_map(|read| Some((read.envelope.manifest.key.clone(), of_date(read)?))))
+    }
+
+    /// Every revision of the archived days of `range`, by date and revision.
+    pub async fn revisions_in(&mut self, archive: &Archive, range: &Days) -> Result<Vec<(Link, DayRecord)>> {
+        let coverage = self.coverage();
+        let mut all = Vec::new();
+        if let (Some(first), Some(last)) = (coverage.first_day, coverage.last_day()) {
+            for date in range.within(first, last) {
+                all.extend(self.revisions(archive, date).await?);
+            }
+        }
+        Ok(all)
     }
 
     /// The day's revisions, oldest first; reads no further back than revision 1.

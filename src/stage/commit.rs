@@ -1,28 +1,21 @@
-//! The commit point: one manifest, put create-only at the next number of its chain (protocol step 4).
+//! The record of one revision, and its place in the chain (protocol step 4).
 
-use bytes::Bytes;
-
+use super::append::{Appended, append};
 use super::archive::{Archive, violated};
 use super::basis::{Adopted, Basis};
 use super::chain::Chain;
 use super::day::DayJob;
 use super::encode::Revision;
-use crate::archive::coverage::DayState;
-use crate::archive::day::{LONGEST_WINDOW_MS, tz_database_version};
-use crate::archive::digest::Digest;
-use crate::archive::key;
-use crate::archive::lock::Lock;
+use super::orders::Duty;
+use crate::archive::day::LONGEST_WINDOW_MS;
 use crate::archive::manifest::{
-    DayRecord, Discovery, Envelope, File, Incomplete, Manifest, ObjectLock, Recheck, Record, Run, Why,
-    WindowAnswer,
+    DayRecord, Discovery, File, Incomplete, ObjectLock, Recheck, Record, Why, WindowAnswer,
 };
 use crate::archive::recheck::Scope;
-use crate::archive::schema::FORMAT_VERSION;
-use crate::archive::tally::{Failures, Tally, plain};
+use crate::archive::tally::{Failures, Tally};
 use crate::archive::warning::{self, Past, Warning};
 use crate::journal::{Head, StagedWindow};
 use crate::outcome::{Exit, Failure, Result};
-use crate::store::{Body, NewObject, Put};
 
 /// How many manifests back the usual volume of a weekday is looked for: eight weeks, and some gap-fills.
 pub const PAST_MANIFESTS: u64 = 70;
@@ -38,86 +31,44 @@ pub enum Committed {
     Lost,
 }
 
-/// Puts the manifest, re-numbered as often as others get ahead in the same chain.
+/// Commits the record, re-numbered as often as others get ahead in the same chain. `duty` is what its parts have
+/// already, and its manifest gets.
 ///
-/// Before this returns [`Committed::Done`] the revision does not exist, whatever parts lie in the store; from then
-/// on it does. A crash in between is told apart by the next run: the day is in the chain, or it isn't.
+/// Before this returns [`Committed::Done`] the revision does not exist, whatever parts lie in the store; from then on
+/// it does.
 pub async fn commit(
     archive: &Archive,
     job: &DayJob,
     chain: &mut Chain,
     record: DayRecord,
-    lock: Option<Lock>,
+    mut duty: Duty,
     clock_skew_ms: Option<i64>,
 ) -> Result<Committed> {
     loop {
-        let envelope = seal(archive, chain, record.clone(), clock_skew_ms)?;
-        let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
-        let sha256 = Digest::of(&bytes);
-        let key = envelope.manifest.key.clone();
-        let head = Head { sequence: envelope.manifest.sequence, sha256 };
-        let object = NewObject { key: key.clone(), body: Body::Bytes(bytes.clone()), sha256, lock };
-        // ---- the commit point ----
-        let put = archive.store.put_new(&object).await?;
-        if put == Put::Exists && archive.store.get(&key).await? != Some(bytes) {
-            // Taken by another: back to step 0, then the same revision at the next number, or none at all.
-            archive.check_create_only().await?;
-            *chain = Chain::open(archive, &job.sub_account).await?;
-            check_neighbours(archive, job, chain).await?;
-            let revisions = chain.revisions(archive, job.date).await?;
-            if revisions.last().is_some_and(|(_, day)| day.revision >= record.revision) {
-                return Ok(Committed::Lost);
-            }
-            continue;
+        let entry = Record::Day(Box::new(record.clone()));
+        if let Appended::Done(head) = append(archive, chain, entry, duty, clock_skew_ms).await? {
+            return Ok(Committed::Done { head, record: Box::new(record) });
         }
-        archive.state.remember_head(&job.sub_account, &head)?;
-        return Ok(Committed::Done { head, record: Box::new(record) });
-    }
-}
-
-fn seal(archive: &Archive, chain: &Chain, record: DayRecord, clock_skew_ms: Option<i64>) -> Result<Envelope> {
-    let sequence = chain.head.as_ref().map_or(0, |head| head.sequence) + 1;
-    let mut coverage = chain.coverage();
-    coverage.set(record.date, day_state(&record));
-    let manifest = Manifest {
-        format_version: FORMAT_VERSION,
-        archive_id: archive.id.clone(),
-        key: key::manifest(&chain.sub_account, sequence),
-        sub_account: chain.sub_account.clone(),
-        sequence,
-        previous: chain.link(),
-        run: Run {
-            id: archive.run.id.clone(),
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            libraries: concat!("parquet ", "60.1").to_owned(),
-            tz_database: tz_database_version().to_owned(),
-            host: plain(&archive.run.host),
-            settings_sha256: archive.run.settings_sha256,
-            started_at: archive.run.started_at,
-            finished_at: archive.clock.now_ms(),
-            clock_skew_ms,
-        },
-        coverage,
-        record: Record::Day(Box::new(record)),
-    };
-    manifest.seal(archive.signers.key.as_ref()).map_err(unwritable)
-}
-
-fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::new(Exit::Unexpected, "cannot write the manifest").because(error).remedy("Report this.")
-}
-
-fn day_state(record: &DayRecord) -> DayState {
-    match (record.complete, record.day.segments) {
-        (false, _) => DayState::Gaps,
-        (true, 0) => DayState::Empty,
-        (true, _) => DayState::Complete,
+        // Taken by another: back to step 0, then the same revision at the next number, or none at all.
+        check_neighbours(archive, job, chain).await?;
+        let revisions = chain.revisions(archive, job.date).await?;
+        if revisions.last().is_some_and(|(_, day)| day.revision >= record.revision) {
+            return Ok(Committed::Lost);
+        }
+        // What came between may have been a hold: whoever recorded it could not see this revision's parts.
+        let now = Duty::of(archive, chain, job.date, duty.lock).await?;
+        if now != duty {
+            for file in &record.files {
+                now.give(archive, &file.key).await?;
+            }
+            duty = now;
+        }
     }
 }
 
 /// The zone of a chain is fixed by its first manifest: in another one, days would overlap or leave holes.
-pub fn check_zone(job: &DayJob, chain: &Chain) -> Result<()> {
-    let newest = chain.newest().and_then(|read| read.envelope.manifest.day());
+pub async fn check_zone(archive: &Archive, job: &DayJob, chain: &mut Chain) -> Result<()> {
+    let newest = chain.newest_day(archive).await?;
     let Some(newest) = newest.filter(|newest| newest.zone != job.zone.name()) else { return Ok(()) };
     let message = format!(
         "sub-account {} is archived in the zone {}, and the settings say {}",
@@ -133,7 +84,7 @@ pub fn check_zone(job: &DayJob, chain: &Chain) -> Result<()> {
 
 /// A day must begin where the sealed day before it ends, and end where the one after it begins: zone rules change.
 pub async fn check_neighbours(archive: &Archive, job: &DayJob, chain: &mut Chain) -> Result<()> {
-    check_zone(job, chain)?;
+    check_zone(archive, job, chain).await?;
     for (neighbour, before) in [(job.date.yesterday(), true), (job.date.tomorrow(), false)] {
         let Ok(neighbour) = neighbour else { continue };
         let Some(record) = chain.record_of(archive, neighbour).await? else { continue };

@@ -11,6 +11,7 @@ use super::chain::Chain;
 use super::commit::{self, Committed, Facts, commit};
 use super::encode::encode;
 use super::observe::{interrupted, observe};
+use super::orders::Duty;
 use super::pipeline::Place;
 use super::publish::{Published, publish};
 use crate::archive::coverage::DayState;
@@ -57,6 +58,8 @@ pub struct DayJob {
     pub window: Window,
     pub filters: Filters,
     pub why: Why,
+    /// Ask again for summaries whose absence somebody has acknowledged.
+    pub insist: bool,
     /// Look again at a day that is committed.
     pub recheck: Option<Again>,
 }
@@ -77,13 +80,16 @@ pub struct DayOutcome {
     pub record: DayRecord,
     /// Revisions that this run committed; none when the day was confirmed as it was.
     pub committed: u32,
+    /// Its gaps are those that somebody has acknowledged.
+    pub acknowledged: bool,
 }
 
 impl DayOutcome {
     /// Gaps and unacknowledged warnings want somebody's eyes; a confirmed complete day wants nobody's.
     pub fn exit(&self) -> Exit {
         let warned = self.committed > 0 && self.record.warnings.iter().any(|warning| !warning.acknowledged);
-        if self.record.complete && !warned { Exit::Done } else { Exit::Gaps }
+        let whole = self.record.complete || self.acknowledged;
+        if whole && !warned { Exit::Done } else { Exit::Gaps }
     }
 }
 
@@ -161,13 +167,14 @@ pub async fn run_day(
     let folder = archive.state.day(&job.sub_account, job.date)?;
     let _lock = folder.lock()?;
     let mut chain = Chain::open(archive, &job.sub_account).await?;
-    commit::check_zone(job, &chain)?;
+    commit::check_zone(archive, job, &mut chain).await?;
     let state = chain.coverage().state(job.date);
     if job.recheck.is_some() && state == DayState::Missing {
         let message = format!("{} of {} is not archived yet", job.date, job.sub_account);
         return Err(Failure::new(Exit::Usage, message).remedy("Archive it first: cxvault backfill."));
     }
-    if state.is_sealed() && !folder.has_journal() && job.recheck.is_none() {
+    let again = job.recheck.is_some() || (job.insist && state == DayState::Acknowledged);
+    if state.is_sealed() && !again && !folder.has_journal() {
         // Of a journal whose dropping was interrupted.
         folder.clear()?;
         return confirm(archive, job, &mut chain, 0).await;
@@ -227,7 +234,8 @@ async fn confirm(archive: &Archive, job: &DayJob, chain: &mut Chain, committed: 
     match (record, chain.head.clone()) {
         (Some(record), Some(head)) => {
             archive.state.remember_head(&job.sub_account, &head)?;
-            Ok(DayOutcome { head, record, committed })
+            let acknowledged = chain.coverage().state(job.date) == DayState::Acknowledged;
+            Ok(DayOutcome { head, record, committed, acknowledged })
         }
         _ => Err(super::archive::violated(format!(
             "the chain covers {} but holds no manifest of it",
@@ -276,7 +284,8 @@ impl Desk<'_> {
             }
             archive.check_create_only().await?;
             let lock = frozen_lock(archive, &basis, journal).await?;
-            let published = publish(archive, &basis, &revision.parts, lock).await?;
+            let duty = Duty::of(archive, chain, job.date, lock).await?;
+            let published = publish(archive, &basis, &revision.parts, duty).await?;
             if let Published::All { files, lock: read_back } = published {
                 let why = match (basis.revision(), &self.recheck) {
                     (1, _) => job.why,
@@ -295,11 +304,13 @@ impl Desk<'_> {
                     why,
                 };
                 let record = commit::record(archive, job, chain, facts).await?;
-                match commit(archive, job, chain, record, lock, time.skew_ms).await? {
+                match commit(archive, job, chain, record, duty, time.skew_ms).await? {
                     Committed::Done { head, record } => {
                         committed += 1;
                         if basis.adopted.is_empty() {
-                            return Ok(DayOutcome { head, record: *record, committed });
+                            // What was acknowledged were the gaps of an earlier revision.
+                            let acknowledged = false;
+                            return Ok(DayOutcome { head, record: *record, committed, acknowledged });
                         }
                         tracing::info!(
                             "an adopted part is committed; what we know beyond it is weighed next"
@@ -359,14 +370,12 @@ fn refuse_to_repeat(archive: &Archive, job: &DayJob, before: (u32, u32), now: (u
 
 /// The lock of this revision's objects: frozen once, so that a rerun after a crash asks for the same.
 async fn frozen_lock(archive: &Archive, basis: &Basis, journal: &JournalHandle) -> Result<Option<Lock>> {
-    let Some(policy) = archive.policy.lock else { return Ok(None) };
+    let Some(fresh) = archive.fresh_lock()? else { return Ok(None) };
     let name = format!("lock of revision {}", basis.revision());
-    let beyond = || Failure::new(Exit::Usage, format!("object_lock {policy} ends beyond the calendar"));
-    let fresh = policy.lock_from(archive.clock.now_ms()).ok_or_else(beyond)?;
     journal
         .call(move |journal| {
             let kept = journal.meta(&name)?.and_then(|text| serde_json::from_str::<Lock>(&text).ok());
-            match kept.filter(|kept| kept.mode == policy.mode) {
+            match kept.filter(|kept| kept.mode == fresh.mode) {
                 Some(kept) => Ok(Some(kept)),
                 None => {
                     let text = serde_json::to_string(&fresh).map_err(|error| {

@@ -10,10 +10,16 @@
 //! fetch     segments -> journal, while discovery goes on                  (step 1)
 //! encode    journal  -> parts on the local disk                           (step 2)
 //! publish   parts    -> store, one after the other                        (step 3)
-//! commit    the manifest: the commit point                                (step 4)
+//! orders    what holds and longer retention ask of objects                (steps 3, 4)
+//! commit    the record of a revision, and its place in the chain           (step 4)
+//! append    the manifest: the commit point                                (step 4)
 //! day       all of it, in order
 //! ```
+//!
+//! `acknowledge`, `hold` and `retention` commit records of other kinds through the same commit point.
 
+pub mod acknowledge;
+pub mod append;
 pub mod archive;
 pub mod basis;
 pub mod chain;
@@ -22,6 +28,8 @@ pub mod day;
 pub mod discover;
 pub mod encode;
 pub mod fetch;
+pub mod hold;
 pub mod observe;
+pub mod orders;
 pub mod pipeline;
 pub mod publish;

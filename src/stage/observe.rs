@@ -34,7 +34,9 @@ pub(super) async fn observe(
 ) -> Result<ApiTime> {
     let Desk { archive, job, journal, .. } = *desk;
     let asks_windows = basis.revisions.is_empty() || desk.recheck.is_some();
-    if !asks_windows && chain.coverage().state(job.date) == DayState::Gaps {
+    let state = chain.coverage().state(job.date);
+    let gaps = state == DayState::Gaps || (state == DayState::Acknowledged && job.insist);
+    if !asks_windows && gaps {
         let filters = job.filters.clone();
         let reopened =
             journal.call(move |journal| journal.reopen_gaps(|segment| filters.want_segment(segment))).await?;

@@ -1,13 +1,14 @@
 //! Parts into the store, one after the other, never replacing anything (protocol step 3).
 
-use super::archive::{Archive, violated};
+use super::archive::Archive;
 use super::basis::Basis;
 use super::encode::Encoded;
+use super::orders::{Duty, stored};
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{File, ObjectLock};
 use crate::archive::schema;
 use crate::outcome::Result;
-use crate::store::{Body, NewObject, Put, Stat};
+use crate::store::{Body, NewObject, Put};
 
 /// How the parts of a revision ended.
 #[derive(Debug)]
@@ -22,19 +23,11 @@ pub enum Published {
 ///
 /// A crash before the first leaves nothing in the store; after the n-th it leaves n parts of an uncommitted
 /// revision, which the next run puts again (same bytes, "exists") or adopts.
-pub async fn publish(
-    archive: &Archive,
-    basis: &Basis,
-    parts: &[Encoded],
-    lock: Option<Lock>,
-) -> Result<Published> {
+pub async fn publish(archive: &Archive, basis: &Basis, parts: &[Encoded], duty: Duty) -> Result<Published> {
     let mut files = Vec::new();
     let mut read_back = None;
     for adopted in &basis.adopted {
-        if let Some(lock) = lock {
-            archive.store.raise_lock(&adopted.file.key, lock).await?;
-        }
-        let stat = stored(archive, &adopted.file.key).await?;
+        let stat = duty.give(archive, &adopted.file.key).await?;
         earliest(&mut read_back, stat.lock);
         files.push(adopted.file.clone());
     }
@@ -43,29 +36,22 @@ pub async fn publish(
             key: part.key.clone(),
             body: Body::File(part.path.clone()),
             sha256: part.sha256,
-            lock,
+            lock: duty.lock,
+            legal_hold: duty.hold,
         };
         let put = archive.store.put_new(&object).await?;
-        let stat = stored(archive, &part.key).await?;
-        if put == Put::Exists && stat.sha256 != Some(part.sha256) {
-            return Ok(Published::Taken);
+        let mut stat = stored(archive, &part.key).await?;
+        if put == Put::Exists {
+            if stat.sha256 != Some(part.sha256) {
+                return Ok(Published::Taken);
+            }
+            // Ours, from an attempt that died: its lock and hold may be that attempt's.
+            stat = duty.give(archive, &part.key).await?;
         }
-        if put == Put::Exists
-            && let Some(lock) = lock
-        {
-            // Ours, from an attempt that died: its lock may be that attempt's.
-            archive.store.raise_lock(&part.key, lock).await?;
-        }
-        let stat = if put == Put::Exists { stored(archive, &part.key).await? } else { stat };
         earliest(&mut read_back, stat.lock);
         files.push(file(part, stat.version_id));
     }
     Ok(Published::All { files, lock: read_back })
-}
-
-async fn stored(archive: &Archive, key: &str) -> Result<Stat> {
-    let stat = archive.store.stat(key).await?;
-    stat.ok_or_else(|| violated(format!("{key} was stored, and is gone")))
 }
 
 /// The weakest lock of all objects is what the manifest may claim.

@@ -67,7 +67,7 @@ impl FolderStore {
     fn put(&self, object: &NewObject) -> Result<Put> {
         key::check_new(&object.key)?;
         let target = self.path(&object.key)?;
-        if object.lock.is_some() {
+        if object.lock.is_some() || object.legal_hold {
             return Err(no_lock(&target));
         }
         let folder = target.parent().unwrap_or(&self.root);
@@ -297,6 +297,10 @@ impl Store for FolderStore {
     async fn raise_lock(&self, key: &str, _lock: Lock) -> Result<()> {
         Err(no_lock(&self.path(key)?))
     }
+
+    async fn set_legal_hold(&self, key: &str, _on: bool) -> Result<bool> {
+        self.path(key).map(|_| false)
+    }
 }
 
 /// Length and SHA-256 of a local file, off the async threads; `None` when there is none.
@@ -447,7 +451,7 @@ mod tests {
 
     fn object(key: &str, content: &'static [u8]) -> NewObject {
         let body = Body::Bytes(Bytes::from_static(content));
-        NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None }
+        NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None, legal_hold: false }
     }
 
     fn names(folder: &Path) -> Vec<String> {

@@ -25,6 +25,7 @@ pub enum Op {
     List,
     Versions,
     RaiseLock,
+    SetLegalHold,
 }
 
 /// What a failing call leaves behind.
@@ -179,12 +180,6 @@ impl MemoryStore {
         }
     }
 
-    pub fn set_legal_hold(&self, key: &str, on: bool) {
-        if let Some(object) = self.state().current_mut(key) {
-            object.legal_hold = on;
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // The panic of one test's task is that test's failure already.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -249,7 +244,7 @@ impl State {
     }
 
     fn put(&mut self, plain: bool, new: &NewObject, bytes: Bytes) -> Result<Put> {
-        if plain && new.lock.is_some() {
+        if plain && (new.lock.is_some() || new.legal_hold) {
             return Err(MemoryStore::no_lock(&new.key));
         }
         if self.current(&new.key).is_some() {
@@ -264,7 +259,7 @@ impl State {
         // A deleted name can be taken again; whoever gives it to other bytes re-writes history.
         let first = *self.first.entry(new.key.clone()).or_insert(new.sha256);
         assert_eq!(first, new.sha256, "the immutable key {} would change", new.key);
-        let object = Object { bytes, sha256: new.sha256, lock: new.lock, legal_hold: false };
+        let object = Object { bytes, sha256: new.sha256, lock: new.lock, legal_hold: new.legal_hold };
         if plain {
             self.keys.insert(new.key.clone(), vec![StoredVersion { id: None, object: Some(object) }]);
             return Ok(Put::Created { version_id: None });
@@ -398,6 +393,19 @@ impl Store for MemoryStore {
             Ok(())
         })
     }
+
+    async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
+        self.call(Op::SetLegalHold, key, |state| {
+            let plain = self.plain;
+            let Some(object) = state.current_mut(key) else {
+                let error =
+                    StoreError::new(StoreErrorKind::Contradiction, "cannot hold", format!("memory/{key}"));
+                return Err(error.because("there is no such object"));
+            };
+            object.legal_hold = on && !plain;
+            Ok(!plain)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -406,7 +414,7 @@ mod tests {
 
     fn object(key: &str, content: &'static [u8]) -> NewObject {
         let body = Body::Bytes(Bytes::from_static(content));
-        NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None }
+        NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None, legal_hold: false }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::archive::digest::Digest;
-use crate::archive::lock::{Lock, LockMode};
+use crate::archive::lock::Lock;
 
 pub mod error;
 pub mod folder;
@@ -47,6 +47,8 @@ pub struct NewObject {
     /// SHA-256 of the whole body; the store refuses other bytes.
     pub sha256: Digest,
     pub lock: Option<Lock>,
+    /// Under legal hold from its first instant on.
+    pub legal_hold: bool,
 }
 
 /// How a create-only PUT ended when the store answered.
@@ -150,6 +152,10 @@ pub trait Store: Send + Sync {
     /// Extends the retention of an existing object's current version to at least `lock`; never shortens or weakens
     /// one.
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()>;
+
+    /// Sets or lifts the legal hold of an existing object's current version; `false` where this store keeps none (a
+    /// folder, a bucket without Object Lock).
+    async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool>;
 }
 
 /// Opens the archive's root. Folders make no use of the options.
@@ -166,10 +172,7 @@ pub async fn open(location: &Location, options: S3Options) -> Result<Arc<dyn Sto
     }
 }
 
-/// The weakest lock that keeps both promises: the stronger mode until the later time.
+/// What keeps both promises.
 fn stronger(now: Option<Lock>, wanted: Lock) -> Lock {
-    let Some(now) = now else { return wanted };
-    let governed = now.mode == LockMode::Governance && wanted.mode == LockMode::Governance;
-    let mode = if governed { LockMode::Governance } else { LockMode::Compliance };
-    Lock { mode, until_ms: now.until_ms.max(wanted.until_ms) }
+    now.map_or(wanted, |now| now.stronger(wanted))
 }

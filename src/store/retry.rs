@@ -161,6 +161,10 @@ impl Store for RetryingStore {
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
         self.retrying(key, || self.inner.raise_lock(key, lock)).await
     }
+
+    async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
+        self.retrying(key, || self.inner.set_legal_hold(key, on)).await
+    }
 }
 
 #[cfg(test)]
@@ -198,7 +202,7 @@ mod tests {
 
     fn object(content: &'static [u8]) -> NewObject {
         let body = Body::Bytes(Bytes::from_static(content));
-        NewObject { key: "a".to_owned(), body, sha256: Digest::of(content), lock: None }
+        NewObject { key: "a".to_owned(), body, sha256: Digest::of(content), lock: None, legal_hold: false }
     }
 
     fn retrying(memory: &Arc<MemoryStore>, waits: &Arc<Waits>) -> RetryingStore {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention};
+use aws_sdk_s3::types::{
+    ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -170,6 +172,15 @@ impl<'a> Bucket<'a> {
             });
             join_all(puts).await.into_iter().collect()
         })
+    }
+
+    /// An administrator's hand at an object's legal hold.
+    pub fn set_hold(&self, key: &str, on: bool) {
+        let status = if on { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
+        let client = self.minio.client();
+        let set = client.put_object_legal_hold().bucket(&self.settings.bucket).key(self.full(key));
+        let set = set.legal_hold(ObjectLockLegalHold::builder().status(status).build()).send();
+        self.runtime.block_on(set).unwrap();
     }
 
     /// An administrator's hand at an object's lock, despite GOVERNANCE; `None` takes it away.

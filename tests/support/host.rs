@@ -176,6 +176,7 @@ impl Host {
             filters: self.filters.clone(),
             why: Why::Nightly,
             recheck: None,
+            insist: false,
         };
         run_day(&archive, &job, &self.api, &Meter::default(), Pipeline::default().place()).await
     }

@@ -168,4 +168,8 @@ impl Store for Stepped {
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
         self.step(Op::RaiseLock, key, None, self.inner.raise_lock(key, lock)).await
     }
+
+    async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
+        self.step(Op::SetLegalHold, key, None, self.inner.set_legal_hold(key, on)).await
+    }
 }

@@ -42,6 +42,11 @@ pub async fn pack(
     pack.add_object(source, key::ARCHIVE, key::ARCHIVE, None).await?;
     for sub_account in sub_accounts {
         let timeline = Timeline::read_after(source, sub_account, 0).await?;
+        for act in &timeline.acts {
+            pack.add_object(source, &act.manifest.key, &act.manifest.key, Some(act.manifest.sha256)).await?;
+            packed.manifests += 1;
+            keys.extend(act.public_key.clone());
+        }
         for revision in &timeline.revisions {
             let link = &revision.manifest;
             pack.add_object(source, &link.key, &link.key, Some(link.sha256)).await?;

@@ -69,3 +69,23 @@ fn tell_missing(verifier: &Verifier<'_>, sub_account: &str, missing: Option<(Dat
     };
     verifier.report(Finding::new(Code::DayMissing, object, "an archived day", found));
 }
+
+/// Open holds that nothing enforces: they look like those that something does.
+pub fn holds(verifier: &Verifier<'_>, sub_account: &str, check: &ChainCheck<'_>) {
+    // On a store without Object Lock none is enforced, whatever its record says: this may be a copy.
+    let unenforced = if verifier.remote { Some(false) } else { None };
+    for case in check.orders.cases() {
+        let open = check.orders.open_ranges(case, unenforced);
+        if !open.is_empty() {
+            let ranges: Vec<String> = open.iter().map(ToString::to_string).collect();
+            let found = format!("case {case} on {}", ranges.join(", "));
+            let object = format!("sub_account={sub_account}");
+            verifier.report(Finding::new(
+                Code::HoldNotEnforced,
+                object,
+                "a store that enforces holds",
+                found,
+            ));
+        }
+    }
+}

@@ -5,23 +5,30 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use super::record::{self, Findings, state_of};
+use super::acts;
+use super::record::{self, Findings};
 use crate::archive::coverage::Coverage;
 use crate::archive::day::Window;
 use crate::archive::digest::Digest;
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
+use crate::archive::lock::Lock;
 use crate::archive::manifest::{DayRecord, Discovery, Envelope, File, Link, Manifest, Record};
+use crate::archive::orders::Orders;
 use crate::archive::signature::{self, AllowedSigners};
 
 /// One committed revision, as far as the checks of its objects need it.
 #[derive(Debug, Clone)]
 pub struct Committed {
     pub manifest_key: String,
+    pub manifest_sha256: Digest,
     pub signed: bool,
     pub finished_at: i64,
     /// Without its windows, which have been checked.
     pub record: DayRecord,
+    /// What its objects must have: once the chain is read, what later records ask for as well.
+    pub lock: Option<Lock>,
+    pub held: bool,
 }
 
 /// What the chain says of one archive day.
@@ -55,6 +62,9 @@ pub struct ChainCheck<'a> {
     /// The newest number and its object's hash.
     pub head: Option<(u64, Digest)>,
     pub coverage: Coverage,
+    /// The holds and extensions so far.
+    pub orders: Orders,
+    orders_link: Option<Link>,
     pub manifests: u64,
     pub signed: u64,
     /// When the first of them was committed, by its own account.
@@ -73,6 +83,8 @@ impl<'a> ChainCheck<'a> {
             days: BTreeMap::new(),
             head: None,
             coverage: Coverage::default(),
+            orders: Orders::default(),
+            orders_link: None,
             manifests: 0,
             signed: 0,
             first_commit: None,
@@ -161,16 +173,48 @@ impl<'a> ChainCheck<'a> {
     }
 
     fn record(&mut self, found: &mut Findings<'_>, envelope: Envelope, link: Link) {
-        let Envelope { mut manifest, signature } = envelope;
-        let Record::Day(record) = manifest.record.clone();
+        let Envelope { manifest, signature } = envelope;
+        let finished_at = manifest.run.finished_at;
+        self.first_commit.get_or_insert(finished_at);
+        record::run_times(found, &manifest);
+        self.check_orders(found, &manifest, link.sha256);
+        match &manifest.record {
+            Record::Day(record) => self.check_day(found, &manifest, record),
+            // What came before is not known, so nothing can be held against it.
+            _ if self.broken => {}
+            _ if self.days.is_empty() => {
+                found.add(Code::RecordWrong, "a chain that begins with a day", "another")
+            }
+            Record::Acknowledgement(note) => acts::acknowledgement(found, note, &self.days, &self.coverage),
+            Record::Hold(hold) => acts::hold(found, hold, &self.orders),
+            Record::Retention(extension) => acts::extension(found, extension, &self.days, &self.orders),
+        }
+        self.check_coverage(found, &manifest);
+        self.orders.take(manifest.sequence, &manifest.record);
+        if let Record::Day(record) = manifest.record {
+            self.keep(*record, finished_at, signature.is_some(), link);
+        }
+    }
+
+    /// A writer finds holds by this link alone.
+    fn check_orders(&mut self, found: &mut Findings<'_>, manifest: &Manifest, sha256: Digest) {
+        if !self.broken && self.orders_link != manifest.orders {
+            let text =
+                |link: &Option<Link>| link.as_ref().map_or("nothing".to_owned(), |link| link.key.clone());
+            found.add(Code::OrdersWrong, text(&self.orders_link), text(&manifest.orders));
+        }
+        self.orders_link = manifest.orders_for_next(sha256);
+    }
+
+    fn check_day(&mut self, found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
         let zone = self.zone.get_or_insert_with(|| record.zone.clone()).clone();
         let day = self.days.get(&record.date);
-        record::window(found, &manifest, &record, &zone);
+        record::window(found, manifest, record, &zone);
         self.check_neighbours(found, record.date, record.window);
-        record::discovery(found, &record, day);
-        record::counts(found, &record, day.and_then(Day::newest));
-        record::files(found, &manifest, &record, day);
-        record::times(found, &manifest, &record);
+        record::discovery(found, record, day);
+        record::counts(found, record, day.and_then(Day::newest));
+        record::files(found, manifest, record, day);
+        record::times(found, manifest, record);
         if let Some(window) = day.and_then(Day::window).filter(|window| *window != record.window) {
             let expected = format!("the interval of the day's earlier revisions, from {}", window.start_ms);
             found.add(Code::DayWindowWrong, expected, record.window.start_ms.to_string());
@@ -179,7 +223,10 @@ impl<'a> ChainCheck<'a> {
             let expected = day.map_or(0, |day| day.revisions.len() as u32) + 1;
             found.same(Code::RevisionOrder, "revision", expected, record.revision);
         }
-        self.coverage.set(record.date, state_of(&record));
+    }
+
+    fn check_coverage(&mut self, found: &mut Findings<'_>, manifest: &Manifest) {
+        manifest.record.mark(&mut self.coverage);
         if self.broken {
             // What came before is not known: only this day's own mark can be held against it.
             self.coverage = manifest.coverage.clone();
@@ -190,7 +237,6 @@ impl<'a> ChainCheck<'a> {
             found.add(Code::CoverageWrong, text(&self.coverage), text(&manifest.coverage));
             self.coverage = manifest.coverage.clone();
         }
-        self.keep(&mut manifest, *record, signature.is_some(), link);
     }
 
     fn check_neighbours(&self, found: &mut Findings<'_>, date: Date, window: Window) {
@@ -204,15 +250,30 @@ impl<'a> ChainCheck<'a> {
         }
     }
 
-    fn keep(&mut self, manifest: &mut Manifest, mut record: DayRecord, signed: bool, link: Link) {
+    fn keep(&mut self, mut record: DayRecord, finished_at: i64, signed: bool, link: Link) {
         let day = self.days.entry(record.date).or_default();
         if let Discovery::Windows { windows, .. } = &mut record.discovery {
             // Checked, and a fifth of a record: a chain of years is held in memory.
             windows.clear();
             day.windows_by.push(link.clone());
         }
-        let finished_at = manifest.run.finished_at;
-        self.first_commit.get_or_insert(finished_at);
-        day.revisions.push(Committed { manifest_key: link.key, signed, finished_at, record });
+        let lock =
+            record.object_lock.as_ref().map(|lock| Lock { mode: lock.mode, until_ms: lock.retain_until });
+        let Link { key: manifest_key, sha256: manifest_sha256 } = link;
+        let held = false;
+        let committed = Committed { manifest_key, manifest_sha256, signed, finished_at, record, lock, held };
+        day.revisions.push(committed);
+    }
+
+    /// The days, each with what the whole chain asks of its objects.
+    pub fn into_days(mut self) -> BTreeMap<Date, Day> {
+        for (date, day) in &mut self.days {
+            let (ordered, held) = (self.orders.lock_on(*date), self.orders.holds_objects(*date));
+            for revision in &mut day.revisions {
+                revision.lock = revision.lock.into_iter().chain(ordered).reduce(Lock::stronger);
+                revision.held = held;
+            }
+        }
+        self.days
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! archive.json, and what lies where nothing should lie
-//!   a chain:    every manifest in order          chain, record   (pure)
+//!   a chain:    every manifest in order          chain, record, acts   (pure)
 //!   its days:   the calendar against the chain   calendar
 //!   its objects: the store against the chain     objects
 //!   its rows:   the files against the manifests  rows            (pure but for the files)
@@ -11,6 +11,7 @@
 //! It believes neither the store nor the manifests: it reads the chain first, then enumerates the store and the
 //! calendar itself. It writes nothing, and holds no more than one chain and a few row groups in memory.
 
+mod acts;
 mod calendar;
 mod chain;
 mod objects;
@@ -280,7 +281,9 @@ impl Verifier<'_> {
         let (check, seen) = self.chain(sub_account).await?;
         self.heads(sub_account, &check, &seen);
         calendar::days(self, sub_account, &check);
-        let ChainCheck { days, signed, .. } = check;
+        calendar::holds(self, sub_account, &check);
+        let signed = check.signed;
+        let days = check.into_days();
         let root = key::day_root(sub_account);
         let entries = self.store.list(&root, None).await?;
         let listed: Listed = entries.into_iter().map(|entry| (entry.key, entry.bytes)).collect();
@@ -438,7 +441,7 @@ impl Verifier<'_> {
         let scratch = Scratch::new()?;
         let mut parts = rows::Parts::new();
         for revision in &day.revisions {
-            self.manifest_lock(revision, &mut placed).await?;
+            self.manifest_kept(revision, &mut placed).await?;
             for file in &revision.record.files {
                 self.check_stop()?;
                 self.count(|totals| totals.files += 1);

@@ -11,8 +11,8 @@ use crate::archive::day::rfc3339;
 use crate::archive::digest::Digest;
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
-use crate::archive::lock::{Lock, LockMode};
-use crate::archive::manifest::{File, ObjectLock};
+use crate::archive::lock::Lock;
+use crate::archive::manifest::File;
 use crate::archive::signature::{self, PublicKey};
 use crate::audit::current::blocking;
 use crate::audit::part::Scratch;
@@ -154,7 +154,7 @@ impl Verifier<'_> {
                 self.differs(Code::StoreChecksum, file, sha256);
             }
             self.version(file, &stat, placed);
-            lock(&file.key, revision.record.object_lock.as_ref(), &stat, &mut placed.found);
+            kept(&file.key, revision, &stat, &mut placed.found);
         }
         Ok(true)
     }
@@ -192,31 +192,31 @@ impl Verifier<'_> {
         placed.found.push(Finding::new(Code::VersionDiffers, file.key.as_str(), expected.as_str(), found));
     }
 
-    /// The lock of a manifest is put with it, and is that of its revision's parts.
-    pub async fn manifest_lock(&self, revision: &Committed, placed: &mut Placed) -> Result<()> {
-        let expected = revision.record.object_lock.as_ref();
-        if !self.remote || expected.is_none() {
+    /// The lock and the hold of a manifest are put with it, and are those of its revision's parts.
+    pub async fn manifest_kept(&self, revision: &Committed, placed: &mut Placed) -> Result<()> {
+        if !self.remote || (revision.lock.is_none() && !revision.held) {
             return Ok(());
         }
         if let Some(stat) = self.store.stat(&revision.manifest_key).await? {
-            lock(&revision.manifest_key, expected, &stat, &mut placed.found);
+            kept(&revision.manifest_key, revision, &stat, &mut placed.found);
         }
         Ok(())
     }
 }
 
-fn lock(object: &str, expected: Option<&ObjectLock>, stat: &Stat, found: &mut Vec<Finding>) {
-    let Some(expected) = expected else { return };
+/// Whether an object has the lock and the legal hold that the chain says, at least.
+fn kept(object: &str, revision: &Committed, stat: &Stat, found: &mut Vec<Finding>) {
+    if revision.held && !stat.legal_hold {
+        found.push(Finding::new(Code::HoldMissing, object, "a legal hold", "none"));
+    }
+    let Some(expected) = revision.lock else { return };
     let text = |lock: Lock| format!("{:?} until {}", lock.mode, rfc3339(lock.until_ms)).to_lowercase();
-    let named = text(Lock { mode: expected.mode, until_ms: expected.retain_until });
     match stat.lock {
-        None => found.push(Finding::new(Code::LockMissing, object, named, "none")),
-        Some(lock) => {
-            let weaker = expected.mode == LockMode::Compliance && lock.mode == LockMode::Governance;
-            if weaker || lock.until_ms < expected.retain_until {
-                found.push(Finding::new(Code::LockWeaker, object, named, text(lock)));
-            }
+        None => found.push(Finding::new(Code::LockMissing, object, text(expected), "none")),
+        Some(lock) if lock.stronger(expected) != lock => {
+            found.push(Finding::new(Code::LockWeaker, object, text(expected), text(lock)));
         }
+        Some(_) => {}
     }
 }
 

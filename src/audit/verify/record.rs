@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 
 use super::chain::Day;
-use crate::archive::coverage::DayState;
 use crate::archive::day::{LONGEST_WINDOW_MS, Window, Zone, rfc3339, tz_database_version};
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
@@ -29,15 +28,6 @@ impl Findings<'_> {
         if expected != found {
             self.add(code, format!("{what} {expected}"), found.to_string());
         }
-    }
-}
-
-/// The state that a record gives its day.
-pub fn state_of(record: &DayRecord) -> DayState {
-    match (record.complete, record.day.segments) {
-        (false, _) => DayState::Gaps,
-        (true, 0) => DayState::Empty,
-        (true, _) => DayState::Complete,
     }
 }
 
@@ -212,12 +202,17 @@ pub fn files(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord, 
     }
 }
 
-pub fn times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
+/// A run ends after it has begun, whatever it commits.
+pub fn run_times(found: &mut Findings<'_>, manifest: &Manifest) {
     let run = &manifest.run;
     if run.finished_at < run.started_at {
         let expected = format!("an end after {}", rfc3339(run.started_at));
         found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));
     }
+}
+
+pub fn times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
+    let run = &manifest.run;
     if let Discovery::Windows { windows, .. } = &record.discovery
         && let Some(answered) = windows.iter().map(|window| window.answered_at).max()
         && run.finished_at < answered - CLOCK_SLACK_MS

@@ -32,6 +32,20 @@ pub(super) fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespon
         && matches!(answer.code(), None | Some("NoSuchKey" | "NotFound" | "NoSuchVersion"))
 }
 
+/// Whether S3 said that this bucket keeps no locks and no legal holds.
+pub(super) fn lacks_object_lock<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let answer = error.as_service_error();
+    answer.is_some_and(|answer| {
+        names_object_lock(answer.code().unwrap_or_default(), answer.message().unwrap_or_default())
+    })
+}
+
+/// "Bucket is missing Object Lock Configuration"; MinIO: "Bucket is missing ObjectLockConfiguration".
+fn names_object_lock(code: &str, message: &str) -> bool {
+    matches!(code, "InvalidRequest" | "InvalidBucketState" | "ObjectLockConfigurationNotFoundError")
+        && message.replace(' ', "").contains("ObjectLock")
+}
+
 /// A failed request as a store error. Nothing of the request gets into it: headers hold credentials.
 pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, what: &'static str, object: String) -> StoreError
 where
@@ -119,7 +133,7 @@ fn by_code(code: &str, message: &str) -> Option<Verdict> {
             Denied,
             Some(
                 "Allow these credentials s3:PutObject, s3:GetObject, s3:ListBucket and s3:ListBucketVersions here, \
-                 with Object Lock also s3:PutObjectRetention and s3:GetObjectRetention.",
+                 with Object Lock also s3:PutObjectRetention, s3:GetObjectRetention, s3:PutObjectLegalHold and s3:GetObjectLegalHold.",
             ),
         ),
         "PermanentRedirect"
@@ -132,12 +146,7 @@ fn by_code(code: &str, message: &str) -> Option<Verdict> {
             (Unusable, Some("This server lacks what an immutable archive needs: keep it in another one."))
         }
         _ if code.starts_with("KMS.") || code.starts_with("XMinioKMS") => (Unusable, Some(KMS)),
-        // "Bucket is missing Object Lock Configuration"; MinIO: "Bucket is missing ObjectLockConfiguration".
-        _ if matches!(
-            code,
-            "InvalidRequest" | "InvalidBucketState" | "ObjectLockConfigurationNotFoundError"
-        ) && message.replace(' ', "").contains("ObjectLock") =>
-        {
+        _ if names_object_lock(code, message) => {
             let remedy = "Use a bucket made with Object Lock, or set CXVAULT_OBJECT_LOCK=off.";
             (Unusable, Some(remedy))
         }

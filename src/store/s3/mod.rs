@@ -15,8 +15,8 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, Length};
 use aws_sdk_s3::types::{
-    ChecksumMode, ChecksumType, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention,
-    ObjectLockRetentionMode, ServerSideEncryption,
+    ChecksumMode, ChecksumType, ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode,
+    ObjectLockRetention, ObjectLockRetentionMode, ServerSideEncryption,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -24,7 +24,7 @@ use bytes::{Bytes, BytesMut};
 use secrecy::SecretString;
 use tokio::io::AsyncWriteExt;
 
-use self::failure::{classify, is_missing, status_of};
+use self::failure::{classify, is_missing, lacks_object_lock, status_of};
 use super::error::{StoreError, StoreErrorKind};
 use super::{
     Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger,
@@ -35,6 +35,7 @@ use crate::archive::lock::{Lock, LockMode};
 const STORE: &str = "cannot store";
 const READ: &str = "cannot read";
 const LOCK: &str = "cannot lock";
+const HOLD: &str = "cannot set or lift the legal hold of";
 
 /// AWS takes no more in one PUT, and several would have a checksum of checksums instead of the content's.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html>
@@ -120,7 +121,8 @@ impl S3Store {
                 LockMode::Governance => ObjectLockMode::Governance,
                 LockMode::Compliance => ObjectLockMode::Compliance,
             }))
-            .set_object_lock_retain_until_date(lock.map(|lock| DateTime::from_millis(lock.until_ms)));
+            .set_object_lock_retain_until_date(lock.map(|lock| DateTime::from_millis(lock.until_ms)))
+            .set_object_lock_legal_hold_status(object.legal_hold.then_some(ObjectLockLegalHoldStatus::On));
         if let Some(id) = &self.kms_key_id {
             request = request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(id);
         }
@@ -275,6 +277,21 @@ impl Store for S3Store {
         };
         let raised = stronger(stat.lock, lock);
         if stat.lock == Some(raised) { Ok(()) } else { self.put_retention(key, &stat, raised).await }
+    }
+
+    async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
+        let Some(stat) = self.stat(key).await? else {
+            return Err(StoreError::new(StoreErrorKind::Contradiction, HOLD, self.address(key))
+                .because("there is no such object"));
+        };
+        let status = if on { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
+        let request = self.client.put_object_legal_hold().bucket(&self.bucket).key(self.full(key));
+        let request = request.set_version_id(stat.version_id);
+        match request.legal_hold(ObjectLockLegalHold::builder().status(status).build()).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if lacks_object_lock(&error) => Ok(false),
+            Err(error) => Err(classify(error, HOLD, self.address(key))),
+        }
     }
 }
 

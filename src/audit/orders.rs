@@ -1,0 +1,48 @@
+//! The holds and extensions of one chain, read from its head backwards.
+
+use super::source::Source;
+use super::timeline::{read_head, read_one};
+use super::violated;
+use crate::archive::act::Hold;
+use crate::archive::key;
+use crate::archive::manifest::{Record, Run};
+use crate::archive::orders::Orders;
+use crate::outcome::Result;
+
+/// What is in force, and who ordered it.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    pub orders: Orders,
+    /// The hold records with the run that committed each, oldest first.
+    pub holds: Vec<(String, Run, Hold)>,
+}
+
+/// Reads the records that the head names, and those that they name, each by its hash.
+///
+/// # Errors
+/// [`crate::outcome::Exit::Integrity`] where one of them is not the one that is named.
+pub async fn read(source: &Source, sub_account: &str) -> Result<Standing> {
+    let head = read_head(source, sub_account).await?;
+    let mut next = head.envelope.manifest.orders_for_next(head.sha256);
+    let mut newest_first = Vec::new();
+    while let Some(link) = next {
+        source.check_stop()?;
+        let sequence = key::parse_manifest(&link.key).unwrap_or_default();
+        let stored = read_one(source, sub_account, sequence).await?;
+        let manifest = stored.envelope.manifest;
+        let ours = manifest.key == link.key && stored.sha256 == link.sha256;
+        if !ours || manifest.orders_for_next(stored.sha256).as_ref() != Some(&link) {
+            return Err(violated(format!("{} is not the hold or retention record that is named", link.key)));
+        }
+        next = manifest.orders.clone();
+        newest_first.push(manifest);
+    }
+    let mut standing = Standing::default();
+    for manifest in newest_first.into_iter().rev() {
+        standing.orders.take(manifest.sequence, &manifest.record);
+        if let Record::Hold(hold) = manifest.record {
+            standing.holds.push((manifest.key, manifest.run, *hold));
+        }
+    }
+    Ok(standing)
+}

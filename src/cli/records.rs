@@ -1,0 +1,156 @@
+//! The commands that put other records than days into the chain.
+
+use clap::{Args, Subcommand};
+use jiff::civil::Date;
+
+use super::date;
+use crate::archive::act::{LONGEST_NAME, LONGEST_REASON, Span, words};
+use crate::outcome::{Exit, Failure};
+
+/// A range of archive days, both ends named: what goes into the chain must not depend on what the archive holds today.
+#[derive(Debug, Clone, Args)]
+pub struct Range {
+    /// First archive day, as YYYY-MM-DD
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub from: Date,
+    /// The day AFTER the last one: --from 2026-11-01 --to 2026-12-01 is November
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub to: Date,
+}
+
+impl Range {
+    /// # Errors
+    /// [`Exit::Usage`] for a range that holds no day.
+    pub fn span(&self) -> Result<Span, Failure> {
+        span(self.from, self.to)
+    }
+}
+
+fn span(from: Date, to: Date) -> Result<Span, Failure> {
+    Span::new(from, to).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("the range {from}..{to} holds no day"))
+            .remedy("--to is the day AFTER the last one: --from 2026-11-01 --to 2026-12-01 is November.")
+    })
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    words(text, LONGEST_REASON).map_err(|error| error.to_string())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    words(text, LONGEST_NAME).map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Some summaries never come. Acknowledged, their days no longer make `run` and `verify` end with 3, and the nightly run
+does not ask for them again; `cxvault run --date` and `cxvault backfill` still do. The note names the day's revision and
+its gaps as they are: a later revision that still has gaps has to be acknowledged anew, one without needs nothing.
+
+It is signed and cannot be taken back. Days of the range without gaps are left alone; a day that was never archived is
+refused. Where the archive has several sub-accounts, name those that are meant with --sub-account.
+
+Examples:
+  cxvault acknowledge --from 2026-11-20 --to 2026-11-21 --reason 'RingCX answers 500 for three segments, case 0815'
+  cxvault acknowledge --from 2026-11-01 --to 2026-12-01 --sub-account 99999999 --by 'A. Auditor' --reason 'outage'")]
+pub struct AcknowledgeArgs {
+    #[command(flatten)]
+    pub range: Range,
+    /// Why the gaps will stay, in one line; it goes into the audit record as it is
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Who says so [default: only this host is named]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A hold goes into the chain first, signed, with its case, its days and the reason; then every object of these days (data
+and audit records) gets S3's legal hold, which nobody's retention ends. Days of the range that are archived later are
+held as they are committed. Of all sub-accounts, or those named with --sub-account.
+
+Several cases may hold one day: `remove` lifts only what no other open case holds. Interrupted, the same command goes on.
+A folder, and a bucket without Object Lock, keep no legal holds: then the record is all there is, and it is said.
+
+Examples:
+  cxvault hold add --case 2026-0815 --from 2026-11-01 --to 2026-12-01 --reason 'Doe v. Example, order of 2 December'
+  cxvault hold remove --case 2026-0815 --reason 'settled'
+  cxvault hold list")]
+pub struct HoldArgs {
+    #[command(subcommand)]
+    pub act: HoldCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum HoldCommand {
+    /// Hold days for a case
+    Add(HoldAddArgs),
+    /// Give up a case's hold
+    Remove(HoldRemoveArgs),
+    /// Show cases, and whether their objects really carry the hold
+    List(HoldListArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cxvault hold add --case 2026-0815 --from 2026-11-01 --to 2026-12-01 --reason 'Doe v. Example, order of 2 December'
+  cxvault hold add --case audit-7 --from 2024-01-01 --to 2030-01-01 --reason 'regulator' --sub-account 99999999")]
+pub struct HoldAddArgs {
+    /// The case's name; the same name is the same case
+    #[arg(long, value_name = "ID", value_parser = name)]
+    pub case: String,
+    #[command(flatten)]
+    pub range: Range,
+    /// Why, in one line; it goes into the audit record as it is
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Who says so [default: only this host is named]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cxvault hold remove --case 2026-0815 --reason 'settled on 3 March'
+  cxvault hold remove --case audit-7 --from 2024-01-01 --to 2025-01-01 --reason 'narrowed to 2025 and later'")]
+pub struct HoldRemoveArgs {
+    /// The case's name
+    #[arg(long, value_name = "ID", value_parser = name)]
+    pub case: String,
+    /// First archive day to give up, as YYYY-MM-DD [default: all that the case holds]
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "to")]
+    pub from: Option<Date>,
+    /// The day AFTER the last one
+    #[arg(long, value_name = "DATE", value_parser = date, requires = "from")]
+    pub to: Option<Date>,
+    /// Why, in one line; it goes into the audit record as it is
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Who says so [default: only this host is named]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub by: Option<String>,
+}
+
+impl HoldRemoveArgs {
+    /// # Errors
+    /// As [`Range::span`].
+    pub fn span(&self) -> Result<Option<Span>, Failure> {
+        self.from.zip(self.to).map(|(from, to)| span(from, to)).transpose()
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Needs read access only. Ends with 4 where an object under an open hold does not carry it.
+
+Examples:
+  cxvault hold list
+  cxvault hold list --case 2026-0815 --json")]
+pub struct HoldListArgs {
+    /// Only this case
+    #[arg(long, value_name = "ID", value_parser = name)]
+    pub case: Option<String>,
+}

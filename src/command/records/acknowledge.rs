@@ -1,0 +1,50 @@
+//! `cxvault acknowledge`: gaps that stay.
+
+use serde::Serialize;
+
+use crate::archive::act::AcknowledgedDay;
+use crate::cli::records::AcknowledgeArgs;
+use crate::command::Context;
+use crate::config::Settings;
+use crate::outcome::{Exit, Result};
+use crate::render::count;
+use crate::stage::acknowledge::{Acknowledged, acknowledge};
+
+pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let range = args.range.span()?;
+    let (archive, source) = super::open(settings, context).await?;
+    for sub_account in super::named_sub_accounts(&source, context).await? {
+        let ended = acknowledge(&archive, &sub_account, range, &args.reason, args.by.as_deref()).await?;
+        tell(&sub_account, &ended, context);
+    }
+    Ok(Exit::Done)
+}
+
+fn tell(sub_account: &str, ended: &Acknowledged, context: &Context) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        sub_account: &'a str,
+        /// None where all of it was acknowledged before.
+        days: &'a [AcknowledgedDay],
+        head: Option<String>,
+    }
+    let (days, head): (&[AcknowledgedDay], _) = match ended {
+        Acknowledged::Now { head, note } => (&note.days, Some(super::head_text(sub_account, head))),
+        Acknowledged::Before { .. } => (&[], None),
+    };
+    let mut lines = Vec::new();
+    if let Acknowledged::Before { manifest } = ended {
+        lines.push(format!("{sub_account}: acknowledged before, by {manifest}"));
+    }
+    for day in days {
+        let failed = count(day.agent_failed + day.auto_failed);
+        let because: Vec<&str> = day.incomplete_because.iter().map(|reason| reason.name()).collect();
+        let because = because.join(", ");
+        lines
+            .push(format!("{sub_account} {}: acknowledged; {failed} summaries failed ({because})", day.date));
+    }
+    lines.extend(head.iter().map(|head| format!("head {head}")));
+    context.output.say(lines.join("\n"));
+    context.output.event(&Event { event: "acknowledged", sub_account, days, head });
+}

@@ -1,0 +1,256 @@
+//! `cxvault hold`: days that a legal case claims.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+
+use crate::archive::act::{Hold, HoldAct, Span};
+use crate::archive::coverage::DayState;
+use crate::archive::day::rfc3339;
+use crate::archive::key;
+use crate::archive::manifest::Run;
+use crate::audit::orders::{self, Standing};
+use crate::audit::source::Source;
+use crate::audit::timeline::Timeline;
+use crate::cli::records::{HoldArgs, HoldCommand, HoldListArgs};
+use crate::command::Context;
+use crate::command::audit;
+use crate::config::Settings;
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::{Output, count};
+use crate::stage::hold::{Claim, Held, add, remove};
+
+/// Objects that are asked for at once.
+const AT_ONCE: usize = 16;
+
+pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let (act, claim) = match &args.act {
+        HoldCommand::List(args) => return list(args, settings, context).await,
+        HoldCommand::Add(args) => {
+            let (case, reason, by) = (args.case.clone(), args.reason.clone(), args.by.clone());
+            (HoldAct::Add, Claim { case, range: Some(args.range.span()?), reason, by })
+        }
+        HoldCommand::Remove(args) => {
+            let (case, reason, by) = (args.case.clone(), args.reason.clone(), args.by.clone());
+            (HoldAct::Remove, Claim { case, range: args.span()?, reason, by })
+        }
+    };
+    let (archive, source) = super::open(settings, context).await?;
+    let mut sub_accounts = audit::sub_accounts(&source, context).await?;
+    if act == HoldAct::Remove && context.sub_accounts.is_empty() {
+        sub_accounts = knowing(&source, sub_accounts, &claim.case).await?;
+    }
+    let mut exits = Vec::new();
+    for sub_account in sub_accounts {
+        let ended = match act {
+            HoldAct::Add => add(&archive, &sub_account, &claim).await,
+            HoldAct::Remove => remove(&archive, &sub_account, &claim).await,
+        };
+        // What is wrong with one sub-account must not leave the others unheld.
+        match ended {
+            Ok(held) => tell(&sub_account, act, &claim, &held, &archive.store.root(), &context.output),
+            Err(failure) => {
+                context.output.failure(&failure);
+                exits.push(failure.exit);
+            }
+        }
+    }
+    Ok(Exit::worst(exits))
+}
+
+/// Those in which the case was ever opened.
+async fn knowing(source: &Source, sub_accounts: Vec<String>, case: &str) -> Result<Vec<String>> {
+    let mut knowing = Vec::new();
+    for sub_account in sub_accounts {
+        if orders::read(source, &sub_account).await?.orders.knows(case) {
+            knowing.push(sub_account);
+        }
+    }
+    if knowing.is_empty() {
+        return Err(Failure::new(Exit::Usage, format!("nothing was ever held for case {case}"))
+            .remedy("`cxvault hold list` shows the cases and their days."));
+    }
+    Ok(knowing)
+}
+
+fn tell(sub_account: &str, act: HoldAct, claim: &Claim, held: &Held, store: &str, output: &Output) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        sub_account: &'a str,
+        act: HoldAct,
+        case: &'a str,
+        range: Option<Span>,
+        enforced: bool,
+        objects: u64,
+        changed: u64,
+        held_by_others: u64,
+        head: Option<&'a str>,
+    }
+    let head = held.head.as_ref().map(|head| super::head_text(sub_account, head));
+    let Held { enforced, objects, changed, held_by_others, .. } = *held;
+    let case = claim.case.as_str();
+    output.event(&Event {
+        event: "hold",
+        sub_account,
+        act,
+        case,
+        range: claim.range,
+        enforced,
+        objects,
+        changed,
+        held_by_others,
+        head: head.as_deref(),
+    });
+    if !enforced {
+        tracing::warn!(
+            sub_account,
+            case,
+            "NOTHING ENFORCES THIS HOLD: {store} keeps no legal holds (it is no bucket with Object Lock); the record in the \
+             chain is all there is, and whoever can delete objects there still can"
+        );
+    }
+    let range = claim.range.map(|range| format!(" {range}")).unwrap_or_default();
+    let done = match (act, enforced) {
+        (_, false) => "recorded, and ENFORCED BY NOTHING: this store keeps no legal holds".to_owned(),
+        (HoldAct::Add, true) => format!("{} objects held, {} of them now", count(objects), count(changed)),
+        (HoldAct::Remove, true) => {
+            format!(
+                "{} objects released, {} stay held for other cases",
+                count(changed),
+                count(held_by_others)
+            )
+        }
+    };
+    let before = if head.is_none() { " (the chain said so already)" } else { "" };
+    let mut lines = vec![format!("{sub_account} case {case}{range}: {done}{before}")];
+    lines.extend(head.map(|head| format!("head {head}")));
+    output.say(lines.join("\n"));
+}
+
+/// A case in one sub-account.
+#[derive(Serialize)]
+struct Case<'a> {
+    event: &'static str,
+    sub_account: &'a str,
+    case: &'a str,
+    /// None where it is closed.
+    open: Vec<Span>,
+    /// Of the open days: whether the records say that the store enforces it on all of them.
+    enforced: bool,
+    objects: u64,
+    held: u64,
+    records: Vec<Record<'a>>,
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    manifest: &'a str,
+    committed_at: String,
+    host: &'a str,
+    #[serde(flatten)]
+    hold: &'a Hold,
+}
+
+async fn list(args: &HoldListArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let source = audit::open(settings, None, context).await?;
+    let mut exits = Vec::new();
+    let mut cases = 0;
+    for sub_account in audit::sub_accounts(&source, context).await? {
+        let standing = orders::read(&source, &sub_account).await?;
+        for name in standing.orders.cases() {
+            if args.case.as_deref().is_some_and(|wanted| wanted != name) {
+                continue;
+            }
+            let case = case(&source, &sub_account, &standing, name).await?;
+            cases += 1;
+            exits.push(tell_case(&case, &source, &context.output));
+        }
+    }
+    if cases == 0 {
+        context.output.say("no case holds anything, or ever did");
+    }
+    Ok(Exit::worst(exits))
+}
+
+async fn case<'a>(
+    source: &Source,
+    sub_account: &'a str,
+    standing: &'a Standing,
+    name: &'a str,
+) -> Result<Case<'a>> {
+    let open = standing.orders.open_ranges(name, None);
+    let (mut objects, mut held) = (0, 0);
+    for range in &open {
+        let (all, carrying) = carried(source, sub_account, *range).await?;
+        objects += all;
+        held += carrying;
+    }
+    let of_case = standing.holds.iter().filter(|(_, _, hold)| hold.case == name);
+    let record = |(manifest, run, hold): &'a (String, Run, Hold)| Record {
+        manifest,
+        committed_at: rfc3339(run.finished_at),
+        host: &run.host,
+        hold,
+    };
+    Ok(Case {
+        event: "case",
+        sub_account,
+        case: name,
+        enforced: standing.orders.open_ranges(name, Some(false)).is_empty(),
+        open,
+        objects,
+        held,
+        records: of_case.map(record).collect(),
+    })
+}
+
+/// The objects of the days, and how many of them the store says are held.
+async fn carried(source: &Source, sub_account: &str, range: Span) -> Result<(u64, u64)> {
+    let timeline = Timeline::read(source, sub_account, &range.days()).await?;
+    let there = timeline
+        .revisions
+        .iter()
+        .filter(|revision| timeline.coverage.state(revision.record.date) != DayState::Disposed);
+    let objects = there.flat_map(|revision| {
+        let parts = revision.record.files.iter().map(|file| file.key.clone());
+        parts.chain([revision.manifest.key.clone()])
+    });
+    let stat = |object: String| async move {
+        source.check_stop()?;
+        let stat = source.store.stat(&object).await?;
+        Ok::<_, Failure>(stat.is_some_and(|stat| stat.legal_hold))
+    };
+    let objects: Vec<String> = objects.collect();
+    let stats: Vec<bool> = stream::iter(objects).map(stat).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok((stats.len() as u64, stats.iter().filter(|held| **held).count() as u64))
+}
+
+fn tell_case(case: &Case<'_>, source: &Source, output: &Output) -> Exit {
+    output.event(case);
+    let ranges = |open: &[Span]| open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let folder = source.store.local(key::ARCHIVE).is_some();
+    let lacking = case.objects - case.held;
+    let state = match (case.open.is_empty(), case.enforced && !folder, lacking) {
+        (true, _, _) => "closed".to_owned(),
+        (_, false, _) => format!("open on {}; NOTHING HERE ENFORCES IT", ranges(&case.open)),
+        (_, _, 0) => {
+            format!("open on {}; all {} objects carry it", ranges(&case.open), count(case.objects))
+        }
+        (_, _, lacking) => format!(
+            "open on {}; {} of {} objects LACK it: run `cxvault hold add` for these days again",
+            ranges(&case.open),
+            count(lacking),
+            count(case.objects)
+        ),
+    };
+    let mut lines = vec![format!("{} case {}: {state}", case.sub_account, audit::visible(case.case))];
+    for Record { committed_at, host, hold, .. } in &case.records {
+        let act = if hold.act == HoldAct::Add { "added" } else { "removed" };
+        let by = hold.by.as_deref().unwrap_or(host);
+        let (by, reason) = (audit::visible(by), audit::visible(&hold.reason));
+        lines.push(format!("  {committed_at}  {act} {}  by {by}: {reason}", hold.range));
+    }
+    output.print(lines.join("\n"));
+    let lacks = !case.open.is_empty() && case.enforced && !folder && lacking > 0;
+    if lacks { Exit::Integrity } else { Exit::Done }
+}

@@ -1,0 +1,33 @@
+//! What an operator puts into the chain beside days.
+
+use super::{Context, audit, wiring};
+use crate::audit::source::Source;
+use crate::config::Settings;
+use crate::journal::Head;
+use crate::outcome::{Exit, Failure, Result};
+use crate::stage::archive::Archive;
+
+pub mod acknowledge;
+pub mod hold;
+
+/// Opens the archive for writing, and as a reader sees it. None is founded here.
+async fn open(settings: &Settings, context: &Context) -> Result<(Archive, Source)> {
+    let source = audit::open(settings, None, context).await?;
+    Ok((wiring::open_archive(settings, context).await?, source))
+}
+
+/// The one sub-account of the archive, or those that were named: of several none is meant by chance.
+async fn named_sub_accounts(source: &Source, context: &Context) -> Result<Vec<String>> {
+    let all = audit::sub_accounts(source, context).await?;
+    if all.len() > 1 && context.sub_accounts.is_empty() {
+        let message = format!("the archive has {} sub-accounts, and none is named", all.len());
+        return Err(Failure::new(Exit::Usage, message)
+            .remedy(format!("Name those that are meant with --sub-account. It has: {}.", all.join(", "))));
+    }
+    Ok(all)
+}
+
+/// `SUB_ACCOUNT:SEQUENCE:SHA256`: what an auditor may be given to expect.
+fn head_text(sub_account: &str, head: &Head) -> String {
+    format!("{sub_account}:{}:{}", head.sequence, head.sha256)
+}
