@@ -7,7 +7,7 @@ use super::act::{Acknowledgement, Extension, Hold};
 use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
-use super::lock::LockMode;
+use super::lock::{Lock, LockMode};
 use super::signature::{self, AllowedSigners, PublicKey, SigningKey};
 use super::tally::{Failures, Groups, Tally};
 use super::warning::Warning;
@@ -209,6 +209,12 @@ pub struct ObjectLock {
     pub mode: LockMode,
     #[serde(with = "instant")]
     pub retain_until: i64,
+}
+
+impl ObjectLock {
+    pub fn lock(&self) -> Lock {
+        Lock { mode: self.mode, until_ms: self.retain_until }
+    }
 }
 
 /// Why an object is not a manifest of this chain.

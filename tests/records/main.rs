@@ -7,6 +7,7 @@ mod support;
 mod acknowledged;
 mod forged;
 mod held;
+mod kept;
 
 use serde_json::Value;
 use support::bucket::Bucket;
