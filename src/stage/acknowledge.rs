@@ -60,7 +60,7 @@ async fn gaps(archive: &Archive, chain: &mut Chain, range: Span) -> Result<Vec<A
     let coverage = chain.coverage();
     let zone = chain.newest_day(archive).await?.and_then(|day| Zone::named(&day.zone).ok());
     // Some zones have skipped a date; nothing can be archived of it.
-    let exists = |date: &Date| !zone.as_ref().is_some_and(|zone| zone.day(*date).is_err());
+    let exists = |date: &Date| zone.as_ref().is_none_or(|zone| zone.day(*date).is_ok());
     let dates = || range.days().within(range.from, range.to);
     let missing: Vec<String> = dates()
         .filter(|date| coverage.state(*date) == DayState::Missing)

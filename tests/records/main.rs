@@ -8,6 +8,7 @@ mod acknowledged;
 mod forged;
 mod held;
 mod kept;
+mod readers;
 
 use serde_json::Value;
 use support::bucket::Bucket;
