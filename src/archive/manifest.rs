@@ -8,7 +8,7 @@ use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
 use super::key;
-use super::lock::LockMode;
+use super::lock::{Lock, LockMode};
 use super::recheck::{Changes, Scope};
 use super::schema::FORMAT_VERSION;
 use super::signature::{self, AllowedSigners, PublicKey, SigningKey};
@@ -247,6 +247,12 @@ pub struct ObjectLock {
     pub mode: LockMode,
     #[serde(with = "instant")]
     pub retain_until: i64,
+}
+
+impl ObjectLock {
+    pub fn lock(&self) -> Lock {
+        Lock { mode: self.mode, until_ms: self.retain_until }
+    }
 }
 
 /// Why an object is not a manifest of this chain.

@@ -14,7 +14,7 @@ pub mod operate;
 pub mod records;
 
 use operate::{BackfillArgs, PlanArgs, RecheckArgs};
-use records::{AcknowledgeArgs, HoldArgs};
+use records::{AcknowledgeArgs, HoldArgs, RetentionArgs};
 
 use audit::{
     CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
@@ -176,6 +176,8 @@ pub enum Command {
     Acknowledge(AcknowledgeArgs),
     /// Hold days for a legal case, and show what is held
     Hold(HoldArgs),
+    /// Show how long days are locked, and lock them for longer
+    Retention(RetentionArgs),
     /// Archive a made-up day from a simulated RingCX, to see how everything works
     Demo(DemoArgs),
     /// Run the simulated RingCX by itself

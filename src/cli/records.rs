@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
 
-use super::date;
+use super::{audit, date};
 use crate::archive::act::{LONGEST_NAME, LONGEST_REASON, Span, words};
 use crate::outcome::{Exit, Failure};
 
@@ -153,4 +153,77 @@ pub struct HoldListArgs {
     /// Only this case
     #[arg(long, value_name = "ID", value_parser = name)]
     pub case: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Shows each day's lock as the chain records it and as the store has it; ends with 4 where an object's lock is shorter.
+
+Examples:
+  cxvault retention
+  cxvault retention show --from 2026-11-01 --to 2026-12-01
+  cxvault retention extend --from 2026-11-01 --to 2026-12-01 --until 2040-12-31 --reason 'tax law'"
+)]
+pub struct RetentionArgs {
+    #[command(subcommand)]
+    pub act: Option<RetentionCommand>,
+    #[command(flatten)]
+    pub range: audit::Range,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RetentionCommand {
+    /// Show how long days are locked
+    Show(RetentionShowArgs),
+    /// Lock days for longer; never for shorter
+    Extend(RetentionExtendArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cxvault retention show
+  cxvault retention show --from 2026-11-01 --to 2026-12-01 --json")]
+pub struct RetentionShowArgs {
+    #[command(flatten)]
+    pub range: audit::Range,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The record goes into the chain first, signed; then the lock of every object of these days is raised, in the mode that it
+has. Under COMPLIANCE nobody can take that back, not even the account's owner: check the date. Later revisions of these
+days are locked as long. A date earlier than a day's lock is refused. Interrupted, the same command goes on.
+
+Examples:
+  cxvault retention extend --from 2026-11-01 --to 2026-12-01 --until 2040-12-31
+  cxvault retention extend --from 2026-11-20 --to 2026-11-21 --until 2036-11-20 --reason 'tax law' --by 'A. Auditor'")]
+pub struct RetentionExtendArgs {
+    #[command(flatten)]
+    pub range: Range,
+    /// Keep them through this date, to its last second in UTC
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub until: Date,
+    /// Why, in one line; it goes into the audit record as it is
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: Option<String>,
+    /// Who says so [default: only this host is named]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub by: Option<String>,
+}
+
+impl RetentionExtendArgs {
+    /// The last second of the date, in UTC milliseconds.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] beyond the calendar.
+    pub fn until_ms(&self) -> Result<i64, Failure> {
+        let last = self.until.at(23, 59, 59, 0).in_tz("UTC");
+        let last = last.map_err(|error| {
+            Failure::new(Exit::Usage, format!("{} is beyond the calendar", self.until)).because(error)
+        })?;
+        Ok(last.timestamp().as_millisecond())
+    }
 }

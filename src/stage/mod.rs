@@ -33,3 +33,4 @@ pub mod observe;
 pub mod orders;
 pub mod pipeline;
 pub mod publish;
+pub mod retention;

@@ -7,6 +7,8 @@ mod support;
 mod acknowledged;
 mod forged;
 mod held;
+mod kept;
+mod readers;
 
 use serde_json::Value;
 use support::bucket::Bucket;

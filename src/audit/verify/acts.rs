@@ -73,7 +73,7 @@ pub fn extension(
             continue;
         };
         let own = day.revisions.iter().filter_map(|revision| revision.record.object_lock.as_ref());
-        let own = own.map(|lock| Lock { mode: lock.mode, until_ms: lock.retain_until });
+        let own = own.map(|lock| lock.lock());
         let Some(known) = own.chain(before.lock_on(date)).reduce(Lock::stronger) else { continue };
         if known.stronger(extended.lock()) != extended.lock() {
             let expected = format!("{date} kept until {} at least", rfc3339(known.until_ms));

@@ -257,8 +257,7 @@ impl<'a> ChainCheck<'a> {
             windows.clear();
             day.windows_by.push(link.clone());
         }
-        let lock =
-            record.object_lock.as_ref().map(|lock| Lock { mode: lock.mode, until_ms: lock.retain_until });
+        let lock = record.object_lock.as_ref().map(|lock| lock.lock());
         let Link { key: manifest_key, sha256: manifest_sha256 } = link;
         let held = false;
         let committed = Committed { manifest_key, manifest_sha256, signed, finished_at, record, lock, held };

@@ -9,6 +9,7 @@ use crate::stage::archive::Archive;
 
 pub mod acknowledge;
 pub mod hold;
+pub mod retention;
 
 /// Opens the archive for writing, and as a reader sees it. None is founded here.
 async fn open(settings: &Settings, context: &Context) -> Result<(Archive, Source)> {

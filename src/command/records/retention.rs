@@ -1,0 +1,217 @@
+//! `cxvault retention`: how long days are locked, and for longer.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::archive::coverage::DayState;
+use crate::archive::day::rfc3339;
+use crate::archive::key;
+use crate::archive::lock::{Lock, LockMode};
+use crate::archive::orders::Orders;
+use crate::archive::range::Days;
+use crate::audit::orders;
+use crate::audit::source::Source;
+use crate::audit::timeline::{Revision, Timeline};
+use crate::cli::records::{RetentionArgs, RetentionCommand, RetentionExtendArgs};
+use crate::command::Context;
+use crate::command::audit;
+use crate::config::Settings;
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::{Table, count};
+use crate::stage::retention::{Extended, Wish, extend};
+
+/// Days that are looked at at once.
+const AT_ONCE: usize = 16;
+
+pub async fn run(args: &RetentionArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    match &args.act {
+        None => show(&args.range.days()?, settings, context).await,
+        Some(RetentionCommand::Show(args)) => show(&args.range.days()?, settings, context).await,
+        Some(RetentionCommand::Extend(args)) => lengthen(args, settings, context).await,
+    }
+}
+
+async fn lengthen(args: &RetentionExtendArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let wish = Wish {
+        range: args.range.span()?,
+        until_ms: args.until_ms()?,
+        reason: args.reason.clone(),
+        by: args.by.clone(),
+    };
+    let (archive, source) = super::open(settings, context).await?;
+    let mut exits = Vec::new();
+    for sub_account in audit::sub_accounts(&source, context).await? {
+        match extend(&archive, &sub_account, &wish).await {
+            Ok(extended) => tell(&sub_account, &wish, &extended, context),
+            Err(failure) => {
+                context.output.failure(&failure);
+                exits.push(failure.exit);
+            }
+        }
+    }
+    Ok(Exit::worst(exits))
+}
+
+fn tell(sub_account: &str, wish: &Wish, extended: &Extended, context: &Context) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        sub_account: &'a str,
+        days: &'a [crate::archive::act::ExtendedDay],
+        retain_until: String,
+        objects: u64,
+        raised: u64,
+        head: Option<&'a str>,
+    }
+    let head = extended.head.as_ref().map(|head| super::head_text(sub_account, head));
+    let Extended { days, objects, raised, .. } = extended;
+    let until = rfc3339(wish.until_ms);
+    let before = if head.is_none() { " (the chain said so already)" } else { "" };
+    let mut lines = vec![format!(
+        "{sub_account} {}: {} days kept until {until}, {} objects, {} locks raised{before}",
+        wish.range,
+        count(days.len() as u64),
+        count(*objects),
+        count(*raised)
+    )];
+    lines.extend(head.iter().map(|head| format!("head {head}")));
+    context.output.say(lines.join("\n"));
+    context.output.event(&Event {
+        event: "retention-extended",
+        sub_account,
+        days,
+        retain_until: until,
+        objects: *objects,
+        raised: *raised,
+        head: head.as_deref(),
+    });
+}
+
+/// A lock as people and programs read it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    mode: LockMode,
+    retain_until: String,
+}
+
+impl Shown {
+    fn of(lock: Lock) -> Shown {
+        Shown { mode: lock.mode, retain_until: rfc3339(lock.until_ms) }
+    }
+}
+
+/// One day: what the chain records, what the store has.
+#[derive(Debug, Serialize)]
+struct Day<'a> {
+    event: &'static str,
+    sub_account: &'a str,
+    date: Date,
+    /// The weakest of its revisions, what later records ask for included; none where one of them has no lock.
+    recorded: Option<Shown>,
+    /// The weakest of its objects.
+    found: Option<Shown>,
+    objects: u64,
+    /// Objects whose lock is shorter or weaker than recorded.
+    short: u64,
+    /// Objects under a legal hold.
+    held: u64,
+}
+
+async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Exit> {
+    let source = audit::open(settings, None, context).await?;
+    let mut table =
+        Table::new(["sub-account", "day", "mode", "kept until", "in the store", "objects", "short", "held"]);
+    let mut short = 0;
+    for sub_account in audit::sub_accounts(&source, context).await? {
+        let timeline = Timeline::read(&source, &sub_account, range).await?;
+        let orders = orders::read(&source, &sub_account).await?.orders;
+        let there = timeline
+            .by_day()
+            .filter(|day| day.first().is_some_and(|first| is_there(&timeline, first.record.date)));
+        let days = there.map(|revisions| day(&source, &sub_account, revisions, &orders));
+        let days: Vec<Day<'_>> = stream::iter(days).buffered(AT_ONCE).try_collect().await?;
+        for day in days {
+            context.output.event(&day);
+            short += day.short;
+            let text = |shown: &Option<Shown>| {
+                shown.as_ref().map_or("no lock".to_owned(), |shown| shown.retain_until.clone())
+            };
+            let mode = day.recorded.as_ref().map(|shown| format!("{:?}", shown.mode).to_lowercase());
+            table.row([
+                sub_account.clone(),
+                day.date.to_string(),
+                mode.unwrap_or_default(),
+                text(&day.recorded),
+                text(&day.found),
+                count(day.objects),
+                count(day.short),
+                count(day.held),
+            ]);
+        }
+    }
+    context.output.print(table);
+    // A folder is a copy: locks are bound to a place.
+    if short == 0 || source.store.local(key::ARCHIVE).is_some() {
+        return Ok(Exit::Done);
+    }
+    context.output.say(format!(
+        "{} objects are locked for shorter than the chain says: run the interrupted `cxvault retention extend` again, or find \
+         out who has lifted their locks",
+        count(short)
+    ));
+    Ok(Exit::Integrity)
+}
+
+fn is_there(timeline: &Timeline, date: Date) -> bool {
+    timeline.coverage.state(date) != DayState::Disposed
+}
+
+async fn day<'a>(
+    source: &Source,
+    sub_account: &'a str,
+    revisions: &[Revision],
+    orders: &Orders,
+) -> Result<Day<'a>> {
+    let date = revisions.first().map(|revision| revision.record.date).unwrap_or_default();
+    let (mut recorded, mut found) = (Weakest::default(), Weakest::default());
+    let (mut objects, mut short, mut held) = (0, 0, 0);
+    for revision in revisions {
+        source.check_stop()?;
+        let own = revision.record.object_lock.as_ref().map(|lock| lock.lock());
+        let expected = own.into_iter().chain(orders.lock_on(date)).reduce(Lock::stronger);
+        recorded.add(expected);
+        let parts = revision.record.files.iter().map(|file| file.key.as_str());
+        for object in parts.chain([revision.manifest.key.as_str()]) {
+            let stat = source.store.stat(object).await?.ok_or_else(|| {
+                Failure::new(Exit::Integrity, format!("{object} is missing"))
+                    .remedy("Run `cxvault verify` for all findings.")
+            })?;
+            objects += 1;
+            held += u64::from(stat.legal_hold);
+            let enough = |lock: Lock| expected.is_none_or(|expected| lock.stronger(expected) == lock);
+            short += u64::from(expected.is_some() && !stat.lock.is_some_and(enough));
+            found.add(stat.lock);
+        }
+    }
+    let (recorded, found) = (recorded.0.flatten().map(Shown::of), found.0.flatten().map(Shown::of));
+    Ok(Day { event: "retention", sub_account, date, recorded, found, objects, short, held })
+}
+
+/// The weaker mode until the earlier time; no lock at all where one is missing.
+#[derive(Default)]
+struct Weakest(Option<Option<Lock>>);
+
+impl Weakest {
+    fn add(&mut self, lock: Option<Lock>) {
+        let weaker = |one: Lock, other: Lock| {
+            let complied = one.mode == LockMode::Compliance && other.mode == LockMode::Compliance;
+            let mode = if complied { LockMode::Compliance } else { LockMode::Governance };
+            Lock { mode, until_ms: one.until_ms.min(other.until_ms) }
+        };
+        self.0 = Some(match self.0 {
+            None => lock,
+            Some(known) => known.zip(lock).map(|(one, other)| weaker(one, other)),
+        });
+    }
+}

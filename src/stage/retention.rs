@@ -1,0 +1,194 @@
+//! Longer retention: a record first, then the lock of every object's version is raised. Never a shorter one.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+
+use super::append::{Appended, append, open_begun};
+use super::archive::Archive;
+use super::chain::Chain;
+use super::hold::{AT_ONCE, keeps_holds, objects};
+use super::observe::interrupted;
+use super::orders::{Duty, stored};
+use crate::archive::act::{ExtendedDay, Extension, Span};
+use crate::archive::coverage::DayState;
+use crate::archive::day::rfc3339;
+use crate::archive::key;
+use crate::archive::lock::Lock;
+use crate::archive::manifest::Record;
+use crate::journal::Head;
+use crate::outcome::{Exit, Failure, Result};
+
+/// S3 takes no longer retention. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html>
+const LONGEST_YEARS: i64 = 100;
+
+/// How long which days are to be kept, and why.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub range: Span,
+    /// UTC milliseconds, whole seconds.
+    pub until_ms: i64,
+    pub reason: Option<String>,
+    pub by: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extended {
+    /// The manifest that was committed; none where the chain said so already.
+    pub head: Option<Head>,
+    pub days: Vec<ExtendedDay>,
+    /// Objects of these days, and how many locks were raised.
+    pub objects: u64,
+    pub raised: u64,
+}
+
+/// Keeps every object of the range's archived days until then, at least.
+///
+/// A crash after the commit leaves objects with their shorter lock; the same call again completes them, without another
+/// record.
+///
+/// # Errors
+/// [`Exit::Usage`] where a day is kept longer already, nothing is archived in the range, or the store keeps no locks.
+pub async fn extend(archive: &Archive, sub_account: &str, wish: &Wish) -> Result<Extended> {
+    check_time(archive, wish)?;
+    let mut chain = open_begun(archive, sub_account).await?;
+    let mut extended = Extended::default();
+    loop {
+        extended.days = draw_up(archive, &mut chain, wish).await?;
+        let orders = chain.orders(archive).await?;
+        if extended.days.iter().all(|day| orders.lock_on(day.date) == Some(day.lock())) {
+            break;
+        }
+        let Wish { range, reason, by, .. } = wish.clone();
+        let days = extended.days.clone();
+        let record = Record::Retention(Box::new(Extension { range, days, reason, by }));
+        let duty = Duty { lock: archive.fresh_lock()?, hold: false };
+        if let Appended::Done(head) = append(archive, &mut chain, record, duty, None).await? {
+            extended.head = Some(head);
+            break;
+        }
+    }
+    raise(archive, sub_account, wish.range, extended).await
+}
+
+/// A slip of the hand in a year cannot be taken back under COMPLIANCE.
+fn check_time(archive: &Archive, wish: &Wish) -> Result<()> {
+    let now_ms = archive.clock.now_ms();
+    let until = rfc3339(wish.until_ms);
+    if wish.until_ms <= now_ms {
+        return Err(Failure::new(Exit::Usage, format!("{until} is over"))
+            .remedy("Name a date to come; retention is never shortened."));
+    }
+    if wish.until_ms - now_ms > LONGEST_YEARS * 366 * 86_400_000 {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{until} is more than {LONGEST_YEARS} years from now"),
+        )
+        .remedy("Check the year; S3 keeps no longer lock."));
+    }
+    Ok(())
+}
+
+/// The archived days of the range, each with its lock from now on.
+async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Vec<ExtendedDay>> {
+    let (coverage, orders) = (chain.coverage(), chain.orders(archive).await?);
+    let mut locks: BTreeMap<Date, Option<Lock>> = BTreeMap::new();
+    for (_, record) in chain.revisions_in(archive, &wish.range.days()).await? {
+        if coverage.state(record.date) == DayState::Disposed {
+            continue;
+        }
+        let own = record.object_lock.map(|lock| lock.lock());
+        let known = locks.entry(record.date).or_insert_with(|| orders.lock_on(record.date));
+        *known = [*known, own].into_iter().flatten().reduce(Lock::stronger);
+    }
+    if locks.is_empty() {
+        let message = format!("nothing is archived of sub-account {} in {}", chain.sub_account, wish.range);
+        return Err(Failure::new(Exit::Usage, message).remedy("`cxvault status` shows the archived days."));
+    }
+    refuse_shorter(&locks, wish, &chain.sub_account)?;
+    check_store(archive, &locks).await?;
+    let mode = archive.policy.lock.map(|policy| policy.mode);
+    let day = |(date, known): (Date, Option<Lock>)| {
+        let mode = known.map(|known| known.mode).or(mode).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("{date} has no lock so far, and no mode is set"))
+                .remedy("Say which with CXVAULT_OBJECT_LOCK, such as governance:7y.")
+        })?;
+        Ok(ExtendedDay { date, mode, retain_until: wish.until_ms })
+    };
+    locks.into_iter().map(day).collect()
+}
+
+fn refuse_shorter(locks: &BTreeMap<Date, Option<Lock>>, wish: &Wish, sub_account: &str) -> Result<()> {
+    let longer = |known: &Option<Lock>| known.is_some_and(|known| known.until_ms > wish.until_ms);
+    let longer: Vec<String> = locks
+        .iter()
+        .filter(|(_, known)| longer(known))
+        .filter_map(|(date, known)| Some(format!("{date} until {}", rfc3339(known.as_ref()?.until_ms))))
+        .collect();
+    if longer.is_empty() {
+        return Ok(());
+    }
+    let shown = longer.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    let more = if longer.len() > 5 { format!(" and {} more days", longer.len() - 5) } else { String::new() };
+    let message = format!(
+        "{} is earlier than sub-account {sub_account} is kept already: {shown}{more}",
+        rfc3339(wish.until_ms)
+    );
+    Err(Failure::new(Exit::Usage, message)
+        .remedy("Retention is never shortened: name a later date, or leave these days out of the range."))
+}
+
+/// A record of locks that no store keeps would promise what nobody can keep.
+async fn check_store(archive: &Archive, locks: &BTreeMap<Date, Option<Lock>>) -> Result<()> {
+    let folder = archive.store.local(key::ARCHIVE).is_some();
+    let seen = locks.values().any(Option::is_some);
+    if !folder && (seen || keeps_holds(archive).await?) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, format!("{} keeps no locks on objects", archive.store.root()))
+        .remedy("Retention needs an S3 bucket made with Object Lock."))
+}
+
+/// Raises the lock of every object, and looks at the chain again until nothing came between: a revision that another host
+/// was about to commit.
+async fn raise(
+    archive: &Archive,
+    sub_account: &str,
+    range: Span,
+    mut extended: Extended,
+) -> Result<Extended> {
+    let locks: BTreeMap<Date, Lock> = extended.days.iter().map(|day| (day.date, day.lock())).collect();
+    let mut chain = Chain::open(archive, sub_account).await?;
+    loop {
+        let all = objects(archive, &mut chain, range).await?;
+        let of_days: Vec<(String, Lock)> =
+            all.into_iter().filter_map(|(object, date)| Some((object, *locks.get(&date)?))).collect();
+        extended.objects = of_days.len() as u64;
+        let raise = |(object, lock): (String, Lock)| async move { raise_one(archive, &object, lock).await };
+        let mut raised = stream::iter(of_days).map(raise).buffer_unordered(AT_ONCE);
+        while let Some(raised) = raised.try_next().await? {
+            extended.raised += u64::from(raised);
+        }
+        drop(raised);
+        let now = Chain::open(archive, sub_account).await?;
+        if now.head == chain.head {
+            return Ok(extended);
+        }
+        chain = now;
+    }
+}
+
+/// `false` where the lock is long and strong enough.
+async fn raise_one(archive: &Archive, object: &str, lock: Lock) -> Result<bool> {
+    if archive.stop.is_cancelled() {
+        return Err(interrupted());
+    }
+    let stat = stored(archive, object).await?;
+    if stat.lock.is_some_and(|now| now.stronger(lock) == now) {
+        return Ok(false);
+    }
+    archive.store.raise_lock(object, lock).await?;
+    Ok(true)
+}
