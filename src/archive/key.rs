@@ -10,6 +10,10 @@ pub const SEGMENTS: &str = "segments/v1/";
 
 pub const MANIFESTS: &str = "manifests/v1/";
 
+/// Under it `cxvault doctor` leaves what it tried the store with, where that cannot be removed. It belongs to no archive
+/// day, and nothing that is proven rests on it.
+pub const DOCTOR: &str = "doctor/";
+
 /// A sub-account's id as a part of a key: 1 to 64 of `A-Z a-z 0-9 _ -`.
 pub fn is_sub_account(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';

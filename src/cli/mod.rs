@@ -13,7 +13,7 @@ pub mod audit;
 pub mod operate;
 pub mod records;
 
-use operate::{BackfillArgs, PlanArgs, RecheckArgs};
+use operate::{BackfillArgs, DoctorArgs, PlanArgs, RecheckArgs};
 use records::{AcknowledgeArgs, HoldArgs, RetentionArgs};
 
 use audit::{
@@ -150,6 +150,8 @@ pub enum Command {
     Backfill(BackfillArgs),
     /// Show what a run or a backfill would do and how long it takes, and touch nothing
     Plan(PlanArgs),
+    /// Try everything that a night needs, and say what to do about what is missing
+    Doctor(DoctorArgs),
     /// Look again at archived days, and commit what has changed
     Recheck(RecheckArgs),
     /// Check that nothing in the archive is missing or changed

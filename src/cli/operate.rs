@@ -151,3 +151,25 @@ impl PlanArgs {
         self.from.zip(self.to).map(|(from, to)| half_open(from, to)).transpose()
     }
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Settings, the state folder, the signing key; the store by doing: a name is given once, wrong bytes are refused, locks
+hold, nothing can be deleted, listings are complete; RingCX's token, sub-accounts, discovery and clock; and whether RingCX
+still has the oldest day that is open.
+
+What it tries the store with lies under doctor/, with a lock of two minutes where object_lock is set; where nothing can
+be deleted, as it should be, it stays (a lifecycle rule for doctor/ may remove it). It belongs to no archive day, and verify
+passes over it. On RingCX it uses one discovery request for each of the first five sub-accounts.
+
+Exit 0: all is well; 3: there are warnings; otherwise the worst failure's code.
+
+Examples:
+  cxvault doctor
+  cxvault doctor --store-only
+  cxvault doctor --json")]
+pub struct DoctorArgs {
+    /// Leave RingCX alone
+    #[arg(long)]
+    pub store_only: bool,
+}

@@ -12,6 +12,7 @@ mod backfill;
 mod config;
 mod days;
 pub mod demo;
+mod doctor;
 mod init;
 mod keygen;
 mod plan;
@@ -57,6 +58,7 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
         Command::Run(args) => run::run(args, &loaded()?.settings, context).await,
         Command::Backfill(args) => backfill::run(args, &loaded()?.settings, context).await,
         Command::Plan(args) => plan::run(args, &loaded()?.settings, context).await,
+        Command::Doctor(args) => doctor::run(args, &loaded()?, context).await,
         Command::Recheck(args) => recheck::run(args, &loaded()?.settings, context).await,
         Command::Verify(args) => audit::verify::run(args, &loaded()?.settings, context).await,
         Command::Status(args) => audit::status::run(args, &loaded()?.settings, context).await,

@@ -24,16 +24,20 @@ pub async fn open_store(
 ) -> Result<Arc<dyn Store>> {
     let location: Location =
         settings.archive.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
-    let options = S3Options {
+    let store = store::open(&location, s3_options(settings)).await?;
+    Ok(Arc::new(RetryingStore::new(store, clock, context.cancel.clone())))
+}
+
+/// How S3 is reached, as the settings say.
+pub fn s3_options(settings: &Settings) -> S3Options {
+    S3Options {
         endpoint: settings.s3_endpoint.as_ref().map(ToString::to_string),
         region: settings.s3_region.clone(),
         path_style: settings.s3_path_style,
         kms_key_id: settings.s3_kms_key_id.clone(),
         allow_http: settings.allow_http,
         credentials: None,
-    };
-    let store = store::open(&location, options).await?;
-    Ok(Arc::new(RetryingStore::new(store, clock, context.cancel.clone())))
+    }
 }
 
 /// Opens the archive for writing; founds it where there is none.

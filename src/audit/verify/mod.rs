@@ -221,7 +221,8 @@ impl Verifier<'_> {
         for object in top.objects.iter().filter(|object| *object != key::ARCHIVE) {
             self.foreign(object);
         }
-        for folder in top.folders.iter().filter(|name| !matches!(name.as_str(), "manifests" | "segments")) {
+        let known = ["manifests", "segments", key::DOCTOR.trim_end_matches('/')];
+        for folder in top.folders.iter().filter(|name| !known.contains(&name.as_str())) {
             self.foreign_folder(&format!("{folder}/")).await?;
         }
         for (parent, root) in [("manifests/", key::MANIFESTS), ("segments/", key::SEGMENTS)] {

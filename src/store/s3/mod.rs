@@ -3,6 +3,7 @@
 mod connect;
 mod failure;
 mod listing;
+pub mod probe;
 
 use std::ops::Range;
 use std::path::Path;

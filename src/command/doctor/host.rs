@@ -1,0 +1,50 @@
+//! What this host itself has.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::Check;
+use crate::config::{Loaded, Settings};
+use crate::outcome::Exit;
+
+pub fn settings(loaded: &Loaded) -> Check {
+    let from = match &loaded.file {
+        Some((path, _)) => format!("read from {} and the environment", path.display()),
+        None => "read from the environment; there is no settings file".to_owned(),
+    };
+    let accounts = loaded.settings.accounts.len();
+    Check::ok("settings", format!("{from}; {accounts} accounts, archive {}", loaded.settings.archive))
+}
+
+/// Made, written and removed by doing.
+pub fn state_folder(settings: &Settings) -> Check {
+    let (name, folder) = ("state folder", &settings.state_dir);
+    let tried = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
+    if let Err(error) = tried {
+        let found = format!("cannot write to {}: {error}", folder.display());
+        return Check::failed(
+            name,
+            Exit::Usage,
+            found,
+            "Make it writable for this user, or name another with --state-dir.",
+        );
+    }
+    let mode = std::fs::metadata(folder).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    let shown = format!("{} (mode {mode:03o})", folder.display());
+    if mode & 0o002 == 0 {
+        return Check::ok(name, shown);
+    }
+    Check::warning(name, shown, "Others can write there: chmod o-w, or name another folder with --state-dir.")
+}
+
+pub fn signing_key(settings: &Settings) -> Check {
+    let name = "signing key";
+    match settings.signing_key() {
+        Ok(Some(key)) => Check::ok(name, key.public_key().fingerprint()),
+        Ok(None) => Check::warning(
+            name,
+            "none: whoever can write to the store could rewrite a whole chain unseen",
+            "Make one with `cxvault keygen FILE`, and set CXVAULT_SIGNING_KEY_FILE.",
+        ),
+        Err(failure) => Check::of_failure(name, failure),
+    }
+}
