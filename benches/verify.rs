@@ -88,6 +88,7 @@ impl Chain<'_> {
             leftovers: Vec::new(),
             object_lock: None,
             source_retention_days: None,
+            recheck: None,
         };
         self.commit(record, window.end_ms + 25 * HOUR_MS);
     }

@@ -9,6 +9,7 @@
 //! stage    one day: discover -> fetch -> encode -> publish -> commit
 //! audit    the auditor's side: verify, prove, read, export (uses `store` and what is under it, nothing else)
 //! ringcx   journal  store              the API, what was seen, where it is kept (none sees another)
+//! telemetry                            how a run ended, told to whoever watches
 //! clock    outcome                     time, and what the operator does next
 //! archive                              PURE: days, rows, hashes, manifests, signatures
 //! ```
@@ -30,3 +31,4 @@ pub mod ringcx;
 pub mod simulator;
 pub mod stage;
 pub mod store;
+pub mod telemetry;

@@ -19,12 +19,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.global.json, cli.global.quiet);
-    // A panic would end with 101, which no script knows.
-    let result = catch_unwind(AssertUnwindSafe(|| work(&cli, &output))).unwrap_or_else(|_| {
-        let failure = Failure::new(Exit::Unexpected, "the program met a state that it was not written for");
-        Err(failure
-            .remedy("Please report it, with the lines above. What is committed stays valid; run again."))
-    });
+    let result = catch_unwind(AssertUnwindSafe(|| work(&cli, &output)));
+    let result = result.unwrap_or_else(|_| Err(Failure::unforeseen()));
     let exit = result.unwrap_or_else(|failure| {
         output.failure(&failure);
         failure.exit
@@ -36,7 +32,10 @@ fn work(cli: &Cli, output: &Output) -> Result<Exit> {
     let environment = Environment::of_process()?;
     let flags = cli.flags();
     let loaded =
-        command::needs_settings(&cli.command).then(|| Settings::load(&flags, &environment)).transpose()?;
+        command::needs_settings(&cli.command).then(|| Settings::load(&flags, &environment)).transpose();
+    let loaded = loaded.inspect_err(|failure| {
+        command::watched::never_begun(&cli.command, failure, &flags, &environment);
+    })?;
     match &loaded {
         Some(loaded) => logging::start(&loaded.settings.logging, output)?,
         None => logging::start(&Logging::load(&flags, &environment)?, output)?,

@@ -70,6 +70,12 @@ impl Failure {
         Failure { exit, message: message.into(), remedy: None, source: None }
     }
 
+    /// Of a panic, which would end the process with 101, and that code no script knows.
+    pub fn unforeseen() -> Self {
+        Failure::new(Exit::Unexpected, "the program met a state that it was not written for")
+            .remedy("Please report it, with the lines above. What is committed stays valid; run again.")
+    }
+
     /// What the user can do about it, as a sentence.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());

@@ -70,7 +70,7 @@ fn every_command_has_help_with_an_example() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect();
-    let expected = "run backfill verify status ls show search export report evidence prove check-receipt \
+    let expected = "run backfill plan recheck verify status ls show search export report evidence prove check-receipt \
                     acknowledge hold retention demo simulate init config keygen";
     assert_eq!(commands.join(" "), expected);
     for command in commands {

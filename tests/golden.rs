@@ -17,8 +17,8 @@ use cxvault::archive::day::{LONGEST_WINDOW_MS, Window, Zone};
 use cxvault::archive::digest::Digest;
 use cxvault::archive::lock::LockMode;
 use cxvault::archive::manifest::{
-    ArchiveRecord, DayRecord, Discovery, Envelope, File, Leftover, Link, Manifest, ObjectLock, Record, Run,
-    Why, WindowAnswer,
+    ArchiveRecord, DayRecord, Discovery, Envelope, File, Incomplete, Leftover, Link, Manifest, ObjectLock,
+    Record, Run, Why, WindowAnswer,
 };
 use cxvault::archive::observation::{Kind, Observation, Status};
 use cxvault::archive::part::{PartReader, PartWriter, Place};
@@ -158,6 +158,7 @@ impl Golden {
 
     fn commit(&mut self, record: DayRecord, state: DayState) {
         self.coverage.set(record.date, state);
+        let day_end_ms = record.window.end_ms;
         self.sequence += 1;
         let key = key::manifest(SUB_ACCOUNT, self.sequence);
         let manifest = Manifest {
@@ -174,8 +175,8 @@ impl Golden {
                 tz_database: "2026f".into(),
                 host: "host7".into(),
                 settings_sha256: Digest::of(b"settings"),
-                started_at: 1_795_226_000_000,
-                finished_at: 1_795_231_000_000,
+                started_at: day_end_ms + 6_800_000,
+                finished_at: day_end_ms + 11_800_000,
                 clock_skew_ms: Some(-250),
             },
             coverage: self.coverage.clone(),
@@ -194,8 +195,8 @@ impl Golden {
             rows: if n == 0 { objects } else { 0 },
             bytes: 2,
             sha256: Digest::of(b"[]"),
-            server_date: Some(1_795_226_400_000),
-            answered_at: 1_795_226_400_321,
+            server_date: Some(window.end_ms + 7_200_000),
+            answered_at: window.end_ms + 7_200_321,
             attempts: 1,
         };
         let windows = window.tiles(LONGEST_WINDOW_MS).into_iter().enumerate().map(answer).collect();
@@ -222,6 +223,7 @@ impl Golden {
             leftovers: Vec::new(),
             object_lock: None,
             source_retention_days: None,
+            recheck: None,
         }
     }
 }
@@ -245,7 +247,7 @@ fn make() -> BTreeMap<String, Vec<u8>> {
         agent_groups,
         failures,
         complete: false,
-        incomplete_because: vec!["summaries-failed".into()],
+        incomplete_because: vec![Incomplete::SummariesFailed],
         files: vec![file],
         object_lock: Some(lock),
         source_retention_days: Some(90),
@@ -254,10 +256,13 @@ fn make() -> BTreeMap<String, Vec<u8>> {
     golden.commit(first, DayState::Gaps);
 
     let link = golden.previous.clone().unwrap();
-    let (file, rows, agent_groups, failures) = golden.part(window, 2, "2026-11-20");
-    let mut day = Tally::default();
+    let (file, rows, _, failures) = golden.part(window, 2, "2026-11-20");
+    let (mut day, mut agent_groups) = (Tally::default(), Groups::new());
     let fixed = self::rows(window, 1).into_iter().take(4).chain(self::rows(window, 2));
-    fixed.for_each(|row| day.add(&row));
+    fixed.for_each(|row| {
+        day.add(&row);
+        count_group(&mut agent_groups, &row);
+    });
     let second = golden.record("2026-11-20", 2, Discovery::Manifest(link));
     let leftover = Leftover {
         key: key::part(SUB_ACCOUNT, "2026-11-20".parse().unwrap(), 1, 1),

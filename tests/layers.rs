@@ -12,12 +12,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["archive", "clock", "outcome"]),
     ("journal", &["archive", "clock", "outcome"]),
     ("ringcx", &["archive", "clock", "outcome"]),
+    ("telemetry", &["archive", "clock", "outcome"]),
     // An auditor needs neither the API nor a journal.
     ("audit", &["archive", "clock", "outcome", "store"]),
     ("stage", &["archive", "clock", "outcome", "store", "journal", "ringcx"]),
     // Only the limits' notation is shared, so that its flags read like the settings.
     ("simulator", &["archive", "ringcx"]),
-    ("config", &["archive", "outcome", "ringcx"]),
+    ("config", &["archive", "outcome", "ringcx", "telemetry"]),
     ("logging", &["config", "outcome", "render"]),
     ("render", &["clock", "outcome"]),
     ("cli", &["archive", "config", "outcome", "simulator"]),
@@ -33,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "ringcx",
             "stage",
             "simulator",
+            "telemetry",
             "config",
             "cli",
             "render",
@@ -42,7 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Who alone may use an outside crate.
 const ONLY_USER: &[(&str, &[&str])] = &[
-    ("reqwest", &["ringcx"]),
+    ("reqwest", &["ringcx", "telemetry"]),
     ("rusqlite", &["journal", "ringcx"]),
     ("aws_sdk_s3", &["store"]),
     // The auditor lends the archive its eyes: `audit::remote` is a file as the reader wants it.

@@ -59,7 +59,7 @@ fn in_force<'a>(loaded: &'a Loaded, key: &str) -> &'a InForce {
 }
 
 /// For every key that is no secret: a value for the file (as TOML), and another for the environment.
-const SAMPLES: [(&str, &str, &str); 37] = [
+const SAMPLES: [(&str, &str, &str); 40] = [
     ("archive", "'s3://bucket/a'", "s3://bucket/b"),
     ("state_dir", "'/state/a'", "/state/b"),
     ("signing_key_file", "'/keys/a'", "/keys/b"),
@@ -88,6 +88,7 @@ const SAMPLES: [(&str, &str, &str); 37] = [
     ("max_summary_bytes", "'1MiB'", "2MiB"),
     ("settle", "'20m'", "30m"),
     ("catch_up", "'3d'", "4d"),
+    ("recheck_after", "['1d', '7d']", "3d"),
     ("source_retention", "'30d'", "90d"),
     ("acknowledge", "['low-volume']", "first-day-empty,summaries-stopped:Sales"),
     ("s3_endpoint", "'http://127.0.0.1:9000'", "https://minio.example"),
@@ -97,6 +98,8 @@ const SAMPLES: [(&str, &str, &str); 37] = [
     ("object_lock", "'compliance:7y'", "governance:2555d"),
     ("allow_http", "true", "false"),
     ("log", "'debug'", "warn,cxvault::ringcx=trace"),
+    ("metrics_file", "'/metrics/a.prom'", "/metrics/b.prom"),
+    ("pushgateway_url", "'https://a.example'", "https://b.example"),
 ];
 
 #[test]

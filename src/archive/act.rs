@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::lock::{Lock, LockMode};
-use super::manifest::{Link, instant};
+use super::manifest::{Incomplete, Link, instant};
 use super::range::Days;
 
 /// The longest reason, in characters: a sentence or two, not a file.
@@ -36,7 +36,7 @@ pub struct AcknowledgedDay {
     /// Summaries that could not be had.
     pub agent_failed: u64,
     pub auto_failed: u64,
-    pub incomplete_because: Vec<String>,
+    pub incomplete_because: Vec<Incomplete>,
 }
 
 /// A case opens, or gives up, its claim on a range of days.

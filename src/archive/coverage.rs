@@ -63,6 +63,12 @@ impl Coverage {
         known.unwrap_or(DayState::Missing)
     }
 
+    /// A first day, and a known letter for it and each day after it.
+    pub fn is_well_formed(&self) -> bool {
+        let known = |letter| DayState::ALL.iter().any(|state| state.letter() == letter);
+        self.first_day.is_some() && !self.days.is_empty() && self.days.chars().all(known)
+    }
+
     pub fn last_day(&self) -> Option<Date> {
         let last = i64::try_from(self.days.len()).ok()?.checked_sub(1)?;
         self.first_day?.checked_add(jiff::Span::new().days(last)).ok()

@@ -109,7 +109,9 @@ pub fn rfc3339(instant_ms: i64) -> String {
 
 /// Parses RFC 3339 into UTC milliseconds; digits beyond the millisecond are cut off.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
-    text.parse::<jiff::Timestamp>().ok().map(|instant| instant.as_millisecond())
+    let instant_ms = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+    // Of the last second that jiff can parse it can write no part: a manifest that named it could not be read again.
+    jiff::Timestamp::from_millisecond(instant_ms).is_ok().then_some(instant_ms)
 }
 
 #[cfg(test)]
@@ -166,6 +168,10 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(parse_rfc3339("2024-07-22T11:24:40.000Z"), Some(1_721_647_480_000));
         assert_eq!(parse_rfc3339("yesterday"), None);
+        for edge in ["9999-12-30T22:00:00.999Z", "9999-12-30T22:00:00.000Z", "-009999-01-02T01:59:59.000Z"] {
+            let back = parse_rfc3339(edge).map(rfc3339);
+            assert!(back.as_deref().is_none_or(|back| back == edge), "{back:?}");
+        }
     }
 
     proptest! {

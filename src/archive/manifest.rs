@@ -7,7 +7,10 @@ use super::act::{Acknowledgement, Extension, Hold};
 use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
+use super::key;
 use super::lock::{Lock, LockMode};
+use super::recheck::{Changes, Scope};
+use super::schema::FORMAT_VERSION;
 use super::signature::{self, AllowedSigners, PublicKey, SigningKey};
 use super::tally::{Failures, Groups, Tally};
 use super::warning::Warning;
@@ -111,6 +114,28 @@ pub enum Why {
     Recheck,
 }
 
+/// Why a day is not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Incomplete {
+    SummariesFailed,
+    /// An adopted part was written under a filter that left out what is wanted now.
+    WantedSummariesSkipped,
+    /// The source may have forgotten some of it.
+    BeyondSourceRetention,
+}
+
+impl Incomplete {
+    /// As manifests have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Incomplete::SummariesFailed => "summaries-failed",
+            Incomplete::WantedSummariesSkipped => "wanted-summaries-skipped",
+            Incomplete::BeyondSourceRetention => "beyond-source-retention",
+        }
+    }
+}
+
 /// One revision of one archive day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,19 +154,32 @@ pub struct DayRecord {
     pub agent_groups: Groups,
     pub failures: Failures,
     pub complete: bool,
-    /// Why the day is not complete, beyond failed summaries; codes.
-    pub incomplete_because: Vec<String>,
+    pub incomplete_because: Vec<Incomplete>,
     pub warnings: Vec<Warning>,
     pub files: Vec<File>,
     pub leftovers: Vec<Leftover>,
     pub object_lock: Option<ObjectLock>,
     /// The source's data retention in days, if the settings tell.
     pub source_retention_days: Option<u32>,
+    /// Of a revision that looked again at a committed day.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recheck: Option<Recheck>,
+}
+
+/// What a recheck asked for again, and what it found; its windows are the record's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recheck {
+    pub statuses: Scope,
+    /// Summaries that were asked for, those of new segments included.
+    pub looked_at: u64,
+    /// Adopted parts not included.
+    pub changes: Changes,
 }
 
 /// Where the segments of a revision come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "from", rename_all = "kebab-case")]
+#[serde(tag = "from", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Discovery {
     /// The windows that this run asked; they tile the day.
     Windows {
@@ -222,8 +260,10 @@ impl ObjectLock {
 pub enum ManifestError {
     #[error("it is not a manifest of format version 1: {0}")]
     Unreadable(#[from] serde_json::Error),
-    #[error("its bytes are not in canonical form (RFC 8785)")]
+    #[error("its bytes are not in canonical form (RFC 8785), or a member is missing")]
     NotCanonical,
+    #[error("its {0} is none that format version 1 knows")]
+    Shape(&'static str),
     #[error("it holds text that a manifest may not hold (control characters, or a number beyond 2^53)")]
     Unprintable,
     #[error("its signature does not hold: {0}")]
@@ -260,6 +300,22 @@ impl Manifest {
             Record::Day(day) => Some(day),
             Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_) => None,
         }
+    }
+
+    /// What types cannot say, and no other manifest or object is needed for (`schemas/manifest.v1.schema.json` says
+    /// the same). Keys and links are for whoever knows the place.
+    pub fn check_shape(&self) -> Result<(), ManifestError> {
+        let must = |holds: bool, what| if holds { Ok(()) } else { Err(ManifestError::Shape(what)) };
+        must(self.format_version == FORMAT_VERSION, "format_version")?;
+        must(key::is_sub_account(&self.sub_account), "sub_account")?;
+        must(self.sequence > 0, "sequence")?;
+        must(self.coverage.is_well_formed(), "coverage")?;
+        let Some(day) = self.day() else { return Ok(()) };
+        must(day.revision > 0, "revision")?;
+        if let Discovery::Windows { windows, .. } = &day.discovery {
+            must(windows.iter().all(|window| window.attempts > 0), "count of attempts")?;
+        }
+        must(day.files.iter().all(|file| file.rows > 0), "file without rows")
     }
 
     /// What the manifest after this one, whose whole object has `sha256`, names as its orders.
@@ -303,12 +359,13 @@ impl Envelope {
 
     /// Reads an object strictly: other bytes than [`Envelope::to_bytes`] would make are refused.
     pub fn from_bytes(bytes: &[u8]) -> Result<Envelope, ManifestError> {
-        let value: serde_json::Value = serde_json::from_slice(bytes)?;
-        if serde_json_canonicalizer::to_vec(&value)? != bytes {
+        let envelope: Envelope = serde_json::from_slice(bytes)?;
+        // Also where a member is missing that may be null: what is signed would not be what lies there.
+        if envelope.to_bytes()? != bytes {
             return Err(ManifestError::NotCanonical);
         }
-        let envelope: Envelope = serde_json::from_value(value)?;
         envelope.manifest.canonical()?;
+        envelope.manifest.check_shape()?;
         Ok(envelope)
     }
 

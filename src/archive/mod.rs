@@ -19,6 +19,7 @@ pub mod orders;
 pub mod part;
 pub mod range;
 pub mod receipt;
+pub mod recheck;
 pub mod row;
 pub mod schema;
 pub mod segment;

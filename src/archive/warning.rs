@@ -18,7 +18,7 @@ pub struct Warning {
     pub acknowledged: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WarningCode {
     /// The first archived day of a sub-account has no segment at all.
@@ -30,6 +30,9 @@ pub enum WarningCode {
 }
 
 impl WarningCode {
+    pub const ALL: [WarningCode; 3] =
+        [WarningCode::FirstDayEmpty, WarningCode::LowVolume, WarningCode::SummariesStopped];
+
     pub fn name(self) -> &'static str {
         match self {
             WarningCode::FirstDayEmpty => "first-day-empty",

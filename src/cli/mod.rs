@@ -13,7 +13,7 @@ pub mod audit;
 pub mod operate;
 pub mod records;
 
-use operate::BackfillArgs;
+use operate::{BackfillArgs, PlanArgs, RecheckArgs};
 use records::{AcknowledgeArgs, HoldArgs, RetentionArgs};
 
 use audit::{
@@ -89,6 +89,10 @@ pub struct Global {
     /// Form of log lines on stderr: text or json [env: CXVAULT_LOG_FORMAT]
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Output")]
     pub log_format: Option<String>,
+
+    /// Write metrics of a run or backfill here at its end, for Prometheus [env: CXVAULT_METRICS_FILE]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Output")]
+    pub metrics_file: Option<String>,
 }
 
 impl Cli {
@@ -118,6 +122,7 @@ impl Global {
             (&keys::STATE_DIR, "--state-dir", &self.state_dir),
             (&keys::TIME_ZONE, "--time-zone", &self.time_zone),
             (&keys::LOG_FORMAT, "--log-format", &self.log_format),
+            (&keys::METRICS_FILE, "--metrics-file", &self.metrics_file),
         ];
         for (key, flag, value) in texts {
             if let Some(value) = value {
@@ -143,6 +148,10 @@ pub enum Command {
     Run(RunArgs),
     /// Archive a range of days, such as the months before cxvault was there
     Backfill(BackfillArgs),
+    /// Show what a run or a backfill would do and how long it takes, and touch nothing
+    Plan(PlanArgs),
+    /// Look again at archived days, and commit what has changed
+    Recheck(RecheckArgs),
     /// Check that nothing in the archive is missing or changed
     Verify(Box<VerifyArgs>),
     /// Show which days are archived, and what they hold
@@ -196,6 +205,9 @@ pub struct RunArgs {
     /// The archive day, as YYYY-MM-DD, in each sub-account's time zone
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub date: Option<Date>,
+    /// Only show what would be done, as cxvault plan does
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// An empty value is an unset shell variable, and must not mean "all".

@@ -10,14 +10,18 @@ use crate::render::Output;
 pub mod audit;
 mod backfill;
 mod config;
+mod days;
 pub mod demo;
 mod init;
 mod keygen;
+mod plan;
+mod recheck;
 mod records;
 mod report;
 pub mod run;
 mod shard;
 pub mod simulate;
+pub mod watched;
 pub mod wiring;
 mod work;
 
@@ -52,6 +56,8 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
     match command {
         Command::Run(args) => run::run(args, &loaded()?.settings, context).await,
         Command::Backfill(args) => backfill::run(args, &loaded()?.settings, context).await,
+        Command::Plan(args) => plan::run(args, &loaded()?.settings, context).await,
+        Command::Recheck(args) => recheck::run(args, &loaded()?.settings, context).await,
         Command::Verify(args) => audit::verify::run(args, &loaded()?.settings, context).await,
         Command::Status(args) => audit::status::run(args, &loaded()?.settings, context).await,
         Command::Ls(args) => audit::ls::run(args, &loaded()?.settings, context).await,

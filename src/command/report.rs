@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::work::Outcome;
-use crate::archive::manifest::{DayRecord, Discovery};
+use crate::archive::manifest::{DayRecord, Discovery, Recheck};
 use crate::archive::observation::{Kind, Status};
 use crate::archive::range::Days;
 use crate::archive::tally::Tally;
@@ -28,6 +28,9 @@ pub struct DayReport {
     pub message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// When work on it began and ended, in UTC milliseconds.
+    #[serde(skip)]
+    pub worked_ms: Option<(i64, i64)>,
 }
 
 /// What is committed of a day.
@@ -44,6 +47,12 @@ pub struct Archived {
     /// `SUB_ACCOUNT:SEQUENCE:SHA256`: what an auditor may be given to expect.
     pub head: String,
     pub warnings: Vec<Warning>,
+    /// Of a recheck: what is no longer as it was committed before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recheck: Option<Recheck>,
+    /// Whether this run did it, or found it done.
+    #[serde(skip)]
+    pub committed: bool,
 }
 
 impl DayReport {
@@ -63,6 +72,8 @@ impl DayReport {
             bytes: files.iter().map(|file| file.bytes).sum(),
             head: format!("{sub_account}:{}:{}", outcome.head.sequence, outcome.head.sha256),
             warnings: if outcome.committed > 0 { warnings.clone() } else { Vec::new() },
+            recheck: outcome.record.recheck.clone(),
+            committed: outcome.committed > 0,
         };
         DayReport {
             sub_account: sub_account.to_owned(),
@@ -78,6 +89,7 @@ impl DayReport {
             archived: Some(archived),
             message: None,
             remedy: None,
+            worked_ms: None,
         }
     }
 
@@ -103,6 +115,7 @@ impl DayReport {
             archived: None,
             message: Some(message),
             remedy: failure.remedy.clone(),
+            worked_ms: None,
         }
     }
 
@@ -233,6 +246,69 @@ pub fn finish_backfill(range: Days, outcome: &Outcome, output: &Output) {
     output.say(lines.join("\n"));
 }
 
+/// The end of a recheck: what has changed, day by day.
+pub fn finish_recheck(range: Days, outcome: &Outcome, output: &Output) {
+    finish_event(outcome, output);
+    let Outcome { days, .. } = outcome;
+    let rechecks = days.iter().filter_map(|day| Some((day, day.archived.as_ref()?.recheck.as_ref()?)));
+    let (changed, unchanged): (Vec<_>, Vec<_>) =
+        rechecks.partition(|(_, recheck)| !recheck.changes.is_empty());
+    let failed = days.len() - changed.len() - unchanged.len();
+    let text = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();
+    let mut lines = vec![format!(
+        "{} up to and not including {}: {} with changes, {} without, {} failed.",
+        text(range.from),
+        text(range.to),
+        days_of(changed.len()),
+        unchanged.len(),
+        failed
+    )];
+    lines.extend((!changed.is_empty()).then(|| changes_table(&changed)));
+    lines.extend(troubles(days));
+    lines.extend(heads(days).into_iter().map(|head| format!("head {head}")));
+    output.say(lines.join("\n"));
+}
+
+fn changes_table(changed: &[(&DayReport, &Recheck)]) -> String {
+    let mut table = Table::new([
+        "sub-account",
+        "date",
+        "new",
+        "vanished",
+        "returned",
+        "metadata",
+        "summaries",
+        "looked at",
+        "appeared",
+        "edited",
+        "withdrawn",
+        "other",
+    ]);
+    for (day, recheck) in changed {
+        for kind in Kind::BOTH {
+            let first = kind == Kind::Agent;
+            let only_first = |text: String| if first { text } else { String::new() };
+            let Recheck { looked_at, changes, .. } = recheck;
+            let summaries = changes.of(kind);
+            table.row([
+                only_first(day.sub_account.clone()),
+                only_first(day.date.map(|date| date.to_string()).unwrap_or_default()),
+                only_first(count(changes.new_segments)),
+                only_first(count(changes.vanished_segments)),
+                only_first(count(changes.returned_segments)),
+                only_first(count(changes.changed_metadata)),
+                kind.name().to_owned(),
+                only_first(count(*looked_at)),
+                count(summaries.appeared),
+                count(summaries.edited),
+                count(summaries.withdrawn),
+                count(summaries.other),
+            ]);
+        }
+    }
+    table.to_string()
+}
+
 fn days_of(count: usize) -> String {
     if count == 1 { "1 day".to_owned() } else { format!("{count} days") }
 }
@@ -256,12 +332,12 @@ fn finish_event(outcome: &Outcome, output: &Output) {
         outcome: Exit,
         days: &'a [DayReport],
     }
-    let Outcome { exit, days } = outcome;
+    let Outcome { exit, days, .. } = outcome;
     output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days });
 }
 
 /// What went wrong, day by day, and what was warned of.
-fn troubles(days: &[DayReport]) -> Vec<String> {
+pub fn troubles(days: &[DayReport]) -> Vec<String> {
     let mut lines = Vec::new();
     for day in days {
         if let Some(message) = &day.message {
@@ -278,7 +354,7 @@ fn troubles(days: &[DayReport]) -> Vec<String> {
 }
 
 /// The newest head of each chain.
-fn heads(days: &[DayReport]) -> Vec<&str> {
+pub fn heads(days: &[DayReport]) -> Vec<&str> {
     let mut newest = std::collections::BTreeMap::<&str, (u64, &str)>::new();
     for day in days {
         let Some(archived) = &day.archived else { continue };

@@ -3,22 +3,28 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::Context;
+use super::plan::{self, Wanted};
 use super::report::{self, DayReport};
+use super::watched::watched;
 use super::wiring::Urgency;
-use super::work::{Outcome, Target, Worker, for_sub_accounts};
+use super::work::{Outcome, Target, Task, Worker, for_sub_accounts};
+use super::{Context, recheck};
 use crate::archive::coverage::DayState;
 use crate::archive::day::{DayError, Window};
 use crate::archive::manifest::Why;
+use crate::archive::recheck::Scope;
 use crate::cli::RunArgs;
 use crate::config::Settings;
 use crate::outcome::{Exit, Result};
+use crate::stage::day::Again;
 use crate::stage::pipeline::Pipeline;
 
 pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let outcome = archive_days(args.date, settings, context).await?;
-    report::finish(&outcome, &context.output);
-    Ok(outcome.exit)
+    if args.dry_run {
+        return plan::show(&Wanted::Night(args.date), None, None, settings, context).await;
+    }
+    let work = archive_days(args.date, settings, context);
+    watched("run", settings, context, work, |outcome| report::finish(outcome, &context.output)).await
 }
 
 /// Archives `date`, or yesterday and what is missing before it, for every sub-account.
@@ -33,6 +39,8 @@ pub async fn archive_days(date: Option<Date>, settings: &Settings, context: &Con
     .await
 }
 
+pub const NIGHTLY: Task = Task::Archive { why: Why::Nightly, insist: false };
+
 /// The days of one sub-account, one after the other.
 async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> Vec<DayReport> {
     let failed = |failure| vec![DayReport::failed(&target.sub_account, date, &failure)];
@@ -45,8 +53,8 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
     };
     let pipeline = Pipeline::default();
     // Whoever names a day wants it tried, also where somebody has acknowledged its gaps.
-    let named = (yesterday, date.is_some());
-    let mut reports = vec![worker.day(target, named, Why::Nightly, pipeline.place()).await];
+    let named = Task::Archive { why: Why::Nightly, insist: date.is_some() };
+    let mut reports = vec![worker.day(target, yesterday, &named, pipeline.place()).await];
     // Just after midnight yesterday is still settling; that is no reason to leave older days for another night.
     let settles_until = |day: Window| day.end_ms + worker.archive.policy.settle_ms;
     let now_ms = worker.archive.clock.now_ms();
@@ -54,18 +62,50 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
     if date.is_some() || (reports[0].ends_sub_account() && !settling) {
         return reports;
     }
-    match missed(worker, target, yesterday).await {
-        Err(failure) => reports.push(DayReport::failed(&target.sub_account, None, &failure)),
-        Ok(missed) => {
-            for date in missed {
-                reports.push(worker.day(target, (date, false), Why::Nightly, pipeline.place()).await);
-                if reports.last().is_some_and(DayReport::ends_sub_account) {
-                    break;
+    // Rechecks last: what is archived already can wait for another night, should the quota not suffice.
+    for task in [NIGHTLY, look_again()] {
+        let days = match &task {
+            Task::Archive { .. } => missed(worker, target, yesterday).await,
+            Task::Recheck(_) => recheck::due(worker, target, yesterday).await,
+        };
+        match days {
+            Err(failure) => reports.push(DayReport::failed(&target.sub_account, None, &failure)),
+            Ok(days) => {
+                for date in days {
+                    let report = worker.day(target, date, &task, pipeline.place()).await;
+                    let ends = report.ends_sub_account();
+                    reports.push(report);
+                    if ends {
+                        return reports;
+                    }
                 }
             }
         }
     }
     reports
+}
+
+fn look_again() -> Task {
+    Task::Recheck(Again { scope: Scope::default(), accept_vanished: false })
+}
+
+/// The days that [`night`] would work on, if all goes well.
+pub async fn wanted(
+    worker: &Worker<'_>,
+    target: &Target<'_>,
+    date: Option<Date>,
+) -> Result<Vec<(Date, Task)>> {
+    let newest = date.map_or_else(|| worker.yesterday(&target.zone), Ok)?;
+    let sealed = worker.coverage(target).await?.state(newest).is_sealed();
+    let open = !sealed || worker.archive.state.has_journal(&target.sub_account, newest);
+    let mut wanted: Vec<(Date, Task)> = open.then_some((newest, NIGHTLY)).into_iter().collect();
+    if date.is_none() {
+        let missed = missed(worker, target, newest).await?;
+        wanted.extend(missed.into_iter().map(|date| (date, NIGHTLY)));
+        let due = recheck::due(worker, target, newest).await?;
+        wanted.extend(due.into_iter().map(|date| (date, look_again())));
+    }
+    Ok(wanted)
 }
 
 /// Days within `catch_up` that the chain should have: missing ones after its first day, and those with gaps.

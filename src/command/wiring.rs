@@ -11,7 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Account, CredentialSettings, LimitScope, Settings};
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
-use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx};
+use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
 use crate::stage::archive::{self, Archive, Policy, RunFacts, Signers};
 use crate::stage::day::ApiSource;
 use crate::store::{self, Location, RetryingStore, S3Options, Store};
@@ -47,6 +47,34 @@ pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Arch
         settings.accounts.iter().try_for_each(|account| account.credentials().map(drop))?;
     }
     let id = archive::found_or_find(&*store, &random_id()?, started_at, settings.object_lock).await?;
+    let archive = assemble(settings, context, store, signers, (id, started_at))?;
+    tracing::info!(
+        archive = archive.store.root(),
+        archive_id = archive.id,
+        run = archive.run.id,
+        format = FORMAT_VERSION,
+        "archive opened"
+    );
+    Ok(archive)
+}
+
+/// The archive for a look only: where there is none yet, none is founded.
+pub async fn look_at_archive(settings: &Settings, context: &Context) -> Result<Archive> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let signers = Signers { key: settings.signing_key()?, allowed: settings.allowed_signers()? };
+    let store = open_store(settings, clock.clone(), context).await?;
+    let record = archive::record(&*store).await?;
+    let id = record.map_or_else(|| "not-founded-yet".to_owned(), |record| record.archive_id);
+    assemble(settings, context, store, signers, (id, clock.now_ms()))
+}
+
+fn assemble(
+    settings: &Settings,
+    context: &Context,
+    store: Arc<dyn Store>,
+    signers: Signers,
+    (id, started_at): (String, i64),
+) -> Result<Archive> {
     let policy = Policy {
         settle_ms: millis(settings.settle.0),
         part_rows: settings.part_rows,
@@ -66,18 +94,11 @@ pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Arch
         host: gethostname::gethostname().to_string_lossy().into_owned(),
         settings_sha256,
     };
-    tracing::info!(
-        archive = store.root(),
-        archive_id = id,
-        run = run.id,
-        format = FORMAT_VERSION,
-        "archive opened"
-    );
     Ok(Archive {
-        state: StateDir::open(&settings.state_dir, &id)?,
+        state: StateDir::open(&settings.state_dir, &id),
         id,
         store,
-        clock,
+        clock: Arc::new(SystemClock),
         signers: Arc::new(signers),
         policy,
         run,
@@ -169,6 +190,11 @@ impl<'a> AccountClient<'a> {
             stop: context.cancel.clone(),
             client: OnceCell::new(),
         }
+    }
+
+    /// What was sent so far; `None` when nothing had to be asked.
+    pub fn usage(&self) -> Option<Usage> {
+        self.client.get().map(|client| client.usage())
     }
 
     fn client_settings(&self) -> ClientSettings {

@@ -1,5 +1,6 @@
 //! What every command that archives does alike: opens the archive, finds the sub-accounts, and archives single days.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,14 +20,17 @@ use crate::archive::manifest::Why;
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::Progress;
-use crate::ringcx::RingCx;
+use crate::ringcx::{RingCx, Usage};
 use crate::stage::archive::Archive;
 use crate::stage::chain::Chain;
-use crate::stage::day::{ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
+use crate::stage::day::{Again, ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
 use crate::stage::pipeline::Place;
+use crate::telemetry::ended::ChainState;
 
 /// Sub-accounts at work at once: their discovery limits are their own, and while one waits another fetches.
-const SUB_ACCOUNTS_AT_ONCE: usize = 8;
+pub const SUB_ACCOUNTS_AT_ONCE: usize = 8;
+/// Only the store is read.
+const LOOKED_AT_ONCE: usize = 64;
 
 const OLDEST_YEARS: i64 = 15;
 
@@ -35,6 +39,18 @@ const OLDEST_YEARS: i64 = 15;
 pub struct Outcome {
     pub exit: Exit,
     pub days: Vec<DayReport>,
+    #[serde(skip)]
+    pub measured: Measured,
+}
+
+/// What a run's metrics tell beside its days.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// Of all accounts' clients together.
+    pub usage: Usage,
+    /// The sub-accounts that were worked on, and how their chains stand at the end: `None` where a chain could not be
+    /// read, or where nobody wants to know.
+    pub chains: BTreeMap<String, Option<ChainState>>,
 }
 
 /// One sub-account, and which of its days are this process's.
@@ -43,6 +59,33 @@ pub struct Target<'a> {
     pub sub_account: String,
     pub zone: Zone,
     pub share: Share,
+}
+
+/// What is to be done with a day.
+#[derive(Debug, Clone)]
+pub enum Task {
+    Archive {
+        why: Why,
+        /// Ask again for summaries whose absence somebody has acknowledged.
+        insist: bool,
+    },
+    Recheck(Again),
+}
+
+impl Task {
+    fn why(&self) -> Why {
+        match self {
+            Task::Archive { why, .. } => *why,
+            Task::Recheck(_) => Why::Recheck,
+        }
+    }
+
+    fn again(&self) -> Option<&Again> {
+        match self {
+            Task::Archive { .. } => None,
+            Task::Recheck(again) => Some(again),
+        }
+    }
 }
 
 /// What the days of all sub-accounts have in common.
@@ -82,9 +125,37 @@ where
     while let Some(reports) = done.next().await {
         days.extend(reports);
     }
+    drop(done);
     days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
     let exit = Exit::worst(days.iter().map(|day| day.exit));
-    Ok(Outcome { exit, days })
+    let usage = accounts.iter().filter_map(AccountClient::usage).fold(Usage::default(), Usage::and);
+    let chains = worker.chains(&targets).await;
+    Ok(Outcome { exit, days, measured: Measured { usage, chains } })
+}
+
+/// Like [`for_sub_accounts`], for a look that changes nothing: no archive is founded, and only the list of sub-accounts is
+/// asked for, where the settings have none. Also returns reports of those that cannot be worked on.
+pub async fn look_at_sub_accounts<T, W>(
+    settings: &Settings,
+    context: &Context,
+    shard: Option<Shard>,
+    look: W,
+) -> Result<(Vec<T>, Vec<DayReport>)>
+where
+    W: AsyncFn(&Worker<'_>, &Target<'_>) -> T,
+{
+    let archive = wiring::look_at_archive(settings, context).await?;
+    let ledger = LazyLedger::new(settings, archive.clock.clone(), Urgency::Spare);
+    let progress = Progress::new(&context.output, archive.clock.clone());
+    let accounts: Vec<AccountClient> = settings
+        .accounts
+        .iter()
+        .map(|account| AccountClient::new(settings, account, archive.clock.clone(), &ledger, context))
+        .collect();
+    let (targets, failed) = targets(&accounts, shard).await;
+    let worker = Worker { archive: &archive, settings, context, progress: &progress };
+    let looks = stream::iter(&targets).map(|target| look(&worker, target)).buffer_unordered(LOOKED_AT_ONCE);
+    Ok((looks.collect().await, failed))
 }
 
 /// The sub-accounts of all accounts, in the same order in every process, and reports of those that cannot be worked on.
@@ -135,6 +206,34 @@ async fn sub_accounts(account: &AccountClient<'_>) -> Result<Vec<String>> {
 }
 
 impl Worker<'_> {
+    /// How the chains stand. The store is asked only when somebody wants to know.
+    async fn chains(&self, targets: &[Target<'_>]) -> BTreeMap<String, Option<ChainState>> {
+        let wanted = self.settings.telemetry.want_metrics();
+        let state = async |target: &Target<'_>| {
+            let state = if wanted { self.chain_state(target).await } else { None };
+            (target.sub_account.clone(), state)
+        };
+        stream::iter(targets).map(state).buffer_unordered(SUB_ACCOUNTS_AT_ONCE).collect().await
+    }
+
+    async fn chain_state(&self, target: &Target<'_>) -> Option<ChainState> {
+        // Why a chain cannot be read, its days have told already.
+        let chain = Chain::open(self.archive, &target.sub_account).await.ok()?;
+        let coverage = chain.coverage();
+        let yesterday = self.yesterday(&target.zone).ok()?;
+        let mut days = coverage.first_day.into_iter().flat_map(|first| first.series(1.day()));
+        let oldest = days
+            .by_ref()
+            .take_while(|date| *date <= yesterday)
+            .filter(|date| !coverage.state(*date).is_sealed())
+            // A date that a zone has left out is no day.
+            .find_map(|date| target.zone.day(date).ok());
+        Some(ChainState {
+            sequence: chain.head.as_ref().map_or(0, |head| head.sequence),
+            oldest_unsealed_ms: oldest.map(|day| day.end_ms),
+        })
+    }
+
     /// What the sub-account's chain covers.
     pub async fn coverage(&self, target: &Target<'_>) -> Result<Coverage> {
         Ok(Chain::open(self.archive, &target.sub_account).await?.coverage())
@@ -160,18 +259,13 @@ impl Worker<'_> {
     }
 
     /// Archives one day, and reports it at once.
-    /// With `insist` also gaps that were acknowledged are asked for again.
-    pub async fn day(
-        &self,
-        target: &Target<'_>,
-        (date, insist): (Date, bool),
-        why: Why,
-        place: Place<'_>,
-    ) -> DayReport {
-        let report = match self.try_day(target, (date, insist), why, place).await {
+    pub async fn day(&self, target: &Target<'_>, date: Date, task: &Task, place: Place<'_>) -> DayReport {
+        let began_ms = self.archive.clock.now_ms();
+        let mut report = match self.try_day(target, date, task, place).await {
             Ok(outcome) => DayReport::of(&target.sub_account, &outcome),
             Err(failure) => DayReport::failed(&target.sub_account, Some(date), &failure),
         };
+        report.worked_ms = Some((began_ms, self.archive.clock.now_ms()));
         self.context.output.event(&report.event());
         // Where the table at the end is printed, it says the same.
         if self.context.output.quiet || self.context.output.json {
@@ -183,8 +277,8 @@ impl Worker<'_> {
     async fn try_day(
         &self,
         target: &Target<'_>,
-        (date, insist): (Date, bool),
-        why: Why,
+        date: Date,
+        task: &Task,
         place: Place<'_>,
     ) -> Result<DayOutcome> {
         let account = target.account.account;
@@ -197,8 +291,9 @@ impl Worker<'_> {
                 channel_classes: account.channel_classes.clone(),
                 segment_types: account.segment_types.clone(),
             },
-            why,
-            insist,
+            why: task.why(),
+            recheck: task.again().cloned(),
+            insist: matches!(task, Task::Archive { insist: true, .. }),
         };
         let meter = Meter::default();
         let source = Watched { account: target.account, client: OnceLock::new() };

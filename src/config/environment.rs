@@ -18,6 +18,9 @@ const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
 const SHARDS: [&str; 4] =
     ["CXVAULT_SHARDS", "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"];
 
+/// Where OpenTelemetry's own specification says that signals go, and what they carry.
+const OTEL: &str = "OTEL_";
+
 /// A snapshot of the variables that matter here. Some of them are secrets: Debug shows names only.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -93,7 +96,9 @@ impl Environment {
 }
 
 fn relevant(name: &str) -> bool {
-    name.starts_with(PREFIX) || FOLDERS.contains(&name) || SHARDS.contains(&name)
+    [PREFIX, OTEL].iter().any(|prefix| name.starts_with(prefix))
+        || FOLDERS.contains(&name)
+        || SHARDS.contains(&name)
 }
 
 impl fmt::Debug for Environment {

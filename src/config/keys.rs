@@ -223,6 +223,9 @@ keys! {
             "A day is archived this long after its end, by the API's clock; the vendor asks for at least 5m and advises 15m." .or("15m");
         CATCH_UP: "catch_up", "CXVAULT_CATCH_UP",
             "Without --date, unsealed days this far back are made up for." .or("14d");
+        RECHECK_AFTER: "recheck_after", "CXVAULT_RECHECK_AFTER",
+            "Ages of days (from their end) at which a run without --date looks at them again, for summaries that came or changed later."
+            .is(List).like("1d,3d,7d");
         SOURCE_RETENTION: "source_retention", "CXVAULT_SOURCE_RETENTION",
             "How far back the account keeps interactions; an older day is never called complete." .like("90d");
         ACKNOWLEDGE: "acknowledge", "CXVAULT_ACKNOWLEDGE",
@@ -248,6 +251,22 @@ keys! {
             "Least level of log lines: off, error, warn, info, debug or trace; for one module as `cxvault::ringcx=debug`." .or("info").flag("-v").local();
         LOG_FORMAT: "log_format", "CXVAULT_LOG_FORMAT",
             "Form of log lines on stderr: `text` or `json`." .or("text").flag("--log-format").local();
+    }
+    "Telemetry" {
+        METRICS_FILE: "metrics_file", "CXVAULT_METRICS_FILE",
+            "File for what a run did, in Prometheus's text format; replaced at its end."
+            .is(Path).like("/var/lib/node_exporter/cxvault.prom").flag("--metrics-file").local();
+        PUSHGATEWAY_URL: "pushgateway_url", "CXVAULT_PUSHGATEWAY_URL",
+            "Prometheus push gateway that gets the same; with a path `/metrics/job/...` that group, otherwise this host's."
+            .like("https://pushgateway.example.com:9091").local();
+        WEBHOOK_URL_FILE: "webhook_url_file", "CXVAULT_WEBHOOK_URL_FILE",
+            "File with the URL that gets a JSON message, which fits Slack, when a run fails or leaves gaps; the URL itself can be in CXVAULT_WEBHOOK_URL."
+            .is(SecretFile { env: "CXVAULT_WEBHOOK_URL", inline: "webhook_url" })
+            .like("/etc/cxvault/webhook_url").local();
+        HEARTBEAT_URL_FILE: "heartbeat_url_file", "CXVAULT_HEARTBEAT_URL_FILE",
+            "File with the URL that a good run asks for, as dead man's switches want it; the URL itself can be in CXVAULT_HEARTBEAT_URL."
+            .is(SecretFile { env: "CXVAULT_HEARTBEAT_URL", inline: "heartbeat_url" })
+            .like("/etc/cxvault/heartbeat_url").local();
     }
 }
 

@@ -11,6 +11,7 @@ use crate::archive::lock::Retention;
 use crate::archive::signature::{AllowedSigners, SigningKey};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::limits::Limits;
+use crate::telemetry::Receivers;
 
 mod account;
 pub mod document;
@@ -21,6 +22,7 @@ mod layers;
 mod name;
 mod secret;
 mod suggest;
+mod telemetry;
 mod value;
 
 pub use account::{Account, CredentialSettings};
@@ -60,6 +62,8 @@ pub struct Settings {
     pub max_summary_bytes: ByteSize,
     pub settle: Span,
     pub catch_up: Days,
+    /// Ages at which archived days are looked at again.
+    pub recheck_after: Vec<Days>,
     pub source_retention: Option<Days>,
     /// Codes of warnings, some with what they are about after a colon.
     pub acknowledge: Vec<String>,
@@ -71,6 +75,7 @@ pub struct Settings {
     pub object_lock: Option<Retention>,
     pub allow_http: bool,
     pub logging: Logging,
+    pub telemetry: Receivers,
     digest: Digest,
 }
 
@@ -109,6 +114,17 @@ impl Settings {
         let in_force = layers.in_force;
         let settings = Settings { digest: digest(&settings, &in_force)?, ..settings };
         Ok(Loaded { settings, file: location, in_force })
+    }
+
+    /// As much of who is told how a run ends as wrong settings let one read.
+    pub fn load_telemetry(flags: &Flags, env: &Environment) -> Receivers {
+        let file = file_location(flags, env).and_then(|(path, _)| SettingsFile::read(&path).ok());
+        let file = file.unwrap_or_default();
+        let mut layers = Layers { flags, env, file: &file, in_force: Vec::new(), account: None };
+        let receivers = telemetry::take(&mut layers).unwrap_or_default();
+        let allow_http = layers.take_or_default::<Switch>(&keys::ALLOW_HTTP).is_ok_and(|switch| switch.0);
+        let harmless = allow_http || telemetry::refuse_exposed(&receivers).is_ok();
+        if harmless { receivers } else { Receivers::default() }
     }
 
     /// Where a settings file would be read from, if one was there; `None` without a home folder.
@@ -220,6 +236,9 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
             .0,
         settle: layers.take_or_default(&keys::SETTLE)?,
         catch_up: layers.take_or_default(&keys::CATCH_UP)?,
+        recheck_after: optional::<List<Days>>(layers, &keys::RECHECK_AFTER)?
+            .map(|list| list.0)
+            .unwrap_or_default(),
         source_retention: optional(layers, &keys::SOURCE_RETENTION)?,
         acknowledge: optional::<List<WarningCode>>(layers, &keys::ACKNOWLEDGE)?
             .map(|list| list.0.into_iter().map(|code| code.0).collect())
@@ -231,6 +250,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         object_lock: layers.take_or_default::<ObjectLock>(&keys::OBJECT_LOCK)?.0,
         allow_http: layers.take_or_default::<Switch>(&keys::ALLOW_HTTP)?.0,
         logging: Logging::take(layers)?,
+        telemetry: telemetry::take(layers)?,
         digest: Digest([0; 32]), // over what has just been taken, so it follows
     };
     refuse_contradictions(&settings)?;
@@ -276,13 +296,15 @@ fn refuse_contradictions(settings: &Settings) -> Result<()> {
     ];
     let exposed = |url: Option<&BaseUrl>| url.is_some_and(BaseUrl::is_exposed);
     match urls.into_iter().find(|(_, url)| exposed(*url) && !settings.allow_http) {
-        Some((key, _)) => {
-            let message = format!("{} is plain HTTP, which anybody on the way can read", key.name);
-            Err(Failure::new(Exit::Usage, message)
-                .remedy("Use https://, or set CXVAULT_ALLOW_HTTP=true if the network is yours."))
-        }
-        None => Ok(()),
+        Some((key, _)) => Err(plain_http(key.name)),
+        None if settings.allow_http => Ok(()),
+        None => telemetry::refuse_exposed(&settings.telemetry),
     }
+}
+
+fn plain_http(name: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("{name} is plain HTTP, which anybody on the way can read"))
+        .remedy("Use https://, or set CXVAULT_ALLOW_HTTP=true if the network is yours.")
 }
 
 fn digest(settings: &Settings, in_force: &[InForce]) -> Result<Digest> {

@@ -129,12 +129,32 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 impl BaseUrl {
     /// Whether what is sent there could be read on the way: plain HTTP to another machine.
     pub fn is_exposed(&self) -> bool {
-        let Some(rest) = self.0.strip_prefix("http://") else { return false };
-        let (host, _) = split_port(rest.split('/').next().unwrap_or_default());
-        // Names below or beside `localhost` can be anybody's, so only the name itself and addresses count.
-        let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        !loopback
+        is_exposed(&self.0)
     }
+}
+
+/// Like [`BaseUrl::is_exposed`], of an address that may hold secrets.
+pub(super) fn is_exposed(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else { return false };
+    let (host, _) = split_port(authority(rest));
+    // Names below or beside `localhost` can be anybody's, so only the name itself and addresses count.
+    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    !loopback
+}
+
+/// Host and port of what follows the scheme, without a user and a password.
+fn authority(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+/// Whether a secret is an address at all; it must not be shown.
+pub(super) fn is_url(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+    let (host, port) = split_port(authority(rest));
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    // A browser takes `\\` for `/`, and so would find another host than we do.
+    !host.is_empty() && port_fits && !url.contains('\\')
 }
 
 impl Location {

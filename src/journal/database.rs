@@ -12,6 +12,7 @@ use crate::archive::change;
 use crate::archive::day::Window;
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
+use crate::archive::recheck::Scope;
 use crate::archive::row::Row;
 use crate::archive::segment::Segment;
 
@@ -39,16 +40,20 @@ const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS object_window ON object (window_ms);
     CREATE TABLE IF NOT EXISTS segment (
         seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, end_ms INTEGER, object INTEGER NOT NULL, others TEXT,
-        discovered_at INTEGER NOT NULL, discovered_by TEXT NOT NULL);
+        discovered_at INTEGER NOT NULL, discovered_by TEXT NOT NULL, vanished INTEGER NOT NULL DEFAULT 0);
     -- In the order in which they came, so that a transaction writes few pages; summary = 2 * seq + kind.
     CREATE TABLE IF NOT EXISTS observation (
         id INTEGER PRIMARY KEY, summary INTEGER NOT NULL UNIQUE, status TEXT NOT NULL, body BLOB, sha256 BLOB, http_status INTEGER,
         content_type TEXT, fetched_at INTEGER, server_date INTEGER, attempts INTEGER NOT NULL, error TEXT,
         observed_by TEXT NOT NULL, committed INTEGER NOT NULL DEFAULT 0);
-    -- Rows that a committed revision or an adopted part holds: the current one of each segment.
+    -- Rows that a committed revision or an adopted part holds: the current one of each segment; open has a bit for
+    -- each kind that may be asked for all the same.
     CREATE TABLE IF NOT EXISTS known (
-        key TEXT PRIMARY KEY, row TEXT NOT NULL, adopted INTEGER NOT NULL, has_gap INTEGER NOT NULL) WITHOUT ROWID;
+        key TEXT PRIMARY KEY, row TEXT NOT NULL, adopted INTEGER NOT NULL, open INTEGER NOT NULL) WITHOUT ROWID;
 ";
+
+/// Of the tables above: a journal of other ones is finished by the program that began it.
+const VERSION: &str = "1";
 
 /// Which archive day a journal belongs to; it is refused for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +110,16 @@ pub struct Journal {
     pub(super) connection: Connection,
     pub(super) path: PathBuf,
     pub(super) identity: DayIdentity,
+    /// What is asked for again although it is committed; `None` where only gaps are filled.
+    pub(super) recheck: Option<Scope>,
+}
+
+/// The bit of a kind in `known.open`.
+fn open_bit(kind: Kind) -> u8 {
+    match kind {
+        Kind::Agent => 1,
+        Kind::Auto => 2,
+    }
 }
 
 pub(super) fn summary_number(seq: i64, kind: Kind) -> i64 {
@@ -122,8 +137,9 @@ impl Journal {
         // At its end a journal mostly goes; where it does not, the next process finds the log beside it.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(wrap)?;
         connection.execute_batch(TABLES).map_err(wrap)?;
-        let journal = Journal { connection, path: path.to_owned(), identity };
+        let mut journal = Journal { connection, path: path.to_owned(), identity, recheck: None };
         journal.check_identity()?;
+        journal.recheck = journal.begun_recheck()?;
         Ok(journal)
     }
 
@@ -139,6 +155,7 @@ impl Journal {
     fn check_identity(&self) -> Result<()> {
         let DayIdentity { archive_id, sub_account, date, zone, window } = &self.identity;
         let facts = [
+            ("version of journal", VERSION.to_owned()),
             ("archive", archive_id.clone()),
             ("sub-account", sub_account.clone()),
             ("date", date.to_string()),
@@ -192,22 +209,26 @@ impl Journal {
     /// A failure or a filter's verdict of an earlier run counts as none: both may come out otherwise now.
     pub fn pending(&self, after: i64, limit: u32) -> Result<Vec<Pending>> {
         let sql = "
-            SELECT s.seq, s.key, a.status, b.status, o.has_id, o.channel_class, o.segment_type
-            FROM segment s JOIN object o ON o.id = s.object
+            SELECT s.seq, s.key, a.status, b.status, o.has_id, o.channel_class, o.segment_type, k.open
+            FROM segment s JOIN object o ON o.id = s.object LEFT JOIN known k ON k.key = s.key
             LEFT JOIN observation a ON a.summary = 2 * s.seq LEFT JOIN observation b ON b.summary = 2 * s.seq + 1
             WHERE s.seq > ? AND (a.status IS NULL OR a.status IN ('FAILED', 'SKIPPED')
                               OR b.status IS NULL OR b.status IN ('FAILED', 'SKIPPED'))
               -- What is committed is not asked again, and what an adopted part holds is observed: whatever we
               -- want beyond that part is the next revision's work.
-              AND NOT EXISTS (SELECT 1 FROM known k WHERE k.key = s.key AND (k.adopted OR NOT k.has_gap))
+              AND (k.key IS NULL OR (NOT k.adopted AND k.open <> 0))
+              -- What discovery has just missed would only be answered that it is not there.
+              AND (NOT s.vanished OR NOT EXISTS (SELECT 1 FROM meta WHERE name = 'recheck'))
             ORDER BY s.seq LIMIT ?";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let read = |row: &SqlRow| {
-            let open = |column: usize| -> rusqlite::Result<bool> {
+            let known: Option<u8> = row.get(7)?;
+            let open = |kind: Kind, column: usize| -> rusqlite::Result<bool> {
                 let status: Option<String> = row.get(column)?;
-                Ok(matches!(status.as_deref(), None | Some("FAILED" | "SKIPPED")))
+                let unanswered = matches!(status.as_deref(), None | Some("FAILED" | "SKIPPED"));
+                Ok(unanswered && known.is_none_or(|open| open & open_bit(kind) != 0))
             };
-            let kinds = [(Kind::Agent, open(2)?), (Kind::Auto, open(3)?)];
+            let kinds = [(Kind::Agent, open(Kind::Agent, 2)?), (Kind::Auto, open(Kind::Auto, 3)?)];
             Ok(Pending {
                 seq: row.get(0)?,
                 segment_id: row.get::<_, bool>(4)?.then(|| row.get(1)).transpose()?,
@@ -275,10 +296,10 @@ impl Journal {
         };
         let sql = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)";
         let mut insert = self.connection.prepare_cached(sql).map_err(self.wrap())?;
-        let open = |kind: &Kind| matches!(now.observation(*kind).status, Status::Failed | Status::Skipped);
-        let has_gap = Kind::BOTH.iter().any(open);
+        let open = Kind::BOTH.into_iter().filter(|kind| self.may_ask(now.observation(*kind).status));
+        let open = open.fold(0, |bits, kind| bits | open_bit(kind));
         insert
-            .execute(params![key, super::encode::row_to_json(now), adopted, has_gap])
+            .execute(params![key, super::encode::row_to_json(now), adopted, open])
             .map(drop)
             .map_err(self.wrap())
     }
@@ -363,7 +384,7 @@ impl Journal {
         }
     }
 
-    fn known_after(&self, after: &str, limit: u32) -> Result<Vec<(String, Row)>> {
+    pub(super) fn known_after(&self, after: &str, limit: u32) -> Result<Vec<(String, Row)>> {
         let sql = "SELECT key, row FROM known WHERE key > ? ORDER BY key LIMIT ?";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let read = |row: &SqlRow| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
@@ -374,7 +395,7 @@ impl Journal {
 
     /// Enters a known row among the segments of this run, with the answers that it has.
     fn adopt_segment(&self, row: &Row) -> Result<()> {
-        let seq = self.insert_segment(row).map_err(self.wrap())?;
+        let seq = self.insert_segment(row, row.vanished).map_err(self.wrap())?;
         for kind in Kind::BOTH {
             let sql = "SELECT status FROM observation WHERE summary = ?";
             let id = summary_number(seq, kind);

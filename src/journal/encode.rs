@@ -7,6 +7,7 @@ use super::{JournalError, Result};
 use crate::archive::change;
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
+use crate::archive::recheck::Changes;
 use crate::archive::row::Row;
 use crate::archive::schema::Cell;
 use crate::archive::segment::Segment;
@@ -21,6 +22,8 @@ pub struct Totals {
     /// Over the current row of each segment of the day.
     pub day: Tally,
     pub groups: Groups,
+    /// What these rows change in what was committed before.
+    pub changes: Changes,
 }
 
 impl Journal {
@@ -44,7 +47,7 @@ impl Journal {
                 a.status, a.body, a.sha256, a.http_status, a.content_type, a.fetched_at, a.server_date, a.attempts,
                 a.error, a.observed_by, a.committed,
                 b.status, b.body, b.sha256, b.http_status, b.content_type, b.fetched_at, b.server_date, b.attempts,
-                b.error, b.observed_by, b.committed
+                b.error, b.observed_by, b.committed, s.vanished
             FROM segment s JOIN object o ON o.id = s.object LEFT JOIN observation a ON a.summary = 2 * s.seq
             LEFT JOIN observation b ON b.summary = 2 * s.seq + 1 ORDER BY s.end_ms, s.key";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
@@ -108,7 +111,7 @@ impl Journal {
             revision: 0,
             discovered_at: found.get(4)?,
             discovered_by: found.get(5)?,
-            vanished: false,
+            vanished: found.get(28)?,
         })
     }
 
@@ -132,6 +135,7 @@ impl Journal {
 impl Totals {
     fn count(&mut self, known: Option<Row>, row: &Row) {
         self.rows.add(row);
+        self.changes.count(known.as_ref(), row);
         for kind in Kind::BOTH {
             count_failure(&mut self.failures, row.observation(kind));
         }

@@ -8,6 +8,7 @@ mod database;
 mod encode;
 mod error;
 mod handle;
+mod recheck;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub use database::{DayIdentity, Journal, Merged, Pending, Progress, StagedWindow
 pub use encode::Totals;
 pub use error::JournalError;
 pub use handle::{Begun, JournalHandle, Look, Noted};
+pub use recheck::Vanished;
 pub use state::{DayFolder, DayLock, Head, StateDir};
 pub use windows::Found;
 

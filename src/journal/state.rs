@@ -38,14 +38,22 @@ pub struct DayLock {
 }
 
 impl StateDir {
-    pub fn open(root: &Path, archive_id: &str) -> Result<StateDir> {
-        let root = root.join(archive_id);
-        make_private_folder(&root)?;
-        Ok(StateDir { root })
+    /// Makes nothing yet.
+    pub fn open(root: &Path, archive_id: &str) -> StateDir {
+        StateDir { root: root.join(archive_id) }
+    }
+
+    /// Whether a day has notes that are not committed.
+    pub fn has_journal(&self, sub_account: &str, date: Date) -> bool {
+        DayFolder { path: self.day_path(sub_account, date) }.has_journal()
+    }
+
+    fn day_path(&self, sub_account: &str, date: Date) -> PathBuf {
+        self.root.join(sub_account).join(date.to_string())
     }
 
     pub fn day(&self, sub_account: &str, date: Date) -> Result<DayFolder> {
-        let path = self.root.join(sub_account).join(date.to_string());
+        let path = self.day_path(sub_account, date);
         make_private_folder(&path)?;
         Ok(DayFolder { path })
     }

@@ -184,7 +184,7 @@ fn gaps_are_reopened_with_the_answers_that_are_there() {
 #[test]
 fn a_day_is_locked_private_and_bound_to_its_settings() {
     let root = tempfile::tempdir().unwrap();
-    let state = StateDir::open(root.path(), "archive").unwrap();
+    let state = StateDir::open(root.path(), "archive");
     let day = state.day("1", "1970-01-01".parse().unwrap()).unwrap();
     let lock = day.lock().unwrap();
     let refused = Failure::from(day.lock().unwrap_err());
@@ -210,7 +210,7 @@ fn a_day_is_locked_private_and_bound_to_its_settings() {
 #[test]
 fn the_remembered_head_never_goes_back() {
     let root = tempfile::tempdir().unwrap();
-    let state = StateDir::open(root.path(), "archive").unwrap();
+    let state = StateDir::open(root.path(), "archive");
     let head = |sequence| Head { sequence, sha256: Digest::of(&[sequence as u8]) };
     assert_eq!(state.remembered_head("1").unwrap(), None);
     for (sequence, remembered) in [(1, 1), (3, 3), (2, 3), (4, 4)] {

@@ -92,17 +92,17 @@ impl Journal {
     /// Takes a segment's metadata from `row`, another host's later answer.
     pub(super) fn replace_segment(&self, seq: i64, row: &Row) -> rusqlite::Result<()> {
         let sql =
-            "UPDATE segment SET end_ms = ?, object = ?, others = ?, discovered_at = ?, discovered_by = ?
+            "UPDATE segment SET end_ms = ?, object = ?, others = ?, discovered_at = ?, discovered_by = ?, vanished = ?
                    WHERE seq = ?";
         let found = Found::from(row.segment.clone());
         let object = insert_object(&self.connection, None, &found)?;
-        let Row { other_answers, discovered_at, discovered_by, .. } = row;
-        let facts = params![found.end_ms, object, other_answers, discovered_at, discovered_by, seq];
+        let Row { other_answers, discovered_at, discovered_by, vanished, .. } = row;
+        let facts = params![found.end_ms, object, other_answers, discovered_at, discovered_by, vanished, seq];
         self.connection.prepare_cached(sql)?.execute(facts).map(drop)
     }
 
     /// Enters a row's segment, if it is not there; returns its number.
-    pub(super) fn insert_segment(&self, row: &Row) -> rusqlite::Result<i64> {
+    pub(super) fn insert_segment(&self, row: &Row, vanished: bool) -> rusqlite::Result<i64> {
         let found = Found::from(row.segment.clone());
         let find = "SELECT seq FROM segment WHERE key = ?";
         let known =
@@ -111,10 +111,11 @@ impl Journal {
             return Ok(seq);
         }
         let object = insert_object(&self.connection, None, &found)?;
-        let sql = "INSERT INTO segment (key, end_ms, object, others, discovered_at, discovered_by)
-                   VALUES (?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT INTO segment (key, end_ms, object, others, discovered_at, discovered_by, vanished)
+                   VALUES (?, ?, ?, ?, ?, ?, ?)";
         let Row { other_answers, discovered_at, discovered_by, .. } = row;
-        let facts = params![found.key, found.end_ms, object, other_answers, discovered_at, discovered_by];
+        let facts =
+            params![found.key, found.end_ms, object, other_answers, discovered_at, discovered_by, vanished];
         self.connection.prepare_cached(sql)?.insert(facts)
     }
 }

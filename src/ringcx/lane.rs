@@ -83,6 +83,8 @@ pub(super) struct Lane {
 /// A lane's counters, for progress.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LaneUsage {
+    /// Lanes that are counted together, each with the whole limit to itself.
+    pub lanes: u64,
     /// Requests sent, whatever came of them.
     pub requests: u64,
     /// Answered with 429.
@@ -93,6 +95,25 @@ pub struct LaneUsage {
     pub pace: f64,
     /// UTC milliseconds; `None` when nothing asked for a pause.
     pub paused_until: Option<i64>,
+}
+
+impl LaneUsage {
+    /// Both together, with the slower pace and the longer pause of them.
+    pub fn and(self, other: LaneUsage) -> LaneUsage {
+        let pace = match (self.lanes, other.lanes) {
+            (0, _) => other.pace,
+            (_, 0) => self.pace,
+            _ => self.pace.min(other.pace),
+        };
+        LaneUsage {
+            lanes: self.lanes + other.lanes,
+            requests: self.requests + other.requests,
+            too_many: self.too_many + other.too_many,
+            retries: self.retries + other.retries,
+            pace,
+            paused_until: self.paused_until.max(other.paused_until),
+        }
+    }
 }
 
 impl Lane {
@@ -246,6 +267,7 @@ impl Lane {
     pub fn usage(&self) -> LaneUsage {
         let now = self.shared.clock.now_ms();
         LaneUsage {
+            lanes: 1,
             requests: self.requests.load(Relaxed),
             too_many: self.too_many.load(Relaxed),
             retries: self.retries.load(Relaxed),

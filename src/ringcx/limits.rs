@@ -21,6 +21,17 @@ pub struct Limits(pub Vec<Limit>);
 )]
 pub struct NotALimit(String);
 
+impl Limits {
+    /// How long so many requests take at least. Nothing without a limit.
+    pub fn time_for(&self, requests: u64) -> Duration {
+        let seconds =
+            |limit: &Limit| limit.window.as_secs_f64() * requests as f64 / f64::from(limit.requests);
+        let longest = self.0.iter().map(seconds).fold(0.0, f64::max);
+        // Beyond half a million years nobody asks.
+        Duration::from_secs_f64(longest.min(1.0e13))
+    }
+}
+
 impl FromStr for Limits {
     type Err = NotALimit;
 
@@ -31,6 +42,19 @@ impl FromStr for Limits {
         let limits =
             text.split(',').map(|part| limit(part.trim()).ok_or_else(|| NotALimit(part.trim().into())));
         Ok(Limits(limits.collect::<Result<_, _>>()?))
+    }
+}
+
+impl Limits {
+    /// The share of the tightest limit that `requests` over so many `lanes` used in that time, 0 to 1, counted over one
+    /// window at least; `None` without a limit.
+    pub fn used(&self, requests: u64, lanes: u64, elapsed_ms: i64) -> Option<f64> {
+        let allowed = |limit: &Limit| {
+            let window_ms = limit.window.as_millis() as f64;
+            f64::from(limit.requests) * (elapsed_ms as f64).max(window_ms) / window_ms
+        };
+        let allowed = self.0.iter().map(allowed).reduce(f64::min)? * lanes.max(1) as f64;
+        Some((requests as f64 / allowed).min(1.0))
     }
 }
 
@@ -73,10 +97,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_slowest_limit_sets_the_time() {
+        let limits: Limits = "3/60s,9/15m".parse().unwrap();
+        assert_eq!(limits.time_for(9), Duration::from_secs(900));
+        assert_eq!("120/60s".parse::<Limits>().unwrap().time_for(172_800), Duration::from_secs(86_400));
+        assert_eq!("off".parse::<Limits>().unwrap().time_for(u64::MAX), Duration::ZERO);
+        limits.time_for(u64::MAX);
+    }
+
+    #[test]
     fn limits_read_and_write_the_same_text() {
         for text in ["120/60s", "3/60s,9/15m", "5/60s", "2/250ms", "off"] {
             assert_eq!(text.parse::<Limits>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn what_is_used_is_measured_by_the_tightest_limit() {
+        let limits: Limits = "3/60s,9/15m".parse().unwrap();
+        assert_eq!(limits.used(3, 1, 1_000), Some(1.0));
+        assert_eq!(limits.used(9, 1, 1_800_000), Some(0.5));
+        assert_eq!(limits.used(9, 2, 1_800_000), Some(0.25));
+        assert_eq!(limits.used(0, 0, 0), Some(0.0));
+        assert_eq!("off".parse::<Limits>().unwrap().used(7, 1, 1_000), None);
     }
 
     #[test]

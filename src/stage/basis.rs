@@ -12,13 +12,13 @@ use super::day::DayJob;
 use super::observe::interrupted;
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::key;
-use crate::archive::manifest::{self, DayRecord, Leftover, Link};
+use crate::archive::manifest::{self, DayRecord, Discovery, Leftover, Link};
 use crate::archive::observation::{Kind, Status};
 use crate::archive::part::{PartError, PartReader, Statement};
 use crate::archive::schema;
 use crate::archive::signature::{self, AllowedSigners};
 use crate::archive::tally::{Failures, Tally, count_failure};
-use crate::journal::{DayIdentity, Journal, JournalHandle};
+use crate::journal::{DayIdentity, Journal, JournalHandle, StagedWindow};
 use crate::outcome::{Exit, Failure, Result};
 
 /// The ground under the next revision of a day.
@@ -48,6 +48,18 @@ impl Basis {
     /// The number of the revision that this run may commit.
     pub fn revision(&self) -> u32 {
         self.revisions.last().map_or(1, |(_, day)| day.revision + 1)
+    }
+
+    /// Whether a committed revision was discovered by exactly these windows' answers.
+    pub fn has_windows(&self, windows: &[StagedWindow]) -> bool {
+        let answer = |staged: &StagedWindow| (staged.window.start_ms, staged.sha256, staged.answered_at);
+        self.revisions.iter().any(|(_, day)| match &day.discovery {
+            Discovery::Windows { windows: committed, .. } => committed
+                .iter()
+                .map(|one| (one.start, one.sha256, one.answered_at))
+                .eq(windows.iter().map(answer)),
+            Discovery::Manifest(_) => false,
+        })
     }
 
     /// Loads it from the store, and into the journal every row that is committed or adopted.

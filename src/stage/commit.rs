@@ -8,7 +8,10 @@ use super::day::DayJob;
 use super::encode::Revision;
 use super::orders::Duty;
 use crate::archive::day::LONGEST_WINDOW_MS;
-use crate::archive::manifest::{DayRecord, Discovery, File, ObjectLock, Record, Why, WindowAnswer};
+use crate::archive::manifest::{
+    DayRecord, Discovery, File, Incomplete, ObjectLock, Recheck, Record, Why, WindowAnswer,
+};
+use crate::archive::recheck::Scope;
 use crate::archive::tally::{Failures, Tally};
 use crate::archive::warning::{self, Past, Warning};
 use crate::journal::{Head, StagedWindow};
@@ -114,6 +117,9 @@ pub struct Facts<'a> {
     /// By the API's clock where it is known.
     pub now_ms: i64,
     pub why: Why,
+    /// What a recheck asked for again, and how many summaries it asked for.
+    pub recheck: Option<Scope>,
+    pub looked_at: u64,
 }
 
 /// Draws up the record of a revision, and refuses one whose counts do not balance.
@@ -123,15 +129,15 @@ pub async fn record(
     chain: &mut Chain,
     facts: Facts<'_>,
 ) -> Result<DayRecord> {
-    let Facts { basis, revision, windows, files, lock, now_ms, why } = facts;
+    let Facts { basis, revision, windows, files, lock, now_ms, why, recheck, looked_at } = facts;
     let mut rows = revision.totals.rows.clone();
     let mut failures = revision.totals.failures.clone();
     basis.adopted.iter().for_each(|adopted| add(&mut rows, &mut failures, adopted));
     let day = revision.totals.day.clone();
     let incomplete_because = incomplete(archive, job, basis, &day, now_ms);
     let discovery = match basis.revisions.first() {
-        None => asked(job, windows, revision.adopted_only)?,
-        Some((link, _)) => Discovery::Manifest(link.clone()),
+        Some((link, _)) if recheck.is_none() => Discovery::Manifest(link.clone()),
+        _ => asked(job, windows, revision.adopted_only)?,
     };
     let record = DayRecord {
         date: job.date,
@@ -151,6 +157,7 @@ pub async fn record(
         leftovers: basis.leftovers.clone(),
         object_lock: lock,
         source_retention_days: archive.policy.source_retention_days,
+        recheck: recheck.map(|statuses| Recheck { statuses, looked_at, changes: revision.totals.changes }),
     };
     balance(&record)?;
     Ok(record)
@@ -163,18 +170,18 @@ fn add(rows: &mut Tally, failures: &mut Failures, adopted: &Adopted) {
     }
 }
 
-fn incomplete(archive: &Archive, job: &DayJob, basis: &Basis, day: &Tally, now_ms: i64) -> Vec<String> {
+fn incomplete(archive: &Archive, job: &DayJob, basis: &Basis, day: &Tally, now_ms: i64) -> Vec<Incomplete> {
     let mut reasons = Vec::new();
     if day.failed() > 0 {
-        reasons.push("summaries-failed".to_owned());
+        reasons.push(Incomplete::SummariesFailed);
     }
     if basis.adopted.iter().any(|adopted| adopted.wanted_but_skipped > 0) {
-        reasons.push("wanted-summaries-skipped".to_owned());
+        reasons.push(Incomplete::WantedSummariesSkipped);
     }
     if let Some(days) = archive.policy.source_retention_days
         && now_ms - job.window.start_ms > i64::from(days) * 86_400_000
     {
-        reasons.push("beyond-source-retention".to_owned());
+        reasons.push(Incomplete::BeyondSourceRetention);
     }
     reasons
 }
@@ -203,6 +210,9 @@ fn asked(job: &DayJob, windows: Vec<StagedWindow>, adopted_only: u64) -> Result<
 fn balance(record: &DayRecord) -> Result<()> {
     let in_files: u64 = record.files.iter().map(|file| file.rows).sum();
     let discovered = match &record.discovery {
+        Discovery::Windows { objects, duplicates, .. } if record.recheck.is_some() => {
+            objects.checked_sub(*duplicates).is_some_and(|listed| listed <= record.day.segments)
+        }
         Discovery::Windows { objects, duplicates, adopted_only, .. } => {
             (objects + adopted_only).checked_sub(*duplicates) == Some(record.rows.segments)
         }

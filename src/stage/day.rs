@@ -20,8 +20,9 @@ use crate::archive::key;
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{DayRecord, Why};
 use crate::archive::observation::Status;
+use crate::archive::recheck::Scope;
 use crate::archive::segment::Segment;
-use crate::journal::{DayFolder, DayIdentity, Head, Journal, JournalHandle};
+use crate::journal::{DayFolder, DayIdentity, Head, Journal, JournalHandle, Vanished};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::RingCx;
 
@@ -59,6 +60,16 @@ pub struct DayJob {
     pub why: Why,
     /// Ask again for summaries whose absence somebody has acknowledged.
     pub insist: bool,
+    /// Look again at a day that is committed.
+    pub recheck: Option<Again>,
+}
+
+/// How a recheck is done.
+#[derive(Debug, Clone)]
+pub struct Again {
+    pub scope: Scope,
+    /// Most of the day's segments may have vanished: somebody knows why.
+    pub accept_vanished: bool,
 }
 
 /// How a day ended.
@@ -145,7 +156,7 @@ pub trait ApiSource: Sync {
     fn api(&self) -> impl Future<Output = Result<Arc<RingCx>>> + Send;
 }
 
-/// Archives one day: confirms it, completes it, fills its gaps, or finishes what a dead run began.
+/// Archives one day: confirms it, completes it, fills its gaps, finishes what a dead run began, or looks at it again.
 pub async fn run_day(
     archive: &Archive,
     job: &DayJob,
@@ -158,7 +169,11 @@ pub async fn run_day(
     let mut chain = Chain::open(archive, &job.sub_account).await?;
     commit::check_zone(archive, job, &mut chain).await?;
     let state = chain.coverage().state(job.date);
-    let again = job.insist && state == DayState::Acknowledged;
+    if job.recheck.is_some() && state == DayState::Missing {
+        let message = format!("{} of {} is not archived yet", job.date, job.sub_account);
+        return Err(Failure::new(Exit::Usage, message).remedy("Archive it first: cxvault backfill."));
+    }
+    let again = job.recheck.is_some() || (job.insist && state == DayState::Acknowledged);
     if state.is_sealed() && !again && !folder.has_journal() {
         // Of a journal whose dropping was interrupted.
         folder.clear()?;
@@ -168,6 +183,27 @@ pub async fn run_day(
     // What the warnings will compare with. Read now, so that a broken chain is found before a night's requests are
     // spent and parts are put.
     chain.recent(archive, commit::PAST_MANIFESTS).await?;
+    let pipeline = place.pipeline();
+    let (outcome, rechecked) = visit(archive, job, source, (meter, place), &mut chain, &folder).await?;
+    if job.recheck.is_none() || rechecked {
+        return Ok(outcome);
+    }
+    // What an earlier run had begun came first.
+    chain = Chain::open(archive, &job.sub_account).await?;
+    let place = pipeline.place();
+    let (again, _) = visit(archive, job, source, (meter, place), &mut chain, &folder).await?;
+    Ok(DayOutcome { committed: outcome.committed + again.committed, ..again })
+}
+
+/// Does what the day's journal is for, and drops it; and whether that was to look at the day again.
+async fn visit(
+    archive: &Archive,
+    job: &DayJob,
+    source: &impl ApiSource,
+    progress: (&Meter, Place<'_>),
+    chain: &mut Chain,
+    folder: &DayFolder,
+) -> Result<(DayOutcome, bool)> {
     let identity = DayIdentity {
         archive_id: archive.id.clone(),
         sub_account: job.sub_account.clone(),
@@ -175,8 +211,12 @@ pub async fn run_day(
         zone: job.zone.name().to_owned(),
         window: job.window,
     };
-    let (journal, thread) = JournalHandle::start(Journal::open(&folder.database(), identity)?);
-    let worked = work(archive, job, source, (meter, place), &mut chain, &journal, &folder).await;
+    let mut journal = Journal::open(&folder.database(), identity)?;
+    let recheck = journal.begin_recheck(job.recheck.as_ref().map(|again| &again.scope))?;
+    let rechecks = recheck.is_some();
+    let (journal, thread) = JournalHandle::start(journal);
+    let worked =
+        Desk { archive, job, journal: &journal, folder, recheck }.work(source, progress, chain).await;
     drop(journal);
     // The thread's own error explains why the others were told that it had ended.
     let ended = tokio::task::spawn_blocking(|| thread.join()).await;
@@ -185,7 +225,7 @@ pub async fn run_day(
     }
     let outcome = worked?;
     folder.clear()?;
-    Ok(outcome)
+    Ok((outcome, rechecks))
 }
 
 /// The day as it stands in the chain.
@@ -204,69 +244,116 @@ async fn confirm(archive: &Archive, job: &DayJob, chain: &mut Chain, committed: 
     }
 }
 
-async fn work(
-    archive: &Archive,
-    job: &DayJob,
-    source: &impl ApiSource,
-    (meter, place): (&Meter, Place<'_>),
-    chain: &mut Chain,
-    journal: &JournalHandle,
-    folder: &DayFolder,
-) -> Result<DayOutcome> {
-    let mut basis = Basis::load(archive, job, chain, journal, &folder.scratch()?).await?;
-    let time = observe(archive, job, source, (meter, place), chain, journal, &basis).await?;
-    let mut committed = 0;
-    loop {
-        // From here on nothing asks the API: what the journal holds goes into the store, and into the chain.
-        let scratch = folder.scratch()?;
-        if archive.stop.is_cancelled() {
-            return Err(interrupted());
-        }
-        tracing::debug!(date = %job.date, revision = basis.revision(), "observed; encoding");
-        let revision = encode(archive, job, &basis, journal, &scratch).await?;
-        tracing::debug!(date = %job.date, parts = revision.parts.len(), "encoded; storing");
-        if basis.revision() > 1 && revision.parts.is_empty() && basis.adopted.is_empty() {
-            return confirm(archive, job, chain, committed).await;
-        }
-        archive.check_create_only().await?;
-        let lock = frozen_lock(archive, &basis, journal).await?;
-        let duty = Duty::of(archive, chain, job.date, lock).await?;
-        let published = publish(archive, &basis, &revision.parts, duty).await?;
-        if let Published::All { files, lock: read_back } = published {
+/// One day at work: its journal is open, and locked.
+pub(super) struct Desk<'a> {
+    pub archive: &'a Archive,
+    pub job: &'a DayJob,
+    pub journal: &'a JournalHandle,
+    folder: &'a DayFolder,
+    /// What is asked for again although it is committed.
+    pub recheck: Option<Scope>,
+}
+
+impl Desk<'_> {
+    async fn work(
+        &self,
+        source: &impl ApiSource,
+        (meter, place): (&Meter, Place<'_>),
+        chain: &mut Chain,
+    ) -> Result<DayOutcome> {
+        let Desk { archive, job, journal, folder, .. } = *self;
+        let mut basis = Basis::load(archive, job, chain, journal, &folder.scratch()?).await?;
+        let time = observe(self, source, (meter, place), chain, &basis).await?;
+        let mut committed = 0;
+        loop {
+            // From here on nothing asks the API: what the journal holds goes into the store, and into the chain.
+            let scratch = folder.scratch()?;
+            if archive.stop.is_cancelled() {
+                return Err(interrupted());
+            }
+            self.mark_vanished().await?;
+            tracing::debug!(date = %job.date, revision = basis.revision(), "observed; encoding");
+            let revision = encode(archive, job, &basis, journal, &scratch).await?;
+            tracing::debug!(date = %job.date, parts = revision.parts.len(), "encoded; storing");
             let windows = journal.call(|journal| journal.windows()).await?;
-            let why = if basis.revision() == 1 { job.why } else { Why::GapFill };
-            let facts = Facts {
-                basis: &basis,
-                revision: &revision,
-                windows,
-                files,
-                lock: read_back,
-                now_ms: time.now_ms,
-                why,
-            };
-            let record = commit::record(archive, job, chain, facts).await?;
-            match commit(archive, job, chain, record, duty, time.skew_ms).await? {
-                Committed::Done { head, record } => {
-                    committed += 1;
-                    if basis.adopted.is_empty() {
-                        // What was acknowledged were the gaps of an earlier revision.
-                        let acknowledged = false;
-                        return Ok(DayOutcome { head, record: *record, committed, acknowledged });
+            let nothing_new = revision.parts.is_empty() && basis.adopted.is_empty();
+            // That somebody looked again is worth a record of its own.
+            let unrecorded = self.recheck.is_some() && !basis.has_windows(&windows);
+            if basis.revision() > 1 && nothing_new && !unrecorded {
+                return confirm(archive, job, chain, committed).await;
+            }
+            archive.check_create_only().await?;
+            let lock = frozen_lock(archive, &basis, journal).await?;
+            let duty = Duty::of(archive, chain, job.date, lock).await?;
+            let published = publish(archive, &basis, &revision.parts, duty).await?;
+            if let Published::All { files, lock: read_back } = published {
+                let why = match (basis.revision(), &self.recheck) {
+                    (1, _) => job.why,
+                    (_, Some(_)) => Why::Recheck,
+                    (_, None) => Why::GapFill,
+                };
+                let facts = Facts {
+                    basis: &basis,
+                    revision: &revision,
+                    windows,
+                    recheck: self.recheck.clone(),
+                    looked_at: journal.call(|journal| journal.looked_at()).await?,
+                    files,
+                    lock: read_back,
+                    now_ms: time.now_ms,
+                    why,
+                };
+                let record = commit::record(archive, job, chain, facts).await?;
+                match commit(archive, job, chain, record, duty, time.skew_ms).await? {
+                    Committed::Done { head, record } => {
+                        committed += 1;
+                        if basis.adopted.is_empty() {
+                            // What was acknowledged were the gaps of an earlier revision.
+                            let acknowledged = false;
+                            return Ok(DayOutcome { head, record: *record, committed, acknowledged });
+                        }
+                        tracing::info!(
+                            "an adopted part is committed; what we know beyond it is weighed next"
+                        );
                     }
-                    tracing::info!("an adopted part is committed; what we know beyond it is weighed next");
-                }
-                Committed::Lost => {
-                    tracing::info!(date = %job.date, "another process committed this day first")
+                    Committed::Lost => {
+                        tracing::info!(date = %job.date, "another process committed this day first")
+                    }
                 }
             }
+            // Somebody else was here: weigh what they did, and go on with what is still ours alone.
+            let before = (basis.revision(), basis.next_part);
+            *chain = Chain::open(archive, &job.sub_account).await?;
+            basis = Basis::load(archive, job, chain, journal, &scratch).await?;
+            refuse_to_repeat(archive, job, before, (basis.revision(), basis.next_part))?;
         }
-        // Somebody else was here: weigh what they did, and go on with what is still ours alone.
-        let before = (basis.revision(), basis.next_part);
-        *chain = Chain::open(archive, &job.sub_account).await?;
-        basis = Basis::load(archive, job, chain, journal, &scratch).await?;
-        refuse_to_repeat(archive, job, before, (basis.revision(), basis.next_part))?;
+    }
+
+    /// Enters what discovery no longer gives. Where that is most of the day, the likelier reason is a lost permission,
+    /// with which it answers an empty list.
+    async fn mark_vanished(&self) -> Result<()> {
+        if self.recheck.is_none() {
+            return Ok(());
+        }
+        let Vanished { newly, of } = self.journal.call(|journal| journal.mark_vanished()).await?;
+        let accepted = self.job.recheck.as_ref().is_some_and(|again| again.accept_vanished);
+        if newly < FEW_VANISHED || newly * 2 <= of || accepted {
+            return Ok(());
+        }
+        self.journal.call(|journal| journal.give_up_recheck()).await?;
+        let DayJob { sub_account, date, .. } = self.job;
+        let message = format!(
+            "RingCX no longer lists {newly} of the {of} segments of {sub_account} {date}; nothing was committed"
+        );
+        Err(Failure::new(Exit::Denied, message).remedy(
+            "Check that the user still has WEM access, and that RingCX still keeps that day; where the segments really \
+             are gone, say --accept-vanished to record it.",
+        ))
     }
 }
+
+/// So few segments can vanish one by one.
+const FEW_VANISHED: u64 = 10;
 
 /// Each round is lost to somebody who took a name of ours; where none is seen, the next one would end the same way.
 fn refuse_to_repeat(archive: &Archive, job: &DayJob, before: (u32, u32), now: (u32, u32)) -> Result<()> {

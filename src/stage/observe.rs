@@ -5,16 +5,14 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::archive::Archive;
 use super::basis::Basis;
 use super::chain::Chain;
-use super::day::{ApiSource, DayJob, Meter};
+use super::day::{ApiSource, Desk, Meter};
 use super::discover::{Announcement, discover};
 use super::fetch::fetch;
 use super::pipeline::Place;
 use crate::archive::coverage::DayState;
 use crate::archive::day::LONGEST_WINDOW_MS;
-use crate::journal::JournalHandle;
 use crate::outcome::{Exit, Failure, Result};
 
 /// The API's clock at the end of the observation.
@@ -27,19 +25,18 @@ pub struct ApiTime {
 }
 
 /// Asks the API for what the journal and the store do not have.
-pub async fn observe(
-    archive: &Archive,
-    job: &DayJob,
+pub(super) async fn observe(
+    desk: &Desk<'_>,
     source: &impl ApiSource,
     (meter, place): (&Meter, Place<'_>),
     chain: &Chain,
-    journal: &JournalHandle,
     basis: &Basis,
 ) -> Result<ApiTime> {
-    let committed = !basis.revisions.is_empty();
+    let Desk { archive, job, journal, .. } = *desk;
+    let asks_windows = basis.revisions.is_empty() || desk.recheck.is_some();
     let state = chain.coverage().state(job.date);
     let gaps = state == DayState::Gaps || (state == DayState::Acknowledged && job.insist);
-    if committed && gaps {
+    if !asks_windows && gaps {
         let filters = job.filters.clone();
         let reopened =
             journal.call(move |journal| journal.reopen_gaps(|segment| filters.want_segment(segment))).await?;
@@ -48,10 +45,10 @@ pub async fn observe(
     let before = journal.call(|journal| journal.progress()).await?;
     let open = journal.call(|journal| journal.pending(0, 1)).await?;
     let windows = job.window.tiles(LONGEST_WINDOW_MS).len();
-    if open.is_empty() && (committed || before.windows as usize == windows) {
+    if open.is_empty() && (!asks_windows || before.windows as usize == windows) {
         return Ok(ApiTime { now_ms: archive.clock.now_ms(), skew_ms: None });
     }
-    if !committed {
+    if asks_windows {
         meter.resumed(before.segments, before.looked);
     }
     let api = source.api().await?;
@@ -63,7 +60,7 @@ pub async fn observe(
     };
     let discovering = async {
         let _turn = discovering;
-        if committed {
+        if !asks_windows {
             // The windows of revision 1 hold; only summaries are looked at again.
             announce.send_replace(Announcement { windows: 0, finished: true });
         } else if let Err(failure) =

@@ -52,6 +52,11 @@ impl Pipeline {
 }
 
 impl<'a> Place<'a> {
+    /// Where another place can be taken.
+    pub fn pipeline(&self) -> &'a Pipeline {
+        self.pipeline
+    }
+
     /// Waits until this day may ask for windows. The future that comes with it waits until it may fetch.
     pub async fn enter(self) -> (Discovering<'a>, impl Future<Output = Fetching<'a>> + Send + use<'a>) {
         self.first_in_line().await;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use cxvault::archive::coverage::DayState;
+use cxvault::archive::manifest::Incomplete;
 use cxvault::archive::range::Days;
 use cxvault::archive::tally::{GroupShare, Statuses, Tally};
 use cxvault::archive::warning::{Warning, WarningCode};
@@ -56,7 +57,7 @@ fn chain(n: u32, first: Date, days: u32) -> Chain {
     let failing = days.iter().filter(|day| day.counts.failed() > 0);
     let gap = |day: &Day| {
         let failures = BTreeMap::from([("http_500".to_owned(), day.counts.failed())]);
-        (day.date, Gap { because: vec!["summaries-failed".into()], failures })
+        (day.date, Gap { because: vec![Incomplete::SummariesFailed], failures })
     };
     let told = Told {
         signers: [Some("SHA256:oWaEQ5ebTTWGFGLe38Wj8XGkfNNqSk7PpXcJCyrCxJQ".into())].into(),

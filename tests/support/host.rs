@@ -117,8 +117,8 @@ impl Host {
             return BTreeSet::new();
         }
         let journal = rusqlite::Connection::open(path).unwrap();
-        let sql = "SELECT s.key, o.id % 2, o.status, o.sha256, o.fetched_at FROM observation o
-                   JOIN segment s ON s.seq = o.id / 2 WHERE o.fetched_at IS NOT NULL";
+        let sql = "SELECT s.key, o.summary % 2, o.status, o.sha256, o.fetched_at FROM observation o
+                   JOIN segment s ON s.seq = o.summary / 2 WHERE o.fetched_at IS NOT NULL";
         // Between a new journal's file and its tables there is a moment.
         let Ok(mut select) = journal.prepare(sql) else { return BTreeSet::new() };
         let look = |row: &rusqlite::Row| {
@@ -146,7 +146,7 @@ impl Host {
         let started_at = self.clock.now_ms();
         let id = archive::found_or_find(&*store, &format!("archive-of-{run}"), started_at, None).await?;
         let archive = Archive {
-            state: StateDir::open(state.path(), &id)?,
+            state: StateDir::open(state.path(), &id),
             id,
             store,
             clock: self.clock.clone(),
@@ -175,6 +175,7 @@ impl Host {
             window,
             filters: self.filters.clone(),
             why: Why::Nightly,
+            recheck: None,
             insist: false,
         };
         run_day(&archive, &job, &self.api, &Meter::default(), Pipeline::default().place()).await

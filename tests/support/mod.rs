@@ -15,7 +15,9 @@ pub mod protocol;
 pub mod proxy;
 pub mod python;
 pub mod random;
+pub mod receiver;
 pub mod stepped;
+pub mod telemetry;
 pub mod truth;
 pub mod vault;
 

@@ -9,7 +9,9 @@ use super::{exclusively, must_run, target};
 const PACKAGES: [&str; 2] = ["duckdb==2.0.0", "pyarrow==26.0.1"];
 /// The newest DuckDB whose S3 extension is to be had as a package, and not from DuckDB's own site alone.
 const S3_PACKAGES: [&str; 2] = ["duckdb==1.5.5", "duckdb-extension-httpfs==1.5.5"];
-const REMEDY: &str = "The tests read archives with DuckDB's Python package. Install Python 3.10 or newer with `venv` and \
+/// What others read metrics and traces with.
+const TELEMETRY_PACKAGES: [&str; 2] = ["prometheus-client==0.26.0", "opentelemetry-proto==1.45.2"];
+const REMEDY: &str = "The tests read with Python packages what cxvault writes. Install Python 3.10 or newer with `venv` and \
                       `pip` (Debian: apt-get install python3-venv), and allow pip to reach its package index.";
 
 /// The Python of a virtual environment at `target/venv`, made at the first call.
@@ -20,6 +22,11 @@ pub fn duckdb_python() -> PathBuf {
 /// The Python of one at `target/venv-s3`, whose DuckDB can read S3.
 pub fn duckdb_s3_python() -> PathBuf {
     environment("venv-s3", &S3_PACKAGES)
+}
+
+/// The Python of one at `target/venv-telemetry`, with the parsers of Prometheus and OpenTelemetry.
+pub fn telemetry_python() -> PathBuf {
+    environment("venv-telemetry", &TELEMETRY_PACKAGES)
 }
 
 fn environment(name: &str, packages: &[&str]) -> PathBuf {

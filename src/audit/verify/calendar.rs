@@ -52,7 +52,8 @@ fn tell(verifier: &Verifier<'_>, sub_account: &str, date: Date, state: DayState,
     };
     let record = check.days.get(&date).and_then(|day| day.newest());
     let found = record.map_or_else(String::new, |record| {
-        format!("{} summaries failed; {}", record.day.failed(), record.incomplete_because.join(", "))
+        let because: Vec<&str> = record.incomplete_because.iter().map(|reason| reason.name()).collect();
+        format!("{} summaries failed; {}", record.day.failed(), because.join(", "))
     });
     verifier.report(Finding::new(code, format!("{sub_account} {date}"), "a complete day", found));
 }

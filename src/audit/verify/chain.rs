@@ -15,7 +15,6 @@ use crate::archive::key;
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{DayRecord, Discovery, Envelope, File, Link, Manifest, Record};
 use crate::archive::orders::Orders;
-use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::{self, AllowedSigners};
 
 /// One committed revision, as far as the checks of its objects need it.
@@ -134,7 +133,6 @@ impl<'a> ChainCheck<'a> {
     }
 
     fn place(&self, found: &mut Findings<'_>, manifest: &Manifest, sequence: u64) {
-        found.same(Code::ManifestUnreadable, "format version", FORMAT_VERSION, manifest.format_version);
         let mut same =
             |what, expected: &str, is: &str| found.same(Code::ManifestMisplaced, what, expected, is);
         same("archive id", &self.archive_id, &manifest.archive_id);

@@ -8,7 +8,8 @@ use super::chain::Day;
 use crate::archive::day::{LONGEST_WINDOW_MS, Window, Zone, rfc3339, tz_database_version};
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
-use crate::archive::manifest::{DayRecord, Discovery, Link, Manifest, WindowAnswer};
+use crate::archive::manifest::{DayRecord, Discovery, Link, Manifest, Why, WindowAnswer};
+use crate::archive::recheck::{Changes, SummaryChanges};
 use crate::archive::schema;
 
 /// What is found about one manifest.
@@ -128,6 +129,8 @@ pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayR
     {
         same("objects - duplicates + adopted", objects + adopted_only, record.rows.segments + duplicates);
     }
+    rechecked(found, record);
+    let mut same = |what: &str, expected, is| found.same::<u64>(Code::CountsWrong, what, expected, is);
     let because = u64::from(record.complete) + u64::from(!record.incomplete_because.is_empty());
     same("complete, or a reason why not:", 1, because);
     if record.complete {
@@ -145,6 +148,32 @@ pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayR
             }
         }
         None => {}
+    }
+}
+
+/// A recheck is a later revision that asked every window again, and changes no more than its rows.
+fn rechecked(found: &mut Findings<'_>, record: &DayRecord) {
+    let Some(recheck) = &record.recheck else {
+        if record.why == Why::Recheck {
+            found.add(Code::CountsWrong, "what the recheck asked for and found", "nothing");
+        }
+        return;
+    };
+    let Discovery::Windows { objects, duplicates, .. } = &record.discovery else {
+        found.add(Code::DiscoveryUnknown, "the windows of a recheck", "a reference");
+        return;
+    };
+    let listed = objects.saturating_sub(*duplicates);
+    if record.revision == 1 || listed > record.day.segments {
+        let expected = format!("a later revision with at most {} segments listed", record.day.segments);
+        found.add(Code::CountsWrong, expected, format!("{listed} in revision {}", record.revision));
+    }
+    let Changes { new_segments, vanished_segments, returned_segments, changed_metadata, agent, auto } =
+        recheck.changes;
+    let of = |kind: SummaryChanges| kind.appeared + kind.edited + kind.withdrawn + kind.other;
+    let most = [new_segments, vanished_segments, returned_segments, changed_metadata, of(agent), of(auto)];
+    if most.into_iter().any(|count| count > record.rows.segments) {
+        found.add(Code::CountsWrong, format!("at most {} changes of a sort", record.rows.segments), "more");
     }
 }
 

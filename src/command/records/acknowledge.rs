@@ -39,7 +39,8 @@ fn tell(sub_account: &str, ended: &Acknowledged, context: &Context) {
     }
     for day in days {
         let failed = count(day.agent_failed + day.auto_failed);
-        let because = day.incomplete_because.join(", ");
+        let because: Vec<&str> = day.incomplete_because.iter().map(|reason| reason.name()).collect();
+        let because = because.join(", ");
         lines
             .push(format!("{sub_account} {}: acknowledged; {failed} summaries failed ({because})", day.date));
     }

@@ -8,6 +8,7 @@ use super::exceptions::{self, Exception};
 use super::page::data::Packed;
 use crate::archive::coverage::DayState;
 use crate::archive::day::Zone;
+use crate::archive::manifest::Incomplete;
 use crate::archive::tally::{Failures, Tally};
 use crate::audit::calendar::{Calendar, Locks};
 use crate::audit::timeline::Timeline;
@@ -73,7 +74,7 @@ pub struct Told {
 #[derive(Debug, Clone, Default)]
 pub struct Gap {
     /// Codes.
-    pub because: Vec<String>,
+    pub because: Vec<Incomplete>,
     /// Of the newest revision's rows, by class.
     pub failures: Failures,
 }

@@ -4,6 +4,7 @@ use jiff::civil::Date;
 
 use super::chain::{Gap, Told};
 use crate::archive::coverage::DayState;
+use crate::archive::manifest::Incomplete;
 use crate::archive::tally::GroupShare;
 use crate::audit::calendar::{Calendar, Day};
 use crate::render::count;
@@ -98,12 +99,14 @@ fn gaps(day: &Day, gap: Option<&Gap>) -> String {
     let failed = day.counts.failed();
     let summaries = if failed == 1 { "summary" } else { "summaries" };
     let no_answer = format!("for {} {summaries} RingCX gave no answer", count(failed));
-    let reasons = gap.into_iter().flat_map(|gap| &gap.because).map(|code| match code.as_str() {
-        "summaries-failed" => no_answer.clone(),
-        "beyond-source-retention" => {
+    let reasons = gap.into_iter().flat_map(|gap| &gap.because).map(|reason| match reason {
+        Incomplete::SummariesFailed => no_answer.clone(),
+        Incomplete::BeyondSourceRetention => {
             "the day is older than RingCX keeps interactions, so some may be unknown".to_owned()
         }
-        code => code.replace('-', " "),
+        Incomplete::WantedSummariesSkipped => {
+            "an earlier run left summaries out by a filter that is wanted now".to_owned()
+        }
     });
     let mut why = sentence(&reasons.collect::<Vec<_>>().join("; "));
     if why.is_empty() {

@@ -1,0 +1,132 @@
+//! A run as OpenTelemetry knows it: its metrics, and a trace with a span for the run and one for each day.
+//!
+//! OTLP over HTTP with JSON, as the specification of OTLP 1 has it: ids in hexadecimal, 64-bit numbers as texts.
+
+use serde_json::{Value, json};
+
+use super::ended::{DaySpan, Ended};
+use super::metrics::{self, Sample};
+use crate::archive::digest::Digest;
+use crate::outcome::Exit;
+
+/// SPAN_KIND_INTERNAL.
+const INTERNAL: u8 = 1;
+const STATUS_OK: u8 = 1;
+const STATUS_ERROR: u8 = 2;
+
+/// What is said about us beside each signal.
+pub type Resource = [(String, String)];
+
+fn attribute(key: &str, value: Value) -> Value {
+    json!({ "key": key, "value": value })
+}
+
+fn text(key: &str, value: &str) -> Value {
+    attribute(key, json!({ "stringValue": value }))
+}
+
+fn number(key: &str, value: u64) -> Value {
+    attribute(key, json!({ "intValue": value.to_string() }))
+}
+
+fn nanoseconds(instant_ms: i64) -> String {
+    (i128::from(instant_ms) * 1_000_000).to_string()
+}
+
+/// Later ones of the same name win.
+fn resource(ended: &Ended, more: &Resource) -> Value {
+    let own = [
+        ("service.name", "cxvault"),
+        ("service.version", env!("CARGO_PKG_VERSION")),
+        ("host.name", ended.host.as_str()),
+    ];
+    let mut all: std::collections::BTreeMap<&str, &str> = own.into();
+    all.extend(more.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    let attributes: Vec<Value> = all.into_iter().map(|(key, value)| text(key, value)).collect();
+    json!({ "attributes": attributes })
+}
+
+fn scope() -> Value {
+    json!({ "name": "cxvault", "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// The body of a request to `/v1/metrics`: the gauges of the Prometheus file, under the same names.
+pub fn metrics(ended: &Ended, more: &Resource) -> Vec<u8> {
+    let at = nanoseconds(ended.ended_ms);
+    let point = |sample: &Sample| {
+        let attributes: Vec<Value> = sample.labels.iter().map(|(key, value)| text(key, value)).collect();
+        json!({ "attributes": attributes, "timeUnixNano": at, "asDouble": sample.value })
+    };
+    let families: Vec<Value> = metrics::families(ended)
+        .iter()
+        .map(|family| {
+            let points: Vec<Value> = family.samples.iter().map(point).collect();
+            json!({ "name": family.name, "description": family.help, "gauge": { "dataPoints": points } })
+        })
+        .collect();
+    let body = json!({ "resourceMetrics": [{
+        "resource": resource(ended, more),
+        "scopeMetrics": [{ "scope": scope(), "metrics": families }],
+    }] });
+    body.to_string().into_bytes()
+}
+
+/// The body of a request to `/v1/traces`.
+pub fn traces(ended: &Ended, more: &Resource) -> Vec<u8> {
+    // Another run on this host cannot begin and end in the same milliseconds and be another trace.
+    let identity = format!("{} {} {} {}", ended.host, ended.command, ended.started_ms, ended.ended_ms);
+    let trace = &Digest::of(identity.as_bytes()).hex()[..32];
+    let id = |n: usize| Digest::of(format!("{identity} {n}").as_bytes()).hex()[..16].to_owned();
+    let mut spans = vec![run_span(ended, trace, &id(0))];
+    let days = ended.days.iter().enumerate();
+    spans.extend(days.map(|(n, day)| day_span(day, trace, &id(n + 1), &id(0))));
+    let body = json!({ "resourceSpans": [{
+        "resource": resource(ended, more),
+        "scopeSpans": [{ "scope": scope(), "spans": spans }],
+    }] });
+    body.to_string().into_bytes()
+}
+
+fn run_span(ended: &Ended, trace: &str, id: &str) -> Value {
+    let mut attributes = vec![number("cxvault.exit_code", u64::from(ended.exit.code()))];
+    attributes.extend(ended.archive.iter().map(|archive| text("cxvault.archive", archive)));
+    json!({
+        "traceId": trace,
+        "spanId": id,
+        "name": format!("cxvault {}", ended.command),
+        "kind": INTERNAL,
+        "startTimeUnixNano": nanoseconds(ended.started_ms),
+        "endTimeUnixNano": nanoseconds(ended.ended_ms),
+        "attributes": attributes,
+        "status": status(ended.exit, ended.message.as_deref()),
+    })
+}
+
+fn day_span(day: &DaySpan, trace: &str, id: &str, parent: &str) -> Value {
+    let mut attributes = vec![
+        text("cxvault.sub_account", &day.sub_account),
+        text("cxvault.outcome", day.outcome),
+        number("cxvault.segments", day.segments),
+        number("cxvault.summaries_failed", day.failed),
+    ];
+    attributes.extend(day.date.iter().map(|date| text("cxvault.date", date)));
+    json!({
+        "traceId": trace,
+        "spanId": id,
+        "parentSpanId": parent,
+        "name": "day",
+        "kind": INTERNAL,
+        "startTimeUnixNano": nanoseconds(day.started_ms),
+        "endTimeUnixNano": nanoseconds(day.ended_ms),
+        "attributes": attributes,
+        "status": status(day.exit, day.message.as_deref()),
+    })
+}
+
+/// Gaps are an outcome and no error: the day is committed.
+fn status(exit: Exit, message: Option<&str>) -> Value {
+    match exit {
+        Exit::Done | Exit::Gaps | Exit::Locked => json!({ "code": STATUS_OK }),
+        _ => json!({ "code": STATUS_ERROR, "message": message.unwrap_or_default() }),
+    }
+}

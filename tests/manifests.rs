@@ -1,0 +1,432 @@
+//! Every shape of manifest that the code can write is one of `schemas/manifest.v1.schema.json`; and whatever the schema
+//! refuses, the code refuses too: most of it when it reads a manifest, the rest when it verifies a chain.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use cxvault::archive::coverage::{Coverage, DayState};
+use cxvault::archive::digest::Digest;
+use cxvault::archive::finding::{Finding, Severity};
+use cxvault::archive::key;
+use cxvault::archive::lock::{Lock, LockMode};
+use cxvault::archive::manifest::{
+    DayRecord, Discovery, Envelope, Incomplete, Leftover, Link, Manifest, ObjectLock, Recheck, Record, Why,
+};
+use cxvault::archive::range::Days;
+use cxvault::archive::recheck::Changes;
+use cxvault::archive::signature::{AllowedSigners, SigningKey};
+use cxvault::archive::tally::GroupShare;
+use cxvault::archive::warning::{Warning, WarningCode};
+use cxvault::audit::verify::{Level, Meter, Options, verify};
+use cxvault::store::{Body, MemoryStore, NewObject, Store};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+const SUB: &str = "99999999";
+
+fn golden(key: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1-draft").join(key)).unwrap()
+}
+
+fn schema() -> jsonschema::Validator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/manifest.v1.schema.json");
+    jsonschema::validator_for(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).unwrap()
+}
+
+fn signing_key() -> SigningKey {
+    SigningKey::from_openssh_pem(&String::from_utf8(golden("test-only.key")).unwrap()).unwrap()
+}
+
+/// The golden chain up to a number, with nobody's signature.
+fn unsigned(upto: u64) -> Vec<Manifest> {
+    let mut previous = None;
+    let manifests = (1..=upto).map(|n| {
+        let mut manifest = Envelope::from_bytes(&golden(&key::manifest(SUB, n))).unwrap().manifest;
+        manifest.previous = previous.take();
+        let Record::Day(day) = &mut manifest.record else { panic!("the golden records are days") };
+        if let (Discovery::Manifest(link), Some(before)) = (&mut day.discovery, &manifest.previous) {
+            *link = before.clone();
+        }
+        let bytes = manifest.clone().seal(None).unwrap().to_bytes().unwrap();
+        previous = Some(Link { key: manifest.key.clone(), sha256: Digest::of(&bytes) });
+        manifest
+    });
+    manifests.collect()
+}
+
+fn day(manifest: &mut Manifest) -> &mut DayRecord {
+    let Record::Day(day) = &mut manifest.record else { panic!("it is a day") };
+    day
+}
+
+/// A manifest in which everything that may be there is there.
+fn full() -> Manifest {
+    let mut manifest = unsigned(1).pop().unwrap();
+    let day = day(&mut manifest);
+    let warning = |code, agent_group: Option<&str>| Warning {
+        code,
+        agent_group: agent_group.map(str::to_owned),
+        found: 0,
+        usual: 40,
+        acknowledged: false,
+    };
+    day.warnings = vec![
+        warning(WarningCode::LowVolume, None),
+        warning(WarningCode::SummariesStopped, Some("4101")),
+        warning(WarningCode::SummariesStopped, Some("")),
+    ];
+    day.incomplete_because = vec![
+        Incomplete::SummariesFailed,
+        Incomplete::WantedSummariesSkipped,
+        Incomplete::BeyondSourceRetention,
+    ];
+    day.files[0].version_id = Some("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo".into());
+    day.files[0].adopted = true;
+    day.leftovers = vec![Leftover {
+        key: "segments/v1/sub_account=99999999/dt=2026-11-20/caf\u{e9} %0A.parquet".into(),
+        sha256: Digest::of(b""),
+        why: "not-committed".into(),
+    }];
+    day.source_retention_days = Some(u32::MAX);
+    manifest
+}
+
+type Change = Box<dyn Fn(&mut Manifest)>;
+
+fn of_day(name: &str, change: impl Fn(&mut DayRecord) + 'static) -> (String, Change) {
+    (name.to_owned(), Box::new(move |manifest| change(day(manifest))))
+}
+
+/// One for each thing that may be one way or another. A new variant of an enum must be added here to compile.
+fn variants() -> Vec<(String, Change)> {
+    let mut all: Vec<(String, Change)> = Vec::new();
+    for why in [Why::Nightly, Why::Backfill, Why::GapFill, Why::Recheck] {
+        match why {
+            Why::Nightly | Why::Backfill | Why::GapFill | Why::Recheck => {}
+        }
+        all.push(of_day(&format!("{why:?}"), move |day| day.why = why));
+    }
+    for mode in [LockMode::Governance, LockMode::Compliance] {
+        match mode {
+            LockMode::Governance | LockMode::Compliance => {}
+        }
+        let lock = ObjectLock { mode, retain_until: 4_102_444_800_000 };
+        all.push(of_day(&format!("{mode:?}"), move |day| day.object_lock = Some(lock.clone())));
+    }
+    for reason in
+        [Incomplete::SummariesFailed, Incomplete::WantedSummariesSkipped, Incomplete::BeyondSourceRetention]
+    {
+        match reason {
+            Incomplete::SummariesFailed
+            | Incomplete::WantedSummariesSkipped
+            | Incomplete::BeyondSourceRetention => {}
+        }
+        all.push(of_day(reason.name(), move |day| day.incomplete_because = vec![reason]));
+    }
+    for code in [WarningCode::FirstDayEmpty, WarningCode::LowVolume, WarningCode::SummariesStopped] {
+        match code {
+            WarningCode::FirstDayEmpty | WarningCode::LowVolume | WarningCode::SummariesStopped => {}
+        }
+        let warning = Warning { code, agent_group: None, found: 1, usual: 9, acknowledged: true };
+        all.push(of_day(code.name(), move |day| day.warnings = vec![warning.clone()]));
+    }
+    for state in [
+        DayState::Complete,
+        DayState::Empty,
+        DayState::Gaps,
+        DayState::Acknowledged,
+        DayState::Missing,
+        DayState::Disposed,
+    ] {
+        match state {
+            DayState::Complete | DayState::Empty | DayState::Gaps => {}
+            DayState::Acknowledged | DayState::Missing | DayState::Disposed => {}
+        }
+        let change = move |manifest: &mut Manifest| {
+            let mut coverage = Coverage::default();
+            coverage.set("2024-02-29".parse().unwrap(), state);
+            coverage.set("2024-03-02".parse().unwrap(), DayState::Complete);
+            manifest.coverage = coverage;
+        };
+        all.push((format!("coverage {state:?}"), Box::new(change)));
+    }
+    all.extend(values());
+    all
+}
+
+/// Values at the ends of what they can be.
+fn values() -> Vec<(String, Change)> {
+    let link = Link { key: key::manifest(SUB, 9_999_999_999), sha256: Digest::of(b"x") };
+    // The ends of the calendar, and of the years that are written with four digits.
+    let instants = [-377_705_023_201_000, -62_167_219_200_001, -62_167_219_200_000, 0, 253_402_207_200_000];
+    let mut all = vec![
+        of_day("no lock", |day| day.object_lock = None),
+        of_day("nothing asked", move |day| day.discovery = Discovery::Manifest(link.clone())),
+        of_day("no files", |day| day.files.clear()),
+        of_day("no segment has an end", |day| {
+            (day.files[0].min_segment_end, day.files[0].max_segment_end) = (None, None);
+        }),
+        of_day("retention unknown", |day| day.source_retention_days = None),
+        of_day("a late revision", |day| day.revision = u32::MAX),
+        of_day("groups and failures", |day| {
+            for group in ["", "4101", "a/b ~", "?", "\"\\"] {
+                let share = GroupShare { segments: 1, agent_present: 0, auto_present: (1 << 53) - 1 };
+                day.agent_groups.insert(group.into(), share);
+                day.failures.insert(format!("http_{group}"), 1);
+            }
+        }),
+        of_day("a recheck", |day| {
+            let changes = Changes { new_segments: 1, vanished_segments: 2, ..Changes::default() };
+            day.recheck = Some(Recheck { statuses: "all".parse().unwrap(), looked_at: 10, changes });
+        }),
+        of_day("no groups, no failures", |day| {
+            day.agent_groups.clear();
+            day.failures.clear();
+        }),
+    ];
+    for instant in instants {
+        all.push(of_day(&format!("segment ends at {instant}"), move |day| {
+            day.files[0].min_segment_end = Some(instant);
+        }));
+    }
+    let manifest = |name: &str, change: fn(&mut Manifest)| (name.to_owned(), Box::new(change) as Change);
+    all.extend([
+        manifest("the API was not asked", |manifest| manifest.run.clock_skew_ms = None),
+        manifest("a clock ahead", |manifest| manifest.run.clock_skew_ms = Some(1 - (1 << 53))),
+        manifest("a host by another script", |manifest| {
+            manifest.run.host = "\u{e4}\u{5e9}\u{2028}\u{1F600}".into()
+        }),
+        manifest("another sub-account", |manifest| {
+            manifest.sub_account = "a-Z_0".repeat(12);
+            manifest.key = key::manifest(&manifest.sub_account, manifest.sequence);
+        }),
+    ]);
+    all
+}
+
+#[test]
+fn every_shape_that_the_code_writes_is_one_of_the_schema_and_reads_back() {
+    let schema = schema();
+    let bases = [unsigned(1), unsigned(2), unsigned(3), vec![full()]];
+    let key = signing_key();
+    let mut seen = 0;
+    for base in bases.iter().map(|chain| chain.last().unwrap()) {
+        let same: (String, Change) = ("as it is".into(), Box::new(|_| {}));
+        for (name, change) in std::iter::once(same).chain(variants()) {
+            let mut manifest = base.clone();
+            if day(&mut manifest).files.is_empty() && name.contains("segment") {
+                // An empty day has no file whose ends could be changed.
+                continue;
+            }
+            change(&mut manifest);
+            for signer in [None, Some(&key)] {
+                let envelope = manifest.clone().seal(signer).unwrap();
+                let bytes = envelope.to_bytes().unwrap();
+                let value: Value = serde_json::from_slice(&bytes).unwrap();
+                let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+                assert!(errors.is_empty(), "{name}: {errors:?}");
+                assert_eq!(Envelope::from_bytes(&bytes).unwrap(), envelope, "{name}");
+                assert_eq!(envelope.signer().unwrap().is_some(), signer.is_some());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 200, "{seen}");
+}
+
+/// Every place in a JSON value, as JSON pointers.
+fn places(value: &Value, at: String, into: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, value)| places(value, format!("{at}/{name}"), into));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(n, value)| places(value, format!("{at}/{n}"), into));
+        }
+        _ => {}
+    }
+    into.push(at);
+}
+
+/// Values that stand in for any other: of each type, and just beyond what is allowed.
+fn strangers() -> Vec<Value> {
+    let big: u64 = 1 << 53;
+    vec![
+        json!(null),
+        json!(true),
+        json!(""),
+        json!("x"),
+        json!("caf\u{e9}"),
+        json!("\u{1}"),
+        json!("\u{7f}"),
+        json!("0".repeat(63)),
+        json!("A".repeat(64)),
+        json!("g".repeat(64)),
+        json!("2026-13-01"),
+        json!("2026-1-1"),
+        json!("20261120"),
+        json!("2026-11-20T00:00:00Z"),
+        json!("2026-11-20T24:00:00.000Z"),
+        json!("2026-11-20T00:00:00.000+00:00"),
+        json!("2026-11-20t00:00:00.000z"),
+        json!(-1),
+        json!(0),
+        json!(1.5),
+        json!(u64::from(u32::MAX) + 1),
+        json!(big),
+        json!(u64::MAX),
+        json!(1e300),
+        json!([]),
+        json!({}),
+        json!([[]]),
+        json!([null]),
+        json!({ "another": 1 }),
+    ]
+}
+
+struct Mutant {
+    what: String,
+    value: Value,
+}
+
+fn mutants(valid: &Value) -> Vec<Mutant> {
+    let mut all = Vec::new();
+    places(valid, String::new(), &mut all);
+    let mut mutants = Vec::new();
+    let mut add = |what: String, value: Value| mutants.push(Mutant { what, value });
+    for place in all {
+        for stranger in strangers() {
+            let mut value = valid.clone();
+            *value.pointer_mut(&place).unwrap() = stranger.clone();
+            add(format!("{place} = {stranger}"), value);
+        }
+        if let Value::Object(members) = valid.pointer(&place).unwrap() {
+            for name in members.keys() {
+                let mut value = valid.clone();
+                value.pointer_mut(&place).unwrap().as_object_mut().unwrap().remove(name);
+                add(format!("{place} without {name}"), value);
+            }
+            for (name, member) in
+                [("another", json!(1)), ("", json!({})), ("Kind", json!("day")), ("\u{e9}", json!(1))]
+            {
+                let mut value = valid.clone();
+                value.pointer_mut(&place).unwrap()[name] = member;
+                add(format!("{place} with {name:?}"), value);
+            }
+        }
+    }
+    mutants
+}
+
+/// What `verify` finds in an archive whose only chain ends with `last`.
+fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) -> Vec<Finding> {
+    let store = Arc::new(MemoryStore::new());
+    let put = |key: String, bytes: Vec<u8>, lock: Option<&ObjectLock>| {
+        let sha256 = Digest::of(&bytes);
+        let lock = lock.map(|lock| Lock { mode: lock.mode, until_ms: lock.retain_until });
+        let object =
+            NewObject { key, body: Body::Bytes(Bytes::from(bytes)), sha256, lock, legal_hold: false };
+        runtime.block_on(store.put_new(&object)).unwrap();
+    };
+    put(key::ARCHIVE.into(), golden(key::ARCHIVE), None);
+    for (n, manifest) in chain.iter().enumerate() {
+        let Record::Day(day) = &manifest.record else { panic!("it is a day") };
+        let lock = day.object_lock.as_ref();
+        let own = || manifest.clone().seal(None).unwrap().to_bytes().unwrap();
+        put(manifest.key.clone(), if n + 1 < chain.len() { own() } else { last.to_vec() }, lock);
+        day.files.iter().for_each(|file| put(file.key.clone(), golden(&file.key), lock));
+    }
+    let options = Options {
+        days: Days::default(),
+        sub_accounts: Vec::new(),
+        level: Level::Quick,
+        subset: None,
+        heads: Vec::new(),
+        allowed: AllowedSigners::default(),
+    };
+    let found = Mutex::new(Vec::new());
+    let tell = |finding| found.lock().unwrap().push(finding);
+    let store: Arc<dyn Store> = store.clone();
+    runtime.block_on(verify(store, &options, CancellationToken::new(), &Meter::default(), &tell)).unwrap();
+    let mut found = found.into_inner().unwrap();
+    found.retain(|finding| finding.severity == Severity::Violation);
+    found
+}
+
+#[test]
+fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
+    let schema = schema();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (mut by_reader, mut by_verifier, mut wrong) = (0, 0, Vec::new());
+    for chain in [unsigned(1), unsigned(2), unsigned(3), vec![full()]] {
+        let envelope = chain.last().unwrap().clone().seal(None).unwrap();
+        let valid = serde_json::to_value(&envelope).unwrap();
+        for Mutant { what, value } in mutants(&valid) {
+            let bytes = serde_json_canonicalizer::to_vec(&value).unwrap();
+            let (read, allowed) = (Envelope::from_bytes(&bytes), schema.is_valid(&value));
+            match (read.is_ok(), allowed) {
+                (true, true) => {}
+                (false, false) => by_reader += 1,
+                (false, true) => wrong.push(format!("the schema allows, and the reader not: {what}")),
+                (true, false) if findings(&runtime, &chain, &bytes).is_empty() => {
+                    wrong.push(format!("the schema refuses, and nothing else does: {what}"));
+                }
+                (true, false) => by_verifier += 1,
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), by_reader + by_verifier, wrong.join("\n"));
+    assert!(by_reader > 5_000 && by_verifier > 20, "{by_reader}, {by_verifier}");
+}
+
+/// The two judge alike only if a chain that nobody changed holds.
+#[test]
+fn the_chains_that_are_changed_above_hold_as_they_are() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for upto in 1..=3 {
+        let chain = unsigned(upto);
+        let last = chain.last().unwrap().clone().seal(None).unwrap().to_bytes().unwrap();
+        assert_eq!(findings(&runtime, &chain, &last), Vec::new(), "up to {upto}");
+    }
+}
+
+#[test]
+fn a_changed_signature_is_refused_by_both() {
+    let schema = schema();
+    let envelope = unsigned(1).pop().unwrap().seal(Some(&signing_key())).unwrap();
+    let valid = serde_json::to_value(&envelope).unwrap();
+    let mut refused = 0;
+    for Mutant { what, value } in mutants(&valid["signature"]) {
+        let mut whole = valid.clone();
+        whole["signature"] = value;
+        // As if nobody had signed.
+        if whole["signature"].is_null() {
+            continue;
+        }
+        let bytes = serde_json_canonicalizer::to_vec(&whole).unwrap();
+        let holds = Envelope::from_bytes(&bytes).and_then(|envelope| envelope.signer()).is_ok();
+        assert!(!holds, "{what}: the signature holds");
+        assert!(!schema.is_valid(&whole), "{what}: allowed by the schema");
+        refused += 1;
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+/// Dates that no calendar has: a pattern cannot know, the reader must.
+#[test]
+fn dates_that_do_not_exist_are_refused() {
+    let valid = serde_json::to_value(unsigned(1).pop().unwrap().seal(None).unwrap()).unwrap();
+    for (place, wrong) in [
+        ("/manifest/date", json!("2026-02-31")),
+        ("/manifest/coverage/first_day", json!("2025-02-29")),
+        ("/manifest/run/started_at", json!("2026-06-31T00:00:00.000Z")),
+        ("/manifest/window/end", json!("2026-11-20T23:59:60.000Z")),
+    ] {
+        let mut value = valid.clone();
+        *value.pointer_mut(place).unwrap() = wrong;
+        let bytes = serde_json_canonicalizer::to_vec(&value).unwrap();
+        assert!(Envelope::from_bytes(&bytes).is_err(), "{place}");
+    }
+}
