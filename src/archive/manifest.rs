@@ -346,8 +346,7 @@ impl DayRecord {
     /// Acknowledged gaps stay acknowledged where the revision adds none, or looking again at such a day would wake
     /// everybody anew. A gap that is new stands in the revision's own rows, since failing again is no change.
     pub fn state_after(&self, before: DayState) -> DayState {
-        let skipped =
-            self.incomplete_because.iter().any(|reason| *reason == Incomplete::WantedSummariesSkipped);
+        let skipped = self.incomplete_because.contains(&Incomplete::WantedSummariesSkipped);
         let adds_gaps = self.rows.failed() > 0 || skipped;
         match (self.complete, self.day.segments) {
             (false, _) if before == DayState::Acknowledged && !adds_gaps => DayState::Acknowledged,
