@@ -112,6 +112,7 @@ mod every_store {
         listings_are_complete_and_in_byte_order,
         an_object_without_a_lock_is_one_version,
         locks_where_there_are_none_are_an_error,
+        legal_holds_are_kept_or_said_not_to_be,
     });
 }
 
@@ -410,4 +411,24 @@ async fn raising_a_lock_never_shortens_it(on: Backend) {
     let error = on.store.raise_lock("none", in_days(Governance, soon)).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Contradiction, "{error:?}");
     assert_eq!(on.store.versions("").await.unwrap().len(), 1, "a lock makes no version");
+}
+
+async fn legal_holds_are_kept_or_said_not_to_be(on: Backend) {
+    on.store.put_new(&object("a", b"x")).await.unwrap();
+    for hold in [true, true, false, false, true] {
+        assert_eq!(on.store.set_legal_hold("a", hold).await.unwrap(), on.locks);
+        assert_eq!(on.store.stat("a").await.unwrap().unwrap().legal_hold, hold && on.locks);
+    }
+    assert_eq!(on.store.versions("").await.unwrap().len(), 1, "a hold makes no version");
+    let held = NewObject { legal_hold: true, ..object("held", b"x") };
+    if on.locks {
+        on.store.put_new(&held).await.unwrap();
+        assert!(on.store.stat("held").await.unwrap().unwrap().legal_hold);
+        let error = on.store.set_legal_hold("none", true).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Contradiction, "{error:?}");
+    } else {
+        let error = on.store.put_new(&held).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}");
+        assert_eq!(on.store.stat("held").await.unwrap(), None, "refused, and not stored without its hold");
+    }
 }

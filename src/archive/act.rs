@@ -25,7 +25,7 @@ pub struct Acknowledgement {
     pub by: Option<String>,
 }
 
-/// One day with gaps. It stays acknowledged until a later revision of it is committed.
+/// One day with gaps. It stays acknowledged until a later revision of it is complete, or adds a gap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcknowledgedDay {

@@ -328,10 +328,10 @@ impl Manifest {
 }
 
 impl Record {
-    /// Notes in a chain's coverage what this record makes of its days: the last record that names a day decides.
+    /// Notes in a chain's coverage what this record makes of its days.
     pub fn mark(&self, coverage: &mut Coverage) {
         match self {
-            Record::Day(day) => coverage.set(day.date, day.state()),
+            Record::Day(day) => coverage.set(day.date, day.state_after(coverage.state(day.date))),
             Record::Acknowledgement(note) => {
                 note.days.iter().for_each(|day| coverage.set(day.date, DayState::Acknowledged));
             }
@@ -341,9 +341,15 @@ impl Record {
 }
 
 impl DayRecord {
-    /// The state that this revision gives its day.
-    pub fn state(&self) -> DayState {
+    /// The state of its day once this revision is committed, which was in state `before`.
+    ///
+    /// Acknowledged gaps stay acknowledged where the revision adds none, or looking again at such a day would wake
+    /// everybody anew. A gap that is new stands in the revision's own rows, since failing again is no change.
+    pub fn state_after(&self, before: DayState) -> DayState {
+        let skipped = self.incomplete_because.contains(&Incomplete::WantedSummariesSkipped);
+        let adds_gaps = self.rows.failed() > 0 || skipped;
         match (self.complete, self.day.segments) {
+            (false, _) if before == DayState::Acknowledged && !adds_gaps => DayState::Acknowledged,
             (false, _) => DayState::Gaps,
             (true, 0) => DayState::Empty,
             (true, _) => DayState::Complete,

@@ -45,7 +45,7 @@ fn name(text: &str) -> Result<String, String> {
 #[command(after_help = "\
 Some summaries never come. Acknowledged, their days no longer make `run` and `verify` end with 3, and the nightly run
 does not ask for them again; `cxvault run --date` and `cxvault backfill` still do. The note names the day's revision and
-its gaps as they are: a later revision that still has gaps has to be acknowledged anew, one without needs nothing.
+its gaps as they are: a later revision that adds others has to be acknowledged anew.
 
 It is signed and cannot be taken back. Days of the range without gaps are left alone; a day that was never archived is
 refused. Where the archive has several sub-accounts, name those that are meant with --sub-account.

@@ -308,8 +308,8 @@ impl Desk<'_> {
                     Committed::Done { head, record } => {
                         committed += 1;
                         if basis.adopted.is_empty() {
-                            // What was acknowledged were the gaps of an earlier revision.
-                            let acknowledged = false;
+                            let before = chain.coverage().state(job.date);
+                            let acknowledged = record.state_after(before) == DayState::Acknowledged;
                             return Ok(DayOutcome { head, record: *record, committed, acknowledged });
                         }
                         tracing::info!(

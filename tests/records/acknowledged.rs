@@ -79,6 +79,34 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     assert!(refused.stdout.contains("has no gaps to acknowledge"), "{refused}");
 }
 
+/// Looking again is recorded as a revision of its own, and adds no gap: that wakes nobody either.
+#[test]
+fn a_recheck_that_adds_no_gap_leaves_them_acknowledged() {
+    let simulator = broken();
+    let vault = signing(&simulator);
+    vault.run_day(DAY, &[]).expect(3);
+    acknowledge(&vault, DAY, NEXT, REASON).expect(0);
+    let again = vault.run(&["recheck", "--json", "--from", DAY, "--to", NEXT, "--only", "all"]).expect(0);
+    assert_eq!(again.day()["archived"]["revision"], 2, "{again}");
+    assert_eq!(kinds(&vault), ["day", "acknowledgement", "day"]);
+    assert_eq!(state_of(&vault, DAY), "acknowledged");
+    assert_eq!(codes(&vault.run(&["verify", "--json"]).expect(0)), ["day-acknowledged"]);
+    check_schema(&vault);
+
+    // Other summaries fail than those that were acknowledged.
+    let worse = {
+        let mut options = options();
+        options.segments_per_day = 60;
+        options.faults.permanent_500 = 15.0;
+        Simulator::start(options)
+    };
+    let mut vault = vault;
+    vault.move_to(&worse);
+    vault.run(&["recheck", "--json", "--from", DAY, "--to", NEXT]).expect(3);
+    assert_eq!(state_of(&vault, DAY), "gaps");
+    assert_eq!(codes(&vault.run(&["verify", "--json"]).expect(3)), ["day-incomplete"]);
+}
+
 /// Days of the real calendar, since catching up chooses them itself.
 #[test]
 fn the_nightly_run_leaves_acknowledged_days_alone() {

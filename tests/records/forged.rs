@@ -75,3 +75,23 @@ fn a_chain_that_hides_a_hold_is_found() {
         finds(&vault, "record-wrong");
     }
 }
+
+#[test]
+fn longer_retention_of_what_is_not_archived_is_found() {
+    let simulator = broken();
+    for (date, range) in [(EVE, (EVE, NEXT)), (DAY, (EVE, DAY))] {
+        let vault = archive(&simulator);
+        vault.run(&["hold", "add", "--case", "A", "--from", DAY, "--to", NEXT, "--reason", "x"]).expect(0);
+        forge(&vault, |record| {
+            for hold_only in ["act", "case", "enforced"] {
+                record.as_object_mut().unwrap().remove(hold_only);
+            }
+            let day = serde_json::json!({
+                "date": date, "mode": "COMPLIANCE", "retain_until": "2099-01-01T00:00:00.000Z" });
+            record["kind"] = "retention".into();
+            record["range"] = serde_json::json!({ "from": range.0, "to": range.1 });
+            record["days"] = serde_json::json!([day]);
+        });
+        finds(&vault, "record-wrong");
+    }
+}
