@@ -12,15 +12,8 @@ fn main() {
     options.discovery_limits = "3/60s,9/15m".parse().unwrap();
     let simulator = support::Simulator::start(options);
     let (_keep, folder) = support::scratch();
-    let ms = |seconds: u64| seconds * 1_000 / scale;
-    let (summaries, discovery) = (format!("120/{}ms", ms(60)), format!("3/{}ms,9/{}ms", ms(60), ms(900)));
-    let (tokens, life) = (format!("5/{}ms", ms(60)), format!("{}ms", ms(300)));
-    let settings = [
-        ("CXVAULT_SUMMARY_LIMITS", summaries.as_str()),
-        ("CXVAULT_DISCOVERY_LIMITS", &discovery),
-        ("CXVAULT_TOKEN_LIMITS", &tokens),
-        ("CXVAULT_TOKEN_LIFE", &life),
-    ];
+    let settings = support::documented_limits(scale);
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let run = support::run(&folder, &simulator.running.url, date, &settings);
     assert_eq!(run.exit, 0, "the run failed");
     let stats = simulator.stats();

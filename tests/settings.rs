@@ -457,6 +457,7 @@ fn the_digest_is_about_what_is_archived() {
 fn the_commented_file_with_its_comments_taken_away_is_valid() {
     let home = Home::new();
     home.file("secret", "s");
+    home.file("url", "https://hooks.example/abc");
     let examples: String = document::commented_file()
         .lines()
         .map(|line| {
@@ -464,7 +465,10 @@ fn the_commented_file_with_its_comments_taken_away_is_valid() {
         })
         // The examples of secrets name files that are not here, a token is in place of an app, a folder cannot lock.
         .map(|line| {
-            line.replace("/etc/cxvault/client_secret", "~/secret").replace("/etc/cxvault/jwt", "~/secret")
+            let secrets = ["/etc/cxvault/client_secret", "/etc/cxvault/jwt"];
+            let line = secrets.iter().fold(line, |line, secret| line.replace(secret, "~/secret"));
+            let urls = ["/etc/cxvault/webhook_url", "/etc/cxvault/heartbeat_url"];
+            urls.iter().fold(line, |line, url| line.replace(url, "~/url"))
         })
         .filter(|line| !line.starts_with("ringcx_token_file"))
         .collect();

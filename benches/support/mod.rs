@@ -102,12 +102,17 @@ pub struct Measured {
 /// Runs `cxvault run --date DATE` into a fresh folder under `folder`, all three hosts at the simulator but for
 /// `settings`.
 pub fn run(folder: &Path, simulator: &str, date: &str, settings: &[(&str, &str)]) -> Measured {
+    cxvault(folder, simulator, &["run", "--quiet", "--date", date], settings)
+}
+
+/// Like [`run`], with other arguments.
+pub fn cxvault(folder: &Path, simulator: &str, args: &[&str], settings: &[(&str, &str)]) -> Measured {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cxvault"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CXVAULT_")) {
         command.env_remove(name);
     }
     command
-        .args(["run", "--quiet", "--date", date])
+        .args(args)
         .env("HOME", folder)
         .env("CXVAULT_ARCHIVE", folder.join("archive"))
         .env("CXVAULT_STATE_DIR", folder.join("state"))
@@ -122,6 +127,17 @@ pub fn run(folder: &Path, simulator: &str, date: &str, settings: &[(&str, &str)]
         .env("CXVAULT_DISCOVERY_LIMITS", "off")
         .envs(settings.iter().copied());
     measured(folder, &command)
+}
+
+/// The vendor's limits, in time that runs `scale` times as fast.
+pub fn documented_limits(scale: u64) -> [(&'static str, String); 4] {
+    let ms = |seconds: u64| seconds * 1_000 / scale;
+    [
+        ("CXVAULT_SUMMARY_LIMITS", format!("120/{}ms", ms(60))),
+        ("CXVAULT_DISCOVERY_LIMITS", format!("3/{}ms,9/{}ms", ms(60), ms(900))),
+        ("CXVAULT_TOKEN_LIMITS", format!("5/{}ms", ms(60))),
+        ("CXVAULT_TOKEN_LIFE", format!("{}ms", ms(300))),
+    ]
 }
 
 /// Runs a command to its end; `folder` is for the figures.
