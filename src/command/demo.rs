@@ -88,6 +88,11 @@ fn next_steps(args: &DemoArgs, date: &str) -> String {
 Next things to try:
   The same day again: it is confirmed, and nothing is asked
     {program} run --archive {dir} --sub-account {SUB_ACCOUNT} --time-zone UTC --date {date}
+  Is anything missing or changed? Which days are there? What mentions a refund, and all that is known of one of them?
+    {program} verify --archive {dir} --level deep
+    {program} status --archive {dir} --by queue
+    {program} search --archive {dir} refund
+    {program} show --archive {dir} $({program} search --archive {dir} refund --json | jq -r '.segment_id // empty' | head -n 1)
   The audit manifest, and the hash of each file as it says
     jq .manifest {manifest}
     jq -r '.manifest.files[] | .sha256 + \"  {dir}/\" + .key' {manifest} | sha256sum --check
