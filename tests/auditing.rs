@@ -3,7 +3,8 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use support::bucket::Bucket;
@@ -217,15 +218,52 @@ fn a_receipt_holds_alone_discloses_nobody_else_and_stands_no_change() {
     scalars(&receipt, String::new(), &mut places);
     assert!(places.len() > 200, "{}", places.len());
     let allowed = cxvault::archive::signature::AllowedSigners::default();
-    for place in places {
+    let all_forged = tempfile::tempdir().unwrap();
+    for (n, place) in places.into_iter().enumerate() {
         let mut forged = receipt.clone();
         let value = forged.pointer_mut(&place).unwrap();
         *value = altered(value);
+        fs::write(all_forged.path().join(format!("{n:04}.json")), forged.to_string()).unwrap();
         // One that is no receipt any more is refused by the reader.
         let read = serde_json::from_value::<cxvault::archive::receipt::Receipt>(forged);
         let held = read.is_ok_and(|receipt| receipt.check(&allowed, &[]).is_ok());
         assert!(!held, "{place} may be changed");
     }
+    second_checker_agrees(&[file, first], all_forged.path());
+}
+
+/// A checker that was written from FORMAT.md alone, and the schema: both take the receipts, and none of the forgeries
+/// passes the former.
+fn second_checker_agrees(receipts: &[&str], forged: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let schema = fs::read(root.join("schemas/receipt.v1.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    for receipt in receipts {
+        let receipt: Value = serde_json::from_str(&fs::read_to_string(receipt).unwrap()).unwrap();
+        let errors: Vec<String> = schema.iter_errors(&receipt).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        for member in receipt.as_object().unwrap().keys() {
+            let mut without = receipt.clone();
+            without.as_object_mut().unwrap().remove(member);
+            assert!(!schema.is_valid(&without), "{member} may be missing");
+            fs::write(forged.join(format!("without-{member}.json")), without.to_string()).unwrap();
+        }
+        let mut more = receipt;
+        more["more"] = json!(1);
+        assert!(!schema.is_valid(&more));
+        fs::write(forged.join("more.json"), more.to_string()).unwrap();
+    }
+    let check = |paths: Vec<std::path::PathBuf>| {
+        let script = root.join("tests/support/check_receipt.py");
+        let done = Command::new("python3").arg("-I").arg(script).args(paths).output().unwrap();
+        String::from_utf8(done.stdout).unwrap() + &String::from_utf8_lossy(&done.stderr)
+    };
+    let genuine = check(receipts.iter().map(Into::into).collect());
+    assert_eq!(genuine.matches(": holds: ").count(), receipts.len(), "{genuine}");
+    let forgeries: Vec<_> = fs::read_dir(forged).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let count = forgeries.len();
+    let said = check(forgeries);
+    assert_eq!(said.matches(": does not hold: ").count(), count, "{said}");
 }
 
 #[test]

@@ -3,8 +3,11 @@
 
 mod support;
 
+use std::process::Command;
+
 use cxvault::simulator::Options;
 use serde_json::Value;
+use support::python::path_with_duckdb;
 use support::truth::{Archived, Truth, archived};
 use support::vault::{Finished, SUB, Simulator, Vault, days_ago, options, real_now, until};
 
@@ -77,6 +80,11 @@ fn what_came_late_was_edited_or_vanished_is_the_next_revision() {
     }
     assert_eq!(done.day()["archived"]["recheck"]["changes"], *changes);
     vault.run(&["verify", "--level", "deep"]).expect(0);
+    let pack = vault.folder.path().join("evidence");
+    vault.run(&["evidence", "--out", pack.to_str().unwrap()]).expect(0);
+    let mut check = Command::new("sh");
+    let checked = check.arg("check.sh").current_dir(&pack).env("PATH", path_with_duckdb()).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
 
 #[test]

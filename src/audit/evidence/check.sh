@@ -99,7 +99,8 @@ balance='.manifest | select(.kind == "day") |
   (([.files[].rows] | add // 0) == .rows.segments) and
   (([.failures[]] | add // 0) == .rows.agent.FAILED + .rows.auto.FAILED) and
   (if .discovery.from == "windows" then
-     .discovery.objects - .discovery.duplicates + .discovery.adopted_only == .rows.segments and
+     (.discovery.objects - .discovery.duplicates) as $listed |
+     (if .recheck then $listed <= .day.segments else $listed + .discovery.adopted_only == .rows.segments end) and
      ([.discovery.windows[].rows] | add // 0) == .discovery.objects else true end)'
 windows='.manifest | select(.kind == "day" and .discovery.from == "windows") | .window.start as $first | .window.end as $last |
   [.discovery.windows[]] | .[0].start == $first and .[-1].end == $last and
