@@ -190,6 +190,12 @@ pub enum Command {
     Config(ConfigArgs),
     /// Make an Ed25519 key that signs manifests
     Keygen(KeygenArgs),
+    /// Write a shell's completion script
+    Completions(CompletionsArgs),
+    /// Write the manual, for man
+    Man(ManArgs),
+    /// Write the reference of all commands, as Markdown
+    Reference(ReferenceArgs),
 }
 
 #[derive(Debug, Args)]
@@ -256,6 +262,30 @@ pub struct SimulateArgs {
     #[command(flatten)]
     pub options: simulator::Options,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cxvault completions bash > /etc/bash_completion.d/cxvault
+  cxvault completions zsh > ~/.zfunc/_cxvault
+  cxvault completions fish > ~/.config/fish/completions/cxvault.fish")]
+pub struct CompletionsArgs {
+    /// Which shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cxvault man | man -l -
+  cxvault man > /usr/local/share/man/man1/cxvault.1")]
+pub struct ManArgs {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cxvault reference > schemas/CLI.md")]
+pub struct ReferenceArgs {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -15,6 +15,7 @@ pub mod demo;
 mod doctor;
 mod init;
 mod keygen;
+pub mod manual;
 mod plan;
 mod recheck;
 mod records;
@@ -47,6 +48,9 @@ pub fn needs_settings(command: &Command) -> bool {
             | Command::Init(_)
             | Command::Keygen(_)
             | Command::CheckReceipt(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Reference(_)
     )
 }
 
@@ -78,5 +82,8 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
         Command::Init(args) => init::run(args, context),
         Command::Config(_) => config::run(&loaded()?, context),
         Command::Keygen(args) => keygen::run(args, context),
+        Command::Completions(args) => manual::completions(args),
+        Command::Man(_) => manual::man(),
+        Command::Reference(_) => manual::reference(),
     }
 }

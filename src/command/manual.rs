@@ -1,0 +1,91 @@
+//! `cxvault completions`, `cxvault man`, `cxvault reference`: what the parser knows of itself, in the forms that shells,
+//! pagers and readers want.
+
+use std::io::{self, Write as _};
+
+use clap::{Arg, Command, CommandFactory as _};
+
+use crate::cli::{Cli, CompletionsArgs};
+use crate::outcome::{Exit, Failure, Result};
+
+pub fn completions(args: &CompletionsArgs) -> Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "cxvault", &mut script);
+    print(&script)
+}
+
+/// The page of cxvault, and one for each command after it.
+pub fn man() -> Result<Exit> {
+    let mut pages = Vec::new();
+    let unwritable = |error| Failure::new(Exit::Unexpected, "cannot make the manual").because(error);
+    let mut root = Cli::command();
+    root.build();
+    for command in std::iter::once(&root).chain(root.get_subcommands().filter(|one| !one.is_hide_set())) {
+        clap_mangen::Man::new(command.clone()).render(&mut pages).map_err(unwritable)?;
+    }
+    print(&pages)
+}
+
+/// `schemas/CLI.md`.
+pub fn reference() -> Result<Exit> {
+    print(reference_text().as_bytes())
+}
+
+/// Every command with its flags, as Markdown. Made from the parser, so that it cannot say anything else than `--help`.
+pub fn reference_text() -> String {
+    let mut root = Cli::command().term_width(100);
+    root.build();
+    let mut text = String::from(
+        "# Command line\n\nMade by `cxvault reference > schemas/CLI.md`; a test compares. Exit codes and settings stand in the \
+         README.\n",
+    );
+    text.push_str("\n## Flags of every command\n");
+    let global = |arg: &&Arg| arg.is_global_set();
+    root.get_arguments().filter(global).for_each(|arg| describe(arg, &mut text));
+    for command in root.get_subcommands().filter(|one| one.get_name() != "help") {
+        chapter(command, "cxvault", 2, &mut text);
+    }
+    text
+}
+
+fn chapter(command: &Command, parent: &str, depth: usize, text: &mut String) {
+    let name = format!("{parent} {}", command.get_name());
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    text.push_str(&format!("\n{} {name}\n\n{about}.\n", "#".repeat(depth)));
+    let own = |arg: &&Arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version");
+    command.get_arguments().filter(own).for_each(|arg| describe(arg, text));
+    if let Some(after) = command.get_after_help() {
+        text.push_str(&format!("\n```text\n{}\n```\n", after.to_string().trim_end()));
+    }
+    for below in command.get_subcommands().filter(|one| one.get_name() != "help") {
+        chapter(below, &name, depth + 1, text);
+    }
+}
+
+fn describe(arg: &Arg, text: &mut String) {
+    let value =
+        arg.get_value_names().into_iter().flatten().map(|name| format!(" <{name}>")).collect::<String>();
+    let takes = arg.get_action().takes_values();
+    let shown = match (arg.get_long(), arg.get_short()) {
+        (Some(long), Some(short)) => format!("--{long}, -{short}"),
+        (Some(long), None) => format!("--{long}"),
+        (None, _) => String::new(),
+    };
+    let shown = format!("{shown}{}", if takes { value.as_str() } else { "" });
+    let help = arg.get_help().map(|help| help.to_string().replace('\n', " ")).unwrap_or_default();
+    let default: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let default = match default.is_empty() || !takes {
+        true => String::new(),
+        false => format!(" (default: {})", default.join(",")),
+    };
+    text.push_str(&format!("\n- `{}`: {help}{default}", shown.trim()));
+}
+
+fn print(bytes: &[u8]) -> Result<Exit> {
+    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
+        // A pager that was left early.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(error) => Err(Failure::new(Exit::Unexpected, "cannot write to stdout").because(error)),
+        Ok(()) => Ok(Exit::Done),
+    }
+}
