@@ -41,7 +41,7 @@ pub fn reference_text() -> String {
     );
     text.push_str("\n## Flags of every command\n");
     let global = |arg: &&Arg| arg.is_global_set();
-    root.get_arguments().filter(global).for_each(|arg| describe(arg, &mut text));
+    describe_all(root.get_arguments().filter(global), &mut text);
     for command in root.get_subcommands().filter(|one| one.get_name() != "help") {
         chapter(command, "cxvault", 2, &mut text);
     }
@@ -53,12 +53,20 @@ fn chapter(command: &Command, parent: &str, depth: usize, text: &mut String) {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     text.push_str(&format!("\n{} {name}\n\n{about}.\n", "#".repeat(depth)));
     let own = |arg: &&Arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version");
-    command.get_arguments().filter(own).for_each(|arg| describe(arg, text));
+    describe_all(command.get_arguments().filter(own), text);
     if let Some(after) = command.get_after_help() {
         text.push_str(&format!("\n```text\n{}\n```\n", after.to_string().trim_end()));
     }
     for below in command.get_subcommands().filter(|one| one.get_name() != "help") {
         chapter(below, &name, depth + 1, text);
+    }
+}
+
+fn describe_all<'a>(args: impl Iterator<Item = &'a Arg>, text: &mut String) {
+    let before = text.len();
+    args.for_each(|arg| describe(arg, text));
+    if text.len() > before {
+        text.push('\n');
     }
 }
 
