@@ -184,7 +184,9 @@ fn check_chunk(meta: &ParquetMetaData, group: usize, n: usize) {
             );
         }
     }
-    assert!(matches!(chunk.compression(), Compression::ZSTD(_)), "{name}");
+    let compressed = storage != Storage::Dictionary && column.kind != Type::Bool;
+    assert_eq!(matches!(chunk.compression(), Compression::ZSTD(_)), compressed, "{name}: compression");
+    assert_eq!(chunk.compression() == Compression::UNCOMPRESSED, !compressed, "{name}: compression");
     assert!(
         !chunk
             .encodings()

@@ -1,5 +1,7 @@
 //! Rows of usual size, all different.
 
+use std::sync::LazyLock;
+
 use cxvault::archive::digest::Digest;
 use cxvault::archive::observation::{Observation, Status};
 use cxvault::archive::row::Row;
@@ -7,14 +9,45 @@ use cxvault::archive::segment::Segment;
 
 const RUN: &str = "20261121T031500Z-0a1b2c3d";
 
-fn look(n: u64, kind: &str, fetched_at: i64) -> Observation {
-    let text = format!(
-        "The customer called about invoice {n:08}. The {kind} reviewed account {:x}, explained the next steps, and \
-         created follow-up {}. The customer agreed to wait until the {}th.",
-        n.wrapping_mul(0x9E37_79B9_7F4A_7C15),
-        n.wrapping_mul(7),
-        n % 28 + 1
-    );
+/// What summaries are made of. Drawn evenly they compress about as well as notes of real calls do, 3 to 1: sentences of
+/// one template would make files of next to nothing, and whatever reads their rows look slow beside reading the files.
+const WORDS: &str = "the a to of and in on for with about after before because that which this their its her his was is \
+    were has had will would could should may agent customer caller account invoice payment order delivery address \
+    contract subscription device router line number balance refund credit charge fee discount promotion renewal \
+    cancellation complaint ticket case follow-up callback appointment technician supervisor manager department \
+    warehouse shipment parcel carrier tracking confirmation email message password login portal application website \
+    outage signal speed installation upgrade downgrade plan limit roaming data voice summary question issue problem \
+    solution error request offer policy document signature identity verification birthday postcode bank card \
+    transaction statement period month week day yesterday today tomorrow Monday Tuesday Wednesday Thursday Friday \
+    explained asked confirmed declined accepted agreed promised checked updated corrected opened closed escalated \
+    transferred reset replaced returned sent received waited called noticed reported described apologised thanked \
+    reviewed created scheduled cancelled renewed disputed refunded charged paid shipped lost found broken missing \
+    late early wrong correct new old second third twice again already still not never always soon happy upset \
+    satisfied frustrated patient several few many more less most other same different next last open pending urgent";
+
+/// Some sentences, a summary's usual length, the same for the same number.
+fn sentences(n: u64, kind: u64) -> String {
+    static VOCABULARY: LazyLock<Vec<&str>> = LazyLock::new(|| WORDS.split_whitespace().collect());
+    let mut state = (n << 1 | kind).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut draw = |of: usize| {
+        // SplitMix64's step (Steele, Lea, Flood 2014).
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        ((mixed ^ (mixed >> 27)) >> 33) as usize % of
+    };
+    let mut text = format!("Case {n:08}.");
+    for _ in 0..2 + draw(4) {
+        for word in 0..7 + draw(9) {
+            text.push_str(if word == 0 { " The " } else { " " });
+            text.push_str(VOCABULARY[draw(VOCABULARY.len())]);
+        }
+        text.push('.');
+    }
+    text
+}
+
+fn look(n: u64, kind: u64, fetched_at: i64) -> Observation {
+    let text = sentences(n, kind);
     Observation {
         status: Status::Present,
         sha256: Some(Digest::of(text.as_bytes())),
@@ -50,8 +83,8 @@ pub fn row(n: u64, end: i64, asked: i64) -> Row {
         segment: Segment::read(raw),
         other_answers: None,
         out_of_day: false,
-        agent: look(n, "agent", fetched_at),
-        auto: look(n + 1, "assistant", fetched_at + 250),
+        agent: look(n, 0, fetched_at),
+        auto: look(n, 1, fetched_at + 250),
         revision: 1,
         discovered_at: asked,
         discovered_by: RUN.to_owned(),

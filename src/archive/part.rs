@@ -24,7 +24,7 @@ use super::day::Window;
 use super::digest::Digest;
 use super::merkle::{self, Tree};
 use super::row::{Row, RowError, leaf, leaf_by_column};
-use super::schema::{COLUMNS, Cell, CellRef, Cells, FORMAT_VERSION, Storage, Type, arrow_schema};
+use super::schema::{COLUMNS, Cell, CellRef, Cells, Column, FORMAT_VERSION, Storage, Type, arrow_schema};
 use super::signature::{self, PublicKey, SigningKey};
 
 /// Key-value metadata of the footer: the part's [`Statement`], canonical JSON.
@@ -229,6 +229,9 @@ fn properties() -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::Page);
     for column in &COLUMNS {
         let path = || ColumnPath::from(column.name);
+        if !compressed(column) {
+            properties = properties.set_column_compression(path(), Compression::UNCOMPRESSED);
+        }
         properties = properties.set_column_dictionary_enabled(path(), column.storage == Storage::Dictionary);
         properties = match column.storage {
             Storage::Opaque => properties.set_column_statistics_enabled(path(), EnabledStatistics::None),
@@ -240,6 +243,12 @@ fn properties() -> WriterProperties {
         };
     }
     properties.build()
+}
+
+/// Whether compression makes a column smaller by more than a page of it costs to begin: pages of a few distinct values
+/// and of single bits are tiny, and a file of a quiet day is little else.
+fn compressed(column: &Column) -> bool {
+    column.storage != Storage::Dictionary && column.kind != Type::Bool
 }
 
 pub(super) fn record_batch(rows: &[Cells]) -> Result<RecordBatch, ParquetError> {

@@ -21,7 +21,8 @@ const STORE: &str = "cannot store";
 const READ: &str = "cannot read";
 const LIST: &str = "cannot list";
 
-const CHUNK: usize = 1 << 20;
+/// Stays in the processor's cache between being read and being hashed.
+const CHUNK: usize = 128 << 10;
 /// No write takes that long: what is older was left by a process that died.
 const LEFTOVER_AFTER_MS: i64 = 24 * 3_600 * 1_000;
 

@@ -1,5 +1,5 @@
 //! Whether the manifests of one sub-account are a chain, and each follows from those before it. No input or output:
-//! the objects' bytes come in, in order.
+//! the objects come in, in order.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use crate::archive::digest::Digest;
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
 use crate::archive::lock::Lock;
-use crate::archive::manifest::{DayRecord, Discovery, Envelope, File, Link, Manifest, Record};
+use crate::archive::manifest::{DayRecord, Discovery, Envelope, File, Link, Manifest, ManifestError, Record};
 use crate::archive::orders::Orders;
-use crate::archive::signature::{self, AllowedSigners};
+use crate::archive::signature::{self, AllowedSigners, PublicKey};
 
 /// One committed revision, as far as the checks of its objects need it.
 #[derive(Debug, Clone)]
@@ -50,6 +50,22 @@ impl Day {
 
     fn window(&self) -> Option<Window> {
         self.newest().map(|record| record.window)
+    }
+}
+
+/// A manifest's object as far as it can be judged by itself: that is the dear part of the work, and needs no order.
+pub struct Object {
+    pub sha256: Digest,
+    read: Result<(Envelope, Result<Option<PublicKey>, ManifestError>), ManifestError>,
+}
+
+impl Object {
+    pub fn read(bytes: &[u8]) -> Object {
+        let read = Envelope::from_bytes(bytes).map(|envelope| {
+            let signer = envelope.signer();
+            (envelope, signer)
+        });
+        Object { sha256: Digest::of(bytes), read }
     }
 }
 
@@ -110,22 +126,22 @@ impl<'a> ChainCheck<'a> {
         Finding::new(Code::ManifestUnreadable, key, "a manifest of format version 1", why)
     }
 
-    /// The next manifest's bytes; returns what is wrong with it.
-    pub fn next(&mut self, sequence: u64, bytes: &[u8]) -> Vec<Finding> {
+    /// The next manifest; returns what is wrong with it.
+    pub fn next(&mut self, sequence: u64, object: Object) -> Vec<Finding> {
         let key = key::manifest(&self.sub_account, sequence);
         let mut found = Findings { object: &key, found: Vec::new() };
-        let sha256 = Digest::of(bytes);
+        let Object { sha256, read } = object;
         let before = self.head.replace((sequence, sha256));
         self.manifests += 1;
-        match Envelope::from_bytes(bytes) {
+        match read {
             Err(error) => {
                 self.broken = true;
                 found.add(Code::ManifestUnreadable, "a manifest of format version 1", error.to_string());
             }
-            Ok(envelope) => {
+            Ok((envelope, signer)) => {
                 self.place(&mut found, &envelope.manifest, sequence);
                 self.link(&mut found, &envelope.manifest, before);
-                self.signature(&mut found, &envelope);
+                self.signature(&mut found, signer);
                 self.record(&mut found, envelope, Link { key: key.clone(), sha256 });
             }
         }
@@ -158,8 +174,8 @@ impl<'a> ChainCheck<'a> {
         }
     }
 
-    fn signature(&mut self, found: &mut Findings<'_>, envelope: &Envelope) {
-        match envelope.signer() {
+    fn signature(&mut self, found: &mut Findings<'_>, signer: Result<Option<PublicKey>, ManifestError>) {
+        match signer {
             Err(error) => found.add(Code::SignatureInvalid, "a signature that fits", error.to_string()),
             Ok(None) if self.signed > 0 => found.add(Code::ManifestUnsigned, "a signature", "none"),
             Ok(None) => {}

@@ -28,7 +28,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use self::chain::{ChainCheck, Day};
+use self::chain::{ChainCheck, Day, Object};
 use self::objects::{Listed, Placed, versions_hold};
 use super::current::blocking;
 use super::part::Scratch;
@@ -329,25 +329,30 @@ impl Verifier<'_> {
         let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
         let mut seen = BTreeMap::new();
         let read = |(sequence, key): (u64, String)| async move {
-            match self.store.get(&key).await {
+            let bytes = match self.store.get(&key).await {
                 // Larger than any manifest is: somebody else's, and no reason to see no further.
-                Err(error) if error.kind == StoreErrorKind::Contradiction => Ok((sequence, Err(()))),
-                read => Ok::<_, crate::outcome::Failure>((sequence, Ok(read?))),
-            }
+                Err(error) if error.kind == StoreErrorKind::Contradiction => return Ok((sequence, Err(()))),
+                read => read?,
+            };
+            let object = match bytes {
+                Some(bytes) => Some(blocking(move || Ok(Object::read(&bytes))).await?),
+                None => None,
+            };
+            Ok::<_, crate::outcome::Failure>((sequence, Ok(object)))
         };
         let mut reads = stream::iter(numbers).map(read).buffered(super::timeline::AT_ONCE);
         let mut expected = 1;
-        while let Some((sequence, bytes)) = reads.try_next().await? {
+        while let Some((sequence, object)) = reads.try_next().await? {
             self.check_stop()?;
             // A cut-out stretch may be long: it is said once, at its beginning.
             if sequence > expected {
                 self.report(check.missing(expected));
             }
-            match bytes {
+            match object {
                 Err(()) => self.report(check.unreadable(sequence, "an object larger than any manifest")),
-                Ok(Some(bytes)) => {
-                    check.next(sequence, &bytes).into_iter().for_each(|finding| self.report(finding));
-                    seen.insert(sequence, Digest::of(&bytes));
+                Ok(Some(object)) => {
+                    seen.insert(sequence, object.sha256);
+                    check.next(sequence, object).into_iter().for_each(|finding| self.report(finding));
                 }
                 Ok(None) => self.report(check.missing(sequence)),
             }
