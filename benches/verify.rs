@@ -238,7 +238,7 @@ fn main() {
     let size = Size {
         sub_accounts: setting("CXVAULT_TEST_SUB_ACCOUNTS", 10),
         days: setting("CXVAULT_TEST_DAYS", 365),
-        segments: setting("CXVAULT_TEST_SEGMENTS", 200),
+        segments: setting("CXVAULT_TEST_SEGMENTS", 1_000),
     };
     let (_keep, scratch) = support::scratch();
     let root = scratch.join("archive");

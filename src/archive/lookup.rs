@@ -3,7 +3,7 @@
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::reader::ChunkReader;
 
-use super::part::{PartError, cells_of, contained, same_columns};
+use super::part::{PartError, Rows, contained, same_columns};
 use super::row::Row;
 use super::schema::{COLUMNS, Cell};
 
@@ -29,12 +29,11 @@ pub fn rows_with_id<R: ChunkReader + Clone + 'static>(file: R, id: &str) -> Resu
         let batches = builder.with_row_groups(groups).with_batch_size(256).build()?;
         let mut rows = Vec::new();
         for batch in batches {
-            for cells in cells_of(&batch?) {
-                let is_it =
-                    |column: usize| matches!(cells.get(column), Some(Cell::Text(text)) if *text == id);
-                if id_columns().any(is_it) {
+            let batch = Rows::new(&batch?, 0);
+            for n in 0..batch.len() {
+                if id_columns().any(|column| batch.value(n, column) == Cell::Text(&id)) {
                     let row = rows.len() as u64;
-                    rows.push(Row::from_cells(cells).map_err(|error| PartError::Row { row, error })?);
+                    rows.push(batch.owned_row(n).map_err(|error| PartError::Row { row, error })?);
                 }
             }
         }

@@ -122,10 +122,12 @@ impl Observation {
             observed_by: observed_by.to_owned(),
         }
     }
+}
 
+impl<T: AsRef<str>> Observation<T> {
     /// Whether what is there is what such a status comes with; says nothing about the hash's value.
     pub fn fits_status(&self) -> bool {
-        let text = self.summary.as_deref();
+        let text = self.summary.as_ref().map(AsRef::as_ref);
         let asked = self.fetched_at.is_some() && self.attempts > 0 && self.error.is_none();
         let bodiless = text.is_none() && self.binary.is_none() && self.sha256.is_none();
         let body = |ok: bool| ok && asked && self.sha256.is_some() && self.http_status == Some(200);
@@ -142,8 +144,8 @@ impl Observation {
     /// Whether the hash is the body's, and stands where a body was answered and nowhere else.
     pub fn hash_holds(&self) -> bool {
         let body = match (&self.summary, &self.binary) {
-            (Some(text), None) => Some(Digest::of(text.as_bytes())),
-            (None, Some(text)) => STANDARD.decode(text).ok().map(|bytes| Digest::of(&bytes)),
+            (Some(text), None) => Some(Digest::of(text.as_ref().as_bytes())),
+            (None, Some(text)) => STANDARD.decode(text.as_ref()).ok().map(|bytes| Digest::of(&bytes)),
             (None, None) => None,
             (Some(_), Some(_)) => return false,
         };
@@ -153,18 +155,18 @@ impl Observation {
 }
 
 /// What one request for one summary gave, as the archive's columns `<kind>_*` keep it.
-/// Times are UTC milliseconds since the epoch.
+/// Times are UTC milliseconds since the epoch. `T` holds the texts, or borrows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observation {
+pub struct Observation<T = String> {
     pub status: Status,
     /// The body, verbatim: for PRESENT, and the empty string for EMPTY.
-    pub summary: Option<String>,
+    pub summary: Option<T>,
     /// The body in base64: for BINARY.
-    pub binary: Option<String>,
+    pub binary: Option<T>,
     /// Of the body's bytes: for every 200.
     pub sha256: Option<Digest>,
     pub http_status: Option<u16>,
-    pub content_type: Option<String>,
+    pub content_type: Option<T>,
     /// When the last byte arrived, by this host's clock.
     pub fetched_at: Option<i64>,
     /// The answer's `Date` header.
@@ -172,9 +174,9 @@ pub struct Observation {
     /// Requests sent for it, retries included; 0 when it was not asked.
     pub attempts: u32,
     /// Class of a failure and HTTP status only: error bodies can quote people.
-    pub error: Option<String>,
+    pub error: Option<T>,
     /// Id of the run that looked.
-    pub observed_by: String,
+    pub observed_by: T,
 }
 
 #[cfg(test)]

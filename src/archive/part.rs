@@ -5,8 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Int64Builder, RecordBatch, StringBuilder,
-    TimestampMillisecondBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int64Array, Int64Builder, RecordBatch,
+    StringArray, StringBuilder, TimestampMillisecondArray, TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use parquet::arrow::ArrowWriter;
@@ -326,7 +326,10 @@ pub struct PartReader {
     statement: Statement,
     signature: Option<String>,
     batches: ParquetRecordBatchReader,
-    buffered: std::vec::IntoIter<Cells>,
+    /// Rows that are counted into the tree, and how many of them were given away.
+    buffered: Option<(Rows, usize)>,
+    /// Rows decoded so far.
+    decoded: u64,
     tree: Tree,
     leaf: Vec<u8>,
 }
@@ -352,7 +355,8 @@ impl PartReader {
             statement,
             signature,
             batches,
-            buffered: Vec::new().into_iter(),
+            buffered: None,
+            decoded: 0,
             tree: Tree::new(),
             leaf: Vec::new(),
         })
@@ -376,73 +380,139 @@ impl PartReader {
 
     /// The next row; after the last one, checks that the rows were those of the statement.
     pub fn next_row(&mut self) -> Result<Option<Row>, PartError> {
-        let Some(cells) = self.next_leaf()? else { return Ok(None) };
-        let row = self.tree.leaves() - 1;
-        Row::from_cells(cells).map(Some).map_err(|error| PartError::Row { row, error })
+        loop {
+            if let Some((rows, given)) = &mut self.buffered
+                && *given < rows.len()
+            {
+                let n = *given;
+                *given += 1;
+                let row = rows.first + n as u64;
+                return rows.owned_row(n).map(Some).map_err(|error| PartError::Row { row, error });
+            }
+            let Some(rows) = self.next_rows()? else { return Ok(None) };
+            self.buffered = Some((rows, 0));
+        }
+    }
+
+    /// The next rows, as many as are at hand; after the last ones, checks that they were those of the statement. Not to
+    /// be mixed with [`PartReader::next_row`].
+    pub fn next_rows(&mut self) -> Result<Option<Rows>, PartError> {
+        let Some(rows) = self.next_batch()? else { return self.end().map(|()| None) };
+        rows.hash_into(&mut self.tree, &mut self.leaf);
+        Ok(Some(rows))
     }
 
     /// Reads what is left, and checks that the rows are those of the statement, value by value; makes no rows of them.
     /// Decoding and hashing each fill a core.
     pub fn check(mut self) -> Result<(), PartError> {
-        let (batches, incoming) = std::sync::mpsc::sync_channel::<RecordBatch>(4);
+        let (decoded, incoming) = std::sync::mpsc::sync_channel::<Rows>(4);
         let mut tree = std::mem::take(&mut self.tree);
-        let buffered = std::mem::replace(&mut self.buffered, Vec::new().into_iter());
-        let tree = std::thread::scope(|scope| {
+        self.tree = std::thread::scope(|scope| {
             let hashing = scope.spawn(move || {
                 let mut json = Vec::new();
-                for cells in buffered {
-                    leaf(&cells, &mut json);
-                    tree.push(&json);
-                }
-                for batch in incoming {
-                    for n in 0..batch.num_rows() {
-                        leaf_by_column(
-                            |column| value_at(COLUMNS[column].kind, batch.column(column), n),
-                            &mut json,
-                        );
-                        tree.push(&json);
-                    }
-                }
+                incoming.iter().for_each(|rows| rows.hash_into(&mut tree, &mut json));
                 tree
             });
-            while let Some(batch) = self.next_batch()? {
+            while let Some(rows) = self.next_batch()? {
                 // The other end is there until this one is gone.
-                let _ = batches.send(batch);
+                let _ = decoded.send(rows);
             }
-            drop(batches);
+            drop(decoded);
             hashing.join().map_err(|_| PartError::Rows)
         })?;
-        let complete = tree.leaves() == self.statement.rows && tree.root() == self.statement.merkle_root;
+        self.end()
+    }
+
+    fn end(&self) -> Result<(), PartError> {
+        let complete = self.read_so_far() == (self.statement.rows, self.statement.merkle_root);
         if complete { Ok(()) } else { Err(PartError::Rows) }
     }
 
-    /// The next row's values, counted into the Merkle tree.
-    fn next_leaf(&mut self) -> Result<Option<Cells>, PartError> {
-        let Some(cells) = self.next_cells()? else {
-            let complete =
-                self.tree.leaves() == self.statement.rows && self.tree.root() == self.statement.merkle_root;
-            return if complete { Ok(None) } else { Err(PartError::Rows) };
-        };
-        leaf(&cells, &mut self.leaf);
-        self.tree.push(&self.leaf);
-        Ok(Some(cells))
+    fn next_batch(&mut self) -> Result<Option<Rows>, PartError> {
+        let batches = &mut self.batches;
+        let Some(batch) = contained(|| Ok(batches.next().transpose()?))? else { return Ok(None) };
+        let first = self.decoded;
+        self.decoded += batch.num_rows() as u64;
+        Ok(Some(Rows::new(&batch, first)))
+    }
+}
+
+/// Some rows of a part, where the Parquet reader put their values.
+pub struct Rows {
+    /// The number of the first of them in the file, from 0.
+    first: u64,
+    rows: usize,
+    columns: Vec<Values>,
+}
+
+enum Values {
+    Text(StringArray),
+    Int(Int64Array),
+    Time(TimestampMillisecondArray),
+    Bool(BooleanArray),
+}
+
+impl Rows {
+    /// Of a batch whose columns are those of the format.
+    pub(super) fn new(batch: &RecordBatch, first: u64) -> Rows {
+        let columns = COLUMNS.iter().zip(batch.columns()).map(|(column, array)| match column.kind {
+            Type::Text => Values::Text(array.as_string::<i32>().clone()),
+            Type::Int => Values::Int(array.as_primitive::<Int64Type>().clone()),
+            Type::Time => Values::Time(array.as_primitive::<TimestampMillisecondType>().clone()),
+            Type::Bool => Values::Bool(array.as_boolean().clone()),
+        });
+        Rows { first, rows: batch.num_rows(), columns: columns.collect() }
     }
 
-    fn next_cells(&mut self) -> Result<Option<Cells>, PartError> {
-        loop {
-            if let Some(cells) = self.buffered.next() {
-                return Ok(Some(cells));
-            }
-            match self.next_batch()? {
-                Some(batch) => self.buffered = cells_of(&batch).into_iter(),
-                None => return Ok(None),
-            }
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The number of the first row in the file, from 0.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The `n`-th of these rows; nothing of it is copied.
+    pub fn row(&self, n: usize) -> Result<Row<&str>, RowError> {
+        Row::from_cells(self.cells(n))
+    }
+
+    /// [`Rows::row`], copied.
+    pub fn owned_row(&self, n: usize) -> Result<Row, RowError> {
+        Row::from_cells(self.cells(n).map(CellRef::to_cell))
+    }
+
+    /// One value of the `n`-th of these rows.
+    pub(super) fn value(&self, n: usize, column: usize) -> CellRef<'_> {
+        self.columns.get(column).map_or(Cell::Null, |column| column.value(n))
+    }
+
+    fn cells(&self, n: usize) -> impl Iterator<Item = CellRef<'_>> {
+        self.columns.iter().map(move |column| column.value(n))
+    }
+
+    fn hash_into(&self, tree: &mut Tree, json: &mut Vec<u8>) {
+        for n in 0..self.rows {
+            leaf_by_column(|column| self.columns[column].value(n), json);
+            tree.push(json);
         }
     }
+}
 
-    fn next_batch(&mut self) -> Result<Option<RecordBatch>, PartError> {
-        let batches = &mut self.batches;
-        contained(|| Ok(batches.next().transpose()?))
+impl Values {
+    fn value(&self, n: usize) -> CellRef<'_> {
+        match self {
+            Values::Text(array) if array.is_valid(n) => Cell::Text(array.value(n)),
+            Values::Int(array) if array.is_valid(n) => Cell::Int(array.value(n)),
+            Values::Time(array) if array.is_valid(n) => Cell::Int(array.value(n)),
+            Values::Bool(array) if array.is_valid(n) => Cell::Bool(array.value(n)),
+            _ => Cell::Null,
+        }
     }
 }
 
@@ -459,26 +529,4 @@ pub(super) fn same_columns(found: &arrow::datatypes::Schema) -> bool {
         a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
     };
     expected.fields().len() == found.fields().len() && expected.fields().iter().zip(found.fields()).all(alike)
-}
-
-pub(super) fn cells_of(batch: &RecordBatch) -> Vec<Cells> {
-    let mut rows: Vec<Cells> = (0..batch.num_rows()).map(|_| Vec::with_capacity(COLUMNS.len())).collect();
-    for (column, array) in COLUMNS.iter().zip(batch.columns()) {
-        for (n, row) in rows.iter_mut().enumerate() {
-            row.push(value_at(column.kind, array, n).to_cell());
-        }
-    }
-    rows
-}
-
-fn value_at(kind: Type, array: &ArrayRef, n: usize) -> CellRef<'_> {
-    if array.is_null(n) {
-        return CellRef::Null;
-    }
-    match kind {
-        Type::Text => CellRef::Text(array.as_string::<i32>().value(n)),
-        Type::Int => CellRef::Int(array.as_primitive::<Int64Type>().value(n)),
-        Type::Time => CellRef::Int(array.as_primitive::<TimestampMillisecondType>().value(n)),
-        Type::Bool => CellRef::Bool(array.as_boolean().value(n)),
-    }
 }

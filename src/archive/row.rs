@@ -4,23 +4,23 @@ use serde_json::{Map, Value};
 
 use super::observation::{Kind, Observation};
 use super::schema::{COLUMNS, Cell, CellRef, Cells, LEAF_ORDER};
-use super::segment::{Metadata, Segment, canonical_json};
+use super::segment::{METADATA_FIELDS, Metadata, Segment, canonical_json};
 
-/// One segment with both of its summaries, as a revision of a day holds it.
+/// One segment with both of its summaries, as a revision of a day holds it. `T` holds the texts, or borrows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    pub segment: Segment,
+pub struct Row<T = String> {
+    pub segment: Segment<T>,
     /// A JSON array of differing objects that discovery gave for the same segment, verbatim; the row shows the last.
-    pub other_answers: Option<String>,
+    pub other_answers: Option<T>,
     /// The segment's end lies outside the archive day, or is unknown.
     pub out_of_day: bool,
-    pub agent: Observation,
-    pub auto: Observation,
+    pub agent: Observation<T>,
+    pub auto: Observation<T>,
     pub revision: u32,
     /// When the window's answer had arrived, by the API's clock where it told it.
     pub discovered_at: i64,
     /// Id of the run that asked the window.
-    pub discovered_by: String,
+    pub discovered_by: T,
     /// Discovery no longer returns the segment.
     pub vanished: bool,
 }
@@ -36,28 +36,30 @@ pub enum RowError {
     Contradiction(&'static str),
 }
 
-impl Row {
-    pub fn observation(&self, kind: Kind) -> &Observation {
+impl<T> Row<T> {
+    pub fn observation(&self, kind: Kind) -> &Observation<T> {
         match kind {
             Kind::Agent => &self.agent,
             Kind::Auto => &self.auto,
         }
     }
 
-    pub fn observation_mut(&mut self, kind: Kind) -> &mut Observation {
+    pub fn observation_mut(&mut self, kind: Kind) -> &mut Observation<T> {
         match kind {
             Kind::Agent => &mut self.agent,
             Kind::Auto => &mut self.auto,
         }
     }
+}
 
+impl Row {
     /// The row's values in the order of [`COLUMNS`].
     pub fn into_cells(self) -> Cells {
         let Row { segment: Segment { raw, metadata: m }, agent, auto, .. } = self;
         let mut cells: Cells = Vec::with_capacity(COLUMNS.len());
         cells.extend(metadata_cells(m));
         cells.push(Cell::Text(raw));
-        cells.push(self.other_answers.into());
+        cells.push(Cell::text(self.other_answers));
         cells.push(Cell::Bool(self.out_of_day));
         cells.extend(observation_cells(agent));
         cells.extend(observation_cells(auto));
@@ -68,17 +70,27 @@ impl Row {
         cells
     }
 
+    /// The same metadata, whatever its spelling.
+    pub fn same_segment(&self, other: &Row) -> bool {
+        self.segment.raw == other.segment.raw
+            || canonical_json(&self.segment.raw) == canonical_json(&other.segment.raw)
+    }
+}
+
+impl<T: AsRef<str>> Row<T> {
     /// Reads a row back, and refuses one whose typed columns are not what its `segment_json` says.
-    pub fn from_cells(cells: Cells) -> Result<Row, RowError> {
+    pub fn from_cells(cells: impl IntoIterator<Item = Cell<T>>) -> Result<Row<T>, RowError> {
         let mut cells = Reader { cells: cells.into_iter(), column: 0 };
-        let typed: Vec<Cell> = (0..METADATA_COLUMNS).map(|_| cells.next()).collect();
-        let segment = Segment::read(cells.text()?);
-        let expected = metadata_cells(segment.metadata.clone());
-        if let Some(column) = expected.iter().zip(&typed).position(|(expected, found)| expected != found) {
+        let typed: [Cell<T>; METADATA_FIELDS] = std::array::from_fn(|_| cells.next());
+        let raw = cells.text()?;
+        let said = metadata_cells(Metadata::read(raw.as_ref()));
+        if let Some(column) = said.iter().zip(&typed).position(|(said, typed)| said.value() != typed.value())
+        {
             return Err(RowError::Contradiction(COLUMNS[column].name));
         }
+        let metadata = Reader { cells: typed.into_iter(), column: 0 }.metadata()?;
         Ok(Row {
-            segment,
+            segment: Segment { raw, metadata },
             other_answers: cells.optional_text()?,
             out_of_day: cells.boolean()?,
             agent: cells.observation()?,
@@ -88,12 +100,6 @@ impl Row {
             discovered_by: cells.text()?,
             vanished: cells.boolean()?,
         })
-    }
-
-    /// The same metadata, whatever its spelling.
-    pub fn same_segment(&self, other: &Row) -> bool {
-        self.segment.raw == other.segment.raw
-            || canonical_json(&self.segment.raw) == canonical_json(&other.segment.raw)
     }
 }
 
@@ -150,63 +156,61 @@ pub fn leaf_of(row: &Map<String, Value>) -> Option<Vec<u8>> {
     Some(json)
 }
 
-const METADATA_COLUMNS: usize = 26;
-
-fn metadata_cells(m: Metadata) -> [Cell; METADATA_COLUMNS] {
+fn metadata_cells<T>(m: Metadata<T>) -> [Cell<T>; METADATA_FIELDS] {
     [
-        m.segment_id.into(),
-        m.dialog_id.into(),
-        m.interaction_id.into(),
-        m.sub_account_id.into(),
-        m.channel_id.into(),
-        m.channel_type.into(),
-        m.channel_class.into(),
-        m.channel_endpoint_address.into(),
-        m.contact_endpoint_address.into(),
-        m.dialog_origination.into(),
-        m.dialog_start_time.into(),
-        m.dialog_end_time.into(),
-        m.dialog_duration_ms.into(),
-        m.segment_type.into(),
-        m.segment_participant_id.into(),
-        m.segment_participant_rc_extension_id.into(),
-        m.segment_start_time.into(),
-        m.segment_end_time.into(),
-        m.segment_duration_ms.into(),
-        m.segment_agent_group_id.into(),
-        m.system_disposition.into(),
-        m.agent_disposition.into(),
-        m.agent_notes.into(),
-        m.has_recording.into(),
-        m.has_transcript.into(),
-        m.segment_events.into(),
+        Cell::text(m.segment_id),
+        Cell::text(m.dialog_id),
+        Cell::text(m.interaction_id),
+        Cell::text(m.sub_account_id),
+        Cell::text(m.channel_id),
+        Cell::text(m.channel_type),
+        Cell::text(m.channel_class),
+        Cell::text(m.channel_endpoint_address),
+        Cell::text(m.contact_endpoint_address),
+        Cell::text(m.dialog_origination),
+        Cell::int(m.dialog_start_time),
+        Cell::int(m.dialog_end_time),
+        Cell::int(m.dialog_duration_ms),
+        Cell::text(m.segment_type),
+        Cell::text(m.segment_participant_id),
+        Cell::text(m.segment_participant_rc_extension_id),
+        Cell::int(m.segment_start_time),
+        Cell::int(m.segment_end_time),
+        Cell::int(m.segment_duration_ms),
+        Cell::text(m.segment_agent_group_id),
+        Cell::text(m.system_disposition),
+        Cell::text(m.agent_disposition),
+        Cell::text(m.agent_notes),
+        Cell::bool(m.has_recording),
+        Cell::bool(m.has_transcript),
+        Cell::text(m.segment_events),
     ]
 }
 
 fn observation_cells(o: Observation) -> [Cell; 11] {
     [
         Cell::Text(o.status.name().to_owned()),
-        o.summary.into(),
-        o.binary.into(),
-        o.sha256.map(|sha256| sha256.hex()).into(),
-        o.http_status.map(i64::from).into(),
-        o.content_type.into(),
-        o.fetched_at.into(),
-        o.server_date.into(),
+        Cell::text(o.summary),
+        Cell::text(o.binary),
+        Cell::text(o.sha256.map(|sha256| sha256.hex())),
+        Cell::int(o.http_status.map(i64::from)),
+        Cell::text(o.content_type),
+        Cell::int(o.fetched_at),
+        Cell::int(o.server_date),
         Cell::Int(i64::from(o.attempts)),
-        o.error.into(),
+        Cell::text(o.error),
         Cell::Text(o.observed_by),
     ]
 }
 
 /// Takes cells one after the other, in the order of [`COLUMNS`].
-struct Reader {
-    cells: std::vec::IntoIter<Cell>,
+struct Reader<I> {
+    cells: I,
     column: usize,
 }
 
-impl Reader {
-    fn next(&mut self) -> Cell {
+impl<T: AsRef<str>, I: Iterator<Item = Cell<T>>> Reader<I> {
+    fn next(&mut self) -> Cell<T> {
         self.column += 1;
         self.cells.next().unwrap_or(Cell::Null)
     }
@@ -223,7 +227,7 @@ impl Reader {
         RowError::Unknown(self.name())
     }
 
-    fn optional_text(&mut self) -> Result<Option<String>, RowError> {
+    fn optional_text(&mut self) -> Result<Option<T>, RowError> {
         match self.next() {
             Cell::Null => Ok(None),
             Cell::Text(text) => Ok(Some(text)),
@@ -231,7 +235,7 @@ impl Reader {
         }
     }
 
-    fn text(&mut self) -> Result<String, RowError> {
+    fn text(&mut self) -> Result<T, RowError> {
         self.optional_text()?.ok_or_else(|| self.missing())
     }
 
@@ -247,24 +251,60 @@ impl Reader {
         self.optional_integer()?.ok_or_else(|| self.missing())
     }
 
-    fn number<T: TryFrom<i64>>(&mut self) -> Result<T, RowError> {
-        T::try_from(self.integer()?).map_err(|_| self.unknown())
+    fn number<N: TryFrom<i64>>(&mut self) -> Result<N, RowError> {
+        N::try_from(self.integer()?).map_err(|_| self.unknown())
     }
 
-    fn boolean(&mut self) -> Result<bool, RowError> {
+    fn optional_boolean(&mut self) -> Result<Option<bool>, RowError> {
         match self.next() {
-            Cell::Bool(value) => Ok(value),
+            Cell::Null => Ok(None),
+            Cell::Bool(value) => Ok(Some(value)),
             _ => Err(self.missing()),
         }
     }
 
-    fn observation(&mut self) -> Result<Observation, RowError> {
+    fn boolean(&mut self) -> Result<bool, RowError> {
+        self.optional_boolean()?.ok_or_else(|| self.missing())
+    }
+
+    fn metadata(&mut self) -> Result<Metadata<T>, RowError> {
+        Ok(Metadata {
+            segment_id: self.optional_text()?,
+            dialog_id: self.optional_text()?,
+            interaction_id: self.optional_text()?,
+            sub_account_id: self.optional_text()?,
+            channel_id: self.optional_text()?,
+            channel_type: self.optional_text()?,
+            channel_class: self.optional_text()?,
+            channel_endpoint_address: self.optional_text()?,
+            contact_endpoint_address: self.optional_text()?,
+            dialog_origination: self.optional_text()?,
+            dialog_start_time: self.optional_integer()?,
+            dialog_end_time: self.optional_integer()?,
+            dialog_duration_ms: self.optional_integer()?,
+            segment_type: self.optional_text()?,
+            segment_participant_id: self.optional_text()?,
+            segment_participant_rc_extension_id: self.optional_text()?,
+            segment_start_time: self.optional_integer()?,
+            segment_end_time: self.optional_integer()?,
+            segment_duration_ms: self.optional_integer()?,
+            segment_agent_group_id: self.optional_text()?,
+            system_disposition: self.optional_text()?,
+            agent_disposition: self.optional_text()?,
+            agent_notes: self.optional_text()?,
+            has_recording: self.optional_boolean()?,
+            has_transcript: self.optional_boolean()?,
+            segment_events: self.optional_text()?,
+        })
+    }
+
+    fn observation(&mut self) -> Result<Observation<T>, RowError> {
         Ok(Observation {
-            status: self.text()?.parse().map_err(|_| self.unknown())?,
+            status: self.text()?.as_ref().parse().map_err(|_| self.unknown())?,
             summary: self.optional_text()?,
             binary: self.optional_text()?,
             sha256: match self.optional_text()? {
-                Some(hex) => Some(hex.parse().map_err(|_| self.unknown())?),
+                Some(hex) => Some(hex.as_ref().parse().map_err(|_| self.unknown())?),
                 None => None,
             },
             http_status: match self.optional_integer()? {

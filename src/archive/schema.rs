@@ -134,10 +134,10 @@ pub static LEAF_ORDER: LazyLock<Vec<usize>> = LazyLock::new(|| {
 });
 
 /// One value of a row; an instant is an `Int` of UTC milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cell {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cell<T = String> {
     Null,
-    Text(String),
+    Text(T),
     Int(i64),
     Bool(bool),
 }
@@ -146,70 +146,60 @@ pub enum Cell {
 pub type Cells = Vec<Cell>;
 
 /// A [`Cell`] whose text lies elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CellRef<'a> {
-    Null,
-    Text(&'a str),
-    Int(i64),
-    Bool(bool),
-}
+pub type CellRef<'a> = Cell<&'a str>;
 
 impl CellRef<'_> {
     /// Appends the value as RFC 8785 writes it.
     pub fn write_json(self, into: &mut Vec<u8>) {
         match self {
-            CellRef::Null => into.extend_from_slice(b"null"),
-            CellRef::Text(text) => json::write_text(text, into),
+            Cell::Null => into.extend_from_slice(b"null"),
+            Cell::Text(text) => json::write_text(text, into),
             // Writing to memory cannot fail.
-            CellRef::Int(number) => drop(serde_json::to_writer(into, &number)),
-            CellRef::Bool(true) => into.extend_from_slice(b"true"),
-            CellRef::Bool(false) => into.extend_from_slice(b"false"),
+            Cell::Int(number) => drop(serde_json::to_writer(into, &number)),
+            Cell::Bool(true) => into.extend_from_slice(b"true"),
+            Cell::Bool(false) => into.extend_from_slice(b"false"),
         }
     }
 
     pub fn to_cell(self) -> Cell {
         match self {
-            CellRef::Null => Cell::Null,
-            CellRef::Text(text) => Cell::Text(text.to_owned()),
-            CellRef::Int(number) => Cell::Int(number),
-            CellRef::Bool(value) => Cell::Bool(value),
+            Cell::Null => Cell::Null,
+            Cell::Text(text) => Cell::Text(text.to_owned()),
+            Cell::Int(number) => Cell::Int(number),
+            Cell::Bool(value) => Cell::Bool(value),
         }
     }
 }
 
-impl Cell {
+impl<T: AsRef<str>> Cell<T> {
     pub fn value(&self) -> CellRef<'_> {
         match self {
-            Cell::Null => CellRef::Null,
-            Cell::Text(text) => CellRef::Text(text),
-            Cell::Int(number) => CellRef::Int(*number),
-            Cell::Bool(value) => CellRef::Bool(*value),
+            Cell::Null => Cell::Null,
+            Cell::Text(text) => Cell::Text(text.as_ref()),
+            Cell::Int(number) => Cell::Int(*number),
+            Cell::Bool(value) => Cell::Bool(*value),
         }
     }
 
     /// Bytes of text, for the limits of memory and of files.
     pub fn text_len(&self) -> usize {
         match self {
-            Cell::Text(text) => text.len(),
+            Cell::Text(text) => text.as_ref().len(),
             _ => 8,
         }
     }
 }
 
-impl From<Option<String>> for Cell {
-    fn from(value: Option<String>) -> Cell {
+impl<T> Cell<T> {
+    pub fn text(value: Option<T>) -> Cell<T> {
         value.map_or(Cell::Null, Cell::Text)
     }
-}
 
-impl From<Option<i64>> for Cell {
-    fn from(value: Option<i64>) -> Cell {
+    pub fn int(value: Option<i64>) -> Cell<T> {
         value.map_or(Cell::Null, Cell::Int)
     }
-}
 
-impl From<Option<bool>> for Cell {
-    fn from(value: Option<bool>) -> Cell {
+    pub fn bool(value: Option<bool>) -> Cell<T> {
         value.map_or(Cell::Null, Cell::Bool)
     }
 }

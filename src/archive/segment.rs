@@ -13,58 +13,65 @@ use super::digest::Digest;
 /// What a segment's object says, field by field as the API documents them (RingCX Reports API).
 ///
 /// Every field may be null, absent, or of a type that nobody announced: then it is `None` here, and whatever
-/// came stands in [`Segment::raw`]. Times are UTC milliseconds since the epoch.
+/// came stands in [`Segment::raw`]. Times are UTC milliseconds since the epoch. `T` holds the texts, or borrows them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Metadata {
-    pub segment_id: Option<String>,
-    pub dialog_id: Option<String>,
-    pub interaction_id: Option<String>,
-    pub sub_account_id: Option<String>,
-    pub channel_id: Option<String>,
-    pub channel_type: Option<String>,
-    pub channel_class: Option<String>,
-    pub channel_endpoint_address: Option<String>,
-    pub contact_endpoint_address: Option<String>,
-    pub dialog_origination: Option<String>,
+pub struct Metadata<T = String> {
+    pub segment_id: Option<T>,
+    pub dialog_id: Option<T>,
+    pub interaction_id: Option<T>,
+    pub sub_account_id: Option<T>,
+    pub channel_id: Option<T>,
+    pub channel_type: Option<T>,
+    pub channel_class: Option<T>,
+    pub channel_endpoint_address: Option<T>,
+    pub contact_endpoint_address: Option<T>,
+    pub dialog_origination: Option<T>,
     pub dialog_start_time: Option<i64>,
     pub dialog_end_time: Option<i64>,
     pub dialog_duration_ms: Option<i64>,
-    pub segment_type: Option<String>,
-    pub segment_participant_id: Option<String>,
-    pub segment_participant_rc_extension_id: Option<String>,
+    pub segment_type: Option<T>,
+    pub segment_participant_id: Option<T>,
+    pub segment_participant_rc_extension_id: Option<T>,
     pub segment_start_time: Option<i64>,
     pub segment_end_time: Option<i64>,
     pub segment_duration_ms: Option<i64>,
-    pub segment_agent_group_id: Option<String>,
-    pub system_disposition: Option<String>,
-    pub agent_disposition: Option<String>,
-    pub agent_notes: Option<String>,
+    pub segment_agent_group_id: Option<T>,
+    pub system_disposition: Option<T>,
+    pub agent_disposition: Option<T>,
+    pub agent_notes: Option<T>,
     pub has_recording: Option<bool>,
     pub has_transcript: Option<bool>,
     /// The array's JSON text, verbatim.
-    pub segment_events: Option<String>,
+    pub segment_events: Option<T>,
 }
 
 /// One segment as discovery gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
+pub struct Segment<T = String> {
     /// The object's bytes, verbatim.
-    pub raw: String,
-    pub metadata: Metadata,
+    pub raw: T,
+    pub metadata: Metadata<T>,
 }
 
 impl Segment {
     /// Types what can be typed; nothing in `raw` makes this fail.
     pub fn read(raw: String) -> Segment {
-        let metadata = Metadata::read(&raw);
+        let metadata = Metadata::read(&raw).into_owned();
         Segment { raw, metadata }
     }
+}
 
+impl<T: AsRef<str>> Segment<T> {
     /// What a segment is known by across all days: its id, or `sha256:` and the hash of its object.
     pub fn key(&self) -> String {
+        self.known_by().into_owned()
+    }
+
+    /// [`Segment::key`], copied only where it must be made.
+    pub fn known_by(&self) -> Cow<'_, str> {
         match &self.metadata.segment_id {
-            Some(id) => id.clone(),
-            None => format!("sha256:{}", Digest::of(self.raw.as_bytes())),
+            Some(id) => Cow::Borrowed(id.as_ref()),
+            None => Cow::Owned(format!("sha256:{}", Digest::of(self.raw.as_ref().as_bytes()))),
         }
     }
 }
@@ -77,42 +84,80 @@ pub fn canonical_json(text: &str) -> Vec<u8> {
     canonical.unwrap_or_else(|_| text.as_bytes().to_vec())
 }
 
-impl Metadata {
-    fn read(raw: &str) -> Metadata {
-        let fields: Fields = serde_json::from_str(raw).unwrap_or_default();
+impl<'a> Metadata<Cow<'a, str>> {
+    /// What an object says, copied only where a text has another form in JSON.
+    pub(super) fn read(raw: &'a str) -> Self {
+        let fields: Fields<'a> = serde_json::from_str(raw).unwrap_or_default();
+        // One after the other, in the order of NAMES.
+        let mut fields = fields.0.into_iter();
+        let mut next = || fields.next().flatten().map(RawValue::get);
         Metadata {
-            segment_id: fields.text("segmentId").filter(|id| !id.is_empty()),
-            dialog_id: fields.text("dialogId"),
-            interaction_id: fields.text("interactionId"),
-            sub_account_id: fields.text("subAccountId"),
-            channel_id: fields.text("channelId"),
-            channel_type: fields.text("channelType"),
-            channel_class: fields.text("channelClass"),
-            channel_endpoint_address: fields.text("channelEndpointAddress"),
-            contact_endpoint_address: fields.text("contactEndpointAddress"),
-            dialog_origination: fields.text("dialogOrigination"),
-            dialog_start_time: fields.time("dialogStartTimeMs"),
-            dialog_end_time: fields.time("dialogEndTimeMs"),
-            dialog_duration_ms: fields.integer("dialogDurationMs"),
-            segment_type: fields.text("segmentType"),
-            segment_participant_id: fields.text("segmentParticipantId"),
-            segment_participant_rc_extension_id: fields.text("segmentParticipantRcExtensionId"),
-            segment_start_time: fields.time("segmentStartTimeMs"),
-            segment_end_time: fields.time("segmentEndTimeMs"),
-            segment_duration_ms: fields.integer("segmentDurationMs"),
-            segment_agent_group_id: fields.text("segmentAgentGroupId"),
-            system_disposition: fields.text("systemDisposition"),
-            agent_disposition: fields.text("agentDisposition"),
-            agent_notes: fields.text("agentNotes"),
-            has_recording: fields.boolean("hasRecording"),
-            has_transcript: fields.boolean("hasTranscript"),
-            segment_events: fields.verbatim("segmentEvents"),
+            segment_id: text(next()).filter(|id| !id.is_empty()),
+            dialog_id: text(next()),
+            interaction_id: text(next()),
+            sub_account_id: text(next()),
+            channel_id: text(next()),
+            channel_type: text(next()),
+            channel_class: text(next()),
+            channel_endpoint_address: text(next()),
+            contact_endpoint_address: text(next()),
+            dialog_origination: text(next()),
+            dialog_start_time: time(next()),
+            dialog_end_time: time(next()),
+            dialog_duration_ms: integer(next()),
+            segment_type: text(next()),
+            segment_participant_id: text(next()),
+            segment_participant_rc_extension_id: text(next()),
+            segment_start_time: time(next()),
+            segment_end_time: time(next()),
+            segment_duration_ms: integer(next()),
+            segment_agent_group_id: text(next()),
+            system_disposition: text(next()),
+            agent_disposition: text(next()),
+            agent_notes: text(next()),
+            has_recording: boolean(next()),
+            has_transcript: boolean(next()),
+            segment_events: verbatim(next()),
+        }
+    }
+
+    fn into_owned(self) -> Metadata {
+        let own = |text: Option<Cow<'a, str>>| text.map(Cow::into_owned);
+        Metadata {
+            segment_id: own(self.segment_id),
+            dialog_id: own(self.dialog_id),
+            interaction_id: own(self.interaction_id),
+            sub_account_id: own(self.sub_account_id),
+            channel_id: own(self.channel_id),
+            channel_type: own(self.channel_type),
+            channel_class: own(self.channel_class),
+            channel_endpoint_address: own(self.channel_endpoint_address),
+            contact_endpoint_address: own(self.contact_endpoint_address),
+            dialog_origination: own(self.dialog_origination),
+            dialog_start_time: self.dialog_start_time,
+            dialog_end_time: self.dialog_end_time,
+            dialog_duration_ms: self.dialog_duration_ms,
+            segment_type: own(self.segment_type),
+            segment_participant_id: own(self.segment_participant_id),
+            segment_participant_rc_extension_id: own(self.segment_participant_rc_extension_id),
+            segment_start_time: self.segment_start_time,
+            segment_end_time: self.segment_end_time,
+            segment_duration_ms: self.segment_duration_ms,
+            segment_agent_group_id: own(self.segment_agent_group_id),
+            system_disposition: own(self.system_disposition),
+            agent_disposition: own(self.agent_disposition),
+            agent_notes: own(self.agent_notes),
+            has_recording: self.has_recording,
+            has_transcript: self.has_transcript,
+            segment_events: own(self.segment_events),
         }
     }
 }
 
+pub(super) const METADATA_FIELDS: usize = 26;
+
 /// The fields that are typed, by the API's names.
-const NAMES: [&str; 26] = [
+const NAMES: [&str; METADATA_FIELDS] = [
     "segmentId",
     "dialogId",
     "interactionId",
@@ -180,40 +225,36 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-impl Fields<'_> {
-    fn json(&self, name: &str) -> Option<&str> {
-        self.0[index_of(name)?].map(RawValue::get)
-    }
+fn verbatim(json: Option<&str>) -> Option<Cow<'_, str>> {
+    json.filter(|text| *text != "null").map(Cow::Borrowed)
+}
 
-    fn verbatim(&self, name: &str) -> Option<String> {
-        let text = self.json(name)?;
-        (text != "null").then(|| text.to_owned())
-    }
+/// A string's content; a number or another value as its JSON text.
+fn text(json: Option<&str>) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
 
-    /// A string's content; a number or another value as its JSON text.
-    fn text(&self, name: &str) -> Option<String> {
-        let text = self.json(name)?;
-        match text.as_bytes().first()? {
-            b'"' => serde_json::from_str(text).ok(),
-            b'n' => None,
-            _ => Some(text.to_owned()),
-        }
+    let text = json?;
+    match text.as_bytes().first()? {
+        b'"' => serde_json::from_str(text).ok().map(|Text(content)| content),
+        b'n' => None,
+        _ => Some(Cow::Borrowed(text)),
     }
+}
 
-    fn integer(&self, name: &str) -> Option<i64> {
-        self.text(name)?.trim().parse().ok()
-    }
+fn integer(json: Option<&str>) -> Option<i64> {
+    text(json)?.trim().parse().ok()
+}
 
-    fn boolean(&self, name: &str) -> Option<bool> {
-        self.text(name)?.trim().parse().ok()
-    }
+fn boolean(json: Option<&str>) -> Option<bool> {
+    text(json)?.trim().parse().ok()
+}
 
-    /// RFC 3339, or milliseconds since the epoch, as the fields' names promise.
-    fn time(&self, name: &str) -> Option<i64> {
-        let text = self.text(name)?;
-        let millis = || text.parse().ok().filter(|&ms| jiff::Timestamp::from_millisecond(ms).is_ok());
-        parse_rfc3339(&text).or_else(millis)
-    }
+/// RFC 3339, or milliseconds since the epoch, as the fields' names promise.
+fn time(json: Option<&str>) -> Option<i64> {
+    let text = text(json)?;
+    let millis = || text.parse().ok().filter(|&ms| jiff::Timestamp::from_millisecond(ms).is_ok());
+    parse_rfc3339(&text).or_else(millis)
 }
 
 #[cfg(test)]

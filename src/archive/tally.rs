@@ -69,7 +69,7 @@ impl Tally {
         }
     }
 
-    pub fn add(&mut self, row: &Row) {
+    pub fn add<T>(&mut self, row: &Row<T>) {
         self.segments += 1;
         self.out_of_day += u64::from(row.out_of_day);
         self.vanished += u64::from(row.vanished);
@@ -112,9 +112,9 @@ impl Tally {
 pub type Failures = BTreeMap<String, u64>;
 
 /// Counts the failure of one observation, if it is one.
-pub fn count_failure(failures: &mut Failures, observation: &Observation) {
+pub fn count_failure<T: AsRef<str>>(failures: &mut Failures, observation: &Observation<T>) {
     if observation.status == Status::Failed {
-        let class = observation.error.clone().unwrap_or_else(|| "unknown".to_owned());
+        let class = observation.error.as_ref().map_or("unknown", AsRef::as_ref).to_owned();
         *failures.entry(class).or_default() += 1;
     }
 }
@@ -132,7 +132,7 @@ pub struct GroupShare {
 pub type Groups = BTreeMap<String, GroupShare>;
 
 /// Counts a row for its agent group.
-pub fn count_group(groups: &mut Groups, row: &Row) {
+pub fn count_group<T: AsRef<str>>(groups: &mut Groups, row: &Row<T>) {
     let share = groups.entry(group_of(row)).or_default();
     share.segments += 1;
     share.agent_present += u64::from(row.agent.status == Status::Present);
@@ -151,8 +151,8 @@ pub fn uncount_group(groups: &mut Groups, row: &Row) {
     }
 }
 
-fn group_of(row: &Row) -> String {
-    plain(row.segment.metadata.segment_agent_group_id.as_deref().unwrap_or_default())
+fn group_of<T: AsRef<str>>(row: &Row<T>) -> String {
+    plain(row.segment.metadata.segment_agent_group_id.as_ref().map_or("", AsRef::as_ref))
 }
 
 /// A text from outside as a manifest may hold it: printable ASCII, at most 64 characters.

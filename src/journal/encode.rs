@@ -128,7 +128,7 @@ impl Journal {
             serde_json::Value::Number(number) => number.as_i64().map_or(Cell::Null, Cell::Int),
             _ => Cell::Null,
         });
-        Row::from_cells(cells.collect()).map_err(|_| corrupt())
+        Row::from_cells(cells).map_err(|_| corrupt())
     }
 }
 

@@ -340,7 +340,11 @@ impl Verifier<'_> {
             };
             Ok::<_, crate::outcome::Failure>((sequence, Ok(object)))
         };
-        let mut reads = stream::iter(numbers).map(read).buffered(super::timeline::AT_ONCE);
+        let mut reads = stream::iter(numbers).map(read).buffered(if self.remote {
+            super::timeline::AT_ONCE
+        } else {
+            cores()
+        });
         let mut expected = 1;
         while let Some((sequence, object)) = reads.try_next().await? {
             self.check_stop()?;
@@ -437,8 +441,7 @@ impl Verifier<'_> {
 
     /// Days at once: requests to a remote store wait for each other's answers, work on files for the processor.
     fn at_once(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        if self.remote && self.options.level < Level::Deep { 16 } else { cores }
+        if self.remote && self.options.level < Level::Deep { 16 } else { cores() }
     }
 
     /// The objects of one day, and at the deepest level its rows.
@@ -503,4 +506,8 @@ impl Verifier<'_> {
         let path = scratch.path(object);
         Ok(self.store.download(object, &path).await?.then_some(path))
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }

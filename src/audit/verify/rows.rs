@@ -65,6 +65,27 @@ struct Totals {
     groups: Groups,
 }
 
+impl Totals {
+    fn add<T: AsRef<str>>(&mut self, row: &Row<T>) {
+        self.tally.add(row);
+        count_group(&mut self.groups, row);
+    }
+
+    /// What a revision counts of its own rows.
+    fn add_looks(&mut self, row: &Row<&str>) {
+        self.tally.add(row);
+        for kind in Kind::BOTH {
+            count_failure(&mut self.failures, row.observation(kind));
+        }
+    }
+
+    /// Takes a row out that [`Totals::add`] had counted.
+    fn remove(&mut self, row: &Row) {
+        self.tally.remove(row);
+        uncount_group(&mut self.groups, row);
+    }
+}
+
 struct DayState<'a> {
     expected: &'a Expected,
     /// Keys of segments that a later revision has again: only these must be remembered.
@@ -76,22 +97,24 @@ struct DayState<'a> {
 }
 
 impl DayState<'_> {
-    fn count(&mut self, key: &str, row: Row) {
+    /// Counts a row over what earlier revisions have of its segment.
+    fn count(&mut self, row: &Row<&str>, owned: impl FnOnce() -> Option<Row>) {
         self.rows += 1;
-        let now = match self.known.remove(key) {
+        let key = row.segment.known_by();
+        if !self.changed.contains(&*key) {
+            return self.totals.add(row);
+        }
+        let Some(row) = owned() else { return };
+        let now = match self.known.remove(&*key) {
             Some(mut earlier) => {
-                self.totals.tally.remove(&earlier);
-                uncount_group(&mut self.totals.groups, &earlier);
+                self.totals.remove(&earlier);
                 change::absorb(&mut earlier, row);
                 earlier
             }
             None => row,
         };
-        self.totals.tally.add(&now);
-        count_group(&mut self.totals.groups, &now);
-        if self.changed.contains(key) {
-            self.known.insert(key.to_owned(), now);
-        }
+        self.totals.add(&now);
+        self.known.insert(key.into_owned(), now);
     }
 }
 
@@ -115,13 +138,14 @@ struct PartCheck<'a> {
     revision: &'a Committed,
     report: &'a mut dyn FnMut(Finding),
     told: BTreeMap<Code, usize>,
-    last: Option<(Option<i64>, String)>,
+    /// End and key of the row before.
+    last: (Option<i64>, String),
     ends: Option<(i64, i64)>,
 }
 
 impl<'a> PartCheck<'a> {
     fn new(file: &'a manifest::File, revision: &'a Committed, report: &'a mut dyn FnMut(Finding)) -> Self {
-        PartCheck { file, revision, report, told: BTreeMap::new(), last: None, ends: None }
+        PartCheck { file, revision, report, told: BTreeMap::new(), last: Default::default(), ends: None }
     }
 
     fn add(&mut self, code: Code, expected: impl Into<String>, found: impl Into<String>) {
@@ -165,25 +189,14 @@ impl<'a> PartCheck<'a> {
         &mut self,
         part: &mut PartReader,
         day: &mut DayState<'_>,
-        rows: &mut Totals,
+        totals: &mut Totals,
         keys: &mut HashSet<Digest>,
     ) -> bool {
         let mut whole = true;
-        let mut number = 0_u64;
         loop {
-            number += 1;
-            let row = match part.next_row() {
-                Ok(Some(row)) => row,
+            let rows = match part.next_rows() {
+                Ok(Some(rows)) => rows,
                 Ok(None) => return whole,
-                Err(PartError::Row { row, error }) => {
-                    whole = false;
-                    self.add(
-                        Code::RowContradicts,
-                        format!("row {row} to agree with itself"),
-                        error.to_string(),
-                    );
-                    continue;
-                }
                 Err(PartError::Rows) => {
                     let stated = part.statement();
                     let stated = format!("{} rows, root {}", stated.rows, stated.merkle_root);
@@ -195,18 +208,26 @@ impl<'a> PartCheck<'a> {
                     return false;
                 }
             };
-            self.row(number - 1, &row, keys);
-            rows.tally.add(&row);
-            for kind in Kind::BOTH {
-                count_failure(&mut rows.failures, row.observation(kind));
+            for n in 0..rows.len() {
+                match rows.row(n) {
+                    Ok(row) => {
+                        self.row(rows.first() + n as u64, &row, keys);
+                        totals.add_looks(&row);
+                        day.count(&row, || rows.owned_row(n).ok());
+                    }
+                    Err(error) => {
+                        whole = false;
+                        let expected = format!("row {} to agree with itself", rows.first() + n as u64);
+                        self.add(Code::RowContradicts, expected, error.to_string());
+                    }
+                }
             }
-            day.count(&row.segment.key(), row);
         }
     }
 
     /// Rows are named by their number in the file: ids of segments belong into no report.
-    fn row(&mut self, number: u64, row: &Row, keys: &mut HashSet<Digest>) {
-        let key = row.segment.key();
+    fn row(&mut self, number: u64, row: &Row<&str>, keys: &mut HashSet<Digest>) {
+        let key = row.segment.known_by();
         let end = row.segment.metadata.segment_end_time;
         let record = &self.revision.record;
         if let Some(end) = end {
@@ -217,11 +238,13 @@ impl<'a> PartCheck<'a> {
         if !keys.insert(Digest::of(key.as_bytes())) {
             self.add(Code::SegmentRepeated, "each segment once", format!("row {number} repeats one"));
         }
-        let place = (end, key);
-        if self.last.as_ref().is_some_and(|last| *last >= place) {
+        let (last_end, last_key) = &mut self.last;
+        if number > 0 && (*last_end, last_key.as_str()) >= (end, &*key) {
             self.add(Code::RowOrder, "rows by segment end, then key", format!("row {number} comes too late"));
         }
-        self.last = Some(place);
+        let (last_end, last_key) = &mut self.last;
+        *last_end = end;
+        last_key.replace_range(.., &key);
         let out_of_day = !end.is_some_and(|end| record.window.contains(end));
         // That of the file's name: whether that is the manifest's is another question.
         let revision = key::parse_part(&self.file.key).map_or(record.revision, |(revision, _)| revision);
@@ -232,7 +255,7 @@ impl<'a> PartCheck<'a> {
         for kind in Kind::BOTH {
             self.observation(number, kind, row.observation(kind), record.window);
         }
-        let others = row.other_answers.as_deref();
+        let others = row.other_answers;
         if others.is_some_and(|others| serde_json::from_str::<Vec<serde::de::IgnoredAny>>(others).is_err()) {
             self.add(
                 Code::RowContradicts,
@@ -243,7 +266,7 @@ impl<'a> PartCheck<'a> {
         self.in_time(number, "discovered_at", Some(row.discovered_at), record.window);
     }
 
-    fn observation(&mut self, number: u64, kind: Kind, look: &Observation, day: Window) {
+    fn observation(&mut self, number: u64, kind: Kind, look: &Observation<&str>, day: Window) {
         if !look.fits_status() {
             let expected = format!("row {number}: what {} {} comes with", kind.name(), look.status);
             self.add(Code::RowContradicts, expected, "something else");
