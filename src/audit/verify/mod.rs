@@ -441,13 +441,13 @@ impl Verifier<'_> {
 
     /// Days at once: requests to a remote store wait for each other's answers, work on files for the processor.
     fn at_once(&self) -> usize {
-        if self.remote && self.options.level < Level::Deep { 16 } else { cores() }
+        if self.remote && self.options.level < Level::Deep { 16 } else { cores() + 1 }
     }
 
     /// The objects of one day, and at the deepest level its rows.
     async fn day(&self, day: Day, listed: &Listed) -> Result<Placed> {
         let mut placed = Placed::default();
-        let scratch = Scratch::new()?;
+        let scratch = if self.remote { Some(Scratch::new()?) } else { None };
         let mut parts = rows::Parts::new();
         for revision in &day.revisions {
             self.manifest_kept(revision, &mut placed).await?;
@@ -458,7 +458,7 @@ impl Verifier<'_> {
                     continue;
                 }
                 if self.options.level == Level::Deep
-                    && let Some(path) = self.local(&scratch, &file.key).await?
+                    && let Some(path) = self.local(scratch.as_ref(), &file.key).await?
                 {
                     parts.insert(file.key.clone(), path);
                 }
@@ -498,11 +498,12 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// The object as a local file: where it lies, or a copy in `scratch`.
-    async fn local(&self, scratch: &Scratch, object: &str) -> Result<Option<PathBuf>> {
+    /// The object as a local file: where it lies, or a copy in `scratch`, which a remote store needs.
+    async fn local(&self, scratch: Option<&Scratch>, object: &str) -> Result<Option<PathBuf>> {
         if let Some(path) = self.store.local(object) {
             return Ok(Some(path));
         }
+        let Some(scratch) = scratch else { return Ok(None) };
         let path = scratch.path(object);
         Ok(self.store.download(object, &path).await?.then_some(path))
     }

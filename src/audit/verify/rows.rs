@@ -137,6 +137,8 @@ struct PartCheck<'a> {
     file: &'a manifest::File,
     revision: &'a Committed,
     report: &'a mut dyn FnMut(Finding),
+    /// That of the file's name: whether that is the manifest's is another question.
+    named_revision: u32,
     told: BTreeMap<Code, usize>,
     /// End and key of the row before.
     last: (Option<i64>, String),
@@ -145,7 +147,17 @@ struct PartCheck<'a> {
 
 impl<'a> PartCheck<'a> {
     fn new(file: &'a manifest::File, revision: &'a Committed, report: &'a mut dyn FnMut(Finding)) -> Self {
-        PartCheck { file, revision, report, told: BTreeMap::new(), last: Default::default(), ends: None }
+        let named_revision =
+            key::parse_part(&file.key).map_or(revision.record.revision, |(revision, _)| revision);
+        PartCheck {
+            file,
+            revision,
+            report,
+            named_revision,
+            told: BTreeMap::new(),
+            last: Default::default(),
+            ends: None,
+        }
     }
 
     fn add(&mut self, code: Code, expected: impl Into<String>, found: impl Into<String>) {
@@ -246,8 +258,7 @@ impl<'a> PartCheck<'a> {
         *last_end = end;
         last_key.replace_range(.., &key);
         let out_of_day = !end.is_some_and(|end| record.window.contains(end));
-        // That of the file's name: whether that is the manifest's is another question.
-        let revision = key::parse_part(&self.file.key).map_or(record.revision, |(revision, _)| revision);
+        let revision = self.named_revision;
         if row.revision != revision || row.out_of_day != out_of_day {
             let expected = format!("row {number}: revision {revision}, out_of_day {out_of_day}");
             self.add(Code::RowContradicts, expected, format!("{}, {}", row.revision, row.out_of_day));
