@@ -3,8 +3,9 @@
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::reader::ChunkReader;
 
-use super::part::{PartError, Rows, contained, same_columns};
+use super::part::{PartError, contained, same_columns};
 use super::row::Row;
+use super::rows::Rows;
 use super::schema::{COLUMNS, Cell};
 
 /// Columns that people search by: the ids of segment, dialog and interaction.

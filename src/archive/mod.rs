@@ -21,6 +21,7 @@ pub mod range;
 pub mod receipt;
 pub mod recheck;
 pub mod row;
+pub mod rows;
 pub mod schema;
 pub mod segment;
 pub mod signature;

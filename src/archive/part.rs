@@ -5,10 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int64Array, Int64Builder, RecordBatch,
-    StringArray, StringBuilder, TimestampMillisecondArray, TimestampMillisecondBuilder,
+    ArrayRef, BooleanBuilder, Int64Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder,
 };
-use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -23,8 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::day::Window;
 use super::digest::Digest;
 use super::merkle::{self, Tree};
-use super::row::{Row, RowError, leaf, leaf_by_column};
-use super::schema::{COLUMNS, Cell, CellRef, Cells, Column, FORMAT_VERSION, Storage, Type, arrow_schema};
+use super::row::{Row, RowError, leaf};
+use super::rows::Rows;
+use super::schema::{COLUMNS, Cell, Cells, Column, FORMAT_VERSION, Storage, Type, arrow_schema};
 use super::signature::{self, PublicKey, SigningKey};
 
 /// Key-value metadata of the footer: the part's [`Statement`], canonical JSON.
@@ -328,8 +327,6 @@ pub struct PartReader {
     batches: ParquetRecordBatchReader,
     /// Rows that are counted into the tree, and how many of them were given away.
     buffered: Option<(Rows, usize)>,
-    /// Rows decoded so far.
-    decoded: u64,
     tree: Tree,
     leaf: Vec<u8>,
 }
@@ -351,15 +348,7 @@ impl PartReader {
             .ok_or(PartError::NoStatement)?;
         let signature = value(SIGNATURE_KEY);
         let batches = builder.with_batch_size(256).build()?;
-        Ok(PartReader {
-            statement,
-            signature,
-            batches,
-            buffered: None,
-            decoded: 0,
-            tree: Tree::new(),
-            leaf: Vec::new(),
-        })
+        Ok(PartReader { statement, signature, batches, buffered: None, tree: Tree::new(), leaf: Vec::new() })
     }
 
     pub fn statement(&self) -> &Statement {
@@ -386,7 +375,7 @@ impl PartReader {
             {
                 let n = *given;
                 *given += 1;
-                let row = rows.first + n as u64;
+                let row = rows.first() + n as u64;
                 return rows.owned_row(n).map(Some).map_err(|error| PartError::Row { row, error });
             }
             let Some(rows) = self.next_rows()? else { return Ok(None) };
@@ -431,88 +420,7 @@ impl PartReader {
     fn next_batch(&mut self) -> Result<Option<Rows>, PartError> {
         let batches = &mut self.batches;
         let Some(batch) = contained(|| Ok(batches.next().transpose()?))? else { return Ok(None) };
-        let first = self.decoded;
-        self.decoded += batch.num_rows() as u64;
-        Ok(Some(Rows::new(&batch, first)))
-    }
-}
-
-/// Some rows of a part, where the Parquet reader put their values.
-pub struct Rows {
-    /// The number of the first of them in the file, from 0.
-    first: u64,
-    rows: usize,
-    columns: Vec<Values>,
-}
-
-enum Values {
-    Text(StringArray),
-    Int(Int64Array),
-    Time(TimestampMillisecondArray),
-    Bool(BooleanArray),
-}
-
-impl Rows {
-    /// Of a batch whose columns are those of the format.
-    pub(super) fn new(batch: &RecordBatch, first: u64) -> Rows {
-        let columns = COLUMNS.iter().zip(batch.columns()).map(|(column, array)| match column.kind {
-            Type::Text => Values::Text(array.as_string::<i32>().clone()),
-            Type::Int => Values::Int(array.as_primitive::<Int64Type>().clone()),
-            Type::Time => Values::Time(array.as_primitive::<TimestampMillisecondType>().clone()),
-            Type::Bool => Values::Bool(array.as_boolean().clone()),
-        });
-        Rows { first, rows: batch.num_rows(), columns: columns.collect() }
-    }
-
-    pub fn len(&self) -> usize {
-        self.rows
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
-    }
-
-    /// The number of the first row in the file, from 0.
-    pub fn first(&self) -> u64 {
-        self.first
-    }
-
-    /// The `n`-th of these rows; nothing of it is copied.
-    pub fn row(&self, n: usize) -> Result<Row<&str>, RowError> {
-        Row::from_cells(self.cells(n))
-    }
-
-    /// [`Rows::row`], copied.
-    pub fn owned_row(&self, n: usize) -> Result<Row, RowError> {
-        Row::from_cells(self.cells(n).map(CellRef::to_cell))
-    }
-
-    /// One value of the `n`-th of these rows.
-    pub(super) fn value(&self, n: usize, column: usize) -> CellRef<'_> {
-        self.columns.get(column).map_or(Cell::Null, |column| column.value(n))
-    }
-
-    fn cells(&self, n: usize) -> impl Iterator<Item = CellRef<'_>> {
-        self.columns.iter().map(move |column| column.value(n))
-    }
-
-    fn hash_into(&self, tree: &mut Tree, json: &mut Vec<u8>) {
-        for n in 0..self.rows {
-            leaf_by_column(|column| self.columns[column].value(n), json);
-            tree.push(json);
-        }
-    }
-}
-
-impl Values {
-    fn value(&self, n: usize) -> CellRef<'_> {
-        match self {
-            Values::Text(array) if array.is_valid(n) => Cell::Text(array.value(n)),
-            Values::Int(array) if array.is_valid(n) => Cell::Int(array.value(n)),
-            Values::Time(array) if array.is_valid(n) => Cell::Int(array.value(n)),
-            Values::Bool(array) if array.is_valid(n) => Cell::Bool(array.value(n)),
-            _ => Cell::Null,
-        }
+        Ok(Some(Rows::new(&batch, self.tree.leaves())))
     }
 }
 
