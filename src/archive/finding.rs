@@ -95,6 +95,10 @@ codes! {
         "The chain ends before a head that was seen earlier: its end was cut off.";
     HeadDiffers "head-differs" Violation
         "The manifest is not the one that was seen earlier at this number: history was rewritten.";
+    RosterHead "roster-head" Violation
+        "The chain is not the one that a roster has seen: its end was cut off, or history was rewritten.";
+    RosterWrong "roster-wrong" Violation
+        "The roster does not follow from the one before it: it forgets a sub-account, or what was known of one.";
     RevisionOrder "revision-order-wrong" Violation
         "The day's revisions do not follow one another: one was removed or repeated.";
     CoverageWrong "coverage-wrong" Violation
@@ -163,6 +167,10 @@ codes! {
         "The day was never archived.";
     DayIncomplete "day-incomplete" Gap
         "Some summaries of the day could not be had; the next run tries again.";
+    SubAccountUnlisted "sub-account-unlisted" Gap
+        "RingCX no longer lists the sub-account, so nothing is archived of it: access was lost, or it was closed.";
+    SubAccountAcknowledged "sub-account-acknowledged" Notice
+        "RingCX no longer lists the sub-account, and somebody has acknowledged that.";
     DayAcknowledged "day-acknowledged" Notice
         "Some summaries of the day could not be had, and somebody has acknowledged that with a reason.";
     HoldNotEnforced "hold-not-enforced" Notice
@@ -175,6 +183,8 @@ codes! {
         "No manifest of this chain is signed: whoever can write to the store could have rewritten all of it.";
     NoAllowedSigners "no-allowed-signers" Notice
         "Signatures hold, but nobody said whose count: give --allowed-signers.";
+    NoRoster "no-roster" Notice
+        "No roster says which sub-accounts there were: all of one could have been removed unseen.";
     NoExpectedHead "no-expected-head" Notice
         "Nothing tells whether the chain's end was cut off: give a head that was kept elsewhere with --expect-head.";
 }

@@ -10,14 +10,21 @@ pub const SEGMENTS: &str = "segments/v1/";
 
 pub const MANIFESTS: &str = "manifests/v1/";
 
+/// Under it lies the chain that is about all sub-accounts.
+pub const ROSTERS: &str = "roster/v1/";
+
+/// That chain's name, where others have their sub-account's id: in heads, and in the state folder. So no sub-account
+/// can be called so.
+pub const ROSTER: &str = "roster";
+
 /// Under it `cxvault doctor` leaves what it tried the store with, where that cannot be removed. It belongs to no archive
 /// day, and nothing that is proven rests on it.
 pub const DOCTOR: &str = "doctor/";
 
-/// A sub-account's id as a part of a key: 1 to 64 of `A-Z a-z 0-9 _ -`.
+/// A sub-account's id as a part of a key: 1 to 64 of `A-Z a-z 0-9 _ -`, and not the roster's name.
 pub fn is_sub_account(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    (1..=64).contains(&text.len()) && text.chars().all(plain)
+    (1..=64).contains(&text.len()) && text.chars().all(plain) && text != ROSTER
 }
 
 /// The sub-account of a folder's name such as `sub_account=99999999`, if it is one of ours.
@@ -52,14 +59,14 @@ pub fn parse_part(key: &str) -> Option<(u32, u32)> {
     Some((parse_padded(revision, 4)?, parse_padded(part, 4)?))
 }
 
-/// The folder of one chain: `manifests/v1/sub_account=S/`.
-pub fn chain(sub_account: &str) -> String {
-    format!("{MANIFESTS}sub_account={sub_account}/")
+/// The folder of one chain: `manifests/v1/sub_account=S/`, or that of the roster.
+pub fn chain(name: &str) -> String {
+    if name == ROSTER { ROSTERS.to_owned() } else { format!("{MANIFESTS}sub_account={name}/") }
 }
 
-/// One manifest: `manifests/v1/sub_account=S/0000000042.json`.
-pub fn manifest(sub_account: &str, sequence: u64) -> String {
-    format!("{}{sequence:010}.json", chain(sub_account))
+/// One manifest: `manifests/v1/sub_account=S/0000000042.json`; of the roster `roster/v1/0000000042.json`.
+pub fn manifest(chain: &str, sequence: u64) -> String {
+    format!("{}{sequence:010}.json", self::chain(chain))
 }
 
 /// The sequence number of a key under [`chain`], if it is one of ours.
@@ -88,6 +95,8 @@ mod tests {
         let key = manifest("99999999", 42);
         assert_eq!(key, "manifests/v1/sub_account=99999999/0000000042.json");
         assert_eq!(parse_manifest(&key), Some(42));
+        let key = manifest(ROSTER, 42);
+        assert_eq!((key.as_str(), parse_manifest(&key)), ("roster/v1/0000000042.json", Some(42)));
     }
 
     #[test]
@@ -99,5 +108,6 @@ mod tests {
             assert_eq!(parse_manifest(key), None, "{key}");
         }
         assert!(is_sub_account("99999999") && !is_sub_account("../etc") && !is_sub_account(""));
+        assert!(!is_sub_account(ROSTER) && parse_sub_account("sub_account=roster").is_none());
     }
 }

@@ -7,11 +7,13 @@ use super::act::{Acknowledgement, Extension, Hold};
 use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
+use super::envelope::{self, Body, Place, Signed, must};
+pub use super::envelope::{ManifestError, Signature};
 use super::key;
 use super::lock::{Lock, LockMode};
 use super::recheck::{Changes, Scope};
 use super::schema::FORMAT_VERSION;
-use super::signature::{self, AllowedSigners, PublicKey, SigningKey};
+use super::signature::SigningKey;
 use super::tally::{Failures, Groups, Tally};
 use super::warning::Warning;
 
@@ -26,24 +28,7 @@ pub struct ArchiveRecord {
 }
 
 /// A manifest and its signature: the whole object that is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Envelope {
-    pub manifest: Manifest,
-    pub signature: Option<Signature>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Signature {
-    /// `sshsig`: OpenSSH's signature format.
-    pub format: String,
-    pub namespace: String,
-    /// `ssh-ed25519 AAAA…`
-    pub public_key: String,
-    /// The armoured signature over the canonical bytes of `manifest`.
-    pub value: String,
-}
+pub type Envelope = Signed<Manifest>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -255,44 +240,14 @@ impl ObjectLock {
     }
 }
 
-/// Why an object is not a manifest of this chain.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    #[error("it is not a manifest of format version 1: {0}")]
-    Unreadable(#[from] serde_json::Error),
-    #[error("its bytes are not in canonical form (RFC 8785), or a member is missing")]
-    NotCanonical,
-    #[error("its {0} is none that format version 1 knows")]
-    Shape(&'static str),
-    #[error("it holds text that a manifest may not hold (control characters, or a number beyond 2^53)")]
-    Unprintable,
-    #[error("its signature does not hold: {0}")]
-    Signature(String),
-    #[error("it is signed by a key that is not among the allowed signers: {0}")]
-    Signer(String),
-    #[error("it is not signed, but a signing key is configured")]
-    Unsigned,
-}
-
 impl Manifest {
     /// The bytes that are signed: what `jq -jcS .manifest` prints.
     pub fn canonical(&self) -> Result<Vec<u8>, ManifestError> {
-        let value = serde_json::to_value(self)?;
-        if !printable(&value) {
-            return Err(ManifestError::Unprintable);
-        }
-        Ok(serde_json_canonicalizer::to_vec(&value)?)
+        envelope::canonical(self)
     }
 
     pub fn seal(self, signer: Option<&SigningKey>) -> Result<Envelope, ManifestError> {
-        let message = self.canonical()?;
-        let signature = signer.map(|signer| Signature {
-            format: "sshsig".to_owned(),
-            namespace: signature::MANIFEST.to_owned(),
-            public_key: signer.public_key().to_openssh_line(),
-            value: signer.sign(signature::MANIFEST, &message),
-        });
-        Ok(Envelope { manifest: self, signature })
+        Signed::seal(self, signer)
     }
 
     pub fn day(&self) -> Option<&DayRecord> {
@@ -302,10 +257,24 @@ impl Manifest {
         }
     }
 
+    /// What the manifest after this one, whose whole object has `sha256`, names as its orders.
+    pub fn orders_for_next(&self, sha256: Digest) -> Option<Link> {
+        match &self.record {
+            Record::Hold(_) | Record::Retention(_) => Some(Link { key: self.key.clone(), sha256 }),
+            Record::Day(_) | Record::Acknowledgement(_) => self.orders.clone(),
+        }
+    }
+}
+
+impl Body for Manifest {
+    fn place(&self) -> Place<'_> {
+        let Manifest { archive_id, key, sub_account, sequence, previous, .. } = self;
+        Place { archive_id, chain: sub_account, key, sequence: *sequence, previous: previous.as_ref() }
+    }
+
     /// What types cannot say, and no other manifest or object is needed for (`schemas/manifest.v1.schema.json` says
     /// the same). Keys and links are for whoever knows the place.
-    pub fn check_shape(&self) -> Result<(), ManifestError> {
-        let must = |holds: bool, what| if holds { Ok(()) } else { Err(ManifestError::Shape(what)) };
+    fn check_shape(&self) -> Result<(), ManifestError> {
         must(self.format_version == FORMAT_VERSION, "format_version")?;
         must(key::is_sub_account(&self.sub_account), "sub_account")?;
         must(self.sequence > 0, "sequence")?;
@@ -316,14 +285,6 @@ impl Manifest {
             must(windows.iter().all(|window| window.attempts > 0), "count of attempts")?;
         }
         must(day.files.iter().all(|file| file.rows > 0), "file without rows")
-    }
-
-    /// What the manifest after this one, whose whole object has `sha256`, names as its orders.
-    pub fn orders_for_next(&self, sha256: Digest) -> Option<Link> {
-        match &self.record {
-            Record::Hold(_) | Record::Retention(_) => Some(Link { key: self.key.clone(), sha256 }),
-            Record::Day(_) | Record::Acknowledgement(_) => self.orders.clone(),
-        }
     }
 }
 
@@ -353,64 +314,6 @@ impl DayRecord {
             (false, _) => DayState::Gaps,
             (true, 0) => DayState::Empty,
             (true, _) => DayState::Complete,
-        }
-    }
-}
-
-impl Envelope {
-    /// The object's bytes: canonical JSON without a final newline.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
-        Ok(serde_json_canonicalizer::to_vec(self)?)
-    }
-
-    /// Reads an object strictly: other bytes than [`Envelope::to_bytes`] would make are refused.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Envelope, ManifestError> {
-        let envelope: Envelope = serde_json::from_slice(bytes)?;
-        // Also where a member is missing that may be null: what is signed would not be what lies there.
-        if envelope.to_bytes()? != bytes {
-            return Err(ManifestError::NotCanonical);
-        }
-        envelope.manifest.canonical()?;
-        envelope.manifest.check_shape()?;
-        Ok(envelope)
-    }
-
-    /// The key that signed; `None` when nobody did.
-    pub fn signer(&self) -> Result<Option<PublicKey>, ManifestError> {
-        let Some(signed) = &self.signature else { return Ok(None) };
-        let message = self.manifest.canonical()?;
-        let key = signature::verify(&signed.value, signature::MANIFEST, &message)
-            .map_err(|error| ManifestError::Signature(error.to_string()))?;
-        if signed.format != "sshsig" || signed.namespace != signature::MANIFEST {
-            return Err(ManifestError::Signature("format or namespace names another".to_owned()));
-        }
-        if key.to_openssh_line() != signed.public_key {
-            return Err(ManifestError::Signature("public_key names another key".to_owned()));
-        }
-        Ok(Some(key))
-    }
-
-    /// Requires a signature by one of `allowed`.
-    pub fn require_signer(&self, allowed: &AllowedSigners) -> Result<(), ManifestError> {
-        let key = self.signer()?.ok_or(ManifestError::Unsigned)?;
-        if allowed.contains(&key, signature::MANIFEST) {
-            return Ok(());
-        }
-        Err(ManifestError::Signer(key.fingerprint()))
-    }
-}
-
-/// So that `jq -jcS` prints the same bytes: no control character, no U+007F, no number but integers below 2^53.
-fn printable(value: &serde_json::Value) -> bool {
-    use serde_json::Value;
-    let text = |text: &str| text.chars().all(|c| !c.is_control());
-    match value {
-        Value::Null | Value::Bool(_) => true,
-        Value::Number(number) => number.as_i64().is_some_and(|number| number.unsigned_abs() < 1 << 53),
-        Value::String(string) => text(string),
-        Value::Array(items) => items.iter().all(printable),
-        Value::Object(members) => {
-            members.iter().all(|(name, value)| name.is_ascii() && text(name) && printable(value))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! source     which archive is this, and which sub-accounts does it have
 //! timeline   the chain of one sub-account, read back from its head: which revisions its days have
+//! roster     which sub-accounts there are, and which are no longer listed
 //! orders     holds and longer retention, read back from the head by their own links
 //! part       a stored part as a local file whose hash is the manifest's
 //! remote     a stored part of which only what is needed is fetched
@@ -30,6 +31,7 @@ pub mod pack;
 pub mod part;
 pub mod prove;
 pub mod remote;
+pub mod roster;
 pub mod shares;
 pub mod source;
 pub mod timeline;

@@ -9,8 +9,9 @@ use super::source::Source;
 use super::violated;
 use crate::archive::coverage::{Coverage, DayState};
 use crate::archive::digest::Digest;
+use crate::archive::envelope::{Body, Signed};
 use crate::archive::key;
-use crate::archive::manifest::{DayRecord, Envelope, Link, Record, Run};
+use crate::archive::manifest::{DayRecord, Link, Manifest, Record, Run};
 use crate::archive::range::Days;
 use crate::archive::signature;
 use crate::outcome::Result;
@@ -18,14 +19,14 @@ use crate::outcome::Result;
 /// Manifests read at once.
 pub const AT_ONCE: usize = 32;
 
-/// One manifest as it lies in the store.
+/// One manifest, or another record of a chain, as it lies in the store.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub struct Stored<B = Manifest> {
     pub sequence: u64,
     pub key: String,
     pub bytes: u64,
     pub sha256: Digest,
-    pub envelope: Envelope,
+    pub envelope: Signed<B>,
 }
 
 /// One committed revision of one archive day.
@@ -180,25 +181,34 @@ fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
 }
 
 pub(super) async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
-    let listed = source.store.list(&key::chain(sub_account), None).await?;
-    let newest = listed.iter().filter_map(|entry| key::parse_manifest(&entry.key)).max();
-    match newest {
+    match newest(source, sub_account).await? {
         Some(newest) => read_one(source, sub_account, newest).await,
         None => Err(violated(format!("{} holds no manifest", key::chain(sub_account)))),
     }
 }
 
+/// The greatest number of a chain; `None` where it has no record.
+pub(super) async fn newest(source: &Source, chain: &str) -> Result<Option<u64>> {
+    let listed = source.store.list(&key::chain(chain), None).await?;
+    Ok(listed.iter().filter_map(|entry| key::parse_manifest(&entry.key)).max())
+}
+
 /// Reads one manifest, and checks that it is the one that belongs at its place.
 pub async fn read_one(source: &Source, sub_account: &str, sequence: u64) -> Result<Stored> {
-    let key = key::manifest(sub_account, sequence);
+    read_record(source, sub_account, sequence).await
+}
+
+/// Like [`read_one`], for a record of any chain.
+pub(super) async fn read_record<B: Body>(source: &Source, chain: &str, sequence: u64) -> Result<Stored<B>> {
+    let key = key::manifest(chain, sequence);
     let Some(bytes) = source.store.get(&key).await? else {
         return Err(violated(format!("{key} is missing")));
     };
     let envelope =
-        Envelope::from_bytes(&bytes).map_err(|error| violated(format!("{key} is damaged: {error}")))?;
-    let manifest = &envelope.manifest;
-    let own = manifest.key == key && manifest.sequence == sequence && manifest.sub_account == sub_account;
-    if !own || manifest.archive_id != source.record.archive_id {
+        Signed::<B>::from_bytes(&bytes).map_err(|error| violated(format!("{key} is damaged: {error}")))?;
+    let place = envelope.manifest.place();
+    let own = place.key == key && place.sequence == sequence && place.chain == chain;
+    if !own || place.archive_id != source.record.archive_id {
         return Err(violated(format!("{key} is the manifest of another place or archive")));
     }
     Ok(Stored { sequence, key, bytes: bytes.len() as u64, sha256: Digest::of(&bytes), envelope })
@@ -206,7 +216,7 @@ pub async fn read_one(source: &Source, sub_account: &str, sequence: u64) -> Resu
 
 /// Whose signature a manifest bears, if it bears one; an invalid one, or a stranger's where signers are named, is an
 /// error.
-fn signed_by(source: &Source, stored: &Stored) -> Result<Option<String>> {
+pub(super) fn signed_by<B: Body>(source: &Source, stored: &Stored<B>) -> Result<Option<String>> {
     let untrusted =
         |error: &dyn std::fmt::Display| violated(format!("{} cannot be trusted: {error}", stored.key));
     let Some(signer) = stored.envelope.signer().map_err(|error| untrusted(&error))? else { return Ok(None) };

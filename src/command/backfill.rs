@@ -35,6 +35,7 @@ async fn archive_range(args: &BackfillArgs, settings: &Settings, context: &Conte
         tracing::info!(shard = format!("{}/{of}", index + 1), "this process archives its share only");
     }
     for_sub_accounts(
+        "backfill",
         settings,
         context,
         Urgency::Spare,

@@ -20,6 +20,7 @@ mod plan;
 mod recheck;
 mod records;
 mod report;
+mod roster;
 pub mod run;
 mod shard;
 pub mod simulate;

@@ -35,6 +35,7 @@ fn task(args: &RecheckArgs) -> Task {
 async fn look_again(args: &RecheckArgs, settings: &Settings, context: &Context) -> Result<Outcome> {
     let (range, task) = (args.days()?, task(args));
     for_sub_accounts(
+        "recheck",
         settings,
         context,
         Urgency::Spare,

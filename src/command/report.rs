@@ -242,7 +242,7 @@ pub fn finish_backfill(range: Days, outcome: &Outcome, output: &Output) {
     let gaps: Vec<DayReport> = days.iter().filter(wants_eyes).cloned().collect();
     lines.extend((!gaps.is_empty()).then(|| table(&gaps)));
     lines.extend(troubles(days));
-    lines.extend(heads(days).into_iter().map(|head| format!("head {head}")));
+    lines.extend(heads(outcome).map(|head| format!("head {head}")));
     output.say(lines.join("\n"));
 }
 
@@ -265,7 +265,7 @@ pub fn finish_recheck(range: Days, outcome: &Outcome, output: &Output) {
     )];
     lines.extend((!changed.is_empty()).then(|| changes_table(&changed)));
     lines.extend(troubles(days));
-    lines.extend(heads(days).into_iter().map(|head| format!("head {head}")));
+    lines.extend(heads(outcome).map(|head| format!("head {head}")));
     output.say(lines.join("\n"));
 }
 
@@ -320,7 +320,7 @@ pub fn finish(outcome: &Outcome, output: &Output) {
     let archived = days.iter().any(|day| day.archived.is_some());
     let mut lines: Vec<String> = archived.then(|| table(days)).into_iter().collect();
     lines.extend(troubles(days));
-    lines.extend(heads(days).into_iter().map(|head| format!("head {head}")));
+    lines.extend(heads(outcome).map(|head| format!("head {head}")));
     output.say(lines.join("\n"));
 }
 
@@ -331,9 +331,11 @@ fn finish_event(outcome: &Outcome, output: &Output) {
         exit: u8,
         outcome: Exit,
         days: &'a [DayReport],
+        roster: Option<&'a str>,
     }
-    let Outcome { exit, days, .. } = outcome;
-    output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days });
+    let Outcome { exit, days, roster, .. } = outcome;
+    let roster = roster.as_deref();
+    output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days, roster });
 }
 
 /// What went wrong, day by day, and what was warned of.
@@ -353,10 +355,10 @@ pub fn troubles(days: &[DayReport]) -> Vec<String> {
     lines
 }
 
-/// The newest head of each chain.
-pub fn heads(days: &[DayReport]) -> Vec<&str> {
+/// The newest head of each chain, and that of the roster, which covers all of them.
+pub fn heads(outcome: &Outcome) -> impl Iterator<Item = &str> {
     let mut newest = std::collections::BTreeMap::<&str, (u64, &str)>::new();
-    for day in days {
+    for day in &outcome.days {
         let Some(archived) = &day.archived else { continue };
         let sequence = archived.head.split(':').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
         let known = newest.entry(&day.sub_account).or_insert((sequence, &archived.head));
@@ -364,7 +366,7 @@ pub fn heads(days: &[DayReport]) -> Vec<&str> {
             *known = (sequence, &archived.head);
         }
     }
-    newest.into_values().map(|(_, head)| head).collect()
+    newest.into_values().map(|(_, head)| head).chain(outcome.roster.as_deref())
 }
 
 fn table(days: &[DayReport]) -> String {

@@ -30,6 +30,7 @@ pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Resu
 /// Archives `date`, or yesterday and what is missing before it, for every sub-account.
 pub async fn archive_days(date: Option<Date>, settings: &Settings, context: &Context) -> Result<Outcome> {
     for_sub_accounts(
+        "run",
         settings,
         context,
         Urgency::First,

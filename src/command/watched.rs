@@ -91,7 +91,7 @@ fn of_failure(begun: Ended, failure: &Failure) -> Ended {
 }
 
 fn of_outcome(begun: Ended, outcome: &Outcome, settings: &Settings) -> Ended {
-    let Outcome { exit, days, measured } = outcome;
+    let Outcome { exit, days, measured, .. } = outcome;
     let committed = |day: &DayReport| day.archived.as_ref().is_some_and(|archived| archived.committed);
     Ended {
         exit: *exit,
@@ -99,7 +99,7 @@ fn of_outcome(begun: Ended, outcome: &Outcome, settings: &Settings) -> Ended {
         sub_accounts: sub_accounts(days, measured),
         days: days.iter().map(|day| span(day, (begun.started_ms, begun.ended_ms))).collect(),
         troubles: days.iter().filter(|day| day.exit != Exit::Done).map(trouble).collect(),
-        heads: report::heads(days).into_iter().map(str::to_owned).collect(),
+        heads: report::heads(outcome).map(str::to_owned).collect(),
         committed: days.iter().any(committed),
         ..begun
     }

@@ -11,12 +11,14 @@ use serde::Serialize;
 
 use super::Context;
 use super::report::{self, DayReport};
+use super::roster;
 use super::shard::{Shard, Share};
 use super::wiring::{self, AccountClient, LazyLedger, Urgency};
 use crate::archive::coverage::Coverage;
 use crate::archive::day::{DayError, Zone};
 use crate::archive::key;
 use crate::archive::manifest::Why;
+use crate::archive::roster::Attendance;
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::Progress;
@@ -25,6 +27,7 @@ use crate::stage::archive::Archive;
 use crate::stage::chain::Chain;
 use crate::stage::day::{Again, ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
 use crate::stage::pipeline::Place;
+use crate::stage::roster::Roster;
 use crate::telemetry::ended::ChainState;
 
 /// Sub-accounts at work at once: their discovery limits are their own, and while one waits another fetches.
@@ -39,6 +42,8 @@ const OLDEST_YEARS: i64 = 15;
 pub struct Outcome {
     pub exit: Exit,
     pub days: Vec<DayReport>,
+    /// `roster:SEQUENCE:SHA256`, where a roster was committed.
+    pub roster: Option<String>,
     #[serde(skip)]
     pub measured: Measured,
 }
@@ -97,8 +102,10 @@ pub struct Worker<'a> {
 }
 
 /// Does `work` for every sub-account that is configured or listed, several at a time; of `shard`'s share, where there
-/// is one. What fails for one of them does not stop the others.
+/// is one. What fails for one of them does not stop the others. At the end all of it goes into the roster, as done by
+/// `command`.
 pub async fn for_sub_accounts<W>(
+    command: &'static str,
     settings: &Settings,
     context: &Context,
     urgency: Urgency,
@@ -110,6 +117,7 @@ where
 {
     let archive = wiring::open_archive(settings, context).await?;
     archive.check_create_only().await?;
+    let mut roster = Roster::open_and_remember(&archive).await?;
     report::begin(&archive, &context.output);
     let ledger = LazyLedger::new(settings, archive.clock.clone(), urgency);
     let progress = Progress::new(&context.output, archive.clock.clone());
@@ -118,7 +126,7 @@ where
         .iter()
         .map(|account| AccountClient::new(settings, account, archive.clock.clone(), &ledger, context))
         .collect();
-    let (targets, mut days) = targets(&accounts, shard).await;
+    let Called { targets, failed: mut days, seen } = call(&accounts, shard).await;
     let worker = Worker { archive: &archive, settings, context, progress: &progress };
     let mut done =
         stream::iter(&targets).map(|target| work(&worker, target)).buffer_unordered(SUB_ACCOUNTS_AT_ONCE);
@@ -126,11 +134,17 @@ where
         days.extend(reports);
     }
     drop(done);
+    let seen = Attendance {
+        acknowledge: settings.acknowledge.clone(),
+        narrowed: !context.sub_accounts.is_empty(),
+        ..seen
+    };
+    let committed = roster::leave(&archive, &mut roster, command, seen, &targets, &mut days).await;
     days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
     let exit = Exit::worst(days.iter().map(|day| day.exit));
     let usage = accounts.iter().filter_map(AccountClient::usage).fold(Usage::default(), Usage::and);
     let chains = worker.chains(&targets).await;
-    Ok(Outcome { exit, days, measured: Measured { usage, chains } })
+    Ok(Outcome { exit, days, roster: committed, measured: Measured { usage, chains } })
 }
 
 /// Like [`for_sub_accounts`], for a look that changes nothing: no archive is founded, and only the list of sub-accounts is
@@ -152,24 +166,37 @@ where
         .iter()
         .map(|account| AccountClient::new(settings, account, archive.clock.clone(), &ledger, context))
         .collect();
-    let (targets, failed) = targets(&accounts, shard).await;
+    let Called { targets, failed, .. } = call(&accounts, shard).await;
     let worker = Worker { archive: &archive, settings, context, progress: &progress };
     let looks = stream::iter(&targets).map(|target| look(&worker, target)).buffer_unordered(LOOKED_AT_ONCE);
     Ok((looks.collect().await, failed))
 }
 
-/// The sub-accounts of all accounts, in the same order in every process, and reports of those that cannot be worked on.
-async fn targets<'a>(
-    accounts: &'a [AccountClient<'a>],
-    shard: Option<Shard>,
-) -> (Vec<Target<'a>>, Vec<DayReport>) {
-    let (mut found, mut failed) = (Vec::new(), Vec::new());
+/// The sub-accounts of all accounts.
+struct Called<'a> {
+    /// This process's, in the same order in every process.
+    targets: Vec<Target<'a>>,
+    /// Reports of those that cannot be worked on.
+    failed: Vec<DayReport>,
+    /// All of them, other processes' too: who is named, and who is listed.
+    seen: Attendance,
+}
+
+async fn call<'a>(accounts: &'a [AccountClient<'a>], shard: Option<Shard>) -> Called<'a> {
+    let (mut found, mut failed, mut seen) = (Vec::new(), Vec::new(), Attendance::default());
     for account in accounts {
+        let named = !account.account.sub_accounts.is_empty();
         match sub_accounts(account).await {
-            Ok(ids) => found.extend(ids.into_iter().map(|sub_account| (account, sub_account))),
+            Ok(ids) => {
+                let known = if named { &mut seen.named } else { &mut seen.listed };
+                known.extend(ids.iter().cloned());
+                found.extend(ids.into_iter().map(|sub_account| (account, sub_account)));
+            }
             Err(failure) => failed.push(DayReport::failed(&account.account.name, None, &failure)),
         }
     }
+    // Only lists can fail: who is named is there.
+    seen.whole = !seen.listed.is_empty() && failed.is_empty();
     found.sort_by(|(_, a), (_, b)| a.cmp(b));
     let of = found.len();
     let mut targets = Vec::new();
@@ -181,7 +208,7 @@ async fn targets<'a>(
             (Some(_), Err(error)) => failed.push(DayReport::failed(&sub_account, None, &usage(error))),
         }
     }
-    (targets, failed)
+    Called { targets, failed, seen }
 }
 
 /// The configured sub-accounts, or all that the API lists.

@@ -229,7 +229,7 @@ keys! {
         SOURCE_RETENTION: "source_retention", "CXVAULT_SOURCE_RETENTION",
             "How far back the account keeps interactions; an older day is never called complete." .like("90d");
         ACKNOWLEDGE: "acknowledge", "CXVAULT_ACKNOWLEDGE",
-            "Warnings that are known and shall not make a run exit 3, such as `low-volume`, `first-day-empty`, `summaries-stopped:GROUP`."
+            "Warnings that are known and shall not make a run exit 3 or 6, such as `low-volume`, `first-day-empty`, `summaries-stopped:GROUP`, `unlisted:SUB_ACCOUNT`."
             .is(List).like("low-volume");
     }
     "S3" {

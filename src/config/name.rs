@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::archive::key;
 use crate::config::suggest::nearest;
 use crate::config::value::{Invalid, Parsed, invalid};
 
@@ -55,6 +56,7 @@ texts! {
 fn id(text: &str) -> Parsed<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     match text.len() {
+        _ if text == key::ROSTER => invalid("`roster` names the archive's own chain, and nothing else"),
         1..=64 if text.chars().all(plain) => Ok(text.into()),
         _ => invalid(format!("`{}` is not an id; use 1 to 64 letters, digits, `_` or `-`", shown(text))),
     }
@@ -178,7 +180,7 @@ fn class(text: &str, known: &[&'static str]) -> Parsed<String> {
 }
 
 fn warning_code(text: &str) -> Parsed<String> {
-    const KNOWN: [&str; 3] = ["low-volume", "first-day-empty", "summaries-stopped"];
+    const KNOWN: [&str; 4] = ["low-volume", "first-day-empty", "summaries-stopped", "unlisted"];
     let code = text.split(':').next().unwrap_or_default();
     if code.is_empty() || !code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
         return invalid(format!("`{}` is not a warning's code; one is low-volume", shown(text)));

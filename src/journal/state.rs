@@ -6,23 +6,14 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 
 use super::{JournalError, Result};
-use crate::archive::digest::Digest;
+pub use crate::archive::roster::Head;
 
 /// `<state-dir>/<archive id>/…`, for one archive.
 #[derive(Debug, Clone)]
 pub struct StateDir {
     root: PathBuf,
-}
-
-/// The head of a chain: what the next manifest must descend from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    pub sequence: u64,
-    pub sha256: Digest,
 }
 
 /// The folder of one archive day at work.

@@ -70,7 +70,7 @@ async fn gaps(archive: &Archive, chain: &mut Chain, range: Span) -> Result<Vec<A
     if !missing.is_empty() {
         let more = if missing.len() > 5 { format!(" and {} more", missing.len() - 5) } else { String::new() };
         let shown = missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-        let message = format!("sub-account {} was never archived on {shown}{more}", chain.sub_account);
+        let message = format!("sub-account {} was never archived on {shown}{more}", chain.name);
         return Err(Failure::new(Exit::Usage, message).remedy(
             "Only gaps of an archived day can be acknowledged: archive it with `cxvault backfill`, or leave it out of \
              the range (--to is the day AFTER the last one).",
@@ -108,7 +108,7 @@ async fn noted_before(
             return Ok(Acknowledged::Before { manifest });
         }
     }
-    let message = format!("sub-account {} has no gaps to acknowledge in {range}", chain.sub_account);
+    let message = format!("sub-account {} has no gaps to acknowledge in {range}", chain.name);
     let remedy = match noted.first() {
         Some(date) => format!("Those of {date} are acknowledged already, with another reason."),
         None => "`cxvault status` shows which days have gaps.".to_owned(),

@@ -1,20 +1,22 @@
-//! The commit point, once for all kinds of records: one manifest, put create-only at the next number of its chain
-//! (protocol step 4).
+//! The commit point, once for all kinds of records and chains: one object, put create-only at the next number of its
+//! chain (protocol step 4).
 
 use bytes::Bytes;
 
 use super::archive::Archive;
 use super::chain::Chain;
+use super::links::Links;
 use super::orders::Duty;
 use crate::archive::day::tz_database_version;
 use crate::archive::digest::Digest;
+use crate::archive::envelope::{Body, Signed};
 use crate::archive::key;
-use crate::archive::manifest::{Envelope, Manifest, Record, Run};
+use crate::archive::manifest::{Manifest, Record, Run};
 use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::tally::plain;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
-use crate::store::{Body, NewObject, Put};
+use crate::store::{self, NewObject, Put};
 
 /// How one attempt ended.
 #[derive(Debug)]
@@ -26,9 +28,6 @@ pub enum Appended {
 }
 
 /// Puts `record` as the manifest after the head of `chain`, signed, under the lock and hold that `duty` asks for.
-///
-/// Before this returns [`Appended::Done`] the record does not exist; from then on it does. A crash in between is told
-/// apart by the next run: the record is in the chain, or it isn't.
 pub async fn append(
     archive: &Archive,
     chain: &mut Chain,
@@ -36,21 +35,35 @@ pub async fn append(
     duty: Duty,
     clock_skew_ms: Option<i64>,
 ) -> Result<Appended> {
-    let envelope = seal(archive, chain, record, clock_skew_ms)?;
+    let manifest = manifest(archive, chain, record, clock_skew_ms);
+    put(archive, chain, manifest, duty).await
+}
+
+/// Puts a record, signed, at the place after the head of `chain` that it names as its own.
+///
+/// Before this returns [`Appended::Done`] the record does not exist; from then on it does. A crash in between is told
+/// apart by the next run: the record is in the chain, or it isn't.
+pub async fn put<B: Body>(
+    archive: &Archive,
+    chain: &mut Links<B>,
+    record: B,
+    duty: Duty,
+) -> Result<Appended> {
+    let envelope = Signed::seal(record, archive.signers.key.as_ref()).map_err(unwritable)?;
     let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
     let sha256 = Digest::of(&bytes);
-    let key = envelope.manifest.key.clone();
-    let head = Head { sequence: envelope.manifest.sequence, sha256 };
+    let place = envelope.manifest.place();
+    let (key, head) = (place.key.to_owned(), Head { sequence: place.sequence, sha256 });
     let (lock, legal_hold) = (duty.lock, duty.hold);
-    let object = NewObject { key: key.clone(), body: Body::Bytes(bytes.clone()), sha256, lock, legal_hold };
+    let object = NewObject { key: key.clone(), body: store::Body::Bytes(bytes.clone()), sha256, lock, legal_hold };
     // ---- the commit point ----
     let put = archive.store.put_new(&object).await?;
     if put == Put::Exists && archive.store.get(&key).await? != Some(bytes) {
         archive.check_create_only().await?;
-        *chain = Chain::open(archive, &chain.sub_account).await?;
+        *chain = Links::open(archive, &chain.name).await?;
         return Ok(Appended::Taken);
     }
-    archive.state.remember_head(&chain.sub_account, &head)?;
+    archive.state.remember_head(&chain.name, &head)?;
     Ok(Appended::Done(head))
 }
 
@@ -65,33 +78,37 @@ pub async fn open_begun(archive: &Archive, sub_account: &str) -> Result<Chain> {
     }
 }
 
-fn seal(archive: &Archive, chain: &Chain, record: Record, clock_skew_ms: Option<i64>) -> Result<Envelope> {
-    let sequence = chain.head.as_ref().map_or(0, |head| head.sequence) + 1;
+fn manifest(archive: &Archive, chain: &Chain, record: Record, clock_skew_ms: Option<i64>) -> Manifest {
+    let sequence = chain.next_sequence();
     let mut coverage = chain.coverage();
     record.mark(&mut coverage);
-    let manifest = Manifest {
+    Manifest {
         format_version: FORMAT_VERSION,
         archive_id: archive.id.clone(),
-        key: key::manifest(&chain.sub_account, sequence),
-        sub_account: chain.sub_account.clone(),
+        key: key::manifest(&chain.name, sequence),
+        sub_account: chain.name.clone(),
         sequence,
         previous: chain.link(),
-        run: Run {
-            id: archive.run.id.clone(),
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            libraries: concat!("parquet ", "60.1").to_owned(),
-            tz_database: tz_database_version().to_owned(),
-            host: plain(&archive.run.host),
-            settings_sha256: archive.run.settings_sha256,
-            started_at: archive.run.started_at,
-            finished_at: archive.clock.now_ms(),
-            clock_skew_ms,
-        },
+        run: run(archive, clock_skew_ms),
         coverage,
         orders: chain.orders_link(),
         record,
-    };
-    manifest.seal(archive.signers.key.as_ref()).map_err(unwritable)
+    }
+}
+
+/// This run, as the record says that is put now.
+pub fn run(archive: &Archive, clock_skew_ms: Option<i64>) -> Run {
+    Run {
+        id: archive.run.id.clone(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        libraries: concat!("parquet ", "60.1").to_owned(),
+        tz_database: tz_database_version().to_owned(),
+        host: plain(&archive.run.host),
+        settings_sha256: archive.run.settings_sha256,
+        started_at: archive.run.started_at,
+        finished_at: archive.clock.now_ms(),
+        clock_skew_ms,
+    }
 }
 
 fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {

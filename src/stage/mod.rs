@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! archive   which archive is this, and does its store keep its word       (protocol step 0)
+//! links     a chain of records: numbers, links, versions, signatures      (step 0)
 //! chain     the manifests of one sub-account, newest first                (step 0)
 //! basis     what is committed, and parts of an uncommitted revision       (steps 0, 3)
 //! pipeline  which of several days may ask                                 (step 1)
@@ -16,7 +17,8 @@
 //! day       all of it, in order
 //! ```
 //!
-//! `acknowledge`, `hold` and `retention` commit records of other kinds through the same commit point.
+//! `acknowledge`, `hold` and `retention` commit records of other kinds through the same commit point, and so does `roster`,
+//! which is a chain of its own: what a run has made of all sub-accounts.
 
 pub mod acknowledge;
 pub mod append;
@@ -29,8 +31,10 @@ pub mod discover;
 pub mod encode;
 pub mod fetch;
 pub mod hold;
+pub mod links;
 pub mod observe;
 pub mod orders;
 pub mod pipeline;
 pub mod publish;
 pub mod retention;
+pub mod roster;

@@ -104,10 +104,10 @@ async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Ve
         *known = [*known, own].into_iter().flatten().reduce(Lock::stronger);
     }
     if locks.is_empty() {
-        let message = format!("nothing is archived of sub-account {} in {}", chain.sub_account, wish.range);
+        let message = format!("nothing is archived of sub-account {} in {}", chain.name, wish.range);
         return Err(Failure::new(Exit::Usage, message).remedy("`cxvault status` shows the archived days."));
     }
-    refuse_shorter(&locks, wish, &chain.sub_account)?;
+    refuse_shorter(&locks, wish, &chain.name)?;
     check_store(archive, &locks).await?;
     let mode = archive.policy.lock.map(|policy| policy.mode);
     let day = |(date, known): (Date, Option<Lock>)| {

@@ -39,6 +39,7 @@ pub fn report(chains: Vec<Chain>) -> Report {
         made_at: 1_795_500_000_000,
         range: Days::default(),
         chains,
+        roster: None,
         damaged: Vec::new(),
         verification: None,
     }

@@ -44,7 +44,7 @@ else
     bad "sums: $(grep '^[<>]' "$work/diff" | head -n 1)"
 fi
 
-# 2. Each chain of manifests.
+# 2. Each chain of manifests, and that of the rosters.
 signature() {
     jq -jcS .manifest "$1" >"$work/m"
     jq -r .signature.value "$1" >"$work/s"
@@ -56,7 +56,8 @@ signature() {
         ssh-keygen -Y check-novalidate -n cxvault-manifest -s "$work/s" <"$work/m" >/dev/null 2>&1
     fi
 }
-for folder in manifests/v1/sub_account=*/; do
+for folder in manifests/v1/sub_account=*/ roster/v1/; do
+    [ "$folder" = roster/v1/ ] && ! grep -q '^roster:' heads.txt && [ ! -d roster ] && continue
     number=0
     previous=null
     signed=0
@@ -85,6 +86,24 @@ for folder in manifests/v1/sub_account=*/; do
     grep -q ":$number:$previous\$" heads.txt || bad "chain: the head of $folder is not the one in heads.txt"
     [ "$before" -ne 0 ] && failed=1
 done
+
+# What each roster has seen of the chains that are here.
+jq -r '.manifest.sub_accounts[] | select(.head) |
+  "\(.head.sha256)  manifests/v1/sub_account=\(.id)/\(("000000000" + (.head.sequence | tostring))[-10:]).json"' \
+    roster/v1/*.json 2>/dev/null | sort -u >"$work/rostered"
+ls -d manifests/v1/sub_account=*/ >"$work/chains"
+grep -F -f "$work/chains" "$work/rostered" >"$work/vouched"
+if [ ! -d roster ]; then
+    echo 'note  there is no roster: nothing here tells whether all of a sub-account was removed'
+elif [ ! -s "$work/vouched" ]; then
+    ok 'roster: it has seen none of the chains that are here'
+elif sha256sum --quiet -c "$work/vouched" >"$work/heads" 2>&1; then
+    ok 'roster: each chain holds every head that a roster has seen of it'
+else
+    bad "roster: $(head -n 1 "$work/heads")"
+fi
+others=$(grep -v -F -f "$work/chains" "$work/rostered" | cut -d / -f 3 | sort -u | wc -l)
+[ "$others" -gt 0 ] && echo "note  $others more sub-accounts have manifests by the roster: they are not in this folder"
 [ -s allowed_signers ] || echo 'note  nobody said whose signatures count: allowed_signers is empty'
 
 # 3. What each manifest says of itself.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::pack::Pack;
+use super::roster;
 use super::source::Source;
 use super::timeline::Timeline;
 use crate::archive::day::rfc3339;
@@ -18,12 +19,14 @@ const README: &str = include_str!("README.txt");
 #[derive(Debug, Default)]
 pub struct Packed {
     pub manifests: u64,
+    pub rosters: u64,
     pub parts: u64,
     pub bytes: u64,
     pub heads: Vec<String>,
 }
 
-/// Puts whole chains into `pack`, so that they can be checked from their first manifest, and the files of the period.
+/// Puts whole chains into `pack`, so that they can be checked from their first manifest, the roster's too, and the files of
+/// the period.
 /// `signers` is the text of an allowed_signers file; `now_ms` is when it is packed, in UTC milliseconds.
 ///
 /// # Errors
@@ -38,7 +41,7 @@ pub async fn pack(
     pack: &mut Pack,
 ) -> Result<Packed> {
     let mut packed = Packed::default();
-    let mut keys = BTreeSet::new();
+    let (mut keys, mut roster_head) = (BTreeSet::new(), None);
     pack.add_object(source, key::ARCHIVE, key::ARCHIVE, None).await?;
     for sub_account in sub_accounts {
         let timeline = Timeline::read_after(source, sub_account, 0).await?;
@@ -63,6 +66,13 @@ pub async fn pack(
         }
         packed.heads.push(timeline.head_text());
     }
+    for stored in roster::read_all(source).await? {
+        pack.add_object(source, &stored.key, &stored.key, Some(stored.sha256)).await?;
+        packed.rosters += 1;
+        keys.extend(stored.envelope.signature.as_ref().map(|signature| signature.public_key.clone()));
+        roster_head = Some(roster::head_text(&stored));
+    }
+    packed.heads.extend(roster_head);
     let (from, to) = bounds(days);
     let lines =
         |lines: &mut dyn Iterator<Item = &String>| lines.map(|line| format!("{line}\n")).collect::<String>();

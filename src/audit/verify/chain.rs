@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 
 use super::acts;
+use super::heads::Check;
+use super::links::{LinkCheck, Object};
 use super::record::{self, Findings};
 use crate::archive::coverage::Coverage;
 use crate::archive::day::Window;
@@ -13,9 +15,9 @@ use crate::archive::digest::Digest;
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
 use crate::archive::lock::Lock;
-use crate::archive::manifest::{DayRecord, Discovery, Envelope, File, Link, Manifest, ManifestError, Record};
+use crate::archive::manifest::{DayRecord, Discovery, Envelope, File, Link, Manifest, Record};
 use crate::archive::orders::Orders;
-use crate::archive::signature::{self, AllowedSigners, PublicKey};
+use crate::archive::signature::AllowedSigners;
 
 /// One committed revision, as far as the checks of its objects need it.
 #[derive(Debug, Clone)]
@@ -53,138 +55,47 @@ impl Day {
     }
 }
 
-/// A manifest's object as far as it can be judged by itself: that is the dear part of the work, and needs no order.
-pub struct Object {
-    pub sha256: Digest,
-    read: Result<(Envelope, Result<Option<PublicKey>, ManifestError>), ManifestError>,
-}
-
-impl Object {
-    pub fn read(bytes: &[u8]) -> Object {
-        let read = Envelope::from_bytes(bytes).map(|envelope| {
-            let signer = envelope.signer();
-            (envelope, signer)
-        });
-        Object { sha256: Digest::of(bytes), read }
-    }
-}
-
 /// Takes the manifests of one chain in order, and keeps what they say together.
 pub struct ChainCheck<'a> {
-    archive_id: String,
-    sub_account: String,
-    allowed: &'a AllowedSigners,
+    pub links: LinkCheck<'a>,
     pub days: BTreeMap<Date, Day>,
-    /// The newest number and its object's hash.
-    pub head: Option<(u64, Digest)>,
     pub coverage: Coverage,
     /// The holds and extensions so far.
     pub orders: Orders,
     orders_link: Option<Link>,
-    pub manifests: u64,
-    pub signed: u64,
     /// When the first of them was committed, by its own account.
     pub first_commit: Option<i64>,
     zone: Option<String>,
-    /// A manifest was missing or unreadable: what follows from all of them cannot be told.
-    pub broken: bool,
+}
+
+impl<'a> Check<'a> for ChainCheck<'a> {
+    type Record = Manifest;
+
+    fn links(&mut self) -> &mut LinkCheck<'a> {
+        &mut self.links
+    }
+
+    fn next(&mut self, sequence: u64, object: Object<Manifest>) -> Vec<Finding> {
+        let key = key::manifest(&self.links.name, sequence);
+        let mut found = Findings { object: &key, found: Vec::new() };
+        let sha256 = object.sha256;
+        if let Some(envelope) = self.links.next(&mut found, sequence, object) {
+            self.record(&mut found, envelope, Link { key: key.clone(), sha256 });
+        }
+        found.found
+    }
 }
 
 impl<'a> ChainCheck<'a> {
     pub fn new(archive_id: &str, sub_account: &str, allowed: &'a AllowedSigners) -> Self {
         ChainCheck {
-            archive_id: archive_id.to_owned(),
-            sub_account: sub_account.to_owned(),
-            allowed,
+            links: LinkCheck::new(archive_id, sub_account, allowed),
             days: BTreeMap::new(),
-            head: None,
             coverage: Coverage::default(),
             orders: Orders::default(),
             orders_link: None,
-            manifests: 0,
-            signed: 0,
             first_commit: None,
             zone: None,
-            broken: false,
-        }
-    }
-
-    /// The next number is not there.
-    pub fn missing(&mut self, sequence: u64) -> Finding {
-        self.broken = true;
-        self.head = None;
-        let key = key::manifest(&self.sub_account, sequence);
-        Finding::new(Code::ManifestMissing, key, "a manifest", "nothing")
-    }
-
-    /// The next manifest is there, and cannot be one.
-    pub fn unreadable(&mut self, sequence: u64, why: &str) -> Finding {
-        self.broken = true;
-        self.head = None;
-        self.manifests += 1;
-        let key = key::manifest(&self.sub_account, sequence);
-        Finding::new(Code::ManifestUnreadable, key, "a manifest of format version 1", why)
-    }
-
-    /// The next manifest; returns what is wrong with it.
-    pub fn next(&mut self, sequence: u64, object: Object) -> Vec<Finding> {
-        let key = key::manifest(&self.sub_account, sequence);
-        let mut found = Findings { object: &key, found: Vec::new() };
-        let Object { sha256, read } = object;
-        let before = self.head.replace((sequence, sha256));
-        self.manifests += 1;
-        match read {
-            Err(error) => {
-                self.broken = true;
-                found.add(Code::ManifestUnreadable, "a manifest of format version 1", error.to_string());
-            }
-            Ok((envelope, signer)) => {
-                self.place(&mut found, &envelope.manifest, sequence);
-                self.link(&mut found, &envelope.manifest, before);
-                self.signature(&mut found, signer);
-                self.record(&mut found, envelope, Link { key: key.clone(), sha256 });
-            }
-        }
-        found.found
-    }
-
-    fn place(&self, found: &mut Findings<'_>, manifest: &Manifest, sequence: u64) {
-        let mut same =
-            |what, expected: &str, is: &str| found.same(Code::ManifestMisplaced, what, expected, is);
-        same("archive id", &self.archive_id, &manifest.archive_id);
-        same("sub-account", &self.sub_account, &manifest.sub_account);
-        same("key", &key::manifest(&self.sub_account, sequence), &manifest.key);
-        same("sequence", &sequence.to_string(), &manifest.sequence.to_string());
-    }
-
-    fn link(&self, found: &mut Findings<'_>, manifest: &Manifest, before: Option<(u64, Digest)>) {
-        let text = |link: &Link| format!("{} {}", link.key, link.sha256);
-        let named = manifest.previous.as_ref().map_or_else(|| "nothing".to_owned(), text);
-        let expected = match before {
-            Some((sequence, sha256)) => {
-                text(&Link { key: key::manifest(&self.sub_account, sequence), sha256 })
-            }
-            // The one before it is missing, which has been said.
-            None if self.broken => return,
-            None => "nothing".to_owned(),
-        };
-        if named != expected {
-            // The one that is named is not the one that is there: which of both was changed, nobody can tell.
-            found.add(Code::ChainBroken, format!("previous: {expected}"), named);
-        }
-    }
-
-    fn signature(&mut self, found: &mut Findings<'_>, signer: Result<Option<PublicKey>, ManifestError>) {
-        match signer {
-            Err(error) => found.add(Code::SignatureInvalid, "a signature that fits", error.to_string()),
-            Ok(None) if self.signed > 0 => found.add(Code::ManifestUnsigned, "a signature", "none"),
-            Ok(None) => {}
-            Ok(Some(signer)) => {
-                self.signed += 1;
-                if !self.allowed.is_empty() && !self.allowed.contains(&signer, signature::MANIFEST) {
-                    found.add(Code::SignerNotAllowed, "an allowed signer", signer.fingerprint());
-                }
-            }
         }
     }
 
@@ -192,12 +103,12 @@ impl<'a> ChainCheck<'a> {
         let Envelope { manifest, signature } = envelope;
         let finished_at = manifest.run.finished_at;
         self.first_commit.get_or_insert(finished_at);
-        record::run_times(found, &manifest);
+        record::run_times(found, &manifest.run);
         self.check_orders(found, &manifest, link.sha256);
         match &manifest.record {
             Record::Day(record) => self.check_day(found, &manifest, record),
             // What came before is not known, so nothing can be held against it.
-            _ if self.broken => {}
+            _ if self.links.broken => {}
             _ if self.days.is_empty() => {
                 found.add(Code::RecordWrong, "a chain that begins with a day", "another")
             }
@@ -214,7 +125,7 @@ impl<'a> ChainCheck<'a> {
 
     /// A writer finds holds by this link alone.
     fn check_orders(&mut self, found: &mut Findings<'_>, manifest: &Manifest, sha256: Digest) {
-        if !self.broken && self.orders_link != manifest.orders {
+        if !self.links.broken && self.orders_link != manifest.orders {
             let text =
                 |link: &Option<Link>| link.as_ref().map_or("nothing".to_owned(), |link| link.key.clone());
             found.add(Code::OrdersWrong, text(&self.orders_link), text(&manifest.orders));
@@ -235,7 +146,7 @@ impl<'a> ChainCheck<'a> {
             let expected = format!("the interval of the day's earlier revisions, from {}", window.start_ms);
             found.add(Code::DayWindowWrong, expected, record.window.start_ms.to_string());
         }
-        if !self.broken {
+        if !self.links.broken {
             let expected = day.map_or(0, |day| day.revisions.len() as u32) + 1;
             found.same(Code::RevisionOrder, "revision", expected, record.revision);
         }
@@ -243,7 +154,7 @@ impl<'a> ChainCheck<'a> {
 
     fn check_coverage(&mut self, found: &mut Findings<'_>, manifest: &Manifest) {
         manifest.record.mark(&mut self.coverage);
-        if self.broken {
+        if self.links.broken {
             // What came before is not known: only this day's own mark can be held against it.
             self.coverage = manifest.coverage.clone();
         } else if self.coverage != manifest.coverage {

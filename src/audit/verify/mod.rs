@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! archive.json, and what lies where nothing should lie
-//!   a chain:    every manifest in order          chain, record, acts   (pure)
+//!   the roster: what it says of all chains       roster
+//!   a chain:    every manifest in order          links, chain, record, acts   (pure)
+//!   its end:    heads that are known elsewhere   heads
 //!   its days:   the calendar against the chain   calendar
 //!   its objects: the store against the chain     objects
 //!   its rows:   the files against the manifests  rows            (pure but for the files)
@@ -14,11 +16,13 @@
 mod acts;
 mod calendar;
 mod chain;
+mod heads;
+mod links;
 mod objects;
 mod record;
+mod roster;
 mod rows;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,8 +32,10 @@ use jiff::civil::Date;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use self::chain::{ChainCheck, Day, Object};
+use self::chain::{ChainCheck, Day};
+use self::heads::Seen;
 use self::objects::{Listed, Placed, versions_hold};
+use self::roster::Rostered;
 use super::current::blocking;
 use super::part::Scratch;
 use crate::archive::digest::Digest;
@@ -41,7 +47,7 @@ use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::AllowedSigners;
 use crate::outcome::{Exit, Result};
 use crate::store::folder::hash_file;
-use crate::store::{Store, StoreErrorKind};
+use crate::store::Store;
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -82,6 +88,8 @@ pub struct Totals {
     pub sub_accounts: u64,
     pub manifests: u64,
     pub signed_manifests: u64,
+    /// Records of the roster's chain.
+    pub rosters: u64,
     pub days_complete: u64,
     pub days_empty: u64,
     pub days_incomplete: u64,
@@ -95,7 +103,7 @@ pub struct Totals {
     pub violations: u64,
     pub gaps: u64,
     pub notices: u64,
-    /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain: to be kept elsewhere, and expected next time.
+    /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain, the roster's last: to be kept elsewhere, and expected next time.
     pub heads: Vec<String>,
 }
 
@@ -147,16 +155,19 @@ pub async fn verify(
         found,
         archive_id: String::new(),
         created_at: i64::MIN,
+        rostered: Rostered::default(),
         totals: Mutex::default(),
     };
     verifier.archive().await?;
+    verifier.roster().await?;
     let sub_accounts = verifier.sub_accounts().await?;
     meter.sub_accounts.store(sub_accounts.len() as u64, Ordering::Relaxed);
     for sub_account in &sub_accounts {
         verifier.sub_account(sub_account).await?;
         meter.sub_accounts_done.fetch_add(1, Ordering::Relaxed);
     }
-    let totals = verifier.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut totals = verifier.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    totals.heads.extend(verifier.rostered.head);
     Ok(Totals { bytes: meter.bytes_done.load(Ordering::Relaxed), ..totals })
 }
 
@@ -169,6 +180,7 @@ struct Verifier<'a> {
     archive_id: String,
     /// By `archive.json`.
     created_at: i64,
+    rostered: Rostered,
     /// The store keeps checksums, versions and locks of its own.
     remote: bool,
     totals: Mutex<Totals>,
@@ -221,16 +233,19 @@ impl Verifier<'_> {
         for object in top.objects.iter().filter(|object| *object != key::ARCHIVE) {
             self.foreign(object);
         }
-        let known = ["manifests", "segments", key::DOCTOR.trim_end_matches('/')];
+        let known = ["manifests", "roster", "segments", key::DOCTOR.trim_end_matches('/')];
         for folder in top.folders.iter().filter(|name| !known.contains(&name.as_str())) {
             self.foreign_folder(&format!("{folder}/")).await?;
         }
-        for (parent, root) in [("manifests/", key::MANIFESTS), ("segments/", key::SEGMENTS)] {
+        for parent in ["manifests/", "roster/", "segments/"] {
             let versions = self.store.children(parent).await?;
             versions.objects.iter().for_each(|object| self.foreign(object));
             for folder in versions.folders.iter().filter(|folder| *folder != "v1") {
                 self.foreign_folder(&format!("{parent}{folder}/")).await?;
             }
+        }
+        // What lies among the rosters is told as their chain is read.
+        for root in [key::MANIFESTS, key::SEGMENTS] {
             let below = self.store.children(root).await?;
             below.objects.iter().for_each(|object| self.foreign(object));
             for folder in below.folders.iter().filter(|folder| key::parse_sub_account(folder).is_none()) {
@@ -264,14 +279,15 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Those that have manifests or data; also one that only an expected head names.
+    /// Those that have manifests or data; also one that only an expected head or the roster names.
     async fn sub_accounts(&self) -> Result<Vec<String>> {
         let mut all = std::collections::BTreeSet::new();
         for root in [key::MANIFESTS, key::SEGMENTS] {
             let folders = self.store.children(root).await?.folders;
             all.extend(folders.iter().filter_map(|folder| key::parse_sub_account(folder)).map(str::to_owned));
         }
-        all.extend(self.options.heads.iter().map(|head| head.sub_account.clone()));
+        let kept = self.options.heads.iter().map(|head| &head.sub_account).filter(|name| *name != key::ROSTER);
+        all.extend(kept.chain(self.rostered.heads.keys()).cloned());
         let wanted = &self.options.sub_accounts;
         // One that was asked for and is not there is something to say, not nothing.
         all.extend(wanted.iter().cloned());
@@ -279,11 +295,12 @@ impl Verifier<'_> {
     }
 
     async fn sub_account(&self, sub_account: &str) -> Result<()> {
-        let (check, seen) = self.chain(sub_account).await?;
-        self.heads(sub_account, &check, &seen);
+        let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
+        let seen = self.read_chain(&mut check, &self.known_numbers(sub_account)).await?;
+        self.from_outside(&check, &seen);
         calendar::days(self, sub_account, &check);
         calendar::holds(self, sub_account, &check);
-        let signed = check.signed;
+        let signed = check.links.signed;
         let days = check.into_days();
         let root = key::day_root(sub_account);
         let entries = self.store.list(&root, None).await?;
@@ -309,125 +326,28 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Reads the chain in order, many objects at once. Also returns the hashes at the numbers of expected heads.
-    async fn chain(&self, sub_account: &str) -> Result<(ChainCheck<'_>, BTreeMap<u64, Digest>)> {
-        let root = key::chain(sub_account);
-        let listed = self.store.list(&root, None).await?;
-        if self.remote {
-            let versions = self.store.versions(&root).await?;
-            versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
-        }
-        let mut numbers = BTreeMap::new();
-        for entry in listed {
-            match key::parse_manifest(&entry.key)
-                .filter(|n| *n > 0 && key::manifest(sub_account, *n) == entry.key)
-            {
-                Some(sequence) => drop(numbers.insert(sequence, entry.key)),
-                None => self.foreign(&entry.key),
-            }
-        }
-        let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
-        let mut seen = BTreeMap::new();
-        let read = |(sequence, key): (u64, String)| async move {
-            let bytes = match self.store.get(&key).await {
-                // Larger than any manifest is: somebody else's, and no reason to see no further.
-                Err(error) if error.kind == StoreErrorKind::Contradiction => return Ok((sequence, Err(()))),
-                read => read?,
-            };
-            let object = match bytes {
-                Some(bytes) => Some(blocking(move || Ok(Object::read(&bytes))).await?),
-                None => None,
-            };
-            Ok::<_, crate::outcome::Failure>((sequence, Ok(object)))
-        };
-        let mut reads = stream::iter(numbers).map(read).buffered(if self.remote {
-            super::timeline::AT_ONCE
-        } else {
-            cores()
-        });
-        let mut expected = 1;
-        while let Some((sequence, object)) = reads.try_next().await? {
-            self.check_stop()?;
-            // A cut-out stretch may be long: it is said once, at its beginning.
-            if sequence > expected {
-                self.report(check.missing(expected));
-            }
-            match object {
-                Err(()) => self.report(check.unreadable(sequence, "an object larger than any manifest")),
-                Ok(Some(object)) => {
-                    seen.insert(sequence, object.sha256);
-                    check.next(sequence, object).into_iter().for_each(|finding| self.report(finding));
-                }
-                Ok(None) => self.report(check.missing(sequence)),
-            }
-            expected = sequence + 1;
-        }
-        let wanted = |sequence: &u64| {
-            self.options
-                .heads
-                .iter()
-                .any(|head| head.sub_account == sub_account && head.sequence == *sequence)
-        };
-        seen.retain(|sequence, _| wanted(sequence));
-        Ok((check, seen))
-    }
-
-    /// Expected heads, and what cannot be told without them.
-    fn heads(&self, sub_account: &str, check: &ChainCheck<'_>, seen: &BTreeMap<u64, Digest>) {
-        let chain = key::chain(sub_account);
-        let newest = check.head.map_or(0, |(sequence, _)| sequence);
-        let mut known = false;
-        for head in self.options.heads.iter().filter(|head| head.sub_account == sub_account) {
-            known = true;
-            let key = key::manifest(sub_account, head.sequence);
-            match seen.get(&head.sequence) {
-                Some(sha256) if *sha256 == head.sha256 => {}
-                Some(sha256) => {
-                    self.report(Finding::new(Code::HeadDiffers, key, head.sha256.hex(), sha256.hex()))
-                }
-                None if head.sequence > newest => {
-                    let found = format!("a chain that ends at {newest}");
-                    self.report(Finding::new(Code::HeadMissing, key, head.sha256.hex(), found));
-                }
-                // A hole in the chain, which has been said.
-                None => {}
-            }
-        }
-        if check.manifests == 0 {
+    /// What cannot be told from inside a chain: where it ends, when it began, and whose it is.
+    fn from_outside(&self, check: &ChainCheck<'_>, seen: &Seen) {
+        let links = &check.links;
+        let known = self.kept_heads(links, seen);
+        self.vouched_heads(links, seen);
+        if links.records == 0 {
             return;
         }
-        if !known {
-            self.report(Finding::new(
-                Code::NoExpectedHead,
-                chain.as_str(),
-                "a head that was kept elsewhere",
-                "none",
-            ));
+        // Of a chain that the roster vouches for, the roster's own end is the question.
+        if !known && !self.rostered.heads.contains_key(&links.name) {
+            self.unknown_end(links);
         }
-        if check
-            .first_commit
-            .is_some_and(|oldest| oldest < self.created_at.saturating_sub(record::CLOCK_SLACK_MS))
-        {
+        let founded = self.created_at.saturating_sub(record::CLOCK_SLACK_MS);
+        if check.first_commit.is_some_and(|oldest| oldest < founded) {
             let found = "a manifest that was committed before the archive was made";
             self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "manifests younger than it", found));
         }
-        if check.signed == 0 && !self.options.allowed.is_empty() {
-            let first = key::manifest(sub_account, 1);
-            self.report(Finding::new(
-                Code::ManifestUnsigned,
-                first,
-                "a chain that an allowed signer has signed",
-                "no signature",
-            ));
-        } else if check.signed == 0 {
-            self.report(Finding::new(Code::ChainUnsigned, chain, "signatures", "none"));
-        } else if self.options.allowed.is_empty() {
-            self.report(Finding::new(Code::NoAllowedSigners, chain, "allowed signers", "none"));
-        }
+        self.signed(links);
         self.count(|totals| {
-            totals.manifests += check.manifests;
-            totals.signed_manifests += check.signed;
-            totals.heads.extend(check.head.map(|(n, sha256)| format!("{sub_account}:{n}:{sha256}")));
+            totals.manifests += links.records;
+            totals.signed_manifests += links.signed;
+            totals.heads.extend(links.head.map(|(n, sha256)| format!("{}:{n}:{sha256}", links.name)));
         });
     }
 

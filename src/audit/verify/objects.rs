@@ -154,7 +154,7 @@ impl Verifier<'_> {
                 self.differs(Code::StoreChecksum, file, sha256);
             }
             self.version(file, &stat, placed);
-            kept(&file.key, revision, &stat, &mut placed.found);
+            kept(&file.key, revision.lock, revision.held, &stat, &mut placed.found);
         }
         Ok(true)
     }
@@ -198,18 +198,18 @@ impl Verifier<'_> {
             return Ok(());
         }
         if let Some(stat) = self.store.stat(&revision.manifest_key).await? {
-            kept(&revision.manifest_key, revision, &stat, &mut placed.found);
+            kept(&revision.manifest_key, revision.lock, revision.held, &stat, &mut placed.found);
         }
         Ok(())
     }
 }
 
 /// Whether an object has the lock and the legal hold that the chain says, at least.
-fn kept(object: &str, revision: &Committed, stat: &Stat, found: &mut Vec<Finding>) {
-    if revision.held && !stat.legal_hold {
+pub fn kept(object: &str, lock: Option<Lock>, held: bool, stat: &Stat, found: &mut Vec<Finding>) {
+    if held && !stat.legal_hold {
         found.push(Finding::new(Code::HoldMissing, object, "a legal hold", "none"));
     }
-    let Some(expected) = revision.lock else { return };
+    let Some(expected) = lock else { return };
     let text = |lock: Lock| format!("{:?} until {}", lock.mode, rfc3339(lock.until_ms)).to_lowercase();
     match stat.lock {
         None => found.push(Finding::new(Code::LockMissing, object, text(expected), "none")),

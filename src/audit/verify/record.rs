@@ -8,7 +8,7 @@ use super::chain::Day;
 use crate::archive::day::{LONGEST_WINDOW_MS, Window, Zone, rfc3339, tz_database_version};
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
-use crate::archive::manifest::{DayRecord, Discovery, Link, Manifest, Why, WindowAnswer};
+use crate::archive::manifest::{DayRecord, Discovery, Link, Manifest, Run, Why, WindowAnswer};
 use crate::archive::recheck::{Changes, SummaryChanges};
 use crate::archive::schema;
 
@@ -203,8 +203,7 @@ pub fn files(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord, 
 }
 
 /// A run ends after it has begun, whatever it commits.
-pub fn run_times(found: &mut Findings<'_>, manifest: &Manifest) {
-    let run = &manifest.run;
+pub fn run_times(found: &mut Findings<'_>, run: &Run) {
     if run.finished_at < run.started_at {
         let expected = format!("an end after {}", rfc3339(run.started_at));
         found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));

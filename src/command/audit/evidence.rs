@@ -35,16 +35,19 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         folder: &'a std::path::Path,
         files: u64,
         manifests: u64,
+        rosters: u64,
         parts: u64,
         bytes: u64,
         heads: &'a [String],
     }
-    let (manifests, parts, bytes, heads) = (packed.manifests, packed.parts, packed.bytes, &packed.heads);
+    let evidence::Packed { manifests, rosters, parts, bytes, heads } = &packed;
+    let (manifests, rosters, parts, bytes) = (*manifests, *rosters, *parts, *bytes);
     context.output.event(&Event {
         event: "evidence",
         folder: &args.out,
         files,
         manifests,
+        rosters,
         parts,
         bytes,
         heads,
@@ -55,9 +58,10 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         ""
     };
     context.output.say(format!(
-        "{}: {} manifests, {} Parquet files, {}\nCheck it by hand as README.txt says, or with: sh {}/check.sh{whose}",
+        "{}: {} manifests, {} rosters, {} Parquet files, {}\nCheck it by hand as README.txt says, or with: sh {}/check.sh{whose}",
         args.out.display(),
         count(manifests),
+        count(rosters),
         count(parts),
         size(bytes),
         args.out.display(),

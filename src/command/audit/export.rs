@@ -14,6 +14,7 @@ use crate::audit::current::{Which, rows};
 use crate::audit::export::{Format, Writer, escaped};
 use crate::audit::pack::{Pack, unwritable};
 use crate::audit::part::Scratch;
+use crate::audit::roster;
 use crate::audit::source::Source;
 use crate::audit::timeline::{Revision, Timeline};
 use crate::cli::audit::{self as cli, ExportArgs};
@@ -45,6 +46,10 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
         about.files.extend(written.files);
         about.heads.push(timeline.head_text());
         about.next.push(format!("{sub_account}={}", timeline.head.0));
+    }
+    if let Some(roster) = roster::read(&source).await? {
+        pack.add_object(&source, &roster.link.key, &roster.link.key, Some(roster.link.sha256)).await?;
+        about.heads.push(roster.head);
     }
     if about.format == "html" {
         pack.add_bytes("index.html", index(&about.files).as_bytes())?;

@@ -30,6 +30,9 @@ pub async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Resul
             None => days(&timeline, &range, &context.output),
         }
     }
+    if args.date.is_none() {
+        super::roster::tell(&source, &context.output).await?;
+    }
     Ok(Exit::Done)
 }
 

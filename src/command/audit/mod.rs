@@ -16,6 +16,7 @@ pub mod export;
 pub mod ls;
 pub mod prove;
 pub mod report;
+pub mod roster;
 pub mod search;
 pub mod show;
 pub mod status;

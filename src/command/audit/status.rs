@@ -34,6 +34,7 @@ pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> R
             }
         }
     }
+    super::roster::tell(&source, output).await?;
     if let Some(by) = args.by {
         tell_shares(by, &by_all, output);
     }

@@ -130,9 +130,10 @@ fn summary(totals: &Totals, options: &Options) -> String {
     };
     let share = options.subset.map(|(n, of)| format!(" (share {n} of {of})")).unwrap_or_default();
     let mut text = format!(
-        "\nsub-accounts  {}\nmanifests     {} ({signed})\ndays          {} complete, {} empty, {} incomplete, {} acknowledged, {} missing\nfiles{share}         {} ({level}; {})\n",
+        "\nsub-accounts  {}\nmanifests     {} ({signed})\nrosters       {}\ndays          {} complete, {} empty, {} incomplete, {} acknowledged, {} missing\nfiles{share}         {} ({level}; {})\n",
         count(totals.sub_accounts),
         count(totals.manifests),
+        count(totals.rosters),
         count(*days_complete),
         count(*days_empty),
         count(*days_incomplete),

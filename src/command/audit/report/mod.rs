@@ -13,8 +13,10 @@ use self::verification::Verification;
 use super::sub_accounts;
 use super::verify::{head, reading};
 use crate::archive::finding::Finding;
+use crate::archive::key;
 use crate::archive::range::Days;
 use crate::audit::calendar::Calendar;
+use crate::audit::roster;
 use crate::audit::source::Source;
 use crate::audit::timeline::{Timeline, read_one};
 use crate::audit::verify::{self, Level, Meter, Options};
@@ -46,13 +48,20 @@ pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> R
         (None, ReportLevel::Deep) => Some(verified(Level::Deep, args, &source, context).await?),
     };
     let made_at = SystemClock.now_ms();
-    let (chains, damaged) = read(&source, &names, &range, made_at).await?;
+    let (chains, mut damaged) = read(&source, &names, &range, made_at).await?;
+    let roster = match roster::read(&source).await {
+        Err(failure) if failure.exit == Exit::Integrity => {
+            damaged.push(Damage { sub_account: key::ROSTER.to_owned(), message: failure.message });
+            None
+        }
+        read => read?,
+    };
     if let Some(file) = &args.verification {
         of_this_archive(file, &verification, &names, &source).await?;
     }
     let archive_id = source.record.archive_id.clone();
-    let report =
-        Report { archive: source.store.root(), archive_id, made_at, range, chains, damaged, verification };
+    let archive = source.store.root();
+    let report = Report { archive, archive_id, made_at, range, chains, roster, damaged, verification };
     let bytes = write_new(&args.out, page::render(&report).as_bytes())?;
     let exit = if report.violated() { Exit::Integrity } else { Exit::Done };
     tell(&report, &args.out, bytes, exit, context);

@@ -36,14 +36,24 @@ pub fn section(report: &Report) -> String {
     for damage in &report.damaged {
         let _ = writeln!(
             html,
-            "<p class=\"alarm\"><strong>Sub-account {}: its record does not hold.</strong> {}. Nothing of it is counted \
+            "<p class=\"alarm\"><strong>{}: its record does not hold.</strong> {}. Nothing of it is counted \
              on this page. <code>cxvault verify</code> tells all that is wrong; do not rely on it before that is \
              explained.</p>",
-            text(&damage.sub_account),
+            text(damage.whose()),
             text(&damage.message)
         );
     }
-    if exceptions.is_empty() && report.damaged.is_empty() {
+    for one in report.unlisted() {
+        let _ = writeln!(
+            html,
+            "<p class=\"alarm\"><strong>Sub-account {0}: RingCX no longer lists it.</strong> Nothing is archived of it \
+             since <span class=\"mono\">{1}</span>. Give the user access to it again in RingCX Admin; or, if it was closed, \
+             name <code>unlisted:{0}</code> in CXVAULT_ACKNOWLEDGE.</p>",
+            text(one.id),
+            text(&one.since)
+        );
+    }
+    if exceptions.is_empty() && report.damaged.is_empty() && report.unlisted().next().is_none() {
         html += "<p>Nothing: no day is missing or has gaps, and none looks suspicious.</p>\n";
     } else if !exceptions.is_empty() {
         html += &table(&exceptions);

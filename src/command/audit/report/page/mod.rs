@@ -13,9 +13,11 @@ use super::chain::{Chain, States};
 use super::exceptions::Class;
 use super::verification::Verification;
 use crate::archive::digest::Digest;
+use crate::archive::key;
 use crate::archive::range::Days;
 use crate::archive::tally::Tally;
 use crate::audit::export::escaped;
+use crate::audit::roster::{Missing, Newest};
 use crate::command::audit::visible;
 
 mod attention;
@@ -54,6 +56,8 @@ pub struct Report {
     pub range: Days,
     /// One for each sub-account whose chain could be read, in order.
     pub chains: Vec<Chain>,
+    /// Of all sub-accounts, where the archive has one.
+    pub roster: Option<Newest>,
     pub damaged: Vec<Damage>,
     pub verification: Option<Verification>,
 }
@@ -61,8 +65,19 @@ pub struct Report {
 /// A chain that does not hold.
 #[derive(Debug, Clone)]
 pub struct Damage {
+    /// Or [`key::ROSTER`].
     pub sub_account: String,
     pub message: String,
+}
+
+impl Damage {
+    /// As a sentence may begin.
+    fn whose(&self) -> String {
+        match self.sub_account.as_str() {
+            key::ROSTER => "The roster of all sub-accounts".to_owned(),
+            id => format!("Sub-account {id}"),
+        }
+    }
 }
 
 /// How the archive stands, worst first.
@@ -89,10 +104,15 @@ impl Report {
         let behind = self.exceptions().any(|one| one.class == Class::Behind);
         match () {
             () if self.violated() => Standing::Violated,
-            () if states.open() > 0 || behind => Standing::Open,
+            () if states.open() > 0 || behind || self.unlisted().next().is_some() => Standing::Open,
             () if states.total() > 0 => Standing::Complete,
             () => Standing::Nothing,
         }
+    }
+
+    /// Sub-accounts that RingCX no longer lists, and nobody has taken note of it.
+    fn unlisted(&self) -> impl Iterator<Item = Missing<'_>> {
+        self.roster.iter().flat_map(Newest::missing).filter(|one| !one.acknowledged)
     }
 
     fn states(&self) -> States {

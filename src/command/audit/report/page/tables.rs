@@ -151,9 +151,20 @@ pub fn chains(report: &Report) -> String {
          COMPLIANCE before its time, a privileged user can lift GOVERNANCE. Whether they are still there is a part of the \
          verification.</p>\n{}<h3 id=\"heads-title\">Heads</h3>\n<p>A head is the fingerprint of all that a \
          sub-account's chain holds. Kept elsewhere, it shows later whether anything was cut off or rewritten: \
-         <code>cxvault verify --expect-head HEAD</code>.</p>\n{}</section>\n",
+         <code>cxvault verify --expect-head HEAD</code>.{}</p>\n{}</section>\n",
         list("chains-title", &NUMBERS, report, numbers),
+        roster(report),
         list("heads-title", &HEADS, report, head),
+    )
+}
+
+/// One head for all of them.
+fn roster(report: &Report) -> String {
+    let Some(newest) = &report.roster else { return String::new() };
+    format!(
+        " The roster's covers all of them as they stood on {}: <span class=\"mono any\">{}</span>.",
+        instant(newest.committed_at),
+        text(&newest.head)
     )
 }
 

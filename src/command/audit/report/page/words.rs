@@ -92,8 +92,15 @@ pub fn verdict(report: &Report) -> String {
         sentence = format!("The verification found {}. {sentence}", some(violations, "violation"));
     }
     if !report.damaged.is_empty() {
-        let damaged = some(report.damaged.len() as u64, "sub-account");
-        let _ = write!(sentence, " The record of {damaged} does not hold, and is not counted.");
+        let of_all = report.damaged.iter().any(|damage| damage.sub_account == key::ROSTER);
+        let damaged = report.damaged.len() as u64 - u64::from(of_all);
+        if damaged > 0 {
+            let damaged = some(damaged, "sub-account");
+            let _ = write!(sentence, " The record of {damaged} does not hold, and is not counted.");
+        }
+        if of_all {
+            sentence += " The roster of all sub-accounts does not hold.";
+        }
     }
     sentence
 }

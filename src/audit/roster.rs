@@ -1,0 +1,102 @@
+//! The roster as a reader finds it.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::source::Source;
+use super::timeline::{AT_ONCE, Stored, newest, read_record, signed_by};
+use super::violated;
+use crate::archive::key;
+use crate::archive::manifest::Link;
+use crate::archive::roster::{Roll, RosterRecord};
+use crate::outcome::Result;
+
+/// What the newest roster says.
+#[derive(Debug, Clone)]
+pub struct Newest {
+    /// `roster:SEQUENCE:SHA256`.
+    pub head: String,
+    pub link: Link,
+    /// When the head was committed, in UTC milliseconds by the writer's clock.
+    pub committed_at: i64,
+    /// Of the head, or of the newest record before it that has one.
+    pub roll: Roll,
+}
+
+/// A sub-account that RingCX no longer lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing<'a> {
+    pub id: &'a str,
+    /// The first roster that missed it.
+    pub since: String,
+    pub acknowledged: bool,
+}
+
+impl Newest {
+    /// Sub-accounts that RingCX no longer lists.
+    pub fn missing(&self) -> impl Iterator<Item = Missing<'_>> {
+        self.roll.sub_accounts.iter().filter_map(|member| {
+            let unlisted = member.unlisted.as_ref()?;
+            let since = key::manifest(key::ROSTER, unlisted.since);
+            Some(Missing { id: &member.id, since, acknowledged: unlisted.acknowledged })
+        })
+    }
+}
+
+/// Reads back from the head to the newest roll; `None` where there is no roster.
+///
+/// # Errors
+/// [`crate::outcome::Exit::Integrity`] where the chain does not hold.
+pub async fn read(source: &Source) -> Result<Option<Newest>> {
+    let Some(head) = newest(source, key::ROSTER).await? else { return Ok(None) };
+    let head: Stored<RosterRecord> = read_record(source, key::ROSTER, head).await?;
+    let text = head_text(&head);
+    let link = Link { key: head.key.clone(), sha256: head.sha256 };
+    let committed_at = head.envelope.manifest.run.finished_at;
+    let mut stored = head;
+    loop {
+        signed_by(source, &stored)?;
+        if let Some(roll) = stored.envelope.manifest.roll() {
+            return Ok(Some(Newest { head: text, link, committed_at, roll: roll.clone() }));
+        }
+        source.check_stop()?;
+        if stored.sequence == 1 {
+            return Ok(None);
+        }
+        let next = read_record(source, key::ROSTER, stored.sequence - 1).await?;
+        follows(&stored, &next)?;
+        stored = next;
+    }
+}
+
+/// Every record of the chain, oldest first.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_all(source: &Source) -> Result<Vec<Stored<RosterRecord>>> {
+    let newest = newest(source, key::ROSTER).await?.unwrap_or(0);
+    let read = |sequence| read_record(source, key::ROSTER, sequence);
+    let mut reads = stream::iter(1..=newest).map(read).buffered(AT_ONCE);
+    let mut all: Vec<Stored<RosterRecord>> = Vec::new();
+    while let Some(stored) = reads.try_next().await? {
+        source.check_stop()?;
+        signed_by(source, &stored)?;
+        if let Some(before) = all.last() {
+            follows(&stored, before)?;
+        }
+        all.push(stored);
+    }
+    Ok(all)
+}
+
+/// `roster:SEQUENCE:SHA256`.
+pub fn head_text(stored: &Stored<RosterRecord>) -> String {
+    format!("{}:{}:{}", key::ROSTER, stored.sequence, stored.sha256)
+}
+
+fn follows(stored: &Stored<RosterRecord>, before: &Stored<RosterRecord>) -> Result<()> {
+    let named = stored.envelope.manifest.previous.as_ref().map(|link| link.sha256);
+    if named == Some(before.sha256) {
+        return Ok(());
+    }
+    Err(violated(format!("{} is not the record that {} names", before.key, stored.key)))
+}

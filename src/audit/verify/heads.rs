@@ -1,0 +1,165 @@
+//! Reads chains in order, and holds them against heads that are known from elsewhere: those that the reader has kept, and
+//! those that the roster vouches for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{TryStreamExt, StreamExt, stream};
+
+use super::links::{LinkCheck, Object};
+use super::objects::versions_hold;
+use super::{Verifier, cores};
+use crate::archive::digest::Digest;
+use crate::archive::envelope::Body;
+use crate::archive::finding::{Code, Finding};
+use crate::archive::key;
+use crate::audit::current::blocking;
+use crate::audit::timeline;
+use crate::outcome::{Failure, Result};
+use crate::store::StoreErrorKind;
+
+/// Hashes of a chain's objects at the numbers that somebody wants to know.
+pub type Seen = BTreeMap<u64, Digest>;
+
+/// What the records of a chain must be.
+pub trait Check<'a> {
+    type Record: Body;
+
+    fn links(&mut self) -> &mut LinkCheck<'a>;
+
+    /// The next record; returns what is wrong with it.
+    fn next(&mut self, sequence: u64, object: Object<Self::Record>) -> Vec<Finding>;
+}
+
+impl Verifier<'_> {
+    /// Reads a chain in order, many objects at once. Returns the hashes at the numbers in `wanted`.
+    pub async fn read_chain<'a, C: Check<'a>>(&self, check: &mut C, wanted: &BTreeSet<u64>) -> Result<Seen> {
+        let numbers = self.numbers(&check.links().name).await?;
+        let mut seen = Seen::new();
+        let read = |(sequence, key): (u64, String)| async move {
+            let bytes = match self.store.get(&key).await {
+                // Larger than any manifest is: somebody else's, and no reason to see no further.
+                Err(error) if error.kind == StoreErrorKind::Contradiction => return Ok((sequence, Err(()))),
+                read => read?,
+            };
+            let object = match bytes {
+                Some(bytes) => Some(blocking(move || Ok(Object::read(&bytes))).await?),
+                None => None,
+            };
+            Ok::<_, Failure>((sequence, Ok(object)))
+        };
+        let at_once = if self.remote { timeline::AT_ONCE } else { cores() };
+        let mut reads = stream::iter(numbers).map(read).buffered(at_once);
+        let mut expected = 1;
+        while let Some((sequence, object)) = reads.try_next().await? {
+            self.check_stop()?;
+            // A cut-out stretch may be long: it is said once, at its beginning.
+            if sequence > expected {
+                self.report(check.links().missing(expected));
+            }
+            match object {
+                Err(()) => {
+                    self.report(check.links().unreadable(sequence, "an object larger than any manifest"));
+                }
+                Ok(Some(object)) => {
+                    if wanted.contains(&sequence) {
+                        seen.insert(sequence, object.sha256);
+                    }
+                    check.next(sequence, object).into_iter().for_each(|finding| self.report(finding));
+                }
+                Ok(None) => self.report(check.links().missing(sequence)),
+            }
+            expected = sequence + 1;
+        }
+        Ok(seen)
+    }
+
+    /// The chain's objects by their numbers; whatever else lies among them is told.
+    async fn numbers(&self, name: &str) -> Result<BTreeMap<u64, String>> {
+        let root = key::chain(name);
+        let listed = self.store.list(&root, None).await?;
+        if self.remote {
+            let versions = self.store.versions(&root).await?;
+            versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+        }
+        let mut numbers = BTreeMap::new();
+        for entry in listed {
+            match key::parse_manifest(&entry.key).filter(|n| *n > 0 && key::manifest(name, *n) == entry.key) {
+                Some(sequence) => drop(numbers.insert(sequence, entry.key)),
+                None => self.foreign(&entry.key),
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// The numbers at which somebody knows what must lie there.
+    pub fn known_numbers(&self, name: &str) -> BTreeSet<u64> {
+        let kept = self.options.heads.iter().filter(|head| head.sub_account == name);
+        let vouched = self.rostered.heads.get(name).into_iter().flat_map(|heads| heads.keys().copied());
+        kept.map(|head| head.sequence).chain(vouched).collect()
+    }
+
+    /// Heads that the reader has kept; whether there is one for this chain.
+    pub fn kept_heads(&self, links: &LinkCheck<'_>, seen: &Seen) -> bool {
+        let newest = links.head.map_or(0, |(sequence, _)| sequence);
+        let mut known = false;
+        for head in self.options.heads.iter().filter(|head| head.sub_account == links.name) {
+            known = true;
+            let key = key::manifest(&links.name, head.sequence);
+            match seen.get(&head.sequence) {
+                Some(sha256) if *sha256 == head.sha256 => {}
+                Some(sha256) => {
+                    self.report(Finding::new(Code::HeadDiffers, key, head.sha256.hex(), sha256.hex()));
+                }
+                None if head.sequence > newest => {
+                    let found = format!("a chain that ends at {newest}");
+                    self.report(Finding::new(Code::HeadMissing, key, head.sha256.hex(), found));
+                }
+                // A hole in the chain, which has been said.
+                None => {}
+            }
+        }
+        known
+    }
+
+    /// Heads that the roster vouches for. Of all that was cut off only the last is told, of what was rewritten the first.
+    pub fn vouched_heads(&self, links: &LinkCheck<'_>, seen: &Seen) {
+        let Some(vouched) = self.rostered.heads.get(&links.name) else { return };
+        let newest = links.head.map_or(0, |(sequence, _)| sequence);
+        let tell = |sequence: u64, found: String| {
+            let Some(head) = vouched.get(&sequence) else { return };
+            let expected = format!("{}, by {}", head.sha256, key::manifest(key::ROSTER, head.by));
+            let key = key::manifest(&links.name, sequence);
+            self.report(Finding::new(Code::RosterHead, key, expected, found));
+        };
+        let other = |(sequence, head): (&u64, &super::roster::Vouched)| {
+            seen.get(sequence).filter(|sha256| **sha256 != head.sha256).map(|sha256| (*sequence, *sha256))
+        };
+        if let Some((sequence, sha256)) = vouched.iter().find_map(other) {
+            tell(sequence, sha256.hex());
+        }
+        if let Some((&last, _)) = vouched.last_key_value().filter(|(last, _)| **last > newest) {
+            tell(last, format!("a chain that ends at {newest}"));
+        }
+    }
+
+    /// Whether a chain is signed, and by whom.
+    pub fn signed(&self, links: &LinkCheck<'_>) {
+        let chain = key::chain(&links.name);
+        if links.signed == 0 && !self.options.allowed.is_empty() {
+            let first = key::manifest(&links.name, 1);
+            let expected = "a chain that an allowed signer has signed";
+            self.report(Finding::new(Code::ManifestUnsigned, first, expected, "no signature"));
+        } else if links.signed == 0 {
+            self.report(Finding::new(Code::ChainUnsigned, chain, "signatures", "none"));
+        } else if self.options.allowed.is_empty() {
+            self.report(Finding::new(Code::NoAllowedSigners, chain, "allowed signers", "none"));
+        }
+    }
+
+    /// Nothing from elsewhere tells where this chain ends.
+    pub fn unknown_end(&self, links: &LinkCheck<'_>) {
+        let chain = key::chain(&links.name);
+        let expected = "a head that was kept elsewhere";
+        self.report(Finding::new(Code::NoExpectedHead, chain, expected, "none"));
+    }
+}

@@ -1,0 +1,136 @@
+//! The roster's chain: read before anything is written, and continued when a run has ended.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::append::{self, Appended};
+use super::archive::{Archive, violated};
+use super::chain::Chain;
+use super::links::Links;
+use super::orders::Duty;
+use crate::archive::key;
+use crate::archive::lock::Lock;
+use crate::archive::manifest::ObjectLock;
+use crate::archive::roster::{self, Attendance, Ended, Entry, Roll, RosterRecord};
+use crate::archive::schema::FORMAT_VERSION;
+use crate::journal::Head;
+use crate::outcome::{Exit, Result};
+
+/// The chain as the store shows it.
+pub type Roster = Links<RosterRecord>;
+
+/// Chains that no roster knows are opened so many at a time.
+const AT_ONCE: usize = 16;
+
+impl Roster {
+    /// Opens the chain with all its checks, and lets this host remember the heads that it vouches for: so a chain that
+    /// was cut off since is noticed before somebody continues it, also by a host that has lost its state folder.
+    pub async fn open_and_remember(archive: &Archive) -> Result<Roster> {
+        let mut roster = Roster::open(archive, key::ROSTER).await?;
+        if let Some(roll) = roster.roll(archive).await? {
+            let heads = roll.sub_accounts.iter().filter_map(|member| Some((&member.id, member.head.as_ref()?)));
+            for (sub_account, head) in heads {
+                archive.state.remember_head(sub_account, head)?;
+            }
+        }
+        Ok(roster)
+    }
+
+    /// What the newest roster says; `None` where there is none yet.
+    pub async fn roll(&mut self, archive: &Archive) -> Result<Option<Roll>> {
+        self.walk_until(archive, |read| read.envelope.manifest.roll().is_some()).await?;
+        let mut newest_first = self.read.values().rev();
+        Ok(newest_first.find_map(|read| read.envelope.manifest.roll()).cloned())
+    }
+
+    fn record(&self, archive: &Archive, lock: Option<Lock>, entry: Entry) -> RosterRecord {
+        let sequence = self.next_sequence();
+        RosterRecord {
+            format_version: FORMAT_VERSION,
+            archive_id: archive.id.clone(),
+            key: key::manifest(key::ROSTER, sequence),
+            sequence,
+            previous: self.link(),
+            run: append::run(archive, None),
+            place: roster::place(&archive.store.root()),
+            object_lock: lock.map(|lock| ObjectLock { mode: lock.mode, retain_until: lock.until_ms }),
+            entry,
+        }
+    }
+}
+
+/// Commits what the run has seen; `None` where the archive knows no sub-account at all.
+///
+/// A crash before this loses the record and nothing else: the next run's says as much. Where another process commits
+/// its roster meanwhile, this one is drawn up anew behind it.
+pub async fn commit(
+    archive: &Archive,
+    roster: &mut Roster,
+    command: &str,
+    exit: Exit,
+    mut seen: Attendance,
+) -> Result<Option<Head>> {
+    archive.check_create_only().await?;
+    loop {
+        let before = roster.roll(archive).await?;
+        let strangers = strangers(archive, before.as_ref(), &seen).await?;
+        seen.heads.extend(strangers);
+        let sequence = roster.next_sequence();
+        let roll = Roll::call(command, ended(exit), &seen, before.as_ref(), sequence)
+            .map_err(|error| violated(error.to_string()))?;
+        if roll.sub_accounts.is_empty() {
+            return Ok(None);
+        }
+        let lock = archive.fresh_lock()?;
+        let record = roster.record(archive, lock, Entry::Roster(Box::new(roll)));
+        let duty = Duty { lock, hold: false };
+        if let Appended::Done(head) = append::put(archive, roster, record, duty).await? {
+            return Ok(Some(head));
+        }
+    }
+}
+
+/// Heads of chains that nobody has named so far: those of an archive that is older than its roster, or of a run that
+/// died before it could tell.
+async fn strangers(
+    archive: &Archive,
+    before: Option<&Roll>,
+    seen: &Attendance,
+) -> Result<BTreeMap<String, Head>> {
+    let folders = archive.store.children(key::MANIFESTS).await?.folders;
+    let told = |id: &str| before.and_then(|roll| roll.member(id)).is_some_and(|member| member.head.is_some());
+    let known = |id: &&str| seen.heads.contains_key(*id) || told(id);
+    let strange: Vec<String> = folders
+        .iter()
+        .filter_map(|folder| key::parse_sub_account(folder))
+        .filter(|id| !known(id))
+        .map(str::to_owned)
+        .collect();
+    let open = |id: String| async move {
+        match Chain::open(archive, &id).await {
+            Ok(chain) => Ok(chain.head.map(|head| (id, head))),
+            // Whoever works on it is told; the others' roster need not wait for that.
+            Err(failure) if failure.exit == Exit::Integrity => {
+                tracing::error!(sub_account = id, "left out of the roster: {}", failure.message);
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    };
+    let heads: Vec<_> = stream::iter(strange).map(open).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(heads.into_iter().flatten().collect())
+}
+
+pub fn ended(exit: Exit) -> Ended {
+    match exit {
+        Exit::Done => Ended::Done,
+        Exit::Unexpected => Ended::Unexpected,
+        Exit::Usage => Ended::Usage,
+        Exit::Gaps => Ended::Gaps,
+        Exit::Integrity => Ended::Integrity,
+        Exit::Later => Ended::Later,
+        Exit::Denied => Ended::Denied,
+        Exit::Locked => Ended::Locked,
+    }
+}
