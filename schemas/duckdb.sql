@@ -47,6 +47,42 @@ WHERE (json ->> '$.manifest.key') = key
         'manifests/v1/sub_account={}/{:010d}.json',
         json ->> '$.manifest.sub_account', CAST(json ->> '$.manifest.sequence' AS BIGINT));
 
+-- Whatever lies where the roster does. An older archive has none, and a pattern that finds nothing would be an error.
+SET VARIABLE archive_rosters = (
+    SELECT list(file ORDER BY file) FROM glob(getvariable('archive_root') || '/roster/v1/*'));
+
+CREATE OR REPLACE TEMP TABLE roster_objects AS
+SELECT
+    regexp_extract(filename, 'roster/v1/[^/]+$') AS key,
+    sha256(content) AS sha256,
+    TRY_CAST(TRY(decode(content)) AS JSON) AS json
+FROM read_blob(list_concat([getvariable('archive_root') || '/archive.json'], getvariable('archive_rosters')))
+WHERE contains(filename, '/roster/v1/');
+
+-- One row a sub-account in each record.
+
+CREATE OR REPLACE TEMP VIEW rosters AS
+WITH records AS (
+    SELECT
+        key, sha256, json,
+        CAST(json ->> '$.manifest.sequence' AS BIGINT) AS sequence,
+        unnest(from_json(json -> '$.manifest.sub_accounts', '[{
+            "id": "VARCHAR", "listed": "BOOLEAN", "expected": "BOOLEAN", "outcome": "VARCHAR",
+            "head": {"sequence": "BIGINT", "sha256": "VARCHAR"},
+            "unlisted": {"since": "BIGINT", "acknowledged": "BOOLEAN"}}]')) AS one
+    FROM roster_objects
+    WHERE key = format('roster/v1/{:010d}.json', CAST(json ->> '$.manifest.sequence' AS BIGINT))
+)
+SELECT
+    one.id AS sub_account, sequence, key,
+    one.listed AS listed, one.expected AS expected, one.outcome AS outcome,
+    one.head.sequence AS head_sequence, one.head.sha256 AS head_sha256,
+    one.unlisted.since AS unlisted_since, one.unlisted.acknowledged AS acknowledged,
+    CAST(json ->> '$.manifest.run.finished_at' AS TIMESTAMPTZ) AS finished_at,
+    json ->> '$.signature.public_key' AS signed_by,
+    sha256
+FROM records;
+
 -- One row an archive day: its state as the head of the chain has it, and what its last revision counted.
 CREATE OR REPLACE TEMP VIEW coverage AS
 WITH heads AS (
@@ -398,6 +434,43 @@ FROM told
 WHERE state IS DISTINCT FROM recomputed AND state IS DISTINCT FROM 'disposed'
     AND NOT (coalesce(state, '') = 'acknowledged' AND recomputed IN ('gaps', 'missing'));
 
+-- The roster's links, and the heads that it has seen; of one sub-account only where that was picked above.
+CREATE OR REPLACE TEMP VIEW roster_findings AS
+WITH linked AS (
+    SELECT
+        key, json,
+        CAST(json ->> '$.manifest.sequence' AS BIGINT) AS sequence,
+        row_number() OVER chain AS place,
+        lag(sha256) OVER chain AS before_sha256,
+        json ->> '$.signature.public_key' AS signed_by,
+        lag(json ->> '$.signature.public_key') OVER chain AS before_signed_by
+    FROM roster_objects
+    WINDOW chain AS (ORDER BY key)
+)
+SELECT 'not-a-roster' AS finding, key AS object, 'no record of this place' AS what
+FROM linked
+WHERE key IS DISTINCT FROM (json ->> '$.manifest.key')
+    OR key IS DISTINCT FROM format('roster/v1/{:010d}.json', sequence)
+UNION ALL
+SELECT 'roster-gap', key, 'record ' || place || ' of the roster is missing' FROM linked WHERE sequence <> place
+UNION ALL
+SELECT 'roster-previous-differs', key, 'names another object than lies before it'
+FROM linked
+WHERE (json ->> '$.manifest.previous.sha256') IS DISTINCT FROM before_sha256
+UNION ALL
+SELECT 'roster-signature-missing', key, 'follows a signed record'
+FROM linked
+WHERE signed_by IS NULL AND before_signed_by IS NOT NULL
+UNION ALL
+SELECT
+    'roster-head', 'sub_account=' || rosters.sub_account,
+    'manifest ' || head_sequence || ' is missing, or not the one that ' || min(rosters.key) || ' has seen'
+FROM rosters
+LEFT JOIN manifests ON manifests.sub_account = rosters.sub_account AND manifests.sequence = head_sequence
+WHERE head_sequence IS NOT NULL AND manifests.sha256 IS DISTINCT FROM head_sha256
+    AND rosters.sub_account = coalesce(getvariable('sub_account'), rosters.sub_account)
+GROUP BY rosters.sub_account, head_sequence;
+
 -- Every file's bytes, read whole and hashed again: what was changed together with the hashes inside shows here.
 CREATE OR REPLACE TEMP VIEW file_findings AS
 SELECT
@@ -410,6 +483,8 @@ WHERE found.size <> files.bytes OR sha256(found.content) <> files.sha256;
 -- All of it in one: empty when everything holds. Look at `verified`, too: an archive without rows has no findings.
 CREATE OR REPLACE TEMP VIEW findings AS
 SELECT finding, object, what FROM chain_findings
+UNION ALL
+SELECT finding, object, what FROM roster_findings
 UNION ALL
 SELECT finding, object, 'expected ' || expected || ', found ' || found FROM file_findings
 UNION ALL

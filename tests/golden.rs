@@ -22,6 +22,7 @@ use cxvault::archive::manifest::{
 };
 use cxvault::archive::observation::{Kind, Observation, Status};
 use cxvault::archive::part::{PartReader, PartWriter, Place};
+use cxvault::archive::roster::{Ended, Entry, Head, Member, Roll, RosterEnvelope, RosterRecord, Unlisted};
 use cxvault::archive::row::Row;
 use cxvault::archive::segment::Segment;
 use cxvault::archive::signature::{AllowedSigners, SigningKey};
@@ -168,17 +169,7 @@ impl Golden {
             sub_account: SUB_ACCOUNT.into(),
             sequence: self.sequence,
             previous: self.previous.take(),
-            run: Run {
-                id: "20261121T031500Z-0a1b2c3d".into(),
-                tool_version: "0.1.0".into(),
-                libraries: "parquet 60.1".into(),
-                tz_database: "2026f".into(),
-                host: "host7".into(),
-                settings_sha256: Digest::of(b"settings"),
-                started_at: day_end_ms + 6_800_000,
-                finished_at: day_end_ms + 11_800_000,
-                clock_skew_ms: Some(-250),
-            },
+            run: Self::run(day_end_ms + 11_800_000),
             coverage: self.coverage.clone(),
             orders: None,
             record: Record::Day(Box::new(record)),
@@ -186,6 +177,40 @@ impl Golden {
         let bytes = manifest.seal(Some(&signing_key())).unwrap().to_bytes().unwrap();
         self.previous = Some(Link { key: key.clone(), sha256: Digest::of(&bytes) });
         self.objects.insert(key, bytes);
+    }
+
+    /// One record about all chains as they are now.
+    fn roster(&mut self) {
+        let head = Head { sequence: self.sequence, sha256: self.previous.as_ref().unwrap().sha256 };
+        let roll = Roll { command: "run".into(), exit: Ended::Done, sub_accounts: members(head) };
+        let key = key::manifest(key::ROSTER, 1);
+        let record = RosterRecord {
+            format_version: schema::FORMAT_VERSION,
+            archive_id: ARCHIVE_ID.into(),
+            key: key.clone(),
+            sequence: 1,
+            previous: None,
+            run: Self::run(1_795_309_200_000 + 11_900_000),
+            place: "s3://acme-cx-archive/ringcx".into(),
+            object_lock: Some(ObjectLock { mode: LockMode::Compliance, retain_until: 2_016_151_200_000 }),
+            entry: Entry::Roster(Box::new(roll)),
+        };
+        let bytes = RosterEnvelope::seal(record, Some(&signing_key())).unwrap().to_bytes().unwrap();
+        self.objects.insert(key, bytes);
+    }
+
+    fn run(finished_at: i64) -> Run {
+        Run {
+            id: "20261121T031500Z-0a1b2c3d".into(),
+            tool_version: "0.1.0".into(),
+            libraries: "parquet 60.1".into(),
+            tz_database: "2026f".into(),
+            host: "host7".into(),
+            settings_sha256: Digest::of(b"settings"),
+            started_at: finished_at - 5_000_000,
+            finished_at,
+            clock_skew_ms: Some(-250),
+        }
     }
 
     fn windows(window: Window, objects: u64) -> Discovery {
@@ -285,7 +310,31 @@ fn make() -> BTreeMap<String, Vec<u8>> {
     let code = WarningCode::LowVolume;
     empty.warnings = vec![Warning { code, agent_group: None, found: 0, usual: 412, acknowledged: true }];
     golden.commit(empty, DayState::Empty);
+    golden.roster();
     golden.objects
+}
+
+/// Two sub-accounts, of which one was never archived and is no longer listed.
+fn members(head: Head) -> Vec<Member> {
+    let unlisted = Unlisted { since: 1, acknowledged: true };
+    vec![
+        Member {
+            id: "88888888".into(),
+            listed: Some(false),
+            expected: true,
+            outcome: None,
+            head: None,
+            unlisted: Some(unlisted),
+        },
+        Member {
+            id: SUB_ACCOUNT.into(),
+            listed: Some(true),
+            expected: true,
+            outcome: Some(Ended::Done),
+            head: Some(head),
+            unlisted: None,
+        },
+    ]
 }
 
 #[test]
@@ -336,6 +385,11 @@ fn the_golden_archive_is_still_readable() {
     assert_eq!(rows, 6);
     let head = Envelope::from_bytes(&fs::read(root.join(key::manifest(SUB_ACCOUNT, 3))).unwrap()).unwrap();
     assert_eq!(head.manifest.coverage.days, "ce");
+    let roster = fs::read(root.join(key::manifest(key::ROSTER, 1))).unwrap();
+    let roster = RosterEnvelope::from_bytes(&roster).unwrap();
+    roster.require_signer(&allowed).unwrap();
+    let last = Head { sequence: 3, sha256: previous.unwrap() };
+    assert_eq!(roster.manifest.roll().unwrap().sub_accounts, members(last));
 }
 
 /// Recomputes hashes, counts and sizes with DuckDB and with PyArrow; the error tells what differs.

@@ -130,10 +130,9 @@ pub struct Attendance {
 
 /// The roster before names another manifest at a number than this run has seen there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is not the manifest that the roster names", key::manifest(.sub_account, *.sequence))]
+#[error("{key} is not the manifest that the roster names")]
 pub struct Rewritten {
-    pub sub_account: String,
-    pub sequence: u64,
+    pub key: String,
 }
 
 impl Roll {
@@ -176,9 +175,7 @@ impl Attendance {
 
     fn member(&self, id: &str, before: Option<&Member>, sequence: u64) -> Result<Member, Rewritten> {
         let head = later(before.and_then(|before| before.head.as_ref()), self.heads.get(id));
-        let head = head
-            .map_err(|sequence| Rewritten { sub_account: id.to_owned(), sequence })?
-            .cloned();
+        let head = head.map_err(|sequence| Rewritten { key: key::manifest(id, sequence) })?.cloned();
         Ok(Member {
             id: id.to_owned(),
             listed: self.lists(id),
@@ -271,7 +268,7 @@ impl Body for RosterRecord {
         must(members.iter().all(|member| key::is_sub_account(&member.id)), "sub-account")?;
         must(members.is_sorted_by(|one, next| one.id < next.id), "order of sub-accounts")?;
         let unlisted = |member: &Member| match &member.unlisted {
-            Some(unlisted) => member.listed != Some(true) && (1..=self.sequence).contains(&unlisted.since),
+            Some(unlisted) => member.listed != Some(true) && unlisted.since > 0,
             None => true,
         };
         must(members.iter().all(unlisted), "unlisted sub-account")
@@ -352,16 +349,20 @@ mod tests {
 
     #[test]
     fn the_later_head_counts_and_another_one_at_the_same_number_is_a_contradiction() {
-        let with = |head: Head| Attendance { heads: [("a".to_owned(), head)].into(), ..Attendance::default() };
+        let with =
+            |head: Head| Attendance { heads: [("a".to_owned(), head)].into(), ..Attendance::default() };
         let first = call(&with(head(5, "five")), None, 1);
         for (seen, kept) in [(head(4, "four"), 5), (head(5, "five"), 5), (head(6, "six"), 6)] {
             let next = call(&with(seen), Some(&first), 2);
             assert_eq!(next.member("a").unwrap().head.as_ref().unwrap().sequence, kept);
         }
         let other = Roll::call("run", Ended::Done, &with(head(5, "other")), Some(&first), 2);
-        assert_eq!(other, Err(Rewritten { sub_account: "a".to_owned(), sequence: 5 }));
+        assert_eq!(other, Err(Rewritten { key: key::manifest("a", 5) }));
         // Carried along by runs that have nothing to do with it.
         let next = call(&Attendance::default(), Some(&first), 2);
-        assert_eq!((next.member("a").unwrap().head.clone(), next.member("a").unwrap().outcome), (Some(head(5, "five")), None));
+        assert_eq!(
+            (next.member("a").unwrap().head.clone(), next.member("a").unwrap().outcome),
+            (Some(head(5, "five")), None)
+        );
     }
 }

@@ -105,7 +105,8 @@ fn head(text: &str) -> Result<ExpectedHead, String> {
     let parsed = (|| {
         let (sub_account, sequence, sha256) = (parts.next()?, parts.next()?, parts.next()?);
         let sequence = sequence.parse().ok().filter(|&sequence| sequence > 0)?;
-        let whole = parts.next().is_none() && (key::is_sub_account(sub_account) || sub_account == key::ROSTER);
+        let whole =
+            parts.next().is_none() && (key::is_sub_account(sub_account) || sub_account == key::ROSTER);
         let sha256 = sha256.parse().ok()?;
         whole.then(|| ExpectedHead { sub_account: sub_account.to_owned(), sequence, sha256 })
     })();

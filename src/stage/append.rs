@@ -55,7 +55,8 @@ pub async fn put<B: Body>(
     let place = envelope.manifest.place();
     let (key, head) = (place.key.to_owned(), Head { sequence: place.sequence, sha256 });
     let (lock, legal_hold) = (duty.lock, duty.hold);
-    let object = NewObject { key: key.clone(), body: store::Body::Bytes(bytes.clone()), sha256, lock, legal_hold };
+    let object =
+        NewObject { key: key.clone(), body: store::Body::Bytes(bytes.clone()), sha256, lock, legal_hold };
     // ---- the commit point ----
     let put = archive.store.put_new(&object).await?;
     if put == Put::Exists && archive.store.get(&key).await? != Some(bytes) {

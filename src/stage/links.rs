@@ -94,7 +94,8 @@ impl<B: Body> Links<B> {
     pub(super) async fn walk_to(&mut self, archive: &Archive, sequence: u64) -> Result<()> {
         let Some(&oldest) = self.read.keys().next() else { return Ok(()) };
         let name = &self.name;
-        let read = |sequence| async move { Ok::<_, Failure>((sequence, fetch(archive, name, sequence).await?)) };
+        let read =
+            |sequence| async move { Ok::<_, Failure>((sequence, fetch(archive, name, sequence).await?)) };
         let mut reads = stream::iter((sequence.max(1)..oldest).rev()).map(read).buffered(WALK as usize);
         while let Some((sequence, read)) = reads.try_next().await? {
             let next = self.read.get(&(sequence + 1));

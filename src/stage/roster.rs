@@ -29,7 +29,8 @@ impl Roster {
     pub async fn open_and_remember(archive: &Archive) -> Result<Roster> {
         let mut roster = Roster::open(archive, key::ROSTER).await?;
         if let Some(roll) = roster.roll(archive).await? {
-            let heads = roll.sub_accounts.iter().filter_map(|member| Some((&member.id, member.head.as_ref()?)));
+            let heads =
+                roll.sub_accounts.iter().filter_map(|member| Some((&member.id, member.head.as_ref()?)));
             for (sub_account, head) in heads {
                 archive.state.remember_head(sub_account, head)?;
             }

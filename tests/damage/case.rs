@@ -50,6 +50,8 @@ pub struct Case {
     /// What only a bucket with versions and locks lets anybody do.
     in_bucket: Option<BucketDeed>,
     unsigned: bool,
+    /// Done where there is a roster.
+    rostered: bool,
     /// Done before the objects are committed, so that a bucket's versions and checksums are those of the damaged ones.
     committed: bool,
     only: Option<Where>,
@@ -73,6 +75,7 @@ pub fn case(name: impl Into<String>, deed: impl Fn(&mut Archive) + Send + Sync +
         deed: Box::new(deed),
         in_bucket: None,
         unsigned: false,
+        rostered: false,
         committed: false,
         only: None,
         level: Quick,
@@ -142,6 +145,12 @@ impl Case {
         self.by_owner()
     }
 
+    /// Done where a roster vouches for the chains.
+    pub fn rostered(mut self) -> Case {
+        self.rostered = true;
+        self.only(Where::Folder)
+    }
+
     pub fn only(mut self, place: Where) -> Case {
         self.only = Some(place);
         self
@@ -182,7 +191,11 @@ impl Case {
         let (location, intact) = match place {
             Where::Folder => {
                 let root = folder.path().join("archive");
-                let intact = if self.unsigned { &made.unsigned } else { &made.signed };
+                let intact = match (self.unsigned, self.rostered) {
+                    (true, _) => &made.unsigned,
+                    (false, true) => &made.rostered,
+                    (false, false) => &made.signed,
+                };
                 self.damaged(intact).lay(&root);
                 (root.to_str().unwrap().to_owned(), intact.clone())
             }

@@ -62,6 +62,9 @@ pub fn parts(sequence: u64) -> Vec<String> {
 pub static OWNER: LazyLock<Arc<SigningKey>> = LazyLock::new(|| Arc::new(SigningKey::generate().unwrap()));
 
 pub struct Made {
+    /// Signed, in a folder, with its roster. The others have none, as archives of before: what is told of their damage,
+    /// their chains tell by themselves.
+    pub rostered: Archive,
     /// Signed, in a folder.
     pub signed: Archive,
     /// The same days, in a folder; nobody signed.
@@ -78,12 +81,14 @@ pub static MADE: LazyLock<Made> = LazyLock::new(make);
 
 fn make() -> Made {
     let world = World::start();
-    let (signed, unsigned, locked) = std::thread::scope(|scope| {
+    let (rostered, mut unsigned, mut locked) = std::thread::scope(|scope| {
         let signed = scope.spawn(|| in_folder(&world, true));
         let unsigned = scope.spawn(|| in_folder(&world, false));
         let locked = in_bucket(&world);
         (signed.join().unwrap(), unsigned.join().unwrap(), locked)
     });
+    let mut signed = rostered.clone();
+    [&mut signed, &mut unsigned, &mut locked].map(|archive| archive.remove_all(key::ROSTERS));
     let keys = |archive: &Archive| archive.objects.keys().cloned().collect::<Vec<_>>();
     assert_eq!((keys(&signed), keys(&signed)), (keys(&unsigned), keys(&locked)), "the same world everywhere");
     let mut auditor = Vault::new(&world.whole);
@@ -95,7 +100,7 @@ fn make() -> Made {
     }
     let signers = auditor.folder.path().join("allowed_signers");
     std::fs::write(&signers, OWNER.public_key().allowed_signers_line("cxvault") + "\n").unwrap();
-    Made { signed, unsigned, locked, signers, auditor }
+    Made { rostered, signed, unsigned, locked, signers, auditor }
 }
 
 /// One simulated contact centre on its good and its bad days.

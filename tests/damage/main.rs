@@ -11,6 +11,7 @@ mod fields;
 mod intact;
 mod made;
 mod objects;
+mod rosters;
 mod rows;
 
 use std::sync::Mutex;
@@ -82,6 +83,11 @@ fn damage_to_rows_in_a_folder() {
 #[test]
 fn damage_to_rows_in_a_bucket() {
     run(&rows::cases(), Where::Bucket);
+}
+
+#[test]
+fn damage_that_a_roster_tells() {
+    run(&rosters::cases(), Where::Folder);
 }
 
 #[test]

@@ -137,15 +137,15 @@ impl Host {
         self.journal(archive_id, date).exists()
     }
 
-    /// What the binary does for `run --date DATE`, with the retries of the store around it.
-    pub async fn run(&self, store: Arc<dyn Store>, date: &str) -> Result<DayOutcome> {
+    /// The archive as the binary opens it for writing, with the retries of the store around it.
+    pub async fn open(&self, store: Arc<dyn Store>) -> Result<Archive> {
         let stop = CancellationToken::new();
         let state = self.state();
         let store: Arc<dyn Store> = Arc::new(RetryingStore::new(store, self.clock.clone(), stop.clone()));
         let run = format!("{}-{}", self.name, self.runs.fetch_add(1, Ordering::SeqCst));
         let started_at = self.clock.now_ms();
         let id = archive::found_or_find(&*store, &format!("archive-of-{run}"), started_at, None).await?;
-        let archive = Archive {
+        Ok(Archive {
             state: StateDir::open(state.path(), &id),
             id,
             store,
@@ -162,7 +162,12 @@ impl Host {
             },
             run: RunFacts { id: run, started_at, host: self.name.clone(), settings_sha256: Digest::of(b"") },
             stop,
-        };
+        })
+    }
+
+    /// What the binary does for `run --date DATE`.
+    pub async fn run(&self, store: Arc<dyn Store>, date: &str) -> Result<DayOutcome> {
+        let archive = self.open(store).await?;
         archive.check_create_only().await?;
         let zone = Zone::named("UTC").unwrap();
         let date = date.parse().unwrap();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{TryStreamExt, StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::links::{LinkCheck, Object};
 use super::objects::versions_hold;

@@ -39,15 +39,17 @@ use self::roster::Rostered;
 use super::current::blocking;
 use super::part::Scratch;
 use crate::archive::digest::Digest;
+use crate::archive::envelope::{Body, Signed};
 use crate::archive::finding::{Code, Finding, Severity};
 use crate::archive::key;
-use crate::archive::manifest::{ArchiveRecord, Envelope, File};
+use crate::archive::manifest::{ArchiveRecord, File, Manifest};
 use crate::archive::range::Days;
+use crate::archive::roster::RosterRecord;
 use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::AllowedSigners;
 use crate::outcome::{Exit, Result};
-use crate::store::folder::hash_file;
 use crate::store::Store;
+use crate::store::folder::hash_file;
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -209,7 +211,8 @@ impl Verifier<'_> {
         let top = self.store.children("").await?;
         let manifests = self.store.children(key::MANIFESTS).await?;
         let bytes = self.store.get(key::ARCHIVE).await?;
-        if bytes.is_none() && manifests.folders.is_empty() {
+        let rosters = self.store.children(key::ROSTERS).await?;
+        if bytes.is_none() && manifests.folders.is_empty() && rosters.objects.is_empty() {
             // Not an archive: whatever lies here is none of ours, and nothing can be said of it.
             return Ok(());
         }
@@ -255,14 +258,19 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Without `archive.json` the first manifest says which archive this claims to be.
+    /// Without `archive.json` the first manifest says which archive this claims to be, or where there is none either, the
+    /// first roster.
     async fn claimed_id(&self, folders: &[String]) -> Result<String> {
         let Some(first) = folders.iter().find_map(|folder| key::parse_sub_account(folder)) else {
-            return Ok(String::new());
+            return self.claim::<RosterRecord>(key::ROSTER).await;
         };
-        let bytes = self.store.get(&key::manifest(first, 1)).await?;
-        let envelope = bytes.and_then(|bytes| Envelope::from_bytes(&bytes).ok());
-        Ok(envelope.map(|envelope| envelope.manifest.archive_id).unwrap_or_default())
+        self.claim::<Manifest>(first).await
+    }
+
+    async fn claim<B: Body>(&self, chain: &str) -> Result<String> {
+        let bytes = self.store.get(&key::manifest(chain, 1)).await?;
+        let envelope = bytes.and_then(|bytes| Signed::<B>::from_bytes(&bytes).ok());
+        Ok(envelope.map(|envelope| envelope.manifest.place().archive_id.to_owned()).unwrap_or_default())
     }
 
     fn foreign(&self, object: &str) {
@@ -286,7 +294,8 @@ impl Verifier<'_> {
             let folders = self.store.children(root).await?.folders;
             all.extend(folders.iter().filter_map(|folder| key::parse_sub_account(folder)).map(str::to_owned));
         }
-        let kept = self.options.heads.iter().map(|head| &head.sub_account).filter(|name| *name != key::ROSTER);
+        let kept =
+            self.options.heads.iter().map(|head| &head.sub_account).filter(|name| *name != key::ROSTER);
         all.extend(kept.chain(self.rostered.heads.keys()).cloned());
         let wanted = &self.options.sub_accounts;
         // One that was asked for and is not there is something to say, not nothing.

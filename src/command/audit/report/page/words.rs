@@ -8,6 +8,7 @@ use super::super::exceptions::Class;
 use super::super::verification::Verification;
 use super::{Report, Standing, text};
 use crate::archive::coverage::DayState;
+use crate::archive::key;
 use crate::archive::observation::Kind;
 use crate::render::count;
 
