@@ -41,8 +41,9 @@ Levels:
   full   also the SHA-256 of every file, read and hashed here
   deep   also every row: summary hashes, counts, order, uniqueness, Merkle roots, times
 
-A chain's end can be cut off unseen from inside: give the head that a run has printed with --expect-head. Without
---allowed-signers (or the setting) signatures are checked, but not whose they are.
+A chain's end can be cut off unseen from inside: what the archive's roster has seen of it is found missing, but not the
+roster's own end. Give the head of the roster that a run has printed with --expect-head. Without --allowed-signers (or the
+setting) signatures are checked, but not whose they are.
 
 Exit codes: 0 verified and all held; 3 only gaps (days missing or incomplete); 4 violated; 2 nothing was found to
 verify; 5 the store could not be read.
@@ -50,7 +51,7 @@ verify; 5 the store could not be read.
 Examples:
   cxvault verify --archive ./cxvault-demo
   cxvault verify --level deep --from 2026-11-01 --to 2026-12-01
-  cxvault verify --allowed-signers allowed_signers --expect-head 99999999:42:9f86d0...
+  cxvault verify --allowed-signers allowed_signers --expect-head roster:42:9f86d0...
   cxvault verify --level full --subset 3/30      the third of thirty nights that cover everything together")]
 pub struct VerifyArgs {
     #[command(flatten)]
@@ -61,7 +62,8 @@ pub struct VerifyArgs {
     /// Only the n-th of t shares of the objects, as n/t; chains are always checked whole
     #[arg(long, value_name = "N/T", value_parser = subset)]
     pub subset: Option<Subset>,
-    /// A head that the chain must hold, as SUB_ACCOUNT:SEQUENCE:SHA256; may be repeated
+    /// A head that a chain must hold, as SUB_ACCOUNT:SEQUENCE:SHA256, or roster:SEQUENCE:SHA256 for all of them; may be
+    /// repeated
     #[arg(long, value_name = "HEAD", value_parser = head)]
     pub expect_head: Vec<ExpectedHead>,
     /// OpenSSH allowed_signers file: whose signatures count [env: CXVAULT_ALLOWED_SIGNERS_FILE]
@@ -110,7 +112,7 @@ fn head(text: &str) -> Result<ExpectedHead, String> {
         let sha256 = sha256.parse().ok()?;
         whole.then(|| ExpectedHead { sub_account: sub_account.to_owned(), sequence, sha256 })
     })();
-    parsed.ok_or_else(|| "a head is SUB_ACCOUNT:SEQUENCE:SHA256, as `cxvault run` prints it".into())
+    parsed.ok_or_else(|| "a head is SUB_ACCOUNT:SEQUENCE:SHA256 or roster:SEQUENCE:SHA256, as `cxvault run` prints it".into())
 }
 
 /// `SUB_ACCOUNT=SEQUENCE`.
@@ -324,7 +326,8 @@ pub struct ReportArgs {
     /// Show the findings of this file instead, which `cxvault verify --json` has written
     #[arg(long, value_name = "FILE", conflicts_with_all = ["level", "expect_head"])]
     pub verification: Option<PathBuf>,
-    /// A head that the chain must hold, as SUB_ACCOUNT:SEQUENCE:SHA256; may be repeated
+    /// A head that a chain must hold, as SUB_ACCOUNT:SEQUENCE:SHA256, or roster:SEQUENCE:SHA256 for all of them; may be
+    /// repeated
     #[arg(long, value_name = "HEAD", value_parser = head)]
     pub expect_head: Vec<ExpectedHead>,
     /// OpenSSH allowed_signers file: whose signatures count [env: CXVAULT_ALLOWED_SIGNERS_FILE]
