@@ -164,7 +164,7 @@ fn manifest(number: u32, change: &str) -> String {
 before=$(sha256sum < $f | cut -d' ' -f1); n={number}
 while [ -f $(printf '%010d.json' $((n+1))) ]; do n=$((n+1)); f=$(printf '%010d.json' $n)
 jq -jcS --arg b $before '.manifest.previous.sha256 = $b' $f > n && mv n $f; before=$(sha256sum < $f | cut -d' ' -f1); done
-echo {SUB}:$n:$before > ../../../heads.txt; cd ../../..
+{{ echo {SUB}:$n:$before; grep ^roster: ../../../heads.txt; }} > n; mv n ../../../heads.txt; cd ../../..
 "
     )
 }
@@ -184,7 +184,13 @@ fn a_pack_checks_itself_without_our_binary_and_finds_each_damage() {
     vault.run(&["evidence", "--out", &out]).expect(2);
     let (holds, said) = check(&pack);
     assert!(holds && said.ends_with("ALL CHECKS PASSED\n") && !said.contains("error"), "{said}");
-    assert!(said.contains("3 manifests without a gap, 3 of them signed"), "{said}");
+    let chain = format!("manifests/v1/sub_account={SUB}/ has 3 manifests without a gap, 3 of them signed");
+    assert!(said.contains(&chain), "{said}");
+    assert!(said.contains("roster/v1/ has 3 manifests without a gap, 3 of them signed"), "{said}");
+    assert!(
+        said.contains("ok    roster: each chain holds every head that a roster has seen of it"),
+        "{said}"
+    );
 
     let m = format!("manifests/v1/sub_account={SUB}");
     let part = "$(ls segments/v1/*/*/*.parquet | head -1)";
@@ -212,6 +218,29 @@ fn a_pack_checks_itself_without_our_binary_and_finds_each_damage() {
         ("a file added", "echo x > note".into(), false, "sums:"),
         ("a manifest removed from the middle", format!("rm -f {m}/0000000002.json"), true, "chain:"),
         ("the end cut off", format!("rm -f {m}/0000000003.json"), true, "chain: the head"),
+        (
+            "the end cut off, and the head adapted",
+            format!(
+                "chmod -R u+w . && rm -f {m}/0000000003.json && {{ echo {SUB}:2:$(sha256sum < {m}/0000000002.json | cut -d' ' -f1); \
+                 grep ^roster: heads.txt; }} > n; mv n heads.txt"
+            ),
+            true,
+            "roster: ",
+        ),
+        (
+            "the roster's end cut off",
+            "rm -f roster/v1/0000000003.json".into(),
+            true,
+            "chain: the head of roster/v1/",
+        ),
+        ("all of the roster removed", "rm -rf roster".into(), true, "chain: roster/v1/0000000001.json is missing"),
+        (
+            "a record of the roster changed",
+            "chmod -R u+w . && jq -jcS '.manifest.place = \"x\"' roster/v1/0000000001.json > n && mv n roster/v1/0000000001.json"
+                .into(),
+            true,
+            "signature: that of roster/v1/0000000001.json",
+        ),
         (
             "a manifest re-serialised",
             format!("chmod u+w {m}/*; jq . {m}/0000000002.json > n; mv n {m}/0000000002.json"),
