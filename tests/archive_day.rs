@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 use support::truth::{Truth, archived};
 use support::vault::{DAY, Finished, SUB, Simulator, Vault, options};

@@ -343,6 +343,8 @@ fn coverage_tells_each_days_state() {
     let letters = fs::read_to_string(&head).unwrap().replacen("\"days\":\"cmegc\"", "\"days\":\"dmeac\"", 1);
     fs::write(&head, letters).unwrap();
     fs::remove_dir_all(archive.join(key::day(SUB, "2026-11-16".parse().unwrap()))).unwrap();
+    // The roster has seen another head, and would say so.
+    fs::remove_dir_all(archive.join("roster")).unwrap();
     let states = ask(path(&archive), &["SELECT state FROM coverage ORDER BY dt"]).remove(0);
     assert_eq!(
         states,
@@ -494,5 +496,37 @@ fn check_chain(folder: &Path) {
     fs::write(&record, archive.replacen("\"archive_id\":\"", "\"archive_id\":\"0", 1)).unwrap();
     assert_eq!(findings(), ["archive-differs"]);
     fs::write(&record, archive).unwrap();
+    assert_eq!(findings(), Vec::<String>::new());
+    check_roster(folder, &second);
+}
+
+/// What only the roster tells: a chain's end that was cut off or rewritten; and a roster that was touched itself.
+fn check_roster(folder: &Path, head: &Path) {
+    let ask_roster = |query: &str| {
+        let rows = ask(path(folder), &[query]).remove(0);
+        rows.iter().map(|row| text(&row[0])).collect::<Vec<_>>()
+    };
+    let findings = || ask_roster("SELECT DISTINCT finding FROM roster_findings ORDER BY finding");
+    assert_eq!(findings(), Vec::<String>::new());
+    let outcomes =
+        ask_roster("SELECT outcome FROM rosters WHERE expected AND listed IS NULL ORDER BY sequence");
+    assert_eq!(outcomes, ["gaps", "done"]);
+    let intact = fs::read(head).unwrap();
+    fs::remove_file(head).unwrap();
+    assert_eq!(findings(), ["roster-head"]);
+    fs::write(
+        head,
+        String::from_utf8(intact.clone()).unwrap().replacen("\"complete\":true", "\"complete\":false", 1),
+    )
+    .unwrap();
+    assert_eq!(findings(), ["roster-head"]);
+    fs::write(head, intact).unwrap();
+    let first = folder.join(key::manifest(key::ROSTER, 1));
+    let record = fs::read_to_string(&first).unwrap();
+    fs::write(&first, record.replacen("\"exit\":\"gaps\"", "\"exit\":\"done\"", 1)).unwrap();
+    assert_eq!(findings(), ["roster-previous-differs"]);
+    fs::remove_file(&first).unwrap();
+    assert_eq!(findings(), ["roster-gap", "roster-previous-differs"]);
+    fs::write(&first, record).unwrap();
     assert_eq!(findings(), Vec::<String>::new());
 }
