@@ -65,6 +65,7 @@ CREATE OR REPLACE TEMP VIEW rosters AS
 WITH records AS (
     SELECT
         key, sha256, json,
+        json ->> '$.manifest.kind' AS kind,
         CAST(json ->> '$.manifest.sequence' AS BIGINT) AS sequence,
         unnest(from_json(json -> '$.manifest.sub_accounts', '[{
             "id": "VARCHAR", "listed": "BOOLEAN", "expected": "BOOLEAN", "outcome": "VARCHAR",
@@ -74,7 +75,7 @@ WITH records AS (
     WHERE key = format('roster/v1/{:010d}.json', CAST(json ->> '$.manifest.sequence' AS BIGINT))
 )
 SELECT
-    one.id AS sub_account, sequence, key,
+    one.id AS sub_account, sequence, key, kind,
     one.listed AS listed, one.expected AS expected, one.outcome AS outcome,
     one.head.sequence AS head_sequence, one.head.sha256 AS head_sha256,
     one.unlisted.since AS unlisted_since, one.unlisted.acknowledged AS acknowledged,

@@ -100,7 +100,9 @@ fn every_event_is_in_the_reference_with_these_members() {
     // Those that need a store with locks, gaps, or credentials are tried by the tests of their commands; that they
     // are in the reference at all is seen from the source.
     let mut expected: BTreeSet<String> = reference().into_keys().collect();
-    for elsewhere in ["acknowledged", "check", "doctor", "plan", "plan-total", "retention-extended"] {
+    for elsewhere in
+        ["acknowledged", "check", "doctor", "plan", "plan-total", "retention-extended", "takeover"]
+    {
         assert!(expected.remove(elsewhere), "{elsewhere} is not in EVENTS.md");
     }
     assert_eq!(seen, expected);

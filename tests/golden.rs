@@ -193,6 +193,7 @@ impl Golden {
             run: Self::run(1_795_309_200_000 + 11_900_000),
             place: "s3://acme-cx-archive/ringcx".into(),
             object_lock: Some(ObjectLock { mode: LockMode::Compliance, retain_until: 2_016_151_200_000 }),
+            takeover: None,
             entry: Entry::Roster(Box::new(roll)),
         };
         let bytes = RosterEnvelope::seal(record, Some(&signing_key())).unwrap().to_bytes().unwrap();

@@ -179,6 +179,8 @@ codes! {
         "A part that no manifest lists: an interrupted run left it, and nothing relies on it.";
     RelocatedCopy "relocated-copy" Notice
         "The objects have other version ids than their manifests name: this is a copy, with locks of its own.";
+    TakenOver "taken-over" Notice
+        "The archive goes on at another place: version ids and locks of what was committed before are not those of here.";
     ChainUnsigned "chain-unsigned" Notice
         "No manifest of this chain is signed: whoever can write to the store could have rewritten all of it.";
     NoAllowedSigners "no-allowed-signers" Notice

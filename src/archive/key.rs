@@ -8,6 +8,9 @@ pub const ARCHIVE: &str = "archive.json";
 /// Under it lies nothing but Parquet, so that SQL engines can be pointed at it.
 pub const SEGMENTS: &str = "segments/v1/";
 
+/// Says that what lies here is a copy of an archive, and of which; created by whoever copied it.
+pub const COPY: &str = "copy.json";
+
 pub const MANIFESTS: &str = "manifests/v1/";
 
 /// Under it lies the chain that is about all sub-accounts.

@@ -25,6 +25,14 @@ impl Orders {
         }
     }
 
+    /// Those of records after number `sequence`.
+    pub fn after(&self, sequence: u64) -> Orders {
+        let mut later = self.clone();
+        later.holds.retain(|(at, _)| *at > sequence);
+        later.extensions.retain(|(at, _)| *at > sequence);
+        later
+    }
+
     /// The hold records, with their numbers in the chain.
     pub fn holds(&self) -> &[(u64, Hold)] {
         &self.holds

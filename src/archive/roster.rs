@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::act::{LONGEST_NAME, LONGEST_REASON};
 use super::digest::Digest;
 use super::envelope::{Body, ManifestError, Place, Signed, must};
 use super::key;
@@ -39,6 +40,9 @@ pub struct RosterRecord {
     pub place: String,
     /// The lock that this object was put under.
     pub object_lock: Option<ObjectLock>,
+    /// The newest takeover before this record, so that a writer finds it from the head; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takeover: Option<Link>,
     /// What is recorded, told apart by `kind`.
     #[serde(flatten)]
     pub entry: Entry,
@@ -49,6 +53,30 @@ pub struct RosterRecord {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Entry {
     Roster(Box<Roll>),
+    Takeover(Box<Takeover>),
+}
+
+/// From here on a copy is the archive that is continued, by somebody's decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Takeover {
+    /// Where the archive lay before, as far as anybody has said; `place` of the record is where it lies now.
+    pub from: Option<String>,
+    /// SHA-256 of this place's `copy.json`; null where there is none.
+    pub copy: Option<Digest>,
+    /// Where the chains stood: what they name up to here was stored at the other place.
+    pub sub_accounts: Vec<Taken>,
+    pub reason: String,
+    /// Who says so, if they gave a name; the host is in `run`.
+    pub by: Option<String>,
+}
+
+/// Where a chain stood when it was taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Taken {
+    pub id: String,
+    pub head: Head,
 }
 
 /// All sub-accounts that the archive has ever known, as one run left them.
@@ -156,6 +184,19 @@ impl Roll {
         Ok(Roll { command: command.to_owned(), exit, sub_accounts })
     }
 
+    /// Takes note of heads that were seen after it.
+    pub fn catch_up<'a>(&mut self, heads: impl Iterator<Item = (&'a str, &'a Head)>) {
+        for (id, head) in heads {
+            let Ok(at) = self.sub_accounts.binary_search_by(|member| member.id.as_str().cmp(id)) else {
+                continue;
+            };
+            let Some(member) = self.sub_accounts.get_mut(at) else { continue };
+            if member.head.as_ref().is_none_or(|known| known.sequence < head.sequence) {
+                member.head = Some(head.clone());
+            }
+        }
+    }
+
     pub fn member(&self, id: &str) -> Option<&Member> {
         let at = self.sub_accounts.binary_search_by(|member| member.id.as_str().cmp(id)).ok()?;
         self.sub_accounts.get(at)
@@ -241,13 +282,31 @@ impl RosterRecord {
     pub fn roll(&self) -> Option<&Roll> {
         match &self.entry {
             Entry::Roster(roll) => Some(roll),
+            Entry::Takeover(_) => None,
+        }
+    }
+
+    pub fn taking_over(&self) -> Option<&Takeover> {
+        match &self.entry {
+            Entry::Roster(_) => None,
+            Entry::Takeover(takeover) => Some(takeover),
+        }
+    }
+
+    /// What the record after this one, whose whole object has `sha256`, names as the newest takeover.
+    pub fn takeover_for_next(&self, sha256: Digest) -> Option<Link> {
+        match &self.entry {
+            Entry::Roster(_) => self.takeover.clone(),
+            Entry::Takeover(_) => Some(Link { key: self.key.clone(), sha256 }),
         }
     }
 
     /// The heads that it vouches for, by sub-account.
     pub fn heads(&self) -> impl Iterator<Item = (&str, &Head)> {
         let members = self.roll().into_iter().flat_map(|roll| &roll.sub_accounts);
-        members.filter_map(|member| Some((member.id.as_str(), member.head.as_ref()?)))
+        let taken = self.taking_over().into_iter().flat_map(|takeover| &takeover.sub_accounts);
+        let told = members.filter_map(|member| Some((member.id.as_str(), member.head.as_ref()?)));
+        told.chain(taken.map(|one| (one.id.as_str(), &one.head)))
     }
 }
 
@@ -262,7 +321,10 @@ impl Body for RosterRecord {
         must(self.sequence > 0, "sequence")?;
         must(!self.place.is_empty(), "place")?;
         must(self.heads().all(|(_, head)| head.sequence > 0), "head")?;
-        let Some(roll) = self.roll() else { return Ok(()) };
+        let roll = match &self.entry {
+            Entry::Roster(roll) => roll,
+            Entry::Takeover(takeover) => return takeover.check_shape(),
+        };
         must(COMMANDS.contains(&roll.command.as_str()), "command")?;
         let members = &roll.sub_accounts;
         must(members.iter().all(|member| key::is_sub_account(&member.id)), "sub-account")?;
@@ -272,6 +334,18 @@ impl Body for RosterRecord {
             None => true,
         };
         must(members.iter().all(unlisted), "unlisted sub-account")
+    }
+}
+
+impl Takeover {
+    fn check_shape(&self) -> Result<(), ManifestError> {
+        let taken = &self.sub_accounts;
+        must(taken.iter().all(|one| key::is_sub_account(&one.id)), "sub-account")?;
+        must(taken.is_sorted_by(|one, next| one.id < next.id), "order of sub-accounts")?;
+        must(self.from.as_ref().is_none_or(|from| !from.is_empty()), "place before")?;
+        let words = |text: &String, longest| (1..=longest).contains(&text.chars().count());
+        must(words(&self.reason, LONGEST_REASON), "reason")?;
+        must(self.by.as_ref().is_none_or(|by| words(by, LONGEST_NAME)), "name")
     }
 }
 

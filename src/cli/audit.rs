@@ -112,7 +112,9 @@ fn head(text: &str) -> Result<ExpectedHead, String> {
         let sha256 = sha256.parse().ok()?;
         whole.then(|| ExpectedHead { sub_account: sub_account.to_owned(), sequence, sha256 })
     })();
-    parsed.ok_or_else(|| "a head is SUB_ACCOUNT:SEQUENCE:SHA256 or roster:SEQUENCE:SHA256, as `cxvault run` prints it".into())
+    parsed.ok_or_else(|| {
+        "a head is SUB_ACCOUNT:SEQUENCE:SHA256 or roster:SEQUENCE:SHA256, as `cxvault run` prints it".into()
+    })
 }
 
 /// `SUB_ACCOUNT=SEQUENCE`.

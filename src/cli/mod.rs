@@ -14,7 +14,7 @@ pub mod operate;
 pub mod records;
 
 use operate::{BackfillArgs, DoctorArgs, PlanArgs, RecheckArgs};
-use records::{AcknowledgeArgs, HoldArgs, RetentionArgs};
+use records::{AcknowledgeArgs, HoldArgs, RetentionArgs, TakeoverArgs};
 
 use audit::{
     CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
@@ -180,6 +180,8 @@ pub enum Command {
     Hold(HoldArgs),
     /// Show how long days are locked, and lock them for longer
     Retention(RetentionArgs),
+    /// Continue a copy of an archive as the archive
+    Takeover(TakeoverArgs),
     /// Archive a made-up day from a simulated RingCX, to see how everything works
     Demo(DemoArgs),
     /// Run the simulated RingCX by itself

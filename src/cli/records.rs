@@ -227,3 +227,27 @@ impl RetentionExtendArgs {
         Ok(last.timestamp().as_millisecond())
     }
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A copy is not written to: two archives of one name would go on differently. Where the original is lost or given up, this
+makes the copy the one that goes on, and puts that decision into its roster, signed: from where, with which chains as they
+are here, and why. Every chain is checked first; one that lacks what the roster has seen is refused with 4. Afterwards
+version ids and locks that were recorded at the old place are not held against this one.
+
+A folder that was only moved, or mounted elsewhere, needs no takeover.
+
+Examples:
+  cxvault takeover --archive s3://acme-cx-archive-dr/ringcx --reason 'region lost on 3 March' --dry-run
+  cxvault takeover --archive s3://acme-cx-archive-dr/ringcx --reason 'region lost on 3 March' --by 'A. Operator'")]
+pub struct TakeoverArgs {
+    /// Why, in one line; it goes into the audit record as it is
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Who says so [default: only this host is named]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub by: Option<String>,
+    /// Only check, and show what would be recorded
+    #[arg(long)]
+    pub dry_run: bool,
+}

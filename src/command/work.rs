@@ -117,7 +117,7 @@ where
 {
     let archive = wiring::open_archive(settings, context).await?;
     archive.check_create_only().await?;
-    let mut roster = Roster::open_and_remember(&archive).await?;
+    let mut roster = Roster::open_to_write(&archive).await?;
     report::begin(&archive, &context.output);
     let ledger = LazyLedger::new(settings, archive.clock.clone(), urgency);
     let progress = Progress::new(&context.output, archive.clock.clone());

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! `acknowledge`, `hold` and `retention` commit records of other kinds through the same commit point, and so does `roster`,
-//! which is a chain of its own: what a run has made of all sub-accounts.
+//! which is a chain of its own: what a run has made of all sub-accounts; `takeover` lets a copy be continued.
 
 pub mod acknowledge;
 pub mod append;
@@ -38,3 +38,4 @@ pub mod pipeline;
 pub mod publish;
 pub mod retention;
 pub mod roster;
+pub mod takeover;

@@ -9,6 +9,7 @@ use super::archive::{Archive, violated};
 use super::chain::Chain;
 use super::links::Links;
 use super::orders::Duty;
+use super::takeover;
 use crate::archive::key;
 use crate::archive::lock::Lock;
 use crate::archive::manifest::ObjectLock;
@@ -24,28 +25,48 @@ pub type Roster = Links<RosterRecord>;
 const AT_ONCE: usize = 16;
 
 impl Roster {
-    /// Opens the chain with all its checks, and lets this host remember the heads that it vouches for: so a chain that
-    /// was cut off since is noticed before somebody continues it, also by a host that has lost its state folder.
-    pub async fn open_and_remember(archive: &Archive) -> Result<Roster> {
+    /// Opens the chain with all its checks, of an archive that may be continued here, and lets this host remember the heads
+    /// that it vouches for: so a chain that was cut off since is noticed before somebody continues it, also by a host
+    /// that has lost its state folder.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where this is a copy that nobody has taken over.
+    pub async fn open_to_write(archive: &Archive) -> Result<Roster> {
         let mut roster = Roster::open(archive, key::ROSTER).await?;
-        if let Some(roll) = roster.roll(archive).await? {
+        if let Some(elsewhere) = takeover::elsewhere(archive, &roster).await? {
+            return Err(elsewhere.refusal(&archive.store.root()));
+        }
+        roster.remember(archive).await?;
+        Ok(roster)
+    }
+
+    pub(super) async fn remember(&mut self, archive: &Archive) -> Result<()> {
+        if let Some(roll) = self.roll(archive).await? {
             let heads =
                 roll.sub_accounts.iter().filter_map(|member| Some((&member.id, member.head.as_ref()?)));
             for (sub_account, head) in heads {
                 archive.state.remember_head(sub_account, head)?;
             }
         }
-        Ok(roster)
+        Ok(())
     }
 
-    /// What the newest roster says; `None` where there is none yet.
+    /// What the newest roster says, with what was seen after it; `None` where there is none yet.
     pub async fn roll(&mut self, archive: &Archive) -> Result<Option<Roll>> {
         self.walk_until(archive, |read| read.envelope.manifest.roll().is_some()).await?;
-        let mut newest_first = self.read.values().rev();
-        Ok(newest_first.find_map(|read| read.envelope.manifest.roll()).cloned())
+        let mut later = Vec::new();
+        for record in self.read.values().rev().map(|read| &read.envelope.manifest) {
+            if let Some(roll) = record.roll() {
+                let mut roll = roll.clone();
+                roll.catch_up(later.into_iter().flat_map(RosterRecord::heads));
+                return Ok(Some(roll));
+            }
+            later.push(record);
+        }
+        Ok(None)
     }
 
-    fn record(&self, archive: &Archive, lock: Option<Lock>, entry: Entry) -> RosterRecord {
+    pub(super) fn record(&self, archive: &Archive, lock: Option<Lock>, entry: Entry) -> RosterRecord {
         let sequence = self.next_sequence();
         RosterRecord {
             format_version: FORMAT_VERSION,
@@ -56,6 +77,7 @@ impl Roster {
             run: append::run(archive, None),
             place: roster::place(&archive.store.root()),
             object_lock: lock.map(|lock| ObjectLock { mode: lock.mode, retain_until: lock.until_ms }),
+            takeover: self.newest().and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256)),
             entry,
         }
     }

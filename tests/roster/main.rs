@@ -7,6 +7,7 @@ mod faults;
 mod kept;
 mod runs;
 mod shapes;
+mod takeover;
 mod unlisted;
 
 use std::path::PathBuf;

@@ -8,7 +8,9 @@ use cxvault::archive::finding::{Finding, Severity};
 use cxvault::archive::lock::LockMode;
 use cxvault::archive::manifest::{ArchiveRecord, ObjectLock, Run};
 use cxvault::archive::range::Days;
-use cxvault::archive::roster::{Ended, Entry, Member, Roll, RosterEnvelope, RosterRecord, Unlisted};
+use cxvault::archive::roster::{
+    Ended, Entry, Member, Roll, RosterEnvelope, RosterRecord, Takeover, Unlisted,
+};
 use cxvault::archive::signature::AllowedSigners;
 use cxvault::audit::verify::{Level, Meter, Options, verify};
 use cxvault::store::{Body, MemoryStore, NewObject, Store};
@@ -57,12 +59,25 @@ fn full(listed: Option<bool>) -> RosterRecord {
         },
         place: "s3://acme-cx-archive/ringcx \u{fc}".into(),
         object_lock: Some(ObjectLock { mode: LockMode::Governance, retain_until: 1_995_226_400_000 }),
+        takeover: None,
         entry: Entry::Roster(Box::new(Roll {
             command: "run".into(),
             exit: Ended::Denied,
             sub_accounts: vec![member],
         })),
     }
+}
+
+/// Likewise, of the other kind.
+fn taken(by: Option<&str>) -> RosterRecord {
+    let takeover = Takeover {
+        from: by.map(|_| "s3://acme-cx-archive/old".to_owned()),
+        copy: by.map(|_| Digest::of(b"copy")),
+        sub_accounts: Vec::new(),
+        reason: "region lost".to_owned(),
+        by: by.map(str::to_owned),
+    };
+    RosterRecord { entry: Entry::Takeover(Box::new(takeover)), ..full(None) }
 }
 
 /// The violations that `verify` finds in an archive that holds this record and nothing else.
@@ -98,8 +113,9 @@ fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
     let schema = schema();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mut by_reader, mut by_verifier, mut wrong) = (0, 0, Vec::new());
-    for listed in [Some(true), Some(false), None] {
-        let envelope = RosterEnvelope::seal(full(listed), None).unwrap();
+    let rosters = [Some(true), Some(false), None].map(full);
+    for record in rosters.into_iter().chain([taken(None), taken(Some("A. Operator"))]) {
+        let envelope = RosterEnvelope::seal(record, None).unwrap();
         let bytes = envelope.to_bytes().unwrap();
         assert_eq!(RosterEnvelope::from_bytes(&bytes).unwrap(), envelope);
         assert_eq!(violations(&runtime, &bytes), Vec::new(), "as it is");
@@ -126,7 +142,7 @@ fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
 fn entries_out_of_order_twice_or_of_the_rosters_name_are_refused() {
     let with = |ids: &[&str]| {
         let mut record = full(None);
-        let Entry::Roster(roll) = &mut record.entry;
+        let Entry::Roster(roll) = &mut record.entry else { panic!("it is a roster") };
         let model = roll.sub_accounts[0].clone();
         roll.sub_accounts = ids.iter().map(|id| Member { id: (*id).to_owned(), ..model.clone() }).collect();
         let bytes = RosterEnvelope::seal(record, None).unwrap().to_bytes().unwrap();

@@ -31,6 +31,8 @@ pub struct Committed {
     /// What its objects must have: once the chain is read, what later records ask for as well.
     pub lock: Option<Lock>,
     pub held: bool,
+    /// Committed at another place, from which the archive was taken over.
+    pub elsewhere: bool,
 }
 
 /// What the chain says of one archive day.
@@ -186,17 +188,24 @@ impl<'a> ChainCheck<'a> {
         }
         let lock = record.object_lock.as_ref().map(|lock| lock.lock());
         let Link { key: manifest_key, sha256: manifest_sha256 } = link;
-        let held = false;
-        let committed = Committed { manifest_key, manifest_sha256, signed, finished_at, record, lock, held };
+        let (held, elsewhere) = (false, false);
+        let committed =
+            Committed { manifest_key, manifest_sha256, signed, finished_at, record, lock, held, elsewhere };
         day.revisions.push(committed);
     }
 
-    /// The days, each with what the whole chain asks of its objects.
-    pub fn into_days(mut self) -> BTreeMap<Date, Day> {
+    /// The days, each with what the whole chain asks of its objects. Up to number `taken` they were committed at another
+    /// place: locks that were promised there are not those of here.
+    pub fn into_days(mut self, taken: u64) -> BTreeMap<Date, Day> {
+        let since = self.orders.after(taken);
         for (date, day) in &mut self.days {
             let (ordered, held) = (self.orders.lock_on(*date), self.orders.holds_objects(*date));
             for revision in &mut day.revisions {
-                revision.lock = revision.lock.into_iter().chain(ordered).reduce(Lock::stronger);
+                revision.elsewhere = key::parse_manifest(&revision.manifest_key).is_some_and(|n| n <= taken);
+                revision.lock = match revision.elsewhere {
+                    true => since.lock_on(*date),
+                    false => revision.lock.into_iter().chain(ordered).reduce(Lock::stronger),
+                };
                 revision.held = held;
             }
         }

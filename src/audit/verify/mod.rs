@@ -233,7 +233,7 @@ impl Verifier<'_> {
             Some(record) => record.archive_id,
             None => self.claimed_id(&manifests.folders).await?,
         };
-        for object in top.objects.iter().filter(|object| *object != key::ARCHIVE) {
+        for object in top.objects.iter().filter(|one| ![key::ARCHIVE, key::COPY].contains(&one.as_str())) {
             self.foreign(object);
         }
         let known = ["manifests", "roster", "segments", key::DOCTOR.trim_end_matches('/')];
@@ -310,7 +310,7 @@ impl Verifier<'_> {
         calendar::days(self, sub_account, &check);
         calendar::holds(self, sub_account, &check);
         let signed = check.links.signed;
-        let days = check.into_days();
+        let days = check.into_days(self.rostered.taken.get(sub_account).copied().unwrap_or(0));
         let root = key::day_root(sub_account);
         let entries = self.store.list(&root, None).await?;
         let listed: Listed = entries.into_iter().map(|entry| (entry.key, entry.bytes)).collect();

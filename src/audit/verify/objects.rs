@@ -153,7 +153,9 @@ impl Verifier<'_> {
             if let Some(sha256) = stat.sha256.filter(|sha256| *sha256 != file.sha256) {
                 self.differs(Code::StoreChecksum, file, sha256);
             }
-            self.version(file, &stat, placed);
+            if !revision.elsewhere {
+                self.version(file, &stat, placed);
+            }
             kept(&file.key, revision.lock, revision.held, &stat, &mut placed.found);
         }
         Ok(true)

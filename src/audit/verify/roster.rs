@@ -14,6 +14,7 @@ use crate::archive::digest::Digest;
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
 use crate::archive::lock::Lock;
+use crate::archive::manifest::Link;
 use crate::archive::roster::{self, Member, Roll, RosterRecord};
 use crate::archive::signature::AllowedSigners;
 use crate::outcome::{Failure, Result};
@@ -31,6 +32,8 @@ pub struct Vouched {
 pub struct Rostered {
     /// By sub-account and number.
     pub heads: BTreeMap<String, BTreeMap<u64, Vouched>>,
+    /// Where each chain stood when the archive was last taken over.
+    pub taken: BTreeMap<String, u64>,
     /// Its own: `roster:SEQUENCE:SHA256`.
     pub head: Option<String>,
 }
@@ -40,6 +43,9 @@ struct RosterCheck<'a> {
     links: LinkCheck<'a>,
     rostered: Rostered,
     newest: Option<Roll>,
+    takeover: Option<Link>,
+    /// The newest takeover: its record, from where, and to where.
+    moved: Option<(String, String, String)>,
     /// Locks of the records that were written at this place.
     locks: Vec<(String, Lock)>,
     place: String,
@@ -55,7 +61,9 @@ impl<'a> Check<'a> for RosterCheck<'a> {
     fn next(&mut self, sequence: u64, object: Object<RosterRecord>) -> Vec<Finding> {
         let key = key::manifest(key::ROSTER, sequence);
         let mut found = Findings { object: &key, found: Vec::new() };
+        let sha256 = object.sha256;
         if let Some(envelope) = self.links.next(&mut found, sequence, object) {
+            self.takeover(&mut found, &envelope.manifest, sha256);
             self.record(&mut found, envelope.manifest);
         }
         found.found
@@ -68,8 +76,27 @@ impl<'a> RosterCheck<'a> {
             links: LinkCheck::new(archive_id, key::ROSTER, allowed),
             rostered: Rostered::default(),
             newest: None,
+            takeover: None,
+            moved: None,
             locks: Vec::new(),
             place: roster::place(root),
+        }
+    }
+
+    /// A writer finds out by this link alone whether it may write here.
+    fn takeover(&mut self, found: &mut Findings<'_>, record: &RosterRecord, sha256: Digest) {
+        if !self.links.broken && self.takeover != record.takeover {
+            let text =
+                |link: &Option<Link>| link.as_ref().map_or("nothing".to_owned(), |link| link.key.clone());
+            let expected = format!("the newest takeover before it: {}", text(&self.takeover));
+            found.add(Code::RosterWrong, expected, text(&record.takeover));
+        }
+        self.takeover = record.takeover_for_next(sha256);
+        if let Some(takeover) = record.taking_over() {
+            let from = takeover.from.clone().unwrap_or_else(|| "another place".to_owned());
+            self.moved = Some((record.key.clone(), from, record.place.clone()));
+            let taken = takeover.sub_accounts.iter().map(|one| (one.id.clone(), one.head.sequence));
+            self.rostered.taken = taken.collect();
         }
     }
 
@@ -121,7 +148,7 @@ impl Verifier<'_> {
     pub async fn roster(&mut self) -> Result<()> {
         let mut check = RosterCheck::new(&self.archive_id, &self.store.root(), &self.options.allowed);
         let seen = self.read_chain(&mut check, &self.known_numbers(key::ROSTER)).await?;
-        let RosterCheck { links, rostered, newest, locks, .. } = check;
+        let RosterCheck { links, rostered, newest, moved, locks, .. } = check;
         let known = self.kept_heads(&links, &seen);
         if links.records > 0 {
             if !known {
@@ -132,6 +159,9 @@ impl Verifier<'_> {
             self.report(Finding::new(Code::NoRoster, key::ROSTERS, "a roster", "none"));
         }
         self.roster_locks(locks).await?;
+        if let Some((record, from, to)) = moved {
+            self.report(Finding::new(Code::TakenOver, record, from, to));
+        }
         newest.iter().for_each(|roll| self.no_longer_listed(roll));
         self.count(|totals| totals.rosters += links.records);
         let head = links.head.map(|(n, sha256)| format!("{}:{n}:{sha256}", key::ROSTER));

@@ -6,13 +6,22 @@ use crate::config::Settings;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 use crate::stage::archive::Archive;
+use crate::stage::roster::Roster;
 
 pub mod acknowledge;
 pub mod hold;
 pub mod retention;
+pub mod takeover;
 
-/// Opens the archive for writing, and as a reader sees it. None is founded here.
+/// Opens the archive for writing, and as a reader sees it. None is founded here, and a copy is left alone.
 async fn open(settings: &Settings, context: &Context) -> Result<(Archive, Source)> {
+    let (archive, source) = open_anywhere(settings, context).await?;
+    Roster::open_to_write(&archive).await?;
+    Ok((archive, source))
+}
+
+/// Like [`open`], also where this is a copy.
+async fn open_anywhere(settings: &Settings, context: &Context) -> Result<(Archive, Source)> {
     let source = audit::open(settings, None, context).await?;
     Ok((wiring::open_archive(settings, context).await?, source))
 }
