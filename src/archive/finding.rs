@@ -95,6 +95,8 @@ codes! {
         "The chain ends before a head that was seen earlier: its end was cut off.";
     HeadDiffers "head-differs" Violation
         "The manifest is not the one that was seen earlier at this number: history was rewritten.";
+    AnchorWrong "anchor-wrong" Violation
+        "An object among the anchors is no head of this chain: it was damaged, or written by something else than cxvault.";
     RevisionOrder "revision-order-wrong" Violation
         "The day's revisions do not follow one another: one was removed or repeated.";
     CoverageWrong "coverage-wrong" Violation
@@ -176,7 +178,7 @@ codes! {
     NoAllowedSigners "no-allowed-signers" Notice
         "Signatures hold, but nobody said whose count: give --allowed-signers.";
     NoExpectedHead "no-expected-head" Notice
-        "Nothing tells whether the chain's end was cut off: give a head that was kept elsewhere with --expect-head.";
+        "Nothing tells whether the chain's end was cut off: give a head that was kept elsewhere with --expect-head or --anchor.";
 }
 
 #[cfg(test)]

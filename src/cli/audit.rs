@@ -40,7 +40,8 @@ Levels:
   full   also the SHA-256 of every file, read and hashed here
   deep   also every row: summary hashes, counts, order, uniqueness, Merkle roots, times
 
-A chain's end can be cut off unseen from inside: give the head that a run has printed with --expect-head. Without
+A chain's end can be cut off unseen from inside: give the head that a run has printed with --expect-head, or the place
+where runs have anchored all of them (the setting anchor, unless --no-anchor; its credentials are the settings'). Without
 --allowed-signers (or the setting) signatures are checked, but not whose they are.
 
 Exit codes: 0 verified and all held; 3 only gaps (days missing or incomplete); 4 violated; 2 nothing was found to
@@ -50,6 +51,7 @@ Examples:
   cxvault verify --archive ./cxvault-demo
   cxvault verify --level deep --from 2026-11-01 --to 2026-12-01
   cxvault verify --allowed-signers allowed_signers --expect-head 99999999:42:9f86d0...
+  cxvault verify --anchor s3://anchor-bucket/cxvault
   cxvault verify --level full --subset 3/30      the third of thirty nights that cover everything together")]
 pub struct VerifyArgs {
     #[command(flatten)]
@@ -63,6 +65,12 @@ pub struct VerifyArgs {
     /// A head that the chain must hold, as SUB_ACCOUNT:SEQUENCE:SHA256; may be repeated
     #[arg(long, value_name = "HEAD", value_parser = head)]
     pub expect_head: Vec<ExpectedHead>,
+    /// Where heads were anchored: s3://bucket/prefix, or a folder [env: CXVAULT_ANCHOR]
+    #[arg(long, value_name = "LOCATION", conflicts_with = "no_anchor")]
+    pub anchor: Option<String>,
+    /// Leave the anchor of the settings alone
+    #[arg(long)]
+    pub no_anchor: bool,
     /// OpenSSH allowed_signers file: whose signatures count [env: CXVAULT_ALLOWED_SIGNERS_FILE]
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,

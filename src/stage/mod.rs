@@ -13,12 +13,14 @@
 //! orders    what holds and longer retention ask of objects                (steps 3, 4)
 //! commit    the record of a revision, and its place in the chain           (step 4)
 //! append    the manifest: the commit point                                (step 4)
+//! anchor    heads kept elsewhere                                          (step 5)
 //! day       all of it, in order
 //! ```
 //!
 //! `acknowledge`, `hold` and `retention` commit records of other kinds through the same commit point.
 
 pub mod acknowledge;
+pub mod anchor;
 pub mod append;
 pub mod archive;
 pub mod basis;

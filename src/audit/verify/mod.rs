@@ -3,6 +3,7 @@
 //! ```text
 //! archive.json, and what lies where nothing should lie
 //!   a chain:    every manifest in order          chain, record, acts   (pure)
+//!   its heads:  what was kept elsewhere          heads
 //!   its days:   the calendar against the chain   calendar
 //!   its objects: the store against the chain     objects
 //!   its rows:   the files against the manifests  rows            (pure but for the files)
@@ -14,11 +15,12 @@
 mod acts;
 mod calendar;
 mod chain;
+mod heads;
 mod objects;
 mod record;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::chain::{ChainCheck, Day, Object};
 use self::objects::{Listed, Placed, versions_hold};
+use super::anchors::Anchors;
 use super::current::blocking;
 use super::part::Scratch;
 use crate::archive::digest::Digest;
@@ -73,6 +76,8 @@ pub struct Options {
     /// Only days of the n-th of t shares; n from 1 to t.
     pub subset: Option<(u32, u32)>,
     pub heads: Vec<Head>,
+    /// Where heads of all chains were kept.
+    pub anchors: Option<Anchors>,
     pub allowed: AllowedSigners,
 }
 
@@ -264,14 +269,18 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Those that have manifests or data; also one that only an expected head names.
+    /// Those that have manifests or data; also one that only an expected head names, or an anchor.
     async fn sub_accounts(&self) -> Result<Vec<String>> {
-        let mut all = std::collections::BTreeSet::new();
+        let mut all = BTreeSet::new();
         for root in [key::MANIFESTS, key::SEGMENTS] {
             let folders = self.store.children(root).await?.folders;
             all.extend(folders.iter().filter_map(|folder| key::parse_sub_account(folder)).map(str::to_owned));
         }
         all.extend(self.options.heads.iter().map(|head| head.sub_account.clone()));
+        if let Some(anchors) = &self.options.anchors {
+            let chains = anchors.chains(&self.archive_id).await?;
+            all.extend(chains.iter().filter_map(|chain| key::parse_sub_account(chain)).map(str::to_owned));
+        }
         let wanted = &self.options.sub_accounts;
         // One that was asked for and is not there is something to say, not nothing.
         all.extend(wanted.iter().cloned());
@@ -279,8 +288,9 @@ impl Verifier<'_> {
     }
 
     async fn sub_account(&self, sub_account: &str) -> Result<()> {
-        let (check, seen) = self.chain(sub_account).await?;
-        self.heads(sub_account, &check, &seen);
+        let expected = self.expected(sub_account).await?;
+        let (check, seen) = self.chain(sub_account, &expected.numbers()).await?;
+        self.heads(sub_account, &expected, &check, &seen);
         calendar::days(self, sub_account, &check);
         calendar::holds(self, sub_account, &check);
         let signed = check.signed;
@@ -309,8 +319,12 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Reads the chain in order, many objects at once. Also returns the hashes at the numbers of expected heads.
-    async fn chain(&self, sub_account: &str) -> Result<(ChainCheck<'_>, BTreeMap<u64, Digest>)> {
+    /// Reads the chain in order, many objects at once. Also returns the hashes at the `wanted` numbers.
+    async fn chain(
+        &self,
+        sub_account: &str,
+        wanted: &BTreeSet<u64>,
+    ) -> Result<(ChainCheck<'_>, BTreeMap<u64, Digest>)> {
         let root = key::chain(sub_account);
         let listed = self.store.list(&root, None).await?;
         if self.remote {
@@ -362,73 +376,8 @@ impl Verifier<'_> {
             }
             expected = sequence + 1;
         }
-        let wanted = |sequence: &u64| {
-            self.options
-                .heads
-                .iter()
-                .any(|head| head.sub_account == sub_account && head.sequence == *sequence)
-        };
-        seen.retain(|sequence, _| wanted(sequence));
+        seen.retain(|sequence, _| wanted.contains(sequence));
         Ok((check, seen))
-    }
-
-    /// Expected heads, and what cannot be told without them.
-    fn heads(&self, sub_account: &str, check: &ChainCheck<'_>, seen: &BTreeMap<u64, Digest>) {
-        let chain = key::chain(sub_account);
-        let newest = check.head.map_or(0, |(sequence, _)| sequence);
-        let mut known = false;
-        for head in self.options.heads.iter().filter(|head| head.sub_account == sub_account) {
-            known = true;
-            let key = key::manifest(sub_account, head.sequence);
-            match seen.get(&head.sequence) {
-                Some(sha256) if *sha256 == head.sha256 => {}
-                Some(sha256) => {
-                    self.report(Finding::new(Code::HeadDiffers, key, head.sha256.hex(), sha256.hex()))
-                }
-                None if head.sequence > newest => {
-                    let found = format!("a chain that ends at {newest}");
-                    self.report(Finding::new(Code::HeadMissing, key, head.sha256.hex(), found));
-                }
-                // A hole in the chain, which has been said.
-                None => {}
-            }
-        }
-        if check.manifests == 0 {
-            return;
-        }
-        if !known {
-            self.report(Finding::new(
-                Code::NoExpectedHead,
-                chain.as_str(),
-                "a head that was kept elsewhere",
-                "none",
-            ));
-        }
-        if check
-            .first_commit
-            .is_some_and(|oldest| oldest < self.created_at.saturating_sub(record::CLOCK_SLACK_MS))
-        {
-            let found = "a manifest that was committed before the archive was made";
-            self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "manifests younger than it", found));
-        }
-        if check.signed == 0 && !self.options.allowed.is_empty() {
-            let first = key::manifest(sub_account, 1);
-            self.report(Finding::new(
-                Code::ManifestUnsigned,
-                first,
-                "a chain that an allowed signer has signed",
-                "no signature",
-            ));
-        } else if check.signed == 0 {
-            self.report(Finding::new(Code::ChainUnsigned, chain, "signatures", "none"));
-        } else if self.options.allowed.is_empty() {
-            self.report(Finding::new(Code::NoAllowedSigners, chain, "allowed signers", "none"));
-        }
-        self.count(|totals| {
-            totals.manifests += check.manifests;
-            totals.signed_manifests += check.signed;
-            totals.heads.extend(check.head.map(|(n, sha256)| format!("{sub_account}:{n}:{sha256}")));
-        });
     }
 
     /// Shares are of days, so that whatever belongs together is looked at together.
