@@ -487,17 +487,11 @@ fn the_commented_file_with_its_comments_taken_away_is_valid() {
         })
         // The examples of secrets name files that are not here, a token is in place of an app, a folder cannot lock.
         .map(|line| {
-            let secrets = [
-                "/etc/cxvault/client_secret",
-                "/etc/cxvault/jwt",
-                "/etc/cxvault/anchor_secret_access_key",
-            ];
+            let secrets =
+                ["/etc/cxvault/client_secret", "/etc/cxvault/jwt", "/etc/cxvault/anchor_secret_access_key"];
             let line = secrets.iter().fold(line, |line, secret| line.replace(secret, "~/secret"));
-            let urls = [
-                "/etc/cxvault/webhook_url",
-                "/etc/cxvault/heartbeat_url",
-                "/etc/cxvault/anchor_webhook_url",
-            ];
+            let urls =
+                ["/etc/cxvault/webhook_url", "/etc/cxvault/heartbeat_url", "/etc/cxvault/anchor_webhook_url"];
             urls.iter().fold(line, |line, url| line.replace(url, "~/url"))
         })
         .filter(|line| !line.starts_with("ringcx_token_file"))

@@ -62,7 +62,8 @@ impl Anchors {
         let Some(folder) = key::anchored_chains(archive_id) else { return Ok(Kept::default()) };
         let folder = format!("{folder}{chain}/");
         let mut kept = Kept::default();
-        if self.store.local(&folder).is_none() {
+        // Files have no versions.
+        if self.store.local(key::ARCHIVE).is_none() {
             kept.versions = self.store.versions(&folder).await.map_err(unreadable)?;
         }
         let listed = self.store.list(&folder, None).await.map_err(unreadable)?;
@@ -86,7 +87,6 @@ impl Anchors {
                 None => kept.wrong.push(place),
             }
         }
-        drop(reads);
         Ok(kept)
     }
 }

@@ -266,7 +266,8 @@ pub fn cut_off(archive: &Archive, anchor: &Anchor) -> Failure {
         _ => "the anchor".to_owned(),
     };
     let place = anchor.place();
-    let message = format!("{root}/{place} is anchored, and {} is not there: the chain's end was cut off", anchor.key);
+    let message =
+        format!("{root}/{place} is anchored, and {} is not there: the chain's end was cut off", anchor.key);
     super::archive::violated(message)
 }
 
@@ -278,7 +279,9 @@ fn contradiction(root: &str, anchor: &Anchor, kept: Option<&Anchor>) -> Failure 
              rewritten",
             kept.sha256
         ),
-        None => format!("{place} is another object than an anchor of this chain: somebody else has put it there"),
+        None => {
+            format!("{place} is another object than an anchor of this chain: somebody else has put it there")
+        }
     };
     Failure::new(Exit::Integrity, message).remedy(
         "Do not write to this archive; find out who changed the archive or the anchor: `cxvault verify` compares both.",

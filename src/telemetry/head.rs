@@ -47,7 +47,10 @@ impl Heads {
     fn body(&self, anchor: &Anchor) -> Vec<u8> {
         let head = anchor.head();
         let body = Body {
-            text: super::webhook::escaped(&format!("cxvault on {}: head {head} of {}", self.host, self.archive)),
+            text: super::webhook::escaped(&format!(
+                "cxvault on {}: head {head} of {}",
+                self.host, self.archive
+            )),
             archive: &self.archive,
             archive_id: &anchor.archive_id,
             chain: &anchor.chain,

@@ -140,7 +140,8 @@ fn an_anchor_that_was_rewritten_ends_a_run_with_4() {
 #[test]
 fn anchors_that_were_deleted_or_written_over_in_a_bucket_are_found() {
     let simulator = simulator();
-    let (archive, anchor) = (Bucket::new(minio(), "watched", true), Bucket::new(elsewhere(), "watching", true));
+    let (archive, anchor) =
+        (Bucket::new(minio(), "watched", true), Bucket::new(elsewhere(), "watching", true));
     let mut vault = user(&simulator);
     archive.used_by(&mut vault, None);
     anchored_in(&anchor, &mut vault);

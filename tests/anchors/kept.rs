@@ -110,7 +110,8 @@ fn while_the_anchor_is_down_days_are_committed_and_the_next_run_makes_up_for_it(
     let summary = down.summary();
     assert!(summary["days"].as_array().unwrap().iter().all(|day| day["exit"] == "done"), "{down}");
     let newest = Digest::of(
-        &std::fs::read(vault.archive().join(format!("manifests/v1/sub_account={SUB}/0000000002.json"))).unwrap(),
+        &std::fs::read(vault.archive().join(format!("manifests/v1/sub_account={SUB}/0000000002.json")))
+            .unwrap(),
     );
     let head = format!("{SUB}:2:{newest}");
     let unanchored = &summary["unanchored"];
@@ -150,7 +151,9 @@ fn a_folder_is_a_place_too_and_doctor_tries_what_is_set() {
     vault.set("SIGNING_KEY_FILE", "key");
     assert_eq!(check(&vault, 0, "anchor"), "not-applicable");
     let folder = folder(&mut vault);
-    for name in ["anchor", "anchor: store takes objects", "anchor: a name is given once", "a name is given once"] {
+    for name in
+        ["anchor", "anchor: store takes objects", "anchor: a name is given once", "a name is given once"]
+    {
         assert_eq!(check(&vault, 0, name), "ok", "{name}");
     }
     assert!(vault.files(&folder).is_empty(), "it is left as it was");
@@ -175,7 +178,9 @@ fn a_folder_is_a_place_too_and_doctor_tries_what_is_set() {
     bucket.used_by(&mut vault, None);
     anchored_in(&bucket, &mut vault);
     vault.set("ANCHOR_OBJECT_LOCK", "compliance:1d");
-    for (name, verdict) in [("anchor", "ok"), ("anchor: Object Lock", "ok"), ("anchor: a locked version stays", "ok")] {
+    for (name, verdict) in
+        [("anchor", "ok"), ("anchor: Object Lock", "ok"), ("anchor: a locked version stays", "ok")]
+    {
         vault.set("ANCHOR", &format!("s3://{}/anchor", bucket.settings.bucket));
         assert_eq!(check(&vault, 3, name), verdict, "{name}");
     }

@@ -37,7 +37,9 @@ impl Verifier<'_> {
     pub(super) async fn expected(&self, sub_account: &str) -> Result<Expected> {
         let given = self.options.heads.iter().filter(|head| head.sub_account == sub_account);
         let given = given.map(|head| (head.sequence, head.sha256)).collect();
-        let Some(anchors) = &self.options.anchors else { return Ok(Expected { given, ..Expected::default() }) };
+        let Some(anchors) = &self.options.anchors else {
+            return Ok(Expected { given, ..Expected::default() });
+        };
         let anchored = anchors.of(&self.archive_id, &key::chain_name(sub_account)).await?;
         for finding in versions_hold(&anchored.versions) {
             self.report(Finding { object: anchors.address(&finding.object), ..finding });
@@ -84,13 +86,15 @@ impl Verifier<'_> {
         let text = |anchor: &Anchor| {
             format!("{}, as anchored at {}", anchor.sha256, anchors.address(&anchor.place()))
         };
-        let missing = || all().filter(|anchor| anchor.sequence > newest && !seen.contains_key(&anchor.sequence));
+        let missing =
+            || all().filter(move |anchor| anchor.sequence > newest && !seen.contains_key(&anchor.sequence));
         if let Some(last) = missing().next_back() {
             let found = format!("a chain that ends at {newest}; {} anchors lie beyond", missing().count());
             self.report(Finding::new(Code::HeadMissing, last.key.as_str(), text(last), found));
         }
         let differing = || {
-            all().filter_map(|anchor| Some((anchor, seen.get(&anchor.sequence)?)))
+            all()
+                .filter_map(move |anchor| Some((anchor, seen.get(&anchor.sequence)?)))
                 .filter(|(anchor, found)| anchor.sha256 != **found)
         };
         if let Some((first, found)) = differing().next() {
