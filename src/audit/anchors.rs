@@ -56,8 +56,8 @@ impl Anchors {
         }
     }
 
-    /// Every anchor of a chain, not the newest alone: whoever can add anchors could rewrite the chain, and add one of what
-    /// he wrote.
+    /// Every anchor of a chain, not the newest alone: whoever can add anchors could rewrite the chain, and add one of
+    /// what he wrote.
     pub async fn of(&self, archive_id: &str, chain: &str) -> Result<Kept> {
         let Some(folder) = key::anchored_chains(archive_id) else { return Ok(Kept::default()) };
         let folder = format!("{folder}{chain}/");
