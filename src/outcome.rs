@@ -94,16 +94,22 @@ impl Failure {
         self.source = source;
         self
     }
+
+    /// Message and causes in one line, without the remedy.
+    pub fn reason(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.message)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(out, ": {error}")?;
-            cause = error.source();
-        }
+        out.write_str(&self.reason())?;
         match &self.remedy {
             Some(remedy) => write!(out, "\n  {remedy}"),
             None => Ok(()),

@@ -265,6 +265,7 @@ fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) 
         level: Level::Quick,
         subset: None,
         heads: Vec::new(),
+        anchors: None,
         allowed: AllowedSigners::default(),
     };
     let found = Mutex::new(Vec::new());

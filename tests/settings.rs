@@ -59,7 +59,7 @@ fn in_force<'a>(loaded: &'a Loaded, key: &str) -> &'a InForce {
 }
 
 /// For every key that is no secret: a value for the file (as TOML), and another for the environment.
-const SAMPLES: [(&str, &str, &str); 40] = [
+const SAMPLES: [(&str, &str, &str); 47] = [
     ("archive", "'s3://bucket/a'", "s3://bucket/b"),
     ("state_dir", "'/state/a'", "/state/b"),
     ("signing_key_file", "'/keys/a'", "/keys/b"),
@@ -97,6 +97,13 @@ const SAMPLES: [(&str, &str, &str); 40] = [
     ("s3_kms_key_id", "'alias/a'", "alias/b"),
     ("object_lock", "'compliance:7y'", "governance:2555d"),
     ("allow_http", "true", "false"),
+    ("anchor", "'s3://anchor/a'", "s3://anchor/b"),
+    ("anchor_s3_endpoint", "'http://127.0.0.1:9000'", "https://minio.example"),
+    ("anchor_s3_region", "'eu-central-1'", "us-east-1"),
+    ("anchor_s3_path_style", "true", "false"),
+    ("anchor_access_key_id", "'id-a'", "id-b"),
+    ("anchor_s3_profile", "'away'", "far-away"),
+    ("anchor_object_lock", "'compliance:7y'", "governance:2555d"),
     ("log", "'debug'", "warn,cxvault::ringcx=trace"),
     ("metrics_file", "'/metrics/a.prom'", "/metrics/b.prom"),
     ("pushgateway_url", "'https://a.example'", "https://b.example"),
@@ -110,9 +117,14 @@ fn every_key_obeys_environment_over_file_over_default() {
     assert_eq!(SAMPLES.map(|(name, ..)| name).to_vec(), all, "a key has no sample");
     for (name, toml, other) in SAMPLES {
         let key = keys::named(name).unwrap();
-        // What the samples of other keys need: a lock needs S3.
-        let base = if name == "object_lock" { "archive = 's3://b/p'\n" } else { "" };
+        // What the samples of other keys need: a lock needs S3, a key's id needs its secret.
+        let base = match name {
+            "object_lock" => "archive = 's3://b/p'\n",
+            "anchor_access_key_id" => "anchor_secret_access_key_file = '~/secret'\n",
+            _ => "",
+        };
         let home = Home::new();
+        home.file("secret", "s");
         let by_default = home.load(base, &[]).unwrap();
         let expected = match key.default {
             Fallback::Value(value) => Some(value),
@@ -242,6 +254,11 @@ fn bad_files_are_refused_in_clear_words() {
             &["`1` belongs to two accounts"],
         ),
         ("sub_accounts = ['1']\ntime_zones = { 2 = 'UTC' }", &["`2` is none of the account's sub_accounts"]),
+        ("anchor = 'gs://bucket'", &["line 1", "`gs://` is not supported"]),
+        ("anchor = './a'\nanchor_object_lock = 'compliance:7y'", &["a folder, which cannot lock"]),
+        ("archive = 's3://b'\nanchor = 's3://b/x'", &["the anchor s3://b/x lies in the archive s3://b"]),
+        ("anchor_s3_endpoint = 'http://minio.example:9000'", &["anchor_s3_endpoint is plain HTTP"]),
+        ("anchor_access_key_id = 'a'", &["anchor_access_key_id is set", "CXVAULT_ANCHOR_SECRET_ACCESS_KEY"]),
         ("time_zones = { 2 = 'UTCC' }", &["`UTCC` is not a time zone"]),
     ];
     for (toml, expected) in cases {
@@ -352,6 +369,11 @@ fn secrets_in_the_file_are_refused_and_not_repeated() {
         ("client_secret = 'hunter2'", "client_secret_file", "CXVAULT_CLIENT_SECRET"),
         ("[[account]]\njwt = 'hunter2'", "jwt_file", "CXVAULT_JWT"),
         ("ringcx_token = 'hunter2'", "ringcx_token_file", "CXVAULT_RINGCX_TOKEN"),
+        (
+            "anchor_secret_access_key = 'hunter2'",
+            "anchor_secret_access_key_file",
+            "CXVAULT_ANCHOR_SECRET_ACCESS_KEY",
+        ),
     ] {
         let text = refused(toml, &[]);
         assert!(text.contains(file_key) && text.contains(env) && !text.contains("hunter2"), "{text}");
@@ -465,9 +487,11 @@ fn the_commented_file_with_its_comments_taken_away_is_valid() {
         })
         // The examples of secrets name files that are not here, a token is in place of an app, a folder cannot lock.
         .map(|line| {
-            let secrets = ["/etc/cxvault/client_secret", "/etc/cxvault/jwt"];
+            let secrets =
+                ["/etc/cxvault/client_secret", "/etc/cxvault/jwt", "/etc/cxvault/anchor_secret_access_key"];
             let line = secrets.iter().fold(line, |line, secret| line.replace(secret, "~/secret"));
-            let urls = ["/etc/cxvault/webhook_url", "/etc/cxvault/heartbeat_url"];
+            let urls =
+                ["/etc/cxvault/webhook_url", "/etc/cxvault/heartbeat_url", "/etc/cxvault/anchor_webhook_url"];
             urls.iter().fold(line, |line, url| line.replace(url, "~/url"))
         })
         .filter(|line| !line.starts_with("ringcx_token_file"))

@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::manifest::Link;
+use super::manifest::{Link, Run};
 use super::signature::{self, AllowedSigners, PublicKey, SigningKey};
 
 /// The whole object that is stored.
@@ -30,6 +30,9 @@ pub struct Signature {
 /// What is recorded, and where in which chain.
 pub trait Body: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     fn place(&self) -> Place<'_>;
+
+    /// Who committed it, when, with what.
+    fn run(&self) -> &Run;
 
     /// What types cannot say, and no other record or object is needed for; the JSON schema says the same. Keys and
     /// links are for whoever knows the place.

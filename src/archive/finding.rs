@@ -99,6 +99,8 @@ codes! {
         "The chain is not the one that a roster has seen: its end was cut off, or history was rewritten.";
     RosterWrong "roster-wrong" Violation
         "The roster does not follow from the one before it: it forgets a sub-account, or what was known of one.";
+    AnchorWrong "anchor-wrong" Violation
+        "An object among the anchors is no head of this chain: it was damaged, or written by something else than cxvault.";
     RevisionOrder "revision-order-wrong" Violation
         "The day's revisions do not follow one another: one was removed or repeated.";
     CoverageWrong "coverage-wrong" Violation
@@ -188,7 +190,7 @@ codes! {
     NoRoster "no-roster" Notice
         "No roster says which sub-accounts there were: all of one could have been removed unseen.";
     NoExpectedHead "no-expected-head" Notice
-        "Nothing tells whether the chain's end was cut off: give a head that was kept elsewhere with --expect-head.";
+        "Nothing tells whether the chain's end was cut off: give a head that was kept elsewhere with --expect-head or --anchor.";
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ pub const ROSTER: &str = "roster";
 /// day, and nothing that is proven rests on it.
 pub const DOCTOR: &str = "doctor/";
 
+/// Under it lie heads, in a place outside of the archive; its keys are relative to that place.
+pub const ANCHORS: &str = "anchors/v1/";
+
 /// A sub-account's id as a part of a key: 1 to 64 of `A-Z a-z 0-9 _ -`, and not the roster's name.
 pub fn is_sub_account(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -62,14 +65,30 @@ pub fn parse_part(key: &str) -> Option<(u32, u32)> {
     Some((parse_padded(revision, 4)?, parse_padded(part, 4)?))
 }
 
+/// What a chain is called where it lies beside others: `sub_account=S`, or `roster`.
+pub fn chain_name(name: &str) -> String {
+    if name == ROSTER { ROSTER.to_owned() } else { format!("sub_account={name}") }
+}
+
 /// The folder of one chain: `manifests/v1/sub_account=S/`, or that of the roster.
 pub fn chain(name: &str) -> String {
-    if name == ROSTER { ROSTERS.to_owned() } else { format!("{MANIFESTS}sub_account={name}/") }
+    if name == ROSTER { ROSTERS.to_owned() } else { format!("{MANIFESTS}{}/", chain_name(name)) }
 }
 
 /// One manifest: `manifests/v1/sub_account=S/0000000042.json`; of the roster `roster/v1/0000000042.json`.
 pub fn manifest(chain: &str, sequence: u64) -> String {
     format!("{}{sequence:010}.json", self::chain(chain))
+}
+
+/// The folder of the anchored chains of one archive: `anchors/v1/ARCHIVE/`; `None` for an id that cannot be part of a
+/// key.
+pub fn anchored_chains(archive_id: &str) -> Option<String> {
+    is_sub_account(archive_id).then(|| format!("{ANCHORS}{archive_id}/"))
+}
+
+/// One head of one chain, kept elsewhere: `anchors/v1/ARCHIVE/sub_account=S/0000000042.json`.
+pub fn anchor(archive_id: &str, chain: &str, sequence: u64) -> String {
+    format!("{ANCHORS}{archive_id}/{chain}/{sequence:010}.json")
 }
 
 /// The sequence number of a key under [`chain`], if it is one of ours.

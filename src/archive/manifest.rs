@@ -272,6 +272,10 @@ impl Body for Manifest {
         Place { archive_id, chain: sub_account, key, sequence: *sequence, previous: previous.as_ref() }
     }
 
+    fn run(&self) -> &Run {
+        &self.run
+    }
+
     /// What types cannot say, and no other manifest or object is needed for (`schemas/manifest.v1.schema.json` says
     /// the same). Keys and links are for whoever knows the place.
     fn check_shape(&self) -> Result<(), ManifestError> {

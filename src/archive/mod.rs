@@ -3,6 +3,7 @@
 //! What is written here is specified in `schemas/FORMAT.md`; where the two differ, one of them has a bug.
 
 pub mod act;
+pub mod anchor;
 pub mod change;
 pub mod coverage;
 pub mod day;

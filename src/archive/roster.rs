@@ -316,6 +316,10 @@ impl Body for RosterRecord {
         Place { archive_id, chain: key::ROSTER, key, sequence: *sequence, previous: previous.as_ref() }
     }
 
+    fn run(&self) -> &Run {
+        &self.run
+    }
+
     fn check_shape(&self) -> Result<(), ManifestError> {
         must(self.format_version == FORMAT_VERSION, "format_version")?;
         must(self.sequence > 0, "sequence")?;

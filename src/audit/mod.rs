@@ -12,6 +12,7 @@
 //! export     rows as CSV, JSON lines, HTML or Parquet
 //! evidence   a folder that proves a period without this program
 //! prove      a receipt for one segment's row
+//! anchors    heads that were kept elsewhere
 //! verify     nothing is missing, nothing was changed, or what exactly was
 //! calendar   the days, each reduced to what a calendar shows
 //! shares     how many summaries are present, empty, missing, by queue, agent, channel
@@ -21,6 +22,7 @@
 //! Only the archive's own objects and the store are used: what is told here could be told by anybody who has read
 //! `schemas/FORMAT.md`.
 
+pub mod anchors;
 pub mod calendar;
 pub mod current;
 pub mod evidence;

@@ -42,8 +42,9 @@ Levels:
   deep   also every row: summary hashes, counts, order, uniqueness, Merkle roots, times
 
 A chain's end can be cut off unseen from inside: what the archive's roster has seen of it is found missing, but not the
-roster's own end. Give the head of the roster that a run has printed with --expect-head. Without --allowed-signers (or the
-setting) signatures are checked, but not whose they are.
+roster's own end. Give the head of the roster that a run has printed with --expect-head, or the place where runs have
+anchored all heads (the setting anchor, unless --no-anchor; its credentials are the settings'). Without --allowed-signers
+(or the setting) signatures are checked, but not whose they are.
 
 Exit codes: 0 verified and all held; 3 only gaps (days missing or incomplete); 4 violated; 2 nothing was found to
 verify; 5 the store could not be read.
@@ -52,6 +53,7 @@ Examples:
   cxvault verify --archive ./cxvault-demo
   cxvault verify --level deep --from 2026-11-01 --to 2026-12-01
   cxvault verify --allowed-signers allowed_signers --expect-head roster:42:9f86d0...
+  cxvault verify --anchor s3://anchor-bucket/cxvault
   cxvault verify --level full --subset 3/30      the third of thirty nights that cover everything together")]
 pub struct VerifyArgs {
     #[command(flatten)]
@@ -66,6 +68,12 @@ pub struct VerifyArgs {
     /// repeated
     #[arg(long, value_name = "HEAD", value_parser = head)]
     pub expect_head: Vec<ExpectedHead>,
+    /// Where heads were anchored: s3://bucket/prefix, or a folder [env: CXVAULT_ANCHOR]
+    #[arg(long, value_name = "LOCATION", conflicts_with = "no_anchor")]
+    pub anchor: Option<String>,
+    /// Leave the anchor of the settings alone
+    #[arg(long)]
+    pub no_anchor: bool,
     /// OpenSSH allowed_signers file: whose signatures count [env: CXVAULT_ALLOWED_SIGNERS_FILE]
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,

@@ -155,8 +155,8 @@ impl PlanArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Settings, the state folder, the signing key; the store by doing: a name is given once, wrong bytes are refused, locks
-hold, nothing can be deleted, listings are complete; RingCX's token, sub-accounts, discovery and clock; and whether RingCX
-still has the oldest day that is open.
+hold, nothing can be deleted, listings are complete; the anchor, if one is set, in the same way; RingCX's token,
+sub-accounts, discovery and clock; and whether RingCX still has the oldest day that is open.
 
 What it tries the store with lies under doctor/, with a lock of two minutes where object_lock is set; where nothing can
 be deleted, as it should be, it stays (a lifecycle rule for doctor/ may remove it). It belongs to no archive day, and verify

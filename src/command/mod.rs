@@ -7,6 +7,7 @@ use crate::config::{Environment, Flags, Loaded, Settings};
 use crate::outcome::{Exit, Result};
 use crate::render::Output;
 
+mod anchor;
 pub mod audit;
 mod backfill;
 mod config;

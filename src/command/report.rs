@@ -12,6 +12,7 @@ use crate::archive::warning::Warning;
 use crate::outcome::{Exit, Failure};
 use crate::render::{Output, Table, count, size};
 use crate::ringcx::{LaneUsage, Limits, Usage};
+use crate::stage::anchor::Unanchored;
 use crate::stage::archive::Archive;
 use crate::stage::day::DayOutcome;
 
@@ -242,6 +243,7 @@ pub fn finish_backfill(range: Days, outcome: &Outcome, output: &Output) {
     let gaps: Vec<DayReport> = days.iter().filter(wants_eyes).cloned().collect();
     lines.extend((!gaps.is_empty()).then(|| table(&gaps)));
     lines.extend(troubles(days));
+    lines.extend(unanchored(outcome));
     lines.extend(heads(outcome).map(|head| format!("head {head}")));
     output.say(lines.join("\n"));
 }
@@ -265,6 +267,7 @@ pub fn finish_recheck(range: Days, outcome: &Outcome, output: &Output) {
     )];
     lines.extend((!changed.is_empty()).then(|| changes_table(&changed)));
     lines.extend(troubles(days));
+    lines.extend(unanchored(outcome));
     lines.extend(heads(outcome).map(|head| format!("head {head}")));
     output.say(lines.join("\n"));
 }
@@ -320,6 +323,7 @@ pub fn finish(outcome: &Outcome, output: &Output) {
     let archived = days.iter().any(|day| day.archived.is_some());
     let mut lines: Vec<String> = archived.then(|| table(days)).into_iter().collect();
     lines.extend(troubles(days));
+    lines.extend(unanchored(outcome));
     lines.extend(heads(outcome).map(|head| format!("head {head}")));
     output.say(lines.join("\n"));
 }
@@ -332,10 +336,21 @@ fn finish_event(outcome: &Outcome, output: &Output) {
         outcome: Exit,
         days: &'a [DayReport],
         roster: Option<&'a str>,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        unanchored: &'a [Unanchored],
     }
-    let Outcome { exit, days, roster, .. } = outcome;
+    let Outcome { exit, days, roster, unanchored, .. } = outcome;
     let roster = roster.as_deref();
-    output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days, roster });
+    output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days, roster, unanchored });
+}
+
+/// Heads that are kept here only, although they should be kept elsewhere too.
+fn unanchored(outcome: &Outcome) -> Vec<String> {
+    let lines = |one: &Unanchored| {
+        let remedy = one.remedy.as_ref().map(|remedy| format!("  {remedy}"));
+        [one.message.clone()].into_iter().chain(remedy)
+    };
+    outcome.unanchored.iter().flat_map(lines).collect()
 }
 
 /// What went wrong, day by day, and what was warned of.

@@ -15,6 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, Flags, Settings};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{LaneUsage, Limits};
+use crate::stage::anchor::Unanchored;
 use crate::telemetry::{DaySpan, Ended, LimitUse, Receivers, SubAccount, Trouble, tell};
 
 /// Does `work`, lets it be said how it ended, and tells the receivers of the settings: also when it fails, panics, or is
@@ -91,14 +92,15 @@ fn of_failure(begun: Ended, failure: &Failure) -> Ended {
 }
 
 fn of_outcome(begun: Ended, outcome: &Outcome, settings: &Settings) -> Ended {
-    let Outcome { exit, days, measured, .. } = outcome;
+    let Outcome { exit, days, unanchored, measured, .. } = outcome;
+    let troubles = days.iter().filter(|day| day.exit != Exit::Done).map(trouble);
     let committed = |day: &DayReport| day.archived.as_ref().is_some_and(|archived| archived.committed);
     Ended {
         exit: *exit,
         limits: limits(measured, settings, begun.ended_ms - begun.started_ms),
         sub_accounts: sub_accounts(days, measured),
         days: days.iter().map(|day| span(day, (begun.started_ms, begun.ended_ms))).collect(),
-        troubles: days.iter().filter(|day| day.exit != Exit::Done).map(trouble).collect(),
+        troubles: troubles.chain(unanchored.iter().map(not_anchored)).collect(),
         heads: report::heads(outcome).map(str::to_owned).collect(),
         committed: days.iter().any(committed),
         ..begun
@@ -161,6 +163,19 @@ fn span(day: &DayReport, run: (i64, i64)) -> DaySpan {
         segments: counts.map_or(0, |counts| counts.segments),
         failed: counts.map_or(0, Tally::failed),
         message: day.message.clone(),
+    }
+}
+
+fn not_anchored(one: &Unanchored) -> Trouble {
+    Trouble {
+        sub_account: one.chain().to_owned(),
+        date: None,
+        outcome: "not anchored",
+        exit: one.exit,
+        failed: 0,
+        warnings: Vec::new(),
+        message: Some(one.message.clone()),
+        remedy: one.remedy.clone(),
     }
 }
 

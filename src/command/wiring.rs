@@ -5,13 +5,14 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 use tokio::sync::OnceCell;
 
-use super::Context;
+use super::{Context, anchor};
 use crate::archive::schema::FORMAT_VERSION;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Account, CredentialSettings, LimitScope, Settings};
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
+use crate::stage::anchor::Anchoring;
 use crate::stage::archive::{self, Archive, Policy, RunFacts, Signers};
 use crate::stage::day::ApiSource;
 use crate::store::{self, Location, RetryingStore, S3Options, Store};
@@ -37,6 +38,7 @@ pub fn s3_options(settings: &Settings) -> S3Options {
         kms_key_id: settings.s3_kms_key_id.clone(),
         allow_http: settings.allow_http,
         credentials: None,
+        profile: None,
     }
 }
 
@@ -51,7 +53,8 @@ pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Arch
         settings.accounts.iter().try_for_each(|account| account.credentials().map(drop))?;
     }
     let id = archive::found_or_find(&*store, &random_id()?, started_at, settings.object_lock).await?;
-    let archive = assemble(settings, context, store, signers, (id, started_at))?;
+    let anchoring = anchor::anchoring(settings, clock, context).await;
+    let archive = Archive { anchoring, ..assemble(settings, context, store, signers, (id, started_at))? };
     tracing::info!(
         archive = archive.store.root(),
         archive_id = archive.id,
@@ -106,6 +109,8 @@ fn assemble(
         signers: Arc::new(signers),
         policy,
         run,
+        // Whoever only looks commits nothing.
+        anchoring: Anchoring::default(),
         stop: context.cancel.clone(),
     })
 }

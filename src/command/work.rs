@@ -23,6 +23,7 @@ use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::Progress;
 use crate::ringcx::{RingCx, Usage};
+use crate::stage::anchor::{self, Unanchored};
 use crate::stage::archive::Archive;
 use crate::stage::chain::Chain;
 use crate::stage::day::{Again, ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
@@ -44,6 +45,8 @@ pub struct Outcome {
     pub days: Vec<DayReport>,
     /// `roster:SEQUENCE:SHA256`, where a roster was committed.
     pub roster: Option<String>,
+    /// Heads that should be kept elsewhere, and are not.
+    pub unanchored: Vec<Unanchored>,
     #[serde(skip)]
     pub measured: Measured,
 }
@@ -141,10 +144,12 @@ where
     };
     let committed = roster::leave(&archive, &mut roster, command, seen, &targets, &mut days).await;
     days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
-    let exit = Exit::worst(days.iter().map(|day| day.exit));
+    let unanchored = worker.anchor(&targets).await;
+    let exits = days.iter().map(|day| day.exit).chain(unanchored.iter().map(|one| one.exit));
+    let exit = Exit::worst(exits);
     let usage = accounts.iter().filter_map(AccountClient::usage).fold(Usage::default(), Usage::and);
     let chains = worker.chains(&targets).await;
-    Ok(Outcome { exit, days, roster: committed, measured: Measured { usage, chains } })
+    Ok(Outcome { exit, days, roster: committed, unanchored, measured: Measured { usage, chains } })
 }
 
 /// Like [`for_sub_accounts`], for a look that changes nothing: no archive is founded, and only the list of sub-accounts is
@@ -233,6 +238,17 @@ async fn sub_accounts(account: &AccountClient<'_>) -> Result<Vec<String>> {
 }
 
 impl Worker<'_> {
+    /// Lets the head of every chain that was worked on be kept elsewhere, where it is not yet.
+    async fn anchor(&self, targets: &[Target<'_>]) -> Vec<Unanchored> {
+        let heads = anchor::heads(self.archive, targets.iter().map(|target| &*target.sub_account)).await;
+        let unanchored = anchor::settle(self.archive, heads).await;
+        // Where the table at the end is printed, it says the same.
+        if self.context.output.quiet || self.context.output.json {
+            unanchored.iter().for_each(Unanchored::log);
+        }
+        unanchored
+    }
+
     /// How the chains stand. The store is asked only when somebody wants to know.
     async fn chains(&self, targets: &[Target<'_>]) -> BTreeMap<String, Option<ChainState>> {
         let wanted = self.settings.telemetry.want_metrics();

@@ -246,6 +246,32 @@ keys! {
         ALLOW_HTTP: "allow_http", "CXVAULT_ALLOW_HTTP",
             "Allow plain HTTP to other machines, where anybody on the way can read it." .is(Boolean).or("false");
     }
+    "Anchor" {
+        ANCHOR: "anchor", "CXVAULT_ANCHOR",
+            "Where the head of each chain is kept a second time, after each commit: `s3://bucket/prefix`, or a folder; out of reach of whoever can write to the archive."
+            .is(Path).like("s3://anchor-bucket/cxvault").local();
+        ANCHOR_S3_ENDPOINT: "anchor_s3_endpoint", "CXVAULT_ANCHOR_S3_ENDPOINT",
+            "The anchor's S3 service, if other than Amazon's." .like("https://minio.example.com:9000").local();
+        ANCHOR_S3_REGION: "anchor_s3_region", "CXVAULT_ANCHOR_S3_REGION",
+            "The anchor's region; without it the AWS environment decides." .like("eu-west-1").local();
+        ANCHOR_S3_PATH_STYLE: "anchor_s3_path_style", "CXVAULT_ANCHOR_S3_PATH_STYLE",
+            "Put the anchor's bucket into the path instead of the host name." .is(Boolean).or("false").local();
+        ANCHOR_ACCESS_KEY_ID: "anchor_access_key_id", "CXVAULT_ANCHOR_ACCESS_KEY_ID",
+            "Access key of the anchor; without it anchor_s3_profile, else the standard AWS chain as for the archive."
+            .like("AKIAIOSFODNN7EXAMPLE").local();
+        ANCHOR_SECRET_ACCESS_KEY_FILE: "anchor_secret_access_key_file", "CXVAULT_ANCHOR_SECRET_ACCESS_KEY_FILE",
+            "File with that key's secret; the secret itself can be in CXVAULT_ANCHOR_SECRET_ACCESS_KEY."
+            .is(SecretFile { env: "CXVAULT_ANCHOR_SECRET_ACCESS_KEY", inline: "anchor_secret_access_key" })
+            .like("/etc/cxvault/anchor_secret_access_key").local();
+        ANCHOR_S3_PROFILE: "anchor_s3_profile", "CXVAULT_ANCHOR_S3_PROFILE",
+            "Profile of the AWS configuration files with which the anchor is reached." .like("anchor").local();
+        ANCHOR_OBJECT_LOCK: "anchor_object_lock", "CXVAULT_ANCHOR_OBJECT_LOCK",
+            "Object Lock of every anchor: `governance:2555d`, `compliance:7y`, or `off`; S3 only." .or("off").local();
+        ANCHOR_WEBHOOK_URL_FILE: "anchor_webhook_url_file", "CXVAULT_ANCHOR_WEBHOOK_URL_FILE",
+            "File with the URL that gets each head as a JSON message; the URL itself can be in CXVAULT_ANCHOR_WEBHOOK_URL."
+            .is(SecretFile { env: "CXVAULT_ANCHOR_WEBHOOK_URL", inline: "anchor_webhook_url" })
+            .like("/etc/cxvault/anchor_webhook_url").local();
+    }
     "Logging" {
         LOG: "log", "CXVAULT_LOG",
             "Least level of log lines: off, error, warn, info, debug or trace; for one module as `cxvault::ringcx=debug`." .or("info").flag("-v").local();

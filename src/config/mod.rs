@@ -14,6 +14,7 @@ use crate::ringcx::limits::Limits;
 use crate::telemetry::Receivers;
 
 mod account;
+mod anchor;
 pub mod document;
 mod environment;
 mod file;
@@ -26,6 +27,7 @@ mod telemetry;
 mod value;
 
 pub use account::{Account, CredentialSettings};
+pub use anchor::AnchorSettings;
 pub use environment::Environment;
 pub use layers::{Flags, InForce, Origin};
 pub use name::{BaseUrl, Location};
@@ -74,6 +76,7 @@ pub struct Settings {
     /// `None` is off.
     pub object_lock: Option<Retention>,
     pub allow_http: bool,
+    pub anchor: AnchorSettings,
     pub logging: Logging,
     pub telemetry: Receivers,
     digest: Digest,
@@ -249,6 +252,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         s3_kms_key_id: optional::<Text>(layers, &keys::S3_KMS_KEY_ID)?.map(|text| text.0),
         object_lock: layers.take_or_default::<ObjectLock>(&keys::OBJECT_LOCK)?.0,
         allow_http: layers.take_or_default::<Switch>(&keys::ALLOW_HTTP)?.0,
+        anchor: anchor::take(layers)?,
         logging: Logging::take(layers)?,
         telemetry: telemetry::take(layers)?,
         digest: Digest([0; 32]), // over what has just been taken, so it follows
@@ -288,6 +292,7 @@ fn refuse_contradictions(settings: &Settings) -> Result<()> {
         return Err(Failure::new(Exit::Usage, message)
             .remedy("Set CXVAULT_OBJECT_LOCK=off, or keep the archive in s3://bucket/prefix."));
     }
+    anchor::refuse_contradictions(&settings.anchor, &settings.archive, settings.allow_http)?;
     let urls = [
         (&keys::PLATFORM_URL, Some(&settings.platform_url)),
         (&keys::RINGCX_URL, Some(&settings.ringcx_url)),

@@ -70,7 +70,7 @@ fn pairs(text: Option<&str>) -> Vec<(String, String)> {
 }
 
 /// Such a URL needs no password beside it: whoever knows it may write there.
-fn secret_url(layers: &mut Layers<'_>, key: &'static Key) -> Result<Option<SecretString>> {
+pub(super) fn secret_url(layers: &mut Layers<'_>, key: &'static Key) -> Result<Option<SecretString>> {
     let Some((url, origin)) = secret::take(layers, key, Place::Program)? else { return Ok(None) };
     if is_url(url.expose_secret()) {
         return Ok(Some(url));

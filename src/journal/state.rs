@@ -55,12 +55,7 @@ impl StateDir {
 
     /// The head that this host last saw or made; `None` when it never did, or its note is unreadable.
     pub fn remembered_head(&self, sub_account: &str) -> Result<Option<Head>> {
-        let path = self.head_path(sub_account);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(JournalError::Folder { path, source: error }),
-        }
+        read_head(self.head_path(sub_account))
     }
 
     /// Remembers a head, unless a later one is remembered already.
@@ -68,20 +63,44 @@ impl StateDir {
         if self.remembered_head(sub_account)?.is_some_and(|known| known.sequence >= head.sequence) {
             return Ok(());
         }
-        let path = self.head_path(sub_account);
-        let folder = self.root.join(sub_account);
-        make_private_folder(&folder)?;
-        let wrap = JournalError::folder(&path);
-        let write = || -> std::io::Result<()> {
-            // A crash leaves the old note or the new one, never half of one.
-            let mut file = tempfile::NamedTempFile::new_in(&folder)?;
-            file.write_all(&serde_json::to_vec(head)?)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        write().map_err(wrap)
+        write_head(&self.root.join(sub_account), &self.head_path(sub_account), head)
     }
+
+    fn announced_folder(&self) -> PathBuf {
+        self.root.join("announced")
+    }
+
+    /// The head of a chain that others were last told of; `None` when they never were, or the note is unreadable.
+    pub fn announced_head(&self, chain: &str) -> Result<Option<Head>> {
+        read_head(self.announced_folder().join(format!("{chain}.json")))
+    }
+
+    /// Notes that others were told of a head. Lost, it is told again.
+    pub fn note_announced(&self, chain: &str, head: &Head) -> Result<()> {
+        let folder = self.announced_folder();
+        write_head(&folder, &folder.join(format!("{chain}.json")), head)
+    }
+}
+
+fn read_head(path: PathBuf) -> Result<Option<Head>> {
+    match fs::read(&path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(JournalError::Folder { path, source: error }),
+    }
+}
+
+fn write_head(folder: &Path, path: &Path, head: &Head) -> Result<()> {
+    make_private_folder(folder)?;
+    let write = || -> std::io::Result<()> {
+        // A crash leaves the old note or the new one, never half of one.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec(head)?)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(JournalError::folder(path))
 }
 
 impl DayFolder {

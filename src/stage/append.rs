@@ -3,10 +3,12 @@
 
 use bytes::Bytes;
 
+use super::anchor;
 use super::archive::Archive;
 use super::chain::Chain;
 use super::links::Links;
 use super::orders::Duty;
+use crate::archive::anchor::Anchor;
 use crate::archive::day::tz_database_version;
 use crate::archive::digest::Digest;
 use crate::archive::envelope::{Body, Signed};
@@ -54,18 +56,32 @@ pub async fn put<B: Body>(
     let sha256 = Digest::of(&bytes);
     let place = envelope.manifest.place();
     let (key, head) = (place.key.to_owned(), Head { sequence: place.sequence, sha256 });
+    let anchor = Anchor::of(&envelope.manifest, sha256);
+    if archive.anchoring.holds_number_of(&anchor).await {
+        open_again(archive, chain).await?;
+        let taken = chain.head.as_ref().is_some_and(|head| head.sequence >= anchor.sequence);
+        return if taken { Ok(Appended::Taken) } else { Err(anchor::cut_off(archive, &anchor)) };
+    }
     let (lock, legal_hold) = (duty.lock, duty.hold);
     let object =
         NewObject { key: key.clone(), body: store::Body::Bytes(bytes.clone()), sha256, lock, legal_hold };
     // ---- the commit point ----
     let put = archive.store.put_new(&object).await?;
     if put == Put::Exists && archive.store.get(&key).await? != Some(bytes) {
-        archive.check_create_only().await?;
-        *chain = Links::open(archive, &chain.name).await?;
+        open_again(archive, chain).await?;
         return Ok(Appended::Taken);
     }
     archive.state.remember_head(&chain.name, &head)?;
+    // A crash here leaves a head that is kept nowhere else; the next run's end makes up for it.
+    archive.anchoring.committed(archive, &anchor).await;
     Ok(Appended::Done(head))
+}
+
+/// Back to step 0, with all its checks.
+async fn open_again<B: Body>(archive: &Archive, chain: &mut Links<B>) -> Result<()> {
+    archive.check_create_only().await?;
+    *chain = Links::open(archive, &chain.name).await?;
+    Ok(())
 }
 
 /// A chain that has a head: records other than days are about days, and cannot be its first.

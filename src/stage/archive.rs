@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::anchor::Anchoring;
 use crate::archive::digest::Digest;
 use crate::archive::key;
 use crate::archive::lock::{Lock, Retention};
@@ -55,6 +56,8 @@ pub struct Archive {
     pub signers: Arc<Signers>,
     pub policy: Policy,
     pub run: RunFacts,
+    /// Where heads are kept a second time.
+    pub anchoring: Anchoring,
     pub stop: CancellationToken,
 }
 

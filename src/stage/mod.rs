@@ -14,6 +14,7 @@
 //! orders    what holds and longer retention ask of objects                (steps 3, 4)
 //! commit    the record of a revision, and its place in the chain           (step 4)
 //! append    the manifest: the commit point                                (step 4)
+//! anchor    heads kept elsewhere                                          (step 5)
 //! day       all of it, in order
 //! ```
 //!
@@ -21,6 +22,7 @@
 //! which is a chain of its own: what a run has made of all sub-accounts; `takeover` lets a copy be continued.
 
 pub mod acknowledge;
+pub mod anchor;
 pub mod append;
 pub mod archive;
 pub mod basis;

@@ -1,11 +1,12 @@
 //! How a run ended, told to whoever watches: metrics for Prometheus, a message when something is wrong, a heartbeat when
-//! nothing is.
+//! nothing is. And each new head, to whoever keeps it.
 //!
 //! ```text
 //! ended                 what there is to tell; made once, at the end
 //! metrics  prometheus   PURE: the same facts as gauges, and these as text
 //! otlp                  PURE: as metrics and a trace for OpenTelemetry
 //! webhook               PURE: as a message for people and programs
+//! head                  a chain's new head, told as soon as it is there
 //! file  send            a file that is replaced whole; requests with bounded patience
 //! ```
 //!
@@ -21,6 +22,7 @@ use crate::clock::Clock;
 
 pub mod ended;
 mod file;
+pub mod head;
 pub mod metrics;
 pub mod otlp;
 pub mod prometheus;

@@ -68,8 +68,12 @@ fn text(ended: &Ended) -> String {
     if let Some(more @ 1..) = ended.troubles.len().checked_sub(DAYS_IN_TEXT) {
         lines.push(format!("... and {more} more"));
     }
-    // What Slack asks to escape; otherwise an object's name could become a link or a mention.
-    lines.join("\n").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    escaped(&lines.join("\n"))
+}
+
+/// What Slack asks to escape; otherwise an object's name could become a link or a mention.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn line(day: &Trouble) -> String {

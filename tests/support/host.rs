@@ -161,6 +161,7 @@ impl Host {
                 concurrency: 4,
             },
             run: RunFacts { id: run, started_at, host: self.name.clone(), settings_sha256: Digest::of(b"") },
+            anchoring: Default::default(),
             stop,
         })
     }

@@ -1,5 +1,5 @@
-//! Reads chains in order, and holds them against heads that are known from elsewhere: those that the reader has kept, and
-//! those that the roster vouches for.
+//! Reads chains in order, and holds them against heads that are known from elsewhere: those that the reader has kept,
+//! those that were anchored, and those that the roster vouches for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::links::{LinkCheck, Object};
 use super::objects::versions_hold;
 use super::{Verifier, cores};
+use crate::archive::anchor::Anchor;
 use crate::archive::digest::Digest;
 use crate::archive::envelope::Body;
 use crate::archive::finding::{Code, Finding};
 use crate::archive::key;
+use crate::audit::anchors::Kept;
 use crate::audit::current::blocking;
 use crate::audit::timeline;
 use crate::outcome::{Failure, Result};
@@ -92,10 +94,25 @@ impl Verifier<'_> {
     }
 
     /// The numbers at which somebody knows what must lie there.
-    pub fn known_numbers(&self, name: &str) -> BTreeSet<u64> {
+    pub fn known_numbers(&self, name: &str, anchored: &Kept) -> BTreeSet<u64> {
         let kept = self.options.heads.iter().filter(|head| head.sub_account == name);
         let vouched = self.rostered.heads.get(name).into_iter().flat_map(|heads| heads.keys().copied());
-        kept.map(|head| head.sequence).chain(vouched).collect()
+        let anchored = anchored.by_number.keys().copied();
+        kept.map(|head| head.sequence).chain(vouched).chain(anchored).collect()
+    }
+
+    /// What is anchored of a chain; what is wrong with the anchors themselves is said here.
+    pub async fn anchored(&self, name: &str) -> Result<Kept> {
+        let Some(anchors) = &self.options.anchors else { return Ok(Kept::default()) };
+        let anchored = anchors.of(&self.archive_id, &key::chain_name(name)).await?;
+        for finding in versions_hold(&anchored.versions) {
+            self.report(Finding { object: anchors.address(&finding.object), ..finding });
+        }
+        for place in &anchored.wrong {
+            let place = anchors.address(place);
+            self.report(Finding::new(Code::AnchorWrong, place, "a head of this chain", "another object"));
+        }
+        Ok(anchored)
     }
 
     /// Heads that the reader has kept; whether there is one for this chain.
@@ -119,6 +136,33 @@ impl Verifier<'_> {
             }
         }
         known
+    }
+
+    /// Heads that were anchored; whether there is one for this chain. Where hundreds of anchors say the same, one of them
+    /// says it: the last that is missing, the first that differs.
+    pub fn anchored_heads(&self, links: &LinkCheck<'_>, anchored: &Kept, seen: &Seen) -> bool {
+        let Some(anchors) = &self.options.anchors else { return false };
+        let newest = links.head.map_or(0, |(sequence, _)| sequence);
+        let all = || anchored.by_number.values();
+        let text = |anchor: &Anchor| {
+            format!("{}, as anchored at {}", anchor.sha256, anchors.address(&anchor.place()))
+        };
+        let missing =
+            || all().filter(move |anchor| anchor.sequence > newest && !seen.contains_key(&anchor.sequence));
+        if let Some(last) = missing().next_back() {
+            let found = format!("a chain that ends at {newest}; {} anchors lie beyond", missing().count());
+            self.report(Finding::new(Code::HeadMissing, last.key.as_str(), text(last), found));
+        }
+        let differing = || {
+            all()
+                .filter_map(move |anchor| Some((anchor, seen.get(&anchor.sequence)?)))
+                .filter(|(anchor, found)| anchor.sha256 != **found)
+        };
+        if let Some((first, found)) = differing().next() {
+            let found = format!("{found}; {} anchors differ from the chain", differing().count());
+            self.report(Finding::new(Code::HeadDiffers, first.key.as_str(), text(first), found));
+        }
+        !anchored.by_number.is_empty()
     }
 
     /// Heads that the roster vouches for. Of all that was cut off only the last is told, of what was rewritten the first.
@@ -160,6 +204,10 @@ impl Verifier<'_> {
     pub fn unknown_end(&self, links: &LinkCheck<'_>) {
         let chain = key::chain(&links.name);
         let expected = "a head that was kept elsewhere";
-        self.report(Finding::new(Code::NoExpectedHead, chain, expected, "none"));
+        let found = match &self.options.anchors {
+            Some(anchors) => format!("none, and none is anchored at {}", anchors.root()),
+            None => "none".to_owned(),
+        };
+        self.report(Finding::new(Code::NoExpectedHead, chain, expected, found));
     }
 }

@@ -23,6 +23,7 @@ mod record;
 mod roster;
 mod rows;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use self::chain::{ChainCheck, Day};
 use self::heads::Seen;
 use self::objects::{Listed, Placed, versions_hold};
+use super::anchors::{Anchors, Kept};
 use self::roster::Rostered;
 use super::current::blocking;
 use super::part::Scratch;
@@ -81,6 +83,8 @@ pub struct Options {
     /// Only days of the n-th of t shares; n from 1 to t.
     pub subset: Option<(u32, u32)>,
     pub heads: Vec<Head>,
+    /// Where heads of all chains were kept.
+    pub anchors: Option<Anchors>,
     pub allowed: AllowedSigners,
 }
 
@@ -287,9 +291,9 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Those that have manifests or data; also one that only an expected head or the roster names.
+    /// Those that have manifests or data; also one that only an expected head, an anchor or the roster names.
     async fn sub_accounts(&self) -> Result<Vec<String>> {
-        let mut all = std::collections::BTreeSet::new();
+        let mut all = BTreeSet::new();
         for root in [key::MANIFESTS, key::SEGMENTS] {
             let folders = self.store.children(root).await?.folders;
             all.extend(folders.iter().filter_map(|folder| key::parse_sub_account(folder)).map(str::to_owned));
@@ -297,6 +301,10 @@ impl Verifier<'_> {
         let kept =
             self.options.heads.iter().map(|head| &head.sub_account).filter(|name| *name != key::ROSTER);
         all.extend(kept.chain(self.rostered.heads.keys()).cloned());
+        if let Some(anchors) = &self.options.anchors {
+            let chains = anchors.chains(&self.archive_id).await?;
+            all.extend(chains.iter().filter_map(|chain| key::parse_sub_account(chain)).map(str::to_owned));
+        }
         let wanted = &self.options.sub_accounts;
         // One that was asked for and is not there is something to say, not nothing.
         all.extend(wanted.iter().cloned());
@@ -305,8 +313,9 @@ impl Verifier<'_> {
 
     async fn sub_account(&self, sub_account: &str) -> Result<()> {
         let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
-        let seen = self.read_chain(&mut check, &self.known_numbers(sub_account)).await?;
-        self.from_outside(&check, &seen);
+        let anchored = self.anchored(sub_account).await?;
+        let seen = self.read_chain(&mut check, &self.known_numbers(sub_account, &anchored)).await?;
+        self.from_outside(&check, &anchored, &seen);
         calendar::days(self, sub_account, &check);
         calendar::holds(self, sub_account, &check);
         let signed = check.links.signed;
@@ -336,9 +345,9 @@ impl Verifier<'_> {
     }
 
     /// What cannot be told from inside a chain: where it ends, when it began, and whose it is.
-    fn from_outside(&self, check: &ChainCheck<'_>, seen: &Seen) {
+    fn from_outside(&self, check: &ChainCheck<'_>, anchored: &Kept, seen: &Seen) {
         let links = &check.links;
-        let known = self.kept_heads(links, seen);
+        let known = self.kept_heads(links, seen) | self.anchored_heads(links, anchored, seen);
         self.vouched_heads(links, seen);
         if links.records == 0 {
             return;

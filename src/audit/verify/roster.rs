@@ -147,9 +147,10 @@ impl Verifier<'_> {
     /// Reads the roster's chain, and keeps what it vouches for.
     pub async fn roster(&mut self) -> Result<()> {
         let mut check = RosterCheck::new(&self.archive_id, &self.store.root(), &self.options.allowed);
-        let seen = self.read_chain(&mut check, &self.known_numbers(key::ROSTER)).await?;
+        let anchored = self.anchored(key::ROSTER).await?;
+        let seen = self.read_chain(&mut check, &self.known_numbers(key::ROSTER, &anchored)).await?;
         let RosterCheck { links, rostered, newest, moved, locks, .. } = check;
-        let known = self.kept_heads(&links, &seen);
+        let known = self.kept_heads(&links, &seen) | self.anchored_heads(&links, &anchored, &seen);
         if links.records > 0 {
             if !known {
                 self.unknown_end(&links);

@@ -6,13 +6,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
 
 use crate::archive::finding::{Finding, Severity};
+use crate::audit::anchors::Anchors;
 use crate::audit::verify::{self, Head, Level, Meter, Options, Totals};
 use crate::cli::audit::{self as cli, VerifyArgs};
 use crate::clock::SystemClock;
-use crate::command::{Context, wiring};
+use crate::command::{Context, anchor, wiring};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Amount, Output, count, size};
+use crate::store::RetryingStore;
 
 pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let allowed = match &args.allowed_signers {
@@ -29,6 +31,7 @@ pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> R
         },
         subset: args.subset.map(|subset| (subset.n, subset.of)),
         heads: args.expect_head.iter().map(head).collect(),
+        anchors: anchors(args, settings, context).await?,
         allowed,
     };
     let clock = Arc::new(SystemClock);
@@ -43,6 +46,15 @@ pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> R
         progress.during(work, || reading(&meter)).await?
     };
     finish(&root, &options, &totals, output)
+}
+
+/// The place of anchors that the flag names, or the settings.
+async fn anchors(args: &VerifyArgs, settings: &Settings, context: &Context) -> Result<Option<Anchors>> {
+    let named = args.anchor.as_ref().or(settings.anchor.location.as_ref());
+    let Some(location) = named.filter(|_| !args.no_anchor) else { return Ok(None) };
+    let store = anchor::open_bare(settings, location).await?;
+    let store = RetryingStore::new(store, Arc::new(SystemClock), context.cancel.clone());
+    Ok(Some(Anchors::new(Arc::new(store))))
 }
 
 pub fn head(head: &cli::ExpectedHead) -> Head {

@@ -90,6 +90,7 @@ pub async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -> Resul
     checks.add(host::state_folder(settings));
     checks.add(host::signing_key(settings));
     store::examine(settings, &mut checks).await;
+    store::examine_anchor(settings, &mut checks).await;
     if args.store_only {
         checks.add(Check::not_applicable("RingCX", "--store-only"));
     } else {

@@ -1,4 +1,5 @@
-//! The store, by doing: what must be refused is tried, on objects under `doctor/` that belong to no archive day.
+//! The store and the anchor, by doing: what must be refused is tried, on objects under `doctor/` that belong to no archive
+//! day and to no chain.
 
 use std::sync::Arc;
 
@@ -7,47 +8,86 @@ use bytes::Bytes;
 use super::{Check, Checks, clocks_differ};
 use crate::archive::digest::Digest;
 use crate::archive::key;
-use crate::archive::lock::{Lock, LockMode};
+use crate::archive::lock::{Lock, LockMode, Retention};
 use crate::clock::{Clock, SystemClock};
-use crate::command::wiring;
+use crate::command::{anchor, wiring};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::s3::probe::Deletion;
-use crate::store::{Body, FolderStore, Location, NewObject, Put, S3Settings, S3Store, Store, StoreErrorKind};
+use crate::store::{
+    Body, FolderStore, Location, NewObject, Put, S3Options, S3Settings, S3Store, Store, StoreErrorKind,
+};
 
 /// As short as a lock can be and still be seen to hold.
 const LOCKED_MS: i64 = 120_000;
 
-/// What can be tried with the store, and what only S3 has.
+/// What can be tried with a store, and what only S3 has.
 struct Patient {
+    /// What stands before the name of each check.
+    whose: &'static str,
+    lock_setting: &'static str,
     store: Arc<dyn Store>,
     s3: Option<Arc<S3Store>>,
     clock: SystemClock,
     key: String,
+    policy: Option<Retention>,
     lock: Option<Lock>,
 }
 
 pub(super) async fn examine(settings: &Settings, checks: &mut Checks<'_>) {
-    let patient = match open(settings).await {
+    let patient = match open(&settings.archive, wiring::s3_options(settings), settings.object_lock).await {
         Ok(patient) => patient,
         Err(failure) => return checks.add(Check::of_failure("store", failure)),
     };
     checks.add(patient.archive().await);
-    let created = patient.created(checks).await;
-    checks.add(patient.checksum().await);
-    let Some(version_id) = created else { return };
-    checks.add(patient.create_only().await);
-    checks.add(patient.listing().await);
-    checks.add(patient.clock_skew().await);
-    checks.add(patient.versioning(version_id.as_deref()));
-    patient.lock(settings, version_id.as_deref(), checks).await;
-    patient.tidy_up();
+    patient.examined(checks).await;
 }
 
-async fn open(settings: &Settings) -> Result<Patient> {
+/// The place where heads are kept a second time, in the same way.
+pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>) {
+    let anchor = &settings.anchor;
+    let Some(location) = &anchor.location else {
+        let found = match &anchor.webhook {
+            Some(_) => "no place is set; heads are told to the webhook only",
+            None => "none is set: that a chain's end was cut off shows only to who keeps the printed heads",
+        };
+        return checks.add(Check::not_applicable("anchor", found));
+    };
+    let patient = match open(location, anchor::s3_options(settings), anchor.object_lock).await {
+        Ok(patient) => Patient { whose: "anchor: ", lock_setting: "CXVAULT_ANCHOR_OBJECT_LOCK", ..patient },
+        Err(failure) => return checks.add(Check::of_failure("anchor", failure)),
+    };
+    checks.add(if anchor.is_s3() && settings.is_s3() && !anchor.has_own_credentials() {
+        Check::warning(
+            "anchor",
+            format!("{location}, with the same credentials as the archive"),
+            "Give it others (CXVAULT_ANCHOR_ACCESS_KEY_ID or CXVAULT_ANCHOR_S3_PROFILE): who can rewrite the archive \
+             must not reach its anchor.",
+        )
+    } else {
+        Check::ok("anchor", location.as_str())
+    });
+    patient.examined(checks).await;
+}
+
+impl Patient {
+    /// Everything that a store must promise.
+    async fn examined(&self, checks: &mut Checks<'_>) {
+        let created = self.created(checks).await;
+        checks.add(self.checksum().await);
+        let Some(version_id) = created else { return };
+        checks.add(self.create_only().await);
+        checks.add(self.listing().await);
+        checks.add(self.clock_skew().await);
+        checks.add(self.versioning(version_id.as_deref()));
+        self.locked(version_id.as_deref(), checks).await;
+        self.tidy_up();
+    }
+}
+
+async fn open(location: &str, options: S3Options, policy: Option<Retention>) -> Result<Patient> {
     let location: Location =
-        settings.archive.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
-    let options = wiring::s3_options(settings);
+        location.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
     let (store, s3): (Arc<dyn Store>, _) = match location {
         Location::Folder(root) => (Arc::new(FolderStore::open(&root)?), None),
         Location::S3 { bucket, prefix } => {
@@ -58,9 +98,9 @@ async fn open(settings: &Settings) -> Result<Patient> {
     let clock = SystemClock;
     let now_ms = clock.now_ms();
     let until_ms = (now_ms + LOCKED_MS) / 1000 * 1000;
-    let lock = settings.object_lock.map(|policy| Lock { mode: policy.mode, until_ms });
+    let lock = policy.map(|policy| Lock { mode: policy.mode, until_ms });
     let key = format!("{}{now_ms}-{}", key::DOCTOR, std::process::id());
-    Ok(Patient { store, s3, clock, key, lock })
+    Ok(Patient { whose: "", lock_setting: "CXVAULT_OBJECT_LOCK", store, s3, clock, key, policy, lock })
 }
 
 fn object(key: &str, bytes: &'static [u8], lock: Option<Lock>) -> NewObject {
@@ -71,6 +111,10 @@ fn object(key: &str, bytes: &'static [u8], lock: Option<Lock>) -> NewObject {
 const BYTES: &[u8] = b"cxvault doctor was here; this object can be removed once its lock has ended.\n";
 
 impl Patient {
+    fn name(&self, check: &str) -> String {
+        format!("{}{check}", self.whose)
+    }
+
     async fn archive(&self) -> Check {
         let name = "archive";
         match crate::stage::archive::record(&*self.store).await {
@@ -84,7 +128,7 @@ impl Patient {
 
     /// The first PUT; with the version that it made.
     async fn created(&self, checks: &mut Checks<'_>) -> Option<Option<String>> {
-        let name = "store takes objects";
+        let name = &self.name("store takes objects");
         match self.store.put_new(&object(&self.key, BYTES, self.lock)).await {
             Ok(Put::Created { version_id }) => {
                 checks.add(Check::ok(name, self.key.clone()));
@@ -108,7 +152,7 @@ impl Patient {
     }
 
     async fn create_only(&self) -> Check {
-        let name = "a name is given once";
+        let name = &self.name("a name is given once");
         let again = self.store.put_new(&object(&self.key, b"another\n", self.lock)).await;
         let kept = self.store.get(&self.key).await;
         match (again, kept) {
@@ -126,7 +170,7 @@ impl Patient {
     }
 
     async fn checksum(&self) -> Check {
-        let name = "wrong bytes are refused";
+        let name = &self.name("wrong bytes are refused");
         let mut wrong = object(&format!("{}-checksum", self.key), b"these bytes\n", None);
         wrong.sha256 = Digest::of(b"other bytes\n");
         match self.store.put_new(&wrong).await {
@@ -144,7 +188,7 @@ impl Patient {
     }
 
     async fn listing(&self) -> Check {
-        let name = "listing";
+        let name = &self.name("listing");
         let listed = self.store.list(key::DOCTOR, None).await;
         let versions = self.store.versions(&self.key).await;
         match (listed, versions) {
@@ -164,7 +208,7 @@ impl Patient {
     }
 
     async fn clock_skew(&self) -> Check {
-        let name = "store's clock";
+        let name = &self.name("store's clock");
         let Some(s3) = &self.s3 else { return Check::not_applicable(name, "a folder has this host's") };
         match s3.written_at(&self.key).await {
             // Whole seconds, and a moment has gone since.
@@ -177,7 +221,7 @@ impl Patient {
     }
 
     fn versioning(&self, version_id: Option<&str>) -> Check {
-        let name = "versioning";
+        let name = &self.name("versioning");
         match (&self.s3, version_id) {
             (None, _) => Check::not_applicable(name, "a folder keeps no versions"),
             (Some(_), Some(_)) => Check::ok(name, "on"),
@@ -190,17 +234,17 @@ impl Patient {
     }
 
     /// The lock as the store reads it back, and what happens to who tries to delete.
-    async fn lock(&self, settings: &Settings, version_id: Option<&str>, checks: &mut Checks<'_>) {
+    async fn locked(&self, version_id: Option<&str>, checks: &mut Checks<'_>) {
         let Some(s3) = &self.s3 else {
             let why = "a folder keeps no locks: whoever may write there may delete";
-            return checks.add(Check::not_applicable("Object Lock", why));
+            return checks.add(Check::not_applicable(&self.name("Object Lock"), why));
         };
         checks.add(self.lock_read_back().await);
-        if settings.object_lock.is_some_and(|policy| policy.mode == LockMode::Governance) {
+        if self.policy.is_some_and(|policy| policy.mode == LockMode::Governance) {
             checks.add(Check::warning(
-                "lock mode",
+                &self.name("lock mode"),
                 "GOVERNANCE: privileged users lift it, and some stores (MinIO) let every user",
-                "Use compliance once the period is decided: CXVAULT_OBJECT_LOCK=compliance:7y.",
+                format!("Use compliance once the period is decided: {}=compliance:7y.", self.lock_setting),
             ));
         }
         checks.add(self.version_stays(s3, version_id).await);
@@ -208,12 +252,12 @@ impl Patient {
     }
 
     async fn lock_read_back(&self) -> Check {
-        let name = "Object Lock";
+        let name = &self.name("Object Lock");
         let Some(wanted) = self.lock else {
             return Check::warning(
                 name,
                 "off: nothing keeps a privileged user from deleting",
-                "Set CXVAULT_OBJECT_LOCK, such as compliance:7y, on a bucket with Object Lock.",
+                format!("Set {}, such as compliance:7y, on a bucket with Object Lock.", self.lock_setting),
             );
         };
         match self.store.stat(&self.key).await {
@@ -231,7 +275,7 @@ impl Patient {
     }
 
     async fn version_stays(&self, s3: &S3Store, version_id: Option<&str>) -> Check {
-        let name = "a locked version stays";
+        let name = &self.name("a locked version stays");
         let (Some(_), Some(version_id)) = (self.lock, version_id) else {
             return Check::not_applicable(name, "nothing is locked");
         };
@@ -248,7 +292,7 @@ impl Patient {
     }
 
     async fn no_permission(&self, s3: &S3Store) -> Check {
-        let name = "no permission to delete";
+        let name = &self.name("no permission to delete");
         match s3.try_to_delete(&self.key, None).await {
             Ok(Deletion::Refused) => Check::ok(name, "a plain DELETE was refused"),
             Ok(Deletion::Done) => Check::warning(

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::archive::act::AcknowledgedDay;
 use crate::cli::records::AcknowledgeArgs;
-use crate::command::Context;
+use crate::command::{Context, anchor};
 use crate::config::Settings;
 use crate::outcome::{Exit, Result};
 use crate::render::count;
@@ -13,11 +13,12 @@ use crate::stage::acknowledge::{Acknowledged, acknowledge};
 pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.span()?;
     let (archive, source) = super::open(settings, context).await?;
-    for sub_account in super::named_sub_accounts(&source, context).await? {
-        let ended = acknowledge(&archive, &sub_account, range, &args.reason, args.by.as_deref()).await?;
-        tell(&sub_account, &ended, context);
+    let sub_accounts = super::named_sub_accounts(&source, context).await?;
+    for sub_account in &sub_accounts {
+        let ended = acknowledge(&archive, sub_account, range, &args.reason, args.by.as_deref()).await?;
+        tell(sub_account, &ended, context);
     }
-    Ok(Exit::Done)
+    Ok(anchor::settle(&archive, &sub_accounts, context).await)
 }
 
 fn tell(sub_account: &str, ended: &Acknowledged, context: &Context) {

@@ -12,8 +12,7 @@ use crate::audit::orders::{self, Standing};
 use crate::audit::source::Source;
 use crate::audit::timeline::Timeline;
 use crate::cli::records::{HoldArgs, HoldCommand, HoldListArgs};
-use crate::command::Context;
-use crate::command::audit;
+use crate::command::{Context, anchor, audit};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Output, count};
@@ -40,20 +39,21 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
         sub_accounts = knowing(&source, sub_accounts, &claim.case).await?;
     }
     let mut exits = Vec::new();
-    for sub_account in sub_accounts {
+    for sub_account in &sub_accounts {
         let ended = match act {
-            HoldAct::Add => add(&archive, &sub_account, &claim).await,
-            HoldAct::Remove => remove(&archive, &sub_account, &claim).await,
+            HoldAct::Add => add(&archive, sub_account, &claim).await,
+            HoldAct::Remove => remove(&archive, sub_account, &claim).await,
         };
         // What is wrong with one sub-account must not leave the others unheld.
         match ended {
-            Ok(held) => tell(&sub_account, act, &claim, &held, &archive.store.root(), &context.output),
+            Ok(held) => tell(sub_account, act, &claim, &held, &archive.store.root(), &context.output),
             Err(failure) => {
                 context.output.failure(&failure);
                 exits.push(failure.exit);
             }
         }
     }
+    exits.push(anchor::settle(&archive, &sub_accounts, context).await);
     Ok(Exit::worst(exits))
 }
 

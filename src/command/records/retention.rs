@@ -14,8 +14,7 @@ use crate::audit::orders;
 use crate::audit::source::Source;
 use crate::audit::timeline::{Revision, Timeline};
 use crate::cli::records::{RetentionArgs, RetentionCommand, RetentionExtendArgs};
-use crate::command::Context;
-use crate::command::audit;
+use crate::command::{Context, anchor, audit};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Table, count};
@@ -41,15 +40,17 @@ async fn lengthen(args: &RetentionExtendArgs, settings: &Settings, context: &Con
     };
     let (archive, source) = super::open(settings, context).await?;
     let mut exits = Vec::new();
-    for sub_account in audit::sub_accounts(&source, context).await? {
-        match extend(&archive, &sub_account, &wish).await {
-            Ok(extended) => tell(&sub_account, &wish, &extended, context),
+    let sub_accounts = audit::sub_accounts(&source, context).await?;
+    for sub_account in &sub_accounts {
+        match extend(&archive, sub_account, &wish).await {
+            Ok(extended) => tell(sub_account, &wish, &extended, context),
             Err(failure) => {
                 context.output.failure(&failure);
                 exits.push(failure.exit);
             }
         }
     }
+    exits.push(anchor::settle(&archive, &sub_accounts, context).await);
     Ok(Exit::worst(exits))
 }
 

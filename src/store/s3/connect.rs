@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::meta::region::{ProvideRegion, RegionProviderChain};
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, imds};
 use aws_sdk_s3::Client;
@@ -48,6 +48,9 @@ pub(super) async fn client(settings: &S3Settings) -> Result<Client> {
         .region(region)
         .credentials_provider(credentials)
         .retry_config(RetryConfig::disabled());
+    if let Some(profile) = &options.profile {
+        shared = shared.profile_name(profile);
+    }
     if let Some(endpoint) = &options.endpoint {
         shared = shared.endpoint_url(endpoint);
     }
@@ -135,6 +138,12 @@ async fn region(options: &S3Options) -> Option<Region> {
     if let Some(region) = &options.region {
         return Some(Region::new(region.clone()));
     }
+    if let Some(profile) = &options.profile {
+        let of_profile = ProfileFileRegionProvider::builder().profile_name(profile).build();
+        if let Some(region) = of_profile.region().await {
+            return Some(region);
+        }
+    }
     if is_foreign(options) {
         // Not the default chain: it would wait for the metadata service of a cloud where there may be none.
         let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
@@ -150,15 +159,25 @@ async fn credentials(settings: &S3Settings, region: Region) -> Result<SharedCred
         let fixed = Credentials::new(id, secret.expose_secret(), None, None, "settings");
         return Ok(SharedCredentialsProvider::new(fixed));
     }
+    if let Some(profile) = &settings.options.profile {
+        let profile = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+        return asked_now(settings, SharedCredentialsProvider::new(profile)).await;
+    }
     let mut chain = DefaultCredentialsChain::builder().region(region);
     if is_foreign(&settings.options) {
         // The chain's last resort, and seldom the right one here: one short try instead of four.
         let metadata = imds::Client::builder().max_attempts(1).connect_timeout(Duration::from_millis(500));
         chain = chain.imds_client(metadata.build());
     }
-    let chain = SharedCredentialsProvider::new(chain.build().await);
-    // Asked for now, since the first request would say "dispatch failure" where a name has to be put right.
-    chain.provide_credentials().await.map_err(|error| {
+    asked_now(settings, SharedCredentialsProvider::new(chain.build().await)).await
+}
+
+/// Asked for now, since the first request would say "dispatch failure" where a name has to be put right.
+async fn asked_now(
+    settings: &S3Settings,
+    provider: SharedCredentialsProvider,
+) -> Result<SharedCredentialsProvider> {
+    provider.provide_credentials().await.map_err(|error| {
         let object = format!("s3://{}", settings.bucket);
         StoreError::new(StoreErrorKind::Denied, "found no AWS credentials for", object)
             .because(super::failure::chain_of(&error))
@@ -166,7 +185,7 @@ async fn credentials(settings: &S3Settings, region: Region) -> Result<SharedCred
                 "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is attached.",
             )
     })?;
-    Ok(chain)
+    Ok(provider)
 }
 
 #[cfg(test)]

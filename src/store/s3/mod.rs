@@ -50,8 +50,8 @@ const ANSWER: Duration = Duration::from_secs(60);
 const SLOWEST: u64 = 64 << 10;
 const FILE_CHUNK: usize = 256 << 10;
 
-/// How to reach S3. The credentials are those of the standard AWS chain: environment, profile, web identity,
-/// container, instance.
+/// How to reach S3. Without credentials or a profile here, they are those of the standard AWS chain: environment,
+/// profile, web identity, container, instance.
 #[derive(Debug, Clone, Default)]
 pub struct S3Options {
     /// URL of an S3-compatible server; AWS itself without one.
@@ -64,8 +64,11 @@ pub struct S3Options {
     pub kms_key_id: Option<String>,
     /// Send the archive in clear to another host.
     pub allow_http: bool,
-    /// Access key id and secret in place of the AWS chain; for tests, which share one process's environment.
+    /// Access key id and secret, in place of a profile and of the AWS chain.
     pub credentials: Option<(String, SecretString)>,
+    /// A profile of the AWS configuration files, in place of the AWS chain: the environment's credentials, which are for
+    /// another store, would come first in that.
+    pub profile: Option<String>,
 }
 
 /// A bucket, a prefix in it (without slashes at its ends; empty for the whole bucket), and the way there.
