@@ -306,7 +306,7 @@ impl Verifier<'_> {
     async fn sub_account(&self, sub_account: &str) -> Result<()> {
         let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
         let seen = self.read_chain(&mut check, &self.known_numbers(sub_account)).await?;
-        self.from_outside(&check, &seen);
+        self.check_from_outside(&check, &seen);
         calendar::days(self, sub_account, &check);
         calendar::holds(self, sub_account, &check);
         let signed = check.links.signed;
@@ -336,7 +336,7 @@ impl Verifier<'_> {
     }
 
     /// What cannot be told from inside a chain: where it ends, when it began, and whose it is.
-    fn from_outside(&self, check: &ChainCheck<'_>, seen: &Seen) {
+    fn check_from_outside(&self, check: &ChainCheck<'_>, seen: &Seen) {
         let links = &check.links;
         let known = self.kept_heads(links, seen);
         self.vouched_heads(links, seen);
