@@ -88,7 +88,9 @@ fn make() -> Made {
         (signed.join().unwrap(), unsigned.join().unwrap(), locked)
     });
     let mut signed = rostered.clone();
-    [&mut signed, &mut unsigned, &mut locked].map(|archive| archive.remove_all(key::ROSTERS));
+    for archive in [&mut signed, &mut unsigned, &mut locked] {
+        archive.remove_all(key::ROSTERS);
+    }
     let keys = |archive: &Archive| archive.objects.keys().cloned().collect::<Vec<_>>();
     assert_eq!((keys(&signed), keys(&signed)), (keys(&unsigned), keys(&locked)), "the same world everywhere");
     let mut auditor = Vault::new(&world.whole);

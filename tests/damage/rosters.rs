@@ -124,6 +124,11 @@ fn forged() -> Vec<Case> {
         case("one that is not listed and not missed", own(4, |r| entry(r, OTHER)["listed"] = json!(false)))
             .finds(RosterWrong, record(4)),
         case(
+            "a takeover that never was",
+            own(RECORDS, |r| r["takeover"] = json!({ "key": record(2), "sha256": "0".repeat(64) })),
+        )
+        .finds(RosterWrong, record(RECORDS)),
+        case(
             "one that is missed",
             own(RECORDS, |r| {
                 let other = entry(r, OTHER);

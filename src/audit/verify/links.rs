@@ -12,14 +12,20 @@ use crate::archive::signature::{self, AllowedSigners, PublicKey};
 /// A record's object as far as it can be judged by itself: that is the dear part of the work, and needs no order.
 pub struct Object<B> {
     pub sha256: Digest,
-    read: Result<(Signed<B>, Result<Option<PublicKey>, ManifestError>), ManifestError>,
+    read: Result<Readable<B>, ManifestError>,
+}
+
+struct Readable<B> {
+    envelope: Signed<B>,
+    /// `None` when nobody signed.
+    signer: Result<Option<PublicKey>, ManifestError>,
 }
 
 impl<B: Body> Object<B> {
     pub fn read(bytes: &[u8]) -> Object<B> {
         let read = Signed::from_bytes(bytes).map(|envelope| {
             let signer = envelope.signer();
-            (envelope, signer)
+            Readable { envelope, signer }
         });
         Object { sha256: Digest::of(bytes), read }
     }
@@ -85,7 +91,7 @@ impl<'a> LinkCheck<'a> {
                 found.add(Code::ManifestUnreadable, "a manifest of format version 1", error.to_string());
                 None
             }
-            Ok((envelope, signer)) => {
+            Ok(Readable { envelope, signer }) => {
                 let place = envelope.manifest.place();
                 self.place(found, place, sequence);
                 self.link(found, place, before);

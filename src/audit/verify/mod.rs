@@ -315,7 +315,7 @@ impl Verifier<'_> {
         let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
         let anchored = self.anchored(sub_account).await?;
         let seen = self.read_chain(&mut check, &self.known_numbers(sub_account, &anchored)).await?;
-        self.from_outside(&check, &anchored, &seen);
+        self.check_from_outside(&check, &anchored, &seen);
         calendar::days(self, sub_account, &check);
         calendar::holds(self, sub_account, &check);
         let signed = check.links.signed;
@@ -345,7 +345,7 @@ impl Verifier<'_> {
     }
 
     /// What cannot be told from inside a chain: where it ends, when it began, and whose it is.
-    fn from_outside(&self, check: &ChainCheck<'_>, anchored: &Kept, seen: &Seen) {
+    fn check_from_outside(&self, check: &ChainCheck<'_>, anchored: &Kept, seen: &Seen) {
         let links = &check.links;
         let known = self.kept_heads(links, seen) | self.anchored_heads(links, anchored, seen);
         self.vouched_heads(links, seen);

@@ -23,7 +23,7 @@ pub async fn tell(source: &Source, output: &Output) -> Result<()> {
     let committed_at = rfc3339(newest.committed_at);
     let of = |acknowledged| newest.missing().filter(move |one| one.acknowledged == acknowledged);
     let mut lines = vec![format!(
-        "roster of {} sub-accounts, last commit {committed_at}",
+        "roster    sub-accounts: {}, last commit {committed_at}",
         count(newest.roll.sub_accounts.len() as u64)
     )];
     lines.extend(of(false).map(|one| {

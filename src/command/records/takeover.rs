@@ -42,7 +42,7 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
     let mut lines = vec![format!("{place}: {what}")];
     if let Some(takeover) = takeover {
         let from = audit::visible(takeover.from.as_deref().unwrap_or("another place"));
-        lines.push(format!("taken over from {from}, with {} sub-accounts", count(sub_accounts as u64)));
+        lines.push(format!("taken over from {from}; sub-accounts: {}", count(sub_accounts as u64)));
     }
     if head.is_some() {
         lines.push("Open legal holds must be set here, too: repeat `cxvault hold add` for each.".to_owned());
