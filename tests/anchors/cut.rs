@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use axum::http::Method;
 use cxvault::archive::anchor::Anchor;
 use cxvault::archive::digest::Digest;
 
 use super::support::minio::minio;
+use super::support::proxy::{Act, Proxy};
 use super::support::vault::DAY;
 use super::*;
 
@@ -67,6 +69,27 @@ fn a_chain_that_was_cut_off_is_found_by_its_anchor_alone_and_not_built_over() {
     assert!(forked.summary()["unanchored"][0]["message"].as_str().unwrap().contains("forked"), "{forked}");
     let verified = vault.run(&["verify", "--json"]).expect(4);
     assert_eq!(found(&verified, "head-differs").len(), 1, "{verified}");
+}
+
+/// The anchor was silent just when it would have shown that the chain's end is missing; then later heads find room.
+#[test]
+fn a_fork_that_was_seen_only_after_its_commit_is_not_hidden_by_later_heads() {
+    let simulator = simulator();
+    let anchor = Bucket::new(elsewhere(), "silent", true);
+    let proxy = Proxy::start(elsewhere().address, &anchor.settings.bucket);
+    let mut vault = user(&simulator);
+    anchored_in(&anchor, &mut vault);
+    vault.run(&["backfill", "--from", "2026-11-18", "--to", DAY]).expect(0);
+    fs::remove_file(manifest(&vault, 2)).unwrap();
+    fs::remove_dir_all(vault.state()).unwrap();
+    proxy.times(Method::GET, "0000000002.json", 0, 3, Act::Answer(503));
+    vault.set("ANCHOR_S3_ENDPOINT", &proxy.url);
+    let run = vault.run(&["backfill", "--json", "--from", "2026-11-18", "--to", NEXT]).expect(4);
+    assert_eq!((vault.manifests(SUB).len(), anchor.contents().len()), (3, 3), "{run}");
+    let unanchored = run.summary()["unanchored"].take();
+    assert_eq!(unanchored.as_array().unwrap().len(), 1, "{run}");
+    assert!(unanchored[0]["head"].as_str().unwrap().starts_with(&format!("{SUB}:2:")), "{run}");
+    assert_eq!(unanchored[0]["exit"], "integrity");
 }
 
 #[test]
