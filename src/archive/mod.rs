@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod change;
+pub mod copy;
 pub mod coverage;
 pub mod day;
 pub mod digest;

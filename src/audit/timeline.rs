@@ -179,7 +179,8 @@ fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
     days.within(first, last).filter(|date| coverage.state(*date) != DayState::Missing).collect()
 }
 
-pub(super) async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
+/// The newest manifest of a chain.
+pub async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
     let listed = source.store.list(&key::chain(sub_account), None).await?;
     let newest = listed.iter().filter_map(|entry| key::parse_manifest(&entry.key)).max();
     match newest {
@@ -206,7 +207,7 @@ pub async fn read_one(source: &Source, sub_account: &str, sequence: u64) -> Resu
 
 /// Whose signature a manifest bears, if it bears one; an invalid one, or a stranger's where signers are named, is an
 /// error.
-fn signed_by(source: &Source, stored: &Stored) -> Result<Option<String>> {
+pub fn signed_by(source: &Source, stored: &Stored) -> Result<Option<String>> {
     let untrusted =
         |error: &dyn std::fmt::Display| violated(format!("{} cannot be trusted: {error}", stored.key));
     let Some(signer) = stored.envelope.signer().map_err(|error| untrusted(&error))? else { return Ok(None) };

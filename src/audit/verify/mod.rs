@@ -32,6 +32,7 @@ use self::chain::{ChainCheck, Day, Object};
 use self::objects::{Listed, Placed, versions_hold};
 use super::current::blocking;
 use super::part::Scratch;
+use crate::archive::copy::CopyRecord;
 use crate::archive::digest::Digest;
 use crate::archive::finding::{Code, Finding, Severity};
 use crate::archive::key;
@@ -210,8 +211,11 @@ impl Verifier<'_> {
             self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "the record of an archive", is));
         }
         if self.remote {
-            let versions = self.store.versions(key::ARCHIVE).await?;
-            versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+            // A copy without its mark would be taken for the archive itself, and written to.
+            for object in [key::ARCHIVE, key::COPY] {
+                let versions = self.store.versions(object).await?;
+                versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+            }
         }
         self.created_at = record.as_ref().map_or(i64::MIN, |record| record.created_at);
         self.archive_id = match record {
@@ -219,7 +223,9 @@ impl Verifier<'_> {
             None => self.claimed_id(&manifests.folders).await?,
         };
         for object in top.objects.iter().filter(|object| *object != key::ARCHIVE) {
-            self.foreign(object);
+            if object != key::COPY || !self.is_mark().await? {
+                self.foreign(object);
+            }
         }
         let known = ["manifests", "segments", key::DOCTOR.trim_end_matches('/')];
         for folder in top.folders.iter().filter(|name| !known.contains(&name.as_str())) {
@@ -238,6 +244,13 @@ impl Verifier<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether `copy.json` is what a copy of this archive bears.
+    async fn is_mark(&self) -> Result<bool> {
+        let bytes = self.store.get(key::COPY).await?;
+        let record = bytes.and_then(|bytes| CopyRecord::from_bytes(&bytes));
+        Ok(record.is_some_and(|record| record.archive_id == self.archive_id))
     }
 
     /// Without `archive.json` the first manifest says which archive this claims to be.
