@@ -334,20 +334,21 @@ async fn standing(source: &Source, to: &dyn Store, remote: bool) -> Result<bool>
             refuse_versions(to, &to.versions(mark).await?)?;
         }
     }
+    let ours = source.store.get(key::ARCHIVE).await?;
     let (mark, record) = (to.get(key::COPY).await?, to.get(key::ARCHIVE).await?);
     let top = to.children("").await?;
     let begun = top.folders.iter().any(|folder| matches!(folder.as_str(), "manifests" | "segments" | "roster"));
     match (mark, record) {
         (Some(mark), Some(record)) => {
             check_mark(to, &mark, &source.record.archive_id)?;
-            if source.store.get(key::ARCHIVE).await?.as_ref() == Some(&record) {
-                return Ok(true);
+            match ours == Some(record) {
+                true => Ok(true),
+                false => Err(wrong(to, key::ARCHIVE, "is not that of the archive which copy.json names")),
             }
-            Err(wrong(to, key::ARCHIVE, "is not that of the archive which copy.json names"))
         }
         (Some(mark), None) if !begun => check_mark(to, &mark, &source.record.archive_id).map(|()| true),
         (Some(_), None) => Err(wrong(to, key::ARCHIVE, "is missing, and the rest of the archive is there")),
-        (None, Some(record)) if source.store.get(key::ARCHIVE).await?.as_ref() == Some(&record) => {
+        (None, Some(record)) if ours == Some(record.clone()) => {
             let message = format!("{} holds this archive already, and is no copy that was made here", to.root());
             Err(Failure::new(Exit::Usage, message).remedy(
                 "It is the archive itself, or was brought there by something else: copy to another place, and check \

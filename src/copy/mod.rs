@@ -244,13 +244,12 @@ impl Copier<'_> {
             self.source.check_stop()?;
             let (bytes, keep) = (step.bytes.len() as u64, step.keep);
             let item = Item { key: &step.key, bytes, sha256: step.sha256, keep };
-            match listed.get(&step.key) {
-                Some(&found) => self.destination.there(&item, Some(found)).await?,
-                None if self.destination.put(&item, Body::Bytes(step.bytes.clone())).await? => {
-                    self.destination.count(|copied| copied.manifests += 1)
-                }
-                None => {}
+            if let Some(&found) = listed.get(&step.key) {
+                self.destination.there(&item, Some(found)).await?;
+                continue;
             }
+            let put = self.destination.put(&item, Body::Bytes(step.bytes.clone())).await?;
+            self.destination.count(|copied| copied.manifests += u64::from(put));
         }
         Ok(())
     }

@@ -1,11 +1,15 @@
 //! SIGKILL at every PUT of a copy, before and after it takes effect; unclear answers; and a polite stop.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use axum::http::Method;
 use serde_json::json;
 
 use super::support::minio::minio;
 use super::support::proxy::{Act, Proxy, holds};
 use super::support::protocol::check;
+use super::support::vault::{nap, until};
 use super::*;
 
 /// A bucket with two archived days, the way to it, and a user of both.
@@ -38,6 +42,27 @@ fn parts_seen(proxy: &Proxy, from: usize, method: Method) -> Vec<String> {
     parts
 }
 
+/// What lies there once the requests that were on their way have arrived; they outlive their sender.
+fn settled(to: &Bucket, place: &Proxy, never_arrived: Option<&str>) -> Contents {
+    let mut contents = Contents::new();
+    until("requests in flight arrive", || {
+        nap(Duration::from_millis(50));
+        contents = to.contents();
+        let puts = place.seen(Method::PUT);
+        let arrived = |key: &&String| {
+            let same = puts.iter().filter(|put| put == key).count();
+            never_arrived != Some(key.as_str()) || same > 1
+        };
+        let arrived: BTreeSet<&str> = puts
+            .iter()
+            .filter(arrived)
+            .map(|key| key.strip_prefix(&format!("{}/", to.settings.prefix)).expect("the archive's"))
+            .collect();
+        contents.keys().map(String::as_str).collect::<BTreeSet<_>>() == arrived
+    });
+    contents
+}
+
 fn killed_at(world: &mut World, put: usize, after: bool) {
     println!("PUT {put}, after it: {after}");
     let to = Bucket::new(minio(), "whither", true);
@@ -50,10 +75,11 @@ fn killed_at(world: &mut World, put: usize, after: bool) {
     let request = held.next();
     copying.signal("KILL");
     assert_eq!(copying.wait().status.code(), None);
+    let held_before = (!after).then(|| request.key.clone());
     request.discard();
 
     // What is there is an archive, and says that it is a copy before it is one.
-    let found = to.contents();
+    let found = settled(&to, &place, held_before.as_deref());
     let checked = check(&found, SUB);
     let began = found.keys().any(|key| key != MARK && key != "archive.json");
     assert!(!began || (found.contains_key(MARK) && found.contains_key("archive.json")), "{:?}", found.keys());
