@@ -76,7 +76,7 @@ mod tests {
         assert!(text.starts_with(r#"{"archive_id":"0815","copied_at":"2026-"#), "{text}");
         assert!(text.contains(r#""roster":null"#), "{text}");
         assert_eq!(CopyRecord::from_bytes(&bytes), Some(record));
-        for other in [text.replace(",", ", "), text.replace("0815", "08\u0031 5"), "{}".to_owned()] {
+        for other in [text.replace(",", ", "), text.replace("0815", r"08\u00315"), "{}".to_owned()] {
             assert_eq!(CopyRecord::from_bytes(other.as_bytes()), None, "{other}");
         }
     }

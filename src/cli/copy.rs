@@ -90,5 +90,7 @@ fn location(text: &str) -> Result<String, String> {
 
 fn policy(text: &str) -> Result<Retention, String> {
     let policy = text.parse::<ObjectLock>().map_err(|error| error.to_string())?;
-    policy.0.ok_or_else(|| "a copy gets the locks that the archive asks for; leave them out with --without-locks".into())
+    policy.0.ok_or_else(|| {
+        "a copy gets the locks that the archive asks for; leave them out with --without-locks".into()
+    })
 }

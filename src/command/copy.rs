@@ -92,7 +92,9 @@ fn summary(from: &str, to: &str, copied: &Copied, exit: Exit, dry_run: bool) -> 
     lines.push(format!("locks         {}", locks(copied)));
     if copied.disposed + copied.unlisted > 0 {
         let (disposed, unlisted) = (count(copied.disposed), count(copied.unlisted));
-        lines.push(format!("not copied    {disposed} files of disposed days, {unlisted} objects that no manifest lists"));
+        lines.push(format!(
+            "not copied    {disposed} files of disposed days, {unlisted} objects that no manifest lists"
+        ));
     }
     lines.extend(copied.heads.iter().map(|head| format!("head          {head}")));
     lines.push(String::new());

@@ -65,7 +65,9 @@ impl Chain {
             steps.push(step(stored)?);
         }
         if previous != Some(*sha256) {
-            return Err(violated(format!("the head of sub-account {sub_account} was changed while it was read")));
+            return Err(violated(format!(
+                "the head of sub-account {sub_account} was changed while it was read"
+            )));
         }
         let disposed = |date| coverage.state(date) == DayState::Disposed;
         steps.iter_mut().for_each(|step| step.disposed = step.date.is_some_and(disposed));
@@ -80,9 +82,7 @@ fn check(source: &Source, stored: &Stored, previous: Option<Digest>, signed: &mu
         return Err(violated(format!("{} does not name the manifest before it", stored.key)));
     }
     match (signed_by(source, stored)?, *signed) {
-        (None, true) => {
-            Err(violated(format!("{} is not signed, but the manifest before it is", stored.key)))
-        }
+        (None, true) => Err(violated(format!("{} is not signed, but the manifest before it is", stored.key))),
         (signer, _) => {
             *signed = signer.is_some();
             Ok(())

@@ -125,7 +125,10 @@ impl Destination {
             None => Ok(()),
             Some(Keep { lock: Some(lock), .. }) => {
                 let until = rfc3339(lock.until_ms);
-                Err(unlockable(&*self.store, format!("sub-account {} is locked until {until}", chain.sub_account)))
+                Err(unlockable(
+                    &*self.store,
+                    format!("sub-account {} is locked until {until}", chain.sub_account),
+                ))
             }
             Some(_) => {
                 let held = format!("sub-account {} is under a legal hold", chain.sub_account);
@@ -337,7 +340,8 @@ async fn standing(source: &Source, to: &dyn Store, remote: bool) -> Result<bool>
     let ours = source.store.get(key::ARCHIVE).await?;
     let (mark, record) = (to.get(key::COPY).await?, to.get(key::ARCHIVE).await?);
     let top = to.children("").await?;
-    let begun = top.folders.iter().any(|folder| matches!(folder.as_str(), "manifests" | "segments" | "roster"));
+    let begun =
+        top.folders.iter().any(|folder| matches!(folder.as_str(), "manifests" | "segments" | "roster"));
     match (mark, record) {
         (Some(mark), Some(record)) => {
             check_mark(to, &mark, &source.record.archive_id)?;
@@ -349,7 +353,8 @@ async fn standing(source: &Source, to: &dyn Store, remote: bool) -> Result<bool>
         (Some(mark), None) if !begun => check_mark(to, &mark, &source.record.archive_id).map(|()| true),
         (Some(_), None) => Err(wrong(to, key::ARCHIVE, "is missing, and the rest of the archive is there")),
         (None, Some(record)) if ours == Some(record.clone()) => {
-            let message = format!("{} holds this archive already, and is no copy that was made here", to.root());
+            let message =
+                format!("{} holds this archive already, and is no copy that was made here", to.root());
             Err(Failure::new(Exit::Usage, message).remedy(
                 "It is the archive itself, or was brought there by something else: copy to another place, and check \
                  this one with `cxvault verify`.",
@@ -364,7 +369,9 @@ async fn standing(source: &Source, to: &dyn Store, remote: bool) -> Result<bool>
 /// Beside a new copy there may lie what `doctor` has left; anything else would be foreign to it for ever.
 fn refuse_occupied(to: &dyn Store, folders: &[String], objects: &[String]) -> Result<()> {
     let known = key::DOCTOR.trim_end_matches('/');
-    let Some(first) = folders.iter().find(|folder| *folder != known).or(objects.first()) else { return Ok(()) };
+    let Some(first) = folders.iter().find(|folder| *folder != known).or(objects.first()) else {
+        return Ok(());
+    };
     // Somebody else's text.
     let first: String = first.escape_debug().collect();
     Err(Failure::new(Exit::Usage, format!("{} is not empty, and holds no copy: there is {first}", to.root()))

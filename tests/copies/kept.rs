@@ -84,7 +84,11 @@ fn each_object_is_locked_and_held_as_the_chain_asks_and_raised_when_it_asks_for_
     let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
     let copies = to.versions();
     assert!(of_day(&copies, EVE, 1).iter().all(|(lock, _)| lock.clone().unwrap().1 == last_second(&latest)));
-    assert!(of_day(&copies, DAY, 2).iter().all(|(lock, held)| lock.clone().unwrap().1 == last_second(&later) && *held));
+    assert!(
+        of_day(&copies, DAY, 2)
+            .iter()
+            .all(|(lock, held)| lock.clone().unwrap().1 == last_second(&later) && *held)
+    );
     // Only somebody who writes to the copy lifts what is held there.
     assert_eq!(done["held_beyond"], of_day(&copies, EVE, 1).len());
     assert_eq!((&looked["held"], &looked["files"]), (&done["held"], &json!(0)));
@@ -140,7 +144,10 @@ fn a_place_without_locks_is_refused_untouched_until_that_is_wanted() {
     let folder = vault.folder.path().join("copy");
     for at in [plain.location(), folder.to_str().unwrap().to_owned()] {
         let refused = copy(&vault, &at, &[]).expect(2);
-        assert!(refused.stdout.contains("keeps no locks") && refused.stdout.contains("--without-locks"), "{refused}");
+        assert!(
+            refused.stdout.contains("keeps no locks") && refused.stdout.contains("--without-locks"),
+            "{refused}"
+        );
         let refused = copy(&vault, &at, &["--object-lock", "governance:1d"]).expect(2);
         assert!(refused.stdout.contains("keeps no locks"), "{refused}");
         assert!(plain.contents().is_empty() && !folder.join(MARK).exists());
@@ -165,9 +172,13 @@ fn a_place_without_locks_is_refused_untouched_until_that_is_wanted() {
     copy(&restorer, &again.location(), &[]).expect(0);
     let (there, copies) = (from.versions(), again.versions());
     for (date, sequence) in [(EVE, 1), (DAY, 2)] {
-        let weakest = of_day(&there, date, sequence).into_iter().map(|(lock, _)| lock.unwrap().1).min().unwrap();
+        let weakest =
+            of_day(&there, date, sequence).into_iter().map(|(lock, _)| lock.unwrap().1).min().unwrap();
         let locks = of_day(&copies, date, sequence);
-        assert!(locks.iter().all(|(lock, _)| lock.clone().unwrap() == (ObjectLockMode::Governance, weakest)), "{locks:?}");
+        assert!(
+            locks.iter().all(|(lock, _)| lock.clone().unwrap() == (ObjectLockMode::Governance, weakest)),
+            "{locks:?}"
+        );
     }
 }
 
@@ -188,7 +199,8 @@ fn a_lock_that_ran_out_is_asked_of_nobody() {
     let simulator = simulator();
     let mut vault = owner(&simulator);
     vault.run_day(DAY, &[]).expect(0);
-    let lock = |until: &str| json!({ "mode": "COMPLIANCE", "retain_until": format!("{until}T00:00:00.000Z") });
+    let lock =
+        |until: &str| json!({ "mode": "COMPLIANCE", "retain_until": format!("{until}T00:00:00.000Z") });
     change_head(&vault, 1, |manifest| manifest["object_lock"] = lock("2026-01-01"));
     let folder = vault.folder.path().join("copy");
     let done = copied(&copy(&vault, folder.to_str().unwrap(), &[]).expect(0));

@@ -7,8 +7,8 @@ use axum::http::Method;
 use serde_json::json;
 
 use super::support::minio::minio;
-use super::support::proxy::{Act, Proxy, holds};
 use super::support::protocol::check;
+use super::support::proxy::{Act, Proxy, holds};
 use super::support::vault::{nap, until};
 use super::*;
 

@@ -74,7 +74,12 @@ fn a_damaged_object_of_the_archive_is_named_and_never_copied() {
         assert_eq!(done["sub_accounts"], 1, "the other one is whole: {done}");
         let found = without_mark(objects_in(&vault, &to));
         assert!(found.iter().all(|(key, bytes)| archive[key] == *bytes), "something bad was copied");
-        assert_eq!(count_of(&found, &format!("manifests/v1/sub_account={SUB}/")), whole, "{:?}", found.keys());
+        assert_eq!(
+            count_of(&found, &format!("manifests/v1/sub_account={SUB}/")),
+            whole,
+            "{:?}",
+            found.keys()
+        );
         verified(&vault, to.to_str().unwrap(), &done["heads"]);
         // Mended, the same command goes on.
         write(path, &archive[object]);
@@ -211,7 +216,8 @@ fn a_place_that_is_something_else_is_refused_and_left_alone() {
         let refused = vault.run(&["copy", "--to", at]).expect(2);
         assert!(refused.stderr.contains(said), "{at}: {refused}");
     }
-    let both = vault.run(&["copy", "--to", "x", "--without-locks", "--object-lock", "governance:1d"]).expect(2);
+    let both =
+        vault.run(&["copy", "--to", "x", "--without-locks", "--object-lock", "governance:1d"]).expect(2);
     assert!(both.stderr.contains("cannot be used with"), "{both}");
     vault.set("ARCHIVE", &text(&beside("nothing")));
     refused(&vault, &text(&beside("from-nothing")), 2, "there is no archive at");
@@ -246,5 +252,9 @@ fn a_copy_that_went_on_by_itself_has_diverged() {
     copy(&twin, at, &[]).expect(0);
     let narrowed = copy(&vault, at, &["--sub-account", SUB]).expect(4);
     assert!(narrowed.stdout.contains("the copy has diverged"), "{narrowed}");
-    assert!(there.iter().all(|(key, bytes)| std::fs::read(vault.folder.path().join("copy").join(key)).unwrap() == *bytes));
+    assert!(
+        there
+            .iter()
+            .all(|(key, bytes)| std::fs::read(vault.folder.path().join("copy").join(key)).unwrap() == *bytes)
+    );
 }

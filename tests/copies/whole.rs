@@ -114,16 +114,17 @@ fn what_was_archived_since_is_all_that_is_read_and_put() {
     let mut vault = owner(&simulator);
     from.used_by(&mut vault, None);
     vault.run_day(EVE, &[]).expect(0);
-    let (source, place) =
-        (Proxy::start(minio().address, &from.settings.bucket), Proxy::start(minio().address, &to.settings.bucket));
+    let (source, place) = (
+        Proxy::start(minio().address, &from.settings.bucket),
+        Proxy::start(minio().address, &to.settings.bucket),
+    );
     from.used_by(&mut vault, Some(&source.url));
     may_copy_to(&mut vault, minio(), Some(&place.url));
     copy(&vault, &to.location(), &[]).expect(0);
     let (first, mark) = (from.contents(), to.contents()[MARK].clone());
 
     vault.run_day(DAY, &[]).expect(0);
-    let new: Vec<String> =
-        from.contents().into_keys().filter(|key| !first.contains_key(key)).collect();
+    let new: Vec<String> = from.contents().into_keys().filter(|key| !first.contains_key(key)).collect();
     let parts_of = |seen: Vec<String>| -> Vec<String> {
         let mut parts: Vec<_> = seen.into_iter().filter(|key| key.ends_with(".parquet")).collect();
         parts.sort();
@@ -133,7 +134,13 @@ fn what_was_archived_since_is_all_that_is_read_and_put() {
     let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
     assert_eq!(without_mark(to.contents()), from.contents());
     assert_eq!(to.contents()[MARK], mark, "the mark is the first copy's");
-    assert_eq!((&done["there"], &done["files"]), (&json!(count_of(&first, "manifests/") + count_of(&first, "segments/")), &json!(new.iter().filter(|key| key.ends_with(".parquet")).count())));
+    assert_eq!(
+        (&done["there"], &done["files"]),
+        (
+            &json!(count_of(&first, "manifests/") + count_of(&first, "segments/")),
+            &json!(new.iter().filter(|key| key.ends_with(".parquet")).count())
+        )
+    );
     let strip = |keys: &[String]| -> Vec<String> {
         let prefix = format!("{}/", from.settings.prefix);
         keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).to_owned()).collect()
@@ -258,7 +265,10 @@ fn the_archive_wide_chain_comes_last_and_only_with_all_that_it_names() {
     assert_eq!(without_mark(bucket.contents()), objects_in(&vault, &vault.archive()));
     std::fs::write(folder.join("0000000004.json"), br#"{"manifest":{"previous":null}}"#).unwrap();
     let broken = copy(&vault, &at, &[]).expect(4);
-    assert!(broken.stdout.contains("roster/v1/0000000004.json does not name the record before it"), "{broken}");
+    assert!(
+        broken.stdout.contains("roster/v1/0000000004.json does not name the record before it"),
+        "{broken}"
+    );
     assert_eq!(count_of(&bucket.contents(), "roster/"), 3);
     // One that the copy has, and the archive has not.
     std::fs::remove_file(folder.join("0000000004.json")).unwrap();

@@ -147,8 +147,7 @@ fn by_code(code: &str, message: &str) -> Option<Verdict> {
         }
         _ if code.starts_with("KMS.") || code.starts_with("XMinioKMS") => (Unusable, Some(KMS)),
         _ if names_object_lock(code, message) => {
-            let remedy =
-                "Use a bucket made with Object Lock, or set CXVAULT_OBJECT_LOCK=off (for a copy, say --without-locks).";
+            let remedy = "Use a bucket made with Object Lock, or set CXVAULT_OBJECT_LOCK=off (for a copy, say --without-locks).";
             (Unusable, Some(remedy))
         }
         _ => return None,
