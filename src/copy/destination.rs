@@ -90,7 +90,7 @@ impl Destination {
             check: options.check,
             dry_run: options.dry_run,
             copied: Mutex::default(),
-            longest: Mutex::new(fresh),
+            longest: Mutex::default(),
         })
     }
 

@@ -179,7 +179,7 @@ fn a_folders_files_are_read_when_that_is_asked_for() {
 #[test]
 fn a_place_that_is_something_else_is_refused_and_left_alone() {
     let simulator = simulator();
-    let mut vault = two_days(&simulator);
+    let vault = two_days(&simulator);
     let other = two_days(&simulator);
     let beside = |name: &str| vault.folder.path().join(name);
     let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
@@ -219,8 +219,9 @@ fn a_place_that_is_something_else_is_refused_and_left_alone() {
     let both =
         vault.run(&["copy", "--to", "x", "--without-locks", "--object-lock", "governance:1d"]).expect(2);
     assert!(both.stderr.contains("cannot be used with"), "{both}");
-    vault.set("ARCHIVE", &text(&beside("nothing")));
-    refused(&vault, &text(&beside("from-nothing")), 2, "there is no archive at");
+    let mut lost = owner(&simulator);
+    lost.set("ARCHIVE", &text(&beside("nothing")));
+    refused(&lost, &text(&beside("from-nothing")), 2, "there is no archive at");
 }
 
 /// Two archives with one beginning: the same place cannot be a copy of both.
