@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use super::{Context, audit, wiring};
+use crate::archive::key;
 use crate::audit::verify::Meter;
 use crate::cli::copy::CopyArgs;
 use crate::clock::{Clock, SystemClock};
@@ -38,11 +39,20 @@ pub async fn run(args: &CopyArgs, settings: &Settings, context: &Context) -> Res
         progress.during(copy(&job, &meter, &failed), || audit::verify::reading(&meter)).await?
     };
     let exit = Exit::worst(exits.into_inner().unwrap_or_else(PoisonError::into_inner));
-    tell(&job, &copied, exit, context);
+    tell(&job, &copied, exit, &surroundings(&job, settings), context);
     Ok(exit)
 }
 
-fn tell(job: &Job, copied: &Copied, exit: Exit, context: &Context) {
+/// What differs for whoever reads the copy with the archive's settings, as a shell takes it before a command.
+fn surroundings(job: &Job, settings: &Settings) -> String {
+    let folder = job.to.local(key::ARCHIVE).is_some();
+    let unlocked = (folder && settings.object_lock.is_some()).then(|| "CXVAULT_OBJECT_LOCK=off ".to_owned());
+    let endpoint = settings.copy.endpoint.as_ref().filter(|_| !folder);
+    let endpoint = endpoint.map(|endpoint| format!("CXVAULT_S3_ENDPOINT={endpoint} "));
+    unlocked.into_iter().chain(endpoint).collect()
+}
+
+fn tell(job: &Job, copied: &Copied, exit: Exit, surroundings: &str, context: &Context) {
     #[derive(Serialize)]
     struct Event<'a> {
         event: &'static str,
@@ -71,10 +81,11 @@ fn tell(job: &Job, copied: &Copied, exit: Exit, context: &Context) {
             "NOTHING LOCKS THIS COPY, though the archive asks for it: whoever can write there can also delete"
         );
     }
-    context.output.say(summary(&from, &to, copied, exit, job.options.dry_run));
+    let advice = format!("{surroundings}{}", advice(&to, &copied.heads));
+    context.output.say(summary(&from, &to, copied, (exit, job.options.dry_run), &advice));
 }
 
-fn summary(from: &str, to: &str, copied: &Copied, exit: Exit, dry_run: bool) -> String {
+fn summary(from: &str, to: &str, copied: &Copied, (exit, dry_run): (Exit, bool), advice: &str) -> String {
     let Copied { sub_accounts, manifests, files, rosters, bytes, there, .. } = copied;
     let put = if dry_run { "to be copied" } else { "copied" };
     let mut lines = vec![
@@ -100,7 +111,7 @@ fn summary(from: &str, to: &str, copied: &Copied, exit: Exit, dry_run: bool) -> 
     lines.push(String::new());
     lines.push(match (exit, dry_run) {
         (Exit::Done, true) => "Nothing was written: the same command without --dry-run copies it.".to_owned(),
-        (Exit::Done, false) => format!("COPIED. Now check it: {}", advice(to, &copied.heads)),
+        (Exit::Done, false) => format!("COPIED. Now check it: {advice}"),
         _ => "NOT ALL OF IT IS COPIED: see the errors above; what is there is in order, and the same command goes on."
             .to_owned(),
     });

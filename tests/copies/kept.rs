@@ -139,7 +139,8 @@ fn a_policy_makes_locks_stronger_and_is_counted_from_the_day_of_the_copy() {
 #[test]
 fn a_place_without_locks_is_refused_untouched_until_that_is_wanted() {
     let simulator = simulator();
-    let (from, vault) = locked_days(&simulator);
+    let (from, mut vault) = locked_days(&simulator);
+    vault.unset("OBJECT_LOCK");
     let plain = Bucket::new(minio(), "plain", false);
     let folder = vault.folder.path().join("copy");
     for at in [plain.location(), folder.to_str().unwrap().to_owned()] {

@@ -141,7 +141,7 @@ fn other_bytes_at_the_copys_place_are_named_and_left_as_they_are() {
         copy(&vault, &bucket.location(), &[]).expect(0);
         bucket.delete(object);
         names(&copy(&vault, &bucket.location(), &[]).expect(4), object);
-        let read = vault.run(&["verify", "--json", "--archive", &bucket.location()]);
+        let read = reader_of(&simulator, &bucket).run(&["verify", "--json"]);
         assert!(read.stdout.contains("delete-marker"), "{read}");
     }
     // What was purged is put again.

@@ -51,7 +51,11 @@ fn from_a_folder_to_a_bucket_and_back_it_is_the_same_byte_for_byte() {
 
     // People are told what to check it by.
     let text = vault.run(&["copy", "--to", &bucket.location()]).expect(0).stdout;
-    assert!(text.contains("COPIED. Now check it: cxvault verify --archive 's3://"), "{text}");
+    let advised = format!(
+        "COPIED. Now check it: CXVAULT_S3_ENDPOINT={} cxvault verify --archive 's3://",
+        minio().endpoint()
+    );
+    assert!(text.contains(&advised), "{text}");
     assert!(text.contains(&format!("--expect-head {head}")), "{text}");
 }
 

@@ -267,7 +267,8 @@ fn foreign() -> Vec<Case> {
         added("under a part's name", &unlisted).at(Full),
         added("in the folder for half-written files", "tmp/x").only(Bucket),
         added("in place of a copy's mark", key::COPY),
-        marked("the mark of a copy of another archive", |_| "another".to_owned()).finds(ForeignObject, key::COPY),
+        marked("the mark of a copy of another archive", |_| "another".to_owned())
+            .finds(ForeignObject, key::COPY),
         marked("the mark of a copy of this archive", |id| id.to_owned()),
         forged("that somebody else has signed", Pen::Stranger),
         forged("that nobody has signed", Pen::Bare),
