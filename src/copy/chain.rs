@@ -181,10 +181,8 @@ mod tests {
             (Some(5), true, None),
             (None, false, None),
         ];
-        let untils: Vec<_> =
-            kept(&chain, &Orders::default()).into_iter().map(|(until, hold)| (until, hold)).collect();
         let expected = [Some(5_000), Some(5_000), Some(5_000), Some(9_000), Some(9_000), None, None];
-        assert_eq!(untils, expected.map(|until| (until, false)));
+        assert_eq!(kept(&chain, &Orders::default()), expected.map(|until| (until, false)));
     }
 
     #[test]
