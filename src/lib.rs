@@ -7,6 +7,7 @@
 //! cli      config   render   logging   the command line, settings, tables and progress, log lines
 //! command  what the user asked for: run, verify, status, demo, ...
 //! stage    one day: discover -> fetch -> encode -> publish -> commit
+//! copy     an archive into another place (reads as `audit` does; neither the API nor a journal)
 //! audit    the auditor's side: verify, prove, read, export (uses `store` and what is under it, nothing else)
 //! ringcx   journal  store              the API, what was seen, where it is kept (none sees another)
 //! telemetry                            how a run ended, told to whoever watches
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod copy;
 pub mod journal;
 pub mod logging;
 pub mod outcome;

@@ -15,6 +15,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["archive", "clock", "outcome"]),
     // An auditor needs neither the API nor a journal.
     ("audit", &["archive", "clock", "outcome", "store"]),
+    // It reads as an auditor does, and what it writes are the archive's own objects.
+    ("copy", &["archive", "audit", "clock", "outcome", "store"]),
     ("stage", &["archive", "clock", "outcome", "store", "journal", "ringcx"]),
     // Only the limits' notation is shared, so that its flags read like the settings.
     ("simulator", &["archive", "ringcx"]),
@@ -27,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "archive",
             "audit",
+            "copy",
             "clock",
             "outcome",
             "store",

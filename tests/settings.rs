@@ -59,7 +59,7 @@ fn in_force<'a>(loaded: &'a Loaded, key: &str) -> &'a InForce {
 }
 
 /// For every key that is no secret: a value for the file (as TOML), and another for the environment.
-const SAMPLES: [(&str, &str, &str); 47] = [
+const SAMPLES: [(&str, &str, &str); 53] = [
     ("archive", "'s3://bucket/a'", "s3://bucket/b"),
     ("state_dir", "'/state/a'", "/state/b"),
     ("signing_key_file", "'/keys/a'", "/keys/b"),
@@ -104,6 +104,12 @@ const SAMPLES: [(&str, &str, &str); 47] = [
     ("anchor_access_key_id", "'id-a'", "id-b"),
     ("anchor_s3_profile", "'away'", "far-away"),
     ("anchor_object_lock", "'compliance:7y'", "governance:2555d"),
+    ("copy_endpoint", "'http://127.0.0.1:9000'", "https://minio.example"),
+    ("copy_region", "'eu-central-1'", "us-east-1"),
+    ("copy_path_style", "true", "false"),
+    ("copy_kms_key_id", "'alias/a'", "alias/b"),
+    ("copy_profile", "'a'", "b"),
+    ("copy_access_key_id", "'AKIA'", "AKIB"),
     ("log", "'debug'", "warn,cxvault::ringcx=trace"),
     ("metrics_file", "'/metrics/a.prom'", "/metrics/b.prom"),
     ("pushgateway_url", "'https://a.example'", "https://b.example"),
@@ -488,8 +494,8 @@ fn the_commented_file_with_its_comments_taken_away_is_valid() {
         // The examples of secrets name files that are not here, a token is in place of an app, a folder cannot lock.
         .map(|line| {
             let secrets =
-                ["/etc/cxvault/client_secret", "/etc/cxvault/jwt", "/etc/cxvault/anchor_secret_access_key"];
-            let line = secrets.iter().fold(line, |line, secret| line.replace(secret, "~/secret"));
+                ["client_secret", "jwt", "copy_secret_access_key", "anchor_secret_access_key"].map(|name| format!("/etc/cxvault/{name}"));
+            let line = secrets.iter().fold(line, |line, secret| line.replace(secret.as_str(), "~/secret"));
             let urls =
                 ["/etc/cxvault/webhook_url", "/etc/cxvault/heartbeat_url", "/etc/cxvault/anchor_webhook_url"];
             urls.iter().fold(line, |line, url| line.replace(url, "~/url"))

@@ -113,6 +113,7 @@ mod every_store {
         an_object_without_a_lock_is_one_version,
         locks_where_there_are_none_are_an_error,
         legal_holds_are_kept_or_said_not_to_be,
+        whether_locks_are_kept_is_told_beforehand,
     });
 }
 
@@ -348,6 +349,11 @@ async fn locks_where_there_are_none_are_an_error(on: Backend) {
     on.store.put_new(&object("free", b"x")).await.unwrap();
     let error = on.store.raise_lock("free", lock).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}");
+}
+
+async fn whether_locks_are_kept_is_told_beforehand(on: Backend) {
+    assert_eq!(on.store.keeps_locks().await.unwrap(), Some(on.locks));
+    assert!(on.store.list("", None).await.unwrap().is_empty(), "asking leaves nothing");
 }
 
 async fn a_delete_marker_shows(on: Backend) {

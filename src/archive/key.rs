@@ -5,11 +5,11 @@ use jiff::civil::Date;
 /// Created once; says which archive this is.
 pub const ARCHIVE: &str = "archive.json";
 
+/// At the root of a copy: of which archive it is one, and as of when.
+pub const COPY: &str = "copy.json";
+
 /// Under it lies nothing but Parquet, so that SQL engines can be pointed at it.
 pub const SEGMENTS: &str = "segments/v1/";
-
-/// Says that what lies here is a copy of an archive, and of which; created by whoever copied it.
-pub const COPY: &str = "copy.json";
 
 pub const MANIFESTS: &str = "manifests/v1/";
 

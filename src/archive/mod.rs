@@ -5,6 +5,7 @@
 pub mod act;
 pub mod anchor;
 pub mod change;
+pub mod copy;
 pub mod coverage;
 pub mod day;
 pub mod digest;

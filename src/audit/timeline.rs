@@ -180,7 +180,8 @@ fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
     days.within(first, last).filter(|date| coverage.state(*date) != DayState::Missing).collect()
 }
 
-pub(super) async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
+/// The newest manifest of a chain.
+pub async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
     match newest(source, sub_account).await? {
         Some(newest) => read_one(source, sub_account, newest).await,
         None => Err(violated(format!("{} holds no manifest", key::chain(sub_account)))),
@@ -216,7 +217,7 @@ pub(super) async fn read_record<B: Body>(source: &Source, chain: &str, sequence:
 
 /// Whose signature a manifest bears, if it bears one; an invalid one, or a stranger's where signers are named, is an
 /// error.
-pub(super) fn signed_by<B: Body>(source: &Source, stored: &Stored<B>) -> Result<Option<String>> {
+pub fn signed_by<B: Body>(source: &Source, stored: &Stored<B>) -> Result<Option<String>> {
     let untrusted =
         |error: &dyn std::fmt::Display| violated(format!("{} cannot be trusted: {error}", stored.key));
     let Some(signer) = stored.envelope.signer().map_err(|error| untrusted(&error))? else { return Ok(None) };

@@ -10,9 +10,11 @@ use crate::config::{Flags, keys};
 use crate::simulator;
 
 pub mod audit;
+pub mod copy;
 pub mod operate;
 pub mod records;
 
+use copy::CopyArgs;
 use operate::{BackfillArgs, DoctorArgs, PlanArgs, RecheckArgs};
 use records::{AcknowledgeArgs, HoldArgs, RetentionArgs, TakeoverArgs};
 
@@ -102,6 +104,9 @@ impl Cli {
         if matches!(self.command, Command::Demo(_)) && self.global.verbose == 0 {
             flags.set(&keys::LOG, "demo", "warn");
         }
+        if let Command::Copy(args) = &self.command {
+            args.set(&mut flags);
+        }
         flags
     }
 }
@@ -180,6 +185,8 @@ pub enum Command {
     Hold(HoldArgs),
     /// Show how long days are locked, and lock them for longer
     Retention(RetentionArgs),
+    /// Copy the archive into another bucket or folder, and bring such a copy up to date
+    Copy(Box<CopyArgs>),
     /// Continue a copy of an archive as the archive
     Takeover(TakeoverArgs),
     /// Archive a made-up day from a simulated RingCX, to see how everything works
@@ -352,7 +359,8 @@ mod tests {
                 let long = arg.get_long().map(|long| format!("--{long}"));
                 short.as_deref() == Some(flag) || long.as_deref() == Some(flag)
             };
-            assert!(command.get_arguments().any(matches), "{flag}");
+            let below = command.get_subcommands().flat_map(|below| below.get_arguments());
+            assert!(command.get_arguments().chain(below).any(matches), "{flag}");
         }
     }
 }

@@ -11,6 +11,7 @@ mod anchor;
 pub mod audit;
 mod backfill;
 mod config;
+mod copy;
 mod days;
 pub mod demo;
 mod doctor;
@@ -79,6 +80,7 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
         Command::Acknowledge(args) => records::acknowledge::run(args, &loaded()?.settings, context).await,
         Command::Hold(args) => records::hold::run(args, &loaded()?.settings, context).await,
         Command::Retention(args) => records::retention::run(args, &loaded()?.settings, context).await,
+        Command::Copy(args) => copy::run(args, &loaded()?.settings, context).await,
         Command::Takeover(args) => records::takeover::run(args, &loaded()?.settings, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::Simulate(args) => simulate::run(args, context).await.map(|()| Exit::Done),

@@ -37,9 +37,36 @@ pub fn s3_options(settings: &Settings) -> S3Options {
         path_style: settings.s3_path_style,
         kms_key_id: settings.s3_kms_key_id.clone(),
         allow_http: settings.allow_http,
-        credentials: None,
-        profile: None,
+        ..S3Options::default()
     }
+}
+
+/// Opens the place of a copy, with its retries around it.
+pub async fn open_copy(
+    to: &str,
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    context: &Context,
+) -> Result<Arc<dyn Store>> {
+    let location: Location = to.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
+    let store = store::open(&location, copy_options(settings)?).await?;
+    Ok(Arc::new(RetryingStore::new(store, clock, context.cancel.clone())))
+}
+
+/// How a copy's S3 is reached: as the archive's, but for what is set; another service has nothing in common with it.
+fn copy_options(settings: &Settings) -> Result<S3Options> {
+    let copy = &settings.copy;
+    let near = copy.endpoint.is_none();
+    let endpoint = if near { &settings.s3_endpoint } else { &copy.endpoint };
+    Ok(S3Options {
+        endpoint: endpoint.as_ref().map(ToString::to_string),
+        region: copy.region.clone().or_else(|| settings.s3_region.clone().filter(|_| near)),
+        path_style: copy.path_style || (near && settings.s3_path_style),
+        kms_key_id: copy.kms_key_id.clone(),
+        allow_http: settings.allow_http,
+        profile: copy.profile.clone(),
+        credentials: copy.credentials()?,
+    })
 }
 
 /// Opens the archive for writing; founds it where there is none.

@@ -272,6 +272,28 @@ keys! {
             .is(SecretFile { env: "CXVAULT_ANCHOR_WEBHOOK_URL", inline: "anchor_webhook_url" })
             .like("/etc/cxvault/anchor_webhook_url").local();
     }
+    "Copy" {
+        COPY_ENDPOINT: "copy_endpoint", "CXVAULT_COPY_ENDPOINT",
+            "S3 service that `cxvault copy` writes to, where it is not the archive's own; Amazon's is https://s3.REGION.amazonaws.com."
+            .like("https://s3.eu-west-1.amazonaws.com").flag("--to-endpoint").local();
+        COPY_REGION: "copy_region", "CXVAULT_COPY_REGION",
+            "Region of the copy, where it is not the archive's own." .like("eu-west-1").flag("--to-region").local();
+        COPY_PATH_STYLE: "copy_path_style", "CXVAULT_COPY_PATH_STYLE",
+            "Put the copy's bucket into the path instead of the host name, as MinIO wants it."
+            .is(Boolean).or("false").flag("--to-path-style").local();
+        COPY_KMS_KEY_ID: "copy_kms_key_id", "CXVAULT_COPY_KMS_KEY_ID",
+            "KMS key that encrypts the copy's objects (SSE-KMS)."
+            .like("alias/cxvault-copy").flag("--to-kms-key-id").local();
+        COPY_PROFILE: "copy_profile", "CXVAULT_COPY_PROFILE",
+            "AWS profile whose credentials write the copy; without it and the two below, the archive's own."
+            .like("cxvault-copy").flag("--to-profile").local();
+        COPY_ACCESS_KEY_ID: "copy_access_key_id", "CXVAULT_COPY_ACCESS_KEY_ID",
+            "Access key id that writes the copy, in place of a profile." .like("AKIAIOSFODNN7EXAMPLE").local();
+        COPY_SECRET_ACCESS_KEY_FILE: "copy_secret_access_key_file", "CXVAULT_COPY_SECRET_ACCESS_KEY_FILE",
+            "File with its secret access key; the key itself can be in CXVAULT_COPY_SECRET_ACCESS_KEY."
+            .is(SecretFile { env: "CXVAULT_COPY_SECRET_ACCESS_KEY", inline: "copy_secret_access_key" })
+            .like("/etc/cxvault/copy_secret_access_key").local();
+    }
     "Logging" {
         LOG: "log", "CXVAULT_LOG",
             "Least level of log lines: off, error, warn, info, debug or trace; for one module as `cxvault::ringcx=debug`." .or("info").flag("-v").local();

@@ -15,6 +15,7 @@ use crate::telemetry::Receivers;
 
 mod account;
 mod anchor;
+mod copy;
 pub mod document;
 mod environment;
 mod file;
@@ -28,15 +29,16 @@ mod value;
 
 pub use account::{Account, CredentialSettings};
 pub use anchor::AnchorSettings;
+pub use copy::CopySettings;
 pub use environment::Environment;
 pub use layers::{Flags, InForce, Origin};
 pub use name::{BaseUrl, Location};
-pub use value::{ByteSize, Days, LimitScope, LogFormat, Span};
+pub use value::{ByteSize, Days, LimitScope, LogFormat, ObjectLock, Span};
 
 use file::SettingsFile;
 use layers::{Layers, Place};
 use name::{LogFilter, PathText, Text, WarningCode};
-use value::{Count, List, ObjectLock, PositiveSpan, SizeWithin, Switch};
+use value::{Count, List, PositiveSpan, SizeWithin, Switch};
 
 /// Everything that can be set, checked. The documentation of each field is its line in [`keys`].
 #[derive(Debug, Clone)]
@@ -77,6 +79,8 @@ pub struct Settings {
     pub object_lock: Option<Retention>,
     pub allow_http: bool,
     pub anchor: AnchorSettings,
+    /// Where `cxvault copy` writes to.
+    pub copy: CopySettings,
     pub logging: Logging,
     pub telemetry: Receivers,
     digest: Digest,
@@ -253,6 +257,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         object_lock: layers.take_or_default::<ObjectLock>(&keys::OBJECT_LOCK)?.0,
         allow_http: layers.take_or_default::<Switch>(&keys::ALLOW_HTTP)?.0,
         anchor: anchor::take(layers)?,
+        copy: copy::take(layers)?,
         logging: Logging::take(layers)?,
         telemetry: telemetry::take(layers)?,
         digest: Digest([0; 32]), // over what has just been taken, so it follows
@@ -298,6 +303,7 @@ fn refuse_contradictions(settings: &Settings) -> Result<()> {
         (&keys::RINGCX_URL, Some(&settings.ringcx_url)),
         (&keys::SUMMARIES_URL, Some(&settings.summaries_url)),
         (&keys::S3_ENDPOINT, settings.s3_endpoint.as_ref()),
+        (&keys::COPY_ENDPOINT, settings.copy.endpoint.as_ref()),
     ];
     let exposed = |url: Option<&BaseUrl>| url.is_some_and(BaseUrl::is_exposed);
     match urls.into_iter().find(|(_, url)| exposed(*url) && !settings.allow_http) {

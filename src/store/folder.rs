@@ -302,6 +302,10 @@ impl Store for FolderStore {
     async fn set_legal_hold(&self, key: &str, _on: bool) -> Result<bool> {
         self.path(key).map(|_| false)
     }
+
+    async fn keeps_locks(&self) -> Result<Option<bool>> {
+        Ok(Some(false))
+    }
 }
 
 /// Length and SHA-256 of a local file, off the async threads; `None` when there is none.

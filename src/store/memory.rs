@@ -406,6 +406,10 @@ impl Store for MemoryStore {
             Ok(!plain)
         })
     }
+
+    async fn keeps_locks(&self) -> Result<Option<bool>> {
+        Ok(Some(!self.plain))
+    }
 }
 
 #[cfg(test)]

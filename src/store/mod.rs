@@ -156,6 +156,11 @@ pub trait Store: Send + Sync {
     /// Sets or lifts the legal hold of an existing object's current version; `false` where this store keeps none (a
     /// folder, a bucket without Object Lock).
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool>;
+
+    /// Whether this store keeps locks and legal holds; `None` where these credentials may not ask. Touches nothing.
+    async fn keeps_locks(&self) -> Result<Option<bool>> {
+        Ok(None)
+    }
 }
 
 /// Opens the archive's root. Folders make no use of the options.

@@ -1,5 +1,6 @@
 //! Whole objects and their bytes: each kind of object, at its chain's or day's first, middle and last place.
 
+use cxvault::archive::copy::CopyRecord;
 use cxvault::archive::finding::Code::{self, *};
 use cxvault::archive::key;
 use serde_json::json;
@@ -233,6 +234,20 @@ fn foreign() -> Vec<Case> {
         };
         case(format!("an unlisted part {name}"), deed).at(Full).finds(ForeignObject, &unlisted)
     };
+    let marked = |name: &str, id: fn(&str) -> String| {
+        case(name, move |a| {
+            let record: serde_json::Value = serde_json::from_slice(&a.bytes(key::ARCHIVE)).unwrap();
+            let mark = CopyRecord {
+                archive_id: id(record["archive_id"].as_str().unwrap()),
+                copied_at: 0,
+                from: "s3://bucket/prefix".to_owned(),
+                heads: Vec::new(),
+                roster: None,
+                tool_version: "0.1.0".to_owned(),
+            };
+            a.put(key::COPY, mark.to_bytes().unwrap());
+        })
+    };
     vec![
         added("at the root", "evil.txt"),
         added("at the root, with a name for terminals", "a\u{1b}[2Jb \u{fc}.txt"),
@@ -251,6 +266,10 @@ fn foreign() -> Vec<Case> {
         added("in a sub-account without a name", "manifests/v1/sub_account=/0000000001.json"),
         added("under a part's name", &unlisted).at(Full),
         added("in the folder for half-written files", "tmp/x").only(Bucket),
+        added("in place of a copy's mark", key::COPY),
+        marked("the mark of a copy of another archive", |_| "another".to_owned())
+            .finds(ForeignObject, key::COPY),
+        marked("the mark of a copy of this archive", |id| id.to_owned()),
         forged("that somebody else has signed", Pen::Stranger),
         forged("that nobody has signed", Pen::Bare),
     ]

@@ -40,6 +40,7 @@ use super::anchors::{Anchors, Kept};
 use self::roster::Rostered;
 use super::current::blocking;
 use super::part::Scratch;
+use crate::archive::copy::CopyRecord;
 use crate::archive::digest::Digest;
 use crate::archive::envelope::{Body, Signed};
 use crate::archive::finding::{Code, Finding, Severity};
@@ -229,16 +230,21 @@ impl Verifier<'_> {
             self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "the record of an archive", is));
         }
         if self.remote {
-            let versions = self.store.versions(key::ARCHIVE).await?;
-            versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+            // A copy without its mark would be taken for the archive itself, and written to.
+            for object in [key::ARCHIVE, key::COPY] {
+                let versions = self.store.versions(object).await?;
+                versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+            }
         }
         self.created_at = record.as_ref().map_or(i64::MIN, |record| record.created_at);
         self.archive_id = match record {
             Some(record) => record.archive_id,
             None => self.claimed_id(&manifests.folders).await?,
         };
-        for object in top.objects.iter().filter(|one| ![key::ARCHIVE, key::COPY].contains(&one.as_str())) {
-            self.foreign(object);
+        for object in top.objects.iter().filter(|object| *object != key::ARCHIVE) {
+            if object != key::COPY || !self.is_mark().await? {
+                self.foreign(object);
+            }
         }
         let known = ["manifests", "roster", "segments", key::DOCTOR.trim_end_matches('/')];
         for folder in top.folders.iter().filter(|name| !known.contains(&name.as_str())) {
@@ -260,6 +266,13 @@ impl Verifier<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether `copy.json` is what a copy of this archive bears.
+    async fn is_mark(&self) -> Result<bool> {
+        let bytes = self.store.get(key::COPY).await?;
+        let record = bytes.and_then(|bytes| CopyRecord::from_bytes(&bytes));
+        Ok(record.is_some_and(|record| record.archive_id == self.archive_id))
     }
 
     /// Without `archive.json` the first manifest says which archive this claims to be, or where there is none either, the

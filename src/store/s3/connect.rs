@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::{ProvideRegion, RegionProviderChain};
+use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, imds};
@@ -139,10 +139,12 @@ async fn region(options: &S3Options) -> Option<Region> {
         return Some(Region::new(region.clone()));
     }
     if let Some(profile) = &options.profile {
-        let of_profile = ProfileFileRegionProvider::builder().profile_name(profile).build();
-        if let Some(region) = of_profile.region().await {
-            return Some(region);
-        }
+        let named = ProfileFileRegionProvider::builder().profile_name(profile).build();
+        let chain = RegionProviderChain::first_try(named).or_else(EnvironmentVariableRegionProvider::new());
+        return match is_foreign(options) {
+            true => chain.or_else(Region::new(COMPATIBLE_REGION)).region().await,
+            false => chain.region().await,
+        };
     }
     if is_foreign(options) {
         // Not the default chain: it would wait for the metadata service of a cloud where there may be none.
@@ -159,33 +161,35 @@ async fn credentials(settings: &S3Settings, region: Region) -> Result<SharedCred
         let fixed = Credentials::new(id, secret.expose_secret(), None, None, "settings");
         return Ok(SharedCredentialsProvider::new(fixed));
     }
-    if let Some(profile) = &settings.options.profile {
-        let profile = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
-        return asked_now(settings, SharedCredentialsProvider::new(profile)).await;
-    }
+    let chain = match &settings.options.profile {
+        Some(profile) => SharedCredentialsProvider::new(
+            ProfileFileCredentialsProvider::builder().profile_name(profile).build(),
+        ),
+        None => default_chain(&settings.options, region).await,
+    };
+    // Asked for now, since the first request would say "dispatch failure" where a name has to be put right.
+    chain.provide_credentials().await.map_err(|error| {
+        let object = format!("s3://{}", settings.bucket);
+        let remedy = match &settings.options.profile {
+            Some(profile) => format!("Correct the profile `{profile}` in the AWS files, or name another."),
+            None => "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is attached."
+                .to_owned(),
+        };
+        StoreError::new(StoreErrorKind::Denied, "found no AWS credentials for", object)
+            .because(super::failure::chain_of(&error))
+            .remedy(remedy)
+    })?;
+    Ok(chain)
+}
+
+async fn default_chain(options: &S3Options, region: Region) -> SharedCredentialsProvider {
     let mut chain = DefaultCredentialsChain::builder().region(region);
-    if is_foreign(&settings.options) {
+    if is_foreign(options) {
         // The chain's last resort, and seldom the right one here: one short try instead of four.
         let metadata = imds::Client::builder().max_attempts(1).connect_timeout(Duration::from_millis(500));
         chain = chain.imds_client(metadata.build());
     }
-    asked_now(settings, SharedCredentialsProvider::new(chain.build().await)).await
-}
-
-/// Asked for now, since the first request would say "dispatch failure" where a name has to be put right.
-async fn asked_now(
-    settings: &S3Settings,
-    provider: SharedCredentialsProvider,
-) -> Result<SharedCredentialsProvider> {
-    provider.provide_credentials().await.map_err(|error| {
-        let object = format!("s3://{}", settings.bucket);
-        StoreError::new(StoreErrorKind::Denied, "found no AWS credentials for", object)
-            .because(super::failure::chain_of(&error))
-            .remedy(
-                "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is attached.",
-            )
-    })?;
-    Ok(provider)
+    SharedCredentialsProvider::new(chain.build().await)
 }
 
 #[cfg(test)]

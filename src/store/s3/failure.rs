@@ -17,8 +17,8 @@ const CREDENTIALS: &str = "Correct the AWS credentials (AWS_ACCESS_KEY_ID and AW
                            they are wrong, expired or of another account.";
 const REGION: &str = "Set the bucket's own region.";
 const KMS: &str = "Correct the KMS key id, and allow these credentials to use the key.";
-const REACH: &str = "Check the network and, if this never worked, CXVAULT_S3_ENDPOINT and CXVAULT_S3_PATH_STYLE; \
-                     then run the same command again.";
+const REACH: &str = "Check the network and, if this never worked, CXVAULT_S3_ENDPOINT and CXVAULT_S3_PATH_STYLE (of a \
+                     copy's place CXVAULT_COPY_ENDPOINT and CXVAULT_COPY_PATH_STYLE); then run the same command again.";
 
 pub(super) fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
@@ -147,7 +147,7 @@ fn by_code(code: &str, message: &str) -> Option<Verdict> {
         }
         _ if code.starts_with("KMS.") || code.starts_with("XMinioKMS") => (Unusable, Some(KMS)),
         _ if names_object_lock(code, message) => {
-            let remedy = "Use a bucket made with Object Lock, or set CXVAULT_OBJECT_LOCK=off.";
+            let remedy = "Use a bucket made with Object Lock, or set CXVAULT_OBJECT_LOCK=off (for a copy, say --without-locks).";
             (Unusable, Some(remedy))
         }
         _ => return None,

@@ -64,7 +64,8 @@ pub struct S3Options {
     pub kms_key_id: Option<String>,
     /// Send the archive in clear to another host.
     pub allow_http: bool,
-    /// Access key id and secret, in place of a profile and of the AWS chain.
+    /// Access key id and secret in place of a profile and of the AWS chain: those of a copy, of an anchor, and of tests,
+    /// which share one process's environment.
     pub credentials: Option<(String, SecretString)>,
     /// A profile of the AWS configuration files, in place of the AWS chain: the environment's credentials, which are for
     /// another store, would come first in that.
@@ -295,6 +296,23 @@ impl Store for S3Store {
             Ok(_) => Ok(true),
             Err(error) if lacks_object_lock(&error) => Ok(false),
             Err(error) => Err(classify(error, HOLD, self.address(key))),
+        }
+    }
+
+    async fn keeps_locks(&self) -> Result<Option<bool>> {
+        match self.client.get_object_lock_configuration().bucket(&self.bucket).send().await {
+            Ok(found) => {
+                let enabled = found.object_lock_configuration().and_then(|about| about.object_lock_enabled());
+                Ok(Some(enabled.is_some()))
+            }
+            Err(error) if lacks_object_lock(&error) => Ok(Some(false)),
+            // A server that has never heard of it.
+            Err(error) if matches!(status_of(&error), Some(405 | 501)) => Ok(Some(false)),
+            Err(error) => match classify(error, "cannot ask for the lock configuration of", self.root()) {
+                // No writer needs this permission otherwise: then the first locked object tells.
+                denied if denied.kind == StoreErrorKind::Denied => Ok(None),
+                error => Err(error),
+            },
         }
     }
 }

@@ -1,0 +1,83 @@
+//! `copy.json`: what makes an archive a copy of another. Version ids and locks are bound to a place, and a chain that went
+//! on in two places would be none; so whoever writes looks for this object first.
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::manifest::instant;
+
+/// Canonical JSON, put before anything else of the copy, and never again: of which archive this is a copy, and how far
+/// that had come when copying began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopyRecord {
+    pub archive_id: String,
+    #[serde(with = "instant")]
+    pub copied_at: i64,
+    /// The root that it was copied from, as text.
+    pub from: String,
+    /// Of the sub-accounts that were to be copied, in order.
+    pub heads: Vec<CopiedHead>,
+    /// The head of the archive-wide chain, where there was one and it was to be copied.
+    pub roster: Option<Head>,
+    pub tool_version: String,
+}
+
+/// The newest object of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    pub sequence: u64,
+    /// SHA-256 of the whole object.
+    pub sha256: Digest,
+}
+
+/// The head of one sub-account's chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopiedHead {
+    pub sub_account: String,
+    pub sequence: u64,
+    /// SHA-256 of the whole object.
+    pub sha256: Digest,
+}
+
+impl CopyRecord {
+    /// # Errors
+    /// Where a text cannot be written as JSON, which does not happen.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json_canonicalizer::to_vec(self)
+    }
+
+    /// The record of these bytes, if they are one in canonical form.
+    pub fn from_bytes(bytes: &[u8]) -> Option<CopyRecord> {
+        let record: CopyRecord = serde_json::from_slice(bytes).ok()?;
+        (record.to_bytes().ok()? == bytes).then_some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_canonical_form_is_read() {
+        let sha256 = Digest::of(b"a head");
+        let record = CopyRecord {
+            archive_id: "0815".to_owned(),
+            copied_at: 1_795_000_000_000,
+            from: "s3://bucket/prefix".to_owned(),
+            heads: vec![CopiedHead { sub_account: "9".to_owned(), sequence: 3, sha256 }],
+            roster: None,
+            tool_version: "0.1.0".to_owned(),
+        };
+        let bytes = record.to_bytes().unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(text.starts_with(r#"{"archive_id":"0815","copied_at":"2026-"#), "{text}");
+        assert!(text.contains(r#""roster":null"#), "{text}");
+        assert_eq!(CopyRecord::from_bytes(&bytes), Some(record));
+        for other in [text.replace(",", ", "), text.replace("0815", r"08\u00315"), "{}".to_owned()] {
+            assert_eq!(CopyRecord::from_bytes(other.as_bytes()), None, "{other}");
+        }
+    }
+}

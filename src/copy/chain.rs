@@ -1,0 +1,202 @@
+//! One chain of the source: read whole before anything of it is put, so that each manifest is the one that its successor
+//! names, and an order that was given late reaches the objects of the early days it is about.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+
+use crate::archive::copy::CopiedHead;
+use crate::archive::coverage::{Coverage, DayState};
+use crate::archive::digest::Digest;
+use crate::archive::lock::Lock;
+use crate::archive::manifest::{File, Record};
+use crate::archive::orders::Orders;
+use crate::audit::source::Source;
+use crate::audit::timeline::{self, Stored, read_one, signed_by};
+use crate::audit::violated;
+use crate::outcome::Result;
+
+/// The lock and the hold that a chain asks of an object, at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    pub lock: Option<Lock>,
+    pub hold: bool,
+}
+
+/// One manifest, and the files that lie there before it does.
+#[derive(Debug)]
+pub struct Step {
+    pub key: String,
+    pub bytes: Bytes,
+    pub sha256: Digest,
+    pub files: Vec<File>,
+    /// What its day asks of all of them.
+    pub keep: Keep,
+    /// Its day was disposed of: the files may be gone, and where they are not, they go nowhere else.
+    pub disposed: bool,
+    date: Option<Date>,
+    /// That of the files, as the manifest names it.
+    lock: Option<Lock>,
+}
+
+/// The manifests of one sub-account up to a head, in order.
+#[derive(Debug)]
+pub struct Chain {
+    pub sub_account: String,
+    pub steps: Vec<Step>,
+}
+
+impl Chain {
+    /// # Errors
+    /// [`crate::outcome::Exit::Integrity`] where a manifest is missing, damaged, signed by nobody or by a stranger after
+    /// signed ones, or not the one that the next one or `head` names.
+    pub async fn read(source: &Source, head: &CopiedHead) -> Result<Chain> {
+        let CopiedHead { sub_account, sequence, sha256 } = head;
+        let (mut steps, mut orders, mut coverage) = (Vec::new(), Orders::default(), Coverage::default());
+        let (mut previous, mut signed) = (None, false);
+        let read = |sequence| read_one(source, sub_account, sequence);
+        let mut reads = stream::iter(1..=*sequence).map(read).buffered(timeline::AT_ONCE);
+        while let Some(stored) = reads.try_next().await? {
+            source.check_stop()?;
+            check(source, &stored, previous, &mut signed)?;
+            previous = Some(stored.sha256);
+            orders.take(stored.sequence, &stored.envelope.manifest.record);
+            coverage.clone_from(&stored.envelope.manifest.coverage);
+            steps.push(step(stored)?);
+        }
+        if previous != Some(*sha256) {
+            return Err(violated(format!(
+                "the head of sub-account {sub_account} was changed while it was read"
+            )));
+        }
+        let disposed = |date| coverage.state(date) == DayState::Disposed;
+        steps.iter_mut().for_each(|step| step.disposed = step.date.is_some_and(disposed));
+        keep(&mut steps, &orders);
+        Ok(Chain { sub_account: sub_account.clone(), steps })
+    }
+}
+
+fn check(source: &Source, stored: &Stored, previous: Option<Digest>, signed: &mut bool) -> Result<()> {
+    let named = stored.envelope.manifest.previous.as_ref().map(|link| link.sha256);
+    if named != previous {
+        return Err(violated(format!("{} does not name the manifest before it", stored.key)));
+    }
+    match (signed_by(source, stored)?, *signed) {
+        (None, true) => Err(violated(format!("{} is not signed, but the manifest before it is", stored.key))),
+        (signer, _) => {
+            *signed = signer.is_some();
+            Ok(())
+        }
+    }
+}
+
+fn step(stored: Stored) -> Result<Step> {
+    // The very bytes: whoever reads a manifest has refused any other spelling.
+    let bytes = stored.envelope.to_bytes().map_err(|error| violated(format!("{}: {error}", stored.key)))?;
+    let Stored { key, sha256, envelope, .. } = stored;
+    let (date, lock, files) = match envelope.manifest.record {
+        Record::Day(day) => (Some(day.date), day.object_lock.map(|lock| lock.lock()), day.files),
+        _ => (None, None, Vec::new()),
+    };
+    let (bytes, keep) = (bytes.into(), Keep::default());
+    Ok(Step { key, bytes, sha256, files, keep, disposed: false, date, lock })
+}
+
+/// What the whole chain asks of each step's objects. A manifest without files names no lock, though it was put with one:
+/// it gets the one that was usual then, that of the files committed before it (at the chain's beginning, after it).
+fn keep(steps: &mut [Step], orders: &Orders) {
+    let mut usual = steps.iter().find(|step| !step.files.is_empty()).and_then(|step| step.lock);
+    for step in steps {
+        if !step.files.is_empty() {
+            usual = step.lock;
+        }
+        let ordered = step.date.and_then(|date| orders.lock_on(date));
+        step.keep = Keep {
+            lock: usual.into_iter().chain(ordered).reduce(Lock::stronger),
+            hold: step.date.is_some_and(|date| orders.holds_objects(date)),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::act::{ExtendedDay, Extension, Hold, HoldAct, Span};
+    use crate::archive::lock::LockMode;
+
+    fn date(day: i8) -> Date {
+        jiff::civil::date(2026, 11, day)
+    }
+
+    fn lock(until_ms: i64) -> Lock {
+        Lock { mode: LockMode::Governance, until_ms }
+    }
+
+    fn file() -> File {
+        let digest = Digest::of(b"a file");
+        File {
+            key: "a".to_owned(),
+            bytes: 6,
+            rows: 1,
+            sha256: digest,
+            merkle_root: digest,
+            schema_sha256: digest,
+            min_segment_end: None,
+            max_segment_end: None,
+            version_id: None,
+            adopted: false,
+        }
+    }
+
+    /// Which day, whether it has a file, and the lock that its manifest names.
+    fn steps(of: &[(Option<i8>, bool, Option<i64>)]) -> Vec<Step> {
+        let step = |&(day, with_file, until): &(Option<i8>, bool, Option<i64>)| Step {
+            key: String::new(),
+            bytes: Bytes::new(),
+            sha256: Digest::of(b""),
+            files: if with_file { vec![file()] } else { Vec::new() },
+            keep: Keep::default(),
+            disposed: false,
+            date: day.map(date),
+            lock: until.map(lock),
+        };
+        of.iter().map(step).collect()
+    }
+
+    fn kept(of: &[(Option<i8>, bool, Option<i64>)], orders: &Orders) -> Vec<(Option<i64>, bool)> {
+        let mut steps = steps(of);
+        keep(&mut steps, orders);
+        steps.iter().map(|step| (step.keep.lock.map(|lock| lock.until_ms), step.keep.hold)).collect()
+    }
+
+    #[test]
+    fn a_manifest_without_files_is_kept_as_long_as_its_neighbour() {
+        let chain = [
+            (Some(1), false, None),
+            (Some(2), true, Some(5_000)),
+            (None, false, None),
+            (Some(3), true, Some(9_000)),
+            (Some(4), false, None),
+            // From here on nothing was locked any more.
+            (Some(5), true, None),
+            (None, false, None),
+        ];
+        let expected = [Some(5_000), Some(5_000), Some(5_000), Some(9_000), Some(9_000), None, None];
+        assert_eq!(kept(&chain, &Orders::default()), expected.map(|until| (until, false)));
+    }
+
+    #[test]
+    fn a_late_order_reaches_every_object_of_its_days() {
+        let range = Span::new(date(2), date(3)).unwrap();
+        let mut orders = Orders::default();
+        let extended = ExtendedDay { date: date(2), mode: LockMode::Compliance, retain_until: 7_000 };
+        let extension = Extension { range, days: vec![extended], reason: None, by: None };
+        let (case, reason) = ("A".to_owned(), "a test".to_owned());
+        let hold = Hold { act: HoldAct::Add, case, range, reason, by: None, enforced: true };
+        orders.take(3, &Record::Retention(Box::new(extension)));
+        orders.take(4, &Record::Hold(Box::new(hold)));
+        let chain = [(Some(1), true, Some(9_000)), (Some(2), true, Some(5_000)), (Some(2), true, None)];
+        let expected = [(Some(9_000), false), (Some(7_000), true), (Some(7_000), true)];
+        assert_eq!(kept(&chain, &orders), expected);
+    }
+}

@@ -1,0 +1,291 @@
+//! An archive into another place: its own objects under their own names, each checked against the chain that names it,
+//! and locked there as the chain asks.
+//!
+//! ```text
+//! destination  may this place hold a copy, what lies there, and putting what does not
+//! chain        one chain of the source, whole and checked, and what it asks of each object
+//! roster       the archive-wide chain, which names the others' heads
+//! ```
+//!
+//! Whatever was put before it was killed is an archive by itself: the mark that says "a copy", `archive.json`, then each
+//! manifest after its files and after the manifest before it, and the archive-wide chain last of all. So there is
+//! nothing to remember: the same command looks at what is there and goes on. How far the source has come is looked up
+//! once, at the beginning; what it commits meanwhile is the next copy's work.
+
+mod chain;
+mod destination;
+mod roster;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use self::chain::{Chain, Step};
+use self::destination::{Destination, Item, Listed};
+use crate::archive::copy::{CopiedHead, CopyRecord};
+use crate::archive::key;
+use crate::archive::lock::Retention;
+use crate::archive::manifest::File;
+use crate::audit::part::{LocalPart, Scratch};
+use crate::audit::source::Source;
+use crate::audit::timeline::read_head;
+use crate::audit::verify::Meter;
+use crate::clock::Clock;
+use crate::outcome::{Exit, Failure, Result};
+use crate::store::{Body, Store};
+
+/// Objects that are asked about or on their way at once. Each file on its way from a remote source lies in the
+/// temporary folder meanwhile.
+const AT_ONCE: usize = 16;
+
+/// What is to be copied, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// None named means all.
+    pub sub_accounts: Vec<String>,
+    pub locks: Locks,
+    /// Read and hash what lies there already, instead of believing its store's length and checksum.
+    pub check: bool,
+    /// Look, and put nothing.
+    pub dry_run: bool,
+}
+
+/// Which locks the copy gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locks {
+    /// Those that the chains ask for; what is put now gets this policy's as well, the stronger of both.
+    Applied(Option<Retention>),
+    /// None, whatever the chains ask for.
+    LeftOut,
+}
+
+/// From where to where.
+pub struct Job {
+    pub source: Source,
+    pub to: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub options: Options,
+}
+
+/// What came of it; with a dry run, what would have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// Chains that are whole there.
+    pub sub_accounts: u64,
+    /// Manifests, files and records of the archive-wide chain that were put.
+    pub manifests: u64,
+    pub files: u64,
+    pub rosters: u64,
+    /// Bytes of all that was put.
+    pub bytes: u64,
+    /// Objects that lay there already, and are the right ones.
+    pub there: u64,
+    /// Files of disposed days, which are not copied.
+    pub disposed: u64,
+    /// Objects of the source that no manifest lists, which are not copied.
+    pub unlisted: u64,
+    /// Objects that were put with a lock, or whose lock was raised.
+    pub locked: u64,
+    /// Objects that were put under a legal hold, or got one.
+    pub held: u64,
+    /// Objects that the chain wants locked or held, and that are neither there.
+    pub unlocked: u64,
+    /// Objects under a legal hold there that no open case asks for any more.
+    pub held_beyond: u64,
+    /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain that is whole there, and of the archive-wide one.
+    pub heads: Vec<String>,
+}
+
+/// Copies; what is wrong with one chain goes to `failed`, and the others are copied all the same.
+///
+/// # Errors
+/// [`Exit::Usage`] where the place cannot hold this copy, or its locks; [`Exit::Integrity`] where the copy was written to
+/// by somebody else; whatever the stores say otherwise.
+pub async fn copy(job: &Job, meter: &Meter, failed: &(dyn Fn(Failure) + Send + Sync)) -> Result<Copied> {
+    let source = &job.source;
+    // First of all: the heads that it names are there, then, when the others are looked up.
+    let roster = roster::head(&*source.store).await?;
+    let all = source.sub_accounts(&[]).await?;
+    let wanted = source.sub_accounts(&job.options.sub_accounts).await?;
+    let heads = heads(source, &wanted).await?;
+    if heads.is_empty() {
+        return Err(Failure::new(Exit::Usage, format!("nothing is archived at {}", source.store.root()))
+            .remedy("Name the archive to be copied with --archive (s3://bucket/prefix, or a folder)."));
+    }
+    // Of all chains, or of none: it names the heads of all.
+    let roster = roster.filter(|_| wanted.len() == all.len());
+    let destination = Destination::open(job).await?;
+    let mark = CopyRecord {
+        archive_id: source.record.archive_id.clone(),
+        copied_at: job.clock.now_ms(),
+        from: source.store.root(),
+        heads: heads.clone(),
+        roster,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let copier = Copier { source, destination, scratch: Scratch::new()?, meter };
+    copier.copy(&heads, &mark, failed).await?;
+    Ok(copier.destination.into_copied())
+}
+
+/// The newest manifest of each chain.
+async fn heads(source: &Source, sub_accounts: &[String]) -> Result<Vec<CopiedHead>> {
+    let head = |sub_account: String| async move {
+        let stored = read_head(source, &sub_account).await?;
+        Ok::<_, Failure>(CopiedHead { sub_account, sequence: stored.sequence, sha256: stored.sha256 })
+    };
+    stream::iter(sub_accounts.to_vec()).map(head).buffered(AT_ONCE).try_collect().await
+}
+
+struct Copier<'a> {
+    source: &'a Source,
+    destination: Destination,
+    scratch: Scratch,
+    meter: &'a Meter,
+}
+
+impl Copier<'_> {
+    async fn copy(
+        &self,
+        heads: &[CopiedHead],
+        mark: &CopyRecord,
+        failed: &(dyn Fn(Failure) + Send + Sync),
+    ) -> Result<()> {
+        self.meter.sub_accounts.store(heads.len() as u64, Relaxed);
+        let (mut founded, mut whole) = (false, true);
+        for head in heads {
+            let copied = match Chain::read(self.source, head).await {
+                Ok(chain) => {
+                    // Before the first object is put: then a place that is refused stays as it was.
+                    self.destination.refuse_unlockable(&chain)?;
+                    if !founded {
+                        self.destination.found(self.source, mark).await?;
+                        founded = true;
+                    }
+                    self.chain(&chain).await
+                }
+                Err(failure) => Err(failure),
+            };
+            match copied {
+                Ok(()) => self.count_head(&head.sub_account, head.sequence, &head.sha256.hex()),
+                // The other chains are none the worse for it. A store that does not answer is everybody's trouble.
+                Err(failure) if failure.exit == Exit::Integrity => {
+                    whole = false;
+                    failed(failure);
+                }
+                Err(failure) => return Err(failure),
+            }
+            self.meter.sub_accounts_done.fetch_add(1, Relaxed);
+        }
+        if let Some(roster) = mark.roster.filter(|_| whole) {
+            roster::copy(self.source, &self.destination, roster).await?;
+            self.count_head("roster", roster.sequence, &roster.sha256.hex());
+        }
+        if founded { self.destination.lock_marks().await } else { Ok(()) }
+    }
+
+    fn count_head(&self, chain: &str, sequence: u64, sha256: &str) {
+        self.destination.count(|copied| {
+            copied.sub_accounts += u64::from(chain != "roster");
+            copied.heads.push(format!("{chain}:{sequence}:{sha256}"));
+        });
+    }
+
+    /// One chain: files on their way side by side, and each manifest when its files and the one before it are there.
+    async fn chain(&self, chain: &Chain) -> Result<()> {
+        let listed = self.destination.listed(&chain.sub_account).await?;
+        self.count_left_behind(chain).await?;
+        let files = || chain.steps.iter().filter(|step| !step.disposed).flat_map(|step| &step.files);
+        let missing = files().filter(|file| !listed.contains_key(&file.key)).map(|file| file.bytes).sum();
+        self.meter.bytes.fetch_add(missing, Relaxed);
+        let (ready, next) = mpsc::channel(1);
+        let (files, manifests) =
+            tokio::join!(self.files(chain, &listed, ready), self.manifests(&listed, next));
+        files.and(manifests)
+    }
+
+    /// Tells which manifests have all their files there, in order. A file that cannot be copied ends it; the manifests
+    /// before that one are still put.
+    async fn files<'c>(
+        &self,
+        chain: &'c Chain,
+        listed: &Listed,
+        ready: mpsc::Sender<&'c Step>,
+    ) -> Result<()> {
+        let mut work = Vec::new();
+        for step in &chain.steps {
+            let files = if step.disposed { &[][..] } else { &step.files };
+            work.extend(files.iter().map(|file| (step, Some(file))).chain([(step, None)]));
+        }
+        let carry = |(step, file): (&'c Step, Option<&'c File>)| async move {
+            match file {
+                Some(file) => self.file(step, file, listed).await.map(|()| None),
+                None => Ok(Some(step)),
+            }
+        };
+        let mut carried = stream::iter(work).map(carry).buffered(AT_ONCE);
+        while let Some(done) = carried.try_next().await? {
+            if let Some(step) = done
+                && ready.send(step).await.is_err()
+            {
+                // A manifest could not be put, which says its own error.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn manifests(&self, listed: &Listed, mut next: mpsc::Receiver<&Step>) -> Result<()> {
+        while let Some(step) = next.recv().await {
+            self.source.check_stop()?;
+            let (bytes, keep) = (step.bytes.len() as u64, step.keep);
+            let item = Item { key: &step.key, bytes, sha256: step.sha256, keep };
+            if let Some(&found) = listed.get(&step.key) {
+                self.destination.there(&item, Some(found)).await?;
+                continue;
+            }
+            let put = self.destination.put(&item, Body::Bytes(step.bytes.clone())).await?;
+            self.destination.count(|copied| copied.manifests += u64::from(put));
+        }
+        Ok(())
+    }
+
+    async fn file(&self, step: &Step, file: &File, listed: &Listed) -> Result<()> {
+        self.source.check_stop()?;
+        let item = Item { key: &file.key, bytes: file.bytes, sha256: file.sha256, keep: step.keep };
+        if let Some(&found) = listed.get(&file.key) {
+            return self.destination.there(&item, Some(found)).await;
+        }
+        let put = if self.destination.dry_run {
+            self.destination.put(&item, Body::Bytes(bytes::Bytes::new())).await?
+        } else {
+            // Hashed here, before anything of it is sent: a damaged one never gets there.
+            let part = LocalPart::get(self.source, &self.scratch, file).await?;
+            self.destination.put(&item, Body::File(part.path.clone())).await?
+        };
+        self.destination.count(|copied| copied.files += u64::from(put));
+        self.meter.bytes_done.fetch_add(file.bytes, Relaxed);
+        Ok(())
+    }
+
+    /// What is not copied, so that it can be said.
+    async fn count_left_behind(&self, chain: &Chain) -> Result<()> {
+        let committed: BTreeSet<&str> =
+            chain.steps.iter().flat_map(|step| &step.files).map(|file| file.key.as_str()).collect();
+        let days = self.source.store.list(&key::day_root(&chain.sub_account), None).await?;
+        let records = self.source.store.list(&key::chain(&chain.sub_account), None).await?;
+        let unlisted = days.iter().filter(|entry| !committed.contains(entry.key.as_str())).count()
+            + records.iter().filter(|entry| key::parse_manifest(&entry.key).is_none()).count();
+        let disposed: usize =
+            chain.steps.iter().filter(|step| step.disposed).map(|step| step.files.len()).sum();
+        self.destination.count(|copied| {
+            copied.unlisted += unlisted as u64;
+            copied.disposed += disposed as u64;
+        });
+        Ok(())
+    }
+}
