@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::act::{Acknowledgement, Extension, Hold};
+use super::act::{Acknowledgement, Disposal, Extension, Hold};
 use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
@@ -102,6 +102,7 @@ pub enum Record {
     Acknowledgement(Box<Acknowledgement>),
     Hold(Box<Hold>),
     Retention(Box<Extension>),
+    Disposal(Box<Disposal>),
 }
 
 /// Why a day was committed.
@@ -255,6 +256,12 @@ impl ObjectLock {
     }
 }
 
+impl From<Lock> for ObjectLock {
+    fn from(lock: Lock) -> Self {
+        ObjectLock { mode: lock.mode, retain_until: lock.until_ms }
+    }
+}
+
 /// Why an object is not a manifest of this chain.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -298,7 +305,8 @@ impl Manifest {
     pub fn day(&self) -> Option<&DayRecord> {
         match &self.record {
             Record::Day(day) => Some(day),
-            Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_) => None,
+            Record::Acknowledgement(_) | Record::Hold(_) => None,
+            Record::Retention(_) | Record::Disposal(_) => None,
         }
     }
 
@@ -322,7 +330,8 @@ impl Manifest {
     pub fn orders_for_next(&self, sha256: Digest) -> Option<Link> {
         match &self.record {
             Record::Hold(_) | Record::Retention(_) => Some(Link { key: self.key.clone(), sha256 }),
-            Record::Day(_) | Record::Acknowledgement(_) => self.orders.clone(),
+            // A disposal orders nothing of objects to come: none come, which the coverage says.
+            Record::Day(_) | Record::Acknowledgement(_) | Record::Disposal(_) => self.orders.clone(),
         }
     }
 }
@@ -334,6 +343,9 @@ impl Record {
             Record::Day(day) => coverage.set(day.date, day.state_after(coverage.state(day.date))),
             Record::Acknowledgement(note) => {
                 note.days.iter().for_each(|day| coverage.set(day.date, DayState::Acknowledged));
+            }
+            Record::Disposal(disposal) => {
+                disposal.days.iter().for_each(|day| coverage.set(day.date, DayState::Disposed));
             }
             Record::Hold(_) | Record::Retention(_) => {}
         }
@@ -349,6 +361,8 @@ impl DayRecord {
         let skipped = self.incomplete_because.contains(&Incomplete::WantedSummariesSkipped);
         let adds_gaps = self.rows.failed() > 0 || skipped;
         match (self.complete, self.day.segments) {
+            // Nothing should come then, and nothing that does undoes it.
+            _ if before == DayState::Disposed => DayState::Disposed,
             (false, _) if before == DayState::Acknowledged && !adds_gaps => DayState::Acknowledged,
             (false, _) => DayState::Gaps,
             (true, 0) => DayState::Empty,

@@ -16,7 +16,7 @@
 //! day       all of it, in order
 //! ```
 //!
-//! `acknowledge`, `hold` and `retention` commit records of other kinds through the same commit point.
+//! `acknowledge`, `hold`, `retention` and `disposal` commit records of other kinds through the same commit point.
 
 pub mod acknowledge;
 pub mod append;
@@ -26,6 +26,7 @@ pub mod chain;
 pub mod commit;
 pub mod day;
 pub mod discover;
+pub mod disposal;
 pub mod encode;
 pub mod fetch;
 pub mod hold;

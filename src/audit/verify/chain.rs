@@ -7,6 +7,7 @@ use jiff::civil::Date;
 
 use super::acts;
 use super::record::{self, Findings};
+use crate::archive::act::Disposal;
 use crate::archive::coverage::Coverage;
 use crate::archive::day::Window;
 use crate::archive::digest::Digest;
@@ -29,6 +30,8 @@ pub struct Committed {
     /// What its objects must have: once the chain is read, what later records ask for as well.
     pub lock: Option<Lock>,
     pub held: bool,
+    /// Its day was disposed of later.
+    pub may_be_gone: bool,
 }
 
 /// What the chain says of one archive day.
@@ -37,6 +40,8 @@ pub struct Day {
     pub revisions: Vec<Committed>,
     /// The manifests that have the day's windows.
     pub windows_by: Vec<Link>,
+    /// The record that disposed of it, and when that was committed: its files may be gone.
+    pub disposed: Option<(Link, i64)>,
 }
 
 impl Day {
@@ -197,18 +202,34 @@ impl<'a> ChainCheck<'a> {
         match &manifest.record {
             Record::Day(record) => self.check_day(found, &manifest, record),
             // What came before is not known, so nothing can be held against it.
-            _ if self.broken => {}
-            _ if self.days.is_empty() => {
+            Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_) if self.broken => {}
+            _ if self.days.is_empty() && !self.broken => {
                 found.add(Code::RecordWrong, "a chain that begins with a day", "another")
             }
+            Record::Disposal(disposal) => self.dispose(found, disposal, finished_at, &link),
             Record::Acknowledgement(note) => acts::acknowledgement(found, note, &self.days, &self.coverage),
             Record::Hold(hold) => acts::hold(found, hold, &self.orders),
-            Record::Retention(extension) => acts::extension(found, extension, &self.days, &self.orders),
+            Record::Retention(extension) => {
+                acts::extension(found, extension, &self.days, (&self.orders, &self.coverage))
+            }
         }
         self.check_coverage(found, &manifest);
         self.orders.take(manifest.sequence, &manifest.record);
         if let Record::Day(record) = manifest.record {
             self.keep(*record, finished_at, signature.is_some(), link);
+        }
+    }
+
+    /// Only what follows from the chain is disposed of, or a forged record could excuse removed files.
+    fn dispose(&mut self, found: &mut Findings<'_>, disposal: &Disposal, finished_at: i64, link: &Link) {
+        let dates = if self.broken {
+            // What came before is not known, and that has been said.
+            disposal.days.iter().map(|day| day.date).collect()
+        } else {
+            acts::disposal(found, (disposal, finished_at), &self.days, (&self.orders, &self.coverage))
+        };
+        for day in dates.iter().filter_map(|date| self.days.get_mut(date)) {
+            day.disposed = Some((link.clone(), finished_at));
         }
     }
 
@@ -234,6 +255,10 @@ impl<'a> ChainCheck<'a> {
         if let Some(window) = day.and_then(Day::window).filter(|window| *window != record.window) {
             let expected = format!("the interval of the day's earlier revisions, from {}", window.start_ms);
             found.add(Code::DayWindowWrong, expected, record.window.start_ms.to_string());
+        }
+        if let Some((disposal, _)) = day.and_then(|day| day.disposed.as_ref()) {
+            let expected = format!("no revision of {} after {}", record.date, disposal.key);
+            found.add(Code::RecordWrong, expected, format!("revision {}", record.revision));
         }
         if !self.broken {
             let expected = day.map_or(0, |day| day.revisions.len() as u32) + 1;
@@ -275,9 +300,16 @@ impl<'a> ChainCheck<'a> {
         }
         let lock = record.object_lock.as_ref().map(|lock| lock.lock());
         let Link { key: manifest_key, sha256: manifest_sha256 } = link;
-        let held = false;
-        let committed = Committed { manifest_key, manifest_sha256, signed, finished_at, record, lock, held };
-        day.revisions.push(committed);
+        day.revisions.push(Committed {
+            manifest_key,
+            manifest_sha256,
+            signed,
+            finished_at,
+            record,
+            lock,
+            held: false,
+            may_be_gone: false,
+        });
     }
 
     /// The days, each with what the whole chain asks of its objects.
@@ -287,6 +319,7 @@ impl<'a> ChainCheck<'a> {
             for revision in &mut day.revisions {
                 revision.lock = revision.lock.into_iter().chain(ordered).reduce(Lock::stronger);
                 revision.held = held;
+                revision.may_be_gone = day.disposed.is_some();
             }
         }
         self.days

@@ -8,6 +8,7 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::stage::archive::Archive;
 
 pub mod acknowledge;
+pub mod disposal;
 pub mod hold;
 pub mod retention;
 
