@@ -130,7 +130,7 @@ fn day(date: Date, state: DayState, revisions: &[Revision], groups: &mut Groups)
         sum.agent_present += share.agent_present;
         sum.auto_present += share.auto_present;
     }
-    let there = if state == DayState::Disposed { &[] } else { revisions };
+    let there: &[Revision] = if state == DayState::Disposed { &[] } else { revisions };
     let files = || there.iter().flat_map(|revision| &revision.record.files);
     let warnings = there.last().into_iter().flat_map(|revision| &revision.record.warnings);
     let warnings = warnings.filter(|warning| !warning.acknowledged);

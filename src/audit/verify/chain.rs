@@ -222,14 +222,16 @@ impl<'a> ChainCheck<'a> {
 
     /// Only what follows from the chain is disposed of, or a forged record could excuse removed files.
     fn dispose(&mut self, found: &mut Findings<'_>, disposal: &Disposal, finished_at: i64, link: &Link) {
-        let dates = if self.broken {
+        let dates: Vec<Date> = if self.broken {
             // What came before is not known, and that has been said.
             disposal.days.iter().map(|day| day.date).collect()
         } else {
             acts::disposal(found, (disposal, finished_at), &self.days, (&self.orders, &self.coverage))
         };
-        for day in dates.iter().filter_map(|date| self.days.get_mut(date)) {
-            day.disposed = Some((link.clone(), finished_at));
+        for date in dates {
+            if let Some(day) = self.days.get_mut(&date) {
+                day.disposed = Some((link.clone(), finished_at));
+            }
         }
     }
 

@@ -290,7 +290,7 @@ impl Verifier<'_> {
         let entries = self.store.list(&root, None).await?;
         let listed: Listed = entries.into_iter().map(|entry| (entry.key, entry.bytes)).collect();
         let versions = if self.remote { self.store.versions(&root).await? } else { Vec::new() };
-        let is_disposed = |date| days.get(&date).is_some_and(|day: &Day| day.disposed.is_some());
+        let is_disposed = |date: Date| days.get(&date).is_some_and(|day: &Day| day.disposed.is_some());
         let may_be_gone = |object: &str| date_of(sub_account, object).is_some_and(is_disposed);
         versions_hold(&versions, may_be_gone).into_iter().for_each(|finding| self.report(finding));
         self.unlisted(sub_account, &listed, &days, signed > 0).await?;
