@@ -11,7 +11,7 @@ use serde_json::json;
 use super::forged::{finds, forge, path};
 use super::support::minio::minio;
 use super::support::proxy::{Act, Proxy, holds};
-use super::support::vault::days_ago;
+use super::support::vault::{days_ago, hours_ago};
 use super::*;
 
 const REASON: &str = "seven years are over – Löschkonzept 4.2";
@@ -192,10 +192,6 @@ fn instant(ms: i64) -> String {
     cxvault::archive::day::rfc3339(ms / 1_000 * 1_000)
 }
 
-fn hours_ago(hours: i64) -> i64 {
-    jiff::Timestamp::now().as_millisecond() - hours * 3_600_000
-}
-
 #[test]
 fn a_lock_must_have_run_out_a_day_ago() {
     let simulator = intact();
@@ -356,7 +352,7 @@ fn a_lock_that_only_the_store_knows_of_stands_against_it_too() {
         let key = file.strip_prefix(vault.archive()).unwrap().to_str().unwrap().to_owned();
         objects.insert(key, fs::read(&file).unwrap().into());
     }
-    let soon = jiff::Timestamp::now().as_millisecond() / 1_000 * 1_000 + 3_000;
+    let soon = hours_ago(0) / 1_000 * 1_000 + 3_000;
     bucket.store(&objects, Some((ObjectLockMode::Governance, soon)));
     bucket.used_by(&mut vault, None);
     // In three seconds over, but not for a day.
