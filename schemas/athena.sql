@@ -120,6 +120,26 @@ FROM (
 )
 WHERE key = 'manifests/v1/sub_account=' || sub_account || '/' || lpad(CAST(sequence AS varchar), 10, '0') || '.json';
 
+-- One row a day that was disposed of after its retention: by which record, when and why, and how long it had been
+-- locked. Its manifests stay; its files may be gone.
+CREATE OR REPLACE VIEW disposals AS
+SELECT
+    sub_account,
+    json_extract_scalar(day, '$.date') AS dt,
+    CAST(json_extract_scalar(day, '$.revision') AS bigint) AS revision,
+    CAST(json_extract_scalar(day, '$.files') AS bigint) AS files,
+    CAST(json_extract_scalar(day, '$.bytes') AS bigint) AS bytes,
+    json_extract_scalar(day, '$.lock.mode') AS lock_mode,
+    CAST(from_iso8601_timestamp(json_extract_scalar(day, '$.lock.retain_until')) AS timestamp(3)) AS retain_until,
+    json_extract_scalar(json, '$.manifest.reason') AS reason,
+    json_extract_scalar(json, '$.manifest.by') AS said_by,
+    finished_at AS disposed_at,
+    sequence,
+    key
+FROM manifests
+CROSS JOIN UNNEST(CAST(json_extract(json, '$.manifest.days') AS array(json))) AS days(day)
+WHERE kind = 'disposal';
+
 -- One row an archive day: its state as the head of the chain has it, and what its last revision counted.
 CREATE OR REPLACE VIEW coverage AS
 WITH heads AS (
@@ -169,17 +189,24 @@ SELECT
 FROM days
 LEFT JOIN revisions ON revisions.sub_account = days.sub_account AND revisions.dt = days.dt;
 
--- One row a committed Parquet file. The files of a day that was disposed of are gone, by right.
-CREATE OR REPLACE VIEW files AS
+-- One row a committed Parquet file, also of days that were disposed of.
+CREATE OR REPLACE VIEW committed_files AS
 SELECT
-    manifests.sub_account, manifests.dt, revision, sequence,
+    sub_account, dt, revision, sequence,
     file.key, file.bytes, file.rows, file.sha256, file.merkle_root, file.version_id, file.adopted
 FROM manifests
 CROSS JOIN UNNEST(CAST(json_extract(json, '$.manifest.files') AS array(row(
     key varchar, bytes bigint, rows bigint, sha256 varchar, merkle_root varchar, version_id varchar, adopted boolean
 )))) AS file(key, bytes, rows, sha256, merkle_root, version_id, adopted)
-LEFT JOIN coverage ON coverage.sub_account = manifests.sub_account AND coverage.dt = manifests.dt
-WHERE kind = 'day' AND coverage.state IS DISTINCT FROM 'disposed';
+WHERE kind = 'day';
+
+-- Those that must be there. The files of a day that was disposed of may be gone, by right: no view below has a row of
+-- theirs, also where they are still there.
+CREATE OR REPLACE VIEW files AS
+SELECT committed_files.*
+FROM committed_files
+LEFT JOIN coverage ON coverage.sub_account = committed_files.sub_account AND coverage.dt = committed_files.dt
+WHERE coverage.state IS DISTINCT FROM 'disposed';
 
 -- The rows that manifests list, of every revision: exact in the presence of leftovers. `sequence` is the committing
 -- manifest's: later commits have greater ones, across days too. A leftover that is no Parquet at all, which only
@@ -199,7 +226,7 @@ JOIN files ON files.sub_account = scanned.sub_account AND files.dt = scanned.dt 
 CREATE OR REPLACE VIEW leftovers AS
 SELECT key
 FROM (SELECT DISTINCT regexp_extract("$path", 'segments/v1/[^/]+/.+$') AS key FROM all_rows)
-WHERE key NOT IN (SELECT key FROM files);
+WHERE key NOT IN (SELECT key FROM committed_files);
 
 -- One row a segment, known by sub-account and key across all days: metadata of the last commit that has it; of each
 -- kind the answer that was fetched last, whatever its revision, and only without any answer the last commit's look.
@@ -438,6 +465,7 @@ WITH linked AS (
         coalesce(coverage.dt, last_records.dt) AS dt,
         state,
         CASE
+            WHEN disposed.dt IS NOT NULL THEN 'disposed'
             WHEN last IS NULL THEN 'missing'
             WHEN json_extract_scalar(last, '$.manifest.complete') = 'false' THEN 'gaps'
             WHEN json_extract_scalar(last, '$.manifest.day.segments') = '0' THEN 'empty'
@@ -445,6 +473,9 @@ WITH linked AS (
         END AS recomputed
     FROM coverage
     FULL JOIN last_records ON last_records.sub_account = coverage.sub_account AND last_records.dt = coverage.dt
+    LEFT JOIN (SELECT DISTINCT sub_account, dt FROM disposals) AS disposed
+        ON disposed.sub_account = coalesce(coverage.sub_account, last_records.sub_account)
+        AND disposed.dt = coalesce(coverage.dt, last_records.dt)
 )
 SELECT 'not-a-manifest' AS finding, key AS object, 'no manifest of this place' AS what
 FROM (
@@ -475,7 +506,7 @@ SELECT
     'coverage-differs', sub_account || ' ' || dt,
     'the head says ' || coalesce(state, 'nothing') || ', its records ' || recomputed
 FROM told
-WHERE state IS DISTINCT FROM recomputed AND state IS DISTINCT FROM 'disposed'
+WHERE state IS DISTINCT FROM recomputed
     AND NOT (coalesce(state, '') = 'acknowledged' AND recomputed IN ('gaps', 'missing'));
 
 -- All of it in one: empty when everything holds. Look at `verified`, too: an archive without rows has no findings.

@@ -60,7 +60,6 @@ FROM read_blob(list_concat([getvariable('archive_root') || '/archive.json'], get
 WHERE contains(filename, '/roster/v1/');
 
 -- One row a sub-account in each record.
-
 CREATE OR REPLACE TEMP VIEW rosters AS
 WITH records AS (
     SELECT
@@ -83,6 +82,28 @@ SELECT
     json ->> '$.signature.public_key' AS signed_by,
     sha256
 FROM records;
+
+-- One row a day that was disposed of after its retention: by which record, when and why, and how long it had been
+-- locked. Its manifests stay; its files may be gone.
+CREATE OR REPLACE TEMP VIEW disposals AS
+SELECT
+    sub_account, day.date AS dt, day.revision AS revision, day.files AS files, day.bytes AS bytes,
+    day.lock.mode AS lock_mode,
+    CAST(day.lock.retain_until AS TIMESTAMPTZ) AS retain_until,
+    json ->> '$.manifest.reason' AS reason,
+    json ->> '$.manifest.by' AS said_by,
+    finished_at AS disposed_at,
+    sequence,
+    key
+FROM (
+    SELECT
+        *,
+        unnest(from_json(json -> '$.manifest.days', '[{
+            "date": "VARCHAR", "revision": "BIGINT", "files": "BIGINT", "bytes": "BIGINT",
+            "lock": {"mode": "VARCHAR", "retain_until": "VARCHAR"}}]')) AS day
+    FROM manifests
+    WHERE kind = 'disposal'
+);
 
 -- One row an archive day: its state as the head of the chain has it, and what its last revision counted.
 CREATE OR REPLACE TEMP VIEW coverage AS
@@ -135,8 +156,8 @@ SELECT
 FROM days
 LEFT JOIN revisions USING (sub_account, dt);
 
--- One row a committed Parquet file. The files of a day that was disposed of are gone, by right.
-CREATE OR REPLACE TEMP VIEW files AS
+-- One row a committed Parquet file, also of days that were disposed of.
+CREATE OR REPLACE TEMP VIEW committed_files AS
 WITH listed AS (
     SELECT
         sub_account, dt, revision, sequence,
@@ -147,7 +168,12 @@ WITH listed AS (
     WHERE kind = 'day'
 )
 SELECT sub_account, dt, revision, sequence, file.*
-FROM listed
+FROM listed;
+
+-- Those that must be there. The files of a day that was disposed of may be gone, by right: no view below opens them, nor
+-- has a row of theirs.
+CREATE OR REPLACE TEMP VIEW files AS
+FROM committed_files
 ANTI JOIN (FROM coverage WHERE state = 'disposed') AS disposed USING (sub_account, dt);
 
 SET VARIABLE archive_files = (
@@ -155,7 +181,7 @@ SET VARIABLE archive_files = (
         list(getvariable('archive_root') || '/' || key ORDER BY key),
         error(
             'no manifest under ' || getvariable('archive_root') || ' lists a file: nothing to read. '
-            || 'Is this the archive that SET VARIABLE archive should name?'))
+            || 'Is this the archive that SET VARIABLE archive should name, or was all of it disposed of?'))
     FROM files);
 
 -- The rows of every Parquet object under segments/, leftovers of unfinished or lost commits included: a bare scan.
@@ -190,7 +216,7 @@ FROM (
     SELECT regexp_extract(file, 'segments/v1/[^/]+/.+$') AS key
     FROM glob(getvariable('archive_root') || '/segments/v1/' || getvariable('archive_chain') || '/**')
 )
-WHERE key NOT IN (SELECT key FROM files);
+WHERE key NOT IN (SELECT key FROM committed_files);
 
 -- Whether the source answered: only an answer counts against another by its time.
 CREATE OR REPLACE TEMP MACRO is_answer(status) AS status IN ('PRESENT', 'EMPTY', 'NOT_FOUND', 'BINARY');
@@ -400,6 +426,7 @@ WITH linked AS (
     SELECT
         sub_account, dt, coverage.state,
         CASE
+            WHEN is_disposed THEN 'disposed'
             WHEN last IS NULL THEN 'missing'
             WHEN (last ->> '$.complete') = 'false' THEN 'gaps'
             WHEN (last ->> '$.day.segments') = '0' THEN 'empty'
@@ -407,6 +434,7 @@ WITH linked AS (
         END AS recomputed
     FROM coverage
     FULL JOIN last_records USING (sub_account, dt)
+    LEFT JOIN (SELECT DISTINCT sub_account, dt, true AS is_disposed FROM disposals) AS disposed USING (sub_account, dt)
 )
 SELECT 'not-a-manifest' AS finding, key AS object, 'no manifest of this place' AS what
 FROM manifest_objects
@@ -432,7 +460,7 @@ SELECT
     'coverage-differs', sub_account || ' ' || dt,
     'the head says ' || coalesce(state, 'nothing') || ', its records ' || recomputed
 FROM told
-WHERE state IS DISTINCT FROM recomputed AND state IS DISTINCT FROM 'disposed'
+WHERE state IS DISTINCT FROM recomputed
     AND NOT (coalesce(state, '') = 'acknowledged' AND recomputed IN ('gaps', 'missing'));
 
 -- The roster's links, and the heads that it has seen; of one sub-account only where that was picked above.

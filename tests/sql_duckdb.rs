@@ -338,23 +338,51 @@ fn coverage_tells_each_days_state() {
     assert!(counts[EVE]["auto"]["FAILED"].as_u64() > Some(0), "{counts:?}");
     check_intact(path(&archive));
 
-    // States that records of other kinds bring about. What was disposed of is gone, and nothing asks for it.
+    // States that records of other kinds bring about. What was disposed of may be gone, and nothing asks for it.
     let head = archive.join(key::manifest(SUB, 5));
-    let letters = fs::read_to_string(&head).unwrap().replacen("\"days\":\"cmegc\"", "\"days\":\"dmeac\"", 1);
-    fs::write(&head, letters).unwrap();
-    fs::remove_dir_all(archive.join(key::day(SUB, "2026-11-16".parse().unwrap()))).unwrap();
     // The roster has seen another head, and would say so.
     fs::remove_dir_all(archive.join("roster")).unwrap();
-    let states = ask(path(&archive), &["SELECT state FROM coverage ORDER BY dt"]).remove(0);
-    assert_eq!(
-        states,
-        ["disposed", "missing", "empty", "acknowledged", "complete"].map(|state| json!([state]))
-    );
+    let intact = fs::read_to_string(&head).unwrap();
+    fs::write(&head, intact.replacen("\"days\":\"cmegc\"", "\"days\":\"cmeac\"", 1)).unwrap();
+    assert_eq!(one(path(&archive), "SELECT state FROM coverage WHERE dt = '2026-11-19'"), "acknowledged");
     check_intact(path(&archive));
+    // A letter that no record gives.
+    fs::write(&head, intact.replacen("\"days\":\"cmegc\"", "\"days\":\"dmegc\"", 1)).unwrap();
+    let unexplained = [json!(["coverage-differs", format!("{SUB} 2026-11-16")])];
+    assert_eq!(ask(path(&archive), &["SELECT finding, object FROM findings"])[0], unexplained);
+    fs::write(&head, intact).unwrap();
+    check_disposal(&vault, &archive);
     // Without any file there is nothing to read, and that is said.
     let empty = Vault::new(&nothing);
     empty.run_day(DAY, &[]).expect(3);
     assert!(said_by_empty(path(&empty.archive())).contains("no manifest under"));
+}
+
+/// The first day is disposed of while its files are there, and again looked at when they are gone.
+fn check_disposal(vault: &Vault, archive: &Path) {
+    let gone = "2026-11-16";
+    let rows = "SELECT count(*) FROM audited_rows WHERE dt = '2026-11-16'";
+    assert!(one(path(archive), rows).as_u64() > Some(0));
+    let disposal =
+        ["--from", gone, "--to", "2026-11-17", "--reason", "its time is over", "--by", "A. Auditor"];
+    vault.run(&[&["retention", "dispose"], &disposal[..]].concat()).expect(0);
+    let folder = archive.join(key::day(SUB, gone.parse().unwrap()));
+    let files = fs::read_dir(&folder).unwrap().count();
+    for there in [true, false] {
+        if !there {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        check_intact(path(archive));
+        let states = ask(path(archive), &["SELECT state FROM coverage ORDER BY dt"]).remove(0);
+        let expected = ["disposed", "missing", "empty", "gaps", "complete"].map(|state| json!([state]));
+        assert_eq!(states, expected);
+        assert_eq!(one(path(archive), rows), 0);
+        let told = "SELECT dt, files, lock_mode, reason, said_by, key FROM disposals";
+        let record = key::manifest(SUB, 6);
+        let expected = json!([gone, files, null, "its time is over", "A. Auditor", record]);
+        assert_eq!(ask(path(archive), &[told])[0], [expected]);
+        assert_eq!(ask(path(archive), &["FROM leftovers"])[0], Vec::<Value>::new(), "committed once");
+    }
 }
 
 fn said_by_empty(archive: &str) -> String {

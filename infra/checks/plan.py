@@ -152,10 +152,27 @@ def check_storage(findings, plan):
     findings.expect(not rule.get("expiration") and not rule.get("noncurrent_version_expiration"), "storage: it expires")
 
 
+def check_expiry(findings, plan):
+    """Data goes after its time, its markers too; a manifest never."""
+    address = "module.storage_expiring.aws_s3_bucket_lifecycle_configuration.archive[0]"
+    expired, cleared = {}, set()
+    for rule in plan.values[address]["rule"]:
+        prefix = (rule["filter"] or [{}])[0].get("prefix") or ""
+        for one in rule.get("expiration") or []:
+            findings.equal(prefix.split("/")[-2:], ["segments", ""], f"storage: what expires by {rule['id']}")
+            if one.get("expired_object_delete_marker"):
+                cleared.add(prefix)
+            else:
+                expired[prefix] = (one["days"], rule["noncurrent_version_expiration"][0]["noncurrent_days"])
+    findings.equal(expired, {"ringcx/segments/": (2587, 1), "segments/": (2587, 1)}, "storage: what expires, and when")
+    findings.equal(cleared, set(expired), "storage: where delete markers are cleared away")
+
+
 def main(path):
     findings, plan = Findings(), Plan(path)
     check_tables(findings, plan)
     check_storage(findings, plan)
+    check_expiry(findings, plan)
     check_roles(findings, plan)
     check_key(findings, plan)
     check_trust(findings, plan)

@@ -1,4 +1,5 @@
-//! Records of a chain that commit no rows: gaps that somebody has acknowledged, legal holds, longer retention.
+//! Records of a chain that commit no rows: gaps that somebody has acknowledged, legal holds, longer retention, disposal
+//! after retention.
 
 use std::fmt;
 
@@ -6,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::lock::{Lock, LockMode};
-use super::manifest::{Incomplete, Link, instant};
+use super::manifest::{Incomplete, Link, ObjectLock, instant};
 use super::range::Days;
 
 /// The longest reason, in characters: a sentence or two, not a file.
@@ -85,6 +86,40 @@ impl ExtendedDay {
     }
 }
 
+/// Days whose time is over: from now on their data may be gone. Their manifests stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disposal {
+    pub range: Span,
+    /// The days of the range that were not disposed of before, in order.
+    pub days: Vec<DisposedDay>,
+    pub reason: String,
+    pub by: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisposedDay {
+    pub date: Date,
+    /// The newest one; all of them are disposed of.
+    pub revision: u32,
+    /// The manifest that committed it.
+    pub manifest: Link,
+    /// Of all revisions.
+    pub files: u64,
+    pub bytes: u64,
+    /// What had kept them; none where nothing ever did.
+    pub lock: Option<ObjectLock>,
+}
+
+/// A lock must have run out for so long before its day is disposed of: hosts' clocks are off, and this cannot be undone.
+pub const AFTER_LOCK_MS: i64 = 24 * 3_600_000;
+
+/// Whether what `lock` kept may be disposed of at `now_ms` (UTC milliseconds).
+pub fn has_run_out(lock: Option<Lock>, now_ms: i64) -> bool {
+    lock.is_none_or(|lock| lock.until_ms.saturating_add(AFTER_LOCK_MS) <= now_ms)
+}
+
 /// The days from `from` up to, and not including, `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,6 +192,13 @@ mod tests {
         assert_eq!(words("   ", 100), Err(WordsError::Empty));
         assert_eq!(words("\u{2003}", 100), Err(WordsError::Empty));
         assert_eq!(words("ääää", 3), Err(WordsError::TooLong(4, 3)));
+    }
+
+    #[test]
+    fn a_lock_has_run_out_a_day_after_its_end() {
+        let lock = |until_ms| Some(Lock { mode: LockMode::Compliance, until_ms });
+        assert!(has_run_out(None, 0) && has_run_out(lock(1_000), 1_000 + AFTER_LOCK_MS));
+        assert!(!has_run_out(lock(1_000), 999 + AFTER_LOCK_MS) && !has_run_out(lock(i64::MAX), i64::MAX - 1));
     }
 
     #[test]

@@ -106,7 +106,7 @@ codes! {
     CoverageWrong "coverage-wrong" Violation
         "The manifest's account of the days does not follow from the chain.";
     RecordWrong "record-wrong" Violation
-        "An acknowledgement, a hold or a change of retention does not follow from the chain before it.";
+        "An acknowledgement, a hold, a change of retention or a disposal does not follow from the chain before it.";
     OrdersWrong "orders-wrong" Violation
         "The manifest does not name the newest hold or retention record before it: later commits could miss a hold.";
     DayWindowWrong "day-window-wrong" Violation
@@ -175,6 +175,8 @@ codes! {
         "RingCX no longer lists the sub-account, and somebody has acknowledged that.";
     DayAcknowledged "day-acknowledged" Notice
         "Some summaries of the day could not be had, and somebody has acknowledged that with a reason.";
+    Expired "expired" Notice
+        "The day was disposed of after its retention: its files may be gone, and its audit records stay.";
     HoldNotEnforced "hold-not-enforced" Notice
         "A legal hold is open, and nothing here enforces it: this store keeps no legal holds, or kept none then.";
     Leftover "leftover" Notice

@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::act::{Acknowledgement, Extension, Hold};
+use super::act::{Acknowledgement, Disposal, Extension, Hold};
 use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
@@ -87,6 +87,7 @@ pub enum Record {
     Acknowledgement(Box<Acknowledgement>),
     Hold(Box<Hold>),
     Retention(Box<Extension>),
+    Disposal(Box<Disposal>),
 }
 
 /// Why a day was committed.
@@ -240,6 +241,12 @@ impl ObjectLock {
     }
 }
 
+impl From<Lock> for ObjectLock {
+    fn from(lock: Lock) -> Self {
+        ObjectLock { mode: lock.mode, retain_until: lock.until_ms }
+    }
+}
+
 impl Manifest {
     /// The bytes that are signed: what `jq -jcS .manifest` prints.
     pub fn canonical(&self) -> Result<Vec<u8>, ManifestError> {
@@ -253,7 +260,8 @@ impl Manifest {
     pub fn day(&self) -> Option<&DayRecord> {
         match &self.record {
             Record::Day(day) => Some(day),
-            Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_) => None,
+            Record::Acknowledgement(_) | Record::Hold(_) => None,
+            Record::Retention(_) | Record::Disposal(_) => None,
         }
     }
 
@@ -261,7 +269,8 @@ impl Manifest {
     pub fn orders_for_next(&self, sha256: Digest) -> Option<Link> {
         match &self.record {
             Record::Hold(_) | Record::Retention(_) => Some(Link { key: self.key.clone(), sha256 }),
-            Record::Day(_) | Record::Acknowledgement(_) => self.orders.clone(),
+            // A disposal orders nothing of objects to come: none come, which the coverage says.
+            Record::Day(_) | Record::Acknowledgement(_) | Record::Disposal(_) => self.orders.clone(),
         }
     }
 }
@@ -300,6 +309,9 @@ impl Record {
             Record::Acknowledgement(note) => {
                 note.days.iter().for_each(|day| coverage.set(day.date, DayState::Acknowledged));
             }
+            Record::Disposal(disposal) => {
+                disposal.days.iter().for_each(|day| coverage.set(day.date, DayState::Disposed));
+            }
             Record::Hold(_) | Record::Retention(_) => {}
         }
     }
@@ -314,6 +326,8 @@ impl DayRecord {
         let skipped = self.incomplete_because.contains(&Incomplete::WantedSummariesSkipped);
         let adds_gaps = self.rows.failed() > 0 || skipped;
         match (self.complete, self.day.segments) {
+            // Nothing should come then, and nothing that does undoes it.
+            _ if before == DayState::Disposed => DayState::Disposed,
             (false, _) if before == DayState::Acknowledged && !adds_gaps => DayState::Acknowledged,
             (false, _) => DayState::Gaps,
             (true, 0) => DayState::Empty,

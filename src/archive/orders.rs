@@ -21,7 +21,7 @@ impl Orders {
         match record {
             Record::Hold(hold) => self.holds.push((sequence, (**hold).clone())),
             Record::Retention(extension) => self.extensions.push((sequence, (**extension).clone())),
-            Record::Day(_) | Record::Acknowledgement(_) => {}
+            Record::Day(_) | Record::Acknowledgement(_) | Record::Disposal(_) => {}
         }
     }
 

@@ -24,9 +24,10 @@ pub struct Day {
     pub revisions: u32,
     /// Over the current row of each segment.
     pub counts: Tally,
+    /// None of a day that was disposed of.
     pub files: u64,
     pub bytes: u64,
-    /// Of the newest revision, those that nobody has acknowledged.
+    /// Of the newest revision, those that nobody has acknowledged; none of a day that was disposed of.
     pub warnings: Vec<Warning>,
 }
 
@@ -89,6 +90,8 @@ impl Calendar {
                 days.push(day(date, state, by_date.get(&date).copied().unwrap_or_default(), &mut groups));
             }
         }
+        let kept = timeline.revisions.iter();
+        let kept = kept.filter(|revision| coverage.state(revision.record.date) != DayState::Disposed);
         Calendar {
             sub_account: timeline.sub_account.clone(),
             zone: timeline.zone.clone().unwrap_or_default(),
@@ -97,7 +100,7 @@ impl Calendar {
             archived,
             days,
             groups,
-            locks: Locks::of(timeline.revisions.iter().map(|revision| revision.record.object_lock.as_ref())),
+            locks: Locks::of(kept.map(|revision| revision.record.object_lock.as_ref())),
         }
     }
 
@@ -127,8 +130,10 @@ fn day(date: Date, state: DayState, revisions: &[Revision], groups: &mut Groups)
         sum.agent_present += share.agent_present;
         sum.auto_present += share.auto_present;
     }
-    let files = || revisions.iter().flat_map(|revision| &revision.record.files);
-    let warnings = newest.iter().flat_map(|record| &record.warnings).filter(|warning| !warning.acknowledged);
+    let there: &[Revision] = if state == DayState::Disposed { &[] } else { revisions };
+    let files = || there.iter().flat_map(|revision| &revision.record.files);
+    let warnings = there.last().into_iter().flat_map(|revision| &revision.record.warnings);
+    let warnings = warnings.filter(|warning| !warning.acknowledged);
     Day {
         date,
         state,

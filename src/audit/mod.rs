@@ -4,6 +4,7 @@
 //! source     which archive is this, and which sub-accounts does it have
 //! timeline   the chain of one sub-account, read back from its head: which revisions its days have
 //! roster     which sub-accounts there are, and which are no longer listed
+//! disposed   days whose retention is over, which readers leave out and name
 //! orders     holds and longer retention, read back from the head by their own links
 //! part       a stored part as a local file whose hash is the manifest's
 //! remote     a stored part of which only what is needed is fetched
@@ -25,6 +26,7 @@
 pub mod anchors;
 pub mod calendar;
 pub mod current;
+pub mod disposed;
 pub mod evidence;
 pub mod export;
 pub mod find;

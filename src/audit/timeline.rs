@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
+use super::disposed::Disposed;
 use super::source::Source;
 use super::violated;
 use crate::archive::coverage::{Coverage, DayState};
@@ -43,7 +44,7 @@ pub struct Revision {
     pub record: DayRecord,
 }
 
-/// A record that commits no rows: an acknowledgement, a hold, longer retention.
+/// A record that commits no rows: an acknowledgement, a hold, longer retention, a disposal.
 #[derive(Debug, Clone)]
 pub struct Act {
     pub sequence: u64,
@@ -66,6 +67,8 @@ pub struct Timeline {
     pub revisions: Vec<Revision>,
     /// Other records, those that lay between; all of them where everything was read.
     pub acts: Vec<Act>,
+    /// Those of them that dispose of days, newest first: of every archived day that was read, its own among them.
+    pub disposals: Vec<Disposed>,
 }
 
 impl Timeline {
@@ -114,6 +117,7 @@ impl Timeline {
             zone: None,
             revisions: Vec::new(),
             acts: Vec::new(),
+            disposals: Vec::new(),
         };
         let read = |sequence| read_one(source, sub_account, sequence);
         let mut older = stream::iter((1..head.sequence).rev()).map(read).buffered(AT_ONCE);
@@ -142,19 +146,19 @@ impl Timeline {
         let signed_by = signed_by(source, &stored)?;
         let Stored { sequence, key, sha256, envelope, .. } = stored;
         let public_key = envelope.signature.as_ref().map(|signature| signature.public_key.clone());
-        let Record::Day(record) = envelope.manifest.record else {
-            self.acts.push(Act { sequence, manifest: Link { key, sha256 }, public_key });
-            return Ok(());
+        let (manifest, run) = (Link { key, sha256 }, envelope.manifest.run);
+        let record = match envelope.manifest.record {
+            Record::Day(record) => *record,
+            other => {
+                if let Record::Disposal(record) = other {
+                    self.disposals.push(Disposed { manifest: manifest.clone(), run, record: *record });
+                }
+                self.acts.push(Act { sequence, manifest, public_key });
+                return Ok(());
+            }
         };
         self.zone.get_or_insert_with(|| record.zone.clone());
-        self.revisions.push(Revision {
-            sequence,
-            manifest: Link { key, sha256 },
-            run: envelope.manifest.run,
-            signed_by,
-            public_key,
-            record: *record,
-        });
+        self.revisions.push(Revision { sequence, manifest, run, signed_by, public_key, record });
         Ok(())
     }
 

@@ -164,7 +164,8 @@ Shows each day's lock as the chain records it and as the store has it; ends with
 Examples:
   cxvault retention
   cxvault retention show --from 2026-11-01 --to 2026-12-01
-  cxvault retention extend --from 2026-11-01 --to 2026-12-01 --until 2040-12-31 --reason 'tax law'"
+  cxvault retention extend --from 2026-11-01 --to 2026-12-01 --until 2040-12-31 --reason 'tax law'
+  cxvault retention dispose --from 2019-11-01 --to 2019-12-01 --reason 'seven years are over' --dry-run"
 )]
 pub struct RetentionArgs {
     #[command(subcommand)]
@@ -179,6 +180,8 @@ pub enum RetentionCommand {
     Show(RetentionShowArgs),
     /// Lock days for longer; never for shorter
     Extend(RetentionExtendArgs),
+    /// Record that days' data may go, after their locks have run out
+    Dispose(RetentionDisposeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -247,7 +250,35 @@ pub struct TakeoverArgs {
     /// Who says so [default: only this host is named]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub by: Option<String>,
-    /// Only check, and show what would be recorded
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Records in the chain, signed, that the data of these days may be gone from now on: `verify` then takes absent files for
+what they are, and readers leave the days out and say so. Their audit records stay. This program deletes nothing: the
+bucket's lifecycle rule does, before or after the record (infra/README.md has one).
+
+Refused, by date, are days whose lock has not run out a day ago, by the chain or by the store; days under an open hold;
+days with gaps that nobody has acknowledged; days that are missing; and days of which this host has an unfinished run.
+Then nothing is recorded. It cannot be taken back: look with --dry-run first. Where the archive has several sub-accounts,
+name those that are meant with --sub-account.
+
+Examples:
+  cxvault retention dispose --from 2019-11-01 --to 2019-12-01 --reason 'seven years are over' --dry-run
+  cxvault retention dispose --from 2019-11-01 --to 2019-12-01 --reason 'seven years are over' --by 'A. Auditor'")]
+pub struct RetentionDisposeArgs {
+    #[command(flatten)]
+    pub range: Range,
+    /// Why, in one line; it goes into the audit record as it is
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Who says so [default: only this host is named]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub by: Option<String>,
+    /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -71,10 +71,14 @@ pub async fn archived_days(
     let coverage = worker.coverage(target).await?;
     let is_archived = |date: &Date| !matches!(coverage.state(*date), DayState::Missing | DayState::Disposed);
     let mut archived: Vec<Date> = range.within(from, last).filter(is_archived).collect();
-    let missing = range.within(from, last).count() - archived.len();
+    let sub_account = &target.sub_account;
+    let count = |state| range.within(from, last).filter(|date| coverage.state(*date) == state).count();
+    let (missing, disposed) = (count(DayState::Missing), count(DayState::Disposed));
     if missing > 0 {
-        let sub_account = &target.sub_account;
         tracing::warn!(sub_account, missing, "days of this range are not archived: see cxvault backfill");
+    }
+    if disposed > 0 {
+        tracing::warn!(sub_account, disposed, "days of this range were disposed of, and are left alone");
     }
     if order == Order::Newest {
         archived.reverse();

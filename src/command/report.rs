@@ -80,6 +80,7 @@ impl DayReport {
             sub_account: sub_account.to_owned(),
             date: Some(outcome.record.date),
             outcome: match (outcome.committed, outcome.record.complete) {
+                _ if outcome.disposed => "disposed of",
                 (0, true) => "confirmed",
                 (0, false) if outcome.acknowledged => "gaps acknowledged",
                 (0, false) => "still has gaps",

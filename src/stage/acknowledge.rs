@@ -109,9 +109,12 @@ async fn noted_before(
         }
     }
     let message = format!("sub-account {} has no gaps to acknowledge in {range}", chain.name);
-    let remedy = match noted.first() {
-        Some(date) => format!("Those of {date} are acknowledged already, with another reason."),
-        None => "`cxvault status` shows which days have gaps.".to_owned(),
+    let disposed =
+        range.days().within(range.from, range.to).find(|date| coverage.state(*date) == DayState::Disposed);
+    let remedy = match (noted.first(), disposed) {
+        (Some(date), _) => format!("Those of {date} are acknowledged already, with another reason."),
+        (None, Some(date)) => format!("{date} was disposed of: what was missing of it no longer matters."),
+        (None, None) => "`cxvault status` shows which days have gaps.".to_owned(),
     };
     Err(Failure::new(Exit::Usage, message).remedy(remedy))
 }

@@ -7,6 +7,7 @@ use super::chain::Chain;
 use super::day::DayJob;
 use super::encode::Revision;
 use super::orders::Duty;
+use crate::archive::coverage::DayState;
 use crate::archive::day::LONGEST_WINDOW_MS;
 use crate::archive::manifest::{
     DayRecord, Discovery, File, Incomplete, ObjectLock, Recheck, Record, Why, WindowAnswer,
@@ -45,6 +46,7 @@ pub async fn commit(
     clock_skew_ms: Option<i64>,
 ) -> Result<Committed> {
     loop {
+        refuse_disposed(job, chain)?;
         let entry = Record::Day(Box::new(record.clone()));
         if let Appended::Done(head) = append(archive, chain, entry, duty, clock_skew_ms).await? {
             return Ok(Committed::Done { head, record: Box::new(record) });
@@ -64,6 +66,27 @@ pub async fn commit(
             duty = now;
         }
     }
+}
+
+/// A day that somebody has disposed of meanwhile takes nothing more.
+pub fn refuse_disposed(job: &DayJob, chain: &Chain) -> Result<()> {
+    if chain.coverage().state(job.date) != DayState::Disposed {
+        return Ok(());
+    }
+    let message =
+        format!("{} of {} was disposed of meanwhile; nothing was committed", job.date, job.sub_account);
+    Err(Failure::new(Exit::Usage, message)
+        .remedy("Nothing is to be done: what was put of it goes the way of the day's other data."))
+}
+
+/// There is nothing left that could have changed.
+pub fn refuse_looking_again(job: &DayJob) -> Result<()> {
+    if job.recheck.is_none() {
+        return Ok(());
+    }
+    let message = format!("{} of {} was disposed of after its retention", job.date, job.sub_account);
+    Err(Failure::new(Exit::Usage, message)
+        .remedy("Leave it out of the range; `cxvault status` tells which are."))
 }
 
 /// The zone of a chain is fixed by its first manifest: in another one, days would overlap or leave holes.

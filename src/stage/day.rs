@@ -82,13 +82,15 @@ pub struct DayOutcome {
     pub committed: u32,
     /// Its gaps are those that somebody has acknowledged.
     pub acknowledged: bool,
+    /// It was disposed of after its retention: the record is all there is, and all there shall be.
+    pub disposed: bool,
 }
 
 impl DayOutcome {
     /// Gaps and unacknowledged warnings want somebody's eyes; a confirmed complete day wants nobody's.
     pub fn exit(&self) -> Exit {
         let warned = self.committed > 0 && self.record.warnings.iter().any(|warning| !warning.acknowledged);
-        let whole = self.record.complete || self.acknowledged;
+        let whole = self.record.complete || self.acknowledged || self.disposed;
         if whole && !warned { Exit::Done } else { Exit::Gaps }
     }
 }
@@ -173,6 +175,15 @@ pub async fn run_day(
         let message = format!("{} of {} is not archived yet", job.date, job.sub_account);
         return Err(Failure::new(Exit::Usage, message).remedy("Archive it first: cxvault backfill."));
     }
+    if state == DayState::Disposed {
+        commit::refuse_looking_again(job)?;
+        if folder.has_journal() {
+            // People's words must not outlive their day on this host either.
+            tracing::warn!(date = %job.date, "disposed of: what an unfinished run had noted of it here is dropped");
+        }
+        folder.clear()?;
+        return confirm(archive, job, &mut chain, 0).await;
+    }
     let again = job.recheck.is_some() || (job.insist && state == DayState::Acknowledged);
     if state.is_sealed() && !again && !folder.has_journal() {
         // Of a journal whose dropping was interrupted.
@@ -234,8 +245,9 @@ async fn confirm(archive: &Archive, job: &DayJob, chain: &mut Chain, committed: 
     match (record, chain.head.clone()) {
         (Some(record), Some(head)) => {
             archive.state.remember_head(&job.sub_account, &head)?;
-            let acknowledged = chain.coverage().state(job.date) == DayState::Acknowledged;
-            Ok(DayOutcome { head, record, committed, acknowledged })
+            let state = chain.coverage().state(job.date);
+            let (acknowledged, disposed) = (state == DayState::Acknowledged, state == DayState::Disposed);
+            Ok(DayOutcome { head, record, committed, acknowledged, disposed })
         }
         _ => Err(super::archive::violated(format!(
             "the chain covers {} but holds no manifest of it",
@@ -310,7 +322,8 @@ impl Desk<'_> {
                         if basis.adopted.is_empty() {
                             let before = chain.coverage().state(job.date);
                             let acknowledged = record.state_after(before) == DayState::Acknowledged;
-                            return Ok(DayOutcome { head, record: *record, committed, acknowledged });
+                            let (record, disposed) = (*record, false);
+                            return Ok(DayOutcome { head, record, committed, acknowledged, disposed });
                         }
                         tracing::info!(
                             "an adopted part is committed; what we know beyond it is weighed next"
@@ -324,6 +337,7 @@ impl Desk<'_> {
             // Somebody else was here: weigh what they did, and go on with what is still ours alone.
             let before = (basis.revision(), basis.next_part);
             *chain = Chain::open(archive, &job.sub_account).await?;
+            commit::refuse_disposed(job, chain)?;
             basis = Basis::load(archive, job, chain, journal, &scratch).await?;
             refuse_to_repeat(archive, job, before, (basis.revision(), basis.next_part))?;
         }

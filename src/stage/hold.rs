@@ -1,6 +1,6 @@
 //! Legal holds: a case is opened or closed in the chain first, then the objects are made to carry what the chain says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
@@ -43,6 +43,10 @@ pub struct Held {
     pub changed: u64,
     /// Objects that stay held for another case.
     pub held_by_others: u64,
+    /// Days of the ranges that were disposed of: no hold brings back what is gone of them.
+    pub days_disposed: u64,
+    /// Their files that are gone, as far as the store was asked.
+    pub files_gone: u64,
 }
 
 /// Holds every archived object of the days, and every later one.
@@ -60,6 +64,7 @@ pub async fn add(archive: &Archive, sub_account: &str, claim: &Claim) -> Result<
             break;
         }
     }
+    held.days_disposed = disposed_in(&chain, &[range]);
     settle(archive, sub_account, &[range], Lift::Nothing, held).await
 }
 
@@ -82,7 +87,15 @@ pub async fn remove(archive: &Archive, sub_account: &str, claim: &Claim) -> Resu
             chain = Chain::open(archive, sub_account).await?;
         }
     };
+    held.days_disposed = disposed_in(&chain, &ranges);
     settle(archive, sub_account, &ranges, Lift::Free, held).await
+}
+
+fn disposed_in(chain: &Chain, ranges: &[Span]) -> u64 {
+    let coverage = chain.coverage();
+    let dates = ranges.iter().flat_map(|range| range.days().within(range.from, range.to));
+    let disposed = dates.filter(|date| coverage.state(*date) == DayState::Disposed);
+    disposed.collect::<BTreeSet<Date>>().len() as u64
 }
 
 /// The range that is named, or every one that the case has ever held: closed already, its objects may still carry a hold
@@ -151,29 +164,51 @@ async fn settle(
     }
     let mut chain = Chain::open(archive, sub_account).await?;
     loop {
-        let orders = chain.orders(archive).await?;
-        let mut all = BTreeMap::new();
-        for range in ranges {
-            all.extend(objects(archive, &mut chain, *range).await?);
-        }
-        held.objects = all.len() as u64;
-        held.held_by_others = 0;
-        let carry = |(object, date): (String, Date)| {
-            let on = orders.holds_objects(date);
-            async move { Ok::<_, Failure>((on, (on || lift == Lift::Free) && carry(archive, &object, on).await?)) }
-        };
-        let mut carried = stream::iter(all).map(carry).buffer_unordered(AT_ONCE);
-        while let Some((on, changed)) = carried.try_next().await? {
-            held.held_by_others += u64::from(on && lift == Lift::Free);
-            held.changed += u64::from(changed);
-        }
-        drop(carried);
+        sweep(archive, &mut chain, ranges, lift, &mut held).await?;
         let now = Chain::open(archive, sub_account).await?;
         if now.head == chain.head {
             return Ok(held);
         }
         chain = now;
     }
+}
+
+/// Once over all objects.
+async fn sweep(
+    archive: &Archive,
+    chain: &mut Chain,
+    ranges: &[Span],
+    lift: Lift,
+    held: &mut Held,
+) -> Result<()> {
+    let (orders, coverage) = (chain.orders(archive).await?, chain.coverage());
+    let mut all = BTreeMap::new();
+    for range in ranges {
+        all.extend(objects(archive, chain, *range).await?);
+    }
+    let carry = |(object, date): (String, Date)| {
+        let on = orders.holds_objects(date);
+        let may_be_gone = coverage.state(date) == DayState::Disposed;
+        async move {
+            if may_be_gone && archive.store.stat(&object).await?.is_none() {
+                return Ok(None);
+            }
+            let changed = (on || lift == Lift::Free) && carry(archive, &object, on).await?;
+            Ok::<_, Failure>(Some((on, changed)))
+        }
+    };
+    (held.objects, held.files_gone, held.held_by_others) = (0, 0, 0);
+    let mut carried = stream::iter(all).map(carry).buffer_unordered(AT_ONCE);
+    while let Some(done) = carried.try_next().await? {
+        let Some((on, changed)) = done else {
+            held.files_gone += 1;
+            continue;
+        };
+        held.objects += 1;
+        held.held_by_others += u64::from(on && lift == Lift::Free);
+        held.changed += u64::from(changed);
+    }
+    Ok(())
 }
 
 /// Sets or lifts one object's hold; `false` where it was as it should be.
@@ -188,16 +223,15 @@ async fn carry(archive: &Archive, object: &str, on: bool) -> Result<bool> {
     Ok(true)
 }
 
-/// Every committed object of the days, and its day: parts, and the manifests that commit them.
+/// Every committed object of the days, and its day: parts, and the manifests that commit them. Parts of a day that was
+/// disposed of may be gone; those that are still there can be held like any other.
 pub(super) async fn objects(
     archive: &Archive,
     chain: &mut Chain,
     range: Span,
 ) -> Result<Vec<(String, Date)>> {
-    let coverage = chain.coverage();
     let revisions = chain.revisions_in(archive, &range.days()).await?;
-    let there = revisions.iter().filter(|(_, day)| coverage.state(day.date) != DayState::Disposed);
-    let objects = there.flat_map(|(link, day)| {
+    let objects = revisions.iter().flat_map(|(link, day)| {
         let parts = day.files.iter().map(|file| file.key.clone());
         parts.chain([link.key.clone()]).map(|key| (key, day.date))
     });

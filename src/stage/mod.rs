@@ -18,8 +18,8 @@
 //! day       all of it, in order
 //! ```
 //!
-//! `acknowledge`, `hold` and `retention` commit records of other kinds through the same commit point, and so does `roster`,
-//! which is a chain of its own: what a run has made of all sub-accounts; `takeover` lets a copy be continued.
+//! `acknowledge`, `hold`, `retention` and `disposal` commit records of other kinds through the same commit point, and so
+//! does `roster`, which is a chain of its own: what a run has made of all sub-accounts; `takeover` lets a copy be continued.
 
 pub mod acknowledge;
 pub mod anchor;
@@ -30,6 +30,7 @@ pub mod chain;
 pub mod commit;
 pub mod day;
 pub mod discover;
+pub mod disposal;
 pub mod encode;
 pub mod fetch;
 pub mod hold;

@@ -42,6 +42,8 @@ pub struct Extended {
     /// Objects of these days, and how many locks were raised.
     pub objects: u64,
     pub raised: u64,
+    /// Days of the range that were disposed of, and are left alone.
+    pub days_disposed: u64,
 }
 
 /// Keeps every object of the range's archived days until then, at least.
@@ -70,7 +72,10 @@ pub async fn extend(archive: &Archive, sub_account: &str, wish: &Wish) -> Result
             break;
         }
     }
-    raise(archive, sub_account, wish.range, extended).await
+    let (coverage, range) = (chain.coverage(), wish.range);
+    let disposed = |date: &Date| coverage.state(*date) == DayState::Disposed;
+    extended.days_disposed = range.days().within(range.from, range.to).filter(disposed).count() as u64;
+    raise(archive, sub_account, range, extended).await
 }
 
 /// A slip of the hand in a year cannot be taken back under COMPLIANCE.
@@ -105,7 +110,9 @@ async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Ve
     }
     if locks.is_empty() {
         let message = format!("nothing is archived of sub-account {} in {}", chain.name, wish.range);
-        return Err(Failure::new(Exit::Usage, message).remedy("`cxvault status` shows the archived days."));
+        return Err(Failure::new(Exit::Usage, message).remedy(
+            "`cxvault status` shows the archived days; those that were disposed of are no longer kept.",
+        ));
     }
     refuse_shorter(&locks, wish, &chain.name)?;
     check_store(archive, &locks).await?;

@@ -85,6 +85,7 @@ def duckdb_rows(session, view, columns):
 VIEWS = {
     "manifests": {"json"}, "coverage": set(), "files": set(), "audited_rows": {"path"}, "leftovers": set(),
     "current_segments": {"path"}, "current_answers": set(), "recomputed": set(), "verified": set(),
+    "committed_files": set(), "disposals": set(),
 }
 
 
@@ -98,7 +99,10 @@ def check_intact(ours, theirs, leftover):
     findings = ours.ask("SELECT * FROM findings")
     must(findings == [], findings[:5])
     states = {state for (state,) in ours.ask("SELECT state FROM coverage")}
-    must(states == {"complete", "empty", "gaps", "missing"}, states)
+    must(states == {"complete", "empty", "gaps", "missing", "disposed"}, states)
+    left = [ours.ask(f"SELECT count(*) FROM {view} WHERE dt = '{archives.days_ago(6)}'")[0][0] for view in
+            ("committed_files", "files", "audited_rows")]
+    must(left[0] > 0 and left[1:] == [0, 0], "files and rows of a day that was disposed of", left)
     repeats = "SELECT count(*) FROM (SELECT segment_key FROM audited_rows GROUP BY 1 HAVING count(DISTINCT dt) > 1)"
     must(ours.ask(repeats)[0][0] > 0, "no segment of two days: the test looks at too little")
     statuses = {status for (status,) in ours.ask("SELECT DISTINCT status FROM recomputed")}

@@ -13,12 +13,12 @@ fn archive(simulator: &Simulator) -> Vault {
     vault
 }
 
-fn path(vault: &Vault, sequence: u32) -> PathBuf {
+pub fn path(vault: &Vault, sequence: u32) -> PathBuf {
     vault.archive().join(format!("manifests/v1/sub_account={SUB}/{sequence:010}.json"))
 }
 
 /// Rewrites the head, consistently but for what `change` does; nothing names the head's hash.
-fn forge(vault: &Vault, change: impl Fn(&mut Value)) {
+pub fn forge(vault: &Vault, change: impl Fn(&mut Value)) {
     let head = path(vault, vault.manifests(SUB).len() as u32);
     let mut envelope: Value = serde_json::from_slice(&fs::read(&head).unwrap()).unwrap();
     change(&mut envelope["manifest"]);
@@ -29,7 +29,7 @@ fn forge(vault: &Vault, change: impl Fn(&mut Value)) {
 }
 
 #[track_caller]
-fn finds(vault: &Vault, code: &str) {
+pub fn finds(vault: &Vault, code: &str) {
     let verified = vault.run(&["verify", "--json"]).expect(4);
     assert!(codes(&verified).iter().any(|found| found == code), "no {code}: {verified}");
 }

@@ -1,10 +1,11 @@
-//! Records of the chain beside days: acknowledged gaps, legal holds, longer retention; in a folder and in a real bucket
-//! with Object Lock.
+//! Records of the chain beside days: acknowledged gaps, legal holds, longer retention, disposal after it; in a folder and
+//! in a real bucket with Object Lock.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod acknowledged;
+mod disposed;
 mod forged;
 mod held;
 mod kept;

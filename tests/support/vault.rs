@@ -42,6 +42,11 @@ pub fn days_ago(days: i64) -> String {
     day.to_zoned_datetime(jiff::tz::TimeZone::UTC).date().to_string()
 }
 
+/// UTC milliseconds of the real time before now.
+pub fn hours_ago(hours: i64) -> i64 {
+    (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours)).as_millisecond()
+}
+
 /// Waits a moment that may as well be longer or shorter.
 pub fn nap(moment: Duration) {
     std::thread::sleep(moment);

@@ -3,6 +3,12 @@
 locals {
   aws = !var.s3_compatible
   kms = local.aws && var.kms
+
+  # Folders of data, never of audit records.
+  expiring = {
+    for prefix in try(var.expire_segments.prefixes, []) :
+    (prefix == "" ? "root" : prefix) => "${prefix == "" ? "" : "${trim(prefix, "/")}/"}segments/"
+  }
 }
 
 resource "aws_s3_bucket" "archive" {
@@ -73,7 +79,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "archive" {
   }
 }
 
-# The policy lets nobody begin a multi-part upload; what was begun before it was set is cleared away.
+# The policy lets nobody begin a multi-part upload; what was begun before it was set is cleared away. What a lifecycle
+# rule removes no policy forbids: S3 does it itself, and leaves alone what is locked or held.
 resource "aws_s3_bucket_lifecycle_configuration" "archive" {
   count  = local.aws ? 1 : 0
   bucket = aws_s3_bucket.archive.id
@@ -86,6 +93,45 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
 
     abort_incomplete_multipart_upload {
       days_after_initiation = 7
+    }
+  }
+
+  dynamic "rule" {
+    for_each = local.expiring
+
+    content {
+      id     = "expire-segments-${rule.key}"
+      status = "Enabled"
+
+      filter {
+        prefix = rule.value
+      }
+
+      expiration {
+        days = var.expire_segments.days
+      }
+
+      noncurrent_version_expiration {
+        noncurrent_days = 1
+      }
+    }
+  }
+
+  # A rule of its own: S3 takes both expirations in one for a contradiction.
+  dynamic "rule" {
+    for_each = local.expiring
+
+    content {
+      id     = "clear-delete-markers-${rule.key}"
+      status = "Enabled"
+
+      filter {
+        prefix = rule.value
+      }
+
+      expiration {
+        expired_object_delete_marker = true
+      }
     }
   }
 

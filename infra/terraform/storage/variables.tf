@@ -57,6 +57,31 @@ variable "default_retention" {
   }
 }
 
+variable "expire_segments" {
+  description = <<-TEXT
+    What lies under `segments/` of the archives at these prefixes ("" for the bucket's root) is deleted so many days after
+    it was written: first hidden by a delete marker, then its version, then the marker. Never a manifest: audit records
+    outlive data. Null keeps everything. Say more days than any lock lasts, longer ones by `cxvault retention extend`
+    included: S3 removes no version that is locked or held, but hides it all the same. See ../../README.md, "After
+    retention".
+  TEXT
+  type = object({
+    days     = number
+    prefixes = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.expire_segments == null || try(var.expire_segments.days > var.minimum_retention_days, false)
+    error_message = "What expires must be older than the shortest lock."
+  }
+
+  validation {
+    condition     = var.expire_segments == null || !var.s3_compatible
+    error_message = "In another store than Amazon's set up the lifecycle rule by that store's own means."
+  }
+}
+
 variable "kms" {
   description = "Encrypt with a KMS key of the archive's own. Otherwise with keys that S3 manages."
   type        = bool

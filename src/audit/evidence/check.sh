@@ -124,18 +124,25 @@ balance='.manifest | select(.kind == "day") |
 windows='.manifest | select(.kind == "day" and .discovery.from == "windows") | .window.start as $first | .window.end as $last |
   [.discovery.windows[]] | .[0].start == $first and .[-1].end == $last and
   ([.[].end][:-1] == [.[].start][1:]) and all(.[]; (.server_date // .answered_at) >= .end)'
+ran_out='.manifest | select(.kind == "disposal") | .run.finished_at as $at |
+  all(.days[]; .lock == null or .lock.retain_until < $at)'
 before=$failed
 failed=0
 for file in manifests/v1/sub_account=*/*.json; do
     holds "$balance" "$file" || bad "counts: those of $file do not balance"
     holds "$windows" "$file" || bad "windows: those of $file do not tile the day, or were asked too early"
+    holds "$ran_out" "$file" || bad "disposal: $file disposes of days that were still locked"
 done
 [ "$failed" -eq 0 ] && ok 'counts: those of every manifest balance' && ok 'windows: they tile each day, and were asked when it was over'
 [ "$before" -ne 0 ] && failed=1
 
-# 4. The files of the period are those that the manifests name.
-jq -r --arg from "$from" --arg to "$to" '.manifest | select(.kind == "day" and .date >= $from and .date < $to) |
-  .files[] | "\(.sha256)  \(.key)"' manifests/v1/sub_account=*/*.json >"$work/files"
+# 4. The files of the period are those that the manifests name. Of days that were disposed of there are none.
+jq -r --arg from "$from" --arg to "$to" '.manifest | select(.kind == "disposal") | .sub_account as $of |
+  .days[] | select(.date >= $from and .date < $to) | "\($of) \(.date)"' manifests/v1/sub_account=*/*.json >"$work/disposed"
+[ -s "$work/disposed" ] && echo "note  $(wc -l <"$work/disposed") days of the period were disposed of after their retention"
+jq -r --arg from "$from" --arg to "$to" --rawfile disposed "$work/disposed" '.manifest |
+  select(.kind == "day" and .date >= $from and .date < $to) | "\(.sub_account) \(.date)" as $day |
+  select($disposed | split("\n") | index($day) == null) | .files[] | "\(.sha256)  \(.key)"' manifests/v1/sub_account=*/*.json >"$work/files"
 sed 's/^[0-9a-f]*  //' "$work/files" | sort >"$work/listed"
 find segments -type f 2>/dev/null | sort >"$work/parts"
 if diff "$work/listed" "$work/parts" >"$work/diff"; then

@@ -18,6 +18,10 @@ said AS (
          (VALUES ('PRESENT'), ('EMPTY'), ('NOT_FOUND'), ('BINARY'), ('FAILED'), ('SKIPPED'), ('NO_ID')) AS statuses(status)
     WHERE m ->> '$.kind' = 'day' AND m ->> '$.date' >= '{FROM}' AND m ->> '$.date' < '{TO}'
 ),
+disposed AS (
+    SELECT m ->> '$.sub_account' AS sub_account, unnest(json_extract_string(m, '$.days[*].date')) AS dt
+    FROM manifests WHERE m ->> '$.kind' = 'disposal'
+),
 counted AS (
     SELECT sub_account, dt, revision, kind, status, count(*) AS n FROM looks GROUP BY ALL
 )
@@ -36,5 +40,5 @@ SELECT 'no segment stands in a revision twice', count(*)
 FROM (SELECT 1 FROM rows GROUP BY sub_account, dt, revision, segment_key HAVING count(*) > 1)
 UNION ALL
 SELECT 'as many rows of each status as the manifests name', count(*)
-FROM said FULL JOIN counted USING (sub_account, dt, revision, kind, status)
+FROM (FROM said ANTI JOIN disposed USING (sub_account, dt)) AS said FULL JOIN counted USING (sub_account, dt, revision, kind, status)
 WHERE coalesce(said.n, 0) <> coalesce(counted.n, 0)

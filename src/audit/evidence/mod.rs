@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
+
+use super::disposed::LeftOut;
 use super::pack::Pack;
 use super::roster;
 use super::source::Source;
@@ -23,6 +26,8 @@ pub struct Packed {
     pub parts: u64,
     pub bytes: u64,
     pub heads: Vec<String>,
+    /// Days of the period that were disposed of: their manifests are here, and none of their files.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Puts whole chains into `pack`, so that they can be checked from their first manifest, the roster's too, and the files of
@@ -50,12 +55,14 @@ pub async fn pack(
             packed.manifests += 1;
             keys.extend(act.public_key.clone());
         }
+        let disposed = timeline.disposed();
+        let is_left_out = |date: Date| disposed.iter().any(|one| one.contains(date));
         for revision in &timeline.revisions {
             let link = &revision.manifest;
             pack.add_object(source, &link.key, &link.key, Some(link.sha256)).await?;
             packed.manifests += 1;
             keys.extend(revision.public_key.clone());
-            if !days.contains(revision.record.date) {
+            if !days.contains(revision.record.date) || is_left_out(revision.record.date) {
                 continue;
             }
             for file in &revision.record.files {
@@ -64,6 +71,7 @@ pub async fn pack(
                 packed.bytes += file.bytes;
             }
         }
+        packed.left_out.extend(disposed.into_iter().filter(|one| one.touches(days)));
         packed.heads.push(timeline.head_text());
     }
     for stored in roster::read_all(source).await? {

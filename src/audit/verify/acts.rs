@@ -1,12 +1,14 @@
-//! Whether an acknowledgement, a hold or an extension follows from the chain before it.
+//! Whether an acknowledgement, a hold, an extension or a disposal follows from the chain before it.
 
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use super::chain::Day;
+use super::chain::{Committed, Day};
 use super::record::Findings;
-use crate::archive::act::{Acknowledgement, Extension, Hold, HoldAct};
+use crate::archive::act::{
+    AFTER_LOCK_MS, Acknowledgement, Disposal, DisposedDay, Extension, Hold, HoldAct, has_run_out,
+};
 use crate::archive::coverage::{Coverage, DayState};
 use crate::archive::day::rfc3339;
 use crate::archive::finding::Code;
@@ -61,23 +63,102 @@ pub fn extension(
     found: &mut Findings<'_>,
     extension: &Extension,
     days: &BTreeMap<Date, Day>,
-    before: &Orders,
+    (before, coverage): (&Orders, &Coverage),
 ) {
     if extension.days.is_empty() {
         found.add(Code::RecordWrong, "longer retention of some day", "of none");
     }
     for extended in &extension.days {
         let date = extended.date;
-        let Some(day) = days.get(&date).filter(|_| extension.range.contains(date)) else {
+        let kept = extension.range.contains(date) && coverage.state(date) != DayState::Disposed;
+        let Some(day) = days.get(&date).filter(|_| kept) else {
             found.add(Code::RecordWrong, format!("archived days of {}", extension.range), date.to_string());
             continue;
         };
-        let own = day.revisions.iter().filter_map(|revision| revision.record.object_lock.as_ref());
-        let own = own.map(|lock| lock.lock());
-        let Some(known) = own.chain(before.lock_on(date)).reduce(Lock::stronger) else { continue };
+        let Some(known) = lock_of(day, before.lock_on(date)) else { continue };
         if known.stronger(extended.lock()) != extended.lock() {
             let expected = format!("{date} kept until {} at least", rfc3339(known.until_ms));
             found.add(Code::RecordWrong, expected, rfc3339(extended.retain_until));
         }
+    }
+}
+
+/// What the chain asks of a day's objects.
+fn lock_of(day: &Day, ordered: Option<Lock>) -> Option<Lock> {
+    let own = day.revisions.iter().filter_map(|revision| revision.record.object_lock.as_ref());
+    own.map(|lock| lock.lock()).chain(ordered).reduce(Lock::stronger)
+}
+
+/// Each day was whole, its lock had run out when this was committed, and no case held it. Returns the days of which that
+/// is so: any other is not disposed of, whatever the record says, and must still have its files.
+pub fn disposal(
+    found: &mut Findings<'_>,
+    (disposal, committed_at): (&Disposal, i64),
+    days: &BTreeMap<Date, Day>,
+    (before, coverage): (&Orders, &Coverage),
+) -> Vec<Date> {
+    if disposal.days.is_empty() {
+        found.add(Code::RecordWrong, "a disposal of some day", "one of none");
+    }
+    if !disposal.days.is_sorted_by(|one, next| one.date < next.date) {
+        found.add(Code::RecordWrong, "a disposal of days in their order", "another");
+    }
+    let mut disposed = Vec::new();
+    for named in &disposal.days {
+        let date = named.date;
+        let state = coverage.state(date);
+        let whole = state.is_sealed() && state != DayState::Disposed && disposal.range.contains(date);
+        let newest = days.get(&date).and_then(|day| Some((day, day.revisions.last()?)));
+        let Some((day, newest)) = newest.filter(|_| whole) else {
+            let is = format!("{date}, {}", format!("{state:?}").to_lowercase());
+            found.add(Code::RecordWrong, format!("whole archived days of {}", disposal.range), is);
+            continue;
+        };
+        let before_this = found.found.len();
+        same_day(found, named, day, newest);
+        let known = lock_of(day, before.lock_on(date));
+        not_kept(found, (named, committed_at), known, before);
+        if found.found.len() == before_this {
+            disposed.push(date);
+        }
+    }
+    disposed
+}
+
+/// The record names the day as it was.
+fn same_day(found: &mut Findings<'_>, named: &DisposedDay, day: &Day, newest: &Committed) {
+    let link = Link { key: newest.manifest_key.clone(), sha256: newest.manifest_sha256 };
+    let files = (day.files().count() as u64, day.files().map(|file| file.bytes).sum::<u64>());
+    let same = named.revision == newest.record.revision
+        && named.manifest == link
+        && (named.files, named.bytes) == files;
+    if !same {
+        let expected = format!("{} as {} has it", named.date, newest.manifest_key);
+        found.add(Code::RecordWrong, expected, "another revision, or other files");
+    }
+}
+
+/// No lock that the chain knows of outlasts the one that is named, which had run out; and no case held the day.
+fn not_kept(
+    found: &mut Findings<'_>,
+    (named, committed_at): (&DisposedDay, i64),
+    known: Option<Lock>,
+    before: &Orders,
+) {
+    let (date, lock) = (named.date, named.lock.as_ref().map(|lock| lock.lock()));
+    let until = |lock: Option<Lock>| lock.map_or("no lock".to_owned(), |lock| rfc3339(lock.until_ms));
+    if let Some(known) = known.filter(|known| lock.is_none_or(|lock| lock.stronger(*known) != lock)) {
+        let expected = format!("{date} kept until {} at least", rfc3339(known.until_ms));
+        found.add(Code::RecordWrong, expected, until(lock));
+    }
+    if !has_run_out(lock, committed_at) {
+        let latest = committed_at.saturating_sub(AFTER_LOCK_MS);
+        let expected = format!("{date} kept until {} at most", rfc3339(latest));
+        found.add(Code::RecordWrong, expected, until(lock));
+    }
+    let cases: Vec<&str> = before.cases_on(date).into_keys().collect();
+    if !cases.is_empty() {
+        let found_case = format!("held for case {}", cases.join(", "));
+        found.add(Code::RecordWrong, format!("{date} held for no case"), found_case);
     }
 }

@@ -1,4 +1,4 @@
-//! The calendar of one sub-account: every date of the range is complete, empty, incomplete or missing.
+//! The calendar of one sub-account: every date of the range is complete, empty, incomplete, missing or disposed of.
 
 use jiff::civil::Date;
 
@@ -33,7 +33,8 @@ pub fn days(verifier: &Verifier<'_>, sub_account: &str, check: &ChainCheck<'_>) 
         tell_missing(verifier, sub_account, missing.take());
         verifier.count(|totals| {
             *match state {
-                DayState::Complete | DayState::Disposed => &mut totals.days_complete,
+                DayState::Complete => &mut totals.days_complete,
+                DayState::Disposed => &mut totals.days_disposed,
                 DayState::Empty => &mut totals.days_empty,
                 DayState::Gaps => &mut totals.days_incomplete,
                 DayState::Acknowledged | DayState::Missing => &mut totals.days_acknowledged,

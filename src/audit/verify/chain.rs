@@ -9,6 +9,7 @@ use super::acts;
 use super::heads::Check;
 use super::links::{LinkCheck, Object};
 use super::record::{self, Findings};
+use crate::archive::act::Disposal;
 use crate::archive::coverage::Coverage;
 use crate::archive::day::Window;
 use crate::archive::digest::Digest;
@@ -33,6 +34,8 @@ pub struct Committed {
     pub held: bool,
     /// Committed at another place, from which the archive was taken over.
     pub elsewhere: bool,
+    /// Its day was disposed of later.
+    pub may_be_gone: bool,
 }
 
 /// What the chain says of one archive day.
@@ -41,6 +44,8 @@ pub struct Day {
     pub revisions: Vec<Committed>,
     /// The manifests that have the day's windows.
     pub windows_by: Vec<Link>,
+    /// The record that disposed of it, and when that was committed: its files may be gone.
+    pub disposed: Option<(Link, i64)>,
 }
 
 impl Day {
@@ -110,18 +115,36 @@ impl<'a> ChainCheck<'a> {
         match &manifest.record {
             Record::Day(record) => self.check_day(found, &manifest, record),
             // What came before is not known, so nothing can be held against it.
-            _ if self.links.broken => {}
-            _ if self.days.is_empty() => {
+            Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_) if self.links.broken => {}
+            _ if self.days.is_empty() && !self.links.broken => {
                 found.add(Code::RecordWrong, "a chain that begins with a day", "another")
             }
+            Record::Disposal(disposal) => self.dispose(found, disposal, finished_at, &link),
             Record::Acknowledgement(note) => acts::acknowledgement(found, note, &self.days, &self.coverage),
             Record::Hold(hold) => acts::hold(found, hold, &self.orders),
-            Record::Retention(extension) => acts::extension(found, extension, &self.days, &self.orders),
+            Record::Retention(extension) => {
+                acts::extension(found, extension, &self.days, (&self.orders, &self.coverage))
+            }
         }
         self.check_coverage(found, &manifest);
         self.orders.take(manifest.sequence, &manifest.record);
         if let Record::Day(record) = manifest.record {
             self.keep(*record, finished_at, signature.is_some(), link);
+        }
+    }
+
+    /// Only what follows from the chain is disposed of, or a forged record could excuse removed files.
+    fn dispose(&mut self, found: &mut Findings<'_>, disposal: &Disposal, finished_at: i64, link: &Link) {
+        let dates: Vec<Date> = if self.links.broken {
+            // What came before is not known, and that has been said.
+            disposal.days.iter().map(|day| day.date).collect()
+        } else {
+            acts::disposal(found, (disposal, finished_at), &self.days, (&self.orders, &self.coverage))
+        };
+        for date in dates {
+            if let Some(day) = self.days.get_mut(&date) {
+                day.disposed = Some((link.clone(), finished_at));
+            }
         }
     }
 
@@ -147,6 +170,10 @@ impl<'a> ChainCheck<'a> {
         if let Some(window) = day.and_then(Day::window).filter(|window| *window != record.window) {
             let expected = format!("the interval of the day's earlier revisions, from {}", window.start_ms);
             found.add(Code::DayWindowWrong, expected, record.window.start_ms.to_string());
+        }
+        if let Some((disposal, _)) = day.and_then(|day| day.disposed.as_ref()) {
+            let expected = format!("no revision of {} after {}", record.date, disposal.key);
+            found.add(Code::RecordWrong, expected, format!("revision {}", record.revision));
         }
         if !self.links.broken {
             let expected = day.map_or(0, |day| day.revisions.len() as u32) + 1;
@@ -188,10 +215,17 @@ impl<'a> ChainCheck<'a> {
         }
         let lock = record.object_lock.as_ref().map(|lock| lock.lock());
         let Link { key: manifest_key, sha256: manifest_sha256 } = link;
-        let (held, elsewhere) = (false, false);
-        let committed =
-            Committed { manifest_key, manifest_sha256, signed, finished_at, record, lock, held, elsewhere };
-        day.revisions.push(committed);
+        day.revisions.push(Committed {
+            manifest_key,
+            manifest_sha256,
+            signed,
+            finished_at,
+            record,
+            lock,
+            held: false,
+            elsewhere: false,
+            may_be_gone: false,
+        });
     }
 
     /// The days, each with what the whole chain asks of its objects. Up to number `taken` they were committed at another
@@ -207,6 +241,7 @@ impl<'a> ChainCheck<'a> {
                     false => revision.lock.into_iter().chain(ordered).reduce(Lock::stronger),
                 };
                 revision.held = held;
+                revision.may_be_gone = day.disposed.is_some();
             }
         }
         self.days

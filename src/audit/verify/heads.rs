@@ -81,7 +81,7 @@ impl Verifier<'_> {
         let listed = self.store.list(&root, None).await?;
         if self.remote {
             let versions = self.store.versions(&root).await?;
-            versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+            versions_hold(&versions, |_| false).into_iter().for_each(|finding| self.report(finding));
         }
         let mut numbers = BTreeMap::new();
         for entry in listed {
@@ -105,7 +105,7 @@ impl Verifier<'_> {
     pub async fn anchored(&self, name: &str) -> Result<Kept> {
         let Some(anchors) = &self.options.anchors else { return Ok(Kept::default()) };
         let anchored = anchors.of(&self.archive_id, &key::chain_name(name)).await?;
-        for finding in versions_hold(&anchored.versions) {
+        for finding in versions_hold(&anchored.versions, |_| false) {
             self.report(Finding { object: anchors.address(&finding.object), ..finding });
         }
         for place in &anchored.wrong {

@@ -35,9 +35,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::chain::{ChainCheck, Day};
 use self::heads::Seen;
-use self::objects::{Listed, Placed, versions_hold};
-use super::anchors::{Anchors, Kept};
+use self::objects::{Listed, Placed, date_of, versions_hold};
 use self::roster::Rostered;
+use super::anchors::{Anchors, Kept};
 use super::current::blocking;
 use super::part::Scratch;
 use crate::archive::copy::CopyRecord;
@@ -102,6 +102,7 @@ pub struct Totals {
     pub days_incomplete: u64,
     pub days_acknowledged: u64,
     pub days_missing: u64,
+    pub days_disposed: u64,
     /// Committed files that were looked at.
     pub files: u64,
     /// Bytes read and hashed.
@@ -233,7 +234,7 @@ impl Verifier<'_> {
             // A copy without its mark would be taken for the archive itself, and written to.
             for object in [key::ARCHIVE, key::COPY] {
                 let versions = self.store.versions(object).await?;
-                versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
+                versions_hold(&versions, |_| false).into_iter().for_each(|finding| self.report(finding));
             }
         }
         self.created_at = record.as_ref().map_or(i64::MIN, |record| record.created_at);
@@ -336,14 +337,18 @@ impl Verifier<'_> {
         let root = key::day_root(sub_account);
         let entries = self.store.list(&root, None).await?;
         let listed: Listed = entries.into_iter().map(|entry| (entry.key, entry.bytes)).collect();
-        if self.remote {
-            let versions = self.store.versions(&root).await?;
-            versions_hold(&versions).into_iter().for_each(|finding| self.report(finding));
-        }
+        let versions = if self.remote { self.store.versions(&root).await? } else { Vec::new() };
+        let is_disposed = |date: Date| days.get(&date).is_some_and(|day: &Day| day.disposed.is_some());
+        let may_be_gone = |object: &str| date_of(sub_account, object).is_some_and(is_disposed);
+        versions_hold(&versions, may_be_gone).into_iter().for_each(|finding| self.report(finding));
         self.unlisted(sub_account, &listed, &days, signed > 0).await?;
         let chosen = |date: &Date| self.options.days.contains(*date) && self.in_subset(sub_account, *date);
+        for (date, day) in days.iter().filter(|(date, _)| chosen(date)) {
+            self.expired(sub_account, *date, day, (&listed, &versions));
+        }
         let days: Vec<Day> = days.into_iter().filter(|(date, _)| chosen(date)).map(|(_, day)| day).collect();
-        let bytes: u64 = days.iter().flat_map(Day::files).map(|file| file.bytes).sum();
+        let there = days.iter().flat_map(Day::files).filter(|file| listed.contains_key(&file.key));
+        let bytes: u64 = there.map(|file| file.bytes).sum();
         self.meter.bytes.fetch_add(bytes, Ordering::Relaxed);
         let listed = &listed;
         let work = stream::iter(days).map(|day| async move { self.day(day, listed).await });
@@ -404,8 +409,9 @@ impl Verifier<'_> {
             self.manifest_kept(revision, &mut placed).await?;
             for file in &revision.record.files {
                 self.check_stop()?;
-                self.count(|totals| totals.files += 1);
-                if !self.file(file, revision, listed, &mut placed).await? {
+                let there = self.file(file, revision, listed, &mut placed).await?;
+                self.count(|totals| totals.files += u64::from(there || !revision.may_be_gone));
+                if !there {
                     continue;
                 }
                 if self.options.level == Level::Deep
@@ -417,7 +423,7 @@ impl Verifier<'_> {
                     (Level::Quick, _) => {}
                     // Not fetched twice.
                     (Level::Deep, Some(path)) if self.remote => self.hash_copy(file, path).await?,
-                    _ => self.hash(file).await?,
+                    _ => self.hash(file, revision).await?,
                 }
             }
         }

@@ -22,12 +22,12 @@ use crate::store::{Hashed, Stat, Version};
 /// What the store lists under one prefix: keys with their lengths.
 pub type Listed = BTreeMap<String, u64>;
 
-/// Deleted and repeated versions, where the store keeps versions.
-pub fn versions_hold(versions: &[Version]) -> Vec<Finding> {
+/// Deleted and repeated versions, where the store keeps versions; `may_be_gone` says which keys were disposed of.
+pub fn versions_hold(versions: &[Version], may_be_gone: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut found = Vec::new();
     for of_key in versions.chunk_by(|one, other| one.key == other.key) {
         let Some(first) = of_key.first() else { continue };
-        if of_key.iter().any(|version| version.is_delete_marker) {
+        if of_key.iter().any(|version| version.is_delete_marker) && !may_be_gone(&first.key) {
             found.push(Finding::new(Code::DeleteMarker, first.key.as_str(), "no delete marker", "one"));
         }
         let contents = of_key.iter().filter(|version| !version.is_delete_marker).count();
@@ -43,10 +43,15 @@ pub fn versions_hold(versions: &[Version]) -> Vec<Finding> {
     found
 }
 
-/// Date, revision and part number of a key, where it is exactly that of a part.
-pub fn part_of(sub_account: &str, object: &str) -> Option<(Date, u32)> {
+/// The day in whose folder an object lies.
+pub fn date_of(sub_account: &str, object: &str) -> Option<Date> {
     let folder = object.strip_prefix(&key::day_root(sub_account))?.split_once('/')?.0;
-    let date: Date = folder.strip_prefix("dt=")?.parse().ok()?;
+    folder.strip_prefix("dt=")?.parse().ok()
+}
+
+/// Date and revision of a key, where it is exactly that of a part.
+pub fn part_of(sub_account: &str, object: &str) -> Option<(Date, u32)> {
+    let date = date_of(sub_account, object)?;
     let (revision, part) = key::parse_part(object)?;
     (key::part(sub_account, date, revision, part) == object).then_some((date, revision))
 }
@@ -121,6 +126,29 @@ impl Verifier<'_> {
         .await
     }
 
+    /// What is left of a day that was disposed of; told once, however many files it had.
+    pub fn expired(&self, sub_account: &str, date: Date, day: &Day, there: (&Listed, &[Version])) {
+        let (listed, versions) = there;
+        let Some((disposal, at)) = &day.disposed else { return };
+        let all = day.files().count();
+        let gone: BTreeSet<&str> =
+            day.files().map(|file| file.key.as_str()).filter(|key| !listed.contains_key(*key)).collect();
+        let hidden: BTreeSet<&str> = versions
+            .iter()
+            .filter(|version| !version.is_delete_marker && gone.contains(version.key.as_str()))
+            .map(|version| version.key.as_str())
+            .collect();
+        let hidden = match hidden.len() {
+            0 => String::new(),
+            hidden => format!(" ({hidden} hidden by a delete marker, the version under it still there)"),
+        };
+        let expected = format!("none of {all} files, by {} of {}", disposal.key, rfc3339(*at));
+        let found = format!("{} gone{hidden}, {} there", gone.len(), all - gone.len());
+        if all > 0 {
+            self.report(Finding::new(Code::Expired, format!("{sub_account} {date}"), expected, found));
+        }
+    }
+
     /// One committed file: there, with its length, its bytes and its lock.
     pub async fn file(
         &self,
@@ -130,12 +158,10 @@ impl Verifier<'_> {
         placed: &mut Placed,
     ) -> Result<bool> {
         let Some(&bytes) = listed.get(&file.key) else {
-            self.report(Finding::new(
-                Code::FileMissing,
-                file.key.as_str(),
-                format!("{} bytes", file.bytes),
-                "nothing",
-            ));
+            if !revision.may_be_gone {
+                let expected = format!("{} bytes", file.bytes);
+                self.report(Finding::new(Code::FileMissing, file.key.as_str(), expected, "nothing"));
+            }
             return Ok(false);
         };
         if bytes != file.bytes {
@@ -162,9 +188,12 @@ impl Verifier<'_> {
     }
 
     /// Hashes a file where it lies.
-    pub async fn hash(&self, file: &File) -> Result<()> {
+    pub async fn hash(&self, file: &File, revision: &Committed) -> Result<()> {
         let Some(hashed) = self.store.hash(&file.key).await? else {
-            self.report(Finding::new(Code::FileMissing, file.key.as_str(), "a file", "nothing"));
+            // It was listed a moment ago: a lifecycle rule may be at work.
+            if !revision.may_be_gone {
+                self.report(Finding::new(Code::FileMissing, file.key.as_str(), "a file", "nothing"));
+            }
             return Ok(());
         };
         self.hashed(file, hashed);

@@ -28,6 +28,7 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
     let packed =
         evidence::pack(&source, &sub_accounts, &days, &signers, SystemClock.now_ms(), &mut pack).await?;
     let files = pack.finish()?;
+    packed.left_out.iter().for_each(|one| super::tell_left_out(one, &context.output));
 
     #[derive(Serialize)]
     struct Event<'a> {

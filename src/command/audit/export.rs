@@ -11,6 +11,7 @@ use crate::archive::key;
 use crate::archive::range::Days;
 use crate::archive::row::Row;
 use crate::audit::current::{Which, rows};
+use crate::audit::disposed::LeftOut;
 use crate::audit::export::{Format, Writer, escaped};
 use crate::audit::pack::{Pack, unwritable};
 use crate::audit::part::Scratch;
@@ -31,12 +32,16 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
     let mut about = About::new(args, &range, &source);
     pack.add_object(&source, key::ARCHIVE, key::ARCHIVE, None).await?;
     for sub_account in super::sub_accounts(&source, context).await? {
-        let timeline = if args.after.is_empty() {
+        let mut timeline = if args.after.is_empty() {
             Timeline::read(&source, &sub_account, &range).await?
         } else {
             let after = args.after.iter().rev().find(|after| after.sub_account == sub_account);
             Timeline::read_after(&source, &sub_account, after.map_or(0, |after| after.sequence)).await?
         };
+        for left_out in timeline.leave_out_disposed() {
+            super::tell_left_out(&left_out, &context.output);
+            about.left_out.push(left_out);
+        }
         for revision in &timeline.revisions {
             let Revision { manifest, .. } = revision;
             pack.add_object(&source, &manifest.key, &manifest.key, Some(manifest.sha256)).await?;
@@ -74,6 +79,8 @@ struct About {
     /// `from..to`, the end left out; nothing where there is no bound.
     days: String,
     rows: u64,
+    /// Days that were disposed of: nothing here is of them.
+    left_out: Vec<LeftOut>,
     files: Vec<String>,
     heads: Vec<String>,
     /// For `--after`, so that the next export gives only what is new then.
@@ -96,6 +103,7 @@ impl About {
             revisions: if args.revisions == cli::Revisions::All { "all" } else { "current" },
             days: range.to_string(),
             rows: 0,
+            left_out: Vec::new(),
             files: Vec::new(),
             heads: Vec::new(),
             next: Vec::new(),

@@ -24,10 +24,12 @@ pub async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Resul
     };
     let source = super::open(settings, None, context).await?;
     for sub_account in super::sub_accounts(&source, context).await? {
-        let timeline = Timeline::read(&source, &sub_account, &range).await?;
-        match args.date {
-            Some(_) => segments(&source, &timeline, &context.output).await?,
-            None => days(&timeline, &range, &context.output),
+        if args.date.is_some() {
+            let (timeline, _) = super::readable(&source, &sub_account, &range, &context.output).await?;
+            segments(&source, &timeline, &context.output).await?;
+        } else {
+            let timeline = Timeline::read(&source, &sub_account, &range).await?;
+            days(&timeline, &range, &context.output);
         }
     }
     if args.date.is_none() {
@@ -84,6 +86,8 @@ fn days(timeline: &Timeline, range: &Days, output: &Output) {
         ]);
     }
     output.print(format!("{table}\n"));
+    // Their manifests are listed above all the same: those stay.
+    timeline.disposed().iter().for_each(|one| super::tell_left_out(one, output));
 }
 
 /// Streams: a day may have a hundred thousand segments.

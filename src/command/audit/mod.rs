@@ -3,12 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{Context, wiring};
+use crate::archive::range::Days;
 use crate::archive::signature::AllowedSigners;
+use crate::audit::disposed::LeftOut;
 use crate::audit::source::Source;
+use crate::audit::timeline::Timeline;
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
+use crate::render::{Output, count};
 
 pub mod check_receipt;
 pub mod evidence;
@@ -38,6 +44,50 @@ pub async fn open(settings: &Settings, signers: Option<&Path>, context: &Context
 /// narrows what is read.
 pub async fn sub_accounts(source: &Source, context: &Context) -> Result<Vec<String>> {
     source.sub_accounts(&context.sub_accounts).await
+}
+
+/// The days of a range whose rows can be read. Says which cannot, since they were disposed of; also returns whether
+/// there are any.
+pub async fn readable(
+    source: &Source,
+    sub_account: &str,
+    days: &Days,
+    output: &Output,
+) -> Result<(Timeline, bool)> {
+    let mut timeline = Timeline::read(source, sub_account, days).await?;
+    let left_out = timeline.leave_out_disposed();
+    left_out.iter().for_each(|one| tell_left_out(one, output));
+    Ok((timeline, !left_out.is_empty()))
+}
+
+/// After "nothing is archived of it", where days were left out.
+pub fn but_for_disposed(left_out: bool) -> &'static str {
+    if left_out { " on any day that was not disposed of" } else { "" }
+}
+
+/// Days that nobody reads any more.
+pub fn tell_left_out(left_out: &LeftOut, output: &Output) {
+    event_left_out(left_out, output);
+    output.say(format!("left out: {}", left_out_text(left_out)));
+}
+
+/// The same for programs.
+pub fn event_left_out(left_out: &LeftOut, output: &Output) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        #[serde(flatten)]
+        left_out: &'a LeftOut,
+    }
+    output.event(&Event { event: "left-out", left_out });
+}
+
+/// When, by which record, and why.
+pub fn left_out_text(left_out: &LeftOut) -> String {
+    let LeftOut { sub_account, from, to, days, manifest, committed_at, reason, .. } = left_out;
+    let days = if *days == 1 { from.to_string() } else { format!("{from}..{to}, {} days,", count(*days)) };
+    let reason = visible(reason);
+    format!("{sub_account} {days} disposed of on {committed_at} by {manifest}: {reason}")
 }
 
 /// Reads an OpenSSH allowed_signers file.

@@ -9,7 +9,6 @@ use serde::Serialize;
 use crate::archive::receipt::Receipt;
 use crate::audit::find::{Found, find};
 use crate::audit::prove::prove;
-use crate::audit::timeline::Timeline;
 use crate::cli::audit::ProveArgs;
 use crate::command::Context;
 use crate::config::Settings;
@@ -19,9 +18,10 @@ use crate::render::size;
 pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
     let source = super::open(settings, None, context).await?;
-    let mut candidates = Vec::new();
+    let (mut candidates, mut left_out) = (Vec::new(), false);
     for sub_account in super::sub_accounts(&source, context).await? {
-        let timeline = Timeline::read(&source, &sub_account, &range).await?;
+        let (timeline, without) = super::readable(&source, &sub_account, &range, &context.output).await?;
+        left_out |= without;
         let found = find(&source, &timeline, &args.segment_id).await?;
         let this_one = |found: &Found| {
             found.row.segment.metadata.segment_id.as_deref() == Some(args.segment_id.as_str())
@@ -36,7 +36,8 @@ pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Re
     }
     let newest = candidates.into_iter().max_by_key(|(_, found)| found.revision.sequence);
     let Some((timeline, found)) = newest else {
-        let message = format!("no row is archived of segment {}", super::visible(&args.segment_id));
+        let but = super::but_for_disposed(left_out);
+        let message = format!("no row is archived of segment {}{but}", super::visible(&args.segment_id));
         return Err(Failure::new(Exit::Usage, message)
             .remedy("Check the id, --revision, --from, --to and --sub-account; `cxvault show ID` shows what there is."));
     };

@@ -11,7 +11,6 @@ use crate::archive::observation::Kind;
 use crate::archive::row::Row;
 use crate::audit::current::{Which, rows};
 use crate::audit::part::Scratch;
-use crate::audit::timeline::Timeline;
 use crate::cli::audit::{self as cli, SearchArgs};
 use crate::command::Context;
 use crate::config::Settings;
@@ -42,7 +41,7 @@ pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> R
     });
     let scratch = Scratch::new()?;
     for sub_account in super::sub_accounts(&source, context).await? {
-        let timeline = Timeline::read(&source, &sub_account, &range).await?;
+        let (timeline, _) = super::readable(&source, &sub_account, &range, &context.output).await?;
         for revisions in timeline.by_day() {
             let Some(date) = revisions.first().map(|revision| revision.record.date) else { continue };
             let (search, sub_account) = (search.clone(), sub_account.clone());

@@ -6,7 +6,6 @@ use crate::archive::day::rfc3339;
 use crate::archive::observation::{Kind, Observation};
 use crate::archive::schema::{COLUMNS, Cell, Type};
 use crate::audit::find::{Found, find};
-use crate::audit::timeline::Timeline;
 use crate::cli::audit::ShowArgs;
 use crate::command::Context;
 use crate::config::Settings;
@@ -16,9 +15,10 @@ pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Res
     let range = args.range.days()?;
     let source = super::open(settings, None, context).await?;
     let mut shown = 0;
-    let mut holds = true;
+    let (mut holds, mut left_out) = (true, false);
     for sub_account in super::sub_accounts(&source, context).await? {
-        let timeline = Timeline::read(&source, &sub_account, &range).await?;
+        let (timeline, without) = super::readable(&source, &sub_account, &range, &context.output).await?;
+        left_out |= without;
         for found in find(&source, &timeline, &args.id).await? {
             shown += 1;
             holds &= found.hashes_hold && found.file_holds;
@@ -27,7 +27,8 @@ pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Res
         }
     }
     if shown == 0 {
-        let message = format!("nothing is archived of {}", super::visible(&args.id));
+        let but = super::but_for_disposed(left_out);
+        let message = format!("nothing is archived of {}{but}", super::visible(&args.id));
         return Err(Failure::new(Exit::Usage, message).remedy(
             "Check the id, and that --from, --to and --sub-account (if given) are wide enough; `cxvault status` \
              shows which days are archived.",

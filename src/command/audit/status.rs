@@ -10,6 +10,7 @@ use crate::archive::day::rfc3339;
 use crate::archive::observation::{Kind, Status};
 use crate::archive::tally::{Statuses, Tally};
 use crate::audit::calendar::{Calendar, Day};
+use crate::audit::disposed::LeftOut;
 use crate::audit::shares::{self, Shares};
 use crate::audit::timeline::Timeline;
 use crate::cli::audit::{By, StatusArgs};
@@ -24,9 +25,11 @@ pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> R
     let output = &context.output;
     let (mut all, mut by_all) = (Sums::default(), Shares::new());
     for sub_account in super::sub_accounts(&source, context).await? {
-        let timeline = Timeline::read(&source, &sub_account, &range).await?;
+        let mut timeline = Timeline::read(&source, &sub_account, &range).await?;
         let calendar = Calendar::of(&timeline, &range);
-        tell(&calendar, output);
+        // Their manifests count all the same; what is counted row by row below leaves them out.
+        let disposed = timeline.leave_out_disposed();
+        tell(&calendar, &disposed, output);
         all.add(&calendar);
         if let Some(by) = args.by {
             for (name, tally) in shares::shares(&source, &timeline, by_of(by)).await? {
@@ -81,7 +84,7 @@ impl Sums {
     }
 }
 
-fn tell(calendar: &Calendar, output: &Output) {
+fn tell(calendar: &Calendar, disposed: &[LeftOut], output: &Output) {
     #[derive(Serialize)]
     struct DayEvent<'a> {
         event: &'static str,
@@ -114,11 +117,14 @@ fn tell(calendar: &Calendar, output: &Output) {
         last_day: calendar.archived.map(|(_, last)| last),
         agent_groups_without_ai_summaries: calendar.groups_without_ai().map(|(group, _)| group).collect(),
     });
-    output.print(text(calendar));
+    for left_out in disposed {
+        super::event_left_out(left_out, output);
+    }
+    output.print(text(calendar, disposed));
 }
 
 /// A month a line, a character a day.
-fn text(calendar: &Calendar) -> String {
+fn text(calendar: &Calendar, disposed: &[LeftOut]) -> String {
     let mut lines = vec![format!(
         "{}  days in {}, last commit {}",
         calendar.sub_account,
@@ -153,6 +159,7 @@ fn text(calendar: &Calendar) -> String {
                 .map(|warning| format!("  {}  warning {}: {}", day.date, warning.name(), warning.explain())),
         );
     }
+    lines.extend(disposed.iter().map(|one| format!("  {}", super::left_out_text(one))));
     for (group, share) in calendar.groups_without_ai() {
         lines.push(format!("  {}", without_ai(group, share.segments)));
     }

@@ -138,11 +138,19 @@ fn summary(totals: &Totals, options: &Options) -> String {
         Exit::Gaps => {
             "HOLDS, WITH GAPS: what is archived is as it was committed; some of it never was".to_owned()
         }
+        _ if totals.days_disposed > 0 => {
+            "HOLDS: nothing was changed, and nothing is missing but what may be gone after its retention"
+                .to_owned()
+        }
         _ => "HOLDS: nothing is missing, nothing was changed".to_owned(),
+    };
+    let disposed = match totals.days_disposed {
+        0 => String::new(),
+        days => format!(", {} disposed of", count(days)),
     };
     let share = options.subset.map(|(n, of)| format!(" (share {n} of {of})")).unwrap_or_default();
     let mut text = format!(
-        "\nsub-accounts  {}\nmanifests     {} ({signed})\nrosters       {}\ndays          {} complete, {} empty, {} incomplete, {} acknowledged, {} missing\nfiles{share}         {} ({level}; {})\n",
+        "\nsub-accounts  {}\nmanifests     {} ({signed})\nrosters       {}\ndays          {} complete, {} empty, {} incomplete, {} acknowledged, {} missing{disposed}\nfiles{share}         {} ({level}; {})\n",
         count(totals.sub_accounts),
         count(totals.manifests),
         count(totals.rosters),

@@ -84,10 +84,12 @@ fn tell(sub_account: &str, act: HoldAct, claim: &Claim, held: &Held, store: &str
         objects: u64,
         changed: u64,
         held_by_others: u64,
+        days_disposed: u64,
+        files_gone: u64,
         head: Option<&'a str>,
     }
     let head = held.head.as_ref().map(|head| super::head_text(sub_account, head));
-    let Held { enforced, objects, changed, held_by_others, .. } = *held;
+    let Held { enforced, objects, changed, held_by_others, days_disposed, files_gone, .. } = *held;
     let case = claim.case.as_str();
     output.event(&Event {
         event: "hold",
@@ -99,6 +101,8 @@ fn tell(sub_account: &str, act: HoldAct, claim: &Claim, held: &Held, store: &str
         objects,
         changed,
         held_by_others,
+        days_disposed,
+        files_gone,
         head: head.as_deref(),
     });
     if !enforced {
@@ -123,8 +127,23 @@ fn tell(sub_account: &str, act: HoldAct, claim: &Claim, held: &Held, store: &str
     };
     let before = if head.is_none() { " (the chain said so already)" } else { "" };
     let mut lines = vec![format!("{sub_account} case {case}{range}: {done}{before}")];
+    lines.extend(disposed(held));
     lines.extend(head.map(|head| format!("head {head}")));
     output.say(lines.join("\n"));
+}
+
+/// Whoever counts on data should hear at once that some of it is no more.
+fn disposed(held: &Held) -> Option<String> {
+    let gone = match held.enforced {
+        true => format!("{} of their files are gone", count(held.files_gone)),
+        false => "their files may be gone".to_owned(),
+    };
+    (held.days_disposed > 0).then(|| {
+        let days = count(held.days_disposed);
+        format!(
+            "  {days} days of these were disposed of after their retention: {gone}; their audit records stay"
+        )
+    })
 }
 
 /// A case in one sub-account.
@@ -207,21 +226,22 @@ async fn case<'a>(
 /// The objects of the days, and how many of them the store says are held.
 async fn carried(source: &Source, sub_account: &str, range: Span) -> Result<(u64, u64)> {
     let timeline = Timeline::read(source, sub_account, &range.days()).await?;
-    let there = timeline
-        .revisions
-        .iter()
-        .filter(|revision| timeline.coverage.state(revision.record.date) != DayState::Disposed);
-    let objects = there.flat_map(|revision| {
-        let parts = revision.record.files.iter().map(|file| file.key.clone());
-        parts.chain([revision.manifest.key.clone()])
+    let objects = timeline.revisions.iter().flat_map(|revision| {
+        // Those of a day that was disposed of may be gone.
+        let may_be_gone = timeline.coverage.state(revision.record.date) == DayState::Disposed;
+        let parts = revision.record.files.iter().map(move |file| (file.key.clone(), may_be_gone));
+        parts.chain([(revision.manifest.key.clone(), false)])
     });
-    let stat = |object: String| async move {
+    let stat = |(object, may_be_gone): (String, bool)| async move {
         source.check_stop()?;
         let stat = source.store.stat(&object).await?;
-        Ok::<_, Failure>(stat.is_some_and(|stat| stat.legal_hold))
+        let counts = stat.is_some() || !may_be_gone;
+        Ok::<_, Failure>(counts.then(|| stat.is_some_and(|stat| stat.legal_hold)))
     };
-    let objects: Vec<String> = objects.collect();
-    let stats: Vec<bool> = stream::iter(objects).map(stat).buffer_unordered(AT_ONCE).try_collect().await?;
+    let objects: Vec<(String, bool)> = objects.collect();
+    let stats: Vec<Option<bool>> =
+        stream::iter(objects).map(stat).buffer_unordered(AT_ONCE).try_collect().await?;
+    let stats: Vec<bool> = stats.into_iter().flatten().collect();
     Ok((stats.len() as u64, stats.iter().filter(|held| **held).count() as u64))
 }
 

@@ -9,6 +9,7 @@ use crate::stage::archive::Archive;
 use crate::stage::roster::Roster;
 
 pub mod acknowledge;
+pub mod disposal;
 pub mod hold;
 pub mod retention;
 pub mod takeover;

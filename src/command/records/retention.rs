@@ -4,7 +4,6 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::archive::coverage::DayState;
 use crate::archive::day::rfc3339;
 use crate::archive::key;
 use crate::archive::lock::{Lock, LockMode};
@@ -12,7 +11,7 @@ use crate::archive::orders::Orders;
 use crate::archive::range::Days;
 use crate::audit::orders;
 use crate::audit::source::Source;
-use crate::audit::timeline::{Revision, Timeline};
+use crate::audit::timeline::Revision;
 use crate::cli::records::{RetentionArgs, RetentionCommand, RetentionExtendArgs};
 use crate::command::{Context, anchor, audit};
 use crate::config::Settings;
@@ -28,6 +27,7 @@ pub async fn run(args: &RetentionArgs, settings: &Settings, context: &Context) -
         None => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Show(args)) => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Extend(args)) => lengthen(args, settings, context).await,
+        Some(RetentionCommand::Dispose(args)) => super::disposal::run(args, settings, context).await,
     }
 }
 
@@ -63,10 +63,11 @@ fn tell(sub_account: &str, wish: &Wish, extended: &Extended, context: &Context) 
         retain_until: String,
         objects: u64,
         raised: u64,
+        days_disposed: u64,
         head: Option<&'a str>,
     }
     let head = extended.head.as_ref().map(|head| super::head_text(sub_account, head));
-    let Extended { days, objects, raised, .. } = extended;
+    let Extended { days, objects, raised, days_disposed, .. } = extended;
     let until = rfc3339(wish.until_ms);
     let before = if head.is_none() { " (the chain said so already)" } else { "" };
     let mut lines = vec![format!(
@@ -76,6 +77,9 @@ fn tell(sub_account: &str, wish: &Wish, extended: &Extended, context: &Context) 
         count(*objects),
         count(*raised)
     )];
+    if *days_disposed > 0 {
+        lines.push(format!("  {} days of these were disposed of, and are left alone", count(*days_disposed)));
+    }
     lines.extend(head.iter().map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));
     context.output.event(&Event {
@@ -85,6 +89,7 @@ fn tell(sub_account: &str, wish: &Wish, extended: &Extended, context: &Context) 
         retain_until: until,
         objects: *objects,
         raised: *raised,
+        days_disposed: *days_disposed,
         head: head.as_deref(),
     });
 }
@@ -125,12 +130,9 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
         Table::new(["sub-account", "day", "mode", "kept until", "in the store", "objects", "short", "held"]);
     let mut short = 0;
     for sub_account in audit::sub_accounts(&source, context).await? {
-        let timeline = Timeline::read(&source, &sub_account, range).await?;
+        let (timeline, _) = audit::readable(&source, &sub_account, range, &context.output).await?;
         let orders = orders::read(&source, &sub_account).await?.orders;
-        let there = timeline
-            .by_day()
-            .filter(|day| day.first().is_some_and(|first| is_there(&timeline, first.record.date)));
-        let days = there.map(|revisions| day(&source, &sub_account, revisions, &orders));
+        let days = timeline.by_day().map(|revisions| day(&source, &sub_account, revisions, &orders));
         let days: Vec<Day<'_>> = stream::iter(days).buffered(AT_ONCE).try_collect().await?;
         for day in days {
             context.output.event(&day);
@@ -162,10 +164,6 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
         count(short)
     ));
     Ok(Exit::Integrity)
-}
-
-fn is_there(timeline: &Timeline, date: Date) -> bool {
-    timeline.coverage.state(date) != DayState::Disposed
 }
 
 async fn day<'a>(

@@ -26,6 +26,18 @@ module "storage" {
   minimum_retention_days = 2500
 }
 
+# One whose data goes after its time.
+module "storage_expiring" {
+  source                 = "../../../terraform/storage"
+  bucket                 = "expiring"
+  minimum_retention_days = 2500
+
+  expire_segments = {
+    days     = 2587
+    prefixes = ["ringcx", ""]
+  }
+}
+
 module "identity" {
   source            = "../../../terraform/identity"
   bucket_arn        = "arn:aws:s3:::archive"

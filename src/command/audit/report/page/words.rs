@@ -84,6 +84,15 @@ pub fn verdict(report: &Report) -> String {
             )
         }
     };
+    let disposed = states.get(DayState::Disposed);
+    if disposed > 0 {
+        let were = if disposed == 1 {
+            "1 of these was".to_owned()
+        } else {
+            format!("{} of these were", count(disposed))
+        };
+        let _ = write!(sentence, " {were} disposed of after retention.");
+    }
     let behind = report.exceptions().filter(|one| one.class == Class::Behind).count() as u64;
     if behind > 0 {
         let _ = write!(sentence, " {} not up to date.", are(behind, "sub-account"));

@@ -1,0 +1,93 @@
+//! Days that were disposed of after their retention: a reader leaves them out, whether or not their files are still
+//! there, and says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use super::timeline::Timeline;
+use crate::archive::act::Disposal;
+use crate::archive::coverage::DayState;
+use crate::archive::day::rfc3339;
+use crate::archive::manifest::{Link, Run};
+use crate::archive::range::Days;
+
+/// A record that disposes of days.
+#[derive(Debug, Clone)]
+pub struct Disposed {
+    pub manifest: Link,
+    pub run: Run,
+    pub record: Disposal,
+}
+
+/// A stretch of days that one record disposed of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    pub sub_account: String,
+    pub from: Date,
+    /// The day after the last one.
+    pub to: Date,
+    pub days: u64,
+    /// Key of the record.
+    pub manifest: String,
+    pub committed_at: String,
+    pub reason: String,
+    pub by: Option<String>,
+}
+
+impl LeftOut {
+    pub fn contains(&self, date: Date) -> bool {
+        self.from <= date && date < self.to
+    }
+
+    /// Whether any of its days is one of `days`.
+    pub fn touches(&self, days: &Days) -> bool {
+        days.from.is_none_or(|from| from < self.to) && days.to.is_none_or(|to| self.from < to)
+    }
+}
+
+impl Timeline {
+    /// The archived days of this timeline that were disposed of, in order.
+    pub fn disposed(&self) -> Vec<LeftOut> {
+        let by_date: BTreeMap<Date, &Disposed> = self
+            .disposals
+            .iter()
+            .flat_map(|disposed| disposed.record.days.iter().map(move |day| (day.date, disposed)))
+            .filter(|(date, _)| self.coverage.state(*date) == DayState::Disposed)
+            .collect();
+        let dates: BTreeSet<Date> = self.revisions.iter().map(|revision| revision.record.date).collect();
+        let mut stretches: Vec<LeftOut> = Vec::new();
+        for date in dates {
+            let (Some(disposed), Ok(next)) = (by_date.get(&date), date.tomorrow()) else { continue };
+            match stretches.last_mut() {
+                Some(last) if last.to == date && last.manifest == disposed.manifest.key => {
+                    last.to = next;
+                    last.days += 1;
+                }
+                _ => stretches.push(self.stretch(date, next, disposed)),
+            }
+        }
+        stretches
+    }
+
+    fn stretch(&self, from: Date, to: Date, disposed: &Disposed) -> LeftOut {
+        LeftOut {
+            sub_account: self.sub_account.clone(),
+            from,
+            to,
+            days: 1,
+            manifest: disposed.manifest.key.clone(),
+            committed_at: rfc3339(disposed.run.finished_at),
+            reason: disposed.record.reason.clone(),
+            by: disposed.record.by.clone(),
+        }
+    }
+
+    /// Takes these days' revisions out, and returns what a reader is to be told of them.
+    pub fn leave_out_disposed(&mut self) -> Vec<LeftOut> {
+        let disposed = self.disposed();
+        self.revisions.retain(|revision| !disposed.iter().any(|one| one.contains(revision.record.date)));
+        disposed
+    }
+}

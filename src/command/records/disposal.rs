@@ -1,0 +1,74 @@
+//! `cxvault retention dispose`: days whose time is over.
+
+use serde::Serialize;
+
+use crate::archive::act::{DisposedDay, Span};
+use crate::cli::records::RetentionDisposeArgs;
+use crate::command::Context;
+use crate::config::Settings;
+use crate::outcome::{Exit, Result};
+use crate::render::{count, size};
+use crate::stage::disposal::{Disposed, Wish, dispose};
+
+pub async fn run(args: &RetentionDisposeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let wish = Wish { range: args.range.span()?, reason: args.reason.clone(), by: args.by.clone() };
+    let (archive, source) = super::open(settings, context).await?;
+    let mut exits = Vec::new();
+    for sub_account in super::named_sub_accounts(&source, context).await? {
+        match dispose(&archive, &sub_account, &wish, args.dry_run).await {
+            Ok(disposed) => tell(&sub_account, wish.range, args.dry_run, &disposed, context),
+            Err(failure) => {
+                context.output.failure(&failure);
+                exits.push(failure.exit);
+            }
+        }
+    }
+    Ok(Exit::worst(exits))
+}
+
+fn tell(sub_account: &str, range: Span, dry_run: bool, disposed: &Disposed, context: &Context) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        sub_account: &'a str,
+        dry_run: bool,
+        days: &'a [DisposedDay],
+        days_before: u64,
+        files: u64,
+        bytes: u64,
+        files_there: u64,
+        head: Option<&'a str>,
+    }
+    let Disposed { days, before, files_there, .. } = disposed;
+    let head = disposed.head.as_ref().map(|head| super::head_text(sub_account, head));
+    let files: u64 = days.iter().map(|day| day.files).sum();
+    let bytes: u64 = days.iter().map(|day| day.bytes).sum();
+    context.output.event(&Event {
+        event: "disposed",
+        sub_account,
+        dry_run,
+        days,
+        days_before: *before,
+        files,
+        bytes,
+        files_there: *files_there,
+        head: head.as_deref(),
+    });
+    let done = match (days.is_empty(), dry_run) {
+        (true, _) => "there is nothing to dispose of".to_owned(),
+        (false, dry) => format!(
+            "{} days {}: {} files, {}, of which {} are still there",
+            count(days.len() as u64),
+            if dry { "may be disposed of, and nothing was recorded" } else { "disposed of" },
+            count(files),
+            size(bytes),
+            count(*files_there)
+        ),
+    };
+    let mut lines = vec![format!("{sub_account} {range}: {done}")];
+    if *before > 0 {
+        lines.push(format!("  {} days were disposed of before", count(*before)));
+    }
+    lines.extend(head.iter().map(|head| format!("head {head}")));
+    context.output.say(lines.join("\n"));
+}
