@@ -302,6 +302,10 @@ impl Store for FolderStore {
     async fn set_legal_hold(&self, key: &str, _on: bool) -> Result<bool> {
         self.path(key).map(|_| false)
     }
+
+    async fn keeps_legal_holds(&self, _key: &str) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Length and SHA-256 of a local file, off the async threads; `None` when there is none.

@@ -406,6 +406,10 @@ impl Store for MemoryStore {
             Ok(!plain)
         })
     }
+
+    async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
+        self.call(Op::Stat, key, |_| Ok(!self.plain))
+    }
 }
 
 #[cfg(test)]

@@ -156,6 +156,9 @@ pub trait Store: Send + Sync {
     /// Sets or lifts the legal hold of an existing object's current version; `false` where this store keeps none (a
     /// folder, a bucket without Object Lock).
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool>;
+
+    /// Whether this store keeps legal holds, found out by asking for that of an existing object: nothing is set.
+    async fn keeps_legal_holds(&self, key: &str) -> Result<bool>;
 }
 
 /// Opens the archive's root. Folders make no use of the options.

@@ -165,6 +165,10 @@ impl Store for RetryingStore {
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
         self.retrying(key, || self.inner.set_legal_hold(key, on)).await
     }
+
+    async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
+        self.retrying(key, || self.inner.keeps_legal_holds(key)).await
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod support;
 
 mod acknowledged;
+mod dry;
 mod forged;
 mod held;
 mod kept;

@@ -5,16 +5,21 @@ use crate::audit::source::Source;
 use crate::config::Settings;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
+use crate::stage::append::Mode;
 use crate::stage::archive::Archive;
 
 pub mod acknowledge;
 pub mod hold;
 pub mod retention;
 
-/// Opens the archive for writing, and as a reader sees it. None is founded here.
-async fn open(settings: &Settings, context: &Context) -> Result<(Archive, Source)> {
+/// Opens the archive for writing, or for a look only, and as a reader sees it. None is founded here.
+async fn open(settings: &Settings, mode: Mode, context: &Context) -> Result<(Archive, Source)> {
     let source = audit::open(settings, None, context).await?;
-    Ok((wiring::open_archive(settings, context).await?, source))
+    let archive = match mode {
+        Mode::Act => wiring::open_archive(settings, context).await?,
+        Mode::DryRun => wiring::look_at_archive(settings, context).await?,
+    };
+    Ok((archive, source))
 }
 
 /// The one sub-account of the archive, or those that were named: of several none is meant by chance.
