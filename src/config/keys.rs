@@ -207,6 +207,9 @@ keys! {
             "Discovery requests per window, for each sub-account." .or("3/60s,9/15m");
         TOKEN_LIMITS: "token_limits", "CXVAULT_TOKEN_LIMITS",
             "Token exchanges per window." .or("5/60s");
+        QUOTA_SHARE: "quota_share", "CXVAULT_QUOTA_SHARE",
+            "This machine's share of all three limits, where several machines ask with the same credentials: `1/3` on each of three."
+            .or("1").local();
         TOKEN_LIFE: "token_life", "CXVAULT_TOKEN_LIFE",
             "How long a RingCX token lives; it is renewed before." .or("5m");
         CONCURRENCY: "concurrency", "CXVAULT_CONCURRENCY",

@@ -10,7 +10,7 @@ use crate::archive::digest::Digest;
 use crate::archive::lock::Retention;
 use crate::archive::signature::{AllowedSigners, SigningKey};
 use crate::outcome::{Exit, Failure, Result};
-use crate::ringcx::limits::Limits;
+use crate::ringcx::limits::{Limits, Share};
 use crate::telemetry::Receivers;
 
 mod account;
@@ -51,10 +51,14 @@ pub struct Settings {
     pub platform_url: BaseUrl,
     pub ringcx_url: BaseUrl,
     pub summaries_url: BaseUrl,
+    /// As this machine keeps them: its share.
     pub summary_limits: Limits,
     pub summary_limit_scope: LimitScope,
+    /// As this machine keeps them.
     pub discovery_limits: Limits,
+    /// As this machine keeps them.
     pub token_limits: Limits,
+    pub quota_share: Share,
     pub token_life: Span,
     pub concurrency: u32,
     pub max_attempts: u32,
@@ -137,6 +141,17 @@ impl Settings {
     /// object `{"key": "value"}`, account keys as `account.NAME.key`, unset ones absent.
     pub fn digest(&self) -> String {
         self.digest.hex()
+    }
+
+    /// With the limits that this machine keeps: everything that counts on them counts on these.
+    fn within_share(self) -> Settings {
+        let share = self.quota_share;
+        Settings {
+            summary_limits: self.summary_limits.share(share),
+            discovery_limits: self.discovery_limits.share(share),
+            token_limits: self.token_limits.share(share),
+            ..self
+        }
     }
 
     pub fn is_s3(&self) -> bool {
@@ -227,6 +242,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         summary_limit_scope: layers.take_or_default(&keys::SUMMARY_LIMIT_SCOPE)?,
         discovery_limits: layers.take_or_default(&keys::DISCOVERY_LIMITS)?,
         token_limits: layers.take_or_default(&keys::TOKEN_LIMITS)?,
+        quota_share: layers.take_or_default(&keys::QUOTA_SHARE)?,
         token_life: layers.take_or_default::<PositiveSpan>(&keys::TOKEN_LIFE)?.0,
         concurrency: layers.take_or_default::<Count<1, 1024>>(&keys::CONCURRENCY)?.0 as u32,
         max_attempts: layers.take_or_default::<Count<1, 100>>(&keys::MAX_ATTEMPTS)?.0 as u32,
@@ -254,7 +270,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         digest: Digest([0; 32]), // over what has just been taken, so it follows
     };
     refuse_contradictions(&settings)?;
-    Ok(settings)
+    Ok(settings.within_share())
 }
 
 fn optional<T>(layers: &mut Layers<'_>, key: &'static keys::Key) -> Result<Option<T>>

@@ -15,6 +15,17 @@ pub fn settings(loaded: &Loaded) -> Check {
     Check::ok("settings", format!("{from}; {accounts} accounts, archive {}", loaded.settings.archive))
 }
 
+/// Where machines share the quota: what is left for the others.
+pub fn quota_share(settings: &Settings) -> Option<Check> {
+    let share = settings.quota_share;
+    let left = share.rest()?;
+    let limits = format!(
+        "{share} of RingCX's limits: summaries {}, discovery {}, tokens {}; {left} is left for other machines",
+        settings.summary_limits, settings.discovery_limits, settings.token_limits
+    );
+    Some(Check::ok("quota share", limits))
+}
+
 /// Made, written and removed by doing.
 pub fn state_folder(settings: &Settings) -> Check {
     let (name, folder) = ("state folder", &settings.state_dir);
