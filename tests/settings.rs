@@ -59,13 +59,14 @@ fn in_force<'a>(loaded: &'a Loaded, key: &str) -> &'a InForce {
 }
 
 /// For every key that is no secret: a value for the file (as TOML), and another for the environment.
-const SAMPLES: [(&str, &str, &str); 41] = [
+const SAMPLES: [(&str, &str, &str); 42] = [
     ("archive", "'s3://bucket/a'", "s3://bucket/b"),
     ("state_dir", "'/state/a'", "/state/b"),
     ("signing_key_file", "'/keys/a'", "/keys/b"),
     ("allowed_signers_file", "'/keys/c'", "/keys/d"),
     ("part_rows", "1000", "2000"),
     ("part_bytes", "'1MiB'", "2MiB"),
+    ("omit_fields", "['agentNotes']", "contactEndpointAddress,agentNotes"),
     ("name", "'north'", "south"),
     ("client_id", "'id-a'", "id-b"),
     ("rc_account_id", "'111'", "222"),
@@ -438,6 +439,19 @@ fn with_several_accounts_the_flag_chooses_among_them() {
 }
 
 #[test]
+fn fields_that_the_archive_needs_are_refused_by_name() {
+    for (name, why) in cxvault::archive::omit::NEEDED {
+        let text = refused(&format!("omit_fields = ['agentNotes', '{name}']"), &[]);
+        assert!(text.contains(&format!("`{name}` cannot be left out: {why}")), "{text}");
+    }
+    assert!(refused("", &[("CXVAULT_OMIT_FIELDS", "agent\nNotes")]).contains("no control characters"));
+    let settings = settings("omit_fields = ['contactEndpointAddress', 'agentnotes', 'aFieldOf2031']", &[]);
+    assert_eq!(settings.omit_fields.to_string(), "aFieldOf2031, agentnotes, contactEndpointAddress");
+    assert_eq!(settings.doubtful_fields(), [("agentnotes", "agentNotes")]);
+    assert!(self::settings("", &[]).omit_fields.is_empty());
+}
+
+#[test]
 fn a_share_of_the_quota_scales_every_limit() {
     let home = Home::new();
     let loaded = home.load("summary_limits = '100/60s'", &[("CXVAULT_QUOTA_SHARE", "1/4")]).unwrap();
@@ -468,6 +482,9 @@ fn the_digest_is_about_what_is_archived() {
     );
     assert_ne!(settings("settle = '16m'", &[]).digest(), base);
     assert_ne!(settings("segment_types = ['AGENT']", &[]).digest(), base);
+    assert_ne!(settings("omit_fields = ['agentNotes']", &[]).digest(), base);
+    let with = |secret| settings("", &[("CXVAULT_RINGCX_TOKEN", secret)]).digest();
+    assert_eq!(with("a"), with("b"), "a digest over a secret could be used to guess it");
 }
 
 #[test]

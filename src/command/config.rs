@@ -89,5 +89,10 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
             "\n{share} of the limits is this machine's: summaries {summaries}, discovery {discovery}, tokens {tokens}"
         ));
     }
+    for (name, meant) in loaded.settings.doubtful_fields() {
+        context
+            .output
+            .print(format!("omit_fields: RingCX documents no field `{name}`; was `{meant}` meant?"));
+    }
     Ok(Exit::Done)
 }

@@ -155,6 +155,9 @@ keys! {
             "A Parquet part ends at this many segments." .is(Integer).or("250000");
         PART_BYTES: "part_bytes", "CXVAULT_PART_BYTES",
             "A Parquet part ends at about this size, before compression; at most 4GiB." .or("256MiB");
+        OMIT_FIELDS: "omit_fields", "CXVAULT_OMIT_FIELDS",
+            "Metadata fields, by the API's names, that are left out of every segment before anything is kept of it; manifests name them."
+            .is(List).like("contactEndpointAddress,agentNotes");
     }
     "Account" {
         NAME: "name", "CXVAULT_ACCOUNT_NAME",

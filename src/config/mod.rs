@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::digest::Digest;
 use crate::archive::lock::Retention;
+use crate::archive::omit::Omission;
+use crate::archive::segment;
 use crate::archive::signature::{AllowedSigners, SigningKey};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::limits::{Limits, Share};
@@ -33,7 +35,7 @@ pub use value::{ByteSize, Days, LimitScope, LogFormat, Span};
 
 use file::SettingsFile;
 use layers::{Layers, Place};
-use name::{LogFilter, PathText, Text, WarningCode};
+use name::{Field, LogFilter, PathText, Text, WarningCode};
 use value::{Count, List, ObjectLock, PositiveSpan, SizeWithin, Switch};
 
 /// Everything that can be set, checked. The documentation of each field is its line in [`keys`].
@@ -46,6 +48,8 @@ pub struct Settings {
     pub allowed_signers_file: Option<PathBuf>,
     pub part_rows: u64,
     pub part_bytes: ByteSize,
+    /// What is left out of every segment's object.
+    pub omit_fields: Omission,
     /// At least one.
     pub accounts: Vec<Account>,
     pub platform_url: BaseUrl,
@@ -154,6 +158,13 @@ impl Settings {
         }
     }
 
+    /// Names in `omit_fields` that RingCX does not document, each with the one that was probably meant. They may be new
+    /// fields of the vendor's: so it is said, and not refused.
+    pub fn doubtful_fields(&self) -> Vec<(&str, &'static str)> {
+        let unknown = self.omit_fields.names().filter(|name| !segment::NAMES.contains(name));
+        unknown.filter_map(|name| Some((name, suggest::nearest(name, segment::NAMES)?))).collect()
+    }
+
     pub fn is_s3(&self) -> bool {
         self.archive.starts_with("s3://")
     }
@@ -234,6 +245,9 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         part_rows: layers.take_or_default::<Count<1, 10_000_000>>(&keys::PART_ROWS)?.0,
         // One PutObject takes at most 5 GiB (Amazon S3 quotas), and a part may end a little late.
         part_bytes: layers.take_or_default::<SizeWithin<1024, { 4 << 30 }>>(&keys::PART_BYTES)?.0,
+        omit_fields: optional::<List<Field>>(layers, &keys::OMIT_FIELDS)?
+            .map(|list| list.0.into_iter().map(|field| field.0).collect())
+            .unwrap_or_default(),
         accounts: account::take_all(layers)?,
         platform_url: layers.take_or_default(&keys::PLATFORM_URL)?,
         ringcx_url: layers.take_or_default(&keys::RINGCX_URL)?,

@@ -11,6 +11,7 @@ use crate::archive::day::LONGEST_WINDOW_MS;
 use crate::archive::manifest::{
     DayRecord, Discovery, File, Incomplete, ObjectLock, Recheck, Record, Why, WindowAnswer,
 };
+use crate::archive::omit::Omission;
 use crate::archive::recheck::Scope;
 use crate::archive::tally::{Failures, Tally};
 use crate::archive::warning::{self, Past, Warning};
@@ -120,6 +121,8 @@ pub struct Facts<'a> {
     /// What a recheck asked for again, and how many summaries it asked for.
     pub recheck: Option<Scope>,
     pub looked_at: u64,
+    /// What the journal, and so each of the revision's own rows, lacks.
+    pub omitted_fields: Omission,
 }
 
 /// Draws up the record of a revision, and refuses one whose counts do not balance.
@@ -129,7 +132,8 @@ pub async fn record(
     chain: &mut Chain,
     facts: Facts<'_>,
 ) -> Result<DayRecord> {
-    let Facts { basis, revision, windows, files, lock, now_ms, why, recheck, looked_at } = facts;
+    let Facts { basis, revision, windows, files, lock, now_ms, why, recheck, looked_at, omitted_fields } =
+        facts;
     let mut rows = revision.totals.rows.clone();
     let mut failures = revision.totals.failures.clone();
     basis.adopted.iter().for_each(|adopted| add(&mut rows, &mut failures, adopted));
@@ -158,6 +162,7 @@ pub async fn record(
         object_lock: lock,
         source_retention_days: archive.policy.source_retention_days,
         recheck: recheck.map(|statuses| Recheck { statuses, looked_at, changes: revision.totals.changes }),
+        omitted_fields,
     };
     balance(&record)?;
     Ok(record)
