@@ -90,6 +90,7 @@ fn every_event_is_in_the_reference_with_these_members() {
     run(&over(&["evidence", "--out", "evidence"]), 0);
     run(&over(&["report", "--out", "report.html"]), 0);
     run(&over(&["retention"]), 0);
+    run(&over(&["hold", "add", "--case", "7", "--reason", "a test", "--dry-run"]), 0);
     run(&over(&["hold", "add", "--case", "7", "--reason", "a test"]), 0);
     run(&with(&["hold", "list"]), 0);
     run(&["init", "cxvault.toml"], 0);

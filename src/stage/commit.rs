@@ -134,6 +134,10 @@ pub async fn record(
 ) -> Result<DayRecord> {
     let Facts { basis, revision, windows, files, lock, now_ms, why, recheck, looked_at, omitted_fields } =
         facts;
+    if omitted_fields != archive.policy.omitted_fields {
+        let omitted = omitted_fields.to_string();
+        tracing::info!(date = %job.date, omitted, "what this day has left out before stays out, beside the settings' omit_fields");
+    }
     let mut rows = revision.totals.rows.clone();
     let mut failures = revision.totals.failures.clone();
     basis.adopted.iter().for_each(|adopted| add(&mut rows, &mut failures, adopted));
