@@ -19,6 +19,7 @@ fn main() {
         archive_id: "0".repeat(32),
         window: Window { start_ms: start, end_ms: start + 86_400_000 },
         zone: "UTC".to_owned(),
+        omitted_fields: Default::default(),
     };
     for _ in 0..3 {
         let given = made.clone();

@@ -89,6 +89,7 @@ impl Chain<'_> {
             object_lock: None,
             source_retention_days: None,
             recheck: None,
+            omitted_fields: Default::default(),
         };
         self.commit(record, window.end_ms + 25 * HOUR_MS);
     }
@@ -96,7 +97,8 @@ impl Chain<'_> {
     fn part(&self, date: Date, window: Window, rows: Vec<Row>) -> File {
         let key = key::part(&self.sub_account, date, 1, 0);
         let zone = self.zone.name().to_owned();
-        let place = Place { archive_id: self.archive_id.to_owned(), window, zone };
+        let archive_id = self.archive_id.to_owned();
+        let place = Place { archive_id, window, zone, omitted_fields: Default::default() };
         let mut writer = PartWriter::new(Vec::new()).unwrap();
         rows.into_iter().for_each(|row| writer.push(row).unwrap());
         let (bytes, written) = writer.finish(&key, &place, Some(self.signer)).unwrap();
@@ -112,6 +114,7 @@ impl Chain<'_> {
             max_segment_end: written.segment_ends.map(|(_, max)| max),
             version_id: None,
             adopted: false,
+            omitted_fields: None,
         }
     }
 

@@ -92,6 +92,7 @@ fn every_event_is_in_the_reference_with_these_members() {
     run(&over(&["retention"]), 0);
     run(&over(&["retention", "dispose", "--reason", "a test"]), 0);
     run(&with(&["ls"]), 0);
+    run(&over(&["hold", "add", "--case", "7", "--reason", "a test", "--dry-run"]), 0);
     run(&over(&["hold", "add", "--case", "7", "--reason", "a test"]), 0);
     run(&with(&["hold", "list"]), 0);
     run(&with(&["copy", "--to", "./copy"]), 0);

@@ -59,7 +59,8 @@ fn made(simulator: &Simulator) -> Made {
         let mut part = PartReader::open(bytes.clone()).unwrap();
         let statement = part.statement().clone();
         let (archive_id, window, zone) = (statement.archive_id, statement.window, statement.zone);
-        place = Some(Place { archive_id, window, zone });
+        let omitted_fields = statement.omitted_fields;
+        place = Some(Place { archive_id, window, zone, omitted_fields });
         parts.push(std::iter::from_fn(|| part.next_row().unwrap()).collect());
     }
     Made { record: contents["archive.json"].clone(), place: place.unwrap(), parts }

@@ -179,7 +179,8 @@ fn rows(bytes: Vec<u8>) -> Option<Vec<Row>> {
 fn long_texts_end_a_row_group_early_and_come_back_whole() {
     let text = "x\u{1F600}".repeat(13_000);
     let Record::Day(day) = envelope(1).manifest.record else { panic!("a day is first") };
-    let place = Place { archive_id: "0".repeat(32), window: day.window, zone: day.zone };
+    let (archive_id, omitted_fields) = ("0".repeat(32), day.omitted_fields);
+    let place = Place { archive_id, window: day.window, zone: day.zone, omitted_fields };
     let model = rows(part()).unwrap().pop().unwrap();
     let mut writer = PartWriter::new(Vec::new()).unwrap();
     for _ in 0..600 {

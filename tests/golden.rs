@@ -21,6 +21,7 @@ use cxvault::archive::manifest::{
     Record, Run, Why, WindowAnswer,
 };
 use cxvault::archive::observation::{Kind, Observation, Status};
+use cxvault::archive::omit::Omission;
 use cxvault::archive::part::{PartReader, PartWriter, Place};
 use cxvault::archive::roster::{Ended, Entry, Head, Member, Roll, RosterEnvelope, RosterRecord, Unlisted};
 use cxvault::archive::row::Row;
@@ -139,7 +140,9 @@ impl Golden {
             Kind::BOTH.iter().for_each(|&kind| count_failure(&mut failures, row.observation(kind)));
             writer.push(row).unwrap();
         }
-        let place = Place { archive_id: ARCHIVE_ID.into(), window, zone: self.zone.name().into() };
+        let zone = self.zone.name().into();
+        let place =
+            Place { archive_id: ARCHIVE_ID.into(), window, zone, omitted_fields: Omission::default() };
         let (bytes, written) = writer.finish(&key, &place, Some(&signing_key())).unwrap();
         let file = File {
             key: key.clone(),
@@ -152,6 +155,7 @@ impl Golden {
             max_segment_end: written.segment_ends.map(|(_, max)| max),
             version_id: None,
             adopted: false,
+            omitted_fields: None,
         };
         self.objects.insert(key, bytes);
         (file, tally, groups, failures)
@@ -250,6 +254,7 @@ impl Golden {
             object_lock: None,
             source_retention_days: None,
             recheck: None,
+            omitted_fields: Omission::default(),
         }
     }
 }

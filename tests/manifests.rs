@@ -14,6 +14,7 @@ use cxvault::archive::lock::{Lock, LockMode};
 use cxvault::archive::manifest::{
     DayRecord, Discovery, Envelope, Incomplete, Leftover, Link, Manifest, ObjectLock, Recheck, Record, Why,
 };
+use cxvault::archive::omit::Omission;
 use cxvault::archive::range::Days;
 use cxvault::archive::recheck::Changes;
 use cxvault::archive::signature::{AllowedSigners, SigningKey};
@@ -89,6 +90,9 @@ fn full() -> Manifest {
     ];
     day.files[0].version_id = Some("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo".into());
     day.files[0].adopted = true;
+    // One name each: a schema cannot say that they are sorted.
+    day.files[0].omitted_fields = Some(std::iter::once("agentNotes".to_owned()).collect());
+    day.omitted_fields = std::iter::once("aFieldOf2031".to_owned()).collect();
     day.leftovers = vec![Leftover {
         key: "segments/v1/sub_account=99999999/dt=2026-11-20/caf\u{e9} %0A.parquet".into(),
         sha256: Digest::of(b""),
@@ -185,6 +189,14 @@ fn values() -> Vec<(String, Change)> {
         of_day("a recheck", |day| {
             let changes = Changes { new_segments: 1, vanished_segments: 2, ..Changes::default() };
             day.recheck = Some(Recheck { statuses: "all".parse().unwrap(), looked_at: 10, changes });
+        }),
+        of_day("fields that are left out", |day| {
+            day.omitted_fields = ["Gr\u{f6}\u{df}e", "agentNotes"].map(str::to_owned).into_iter().collect();
+        }),
+        of_day("an adopted file with all fields", |day| {
+            for file in &mut day.files {
+                (file.adopted, file.omitted_fields) = (true, Some(Omission::default()));
+            }
         }),
         of_day("no groups, no failures", |day| {
             day.agent_groups.clear();

@@ -24,7 +24,7 @@ const DAY_MS: i64 = 1_795_132_800_000;
 
 fn place() -> Place {
     let window = Window { start_ms: DAY_MS, end_ms: DAY_MS + 86_400_000 };
-    Place { archive_id: "0".repeat(32), window, zone: "UTC".into() }
+    Place { archive_id: "0".repeat(32), window, zone: "UTC".into(), omitted_fields: Default::default() }
 }
 
 fn row(raw: String, agent: Observation, auto: Observation) -> Row {

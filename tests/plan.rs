@@ -69,6 +69,31 @@ fn limits_make_the_time_and_the_slower_one_is_named() {
 }
 
 #[test]
+fn a_share_of_the_limits_takes_as_much_longer() {
+    let simulator = Simulator::start(options());
+    let mut vault = Vault::new(&simulator);
+    vault.set("SUMMARY_LIMITS", "120/60s").set("DISCOVERY_LIMITS", "3/60s,9/15m").set("QUOTA_SHARE", "1/3");
+    let range = ["plan", "--from", "2026-11-01", "--to", "2026-11-19", "--segments-per-day", "5000"];
+    let planned = total(&vault.run(&[&range[..], &["--json"]].concat()).expect(0));
+    assert_eq!(
+        (&planned["discovery_seconds"], &planned["summary_seconds"]),
+        (&43_200.into(), &270_000.into())
+    );
+    let said = vault.run(&range).expect(0);
+    assert!(said.stdout.contains("at 1/60s,3/15m") && said.stdout.contains("at 40/60s"), "{said}");
+    // What is in force is shown, and what is left of it.
+    let shown = vault.run(&["config"]).expect(0);
+    assert!(shown.stdout.contains("1/3 of the limits is this machine's: summaries 40/60s"), "{shown}");
+    let limits = vault.run(&["config", "--json"]).expect(0).events()[0]["limits"].clone();
+    assert_eq!(limits["discovery"], "1/60s,3/15m");
+    let checked = vault.run(&["doctor", "--store-only"]);
+    assert!(
+        checked.stdout.contains("quota share: 1/3") && checked.stdout.contains("2/3 is left"),
+        "{checked}"
+    );
+}
+
+#[test]
 fn what_is_archived_tells_the_volume_and_is_not_planned_again() {
     let simulator = Simulator::start(options());
     let vault = Vault::new(&simulator);

@@ -59,13 +59,14 @@ fn in_force<'a>(loaded: &'a Loaded, key: &str) -> &'a InForce {
 }
 
 /// For every key that is no secret: a value for the file (as TOML), and another for the environment.
-const SAMPLES: [(&str, &str, &str); 53] = [
+const SAMPLES: [(&str, &str, &str); 55] = [
     ("archive", "'s3://bucket/a'", "s3://bucket/b"),
     ("state_dir", "'/state/a'", "/state/b"),
     ("signing_key_file", "'/keys/a'", "/keys/b"),
     ("allowed_signers_file", "'/keys/c'", "/keys/d"),
     ("part_rows", "1000", "2000"),
     ("part_bytes", "'1MiB'", "2MiB"),
+    ("omit_fields", "['agentNotes']", "contactEndpointAddress,agentNotes"),
     ("name", "'north'", "south"),
     ("client_id", "'id-a'", "id-b"),
     ("rc_account_id", "'111'", "222"),
@@ -81,6 +82,7 @@ const SAMPLES: [(&str, &str, &str); 53] = [
     ("summary_limit_scope", "'sub-account'", "credential"),
     ("discovery_limits", "'off'", "1/60s,2/15m"),
     ("token_limits", "'off'", "1/60s"),
+    ("quota_share", "'1/2'", "1/3"),
     ("token_life", "'4m'", "3m"),
     ("concurrency", "1", "1024"),
     ("max_attempts", "3", "4"),
@@ -465,6 +467,37 @@ fn with_several_accounts_the_flag_chooses_among_them() {
 }
 
 #[test]
+fn fields_that_the_archive_needs_are_refused_by_name() {
+    for (name, why) in cxvault::archive::omit::NEEDED {
+        let text = refused(&format!("omit_fields = ['agentNotes', '{name}']"), &[]);
+        assert!(text.contains(&format!("`{name}` cannot be left out: {why}")), "{text}");
+    }
+    assert!(refused("", &[("CXVAULT_OMIT_FIELDS", "agent\nNotes")]).contains("no control characters"));
+    let settings = settings("omit_fields = ['contactEndpointAddress', 'agentnotes', 'aFieldOf2031']", &[]);
+    assert_eq!(settings.omit_fields.to_string(), "aFieldOf2031, agentnotes, contactEndpointAddress");
+    assert_eq!(settings.doubtful_fields(), [("agentnotes", "agentNotes")]);
+    assert!(self::settings("", &[]).omit_fields.is_empty());
+}
+
+#[test]
+fn a_share_of_the_quota_scales_every_limit() {
+    let home = Home::new();
+    let loaded = home.load("summary_limits = '100/60s'", &[("CXVAULT_QUOTA_SHARE", "1/4")]).unwrap();
+    let limits = |settings: &Settings| {
+        [&settings.summary_limits, &settings.discovery_limits, &settings.token_limits]
+            .map(ToString::to_string)
+    };
+    assert_eq!(limits(&loaded.settings), ["25/60s", "1/80s,2/15m", "1/60s"]);
+    // What is shown beside its origin is what somebody wrote.
+    assert_eq!(in_force(&loaded, "summary_limits").value.as_deref(), Some("100/60s"));
+    assert_eq!(in_force(&loaded, "quota_share").value.as_deref(), Some("1/4"));
+    let whole = home.load("summary_limits = '100/60s'", &[]).unwrap().settings;
+    assert_eq!(limits(&whole), ["100/60s", "3/60s,9/15m", "5/60s"]);
+    assert_eq!(loaded.settings.digest(), whole.digest(), "it says nothing about what is archived");
+    assert!(refused("quota_share = '4/3'", &[]).contains("`4/3` is no share"));
+}
+
+#[test]
 fn the_digest_is_about_what_is_archived() {
     let base = settings("", &[]).digest();
     assert_eq!(base.len(), 64);
@@ -477,6 +510,7 @@ fn the_digest_is_about_what_is_archived() {
     );
     assert_ne!(settings("settle = '16m'", &[]).digest(), base);
     assert_ne!(settings("segment_types = ['AGENT']", &[]).digest(), base);
+    assert_ne!(settings("omit_fields = ['agentNotes']", &[]).digest(), base);
     let with = |secret| settings("", &[("CXVAULT_RINGCX_TOKEN", secret)]).digest();
     assert_eq!(with("a"), with("b"), "a digest over a secret could be used to guess it");
 }

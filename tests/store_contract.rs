@@ -422,6 +422,7 @@ async fn raising_a_lock_never_shortens_it(on: Backend) {
 async fn legal_holds_are_kept_or_said_not_to_be(on: Backend) {
     on.store.put_new(&object("a", b"x")).await.unwrap();
     for hold in [true, true, false, false, true] {
+        assert_eq!(on.store.keeps_legal_holds("a").await.unwrap(), on.locks);
         assert_eq!(on.store.set_legal_hold("a", hold).await.unwrap(), on.locks);
         assert_eq!(on.store.stat("a").await.unwrap().unwrap().legal_hold, hold && on.locks);
     }

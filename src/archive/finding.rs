@@ -155,6 +155,8 @@ codes! {
         "A summary is not the one whose SHA-256 was recorded when it was fetched.";
     RowContradicts "row-contradicts-itself" Violation
         "A row's columns contradict each other, or what RingCX delivered for the segment.";
+    OmittedField "omitted-field-there" Violation
+        "A row holds a field that its manifest says was left out.";
     RowOrder "row-order-wrong" Violation
         "The file's rows are not in their order: rows were moved or exchanged.";
     SegmentRepeated "segment-repeated" Violation

@@ -11,6 +11,7 @@ use super::envelope::{self, Body, Place, Signed, must};
 pub use super::envelope::{ManifestError, Signature};
 use super::key;
 use super::lock::{Lock, LockMode};
+use super::omit::Omission;
 use super::recheck::{Changes, Scope};
 use super::schema::FORMAT_VERSION;
 use super::signature::SigningKey;
@@ -150,6 +151,10 @@ pub struct DayRecord {
     /// Of a revision that looked again at a committed day.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recheck: Option<Recheck>,
+    /// Fields that none of this revision's rows holds, because the settings left them out; of adopted files those say
+    /// so themselves.
+    #[serde(skip_serializing_if = "Omission::is_empty", default)]
+    pub omitted_fields: Omission,
 }
 
 /// What a recheck asked for again, and what it found; its windows are the record's.
@@ -214,6 +219,9 @@ pub struct File {
     pub version_id: Option<String>,
     /// Written by an earlier attempt or another host, and taken over with all its rows.
     pub adopted: bool,
+    /// Of an adopted file whose rows lack other fields than the record says: those that they lack, perhaps none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub omitted_fields: Option<Omission>,
 }
 
 /// An object under the day's folder that no manifest lists.
@@ -297,6 +305,9 @@ impl Body for Manifest {
         if let Discovery::Windows { windows, .. } = &day.discovery {
             must(windows.iter().all(|window| window.attempts > 0), "count of attempts")?;
         }
+        let own = day.files.iter().filter_map(|file| file.omitted_fields.as_ref());
+        must(own.chain([&day.omitted_fields]).all(Omission::is_allowed), "omitted_fields")?;
+        must(day.files.iter().all(|file| file.adopted || file.omitted_fields.is_none()), "omitted_fields")?;
         must(day.files.iter().all(|file| file.rows > 0), "file without rows")
     }
 }
@@ -318,6 +329,17 @@ impl Record {
 }
 
 impl DayRecord {
+    /// The fields that no row of `file` holds.
+    pub fn omitted_in<'a>(&'a self, file: &'a File) -> &'a Omission {
+        file.omitted_fields.as_ref().unwrap_or(&self.omitted_fields)
+    }
+
+    /// The fields that any row of this revision may lack.
+    pub fn omitted_anywhere(&self) -> Omission {
+        let own = self.files.iter().filter_map(|file| file.omitted_fields.as_ref());
+        own.fold(self.omitted_fields.clone(), |all, own| all.and(own))
+    }
+
     /// The state of its day once this revision is committed, which was in state `before`.
     ///
     /// Acknowledged gaps stay acknowledged where the revision adds none, or looking again at such a day would wake

@@ -18,6 +18,7 @@ pub mod lookup;
 pub mod manifest;
 pub mod merkle;
 pub mod observation;
+pub mod omit;
 pub mod orders;
 pub mod part;
 pub mod range;

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::day::Window;
 use super::digest::Digest;
 use super::merkle::{self, Tree};
+use super::omit::Omission;
 use super::row::{Row, RowError, leaf};
 use super::rows::Rows;
 use super::schema::{COLUMNS, Cell, Cells, Column, FORMAT_VERSION, Storage, Type, arrow_schema};
@@ -45,6 +46,9 @@ pub struct Statement {
     pub format_version: u32,
     pub key: String,
     pub merkle_root: Digest,
+    /// Fields that no row of this part holds, because the settings left them out.
+    #[serde(default, skip_serializing_if = "Omission::is_empty")]
+    pub omitted_fields: Omission,
     pub rows: u64,
     pub window: Window,
     pub zone: String,
@@ -64,6 +68,7 @@ pub struct Place {
     pub archive_id: String,
     pub window: Window,
     pub zone: String,
+    pub omitted_fields: Omission,
 }
 
 /// What is known of a part once it is written.
@@ -202,6 +207,7 @@ impl<W: Write + Send> PartWriter<W> {
             format_version: FORMAT_VERSION,
             key: key.to_owned(),
             merkle_root: written.merkle_root,
+            omitted_fields: place.omitted_fields.clone(),
             rows: written.rows,
             window: place.window,
             zone: place.zone.clone(),

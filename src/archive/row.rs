@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::observation::{Kind, Observation};
+use super::omit::Omission;
 use super::schema::{COLUMNS, Cell, CellRef, Cells, LEAF_ORDER};
 use super::segment::{METADATA_FIELDS, Metadata, Segment, canonical_json};
 
@@ -70,6 +71,16 @@ impl Row {
         cells
     }
 
+    /// The row as it is kept where these fields are left out: of its object, its columns, and the other answers.
+    pub fn without(self, fields: &Omission) -> Row {
+        if fields.is_empty() {
+            return self;
+        }
+        let segment = Segment::read(fields.cut(self.segment.raw));
+        let other_answers = self.other_answers.map(|others| fields.cut_each(others));
+        Row { segment, other_answers, ..self }
+    }
+
     /// The same metadata, whatever its spelling.
     pub fn same_segment(&self, other: &Row) -> bool {
         self.segment.raw == other.segment.raw
@@ -78,6 +89,13 @@ impl Row {
 }
 
 impl<T: AsRef<str>> Row<T> {
+    /// Whether the row holds any of these fields.
+    pub fn holds(&self, fields: &Omission) -> bool {
+        let others = self.other_answers.as_ref();
+        fields.is_in(self.segment.raw.as_ref())
+            || others.is_some_and(|others| fields.is_in_any(others.as_ref()))
+    }
+
     /// Reads a row back, and refuses one whose typed columns are not what its `segment_json` says.
     pub fn from_cells(cells: impl IntoIterator<Item = Cell<T>>) -> Result<Row<T>, RowError> {
         let mut cells = Reader { cells: cells.into_iter(), column: 0 };

@@ -154,10 +154,10 @@ impl<'a> Metadata<Cow<'a, str>> {
     }
 }
 
-pub(super) const METADATA_FIELDS: usize = 26;
+pub const METADATA_FIELDS: usize = 26;
 
 /// The fields that are typed, by the API's names.
-const NAMES: [&str; METADATA_FIELDS] = [
+pub const NAMES: [&str; METADATA_FIELDS] = [
     "segmentId",
     "dialogId",
     "interactionId",

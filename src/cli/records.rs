@@ -52,7 +52,8 @@ refused. Where the archive has several sub-accounts, name those that are meant w
 
 Examples:
   cxvault acknowledge --from 2026-11-20 --to 2026-11-21 --reason 'RingCX answers 500 for three segments, case 0815'
-  cxvault acknowledge --from 2026-11-01 --to 2026-12-01 --sub-account 99999999 --by 'A. Auditor' --reason 'outage'")]
+  cxvault acknowledge --from 2026-11-01 --to 2026-12-01 --sub-account 99999999 --by 'A. Auditor' --reason 'outage'
+  cxvault acknowledge --from 2026-11-01 --to 2026-12-01 --reason 'outage' --dry-run")]
 pub struct AcknowledgeArgs {
     #[command(flatten)]
     pub range: Range,
@@ -62,6 +63,9 @@ pub struct AcknowledgeArgs {
     /// Who says so [default: only this host is named]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub by: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -96,7 +100,8 @@ pub enum HoldCommand {
 #[command(after_help = "\
 Examples:
   cxvault hold add --case 2026-0815 --from 2026-11-01 --to 2026-12-01 --reason 'Doe v. Example, order of 2 December'
-  cxvault hold add --case audit-7 --from 2024-01-01 --to 2030-01-01 --reason 'regulator' --sub-account 99999999")]
+  cxvault hold add --case audit-7 --from 2024-01-01 --to 2030-01-01 --reason 'regulator' --sub-account 99999999
+  cxvault hold add --case audit-7 --from 2024-01-01 --to 2030-01-01 --reason 'regulator' --dry-run")]
 pub struct HoldAddArgs {
     /// The case's name; the same name is the same case
     #[arg(long, value_name = "ID", value_parser = name)]
@@ -109,13 +114,17 @@ pub struct HoldAddArgs {
     /// Who says so [default: only this host is named]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub by: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cxvault hold remove --case 2026-0815 --reason 'settled on 3 March'
-  cxvault hold remove --case audit-7 --from 2024-01-01 --to 2025-01-01 --reason 'narrowed to 2025 and later'")]
+  cxvault hold remove --case audit-7 --from 2024-01-01 --to 2025-01-01 --reason 'narrowed to 2025 and later'
+  cxvault hold remove --case 2026-0815 --reason 'settled on 3 March' --dry-run")]
 pub struct HoldRemoveArgs {
     /// The case's name
     #[arg(long, value_name = "ID", value_parser = name)]
@@ -132,6 +141,9 @@ pub struct HoldRemoveArgs {
     /// Who says so [default: only this host is named]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub by: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 impl HoldRemoveArgs {
@@ -202,7 +214,8 @@ days are locked as long. A date earlier than a day's lock is refused. Interrupte
 
 Examples:
   cxvault retention extend --from 2026-11-01 --to 2026-12-01 --until 2040-12-31
-  cxvault retention extend --from 2026-11-20 --to 2026-11-21 --until 2036-11-20 --reason 'tax law' --by 'A. Auditor'")]
+  cxvault retention extend --from 2026-11-20 --to 2026-11-21 --until 2036-11-20 --reason 'tax law' --by 'A. Auditor'
+  cxvault retention extend --from 2026-11-01 --to 2026-12-01 --until 2040-12-31 --dry-run")]
 pub struct RetentionExtendArgs {
     #[command(flatten)]
     pub range: Range,
@@ -215,6 +228,9 @@ pub struct RetentionExtendArgs {
     /// Who says so [default: only this host is named]
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub by: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 impl RetentionExtendArgs {

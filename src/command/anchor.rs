@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::stage::anchor::{self, Anchoring, Herald, Keeper};
+use crate::stage::append::Mode;
 use crate::stage::archive::Archive;
 use crate::store::{self, Location, RetryPolicy, RetryingStore, S3Options, Store};
 use crate::telemetry::head::Heads;
@@ -79,7 +80,10 @@ impl Herald for Webhook {
 }
 
 /// At the end of a command that put records into these chains: what is not anchored is said, and counts.
-pub async fn settle(archive: &Archive, sub_accounts: &[String], context: &Context) -> Exit {
+pub async fn settle(archive: &Archive, sub_accounts: &[String], mode: Mode, context: &Context) -> Exit {
+    if mode == Mode::DryRun {
+        return Exit::Done;
+    }
     let heads = anchor::heads(archive, sub_accounts.iter().map(String::as_str)).await;
     let unanchored = anchor::settle(archive, heads).await;
     let exit = Exit::worst(unanchored.iter().map(|one| one.exit));

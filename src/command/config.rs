@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Context;
-use crate::config::{InForce, Loaded};
+use crate::config::{InForce, Loaded, Settings};
 use crate::outcome::{Exit, Result};
 use crate::render::Table;
 
@@ -16,6 +16,25 @@ struct Event<'a> {
     file_from: Option<&'a str>,
     settings_digest: String,
     settings: Vec<Setting<'a>>,
+    /// What this machine keeps of each limit, by its share.
+    limits: Limits,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    summaries: String,
+    discovery: String,
+    tokens: String,
+}
+
+impl Limits {
+    fn of(settings: &Settings) -> Limits {
+        Limits {
+            summaries: settings.summary_limits.to_string(),
+            discovery: settings.discovery_limits.to_string(),
+            tokens: settings.token_limits.to_string(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -47,6 +66,7 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
         file_from,
         settings_digest: loaded.settings.digest(),
         settings: loaded.in_force.iter().map(Setting::from).collect(),
+        limits: Limits::of(&loaded.settings),
     });
     let several = loaded.settings.accounts.len() > 1;
     let mut table = Table::new(["SETTING", "VALUE", "FROM"]);
@@ -62,5 +82,17 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
         _ => "Settings file: none; `cxvault init` writes one\n".to_owned(),
     });
     context.output.print(table);
+    let share = loaded.settings.quota_share;
+    if share.rest().is_some() {
+        let Limits { summaries, discovery, tokens } = Limits::of(&loaded.settings);
+        context.output.print(format!(
+            "\n{share} of the limits is this machine's: summaries {summaries}, discovery {discovery}, tokens {tokens}"
+        ));
+    }
+    for (name, meant) in loaded.settings.doubtful_fields() {
+        context
+            .output
+            .print(format!("omit_fields: RingCX documents no field `{name}`; was `{meant}` meant?"));
+    }
     Ok(Exit::Done)
 }

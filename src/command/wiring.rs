@@ -79,6 +79,9 @@ pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Arch
         // Whatever is to be archived cannot be asked for: then nothing should be founded either.
         settings.accounts.iter().try_for_each(|account| account.credentials().map(drop))?;
     }
+    for (name, meant) in settings.doubtful_fields() {
+        tracing::warn!(name, "omit_fields: RingCX documents no such field; was `{meant}` meant?");
+    }
     let id = archive::found_or_find(&*store, &random_id()?, started_at, settings.object_lock).await?;
     let anchoring = anchor::anchoring(settings, clock, context).await;
     let archive = Archive { anchoring, ..assemble(settings, context, store, signers, (id, started_at))? };
@@ -116,6 +119,7 @@ fn assemble(
         lock: settings.object_lock,
         source_retention_days: settings.source_retention.map(|days| days.0),
         acknowledge: settings.acknowledge.clone(),
+        omitted_fields: settings.omit_fields.clone(),
         concurrency: settings.concurrency as usize,
     };
     let settings_sha256 = settings

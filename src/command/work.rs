@@ -24,6 +24,7 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::render::Progress;
 use crate::ringcx::{RingCx, Usage};
 use crate::stage::anchor::{self, Unanchored};
+use crate::stage::append::Mode;
 use crate::stage::archive::Archive;
 use crate::stage::chain::Chain;
 use crate::stage::day::{Again, ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
@@ -120,7 +121,7 @@ where
 {
     let archive = wiring::open_archive(settings, context).await?;
     archive.check_create_only().await?;
-    let mut roster = Roster::open_to_write(&archive).await?;
+    let mut roster = Roster::open_to_write(&archive, Mode::Act).await?;
     report::begin(&archive, &context.output);
     let ledger = LazyLedger::new(settings, archive.clock.clone(), urgency);
     let progress = Progress::new(&context.output, archive.clock.clone());

@@ -155,6 +155,9 @@ keys! {
             "A Parquet part ends at this many segments." .is(Integer).or("250000");
         PART_BYTES: "part_bytes", "CXVAULT_PART_BYTES",
             "A Parquet part ends at about this size, before compression; at most 4GiB." .or("256MiB");
+        OMIT_FIELDS: "omit_fields", "CXVAULT_OMIT_FIELDS",
+            "Metadata fields, by the API's names, that are left out of every segment before anything is kept of it; manifests name them."
+            .is(List).like("contactEndpointAddress,agentNotes");
     }
     "Account" {
         NAME: "name", "CXVAULT_ACCOUNT_NAME",
@@ -207,6 +210,9 @@ keys! {
             "Discovery requests per window, for each sub-account." .or("3/60s,9/15m");
         TOKEN_LIMITS: "token_limits", "CXVAULT_TOKEN_LIMITS",
             "Token exchanges per window." .or("5/60s");
+        QUOTA_SHARE: "quota_share", "CXVAULT_QUOTA_SHARE",
+            "This machine's share of all three limits, where several machines ask with the same credentials: `1/3` on each of three."
+            .or("1").local();
         TOKEN_LIFE: "token_life", "CXVAULT_TOKEN_LIFE",
             "How long a RingCX token lives; it is renewed before." .or("5m");
         CONCURRENCY: "concurrency", "CXVAULT_CONCURRENCY",

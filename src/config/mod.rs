@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::digest::Digest;
 use crate::archive::lock::Retention;
+use crate::archive::omit::Omission;
+use crate::archive::segment;
 use crate::archive::signature::{AllowedSigners, SigningKey};
 use crate::outcome::{Exit, Failure, Result};
-use crate::ringcx::limits::Limits;
+use crate::ringcx::limits::{Limits, Share};
 use crate::telemetry::Receivers;
 
 mod account;
@@ -37,7 +39,7 @@ pub use value::{ByteSize, Days, LimitScope, LogFormat, ObjectLock, Span};
 
 use file::SettingsFile;
 use layers::{Layers, Place};
-use name::{LogFilter, PathText, Text, WarningCode};
+use name::{Field, LogFilter, PathText, Text, WarningCode};
 use value::{Count, List, PositiveSpan, SizeWithin, Switch};
 
 /// Everything that can be set, checked. The documentation of each field is its line in [`keys`].
@@ -50,15 +52,21 @@ pub struct Settings {
     pub allowed_signers_file: Option<PathBuf>,
     pub part_rows: u64,
     pub part_bytes: ByteSize,
+    /// What is left out of every segment's object.
+    pub omit_fields: Omission,
     /// At least one.
     pub accounts: Vec<Account>,
     pub platform_url: BaseUrl,
     pub ringcx_url: BaseUrl,
     pub summaries_url: BaseUrl,
+    /// As this machine keeps them: its share.
     pub summary_limits: Limits,
     pub summary_limit_scope: LimitScope,
+    /// As this machine keeps them.
     pub discovery_limits: Limits,
+    /// As this machine keeps them.
     pub token_limits: Limits,
+    pub quota_share: Share,
     pub token_life: Span,
     pub concurrency: u32,
     pub max_attempts: u32,
@@ -146,6 +154,24 @@ impl Settings {
         self.digest.hex()
     }
 
+    /// With the limits that this machine keeps: everything that counts on them counts on these.
+    fn within_share(self) -> Settings {
+        let share = self.quota_share;
+        Settings {
+            summary_limits: self.summary_limits.share(share),
+            discovery_limits: self.discovery_limits.share(share),
+            token_limits: self.token_limits.share(share),
+            ..self
+        }
+    }
+
+    /// Names in `omit_fields` that RingCX does not document, each with the one that was probably meant. They may be new
+    /// fields of the vendor's: so it is said, and not refused.
+    pub fn doubtful_fields(&self) -> Vec<(&str, &'static str)> {
+        let unknown = self.omit_fields.names().filter(|name| !segment::NAMES.contains(name));
+        unknown.filter_map(|name| Some((name, suggest::nearest(name, segment::NAMES)?))).collect()
+    }
+
     pub fn is_s3(&self) -> bool {
         self.archive.starts_with("s3://")
     }
@@ -226,6 +252,9 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         part_rows: layers.take_or_default::<Count<1, 10_000_000>>(&keys::PART_ROWS)?.0,
         // One PutObject takes at most 5 GiB (Amazon S3 quotas), and a part may end a little late.
         part_bytes: layers.take_or_default::<SizeWithin<1024, { 4 << 30 }>>(&keys::PART_BYTES)?.0,
+        omit_fields: optional::<List<Field>>(layers, &keys::OMIT_FIELDS)?
+            .map(|list| list.0.into_iter().map(|field| field.0).collect())
+            .unwrap_or_default(),
         accounts: account::take_all(layers)?,
         platform_url: layers.take_or_default(&keys::PLATFORM_URL)?,
         ringcx_url: layers.take_or_default(&keys::RINGCX_URL)?,
@@ -234,6 +263,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         summary_limit_scope: layers.take_or_default(&keys::SUMMARY_LIMIT_SCOPE)?,
         discovery_limits: layers.take_or_default(&keys::DISCOVERY_LIMITS)?,
         token_limits: layers.take_or_default(&keys::TOKEN_LIMITS)?,
+        quota_share: layers.take_or_default(&keys::QUOTA_SHARE)?,
         token_life: layers.take_or_default::<PositiveSpan>(&keys::TOKEN_LIFE)?.0,
         concurrency: layers.take_or_default::<Count<1, 1024>>(&keys::CONCURRENCY)?.0 as u32,
         max_attempts: layers.take_or_default::<Count<1, 100>>(&keys::MAX_ATTEMPTS)?.0 as u32,
@@ -263,7 +293,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         digest: Digest([0; 32]), // over what has just been taken, so it follows
     };
     refuse_contradictions(&settings)?;
-    Ok(settings)
+    Ok(settings.within_share())
 }
 
 fn optional<T>(layers: &mut Layers<'_>, key: &'static keys::Key) -> Result<Option<T>>

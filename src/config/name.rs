@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::archive::key;
+use crate::archive::{key, omit};
 use crate::config::suggest::nearest;
 use crate::config::value::{Invalid, Parsed, invalid};
 
@@ -49,6 +49,8 @@ texts! {
     SegmentType = |text| class(text, &["AGENT", "IVR", "BOT"]);
     /// A warning's code that shall not make a run exit 3, with what it is about after a colon.
     WarningCode = warning_code;
+    /// A field of a segment's object that is not kept.
+    Field = |text| omit::check_name(text).map(|()| text.into()).map_err(|why| Invalid(why.to_string()));
     /// Log levels, for all or by module: `info`, `info,cxvault::ringcx=debug`.
     LogFilter = log_filter;
 }

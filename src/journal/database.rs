@@ -12,6 +12,7 @@ use crate::archive::change;
 use crate::archive::day::Window;
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
+use crate::archive::omit::Omission;
 use crate::archive::recheck::Scope;
 use crate::archive::row::Row;
 use crate::archive::segment::Segment;
@@ -50,6 +51,8 @@ const TABLES: &str = "
     -- each kind that may be asked for all the same.
     CREATE TABLE IF NOT EXISTS known (
         key TEXT PRIMARY KEY, row TEXT NOT NULL, adopted INTEGER NOT NULL, open INTEGER NOT NULL) WITHOUT ROWID;
+    -- Keys under which discovery gives segments whose committed rows cannot have later ones.
+    CREATE TABLE IF NOT EXISTS settled (key TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
 
 /// Of the tables above: a journal of other ones is finished by the program that began it.
@@ -112,6 +115,8 @@ pub struct Journal {
     pub(super) identity: DayIdentity,
     /// What is asked for again although it is committed; `None` where only gaps are filled.
     pub(super) recheck: Option<Scope>,
+    /// What is left out of every object.
+    pub(super) omission: Omission,
 }
 
 /// The bit of a kind in `known.open`.
@@ -137,9 +142,11 @@ impl Journal {
         // At its end a journal mostly goes; where it does not, the next process finds the log beside it.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(wrap)?;
         connection.execute_batch(TABLES).map_err(wrap)?;
-        let mut journal = Journal { connection, path: path.to_owned(), identity, recheck: None };
+        let omission = Omission::default();
+        let mut journal = Journal { connection, path: path.to_owned(), identity, recheck: None, omission };
         journal.check_identity()?;
         journal.recheck = journal.begun_recheck()?;
+        journal.omission = journal.begun_omission()?;
         Ok(journal)
     }
 
@@ -286,6 +293,10 @@ impl Journal {
     /// Loads a row that is committed, or that an adopted part holds: evidence, and the measure of what is new.
     pub fn learn(&self, row: Row, adopted: bool) -> Result<()> {
         let key = row.segment.key();
+        let row = row.without(&self.omission);
+        if !adopted && *row.segment.known_by() != *key {
+            self.settle(&row)?;
+        }
         self.compare_with_ours(&key, &row)?;
         let now = match self.known(&key)? {
             Some((mut earlier, _)) => {
@@ -357,7 +368,7 @@ impl Journal {
     /// With them which of our looks they hold: a part that was adopted may never be committed, and a look that only
     /// it held would otherwise be taken for committed, and be lost.
     pub fn forget_known(&self) -> Result<()> {
-        let sql = "DELETE FROM known; UPDATE observation SET committed = 0 WHERE committed = 1;";
+        let sql = "DELETE FROM known; DELETE FROM settled; UPDATE observation SET committed = 0 WHERE committed = 1;";
         self.connection.execute_batch(sql).map_err(self.wrap())
     }
 

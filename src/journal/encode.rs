@@ -69,6 +69,9 @@ impl Journal {
                 }
             }
             let known = known.map(|(row, _)| row);
+            if any_known && known.is_none() && self.is_settled(&seen)? {
+                continue;
+            }
             if let Some(row) = change::change(known.as_ref(), seen, revision) {
                 totals.count(known, &row);
                 each(row)?;

@@ -8,6 +8,7 @@ mod database;
 mod encode;
 mod error;
 mod handle;
+mod omit;
 mod recheck;
 mod state;
 #[cfg(test)]

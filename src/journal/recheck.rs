@@ -67,8 +67,9 @@ impl Journal {
             let Some((last, _)) = batch.last() else { return Ok(vanished) };
             after.clone_from(last);
             for (key, row) in &batch {
-                // What another host has been given since we asked has not vanished.
-                if row.vanished || row.discovered_at >= asked {
+                // What another host has been given since we asked has not vanished; and of what cannot be written again as
+                // it was, it could not be said.
+                if row.vanished || row.discovered_at >= asked || *row.segment.known_by() != **key {
                     continue;
                 }
                 vanished.of += 1;

@@ -8,6 +8,7 @@ use crate::archive::change;
 use crate::archive::day::Window;
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
+use crate::archive::omit::Omission;
 use crate::archive::row::Row;
 use crate::outcome::{Exit, Failure};
 
@@ -179,6 +180,87 @@ fn gaps_are_reopened_with_the_answers_that_are_there() {
         (1, Some(2), Some(9))
     );
     assert_eq!((totals.day.segments, totals.day.failed()), (2, 0));
+}
+
+fn omission(names: &[&str]) -> Omission {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Whether the journal's files hold these bytes.
+fn on_disk(folder: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    files.into_iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
+#[test]
+fn what_is_left_out_later_goes_from_what_was_noted_before() {
+    const PHONE: &str = "+1 555 0100";
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(folder.path());
+    let phone = |n: u32| format!(r#","phone":"{PHONE} {n}""#);
+    let a = object("a", "01:00", &phone(1));
+    // The same but for the phone; and one that differs in something else as well.
+    let nameless = [2, 3].map(|n| format!(r#"{{"phone":"{PHONE} {n}","n":0}}"#));
+    let again = object("a", "01:00", &format!(r#"{},"n":1"#, phone(4)));
+    let morning = [a, nameless[0].clone(), nameless[1].clone(), again];
+    assert_eq!(discover(&mut journal, MORNING, &morning, 1), Merged { new: 3, duplicates: 1 });
+    observe_all(&journal, &look(Status::Present, "x", 2, "me"));
+    // A window that was never finished, and asked anew.
+    journal.stage(NOON, &found(&[object("b", "04:00", &phone(5))])).unwrap();
+    journal.restart_window(NOON).unwrap();
+    assert!(on_disk(folder.path(), PHONE));
+
+    journal.leave_out(&omission(&["phone"])).unwrap();
+    journal.remove_traces().unwrap();
+    assert!(!on_disk(folder.path(), PHONE) && on_disk(folder.path(), "01:00:00"));
+    let (rows, totals) = changes(&journal, 1);
+    let kept: Vec<&str> = rows.iter().map(|row| row.segment.raw.as_str()).collect();
+    assert_eq!(kept, [r#"{"n":0}"#, &object("a", "01:00", r#","n":1"#)]);
+    assert_eq!(rows[1].other_answers, Some(format!("[{}]", object("a", "01:00", ""))));
+    assert!(rows.iter().all(|row| row.agent.status == Status::Present), "nothing fetched is lost");
+    // As if the window had been answered so.
+    assert_eq!((journal.windows().unwrap()[0].duplicates, totals.rows.segments), (2, 2));
+
+    // Under other settings it stays so, and more goes.
+    drop(journal);
+    let mut journal = self::journal(folder.path());
+    journal.leave_out(&omission(&["n"])).unwrap();
+    assert_eq!(*journal.omission(), omission(&["n", "phone"]));
+    assert_eq!(changes(&journal, 1).0[0].segment.raw, "{}");
+    drop(journal);
+    assert_eq!(*self::journal(folder.path()).omission(), omission(&["n", "phone"]));
+}
+
+#[test]
+fn committed_rows_are_compared_without_what_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = journal(folder.path());
+    let objects = |more: &str| {
+        let (a, b) = (object("a", "01:00", more), object("b", "01:00", more));
+        [a, b, format!(r#"{{"no":"id"{more}}}"#), format!(r#"{{"no":"id at all"{more}}}"#)]
+    };
+    discover(&mut journal, MORNING, &objects(r#","phone":"1","n":1"#), 1);
+    observe_all(&journal, &look(Status::Empty, "", 2, "me"));
+    let (committed, _) = changes(&journal, 1);
+
+    let later = tempfile::tempdir().unwrap();
+    let mut journal = self::journal(later.path());
+    journal.begin_recheck(Some(&"all".parse().unwrap())).unwrap();
+    journal.leave_out(&omission(&["phone"])).unwrap();
+    committed.iter().for_each(|row| journal.learn(row.clone(), false).unwrap());
+    assert!(!journal.known("a").unwrap().unwrap().0.segment.raw.contains("phone"));
+    // Another phone is no change, another n is; one without an id has vanished, which cannot be written.
+    let mut found = objects(r#","n":1"#).to_vec();
+    found[1] = found[1].replace(r#""n":1"#, r#""n":2"#);
+    found.pop();
+    discover(&mut journal, MORNING, &found, 50);
+    observe_all(&journal, &look(Status::Empty, "", 51, "me"));
+    let vanished = journal.mark_vanished().unwrap();
+    assert_eq!((vanished.newly, vanished.of), (0, 2));
+    let (rows, totals) = changes(&journal, 2);
+    assert_eq!(rows.iter().map(|row| row.segment.raw.clone()).collect::<Vec<_>>(), found[1..2]);
+    assert_eq!((totals.changes.changed_metadata, totals.changes.new_segments), (1, 0));
+    assert_eq!(totals.day.segments, 4);
 }
 
 #[test]

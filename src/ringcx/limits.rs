@@ -1,4 +1,4 @@
-//! Request limits as the settings write them: `3/60s,9/15m`, or `off`.
+//! Request limits as the settings write them: `3/60s,9/15m`, or `off`; and one machine's share of them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +29,83 @@ impl Limits {
         let longest = self.0.iter().map(seconds).fold(0.0, f64::max);
         // Beyond half a million years nobody asks.
         Duration::from_secs_f64(longest.min(1.0e13))
+    }
+}
+
+impl Limits {
+    /// What one machine may send, so that all machines together keep these limits: the share of each limit's requests,
+    /// rounded down; where that is less than one, one request in as much more time, rounded up.
+    ///
+    /// Where every share gives a request, no window of any limit sees more than it allows, whatever each machine does.
+    /// Where it does not, machines that may send at all can do so at the same moment: then it is the longer window that
+    /// sees no more than the limit allows for that long.
+    #[must_use]
+    pub fn share(&self, share: Share) -> Limits {
+        Limits(self.0.iter().map(|limit| limit.share(share)).collect())
+    }
+}
+
+impl Limit {
+    fn share(&self, Share { parts, of }: Share) -> Limit {
+        let (parts, of) = (u64::from(parts), u64::from(of));
+        // In products of what a text can say none of this overflows: 2^32 requests, 2^48 ms, a thousand parts.
+        let granted = u64::from(self.requests) * parts;
+        match u32::try_from(granted / of) {
+            Ok(0) => {
+                let window_ms = (self.window.as_millis() as u64 * of).div_ceil(granted);
+                Limit { requests: 1, window: Duration::from_millis(window_ms) }
+            }
+            Ok(requests) => Limit { requests, ..*self },
+            // A share is at most the whole.
+            Err(_) => *self,
+        }
+    }
+}
+
+/// One machine's share of the limits: `1/3`, or all of them (`1`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    parts: u32,
+    of: u32,
+}
+
+/// The finest division: of so many machines each one would wait for minutes to send one request.
+const MOST_PARTS: u32 = 1_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no share; write the parts that are this machine's, such as 1/3, at most all of 1000, or 1")]
+pub struct NotAShare(String);
+
+impl Share {
+    pub const WHOLE: Share = Share { parts: 1, of: 1 };
+
+    /// What is left for others, if anything is.
+    pub fn rest(self) -> Option<Share> {
+        (self.parts < self.of).then(|| Share { parts: self.of - self.parts, of: self.of })
+    }
+}
+
+impl FromStr for Share {
+    type Err = NotAShare;
+
+    fn from_str(text: &str) -> Result<Self, NotAShare> {
+        let number = |text: &str| text.trim().parse::<u32>().ok();
+        let (parts, of) = match text.split_once('/') {
+            Some((parts, of)) => (number(parts), number(of)),
+            None => (number(text), Some(1)),
+        };
+        match (parts, of) {
+            (Some(parts), Some(of)) if (1..=of).contains(&parts) && of <= MOST_PARTS => {
+                Ok(Share { parts, of })
+            }
+            _ => Err(NotAShare(text.chars().filter(|c| !c.is_control()).take(40).collect())),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.parts == self.of { out.write_str("1") } else { write!(out, "{}/{}", self.parts, self.of) }
     }
 }
 
@@ -94,6 +171,8 @@ impl fmt::Display for Limits {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -120,6 +199,93 @@ mod tests {
         assert_eq!(limits.used(9, 2, 1_800_000), Some(0.25));
         assert_eq!(limits.used(0, 0, 0), Some(0.0));
         assert_eq!("off".parse::<Limits>().unwrap().used(7, 1, 1_000), None);
+    }
+
+    fn shared(limits: &str, share: &str) -> String {
+        limits.parse::<Limits>().unwrap().share(share.parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_share_is_rounded_down_or_takes_longer() {
+        assert_eq!(shared("120/60s", "1/3"), "40/60s");
+        assert_eq!(shared("3/60s,9/15m", "1/3"), "1/60s,3/15m");
+        assert_eq!(shared("3/60s,9/15m", "1/4"), "1/80s,2/15m");
+        assert_eq!(shared("5/60s", "2/3"), "3/60s");
+        assert_eq!(shared("3/60s", "1/1000"), "1/20000s");
+        assert_eq!(shared("off", "1/3"), "off");
+        for whole in ["1", "1/1", "7/7"] {
+            assert_eq!(shared("4294967295/1ms,3/60s", whole), "4294967295/1ms,3/60s");
+            assert_eq!(whole.parse::<Share>().unwrap().rest(), None);
+        }
+        assert_eq!(shared("4294967295/4294967295m", "1/1000"), "4294967/4294967295m");
+        assert_eq!("1/3".parse::<Share>().unwrap().rest().unwrap().to_string(), "2/3");
+        for wrong in ["", "0", "2", "0/3", "4/3", "1/0", "1/1001", "-1/3", "1/3/3", "0.5", "1/3%"] {
+            let error = wrong.parse::<Share>().unwrap_err();
+            assert!(error.to_string().contains("such as 1/3"), "{wrong}: {error}");
+        }
+    }
+
+    /// Instants in milliseconds at which a machine sends that is as quick as its limit allows: bursts, each as soon as the
+    /// window lets it.
+    fn greedy(limit: Limit, begun_ms: u64, until_ms: u64) -> impl Iterator<Item = u64> {
+        let window_ms = limit.window.as_millis() as usize;
+        let bursts = (begun_ms..until_ms).step_by(window_ms);
+        bursts.flat_map(move |at| std::iter::repeat_n(at, limit.requests as usize))
+    }
+
+    /// The most instants in any half-open window of that length.
+    fn most_within(sent: &[u64], window_ms: u64) -> usize {
+        let within =
+            |first: usize| sent[first..].iter().take_while(|at| **at < sent[first] + window_ms).count();
+        (0..sent.len()).map(within).max().unwrap_or(0)
+    }
+
+    proptest! {
+        /// Machines whose shares are the whole, started at any time and each as quick as it may be.
+        #[test]
+        fn machines_with_equal_shares_keep_the_whole(
+            requests in 1_u32..16,
+            window_ms in 20_u64..500,
+            begun in prop::collection::vec(0_u64..2_000, 1..12),
+        ) {
+            let whole = Limit { requests, window: Duration::from_millis(window_ms) };
+            let machines = begun.len() as u32;
+            let mine = whole.share(Share { parts: 1, of: machines });
+            let mine_ms = mine.window.as_millis() as u64;
+            let mut sent: Vec<u64> = begun.iter().flat_map(|&at| greedy(mine, at, 8_000)).collect();
+            sent.sort_unstable();
+            if machines <= requests {
+                prop_assert_eq!(mine_ms, window_ms);
+                prop_assert!(most_within(&sent, window_ms) <= requests as usize);
+            } else {
+                // In so long a time the whole allows one for each machine, or a little more.
+                prop_assert_eq!(mine.requests, 1);
+                prop_assert!(most_within(&sent, mine_ms) <= machines as usize);
+                prop_assert!(u64::from(machines) * window_ms <= u64::from(requests) * mine_ms);
+                prop_assert!(u64::from(machines) * window_ms > u64::from(requests) * (mine_ms - 1), "no longer than needed");
+            }
+            // One request more for each, and they would not.
+            prop_assert!(machines > requests || (mine.requests + 1) * machines > requests);
+        }
+
+        /// Of any shares that sum to the whole, no limit is exceeded in the long run, and none in a window of its own where
+        /// each share gives a request.
+        #[test]
+        fn shares_that_sum_to_the_whole_keep_it(
+            requests in 1_u32..1_000,
+            window_ms in 1_u64..1_000_000,
+            parts in prop::collection::vec(1_u32..20, 1..12),
+        ) {
+            let whole = Limit { requests, window: Duration::from_millis(window_ms) };
+            let of = parts.iter().sum();
+            let shares: Vec<Limit> = parts.iter().map(|&parts| whole.share(Share { parts, of })).collect();
+            // Requests in a time that is a multiple of every window, without rounding.
+            let rates: f64 = shares.iter().map(|one| f64::from(one.requests) / one.window.as_millis() as f64).sum();
+            prop_assert!(rates <= f64::from(requests) / window_ms as f64 * (1.0 + 1e-9));
+            if shares.iter().all(|share| share.window == whole.window) {
+                prop_assert!(shares.iter().map(|share| share.requests).sum::<u32>() <= requests);
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::append::{Appended, append, open_begun};
+use super::append::{Appended, Mode, append, open_begun};
 use super::archive::Archive;
 use super::chain::Chain;
 use super::orders::Duty;
@@ -19,6 +19,10 @@ use crate::outcome::{Exit, Failure, Result};
 pub enum Acknowledged {
     Now {
         head: Head,
+        note: Acknowledgement,
+    },
+    /// In a dry run: this is what would be committed.
+    Proposed {
         note: Acknowledgement,
     },
     /// All of it, with this reason, is in the chain already: an earlier run was interrupted after its commit, or nobody
@@ -38,14 +42,18 @@ pub async fn acknowledge(
     range: Span,
     reason: &str,
     by: Option<&str>,
+    mode: Mode,
 ) -> Result<Acknowledged> {
-    let mut chain = open_begun(archive, sub_account).await?;
+    let mut chain = open_begun(archive, sub_account, mode).await?;
     loop {
         let days = gaps(archive, &mut chain, range).await?;
         if days.is_empty() {
             return noted_before(archive, &mut chain, range, reason).await;
         }
         let note = Acknowledgement { days, reason: reason.to_owned(), by: by.map(str::to_owned) };
+        if mode == Mode::DryRun {
+            return Ok(Acknowledged::Proposed { note });
+        }
         let record = Record::Acknowledgement(Box::new(note.clone()));
         let duty = Duty { lock: archive.fresh_lock()?, hold: false };
         if let Appended::Done(head) = append(archive, &mut chain, record, duty, None).await? {

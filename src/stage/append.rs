@@ -84,9 +84,25 @@ async fn open_again<B: Body>(archive: &Archive, chain: &mut Links<B>) -> Result<
     Ok(())
 }
 
+/// Whether something is done, or only found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Act,
+    /// The same refusals, and nothing is written: neither into the store nor into the state folder.
+    DryRun,
+}
+
+impl Mode {
+    pub fn of(dry_run: bool) -> Mode {
+        if dry_run { Mode::DryRun } else { Mode::Act }
+    }
+}
+
 /// A chain that has a head: records other than days are about days, and cannot be its first.
-pub async fn open_begun(archive: &Archive, sub_account: &str) -> Result<Chain> {
-    archive.check_create_only().await?;
+pub async fn open_begun(archive: &Archive, sub_account: &str, mode: Mode) -> Result<Chain> {
+    if mode == Mode::Act {
+        archive.check_create_only().await?;
+    }
     let chain = Chain::open(archive, sub_account).await?;
     match chain.head {
         Some(_) => Ok(chain),

@@ -10,6 +10,7 @@ use crate::archive::digest::Digest;
 use crate::archive::key;
 use crate::archive::lock::{Lock, Retention};
 use crate::archive::manifest::ArchiveRecord;
+use crate::archive::omit::Omission;
 use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::{AllowedSigners, SigningKey};
 use crate::clock::Clock;
@@ -35,6 +36,8 @@ pub struct Policy {
     pub source_retention_days: Option<u32>,
     /// Warnings that somebody has acknowledged, as [`crate::archive::warning::Warning::name`] names them.
     pub acknowledge: Vec<String>,
+    /// What is left out of discovery's objects before anything of them is kept.
+    pub omitted_fields: Omission,
     pub concurrency: usize,
 }
 

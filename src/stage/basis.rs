@@ -72,7 +72,15 @@ impl Basis {
     ) -> Result<Basis> {
         let revisions = chain.revisions(archive, job.date).await?;
         let mut basis = Basis { revisions, ..Basis::default() };
-        journal.call(|journal| journal.forget_known()).await?;
+        // What a day's rows lack, its later rows lack as well: otherwise each of them would be a change.
+        let omitted = basis.revisions.iter().map(|(_, day)| day.omitted_anywhere());
+        let omitted = omitted.reduce(|all, more| all.and(&more)).unwrap_or_default();
+        journal
+            .call(move |journal| {
+                journal.forget_known()?;
+                journal.leave_out(&omitted)
+            })
+            .await?;
         let day_key = key::day(&job.sub_account, job.date);
         let versions = archive.store.versions(&day_key).await?;
         one_version_each(&versions)?;
@@ -241,6 +249,10 @@ fn judge(
     let mut part = open(path).map_err(malformed)?;
     let statement = part.statement().clone();
     judge_statement(journal.identity(), &statement, key)?;
+    let omitted = &statement.omitted_fields;
+    if !omitted.is_allowed() {
+        return Err(Unfit::Foreign("malformed"));
+    }
     let signer = part.signer().map_err(|_| Unfit::Foreign("bad-signature"))?;
     if let Some(allowed) = allowed
         && !signer.is_some_and(|signer| allowed.contains(&signer, signature::PART))
@@ -257,7 +269,8 @@ fn judge(
         let end = row.segment.metadata.segment_end_time;
         let place = (end, row.segment.key());
         let hashes_hold = Kind::BOTH.iter().all(|&kind| row.observation(kind).hash_holds());
-        if last.as_ref().is_some_and(|last| *last >= place) || row.revision != revision || !hashes_hold {
+        let unordered = last.as_ref().is_some_and(|last| *last >= place);
+        if unordered || row.revision != revision || !hashes_hold || row.holds(omitted) {
             return Err(Unfit::Foreign("malformed"));
         }
         if journal.known(&place.1)?.is_some_and(|(_, adopted)| adopted) {
@@ -287,6 +300,7 @@ fn judge(
         max_segment_end: segment_ends.map(|(_, max)| max),
         version_id: None,
         adopted: true,
+        omitted_fields: (omitted != journal.omission()).then(|| omitted.clone()),
     };
     Ok(Adopted { file, rows, failures, wanted_but_skipped })
 }

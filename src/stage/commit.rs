@@ -12,6 +12,7 @@ use crate::archive::day::LONGEST_WINDOW_MS;
 use crate::archive::manifest::{
     DayRecord, Discovery, File, Incomplete, ObjectLock, Recheck, Record, Why, WindowAnswer,
 };
+use crate::archive::omit::Omission;
 use crate::archive::recheck::Scope;
 use crate::archive::tally::{Failures, Tally};
 use crate::archive::warning::{self, Past, Warning};
@@ -143,6 +144,8 @@ pub struct Facts<'a> {
     /// What a recheck asked for again, and how many summaries it asked for.
     pub recheck: Option<Scope>,
     pub looked_at: u64,
+    /// What the journal, and so each of the revision's own rows, lacks.
+    pub omitted_fields: Omission,
 }
 
 /// Draws up the record of a revision, and refuses one whose counts do not balance.
@@ -152,7 +155,12 @@ pub async fn record(
     chain: &mut Chain,
     facts: Facts<'_>,
 ) -> Result<DayRecord> {
-    let Facts { basis, revision, windows, files, lock, now_ms, why, recheck, looked_at } = facts;
+    let Facts { basis, revision, windows, files, lock, now_ms, why, recheck, looked_at, omitted_fields } =
+        facts;
+    if omitted_fields != archive.policy.omitted_fields {
+        let omitted = omitted_fields.to_string();
+        tracing::info!(date = %job.date, omitted, "what this day has left out before stays out, beside the settings' omit_fields");
+    }
     let mut rows = revision.totals.rows.clone();
     let mut failures = revision.totals.failures.clone();
     basis.adopted.iter().for_each(|adopted| add(&mut rows, &mut failures, adopted));
@@ -181,6 +189,7 @@ pub async fn record(
         object_lock: lock,
         source_retention_days: archive.policy.source_retention_days,
         recheck: recheck.map(|statuses| Recheck { statuses, looked_at, changes: revision.totals.changes }),
+        omitted_fields,
     };
     balance(&record)?;
     Ok(record)

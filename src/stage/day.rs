@@ -223,6 +223,8 @@ async fn visit(
         window: job.window,
     };
     let mut journal = Journal::open(&folder.database(), identity)?;
+    journal.leave_out(&archive.policy.omitted_fields)?;
+    journal.remove_traces()?;
     let recheck = journal.begin_recheck(job.recheck.as_ref().map(|again| &again.scope))?;
     let rechecks = recheck.is_some();
     let (journal, thread) = JournalHandle::start(journal);
@@ -310,6 +312,9 @@ impl Desk<'_> {
                     windows,
                     recheck: self.recheck.clone(),
                     looked_at: journal.call(|journal| journal.looked_at()).await?,
+                    omitted_fields: journal
+                        .call(|journal| Ok::<_, Failure>(journal.omission().clone()))
+                        .await?,
                     files,
                     lock: read_back,
                     now_ms: time.now_ms,

@@ -9,7 +9,7 @@ use super::archive::Archive;
 use super::day::{DayJob, Meter};
 use super::observe::interrupted;
 use crate::archive::day::{LONGEST_WINDOW_MS, Window, rfc3339};
-use crate::journal::{Begun, Found, JournalError, JournalHandle, StagedWindow};
+use crate::journal::{Begun, Found, Journal, JournalError, JournalHandle, StagedWindow};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{Discovered, RingCx, WindowAnswer};
 
@@ -96,7 +96,11 @@ const UNDER_WAY: usize = 8;
 async fn ask(job: &DayJob, api: &RingCx, journal: &JournalHandle, window: Window) -> Result<WindowAnswer> {
     let (objects, mut incoming) = mpsc::channel(4);
     let stage = async {
-        journal.call(move |journal| journal.restart_window(window)).await?;
+        let prepare = move |journal: &mut Journal| {
+            journal.restart_window(window)?;
+            Ok::<_, JournalError>(journal.omission().clone())
+        };
+        let omission = journal.call(prepare).await?;
         // Jobs are done in order, and nothing counts before the window is finished: the answer need not wait for
         // the disk, only for the memory that is under way.
         let mut under_way: VecDeque<Begun<(), JournalError>> = VecDeque::new();
@@ -104,7 +108,9 @@ async fn ask(job: &DayJob, api: &RingCx, journal: &JournalHandle, window: Window
             under_way.push_back(match discovered {
                 Discovered::Restart => journal.begin(move |journal| journal.restart_window(window)).await?,
                 Discovered::Objects(objects) => {
-                    let objects: Vec<Found> = objects.into_iter().map(Found::read).collect();
+                    // Nothing of what is left out goes any further.
+                    let objects = objects.into_iter().map(|object| omission.cut(object));
+                    let objects: Vec<Found> = objects.map(Found::read).collect();
                     journal.begin(move |journal| journal.stage(window, &objects)).await?
                 }
             });

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use super::append::{Appended, append, open_begun};
+use super::append::{Appended, Mode, append, open_begun};
 use super::archive::Archive;
 use super::chain::Chain;
 use super::hold::AT_ONCE;
@@ -45,17 +45,17 @@ pub struct Disposed {
     pub files_there: u64,
 }
 
-/// Records that the days of the range are disposed of; with `dry_run` only looks whether they may be.
+/// Records that the days of the range are disposed of; in a dry run only looks whether they may be.
 ///
 /// A crash after the commit leaves nothing to be done; the same call again finds the days disposed of.
 ///
 /// # Errors
 /// [`Exit::Usage`] where a day is locked, held, missing, unfinished, or has gaps that nobody has acknowledged.
-pub async fn dispose(archive: &Archive, sub_account: &str, wish: &Wish, dry_run: bool) -> Result<Disposed> {
-    let mut chain = open_begun(archive, sub_account).await?;
+pub async fn dispose(archive: &Archive, sub_account: &str, wish: &Wish, mode: Mode) -> Result<Disposed> {
+    let mut chain = open_begun(archive, sub_account, mode).await?;
     loop {
         let mut disposed = draw_up(archive, &mut chain, wish).await?;
-        if disposed.days.is_empty() || dry_run {
+        if disposed.days.is_empty() || mode == Mode::DryRun {
             return Ok(disposed);
         }
         let Wish { range, reason, by } = wish.clone();
@@ -87,7 +87,7 @@ async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Di
     let candidates: Vec<Candidate> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
     against.extend(candidates.iter().filter_map(|day| Some((day.date, day.against.clone()?))));
     if !against.is_empty() {
-        return Err(refused(&chain.sub_account, against));
+        return Err(refused(&chain.name, against));
     }
     let files_there = candidates.iter().map(|day| day.files_there).sum();
     let days = candidates.into_iter().filter_map(entry).collect();
@@ -102,7 +102,7 @@ async fn unfit(archive: &Archive, chain: &mut Chain, range: Span) -> Result<(BTr
     let exists = |date: Date| zone.as_ref().is_none_or(|zone| zone.day(date).is_ok());
     let (mut against, mut before) = (BTreeMap::new(), 0);
     for date in range.days().within(range.from, range.to) {
-        let unfinished = archive.state.has_journal(&chain.sub_account, date);
+        let unfinished = archive.state.has_journal(&chain.name, date);
         let why = match coverage.state(date) {
             DayState::Missing if !exists(date) => continue,
             DayState::Missing => "was never archived",

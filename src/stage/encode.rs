@@ -46,8 +46,12 @@ pub async fn encode(
     scratch: &Path,
 ) -> Result<Revision> {
     let revision = basis.revision();
-    let place =
-        Place { archive_id: archive.id.clone(), window: job.window, zone: job.zone.name().to_owned() };
+    let place = Place {
+        archive_id: archive.id.clone(),
+        window: job.window,
+        zone: job.zone.name().to_owned(),
+        omitted_fields: journal.call(|journal| Ok::<_, Failure>(journal.omission().clone())).await?,
+    };
     let (sub_account, date, first) = (job.sub_account.clone(), job.date, basis.next_part);
     let mut parts = Parts {
         place,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use super::append::{Appended, append, open_begun};
+use super::append::{Appended, Mode, append, open_begun};
 use super::archive::Archive;
 use super::chain::Chain;
 use super::observe::interrupted;
@@ -36,9 +36,11 @@ pub struct Claim {
 pub struct Held {
     /// The manifest that was committed; none where the chain said so already.
     pub head: Option<Head>,
+    /// Records that were committed, or would be.
+    pub records: u64,
     /// The store keeps legal holds.
     pub enforced: bool,
-    /// Objects of the days concerned, and how many of them were changed.
+    /// Objects of the days concerned, and how many of them were changed, or would be.
     pub objects: u64,
     pub changed: u64,
     /// Objects that stay held for another case.
@@ -53,42 +55,43 @@ pub struct Held {
 ///
 /// A crash after the commit leaves objects that lack their hold; the same call again finds its record in the chain, makes
 /// no other, and completes them.
-pub async fn add(archive: &Archive, sub_account: &str, claim: &Claim) -> Result<Held> {
-    let mut chain = open_begun(archive, sub_account).await?;
-    let enforced = keeps_holds(archive).await?;
+pub async fn add(archive: &Archive, sub_account: &str, claim: &Claim, mode: Mode) -> Result<Held> {
+    let mut chain = open_begun(archive, sub_account, mode).await?;
+    let enforced = keeps_holds(archive, mode).await?;
     let range = claim.range.ok_or_else(|| Failure::new(Exit::Usage, "a hold needs a range of days"))?;
     let mut held = Held { enforced, ..Held::default() };
-    while !chain.orders(archive).await?.covers(&claim.case, range, enforced) {
-        if let Some(head) = commit(archive, &mut chain, HoldAct::Add, claim, range, enforced).await? {
-            held.head = Some(head);
+    let mut task = Task { ranges: vec![range], lift: Lift::Nothing, mode, proposed: Vec::new() };
+    while !task.orders(archive, &mut chain).await?.covers(&claim.case, range, enforced) {
+        let record = record(HoldAct::Add, claim, range, enforced);
+        if task.commit(archive, &mut chain, record, &mut held).await? {
             break;
         }
     }
-    held.days_disposed = disposed_in(&chain, &[range]);
-    settle(archive, sub_account, &[range], Lift::Nothing, held).await
+    held.days_disposed = disposed_in(&chain, &task.ranges);
+    settle(archive, sub_account, &task, held).await
 }
 
 /// Gives up a case's claim on the days, and lifts the hold of objects that no other open case claims.
 ///
 /// # Errors
 /// [`Exit::Usage`] where the case was never opened on these days.
-pub async fn remove(archive: &Archive, sub_account: &str, claim: &Claim) -> Result<Held> {
-    let mut chain = open_begun(archive, sub_account).await?;
-    let enforced = keeps_holds(archive).await?;
+pub async fn remove(archive: &Archive, sub_account: &str, claim: &Claim, mode: Mode) -> Result<Held> {
+    let mut chain = open_begun(archive, sub_account, mode).await?;
+    let enforced = keeps_holds(archive, mode).await?;
     let mut held = Held { enforced, ..Held::default() };
-    let ranges = loop {
-        let orders = chain.orders(archive).await?;
-        let ranges = ranges_to_lift(&orders, claim, sub_account)?;
-        let Some(open) = ranges.iter().copied().find(|range| orders.touches(&claim.case, *range)) else {
-            break ranges;
-        };
-        if let Some(head) = commit(archive, &mut chain, HoldAct::Remove, claim, open, enforced).await? {
-            held.head = Some(head);
+    let mut task = Task { ranges: Vec::new(), lift: Lift::Free, mode, proposed: Vec::new() };
+    loop {
+        let orders = task.orders(archive, &mut chain).await?;
+        task.ranges = ranges_to_lift(&orders, claim, sub_account)?;
+        let open = task.ranges.iter().copied().find(|range| orders.touches(&claim.case, *range));
+        let Some(open) = open else { break };
+        let record = record(HoldAct::Remove, claim, open, enforced);
+        if task.commit(archive, &mut chain, record, &mut held).await? {
             chain = Chain::open(archive, sub_account).await?;
         }
-    };
-    held.days_disposed = disposed_in(&chain, &ranges);
-    settle(archive, sub_account, &ranges, Lift::Free, held).await
+    }
+    held.days_disposed = disposed_in(&chain, &task.ranges);
+    settle(archive, sub_account, &task, held).await
 }
 
 fn disposed_in(chain: &Chain, ranges: &[Span]) -> u64 {
@@ -117,29 +120,61 @@ fn ranges_to_lift(orders: &Orders, claim: &Claim, sub_account: &str) -> Result<V
     Err(Failure::new(Exit::Usage, message).remedy("`cxvault hold list` shows the cases and their days."))
 }
 
-/// Commits a hold's record; `None` when the number went to somebody else, and the chain has to be looked at again.
-async fn commit(
-    archive: &Archive,
-    chain: &mut Chain,
-    act: HoldAct,
-    claim: &Claim,
-    range: Span,
-    enforced: bool,
-) -> Result<Option<Head>> {
+fn record(act: HoldAct, claim: &Claim, range: Span, enforced: bool) -> Record {
     let Claim { case, reason, by, .. } = claim.clone();
-    let record = Record::Hold(Box::new(Hold { act, case, range, reason, by, enforced }));
-    let duty = Duty { lock: archive.fresh_lock()?, hold: false };
-    match append(archive, chain, record, duty, None).await? {
-        Appended::Done(head) => Ok(Some(head)),
-        Appended::Taken => Ok(None),
-    }
+    Record::Hold(Box::new(Hold { act, case, range, reason, by, enforced }))
 }
 
-/// Whether this store keeps legal holds. Only trying tells, without a permission that is needed for nothing else:
-/// `archive.json`, which no case ever holds, is given the hold that it has.
-pub(super) async fn keeps_holds(archive: &Archive) -> Result<bool> {
+/// Whether this store keeps legal holds. Of who writes, only trying tells for sure: `archive.json`, which no case ever
+/// holds, is given the hold that it has.
+pub(super) async fn keeps_holds(archive: &Archive, mode: Mode) -> Result<bool> {
     let stat = stored(archive, key::ARCHIVE).await?;
-    Ok(archive.store.set_legal_hold(key::ARCHIVE, stat.legal_hold).await?)
+    Ok(match mode {
+        Mode::Act => archive.store.set_legal_hold(key::ARCHIVE, stat.legal_hold).await?,
+        Mode::DryRun => archive.store.keeps_legal_holds(key::ARCHIVE).await?,
+    })
+}
+
+/// What is to become of the objects of some days.
+struct Task {
+    ranges: Vec<Span>,
+    lift: Lift,
+    mode: Mode,
+    /// Records that a dry run did not commit.
+    proposed: Vec<Record>,
+}
+
+impl Task {
+    /// What the chain orders, or would.
+    async fn orders(&self, archive: &Archive, chain: &mut Chain) -> Result<Orders> {
+        let mut orders = chain.orders(archive).await?;
+        let next = chain.head.as_ref().map_or(0, |head| head.sequence) + 1;
+        (next..).zip(&self.proposed).for_each(|(sequence, record)| orders.take(sequence, record));
+        Ok(orders)
+    }
+
+    /// Commits a hold's record, or notes what would be; `false` when the number went to somebody else, and the chain has to
+    /// be looked at again.
+    async fn commit(
+        &mut self,
+        archive: &Archive,
+        chain: &mut Chain,
+        record: Record,
+        held: &mut Held,
+    ) -> Result<bool> {
+        if self.mode == Mode::DryRun {
+            self.proposed.push(record);
+            held.records += 1;
+            return Ok(true);
+        }
+        let duty = Duty { lock: archive.fresh_lock()?, hold: false };
+        let Appended::Done(head) = append(archive, chain, record, duty, None).await? else {
+            return Ok(false);
+        };
+        held.head = Some(head);
+        held.records += 1;
+        Ok(true)
+    }
 }
 
 /// Which holds may be lifted.
@@ -152,21 +187,15 @@ enum Lift {
 
 /// Makes the objects carry what the chain says, and looks at the chain again until nothing came between: another host may
 /// have opened a case on objects whose hold was just lifted, or committed a day.
-async fn settle(
-    archive: &Archive,
-    sub_account: &str,
-    ranges: &[Span],
-    lift: Lift,
-    mut held: Held,
-) -> Result<Held> {
+async fn settle(archive: &Archive, sub_account: &str, task: &Task, mut held: Held) -> Result<Held> {
     if !held.enforced {
         return Ok(held);
     }
     let mut chain = Chain::open(archive, sub_account).await?;
     loop {
-        sweep(archive, &mut chain, ranges, lift, &mut held).await?;
+        sweep(archive, &mut chain, task, &mut held).await?;
         let now = Chain::open(archive, sub_account).await?;
-        if now.head == chain.head {
+        if now.head == chain.head || task.mode == Mode::DryRun {
             return Ok(held);
         }
         chain = now;
@@ -174,26 +203,21 @@ async fn settle(
 }
 
 /// Once over all objects.
-async fn sweep(
-    archive: &Archive,
-    chain: &mut Chain,
-    ranges: &[Span],
-    lift: Lift,
-    held: &mut Held,
-) -> Result<()> {
-    let (orders, coverage) = (chain.orders(archive).await?, chain.coverage());
+async fn sweep(archive: &Archive, chain: &mut Chain, task: &Task, held: &mut Held) -> Result<()> {
+    let (orders, coverage) = (task.orders(archive, chain).await?, chain.coverage());
     let mut all = BTreeMap::new();
-    for range in ranges {
+    for range in &task.ranges {
         all.extend(objects(archive, chain, *range).await?);
     }
     let carry = |(object, date): (String, Date)| {
         let on = orders.holds_objects(date);
+        let concerned = on || task.lift == Lift::Free;
         let may_be_gone = coverage.state(date) == DayState::Disposed;
         async move {
             if may_be_gone && archive.store.stat(&object).await?.is_none() {
                 return Ok(None);
             }
-            let changed = (on || lift == Lift::Free) && carry(archive, &object, on).await?;
+            let changed = concerned && carry(archive, &object, on, task.mode).await?;
             Ok::<_, Failure>(Some((on, changed)))
         }
     };
@@ -205,21 +229,23 @@ async fn sweep(
             continue;
         };
         held.objects += 1;
-        held.held_by_others += u64::from(on && lift == Lift::Free);
+        held.held_by_others += u64::from(on && task.lift == Lift::Free);
         held.changed += u64::from(changed);
     }
     Ok(())
 }
 
-/// Sets or lifts one object's hold; `false` where it was as it should be.
-async fn carry(archive: &Archive, object: &str, on: bool) -> Result<bool> {
+/// Sets or lifts one object's hold, or would; `false` where it is as it should be.
+async fn carry(archive: &Archive, object: &str, on: bool, mode: Mode) -> Result<bool> {
     if archive.stop.is_cancelled() {
         return Err(interrupted());
     }
     if stored(archive, object).await?.legal_hold == on {
         return Ok(false);
     }
-    archive.store.set_legal_hold(object, on).await?;
+    if mode == Mode::Act {
+        archive.store.set_legal_hold(object, on).await?;
+    }
     Ok(true)
 }
 

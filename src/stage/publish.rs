@@ -76,5 +76,6 @@ fn file(part: &Encoded, version_id: Option<String>) -> File {
         max_segment_end: part.written.segment_ends.map(|(_, max)| max),
         version_id,
         adopted: false,
+        omitted_fields: None,
     }
 }

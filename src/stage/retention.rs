@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use super::append::{Appended, append, open_begun};
+use super::append::{Appended, Mode, append, open_begun};
 use super::archive::Archive;
 use super::chain::Chain;
 use super::hold::{AT_ONCE, keeps_holds, objects};
@@ -38,8 +38,10 @@ pub struct Wish {
 pub struct Extended {
     /// The manifest that was committed; none where the chain said so already.
     pub head: Option<Head>,
+    /// Records that were committed, or would be.
+    pub records: u64,
     pub days: Vec<ExtendedDay>,
-    /// Objects of these days, and how many locks were raised.
+    /// Objects of these days, and how many locks were raised, or would be.
     pub objects: u64,
     pub raised: u64,
     /// Days of the range that were disposed of, and are left alone.
@@ -53,14 +55,18 @@ pub struct Extended {
 ///
 /// # Errors
 /// [`Exit::Usage`] where a day is kept longer already, nothing is archived in the range, or the store keeps no locks.
-pub async fn extend(archive: &Archive, sub_account: &str, wish: &Wish) -> Result<Extended> {
+pub async fn extend(archive: &Archive, sub_account: &str, wish: &Wish, mode: Mode) -> Result<Extended> {
     check_time(archive, wish)?;
-    let mut chain = open_begun(archive, sub_account).await?;
+    let mut chain = open_begun(archive, sub_account, mode).await?;
     let mut extended = Extended::default();
     loop {
-        extended.days = draw_up(archive, &mut chain, wish).await?;
+        extended.days = draw_up(archive, &mut chain, wish, mode).await?;
         let orders = chain.orders(archive).await?;
         if extended.days.iter().all(|day| orders.lock_on(day.date) == Some(day.lock())) {
+            break;
+        }
+        extended.records = 1;
+        if mode == Mode::DryRun {
             break;
         }
         let Wish { range, reason, by, .. } = wish.clone();
@@ -75,7 +81,7 @@ pub async fn extend(archive: &Archive, sub_account: &str, wish: &Wish) -> Result
     let (coverage, range) = (chain.coverage(), wish.range);
     let disposed = |date: &Date| coverage.state(*date) == DayState::Disposed;
     extended.days_disposed = range.days().within(range.from, range.to).filter(disposed).count() as u64;
-    raise(archive, sub_account, range, extended).await
+    raise(archive, sub_account, range, mode, extended).await
 }
 
 /// A slip of the hand in a year cannot be taken back under COMPLIANCE.
@@ -97,7 +103,7 @@ fn check_time(archive: &Archive, wish: &Wish) -> Result<()> {
 }
 
 /// The archived days of the range, each with its lock from now on.
-async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Vec<ExtendedDay>> {
+async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish, mode: Mode) -> Result<Vec<ExtendedDay>> {
     let (coverage, orders) = (chain.coverage(), chain.orders(archive).await?);
     let mut locks: BTreeMap<Date, Option<Lock>> = BTreeMap::new();
     for (_, record) in chain.revisions_in(archive, &wish.range.days()).await? {
@@ -115,10 +121,10 @@ async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Ve
         ));
     }
     refuse_shorter(&locks, wish, &chain.name)?;
-    check_store(archive, &locks).await?;
-    let mode = archive.policy.lock.map(|policy| policy.mode);
+    check_store(archive, &locks, mode).await?;
+    let set = archive.policy.lock.map(|policy| policy.mode);
     let day = |(date, known): (Date, Option<Lock>)| {
-        let mode = known.map(|known| known.mode).or(mode).ok_or_else(|| {
+        let mode = known.map(|known| known.mode).or(set).ok_or_else(|| {
             Failure::new(Exit::Usage, format!("{date} has no lock so far, and no mode is set"))
                 .remedy("Say which with CXVAULT_OBJECT_LOCK, such as governance:7y.")
         })?;
@@ -148,10 +154,10 @@ fn refuse_shorter(locks: &BTreeMap<Date, Option<Lock>>, wish: &Wish, sub_account
 }
 
 /// A record of locks that no store keeps would promise what nobody can keep.
-async fn check_store(archive: &Archive, locks: &BTreeMap<Date, Option<Lock>>) -> Result<()> {
+async fn check_store(archive: &Archive, locks: &BTreeMap<Date, Option<Lock>>, mode: Mode) -> Result<()> {
     let folder = archive.store.local(key::ARCHIVE).is_some();
     let seen = locks.values().any(Option::is_some);
-    if !folder && (seen || keeps_holds(archive).await?) {
+    if !folder && (seen || keeps_holds(archive, mode).await?) {
         return Ok(());
     }
     Err(Failure::new(Exit::Usage, format!("{} keeps no locks on objects", archive.store.root()))
@@ -164,6 +170,7 @@ async fn raise(
     archive: &Archive,
     sub_account: &str,
     range: Span,
+    mode: Mode,
     mut extended: Extended,
 ) -> Result<Extended> {
     let locks: BTreeMap<Date, Lock> = extended.days.iter().map(|day| (day.date, day.lock())).collect();
@@ -173,14 +180,15 @@ async fn raise(
         let of_days: Vec<(String, Lock)> =
             all.into_iter().filter_map(|(object, date)| Some((object, *locks.get(&date)?))).collect();
         extended.objects = of_days.len() as u64;
-        let raise = |(object, lock): (String, Lock)| async move { raise_one(archive, &object, lock).await };
+        let raise =
+            |(object, lock): (String, Lock)| async move { raise_one(archive, &object, lock, mode).await };
         let mut raised = stream::iter(of_days).map(raise).buffer_unordered(AT_ONCE);
         while let Some(raised) = raised.try_next().await? {
             extended.raised += u64::from(raised);
         }
         drop(raised);
         let now = Chain::open(archive, sub_account).await?;
-        if now.head == chain.head {
+        if now.head == chain.head || mode == Mode::DryRun {
             return Ok(extended);
         }
         chain = now;
@@ -188,7 +196,7 @@ async fn raise(
 }
 
 /// `false` where the lock is long and strong enough.
-async fn raise_one(archive: &Archive, object: &str, lock: Lock) -> Result<bool> {
+async fn raise_one(archive: &Archive, object: &str, lock: Lock, mode: Mode) -> Result<bool> {
     if archive.stop.is_cancelled() {
         return Err(interrupted());
     }
@@ -196,6 +204,8 @@ async fn raise_one(archive: &Archive, object: &str, lock: Lock) -> Result<bool> 
     if stat.lock.is_some_and(|now| now.stronger(lock) == now) {
         return Ok(false);
     }
-    archive.store.raise_lock(object, lock).await?;
+    if mode == Mode::Act {
+        archive.store.raise_lock(object, lock).await?;
+    }
     Ok(true)
 }

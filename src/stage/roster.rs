@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::append::{self, Appended};
+use super::append::{self, Appended, Mode};
 use super::archive::{Archive, violated};
 use super::chain::Chain;
 use super::links::Links;
@@ -31,12 +31,14 @@ impl Roster {
     ///
     /// # Errors
     /// [`Exit::Usage`] where this is a copy that nobody has taken over.
-    pub async fn open_to_write(archive: &Archive) -> Result<Roster> {
+    pub async fn open_to_write(archive: &Archive, mode: Mode) -> Result<Roster> {
         let mut roster = Roster::open(archive, key::ROSTER).await?;
         if let Some(elsewhere) = takeover::elsewhere(archive, &roster).await? {
             return Err(elsewhere.refusal(&archive.store.root()));
         }
-        roster.remember(archive).await?;
+        if mode == Mode::Act {
+            roster.remember(archive).await?;
+        }
         Ok(roster)
     }
 

@@ -306,6 +306,10 @@ impl Store for FolderStore {
     async fn keeps_locks(&self) -> Result<Option<bool>> {
         Ok(Some(false))
     }
+
+    async fn keeps_legal_holds(&self, _key: &str) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Length and SHA-256 of a local file, off the async threads; `None` when there is none.

@@ -410,6 +410,10 @@ impl Store for MemoryStore {
     async fn keeps_locks(&self) -> Result<Option<bool>> {
         Ok(Some(!self.plain))
     }
+
+    async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
+        self.call(Op::Stat, key, |_| Ok(!self.plain))
+    }
 }
 
 #[cfg(test)]

@@ -161,6 +161,9 @@ pub trait Store: Send + Sync {
     async fn keeps_locks(&self) -> Result<Option<bool>> {
         Ok(None)
     }
+
+    /// Whether this store keeps legal holds, found out by asking for that of an existing object: nothing is set.
+    async fn keeps_legal_holds(&self, key: &str) -> Result<bool>;
 }
 
 /// Opens the archive's root. Folders make no use of the options.

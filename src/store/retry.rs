@@ -169,6 +169,10 @@ impl Store for RetryingStore {
     async fn keeps_locks(&self) -> Result<Option<bool>> {
         self.retrying("", || self.inner.keeps_locks()).await
     }
+
+    async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
+        self.retrying(key, || self.inner.keeps_legal_holds(key)).await
+    }
 }
 
 #[cfg(test)]

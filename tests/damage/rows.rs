@@ -7,6 +7,7 @@ use arrow::datatypes::{Field, Schema};
 use cxvault::archive::digest::Digest;
 use cxvault::archive::finding::Code::{self, *};
 use cxvault::archive::observation::{Observation, Status};
+use cxvault::archive::omit::Omission;
 use cxvault::archive::part::Statement;
 use cxvault::archive::row::Row;
 use cxvault::archive::segment::Segment;
@@ -272,6 +273,10 @@ fn columns() -> Vec<Case> {
     ]
 }
 
+fn dialog() -> Omission {
+    std::iter::once("dialogId".to_owned()).collect()
+}
+
 fn statements() -> Vec<Case> {
     let part = parts(BETWEEN)[0].clone();
     let stated = |name: &str, change: fn(&mut Statement)| {
@@ -304,6 +309,19 @@ fn statements() -> Vec<Case> {
         stated("Merkle root", |statement| statement.merkle_root = Digest::of(b"")),
         stated("window", |statement| statement.window.start_ms -= 1),
         stated("zone", |statement| statement.zone = "UTC".to_owned()),
+        stated("omitted fields", |statement| statement.omitted_fields = dialog()),
+        // Said by all that can say it, and yet the rows have it.
+        case("a field that is said to be left out", |a| {
+            for at in parts(BETWEEN) {
+                a.restate(&at, Pen::Own, |statement| statement.omitted_fields = dialog());
+                a.enlist(&at, Pen::Own);
+            }
+            a.forge(SUB, BETWEEN, Pen::Own, |m| m["omitted_fields"] = serde_json::json!(["dialogId"]));
+        })
+        .unsigned()
+        .at(Deep)
+        .finds(OmittedField, &part)
+        .beside(&[OmittedField, MerkleRoot]),
         case("a row changed under the part's old statement", under)
             .unsigned()
             .at(Deep)

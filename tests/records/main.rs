@@ -6,6 +6,7 @@ mod support;
 
 mod acknowledged;
 mod disposed;
+mod dry;
 mod forged;
 mod held;
 mod kept;

@@ -262,8 +262,8 @@ impl Archive {
         change(&mut rows);
         let mut writer = PartWriter::new(Vec::new()).unwrap();
         rows.into_iter().for_each(|row| writer.push(row).unwrap());
-        let Statement { archive_id, window, zone, .. } = statement;
-        let place = Place { archive_id, window, zone };
+        let Statement { archive_id, window, zone, omitted_fields, .. } = statement;
+        let place = Place { archive_id, window, zone, omitted_fields };
         let (bytes, _) = writer.finish(part, &place, self.signer(pen)).unwrap();
         self.put(part, bytes);
         if let (Pen::Stale, Some(signature)) = (pen, signature) {

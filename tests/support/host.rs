@@ -11,6 +11,7 @@ use cxvault::archive::day::Zone;
 use cxvault::archive::digest::Digest;
 use cxvault::archive::manifest::Why;
 use cxvault::archive::observation::{Kind, Status};
+use cxvault::archive::omit::Omission;
 use cxvault::clock::Clock;
 use cxvault::journal::StateDir;
 use cxvault::outcome::Result;
@@ -51,6 +52,7 @@ pub struct Host {
     pub name: String,
     pub part_rows: u64,
     pub filters: Filters,
+    pub omitted_fields: Omission,
     pub signers: Arc<Signers>,
     clock: Arc<TestClock>,
     state: Mutex<Arc<TempDir>>,
@@ -88,6 +90,7 @@ impl Host {
             name: name.to_owned(),
             part_rows: 3,
             filters: Filters::default(),
+            omitted_fields: Omission::default(),
             signers: Arc::default(),
             clock: clock.clone(),
             state: Mutex::new(Arc::new(disk())),
@@ -158,6 +161,7 @@ impl Host {
                 lock: None,
                 source_retention_days: None,
                 acknowledge: vec!["first-day-empty".into()],
+                omitted_fields: self.omitted_fields.clone(),
                 concurrency: 4,
             },
             run: RunFacts { id: run, started_at, host: self.name.clone(), settings_sha256: Digest::of(b"") },

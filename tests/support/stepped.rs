@@ -172,4 +172,8 @@ impl Store for Stepped {
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
         self.step(Op::SetLegalHold, key, None, self.inner.set_legal_hold(key, on)).await
     }
+
+    async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
+        self.step(Op::Stat, key, None, self.inner.keeps_legal_holds(key)).await
+    }
 }

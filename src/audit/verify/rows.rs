@@ -274,6 +274,10 @@ impl<'a> PartCheck<'a> {
                 "another text",
             );
         }
+        if row.holds(record.omitted_in(self.file)) {
+            let expected = format!("row {number}: none of the omitted fields");
+            self.add(Code::OmittedField, expected, "one of them");
+        }
         self.in_time(number, "discovered_at", Some(row.discovered_at), record.window);
     }
 
@@ -317,6 +321,11 @@ impl<'a> PartCheck<'a> {
             ("format version", FORMAT_VERSION.to_string(), statement.format_version.to_string()),
             ("rows", self.file.rows.to_string(), statement.rows.to_string()),
             ("Merkle root", self.file.merkle_root.hex(), statement.merkle_root.hex()),
+            (
+                "omitted fields",
+                record.omitted_in(self.file).to_string(),
+                statement.omitted_fields.to_string(),
+            ),
         ];
         for (what, should, is) in facts {
             if should != is {

@@ -15,6 +15,36 @@ pub fn settings(loaded: &Loaded) -> Check {
     Check::ok("settings", format!("{from}; {accounts} accounts, archive {}", loaded.settings.archive))
 }
 
+/// Where fields are left out: a misspelt name would leave nothing out, and nobody would notice.
+pub fn omitted_fields(settings: &Settings) -> Option<Check> {
+    let name = "omitted fields";
+    if settings.omit_fields.is_empty() {
+        return None;
+    }
+    let doubtful = settings.doubtful_fields();
+    let meant: Vec<String> =
+        doubtful.iter().map(|(name, meant)| format!("`{name}` (was `{meant}` meant?)")).collect();
+    Some(match meant.is_empty() {
+        true => Check::ok(name, format!("of every segment: {}", settings.omit_fields)),
+        false => Check::warning(
+            name,
+            format!("RingCX documents no field {}", meant.join(", ")),
+            "Correct omit_fields (CXVAULT_OMIT_FIELDS); what is archived until then holds the field.",
+        ),
+    })
+}
+
+/// Where machines share the quota: what is left for the others.
+pub fn quota_share(settings: &Settings) -> Option<Check> {
+    let share = settings.quota_share;
+    let left = share.rest()?;
+    let limits = format!(
+        "{share} of RingCX's limits: summaries {}, discovery {}, tokens {}; {left} is left for other machines",
+        settings.summary_limits, settings.discovery_limits, settings.token_limits
+    );
+    Some(Check::ok("quota share", limits))
+}
+
 /// Made, written and removed by doing.
 pub fn state_folder(settings: &Settings) -> Check {
     let (name, folder) = ("state folder", &settings.state_dir);

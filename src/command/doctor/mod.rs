@@ -89,6 +89,10 @@ pub async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -> Resul
     checks.add(host::settings(loaded));
     checks.add(host::state_folder(settings));
     checks.add(host::signing_key(settings));
+    [host::omitted_fields(settings), host::quota_share(settings)]
+        .into_iter()
+        .flatten()
+        .for_each(|check| checks.add(check));
     store::examine(settings, &mut checks).await;
     store::examine_anchor(settings, &mut checks).await;
     if args.store_only {

@@ -9,19 +9,22 @@ use crate::config::Settings;
 use crate::outcome::{Exit, Result};
 use crate::render::count;
 use crate::stage::acknowledge::{Acknowledged, acknowledge};
+use crate::stage::append::Mode;
 
 pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.span()?;
-    let (archive, source) = super::open(settings, context).await?;
+    let mode = Mode::of(args.dry_run);
+    let (archive, source) = super::open(settings, mode, context).await?;
     let sub_accounts = super::named_sub_accounts(&source, context).await?;
     for sub_account in &sub_accounts {
-        let ended = acknowledge(&archive, sub_account, range, &args.reason, args.by.as_deref()).await?;
-        tell(sub_account, &ended, context);
+        let by = args.by.as_deref();
+        let ended = acknowledge(&archive, sub_account, range, &args.reason, by, mode).await?;
+        tell(sub_account, &ended, mode, context);
     }
-    Ok(anchor::settle(&archive, &sub_accounts, context).await)
+    Ok(anchor::settle(&archive, &sub_accounts, mode, context).await)
 }
 
-fn tell(sub_account: &str, ended: &Acknowledged, context: &Context) {
+fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) {
     #[derive(Serialize)]
     struct Event<'a> {
         event: &'static str,
@@ -29,11 +32,16 @@ fn tell(sub_account: &str, ended: &Acknowledged, context: &Context) {
         /// None where all of it was acknowledged before.
         days: &'a [AcknowledgedDay],
         head: Option<String>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
     }
     let (days, head): (&[AcknowledgedDay], _) = match ended {
         Acknowledged::Now { head, note } => (&note.days, Some(super::head_text(sub_account, head))),
+        Acknowledged::Proposed { note } => (&note.days, None),
         Acknowledged::Before { .. } => (&[], None),
     };
+    let dry_run = mode == Mode::DryRun;
+    let done = if dry_run { "would be acknowledged" } else { "acknowledged" };
     let mut lines = Vec::new();
     if let Acknowledged::Before { manifest } = ended {
         lines.push(format!("{sub_account}: acknowledged before, by {manifest}"));
@@ -42,10 +50,9 @@ fn tell(sub_account: &str, ended: &Acknowledged, context: &Context) {
         let failed = count(day.agent_failed + day.auto_failed);
         let because: Vec<&str> = day.incomplete_because.iter().map(|reason| reason.name()).collect();
         let because = because.join(", ");
-        lines
-            .push(format!("{sub_account} {}: acknowledged; {failed} summaries failed ({because})", day.date));
+        lines.push(format!("{sub_account} {}: {done}; {failed} summaries failed ({because})", day.date));
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));
-    context.output.event(&Event { event: "acknowledged", sub_account, days, head });
+    context.output.event(&Event { event: "acknowledged", sub_account, days, head, dry_run });
 }

@@ -4,41 +4,47 @@ use serde::Serialize;
 
 use crate::archive::act::{DisposedDay, Span};
 use crate::cli::records::RetentionDisposeArgs;
-use crate::command::Context;
+use crate::command::{Context, anchor};
 use crate::config::Settings;
 use crate::outcome::{Exit, Result};
 use crate::render::{count, size};
+use crate::stage::append::Mode;
 use crate::stage::disposal::{Disposed, Wish, dispose};
 
 pub async fn run(args: &RetentionDisposeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let wish = Wish { range: args.range.span()?, reason: args.reason.clone(), by: args.by.clone() };
-    let (archive, source) = super::open(settings, context).await?;
+    let mode = Mode::of(args.dry_run);
+    let (archive, source) = super::open(settings, mode, context).await?;
+    let sub_accounts = super::named_sub_accounts(&source, context).await?;
     let mut exits = Vec::new();
-    for sub_account in super::named_sub_accounts(&source, context).await? {
-        match dispose(&archive, &sub_account, &wish, args.dry_run).await {
-            Ok(disposed) => tell(&sub_account, wish.range, args.dry_run, &disposed, context),
+    for sub_account in &sub_accounts {
+        match dispose(&archive, sub_account, &wish, mode).await {
+            Ok(disposed) => tell(sub_account, wish.range, mode, &disposed, context),
             Err(failure) => {
                 context.output.failure(&failure);
                 exits.push(failure.exit);
             }
         }
     }
+    exits.push(anchor::settle(&archive, &sub_accounts, mode, context).await);
     Ok(Exit::worst(exits))
 }
 
-fn tell(sub_account: &str, range: Span, dry_run: bool, disposed: &Disposed, context: &Context) {
+fn tell(sub_account: &str, range: Span, mode: Mode, disposed: &Disposed, context: &Context) {
     #[derive(Serialize)]
     struct Event<'a> {
         event: &'static str,
         sub_account: &'a str,
-        dry_run: bool,
         days: &'a [DisposedDay],
         days_before: u64,
         files: u64,
         bytes: u64,
         files_there: u64,
         head: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
     }
+    let dry_run = mode == Mode::DryRun;
     let Disposed { days, before, files_there, .. } = disposed;
     let head = disposed.head.as_ref().map(|head| super::head_text(sub_account, head));
     let files: u64 = days.iter().map(|day| day.files).sum();
@@ -46,13 +52,13 @@ fn tell(sub_account: &str, range: Span, dry_run: bool, disposed: &Disposed, cont
     context.output.event(&Event {
         event: "disposed",
         sub_account,
-        dry_run,
         days,
         days_before: *before,
         files,
         bytes,
         files_there: *files_there,
         head: head.as_deref(),
+        dry_run,
     });
     let done = match (days.is_empty(), dry_run) {
         (true, _) => "there is nothing to dispose of".to_owned(),

@@ -16,24 +16,26 @@ use crate::command::{Context, anchor, audit};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Output, count};
+use crate::stage::append::Mode;
 use crate::stage::hold::{Claim, Held, add, remove};
 
 /// Objects that are asked for at once.
 const AT_ONCE: usize = 16;
 
 pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let (act, claim) = match &args.act {
+    let (act, claim, mode) = match &args.act {
         HoldCommand::List(args) => return list(args, settings, context).await,
         HoldCommand::Add(args) => {
             let (case, reason, by) = (args.case.clone(), args.reason.clone(), args.by.clone());
-            (HoldAct::Add, Claim { case, range: Some(args.range.span()?), reason, by })
+            let claim = Claim { case, range: Some(args.range.span()?), reason, by };
+            (HoldAct::Add, claim, Mode::of(args.dry_run))
         }
         HoldCommand::Remove(args) => {
             let (case, reason, by) = (args.case.clone(), args.reason.clone(), args.by.clone());
-            (HoldAct::Remove, Claim { case, range: args.span()?, reason, by })
+            (HoldAct::Remove, Claim { case, range: args.span()?, reason, by }, Mode::of(args.dry_run))
         }
     };
-    let (archive, source) = super::open(settings, context).await?;
+    let (archive, source) = super::open(settings, mode, context).await?;
     let mut sub_accounts = audit::sub_accounts(&source, context).await?;
     if act == HoldAct::Remove && context.sub_accounts.is_empty() {
         sub_accounts = knowing(&source, sub_accounts, &claim.case).await?;
@@ -41,19 +43,22 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
     let mut exits = Vec::new();
     for sub_account in &sub_accounts {
         let ended = match act {
-            HoldAct::Add => add(&archive, sub_account, &claim).await,
-            HoldAct::Remove => remove(&archive, sub_account, &claim).await,
+            HoldAct::Add => add(&archive, sub_account, &claim, mode).await,
+            HoldAct::Remove => remove(&archive, sub_account, &claim, mode).await,
         };
         // What is wrong with one sub-account must not leave the others unheld.
         match ended {
-            Ok(held) => tell(sub_account, act, &claim, &held, &archive.store.root(), &context.output),
+            Ok(held) => {
+                let told = Told { sub_account, act, claim: &claim, mode, held: &held };
+                told.tell(&archive.store.root(), &context.output);
+            }
             Err(failure) => {
                 context.output.failure(&failure);
                 exits.push(failure.exit);
             }
         }
     }
-    exits.push(anchor::settle(&archive, &sub_accounts, context).await);
+    exits.push(anchor::settle(&archive, &sub_accounts, mode, context).await);
     Ok(Exit::worst(exits))
 }
 
@@ -72,64 +77,89 @@ async fn knowing(source: &Source, sub_accounts: Vec<String>, case: &str) -> Resu
     Ok(knowing)
 }
 
-fn tell(sub_account: &str, act: HoldAct, claim: &Claim, held: &Held, store: &str, output: &Output) {
-    #[derive(Serialize)]
-    struct Event<'a> {
-        event: &'static str,
-        sub_account: &'a str,
-        act: HoldAct,
-        case: &'a str,
-        range: Option<Span>,
-        enforced: bool,
-        objects: u64,
-        changed: u64,
-        held_by_others: u64,
-        days_disposed: u64,
-        files_gone: u64,
-        head: Option<&'a str>,
-    }
-    let head = held.head.as_ref().map(|head| super::head_text(sub_account, head));
-    let Held { enforced, objects, changed, held_by_others, days_disposed, files_gone, .. } = *held;
-    let case = claim.case.as_str();
-    output.event(&Event {
-        event: "hold",
-        sub_account,
-        act,
-        case,
-        range: claim.range,
-        enforced,
-        objects,
-        changed,
-        held_by_others,
-        days_disposed,
-        files_gone,
-        head: head.as_deref(),
-    });
-    if !enforced {
-        tracing::warn!(
+/// What was done in one sub-account, or would be.
+struct Told<'a> {
+    sub_account: &'a str,
+    act: HoldAct,
+    claim: &'a Claim,
+    mode: Mode,
+    held: &'a Held,
+}
+
+impl Told<'_> {
+    fn tell(&self, store: &str, output: &Output) {
+        #[derive(Serialize)]
+        struct Event<'a> {
+            event: &'static str,
+            sub_account: &'a str,
+            act: HoldAct,
+            case: &'a str,
+            range: Option<Span>,
+            enforced: bool,
+            records: u64,
+            objects: u64,
+            changed: u64,
+            held_by_others: u64,
+            days_disposed: u64,
+            files_gone: u64,
+            head: Option<&'a str>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            dry_run: bool,
+        }
+        let Told { sub_account, act, claim, mode, held } = *self;
+        let head = held.head.as_ref().map(|head| super::head_text(sub_account, head));
+        let Held { enforced, records, objects, changed, held_by_others, days_disposed, files_gone, .. } = *held;
+        let case = claim.case.as_str();
+        output.event(&Event {
+            event: "hold",
             sub_account,
+            act,
             case,
-            "NOTHING ENFORCES THIS HOLD: {store} keeps no legal holds (it is no bucket with Object Lock); the record in the \
-             chain is all there is, and whoever can delete objects there still can"
-        );
+            range: claim.range,
+            enforced,
+            records,
+            objects,
+            changed,
+            held_by_others,
+            days_disposed,
+            files_gone,
+            head: head.as_deref(),
+            dry_run: mode == Mode::DryRun,
+        });
+        if !enforced && mode == Mode::Act {
+            tracing::warn!(
+                sub_account,
+                case,
+                "NOTHING ENFORCES THIS HOLD: {store} keeps no legal holds (it is no bucket with Object Lock); the record in the \
+                 chain is all there is, and whoever can delete objects there still can"
+            );
+        }
+        let mut lines = vec![self.line()];
+        lines.extend(disposed(held));
+        lines.extend(head.map(|head| format!("head {head}")));
+        output.say(lines.join("\n"));
     }
-    let range = claim.range.map(|range| format!(" {range}")).unwrap_or_default();
-    let done = match (act, enforced) {
-        (_, false) => "recorded, and ENFORCED BY NOTHING: this store keeps no legal holds".to_owned(),
-        (HoldAct::Add, true) => format!("{} objects held, {} of them now", count(objects), count(changed)),
-        (HoldAct::Remove, true) => {
-            format!(
-                "{} objects released, {} stay held for other cases",
+
+    fn line(&self) -> String {
+        let Held { enforced, records, objects, changed, held_by_others, .. } = *self.held;
+        let would = if self.mode == Mode::DryRun { "would be " } else { "" };
+        let range = self.claim.range.map(|range| format!(" {range}")).unwrap_or_default();
+        let done = match (self.act, enforced) {
+            (_, false) => {
+                format!("{would}recorded, and ENFORCED BY NOTHING: this store keeps no legal holds")
+            }
+            (HoldAct::Add, true) => {
+                format!("{} objects {would}held, {} of them now", count(objects), count(changed))
+            }
+            (HoldAct::Remove, true) => format!(
+                "{} objects {would}released, {} stay held for other cases",
                 count(changed),
                 count(held_by_others)
-            )
-        }
-    };
-    let before = if head.is_none() { " (the chain said so already)" } else { "" };
-    let mut lines = vec![format!("{sub_account} case {case}{range}: {done}{before}")];
-    lines.extend(disposed(held));
-    lines.extend(head.map(|head| format!("head {head}")));
-    output.say(lines.join("\n"));
+            ),
+        };
+        let before = if records == 0 { " (the chain said so already)" } else { "" };
+        format!("{} case {}{range}: {done}{before}", self.sub_account, self.claim.case)
+    }
 }
 
 /// Whoever counts on data should hear at once that some of it is no more.

@@ -5,6 +5,7 @@ use crate::audit::source::Source;
 use crate::config::Settings;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
+use crate::stage::append::Mode;
 use crate::stage::archive::Archive;
 use crate::stage::roster::Roster;
 
@@ -14,17 +15,22 @@ pub mod hold;
 pub mod retention;
 pub mod takeover;
 
-/// Opens the archive for writing, and as a reader sees it. None is founded here, and a copy is left alone.
-async fn open(settings: &Settings, context: &Context) -> Result<(Archive, Source)> {
-    let (archive, source) = open_anywhere(settings, context).await?;
-    Roster::open_to_write(&archive).await?;
+/// Opens the archive for writing, or for a look only, and as a reader sees it. None is founded here, and a copy is left
+/// alone.
+async fn open(settings: &Settings, mode: Mode, context: &Context) -> Result<(Archive, Source)> {
+    let (archive, source) = open_anywhere(settings, mode, context).await?;
+    Roster::open_to_write(&archive, mode).await?;
     Ok((archive, source))
 }
 
 /// Like [`open`], also where this is a copy.
-async fn open_anywhere(settings: &Settings, context: &Context) -> Result<(Archive, Source)> {
+async fn open_anywhere(settings: &Settings, mode: Mode, context: &Context) -> Result<(Archive, Source)> {
     let source = audit::open(settings, None, context).await?;
-    Ok((wiring::open_archive(settings, context).await?, source))
+    let archive = match mode {
+        Mode::Act => wiring::open_archive(settings, context).await?,
+        Mode::DryRun => wiring::look_at_archive(settings, context).await?,
+    };
+    Ok((archive, source))
 }
 
 /// The one sub-account of the archive, or those that were named: of several none is meant by chance.

@@ -17,6 +17,7 @@ use crate::command::{Context, anchor, audit};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Table, count};
+use crate::stage::append::Mode;
 use crate::stage::retention::{Extended, Wish, extend};
 
 /// Days that are looked at at once.
@@ -38,40 +39,46 @@ async fn lengthen(args: &RetentionExtendArgs, settings: &Settings, context: &Con
         reason: args.reason.clone(),
         by: args.by.clone(),
     };
-    let (archive, source) = super::open(settings, context).await?;
+    let mode = Mode::of(args.dry_run);
+    let (archive, source) = super::open(settings, mode, context).await?;
     let mut exits = Vec::new();
     let sub_accounts = audit::sub_accounts(&source, context).await?;
     for sub_account in &sub_accounts {
-        match extend(&archive, sub_account, &wish).await {
-            Ok(extended) => tell(sub_account, &wish, &extended, context),
+        match extend(&archive, sub_account, &wish, mode).await {
+            Ok(extended) => tell(sub_account, &wish, &extended, mode, context),
             Err(failure) => {
                 context.output.failure(&failure);
                 exits.push(failure.exit);
             }
         }
     }
-    exits.push(anchor::settle(&archive, &sub_accounts, context).await);
+    exits.push(anchor::settle(&archive, &sub_accounts, mode, context).await);
     Ok(Exit::worst(exits))
 }
 
-fn tell(sub_account: &str, wish: &Wish, extended: &Extended, context: &Context) {
+fn tell(sub_account: &str, wish: &Wish, extended: &Extended, mode: Mode, context: &Context) {
     #[derive(Serialize)]
     struct Event<'a> {
         event: &'static str,
         sub_account: &'a str,
         days: &'a [crate::archive::act::ExtendedDay],
         retain_until: String,
+        records: u64,
         objects: u64,
         raised: u64,
         days_disposed: u64,
         head: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
     }
     let head = extended.head.as_ref().map(|head| super::head_text(sub_account, head));
-    let Extended { days, objects, raised, days_disposed, .. } = extended;
+    let Extended { records, days, objects, raised, days_disposed, .. } = extended;
+    let dry_run = mode == Mode::DryRun;
     let until = rfc3339(wish.until_ms);
-    let before = if head.is_none() { " (the chain said so already)" } else { "" };
+    let before = if *records == 0 { " (the chain said so already)" } else { "" };
+    let would = if dry_run { "would be " } else { "" };
     let mut lines = vec![format!(
-        "{sub_account} {}: {} days kept until {until}, {} objects, {} locks raised{before}",
+        "{sub_account} {}: {} days {would}kept until {until}, {} objects, {} locks {would}raised{before}",
         wish.range,
         count(days.len() as u64),
         count(*objects),
@@ -87,10 +94,12 @@ fn tell(sub_account: &str, wish: &Wish, extended: &Extended, context: &Context) 
         sub_account,
         days,
         retain_until: until,
+        records: *records,
         objects: *objects,
         raised: *raised,
         days_disposed: *days_disposed,
         head: head.as_deref(),
+        dry_run,
     });
 }
 

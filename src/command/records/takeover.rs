@@ -5,10 +5,11 @@ use serde::Serialize;
 use crate::archive::digest::Digest;
 use crate::archive::key;
 use crate::cli::records::TakeoverArgs;
-use crate::command::{Context, audit};
+use crate::command::{Context, anchor, audit};
 use crate::config::Settings;
 use crate::outcome::{Exit, Result};
 use crate::render::count;
+use crate::stage::append::Mode;
 use crate::stage::takeover::{TakenOver, take_over};
 
 pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) -> Result<Exit> {
@@ -21,7 +22,7 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
         sub_accounts: usize,
         head: Option<&'a str>,
     }
-    let (archive, _) = super::open_anywhere(settings, context).await?;
+    let (archive, _) = super::open_anywhere(settings, Mode::Act, context).await?;
     let place = archive.store.root();
     let ended = take_over(&archive, &args.reason, args.by.as_deref(), args.dry_run).await?;
     let (takeover, head) = match &ended {
@@ -49,5 +50,5 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
     }
     lines.extend(head.map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));
-    Ok(Exit::Done)
+    Ok(anchor::settle(&archive, &[], Mode::of(args.dry_run), context).await)
 }

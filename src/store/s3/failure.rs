@@ -40,6 +40,12 @@ pub(super) fn lacks_object_lock<E: ProvideErrorMetadata>(error: &SdkError<E, Htt
     })
 }
 
+/// Whether S3 said that this object never had a legal hold, which only a bucket that keeps some says.
+pub(super) fn has_no_hold<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let answer = error.as_service_error();
+    answer.is_some_and(|answer| answer.code() == Some("NoSuchObjectLockConfiguration"))
+}
+
 /// "Bucket is missing Object Lock Configuration"; MinIO: "Bucket is missing ObjectLockConfiguration".
 fn names_object_lock(code: &str, message: &str) -> bool {
     matches!(code, "InvalidRequest" | "InvalidBucketState" | "ObjectLockConfigurationNotFoundError")

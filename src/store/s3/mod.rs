@@ -25,7 +25,7 @@ use bytes::{Bytes, BytesMut};
 use secrecy::SecretString;
 use tokio::io::AsyncWriteExt;
 
-use self::failure::{classify, is_missing, lacks_object_lock, status_of};
+use self::failure::{classify, has_no_hold, is_missing, lacks_object_lock, status_of};
 use super::error::{StoreError, StoreErrorKind};
 use super::{
     Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger,
@@ -313,6 +313,16 @@ impl Store for S3Store {
                 denied if denied.kind == StoreErrorKind::Denied => Ok(None),
                 error => Err(error),
             },
+        }
+    }
+
+    async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
+        let request = self.client.get_object_legal_hold().bucket(&self.bucket).key(self.full(key));
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if has_no_hold(&error) => Ok(true),
+            Err(error) if lacks_object_lock(&error) => Ok(false),
+            Err(error) => Err(classify(error, READ, self.address(key))),
         }
     }
 }
