@@ -145,6 +145,7 @@ mod tests {
             max_segment_end: None,
             version_id: None,
             adopted: false,
+            omitted_fields: None,
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::chain::{Chain, Keep};
-use super::{AT_ONCE, Copied, Job, Locks, roster};
+use super::{AT_ONCE, Copied, Job, Locks};
 use crate::archive::copy::{CopyRecord, Head};
 use crate::archive::day::rfc3339;
 use crate::archive::digest::Digest;
@@ -404,7 +404,7 @@ async fn refuse_diverged(source: &dyn Store, to: &dyn Store) -> Result<Option<He
     let same = |chain: String| async move { newest_in_common(source, to, &chain).await.map(drop) };
     let looks: Vec<()> = stream::iter(chains).map(same).buffer_unordered(AT_ONCE).try_collect().await?;
     drop(looks);
-    newest_in_common(source, to, roster::ROSTER).await
+    newest_in_common(source, to, key::ROSTERS).await
 }
 
 async fn newest_in_common(source: &dyn Store, to: &dyn Store, chain: &str) -> Result<Option<Head>> {

@@ -15,20 +15,12 @@ use crate::audit::violated;
 use crate::outcome::{Failure, Result};
 use crate::store::{Body, Store};
 
-/// The folder of its records.
-pub const ROSTER: &str = "roster/v1/";
-
-/// The key of a record.
-pub fn record(sequence: u64) -> String {
-    format!("{ROSTER}{sequence:010}.json")
-}
-
 /// The newest record; none where there is no such chain.
 pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
-    let listed = store.list(ROSTER, None).await?;
+    let listed = store.list(key::ROSTERS, None).await?;
     let numbers = listed.iter().filter_map(|entry| key::parse_manifest(&entry.key));
     let Some(sequence) = numbers.max() else { return Ok(None) };
-    let key = record(sequence);
+    let key = key::manifest(key::ROSTER, sequence);
     let bytes = store.get(&key).await?.ok_or_else(|| violated(format!("{key} is missing")))?;
     Ok(Some(Head { sequence, sha256: Digest::of(&bytes) }))
 }
@@ -39,7 +31,7 @@ pub async fn copy(source: &Source, to: &Destination, head: Head) -> Result<()> {
     let there = if to.check { None } else { to.roster };
     let (after, mut previous) = there.map_or((0, None), |there| (there.sequence, Some(there.sha256)));
     let get = |sequence| async move {
-        let key = record(sequence);
+        let key = key::manifest(key::ROSTER, sequence);
         let bytes = source.store.get(&key).await?.ok_or_else(|| violated(format!("{key} is missing")))?;
         Ok::<_, Failure>((key, bytes))
     };
@@ -57,7 +49,7 @@ pub async fn copy(source: &Source, to: &Destination, head: Head) -> Result<()> {
         Some(last) if last == head.sha256 => Ok(()),
         // It has grown there meanwhile, by another copier.
         _ if after > head.sequence => Ok(()),
-        _ => Err(violated(format!("{} was changed while it was copied", record(head.sequence)))),
+        _ => Err(violated(format!("{} was changed while it was copied", key::manifest(key::ROSTER, head.sequence)))),
     }
 }
 

@@ -41,7 +41,7 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         bytes: u64,
         heads: &'a [String],
     }
-    let evidence::Packed { manifests, rosters, parts, bytes, heads } = &packed;
+    let evidence::Packed { manifests, rosters, parts, bytes, heads, .. } = &packed;
     let (manifests, rosters, parts, bytes) = (*manifests, *rosters, *parts, *bytes);
     context.output.event(&Event {
         event: "evidence",
