@@ -124,7 +124,7 @@ fn a_bucket_that_somebody_copied_with_another_tool_is_a_copy_too() {
     let codes: Vec<&str> = found.iter().map(|(code, _)| code.as_str()).collect();
     assert_eq!(
         codes,
-        ["taken-over", "no-expected-head"],
+        ["no-expected-head", "taken-over"],
         "old versions and locks are those of the other bucket"
     );
 
