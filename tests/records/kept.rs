@@ -32,7 +32,7 @@ fn last_second(date: &str) -> i64 {
 fn locks(bucket: &Bucket, date: &str, manifests: &[u32]) -> Vec<(ObjectLockMode, i64)> {
     let of_day = |key: &str| {
         key.contains(&format!("dt={date}"))
-            || manifests.iter().any(|number| key.ends_with(&format!("{number:010}.json")))
+            || manifests.iter().any(|number| key.ends_with(&format!("{SUB}/{number:010}.json")))
     };
     let versions = bucket.versions().into_iter().filter(|version| of_day(&version.key));
     let locks: Vec<_> = versions.map(|version| version.lock.expect("a lock")).collect();
