@@ -527,8 +527,8 @@ fn the_commented_file_with_its_comments_taken_away_is_valid() {
         })
         // The examples of secrets name files that are not here, a token is in place of an app, a folder cannot lock.
         .map(|line| {
-            let secrets =
-                ["client_secret", "jwt", "copy_secret_access_key", "anchor_secret_access_key"].map(|name| format!("/etc/cxvault/{name}"));
+            let secrets = ["client_secret", "jwt", "copy_secret_access_key", "anchor_secret_access_key"]
+                .map(|name| format!("/etc/cxvault/{name}"));
             let line = secrets.iter().fold(line, |line, secret| line.replace(secret.as_str(), "~/secret"));
             let urls =
                 ["/etc/cxvault/webhook_url", "/etc/cxvault/heartbeat_url", "/etc/cxvault/anchor_webhook_url"];

@@ -49,7 +49,10 @@ pub async fn copy(source: &Source, to: &Destination, head: Head) -> Result<()> {
         Some(last) if last == head.sha256 => Ok(()),
         // It has grown there meanwhile, by another copier.
         _ if after > head.sequence => Ok(()),
-        _ => Err(violated(format!("{} was changed while it was copied", key::manifest(key::ROSTER, head.sequence)))),
+        _ => Err(violated(format!(
+            "{} was changed while it was copied",
+            key::manifest(key::ROSTER, head.sequence)
+        ))),
     }
 }
 

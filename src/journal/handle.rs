@@ -70,9 +70,14 @@ pub struct JournalHandle {
 
 impl JournalHandle {
     /// Hands the journal to a thread of its own; the thread ends when every handle is gone.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn start(journal: Journal) -> (JournalHandle, JoinHandle<Result<()>>) {
         let (queue, commands) = mpsc::channel(QUEUE);
-        let thread = std::thread::spawn(move || work(journal, commands));
+        let (durable, acknowledged) = mpsc::unbounded_channel();
+        tokio::spawn(acknowledge(acknowledged));
+        let thread = std::thread::spawn(move || work(journal, commands, &durable));
         (JournalHandle { queue }, thread)
     }
 
@@ -113,7 +118,11 @@ impl JournalHandle {
 /// Takes what is queued into one transaction, commits it, and only then acknowledges.
 ///
 /// An error ends the thread: whoever waits is told that it has ended, and the error itself is the thread's result.
-fn work(mut journal: Journal, mut commands: mpsc::Receiver<Command>) -> Result<()> {
+fn work(
+    mut journal: Journal,
+    mut commands: mpsc::Receiver<Command>,
+    durable: &mpsc::UnboundedSender<Vec<oneshot::Sender<()>>>,
+) -> Result<()> {
     let mut busy = false;
     while let Some(first) = commands.blocking_recv() {
         if busy {
@@ -137,12 +146,23 @@ fn work(mut journal: Journal, mut commands: mpsc::Receiver<Command>) -> Result<(
         journal.commit()?;
         busy = looks.len() >= BUSY;
         acknowledgements.into_iter().for_each(|acknowledge| acknowledge());
+        if !looks.is_empty() {
+            // Its receiver ends with the runtime, and then nobody waits.
+            let _ = durable.send(looks);
+        }
+    }
+    Ok(())
+}
+
+/// Tells the fetchers of one transaction that their looks are durable. A task, since waking hundreds of others from
+/// outside their runtime costs a lock and often a system call each.
+async fn acknowledge(mut durable: mpsc::UnboundedReceiver<Vec<oneshot::Sender<()>>>) {
+    while let Some(looks) = durable.recv().await {
         for done in looks {
             // Whoever does not wait has gone on.
             let _ = done.send(());
         }
     }
-    Ok(())
 }
 
 /// Each commit waits for the disk: at full speed, fewer and larger ones let more through. But where nothing comes in any

@@ -328,9 +328,9 @@ fn what_is_acknowledged_survives_a_kill() {
 }
 
 fn observe_for_ever(path: &Path) -> ! {
-    let (handle, _thread) = JournalHandle::start(Journal::open(path, identity()).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
+        let (handle, _thread) = JournalHandle::start(Journal::open(path, identity()).unwrap());
         for seq in 1.. {
             let observation = look(Status::Present, "x", seq, "child");
             let noted = handle.observe(Look { seq, kind: Kind::Agent, observation }).await.unwrap();

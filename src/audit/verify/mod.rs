@@ -395,9 +395,14 @@ impl Verifier<'_> {
         number % of.max(1) + 1 == n
     }
 
-    /// Days at once: requests to a remote store wait for each other's answers, work on files for the processor.
+    /// Days at once: requests to a remote store wait for each other's answers, work on files for the processor. Each
+    /// day whose rows are checked holds a row group in memory.
     fn at_once(&self) -> usize {
-        if self.remote && self.options.level < Level::Deep { 16 } else { cores() + 1 }
+        match (self.remote, self.options.level) {
+            (true, Level::Quick | Level::Full) => 16,
+            (false, Level::Quick | Level::Full) => cores() + 1,
+            (_, Level::Deep) => cores(),
+        }
     }
 
     /// The objects of one day, and at the deepest level its rows.

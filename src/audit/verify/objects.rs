@@ -109,8 +109,8 @@ impl Verifier<'_> {
 
     /// Whether an unlisted file is what an interrupted run of this archive would leave there.
     async fn is_a_part(&self, object: &str, signed: bool) -> Result<bool> {
-        let scratch = Scratch::new()?;
-        let Some(path) = self.local(Some(&scratch), object).await? else { return Ok(false) };
+        let scratch = if self.remote { Some(Scratch::new()?) } else { None };
+        let Some(path) = self.local(scratch.as_ref(), object).await? else { return Ok(false) };
         let (object, archive_id, allowed) =
             (object.to_owned(), self.archive_id.clone(), self.options.allowed.clone());
         blocking(move || {

@@ -108,7 +108,8 @@ impl Told<'_> {
         }
         let Told { sub_account, act, claim, mode, held } = *self;
         let head = held.head.as_ref().map(|head| super::head_text(sub_account, head));
-        let Held { enforced, records, objects, changed, held_by_others, days_disposed, files_gone, .. } = *held;
+        let Held { enforced, records, objects, changed, held_by_others, days_disposed, files_gone, .. } =
+            *held;
         let case = claim.case.as_str();
         output.event(&Event {
             event: "hold",
