@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cxvault::archive::roster::Attendance;
 use cxvault::journal::Head;
 use cxvault::outcome::Exit;
+use cxvault::stage::append::Mode;
 use cxvault::stage::roster::{Roster, commit};
 use cxvault::store::MemoryStore;
 use cxvault::store::memory::{Effect, Fault, Op};
@@ -43,7 +44,7 @@ fn a_commit_that_fails_in_any_way_is_there_once_or_not_at_all() {
         for times in [1, u32::MAX] {
             let (store, host) = (Arc::new(MemoryStore::new()), host(&simulator));
             let archive = now(host.open(store.clone())).unwrap();
-            let mut roster = now(Roster::open_to_write(&archive)).unwrap();
+            let mut roster = now(Roster::open_to_write(&archive, Mode::Act)).unwrap();
             store.fail(Fault::new(Op::PutNew, key::ROSTERS, effect).times(times));
             let first = now(commit(&archive, &mut roster, "run", Exit::Done, seen("a")));
             let there = records(&store).len();
@@ -59,7 +60,7 @@ fn a_commit_that_fails_in_any_way_is_there_once_or_not_at_all() {
                     host.lose_state();
                 }
                 let archive = now(host.open(store.clone())).unwrap();
-                let mut roster = now(Roster::open_to_write(&archive)).unwrap();
+                let mut roster = now(Roster::open_to_write(&archive, Mode::Act)).unwrap();
                 now(commit(&archive, &mut roster, "run", Exit::Done, seen("b"))).unwrap();
             }
             let all = records(&store);
@@ -76,8 +77,8 @@ fn a_record_whose_number_was_taken_is_drawn_up_anew_behind_it() {
     let first = now(one.open(store.clone())).unwrap();
     let second = now(other.open(store.clone())).unwrap();
     // Both have read an archive without a roster.
-    let mut roster = now(Roster::open_to_write(&first)).unwrap();
-    let mut late = now(Roster::open_to_write(&second)).unwrap();
+    let mut roster = now(Roster::open_to_write(&first, Mode::Act)).unwrap();
+    let mut late = now(Roster::open_to_write(&second, Mode::Act)).unwrap();
     now(commit(&first, &mut roster, "run", Exit::Done, seen("a"))).unwrap();
     let head = now(commit(&second, &mut late, "backfill", Exit::Gaps, seen("b"))).unwrap().unwrap();
     assert_eq!(head.sequence, 2);
@@ -94,7 +95,7 @@ fn another_manifest_at_a_number_that_the_roster_knows_stops_the_commit() {
     let simulator = listing(&[SUB]);
     let (store, host) = (Arc::new(MemoryStore::new()), host(&simulator));
     let archive = now(host.open(store.clone())).unwrap();
-    let mut roster = now(Roster::open_to_write(&archive)).unwrap();
+    let mut roster = now(Roster::open_to_write(&archive, Mode::Act)).unwrap();
     now(commit(&archive, &mut roster, "run", Exit::Done, seen("a"))).unwrap();
     let mut other = seen("a");
     other.heads.get_mut("a").unwrap().sha256 = Digest::of(b"another");
@@ -110,7 +111,7 @@ fn a_run_that_knows_no_sub_account_leaves_no_record() {
     let simulator = listing(&[SUB]);
     let (store, host) = (Arc::new(MemoryStore::new()), host(&simulator));
     let archive = now(host.open(store.clone())).unwrap();
-    let mut roster = now(Roster::open_to_write(&archive)).unwrap();
+    let mut roster = now(Roster::open_to_write(&archive, Mode::Act)).unwrap();
     let left = now(commit(&archive, &mut roster, "run", Exit::Later, Attendance::default())).unwrap();
     assert!(left.is_none() && records(&store).is_empty());
 }

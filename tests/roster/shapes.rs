@@ -97,6 +97,7 @@ fn violations(runtime: &tokio::runtime::Runtime, record: &[u8]) -> Vec<Finding> 
         level: Level::Quick,
         subset: None,
         heads: Vec::new(),
+        anchors: None,
         allowed: AllowedSigners::default(),
     };
     let found = Mutex::new(Vec::new());
