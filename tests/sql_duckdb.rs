@@ -343,15 +343,25 @@ fn coverage_tells_each_days_state() {
     // The roster has seen another head, and would say so.
     fs::remove_dir_all(archive.join("roster")).unwrap();
     let intact = fs::read_to_string(&head).unwrap();
-    fs::write(&head, intact.replacen("\"days\":\"cmegc\"", "\"days\":\"cmeac\"", 1)).unwrap();
-    assert_eq!(one(path(&archive), "SELECT state FROM coverage WHERE dt = '2026-11-19'"), "acknowledged");
-    check_intact(path(&archive));
-    // A letter that no record gives.
-    fs::write(&head, intact.replacen("\"days\":\"cmegc\"", "\"days\":\"dmegc\"", 1)).unwrap();
-    let unexplained = [json!(["coverage-differs", format!("{SUB} 2026-11-16")])];
-    assert_eq!(ask(path(&archive), &["SELECT finding, object FROM findings"])[0], unexplained);
+    // Letters that no record gives.
+    for (letters, date) in [("cmeac", EVE), ("dmegc", "2026-11-16")] {
+        let forged = intact.replacen("\"days\":\"cmegc\"", &format!("\"days\":\"{letters}\""), 1);
+        fs::write(&head, forged).unwrap();
+        let unexplained = [json!(["coverage-differs", format!("{SUB} {date}")])];
+        assert_eq!(ask(path(&archive), &["SELECT finding, object FROM findings"])[0], unexplained);
+    }
     fs::write(&head, intact).unwrap();
     check_disposal(&vault, &archive);
+    let failed = &counts[EVE];
+    let failed = json!([EVE, failed["agent"]["FAILED"], failed["auto"]["FAILED"], "RingCX answers 500"]);
+    vault.run(&["acknowledge", "--from", EVE, "--to", DAY, "--reason", "RingCX answers 500"]).expect(0);
+    let told = "SELECT dt, agent_failed, auto_failed, reason FROM acknowledgements";
+    assert_eq!(ask(path(&archive), &[told])[0], [failed]);
+    assert_eq!(
+        one(path(&archive), &format!("SELECT state FROM coverage WHERE dt = '{EVE}'")),
+        "acknowledged"
+    );
+    check_intact(path(&archive));
     // Without any file there is nothing to read, and that is said.
     let empty = Vault::new(&nothing);
     empty.run_day(DAY, &[]).expect(3);

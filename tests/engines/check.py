@@ -85,7 +85,7 @@ def duckdb_rows(session, view, columns):
 VIEWS = {
     "manifests": {"json"}, "coverage": set(), "files": set(), "audited_rows": {"path"}, "leftovers": set(),
     "current_segments": {"path"}, "current_answers": set(), "recomputed": set(), "verified": set(),
-    "committed_files": set(), "disposals": set(),
+    "committed_files": set(), "disposals": set(), "acknowledgements": set(),
 }
 
 
