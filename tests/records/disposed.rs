@@ -183,6 +183,8 @@ fn locked_until(simulator: &Simulator, mode: &str, until_ms: i64) -> Vault {
     vault.run_day(EVE, &[]).expect(0);
     let lock = json!({ "mode": mode, "retain_until": instant(until_ms) });
     forge(&vault, |day| day["object_lock"] = lock.clone());
+    // The roster and this host have seen another manifest.
+    fs::remove_dir_all(vault.archive().join("roster")).unwrap();
     fs::remove_dir_all(vault.state()).unwrap();
     vault
 }
@@ -207,7 +209,7 @@ fn a_lock_must_have_run_out_a_day_ago() {
     assert_eq!(vault.newest(SUB)["days"][0]["lock"], lock);
     fs::remove_dir_all(data(&vault, EVE)).unwrap();
     let verified = vault.run(&["verify", "--json"]).expect(0);
-    assert_eq!(codes(&verified), ["chain-unsigned", "expired"]);
+    assert_eq!(codes(&verified), ["chain-unsigned", "expired", "no-roster"]);
 }
 
 /// What does not follow from the chain disposes of nothing: removed files are missing.
