@@ -12,7 +12,8 @@ use crate::stage::roster::{Roster, commit, ended};
 
 /// Reports who is no longer listed, and commits the roster of this run; its head, as an auditor may be given it.
 ///
-/// What goes wrong here is a trouble of the run like any other: it is added to `days`.
+/// `troubles` is how the run fared beside its days. What goes wrong here is a trouble of the run like any other: it is
+/// added to `days`.
 pub async fn leave(
     archive: &Archive,
     roster: &mut Roster,
@@ -20,12 +21,13 @@ pub async fn leave(
     mut seen: Attendance,
     targets: &[Target<'_>],
     days: &mut Vec<DayReport>,
+    troubles: Exit,
 ) -> Option<String> {
     let committed: Result<_> = async {
         let before = roster.roll(archive).await?;
         days.extend(missing(&seen, before.as_ref()));
         attend(archive, &mut seen, targets, days)?;
-        let exit = Exit::worst(days.iter().map(|day| day.exit));
+        let exit = Exit::worst(days.iter().map(|day| day.exit).chain([troubles]));
         // Nothing is written any more before somebody knows what has happened; the roster before still says what was.
         if exit == Exit::Integrity {
             return Ok(None);

@@ -143,9 +143,22 @@ where
         narrowed: !context.sub_accounts.is_empty(),
         ..seen
     };
-    let committed = roster::leave(&archive, &mut roster, command, seen, &targets, &mut days).await;
+    // Before the roster is continued: where a head contradicts the one that is kept, nothing more is written.
+    let heads = anchor::heads(&archive, targets.iter().map(|target| &*target.sub_account)).await;
+    let mut unanchored = anchor::settle(&archive, heads).await;
+    let troubles = Exit::worst(unanchored.iter().map(|one| one.exit));
+    let committed = roster::leave(&archive, &mut roster, command, seen, &targets, &mut days, troubles).await;
+    if committed.is_some() {
+        // The new head vouches for the one before it.
+        unanchored.retain(|one| one.chain() != key::ROSTER);
+        let head = anchor::roster_head(&archive).await;
+        unanchored.extend(anchor::settle(&archive, head.into_iter().collect()).await);
+    }
+    // Where the table at the end is printed, it says the same.
+    if context.output.quiet || context.output.json {
+        unanchored.iter().for_each(Unanchored::log);
+    }
     days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
-    let unanchored = worker.anchor(&targets).await;
     let exits = days.iter().map(|day| day.exit).chain(unanchored.iter().map(|one| one.exit));
     let exit = Exit::worst(exits);
     let usage = accounts.iter().filter_map(AccountClient::usage).fold(Usage::default(), Usage::and);
@@ -239,17 +252,6 @@ async fn sub_accounts(account: &AccountClient<'_>) -> Result<Vec<String>> {
 }
 
 impl Worker<'_> {
-    /// Lets the head of every chain that was worked on be kept elsewhere, where it is not yet.
-    async fn anchor(&self, targets: &[Target<'_>]) -> Vec<Unanchored> {
-        let heads = anchor::heads(self.archive, targets.iter().map(|target| &*target.sub_account)).await;
-        let unanchored = anchor::settle(self.archive, heads).await;
-        // Where the table at the end is printed, it says the same.
-        if self.context.output.quiet || self.context.output.json {
-            unanchored.iter().for_each(Unanchored::log);
-        }
-        unanchored
-    }
-
     /// How the chains stand. The store is asked only when somebody wants to know.
     async fn chains(&self, targets: &[Target<'_>]) -> BTreeMap<String, Option<ChainState>> {
         let wanted = self.settings.telemetry.want_metrics();

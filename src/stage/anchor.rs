@@ -223,10 +223,18 @@ pub async fn heads(archive: &Archive, sub_accounts: impl IntoIterator<Item = &st
     let sub_accounts: Vec<String> = sub_accounts.into_iter().map(str::to_owned).collect();
     let heads = stream::iter(sub_accounts).map(head).buffered(AT_ONCE);
     let mut heads: Vec<Anchor> = heads.filter_map(|head| async move { head }).collect().await;
-    let roster = Roster::open(archive, key::ROSTER).await.ok();
-    let newest = roster.as_ref().and_then(Roster::newest);
-    heads.extend(newest.map(|newest| Anchor::of(&newest.envelope.manifest, newest.sha256)));
+    heads.extend(roster_head(archive).await);
     heads
+}
+
+/// The roster's head as it is now, where anybody wants it.
+pub async fn roster_head(archive: &Archive) -> Option<Anchor> {
+    if archive.anchoring.is_off() || archive.stop.is_cancelled() {
+        return None;
+    }
+    let roster = Roster::open(archive, key::ROSTER).await.ok()?;
+    let newest = roster.newest()?;
+    Some(Anchor::of(&newest.envelope.manifest, newest.sha256))
 }
 
 /// Brings `heads` to whoever lacks them, at the end of a run or a command, and says which of them could not be brought.

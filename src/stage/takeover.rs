@@ -111,7 +111,8 @@ pub async fn take_over(
         let lock = archive.fresh_lock()?;
         let record = roster.record(archive, lock, Entry::Takeover(Box::new(takeover.clone())));
         let duty = Duty { lock, hold: false };
-        if let Appended::Done(head) = append::put(archive, &mut roster, record, duty).await? {
+        let put = append::put(archive, &mut roster, record, duty).await.map_err(incomplete)?;
+        if let Appended::Done(head) = put {
             return Ok(TakenOver::Now { head, takeover });
         }
     }

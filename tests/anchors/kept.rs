@@ -25,31 +25,42 @@ fn every_record_is_anchored_on_another_server_under_a_lock_of_its_own() {
 
     // Read as FORMAT.md says, from nothing but the objects.
     let (manifests, anchors) = (archive.contents(), anchor.contents());
-    assert_eq!(anchors.len(), 3, "{anchors:?}");
+    let records = |id: &str| [roster_place(id, 1), place(id, 1), place(id, 2), place(id, 3)];
     let schema: Value = serde_json::from_str(include_str!("../../schemas/anchor.v1.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
-    for (n, (place_there, bytes)) in anchors.iter().enumerate() {
+    for ((place_there, bytes), n) in anchors.iter().zip([1, 1, 2, 3]) {
         let anchor: Value = serde_json::from_slice(bytes).unwrap();
         schema.validate(&anchor).unwrap_or_else(|error| panic!("{error}: {anchor}"));
         let manifest = &manifests[anchor["key"].as_str().unwrap()];
         assert_eq!(anchor["sha256"], Digest::of(manifest).hex());
         let manifest: Value = serde_json::from_slice(manifest).unwrap();
         let manifest = &manifest["manifest"];
-        assert_eq!((&anchor["sequence"], &manifest["sequence"]), (&json!(n + 1), &json!(n + 1)));
+        assert_eq!((&anchor["sequence"], &manifest["sequence"]), (&json!(n), &json!(n)));
         assert_eq!(anchor["committed_at"], manifest["run"]["finished_at"]);
-        assert_eq!(*place_there, place(manifest["archive_id"].as_str().unwrap(), n as u64 + 1));
+        let chain =
+            manifest["sub_account"].as_str().map_or("roster".to_owned(), |id| format!("sub_account={id}"));
+        assert_eq!(anchor["chain"], chain);
+        let places = records(manifest["archive_id"].as_str().unwrap());
+        assert!(anchors.keys().eq(&places) && places.contains(place_there), "{anchors:?}");
     }
     let locked = |one: &support::bucket::Shown| matches!(one.lock, Some((ObjectLockMode::Compliance, _)));
     assert!(anchor.versions().iter().all(locked), "{:?}", anchor.versions());
 
-    // Another host, which remembers nothing, writes nothing new and contradicts nothing.
+    // Another host, which remembers nothing, contradicts nothing, and adds its own roster alone.
     std::fs::remove_dir_all(vault.state()).unwrap();
     vault.run_day(DAY, &[]).expect(0);
-    assert_eq!((anchor.contents(), anchor.versions().len()), (anchors, 3));
+    let mut now = anchor.contents();
+    assert_eq!(anchor.versions().len(), 5);
+    let added = now.keys().find(|place| !anchors.contains_key(*place)).cloned().expect("the roster's");
+    assert!(added.ends_with("/roster/0000000002.json"), "{added}");
+    now.remove(&added);
+    assert_eq!(now, anchors);
     let verified = vault.run(&["verify", "--json", "--level", "quick"]).expect(0);
     assert!(found(&verified, "no-expected-head").is_empty(), "{verified}");
     let alone = vault.run(&["verify", "--json", "--level", "quick", "--no-anchor"]).expect(0);
-    assert_eq!(found(&alone, "no-expected-head").len(), 1, "{alone}");
+    let unknown = found(&alone, "no-expected-head");
+    assert_eq!(unknown.len(), 1, "{alone}");
+    assert_eq!(unknown[0]["object"], "roster/v1/", "it vouches for the others: {alone}");
 }
 
 #[test]
@@ -72,7 +83,9 @@ fn the_anchors_credentials_are_its_own_and_shown_nowhere() {
     }
     vault.unset("ANCHOR_WEBHOOK_URL");
     vault.run_day(EVE, &[]).expect(0);
-    assert_eq!(anchor.contents().len(), 1);
+    let id_of_archive = archive_id(&vault);
+    let first = [roster_place(&id_of_archive, 1), place(&id_of_archive, 1)];
+    assert!(anchor.contents().keys().eq(&first), "{:?}", anchor.contents());
 
     let aws = vault.folder.path().join("home/.aws");
     std::fs::create_dir(&aws).unwrap();
@@ -80,7 +93,7 @@ fn the_anchors_credentials_are_its_own_and_shown_nowhere() {
     std::fs::write(aws.join("credentials"), profile).unwrap();
     vault.unset("ANCHOR_ACCESS_KEY_ID").unset("ANCHOR_SECRET_ACCESS_KEY").set("ANCHOR_S3_PROFILE", "away");
     vault.run_day(DAY, &[]).expect(0);
-    assert_eq!(anchor.contents().len(), 2);
+    assert_eq!(anchor.contents().len(), 4, "the day's and the run's");
     vault.run(&["verify"]).expect(0);
 
     // The archive's own do not open it; what was committed stands.
@@ -88,7 +101,7 @@ fn the_anchors_credentials_are_its_own_and_shown_nowhere() {
     let hold = ["hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", "an order"];
     let refused = vault.run(&hold).expect(6);
     assert!(refused.stderr.contains("CXVAULT_ANCHOR_ACCESS_KEY_ID"), "{refused}");
-    assert_eq!((vault.manifests(SUB).len(), anchor.contents().len()), (3, 2));
+    assert_eq!((vault.manifests(SUB).len(), rosters(&vault), anchor.contents().len()), (3, 2, 4));
     vault.run(&["verify", "--no-anchor"]).expect(0);
     let unread = vault.run(&["verify"]).expect(6);
     assert!(unread.stderr.contains("--no-anchor"), "{unread}");
@@ -115,25 +128,34 @@ fn while_the_anchor_is_down_days_are_committed_and_the_next_run_makes_up_for_it(
     );
     let head = format!("{SUB}:2:{newest}");
     let unanchored = &summary["unanchored"];
-    assert_eq!(unanchored.as_array().unwrap().len(), 1, "{down}");
+    assert_eq!(unanchored.as_array().unwrap().len(), 2, "{down}");
     assert_eq!((&unanchored[0]["head"], &unanchored[0]["exit"]), (&json!(head), &json!("later")));
+    assert_eq!((&unanchored[1]["head"], &unanchored[1]["exit"]), (&summary["roster"], &json!("later")));
+    // The run's own record says so as well.
+    let record: Value = serde_json::from_slice(&std::fs::read(roster(&vault, 1)).unwrap()).unwrap();
+    assert_eq!(record["manifest"]["exit"], "later", "{record}");
     assert!(down.stderr.contains(" WARN ") && down.stderr.contains("not anchored"), "{down}");
     let left = vault.files(&vault.state());
     assert!(!left.iter().any(|path| path.to_str().unwrap().contains("journal.sqlite")), "{left:?}");
 
     let hold = ["hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", "an order"];
     let held = vault.run(&hold).expect(5);
-    assert!(held.stderr.contains(&format!("head {SUB}:3:")), "{held}");
+    for head in [format!("head {SUB}:3:"), "head roster:1:".to_owned()] {
+        assert!(held.stderr.contains(&head), "{head}: {held}");
+    }
     assert_eq!(vault.newest(SUB)["kind"], "hold");
     // People are told in the table at the end as well.
     let told = vault.run(&["run", "--date", DAY]).expect(5);
     assert!(told.stdout.contains("not anchored") && told.stdout.contains("CXVAULT_ANCHOR"), "{told}");
+    assert!(told.stdout.contains("head roster:2:") && !told.stdout.contains("head roster:1:"), "{told}");
     vault.run(&["verify", "--no-anchor"]).expect(0);
 
     // A day that is only confirmed does.
     anchored_in(&anchor, &mut vault);
     vault.run_day(DAY, &[]).expect(0);
-    assert_eq!(anchor.contents().into_keys().collect::<Vec<_>>(), [place(&archive_id(&vault), 3)]);
+    let id = archive_id(&vault);
+    let kept = [roster_place(&id, 2), roster_place(&id, 3), place(&id, 3)];
+    assert!(anchor.contents().keys().eq(&kept), "{:?}", anchor.contents());
     vault.run(&["verify"]).expect(0);
 }
 

@@ -6,6 +6,7 @@ mod support;
 
 mod cut;
 mod kept;
+mod records;
 mod told;
 
 use std::path::PathBuf;
@@ -65,9 +66,24 @@ fn archive_id(vault: &Vault) -> String {
     serde_json::from_slice::<Value>(&record).unwrap()["archive_id"].as_str().unwrap().to_owned()
 }
 
-/// One anchor's key.
+/// The key of one anchor of the sub-account.
 fn place(archive_id: &str, sequence: u64) -> String {
     format!("anchors/v1/{archive_id}/sub_account={SUB}/{sequence:010}.json")
+}
+
+/// The key of one anchor of the roster.
+fn roster_place(archive_id: &str, sequence: u64) -> String {
+    format!("anchors/v1/{archive_id}/roster/{sequence:010}.json")
+}
+
+/// One record of the roster.
+fn roster(vault: &Vault, sequence: u64) -> PathBuf {
+    vault.archive().join(format!("roster/v1/{sequence:010}.json"))
+}
+
+/// How many records the roster has.
+fn rosters(vault: &Vault) -> u64 {
+    (1..).take_while(|sequence| roster(vault, *sequence).exists()).count() as u64
 }
 
 /// The findings of a verification with this code.
