@@ -126,7 +126,9 @@ impl Destination {
         let asks = keeps.find_map(|keep| Some(self.in_force(keep)).filter(|keep| *keep != Keep::default()));
         let what = match asks {
             None => return Ok(()),
-            Some(Keep { lock: Some(lock), .. }) => format!("{chain} is locked until {}", rfc3339(lock.until_ms)),
+            Some(Keep { lock: Some(lock), .. }) => {
+                format!("{chain} is locked until {}", rfc3339(lock.until_ms))
+            }
             Some(_) => format!("{chain} is under a legal hold"),
         };
         Err(unlockable(&*self.store, what))
