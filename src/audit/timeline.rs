@@ -204,7 +204,7 @@ pub async fn read_one(source: &Source, sub_account: &str, sequence: u64) -> Resu
 }
 
 /// Like [`read_one`], for a record of any chain.
-pub(super) async fn read_record<B: Body>(source: &Source, chain: &str, sequence: u64) -> Result<Stored<B>> {
+pub async fn read_record<B: Body>(source: &Source, chain: &str, sequence: u64) -> Result<Stored<B>> {
     let key = key::manifest(chain, sequence);
     let Some(bytes) = source.store.get(&key).await? else {
         return Err(violated(format!("{key} is missing")));

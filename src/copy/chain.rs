@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use crate::archive::copy::CopiedHead;
 use crate::archive::coverage::{Coverage, DayState};
 use crate::archive::digest::Digest;
+use crate::archive::envelope::Body;
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{File, Record};
 use crate::archive::orders::Orders;
@@ -76,13 +77,19 @@ impl Chain {
     }
 }
 
-fn check(source: &Source, stored: &Stored, previous: Option<Digest>, signed: &mut bool) -> Result<()> {
-    let named = stored.envelope.manifest.previous.as_ref().map(|link| link.sha256);
+/// Whether a record of any chain follows the one before it.
+pub fn check<B: Body>(
+    source: &Source,
+    stored: &Stored<B>,
+    previous: Option<Digest>,
+    signed: &mut bool,
+) -> Result<()> {
+    let named = stored.envelope.manifest.place().previous.map(|link| link.sha256);
     if named != previous {
-        return Err(violated(format!("{} does not name the manifest before it", stored.key)));
+        return Err(violated(format!("{} does not name the record before it", stored.key)));
     }
     match (signed_by(source, stored)?, *signed) {
-        (None, true) => Err(violated(format!("{} is not signed, but the manifest before it is", stored.key))),
+        (None, true) => Err(violated(format!("{} is not signed, but the record before it is", stored.key))),
         (signer, _) => {
             *signed = signer.is_some();
             Ok(())

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::chain::{Chain, Keep};
+use super::chain::Keep;
 use super::{AT_ONCE, Copied, Job, Locks};
-use crate::archive::copy::{CopyRecord, Head};
+use crate::archive::copy::CopyRecord;
 use crate::archive::day::rfc3339;
 use crate::archive::digest::Digest;
 use crate::archive::key;
@@ -21,7 +21,7 @@ use crate::store::{Body, NewObject, Put, Stat, Store, Version};
 /// A lock that ends this soon is not applied any more: it would have run out before the store looks at it.
 const SOON_MS: i64 = 60_000;
 
-/// What lies under one sub-account's folders there: keys with their lengths.
+/// What lies in the folders of one chain there: keys with their lengths.
 pub type Listed = BTreeMap<String, u64>;
 
 /// An object as it is to lie there.
@@ -47,9 +47,7 @@ pub struct Destination {
     fresh: Option<Lock>,
     /// Somebody has begun this copy already.
     marked: bool,
-    /// The newest record of the archive-wide chain there; it is the source's own.
-    pub roster: Option<Head>,
-    pub check: bool,
+    check: bool,
     pub dry_run: bool,
     copied: Mutex<Copied>,
     longest: Mutex<Option<Lock>>,
@@ -65,7 +63,7 @@ impl Destination {
         let Job { source, to, clock, options } = job;
         let remote = to.local(key::ARCHIVE).is_none();
         let marked = standing(source, &**to, remote).await?;
-        let roster = refuse_diverged(&*source.store, &**to).await?;
+        refuse_diverged(&*source.store, &**to).await?;
         let left_out = options.locks == Locks::LeftOut;
         // Where nobody may ask, the first object that is put with a lock tells.
         let locks = !left_out && to.keeps_locks().await?.unwrap_or(true);
@@ -86,7 +84,6 @@ impl Destination {
             left_out,
             fresh,
             marked,
-            roster,
             check: options.check,
             dry_run: options.dry_run,
             copied: Mutex::default(),
@@ -102,8 +99,8 @@ impl Destination {
         self.copied.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whatever is locked there is locked no longer than this.
-    pub fn longest(&self) -> Option<Lock> {
+    /// Whatever this copy has looked at or put is locked no longer than this.
+    fn longest(&self) -> Option<Lock> {
         *self.longest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,28 +110,28 @@ impl Destination {
         Keep { lock: keep.lock.filter(ends_later), hold: keep.hold }
     }
 
+    /// The same, and the strongest lock of all that was copied before.
+    pub fn longest_of_all(&self, keep: Keep) -> Keep {
+        let Keep { lock, hold } = self.in_force(keep);
+        Keep { lock: lock.into_iter().chain(self.longest()).reduce(Lock::stronger), hold }
+    }
+
     /// # Errors
-    /// [`Exit::Usage`] where the chain asks for locks or holds, this place keeps none, and nobody said that they are to
+    /// [`Exit::Usage`] where a chain asks for locks or holds, this place keeps none, and nobody said that they are to
     /// be left out.
-    pub fn refuse_unlockable(&self, chain: &Chain) -> Result<()> {
+    pub fn refuse_unlockable(&self, chain: &str, mut keeps: impl Iterator<Item = Keep>) -> Result<()> {
         if self.locks || self.left_out {
             return Ok(());
         }
-        let asks = chain.steps.iter().find(|step| self.in_force(step.keep) != Keep::default());
-        match asks.map(|step| self.in_force(step.keep)) {
-            None => Ok(()),
+        let asks = keeps.find_map(|keep| Some(self.in_force(keep)).filter(|keep| *keep != Keep::default()));
+        let what = match asks {
+            None => return Ok(()),
             Some(Keep { lock: Some(lock), .. }) => {
-                let until = rfc3339(lock.until_ms);
-                Err(unlockable(
-                    &*self.store,
-                    format!("sub-account {} is locked until {until}", chain.sub_account),
-                ))
+                format!("{chain} is locked until {}", rfc3339(lock.until_ms))
             }
-            Some(_) => {
-                let held = format!("sub-account {} is under a legal hold", chain.sub_account);
-                Err(unlockable(&*self.store, held))
-            }
-        }
+            Some(_) => format!("{chain} is under a legal hold"),
+        };
+        Err(unlockable(&*self.store, what))
     }
 
     /// Puts what makes the place a copy of this archive.
@@ -186,16 +183,16 @@ impl Destination {
         Ok(())
     }
 
-    /// What lies there of one sub-account.
+    /// What lies there in the folders of one chain.
     ///
     /// # Errors
     /// [`Exit::Integrity`] for an object that is none of an archive's, or that was deleted or overwritten.
-    pub async fn listed(&self, sub_account: &str) -> Result<Listed> {
+    pub async fn listed(&self, folders: &[String]) -> Result<Listed> {
         let mut listed = Listed::new();
-        for folder in [key::chain(sub_account), key::day_root(sub_account)] {
-            let entries = self.store.list(&folder, None).await?;
+        for folder in folders {
+            let entries = self.store.list(folder, None).await?;
             if self.remote {
-                refuse_versions(&*self.store, &self.store.versions(&folder).await?)?;
+                refuse_versions(&*self.store, &self.store.versions(folder).await?)?;
             }
             listed.extend(entries.into_iter().map(|entry| (entry.key, entry.bytes)));
         }
@@ -391,33 +388,29 @@ fn check_mark(to: &dyn Store, bytes: &[u8], archive_id: &str) -> Result<()> {
 }
 
 /// A copy that was taken over, and written to since, has what the source has not. What its newest record is decides: each
-/// names the one before it by its hash. Returns the newest of the archive-wide chain.
-async fn refuse_diverged(source: &dyn Store, to: &dyn Store) -> Result<Option<Head>> {
+/// names the one before it by its hash.
+async fn refuse_diverged(source: &dyn Store, to: &dyn Store) -> Result<()> {
     let folders = to.children(key::MANIFESTS).await?.folders;
-    let mut chains = Vec::new();
+    let mut chains = vec![key::ROSTERS.to_owned()];
     for folder in folders {
         match key::parse_sub_account(&folder) {
             Some(sub_account) => chains.push(key::chain(sub_account)),
             None => return Err(wrong(to, &format!("{}{folder}", key::MANIFESTS), "is no sub-account's")),
         }
     }
-    let same = |chain: String| async move { newest_in_common(source, to, &chain).await.map(drop) };
-    let looks: Vec<()> = stream::iter(chains).map(same).buffer_unordered(AT_ONCE).try_collect().await?;
-    drop(looks);
-    newest_in_common(source, to, key::ROSTERS).await
+    let same = |chain: String| async move { newest_in_common(source, to, &chain).await };
+    stream::iter(chains).map(same).buffer_unordered(AT_ONCE).try_collect().await
 }
 
-async fn newest_in_common(source: &dyn Store, to: &dyn Store, chain: &str) -> Result<Option<Head>> {
+async fn newest_in_common(source: &dyn Store, to: &dyn Store, chain: &str) -> Result<()> {
     let listed = to.list(chain, None).await?;
     let numbers = listed.iter().filter_map(|entry| key::parse_manifest(&entry.key));
-    let Some(sequence) = numbers.max() else { return Ok(None) };
+    let Some(sequence) = numbers.max() else { return Ok(()) };
     let key = format!("{chain}{sequence:010}.json");
     let (ours, found) = (source.get(&key).await?, to.get(&key).await?);
     let Some(found) = found else { return Err(wrong(to, &key, "was listed, and is gone")) };
     let differs = match ours {
-        Some(ours) if ours == found => {
-            return Ok(Some(Head { sequence, sha256: Digest::of(&found) }));
-        }
+        Some(ours) if ours == found => return Ok(()),
         Some(_) => "is another one than there",
         None => "is not there",
     };

@@ -141,6 +141,18 @@ async fn heads(source: &Source, sub_accounts: &[String]) -> Result<Vec<CopiedHea
     stream::iter(sub_accounts.to_vec()).map(head).buffered(AT_ONCE).try_collect().await
 }
 
+/// What is wrong with one chain is told, and the others are none the worse for it. A store that does not answer is
+/// everybody's trouble.
+fn unless_violated<T>(done: Result<T>, failed: &(dyn Fn(Failure) + Send + Sync)) -> Result<Option<T>> {
+    match done {
+        Err(failure) if failure.exit == Exit::Integrity => {
+            failed(failure);
+            Ok(None)
+        }
+        done => done.map(Some),
+    }
+}
+
 struct Copier<'a> {
     source: &'a Source,
     destination: Destination,
@@ -156,12 +168,19 @@ impl Copier<'_> {
         failed: &(dyn Fn(Failure) + Send + Sync),
     ) -> Result<()> {
         self.meter.sub_accounts.store(heads.len() as u64, Relaxed);
+        // All that can refuse the place is known before the first object is put: then it stays as it was.
+        let rosters = match mark.roster {
+            Some(head) => unless_violated(roster::read(self.source, head).await, failed)?,
+            None => None,
+        };
+        let keeps = rosters.iter().flatten().map(|step| step.keep);
+        self.destination.refuse_unlockable("the roster", keeps)?;
         let (mut founded, mut whole) = (false, true);
         for head in heads {
             let copied = match Chain::read(self.source, head).await {
                 Ok(chain) => {
-                    // Before the first object is put: then a place that is refused stays as it was.
-                    self.destination.refuse_unlockable(&chain)?;
+                    let (name, keeps) = (&chain.sub_account, chain.steps.iter().map(|step| step.keep));
+                    self.destination.refuse_unlockable(&format!("sub-account {name}"), keeps)?;
                     if !founded {
                         self.destination.found(self.source, mark).await?;
                         founded = true;
@@ -170,34 +189,32 @@ impl Copier<'_> {
                 }
                 Err(failure) => Err(failure),
             };
-            match copied {
-                Ok(()) => self.count_head(&head.sub_account, head.sequence, &head.sha256.hex()),
-                // The other chains are none the worse for it. A store that does not answer is everybody's trouble.
-                Err(failure) if failure.exit == Exit::Integrity => {
-                    whole = false;
-                    failed(failure);
-                }
-                Err(failure) => return Err(failure),
+            match unless_violated(copied, failed)? {
+                Some(()) => self.count_head(&head.sub_account, head.sequence, &head.sha256.hex()),
+                None => whole = false,
             }
             self.meter.sub_accounts_done.fetch_add(1, Relaxed);
         }
-        if let Some(roster) = mark.roster.filter(|_| whole) {
-            roster::copy(self.source, &self.destination, roster).await?;
-            self.count_head("roster", roster.sequence, &roster.sha256.hex());
+        if let (Some(head), Some(steps), true) = (mark.roster, rosters, whole) {
+            let copied = roster::copy(self.source, &self.destination, &steps).await;
+            if unless_violated(copied, failed)?.is_some() {
+                self.count_head(key::ROSTER, head.sequence, &head.sha256.hex());
+            }
         }
         if founded { self.destination.lock_marks().await } else { Ok(()) }
     }
 
     fn count_head(&self, chain: &str, sequence: u64, sha256: &str) {
         self.destination.count(|copied| {
-            copied.sub_accounts += u64::from(chain != "roster");
+            copied.sub_accounts += u64::from(chain != key::ROSTER);
             copied.heads.push(format!("{chain}:{sequence}:{sha256}"));
         });
     }
 
     /// One chain: files on their way side by side, and each manifest when its files and the one before it are there.
     async fn chain(&self, chain: &Chain) -> Result<()> {
-        let listed = self.destination.listed(&chain.sub_account).await?;
+        let folders = [key::chain(&chain.sub_account), key::day_root(&chain.sub_account)];
+        let listed = self.destination.listed(&folders).await?;
         self.count_left_behind(chain).await?;
         let files = || chain.steps.iter().filter(|step| !step.disposed).flat_map(|step| &step.files);
         let missing = files().filter(|file| !listed.contains_key(&file.key)).map(|file| file.bytes).sum();

@@ -1,19 +1,35 @@
-//! The archive-wide chain, by its numbers and links alone: whatever its records say, they are copied as they are.
+//! The roster: read whole before anything is put, like the chains that it tells of, and put when all of them are there.
 
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::Value;
 
 use super::AT_ONCE;
-use super::chain::Keep;
+use super::chain::{Keep, check};
 use super::destination::{Destination, Item};
 use crate::archive::copy::Head;
 use crate::archive::digest::Digest;
 use crate::archive::key;
+use crate::archive::roster::RosterRecord;
 use crate::audit::source::Source;
+use crate::audit::timeline::{self, Stored, read_record};
 use crate::audit::violated;
 use crate::outcome::{Failure, Result};
 use crate::store::{Body, Store};
+
+/// One record that was found sound. Its text is read again where it is put: rolls are long, and there is one a run.
+#[derive(Debug)]
+pub struct Step {
+    key: String,
+    bytes: u64,
+    sha256: Digest,
+    /// The lock that it was put under.
+    pub keep: Keep,
+}
+
+impl Step {
+    fn item(&self, keep: Keep) -> Item<'_> {
+        Item { key: &self.key, bytes: self.bytes, sha256: self.sha256, keep }
+    }
+}
 
 /// The newest record; none where there is no such chain.
 pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
@@ -25,48 +41,55 @@ pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
     Ok(Some(Head { sequence, sha256: Digest::of(&bytes) }))
 }
 
-/// Puts the records that are not there yet, in order, each only when it links the one before it.
-pub async fn copy(source: &Source, to: &Destination, head: Head) -> Result<()> {
-    // The newest one there is the source's own, as has been looked: so are those that it stands on.
-    let there = if to.check { None } else { to.roster };
-    let (after, mut previous) = there.map_or((0, None), |there| (there.sequence, Some(there.sha256)));
-    let get = |sequence| async move {
-        let key = key::manifest(key::ROSTER, sequence);
-        let bytes = source.store.get(&key).await?.ok_or_else(|| violated(format!("{key} is missing")))?;
-        Ok::<_, Failure>((key, bytes))
-    };
-    let mut records = stream::iter(after + 1..=head.sequence).map(get).buffered(AT_ONCE);
-    while let Some((key, bytes)) = records.try_next().await? {
+/// The chain up to `head`.
+///
+/// # Errors
+/// [`crate::outcome::Exit::Integrity`] as for the chain of a sub-account.
+pub async fn read(source: &Source, head: Head) -> Result<Vec<Step>> {
+    let (mut steps, mut previous, mut signed) = (Vec::new(), None, false);
+    let read = |sequence| read_record::<RosterRecord>(source, key::ROSTER, sequence);
+    let mut reads = stream::iter(1..=head.sequence).map(read).buffered(timeline::AT_ONCE);
+    while let Some(stored) = reads.try_next().await? {
         source.check_stop()?;
-        if previous_of(&bytes) != previous {
-            return Err(violated(format!("{key} does not name the record before it")));
-        }
-        let sha256 = Digest::of(&bytes);
+        check(source, &stored, previous, &mut signed)?;
+        let Stored { key, bytes, sha256, envelope, .. } = stored;
         previous = Some(sha256);
-        put(to, &key, bytes, sha256).await?;
+        let lock = envelope.manifest.object_lock.map(|lock| lock.lock());
+        steps.push(Step { key, bytes, sha256, keep: Keep { lock, hold: false } });
     }
-    match previous {
-        Some(last) if last == head.sha256 => Ok(()),
-        // It has grown there meanwhile, by another copier.
-        _ if after > head.sequence => Ok(()),
-        _ => Err(violated(format!(
-            "{} was changed while it was copied",
-            key::manifest(key::ROSTER, head.sequence)
-        ))),
+    match previous == Some(head.sha256) {
+        true => Ok(steps),
+        false => Err(changed(&key::manifest(key::ROSTER, head.sequence))),
     }
 }
 
-async fn put(to: &Destination, key: &str, bytes: Bytes, sha256: Digest) -> Result<()> {
-    // It names no lock. What it tells of is kept no longer than the longest.
-    let keep = Keep { lock: to.longest(), hold: false };
-    let item = Item { key, bytes: bytes.len() as u64, sha256, keep };
-    let put = to.put(&item, Body::Bytes(bytes)).await?;
-    to.count(|copied| copied.rosters += u64::from(put));
+/// Confirms the records that are there already, and puts the others, in order.
+pub async fn copy(source: &Source, to: &Destination, steps: &[Step]) -> Result<()> {
+    let listed = &to.listed(&[key::ROSTERS.to_owned()]).await?;
+    let (there, missing): (Vec<_>, Vec<_>) = steps.iter().partition(|step| listed.contains_key(&step.key));
+    let confirm = async |step: &Step| {
+        source.check_stop()?;
+        to.there(&step.item(step.keep), listed.get(&step.key).copied()).await
+    };
+    stream::iter(there).map(confirm).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    let get = |step| async move { Ok::<_, Failure>((step, text(source, step).await?)) };
+    let mut texts = stream::iter(missing).map(get).buffered(AT_ONCE);
+    while let Some((step, text)) = texts.try_next().await? {
+        source.check_stop()?;
+        // It tells of all the days, and is kept no shorter than any of them. Only what is put now: with each new day
+        // that would be longer, and nothing would ever end.
+        let put = to.put(&step.item(to.longest_of_all(step.keep)), Body::Bytes(text)).await?;
+        to.count(|copied| copied.rosters += u64::from(put));
+    }
     Ok(())
 }
 
-/// The SHA-256 that a record names as the one before it.
-fn previous_of(bytes: &[u8]) -> Option<Digest> {
-    let record: Value = serde_json::from_slice(bytes).ok()?;
-    record["manifest"]["previous"]["sha256"].as_str()?.parse().ok()
+/// The record's bytes, the very ones that were checked.
+async fn text(source: &Source, step: &Step) -> Result<bytes::Bytes> {
+    let found = source.store.get(&step.key).await?;
+    found.filter(|bytes| Digest::of(bytes) == step.sha256).ok_or_else(|| changed(&step.key))
+}
+
+fn changed(key: &str) -> Failure {
+    violated(format!("{key} was changed while it was copied"))
 }

@@ -183,6 +183,43 @@ fn a_place_without_locks_is_refused_untouched_until_that_is_wanted() {
     }
 }
 
+#[test]
+fn a_roster_is_kept_at_least_as_long_as_it_says() {
+    let simulator = simulator();
+    let from = Bucket::new(minio(), "rosters", true);
+    let mut vault = owner(&simulator);
+    from.used_by(&mut vault, None);
+    vault.run_day(EVE, &[]).expect(0);
+    // Nothing but the record of the second run is locked.
+    vault.set("OBJECT_LOCK", "governance:5d");
+    vault.run_day(EVE, &[]).expect(0);
+    let second = manifest("roster", 2);
+    let lock = version(&from.versions(), &second).lock.clone();
+    assert!(lock.is_some());
+    vault.unset("OBJECT_LOCK");
+    let folder = vault.folder.path().join("copy");
+    let refused = copy(&vault, folder.to_str().unwrap(), &[]).expect(2);
+    assert!(refused.stdout.contains("the roster is locked until"), "{refused}");
+    assert!(!folder.exists());
+    let to = Bucket::new(minio(), "rostered", true);
+    let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
+    assert_eq!((&done["locked"], &done["rosters"]), (&json!(3), &json!(2)), "the record, and the marks");
+    let locked = |versions: Vec<Shown>| -> Vec<String> {
+        let locked = versions.into_iter().filter(|one| one.lock.is_some());
+        locked.inspect(|one| assert_eq!(one.lock, lock)).map(|one| one.key).collect()
+    };
+    assert_eq!(locked(to.versions()), ["archive.json", MARK, second.as_str()]);
+    // Taken away, it is given again.
+    to.set_lock(&second, None);
+    let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
+    assert_eq!((&done["locked"], &done["rosters"]), (&json!(1), &json!(0)));
+    assert_eq!(version(&to.versions(), &second).lock, lock);
+    // Nor may it have been deleted.
+    to.delete(&second);
+    let deleted = copy(&vault, &to.location(), &[]).expect(4);
+    assert!(deleted.stdout.contains(&format!("{second} was overwritten or deleted")), "{deleted}");
+}
+
 /// Changes an unsigned manifest's head in a folder, as its owner can.
 fn change_head(vault: &Vault, sequence: u64, change: impl Fn(&mut Value)) {
     use std::os::unix::fs::PermissionsExt as _;

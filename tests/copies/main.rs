@@ -6,6 +6,7 @@ mod support;
 mod kept;
 mod killed;
 mod refused;
+mod taken;
 mod whole;
 
 use std::path::Path;

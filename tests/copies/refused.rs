@@ -97,11 +97,26 @@ fn a_chain_that_signed_and_stops_signing_is_not_copied() {
     vault.set("SIGNING_KEY_FILE", key.to_str().unwrap());
     vault.run_day(EVE, &[]).expect(0);
     vault.run_day(DAY, &[]).expect(0);
+    let changed = |key: &str, change: fn(&mut Value)| {
+        let mut envelope: Value =
+            serde_json::from_slice(&std::fs::read(vault.archive().join(key)).unwrap()).unwrap();
+        change(&mut envelope);
+        write(vault.archive().join(key), &serde_json_canonicalizer::to_vec(&envelope).unwrap());
+    };
+    // The roster's as well: of its records none is copied, though the first is sound, and the days are.
+    let (roster, without) = (manifest("roster", 2), vault.folder.path().join("without"));
+    for change in [
+        (|envelope| envelope["manifest"]["run"]["host"] = json!("elsewhere")) as fn(&mut Value),
+        |envelope| envelope["signature"] = Value::Null,
+    ] {
+        changed(&roster, change);
+        let finished = copy(&vault, without.to_str().unwrap(), &[]).expect(4);
+        names(&finished, &roster);
+        assert_eq!(copied(&finished)["sub_accounts"], 1, "{finished}");
+        assert_eq!(count_of(&objects_in(&vault, &without), "roster/"), 0);
+    }
     let head = manifest(SUB, 2);
-    let mut envelope: Value =
-        serde_json::from_slice(&std::fs::read(vault.archive().join(&head)).unwrap()).unwrap();
-    envelope["signature"] = Value::Null;
-    write(vault.archive().join(&head), &serde_json_canonicalizer::to_vec(&envelope).unwrap());
+    changed(&head, |envelope| envelope["signature"] = Value::Null);
     let to = vault.folder.path().join("copy");
     names(&copy(&vault, to.to_str().unwrap(), &[]).expect(4), &head);
     assert!(!to.exists(), "nothing was sound");

@@ -1,6 +1,7 @@
 //! From folder to bucket to folder, and to another server: byte for byte, and only what is not there yet.
 
 use axum::http::Method;
+use cxvault::archive::digest::Digest;
 use serde_json::json;
 
 use super::support::minio::minio;
@@ -138,12 +139,10 @@ fn what_was_archived_since_is_all_that_is_read_and_put() {
     let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
     assert_eq!(without_mark(to.contents()), from.contents());
     assert_eq!(to.contents()[MARK], mark, "the mark is the first copy's");
+    assert_eq!((&done["manifests"], &done["rosters"]), (&json!(1), &json!(1)));
     assert_eq!(
         (&done["there"], &done["files"]),
-        (
-            &json!(count_of(&first, "manifests/") + count_of(&first, "segments/")),
-            &json!(new.iter().filter(|key| key.ends_with(".parquet")).count())
-        )
+        (&json!(first.len() - 1), &json!(new.iter().filter(|key| key.ends_with(".parquet")).count()))
     );
     let strip = |keys: &[String]| -> Vec<String> {
         let prefix = format!("{}/", from.settings.prefix);
@@ -156,6 +155,15 @@ fn what_was_archived_since_is_all_that_is_read_and_put() {
     puts.retain(|key| key != "archive.json");
     puts.sort();
     assert_eq!(puts, new, "archive.json aside, which proves create-only");
+
+    // A run that only confirms leaves its record, and nothing else is put.
+    vault.run_day(DAY, &[]).expect(0);
+    let put = place.seen(Method::PUT).len();
+    let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
+    let mut puts = strip(&place.seen(Method::PUT)[put..]);
+    puts.retain(|key| key != "archive.json");
+    assert_eq!(puts, [manifest("roster", 3)]);
+    assert_eq!((&done["files"], &done["manifests"], &done["rosters"]), (&json!(0), &json!(0), &json!(1)));
 
     // And once more there is nothing to do.
     let put = place.seen(Method::PUT).len();
@@ -228,27 +236,14 @@ fn one_sub_account_can_be_copied_alone_and_the_others_later() {
     assert!(unknown.stdout.contains("has no sub-account 1"), "{unknown}");
 }
 
-/// A chain above the others, of which nothing is known here but its numbers and links.
 #[test]
-fn the_archive_wide_chain_comes_last_and_only_with_all_that_it_names() {
+fn the_roster_comes_last_and_only_with_all_that_it_names() {
     let simulator = simulator();
     let mut vault = owner(&simulator);
     vault.set("SUB_ACCOUNTS", &format!("{SUB},{OTHER}"));
     vault.run_day(DAY, &[]).expect(0);
-    let folder = vault.archive().join("roster/v1");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    let mut previous = Value::Null;
-    let mut add = |sequence: u64| {
-        let record = json!({ "manifest": { "previous": previous, "sequence": sequence }, "signature": null });
-        let bytes = serde_json_canonicalizer::to_vec(&record).unwrap();
-        let sha256 = cxvault::archive::digest::Digest::of(&bytes).hex();
-        previous = json!({ "key": format!("roster/v1/{sequence:010}.json"), "sha256": sha256 });
-        std::fs::write(folder.join(format!("{sequence:010}.json")), bytes).unwrap();
-        format!("roster:{sequence}:{sha256}")
-    };
-    add(1);
-    let head = add(2);
+    vault.run_day(DAY, &[]).expect(0);
+    let record = |sequence: u64| manifest("roster", sequence);
     let bucket = Bucket::new(minio(), "roster", false);
     let place = Proxy::start(minio().address, &bucket.settings.bucket);
     may_copy_to(&mut vault, minio(), Some(&place.url));
@@ -256,28 +251,54 @@ fn the_archive_wide_chain_comes_last_and_only_with_all_that_it_names() {
     let narrowed = copied(&copy(&vault, &at, &["--sub-account", OTHER]).expect(0));
     assert_eq!((&narrowed["rosters"], count_of(&bucket.contents(), "roster/")), (&json!(0), 0));
     let done = copied(&copy(&vault, &at, &[]).expect(0));
+    let head = format!("roster:2:{}", Digest::of(&std::fs::read(vault.archive().join(record(2))).unwrap()));
     assert_eq!((&done["rosters"], done["heads"].as_array().unwrap().last()), (&json!(2), Some(&json!(head))));
     assert_eq!(without_mark(bucket.contents()), objects_in(&vault, &vault.archive()));
     let puts = place.seen(Method::PUT);
-    let (last, names) = (puts.len(), ["roster/v1/0000000001.json", "roster/v1/0000000002.json"]);
-    assert!(names.iter().zip(&puts[last - 2..]).all(|(name, put)| put.ends_with(name)), "{puts:?}");
+    let last = puts.len() - 2;
+    assert!(
+        [record(1), record(2)].iter().zip(&puts[last..]).all(|(key, put)| put.ends_with(key)),
+        "{puts:?}"
+    );
 
-    // Grown: only what is new is read. Then a record that does not name the one before it.
-    add(3);
+    // Grown: what was there is confirmed, and what is new is put.
+    vault.run_day(DAY, &[]).expect(0);
     let done = copied(&copy(&vault, &at, &[]).expect(0));
     assert_eq!(done["rosters"], 1);
     assert_eq!(without_mark(bucket.contents()), objects_in(&vault, &vault.archive()));
-    std::fs::write(folder.join("0000000004.json"), br#"{"manifest":{"previous":null}}"#).unwrap();
-    let broken = copy(&vault, &at, &[]).expect(4);
-    assert!(
-        broken.stdout.contains("roster/v1/0000000004.json does not name the record before it"),
-        "{broken}"
-    );
-    assert_eq!(count_of(&bucket.contents(), "roster/"), 3);
+
+    // A fourth that cannot follow the third. The chains are copied all the same.
+    let read = |sequence: u64| std::fs::read(vault.archive().join(record(sequence))).unwrap();
+    let third: Value = serde_json::from_slice(&read(3)).unwrap();
+    let link =
+        |sequence: u64| json!({ "key": record(sequence), "sha256": Digest::of(&read(sequence)).hex() });
+    let fourth = |member: &str, value: Value| {
+        let mut envelope = third.clone();
+        let manifest = &mut envelope["manifest"];
+        (manifest["key"], manifest["sequence"]) = (json!(record(4)), json!(4));
+        manifest["previous"] = link(3);
+        manifest[member] = value;
+        serde_json_canonicalizer::to_vec(&envelope).unwrap()
+    };
+    let path = vault.archive().join(record(4));
+    for (member, value, said) in [
+        ("previous", link(2), "does not name the record before it"),
+        ("command", json!("walk"), "is damaged: its command is none"),
+        ("key", json!(record(5)), "is the manifest of another place or archive"),
+        ("archive_id", json!("another"), "is the manifest of another place or archive"),
+        ("kind", json!("rumour"), "is damaged"),
+    ] {
+        std::fs::write(&path, fourth(member, value)).unwrap();
+        let broken = copy(&vault, &at, &[]).expect(4);
+        assert!(broken.stdout.contains(&format!("{} {said}", record(4))), "{member}: {broken}");
+        let done = copied(&broken);
+        assert_eq!((&done["sub_accounts"], &done["rosters"]), (&json!(2), &json!(0)), "{done}");
+        assert_eq!(count_of(&bucket.contents(), "roster/"), 3);
+    }
     // One that the copy has, and the archive has not.
-    std::fs::remove_file(folder.join("0000000004.json")).unwrap();
-    std::fs::remove_file(folder.join("0000000003.json")).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(vault.archive().join(record(3))).unwrap();
     let diverged = copy(&vault, &at, &["--sub-account", OTHER]).expect(4);
     assert!(diverged.stdout.contains("the copy has diverged"), "{diverged}");
-    assert!(diverged.stdout.contains("roster/v1/0000000003.json"), "{diverged}");
+    assert!(diverged.stdout.contains(&record(3)), "{diverged}");
 }
