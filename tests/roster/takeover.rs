@@ -24,7 +24,12 @@ fn copied(vault: &Vault, simulator: &Simulator) -> Vault {
 
 /// What a copier leaves at the root of its copy.
 fn mark(folder: &Path, from: &str) -> Digest {
-    let record = serde_json::json!({ "archive_id": "x", "from": from, "heads": [], "roster": null });
+    let about: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join(key::ARCHIVE)).unwrap()).unwrap();
+    let record = serde_json::json!({
+        "archive_id": about["archive_id"], "copied_at": "2026-11-22T00:00:00.000Z", "from": from, "heads": [],
+        "roster": null, "tool_version": "0.1.0"
+    });
     let bytes = serde_json_canonicalizer::to_vec(&record).unwrap();
     std::fs::write(folder.join(key::COPY), &bytes).unwrap();
     Digest::of(&bytes)
