@@ -128,7 +128,10 @@ fn race(order: u32, bits: u32, first: &Simulator, second: &Simulator) {
         writer.proxy.forget_rules();
         writer.vault.run_day(DAY, &[]).expect(0);
     }
-    assert_eq!(bucket.contents(), contents, "the day is confirmed as it is");
+    let mut confirmed = bucket.contents();
+    assert_eq!(confirmed.len(), contents.len() + 2, "one record of each run");
+    confirmed.retain(|key, _| contents.contains_key(key) || !key.starts_with("roster/v1/"));
+    assert_eq!(confirmed, contents, "the day is confirmed as it is");
 }
 
 #[test]
