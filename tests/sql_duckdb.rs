@@ -340,8 +340,9 @@ fn coverage_tells_each_days_state() {
 
     // States that records of other kinds bring about. What was disposed of may be gone, and nothing asks for it.
     let head = archive.join(key::manifest(SUB, 5));
-    // The roster has seen another head, and would say so.
+    // The roster has seen another head, and would say so; this host remembers the roster.
     fs::remove_dir_all(archive.join("roster")).unwrap();
+    fs::remove_dir_all(vault.state()).unwrap();
     let intact = fs::read_to_string(&head).unwrap();
     // Letters that no record gives.
     for (letters, date) in [("cmeac", EVE), ("dmegc", "2026-11-16")] {

@@ -31,8 +31,8 @@ FIRST_DAY = days_ago(9)
 
 
 def write(cxvault, work, s3, bucket):
-    """Days with every state but acknowledged, gaps that were filled, segments of two days. The day that was disposed of
-    has its files still: what reads rows must leave them out by the chain alone."""
+    """Days with every state, gaps that were filled, segments of two days. The day that was disposed of has its files
+    still: what reads rows must leave them out by the chain alone."""
     settings = os.environ | {
         "HOME": str(work), "CXVAULT_ARCHIVE": f"s3://{bucket}/{PREFIX}", "CXVAULT_STATE_DIR": str(work / "state"),
         "CXVAULT_SUB_ACCOUNTS": ",".join(SUBS), "CXVAULT_S3_ENDPOINT": s3.endpoint, "CXVAULT_S3_PATH_STYLE": "true",
@@ -51,15 +51,16 @@ def write(cxvault, work, s3, bucket):
                 raise SystemExit(f"{command} exited {done.returncode}, not {exit_code}:\n{done.stdout}{done.stderr}")
 
     with simulator(cxvault, work, *FAULTS, "--permanent-500=2") as broken:
-        run(broken, [8, 6, 4], 3)
+        run(broken, [9, 8, 6, 4], 3)
     with simulator(cxvault, work, *FAULTS) as whole:
         run(whole, [8, 3, 6], 0)
     with simulator(cxvault, work, *FAULTS, "--empty") as nothing:
         run(nothing, [5], 0)
     for sub in SUBS:
-        range_ = ["--from", days_ago(6), "--to", days_ago(5), "--sub-account", sub]
-        command = [cxvault, "retention", "dispose", *range_, "--reason", "a test"]
-        subprocess.run(command, env=settings, check=True, capture_output=True)
+        for days_back, *command in [(6, "retention", "dispose"), (9, "acknowledge")]:
+            range_ = ["--from", days_ago(days_back), "--to", days_ago(days_back - 1), "--sub-account", sub]
+            command = [cxvault, *command, *range_, "--reason", "a test"]
+            subprocess.run(command, env=settings, check=True, capture_output=True)
 
 
 def leave_a_leftover(s3, bucket, local):
