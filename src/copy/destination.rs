@@ -391,15 +391,17 @@ fn check_mark(to: &dyn Store, bytes: &[u8], archive_id: &str) -> Result<()> {
 /// names the one before it by its hash.
 async fn refuse_diverged(source: &dyn Store, to: &dyn Store) -> Result<()> {
     let folders = to.children(key::MANIFESTS).await?.folders;
-    let mut chains = vec![key::ROSTERS.to_owned()];
+    let mut chains = Vec::new();
     for folder in folders {
         match key::parse_sub_account(&folder) {
             Some(sub_account) => chains.push(key::chain(sub_account)),
             None => return Err(wrong(to, &format!("{}{folder}", key::MANIFESTS), "is no sub-account's")),
         }
     }
+    // Last, since it follows from the others: of several that differ the first in order is told.
+    chains.push(key::ROSTERS.to_owned());
     let same = |chain: String| async move { newest_in_common(source, to, &chain).await };
-    stream::iter(chains).map(same).buffer_unordered(AT_ONCE).try_collect().await
+    stream::iter(chains).map(same).buffered(AT_ONCE).try_collect().await
 }
 
 async fn newest_in_common(source: &dyn Store, to: &dyn Store, chain: &str) -> Result<()> {
