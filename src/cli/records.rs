@@ -26,6 +26,20 @@ impl Range {
     }
 }
 
+/// What every record of an act says, and whether it is to be one.
+#[derive(Debug, Clone, Args)]
+pub struct Act {
+    /// Why, in one line; it goes into the audit record as it is
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Who says so [default: only this host is named]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub by: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 fn span(from: Date, to: Date) -> Result<Span, Failure> {
     Span::new(from, to).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("the range {from}..{to} holds no day"))
@@ -57,15 +71,8 @@ Examples:
 pub struct AcknowledgeArgs {
     #[command(flatten)]
     pub range: Range,
-    /// Why the gaps will stay, in one line; it goes into the audit record as it is
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    pub reason: String,
-    /// Who says so [default: only this host is named]
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub by: Option<String>,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub act: Act,
 }
 
 #[derive(Debug, Args)]
@@ -108,15 +115,8 @@ pub struct HoldAddArgs {
     pub case: String,
     #[command(flatten)]
     pub range: Range,
-    /// Why, in one line; it goes into the audit record as it is
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    pub reason: String,
-    /// Who says so [default: only this host is named]
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub by: Option<String>,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub act: Act,
 }
 
 #[derive(Debug, Args)]
@@ -135,15 +135,8 @@ pub struct HoldRemoveArgs {
     /// The day AFTER the last one
     #[arg(long, value_name = "DATE", value_parser = date, requires = "from")]
     pub to: Option<Date>,
-    /// Why, in one line; it goes into the audit record as it is
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    pub reason: String,
-    /// Who says so [default: only this host is named]
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub by: Option<String>,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub act: Act,
 }
 
 impl HoldRemoveArgs {
@@ -260,15 +253,8 @@ Examples:
   cxvault takeover --archive s3://acme-cx-archive-dr/ringcx --reason 'region lost on 3 March' --dry-run
   cxvault takeover --archive s3://acme-cx-archive-dr/ringcx --reason 'region lost on 3 March' --by 'A. Operator'")]
 pub struct TakeoverArgs {
-    /// Why, in one line; it goes into the audit record as it is
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    pub reason: String,
-    /// Who says so [default: only this host is named]
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub by: Option<String>,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub act: Act,
 }
 
 #[derive(Debug, Args)]
@@ -288,13 +274,6 @@ Examples:
 pub struct RetentionDisposeArgs {
     #[command(flatten)]
     pub range: Range,
-    /// Why, in one line; it goes into the audit record as it is
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    pub reason: String,
-    /// Who says so [default: only this host is named]
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub by: Option<String>,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    pub act: Act,
 }

@@ -13,12 +13,12 @@ use crate::stage::append::Mode;
 
 pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.span()?;
-    let mode = Mode::of(args.dry_run);
+    let mode = Mode::of(args.act.dry_run);
     let (archive, source) = super::open(settings, mode, context).await?;
     let sub_accounts = super::named_sub_accounts(&source, context).await?;
     for sub_account in &sub_accounts {
-        let by = args.by.as_deref();
-        let ended = acknowledge(&archive, sub_account, range, &args.reason, by, mode).await?;
+        let by = args.act.by.as_deref();
+        let ended = acknowledge(&archive, sub_account, range, &args.act.reason, by, mode).await?;
         tell(sub_account, &ended, mode, context);
     }
     Ok(anchor::settle(&archive, &sub_accounts, mode, context).await)

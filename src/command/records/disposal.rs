@@ -12,8 +12,8 @@ use crate::stage::append::Mode;
 use crate::stage::disposal::{Disposed, Wish, dispose};
 
 pub async fn run(args: &RetentionDisposeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let wish = Wish { range: args.range.span()?, reason: args.reason.clone(), by: args.by.clone() };
-    let mode = Mode::of(args.dry_run);
+    let wish = Wish { range: args.range.span()?, reason: args.act.reason.clone(), by: args.act.by.clone() };
+    let mode = Mode::of(args.act.dry_run);
     let (archive, source) = super::open(settings, mode, context).await?;
     let sub_accounts = super::named_sub_accounts(&source, context).await?;
     let mut exits = Vec::new();

@@ -26,13 +26,13 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
     let (act, claim, mode) = match &args.act {
         HoldCommand::List(args) => return list(args, settings, context).await,
         HoldCommand::Add(args) => {
-            let (case, reason, by) = (args.case.clone(), args.reason.clone(), args.by.clone());
+            let (case, reason, by) = (args.case.clone(), args.act.reason.clone(), args.act.by.clone());
             let claim = Claim { case, range: Some(args.range.span()?), reason, by };
-            (HoldAct::Add, claim, Mode::of(args.dry_run))
+            (HoldAct::Add, claim, Mode::of(args.act.dry_run))
         }
         HoldCommand::Remove(args) => {
-            let (case, reason, by) = (args.case.clone(), args.reason.clone(), args.by.clone());
-            (HoldAct::Remove, Claim { case, range: args.span()?, reason, by }, Mode::of(args.dry_run))
+            let (case, reason, by) = (args.case.clone(), args.act.reason.clone(), args.act.by.clone());
+            (HoldAct::Remove, Claim { case, range: args.span()?, reason, by }, Mode::of(args.act.dry_run))
         }
     };
     let (archive, source) = super::open(settings, mode, context).await?;

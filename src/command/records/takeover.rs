@@ -24,7 +24,7 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
     }
     let (archive, _) = super::open_anywhere(settings, Mode::Act, context).await?;
     let place = archive.store.root();
-    let ended = take_over(&archive, &args.reason, args.by.as_deref(), args.dry_run).await?;
+    let ended = take_over(&archive, &args.act.reason, args.act.by.as_deref(), args.act.dry_run).await?;
     let (takeover, head) = match &ended {
         TakenOver::Before => (None, None),
         TakenOver::Planned(takeover) => (Some(takeover), None),
@@ -50,5 +50,5 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
     }
     lines.extend(head.map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));
-    Ok(anchor::settle(&archive, &[], Mode::of(args.dry_run), context).await)
+    Ok(anchor::settle(&archive, &[], Mode::of(args.act.dry_run), context).await)
 }
