@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use cxvault::cli::Cli;
+use cxvault::cli::{Cli, Command};
 use cxvault::command::{self, Context};
 use cxvault::config::{Environment, Logging, Settings};
 use cxvault::logging;
@@ -16,8 +16,22 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// mimalloc's `mi_option_purge_delay`, in milliseconds: its binding names the options that are stable, not this one.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
+/// Freed memory goes back to the system at once. By default mimalloc keeps it for a second, in which a deep verification
+/// frees 100 MiB of pages: two thirds of its peak would be memory that nobody uses. A run, whose fetchers free little at
+/// a time, is a seventh slower with it. Whoever prefers another delay sets `MIMALLOC_PURGE_DELAY`, as everywhere.
+fn give_memory_back_at_once() {
+    // SAFETY: the options are plain numbers, and no second thread has begun that could read one while it is written.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, 0) }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.command, Command::Verify(_)) {
+        give_memory_back_at_once();
+    }
     let output = Output::new(cli.global.json, cli.global.quiet);
     let result = catch_unwind(AssertUnwindSafe(|| work(&cli, &output)));
     let result = result.unwrap_or_else(|_| Err(Failure::unforeseen()));
