@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::manifest::instant;
+use super::roster::Head;
 
 /// Canonical JSON, put before anything else of the copy, and never again: of which archive this is a copy, and how far
 /// that had come when copying began.
@@ -21,15 +22,6 @@ pub struct CopyRecord {
     /// The head of the archive-wide chain, where there was one and it was to be copied.
     pub roster: Option<Head>,
     pub tool_version: String,
-}
-
-/// The newest object of a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    pub sequence: u64,
-    /// SHA-256 of the whole object.
-    pub sha256: Digest,
 }
 
 /// The head of one sub-account's chain.

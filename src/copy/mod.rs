@@ -169,7 +169,7 @@ impl Copier<'_> {
     ) -> Result<()> {
         self.meter.sub_accounts.store(heads.len() as u64, Relaxed);
         // All that can refuse the place is known before the first object is put: then it stays as it was.
-        let rosters = match mark.roster {
+        let rosters = match &mark.roster {
             Some(head) => unless_violated(roster::read(self.source, head).await, failed)?,
             None => None,
         };
@@ -195,7 +195,7 @@ impl Copier<'_> {
             }
             self.meter.sub_accounts_done.fetch_add(1, Relaxed);
         }
-        if let (Some(head), Some(steps), true) = (mark.roster, rosters, whole) {
+        if let (Some(head), Some(steps), true) = (&mark.roster, rosters, whole) {
             let copied = roster::copy(self.source, &self.destination, &steps).await;
             if unless_violated(copied, failed)?.is_some() {
                 self.count_head(key::ROSTER, head.sequence, &head.sha256.hex());

@@ -5,10 +5,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::AT_ONCE;
 use super::chain::{Keep, check};
 use super::destination::{Destination, Item};
-use crate::archive::copy::Head;
 use crate::archive::digest::Digest;
 use crate::archive::key;
-use crate::archive::roster::RosterRecord;
+use crate::archive::roster::{Head, RosterRecord};
 use crate::audit::source::Source;
 use crate::audit::timeline::{self, Stored, read_record};
 use crate::audit::violated;
@@ -45,7 +44,7 @@ pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] as for the chain of a sub-account.
-pub async fn read(source: &Source, head: Head) -> Result<Vec<Step>> {
+pub async fn read(source: &Source, head: &Head) -> Result<Vec<Step>> {
     let (mut steps, mut previous, mut signed) = (Vec::new(), None, false);
     let read = |sequence| read_record::<RosterRecord>(source, key::ROSTER, sequence);
     let mut reads = stream::iter(1..=head.sequence).map(read).buffered(timeline::AT_ONCE);

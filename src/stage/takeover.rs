@@ -3,7 +3,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::append::{self, Appended};
+use super::append::{self, Appended, Mode};
 use super::archive::{Archive, violated};
 use super::chain::Chain;
 use super::links;
@@ -90,12 +90,7 @@ pub enum TakenOver {
 
 /// Makes this copy the archive that goes on. Every chain is opened with all its checks first, and must hold what the
 /// roster, and this host, have seen of it: a copy that lacks something is completed, not continued.
-pub async fn take_over(
-    archive: &Archive,
-    reason: &str,
-    by: Option<&str>,
-    dry_run: bool,
-) -> Result<TakenOver> {
+pub async fn take_over(archive: &Archive, reason: &str, by: Option<&str>, mode: Mode) -> Result<TakenOver> {
     archive.check_create_only().await?;
     let mut roster = Roster::open(archive, key::ROSTER).await.map_err(incomplete)?;
     loop {
@@ -105,7 +100,7 @@ pub async fn take_over(
         let sub_accounts = chains(archive, &mut roster).await?;
         let takeover =
             Takeover { from, copy, sub_accounts, reason: reason.to_owned(), by: by.map(str::to_owned) };
-        if dry_run {
+        if mode == Mode::DryRun {
             return Ok(TakenOver::Planned(takeover));
         }
         let lock = archive.fresh_lock()?;

@@ -23,8 +23,9 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
         head: Option<&'a str>,
     }
     let (archive, _) = super::open_anywhere(settings, Mode::Act, context).await?;
+    let mode = Mode::of(args.act.dry_run);
     let place = archive.store.root();
-    let ended = take_over(&archive, &args.act.reason, args.act.by.as_deref(), args.act.dry_run).await?;
+    let ended = take_over(&archive, &args.act.reason, args.act.by.as_deref(), mode).await?;
     let (takeover, head) = match &ended {
         TakenOver::Before => (None, None),
         TakenOver::Planned(takeover) => (Some(takeover), None),
@@ -50,5 +51,5 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
     }
     lines.extend(head.map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));
-    Ok(anchor::settle(&archive, &[], Mode::of(args.act.dry_run), context).await)
+    Ok(anchor::settle(&archive, &[], mode, context).await)
 }
