@@ -34,12 +34,8 @@ impl Tree {
         Self::default()
     }
 
-    pub fn push(&mut self, leaf: &[u8]) {
-        self.push_hash(leaf_hash(leaf));
-    }
-
     /// Adds a leaf by its [`leaf_hash`].
-    pub fn push_hash(&mut self, leaf: Digest) {
+    pub fn push(&mut self, leaf: Digest) {
         let mut node = leaf;
         for _ in 0..self.leaves.trailing_ones() {
             if let Some(left) = self.peaks.pop() {
@@ -65,7 +61,7 @@ impl Tree {
 pub fn audit_path(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
     fn root(leaves: &[Digest]) -> Digest {
         let mut tree = Tree::new();
-        leaves.iter().for_each(|leaf| tree.push_hash(*leaf));
+        leaves.iter().for_each(|leaf| tree.push(*leaf));
         tree.root()
     }
     if index >= leaves.len() {
@@ -142,7 +138,7 @@ mod tests {
         let mut tree = Tree::new();
         assert_eq!(tree.root(), Digest::of(b""));
         for (leaf, root) in leaves.into_iter().zip(roots) {
-            tree.push(leaf);
+            tree.push(leaf_hash(leaf));
             assert_eq!(tree.root().hex(), root);
         }
     }
@@ -152,7 +148,7 @@ mod tests {
         fn every_leaf_has_a_path_to_the_root_and_no_other_leaf_does(size in 1usize..70, pick in any::<prop::sample::Index>()) {
             let leaves: Vec<Digest> = (0..size).map(|n| leaf_hash(&n.to_be_bytes())).collect();
             let mut tree = Tree::new();
-            leaves.iter().for_each(|leaf| tree.push_hash(*leaf));
+            leaves.iter().for_each(|leaf| tree.push(*leaf));
             let index = pick.index(size);
             let path = audit_path(&leaves, index).unwrap();
             let lead = |leaf, index| root_by_path(leaf, index as u64, size as u64, &path);

@@ -1,8 +1,10 @@
 //! One Parquet file of a revision: written with pinned properties, read back without trust.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::mpsc::TrySendError;
 
 use arrow::array::{
     ArrayRef, BooleanBuilder, Int64Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder,
@@ -90,11 +92,6 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// Bytes of the values, for limits of memory and of files.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Hash of the row's Merkle leaf.
     pub fn leaf_hash(&self) -> Digest {
         self.leaf
@@ -149,7 +146,7 @@ impl<W: Write + Send> PartWriter<W> {
             let (min, max) = self.segment_ends.unwrap_or((end, end));
             self.segment_ends = Some((min.min(end), max.max(end)));
         }
-        self.tree.push_hash(leaf);
+        self.tree.push(leaf);
         self.batch_bytes += bytes;
         self.batch.push(cells);
         if self.batch.len() >= BATCH_ROWS || self.batch_bytes >= BATCH_TEXT_BYTES {
@@ -261,7 +258,8 @@ pub(super) fn record_batch(rows: &[Cells]) -> Result<RecordBatch, ParquetError> 
         let cells = rows.iter().map(|row| &row[n]);
         match column.kind {
             Type::Text => {
-                let mut builder = StringBuilder::new();
+                let bytes = cells.clone().map(Cell::text_len).sum();
+                let mut builder = StringBuilder::with_capacity(rows.len(), bytes);
                 cells.for_each(|cell| builder.append_option(text(cell)));
                 Arc::new(builder.finish())
             }
@@ -393,29 +391,46 @@ impl PartReader {
     /// be mixed with [`PartReader::next_row`].
     pub fn next_rows(&mut self) -> Result<Option<Rows>, PartError> {
         let Some(rows) = self.next_batch()? else { return self.end().map(|()| None) };
-        rows.hash_into(&mut self.tree, &mut self.leaf);
+        rows.leaf_hashes(&mut self.leaf).into_iter().for_each(|leaf| self.tree.push(leaf));
         Ok(Some(rows))
     }
 
     /// Reads what is left, and checks that the rows are those of the statement, value by value; makes no rows of them.
-    /// Decoding and hashing each fill a core.
+    /// Hashing takes more than decoding: a second thread hashes what it can, and this one the rest.
     pub fn check(mut self) -> Result<(), PartError> {
-        let (decoded, incoming) = std::sync::mpsc::sync_channel::<Rows>(4);
-        let mut tree = std::mem::take(&mut self.tree);
-        self.tree = std::thread::scope(|scope| {
+        let (rows, incoming) = std::sync::mpsc::sync_channel::<Rows>(2);
+        let (hashed, leaves) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
             let hashing = scope.spawn(move || {
                 let mut json = Vec::new();
-                incoming.iter().for_each(|rows| rows.hash_into(&mut tree, &mut json));
-                tree
+                // The receiver is gone only when reading has failed.
+                incoming.iter().try_for_each(|rows| hashed.send(rows.leaf_hashes(&mut json))).ok()
             });
-            while let Some(rows) = self.next_batch()? {
-                // The other end is there until this one is gone.
-                let _ = decoded.send(rows);
+            let mut open = VecDeque::new();
+            while let Some(batch) = self.next_batch()? {
+                open.push_back(match rows.try_send(batch) {
+                    Ok(()) => None,
+                    Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
+                        Some(batch.leaf_hashes(&mut self.leaf))
+                    }
+                });
+                self.grow(&mut open, || leaves.try_recv().ok());
             }
-            drop(decoded);
-            hashing.join().map_err(|_| PartError::Rows)
+            drop(rows);
+            self.grow(&mut open, || leaves.recv().ok());
+            hashing.join().map(drop).map_err(|_| PartError::Rows)
         })?;
         self.end()
+    }
+
+    /// Adds leaf hashes to the tree in their order, as far as they are there; `None` stands for those of the other
+    /// thread, which `next` gives one after the other.
+    fn grow(&mut self, open: &mut VecDeque<Option<Vec<Digest>>>, next: impl Fn() -> Option<Vec<Digest>>) {
+        while let Some(first) = open.front_mut() {
+            let Some(leaves) = first.take().or_else(&next) else { return };
+            leaves.into_iter().for_each(|leaf| self.tree.push(leaf));
+            open.pop_front();
+        }
     }
 
     fn end(&self) -> Result<(), PartError> {

@@ -71,6 +71,13 @@ impl Row {
         cells
     }
 
+    /// Bytes of the texts that may be long: nearly all that a row takes in memory.
+    pub fn text_bytes(&self) -> usize {
+        let long = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let body = |look: &Observation| long(&look.summary) + long(&look.binary);
+        self.segment.raw.len() + long(&self.other_answers) + body(&self.agent) + body(&self.auto)
+    }
+
     /// The row as it is kept where these fields are left out: of its object, its columns, and the other answers.
     pub fn without(self, fields: &Omission) -> Row {
         if fields.is_empty() {

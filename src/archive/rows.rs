@@ -5,7 +5,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 
-use super::merkle::Tree;
+use super::digest::Digest;
+use super::merkle::leaf_hash;
 use super::row::{Row, RowError, leaf_by_column};
 use super::schema::{COLUMNS, Cell, CellRef, Type};
 
@@ -68,12 +69,13 @@ impl Rows {
         self.columns.iter().map(move |column| column.value(n))
     }
 
-    /// Adds the leaves of all of them to a part's tree; `json` is a buffer.
-    pub(super) fn hash_into(&self, tree: &mut Tree, json: &mut Vec<u8>) {
-        for n in 0..self.rows {
+    /// The hashes of their leaves, in order; `json` is a buffer.
+    pub(super) fn leaf_hashes(&self, json: &mut Vec<u8>) -> Vec<Digest> {
+        let leaf = |n| {
             leaf_by_column(|column| self.columns[column].value(n), json);
-            tree.push(json);
-        }
+            leaf_hash(json)
+        };
+        (0..self.rows).map(leaf).collect()
     }
 }
 

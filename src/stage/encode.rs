@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio_util::sync::CancellationToken;
 
@@ -66,16 +67,22 @@ pub async fn encode(
     journal
         .call(move |journal| {
             let (totals, parts) = std::thread::scope(|scope| {
-                // Reading the journal and writing Parquet each fill a core.
-                let (rows, incoming) = std::sync::mpsc::sync_channel(QUEUE);
+                // Reading the journal, hashing rows and writing Parquet together fill two cores.
+                let (rows, read) = sync_channel(QUEUE);
+                let (leaves, hashed) = sync_channel(QUEUE);
                 let encoding = scope.spawn(move || {
-                    incoming.into_iter().flatten().try_for_each(|row| parts.push(row))?;
+                    hashed.into_iter().flatten().try_for_each(|row| parts.push(row))?;
                     parts.close().map(|()| parts.done)
+                });
+                let hashing = scope.spawn(move || {
+                    let hash = |rows: Vec<Row>| rows.into_iter().map(part::Encoded::from).collect::<Vec<_>>();
+                    read.into_iter().map(hash).try_for_each(|rows| leaves.send(rows)).ok()
                 });
                 let mut batch = Batch { rows: Vec::new(), bytes: 0, to: rows };
                 let read = journal.changes(revision, |row| batch.push(row));
                 let read = read.and_then(|totals| batch.send().map(|()| totals));
                 drop(batch);
+                hashing.join().map_err(|_| ended_early())?;
                 let parts = encoding.join().unwrap_or_else(|_| Err(ended_early()))?;
                 Ok::<_, Failure>((read?, parts))
             })?;
@@ -84,23 +91,22 @@ pub async fn encode(
         .await
 }
 
-/// Batches between the journal and the encoder, which now and then stops to compress a page of every column.
-const QUEUE: usize = 8;
+/// Batches between the journal, the hashing and the encoder, which now and then stops to compress a page of every column.
+const QUEUE: usize = 4;
 const BATCH_ROWS: usize = 256;
 /// Texts of 64 KiB end a batch earlier.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// Rows on their way to the encoder: one at a time, each would wake the other thread.
 struct Batch {
-    rows: Vec<part::Encoded>,
+    rows: Vec<Row>,
     bytes: usize,
-    to: std::sync::mpsc::SyncSender<Vec<part::Encoded>>,
+    to: SyncSender<Vec<Row>>,
 }
 
 impl Batch {
     fn push(&mut self, row: Row) -> Result<()> {
-        let row = part::Encoded::from(row);
-        self.bytes += row.bytes();
+        self.bytes += row.text_bytes();
         self.rows.push(row);
         if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.send() } else { Ok(()) }
     }
