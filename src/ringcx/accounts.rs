@@ -83,8 +83,7 @@ impl Request for Question<'_> {
             .client
             .get(&self.address)
             .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .header(AUTHORIZATION, bearer)
-            .timeout(self.transport.whole_timeout);
+            .header(AUTHORIZATION, bearer);
         let body = self.transport.send(request, false).await?.body(ACCOUNTS_BODY_MAX).await?;
         // Checked here, so that an answer that is no JSON at all is asked for again.
         serde_json::from_slice::<serde::de::IgnoredAny>(&body)

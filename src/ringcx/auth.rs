@@ -373,8 +373,7 @@ impl<T: DeserializeOwned + Send> Request for Ask<'_, T> {
 
     async fn attempt(&mut self) -> Result<(i64, T), Trouble> {
         let asked_ms = self.transport.clock.now_ms();
-        let request = (self.build)().timeout(self.transport.whole_timeout);
-        let mut reply = self.transport.send(request, false).await?;
+        let mut reply = self.transport.send((self.build)(), false).await?;
         let body = reply.body(TOKEN_BODY_MAX).await?;
         let answer = serde_json::from_slice(&body).map_err(|_| Trouble::passing("bad_answer", Some(200)))?;
         Ok((asked_ms, answer))

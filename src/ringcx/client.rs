@@ -173,8 +173,8 @@ impl RingCx {
         out: &mpsc::Sender<Discovered>,
     ) -> Result<WindowAnswer, ApiError> {
         let window = Window::new(start_ms, end_ms)?;
-        let account =
-            path_segment(&self.rc_account_id().await?).ok_or_else(|| bad_id("CXVAULT_RC_ACCOUNT_ID"))?;
+        let account = self.rc_account_id().await?;
+        let account = path_segment(&account).ok_or_else(|| bad_id("CXVAULT_RC_ACCOUNT_ID"))?;
         let mut request = DiscoveryRequest {
             transport: &self.transport,
             tokens: &self.tokens,

@@ -149,8 +149,9 @@ impl Lane {
             return Err(ApiError::Stopped);
         }
         if self.limits.0.is_empty() {
-            self.sit_out_pause().await?;
-            ready().await?;
+            if self.sit_out_pause().await? {
+                ready().await?;
+            }
         } else {
             let _next = tokio::select! {
                 biased;
@@ -185,19 +186,21 @@ impl Lane {
         }
     }
 
-    /// A lane without limits keeps its pauses in memory: it touches no ledger.
-    async fn sit_out_pause(&self) -> Result<(), ApiError> {
+    /// A lane without limits keeps its pauses in memory: it touches no ledger. Returns whether there was one.
+    async fn sit_out_pause(&self) -> Result<bool, ApiError> {
+        let mut waited = false;
         loop {
             let until = self.paused_until_ms.load(Relaxed);
             if until == 0 {
-                return Ok(());
+                return Ok(waited);
             }
             let wait = until - self.shared.clock.now_ms();
             if !(1..=LONGEST_PAUSE_MS).contains(&wait) {
                 let _ = self.paused_until_ms.compare_exchange(until, 0, Relaxed, Relaxed);
-                return Ok(());
+                return Ok(waited);
             }
             self.nap(wait).await?;
+            waited = true;
         }
     }
 

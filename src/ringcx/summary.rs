@@ -67,8 +67,7 @@ impl Request for SummaryRequest<'_> {
             .client
             .get(self.address.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .header(COOKIE, token.cookie.clone())
-            .timeout(self.transport.whole_timeout);
+            .header(COOKIE, token.cookie.clone());
         self.token = Some(token);
         let mut reply = self.transport.send(request, true).await?;
         let body = match reply.http_status {

@@ -103,6 +103,8 @@ pub enum Reply {
     Close(Vec<u8>),
     /// Sends nothing but a TCP reset.
     Reset,
+    /// Sends these bytes, and then a single one now and then for ever.
+    Drip(Vec<u8>),
     /// Never says anything.
     Silence,
 }
@@ -180,6 +182,7 @@ impl Server {
                 Reply::Send(_) => return,
                 Reply::Close(bytes) => return drop(stream.write_all(&bytes).await),
                 Reply::Reset => return stream.set_zero_linger().unwrap(),
+                Reply::Drip(bytes) => return drip(&mut stream, &bytes).await,
                 Reply::Silence => std::future::pending().await,
             }
         }
@@ -204,6 +207,15 @@ impl Server {
         seen.nth = all.iter().filter(|earlier| earlier.path() == seen.path()).count();
         all.push(seen.clone());
         Some(seen)
+    }
+}
+
+async fn drip(stream: &mut TcpStream, bytes: &[u8]) {
+    let mut drops = tokio::time::interval(Duration::from_millis(5));
+    let mut sent = stream.write_all(bytes).await;
+    while sent.is_ok() {
+        drops.tick().await;
+        sent = stream.write_all(b"x").await;
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits or repeats; see [`super::retry`].
 
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use jiff::fmt::rfc2822::DateTimeParser;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, Url};
 
@@ -133,22 +135,13 @@ fn is_loopback(host: &str) -> bool {
 /// `id` as one segment of a path, or `None` where no URL can carry it: `.` and `..` mean "here" and "up" there,
 /// percent-encoded or not (WHATWG URL, "single-dot URL path segment"), so that asking for such a segment would
 /// ask for something else; and an empty one would vanish.
-pub(super) fn path_segment(id: &str) -> Option<String> {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+pub(super) fn path_segment(id: &str) -> Option<Cow<'_, str>> {
+    /// Everything but RFC 3986's unreserved characters.
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     if matches!(id, "" | "." | "..") {
         return None;
     }
-    let mut text = String::with_capacity(id.len() + 8);
-    for &byte in id.as_bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            text.push('%');
-            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            text.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-    }
-    Some(text)
+    Some(utf8_percent_encode(id, RESERVED).into())
 }
 
 /// The HTTP client, and what its answers tell of the server's clock.
@@ -159,7 +152,7 @@ pub(super) struct Transport {
     pub summaries: Base,
     pub clock: Arc<dyn Clock>,
     /// For whole requests with a bounded answer; a streamed one is only bounded between two reads.
-    pub whole_timeout: Duration,
+    patience: Duration,
     /// The server's clock minus ours, in milliseconds; [`NO_DATE`] before the first answer.
     skew_ms: AtomicI64,
 }
@@ -191,9 +184,9 @@ impl Transport {
             message: format!("the HTTP client cannot start: {}", causes(error)),
             remedy: "Check this machine's certificate store and proxy settings.".into(),
         })?;
-        let whole_timeout = request_timeout.saturating_mul(4);
+        let patience = request_timeout.saturating_mul(4);
         let skew_ms = AtomicI64::new(NO_DATE);
-        Ok(Transport { client, platform, ringcx, summaries, clock, whole_timeout, skew_ms })
+        Ok(Transport { client, platform, ringcx, summaries, clock, patience, skew_ms })
     }
 
     /// The server's clock minus ours in milliseconds, up to a second and a journey too low; `None` before the
@@ -209,7 +202,8 @@ impl Transport {
         if let Some(server_date) = server_date {
             self.skew_ms.store(server_date - self.clock.now_ms(), Ordering::Relaxed);
         }
-        let reply = Reply { http_status: response.status().as_u16(), server_date, response };
+        let http_status = response.status().as_u16();
+        let reply = Reply { http_status, server_date, response, patience: self.patience };
         match reply.http_status {
             200 => Ok(reply),
             404 if or_404 => Ok(reply),
@@ -246,6 +240,9 @@ pub(super) struct Reply {
     /// Its `Date`, in UTC milliseconds.
     pub server_date: Option<i64>,
     response: Response,
+    /// For a body as a whole. A timer of its own for every request would be work for the few that need it: the client
+    /// bounds each read already, and only who sends a byte now and then is left.
+    patience: Duration,
 }
 
 impl Reply {
@@ -271,13 +268,19 @@ impl Reply {
         if first.len() as u64 > max {
             return Err(too_large());
         }
+        let timeout = || Trouble::passing("timeout", http_status);
+        tokio::time::timeout(self.patience, self.rest(first, max)).await.unwrap_or_else(|_| Err(timeout()))
+    }
+
+    /// The body after its first piece, with it.
+    async fn rest(&mut self, first: Bytes, max: u64) -> Result<Bytes, Trouble> {
         // Nearly every summary arrives in one piece, which then is the body without a copy.
         let Some(second) = self.piece().await? else { return Ok(first) };
         let mut body = BytesMut::from(first);
         let mut next = Some(second);
         while let Some(piece) = next {
             if (body.len() + piece.len()) as u64 > max {
-                return Err(too_large());
+                return Err(Trouble::Hopeless { class: "too_large", http_status: Some(self.http_status) });
             }
             body.extend_from_slice(&piece);
             next = self.piece().await?;
@@ -288,12 +291,16 @@ impl Reply {
     /// The beginning of the body, as far as it can be had.
     pub async fn beginning(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
-        while body.len() < ERROR_BODY_MAX {
-            match self.response.chunk().await {
-                Ok(Some(piece)) => body.extend_from_slice(&piece),
-                Ok(None) | Err(_) => break,
+        let reading = async {
+            while body.len() < ERROR_BODY_MAX {
+                match self.response.chunk().await {
+                    Ok(Some(piece)) => body.extend_from_slice(&piece),
+                    Ok(None) | Err(_) => break,
+                }
             }
-        }
+        };
+        // Whether it ends by itself or not, what came is what there is.
+        let _ = tokio::time::timeout(self.patience, reading).await;
         body
     }
 }
