@@ -133,6 +133,10 @@ fn merge(
          SELECT key, end_ms, id, ?2, ?3 FROM object WHERE window_ms = ?1 ORDER BY id ON CONFLICT (key) DO NOTHING",
     )?;
     let new = insert.execute(params![window.start_ms, discovered_at, run_id])? as u64;
+    let mut staged = connection.prepare_cached("SELECT count(*) FROM object WHERE window_ms = ?")?;
+    if new == staged.query_row([window.start_ms], |row| row.get::<_, i64>(0))? as u64 {
+        return Ok(Merged { new, duplicates: 0 });
+    }
     let mut repeated = connection.prepare_cached(
         "SELECT o.id, o.key, o.end_ms FROM object o JOIN segment s ON s.key = o.key
          WHERE o.window_ms = ? AND s.object <> o.id ORDER BY o.id",
