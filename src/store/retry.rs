@@ -4,6 +4,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,11 +48,13 @@ pub struct RetryingStore {
     clock: Arc<dyn Clock>,
     cancel: CancellationToken,
     policy: RetryPolicy,
+    /// A request was given up, and none has been answered since.
+    down: AtomicBool,
 }
 
 impl RetryingStore {
     pub fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>, cancel: CancellationToken) -> Self {
-        RetryingStore { inner, clock, cancel, policy: RetryPolicy::default() }
+        RetryingStore { inner, clock, cancel, policy: RetryPolicy::default(), down: AtomicBool::new(false) }
     }
 
     pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
@@ -68,10 +71,18 @@ impl RetryingStore {
         loop {
             let error = match self.once(key, attempt()).await {
                 Err(error) if error.kind == StoreErrorKind::Unknown => error,
-                settled => return settled,
+                settled => {
+                    self.down.store(false, Relaxed);
+                    return settled;
+                }
             };
             sent += 1;
-            if sent >= self.policy.attempts || self.cancel.is_cancelled() {
+            if self.cancel.is_cancelled() {
+                return Err(error);
+            }
+            // One request's patience is enough for a store that is down: every day of every sub-account would have its own.
+            if sent >= self.policy.attempts || self.down.load(Relaxed) {
+                self.down.store(true, Relaxed);
                 return Err(error);
             }
             let wait = self.wait_after(sent);
@@ -241,6 +252,22 @@ mod tests {
             assert!((whole / 2..=whole).contains(wait), "{wait:?} of {whole:?}");
             whole = (whole * 2).min(policy.longest_wait);
         }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_down_is_asked_once_each_until_it_answers() {
+        let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
+        let attempts = u64::from(RetryPolicy::default().attempts);
+        let store = retrying(&memory, &waits);
+        let down = |times| memory.fail(Fault::new(Op::Get, "", Effect::FailBefore).times(times));
+        down(RetryPolicy::default().attempts + 2);
+        for calls in [attempts, attempts + 1, attempts + 2] {
+            assert_eq!(store.get("a").await.unwrap_err().kind, StoreErrorKind::Unknown);
+            assert_eq!(memory.calls(Op::Get), calls);
+        }
+        assert_eq!(store.get("a").await.unwrap(), None);
+        down(1);
+        assert_eq!(store.get("a").await.unwrap(), None);
     }
 
     #[tokio::test]
