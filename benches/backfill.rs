@@ -6,7 +6,7 @@ mod support;
 const WINDOWS_A_DAY: u64 = 8;
 
 fn main() {
-    let scale = support::setting("CXVAULT_TEST_TIME_SCALE", 60);
+    let scale = support::setting("CXVAULT_TEST_TIME_SCALE", 30);
     let segments = support::setting("CXVAULT_TEST_SEGMENTS", 900);
     let (_, mut options) = support::day(segments);
     options.time_scale = scale as f64;

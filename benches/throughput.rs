@@ -19,6 +19,7 @@ async fn bare(url: &str, requests: u64) -> f64 {
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
+        .user_agent(concat!("cxvault/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(TIMEOUT)
         .read_timeout(TIMEOUT)
         .no_proxy()
@@ -30,10 +31,14 @@ async fn bare(url: &str, requests: u64) -> f64 {
         .map(|_| {
             let (client, next, url) = (client.clone(), next.clone(), url.to_owned());
             tokio::spawn(async move {
-                while next.fetch_add(1, Ordering::Relaxed) < requests {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= requests {
+                        return;
+                    }
                     let request = client
-                        .get(format!("{url}/voice/api/v1/summary/accounts/99999999/segments/p-v-1-2-3/agent"))
-                        .header("cookie", "access_token=token")
+                        .get(address(&url, n))
+                        .header("cookie", "access_token=sim-cx.1.0123456789abcdef")
                         .header("accept", "application/json");
                     request.send().await.unwrap().bytes().await.unwrap();
                 }
@@ -46,9 +51,13 @@ async fn bare(url: &str, requests: u64) -> f64 {
     requests as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// As long as the run's own.
+fn address(url: &str, n: u64) -> String {
+    format!("{url}/voice/api/v1/summary/accounts/99999999/segments/p-v-{n:032x}-1763596800000-{n:013x}/agent")
+}
+
 fn wrk(url: &str) -> Option<f64> {
-    let target = format!("{url}/voice/api/v1/summary/accounts/99999999/segments/p-v-1-2-3/agent");
-    let output = Command::new("wrk").args(["-t1", "-c64", "-d5s", &target]).output().ok()?;
+    let output = Command::new("wrk").args(["-t1", "-c64", "-d5s", &address(url, 1)]).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().find(|line| line.starts_with("Requests/sec:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
