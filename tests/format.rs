@@ -13,19 +13,19 @@ use cxvault::archive::signature::SigningKey;
 use serde_json::{Value, json};
 
 fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1-draft").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(path)
 }
 
 fn manifest_path(sequence: u32) -> PathBuf {
-    golden(&format!("manifests/v1/sub_account=99999999/{sequence:010}.json"))
+    golden(&format!("archive/manifests/v1/sub_account=99999999/{sequence:010}.json"))
 }
 
 fn envelope(sequence: u32) -> Envelope {
     Envelope::from_bytes(&fs::read(manifest_path(sequence)).unwrap()).unwrap()
 }
 
-fn schema() -> jsonschema::Validator {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/manifest.v1.schema.json");
+fn schema(name: &str) -> jsonschema::Validator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name);
     jsonschema::validator_for(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).unwrap()
 }
 
@@ -43,38 +43,66 @@ fn places(value: &Value, at: String, into: &mut Vec<String>) {
     }
 }
 
+/// Members that may be absent: what their absence says stands in FORMAT.md.
+const OPTIONAL: [&str; 6] = ["agent_group", "omitted_fields", "orders", "recheck", "takeover", "unlisted"];
+
+/// Names of the objects in a folder of the golden data, in order.
+fn objects(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(golden(folder)).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The object is valid, and nearly every change of its shape is not. Returns the names of the members that may be absent
+/// and are there.
+fn judge(schema: &jsonschema::Validator, valid: &Value) -> Vec<String> {
+    let error = schema.iter_errors(valid).next().map(|error| error.to_string());
+    assert!(error.is_none(), "{error:?} in {valid}");
+    let (mut all, mut optional) = (Vec::new(), Vec::new());
+    places(valid, String::new(), &mut all);
+    for place in all.iter().filter(|place| !place.is_empty()) {
+        let (parent, name) = place.rsplit_once('/').unwrap();
+        let mut wrong = valid.clone();
+        *wrong.pointer_mut(place).unwrap() = json!([["of another type"]]);
+        assert!(!schema.is_valid(&wrong), "{place} may be anything");
+        // Agent groups and failure classes are named by the data.
+        let free = ["/agent_groups", "/failures"].iter().any(|end| parent.ends_with(end));
+        let mut missing = valid.clone();
+        let Some(Value::Object(members)) = missing.pointer_mut(parent).filter(|_| !free) else { continue };
+        members.remove(name);
+        let may_be_absent = schema.is_valid(&missing);
+        assert_eq!(may_be_absent, OPTIONAL.contains(&name), "{place} may be missing");
+        if may_be_absent {
+            optional.push(name.to_owned());
+        }
+        let mut more = valid.clone();
+        more.pointer_mut(parent).unwrap()["another"] = json!(1);
+        assert!(!schema.is_valid(&more), "{parent} may have other members");
+    }
+    optional
+}
+
 #[test]
-fn golden_manifests_are_valid_and_nearly_every_change_of_shape_is_not() {
-    let schema = schema();
-    for sequence in 1..=3 {
-        let valid: Value = serde_json::from_slice(&fs::read(manifest_path(sequence)).unwrap()).unwrap();
-        assert!(
-            schema.is_valid(&valid),
-            "{:?}",
-            schema.iter_errors(&valid).next().map(|error| error.to_string())
-        );
-        let mut all = Vec::new();
-        places(&valid, String::new(), &mut all);
-        for place in all.iter().filter(|place| !place.is_empty()) {
-            let (parent, name) = place.rsplit_once('/').unwrap();
-            let mut wrong = valid.clone();
-            *wrong.pointer_mut(place).unwrap() = json!([["of another type"]]);
-            assert!(!schema.is_valid(&wrong), "{place} may be anything");
-            let mut missing = valid.clone();
-            // Agent groups and failure classes are named by the data.
-            let free = ["/agent_groups", "/failures"].iter().any(|end| parent.ends_with(end));
-            if let Some(Value::Object(members)) = missing.pointer_mut(parent)
-                && !free
-                && name != "agent_group"
-            {
-                members.remove(name);
-                assert!(!schema.is_valid(&missing), "{place} may be missing");
-                let mut more = valid.clone();
-                more.pointer_mut(parent).unwrap()["another"] = json!(1);
-                assert!(!schema.is_valid(&more), "{parent} may have other members");
-            }
+fn golden_records_are_valid_and_nearly_every_change_of_shape_is_not() {
+    let mut optional = Vec::new();
+    let mut seen = 0;
+    for (name, folder) in [
+        ("manifest.v1.schema.json", "archive/manifests/v1/sub_account=99999999"),
+        ("manifest.v1.schema.json", "archive/manifests/v1/sub_account=ny_1-A"),
+        ("roster.v1.schema.json", "archive/roster/v1"),
+        ("anchor.v1.schema.json", "anchor/anchors/v1/00112233445566778899aabbccddeeff/roster"),
+        ("anchor.v1.schema.json", "anchor/anchors/v1/00112233445566778899aabbccddeeff/sub_account=99999999"),
+    ] {
+        let schema = schema(name);
+        for path in objects(folder) {
+            optional.extend(judge(&schema, &serde_json::from_slice(&fs::read(path).unwrap()).unwrap()));
+            seen += 1;
         }
     }
+    optional.sort();
+    optional.dedup();
+    assert_eq!((seen, optional), (17 + 1 + 6 + 3 + 3, OPTIONAL.map(str::to_owned).to_vec()));
 }
 
 fn run(program: &str, package: &str, args: &[&str], input: &[u8]) -> (bool, Vec<u8>) {
@@ -162,7 +190,7 @@ fn the_commands_for_checking_by_hand_work_and_notice_a_changed_byte() {
 }
 
 fn part() -> Vec<u8> {
-    fs::read(golden("segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet")).unwrap()
+    fs::read(golden("archive/segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet")).unwrap()
 }
 
 fn rows(bytes: Vec<u8>) -> Option<Vec<Row>> {

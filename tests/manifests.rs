@@ -33,7 +33,7 @@ use mutants::{Mutant, mutants};
 const SUB: &str = "99999999";
 
 fn golden(key: &str) -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1-draft").join(key)).unwrap()
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/archive").join(key)).unwrap()
 }
 
 fn schema() -> jsonschema::Validator {
@@ -42,7 +42,7 @@ fn schema() -> jsonschema::Validator {
 }
 
 fn signing_key() -> SigningKey {
-    SigningKey::from_openssh_pem(&String::from_utf8(golden("test-only.key")).unwrap()).unwrap()
+    SigningKey::from_openssh_pem(&String::from_utf8(golden("../test-only.key")).unwrap()).unwrap()
 }
 
 /// The golden chain up to a number, with nobody's signature.
