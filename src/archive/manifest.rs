@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::act::{Acknowledgement, Disposal, Extension, Hold};
+use super::act::{self, Acknowledgement, Disposal, Extension, Hold, LONGEST_NAME, LONGEST_REASON};
 use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
@@ -300,19 +300,24 @@ impl Body for Manifest {
         must(key::is_sub_account(&self.sub_account), "sub_account")?;
         must(self.sequence > 0, "sequence")?;
         must(self.coverage.is_well_formed(), "coverage")?;
-        let Some(day) = self.day() else { return Ok(()) };
-        must(day.revision > 0, "revision")?;
-        if let Discovery::Windows { windows, .. } = &day.discovery {
-            must(windows.iter().all(|window| window.attempts > 0), "count of attempts")?;
-        }
-        let own = day.files.iter().filter_map(|file| file.omitted_fields.as_ref());
-        must(own.chain([&day.omitted_fields]).all(Omission::is_allowed), "omitted_fields")?;
-        must(day.files.iter().all(|file| file.adopted || file.omitted_fields.is_none()), "omitted_fields")?;
-        must(day.files.iter().all(|file| file.rows > 0), "file without rows")
+        self.record.check_shape()
     }
 }
 
 impl Record {
+    fn check_shape(&self) -> Result<(), ManifestError> {
+        let (case, reason, by) = match self {
+            Record::Day(day) => return day.check_shape(),
+            Record::Acknowledgement(note) => (None, Some(&note.reason), &note.by),
+            Record::Hold(hold) => (Some(&hold.case), Some(&hold.reason), &hold.by),
+            Record::Retention(extension) => (None, extension.reason.as_ref(), &extension.by),
+            Record::Disposal(disposal) => (None, Some(&disposal.reason), &disposal.by),
+        };
+        must(case.is_none_or(|case| act::fits(case, LONGEST_NAME)), "case")?;
+        must(reason.is_none_or(|reason| act::fits(reason, LONGEST_REASON)), "reason")?;
+        must(by.as_ref().is_none_or(|by| act::fits(by, LONGEST_NAME)), "name")
+    }
+
     /// Notes in a chain's coverage what this record makes of its days.
     pub fn mark(&self, coverage: &mut Coverage) {
         match self {
@@ -329,6 +334,17 @@ impl Record {
 }
 
 impl DayRecord {
+    fn check_shape(&self) -> Result<(), ManifestError> {
+        must(self.revision > 0, "revision")?;
+        if let Discovery::Windows { windows, .. } = &self.discovery {
+            must(windows.iter().all(|window| window.attempts > 0), "count of attempts")?;
+        }
+        let own = self.files.iter().filter_map(|file| file.omitted_fields.as_ref());
+        must(own.chain([&self.omitted_fields]).all(Omission::is_allowed), "omitted_fields")?;
+        must(self.files.iter().all(|file| file.adopted || file.omitted_fields.is_none()), "omitted_fields")?;
+        must(self.files.iter().all(|file| file.rows > 0), "file without rows")
+    }
+
     /// The fields that no row of `file` holds.
     pub fn omitted_in<'a>(&'a self, file: &'a File) -> &'a Omission {
         file.omitted_fields.as_ref().unwrap_or(&self.omitted_fields)

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::act::{LONGEST_NAME, LONGEST_REASON};
+use super::act::{self, LONGEST_NAME, LONGEST_REASON};
 use super::digest::Digest;
 use super::envelope::{Body, ManifestError, Place, Signed, must};
 use super::key;
@@ -347,9 +347,8 @@ impl Takeover {
         must(taken.iter().all(|one| key::is_sub_account(&one.id)), "sub-account")?;
         must(taken.is_sorted_by(|one, next| one.id < next.id), "order of sub-accounts")?;
         must(self.from.as_ref().is_none_or(|from| !from.is_empty()), "place before")?;
-        let words = |text: &String, longest| (1..=longest).contains(&text.chars().count());
-        must(words(&self.reason, LONGEST_REASON), "reason")?;
-        must(self.by.as_ref().is_none_or(|by| words(by, LONGEST_NAME)), "name")
+        must(act::fits(&self.reason, LONGEST_REASON), "reason")?;
+        must(self.by.as_ref().is_none_or(|by| act::fits(by, LONGEST_NAME)), "name")
     }
 }
 
