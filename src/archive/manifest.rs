@@ -28,6 +28,31 @@ pub struct ArchiveRecord {
     pub format_version: u32,
 }
 
+/// Why bytes are not the record of an archive that this program can read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveRecordError {
+    #[error("it is of format version {0}, and this program knows version {FORMAT_VERSION}")]
+    Version(u64),
+    #[error("it is not an archive's record: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+impl ArchiveRecord {
+    /// Looks at the version first: whatever else another one may say there, an archive of it is not damaged.
+    ///
+    /// # Errors
+    /// [`ArchiveRecordError`].
+    pub fn read(bytes: &[u8]) -> Result<ArchiveRecord, ArchiveRecordError> {
+        let value: serde_json::Value = serde_json::from_slice(bytes)?;
+        let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+        match version.filter(|version| *version != u64::from(FORMAT_VERSION)) {
+            Some(other) => Err(ArchiveRecordError::Version(other)),
+            // From the bytes, since a value has forgotten members that stand there twice.
+            None => Ok(serde_json::from_slice(bytes)?),
+        }
+    }
+}
+
 /// A manifest and its signature: the whole object that is stored.
 pub type Envelope = Signed<Manifest>;
 
@@ -428,5 +453,25 @@ mod interval {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Window, D::Error> {
         let Interval { start, end } = Interval::deserialize(from)?;
         Ok(Window { start_ms: start, end_ms: end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_of_another_version_is_not_damaged_but_of_another_version() {
+        let ours = br#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#;
+        assert_eq!(ArchiveRecord::read(ours).unwrap().format_version, 1);
+        for later in [&br#"{"format_version":2}"#[..], br#"{"archive":{"id":[1]},"format_version":2}"#] {
+            assert!(matches!(ArchiveRecord::read(later), Err(ArchiveRecordError::Version(2))));
+        }
+        for damaged in ["", "[]", "{}", r#"{"format_version":1}"#, r#"{"format_version":"2"}"#] {
+            let read = ArchiveRecord::read(damaged.as_bytes());
+            assert!(matches!(read, Err(ArchiveRecordError::Unreadable(_))), "{damaged}");
+        }
+        let twice = r#"{"archive_id":"0","archive_id":"1","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#;
+        assert!(ArchiveRecord::read(twice.as_bytes()).is_err());
     }
 }

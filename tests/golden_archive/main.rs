@@ -25,11 +25,11 @@ use cxvault::archive::coverage::DayState;
 use cxvault::archive::digest::Digest;
 use cxvault::archive::finding::{Finding, Severity};
 use cxvault::archive::key;
-use cxvault::archive::manifest::{Envelope, Incomplete, Record, Why};
+use cxvault::archive::manifest::{Envelope, Incomplete, Manifest, Record, Why};
 use cxvault::archive::observation::{Kind, Status};
 use cxvault::archive::part::PartReader;
 use cxvault::archive::range::Days;
-use cxvault::archive::receipt::{Receipt, row_of};
+use cxvault::archive::receipt::{Receipt, ReceiptError, row_of};
 use cxvault::archive::roster::RosterEnvelope;
 use cxvault::archive::row::Row;
 use cxvault::archive::signature::{AllowedSigners, SigningKey};
@@ -333,6 +333,29 @@ fn its_receipt_still_proves_the_row() {
     assert!(changed.check(&allowed(), &[]).is_err());
     let schema: Value = serde_json::from_str(include_str!("../../schemas/receipt.v1.schema.json")).unwrap();
     assert!(jsonschema::validator_for(&schema).unwrap().is_valid(&serde_json::from_str(&text).unwrap()));
+}
+
+/// What the steps of FORMAT.md ask for and a signature or a hash does not already.
+#[test]
+fn a_receipt_of_what_version_1_does_not_know_is_refused() {
+    let receipt: Receipt = serde_json::from_slice(&read("receipt.json")).unwrap();
+    let unsigned = |change: fn(&mut Manifest)| {
+        let mut manifest = receipt.chain[0].manifest.clone();
+        change(&mut manifest);
+        let only = manifest.seal(None).unwrap();
+        let head = format!("{SUB_ACCOUNT}:6:{}", Digest::of(&only.to_bytes().unwrap()));
+        let receipt =
+            Receipt { chain: vec![only], head, later_manifests_of_day: Vec::new(), ..receipt.clone() };
+        receipt.check(&AllowedSigners::default(), &[]).map(|proven| proven.manifests)
+    };
+    assert_eq!(unsigned(|_| {}), Ok((6, 6)));
+    let later = unsigned(|manifest| manifest.format_version = 2);
+    assert!(matches!(later, Err(ReceiptError::Broken(_))), "{later:?}");
+    let twice = unsigned(|manifest| {
+        let Record::Day(day) = &mut manifest.record else { panic!("it commits a file") };
+        day.files.push(day.files[0].clone());
+    });
+    assert_eq!(twice, Err(ReceiptError::NotInFile));
 }
 
 #[test]
