@@ -35,9 +35,17 @@ pub enum ArchiveRecordError {
     Version(u64),
     #[error("it is not an archive's record: {0}")]
     Unreadable(#[from] serde_json::Error),
+    #[error("its bytes are not in canonical form (RFC 8785)")]
+    NotCanonical,
 }
 
 impl ArchiveRecord {
+    /// # Errors
+    /// Where a text cannot be written as JSON, which does not happen.
+    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json_canonicalizer::to_vec(self)
+    }
+
     /// Looks at the version first: whatever else another one may say there, an archive of it is not damaged.
     ///
     /// # Errors
@@ -45,11 +53,11 @@ impl ArchiveRecord {
     pub fn read(bytes: &[u8]) -> Result<ArchiveRecord, ArchiveRecordError> {
         let value: serde_json::Value = serde_json::from_slice(bytes)?;
         let version = value.get("format_version").and_then(serde_json::Value::as_u64);
-        match version.filter(|version| *version != u64::from(FORMAT_VERSION)) {
-            Some(other) => Err(ArchiveRecordError::Version(other)),
-            // From the bytes, since a value has forgotten members that stand there twice.
-            None => Ok(serde_json::from_slice(bytes)?),
+        if let Some(other) = version.filter(|version| *version != u64::from(FORMAT_VERSION)) {
+            return Err(ArchiveRecordError::Version(other));
         }
+        let record: ArchiveRecord = serde_json::from_value(value)?;
+        if record.to_bytes()? != bytes { Err(ArchiveRecordError::NotCanonical) } else { Ok(record) }
     }
 }
 
@@ -471,7 +479,10 @@ mod tests {
             let read = ArchiveRecord::read(damaged.as_bytes());
             assert!(matches!(read, Err(ArchiveRecordError::Unreadable(_))), "{damaged}");
         }
-        let twice = r#"{"archive_id":"0","archive_id":"1","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#;
-        assert!(ArchiveRecord::read(twice.as_bytes()).is_err());
+        let ours = std::str::from_utf8(ours).unwrap();
+        for other in [ours.replace(',', ", "), ours.replacen('{', "{\"archive_id\":\"1\",", 1)] {
+            let read = ArchiveRecord::read(other.as_bytes());
+            assert!(matches!(read, Err(ArchiveRecordError::NotCanonical)), "{other}");
+        }
     }
 }

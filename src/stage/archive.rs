@@ -97,7 +97,8 @@ pub async fn found_or_find(
     refuse_to_found_again(store).await?;
     let record =
         ArchiveRecord { archive_id: new_id.to_owned(), created_at: now_ms, format_version: FORMAT_VERSION };
-    let bytes = serde_json_canonicalizer::to_vec(&record)
+    let bytes = record
+        .to_bytes()
         .map_err(|error| Failure::new(Exit::Unexpected, "cannot write archive.json").because(error))?;
     // Two first runs may race: the first one founds the archive, the other reads what it founded.
     let object = archive_object(bytes.into(), lock.and_then(|lock| lock.lock_from(now_ms)));
