@@ -6,11 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use cxvault::archive::manifest::{Envelope, ManifestError, Record};
-use cxvault::archive::part::{PartReader, PartWriter, Place};
+use cxvault::archive::copy::CopyRecord;
+use cxvault::archive::manifest::{ArchiveRecord, Envelope, ManifestError, Record};
+use cxvault::archive::part::{PartReader, PartWriter, Place, Statement};
 use cxvault::archive::row::Row;
 use cxvault::archive::signature::SigningKey;
 use serde_json::{Value, json};
+
+#[path = "support/mutants.rs"]
+mod mutants;
+
+use mutants::{Mutant, mutants};
 
 fn golden(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(path)
@@ -103,6 +109,37 @@ fn golden_records_are_valid_and_nearly_every_change_of_shape_is_not() {
     optional.sort();
     optional.dedup();
     assert_eq!((seen, optional), (17 + 1 + 6 + 3 + 3, OPTIONAL.map(str::to_owned).to_vec()));
+}
+
+/// The schemas of what is no record of a chain, and the reader of each.
+#[test]
+fn golden_objects_beside_the_chains_are_valid_and_their_readers_judge_as_the_schemas() {
+    type Reader = fn(&[u8]) -> bool;
+    let mut statement = PartReader::open(Bytes::from(part())).unwrap().statement().clone();
+    // One name: a schema cannot say that they are sorted.
+    statement.omitted_fields = std::iter::once("agentNotes".to_owned()).collect();
+    let read = |name: &str| fs::read(golden("archive").join(name)).unwrap();
+    let objects: [(&str, Vec<u8>, Reader); 3] = [
+        ("archive.v1.schema.json", read("archive.json"), |bytes| ArchiveRecord::read(bytes).is_ok()),
+        ("copy.v1.schema.json", read("copy.json"), |bytes| CopyRecord::from_bytes(bytes).is_some()),
+        ("part.v1.schema.json", statement.canonical(), |bytes| {
+            serde_json::from_slice::<Statement>(bytes)
+                .is_ok_and(|statement| statement.format_version == 1 && statement.canonical() == bytes)
+        }),
+    ];
+    for (name, bytes, reads) in objects {
+        let schema = schema(name);
+        let valid: Value = serde_json::from_slice(&bytes).unwrap();
+        judge(&schema, &valid);
+        for Mutant { what, value } in mutants(&valid) {
+            // No count comes so far, and readers need not stop just there.
+            if what.ends_with(&(1_u64 << 53).to_string()) {
+                continue;
+            }
+            let bytes = serde_json_canonicalizer::to_vec(&value).unwrap();
+            assert_eq!(reads(&bytes), schema.is_valid(&value), "{name}: {what}");
+        }
+    }
 }
 
 fn run(program: &str, package: &str, args: &[&str], input: &[u8]) -> (bool, Vec<u8>) {
