@@ -8,14 +8,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod goes_on;
 mod make;
 mod rows;
 mod story;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -62,6 +64,11 @@ fn allowed() -> AllowedSigners {
     let mut allowed = AllowedSigners::default();
     allowed.allow(signing_key().public_key());
     allowed
+}
+
+/// That of an `allowed_signers` file.
+fn allowed_line() -> String {
+    signing_key().public_key().allowed_signers_line("cxvault") + "\n"
 }
 
 /// Everything that is kept, as the code makes it today, by its path.
@@ -376,12 +383,29 @@ fn its_roster_and_its_mark_are_still_read() {
     }
 }
 
-/// Recomputes hashes, counts and sizes with DuckDB and with PyArrow; the error tells what differs.
-fn compared(archive: &Path) -> Result<String, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/compare_parts.py");
-    let done = Command::new(duckdb_python()).arg(script).arg(archive).output().unwrap();
+/// What a script says of an archive.
+fn asked(script: &str, archive: &Path, queries: &str) -> Result<String, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(script);
+    let mut command = Command::new(duckdb_python());
+    command.arg(script).arg(archive).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(queries.as_bytes()).unwrap();
+    let done = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     if done.status.success() { Ok(text(done.stdout)) } else { Err(text(done.stderr)) }
+}
+
+#[test]
+fn the_views_find_nothing_wrong_with_it() {
+    let queries = "FROM findings\n;\nFROM verified";
+    let said = asked("duckdb_views.py", &golden("archive"), queries).unwrap();
+    assert_eq!(said.lines().next(), Some("[]"), "{said}");
+    assert_eq!(said.lines().nth(1), Some("[[2, 18, 10, 125040, 22, 26]]"), "{said}");
+}
+
+/// Recomputes hashes, counts and sizes with DuckDB and with PyArrow; the error tells what differs.
+fn compared(archive: &Path) -> Result<String, String> {
+    asked("compare_parts.py", archive, "")
 }
 
 #[test]
