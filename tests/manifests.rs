@@ -353,6 +353,16 @@ fn a_changed_signature_is_refused_by_both() {
 
 /// Dates that no calendar has: a pattern cannot know, the reader must.
 #[test]
+fn another_version_is_told_as_such_whatever_else_it_says() {
+    let text = String::from_utf8(golden(&key::manifest(SUB, 1))).unwrap();
+    let later = text.replace("\"format_version\":1", "\"format_version\":2");
+    for record in [later.replace("\"kind\":\"day\"", "\"kind\":\"dream\""), later] {
+        let error = Envelope::from_bytes(record.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("version 2"), "{error}");
+    }
+}
+
+#[test]
 fn dates_that_do_not_exist_are_refused() {
     let valid = serde_json::to_value(unsigned(1).pop().unwrap().seal(None).unwrap()).unwrap();
     for (place, wrong) in [

@@ -7,7 +7,7 @@ use super::act::{self, Acknowledgement, Disposal, Extension, Hold, LONGEST_NAME,
 use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
-use super::envelope::{self, Body, Place, Signed, must};
+use super::envelope::{self, Body, Place, Signed, known_version, must};
 pub use super::envelope::{ManifestError, Signature};
 use super::key;
 use super::lock::{Lock, LockMode};
@@ -226,7 +226,7 @@ pub struct WindowAnswer {
     pub start: i64,
     #[serde(with = "instant")]
     pub end: i64,
-    pub rows: u64,
+    pub objects: u64,
     pub bytes: u64,
     pub sha256: Digest,
     #[serde(with = "optional_instant")]
@@ -329,7 +329,7 @@ impl Body for Manifest {
     /// What types cannot say, and no other manifest or object is needed for (`schemas/manifest.v1.schema.json` says
     /// the same). Keys and links are for whoever knows the place.
     fn check_shape(&self) -> Result<(), ManifestError> {
-        must(self.format_version == FORMAT_VERSION, "format_version")?;
+        known_version(self.format_version)?;
         must(key::is_sub_account(&self.sub_account), "sub_account")?;
         must(self.sequence > 0, "sequence")?;
         must(self.coverage.is_well_formed(), "coverage")?;

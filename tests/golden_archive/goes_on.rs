@@ -42,7 +42,13 @@ fn it_is_continued_and_still_holds() {
     assert_eq!(rechecked["recheck"]["changes"]["vanished_segments"], 3);
     assert_eq!(rechecked["omitted_fields"].as_array().unwrap().len(), 3);
 
-    let roster = vault.archive().join(key::manifest(key::ROSTER, 8));
+    // What was ordered for this day was ordered where locks were kept, and done there.
+    vault.run(&["recheck", "--json", "--from", "2026-11-20", "--to", "2026-11-21"]).expect(0);
+    let rechecked = vault.newest(SUB_ACCOUNT);
+    assert_eq!((&rechecked["sequence"], &rechecked["date"]), (&20.into(), &"2026-11-20".into()));
+    assert_eq!(rechecked["object_lock"], Value::Null);
+
+    let roster = vault.archive().join(key::manifest(key::ROSTER, 9));
     let roster: Value = serde_json::from_slice(&fs::read(roster).unwrap()).unwrap();
     assert_eq!(roster["manifest"]["takeover"]["key"], key::manifest(key::ROSTER, 5));
     let verified = vault.run(&["verify", "--json", "--level", "deep"]).expect(3);

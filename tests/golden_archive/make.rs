@@ -97,7 +97,7 @@ pub fn windows(window: Window, rows: &[Row], asked_at: i64) -> Vec<WindowAnswer>
         WindowAnswer {
             start: tile.start_ms,
             end: tile.end_ms,
-            rows: objects.len() as u64,
+            objects: objects.len() as u64,
             bytes: body.len() as u64,
             sha256: Digest::of(body.as_bytes()),
             server_date: Some(asked_at),

@@ -4,7 +4,7 @@
 use cxvault::archive::act::{
     AcknowledgedDay, Acknowledgement, Disposal, DisposedDay, ExtendedDay, Extension, Hold, HoldAct, Span,
 };
-use cxvault::archive::copy::{CopiedHead, CopyRecord};
+use cxvault::archive::copy::CopyRecord;
 use cxvault::archive::digest::Digest;
 use cxvault::archive::key;
 use cxvault::archive::lock::LockMode;
@@ -12,7 +12,7 @@ use cxvault::archive::manifest::{
     DayRecord, Discovery, Incomplete, Leftover, ObjectLock, Recheck, Record, Why,
 };
 use cxvault::archive::omit::Omission;
-use cxvault::archive::roster::{Attendance, Ended, Entry, Head, Roll, Taken, Takeover};
+use cxvault::archive::roster::{Attendance, ChainHead, Ended, Entry, Head, Roll, Takeover};
 use cxvault::archive::signature::SigningKey;
 use cxvault::archive::warning::{Warning, WarningCode};
 
@@ -362,25 +362,21 @@ fn missing_one_acknowledged(golden: &mut Golden, roster: &mut Roster, head: Head
 
 /// Of the archive as it was then a copy was made, and the original given up.
 fn taken_over(golden: &mut Golden, roster: &mut Roster, (chain, other): (&Chain, &Chain)) {
-    let heads = [chain, other].map(|chain| (chain.name.clone(), chain.head()));
-    let copied = |(sub_account, head): (String, Head)| CopiedHead {
-        sub_account,
-        sequence: head.sequence,
-        sha256: head.sha256,
-    };
+    let heads = [chain, other].map(|chain| ChainHead { id: chain.name.clone(), head: chain.head() });
     let mark = CopyRecord {
         archive_id: ARCHIVE_ID.into(),
         copied_at: instant("2026-11-29T12:00:00.000Z"),
         from: FIRST_PLACE.into(),
-        heads: heads.clone().map(copied).into(),
+        format_version: cxvault::archive::schema::FORMAT_VERSION,
         roster: roster.head.clone(),
+        sub_accounts: heads.clone().into(),
         tool_version: "0.1.0".into(),
     };
     let mark = mark.to_bytes().unwrap();
     let takeover = Takeover {
         from: Some(FIRST_PLACE.into()),
         copy: Some(Digest::of(&mark)),
-        sub_accounts: heads.map(|(id, head)| Taken { id, head }).into(),
+        sub_accounts: heads.into(),
         reason: "the region was given up".into(),
         by: Some("A. Operator".into()),
     };
