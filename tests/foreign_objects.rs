@@ -183,6 +183,13 @@ fn a_part_is_adopted_only_where_it_says_what_it_must() {
     beyond.sort_by_key(|row| (row.segment.metadata.segment_end_time, row.segment.key()));
     let mut cut = part(second, &k1, &place, None).to_vec();
     cut[100] ^= 1;
+    let later = reworded(&part(second, &k1, &place, None), "\"format_version\":1", "\"format_version\":2");
+    let (start, end) = (place.window.start_ms, place.window.end_ms);
+    let (sorted, other) = (
+        format!("{{\"end_ms\":{end},\"start_ms\":{start}}}"),
+        format!("{{\"start_ms\":{start},\"end_ms\":{end}}}"),
+    );
+    let respelt = reworded(&part(second, &k1, &place, None), &sorted, &other);
     let forged = [
         (part(second, &k1, &elsewhere, None), "of-another-place"),
         (part(second, &part_key(1, 2), &place, None), "of-another-place"),
@@ -194,6 +201,8 @@ fn a_part_is_adopted_only_where_it_says_what_it_must() {
         (part(&beyond, &k1, &place, None), "repeats-a-segment"),
         (part(&twice(second), &k1, &place, None), "repeats-a-segment"),
         (cut.into(), "malformed"),
+        (later, "malformed"),
+        (respelt, "malformed"),
     ];
     for (bytes, why) in forged {
         let planted = [good.clone(), (k1.clone(), bytes)];
@@ -202,6 +211,12 @@ fn a_part_is_adopted_only_where_it_says_what_it_must() {
         let adopted = checked.records(DAY)[0].files.iter().filter(|file| file.adopted).count();
         assert_eq!(adopted, 1, "{why}");
     }
+}
+
+/// A part whose statement has other words of the same length.
+fn reworded(part: &Bytes, from: &str, to: &str) -> Bytes {
+    let at = part.windows(from.len()).position(|bytes| bytes == from.as_bytes()).expect("it is stated");
+    [&part[..at], to.as_bytes(), &part[at + from.len()..]].concat().into()
 }
 
 /// The same segment once more, with another end: sorted, and still twice.

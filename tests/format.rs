@@ -6,26 +6,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use cxvault::archive::manifest::{Envelope, ManifestError, Record};
-use cxvault::archive::part::{PartReader, PartWriter, Place};
+use cxvault::archive::copy::CopyRecord;
+use cxvault::archive::manifest::{ArchiveRecord, Envelope, ManifestError, Record};
+use cxvault::archive::part::{PartReader, PartWriter, Place, Statement};
 use cxvault::archive::row::Row;
 use cxvault::archive::signature::SigningKey;
 use serde_json::{Value, json};
 
+#[path = "support/mutants.rs"]
+mod mutants;
+
+use mutants::{Mutant, mutants};
+
 fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1-draft").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(path)
 }
 
 fn manifest_path(sequence: u32) -> PathBuf {
-    golden(&format!("manifests/v1/sub_account=99999999/{sequence:010}.json"))
+    golden(&format!("archive/manifests/v1/sub_account=99999999/{sequence:010}.json"))
 }
 
 fn envelope(sequence: u32) -> Envelope {
     Envelope::from_bytes(&fs::read(manifest_path(sequence)).unwrap()).unwrap()
 }
 
-fn schema() -> jsonschema::Validator {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/manifest.v1.schema.json");
+fn schema(name: &str) -> jsonschema::Validator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name);
     jsonschema::validator_for(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).unwrap()
 }
 
@@ -43,36 +49,95 @@ fn places(value: &Value, at: String, into: &mut Vec<String>) {
     }
 }
 
+/// Members that may be absent: what their absence says stands in FORMAT.md.
+const OPTIONAL: [&str; 6] = ["agent_group", "omitted_fields", "orders", "recheck", "takeover", "unlisted"];
+
+/// Names of the objects in a folder of the golden data, in order.
+fn objects(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(golden(folder)).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The object is valid, and nearly every change of its shape is not. Returns the names of the members that may be absent
+/// and are there.
+fn judge(schema: &jsonschema::Validator, valid: &Value) -> Vec<String> {
+    let error = schema.iter_errors(valid).next().map(|error| error.to_string());
+    assert!(error.is_none(), "{error:?} in {valid}");
+    let (mut all, mut optional) = (Vec::new(), Vec::new());
+    places(valid, String::new(), &mut all);
+    for place in all.iter().filter(|place| !place.is_empty()) {
+        let (parent, name) = place.rsplit_once('/').unwrap();
+        let mut wrong = valid.clone();
+        *wrong.pointer_mut(place).unwrap() = json!([["of another type"]]);
+        assert!(!schema.is_valid(&wrong), "{place} may be anything");
+        // Agent groups and failure classes are named by the data.
+        let free = ["/agent_groups", "/failures"].iter().any(|end| parent.ends_with(end));
+        let mut missing = valid.clone();
+        let Some(Value::Object(members)) = missing.pointer_mut(parent).filter(|_| !free) else { continue };
+        members.remove(name);
+        let may_be_absent = schema.is_valid(&missing);
+        assert_eq!(may_be_absent, OPTIONAL.contains(&name), "{place} may be missing");
+        if may_be_absent {
+            optional.push(name.to_owned());
+        }
+        let mut more = valid.clone();
+        more.pointer_mut(parent).unwrap()["another"] = json!(1);
+        assert!(!schema.is_valid(&more), "{parent} may have other members");
+    }
+    optional
+}
+
 #[test]
-fn golden_manifests_are_valid_and_nearly_every_change_of_shape_is_not() {
-    let schema = schema();
-    for sequence in 1..=3 {
-        let valid: Value = serde_json::from_slice(&fs::read(manifest_path(sequence)).unwrap()).unwrap();
-        assert!(
-            schema.is_valid(&valid),
-            "{:?}",
-            schema.iter_errors(&valid).next().map(|error| error.to_string())
-        );
-        let mut all = Vec::new();
-        places(&valid, String::new(), &mut all);
-        for place in all.iter().filter(|place| !place.is_empty()) {
-            let (parent, name) = place.rsplit_once('/').unwrap();
-            let mut wrong = valid.clone();
-            *wrong.pointer_mut(place).unwrap() = json!([["of another type"]]);
-            assert!(!schema.is_valid(&wrong), "{place} may be anything");
-            let mut missing = valid.clone();
-            // Agent groups and failure classes are named by the data.
-            let free = ["/agent_groups", "/failures"].iter().any(|end| parent.ends_with(end));
-            if let Some(Value::Object(members)) = missing.pointer_mut(parent)
-                && !free
-                && name != "agent_group"
-            {
-                members.remove(name);
-                assert!(!schema.is_valid(&missing), "{place} may be missing");
-                let mut more = valid.clone();
-                more.pointer_mut(parent).unwrap()["another"] = json!(1);
-                assert!(!schema.is_valid(&more), "{parent} may have other members");
+fn golden_records_are_valid_and_nearly_every_change_of_shape_is_not() {
+    let mut optional = Vec::new();
+    let mut seen = 0;
+    for (name, folder) in [
+        ("manifest.v1.schema.json", "archive/manifests/v1/sub_account=99999999"),
+        ("manifest.v1.schema.json", "archive/manifests/v1/sub_account=ny_1-A"),
+        ("roster.v1.schema.json", "archive/roster/v1"),
+        ("anchor.v1.schema.json", "anchor/anchors/v1/00112233445566778899aabbccddeeff/roster"),
+        ("anchor.v1.schema.json", "anchor/anchors/v1/00112233445566778899aabbccddeeff/sub_account=99999999"),
+    ] {
+        let schema = schema(name);
+        for path in objects(folder) {
+            optional.extend(judge(&schema, &serde_json::from_slice(&fs::read(path).unwrap()).unwrap()));
+            seen += 1;
+        }
+    }
+    optional.sort();
+    optional.dedup();
+    assert_eq!((seen, optional), (17 + 1 + 6 + 3 + 3, OPTIONAL.map(str::to_owned).to_vec()));
+}
+
+/// The schemas of what is no record of a chain, and the reader of each.
+#[test]
+fn golden_objects_beside_the_chains_are_valid_and_their_readers_judge_as_the_schemas() {
+    type Reader = fn(&[u8]) -> bool;
+    let mut statement = PartReader::open(Bytes::from(part())).unwrap().statement().clone();
+    // One name: a schema cannot say that they are sorted.
+    statement.omitted_fields = std::iter::once("agentNotes".to_owned()).collect();
+    let read = |name: &str| fs::read(golden("archive").join(name)).unwrap();
+    let objects: [(&str, Vec<u8>, Reader); 3] = [
+        ("archive.v1.schema.json", read("archive.json"), |bytes| ArchiveRecord::read(bytes).is_ok()),
+        ("copy.v1.schema.json", read("copy.json"), |bytes| CopyRecord::from_bytes(bytes).is_some()),
+        ("part.v1.schema.json", statement.canonical(), |bytes| {
+            serde_json::from_slice::<Statement>(bytes)
+                .is_ok_and(|statement| statement.format_version == 1 && statement.canonical() == bytes)
+        }),
+    ];
+    for (name, bytes, reads) in objects {
+        let schema = schema(name);
+        let valid: Value = serde_json::from_slice(&bytes).unwrap();
+        judge(&schema, &valid);
+        for Mutant { what, value } in mutants(&valid) {
+            // No count comes so far, and readers need not stop just there.
+            if what.ends_with(&(1_u64 << 53).to_string()) {
+                continue;
             }
+            let bytes = serde_json_canonicalizer::to_vec(&value).unwrap();
+            assert_eq!(reads(&bytes), schema.is_valid(&value), "{name}: {what}");
         }
     }
 }
@@ -162,7 +227,7 @@ fn the_commands_for_checking_by_hand_work_and_notice_a_changed_byte() {
 }
 
 fn part() -> Vec<u8> {
-    fs::read(golden("segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet")).unwrap()
+    fs::read(golden("archive/segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet")).unwrap()
 }
 
 fn rows(bytes: Vec<u8>) -> Option<Vec<Row>> {

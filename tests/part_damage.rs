@@ -61,7 +61,7 @@ const MOST_IN_ALL: usize = 64 << 20;
 const MOST_ROWS: usize = 1_000;
 
 fn part() -> Vec<u8> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1-draft");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/archive");
     fs::read(golden.join("segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet")).unwrap()
 }
 

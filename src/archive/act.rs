@@ -179,6 +179,11 @@ pub fn words(text: &str, longest: usize) -> Result<String, WordsError> {
     }
 }
 
+/// Whether a record that was read may hold such a text; that none of its texts has control characters is seen before.
+pub fn fits(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.chars().count())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
 use super::manifest::instant;
-use super::roster::Head;
+use super::roster::{ChainHead, Head};
+use super::schema::FORMAT_VERSION;
 
 /// Canonical JSON, put before anything else of the copy, and never again: of which archive this is a copy, and how far
 /// that had come when copying began.
@@ -17,21 +17,12 @@ pub struct CopyRecord {
     pub copied_at: i64,
     /// The root that it was copied from, as text.
     pub from: String,
-    /// Of the sub-accounts that were to be copied, in order.
-    pub heads: Vec<CopiedHead>,
+    pub format_version: u32,
     /// The head of the archive-wide chain, where there was one and it was to be copied.
     pub roster: Option<Head>,
+    /// Those that were to be copied, in order.
+    pub sub_accounts: Vec<ChainHead>,
     pub tool_version: String,
-}
-
-/// The head of one sub-account's chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CopiedHead {
-    pub sub_account: String,
-    pub sequence: u64,
-    /// SHA-256 of the whole object.
-    pub sha256: Digest,
 }
 
 impl CopyRecord {
@@ -44,23 +35,25 @@ impl CopyRecord {
     /// The record of these bytes, if they are one in canonical form.
     pub fn from_bytes(bytes: &[u8]) -> Option<CopyRecord> {
         let record: CopyRecord = serde_json::from_slice(bytes).ok()?;
-        (record.to_bytes().ok()? == bytes).then_some(record)
+        (record.format_version == FORMAT_VERSION && record.to_bytes().ok()? == bytes).then_some(record)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::digest::Digest;
 
     #[test]
     fn only_the_canonical_form_is_read() {
-        let sha256 = Digest::of(b"a head");
+        let head = Head { sequence: 3, sha256: Digest::of(b"a head") };
         let record = CopyRecord {
             archive_id: "0815".to_owned(),
             copied_at: 1_795_000_000_000,
             from: "s3://bucket/prefix".to_owned(),
-            heads: vec![CopiedHead { sub_account: "9".to_owned(), sequence: 3, sha256 }],
+            format_version: FORMAT_VERSION,
             roster: None,
+            sub_accounts: vec![ChainHead { id: "9".to_owned(), head }],
             tool_version: "0.1.0".to_owned(),
         };
         let bytes = record.to_bytes().unwrap();
@@ -68,7 +61,8 @@ mod tests {
         assert!(text.starts_with(r#"{"archive_id":"0815","copied_at":"2026-"#), "{text}");
         assert!(text.contains(r#""roster":null"#), "{text}");
         assert_eq!(CopyRecord::from_bytes(&bytes), Some(record));
-        for other in [text.replace(",", ", "), text.replace("0815", r"08\u00315"), "{}".to_owned()] {
+        let later = text.replace(r#""format_version":1"#, r#""format_version":2"#);
+        for other in [later, text.replace(",", ", "), text.replace("0815", r"08\u00315"), "{}".to_owned()] {
             assert_eq!(CopyRecord::from_bytes(other.as_bytes()), None, "{other}");
         }
     }

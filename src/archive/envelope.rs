@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{Link, Run};
+use super::schema::FORMAT_VERSION;
 use super::signature::{self, AllowedSigners, PublicKey, SigningKey};
 
 /// The whole object that is stored.
@@ -56,6 +57,8 @@ pub struct Place<'a> {
 pub enum ManifestError {
     #[error("it is not a manifest of format version 1: {0}")]
     Unreadable(#[from] serde_json::Error),
+    #[error("it is of format version {0}, and this program knows version 1")]
+    Version(u64),
     #[error("its bytes are not in canonical form (RFC 8785), or a member is missing")]
     NotCanonical,
     #[error("its {0} is none that format version 1 knows")]
@@ -84,6 +87,19 @@ pub fn canonical(body: &impl Serialize) -> Result<Vec<u8>, ManifestError> {
     Ok(serde_json_canonicalizer::to_vec(&value)?)
 }
 
+/// # Errors
+/// [`ManifestError::Version`] for another one.
+pub fn known_version(version: u32) -> Result<(), ManifestError> {
+    if version == FORMAT_VERSION { Ok(()) } else { Err(ManifestError::Version(version.into())) }
+}
+
+/// The version that a record of another one names, whatever else it holds.
+fn other_version(bytes: &[u8]) -> Option<u64> {
+    let record: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let version = record.get("manifest")?.get("format_version")?.as_u64()?;
+    (version != u64::from(FORMAT_VERSION)).then_some(version)
+}
+
 impl<B: Body> Signed<B> {
     pub fn seal(body: B, signer: Option<&SigningKey>) -> Result<Signed<B>, ManifestError> {
         let message = canonical(&body)?;
@@ -103,7 +119,9 @@ impl<B: Body> Signed<B> {
 
     /// Reads an object strictly: other bytes than [`Signed::to_bytes`] would make are refused.
     pub fn from_bytes(bytes: &[u8]) -> Result<Signed<B>, ManifestError> {
-        let envelope: Signed<B> = serde_json::from_slice(bytes)?;
+        let read = serde_json::from_slice(bytes);
+        let envelope: Signed<B> =
+            read.map_err(|error| other_version(bytes).map_or(error.into(), ManifestError::Version))?;
         // Also where a member is missing that may be null: what is signed would not be what lies there.
         if envelope.to_bytes()? != bytes {
             return Err(ManifestError::NotCanonical);

@@ -28,6 +28,13 @@ impl Lock {
         let mode = if governed { LockMode::Governance } else { LockMode::Compliance };
         Lock { mode, until_ms: self.until_ms.max(other.until_ms) }
     }
+
+    /// What both locks promise: the weaker mode until the earlier time.
+    pub fn weaker(self, other: Lock) -> Lock {
+        let compliant = self.mode == LockMode::Compliance && other.mode == LockMode::Compliance;
+        let mode = if compliant { LockMode::Compliance } else { LockMode::Governance };
+        Lock { mode, until_ms: self.until_ms.min(other.until_ms) }
+    }
 }
 
 /// How long S3 must keep every object: a mode and a period.

@@ -3,11 +3,11 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::act::{Acknowledgement, Disposal, Extension, Hold};
+use super::act::{self, Acknowledgement, Disposal, Extension, Hold, LONGEST_NAME, LONGEST_REASON};
 use super::coverage::{Coverage, DayState};
 use super::day::{Window, parse_rfc3339, rfc3339};
 use super::digest::Digest;
-use super::envelope::{self, Body, Place, Signed, must};
+use super::envelope::{self, Body, Place, Signed, known_version, must};
 pub use super::envelope::{ManifestError, Signature};
 use super::key;
 use super::lock::{Lock, LockMode};
@@ -26,6 +26,39 @@ pub struct ArchiveRecord {
     #[serde(with = "instant")]
     pub created_at: i64,
     pub format_version: u32,
+}
+
+/// Why bytes are not the record of an archive that this program can read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveRecordError {
+    #[error("it is of format version {0}, and this program knows version {FORMAT_VERSION}")]
+    Version(u64),
+    #[error("it is not an archive's record: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("its bytes are not in canonical form (RFC 8785)")]
+    NotCanonical,
+}
+
+impl ArchiveRecord {
+    /// # Errors
+    /// Where a text cannot be written as JSON, which does not happen.
+    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json_canonicalizer::to_vec(self)
+    }
+
+    /// Looks at the version first: whatever else another one may say there, an archive of it is not damaged.
+    ///
+    /// # Errors
+    /// [`ArchiveRecordError`].
+    pub fn read(bytes: &[u8]) -> Result<ArchiveRecord, ArchiveRecordError> {
+        let value: serde_json::Value = serde_json::from_slice(bytes)?;
+        let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+        if let Some(other) = version.filter(|version| *version != u64::from(FORMAT_VERSION)) {
+            return Err(ArchiveRecordError::Version(other));
+        }
+        let record: ArchiveRecord = serde_json::from_value(value)?;
+        if record.to_bytes()? != bytes { Err(ArchiveRecordError::NotCanonical) } else { Ok(record) }
+    }
 }
 
 /// A manifest and its signature: the whole object that is stored.
@@ -193,7 +226,7 @@ pub struct WindowAnswer {
     pub start: i64,
     #[serde(with = "instant")]
     pub end: i64,
-    pub rows: u64,
+    pub objects: u64,
     pub bytes: u64,
     pub sha256: Digest,
     #[serde(with = "optional_instant")]
@@ -296,23 +329,28 @@ impl Body for Manifest {
     /// What types cannot say, and no other manifest or object is needed for (`schemas/manifest.v1.schema.json` says
     /// the same). Keys and links are for whoever knows the place.
     fn check_shape(&self) -> Result<(), ManifestError> {
-        must(self.format_version == FORMAT_VERSION, "format_version")?;
+        known_version(self.format_version)?;
         must(key::is_sub_account(&self.sub_account), "sub_account")?;
         must(self.sequence > 0, "sequence")?;
         must(self.coverage.is_well_formed(), "coverage")?;
-        let Some(day) = self.day() else { return Ok(()) };
-        must(day.revision > 0, "revision")?;
-        if let Discovery::Windows { windows, .. } = &day.discovery {
-            must(windows.iter().all(|window| window.attempts > 0), "count of attempts")?;
-        }
-        let own = day.files.iter().filter_map(|file| file.omitted_fields.as_ref());
-        must(own.chain([&day.omitted_fields]).all(Omission::is_allowed), "omitted_fields")?;
-        must(day.files.iter().all(|file| file.adopted || file.omitted_fields.is_none()), "omitted_fields")?;
-        must(day.files.iter().all(|file| file.rows > 0), "file without rows")
+        self.record.check_shape()
     }
 }
 
 impl Record {
+    fn check_shape(&self) -> Result<(), ManifestError> {
+        let (case, reason, by) = match self {
+            Record::Day(day) => return day.check_shape(),
+            Record::Acknowledgement(note) => (None, Some(&note.reason), &note.by),
+            Record::Hold(hold) => (Some(&hold.case), Some(&hold.reason), &hold.by),
+            Record::Retention(extension) => (None, extension.reason.as_ref(), &extension.by),
+            Record::Disposal(disposal) => (None, Some(&disposal.reason), &disposal.by),
+        };
+        must(case.is_none_or(|case| act::fits(case, LONGEST_NAME)), "case")?;
+        must(reason.is_none_or(|reason| act::fits(reason, LONGEST_REASON)), "reason")?;
+        must(by.as_ref().is_none_or(|by| act::fits(by, LONGEST_NAME)), "name")
+    }
+
     /// Notes in a chain's coverage what this record makes of its days.
     pub fn mark(&self, coverage: &mut Coverage) {
         match self {
@@ -329,6 +367,17 @@ impl Record {
 }
 
 impl DayRecord {
+    fn check_shape(&self) -> Result<(), ManifestError> {
+        must(self.revision > 0, "revision")?;
+        if let Discovery::Windows { windows, .. } = &self.discovery {
+            must(windows.iter().all(|window| window.attempts > 0), "count of attempts")?;
+        }
+        let own = self.files.iter().filter_map(|file| file.omitted_fields.as_ref());
+        must(own.chain([&self.omitted_fields]).all(Omission::is_allowed), "omitted_fields")?;
+        must(self.files.iter().all(|file| file.adopted || file.omitted_fields.is_none()), "omitted_fields")?;
+        must(self.files.iter().all(|file| file.rows > 0), "file without rows")
+    }
+
     /// The fields that no row of `file` holds.
     pub fn omitted_in<'a>(&'a self, file: &'a File) -> &'a Omission {
         file.omitted_fields.as_ref().unwrap_or(&self.omitted_fields)
@@ -412,5 +461,28 @@ mod interval {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Window, D::Error> {
         let Interval { start, end } = Interval::deserialize(from)?;
         Ok(Window { start_ms: start, end_ms: end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_of_another_version_is_not_damaged_but_of_another_version() {
+        let ours = br#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#;
+        assert_eq!(ArchiveRecord::read(ours).unwrap().format_version, 1);
+        for later in [&br#"{"format_version":2}"#[..], br#"{"archive":{"id":[1]},"format_version":2}"#] {
+            assert!(matches!(ArchiveRecord::read(later), Err(ArchiveRecordError::Version(2))));
+        }
+        for damaged in ["", "[]", "{}", r#"{"format_version":1}"#, r#"{"format_version":"2"}"#] {
+            let read = ArchiveRecord::read(damaged.as_bytes());
+            assert!(matches!(read, Err(ArchiveRecordError::Unreadable(_))), "{damaged}");
+        }
+        let ours = std::str::from_utf8(ours).unwrap();
+        for other in [ours.replace(',', ", "), ours.replacen('{', "{\"archive_id\":\"1\",", 1)] {
+            let read = ArchiveRecord::read(other.as_bytes());
+            assert!(matches!(read, Err(ArchiveRecordError::NotCanonical)), "{other}");
+        }
     }
 }

@@ -57,6 +57,12 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// `None` for another spelling, too: what is signed would not be what stands there.
+    fn read(text: &str) -> Option<Statement> {
+        let statement: Statement = serde_json::from_str(text).ok()?;
+        (statement.canonical() == text.as_bytes()).then_some(statement)
+    }
+
     /// RFC 8785's form: the bytes that are stored and signed.
     pub fn canonical(&self) -> Vec<u8> {
         // A struct of strings and integers always serialises.
@@ -347,9 +353,8 @@ impl PartReader {
         }
         let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
         let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone());
-        let statement: Statement = value(STATEMENT_KEY)
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .ok_or(PartError::NoStatement)?;
+        let statement =
+            value(STATEMENT_KEY).and_then(|text| Statement::read(&text)).ok_or(PartError::NoStatement)?;
         let signature = value(SIGNATURE_KEY);
         let batches = builder.with_batch_size(256).build()?;
         Ok(PartReader { statement, signature, batches, buffered: None, tree: Tree::new(), leaf: Vec::new() })

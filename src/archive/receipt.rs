@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
+use super::envelope::Body;
 use super::key;
 use super::manifest::Envelope;
 use super::merkle;
@@ -147,6 +148,7 @@ impl Receipt {
             let broken = || ReceiptError::Broken(key::manifest(&self.sub_account, manifest.sequence));
             let bytes = envelope.to_bytes().map_err(|_| broken())?;
             manifest.canonical().map_err(|_| broken())?;
+            manifest.check_shape().map_err(|_| broken())?;
             let own = manifest.sub_account == self.sub_account
                 && manifest.key == key::manifest(&self.sub_account, manifest.sequence)
                 && self.chain.first().is_some_and(|first| first.manifest.archive_id == manifest.archive_id);
@@ -195,7 +197,8 @@ impl Receipt {
             return Err(ReceiptError::OtherDay);
         }
         let leaf = leaf_of(&self.row).ok_or(ReceiptError::NotInFile)?;
-        let file = day.files.iter().find(|file| file.key == self.file).ok_or(ReceiptError::NotInFile)?;
+        let mut listed = day.files.iter().filter(|file| file.key == self.file);
+        let (Some(file), None) = (listed.next(), listed.next()) else { return Err(ReceiptError::NotInFile) };
         let root = merkle::root_by_path(merkle::leaf_hash(&leaf), self.leaf_index, file.rows, &self.path);
         if root != Some(file.merkle_root) {
             return Err(ReceiptError::NotInFile);

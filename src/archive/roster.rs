@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::act::{LONGEST_NAME, LONGEST_REASON};
+use super::act::{self, LONGEST_NAME, LONGEST_REASON};
 use super::digest::Digest;
-use super::envelope::{Body, ManifestError, Place, Signed, must};
+use super::envelope::{Body, ManifestError, Place, Signed, known_version, must};
 use super::key;
 use super::manifest::{Link, ObjectLock, Run};
-use super::schema::FORMAT_VERSION;
 
 /// The whole object that is stored.
 pub type RosterEnvelope = Signed<RosterRecord>;
@@ -65,16 +64,16 @@ pub struct Takeover {
     /// SHA-256 of this place's `copy.json`; null where there is none.
     pub copy: Option<Digest>,
     /// Where the chains stood: what they name up to here was stored at the other place.
-    pub sub_accounts: Vec<Taken>,
+    pub sub_accounts: Vec<ChainHead>,
     pub reason: String,
     /// Who says so, if they gave a name; the host is in `run`.
     pub by: Option<String>,
 }
 
-/// Where a chain stood when it was taken over.
+/// Where one sub-account's chain stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Taken {
+pub struct ChainHead {
     pub id: String,
     pub head: Head,
 }
@@ -321,7 +320,7 @@ impl Body for RosterRecord {
     }
 
     fn check_shape(&self) -> Result<(), ManifestError> {
-        must(self.format_version == FORMAT_VERSION, "format_version")?;
+        known_version(self.format_version)?;
         must(self.sequence > 0, "sequence")?;
         must(!self.place.is_empty(), "place")?;
         must(self.heads().all(|(_, head)| head.sequence > 0), "head")?;
@@ -347,9 +346,8 @@ impl Takeover {
         must(taken.iter().all(|one| key::is_sub_account(&one.id)), "sub-account")?;
         must(taken.is_sorted_by(|one, next| one.id < next.id), "order of sub-accounts")?;
         must(self.from.as_ref().is_none_or(|from| !from.is_empty()), "place before")?;
-        let words = |text: &String, longest| (1..=longest).contains(&text.chars().count());
-        must(words(&self.reason, LONGEST_REASON), "reason")?;
-        must(self.by.as_ref().is_none_or(|by| words(by, LONGEST_NAME)), "name")
+        must(act::fits(&self.reason, LONGEST_REASON), "reason")?;
+        must(self.by.as_ref().is_none_or(|by| act::fits(by, LONGEST_NAME)), "name")
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::key;
-use crate::archive::manifest::ArchiveRecord;
+use crate::archive::manifest::{ArchiveRecord, ArchiveRecordError};
 use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::AllowedSigners;
 use crate::outcome::{Exit, Failure, Result};
@@ -38,14 +38,15 @@ impl Source {
             )
             .remedy("Name the archive's root with --archive (s3://bucket/prefix, or a folder)."));
         };
-        let record: ArchiveRecord = serde_json::from_slice(&bytes)
-            .map_err(|error| super::violated(format!("{root}/{} is damaged", key::ARCHIVE)).because(error))?;
-        if record.format_version != FORMAT_VERSION {
-            let message = format!("{root} has format version {}", record.format_version);
-            let remedy =
-                format!("This program reads version {FORMAT_VERSION}; use the one that made the archive.");
-            return Err(Failure::new(Exit::Usage, message).remedy(remedy));
-        }
+        let record = ArchiveRecord::read(&bytes).map_err(|error| match error {
+            ArchiveRecordError::Version(version) => {
+                let remedy = format!(
+                    "This program reads version {FORMAT_VERSION}; use the one that made the archive."
+                );
+                Failure::new(Exit::Usage, format!("{root} has format version {version}")).remedy(remedy)
+            }
+            error => super::violated(format!("{root}/{} is damaged", key::ARCHIVE)).because(error),
+        })?;
         Ok(Source { store, record, allowed, stop })
     }
 

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::archive::copy::CopiedHead;
 use crate::archive::coverage::{Coverage, DayState};
 use crate::archive::digest::Digest;
 use crate::archive::envelope::Body;
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{File, Record};
 use crate::archive::orders::Orders;
+use crate::archive::roster::{ChainHead, Head};
 use crate::audit::source::Source;
 use crate::audit::timeline::{self, Stored, read_one, signed_by};
 use crate::audit::violated;
@@ -51,8 +51,8 @@ impl Chain {
     /// # Errors
     /// [`crate::outcome::Exit::Integrity`] where a manifest is missing, damaged, signed by nobody or by a stranger after
     /// signed ones, or not the one that the next one or `head` names.
-    pub async fn read(source: &Source, head: &CopiedHead) -> Result<Chain> {
-        let CopiedHead { sub_account, sequence, sha256 } = head;
+    pub async fn read(source: &Source, head: &ChainHead) -> Result<Chain> {
+        let ChainHead { id: sub_account, head: Head { sequence, sha256 } } = head;
         let (mut steps, mut orders, mut coverage) = (Vec::new(), Orders::default(), Coverage::default());
         let (mut previous, mut signed) = (None, false);
         let read = |sequence| read_one(source, sub_account, sequence);

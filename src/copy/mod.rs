@@ -26,10 +26,11 @@ use tokio::sync::mpsc;
 
 use self::chain::{Chain, Step};
 use self::destination::{Destination, Item, Listed};
-use crate::archive::copy::{CopiedHead, CopyRecord};
+use crate::archive::copy::CopyRecord;
 use crate::archive::key;
 use crate::archive::lock::Retention;
 use crate::archive::manifest::File;
+use crate::archive::roster::{ChainHead, Head};
 use crate::audit::part::{LocalPart, Scratch};
 use crate::audit::source::Source;
 use crate::audit::timeline::read_head;
@@ -123,8 +124,9 @@ pub async fn copy(job: &Job, meter: &Meter, failed: &(dyn Fn(Failure) + Send + S
         archive_id: source.record.archive_id.clone(),
         copied_at: job.clock.now_ms(),
         from: source.store.root(),
-        heads: heads.clone(),
+        format_version: source.record.format_version,
         roster,
+        sub_accounts: heads.clone(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let copier = Copier { source, destination, scratch: Scratch::new()?, meter };
@@ -133,10 +135,10 @@ pub async fn copy(job: &Job, meter: &Meter, failed: &(dyn Fn(Failure) + Send + S
 }
 
 /// The newest manifest of each chain.
-async fn heads(source: &Source, sub_accounts: &[String]) -> Result<Vec<CopiedHead>> {
-    let head = |sub_account: String| async move {
-        let stored = read_head(source, &sub_account).await?;
-        Ok::<_, Failure>(CopiedHead { sub_account, sequence: stored.sequence, sha256: stored.sha256 })
+async fn heads(source: &Source, sub_accounts: &[String]) -> Result<Vec<ChainHead>> {
+    let head = |id: String| async move {
+        let stored = read_head(source, &id).await?;
+        Ok::<_, Failure>(ChainHead { id, head: Head { sequence: stored.sequence, sha256: stored.sha256 } })
     };
     stream::iter(sub_accounts.to_vec()).map(head).buffered(AT_ONCE).try_collect().await
 }
@@ -163,7 +165,7 @@ struct Copier<'a> {
 impl Copier<'_> {
     async fn copy(
         &self,
-        heads: &[CopiedHead],
+        heads: &[ChainHead],
         mark: &CopyRecord,
         failed: &(dyn Fn(Failure) + Send + Sync),
     ) -> Result<()> {

@@ -9,7 +9,7 @@ use super::anchor::Anchoring;
 use crate::archive::digest::Digest;
 use crate::archive::key;
 use crate::archive::lock::{Lock, Retention};
-use crate::archive::manifest::ArchiveRecord;
+use crate::archive::manifest::{ArchiveRecord, ArchiveRecordError};
 use crate::archive::omit::Omission;
 use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::{AllowedSigners, SigningKey};
@@ -67,17 +67,20 @@ pub struct Archive {
 /// Reads `archive.json`; `None` where there is no archive yet.
 pub async fn record(store: &dyn Store) -> Result<Option<ArchiveRecord>> {
     let Some(bytes) = store.get(key::ARCHIVE).await? else { return Ok(None) };
-    let record: ArchiveRecord = serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::new(Exit::Integrity, format!("{}/{} is not an archive's record", store.root(), key::ARCHIVE))
-            .because(error)
-            .remedy("Check that the location is the right one, and who changed that object.")
+    let record = ArchiveRecord::read(&bytes).map_err(|error| match error {
+        ArchiveRecordError::Version(version) => {
+            let remedy = format!(
+                "This program writes version {FORMAT_VERSION}; use the program that made the archive."
+            );
+            Failure::new(Exit::Usage, format!("{} has format version {version}", store.root())).remedy(remedy)
+        }
+        error => Failure::new(
+            Exit::Integrity,
+            format!("{}/{} is not an archive's record", store.root(), key::ARCHIVE),
+        )
+        .because(error)
+        .remedy("Check that the location is the right one, and who changed that object."),
     })?;
-    if record.format_version != FORMAT_VERSION {
-        let message = format!("{} has format version {}", store.root(), record.format_version);
-        let remedy =
-            format!("This program writes version {FORMAT_VERSION}; use the program that made the archive.");
-        return Err(Failure::new(Exit::Usage, message).remedy(remedy));
-    }
     Ok(Some(record))
 }
 
@@ -94,7 +97,8 @@ pub async fn found_or_find(
     refuse_to_found_again(store).await?;
     let record =
         ArchiveRecord { archive_id: new_id.to_owned(), created_at: now_ms, format_version: FORMAT_VERSION };
-    let bytes = serde_json_canonicalizer::to_vec(&record)
+    let bytes = record
+        .to_bytes()
         .map_err(|error| Failure::new(Exit::Unexpected, "cannot write archive.json").because(error))?;
     // Two first runs may race: the first one founds the archive, the other reads what it founded.
     let object = archive_object(bytes.into(), lock.and_then(|lock| lock.lock_from(now_ms)));

@@ -250,7 +250,7 @@ fn judge(
     let statement = part.statement().clone();
     judge_statement(journal.identity(), &statement, key)?;
     let omitted = &statement.omitted_fields;
-    if !omitted.is_allowed() {
+    if !omitted.is_allowed() || statement.format_version != schema::FORMAT_VERSION {
         return Err(Unfit::Foreign("malformed"));
     }
     let signer = part.signer().map_err(|_| Unfit::Foreign("bad-signature"))?;

@@ -228,7 +228,7 @@ fn asked(job: &DayJob, windows: Vec<StagedWindow>, adopted_only: u64) -> Result<
     let windows = windows.into_iter().map(|answer| WindowAnswer {
         start: answer.window.start_ms,
         end: answer.window.end_ms,
-        rows: answer.rows,
+        objects: answer.rows,
         bytes: answer.bytes,
         sha256: answer.sha256,
         server_date: answer.server_date,

@@ -4,6 +4,7 @@ use jiff::civil::Date;
 
 use super::archive::{Archive, violated};
 use super::chain::Chain;
+use super::takeover;
 use crate::archive::lock::Lock;
 use crate::outcome::Result;
 use crate::store::Stat;
@@ -18,7 +19,12 @@ pub struct Duty {
 impl Duty {
     /// That of the objects of `date`, whose own lock would be `lock`, by the orders of the chain as it was opened.
     pub async fn of(archive: &Archive, chain: &mut Chain, date: Date, lock: Option<Lock>) -> Result<Duty> {
-        let orders = chain.orders(archive).await?;
+        let mut orders = chain.orders(archive).await?;
+        let ordered = orders.lock_on(date).is_some() || orders.holds_objects(date);
+        if ordered && archive.store.keeps_locks().await? == Some(false) {
+            // What was ordered where the archive lay before was done there, and cannot be here.
+            orders = orders.after(takeover::taken_up_to(archive, &chain.name).await?);
+        }
         let lock = match (lock, orders.lock_on(date)) {
             (Some(lock), Some(ordered)) => Some(lock.stronger(ordered)),
             (lock, ordered) => lock.or(ordered),

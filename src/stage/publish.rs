@@ -25,10 +25,10 @@ pub enum Published {
 /// revision, which the next run puts again (same bytes, "exists") or adopts.
 pub async fn publish(archive: &Archive, basis: &Basis, parts: &[Encoded], duty: Duty) -> Result<Published> {
     let mut files = Vec::new();
-    let mut read_back = None;
+    let mut locks = Vec::new();
     for adopted in &basis.adopted {
         let stat = duty.give(archive, &adopted.file.key).await?;
-        earliest(&mut read_back, stat.lock);
+        locks.push(stat.lock);
         files.push(adopted.file.clone());
     }
     for part in parts {
@@ -48,20 +48,17 @@ pub async fn publish(archive: &Archive, basis: &Basis, parts: &[Encoded], duty: 
             // Ours, from an attempt that died: its lock and hold may be that attempt's.
             stat = duty.give(archive, &part.key).await?;
         }
-        earliest(&mut read_back, stat.lock);
+        locks.push(stat.lock);
         files.push(file(part, stat.version_id));
     }
-    Ok(Published::All { files, lock: read_back })
+    Ok(Published::All { files, lock: common(&locks) })
 }
 
-/// The weakest lock of all objects is what the manifest may claim.
-fn earliest(claimed: &mut Option<ObjectLock>, found: Option<Lock>) {
-    let Some(found) = found else { return };
-    let found = ObjectLock { mode: found.mode, retain_until: found.until_ms };
-    match claimed {
-        Some(claimed) if claimed.retain_until <= found.retain_until => {}
-        _ => *claimed = Some(found),
-    }
+/// The lock that every object has at least: what the manifest may claim of them. None where one of them has none.
+fn common(locks: &[Option<Lock>]) -> Option<ObjectLock> {
+    let locks: Option<Vec<Lock>> = locks.iter().copied().collect();
+    let lock = locks?.into_iter().reduce(Lock::weaker)?;
+    Some(ObjectLock { mode: lock.mode, retain_until: lock.until_ms })
 }
 
 fn file(part: &Encoded, version_id: Option<String>) -> File {
@@ -77,5 +74,25 @@ fn file(part: &Encoded, version_id: Option<String>) -> File {
         version_id,
         adopted: false,
         omitted_fields: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::lock::LockMode::{self, Compliance, Governance};
+
+    #[test]
+    fn a_manifest_claims_no_more_than_its_weakest_part_has() {
+        let lock = |mode: LockMode, until_ms| Some(Lock { mode, until_ms });
+        let claimed = |mode: LockMode, retain_until| Some(ObjectLock { mode, retain_until });
+        for (locks, claim) in [
+            (vec![lock(Compliance, 9), lock(Compliance, 5)], claimed(Compliance, 5)),
+            (vec![lock(Compliance, 5), lock(Governance, 9)], claimed(Governance, 5)),
+            (vec![lock(Compliance, 5), None], None),
+            (vec![], None),
+        ] {
+            assert_eq!(common(&locks), claim, "{locks:?}");
+        }
     }
 }

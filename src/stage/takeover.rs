@@ -11,7 +11,7 @@ use super::orders::Duty;
 use super::roster::Roster;
 use crate::archive::digest::Digest;
 use crate::archive::key;
-use crate::archive::roster::{self, Entry, RosterRecord, Taken, Takeover};
+use crate::archive::roster::{self, ChainHead, Entry, RosterRecord, Takeover};
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
@@ -75,6 +75,15 @@ async fn taken_over(archive: &Archive, roster: &Roster) -> Result<Option<Takeove
     }
 }
 
+/// The number up to which the manifests of a chain were committed where the archive lay before the newest takeover; 0
+/// where there is none.
+pub async fn taken_up_to(archive: &Archive, sub_account: &str) -> Result<u64> {
+    let roster = Roster::open(archive, key::ROSTER).await?;
+    let taken = taken_over(archive, &roster).await?.map(|takeover| takeover.sub_accounts).unwrap_or_default();
+    let own = taken.into_iter().find(|chain| chain.id == sub_account);
+    Ok(own.map_or(0, |chain| chain.head.sequence))
+}
+
 /// How it ended.
 #[derive(Debug)]
 pub enum TakenOver {
@@ -114,7 +123,7 @@ pub async fn take_over(archive: &Archive, reason: &str, by: Option<&str>, mode: 
 }
 
 /// The heads of all chains: those that lie here, and those that the roster knows, in the order of their ids.
-async fn chains(archive: &Archive, roster: &mut Roster) -> Result<Vec<Taken>> {
+async fn chains(archive: &Archive, roster: &mut Roster) -> Result<Vec<ChainHead>> {
     roster.remember(archive).await?;
     let folders = archive.store.children(key::MANIFESTS).await?.folders;
     let here = folders.iter().filter_map(|folder| key::parse_sub_account(folder)).map(str::to_owned);
@@ -125,7 +134,7 @@ async fn chains(archive: &Archive, roster: &mut Roster) -> Result<Vec<Taken>> {
     ids.dedup();
     let open = |id: String| async move {
         let head = Chain::open(archive, &id).await.map_err(incomplete)?.head;
-        Ok::<_, Failure>(head.map(|head| Taken { id, head }))
+        Ok::<_, Failure>(head.map(|head| ChainHead { id, head }))
     };
     let taken: Vec<_> = stream::iter(ids).map(open).buffered(AT_ONCE).try_collect().await?;
     Ok(taken.into_iter().flatten().collect())

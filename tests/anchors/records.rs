@@ -26,8 +26,7 @@ fn copied(vault: &Vault, simulator: &Simulator, anchor: &Path) -> Vault {
     copy.set("ANCHOR", anchor.to_str().unwrap());
     let done = Command::new("cp").arg("-a").args([vault.archive(), copy.archive()]).status().unwrap();
     assert!(done.success());
-    let mark =
-        json!({ "archive_id": archive_id(vault), "from": "the original", "heads": [], "roster": null });
+    let mark = json!({ "archive_id": archive_id(vault), "from": "the original", "sub_accounts": [], "roster": null });
     let bytes = serde_json_canonicalizer::to_vec(&mark).unwrap();
     std::fs::write(copy.archive().join("copy.json"), bytes).unwrap();
     copy

@@ -37,8 +37,9 @@ fn from_a_folder_to_a_bucket_and_back_it_is_the_same_byte_for_byte() {
     let mark: Value = serde_json::from_slice(&bucket.contents()[MARK]).unwrap();
     assert_eq!(mark["archive_id"], done["archive_id"]);
     assert_eq!(mark["from"], vault.archive().to_str().unwrap());
-    let head = &mark["heads"][0];
-    let head = format!("{SUB}:{}:{}", head["sequence"], head["sha256"].as_str().unwrap());
+    let first = &mark["sub_accounts"][0];
+    let (id, head) = (first["id"].as_str().unwrap(), &first["head"]);
+    let head = format!("{id}:{}:{}", head["sequence"], head["sha256"].as_str().unwrap());
     assert_eq!(done["heads"][0], head);
 
     let mut reader = reader_of(&simulator, &bucket);

@@ -241,8 +241,9 @@ fn foreign() -> Vec<Case> {
                 archive_id: id(record["archive_id"].as_str().unwrap()),
                 copied_at: 0,
                 from: "s3://bucket/prefix".to_owned(),
-                heads: Vec::new(),
+                format_version: 1,
                 roster: None,
+                sub_accounts: Vec::new(),
                 tool_version: "0.1.0".to_owned(),
             };
             a.put(key::COPY, mark.to_bytes().unwrap());

@@ -27,8 +27,8 @@ fn mark(folder: &Path, from: &str) -> Digest {
     let about: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join(key::ARCHIVE)).unwrap()).unwrap();
     let record = serde_json::json!({
-        "archive_id": about["archive_id"], "copied_at": "2026-11-22T00:00:00.000Z", "from": from, "heads": [],
-        "roster": null, "tool_version": "0.1.0"
+        "archive_id": about["archive_id"], "copied_at": "2026-11-22T00:00:00.000Z", "from": from,
+        "format_version": 1, "roster": null, "sub_accounts": [], "tool_version": "0.1.0"
     });
     let bytes = serde_json_canonicalizer::to_vec(&record).unwrap();
     std::fs::write(folder.join(key::COPY), &bytes).unwrap();

@@ -166,8 +166,10 @@ def compare(manifest, files, readers):
 
 def main(archive):
     root = pathlib.Path(archive)
-    for path in sorted(root.glob("manifests/v1/*/*.json")):
-        manifest = json.loads(path.read_bytes())["manifest"]
+    records = [json.loads(path.read_bytes())["manifest"] for path in sorted(root.glob("manifests/v1/*/*.json"))]
+    gone = {(record["sub_account"], day["date"]) for record in records if record["kind"] == "disposal" for day in record["days"]}
+    days = [record for record in records if record["kind"] == "day"]
+    for manifest in (day for day in days if (day["sub_account"], day["date"]) not in gone):
         files = manifest["files"]
         for file in files:
             data = (root / file["key"]).read_bytes()

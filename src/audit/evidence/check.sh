@@ -120,7 +120,7 @@ balance='.manifest | select(.kind == "day") |
   (if .discovery.from == "windows" then
      (.discovery.objects - .discovery.duplicates) as $listed |
      (if .recheck then $listed <= .day.segments else $listed + .discovery.adopted_only == .rows.segments end) and
-     ([.discovery.windows[].rows] | add // 0) == .discovery.objects else true end)'
+     ([.discovery.windows[].objects] | add // 0) == .discovery.objects else true end)'
 windows='.manifest | select(.kind == "day" and .discovery.from == "windows") | .window.start as $first | .window.end as $last |
   [.discovery.windows[]] | .[0].start == $first and .[-1].end == $last and
   ([.[].end][:-1] == [.[].start][1:]) and all(.[]; (.server_date // .answered_at) >= .end)'

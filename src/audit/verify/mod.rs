@@ -45,10 +45,9 @@ use crate::archive::digest::Digest;
 use crate::archive::envelope::{Body, Signed};
 use crate::archive::finding::{Code, Finding, Severity};
 use crate::archive::key;
-use crate::archive::manifest::{ArchiveRecord, File, Manifest};
+use crate::archive::manifest::{ArchiveRecord, ArchiveRecordError, File, Manifest};
 use crate::archive::range::Days;
 use crate::archive::roster::RosterRecord;
-use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::AllowedSigners;
 use crate::outcome::{Exit, Result};
 use crate::store::Store;
@@ -222,12 +221,14 @@ impl Verifier<'_> {
             // Not an archive: whatever lies here is none of ours, and nothing can be said of it.
             return Ok(());
         }
-        let record: Option<ArchiveRecord> =
-            bytes.as_deref().and_then(|bytes| serde_json::from_slice(bytes).ok());
-        let canonical = record.as_ref().and_then(|record| serde_json_canonicalizer::to_vec(record).ok());
-        let known = record.as_ref().is_some_and(|record| record.format_version == FORMAT_VERSION);
-        if !known || canonical.as_deref() != bytes.as_deref() {
-            let is = if bytes.is_some() { "another object" } else { "nothing" };
+        let read = bytes.as_deref().map(ArchiveRecord::read);
+        let is = match &read {
+            None => "nothing".to_owned(),
+            Some(Err(ArchiveRecordError::Version(version))) => format!("one of format version {version}"),
+            Some(_) => "another object".to_owned(),
+        };
+        let record = read.and_then(Result::ok);
+        if record.is_none() {
             self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "the record of an archive", is));
         }
         if self.remote {

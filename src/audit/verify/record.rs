@@ -63,7 +63,7 @@ pub fn discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&Day>
     match (&record.discovery, record.revision) {
         (Discovery::Windows { windows, objects, .. }, _) => {
             tiles(found, record.window, windows);
-            let in_windows: u64 = windows.iter().map(|window| window.rows).sum();
+            let in_windows: u64 = windows.iter().map(|window| window.objects).sum();
             found.same(Code::CountsWrong, "objects of all windows", in_windows, *objects);
         }
         (Discovery::Manifest(_), 1) => {
