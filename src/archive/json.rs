@@ -10,17 +10,21 @@ pub fn write_text(text: &str, into: &mut Vec<u8>) {
     into.reserve(text.len() + text.len() / STRIDE + 2);
     into.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some((stride, _)) = rest.split_first_chunk::<STRIDE>() {
-        let plain = plain_bytes(*stride);
-        // Copied whole, and cut: a copy of known length is one instruction.
-        into.extend_from_slice(stride);
-        if plain == STRIDE {
-            rest = &rest[STRIDE..];
-        } else {
-            into.truncate(into.len() - (STRIDE - plain));
-            escape(stride[plain], into);
-            rest = &rest[plain + 1..];
+    while let Some((stride, behind)) = rest.split_first_chunk::<STRIDE>() {
+        match special(*stride) {
+            Special { quoted: 0, control: 0 } => into.extend_from_slice(stride),
+            Special { control: 0, .. } => quote(stride, into),
+            Special { quoted, control } => {
+                // Copied whole, and cut: a copy of known length is one instruction.
+                let plain = (quoted | control).trailing_zeros() as usize / STRIDE;
+                into.extend_from_slice(stride);
+                into.truncate(into.len() - (STRIDE - plain));
+                escape(stride[plain], into);
+                rest = &rest[plain + 1..];
+                continue;
+            }
         }
+        rest = behind;
     }
     for &byte in rest {
         if is_plain(byte) { into.push(byte) } else { escape(byte, into) }
@@ -32,14 +36,33 @@ fn is_plain(byte: u8) -> bool {
     byte >= b' ' && byte != b'"' && byte != b'\\'
 }
 
-/// How many bytes of `stride` stand before the first one that needs an escape.
-fn plain_bytes(stride: [u8; STRIDE]) -> usize {
+/// The high bit of each byte of a stride that needs an escape; exact up to the first such byte of each sort, as borrows
+/// only go upwards.
+struct Special {
+    /// Quotes and backslashes.
+    quoted: u64,
+    control: u64,
+}
+
+fn special(stride: [u8; STRIDE]) -> Special {
     let word = u64::from_le_bytes(stride);
-    // The high bit of each byte below `limit`; exact up to the first such byte, as borrows only go upwards.
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
     let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    let special = below(word, b' ') | equal(b'"') | equal(b'\\');
-    special.trailing_zeros() as usize / STRIDE
+    Special { quoted: equal(b'"') | equal(b'\\'), control: below(word, b' ') }
+}
+
+/// Appends a stride without control characters. JSON within JSON is full of quotes: a branch at each would be guessed
+/// wrong.
+fn quote(stride: &[u8; STRIDE], into: &mut Vec<u8>) {
+    let (mut quoted, mut length) = ([0; 2 * STRIDE], 0);
+    for &byte in stride {
+        quoted[length] = b'\\';
+        length += usize::from(byte == b'"' || byte == b'\\');
+        quoted[length] = byte;
+        length += 1;
+    }
+    into.extend_from_slice(&quoted);
+    into.truncate(into.len() - (2 * STRIDE - length));
 }
 
 fn escape(byte: u8, into: &mut Vec<u8>) {

@@ -13,7 +13,9 @@ pub struct Warning {
     /// The agent group, for `summaries-stopped`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agent_group: Option<String>,
+    /// Segments; for `summaries-stopped` AI summaries of the group's segments.
     pub found: u64,
+    /// As many of them as other days would lead one to expect.
     pub usual: u64,
     pub acknowledged: bool,
 }
@@ -63,8 +65,8 @@ impl Warning {
                  (without it discovery answers an empty list)"
             ),
             WarningCode::SummariesStopped => format!(
-                "agent group {} has no AI summary on {found} segments, where {usual} % had one on earlier days: in \
-                 RingCX Admin, Routing, Queues & Skills, select the queue and Enable AI Summaries",
+                "agent group {} has {found} AI summaries, where {usual} are usual on as many segments: in RingCX \
+                 Admin, Routing, Queues & Skills, select the queue and Enable AI Summaries",
                 self.agent_group.as_deref().filter(|group| !group.is_empty()).unwrap_or("(none)")
             ),
         }
@@ -112,8 +114,8 @@ pub fn judge(date: Date, segments: u64, groups: &Groups, past: &[Past], first: b
         }
         // A group that hardly ever had a summary has not stopped having them.
         if all >= LEAST_SAMPLE && present * 100 >= all * LOW_VOLUME_PERCENT {
-            let usual = present * 100 / all;
-            warnings.push(warning(WarningCode::SummariesStopped, Some(group.clone()), share.segments, usual));
+            let usual = share.segments.saturating_mul(present) / all;
+            warnings.push(warning(WarningCode::SummariesStopped, Some(group.clone()), 0, usual));
         }
     }
     warnings
@@ -161,7 +163,12 @@ mod tests {
     #[test]
     fn a_group_whose_summaries_stop_is_named() {
         let past = weeks(&[100, 100], &share(50, 40));
-        assert_eq!(names(100, &share(50, 0), &past, false), ["summaries-stopped:g1"]);
+        let warnings = judge(jiff::civil::date(2026, 11, 20), 100, &share(60, 0), &past, false);
+        let stopped = [("summaries-stopped:g1".to_owned(), 0, 48)];
+        assert_eq!(
+            warnings.iter().map(|one| (one.name(), one.found, one.usual)).collect::<Vec<_>>(),
+            stopped
+        );
         assert_eq!(names(100, &share(50, 1), &past, false), Vec::<String>::new());
         let never = weeks(&[100, 100], &share(50, 0));
         assert_eq!(names(100, &share(50, 0), &never, false), Vec::<String>::new());

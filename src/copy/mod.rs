@@ -178,8 +178,8 @@ impl Copier<'_> {
         let keeps = rosters.iter().flatten().map(|step| step.keep);
         self.destination.refuse_unlockable("the roster", keeps)?;
         let (mut founded, mut whole) = (false, true);
-        for head in heads {
-            let copied = match Chain::read(self.source, head).await {
+        for chain_head in heads {
+            let copied = match Chain::read(self.source, chain_head).await {
                 Ok(chain) => {
                     let (name, keeps) = (&chain.sub_account, chain.steps.iter().map(|step| step.keep));
                     self.destination.refuse_unlockable(&format!("sub-account {name}"), keeps)?;
@@ -192,7 +192,7 @@ impl Copier<'_> {
                 Err(failure) => Err(failure),
             };
             match unless_violated(copied, failed)? {
-                Some(()) => self.count_head(&head.sub_account, head.sequence, &head.sha256.hex()),
+                Some(()) => self.count_head(&chain_head.id, &chain_head.head),
                 None => whole = false,
             }
             self.meter.sub_accounts_done.fetch_add(1, Relaxed);
@@ -200,13 +200,13 @@ impl Copier<'_> {
         if let (Some(head), Some(steps), true) = (&mark.roster, rosters, whole) {
             let copied = roster::copy(self.source, &self.destination, &steps).await;
             if unless_violated(copied, failed)?.is_some() {
-                self.count_head(key::ROSTER, head.sequence, &head.sha256.hex());
+                self.count_head(key::ROSTER, head);
             }
         }
         if founded { self.destination.lock_marks().await } else { Ok(()) }
     }
 
-    fn count_head(&self, chain: &str, sequence: u64, sha256: &str) {
+    fn count_head(&self, chain: &str, Head { sequence, sha256 }: &Head) {
         self.destination.count(|copied| {
             copied.sub_accounts += u64::from(chain != key::ROSTER);
             copied.heads.push(format!("{chain}:{sequence}:{sha256}"));

@@ -7,6 +7,7 @@
 //! Losing the file costs at most some 429s.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ const VERSION: i64 = 2;
 const BUSY: Duration = Duration::from_secs(10);
 /// Grants between two removals of old ones.
 const PRUNE_EVERY: i64 = 64;
+/// Looks between two copies of the log into the database, and its pages after which a copy waits for nothing.
+const COPY_EVERY: u32 = 256;
+const LONGEST_LOG: i64 = 32_000;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS scope (
@@ -46,6 +50,8 @@ pub struct Ledger {
     yields: bool,
     connection: Mutex<Connection>,
     clock: Arc<dyn Clock>,
+    /// Looks since the log was copied.
+    looks: AtomicU32,
 }
 
 /// The ledger's answer to who wants to send a request.
@@ -78,6 +84,8 @@ impl Ledger {
         // too, at the price of the last few grants.
         connection.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
         connection.pragma_update(None, "synchronous", "normal").map_err(failed)?;
+        // Copying the log waits for the disk: see `copy_log`.
+        connection.pragma_update(None, "wal_autocheckpoint", LONGEST_LOG).map_err(failed)?;
         Self::with(connection, path, clock)
     }
 
@@ -106,7 +114,13 @@ impl Ledger {
         work.execute_batch(SCHEMA).map_err(failed)?;
         work.pragma_update(None, "user_version", VERSION).map_err(failed)?;
         work.commit().map_err(failed)?;
-        Ok(Ledger { path: path.into(), yields: false, connection: Mutex::new(connection), clock })
+        Ok(Ledger {
+            path: path.into(),
+            yields: false,
+            connection: Mutex::new(connection),
+            clock,
+            looks: AtomicU32::new(0),
+        })
     }
 
     /// Lets other processes on this machine go first: a backfill takes what the nightly run leaves.
@@ -120,8 +134,7 @@ impl Ledger {
     /// # Errors
     /// [`ApiError::Ledger`].
     pub fn take(&self, scope: &str, limits: &Limits, spacing: Spacing) -> Result<Turn, ApiError> {
-        let now_us = self.now_us();
-        self.write(|work| {
+        let turn = self.write(|work, now_us| {
             let state = state_of(work, scope, now_us)?;
             let shortest_us = Pace::new(limits, spacing, 1.0).shortest_us();
             let rate = state.throttle.rate_at(now_us, shortest_us);
@@ -144,7 +157,19 @@ impl Ledger {
                 prune(work, scope, &pace)?;
             }
             Ok(Turn::Go { rate })
-        })
+        })?;
+        if self.looks.fetch_add(1, Relaxed) >= COPY_EVERY && matches!(turn, Turn::Wait { .. }) {
+            self.copy_log()?;
+        }
+        Ok(turn)
+    }
+
+    /// Copies the log into the database, so that it does not grow. That waits for the disk, now and then for longer than
+    /// the pace has to spare, so it is done by who waits for a turn anyway: a request that has its turn must leave.
+    fn copy_log(&self) -> Result<(), ApiError> {
+        self.looks.store(0, Relaxed);
+        let copied = self.lock().query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        copied.map_err(|error| failure(&self.path, &error))
     }
 
     /// After a 429 to a request that left at `sent_ms`: nobody sends anything in `scope` before `until_ms`,
@@ -153,9 +178,8 @@ impl Ledger {
     /// # Errors
     /// [`ApiError::Ledger`].
     pub fn pause(&self, scope: &str, limits: &Limits, sent_ms: i64, until_ms: i64) -> Result<f64, ApiError> {
-        let now_us = self.now_us();
         let shortest_us = Pace::new(limits, Spacing::Even, 1.0).shortest_us();
-        self.write(|work| {
+        self.write(|work, now_us| {
             let state = state_of(work, scope, now_us)?;
             let throttle = state.throttle.cut(sent_ms.saturating_mul(1_000), now_us, shortest_us);
             let until = honest_pause(state.paused_until_ms, now_us).max(until_ms);
@@ -176,11 +200,15 @@ impl Ledger {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write<T>(&self, body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, ApiError> {
+    /// The time that `body` is given is that of the transaction: what waits for others is not dated back.
+    fn write<T>(
+        &self,
+        body: impl FnOnce(&Transaction<'_>, i64) -> rusqlite::Result<T>,
+    ) -> Result<T, ApiError> {
         let mut connection = self.lock();
         let run = || {
             let work = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let result = body(&work)?;
+            let result = body(&work, self.now_us())?;
             work.commit()?;
             Ok(result)
         };

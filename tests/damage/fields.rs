@@ -74,7 +74,7 @@ fn counts() -> Vec<Case> {
         field("discovery: objects", BETWEEN, CountsWrong, |m| add(&mut m["discovery"]["objects"], 1)),
         field("discovery: duplicates", BETWEEN, CountsWrong, |m| add(&mut m["discovery"]["duplicates"], 1)),
         field("discovery: rows of a window", BETWEEN, CountsWrong, |m| {
-            add(&mut m["discovery"]["windows"][3]["rows"], 1)
+            add(&mut m["discovery"]["windows"][3]["objects"], 1)
         }),
         field("gaps: called complete", GAPS, CountsWrong, |m| {
             m["complete"] = json!(true);
@@ -155,8 +155,8 @@ fn windows() -> Vec<Case> {
     }
     /// Keeps what was counted in it, so that only the tiling is wrong.
     fn drop_window(m: &mut Value, n: usize, to: usize) {
-        let rows = of(m)[n]["rows"].as_i64().unwrap();
-        add(&mut of(m)[to]["rows"], rows);
+        let objects = of(m)[n]["objects"].as_i64().unwrap();
+        add(&mut of(m)[to]["objects"], objects);
         of(m).remove(n);
     }
     let tiling = |name: &str, change: fn(&mut Value)| {
@@ -173,7 +173,7 @@ fn windows() -> Vec<Case> {
         tiling("one twice", |m| {
             let again = of(m)[2].clone();
             of(m).insert(2, again);
-            of(m)[2]["rows"] = json!(0);
+            of(m)[2]["objects"] = json!(0);
         }),
         tiling("a second between two", |m| shift(&mut of(m)[2]["end"], -1)),
         tiling("one longer than RingCX answers", |m| {

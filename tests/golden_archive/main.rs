@@ -198,6 +198,8 @@ fn the_golden_archive_still_holds() {
 fn a_changed_byte_of_any_object_is_found() {
     let mut paths = Vec::new();
     files(&golden("archive"), &mut paths);
+    // The mark is for writers, who find that it is not the one that was taken over.
+    paths.retain(|path| !path.ends_with(key::COPY));
     let mut unnoticed = Vec::new();
     for path in paths {
         let place = path.strip_prefix(golden("archive")).unwrap().to_str().unwrap();
@@ -212,10 +214,8 @@ fn a_changed_byte_of_any_object_is_found() {
             unnoticed.push(place.to_owned());
         }
     }
-    unnoticed.sort();
-    // The mark is for writers, who find that it is not the one that was taken over; of the leftover nothing is promised.
-    let leftover = key::part(SUB_ACCOUNT, "2026-11-23".parse().unwrap(), 1, 1);
-    assert_eq!(unnoticed, [key::COPY.to_owned(), leftover]);
+    // Of the leftover nothing is promised.
+    assert_eq!(unnoticed, [key::part(SUB_ACCOUNT, "2026-11-23".parse().unwrap(), 1, 1)]);
 }
 
 fn copy_to(folder: &Path) {
@@ -379,7 +379,7 @@ fn its_roster_and_its_mark_are_still_read() {
         if let Some(takeover) = envelope.manifest.taking_over() {
             let mark = read("archive/copy.json");
             assert_eq!(takeover.copy, Some(Digest::of(&mark)));
-            assert_eq!(CopyRecord::from_bytes(&mark).unwrap().heads.len(), takeover.sub_accounts.len());
+            assert_eq!(CopyRecord::from_bytes(&mark).unwrap().sub_accounts, takeover.sub_accounts);
         }
     }
 }

@@ -151,13 +151,13 @@ fn gaps(golden: &mut Golden, chain: &mut Chain) {
     adopted.adopted = true;
     let own = chain.part(golden, date, 1, rows::failed(window), &none);
     let record = chain.day(golden, date, vec![adopted, own]).record;
-    let warning = |code, agent_group: Option<&str>, usual| {
+    let warning = |code, agent_group: Option<&str>, found, usual| {
         let agent_group = agent_group.map(str::to_owned);
-        Warning { code, agent_group, found: 2, usual, acknowledged: false }
+        Warning { code, agent_group, found, usual, acknowledged: false }
     };
     let warnings = vec![
-        warning(WarningCode::LowVolume, None, 400),
-        warning(WarningCode::SummariesStopped, Some("4101"), 97),
+        warning(WarningCode::LowVolume, None, 2, 400),
+        warning(WarningCode::SummariesStopped, Some("4101"), 0, 1),
     ];
     let because = vec![
         Incomplete::SummariesFailed,
