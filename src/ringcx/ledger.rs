@@ -307,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn the_log_does_not_grow_with_the_requests() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.sqlite");
+        let clock = ManualClock::new();
+        let ledger = Ledger::open(&path, clock.clone()).unwrap();
+        let mut length = |requests| {
+            (0..requests).for_each(|_| drop(wait(&ledger, &clock, &limits("120/60s"), Spacing::Even)));
+            std::fs::metadata(folder.path().join("ledger.sqlite-wal")).unwrap().len()
+        };
+        let first = length(2 * COPY_EVERY);
+        assert_eq!(length(4 * COPY_EVERY), first);
+    }
+
+    #[test]
     fn processes_share_one_limit_and_scopes_do_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.sqlite");

@@ -69,14 +69,23 @@ impl Splitter {
                 rest = self.between(rest)?;
                 continue;
             }
-            let end = self.scan(rest);
+            // Most elements lie in one piece, and are checked as their end is sought.
+            let whole = if self.element.is_empty() { end_of_value(rest) } else { None };
+            let end = whole.or_else(|| self.scan(rest));
             let (part, behind) = rest.split_at(end.unwrap_or(rest.len()));
             if self.element.len().saturating_add(part.len()) > self.max_element {
                 return Err(SplitError::TooLarge);
             }
             self.element.extend_from_slice(part);
             if end.is_some() {
-                each(self.complete()?);
+                let text = String::from_utf8(std::mem::take(&mut self.element))
+                    .map_err(|_| SplitError::NotAnArrayOfObjects)?;
+                if whole.is_none() {
+                    serde_json::from_str::<IgnoredAny>(&text).map_err(|_| SplitError::NotAnArrayOfObjects)?;
+                }
+                self.place = Place::Behind;
+                self.elements += 1;
+                each(text);
             }
             rest = behind;
         }
@@ -123,7 +132,7 @@ impl Splitter {
             match byte {
                 b'"' => self.in_string = true,
                 b'{' | b'[' => self.depth += 1,
-                // Which bracket closes which is checked when the element is complete.
+                // Which bracket closes which is checked when all of it is there.
                 b'}' | b']' => {
                     self.depth -= 1;
                     if self.depth == 0 {
@@ -135,15 +144,13 @@ impl Splitter {
         }
         None
     }
+}
 
-    fn complete(&mut self) -> Result<String, SplitError> {
-        let bytes = std::mem::take(&mut self.element);
-        let text = String::from_utf8(bytes).map_err(|_| SplitError::NotAnArrayOfObjects)?;
-        serde_json::from_str::<IgnoredAny>(&text).map_err(|_| SplitError::NotAnArrayOfObjects)?;
-        self.place = Place::Behind;
-        self.elements += 1;
-        Ok(text)
-    }
+/// Where the JSON value at the beginning of `bytes` ends; `None` where it does not, or is none.
+fn end_of_value(bytes: &[u8]) -> Option<usize> {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
+    values.next()?.ok()?;
+    Some(values.byte_offset())
 }
 
 #[cfg(test)]
