@@ -157,7 +157,7 @@ fn windows(day: Window, rows: &[Row]) -> Vec<WindowAnswer> {
         WindowAnswer {
             start: tile.start_ms,
             end: tile.end_ms,
-            rows: found,
+            objects: found,
             bytes: found * 600,
             sha256: Digest::of(&found.to_be_bytes()),
             server_date: Some(answered_at),
