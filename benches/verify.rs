@@ -103,19 +103,7 @@ impl Chain<'_> {
         rows.into_iter().for_each(|row| writer.push(row).unwrap());
         let (bytes, written) = writer.finish(&key, &place, Some(self.signer)).unwrap();
         self.write(&key, &bytes);
-        File {
-            key,
-            bytes: bytes.len() as u64,
-            rows: written.rows,
-            sha256: Digest::of(&bytes),
-            merkle_root: written.merkle_root,
-            schema_sha256: schema::fingerprint(),
-            min_segment_end: written.segment_ends.map(|(min, _)| min),
-            max_segment_end: written.segment_ends.map(|(_, max)| max),
-            version_id: None,
-            adopted: false,
-            omitted_fields: None,
-        }
+        File::of(&key, bytes.len() as u64, Digest::of(&bytes), &written, None)
     }
 
     fn commit(&mut self, record: DayRecord, finished_at: i64) {
@@ -180,7 +168,7 @@ fn build(root: &Path, size: &Size, signer: &SigningKey) -> u64 {
     let archive_id = "0".repeat(32);
     let record = ArchiveRecord { archive_id: archive_id.clone(), created_at: 0, format_version: 1 };
     fs::create_dir_all(root).unwrap();
-    fs::write(root.join(key::ARCHIVE), serde_json_canonicalizer::to_vec(&record).unwrap()).unwrap();
+    fs::write(root.join(key::ARCHIVE), record.to_bytes().unwrap()).unwrap();
     let one = |sub_account: u64| {
         let mut chain = Chain {
             root,

@@ -145,14 +145,7 @@ fn variants() -> Vec<(String, Change)> {
         let warning = Warning { code, agent_group: None, found: 1, usual: 9, acknowledged: true };
         all.push(of_day(code.name(), move |day| day.warnings = vec![warning.clone()]));
     }
-    for state in [
-        DayState::Complete,
-        DayState::Empty,
-        DayState::Gaps,
-        DayState::Acknowledged,
-        DayState::Missing,
-        DayState::Disposed,
-    ] {
+    for state in DayState::ALL {
         match state {
             DayState::Complete | DayState::Empty | DayState::Gaps => {}
             DayState::Acknowledged | DayState::Missing | DayState::Disposed => {}

@@ -22,7 +22,7 @@ pub enum DayState {
 }
 
 impl DayState {
-    const ALL: [DayState; 6] = [
+    pub const ALL: [DayState; 6] = [
         DayState::Complete,
         DayState::Empty,
         DayState::Gaps,

@@ -57,7 +57,7 @@ pub struct Place<'a> {
 pub enum ManifestError {
     #[error("it is not a manifest of format version 1: {0}")]
     Unreadable(#[from] serde_json::Error),
-    #[error("it is of format version {0}, and this program knows version 1")]
+    #[error("it is of format version {0}, and this program knows version {FORMAT_VERSION}")]
     Version(u64),
     #[error("its bytes are not in canonical form (RFC 8785), or a member is missing")]
     NotCanonical,

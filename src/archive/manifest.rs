@@ -12,8 +12,9 @@ pub use super::envelope::{ManifestError, Signature};
 use super::key;
 use super::lock::{Lock, LockMode};
 use super::omit::Omission;
+use super::part::Written;
 use super::recheck::{Changes, Scope};
-use super::schema::FORMAT_VERSION;
+use super::schema::{self, FORMAT_VERSION};
 use super::signature::SigningKey;
 use super::tally::{Failures, Groups, Tally};
 use super::warning::Warning;
@@ -255,6 +256,25 @@ pub struct File {
     /// Of an adopted file whose rows lack other fields than the record says: those that they lack, perhaps none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub omitted_fields: Option<Omission>,
+}
+
+impl File {
+    /// A part of ours under `key`, of that length and SHA-256, and with the version id that the store gave it.
+    pub fn of(key: &str, bytes: u64, sha256: Digest, written: &Written, version_id: Option<String>) -> File {
+        File {
+            key: key.to_owned(),
+            bytes,
+            rows: written.rows,
+            sha256,
+            merkle_root: written.merkle_root,
+            schema_sha256: schema::fingerprint(),
+            min_segment_end: written.segment_ends.map(|(min, _)| min),
+            max_segment_end: written.segment_ends.map(|(_, max)| max),
+            version_id,
+            adopted: false,
+            omitted_fields: None,
+        }
+    }
 }
 
 /// An object under the day's folder that no manifest lists.

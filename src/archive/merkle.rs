@@ -57,11 +57,18 @@ impl Tree {
     }
 }
 
+impl Extend<Digest> for Tree {
+    /// Like [`Tree::push`], one after the other.
+    fn extend<T: IntoIterator<Item = Digest>>(&mut self, leaves: T) {
+        leaves.into_iter().for_each(|leaf| self.push(leaf));
+    }
+}
+
 /// The audit path of leaf `index` among `leaves` (hashes), nearest sibling first; `None` when there is no such leaf.
 pub fn audit_path(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
     fn root(leaves: &[Digest]) -> Digest {
         let mut tree = Tree::new();
-        leaves.iter().for_each(|leaf| tree.push(*leaf));
+        tree.extend(leaves.iter().copied());
         tree.root()
     }
     if index >= leaves.len() {

@@ -396,7 +396,7 @@ impl PartReader {
     /// be mixed with [`PartReader::next_row`].
     pub fn next_rows(&mut self) -> Result<Option<Rows>, PartError> {
         let Some(rows) = self.next_batch()? else { return self.end().map(|()| None) };
-        rows.leaf_hashes(&mut self.leaf).into_iter().for_each(|leaf| self.tree.push(leaf));
+        self.tree.extend(rows.leaf_hashes(&mut self.leaf));
         Ok(Some(rows))
     }
 
@@ -433,7 +433,7 @@ impl PartReader {
     fn grow(&mut self, open: &mut VecDeque<Option<Vec<Digest>>>, next: impl Fn() -> Option<Vec<Digest>>) {
         while let Some(first) = open.front_mut() {
             let Some(leaves) = first.take().or_else(&next) else { return };
-            leaves.into_iter().for_each(|leaf| self.tree.push(leaf));
+            self.tree.extend(leaves);
             open.pop_front();
         }
     }

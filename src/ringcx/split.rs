@@ -78,14 +78,7 @@ impl Splitter {
             }
             self.element.extend_from_slice(part);
             if end.is_some() {
-                let text = String::from_utf8(std::mem::take(&mut self.element))
-                    .map_err(|_| SplitError::NotAnArrayOfObjects)?;
-                if whole.is_none() {
-                    serde_json::from_str::<IgnoredAny>(&text).map_err(|_| SplitError::NotAnArrayOfObjects)?;
-                }
-                self.place = Place::Behind;
-                self.elements += 1;
-                each(text);
+                each(self.complete(whole.is_some())?);
             }
             rest = behind;
         }
@@ -132,7 +125,7 @@ impl Splitter {
             match byte {
                 b'"' => self.in_string = true,
                 b'{' | b'[' => self.depth += 1,
-                // Which bracket closes which is checked when all of it is there.
+                // Which bracket closes which is checked when the element is complete.
                 b'}' | b']' => {
                     self.depth -= 1;
                     if self.depth == 0 {
@@ -143,6 +136,18 @@ impl Splitter {
             }
         }
         None
+    }
+
+    /// The element's text, `checked` already or not.
+    fn complete(&mut self, checked: bool) -> Result<String, SplitError> {
+        let bytes = std::mem::take(&mut self.element);
+        let text = String::from_utf8(bytes).map_err(|_| SplitError::NotAnArrayOfObjects)?;
+        if !checked {
+            serde_json::from_str::<IgnoredAny>(&text).map_err(|_| SplitError::NotAnArrayOfObjects)?;
+        }
+        self.place = Place::Behind;
+        self.elements += 1;
+        Ok(text)
     }
 }
 

@@ -259,17 +259,19 @@ impl Reply {
 
     /// The whole decoded body; `too_large` as soon as it is clear that it holds more than `max` bytes.
     pub async fn body(&mut self, max: u64) -> Result<Bytes, Trouble> {
-        let http_status = Some(self.http_status);
-        let too_large = || Trouble::Hopeless { class: "too_large", http_status };
         if self.response.content_length().is_some_and(|length| length > max) {
-            return Err(too_large());
+            return Err(self.too_large());
         }
         let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
         if first.len() as u64 > max {
-            return Err(too_large());
+            return Err(self.too_large());
         }
-        let timeout = || Trouble::passing("timeout", http_status);
-        tokio::time::timeout(self.patience, self.rest(first, max)).await.unwrap_or_else(|_| Err(timeout()))
+        let timeout = Trouble::passing("timeout", Some(self.http_status));
+        tokio::time::timeout(self.patience, self.rest(first, max)).await.unwrap_or(Err(timeout))
+    }
+
+    fn too_large(&self) -> Trouble {
+        Trouble::Hopeless { class: "too_large", http_status: Some(self.http_status) }
     }
 
     /// The body after its first piece, with it.
@@ -280,7 +282,7 @@ impl Reply {
         let mut next = Some(second);
         while let Some(piece) = next {
             if (body.len() + piece.len()) as u64 > max {
-                return Err(Trouble::Hopeless { class: "too_large", http_status: Some(self.http_status) });
+                return Err(self.too_large());
             }
             body.extend_from_slice(&piece);
             next = self.piece().await?;

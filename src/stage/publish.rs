@@ -6,7 +6,6 @@ use super::encode::Encoded;
 use super::orders::{Duty, stored};
 use crate::archive::lock::Lock;
 use crate::archive::manifest::{File, ObjectLock};
-use crate::archive::schema;
 use crate::outcome::Result;
 use crate::store::{Body, NewObject, Put};
 
@@ -49,7 +48,7 @@ pub async fn publish(archive: &Archive, basis: &Basis, parts: &[Encoded], duty: 
             stat = duty.give(archive, &part.key).await?;
         }
         locks.push(stat.lock);
-        files.push(file(part, stat.version_id));
+        files.push(File::of(&part.key, part.bytes, part.sha256, &part.written, stat.version_id));
     }
     Ok(Published::All { files, lock: common(&locks) })
 }
@@ -59,22 +58,6 @@ fn common(locks: &[Option<Lock>]) -> Option<ObjectLock> {
     let locks: Option<Vec<Lock>> = locks.iter().copied().collect();
     let lock = locks?.into_iter().reduce(Lock::weaker)?;
     Some(ObjectLock { mode: lock.mode, retain_until: lock.until_ms })
-}
-
-fn file(part: &Encoded, version_id: Option<String>) -> File {
-    File {
-        key: part.key.clone(),
-        bytes: part.bytes,
-        rows: part.written.rows,
-        sha256: part.sha256,
-        merkle_root: part.written.merkle_root,
-        schema_sha256: schema::fingerprint(),
-        min_segment_end: part.written.segment_ends.map(|(min, _)| min),
-        max_segment_end: part.written.segment_ends.map(|(_, max)| max),
-        version_id,
-        adopted: false,
-        omitted_fields: None,
-    }
 }
 
 #[cfg(test)]

@@ -262,14 +262,7 @@ fn it_has_everything_that_version_1_knows() {
     let days: Vec<_> = all.iter().filter_map(|envelope| envelope.manifest.day()).collect();
     let head = &all[16].manifest.coverage;
     assert_eq!(head.days, "cedcamgc");
-    for state in [
-        DayState::Complete,
-        DayState::Empty,
-        DayState::Gaps,
-        DayState::Acknowledged,
-        DayState::Missing,
-        DayState::Disposed,
-    ] {
+    for state in DayState::ALL {
         assert!(head.days.contains(state.letter()), "{state:?}");
     }
     let kind = |envelope: &Envelope| match &envelope.manifest.record {

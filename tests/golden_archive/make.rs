@@ -41,8 +41,7 @@ impl Golden {
     pub fn new(signer: SigningKey) -> Golden {
         let record =
             ArchiveRecord { archive_id: ARCHIVE_ID.into(), created_at: 1_795_226_000_000, format_version: 1 };
-        let record = serde_json_canonicalizer::to_vec(&record).unwrap();
-        let objects = [(key::ARCHIVE.to_owned(), record)].into();
+        let objects = [(key::ARCHIVE.to_owned(), record.to_bytes().unwrap())].into();
         Golden { signer, objects, anchors: Objects::new(), rows: BTreeMap::new() }
     }
 
@@ -51,19 +50,7 @@ impl Golden {
         let mut writer = PartWriter::new(Vec::new()).unwrap();
         rows.iter().for_each(|row| writer.push(row.clone()).unwrap());
         let (bytes, written) = writer.finish(&key, place, Some(&self.signer)).unwrap();
-        let file = File {
-            key: key.clone(),
-            bytes: bytes.len() as u64,
-            rows: written.rows,
-            sha256: Digest::of(&bytes),
-            merkle_root: written.merkle_root,
-            schema_sha256: schema::fingerprint(),
-            min_segment_end: written.segment_ends.map(|(min, _)| min),
-            max_segment_end: written.segment_ends.map(|(_, max)| max),
-            version_id: None,
-            adopted: false,
-            omitted_fields: None,
-        };
+        let file = File::of(&key, bytes.len() as u64, Digest::of(&bytes), &written, None);
         self.objects.insert(key.clone(), bytes);
         self.rows.insert(key, rows);
         file
