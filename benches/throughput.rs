@@ -1,5 +1,5 @@
-//! Unthrottled segments a second of the whole run against a static nginx, next to a bare loop and to wrk on the same
-//! server, in the same run.
+//! Unthrottled segments a second of the whole run against static servers (nginx for the summaries, recorded answers for
+//! discovery), next to a bare loop and to wrk on the same nginx, in the same run.
 #![allow(clippy::disallowed_methods)]
 
 mod support;
@@ -68,16 +68,21 @@ fn main() {
     let nginx = support::Nginx::start();
     let (date, options) = support::day(segments);
     let simulator = support::Simulator::start(options);
+    let recorded = support::recorded::Recorded::start(&simulator);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!("wrk                {:>10.0} requests/s", wrk(&nginx.url).unwrap_or(f64::NAN));
     let (mut ours, mut loops) = (Vec::new(), Vec::new());
-    for _ in 0..3 {
+    // The first run is for the recording of its windows.
+    for measured in [false, true, true, true] {
         let bare = runtime.block_on(bare(&nginx.url, 2 * segments));
         let (_keep, folder) = support::scratch();
         let concurrency = CONCURRENCY.to_string();
         let settings = [("CXVAULT_SUMMARIES_URL", nginx.url.as_str()), ("CXVAULT_CONCURRENCY", &concurrency)];
-        let run = support::run(&folder, &simulator.running.url, date, &settings);
+        let run = support::run(&folder, &recorded.url, date, &settings);
         assert_eq!(run.exit, 0, "the run failed");
+        if !measured {
+            continue;
+        }
         let rate = segments as f64 / run.wall.as_secs_f64();
         println!(
             "bare reqwest loop  {bare:>10.0} requests/s    whole run {rate:>8.0} segments/s = {:>8.0} requests/s, {:.2} of the loop; CPU {:.1} s of {:.1} s, peak {} MiB",

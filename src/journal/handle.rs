@@ -1,9 +1,10 @@
 //! A thread that owns the journal, so that SQLite never blocks the async ones, and that commits in batches.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{Journal, JournalError, Result};
 use crate::archive::observation::{Kind, Observation};
@@ -23,25 +24,12 @@ pub struct Look {
 // Nearly all of them are looks: a box for each would be work without a gain.
 #[allow(clippy::large_enum_variant)]
 enum Command {
-    Look(Look, oneshot::Sender<()>),
+    Look(Look),
     Job(Job),
 }
 
-/// Notes waiting to be written; a full queue holds the fetchers back.
-const QUEUE: usize = 1_024;
 /// Notes in one transaction at most.
 const BATCH: usize = 1_024;
-
-/// A look on its way into the journal.
-#[derive(Debug)]
-pub struct Noted(oneshot::Receiver<()>);
-
-impl Noted {
-    /// Waits until it is durable.
-    pub async fn durable(self) -> Result<()> {
-        self.0.await.map_err(|_| JournalError::Ended)
-    }
-}
 
 /// A job that the journal has been given.
 #[derive(Debug)]
@@ -65,27 +53,36 @@ const WAITS: u32 = 6;
 /// The way to a day's journal. Everything that was acknowledged is durable.
 #[derive(Clone)]
 pub struct JournalHandle {
-    queue: mpsc::Sender<Command>,
+    queue: mpsc::UnboundedSender<Command>,
+    room: Arc<Semaphore>,
+}
+
+/// Room for looks on their way to the disk. Closed when the journal's thread ends, however it ends: who waits for room is
+/// told.
+struct Room(Arc<Semaphore>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl JournalHandle {
-    /// Hands the journal to a thread of its own; the thread ends when every handle is gone.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn start(journal: Journal) -> (JournalHandle, JoinHandle<Result<()>>) {
-        let (queue, commands) = mpsc::channel(QUEUE);
-        let (durable, acknowledged) = mpsc::unbounded_channel();
-        tokio::spawn(acknowledge(acknowledged));
-        let thread = std::thread::spawn(move || work(journal, commands, &durable));
-        (JournalHandle { queue }, thread)
+    /// Hands the journal to a thread of its own; the thread ends when every handle is gone. As many looks as `room` says
+    /// may be on their way to the disk: a crash loses no more, and a disk that is slower than the network holds the
+    /// fetchers back.
+    pub fn start(journal: Journal, room: usize) -> (JournalHandle, JoinHandle<Result<()>>) {
+        let (queue, commands) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(room));
+        let handle = JournalHandle { queue, room: room.clone() };
+        let thread = std::thread::spawn(move || work(journal, commands, &Room(room)));
+        (handle, thread)
     }
 
-    /// Queues an observation. It is durable when [`Noted::durable`] returns, or any later [`JournalHandle::call`].
-    pub async fn observe(&self, look: Look) -> Result<Noted> {
-        let (done, noted) = oneshot::channel();
-        self.queue.send(Command::Look(look, done)).await.map_err(|_| JournalError::Ended)?;
-        Ok(Noted(noted))
+    /// Queues an observation, once there is room. It is durable when any later [`JournalHandle::call`] returns.
+    pub async fn observe(&self, look: Look) -> Result<()> {
+        self.room.acquire().await.map_err(|_| JournalError::Ended)?.forget();
+        self.queue.send(Command::Look(look)).map_err(|_| JournalError::Ended)
     }
 
     /// Runs `job` on the journal and returns its result once what it wrote is durable.
@@ -95,11 +92,11 @@ impl JournalHandle {
         T: Send + 'static,
         E: From<JournalError> + Send + 'static,
     {
-        self.begin(job).await?.done().await
+        self.begin(job)?.done().await
     }
 
     /// Queues `job`, for whoever has more to hand over before its result is needed.
-    pub async fn begin<T, E, F>(&self, job: F) -> std::result::Result<Begun<T, E>, E>
+    pub fn begin<T, E, F>(&self, job: F) -> std::result::Result<Begun<T, E>, E>
     where
         F: FnOnce(&mut Journal) -> std::result::Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -110,7 +107,7 @@ impl JournalHandle {
             let result = job(journal);
             Box::new(move || drop(reply.send(result)))
         });
-        self.queue.send(Command::Job(job)).await.map_err(|_| JournalError::Ended)?;
+        self.queue.send(Command::Job(job)).map_err(|_| JournalError::Ended)?;
         Ok(Begun(answer))
     }
 }
@@ -120,8 +117,8 @@ impl JournalHandle {
 /// An error ends the thread: whoever waits is told that it has ended, and the error itself is the thread's result.
 fn work(
     mut journal: Journal,
-    mut commands: mpsc::Receiver<Command>,
-    durable: &mpsc::UnboundedSender<Vec<oneshot::Sender<()>>>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    Room(room): &Room,
 ) -> Result<()> {
     let mut busy = false;
     while let Some(first) = commands.blocking_recv() {
@@ -129,45 +126,31 @@ fn work(
             gather(&commands);
         }
         journal.begin()?;
-        let (mut acknowledgements, mut looks): (Vec<Acknowledge>, Vec<_>) = Default::default();
+        let mut acknowledgements: Vec<Acknowledge> = Vec::new();
+        let mut looks = 0;
         let mut next = Some(first);
-        let mut taken = 0;
         while let Some(command) = next {
             match command {
-                Command::Look(Look { seq, kind, observation }, done) => {
+                Command::Look(Look { seq, kind, observation }) => {
                     journal.observe(seq, kind, &observation)?;
-                    looks.push(done);
+                    looks += 1;
                 }
                 Command::Job(job) => acknowledgements.push(job(&mut journal)),
             }
-            taken += 1;
+            let taken = looks + acknowledgements.len();
             next = if taken < BATCH { commands.try_recv().ok() } else { None };
         }
         journal.commit()?;
-        busy = looks.len() >= BUSY;
+        busy = looks >= BUSY;
         acknowledgements.into_iter().for_each(|acknowledge| acknowledge());
-        if !looks.is_empty() {
-            // Its receiver ends with the runtime, and then nobody waits.
-            let _ = durable.send(looks);
-        }
+        room.add_permits(looks);
     }
     Ok(())
 }
 
-/// Tells the fetchers of one transaction that their looks are durable. A task, since waking hundreds of others from
-/// outside their runtime costs a lock and often a system call each.
-async fn acknowledge(mut durable: mpsc::UnboundedReceiver<Vec<oneshot::Sender<()>>>) {
-    while let Some(looks) = durable.recv().await {
-        for done in looks {
-            // Whoever does not wait has gone on.
-            let _ = done.send(());
-        }
-    }
-}
-
 /// Each commit waits for the disk: at full speed, fewer and larger ones let more through. But where nothing comes in any
 /// more, everybody waits for the commit.
-fn gather(commands: &mpsc::Receiver<Command>) {
+fn gather(commands: &mpsc::UnboundedReceiver<Command>) {
     let mut before = commands.len();
     for _ in 0..WAITS {
         if before >= ENOUGH {

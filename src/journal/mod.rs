@@ -18,7 +18,7 @@ mod windows;
 pub use database::{DayIdentity, Journal, Merged, Pending, Progress, StagedWindow};
 pub use encode::Totals;
 pub use error::JournalError;
-pub use handle::{Begun, JournalHandle, Look, Noted};
+pub use handle::{Begun, JournalHandle, Look};
 pub use recheck::Vanished;
 pub use state::{DayFolder, DayLock, Head, StateDir};
 pub use windows::Found;

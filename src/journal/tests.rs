@@ -48,7 +48,7 @@ fn object(id: &str, end: &str, more: &str) -> String {
 }
 
 fn found(objects: &[String]) -> Vec<Found> {
-    objects.iter().cloned().map(Found::read).collect()
+    objects.iter().map(|object| Found::read(object)).collect()
 }
 
 fn discover(journal: &mut Journal, window: Window, objects: &[String], at: i64) -> Merged {
@@ -330,11 +330,11 @@ fn what_is_acknowledged_survives_a_kill() {
 fn observe_for_ever(path: &Path) -> ! {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let (handle, _thread) = JournalHandle::start(Journal::open(path, identity()).unwrap());
+        let (handle, _thread) = JournalHandle::start(Journal::open(path, identity()).unwrap(), 1);
         for seq in 1.. {
             let observation = look(Status::Present, "x", seq, "child");
-            let noted = handle.observe(Look { seq, kind: Kind::Agent, observation }).await.unwrap();
-            noted.durable().await.unwrap();
+            handle.observe(Look { seq, kind: Kind::Agent, observation }).await.unwrap();
+            handle.call(|_| Ok::<_, JournalError>(())).await.unwrap();
             println!("durable {seq}");
         }
     });

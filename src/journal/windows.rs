@@ -21,22 +21,20 @@ pub struct Found {
 
 impl Found {
     /// Reads an object's text. Not the journal's thread's work: everybody waits for that one.
-    pub fn read(raw: String) -> Found {
-        Segment::read(raw).into()
+    pub fn read(raw: &str) -> Found {
+        Found::of(&Segment::borrow(raw))
     }
-}
 
-impl From<Segment> for Found {
-    fn from(segment: Segment) -> Found {
-        let key = segment.key();
+    fn of<T: AsRef<str>>(segment: &Segment<T>) -> Found {
         let Segment { raw, metadata } = segment;
+        let own = |text: &Option<T>| text.as_ref().map(|text| text.as_ref().to_owned());
         Found {
-            key,
+            key: segment.key(),
             end_ms: metadata.segment_end_time,
             has_id: metadata.segment_id.is_some(),
-            channel_class: metadata.channel_class,
-            segment_type: metadata.segment_type,
-            raw,
+            channel_class: own(&metadata.channel_class),
+            segment_type: own(&metadata.segment_type),
+            raw: raw.as_ref().to_owned(),
         }
     }
 }
@@ -94,7 +92,7 @@ impl Journal {
         let sql =
             "UPDATE segment SET end_ms = ?, object = ?, others = ?, discovered_at = ?, discovered_by = ?, vanished = ?
                    WHERE seq = ?";
-        let found = Found::from(row.segment.clone());
+        let found = Found::of(&row.segment);
         let object = insert_object(&self.connection, None, &found)?;
         let Row { other_answers, discovered_at, discovered_by, vanished, .. } = row;
         let facts = params![found.end_ms, object, other_answers, discovered_at, discovered_by, vanished, seq];
@@ -103,7 +101,7 @@ impl Journal {
 
     /// Enters a row's segment, if it is not there; returns its number.
     pub(super) fn insert_segment(&self, row: &Row, vanished: bool) -> rusqlite::Result<i64> {
-        let found = Found::from(row.segment.clone());
+        let found = Found::of(&row.segment);
         let find = "SELECT seq FROM segment WHERE key = ?";
         let known =
             self.connection.prepare_cached(find)?.query_row([&found.key], |row| row.get(0)).optional()?;

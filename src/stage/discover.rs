@@ -106,12 +106,12 @@ async fn ask(job: &DayJob, api: &RingCx, journal: &JournalHandle, window: Window
         let mut under_way: VecDeque<Begun<(), JournalError>> = VecDeque::new();
         while let Some(discovered) = incoming.recv().await {
             under_way.push_back(match discovered {
-                Discovered::Restart => journal.begin(move |journal| journal.restart_window(window)).await?,
+                Discovered::Restart => journal.begin(move |journal| journal.restart_window(window))?,
                 Discovered::Objects(objects) => {
                     // Nothing of what is left out goes any further.
                     let objects = objects.into_iter().map(|object| omission.cut(object));
-                    let objects: Vec<Found> = objects.map(Found::read).collect();
-                    journal.begin(move |journal| journal.stage(window, &objects)).await?
+                    let objects: Vec<Found> = objects.map(|object| Found::read(&object)).collect();
+                    journal.begin(move |journal| journal.stage(window, &objects))?
                 }
             });
             if under_way.len() > UNDER_WAY
