@@ -45,10 +45,10 @@ impl<T, E: From<JournalError>> Begun<T, E> {
 /// Looks in one transaction that tell of full speed; at RingCX's own limits there is one.
 const BUSY: usize = 8;
 /// Looks that are worth a transaction of their own at full speed.
-const ENOUGH: usize = 256;
+const ENOUGH: usize = 512;
 /// How long a transaction waits for more of them, and how often.
-const PATIENCE: Duration = Duration::from_micros(500);
-const WAITS: u32 = 6;
+const PATIENCE: Duration = Duration::from_millis(2);
+const WAITS: u32 = 8;
 
 /// The way to a day's journal. Everything that was acknowledged is durable.
 #[derive(Clone)]
@@ -120,10 +120,12 @@ fn work(
     mut commands: mpsc::UnboundedReceiver<Command>,
     Room(room): &Room,
 ) -> Result<()> {
+    // With half of the room left nobody has to wait for this transaction.
+    let enough = ENOUGH.min(room.available_permits() / 2);
     let mut busy = false;
     while let Some(first) = commands.blocking_recv() {
         if busy {
-            gather(&commands);
+            gather(&commands, enough);
         }
         journal.begin()?;
         let mut acknowledgements: Vec<Acknowledge> = Vec::new();
@@ -150,10 +152,10 @@ fn work(
 
 /// Each commit waits for the disk: at full speed, fewer and larger ones let more through. But where nothing comes in any
 /// more, everybody waits for the commit.
-fn gather(commands: &mpsc::UnboundedReceiver<Command>) {
+fn gather(commands: &mpsc::UnboundedReceiver<Command>, enough: usize) {
     let mut before = commands.len();
     for _ in 0..WAITS {
-        if before >= ENOUGH {
+        if before >= enough {
             return;
         }
         std::thread::park_timeout(PATIENCE);

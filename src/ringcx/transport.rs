@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -155,6 +155,14 @@ pub(super) struct Transport {
     patience: Duration,
     /// The server's clock minus ours, in milliseconds; [`NO_DATE`] before the first answer.
     skew_ms: AtomicI64,
+    last_date: Mutex<LastDate>,
+}
+
+/// The newest `Date` and what it says, UTC milliseconds: hundreds of answers of one second have the same.
+#[derive(Default)]
+struct LastDate {
+    text: Vec<u8>,
+    ms: i64,
 }
 
 impl Transport {
@@ -186,7 +194,8 @@ impl Transport {
         })?;
         let patience = request_timeout.saturating_mul(4);
         let skew_ms = AtomicI64::new(NO_DATE);
-        Ok(Transport { client, platform, ringcx, summaries, clock, patience, skew_ms })
+        let last_date = Mutex::default();
+        Ok(Transport { client, platform, ringcx, summaries, clock, patience, skew_ms, last_date })
     }
 
     /// The server's clock minus ours in milliseconds, up to a second and a journey too low; `None` before the
@@ -198,10 +207,7 @@ impl Transport {
     /// Sends a request. Returns its answer when the status is 200, or 404 with `or_404`.
     pub async fn send(&self, request: RequestBuilder, or_404: bool) -> Result<Reply, Trouble> {
         let response = request.send().await.map_err(not_sent)?;
-        let server_date = date(response.headers(), &DATE);
-        if let Some(server_date) = server_date {
-            self.skew_ms.store(server_date - self.clock.now_ms(), Ordering::Relaxed);
-        }
+        let server_date = self.server_date(response.headers());
         let http_status = response.status().as_u16();
         let reply = Reply { http_status, server_date, response, patience: self.patience };
         match reply.http_status {
@@ -209,6 +215,18 @@ impl Transport {
             404 if or_404 => Ok(reply),
             _ => Err(self.refusal(reply).await),
         }
+    }
+
+    /// An answer's `Date`. A new one tells how far the server's clock is from ours; the later answers of that second
+    /// would only tell it less exactly.
+    fn server_date(&self, headers: &HeaderMap) -> Option<i64> {
+        let text = headers.get(DATE)?.as_bytes();
+        let mut last = self.last_date.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.text != text {
+            *last = LastDate { text: text.to_vec(), ms: date(headers, &DATE)? };
+            self.skew_ms.store(last.ms - self.clock.now_ms(), Ordering::Relaxed);
+        }
+        Some(last.ms)
     }
 
     async fn refusal(&self, mut reply: Reply) -> Trouble {
@@ -266,6 +284,10 @@ impl Reply {
         if first.len() as u64 > max {
             return Err(self.too_large());
         }
+        // Nearly every summary: of an announced length, and all of it here.
+        if self.response.content_length() == Some(0) {
+            return Ok(first);
+        }
         let timeout = Trouble::passing("timeout", Some(self.http_status));
         tokio::time::timeout(self.patience, self.rest(first, max)).await.unwrap_or(Err(timeout))
     }
@@ -276,7 +298,6 @@ impl Reply {
 
     /// The body after its first piece, with it.
     async fn rest(&mut self, first: Bytes, max: u64) -> Result<Bytes, Trouble> {
-        // Nearly every summary arrives in one piece, which then is the body without a copy.
         let Some(second) = self.piece().await? else { return Ok(first) };
         let mut body = BytesMut::from(first);
         let mut next = Some(second);
