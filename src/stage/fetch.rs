@@ -20,7 +20,7 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 
 /// Segments read from the journal at once; as many lie ready again while the workers are busy with them.
-const BATCH: u32 = 1_000;
+const BATCH: u32 = 4_000;
 
 /// Looks of one fetcher that may be on their way to the disk, and that a crash costs beside its request. At RingCX's
 /// limits each is there long before the next one comes; at full speed nobody waits for a slow write.
