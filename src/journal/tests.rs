@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -339,6 +340,45 @@ fn observe_for_ever(path: &Path) -> ! {
         }
     });
     unreachable!("the numbers do not end")
+}
+
+fn some_look(seq: i64) -> Look {
+    Look { seq, kind: Kind::Agent, observation: look(Status::Present, "x", seq, "me") }
+}
+
+#[tokio::test]
+async fn no_more_looks_are_on_their_way_than_there_is_room_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, _thread) = JournalHandle::start(journal(folder.path()), 2);
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let slow_disk = handle.begin(move |_| Ok::<_, JournalError>(held.recv().is_err())).unwrap();
+    for seq in 1..=2 {
+        handle.observe(some_look(seq)).await.unwrap();
+    }
+    let mut third = Box::pin(handle.observe(some_look(3)));
+    assert!(third.as_mut().now_or_never().is_none());
+    drop(let_go);
+    third.await.unwrap();
+    assert!(slow_disk.done().await.unwrap());
+    assert_eq!(handle.call(|journal| journal.progress()).await.unwrap().looked, 3);
+}
+
+#[tokio::test]
+async fn who_waits_for_room_is_told_that_the_journal_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, thread) = JournalHandle::start(journal(folder.path()), 1);
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let broken_disk = move |journal: &mut Journal| {
+        let _ = held.recv();
+        journal.connection.execute_batch("ROLLBACK").map_err(journal.wrap())
+    };
+    let _lost = handle.begin(broken_disk).unwrap();
+    handle.observe(some_look(1)).await.unwrap();
+    let mut second = Box::pin(handle.observe(some_look(2)));
+    assert!(second.as_mut().now_or_never().is_none());
+    drop(let_go);
+    assert!(matches!(second.await, Err(JournalError::Ended)));
+    assert!(matches!(thread.join().unwrap(), Err(JournalError::Database { .. })));
 }
 
 fn any_status() -> impl Strategy<Value = Status> {

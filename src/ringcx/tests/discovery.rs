@@ -1,9 +1,12 @@
 //! Windows and their streamed answers, and the small questions: sub-accounts, account id, the API's clock.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::archive::digest::Digest;
+use crate::clock::Clock as _;
 use crate::ringcx::testing::OAUTH;
 use crate::ringcx::{Discovered, SubAccount, WindowAnswer};
 
@@ -240,6 +243,30 @@ async fn the_apis_clock_is_known_from_its_answers() {
     world.clock.set(ManualClock::START_MS + 7);
     assert_eq!(world.api.server_now().await, Ok(ManualClock::START_MS + 300_007));
     assert_eq!(world.server.count("/admin/accounts"), 1, "one answer is enough");
+}
+
+#[tokio::test]
+async fn each_answer_has_its_own_date() {
+    let asked = AtomicUsize::new(0);
+    let handler = move |seen: &Seen| {
+        let date = match asked.fetch_add(usize::from(seen.path().contains("/segments/")), Relaxed) {
+            0 | 1 | 3 => "Date: Fri, 20 Nov 2026 12:05:00 GMT\r\n",
+            2 => "Date: Fri, 20 Nov 2026 12:05:01 GMT\r\n",
+            4 => "Date: yesterday\r\n",
+            _ => "",
+        };
+        seen.path().contains("/segments/").then(|| Reply::new(200, date, "text"))
+    };
+    let world = world(handler).await;
+    let mut dates = Vec::new();
+    for _ in 0..6 {
+        world.clock.set(world.clock.now_ms() + 400);
+        let answer = world.api.summary("1", "s", Kind::Agent).await.unwrap();
+        dates.push(answer.server_date.map(|date| date - ManualClock::START_MS));
+    }
+    assert_eq!(dates, [Some(300_000), Some(300_000), Some(301_000), Some(300_000), None, None]);
+    // From the first answer of a second: later ones would have it slower.
+    assert_eq!(world.api.clock_skew_ms(), Some(300_000 - 4 * 400));
 }
 
 #[tokio::test]
