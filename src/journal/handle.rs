@@ -95,7 +95,8 @@ impl JournalHandle {
         self.begin(job)?.done().await
     }
 
-    /// Queues `job`, for whoever has more to hand over before its result is needed.
+    /// Queues `job`, for whoever has more to hand over before its result is needed, and sees to it that not too much of
+    /// it lies in memory.
     pub fn begin<T, E, F>(&self, job: F) -> std::result::Result<Begun<T, E>, E>
     where
         F: FnOnce(&mut Journal) -> std::result::Result<T, E> + Send + 'static,
@@ -120,7 +121,7 @@ fn work(
     mut commands: mpsc::UnboundedReceiver<Command>,
     Room(room): &Room,
 ) -> Result<()> {
-    // With half of the room left nobody has to wait for this transaction.
+    // More would be gathered while fetchers stand before a full room.
     let enough = ENOUGH.min(room.available_permits() / 2);
     let mut busy = false;
     while let Some(first) = commands.blocking_recv() {

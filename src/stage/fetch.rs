@@ -15,7 +15,7 @@ use super::observe::{Halt, interrupted};
 use super::pipeline::Fetching;
 use crate::archive::digest::Digest;
 use crate::archive::observation::{Kind, Observation, Status};
-use crate::journal::{JournalHandle, Look, Pending};
+use crate::journal::{Journal, JournalHandle, Look, Pending};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 
@@ -90,10 +90,7 @@ async fn feed(
         let batch = journal.call(move |journal| journal.pending(after, BATCH)).await?;
         if let Some(last) = batch.last() {
             after = last.seq;
-            let mut open = Vec::with_capacity(batch.len());
-            for pending in batch {
-                open.extend(without_request(archive, job, journal, meter, pending).await?);
-            }
+            let open = without_request(archive, job, journal, meter, batch).await?;
             tokio::select! {
                 () = queue.add(open) => {}
                 () = stop.cancelled() => return Err(interrupted()),
@@ -111,26 +108,38 @@ async fn feed(
 }
 
 /// Notes what needs no request: filtered segments, and those without an id. Hands back the others.
+///
+/// One job of the journal for all of them: they cost nobody a request, so they take no room from the fetchers' looks.
 async fn without_request(
     archive: &Archive,
     job: &DayJob,
     journal: &JournalHandle,
     meter: &Meter,
-    pending: Pending,
-) -> Result<Option<Pending>> {
-    let status = if pending.segment_id.is_none() {
-        Status::NoId
-    } else if !job.filters.want(pending.channel_class.as_deref(), pending.segment_type.as_deref()) {
-        Status::Skipped
-    } else {
-        return Ok(Some(pending));
-    };
-    for kind in &pending.kinds {
-        let observation = Observation::bare(status, &archive.run.id);
-        journal.observe(Look { seq: pending.seq, kind: *kind, observation }).await?;
-        meter.looked(status);
+    batch: Vec<Pending>,
+) -> Result<Vec<Pending>> {
+    let (mut open, mut looks) = (Vec::with_capacity(batch.len()), Vec::new());
+    for pending in batch {
+        let status = if pending.segment_id.is_none() {
+            Status::NoId
+        } else if !job.filters.want(pending.channel_class.as_deref(), pending.segment_type.as_deref()) {
+            Status::Skipped
+        } else {
+            open.push(pending);
+            continue;
+        };
+        for kind in pending.kinds {
+            let observation = Observation::bare(status, &archive.run.id);
+            looks.push(Look { seq: pending.seq, kind, observation });
+            meter.looked(status);
+        }
     }
-    Ok(None)
+    if !looks.is_empty() {
+        let note = move |journal: &mut Journal| {
+            looks.iter().try_for_each(|look| journal.observe(look.seq, look.kind, &look.observation))
+        };
+        journal.call(note).await?;
+    }
+    Ok(open)
 }
 
 /// Segments between the feeder and the workers.
