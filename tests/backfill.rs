@@ -97,8 +97,7 @@ fn killed_ten_times_it_ends_as_the_truth_and_asks_little_twice() {
     backfill(&vault, &[]).expect(0);
     check_whole(&vault, &simulator);
     let stats = simulator.stats();
-    // What was under way when it was killed: an answer and a request of each fetcher, of two days at most. At this pace no
-    // disk lags behind by more.
+    // What was under way when it was killed: an answer and a request of each fetcher, of two days at most.
     let twice = stats["summaries_answered_twice"].as_u64().unwrap();
     assert!(twice <= 10 * 2 * 2 * 4, "{twice} summaries were asked for twice: {stats}");
 }

@@ -135,7 +135,8 @@ fn killed_on_the_way_it_goes_on_and_ends_in_one_revision() {
     let mut vault = Vault::new(&simulator);
     vault.run_day(DAY, &[]);
     simulator.advance("6d");
-    vault.set("CONCURRENCY", "1");
+    // With a limit, however high, a fetcher keeps one answer at most from the disk.
+    vault.set("CONCURRENCY", "1").set("SUMMARY_LIMITS", "100000/1s");
     let wanted = 40;
     simulator.reset_stats();
     let mut started = vault.spawn(&["recheck", "--from", DAY, "--to", NEXT, "--only", "all"]);

@@ -121,6 +121,9 @@ fn assemble(
         acknowledge: settings.acknowledge.clone(),
         omitted_fields: settings.omit_fields.clone(),
         concurrency: settings.concurrency as usize,
+        // Where requests are rationed, losing an answer costs more than waiting for the disk; where they are free, it is
+        // the other way round.
+        answers_under_way: if settings.summary_limits.are_off() { 4 } else { 1 },
     };
     let settings_sha256 = settings
         .digest()

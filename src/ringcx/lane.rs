@@ -148,7 +148,7 @@ impl Lane {
         if shared.stop.is_cancelled() {
             return Err(ApiError::Stopped);
         }
-        if self.limits.0.is_empty() {
+        if self.limits.are_off() {
             if self.sit_out_pause().await? {
                 ready().await?;
             }
@@ -214,7 +214,7 @@ impl Lane {
         let until_ms = now + pause_ms.clamp(0, LONGEST_PAUSE_MS);
         self.too_many.fetch_add(1, Relaxed);
         self.paused_until_ms.fetch_max(until_ms, Relaxed);
-        if !self.limits.0.is_empty() {
+        if !self.limits.are_off() {
             let limits = self.limits.clone();
             let rate =
                 self.ledger(move |ledger, scope| ledger.pause(scope, &limits, sent_ms, until_ms)).await?;

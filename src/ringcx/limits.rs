@@ -22,6 +22,11 @@ pub struct Limits(pub Vec<Limit>);
 pub struct NotALimit(String);
 
 impl Limits {
+    #[must_use]
+    pub fn are_off(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How long so many requests take at least. Nothing without a limit.
     pub fn time_for(&self, requests: u64) -> Duration {
         let seconds =
@@ -151,7 +156,7 @@ fn limit(text: &str) -> Option<Limit> {
 
 impl fmt::Display for Limits {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        if self.are_off() {
             return out.write_str("off");
         }
         for (n, limit) in self.0.iter().enumerate() {

@@ -39,6 +39,9 @@ pub struct Policy {
     /// What is left out of discovery's objects before anything of them is kept.
     pub omitted_fields: Omission,
     pub concurrency: usize,
+    /// Answers of each of the concurrent fetchers that may be on their way to the disk. A crash costs them, beside the
+    /// requests in flight.
+    pub answers_under_way: usize,
 }
 
 /// This run, as manifests tell it.

@@ -10,7 +10,6 @@ use super::basis::Basis;
 use super::chain::Chain;
 use super::commit::{self, Committed, Facts, commit};
 use super::encode::encode;
-use super::fetch::LOOKS_UNDER_WAY;
 use super::observe::{interrupted, observe};
 use super::orders::Duty;
 use super::pipeline::Place;
@@ -228,7 +227,8 @@ async fn visit(
     journal.remove_traces()?;
     let recheck = journal.begin_recheck(job.recheck.as_ref().map(|again| &again.scope))?;
     let rechecks = recheck.is_some();
-    let (journal, thread) = JournalHandle::start(journal, LOOKS_UNDER_WAY * archive.policy.concurrency);
+    let room = archive.policy.answers_under_way * archive.policy.concurrency;
+    let (journal, thread) = JournalHandle::start(journal, room);
     let worked =
         Desk { archive, job, journal: &journal, folder, recheck }.work(source, progress, chain).await;
     drop(journal);

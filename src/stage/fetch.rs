@@ -22,10 +22,6 @@ use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 /// Segments read from the journal at once; as many lie ready again while the workers are busy with them.
 const BATCH: u32 = 4_000;
 
-/// Looks of one fetcher that may be on their way to the disk, and that a crash costs beside its request. At RingCX's
-/// limits each is there long before the next one comes; at full speed nobody waits for a slow write.
-pub const LOOKS_UNDER_WAY: usize = 4;
-
 /// Looks at every summary that has no answer yet, until discovery has finished and nothing is left, or until
 /// `halt` says so. A failure goes to `halt`. `turn` passes on when nothing is left to hand out: the last fetchers may sit
 /// out a server's pause, which must not keep the next day from its quota.

@@ -163,6 +163,7 @@ impl Host {
                 acknowledge: vec!["first-day-empty".into()],
                 omitted_fields: self.omitted_fields.clone(),
                 concurrency: 4,
+                answers_under_way: 1,
             },
             run: RunFacts { id: run, started_at, host: self.name.clone(), settings_sha256: Digest::of(b"") },
             anchoring: Default::default(),
