@@ -12,9 +12,10 @@ use cxvault::archive::coverage::{Coverage, DayState};
 use cxvault::archive::day::{LONGEST_WINDOW_MS, Window, Zone, tz_database_version};
 use cxvault::archive::digest::Digest;
 use cxvault::archive::manifest::{
-    ArchiveRecord, DayRecord, Discovery, File, Link, Manifest, Record, Run, Why, WindowAnswer,
+    DayRecord, Discovery, File, Link, Manifest, Record, Run, Why, WindowAnswer,
 };
 use cxvault::archive::part::{PartWriter, Place};
+use cxvault::archive::record::ArchiveRecord;
 use cxvault::archive::row::Row;
 use cxvault::archive::signature::SigningKey;
 use cxvault::archive::tally::{Failures, Groups, Tally, count_group};

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use cxvault::archive::copy::CopyRecord;
-use cxvault::archive::manifest::{ArchiveRecord, Envelope, ManifestError, Record};
+use cxvault::archive::manifest::{Envelope, ManifestError, Record};
 use cxvault::archive::part::{PartReader, PartWriter, Place, Statement};
+use cxvault::archive::record::ArchiveRecord;
 use cxvault::archive::row::Row;
 use cxvault::archive::signature::SigningKey;
 use serde_json::{Value, json};

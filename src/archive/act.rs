@@ -7,8 +7,9 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::lock::{Lock, LockMode};
-use super::manifest::{Incomplete, Link, ObjectLock, instant};
+use super::manifest::{Incomplete, Link, ObjectLock};
 use super::range::Days;
+use super::wire_time::instant;
 
 /// The longest reason, in characters: a sentence or two, not a file.
 pub const LONGEST_REASON: usize = 1_000;

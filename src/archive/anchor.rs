@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::envelope::{Body, Place};
 use super::key;
-use super::manifest::instant;
+use super::wire_time::instant;
 
 /// One head of one chain. Canonical JSON, and made of the manifest alone: whoever anchors the same head, on whichever
 /// host, writes the same bytes.

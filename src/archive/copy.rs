@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::instant;
 use super::roster::{ChainHead, Head};
 use super::schema::FORMAT_VERSION;
+use super::wire_time::instant;
 
 /// Canonical JSON, put before anything else of the copy, and never again: of which archive this is a copy, and how far
 /// that had come when copying began.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{self, Acknowledgement, Disposal, Extension, Hold, LONGEST_NAME, LONGEST_REASON};
 use super::coverage::{Coverage, DayState};
-use super::day::{Window, parse_rfc3339, rfc3339};
+use super::day::Window;
 use super::digest::Digest;
 use super::envelope::{self, Body, Place, Signed, known_version, must};
 pub use super::envelope::{ManifestError, Signature};
@@ -14,53 +14,11 @@ use super::lock::{Lock, LockMode};
 use super::omit::Omission;
 use super::part::Written;
 use super::recheck::{Changes, Scope};
-use super::schema::{self, FORMAT_VERSION};
+use super::schema;
 use super::signature::SigningKey;
 use super::tally::{Failures, Groups, Tally};
 use super::warning::Warning;
-
-/// `archive.json`: which archive this is. Canonical JSON, created once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ArchiveRecord {
-    pub archive_id: String,
-    #[serde(with = "instant")]
-    pub created_at: i64,
-    pub format_version: u32,
-}
-
-/// Why bytes are not the record of an archive that this program can read.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveRecordError {
-    #[error("it is of format version {0}, and this program knows version {FORMAT_VERSION}")]
-    Version(u64),
-    #[error("it is not an archive's record: {0}")]
-    Unreadable(#[from] serde_json::Error),
-    #[error("its bytes are not in canonical form (RFC 8785)")]
-    NotCanonical,
-}
-
-impl ArchiveRecord {
-    /// # Errors
-    /// Where a text cannot be written as JSON, which does not happen.
-    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json_canonicalizer::to_vec(self)
-    }
-
-    /// Looks at the version first: whatever else another one may say there, an archive of it is not damaged.
-    ///
-    /// # Errors
-    /// [`ArchiveRecordError`].
-    pub fn read(bytes: &[u8]) -> Result<ArchiveRecord, ArchiveRecordError> {
-        let value: serde_json::Value = serde_json::from_slice(bytes)?;
-        let version = value.get("format_version").and_then(serde_json::Value::as_u64);
-        if let Some(other) = version.filter(|version| *version != u64::from(FORMAT_VERSION)) {
-            return Err(ArchiveRecordError::Version(other));
-        }
-        let record: ArchiveRecord = serde_json::from_value(value)?;
-        if record.to_bytes()? != bytes { Err(ArchiveRecordError::NotCanonical) } else { Ok(record) }
-    }
-}
+use super::wire_time::{instant, interval, optional_instant};
 
 /// A manifest and its signature: the whole object that is stored.
 pub type Envelope = Signed<Manifest>;
@@ -423,86 +381,6 @@ impl DayRecord {
             (false, _) => DayState::Gaps,
             (true, 0) => DayState::Empty,
             (true, _) => DayState::Complete,
-        }
-    }
-}
-
-/// UTC milliseconds, written as RFC 3339.
-pub mod instant {
-    use super::*;
-    use serde::{Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(instant_ms: &i64, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&rfc3339(*instant_ms))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
-        let text = String::deserialize(from)?;
-        // Strict, since the bytes are signed: only the form that we write.
-        let instant_ms = parse_rfc3339(&text).filter(|&instant_ms| rfc3339(instant_ms) == text);
-        instant_ms.ok_or_else(|| D::Error::custom("not an instant such as 2026-11-20T00:00:00.000Z"))
-    }
-}
-
-/// Like [`instant`], or null.
-pub mod optional_instant {
-    use super::*;
-    use serde::{Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(instant_ms: &Option<i64>, to: S) -> Result<S::Ok, S::Error> {
-        instant_ms.map(rfc3339).serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
-        #[derive(Deserialize)]
-        struct Instant(#[serde(with = "instant")] i64);
-        Ok(Option::<Instant>::deserialize(from)?.map(|Instant(instant_ms)| instant_ms))
-    }
-}
-
-/// A window, written as `{"start": …, "end": …}`.
-mod interval {
-    use super::*;
-    use serde::{Deserializer, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Interval {
-        #[serde(with = "instant")]
-        start: i64,
-        #[serde(with = "instant")]
-        end: i64,
-    }
-
-    pub fn serialize<S: Serializer>(window: &Window, to: S) -> Result<S::Ok, S::Error> {
-        Interval { start: window.start_ms, end: window.end_ms }.serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Window, D::Error> {
-        let Interval { start, end } = Interval::deserialize(from)?;
-        Ok(Window { start_ms: start, end_ms: end })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_archive_of_another_version_is_not_damaged_but_of_another_version() {
-        let ours = br#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#;
-        assert_eq!(ArchiveRecord::read(ours).unwrap().format_version, 1);
-        for later in [&br#"{"format_version":2}"#[..], br#"{"archive":{"id":[1]},"format_version":2}"#] {
-            assert!(matches!(ArchiveRecord::read(later), Err(ArchiveRecordError::Version(2))));
-        }
-        for damaged in ["", "[]", "{}", r#"{"format_version":1}"#, r#"{"format_version":"2"}"#] {
-            let read = ArchiveRecord::read(damaged.as_bytes());
-            assert!(matches!(read, Err(ArchiveRecordError::Unreadable(_))), "{damaged}");
-        }
-        let ours = std::str::from_utf8(ours).unwrap();
-        for other in [ours.replace(',', ", "), ours.replacen('{', "{\"archive_id\":\"1\",", 1)] {
-            let read = ArchiveRecord::read(other.as_bytes());
-            assert!(matches!(read, Err(ArchiveRecordError::NotCanonical)), "{other}");
         }
     }
 }

@@ -11,7 +11,7 @@ use super::source::Source;
 use super::violated;
 use crate::archive::digest::Digest;
 use crate::outcome::{Exit, Failure, Result};
-use crate::store::folder::hash_file;
+use crate::store::file::hash_file;
 
 /// The file with the sums, as `sha256sum -c` reads it.
 pub const SUMS: &str = "SHA256SUMS";

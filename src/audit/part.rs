@@ -10,7 +10,7 @@ use super::violated;
 use crate::archive::manifest;
 use crate::archive::part::PartReader;
 use crate::outcome::{Exit, Failure, Result};
-use crate::store::folder::hash_file;
+use crate::store::file::hash_file;
 
 /// Where parts of remote stores are copied to while they are read; it goes away with this.
 pub struct Scratch(TempDir);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::key;
-use crate::archive::manifest::{ArchiveRecord, ArchiveRecordError};
+use crate::archive::record::{ArchiveRecord, ArchiveRecordError};
 use crate::archive::schema::FORMAT_VERSION;
 use crate::archive::signature::AllowedSigners;
 use crate::outcome::{Exit, Failure, Result};

@@ -1,7 +1,7 @@
 //! An archive in a local folder.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,16 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::error::{StoreError, StoreErrorKind};
+use super::file::{
+    READ, classify, copy, hash_file, make_folders, open_file, shown, sync_folder, unreadable_body,
+};
 use super::{Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key};
-use crate::archive::digest::{Digest, Hasher};
 use crate::archive::lock::Lock;
 use crate::clock::{Clock, SystemClock};
 
 const STORE: &str = "cannot store";
-const READ: &str = "cannot read";
 const LIST: &str = "cannot list";
 
-/// Stays in the processor's cache between being read and being hashed.
-const CHUNK: usize = 128 << 10;
 /// No write takes that long: what is older was left by a process that died.
 const LEFTOVER_AFTER_MS: i64 = 24 * 3_600 * 1_000;
 
@@ -312,38 +311,6 @@ impl Store for FolderStore {
     }
 }
 
-/// Length and SHA-256 of a local file, off the async threads; `None` when there is none.
-pub async fn hash_file(path: &Path) -> Result<Option<Hashed>> {
-    let path = path.to_owned();
-    let hashing = tokio::task::spawn_blocking(move || {
-        let Some((mut file, _)) = open_file(&path)? else { return Ok(None) };
-        let mut counted = Counter(0);
-        let sha256 = copy(&mut file, &mut counted, &path, &path)?;
-        Ok(Some(Hashed { bytes: counted.0, sha256 }))
-    });
-    hashing.await.unwrap_or_else(|stopped| {
-        Err(StoreError::new(StoreErrorKind::Unknown, READ, "a file").because(stopped))
-    })
-}
-
-/// Counts bytes and forgets them.
-struct Counter(u64);
-
-impl Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
 fn no_lock(path: &Path) -> StoreError {
     StoreError::new(StoreErrorKind::Unusable, "cannot lock", shown(path))
         .because("a folder cannot hold Object Lock")
@@ -360,103 +327,10 @@ fn taken(target: &Path) -> Result<bool> {
     }
 }
 
-/// An open file and its length in bytes; `None` when there is no file of this name.
-fn open_file(path: &Path) -> Result<Option<(File, u64)>> {
-    let opened = File::open(path).and_then(|file| file.metadata().map(|about| (file, about)));
-    match opened {
-        Ok((file, about)) if about.is_file() => Ok(Some((file, about.len()))),
-        Ok(_) => Ok(None),
-        // Below a file there is nothing either.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(error) => Err(classify(error, READ, path)),
-    }
-}
-
-/// Copies all bytes and returns their SHA-256. The paths are for the messages.
-fn copy(from: &mut dyn Read, to: &mut dyn Write, from_path: &Path, to_path: &Path) -> Result<Digest> {
-    let mut hasher = Hasher::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let length = match from.read(&mut chunk) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(classify(error, READ, from_path)),
-        };
-        let piece = chunk.get(..length).unwrap_or_default();
-        hasher.update(piece);
-        to.write_all(piece).map_err(|error| classify(error, "cannot write", to_path))?;
-    }
-}
-
-/// Makes a folder and its missing parents, each durable in the one above it.
-fn make_folders(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder.parent();
-    if let Some(parent) = parent {
-        make_folders(parent)?;
-    }
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(classify(error, "cannot make the folder", folder));
-        }
-        _ => {}
-    }
-    parent.map_or(Ok(()), sync_folder)
-}
-
-fn sync_folder(folder: &Path) -> Result<()> {
-    match File::open(folder).and_then(|opened| opened.sync_all()) {
-        // Some network file systems know no sync of folders, and keep names durable by themselves.
-        Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Err(classify(error, "cannot sync the folder", folder))
-        }
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn unreadable_body(error: io::Error, path: &Path) -> StoreError {
-    classify(error, READ, path).remedy("The file is this program's own: run the same command again.")
-}
-
-/// An error of the file system, by what the operator does next.
-pub(super) fn classify(error: io::Error, what: &'static str, path: &Path) -> StoreError {
-    use io::ErrorKind as Io;
-    let (kind, remedy) = match error.kind() {
-        Io::StorageFull | Io::QuotaExceeded => (StoreErrorKind::Full, None),
-        Io::FileTooLarge => (StoreErrorKind::Full, Some("Raise the limit on the size of files.")),
-        Io::PermissionDenied => {
-            (StoreErrorKind::Denied, Some("Give this user the permission on the archive's folder."))
-        }
-        Io::ReadOnlyFilesystem => (
-            StoreErrorKind::Unusable,
-            Some("Mount the file system for writing, or keep the archive elsewhere."),
-        ),
-        Io::Unsupported => (
-            StoreErrorKind::Unusable,
-            Some(
-                "This file system cannot create files without replacing others: keep the archive elsewhere.",
-            ),
-        ),
-        Io::NotADirectory | Io::IsADirectory | Io::NotFound | Io::InvalidFilename | Io::InvalidInput => {
-            (StoreErrorKind::Unusable, None)
-        }
-        _ => (StoreErrorKind::Unknown, None),
-    };
-    let failed = StoreError::new(kind, what, shown(path)).because(error);
-    match remedy {
-        Some(remedy) => failed.remedy(remedy),
-        None => failed,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::digest::Digest;
 
     fn object(key: &str, content: &'static [u8]) -> NewObject {
         let body = Body::Bytes(Bytes::from_static(content));

@@ -279,7 +279,7 @@ impl Store for MemoryStore {
         let bytes = match &object.body {
             Body::Bytes(bytes) => bytes.clone(),
             Body::File(path) => {
-                let unreadable = |error| super::folder::unreadable_body(error, path);
+                let unreadable = |error| super::file::unreadable_body(error, path);
                 tokio::fs::read(path).await.map_err(unreadable)?.into()
             }
         };
@@ -300,7 +300,7 @@ impl Store for MemoryStore {
             Ok(state.current(key).map(|(_, object)| object.bytes.clone()))
         })?;
         let Some(bytes) = found else { return Ok(false) };
-        let failed = |error| super::folder::classify(error, "cannot write", to);
+        let failed = |error| super::file::classify(error, "cannot write", to);
         tokio::fs::write(to, bytes).await.map_err(failed)?;
         Ok(true)
     }

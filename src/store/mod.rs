@@ -11,6 +11,7 @@ use crate::archive::digest::Digest;
 use crate::archive::lock::Lock;
 
 pub mod error;
+pub mod file;
 pub mod folder;
 mod key;
 pub mod location;

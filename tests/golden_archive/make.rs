@@ -7,13 +7,13 @@ use cxvault::archive::coverage::Coverage;
 use cxvault::archive::day::{LONGEST_WINDOW_MS, Window, Zone};
 use cxvault::archive::digest::Digest;
 use cxvault::archive::manifest::{
-    ArchiveRecord, DayRecord, Discovery, Envelope, File, Link, Manifest, ObjectLock, Record, Run, Why,
-    WindowAnswer,
+    DayRecord, Discovery, Envelope, File, Link, Manifest, ObjectLock, Record, Run, Why, WindowAnswer,
 };
 use cxvault::archive::observation::Kind;
 use cxvault::archive::omit::Omission;
 use cxvault::archive::part::{PartWriter, Place};
 use cxvault::archive::recheck::Changes;
+use cxvault::archive::record::ArchiveRecord;
 use cxvault::archive::roster::{Entry, Head, Roll, RosterEnvelope, RosterRecord};
 use cxvault::archive::row::Row;
 use cxvault::archive::signature::SigningKey;

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use cxvault::archive::finding::{Finding, Severity};
 use cxvault::archive::lock::LockMode;
-use cxvault::archive::manifest::{ArchiveRecord, ObjectLock, Run};
+use cxvault::archive::manifest::{ObjectLock, Run};
 use cxvault::archive::range::Days;
+use cxvault::archive::record::ArchiveRecord;
 use cxvault::archive::roster::{
     Ended, Entry, Member, Roll, RosterEnvelope, RosterRecord, Takeover, Unlisted,
 };

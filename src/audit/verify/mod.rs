@@ -45,13 +45,14 @@ use crate::archive::digest::Digest;
 use crate::archive::envelope::{Body, Signed};
 use crate::archive::finding::{Code, Finding, Severity};
 use crate::archive::key;
-use crate::archive::manifest::{ArchiveRecord, ArchiveRecordError, File, Manifest};
+use crate::archive::manifest::{File, Manifest};
 use crate::archive::range::Days;
+use crate::archive::record::{ArchiveRecord, ArchiveRecordError};
 use crate::archive::roster::RosterRecord;
 use crate::archive::signature::AllowedSigners;
 use crate::outcome::{Exit, Result};
 use crate::store::Store;
-use crate::store::folder::hash_file;
+use crate::store::file::hash_file;
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
