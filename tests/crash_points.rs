@@ -151,3 +151,29 @@ fn unclear_answers_are_asked_again() {
         }
     }
 }
+
+/// Killed when its manifest has just been stored, a run tells nobody of the day's warnings.
+#[test]
+fn what_a_killed_run_could_not_warn_of_the_next_one_does() {
+    let mut options = options();
+    options.segments_per_day = 0;
+    let simulator = Simulator::start(options);
+    let bucket = Bucket::new(minio(), "untold", false);
+    let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
+    let vault = vault(&simulator, &bucket, &proxy);
+    let (arrival, holds) = holds();
+    proxy.once(Method::PUT, "manifests/", 0, Act::HoldAfter(arrival()));
+    let run = vault.spawn(&["run", "--json", "--date", DAY]);
+    let held = holds.next();
+    run.signal("KILL");
+    assert_eq!(run.wait().status.code(), None);
+    held.discard();
+    assert_eq!(check(&bucket.contents(), SUB).manifests.len(), 1);
+
+    let told = vault.run_day(DAY, &[]).expect(3);
+    assert_eq!(told.day()["archived"]["warnings"][0]["code"], "first-day-empty", "{told}");
+    assert_eq!(check(&bucket.contents(), SUB).manifests.len(), 1, "nothing new was committed");
+    // Once is enough.
+    let confirmed = vault.run_day(DAY, &[]).expect(0);
+    assert_eq!(confirmed.day()["archived"]["warnings"], serde_json::json!([]));
+}

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::work::Outcome;
-use crate::archive::manifest::{DayRecord, Discovery, Recheck};
+use crate::archive::manifest::{Discovery, Recheck};
 use crate::archive::observation::{Kind, Status};
 use crate::archive::range::Days;
 use crate::archive::tally::Tally;
@@ -58,7 +58,7 @@ pub struct Archived {
 
 impl DayReport {
     pub fn of(sub_account: &str, outcome: &DayOutcome) -> DayReport {
-        let DayRecord { files, warnings, .. } = &outcome.record;
+        let files = &outcome.record.files;
         let (objects, duplicates) = match &outcome.record.discovery {
             Discovery::Windows { objects, duplicates, .. } => (Some(*objects), Some(*duplicates)),
             Discovery::Manifest(_) => (None, None),
@@ -72,7 +72,7 @@ impl DayReport {
             files: files.len(),
             bytes: files.iter().map(|file| file.bytes).sum(),
             head: format!("{sub_account}:{}:{}", outcome.head.sequence, outcome.head.sha256),
-            warnings: if outcome.committed > 0 { warnings.clone() } else { Vec::new() },
+            warnings: outcome.warnings().to_vec(),
             recheck: outcome.record.recheck.clone(),
             committed: outcome.committed > 0,
         };

@@ -22,6 +22,7 @@ use crate::archive::manifest::{DayRecord, Why};
 use crate::archive::observation::Status;
 use crate::archive::recheck::Scope;
 use crate::archive::segment::Segment;
+use crate::archive::warning::Warning;
 use crate::journal::{DayFolder, DayIdentity, Head, Journal, JournalHandle, Vanished};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::RingCx;
@@ -80,6 +81,8 @@ pub struct DayOutcome {
     pub record: DayRecord,
     /// Revisions that this run committed; none when the day was confirmed as it was.
     pub committed: u32,
+    /// An earlier run left a journal here: whatever that one committed, it may have told nobody.
+    pub resumed: bool,
     /// Its gaps are those that somebody has acknowledged.
     pub acknowledged: bool,
     /// It was disposed of after its retention: the record is all there is, and all there shall be.
@@ -87,9 +90,14 @@ pub struct DayOutcome {
 }
 
 impl DayOutcome {
+    /// The warnings that this run has to tell. Those of a day that was only confirmed were told when it was committed.
+    pub fn warnings(&self) -> &[Warning] {
+        if self.committed > 0 || self.resumed { &self.record.warnings } else { &[] }
+    }
+
     /// Gaps and unacknowledged warnings want somebody's eyes; a confirmed complete day wants nobody's.
     pub fn exit(&self) -> Exit {
-        let warned = self.committed > 0 && self.record.warnings.iter().any(|warning| !warning.acknowledged);
+        let warned = self.warnings().iter().any(|warning| !warning.acknowledged);
         let whole = self.record.complete || self.acknowledged || self.disposed;
         if whole && !warned { Exit::Done } else { Exit::Gaps }
     }
@@ -194,16 +202,17 @@ pub async fn run_day(
     // What the warnings will compare with. Read now, so that a broken chain is found before a night's requests are
     // spent and parts are put.
     chain.recent(archive, commit::PAST_MANIFESTS).await?;
+    let resumed = folder.has_journal();
     let pipeline = place.pipeline();
     let (outcome, rechecked) = visit(archive, job, source, (meter, place), &mut chain, &folder).await?;
     if job.recheck.is_none() || rechecked {
-        return Ok(outcome);
+        return Ok(DayOutcome { resumed, ..outcome });
     }
     // What an earlier run had begun came first.
     chain = Chain::open(archive, &job.sub_account).await?;
     let place = pipeline.place();
     let (again, _) = visit(archive, job, source, (meter, place), &mut chain, &folder).await?;
-    Ok(DayOutcome { committed: outcome.committed + again.committed, ..again })
+    Ok(DayOutcome { committed: outcome.committed + again.committed, resumed, ..again })
 }
 
 /// Does what the day's journal is for, and drops it; and whether that was to look at the day again.
@@ -250,7 +259,7 @@ async fn confirm(archive: &Archive, job: &DayJob, chain: &mut Chain, committed: 
             archive.state.remember_head(&job.sub_account, &head)?;
             let state = chain.coverage().state(job.date);
             let (acknowledged, disposed) = (state == DayState::Acknowledged, state == DayState::Disposed);
-            Ok(DayOutcome { head, record, committed, acknowledged, disposed })
+            Ok(DayOutcome { head, record, committed, resumed: false, acknowledged, disposed })
         }
         _ => Err(super::archive::violated(format!(
             "the chain covers {} but holds no manifest of it",
@@ -328,8 +337,15 @@ impl Desk<'_> {
                         if basis.adopted.is_empty() {
                             let before = chain.coverage().state(job.date);
                             let acknowledged = record.state_after(before) == DayState::Acknowledged;
-                            let (record, disposed) = (*record, false);
-                            return Ok(DayOutcome { head, record, committed, acknowledged, disposed });
+                            let (record, resumed, disposed) = (*record, false, false);
+                            return Ok(DayOutcome {
+                                head,
+                                record,
+                                committed,
+                                resumed,
+                                acknowledged,
+                                disposed,
+                            });
                         }
                         tracing::info!(
                             "an adopted part is committed; what we know beyond it is weighed next"
