@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use support::truth::{Truth, archived};
-use support::vault::{DAY, SUB, Simulator, Vault, days_ago, options, real_now};
+use support::vault::{DAY, SUB, Simulator, Vault, days_ago, options, real_now, until};
 
 /// The Friday before [`DAY`].
 const WEEK_BEFORE: &str = "2026-11-13";
@@ -113,6 +113,41 @@ fn three_missed_nights_are_made_up_for_by_one_run() {
         true => assert_eq!(simulator.requests(), 0, "{}", simulator.stats()),
         false => assert!(again.day()["date"].as_str() > dates.last().copied(), "{again}"),
     }
+}
+
+/// Its journal holds people's words, and answers that cost requests.
+#[test]
+fn what_a_killed_recheck_left_is_finished_on_another_night() {
+    let mut options = options();
+    options.now = Some(real_now());
+    options.segments_per_day = 60;
+    let simulator = Simulator::start(options);
+    let mut vault = Vault::new(&simulator);
+    let (day, next) = (days_ago(3), days_ago(2));
+    vault.run_day(&day, &[]).expect(0);
+    vault.set("SUMMARY_LIMITS", "60/60s");
+    simulator.reset_stats();
+    let recheck = vault.spawn(&["recheck", "--from", &day, "--to", &next, "--only", "all"]);
+    until("some summaries", || simulator.requests_to("summaries") >= 2);
+    let journals = |vault: &Vault| {
+        vault.files(&vault.state()).iter().filter(|path| path.ends_with("journal.sqlite")).count()
+    };
+    // While it is at work, the night leaves it alone.
+    vault.set("SUMMARY_LIMITS", "off").run(&["run"]).expect(0);
+    recheck.signal("KILL");
+    recheck.wait();
+    assert_eq!(journals(&vault), 1);
+
+    vault.run(&["run"]).expect(0);
+    assert_eq!(journals(&vault), 0);
+    let of_day = |one: &Value| one["manifest"]["date"] == day.as_str();
+    let whys: Vec<Value> = vault
+        .manifests(SUB)
+        .iter()
+        .filter(|one| of_day(one))
+        .map(|one| one["manifest"]["why"].clone())
+        .collect();
+    assert_eq!(whys, ["nightly", "recheck"]);
 }
 
 /// The source forgets what nobody asked for; gaps can wait, and may never close.

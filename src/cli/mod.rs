@@ -210,8 +210,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --date it archives yesterday in each sub-account's time zone, and then every day since the \
-chain's first that is unsealed or has gaps, as far back as the setting catch_up says. It can be run \
-as often as you like: a complete day is only confirmed.
+chain's first that is unsealed, has gaps, or was left unfinished by a run that was killed, as far back \
+as the setting catch_up says. It can be run as often as you like: a complete day is only confirmed.
 
 Examples:
   cxvault run

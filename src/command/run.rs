@@ -109,7 +109,8 @@ pub async fn wanted(
     Ok(wanted)
 }
 
-/// Days within `catch_up` that the chain should have: missing ones after its first day, and those with gaps.
+/// Days within `catch_up` that want another visit: missing ones after the chain's first, those with gaps, and those that
+/// a run or recheck which ended too early left unfinished.
 async fn missed(worker: &Worker<'_>, target: &Target<'_>, yesterday: Date) -> Result<Vec<Date>> {
     let coverage = worker.coverage(target).await?;
     let Some(first) = coverage.first_day else { return Ok(Vec::new()) };
@@ -118,7 +119,10 @@ async fn missed(worker: &Worker<'_>, target: &Target<'_>, yesterday: Date) -> Re
     // Newest first, since today's questions are about recent days. Missing days before those with gaps: the source
     // forgets what nobody asked for, while a gap may never close, and must not keep others from their turn.
     let days = yesterday.series(-1.day()).skip(1).take_while(|date| *date >= from);
-    let open = |date: &Date| matches!(coverage.state(*date), DayState::Missing | DayState::Gaps);
+    let unfinished = |date: Date| worker.archive.state.is_left_unfinished(&target.sub_account, date);
+    let open = |date: &Date| {
+        matches!(coverage.state(*date), DayState::Missing | DayState::Gaps) || unfinished(*date)
+    };
     let exists = |date: &Date| !matches!(target.zone.day(*date), Err(DayError::SkippedDate { .. }));
     let mut days: Vec<Date> = days.filter(open).filter(exists).collect();
     days.sort_by_key(|date| coverage.state(*date) != DayState::Missing);

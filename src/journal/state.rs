@@ -39,6 +39,12 @@ impl StateDir {
         DayFolder { path: self.day_path(sub_account, date) }.has_journal()
     }
 
+    /// Whether a day has such notes, and nobody is at work on it.
+    pub fn is_left_unfinished(&self, sub_account: &str, date: Date) -> bool {
+        let day = DayFolder { path: self.day_path(sub_account, date) };
+        day.has_journal() && day.lock().is_ok()
+    }
+
     fn day_path(&self, sub_account: &str, date: Date) -> PathBuf {
         self.root.join(sub_account).join(date.to_string())
     }
