@@ -87,13 +87,18 @@ fn an_agent_group_whose_ai_summaries_stop_is_named() {
     assert_eq!(vault.newest(SUB)["warnings"][0]["agent_group"], "4101");
 }
 
+/// A centre whose days are the real ones, for runs that choose theirs themselves.
+fn by_the_real_clock(segments_per_day: u64) -> (Simulator, Vault) {
+    let mut options = options();
+    (options.now, options.segments_per_day) = (Some(real_now()), segments_per_day);
+    let simulator = Simulator::start(options);
+    let vault = Vault::new(&simulator);
+    (simulator, vault)
+}
+
 #[test]
 fn three_missed_nights_are_made_up_for_by_one_run() {
-    let mut options = options();
-    options.now = Some(real_now());
-    options.segments_per_day = 30;
-    let simulator = Simulator::start(options);
-    let mut vault = Vault::new(&simulator);
+    let (simulator, mut vault) = by_the_real_clock(30);
     let first = days_ago(5);
     vault.set("CATCH_UP", "5d").run_day(&first, &[]).expect(0);
     let done = vault.run(&["run", "--json"]).expect(0);
@@ -118,11 +123,7 @@ fn three_missed_nights_are_made_up_for_by_one_run() {
 /// Its journal holds people's words, and answers that cost requests.
 #[test]
 fn what_a_killed_recheck_left_is_finished_on_another_night() {
-    let mut options = options();
-    options.now = Some(real_now());
-    options.segments_per_day = 60;
-    let simulator = Simulator::start(options);
-    let mut vault = Vault::new(&simulator);
+    let (simulator, mut vault) = by_the_real_clock(60);
     let (day, next) = (days_ago(3), days_ago(2));
     vault.run_day(&day, &[]).expect(0);
     vault.set("SUMMARY_LIMITS", "60/60s");
@@ -153,11 +154,7 @@ fn what_a_killed_recheck_left_is_finished_on_another_night() {
 /// The source forgets what nobody asked for; gaps can wait, and may never close.
 #[test]
 fn missing_days_come_before_days_with_gaps() {
-    let mut options = options();
-    options.now = Some(real_now());
-    options.segments_per_day = 30;
-    let simulator = Simulator::start(options);
-    let mut vault = Vault::new(&simulator);
+    let (_simulator, mut vault) = by_the_real_clock(30);
     vault.set("MAX_SUMMARY_BYTES", "2B");
     for days in [5, 2] {
         vault.run_day(&days_ago(days), &[]).expect(3);

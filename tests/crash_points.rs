@@ -38,20 +38,25 @@ fn puts(simulator: &Simulator) -> Vec<String> {
     proxy.seen(Method::PUT)
 }
 
-fn killed_at(simulator: &Simulator, put: usize, after: bool, loses_state: bool) {
-    println!("PUT {put}, after it: {after}, loses its state: {loses_state}");
-    let bucket = Bucket::new(minio(), "crash", false);
-    let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
-    let vault = vault(simulator, &bucket, &proxy);
+/// Kills a run before or after a PUT takes effect: the one whose key has `pattern`, after so many others of it.
+fn kill(vault: &Vault, proxy: &Proxy, pattern: &str, put: u32, after: bool) {
     let (arrival, holds) = holds();
     let act = if after { Act::HoldAfter(arrival()) } else { Act::HoldBefore(arrival()) };
-    proxy.once(Method::PUT, "", put as u32, act);
-    simulator.reset_stats();
+    proxy.once(Method::PUT, pattern, put, act);
     let run = vault.spawn(&["run", "--json", "--date", DAY]);
     let held = holds.next();
     run.signal("KILL");
     assert_eq!(run.wait().status.code(), None);
     held.discard();
+}
+
+fn killed_at(simulator: &Simulator, put: usize, after: bool, loses_state: bool) {
+    println!("PUT {put}, after it: {after}, loses its state: {loses_state}");
+    let bucket = Bucket::new(minio(), "crash", false);
+    let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
+    let vault = vault(simulator, &bucket, &proxy);
+    simulator.reset_stats();
+    kill(&vault, &proxy, "", put as u32, after);
 
     let parts = bucket.contents().into_iter().filter(|(key, _)| key.starts_with("segments/"));
     let parts: Vec<_> = parts.collect();
@@ -161,13 +166,7 @@ fn what_a_killed_run_could_not_warn_of_the_next_one_does() {
     let bucket = Bucket::new(minio(), "untold", false);
     let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
     let vault = vault(&simulator, &bucket, &proxy);
-    let (arrival, holds) = holds();
-    proxy.once(Method::PUT, "manifests/", 0, Act::HoldAfter(arrival()));
-    let run = vault.spawn(&["run", "--json", "--date", DAY]);
-    let held = holds.next();
-    run.signal("KILL");
-    assert_eq!(run.wait().status.code(), None);
-    held.discard();
+    kill(&vault, &proxy, "manifests/", 0, true);
     assert_eq!(check(&bucket.contents(), SUB).manifests.len(), 1);
 
     let told = vault.run_day(DAY, &[]).expect(3);

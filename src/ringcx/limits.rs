@@ -22,6 +22,7 @@ pub struct Limits(pub Vec<Limit>);
 pub struct NotALimit(String);
 
 impl Limits {
+    /// Whether nothing is rationed.
     #[must_use]
     pub fn are_off(&self) -> bool {
         self.0.is_empty()

@@ -90,6 +90,11 @@ pub struct DayOutcome {
 }
 
 impl DayOutcome {
+    fn new(head: Head, record: DayRecord, committed: u32, state: DayState) -> DayOutcome {
+        let (acknowledged, disposed) = (state == DayState::Acknowledged, state == DayState::Disposed);
+        DayOutcome { head, record, committed, resumed: false, acknowledged, disposed }
+    }
+
     /// The warnings that this run has to tell. Those of a day that was only confirmed were told when it was committed.
     pub fn warnings(&self) -> &[Warning] {
         if self.committed > 0 || self.resumed { &self.record.warnings } else { &[] }
@@ -257,9 +262,7 @@ async fn confirm(archive: &Archive, job: &DayJob, chain: &mut Chain, committed: 
     match (record, chain.head.clone()) {
         (Some(record), Some(head)) => {
             archive.state.remember_head(&job.sub_account, &head)?;
-            let state = chain.coverage().state(job.date);
-            let (acknowledged, disposed) = (state == DayState::Acknowledged, state == DayState::Disposed);
-            Ok(DayOutcome { head, record, committed, resumed: false, acknowledged, disposed })
+            Ok(DayOutcome::new(head, record, committed, chain.coverage().state(job.date)))
         }
         _ => Err(super::archive::violated(format!(
             "the chain covers {} but holds no manifest of it",
@@ -335,17 +338,8 @@ impl Desk<'_> {
                     Committed::Done { head, record } => {
                         committed += 1;
                         if basis.adopted.is_empty() {
-                            let before = chain.coverage().state(job.date);
-                            let acknowledged = record.state_after(before) == DayState::Acknowledged;
-                            let (record, resumed, disposed) = (*record, false, false);
-                            return Ok(DayOutcome {
-                                head,
-                                record,
-                                committed,
-                                resumed,
-                                acknowledged,
-                                disposed,
-                            });
+                            let state = record.state_after(chain.coverage().state(job.date));
+                            return Ok(DayOutcome::new(head, *record, committed, state));
                         }
                         tracing::info!(
                             "an adopted part is committed; what we know beyond it is weighed next"

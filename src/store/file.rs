@@ -9,6 +9,7 @@ use super::{Hashed, Result};
 use crate::archive::digest::{Digest, Hasher};
 
 pub(super) const READ: &str = "cannot read";
+pub(super) const WRITE: &str = "cannot write";
 
 /// Stays in the processor's cache between being read and being hashed.
 const CHUNK: usize = 128 << 10;
@@ -77,7 +78,7 @@ pub(super) fn copy(
         };
         let piece = chunk.get(..length).unwrap_or_default();
         hasher.update(piece);
-        to.write_all(piece).map_err(|error| classify(error, "cannot write", to_path))?;
+        to.write_all(piece).map_err(|error| classify(error, WRITE, to_path))?;
     }
 }
 

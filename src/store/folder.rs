@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::error::{StoreError, StoreErrorKind};
 use super::file::{
-    READ, classify, copy, hash_file, make_folders, open_file, shown, sync_folder, unreadable_body,
+    READ, WRITE, classify, copy, hash_file, make_folders, open_file, shown, sync_folder, unreadable_body,
 };
 use super::{Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key};
 use crate::archive::lock::Lock;
@@ -136,7 +136,7 @@ impl FolderStore {
     fn copy_to(&self, key: &str, to: &Path) -> Result<bool> {
         let path = self.path(key)?;
         let Some((mut file, _)) = open_file(&path)? else { return Ok(false) };
-        let mut copied = File::create(to).map_err(|error| classify(error, "cannot write", to))?;
+        let mut copied = File::create(to).map_err(|error| classify(error, WRITE, to))?;
         copy(&mut file, &mut copied, &path, to)?;
         Ok(true)
     }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::error::{StoreError, StoreErrorKind};
+use super::file;
 use super::{
     Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger,
 };
@@ -279,7 +280,7 @@ impl Store for MemoryStore {
         let bytes = match &object.body {
             Body::Bytes(bytes) => bytes.clone(),
             Body::File(path) => {
-                let unreadable = |error| super::file::unreadable_body(error, path);
+                let unreadable = |error| file::unreadable_body(error, path);
                 tokio::fs::read(path).await.map_err(unreadable)?.into()
             }
         };
@@ -289,7 +290,7 @@ impl Store for MemoryStore {
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         self.call(Op::Get, key, |state| match state.current(key) {
             Some((_, object)) if object.bytes.len() as u64 > LARGEST_GET => {
-                Err(StoreError::new(StoreErrorKind::Contradiction, "cannot read", format!("memory/{key}")))
+                Err(StoreError::new(StoreErrorKind::Contradiction, file::READ, format!("memory/{key}")))
             }
             found => Ok(found.map(|(_, object)| object.bytes.clone())),
         })
@@ -300,7 +301,7 @@ impl Store for MemoryStore {
             Ok(state.current(key).map(|(_, object)| object.bytes.clone()))
         })?;
         let Some(bytes) = found else { return Ok(false) };
-        let failed = |error| super::file::classify(error, "cannot write", to);
+        let failed = |error| file::classify(error, file::WRITE, to);
         tokio::fs::write(to, bytes).await.map_err(failed)?;
         Ok(true)
     }

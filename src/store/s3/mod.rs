@@ -27,6 +27,7 @@ use tokio::io::AsyncWriteExt;
 
 use self::failure::{classify, has_no_hold, is_missing, lacks_object_lock, status_of};
 use super::error::{StoreError, StoreErrorKind};
+use super::file::{self, READ};
 use super::{
     Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger,
 };
@@ -34,7 +35,6 @@ use crate::archive::digest::{Digest, Hasher};
 use crate::archive::lock::{Lock, LockMode};
 
 const STORE: &str = "cannot store";
-const READ: &str = "cannot read";
 const LOCK: &str = "cannot lock";
 const HOLD: &str = "cannot set or lift the legal hold of";
 
@@ -223,7 +223,7 @@ impl Store for S3Store {
 
     async fn download(&self, key: &str, to: &Path) -> Result<bool> {
         let Some((mut body, _)) = self.open_object(key, None).await? else { return Ok(false) };
-        let failed = |error| super::file::classify(error, "cannot write", to);
+        let failed = |error| file::classify(error, file::WRITE, to);
         let mut file = tokio::fs::File::create(to).await.map_err(failed)?;
         while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
             file.write_all(&piece).await.map_err(failed)?;
@@ -331,7 +331,7 @@ async fn open_body(body: &Body) -> Result<(ByteStream, u64)> {
     match body {
         Body::Bytes(bytes) => Ok((ByteStream::from(bytes.clone()), bytes.len() as u64)),
         Body::File(path) => {
-            let unreadable = |error| super::file::unreadable_body(error, path);
+            let unreadable = |error| file::unreadable_body(error, path);
             let bytes = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
             let stream = ByteStream::read_from().path(path).length(Length::Exact(bytes));
             let stream = stream.buffer_size(FILE_CHUNK).build().await;
