@@ -15,17 +15,31 @@ fn main() {
     let simulator = support::Simulator::start(options);
     let (_keep, folder) = support::scratch();
     let limits = support::documented_limits(scale);
-    let mut settings: Vec<(&str, &str)> =
-        limits.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut settings: Vec<(&str, &str)> = limits
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     settings.push(("CXVAULT_ACKNOWLEDGE", "first-day-empty,low-volume"));
-    let range = ["backfill", "--quiet", "--from", "2026-10-01", "--to", "2026-10-31"];
+    let range = [
+        "backfill",
+        "--quiet",
+        "--from",
+        "2026-10-01",
+        "--to",
+        "2026-10-31",
+    ];
     let run = support::cxvault(&folder, &simulator.running.url, &range, &settings);
     assert_eq!(run.exit, 0, "the backfill failed");
 
     let stats = simulator.stats();
-    let number = |limit: &str, member: &str| stats["limits"][limit][member].as_f64().unwrap_or(f64::NAN);
+    let number =
+        |limit: &str, member: &str| stats["limits"][limit][member].as_f64().unwrap_or(f64::NAN);
     let (windows, summaries) = (30 * WINDOWS_A_DAY, number("summaries", "accepted"));
-    assert_eq!(number("discovery", "accepted"), windows as f64, "each window once");
+    assert_eq!(
+        number("discovery", "accepted"),
+        windows as f64,
+        "each window once"
+    );
     // Nine at once in every quarter of an hour, three in every minute of it.
     let rounds = (windows - 1) / 9;
     let discovery_minutes = (rounds * 15 + (windows - 1 - rounds * 9) / 3) as f64;

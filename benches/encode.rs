@@ -14,10 +14,15 @@ use support::rows::row;
 fn main() {
     let rows: u64 = 200_000;
     let start = 1_763_596_800_000;
-    let made: Vec<Row> = (0..rows).map(|n| row(n, start + n as i64 * 80, start + 86_400_000)).collect();
+    let made: Vec<Row> = (0..rows)
+        .map(|n| row(n, start + n as i64 * 80, start + 86_400_000))
+        .collect();
     let place = Place {
         archive_id: "0".repeat(32),
-        window: Window { start_ms: start, end_ms: start + 86_400_000 },
+        window: Window {
+            start_ms: start,
+            end_ms: start + 86_400_000,
+        },
         zone: "UTC".to_owned(),
         omitted_fields: Default::default(),
     };
@@ -26,7 +31,9 @@ fn main() {
         let begun = Instant::now();
         let mut writer = PartWriter::new(Vec::new()).unwrap();
         given.into_iter().for_each(|row| writer.push(row).unwrap());
-        let (file, _) = writer.finish("segments/v1/bench.parquet", &place, None).unwrap();
+        let (file, _) = writer
+            .finish("segments/v1/bench.parquet", &place, None)
+            .unwrap();
         let written = begun.elapsed();
         let bytes = file.len();
         let mut part = PartReader::open(Bytes::from(file)).unwrap();

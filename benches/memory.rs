@@ -6,11 +6,17 @@ mod support;
 fn main() {
     let nginx = support::Nginx::start();
     let mut peaks = Vec::new();
-    for segments in [100_000, support::setting("CXVAULT_TEST_SEGMENTS", 1_000_000)] {
+    for segments in [
+        100_000,
+        support::setting("CXVAULT_TEST_SEGMENTS", 1_000_000),
+    ] {
         let (date, options) = support::day(segments);
         let simulator = support::Simulator::start(options);
         let (_keep, folder) = support::scratch();
-        let settings = [("CXVAULT_SUMMARIES_URL", nginx.url.as_str()), ("CXVAULT_CONCURRENCY", "64")];
+        let settings = [
+            ("CXVAULT_SUMMARIES_URL", nginx.url.as_str()),
+            ("CXVAULT_CONCURRENCY", "64"),
+        ];
         let run = support::run(&folder, &simulator.running.url, date, &settings);
         assert_eq!(run.exit, 0, "the run failed");
         println!(

@@ -13,7 +13,10 @@ fn main() {
     let simulator = support::Simulator::start(options);
     let (_keep, folder) = support::scratch();
     let settings = support::documented_limits(scale);
-    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let settings: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     let run = support::run(&folder, &simulator.running.url, date, &settings);
     assert_eq!(run.exit, 0, "the run failed");
     let stats = simulator.stats();
@@ -26,6 +29,9 @@ fn main() {
         run.wall.as_secs_f64(),
         (accepted - 1.0) / minutes / 1.2
     );
-    println!("429s: {} of {accepted}; busiest minute: {}", limit["refused"], limit["windows"]);
+    println!(
+        "429s: {} of {accepted}; busiest minute: {}",
+        limit["refused"], limit["windows"]
+    );
     println!("discovery: {}", stats["limits"]["discovery"]);
 }

@@ -53,13 +53,20 @@ async fn bare(url: &str, requests: u64) -> f64 {
 
 /// As long as the run's own.
 fn address(url: &str, n: u64) -> String {
-    format!("{url}/voice/api/v1/summary/accounts/99999999/segments/p-v-{n:032x}-1763596800000-{n:013x}/agent")
+    format!(
+        "{url}/voice/api/v1/summary/accounts/99999999/segments/p-v-{n:032x}-1763596800000-{n:013x}/agent"
+    )
 }
 
 fn wrk(url: &str) -> Option<f64> {
-    let output = Command::new("wrk").args(["-t1", "-c64", "-d5s", &address(url, 1)]).output().ok()?;
+    let output = Command::new("wrk")
+        .args(["-t1", "-c64", "-d5s", &address(url, 1)])
+        .output()
+        .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find(|line| line.starts_with("Requests/sec:"))?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("Requests/sec:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
@@ -69,15 +76,24 @@ fn main() {
     let (date, options) = support::day(segments);
     let simulator = support::Simulator::start(options);
     let recorded = support::recorded::Recorded::start(&simulator);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    println!("wrk                {:>10.0} requests/s", wrk(&nginx.url).unwrap_or(f64::NAN));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    println!(
+        "wrk                {:>10.0} requests/s",
+        wrk(&nginx.url).unwrap_or(f64::NAN)
+    );
     let (mut ours, mut loops) = (Vec::new(), Vec::new());
     // The first run is for the recording of its windows.
     for measured in [false, true, true, true] {
         let bare = runtime.block_on(bare(&nginx.url, 2 * segments));
         let (_keep, folder) = support::scratch();
         let concurrency = CONCURRENCY.to_string();
-        let settings = [("CXVAULT_SUMMARIES_URL", nginx.url.as_str()), ("CXVAULT_CONCURRENCY", &concurrency)];
+        let settings = [
+            ("CXVAULT_SUMMARIES_URL", nginx.url.as_str()),
+            ("CXVAULT_CONCURRENCY", &concurrency),
+        ];
         let run = support::run(&folder, &recorded.url, date, &settings);
         assert_eq!(run.exit, 0, "the run failed");
         if !measured {
@@ -97,5 +113,8 @@ fn main() {
     }
     ours.sort_by(f64::total_cmp);
     loops.sort_by(f64::total_cmp);
-    println!("median: {:.0} segments/s, {:.2} of the bare loop", ours[1], loops[1]);
+    println!(
+        "median: {:.0} segments/s, {:.2} of the bare loop",
+        ours[1], loops[1]
+    );
 }

@@ -99,7 +99,12 @@ impl Chain<'_> {
         let key = key::part(&self.sub_account, date, 1, 0);
         let zone = self.zone.name().to_owned();
         let archive_id = self.archive_id.to_owned();
-        let place = Place { archive_id, window, zone, omitted_fields: Default::default() };
+        let place = Place {
+            archive_id,
+            window,
+            zone,
+            omitted_fields: Default::default(),
+        };
         let mut writer = PartWriter::new(Vec::new()).unwrap();
         rows.into_iter().for_each(|row| writer.push(row).unwrap());
         let (bytes, written) = writer.finish(&key, &place, Some(self.signer)).unwrap();
@@ -132,8 +137,15 @@ impl Chain<'_> {
             orders: None,
             record: Record::Day(Box::new(record)),
         };
-        let bytes = manifest.seal(Some(self.signer)).unwrap().to_bytes().unwrap();
-        self.previous = Some(Link { key: key.clone(), sha256: Digest::of(&bytes) });
+        let bytes = manifest
+            .seal(Some(self.signer))
+            .unwrap()
+            .to_bytes()
+            .unwrap();
+        self.previous = Some(Link {
+            key: key.clone(),
+            sha256: Digest::of(&bytes),
+        });
         self.write(&key, &bytes);
     }
 }
@@ -141,7 +153,9 @@ impl Chain<'_> {
 fn windows(day: Window, rows: &[Row]) -> Vec<WindowAnswer> {
     let answered_at = day.end_ms + HOUR_MS;
     let answer = |tile: Window| {
-        let ends = rows.iter().filter_map(|row| row.segment.metadata.segment_end_time);
+        let ends = rows
+            .iter()
+            .filter_map(|row| row.segment.metadata.segment_end_time);
         let found = ends.filter(|end| tile.contains(*end)).count() as u64;
         WindowAnswer {
             start: tile.start_ms,
@@ -154,20 +168,29 @@ fn windows(day: Window, rows: &[Row]) -> Vec<WindowAnswer> {
             attempts: 1,
         }
     };
-    day.tiles(LONGEST_WINDOW_MS).into_iter().map(answer).collect()
+    day.tiles(LONGEST_WINDOW_MS)
+        .into_iter()
+        .map(answer)
+        .collect()
 }
 
 /// The rows of one day, `first` being the number of its first segment among all.
 fn rows(first: u64, segments: u64, day: Window) -> Vec<Row> {
     let step = (day.end_ms - day.start_ms) / segments as i64;
     let asked = day.end_ms + HOUR_MS;
-    (0..segments).map(|n| row(first + n, day.start_ms + n as i64 * step, asked)).collect()
+    (0..segments)
+        .map(|n| row(first + n, day.start_ms + n as i64 * step, asked))
+        .collect()
 }
 
 /// Lays the archive into `root`; returns its rows.
 fn build(root: &Path, size: &Size, signer: &SigningKey) -> u64 {
     let archive_id = "0".repeat(32);
-    let record = ArchiveRecord { archive_id: archive_id.clone(), created_at: 0, format_version: 1 };
+    let record = ArchiveRecord {
+        archive_id: archive_id.clone(),
+        created_at: 0,
+        format_version: 1,
+    };
     fs::create_dir_all(root).unwrap();
     fs::write(root.join(key::ARCHIVE), record.to_bytes().unwrap()).unwrap();
     let one = |sub_account: u64| {
@@ -183,9 +206,15 @@ fn build(root: &Path, size: &Size, signer: &SigningKey) -> u64 {
         };
         let mut made = 0;
         for day in 0..size.days {
-            let date = FIRST_DAY.checked_add(jiff::Span::new().days(day as i64)).unwrap();
+            let date = FIRST_DAY
+                .checked_add(jiff::Span::new().days(day as i64))
+                .unwrap();
             let segments = (size.segments * (2 + day % 3) / 3).max(1);
-            let rows = rows((sub_account << 32) + made, segments, chain.zone.day(date).unwrap());
+            let rows = rows(
+                (sub_account << 32) + made,
+                segments,
+                chain.zone.day(date).unwrap(),
+            );
             chain.day(date, rows);
             made += segments;
         }
@@ -252,12 +281,25 @@ fn main() {
         bytes as f64 / 1_048_576.0 / seconds(sums)
     );
     let signers = scratch.join("allowed_signers");
-    fs::write(&signers, signer.public_key().allowed_signers_line("cxvault") + "\n").unwrap();
-    for (level, wanted) in [("quick", ""), ("full", " (at most 2 wanted)"), ("deep", " (at most 6 wanted)")] {
+    fs::write(
+        &signers,
+        signer.public_key().allowed_signers_line("cxvault") + "\n",
+    )
+    .unwrap();
+    for (level, wanted) in [
+        ("quick", ""),
+        ("full", " (at most 2 wanted)"),
+        ("deep", " (at most 6 wanted)"),
+    ] {
         let verified = best(&scratch, || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_cxvault"));
-            command.args(["verify", "--quiet", "--level", level, "--archive"]).arg(&root);
-            command.arg("--allowed-signers").arg(&signers).env("HOME", &scratch);
+            command
+                .args(["verify", "--quiet", "--level", level, "--archive"])
+                .arg(&root);
+            command
+                .arg("--allowed-signers")
+                .arg(&signers)
+                .env("HOME", &scratch);
             command
         });
         println!(
@@ -271,7 +313,10 @@ fn main() {
 }
 
 fn sha256sum(scratch: &Path, files: &[PathBuf]) -> Duration {
-    let names: String = files.iter().map(|path| format!("{}\0", path.display())).collect();
+    let names: String = files
+        .iter()
+        .map(|path| format!("{}\0", path.display()))
+        .collect();
     let list = scratch.join("list");
     fs::write(&list, names).unwrap();
     let shell = format!("xargs -0 sha256sum < '{}' > /dev/null", list.display());

@@ -12,8 +12,12 @@ use crate::render::Output;
 
 /// Starts logging, once for the process.
 pub fn start(logging: &Logging, output: &Output) -> Result<()> {
-    let unusable = |error: String| Failure::new(Exit::Unexpected, format!("cannot start the log: {error}"));
-    let wanted: Targets = logging.filter.parse().map_err(|error| unusable(format!("{error}")))?;
+    let unusable =
+        |error: String| Failure::new(Exit::Unexpected, format!("cannot start the log: {error}"));
+    let wanted: Targets = logging
+        .filter
+        .parse()
+        .map_err(|error| unusable(format!("{error}")))?;
     // Libraries show headers and bodies in their debug messages, so a secret or a summary could get into the log:
     // whatever is asked for, they speak from `warn` on only.
     let ours_or_serious = filter_fn(|event| {
@@ -29,7 +33,10 @@ pub fn start(logging: &Logging, output: &Output) -> Result<()> {
         LogFormat::Text if !is_terminal() => lines.with_ansi(false).with_filter(filter).boxed(),
         LogFormat::Text => lines.with_filter(filter).boxed(),
     };
-    tracing_subscriber::registry().with(layer).try_init().map_err(|error| unusable(error.to_string()))
+    tracing_subscriber::registry()
+        .with(layer)
+        .try_init()
+        .map_err(|error| unusable(error.to_string()))
 }
 
 fn is_terminal() -> bool {

@@ -49,8 +49,9 @@ fn main() -> ExitCode {
 fn work(cli: &Cli, output: &Output) -> Result<Exit> {
     let environment = Environment::of_process()?;
     let flags = cli.flags();
-    let loaded =
-        command::needs_settings(&cli.command).then(|| Settings::load(&flags, &environment)).transpose();
+    let loaded = command::needs_settings(&cli.command)
+        .then(|| Settings::load(&flags, &environment))
+        .transpose();
     let loaded = loaded.inspect_err(|failure| {
         command::watched::never_begun(&cli.command, failure, &flags, &environment);
     })?;
@@ -74,7 +75,8 @@ fn work(cli: &Cli, output: &Output) -> Result<Exit> {
         cancel: cancel.clone(),
     };
     let result = runtime.block_on(async {
-        let deaf = |error| Failure::new(Exit::Unexpected, "cannot listen to signals").because(error);
+        let deaf =
+            |error| Failure::new(Exit::Unexpected, "cannot listen to signals").because(error);
         tokio::spawn(watch_signals(Signals::listen().map_err(deaf)?, cancel));
         command::dispatch(&cli.command, &context, loaded.as_ref()).await
     });

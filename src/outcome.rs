@@ -67,13 +67,21 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Failure { exit, message: message.into(), remedy: None, source: None }
+        Failure {
+            exit,
+            message: message.into(),
+            remedy: None,
+            source: None,
+        }
     }
 
     /// Of a panic, which would end the process with 101, and that code no script knows.
     pub fn unforeseen() -> Self {
-        Failure::new(Exit::Unexpected, "the program met a state that it was not written for")
-            .remedy("Please report it, with the lines above. What is committed stays valid; run again.")
+        Failure::new(
+            Exit::Unexpected,
+            "the program met a state that it was not written for",
+        )
+        .remedy("Please report it, with the lines above. What is committed stays valid; run again.")
     }
 
     /// What the user can do about it, as a sentence.
@@ -129,9 +137,18 @@ mod tests {
 
     #[test]
     fn the_worst_outcome_counts() {
-        assert_eq!(Exit::worst([Exit::Done, Exit::Gaps, Exit::Locked]), Exit::Gaps);
-        assert_eq!(Exit::worst([Exit::Denied, Exit::Integrity]), Exit::Integrity);
-        assert_eq!(Exit::worst([Exit::Usage, Exit::Unexpected]), Exit::Unexpected);
+        assert_eq!(
+            Exit::worst([Exit::Done, Exit::Gaps, Exit::Locked]),
+            Exit::Gaps
+        );
+        assert_eq!(
+            Exit::worst([Exit::Denied, Exit::Integrity]),
+            Exit::Integrity
+        );
+        assert_eq!(
+            Exit::worst([Exit::Usage, Exit::Unexpected]),
+            Exit::Unexpected
+        );
         assert_eq!(Exit::worst([]), Exit::Done);
     }
 
@@ -141,6 +158,9 @@ mod tests {
             .because(std::io::Error::other("disk on fire"))
             .remedy("Free some space.");
         let text = failure.to_string();
-        assert_eq!(text, "cannot read the journal: disk on fire\n  Free some space.");
+        assert_eq!(
+            text,
+            "cannot read the journal: disk on fire\n  Free some space."
+        );
     }
 }

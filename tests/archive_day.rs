@@ -46,7 +46,10 @@ fn check_confirmed(vault: &Vault, simulator: &Simulator, date: &str) {
     let again = vault.run_day(date, &[]).expect(0);
     assert_eq!(again.day()["outcome"], "confirmed", "{again}");
     assert_eq!(simulator.requests(), 0, "{}", simulator.stats());
-    assert_eq!((archived_files(vault), vault.files(&vault.archive()).len()), (files, all + 1));
+    assert_eq!(
+        (archived_files(vault), vault.files(&vault.archive()).len()),
+        (files, all + 1)
+    );
 }
 
 #[test]
@@ -55,7 +58,11 @@ fn a_day_with_every_transient_fault_equals_the_truth() {
     options.segments_per_day = 160;
     let faults = &mut options.faults;
     (faults.fault_429, faults.fault_429_retry_after) = (1.0, 0.5);
-    (faults.fault_500, faults.fault_reset, faults.fault_short_body) = (4.0, 3.0, 3.0);
+    (
+        faults.fault_500,
+        faults.fault_reset,
+        faults.fault_short_body,
+    ) = (4.0, 3.0, 3.0);
     (faults.fault_token_expiry, faults.fault_latency_ms) = (100.0, 3);
     (faults.duplicates, faults.out_of_window) = (15.0, 8.0);
     (faults.no_id, faults.no_end) = (4.0, 5.0);
@@ -65,16 +72,32 @@ fn a_day_with_every_transient_fault_equals_the_truth() {
     let done = vault.run_day(DAY, &[]).expect(0);
 
     let stats = simulator.stats();
-    for fault in ["429", "429_retry_after", "500", "reset", "short_body", "token_expiry"] {
-        assert!(stats["faults"][fault].as_u64() > Some(0), "no {fault}: the test looked at nothing; {stats}");
+    for fault in [
+        "429",
+        "429_retry_after",
+        "500",
+        "reset",
+        "short_body",
+        "token_expiry",
+    ] {
+        assert!(
+            stats["faults"][fault].as_u64() > Some(0),
+            "no {fault}: the test looked at nothing; {stats}"
+        );
     }
     assert_eq!(stats["summaries_answered_twice"], 0, "{stats}");
     assert_eq!(stats["authorization_on_summaries"], 0, "{stats}");
     let truth = check_day(&vault, &simulator, SUB, DAY);
     let archived = archived(&vault, SUB, DAY);
     let some = |what: &dyn Fn(&Value) -> bool| archived.values().any(what);
-    assert!(some(&|row| row["segment_json"].as_str().unwrap().contains("futureField")));
-    assert!(some(&|row| row["other_answers_json"].is_string()) && some(&|row| row["out_of_day"] == true));
+    assert!(some(&|row| row["segment_json"]
+        .as_str()
+        .unwrap()
+        .contains("futureField")));
+    assert!(
+        some(&|row| row["other_answers_json"].is_string())
+            && some(&|row| row["out_of_day"] == true)
+    );
     for status in ["PRESENT", "EMPTY", "NOT_FOUND", "BINARY", "NO_ID"] {
         assert!(
             some(&|row| row["agent"]["status"] == status || row["auto"]["status"] == status),
@@ -89,8 +112,14 @@ fn a_day_with_every_transient_fault_equals_the_truth() {
     assert!(duplicates > 0);
     let manifest = vault.newest(SUB);
     assert_eq!(manifest["complete"], true);
-    assert_eq!(manifest["discovery"]["windows"].as_array().unwrap().len(), 8);
-    assert_eq!(manifest["coverage"], json!({ "first_day": DAY, "days": "c" }));
+    assert_eq!(
+        manifest["discovery"]["windows"].as_array().unwrap().len(),
+        8
+    );
+    assert_eq!(
+        manifest["coverage"],
+        json!({ "first_day": DAY, "days": "c" })
+    );
     check_confirmed(&vault, &simulator, DAY);
 }
 
@@ -109,7 +138,10 @@ fn a_failed_summary_is_a_gap_that_the_next_run_fills() {
     let gaps = failed("agent") + failed("auto");
     // Five in a row would look like an outage to a run that only fills gaps.
     assert!((2..5).contains(&gaps), "{first}");
-    assert_eq!((&first["complete"], &first["failures"]), (&json!(false), &json!({ "http_500": gaps })));
+    assert_eq!(
+        (&first["complete"], &first["failures"]),
+        (&json!(false), &json!({ "http_500": gaps }))
+    );
     assert_eq!(first["incomplete_because"], json!(["summaries-failed"]));
     assert_eq!(first["coverage"]["days"], "g");
 
@@ -118,7 +150,11 @@ fn a_failed_summary_is_a_gap_that_the_next_run_fills() {
     let again = vault.run_day(DAY, &[]).expect(3);
     assert_eq!(again.day()["outcome"], "still has gaps");
     assert_eq!(vault.manifests(SUB).len(), 1);
-    assert_eq!(simulator.requests_to("summaries"), 2 * gaps, "only the gaps, twice each");
+    assert_eq!(
+        simulator.requests_to("summaries"),
+        2 * gaps,
+        "only the gaps, twice each"
+    );
 
     let repaired = Simulator::start(options());
     vault.move_to(&repaired);
@@ -129,11 +165,17 @@ fn a_failed_summary_is_a_gap_that_the_next_run_fills() {
     check_day(&vault, &repaired, SUB, DAY);
     let second = vault.newest(SUB);
     let rows = archived(&vault, SUB, DAY);
-    let changed = rows.values().filter(|row| row["revisions"] == json!([1, 2])).count();
+    let changed = rows
+        .values()
+        .filter(|row| row["revisions"] == json!([1, 2]))
+        .count();
     assert_eq!(second["rows"]["segments"], changed, "only changed rows");
     assert!(changed > 1 && changed <= gaps as usize);
     assert_eq!(second["day"]["segments"], first["day"]["segments"]);
-    assert_eq!((&second["complete"], &second["why"]), (&json!(true), &json!("gap-fill")));
+    assert_eq!(
+        (&second["complete"], &second["why"]),
+        (&json!(true), &json!("gap-fill"))
+    );
     assert_eq!(second["discovery"]["from"], "manifest");
     assert_eq!(second["coverage"]["days"], "c");
     check_confirmed(&vault, &repaired, DAY);
@@ -150,7 +192,11 @@ fn a_summary_above_the_size_limit_fails_until_the_limit_is_raised() {
     let failures = vault.newest(SUB)["failures"].take();
     let too_large = failures["too_large"].as_u64().unwrap();
     assert_eq!(failures, json!({ "too_large": too_large }));
-    let large = |row: &&Value| ["agent", "auto"].iter().any(|kind| row[*kind]["error"] == "too_large");
+    let large = |row: &&Value| {
+        ["agent", "auto"]
+            .iter()
+            .any(|kind| row[*kind]["error"] == "too_large")
+    };
     assert!(archived(&vault, SUB, DAY).values().filter(large).count() > 0);
 
     simulator.reset_stats();
@@ -169,10 +215,16 @@ fn a_day_whose_windows_are_not_all_answered_is_not_committed() {
     vault.set("MAX_ATTEMPTS", "2");
     let done = vault.run_day(DAY, &[]).expect(5);
     let message = done.day()["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("2026-11-20T00:00:00.000Z") && message.contains("is not archived"), "{message}");
+    assert!(
+        message.contains("2026-11-20T00:00:00.000Z") && message.contains("is not archived"),
+        "{message}"
+    );
     assert!(done.day()["remedy"].is_string(), "{done}");
     assert_eq!(vault.manifests(SUB).len(), 0);
-    assert_eq!(archived_files(&vault), [vault.archive().join("archive.json")]);
+    assert_eq!(
+        archived_files(&vault),
+        [vault.archive().join("archive.json")]
+    );
 
     let repaired = Simulator::start(options());
     vault.move_to(&repaired);
@@ -187,11 +239,26 @@ fn a_day_that_still_settles_is_refused_with_the_time_from_which_it_may_be_archiv
     let simulator = Simulator::start(options);
     let vault = Vault::new(&simulator);
     let done = vault.run_day(DAY, &[]).expect(5);
-    assert!(done.day()["message"].as_str().unwrap().contains("from 2026-11-21T00:15:00.000Z on"), "{done}");
+    assert!(
+        done.day()["message"]
+            .as_str()
+            .unwrap()
+            .contains("from 2026-11-21T00:15:00.000Z on"),
+        "{done}"
+    );
     let unfinished = vault.run_day("2026-11-21", &[]).expect(5);
-    assert!(unfinished.stdout.contains("from 2026-11-22T00:15:00.000Z on"), "{unfinished}");
+    assert!(
+        unfinished
+            .stdout
+            .contains("from 2026-11-22T00:15:00.000Z on"),
+        "{unfinished}"
+    );
     assert_eq!(vault.manifests(SUB).len(), 0);
-    assert_eq!(simulator.requests_to("discovery"), 0, "the limits are dear: nothing is asked in vain");
+    assert_eq!(
+        simulator.requests_to("discovery"),
+        0,
+        "the limits are dear: nothing is asked in vain"
+    );
 
     simulator.advance("2m");
     vault.run_day(DAY, &[]).expect(0);
@@ -209,11 +276,18 @@ fn a_denied_sub_account_does_not_keep_the_others_from_being_archived() {
     vault.unset("SUB_ACCOUNTS");
     let done = vault.run_day(DAY, &[]).expect(6);
     let days = done.summary()["days"].take();
-    let outcomes: Vec<&str> =
-        days.as_array().unwrap().iter().map(|day| day["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<&str> = days
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| day["outcome"].as_str().unwrap())
+        .collect();
     assert_eq!(outcomes, ["complete", "denied", "complete"], "{done}");
     assert_eq!(days[1]["sub_account"], "88888888");
-    assert!(days[1]["remedy"].as_str().unwrap().contains("WEM"), "{done}");
+    assert!(
+        days[1]["remedy"].as_str().unwrap().contains("WEM"),
+        "{done}"
+    );
     for sub in [SUB, "77777777"] {
         check_day(&vault, &simulator, sub, DAY);
     }
@@ -227,9 +301,15 @@ fn check_refusal(vault: &Vault, exit: i32, remedy_names: &str) {
     let json = vault.run_day(DAY, &[]).expect(exit);
     for finished in [text, json] {
         let Finished { stdout, stderr, .. } = &finished;
-        assert!(stdout.contains(remedy_names) || stderr.contains(remedy_names), "{finished}");
+        assert!(
+            stdout.contains(remedy_names) || stderr.contains(remedy_names),
+            "{finished}"
+        );
         for secret in ["demo-secret", "demo-jwt", "hunter2", "demo-token"] {
-            assert!(!stdout.contains(secret) && !stderr.contains(secret), "{finished}");
+            assert!(
+                !stdout.contains(secret) && !stderr.contains(secret),
+                "{finished}"
+            );
         }
     }
     assert_eq!(vault.manifests(SUB).len(), 0);
@@ -240,9 +320,20 @@ fn credentials_that_do_not_suffice_are_named_with_a_remedy() {
     let simulator = Simulator::start(options());
     let vault = || Vault::new(&simulator);
     check_refusal(vault().set("JWT", "hunter2"), 6, "JWT");
-    check_refusal(vault().set("CLIENT_SECRET", "hunter2"), 6, "CXVAULT_CLIENT_SECRET");
+    check_refusal(
+        vault().set("CLIENT_SECRET", "hunter2"),
+        6,
+        "CXVAULT_CLIENT_SECRET",
+    );
     check_refusal(vault().unset("JWT"), 2, "CXVAULT_JWT");
-    check_refusal(vault().unset("JWT").unset("CLIENT_ID").unset("CLIENT_SECRET"), 2, "CXVAULT_CLIENT_ID");
+    check_refusal(
+        vault()
+            .unset("JWT")
+            .unset("CLIENT_ID")
+            .unset("CLIENT_SECRET"),
+        2,
+        "CXVAULT_CLIENT_ID",
+    );
 }
 
 #[test]
@@ -250,9 +341,24 @@ fn a_ready_token_works_while_it_lives() {
     let simulator = Simulator::start(options());
     let mut vault = Vault::new(&simulator);
     vault.unset("JWT").unset("CLIENT_ID").unset("CLIENT_SECRET");
-    check_refusal(vault.set("RINGCX_TOKEN", "hunter2").set("RC_ACCOUNT_ID", "809646016"), 6, "token");
-    check_refusal(vault.set("RINGCX_TOKEN", "demo-token").unset("RC_ACCOUNT_ID"), 2, "CXVAULT_RC_ACCOUNT_ID");
-    vault.set("RC_ACCOUNT_ID", "809646016").run_day(DAY, &[]).expect(0);
+    check_refusal(
+        vault
+            .set("RINGCX_TOKEN", "hunter2")
+            .set("RC_ACCOUNT_ID", "809646016"),
+        6,
+        "token",
+    );
+    check_refusal(
+        vault
+            .set("RINGCX_TOKEN", "demo-token")
+            .unset("RC_ACCOUNT_ID"),
+        2,
+        "CXVAULT_RC_ACCOUNT_ID",
+    );
+    vault
+        .set("RC_ACCOUNT_ID", "809646016")
+        .run_day(DAY, &[])
+        .expect(0);
     check_day(&vault, &simulator, SUB, DAY);
     assert_eq!(simulator.requests_to("exchange"), 0);
 }
@@ -261,11 +367,17 @@ fn a_ready_token_works_while_it_lives() {
 fn filtered_segments_are_rows_that_nobody_asked_for() {
     let simulator = Simulator::start(options());
     let mut vault = Vault::new(&simulator);
-    vault.set("CHANNEL_CLASSES", "VOICE").set("SEGMENT_TYPES", "AGENT,BOT");
+    vault
+        .set("CHANNEL_CLASSES", "VOICE")
+        .set("SEGMENT_TYPES", "AGENT,BOT");
     let done = vault.run(&["run", "--date", DAY]).expect(0);
     let rows = archived(&vault, SUB, DAY);
     let truth = Truth::of_utc_day(&simulator, SUB, DAY);
-    assert_eq!(rows.len(), truth.len(), "a filtered segment is never missing");
+    assert_eq!(
+        rows.len(),
+        truth.len(),
+        "a filtered segment is never missing"
+    );
     let mut skipped = 0;
     for row in rows.values() {
         let segment: Value = serde_json::from_str(row["segment_json"].as_str().unwrap()).unwrap();
@@ -275,15 +387,31 @@ fn filtered_segments_are_rows_that_nobody_asked_for() {
             assert_eq!(row[kind]["status"] == "SKIPPED", !wanted, "{row}");
         }
     }
-    assert!(skipped > 5 && skipped < rows.len() - 5, "{skipped} of {}", rows.len());
-    assert_eq!(simulator.requests_to("summaries") as usize, 2 * (rows.len() - skipped));
+    assert!(
+        skipped > 5 && skipped < rows.len() - 5,
+        "{skipped} of {}",
+        rows.len()
+    );
+    assert_eq!(
+        simulator.requests_to("summaries") as usize,
+        2 * (rows.len() - skipped)
+    );
     let manifest = vault.newest(SUB);
     assert_eq!(
         (&manifest["complete"], &manifest["day"]["agent"]["SKIPPED"]),
         (&json!(true), &json!(skipped))
     );
-    let agents_line = done.stdout.lines().find(|line| line.contains(" agent ")).unwrap();
-    assert!(agents_line.split_whitespace().any(|cell| cell == skipped.to_string()), "{done}");
+    let agents_line = done
+        .stdout
+        .lines()
+        .find(|line| line.contains(" agent "))
+        .unwrap();
+    assert!(
+        agents_line
+            .split_whitespace()
+            .any(|cell| cell == skipped.to_string()),
+        "{done}"
+    );
     check_manifests(&vault, SUB);
     check_confirmed(&vault, &simulator, DAY);
 }
@@ -299,7 +427,10 @@ fn a_day_can_be_cut_into_several_parts() {
         .iter()
         .map(|file| file["rows"].as_u64().unwrap())
         .collect();
-    assert!(rows.len() > 3 && rows[..rows.len() - 1].iter().all(|&rows| rows == 25), "{rows:?}");
+    assert!(
+        rows.len() > 3 && rows[..rows.len() - 1].iter().all(|&rows| rows == 25),
+        "{rows:?}"
+    );
     check_day(&vault, &simulator, SUB, DAY);
 }
 
@@ -309,20 +440,44 @@ fn nobody_reads_secrets_texts_or_numbers_in_what_is_said() {
     options.sub_accounts = vec![SUB.into(), "88888888".into()];
     options.faults.deny = vec!["88888888".into()];
     let faults = &mut options.faults;
-    (faults.fault_500, faults.fault_reset, faults.fault_short_body) = (5.0, 2.0, 5.0);
+    (
+        faults.fault_500,
+        faults.fault_reset,
+        faults.fault_short_body,
+    ) = (5.0, 2.0, 5.0);
     (faults.permanent_500, faults.no_id, faults.strange_texts) = (2.0, 2.0, 20.0);
     (faults.duplicates, faults.fault_token_expiry) = (10.0, 100.0);
     let simulator = Simulator::start(options);
     let texts = Truth::of_utc_day(&simulator, SUB, DAY).texts();
-    assert!(texts.len() > 100 && texts.iter().any(|text| text.starts_with("+1")), "{}", texts.len());
+    assert!(
+        texts.len() > 100 && texts.iter().any(|text| text.starts_with("+1")),
+        "{}",
+        texts.len()
+    );
     for more in [&["-vv"][..], &["-vv", "--json", "--log-format", "json"]] {
         let mut vault = Vault::new(&simulator);
-        vault.set("SUB_ACCOUNTS", &format!("{SUB},88888888")).set("MAX_ATTEMPTS", "3");
-        vault.set_foreign("RUST_LOG", "trace").set_foreign("RUST_BACKTRACE", "full");
-        let done = vault.run(&[&["run", "--date", DAY], more].concat()).expect(6);
-        assert!(done.stderr.lines().count() > 5, "this much is no trace: {done}");
+        vault
+            .set("SUB_ACCOUNTS", &format!("{SUB},88888888"))
+            .set("MAX_ATTEMPTS", "3");
+        vault
+            .set_foreign("RUST_LOG", "trace")
+            .set_foreign("RUST_BACKTRACE", "full");
+        let done = vault
+            .run(&[&["run", "--date", DAY], more].concat())
+            .expect(6);
+        assert!(
+            done.stderr.lines().count() > 5,
+            "this much is no trace: {done}"
+        );
         let said = format!("{}{}", done.stdout, done.stderr);
-        let secrets = ["demo-secret", "demo-jwt", "sim-cx.", "sim-rc.", "sim-refresh."].map(str::to_owned);
+        let secrets = [
+            "demo-secret",
+            "demo-jwt",
+            "sim-cx.",
+            "sim-rc.",
+            "sim-refresh.",
+        ]
+        .map(str::to_owned);
         for secret in texts.iter().chain(&secrets) {
             let escaped = serde_json::to_string(secret).unwrap();
             let shown = said.contains(secret.as_str()) || said.contains(escaped.trim_matches('"'));

@@ -12,7 +12,12 @@ use support::vault::{DAY, SUB, Simulator, Vault, days_ago, options, real_now, un
 const WEEK_BEFORE: &str = "2026-11-13";
 
 fn warnings(manifest: &Value) -> Vec<&str> {
-    manifest["warnings"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect()
+    manifest["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["code"].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -22,16 +27,29 @@ fn a_first_day_without_segments_is_warned_of_until_somebody_acknowledges_it() {
     let simulator = Simulator::start(options);
     let vault = Vault::new(&simulator);
     let done = vault.run(&["run", "--date", DAY]).expect(3);
-    assert!(done.stdout.contains("warning first-day-empty") && done.stdout.contains("WEM access"), "{done}");
+    assert!(
+        done.stdout.contains("warning first-day-empty") && done.stdout.contains("WEM access"),
+        "{done}"
+    );
     let manifest = vault.newest(SUB);
     assert_eq!(warnings(&manifest), ["first-day-empty"]);
-    assert_eq!((&manifest["coverage"]["days"], &manifest["files"]), (&json!("e"), &json!([])));
+    assert_eq!(
+        (&manifest["coverage"]["days"], &manifest["files"]),
+        (&json!("e"), &json!([]))
+    );
     assert_eq!(archived(&vault, SUB, DAY).len(), 0);
     vault.run_day(DAY, &[]).expect(0);
 
     let mut knowing = Vault::new(&simulator);
-    let done = knowing.set("ACKNOWLEDGE", "first-day-empty").run_day(DAY, &[]).expect(0);
-    assert_eq!(done.day()["archived"]["warnings"][0]["acknowledged"], true, "{done}");
+    let done = knowing
+        .set("ACKNOWLEDGE", "first-day-empty")
+        .run_day(DAY, &[])
+        .expect(0);
+    assert_eq!(
+        done.day()["archived"]["warnings"][0]["acknowledged"],
+        true,
+        "{done}"
+    );
 }
 
 #[test]
@@ -46,7 +64,10 @@ fn an_empty_day_among_others_is_committed_as_such() {
     vault.run_day("2026-11-19", &[]).expect(0);
     vault.move_to(&simulator);
     vault.run_day(DAY, &[]).expect(0);
-    assert_eq!(vault.newest(SUB)["coverage"], json!({ "first_day": "2026-11-18", "days": "cec" }));
+    assert_eq!(
+        vault.newest(SUB)["coverage"],
+        json!({ "first_day": "2026-11-18", "days": "cec" })
+    );
 }
 
 #[test]
@@ -61,9 +82,16 @@ fn a_day_far_under_its_weekday_is_named() {
     // Two days at once: a Thursday has nothing to be compared with.
     vault.run_day("2026-11-19", &[]).expect(0);
     let done = vault.run(&["run", "--date", DAY]).expect(3);
-    assert!(done.stdout.contains("warning low-volume: 8 segments, where 80 are usual"), "{done}");
+    assert!(
+        done.stdout
+            .contains("warning low-volume: 8 segments, where 80 are usual"),
+        "{done}"
+    );
     let manifest = vault.newest(SUB);
-    assert_eq!((warnings(&manifest), &manifest["complete"]), (vec!["low-volume"], &json!(true)));
+    assert_eq!(
+        (warnings(&manifest), &manifest["complete"]),
+        (vec!["low-volume"], &json!(true))
+    );
     assert_eq!(manifest["coverage"]["days"], "cmmmmmcc");
 }
 
@@ -82,8 +110,14 @@ fn an_agent_group_whose_ai_summaries_stop_is_named() {
     let off = Simulator::start(off);
     vault.move_to(&off);
     let done = vault.run(&["run", "--date", DAY]).expect(3);
-    assert!(done.stdout.contains("warning summaries-stopped:4101"), "{done}");
-    assert!(done.stdout.contains("Enable AI Summaries") && !done.stdout.contains(":4102"), "{done}");
+    assert!(
+        done.stdout.contains("warning summaries-stopped:4101"),
+        "{done}"
+    );
+    assert!(
+        done.stdout.contains("Enable AI Summaries") && !done.stdout.contains(":4102"),
+        "{done}"
+    );
     assert_eq!(vault.newest(SUB)["warnings"][0]["agent_group"], "4101");
 }
 
@@ -103,11 +137,19 @@ fn three_missed_nights_are_made_up_for_by_one_run() {
     vault.set("CATCH_UP", "5d").run_day(&first, &[]).expect(0);
     let done = vault.run(&["run", "--json"]).expect(0);
     let days = done.summary()["days"].take();
-    let dates: Vec<&str> = days.as_array().unwrap().iter().map(|day| day["date"].as_str().unwrap()).collect();
+    let dates: Vec<&str> = days
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| day["date"].as_str().unwrap())
+        .collect();
     // Yesterday and three missed nights; one more where midnight passed since this test began.
     assert!((4..=5).contains(&dates.len()), "{done}");
     let manifest = vault.newest(SUB);
-    assert_eq!(manifest["coverage"], json!({ "first_day": first, "days": "c".repeat(dates.len() + 1) }));
+    assert_eq!(
+        manifest["coverage"],
+        json!({ "first_day": first, "days": "c".repeat(dates.len() + 1) })
+    );
     for date in &dates {
         Truth::of_utc_day(&simulator, SUB, date).check(&archived(&vault, SUB, date));
     }
@@ -116,7 +158,10 @@ fn three_missed_nights_are_made_up_for_by_one_run() {
     let again = vault.run(&["run", "--json"]).expect(0);
     match again.day()["outcome"] == "confirmed" {
         true => assert_eq!(simulator.requests(), 0, "{}", simulator.stats()),
-        false => assert!(again.day()["date"].as_str() > dates.last().copied(), "{again}"),
+        false => assert!(
+            again.day()["date"].as_str() > dates.last().copied(),
+            "{again}"
+        ),
     }
 }
 
@@ -131,7 +176,11 @@ fn what_a_killed_recheck_left_is_finished_on_another_night() {
     let recheck = vault.spawn(&["recheck", "--from", &day, "--to", &next, "--only", "all"]);
     until("some summaries", || simulator.requests_to("summaries") >= 2);
     let journals = |vault: &Vault| {
-        vault.files(&vault.state()).iter().filter(|path| path.ends_with("journal.sqlite")).count()
+        vault
+            .files(&vault.state())
+            .iter()
+            .filter(|path| path.ends_with("journal.sqlite"))
+            .count()
     };
     // While it is at work, the night leaves it alone.
     vault.set("SUMMARY_LIMITS", "off").run(&["run"]).expect(0);
@@ -161,23 +210,63 @@ fn missing_days_come_before_days_with_gaps() {
     }
     vault.unset("MAX_SUMMARY_BYTES");
     let done = vault.run(&["run", "--json"]).expect(0);
-    let events = done.events().into_iter().filter(|event| event["event"] == "day");
-    let revisions: Vec<u64> = events.map(|day| day["archived"]["revision"].as_u64().unwrap()).collect();
+    let events = done
+        .events()
+        .into_iter()
+        .filter(|event| event["event"] == "day");
+    let revisions: Vec<u64> = events
+        .map(|day| day["archived"]["revision"].as_u64().unwrap())
+        .collect();
     assert!(
         revisions.starts_with(&[1, 1, 1]) && revisions.ends_with(&[2, 2]) && revisions.is_sorted(),
         "{done}"
     );
-    assert!(!vault.newest(SUB)["coverage"]["days"].as_str().unwrap().contains(['g', 'm']));
+    assert!(
+        !vault.newest(SUB)["coverage"]["days"]
+            .as_str()
+            .unwrap()
+            .contains(['g', 'm'])
+    );
 }
 
 #[test]
 fn days_follow_the_clocks_of_their_zone() {
     let cases = [
-        ("America/New_York", "2026-11-01", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z", 9),
-        ("America/New_York", "2026-03-08", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z", 8),
-        ("Asia/Kathmandu", "2026-11-20", "2026-11-19T18:15:00Z", "2026-11-20T18:15:00Z", 8),
-        ("Africa/Cairo", "2026-04-24", "2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z", 8),
-        ("Australia/Lord_Howe", "2026-04-05", "2026-04-04T13:00:00Z", "2026-04-05T13:30:00Z", 9),
+        (
+            "America/New_York",
+            "2026-11-01",
+            "2026-11-01T04:00:00Z",
+            "2026-11-02T05:00:00Z",
+            9,
+        ),
+        (
+            "America/New_York",
+            "2026-03-08",
+            "2026-03-08T05:00:00Z",
+            "2026-03-09T04:00:00Z",
+            8,
+        ),
+        (
+            "Asia/Kathmandu",
+            "2026-11-20",
+            "2026-11-19T18:15:00Z",
+            "2026-11-20T18:15:00Z",
+            8,
+        ),
+        (
+            "Africa/Cairo",
+            "2026-04-24",
+            "2026-04-23T22:00:00Z",
+            "2026-04-24T21:00:00Z",
+            8,
+        ),
+        (
+            "Australia/Lord_Howe",
+            "2026-04-05",
+            "2026-04-04T13:00:00Z",
+            "2026-04-05T13:30:00Z",
+            9,
+        ),
     ];
     let mut options = options();
     (options.faults.duplicates, options.faults.out_of_window) = (20.0, 10.0);
@@ -188,8 +277,15 @@ fn days_follow_the_clocks_of_their_zone() {
         let truth = Truth::between(&simulator, SUB, from, to);
         truth.check(&archived(&vault, SUB, date));
         let manifest = vault.newest(SUB);
-        assert_eq!(manifest["discovery"]["windows"].as_array().unwrap().len(), windows, "{zone} {date}");
-        assert_eq!(manifest["discovery"]["objects"], truth.objects, "{zone} {date}");
+        assert_eq!(
+            manifest["discovery"]["windows"].as_array().unwrap().len(),
+            windows,
+            "{zone} {date}"
+        );
+        assert_eq!(
+            manifest["discovery"]["objects"], truth.objects,
+            "{zone} {date}"
+        );
     }
 }
 
@@ -203,8 +299,14 @@ fn days_on_both_sides_of_a_clock_change_abut_in_any_order() {
     }
     let manifests = vault.manifests(SUB);
     let window = |n: usize| &manifests[n]["manifest"]["window"];
-    assert_eq!((&window(1)["end"], &window(2)["end"]), (&window(2)["start"], &window(0)["start"]));
-    assert_eq!(vault.newest(SUB)["coverage"], json!({ "first_day": "2026-10-31", "days": "ccc" }));
+    assert_eq!(
+        (&window(1)["end"], &window(2)["end"]),
+        (&window(2)["start"], &window(0)["start"])
+    );
+    assert_eq!(
+        vault.newest(SUB)["coverage"],
+        json!({ "first_day": "2026-10-31", "days": "ccc" })
+    );
 }
 
 #[test]
@@ -218,7 +320,10 @@ fn the_zone_of_a_chain_stays() {
     for date in ["2026-11-19", DAY] {
         let done = vault.run_day(date, &[]).expect(2);
         assert!(
-            done.day()["remedy"].as_str().unwrap().contains("Set the zone of this sub-account to UTC"),
+            done.day()["remedy"]
+                .as_str()
+                .unwrap()
+                .contains("Set the zone of this sub-account to UTC"),
             "{done}"
         );
     }
@@ -256,19 +361,37 @@ fn check_violation(tamper: impl Fn(&Vault), named: &str) {
     let done = vault.run_day(DAY, &[]).expect(4);
     let day = done.day();
     assert_eq!(day["outcome"], "violated");
-    assert!(day["message"].as_str().unwrap().contains(named) && day["remedy"].is_string(), "{done}");
-    assert_eq!(vault.files(&vault.archive()), files, "nothing is written to it any more");
+    assert!(
+        day["message"].as_str().unwrap().contains(named) && day["remedy"].is_string(),
+        "{done}"
+    );
+    assert_eq!(
+        vault.files(&vault.archive()),
+        files,
+        "nothing is written to it any more"
+    );
 }
 
 #[test]
 fn a_chain_that_somebody_touched_is_not_written_to() {
-    let manifest =
-        |vault: &Vault, n: u32| vault.archive().join(format!("manifests/v1/sub_account={SUB}/{n:010}.json"));
-    check_violation(|vault| fs::remove_file(manifest(vault, 2)).unwrap(), "0000000002.json is missing");
-    check_violation(|vault| fs::remove_dir_all(vault.archive().join("manifests")).unwrap(), "is missing");
+    let manifest = |vault: &Vault, n: u32| {
+        vault
+            .archive()
+            .join(format!("manifests/v1/sub_account={SUB}/{n:010}.json"))
+    };
+    check_violation(
+        |vault| fs::remove_file(manifest(vault, 2)).unwrap(),
+        "0000000002.json is missing",
+    );
+    check_violation(
+        |vault| fs::remove_dir_all(vault.archive().join("manifests")).unwrap(),
+        "is missing",
+    );
     let rewrite = |vault: &Vault, n: u32| {
         let path = manifest(vault, n);
-        let text = fs::read_to_string(&path).unwrap().replace("\"segments\":80", "\"segments\":81");
+        let text = fs::read_to_string(&path)
+            .unwrap()
+            .replace("\"segments\":80", "\"segments\":81");
         fs::remove_file(&path).unwrap();
         fs::write(&path, text).unwrap();
     };

@@ -11,8 +11,15 @@ use support::vault::{Finished, SUB, Simulator, Vault, nap, options, until};
 
 const FROM: &str = "2026-11-12";
 const TO: &str = "2026-11-19";
-const DAYS: [&str; 7] =
-    ["2026-11-12", "2026-11-13", "2026-11-14", "2026-11-15", "2026-11-16", "2026-11-17", "2026-11-18"];
+const DAYS: [&str; 7] = [
+    "2026-11-12",
+    "2026-11-13",
+    "2026-11-14",
+    "2026-11-15",
+    "2026-11-16",
+    "2026-11-17",
+    "2026-11-18",
+];
 
 /// Weekends of the simulated centre are nearly empty, and its first days are warned of.
 fn vault(simulator: &Simulator) -> Vault {
@@ -29,18 +36,31 @@ fn backfill(vault: &Vault, more: &[&str]) -> Finished {
 #[track_caller]
 fn check_whole(vault: &Vault, simulator: &Simulator) {
     let manifests = vault.manifests(SUB);
-    let days: Vec<&str> = manifests.iter().map(|one| one["manifest"]["date"].as_str().unwrap()).collect();
-    assert_eq!(BTreeSet::from_iter(days.iter().copied()), BTreeSet::from(DAYS));
+    let days: Vec<&str> = manifests
+        .iter()
+        .map(|one| one["manifest"]["date"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        BTreeSet::from_iter(days.iter().copied()),
+        BTreeSet::from(DAYS)
+    );
     assert_eq!(days.len(), DAYS.len(), "one revision a day: {days:?}");
     for day in DAYS {
         Truth::of_utc_day(simulator, SUB, day).check(&archived(vault, SUB, day));
     }
     let left = vault.files(&vault.state());
-    assert!(!left.iter().any(|path| path.ends_with("journal.sqlite")), "{left:?}");
+    assert!(
+        !left.iter().any(|path| path.ends_with("journal.sqlite")),
+        "{left:?}"
+    );
 }
 
 fn summary(done: &Finished) -> Value {
-    done.stdout.lines().last().map(|line| serde_json::from_str(line).unwrap()).unwrap()
+    done.stdout
+        .lines()
+        .last()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .unwrap()
 }
 
 #[test]
@@ -49,16 +69,31 @@ fn a_range_is_archived_day_by_day_and_sealed_days_cost_nothing() {
     let vault = vault(&simulator);
     vault.run_day("2026-11-14", &[]).expect(0);
     let done = backfill(&vault, &[]).expect(0);
-    assert_eq!(summary(&done)["days"].as_array().unwrap().len(), 6, "{done}");
+    assert_eq!(
+        summary(&done)["days"].as_array().unwrap().len(),
+        6,
+        "{done}"
+    );
     check_whole(&vault, &simulator);
-    let whys: Vec<Value> = vault.manifests(SUB).iter().map(|one| one["manifest"]["why"].clone()).collect();
-    assert!(whys[0] == "nightly" && whys[1..].iter().all(|why| why == "backfill"), "{whys:?}");
+    let whys: Vec<Value> = vault
+        .manifests(SUB)
+        .iter()
+        .map(|one| one["manifest"]["why"].clone())
+        .collect();
+    assert!(
+        whys[0] == "nightly" && whys[1..].iter().all(|why| why == "backfill"),
+        "{whys:?}"
+    );
 
     simulator.reset_stats();
-    let again = vault.run(&["backfill", "--from", FROM, "--to", TO]).expect(0);
+    let again = vault
+        .run(&["backfill", "--from", FROM, "--to", TO])
+        .expect(0);
     assert_eq!(simulator.requests(), 0, "{}", simulator.stats());
     assert!(
-        again.stdout.contains("2026-11-12 up to and not including 2026-11-19: 0 days complete"),
+        again
+            .stdout
+            .contains("2026-11-12 up to and not including 2026-11-19: 0 days complete"),
         "{again}"
     );
 }
@@ -79,14 +114,19 @@ fn killed_ten_times_it_ends_as_the_truth_and_asks_little_twice() {
     let simulator = Simulator::start(options());
     let mut random = Random(20);
     let mut vault = vault(&simulator);
-    vault.set("SUMMARY_LIMITS", "400/1s").set("CONCURRENCY", "4");
+    vault
+        .set("SUMMARY_LIMITS", "400/1s")
+        .set("CONCURRENCY", "4");
     for kill in 1..=10 {
         let mut run = vault.spawn(&["backfill", "--quiet", "--from", FROM, "--to", TO]);
         let before = simulator.stats()["summaries_answered"].as_u64().unwrap();
         let some = 20 + random.below(60);
         until("summaries", || {
             let now = simulator.stats()["summaries_answered"].as_u64().unwrap();
-            assert!(run.is_running(), "it ended before it was killed for the {kill}. time");
+            assert!(
+                run.is_running(),
+                "it ended before it was killed for the {kill}. time"
+            );
             now >= before + some
         });
         nap(std::time::Duration::from_micros(random.below(5_000)));
@@ -99,7 +139,10 @@ fn killed_ten_times_it_ends_as_the_truth_and_asks_little_twice() {
     let stats = simulator.stats();
     // What was under way when it was killed: an answer and a request of each fetcher, of two days at most.
     let twice = stats["summaries_answered_twice"].as_u64().unwrap();
-    assert!(twice <= 10 * 2 * 2 * 4, "{twice} summaries were asked for twice: {stats}");
+    assert!(
+        twice <= 10 * 2 * 2 * 4,
+        "{twice} summaries were asked for twice: {stats}"
+    );
 }
 
 #[test]
@@ -111,7 +154,8 @@ fn three_shards_divide_one_chain() {
             let mut host = vault(&simulator);
             let state = host.state();
             host.set("ARCHIVE", whole.archive().to_str().unwrap());
-            host.set("STATE_DIR", state.to_str().unwrap()).set("SHARDS", "3");
+            host.set("STATE_DIR", state.to_str().unwrap())
+                .set("SHARDS", "3");
             host.set_foreign("JOB_COMPLETION_INDEX", &n.to_string());
             host
         })
@@ -121,7 +165,13 @@ fn three_shards_divide_one_chain() {
     let mut days = Vec::new();
     for shard in running {
         let done = shard.wait().expect(0);
-        days.extend(summary(&done)["days"].as_array().unwrap().iter().map(|day| day["date"].clone()));
+        days.extend(
+            summary(&done)["days"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|day| day["date"].clone()),
+        );
     }
     days.sort_by_key(Value::to_string);
     assert_eq!(days, DAYS.map(Value::from), "each day was one shard's work");
@@ -135,15 +185,23 @@ fn a_day_with_gaps_does_not_stop_the_others_and_is_filled_by_the_next_call() {
     let faulty = Simulator::start(faulty);
     let mut vault = vault(&faulty);
     vault.set("MAX_ATTEMPTS", "1");
-    let done = vault.run(&["backfill", "--from", FROM, "--to", TO]).expect(3);
+    let done = vault
+        .run(&["backfill", "--from", FROM, "--to", TO])
+        .expect(3);
     assert!(done.stdout.contains("has gaps"), "{done}");
     assert_eq!(vault.manifests(SUB).len(), DAYS.len());
 
     let simulator = Simulator::start(options());
     vault.move_to(&simulator);
     backfill(&vault, &[]).expect(0);
-    let coverage = vault.newest(SUB)["coverage"]["days"].as_str().unwrap().to_owned();
-    assert!(coverage.bytes().all(|day| day == b'c' || day == b'e'), "{coverage}");
+    let coverage = vault.newest(SUB)["coverage"]["days"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        coverage.bytes().all(|day| day == b'c' || day == b'e'),
+        "{coverage}"
+    );
     for day in DAYS {
         Truth::of_utc_day(&simulator, SUB, day).check(&archived(&vault, SUB, day));
     }
@@ -174,9 +232,14 @@ fn ranges_that_cannot_be_meant_are_refused_before_anything_is_asked() {
     let simulator = Simulator::start(options());
     let vault = vault(&simulator);
     let refused = |from: &str, to: &str, says: &str| {
-        let done = vault.run(&["backfill", "--from", from, "--to", to]).expect(2);
+        let done = vault
+            .run(&["backfill", "--from", from, "--to", to])
+            .expect(2);
         let said = format!("{}{}", done.stdout, done.stderr);
-        assert!(said.contains(says) && said.contains("--to is the day AFTER the last one"), "{done}");
+        assert!(
+            said.contains(says) && said.contains("--to is the day AFTER the last one"),
+            "{done}"
+        );
     };
     refused("2026-11-12", "2026-11-12", "holds no day");
     refused("2026-11-12", "2026-11-11", "holds no day");

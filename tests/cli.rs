@@ -21,12 +21,18 @@ struct Ended {
 
 impl User {
     fn new() -> Self {
-        User { home: TempDir::new().unwrap() }
+        User {
+            home: TempDir::new().unwrap(),
+        }
     }
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cxvault"));
-        command.args(args).env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.home.path())
+            .current_dir(self.home.path());
         command
     }
 
@@ -35,7 +41,11 @@ impl User {
     }
 
     fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ended {
-        let output = self.command(args).envs(env.iter().copied()).output().unwrap();
+        let output = self
+            .command(args)
+            .envs(env.iter().copied())
+            .output()
+            .unwrap();
         Ended {
             exit: output.status.code().expect("ended by a signal"),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -84,7 +94,11 @@ fn every_command_has_help_with_an_example() {
 #[test]
 fn help_tells_the_exit_codes() {
     let help = User::new().run(&["--help"]).stdout;
-    for code in ["0  done", "3  committed, but with gaps", "11  another process"] {
+    for code in [
+        "0  done",
+        "3  committed, but with gaps",
+        "11  another process",
+    ] {
         assert!(help.contains(code), "{help}");
     }
 }
@@ -92,14 +106,22 @@ fn help_tells_the_exit_codes() {
 #[test]
 fn wrong_usage_exits_2() {
     let user = User::new();
-    for args in
-        [&["--no-such-flag"][..], &["no-such-command"], &[], &["run", "--date", "2026-02-30"], &["keygen"]]
-    {
+    for args in [
+        &["--no-such-flag"][..],
+        &["no-such-command"],
+        &[],
+        &["run", "--date", "2026-02-30"],
+        &["keygen"],
+    ] {
         let ended = user.run(args);
         assert_eq!(ended.exit, 2, "{args:?}: {}", ended.stderr);
         assert!(ended.stdout.is_empty() && !ended.stderr.is_empty());
     }
-    assert!(user.run(&["run", "--date", "2026-02-30"]).stderr.contains("YYYY-MM-DD"));
+    assert!(
+        user.run(&["run", "--date", "2026-02-30"])
+            .stderr
+            .contains("YYYY-MM-DD")
+    );
 }
 
 /// What people type when they are not looking, and the word that sets them right.
@@ -109,7 +131,10 @@ fn mistyped_commands_are_answered_with_what_was_meant() {
     for (args, help) in [
         (&["rum"][..], "'run'"),
         (&["run", "--dat", "2026-11-20"], "'--date'"),
-        (&["run", "--date", "20.11.2026"], "write it as YYYY-MM-DD, such as 2026-11-20"),
+        (
+            &["run", "--date", "20.11.2026"],
+            "write it as YYYY-MM-DD, such as 2026-11-20",
+        ),
         (&["run", "--date", "yesterday"], "YYYY-MM-DD"),
         (&["run", "--date="], "YYYY-MM-DD"),
         (&["run", "2026-11-20"], "Usage: cxvault run"),
@@ -118,14 +143,23 @@ fn mistyped_commands_are_answered_with_what_was_meant() {
         (&["run", "--time-zone", "US/Estern"], "US/Eastern"),
         (&["run", "--time-zone", "CEST"], "is not a time zone"),
         (&["run", "--archive", "s3://"], "no bucket name"),
-        (&["run", "--archive", "S3://bucket/x"], "write s3://bucket/prefix"),
-        (&["run", "--archive", "https://bucket.s3.amazonaws.com"], "write s3://bucket/prefix"),
+        (
+            &["run", "--archive", "S3://bucket/x"],
+            "write s3://bucket/prefix",
+        ),
+        (
+            &["run", "--archive", "https://bucket.s3.amazonaws.com"],
+            "write s3://bucket/prefix",
+        ),
         (&["run", "--config", "nope.toml"], "cxvault init"),
         (&["run", "--log-format", "xml"], "text, json"),
         (&["run", "-v", "-q"], "cannot be used with"),
         (&["simulate", "--all-fault"], "'--all-faults'"),
         (&["simulate", "--segments", "5"], "'--segments-per-day'"),
-        (&["simulate", "--fault-500", "200"], "a percentage from 0 to 100"),
+        (
+            &["simulate", "--fault-500", "200"],
+            "a percentage from 0 to 100",
+        ),
         (&["simulate", "--now", "now"], "--now"),
         (&["simulate", "--listen", "8700"], "--listen"),
         (&["simulate", "--summary-limits", "120"], "120/60s"),
@@ -137,16 +171,36 @@ fn mistyped_commands_are_answered_with_what_was_meant() {
         assert!(ended.stderr.contains(help), "{args:?}: {}", ended.stderr);
         assert!(ended.stdout.is_empty(), "{args:?}: {}", ended.stdout);
     }
-    assert!(fs::read_dir(user.home.path()).unwrap().next().is_none(), "a mistake leaves nothing behind");
+    assert!(
+        fs::read_dir(user.home.path()).unwrap().next().is_none(),
+        "a mistake leaves nothing behind"
+    );
 }
 
 #[test]
 fn help_of_the_commands_says_what_they_do_and_where_to_look() {
     let user = User::new();
     for (command, words) in [
-        ("run", &["--date <DATE>", "catch_up", "as often as you like", "17 4 * * *", "CXVAULT_ARCHIVE"][..]),
+        (
+            "run",
+            &[
+                "--date <DATE>",
+                "catch_up",
+                "as often as you like",
+                "17 4 * * *",
+                "CXVAULT_ARCHIVE",
+            ][..],
+        ),
         ("demo", &["--dir <FOLDER>", "./cxvault-demo"]),
-        ("simulate", &["--all-faults", "--permanent-500 <PERCENT>", "/__sim/truth", "--time-scale"]),
+        (
+            "simulate",
+            &[
+                "--all-faults",
+                "--permanent-500 <PERCENT>",
+                "/__sim/truth",
+                "--time-scale",
+            ],
+        ),
     ] {
         let help = user.run(&[command, "--help"]);
         for word in words {
@@ -161,13 +215,32 @@ fn help_of_the_commands_says_what_they_do_and_where_to_look() {
 fn places_that_cannot_be_used_are_named_with_a_remedy() {
     let user = User::new();
     fs::write(user.path("file"), "mine").unwrap();
-    let token =
-        [("CXVAULT_RINGCX_TOKEN", "hunter2"), ("CXVAULT_RC_ACCOUNT_ID", "1"), ("CXVAULT_SUB_ACCOUNTS", "1")];
+    let token = [
+        ("CXVAULT_RINGCX_TOKEN", "hunter2"),
+        ("CXVAULT_RC_ACCOUNT_ID", "1"),
+        ("CXVAULT_SUB_ACCOUNTS", "1"),
+    ];
     for (args, named, remedy) in [
-        (&["run", "--archive", "file"][..], "cannot open the archive", "Correct the archive's location"),
-        (&["run", "--archive", "file/below"], "cannot open the archive", "Correct the archive's location"),
-        (&["demo", "--dir", "file"], "cannot open the archive", "Correct the archive's location"),
-        (&["run", "--archive", "a", "--state-dir", "file/below"], "state folder", "--state-dir"),
+        (
+            &["run", "--archive", "file"][..],
+            "cannot open the archive",
+            "Correct the archive's location",
+        ),
+        (
+            &["run", "--archive", "file/below"],
+            "cannot open the archive",
+            "Correct the archive's location",
+        ),
+        (
+            &["demo", "--dir", "file"],
+            "cannot open the archive",
+            "Correct the archive's location",
+        ),
+        (
+            &["run", "--archive", "a", "--state-dir", "file/below"],
+            "state folder",
+            "--state-dir",
+        ),
     ] {
         let ended = user.run_with(args, &token);
         assert_eq!(ended.exit, 2, "{args:?}: {}", ended.stderr);
@@ -179,9 +252,17 @@ fn places_that_cannot_be_used_are_named_with_a_remedy() {
     }
     assert_eq!(fs::read_to_string(user.path("file")).unwrap(), "mine");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let ended = user.run(&["simulate", "--listen", &taken.local_addr().unwrap().to_string()]);
+    let ended = user.run(&[
+        "simulate",
+        "--listen",
+        &taken.local_addr().unwrap().to_string(),
+    ]);
     assert_eq!(ended.exit, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("port 0 takes a free one"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("port 0 takes a free one"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -198,8 +279,14 @@ fn an_unknown_variable_is_an_error_with_a_suggestion() {
 fn an_error_is_one_json_line_when_json_is_asked_for() {
     let ended = User::new().run_with(&["config", "--json"], &[("CXVAULT_TIME_ZONE", "US/Estern")]);
     let event = ended.json();
-    assert_eq!((ended.exit, &event["event"], &event["exit"]), (2, &"error".into(), &2.into()));
-    assert!(event["message"].as_str().unwrap().contains("US/Eastern"), "{event}");
+    assert_eq!(
+        (ended.exit, &event["event"], &event["exit"]),
+        (2, &"error".into(), &2.into())
+    );
+    assert!(
+        event["message"].as_str().unwrap().contains("US/Eastern"),
+        "{event}"
+    );
     assert!(event["remedy"].is_string(), "{event}");
     assert!(ended.stderr.is_empty(), "{}", ended.stderr);
 }
@@ -208,31 +295,67 @@ fn an_error_is_one_json_line_when_json_is_asked_for() {
 fn config_shows_where_each_value_comes_from_and_no_secret() {
     let user = User::new();
     fs::write(user.path("jwt"), "hunter2").unwrap();
-    fs::write(user.path("c.toml"), "client_id = 'app'\njwt_file = 'jwt'\nsettle = '20m'\n").unwrap();
+    fs::write(
+        user.path("c.toml"),
+        "client_id = 'app'\njwt_file = 'jwt'\nsettle = '20m'\n",
+    )
+    .unwrap();
     let args = ["--config", "c.toml", "--archive", "s3://bucket/p", "config"];
-    let env = [("CXVAULT_CLIENT_SECRET", "hunter3"), ("CXVAULT_CONCURRENCY", "8")];
+    let env = [
+        ("CXVAULT_CLIENT_SECRET", "hunter3"),
+        ("CXVAULT_CONCURRENCY", "8"),
+    ];
     let ended = user.run_with(&args, &env);
     assert_eq!(ended.exit, 0, "{}", ended.stderr);
     let line = |key: &str| {
-        let found = ended.stdout.lines().find(|line| line.split_whitespace().next() == Some(key));
-        found.unwrap_or_else(|| panic!("no {key} in {}", ended.stdout)).split_whitespace().collect::<Vec<_>>()
+        let found = ended
+            .stdout
+            .lines()
+            .find(|line| line.split_whitespace().next() == Some(key));
+        found
+            .unwrap_or_else(|| panic!("no {key} in {}", ended.stdout))
+            .split_whitespace()
+            .collect::<Vec<_>>()
     };
     assert_eq!(line("archive"), ["archive", "s3://bucket/p", "--archive"]);
-    assert_eq!(line("concurrency"), ["concurrency", "8", "CXVAULT_CONCURRENCY"]);
+    assert_eq!(
+        line("concurrency"),
+        ["concurrency", "8", "CXVAULT_CONCURRENCY"]
+    );
     assert_eq!(line("settle"), ["settle", "20m", "c.toml,", "line", "3"]);
     assert_eq!(line("catch_up"), ["catch_up", "14d", "default"]);
-    assert_eq!(line("client_secret_file"), ["client_secret_file", "********", "CXVAULT_CLIENT_SECRET"]);
-    assert_eq!(line("jwt_file"), ["jwt_file", "jwt", "(********)", "c.toml,", "line", "2"]);
+    assert_eq!(
+        line("client_secret_file"),
+        ["client_secret_file", "********", "CXVAULT_CLIENT_SECRET"]
+    );
+    assert_eq!(
+        line("jwt_file"),
+        ["jwt_file", "jwt", "(********)", "c.toml,", "line", "2"]
+    );
 
     let json = user.run_with(&[&args[..], &["--json"]].concat(), &env);
     let event = json.json();
     assert_eq!(event["file"], "c.toml");
-    let concurrency =
-        event["settings"].as_array().unwrap().iter().find(|one| one["key"] == "concurrency").unwrap();
-    assert_eq!((&concurrency["value"], &concurrency["origin"]), (&"8".into(), &"CXVAULT_CONCURRENCY".into()));
+    let concurrency = event["settings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["key"] == "concurrency")
+        .unwrap();
+    assert_eq!(
+        (&concurrency["value"], &concurrency["origin"]),
+        (&"8".into(), &"CXVAULT_CONCURRENCY".into())
+    );
 
     let loud = user.run_with(&[&args[..], &["-vv"]].concat(), &env);
-    for text in [&ended.stdout, &ended.stderr, &json.stdout, &json.stderr, &loud.stdout, &loud.stderr] {
+    for text in [
+        &ended.stdout,
+        &ended.stderr,
+        &json.stdout,
+        &json.stderr,
+        &loud.stdout,
+        &loud.stderr,
+    ] {
         assert!(!text.contains("hunter"), "{text}");
     }
 }
@@ -243,18 +366,33 @@ fn init_writes_a_file_that_config_reads_and_never_overwrites_it() {
     let ended = user.run(&["init"]);
     assert_eq!(ended.exit, 0, "{}", ended.stderr);
     let path = user.path(".config/cxvault/config.toml");
-    assert!(ended.stdout.contains(path.to_str().unwrap()), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains(path.to_str().unwrap()),
+        "{}",
+        ended.stdout
+    );
     let config = user.run(&["config"]);
     assert_eq!(config.exit, 0, "{}", config.stderr);
-    assert!(config.stdout.contains(path.to_str().unwrap()), "{}", config.stdout);
+    assert!(
+        config.stdout.contains(path.to_str().unwrap()),
+        "{}",
+        config.stdout
+    );
 
     fs::write(&path, "# mine").unwrap();
     let again = user.run(&["init"]);
     assert_eq!(again.exit, 2);
-    assert!(again.stderr.contains("exists, and is left as it is"), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("exists, and is left as it is"),
+        "{}",
+        again.stderr
+    );
     assert_eq!(fs::read_to_string(&path).unwrap(), "# mine");
 
-    assert_eq!(user.run(&["init", "here.toml", "--json"]).json()["file"], "here.toml");
+    assert_eq!(
+        user.run(&["init", "here.toml", "--json"]).json()["file"],
+        "here.toml"
+    );
     assert!(user.path("here.toml").exists());
 }
 
@@ -264,11 +402,20 @@ fn keygen_makes_a_key_that_only_its_owner_can_read() {
     let ended = user.run(&["keygen", "signing.key", "--comment", "night"]);
     assert_eq!(ended.exit, 0, "{}", ended.stderr);
     let path = user.path("signing.key");
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let theirs = Command::new("ssh-keygen").args(["-y", "-f"]).arg(&path).output();
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let theirs = Command::new("ssh-keygen")
+        .args(["-y", "-f"])
+        .arg(&path)
+        .output();
     let theirs = theirs.expect("this test needs ssh-keygen: install the package openssh-client");
     let line = String::from_utf8(theirs.stdout).unwrap();
-    let public = line.trim_end().strip_suffix(" night").unwrap_or_else(|| panic!("{line}"));
+    let public = line
+        .trim_end()
+        .strip_suffix(" night")
+        .unwrap_or_else(|| panic!("{line}"));
     assert!(ended.stdout.contains(public), "{}", ended.stdout);
     let allowed = format!("cxvault namespaces=\"cxvault-manifest,cxvault-part\" {public}");
     assert_eq!(ended.stdout.lines().last(), Some(allowed.as_str()));
@@ -277,7 +424,11 @@ fn keygen_makes_a_key_that_only_its_owner_can_read() {
     let before = fs::read(&path).unwrap();
     let again = user.run(&["keygen", "signing.key"]);
     assert_eq!(again.exit, 2);
-    assert!(again.stderr.contains("signing.key exists"), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("signing.key exists"),
+        "{}",
+        again.stderr
+    );
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -288,7 +439,13 @@ fn keygen_can_be_appended_to_an_allowed_signers_file() {
     assert_eq!(quiet.lines().count(), 1, "{quiet}");
     assert!(quiet.starts_with("cxvault namespaces="), "{quiet}");
     let event = user.run(&["keygen", "b.key", "--json"]).json();
-    assert!(event["fingerprint"].as_str().unwrap().starts_with("SHA256:"), "{event}");
+    assert!(
+        event["fingerprint"]
+            .as_str()
+            .unwrap()
+            .starts_with("SHA256:"),
+        "{event}"
+    );
     assert_eq!(user.run(&["keygen", "no/such/folder/key"]).exit, 2);
 }
 
@@ -298,7 +455,11 @@ fn a_reader_that_goes_away_is_no_error() {
     let mut command = user.command(&["config"]);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    let output = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
 }

@@ -13,7 +13,11 @@ use support::vault::{Finished, SUB, Simulator, Vault, days_ago, options, real_no
 /// This afternoon, when the simulated centre is busy; so its clock is off, at most hours of a real day.
 fn today() -> Options {
     let afternoon = format!("{}T15:00:00Z", days_ago(0)).parse().unwrap();
-    Options { now: Some(afternoon), segments_per_day: 400, ..options() }
+    Options {
+        now: Some(afternoon),
+        segments_per_day: 400,
+        ..options()
+    }
 }
 
 /// A user with a key, who may write to nobody else's folder.
@@ -27,15 +31,23 @@ fn user(simulator: &Simulator) -> Vault {
 /// Each check's verdict, by its name.
 fn verdicts(done: &Finished) -> BTreeMap<String, String> {
     let text = |event: &Value, member: &str| event[member].as_str().unwrap().to_owned();
-    let checks = done.events().into_iter().filter(|event| event["event"] == "check");
-    checks.map(|event| (text(&event, "check"), text(&event, "verdict"))).collect()
+    let checks = done
+        .events()
+        .into_iter()
+        .filter(|event| event["event"] == "check");
+    checks
+        .map(|event| (text(&event, "check"), text(&event, "verdict")))
+        .collect()
 }
 
 #[track_caller]
 fn verdict(done: &Finished, check: &str) -> String {
     let all = verdicts(done);
     let found = all.iter().find(|(name, _)| name.starts_with(check));
-    found.unwrap_or_else(|| panic!("no {check} in {done}")).1.clone()
+    found
+        .unwrap_or_else(|| panic!("no {check} in {done}"))
+        .1
+        .clone()
 }
 
 #[test]
@@ -59,7 +71,10 @@ fn a_folder_is_examined_and_left_as_it_was() {
     ] {
         assert_eq!(verdict(&done, check), expected, "{check}: {done}");
     }
-    assert!(vault.files(&vault.archive()).is_empty(), "nothing is founded, nothing is left");
+    assert!(
+        vault.files(&vault.archive()).is_empty(),
+        "nothing is founded, nothing is left"
+    );
     assert_eq!(simulator.requests_to("summaries"), 0);
     let told = vault.run(&["doctor", "--store-only"]).expect(0);
     assert!(told.stdout.contains("8 ok, 0 warnings, 0 failed"), "{told}");
@@ -74,9 +89,13 @@ fn a_bucket_with_locks_is_tried_and_its_archive_still_holds() {
     vault.set("OBJECT_LOCK", "compliance:1d");
     // MinIO's administrator may delete whatever is not locked: that is found.
     let done = vault.run(&["doctor", "--json"]).expect(3);
-    for check in
-        ["store's clock", "versioning", "Object Lock", "a locked version stays", "a name is given once"]
-    {
+    for check in [
+        "store's clock",
+        "versioning",
+        "Object Lock",
+        "a locked version stays",
+        "a name is given once",
+    ] {
         assert_eq!(verdict(&done, check), "ok", "{check}: {done}");
     }
     assert_eq!(verdict(&done, "no permission to delete"), "warning");
@@ -90,7 +109,9 @@ fn a_bucket_with_locks_is_tried_and_its_archive_still_holds() {
     let soon = real_now().as_millisecond() + 10 * 60_000;
     assert!(
         !locked.is_empty()
-            && locked.iter().all(|one| one.lock.as_ref().is_some_and(|(_, until)| *until < soon))
+            && locked
+                .iter()
+                .all(|one| one.lock.as_ref().is_some_and(|(_, until)| *until < soon))
     );
 
     vault.set("OBJECT_LOCK", "governance:1d");
@@ -105,18 +126,31 @@ fn a_bucket_without_locks_or_a_key_is_warned_of_and_a_wrong_one_fails() {
     let mut vault = Vault::new(&simulator);
     bucket.used_by(&mut vault, None);
     let done = vault.run(&["doctor", "--json"]).expect(3);
-    for check in ["signing key", "versioning", "Object Lock", "no permission to delete"] {
+    for check in [
+        "signing key",
+        "versioning",
+        "Object Lock",
+        "no permission to delete",
+    ] {
         assert_eq!(verdict(&done, check), "warning", "{check}: {done}");
     }
     assert_eq!(verdict(&done, "a locked version stays"), "not-applicable");
     vault.set("OBJECT_LOCK", "compliance:1d");
     let refused = vault.run(&["doctor", "--store-only", "--json"]);
-    assert_eq!(verdict(&refused, "store takes objects"), "failed", "{refused}");
+    assert_eq!(
+        verdict(&refused, "store takes objects"),
+        "failed",
+        "{refused}"
+    );
     assert_eq!(refused.exit(), 2, "{refused}");
 
     vault.set("ARCHIVE", "s3://no-such-bucket-here/x");
     let nowhere = vault.run(&["doctor", "--json"]);
-    assert_eq!(verdict(&nowhere, "store takes objects"), "failed", "{nowhere}");
+    assert_eq!(
+        verdict(&nowhere, "store takes objects"),
+        "failed",
+        "{nowhere}"
+    );
     // RingCX is examined all the same.
     assert_eq!(verdict(&nowhere, "token"), "ok");
 }
@@ -136,7 +170,11 @@ fn what_ringcx_refuses_is_named_with_a_remedy() {
     vault.set("CLIENT_SECRET", "wrong-secret");
     let denied = vault.run(&["doctor", "--json"]).expect(6);
     assert_eq!(verdict(&denied, "token"), "failed", "{denied}");
-    assert_eq!(verdict(&denied, "a name is given once"), "ok", "the store is examined all the same");
+    assert_eq!(
+        verdict(&denied, "a name is given once"),
+        "ok",
+        "the store is examined all the same"
+    );
     assert!(!denied.stdout.contains("wrong-secret") && !denied.stderr.contains("wrong-secret"));
 
     // Without WEM access discovery answers with nothing.
@@ -165,5 +203,8 @@ fn clocks_and_what_the_source_forgets_are_watched() {
     let late = vault.run(&["doctor", "--json"]).expect(3);
     assert_eq!(verdict(&late, "source retention"), "failed", "{late}");
     vault.set("SOURCE_RETENTION", "90d");
-    assert_eq!(verdict(&vault.run(&["doctor", "--json"]), "source retention"), "ok");
+    assert_eq!(
+        verdict(&vault.run(&["doctor", "--json"]), "source retention"),
+        "ok"
+    );
 }

@@ -16,8 +16,15 @@ use support::vault::{DAY, SUB, Simulator, options};
 const FOR_EVER: u32 = u32::MAX;
 
 fn tiny() -> Options {
-    let mut tiny = Options { segments_per_day: 12, ..options() };
-    (tiny.faults.no_id, tiny.faults.no_end, tiny.faults.duplicates) = (20.0, 10.0, 30.0);
+    let mut tiny = Options {
+        segments_per_day: 12,
+        ..options()
+    };
+    (
+        tiny.faults.no_id,
+        tiny.faults.no_end,
+        tiny.faults.duplicates,
+    ) = (20.0, 10.0, 30.0);
     tiny
 }
 
@@ -27,7 +34,11 @@ fn truth(simulator: &Simulator) -> String {
 
 /// Runs a future to its end on this thread.
 fn now<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
 }
 
 /// One revision 1, the truth, nothing beside it, no journal; and another run confirms it.
@@ -49,8 +60,13 @@ fn check_done(store: &Arc<MemoryStore>, host: &Host, simulator: &Simulator) {
 #[test]
 fn every_object_fails_in_every_way() {
     let simulator = Simulator::start(tiny());
-    let objects =
-        [("archive.json", 0), ("segments/", 0), ("segments/", 1), ("segments/", 3), ("manifests/", 0)];
+    let objects = [
+        ("archive.json", 0),
+        ("segments/", 0),
+        ("segments/", 1),
+        ("segments/", 3),
+        ("manifests/", 0),
+    ];
     for (prefix, skip) in objects {
         for effect in [Effect::FailBefore, Effect::FailAfter] {
             for times in [1, FOR_EVER] {
@@ -59,7 +75,11 @@ fn every_object_fails_in_every_way() {
                     let store = Arc::new(MemoryStore::new());
                     let host = Host::new("a", &simulator.url, &TestClock::new());
                     simulator.reset_stats();
-                    store.fail(Fault::new(Op::PutNew, prefix, effect).skip(skip).times(times));
+                    store.fail(
+                        Fault::new(Op::PutNew, prefix, effect)
+                            .skip(skip)
+                            .times(times),
+                    );
                     let first = now(host.run(store.clone(), DAY));
                     if times == 1 {
                         assert_eq!(first.unwrap().committed, 1);
@@ -96,7 +116,11 @@ fn every_question_to_the_store_fails() {
             println!("{op:?} {skip} {times}");
             let store = Arc::new(MemoryStore::new());
             let host = Host::new("a", &simulator.url, &TestClock::new());
-            store.fail(Fault::new(op, "", Effect::FailBefore).skip(skip).times(times));
+            store.fail(
+                Fault::new(op, "", Effect::FailBefore)
+                    .skip(skip)
+                    .times(times),
+            );
             let first = now(host.run(store.clone(), DAY));
             if store.pending_faults() > 0 && times == FOR_EVER {
                 if let Err(failure) = first {

@@ -23,7 +23,10 @@ use support::vault::{DAY, SUB, Simulator, options};
 const FOLDER: &str = "segments/v1/sub_account=99999999/dt=2026-11-20/";
 
 fn simulator(permanent_500: f64) -> Simulator {
-    let mut options = Options { segments_per_day: 12, ..options() };
+    let mut options = Options {
+        segments_per_day: 12,
+        ..options()
+    };
     (options.faults.no_id, options.faults.no_end) = (10.0, 10.0);
     options.faults.permanent_500 = permanent_500;
     Simulator::start(options)
@@ -34,7 +37,11 @@ fn truth(simulator: &Simulator) -> Expected {
 }
 
 fn now<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
 }
 
 /// An intruder's PUT, under a name that ours need not be able to give.
@@ -55,20 +62,34 @@ fn made(simulator: &Simulator) -> Made {
     let contents = store.contents();
     let mut place = None;
     let mut parts = Vec::new();
-    for bytes in contents.iter().filter(|(key, _)| key.starts_with("segments/")).map(|(_, bytes)| bytes) {
+    for bytes in contents
+        .iter()
+        .filter(|(key, _)| key.starts_with("segments/"))
+        .map(|(_, bytes)| bytes)
+    {
         let mut part = PartReader::open(bytes.clone()).unwrap();
         let statement = part.statement().clone();
         let (archive_id, window, zone) = (statement.archive_id, statement.window, statement.zone);
         let omitted_fields = statement.omitted_fields;
-        place = Some(Place { archive_id, window, zone, omitted_fields });
+        place = Some(Place {
+            archive_id,
+            window,
+            zone,
+            omitted_fields,
+        });
         parts.push(std::iter::from_fn(|| part.next_row().unwrap()).collect());
     }
-    Made { record: contents["archive.json"].clone(), place: place.unwrap(), parts }
+    Made {
+        record: contents["archive.json"].clone(),
+        place: place.unwrap(),
+        parts,
+    }
 }
 
 fn part(rows: &[Row], key: &str, place: &Place, signer: Option<&SigningKey>) -> Bytes {
     let mut writer = PartWriter::new(Vec::new()).unwrap();
-    rows.iter().for_each(|row| writer.push(row.clone()).unwrap());
+    rows.iter()
+        .for_each(|row| writer.push(row.clone()).unwrap());
     writer.finish(key, place, signer).unwrap().0.into()
 }
 
@@ -87,7 +108,9 @@ fn archived_beside(
     if let Some(record) = record {
         plant(&store, "archive.json", record.clone());
     }
-    planted.iter().for_each(|(key, bytes)| plant(&store, key, bytes.clone()));
+    planted
+        .iter()
+        .for_each(|(key, bytes)| plant(&store, key, bytes.clone()));
     let mut host = Host::new("host", &simulator.url, &TestClock::new());
     host.signers = Arc::new(signers.unwrap_or_default());
     let outcome = now(host.run(store.clone(), DAY)).unwrap();
@@ -112,15 +135,23 @@ fn objects_that_are_no_parts_are_named_and_passed_over() {
         (part_key(1, 0), Bytes::from_static(b"no parquet")),
         (part_key(1, 2), Bytes::new()),
         (part_key(7, 0), Bytes::from_static(b"from the future")),
-        (format!("{FOLDER}caf\u{e9} \u{7f}\n.txt"), Bytes::from_static(b"a name that no manifest can hold")),
-        (format!("{FOLDER}deeper/r0001-p0005.parquet"), Bytes::from_static(b"x")),
+        (
+            format!("{FOLDER}caf\u{e9} \u{7f}\n.txt"),
+            Bytes::from_static(b"a name that no manifest can hold"),
+        ),
+        (
+            format!("{FOLDER}deeper/r0001-p0005.parquet"),
+            Bytes::from_static(b"x"),
+        ),
     ];
     let checked = archived_beside(&simulator, None, None, &planted);
     let mut found = leftovers(&checked);
     found.sort_unstable();
     let (p0, p2, r7) = (part_key(1, 0), part_key(1, 2), part_key(7, 0));
-    let (odd, deep) =
-        (format!("{FOLDER}caf\u{e9} %7F%0A.txt"), format!("{FOLDER}deeper/r0001-p0005.parquet"));
+    let (odd, deep) = (
+        format!("{FOLDER}caf\u{e9} %7F%0A.txt"),
+        format!("{FOLDER}deeper/r0001-p0005.parquet"),
+    );
     let mut wanted = vec![
         (p0.as_str(), "malformed"),
         (&p2, "malformed"),
@@ -130,8 +161,15 @@ fn objects_that_are_no_parts_are_named_and_passed_over() {
     ];
     wanted.sort_unstable();
     assert_eq!(found, wanted);
-    let keys: Vec<&str> = checked.records(DAY)[0].files.iter().map(|file| file.key.as_str()).collect();
-    assert!(planted.iter().all(|(key, _)| !keys.contains(&key.as_str())), "{keys:?}");
+    let keys: Vec<&str> = checked.records(DAY)[0]
+        .files
+        .iter()
+        .map(|file| file.key.as_str())
+        .collect();
+    assert!(
+        planted.iter().all(|(key, _)| !keys.contains(&key.as_str())),
+        "{keys:?}"
+    );
 }
 
 /// What an earlier manifest has named as a leftover can bear a name of the next revision.
@@ -157,13 +195,20 @@ fn a_highest_number_that_is_taken_does_not_make_a_run_endless() {
     let store = Arc::new(MemoryStore::new());
     plant(&store, &part_key(1, u32::MAX), "taken");
     let host = Host::new("host", &simulator.url, &TestClock::new());
-    assert_eq!(now(host.run(store.clone(), DAY)).unwrap_err().exit, Exit::Later);
+    assert_eq!(
+        now(host.run(store.clone(), DAY)).unwrap_err().exit,
+        Exit::Later
+    );
 }
 
 #[test]
 fn a_part_is_adopted_only_where_it_says_what_it_must() {
     let simulator = simulator(0.0);
-    let Made { record, place, parts } = made(&simulator);
+    let Made {
+        record,
+        place,
+        parts,
+    } = made(&simulator);
     let (first, second) = (&parts[0], &parts[1]);
     let (k0, k1) = (part_key(1, 0), part_key(1, 1));
     let good = (k0.clone(), part(first, &k0, &place, None));
@@ -171,8 +216,14 @@ fn a_part_is_adopted_only_where_it_says_what_it_must() {
     assert_eq!(leftovers(&checked), []);
     assert!(checked.records(DAY)[0].files[0].adopted);
 
-    let elsewhere = Place { archive_id: "another".into(), ..place.clone() };
-    let zone = Place { zone: "Europe/Berlin".into(), ..place.clone() };
+    let elsewhere = Place {
+        archive_id: "another".into(),
+        ..place.clone()
+    };
+    let zone = Place {
+        zone: "Europe/Berlin".into(),
+        ..place.clone()
+    };
     let mut window = place.clone();
     window.window.end_ms -= 1;
     let reversed: Vec<Row> = second.iter().rev().cloned().collect();
@@ -183,7 +234,11 @@ fn a_part_is_adopted_only_where_it_says_what_it_must() {
     beyond.sort_by_key(|row| (row.segment.metadata.segment_end_time, row.segment.key()));
     let mut cut = part(second, &k1, &place, None).to_vec();
     cut[100] ^= 1;
-    let later = reworded(&part(second, &k1, &place, None), "\"format_version\":1", "\"format_version\":2");
+    let later = reworded(
+        &part(second, &k1, &place, None),
+        "\"format_version\":1",
+        "\"format_version\":2",
+    );
     let (start, end) = (place.window.start_ms, place.window.end_ms);
     let (sorted, other) = (
         format!("{{\"end_ms\":{end},\"start_ms\":{start}}}"),
@@ -192,7 +247,10 @@ fn a_part_is_adopted_only_where_it_says_what_it_must() {
     let respelt = reworded(&part(second, &k1, &place, None), &sorted, &other);
     let forged = [
         (part(second, &k1, &elsewhere, None), "of-another-place"),
-        (part(second, &part_key(1, 2), &place, None), "of-another-place"),
+        (
+            part(second, &part_key(1, 2), &place, None),
+            "of-another-place",
+        ),
         (part(second, &k1, &zone, None), "of-another-window"),
         (part(second, &k1, &window, None), "of-another-window"),
         (part(&reversed, &k1, &place, None), "malformed"),
@@ -208,15 +266,24 @@ fn a_part_is_adopted_only_where_it_says_what_it_must() {
         let planted = [good.clone(), (k1.clone(), bytes)];
         let checked = archived_beside(&simulator, None, Some(&record), &planted);
         assert_eq!(leftovers(&checked), [(k1.as_str(), why)]);
-        let adopted = checked.records(DAY)[0].files.iter().filter(|file| file.adopted).count();
+        let adopted = checked.records(DAY)[0]
+            .files
+            .iter()
+            .filter(|file| file.adopted)
+            .count();
         assert_eq!(adopted, 1, "{why}");
     }
 }
 
 /// A part whose statement has other words of the same length.
 fn reworded(part: &Bytes, from: &str, to: &str) -> Bytes {
-    let at = part.windows(from.len()).position(|bytes| bytes == from.as_bytes()).expect("it is stated");
-    [&part[..at], to.as_bytes(), &part[at + from.len()..]].concat().into()
+    let at = part
+        .windows(from.len())
+        .position(|bytes| bytes == from.as_bytes())
+        .expect("it is stated");
+    [&part[..at], to.as_bytes(), &part[at + from.len()..]]
+        .concat()
+        .into()
 }
 
 /// The same segment once more, with another end: sorted, and still twice.
@@ -224,7 +291,11 @@ fn twice(rows: &[Row]) -> Vec<Row> {
     let mut rows = rows.to_vec();
     let mut again = rows.last().unwrap().clone();
     let mut object: serde_json::Value = serde_json::from_str(&again.segment.raw).unwrap();
-    let end = again.segment.metadata.segment_end_time.expect("the last one has an end");
+    let end = again
+        .segment
+        .metadata
+        .segment_end_time
+        .expect("the last one has an end");
     object["segmentEndTimeMs"] = (end + 1).into();
     again.segment = Segment::read(object.to_string());
     rows.push(again);
@@ -234,17 +305,28 @@ fn twice(rows: &[Row]) -> Vec<Row> {
 #[test]
 fn where_parts_are_signed_only_signed_parts_are_adopted() {
     let simulator = simulator(0.0);
-    let Made { record, place, parts } = made(&simulator);
+    let Made {
+        record,
+        place,
+        parts,
+    } = made(&simulator);
     let k0 = part_key(1, 0);
     let [ours, theirs] = [(); 2].map(|()| SigningKey::generate().unwrap());
     for (signer, adopted) in [(None, false), (Some(&theirs), false), (Some(&ours), true)] {
         let planted = [(k0.clone(), part(&parts[0], &k0, &place, signer))];
         let key = SigningKey::from_openssh_pem(&ours.to_openssh_pem("test").unwrap()).unwrap();
         let line = key.public_key().allowed_signers_line("cxvault");
-        let signers = Signers { key: Some(key), allowed: AllowedSigners::parse(&line).unwrap() };
+        let signers = Signers {
+            key: Some(key),
+            allowed: AllowedSigners::parse(&line).unwrap(),
+        };
         let checked = archived_beside(&simulator, Some(signers), Some(&record), &planted);
         assert_eq!(checked.records(DAY)[0].files[0].adopted, adopted);
-        let wanted = if adopted { vec![] } else { vec![(k0.as_str(), "not-signed-by-us")] };
+        let wanted = if adopted {
+            vec![]
+        } else {
+            vec![(k0.as_str(), "not-signed-by-us")]
+        };
         assert_eq!(leftovers(&checked), wanted);
     }
 }
@@ -253,8 +335,13 @@ fn where_parts_are_signed_only_signed_parts_are_adopted() {
 #[test]
 fn a_look_that_only_a_foreign_part_holds_is_committed_later() {
     let world = |days: i64| {
-        let mut options = Options { segments_per_day: 12, ..options() };
-        options.now = options.now.map(|now| now + jiff::SignedDuration::from_hours(24 * days));
+        let mut options = Options {
+            segments_per_day: 12,
+            ..options()
+        };
+        options.now = options
+            .now
+            .map(|now| now + jiff::SignedDuration::from_hours(24 * days));
         options.faults.late_population = 40.0;
         Simulator::start(options)
     };
@@ -263,12 +350,18 @@ fn a_look_that_only_a_foreign_part_holds_is_committed_later() {
     let mut early = Host::new("early", &soon.url, &clock);
     for _ in 0..2 {
         store.fail(Fault::new(Op::PutNew, "manifests/", Effect::FailBefore).times(u32::MAX));
-        assert_eq!(now(early.run(store.clone(), DAY)).unwrap_err().exit, Exit::Later);
+        assert_eq!(
+            now(early.run(store.clone(), DAY)).unwrap_err().exit,
+            Exit::Later
+        );
         store.repair();
     }
     let key = SigningKey::generate().unwrap();
     let allowed = AllowedSigners::parse(&key.public_key().allowed_signers_line("cxvault")).unwrap();
-    let signers = Arc::new(Signers { key: Some(key), allowed });
+    let signers = Arc::new(Signers {
+        key: Some(key),
+        allowed,
+    });
     let mut other = Host::new("other", &late.url, &clock);
     other.signers = signers.clone();
     now(other.run(store.clone(), DAY)).unwrap();
@@ -277,7 +370,10 @@ fn a_look_that_only_a_foreign_part_holds_is_committed_later() {
     let checked = check(&store.contents(), SUB);
     assert_eq!(checked.records(DAY).len(), 2);
     for ((segment, kind), (status, sha256)) in truth(&soon) {
-        assert!(checked.holds(DAY, &segment, kind, status, sha256), "lost: {segment} {kind:?} {status:?}");
+        assert!(
+            checked.holds(DAY, &segment, kind, status, sha256),
+            "lost: {segment} {kind:?} {status:?}"
+        );
     }
     check_truth(&checked, DAY, &truth(&late));
 }

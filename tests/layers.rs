@@ -17,7 +17,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("audit", &["archive", "clock", "outcome", "store"]),
     // It reads as an auditor does, and what it writes are the archive's own objects.
     ("copy", &["archive", "audit", "clock", "outcome", "store"]),
-    ("stage", &["archive", "clock", "outcome", "store", "journal", "ringcx"]),
+    (
+        "stage",
+        &["archive", "clock", "outcome", "store", "journal", "ringcx"],
+    ),
     // Only the limits' notation is shared, so that its flags read like the settings.
     ("simulator", &["archive", "ringcx"]),
     ("config", &["archive", "outcome", "ringcx", "telemetry"]),
@@ -56,8 +59,14 @@ const ONLY_USER: &[(&str, &[&str])] = &[
 ];
 
 /// The pure core does no input or output and reads no clock.
-const PURE_NEVER: &[&str] =
-    &["tokio", "std::fs", "std::net", "std::env", "std::time::SystemTime", "Timestamp::now"];
+const PURE_NEVER: &[&str] = &[
+    "tokio",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::time::SystemTime",
+    "Timestamp::now",
+];
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -78,16 +87,30 @@ fn lines_by_module() -> BTreeMap<String, Vec<(PathBuf, String)>> {
     let mut modules = BTreeMap::<String, Vec<(PathBuf, String)>>::new();
     for file in files {
         let relative = file.strip_prefix(&root).unwrap().to_owned();
-        let is_test = relative.file_stem().is_some_and(|stem| stem == "tests" || stem == "testing");
-        let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+        let is_test = relative
+            .file_stem()
+            .is_some_and(|stem| stem == "tests" || stem == "testing");
+        let first = relative
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_string_lossy()
+            .into_owned();
         let module = first.trim_end_matches(".rs").to_owned();
         if matches!(module.as_str(), "main" | "lib") || is_test {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        let lines = code.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
-        modules.entry(module).or_default().extend(lines.map(|line| (relative.clone(), line.to_owned())));
+        let lines = code
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| !line.starts_with("//"));
+        modules
+            .entry(module)
+            .or_default()
+            .extend(lines.map(|line| (relative.clone(), line.to_owned())));
     }
     modules
 }
@@ -96,13 +119,21 @@ fn lines_by_module() -> BTreeMap<String, Vec<(PathBuf, String)>> {
 fn each_module_uses_only_what_stands_under_it() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
     for (module, lines) in lines_by_module() {
-        let may_use =
-            allowed.get(module.as_str()).unwrap_or_else(|| panic!("give `{module}` a place in MAY_USE"));
+        let may_use = allowed
+            .get(module.as_str())
+            .unwrap_or_else(|| panic!("give `{module}` a place in MAY_USE"));
         for (file, line) in lines {
             for used in line.split("crate::").skip(1) {
-                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let used: String = used
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 let fine = used.is_empty() || used == module || may_use.contains(&used.as_str());
-                assert!(fine, "{}: `{module}` must not use `{used}`: {line}", file.display());
+                assert!(
+                    fine,
+                    "{}: `{module}` must not use `{used}`: {line}",
+                    file.display()
+                );
             }
         }
     }
@@ -113,9 +144,14 @@ fn outside_crates_have_one_user() {
     for (module, lines) in lines_by_module() {
         for (file, line) in lines {
             for (krate, users) in ONLY_USER {
-                let uses = line.contains(&format!("{krate}::")) && !line.contains(&format!("::{krate}::"));
+                let uses =
+                    line.contains(&format!("{krate}::")) && !line.contains(&format!("::{krate}::"));
                 let fine = !uses || users.contains(&module.as_str());
-                assert!(fine, "{}: only {users:?} may use `{krate}`: {line}", file.display());
+                assert!(
+                    fine,
+                    "{}: only {users:?} may use `{krate}`: {line}",
+                    file.display()
+                );
             }
         }
     }

@@ -12,7 +12,8 @@ use cxvault::archive::finding::{Finding, Severity};
 use cxvault::archive::key;
 use cxvault::archive::lock::{Lock, LockMode};
 use cxvault::archive::manifest::{
-    DayRecord, Discovery, Envelope, Incomplete, Leftover, Link, Manifest, ObjectLock, Recheck, Record, Why,
+    DayRecord, Discovery, Envelope, Incomplete, Leftover, Link, Manifest, ObjectLock, Recheck,
+    Record, Why,
 };
 use cxvault::archive::omit::Omission;
 use cxvault::archive::range::Days;
@@ -37,7 +38,12 @@ const DISPOSED: &str = "segments/v1/sub_account=99999999/dt=2026-11-22/r0001-p00
 const TRIED: [u64; 9] = [1, 2, 3, 8, 9, 10, 11, 12, 13];
 
 fn golden(key: &str) -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/archive").join(key)).unwrap()
+    fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden/v1/archive")
+            .join(key),
+    )
+    .unwrap()
 }
 
 fn schema() -> jsonschema::Validator {
@@ -56,9 +62,13 @@ fn unsigned(upto: u64) -> Vec<Manifest> {
         let signed = golden(&key::manifest(SUB, n));
         let mut text = String::from_utf8(signed.clone()).unwrap();
         // Whatever it names is another object without its signature.
-        hashes.iter().for_each(|(before, now)| text = text.replace(before, now));
-        let manifest: Manifest =
-            serde_json::from_value(serde_json::from_str::<Value>(&text).unwrap()["manifest"].take()).unwrap();
+        hashes
+            .iter()
+            .for_each(|(before, now)| text = text.replace(before, now));
+        let manifest: Manifest = serde_json::from_value(
+            serde_json::from_str::<Value>(&text).unwrap()["manifest"].take(),
+        )
+        .unwrap();
         let bytes = manifest.clone().seal(None).unwrap().to_bytes().unwrap();
         hashes.push((Digest::of(&signed).hex(), Digest::of(&bytes).hex()));
         manifest
@@ -67,7 +77,9 @@ fn unsigned(upto: u64) -> Vec<Manifest> {
 }
 
 fn day(manifest: &mut Manifest) -> &mut DayRecord {
-    let Record::Day(day) = &mut manifest.record else { panic!("it is a day") };
+    let Record::Day(day) = &mut manifest.record else {
+        panic!("it is a day")
+    };
     day
 }
 
@@ -92,7 +104,8 @@ fn full() -> Manifest {
         Incomplete::WantedSummariesSkipped,
         Incomplete::BeyondSourceRetention,
     ];
-    day.files[0].version_id = Some("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo".into());
+    day.files[0].version_id =
+        Some("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo".into());
     day.files[0].adopted = true;
     // One name each: a schema cannot say that they are sorted.
     day.files[0].omitted_fields = Some(std::iter::once("agentNotes".to_owned()).collect());
@@ -109,7 +122,10 @@ fn full() -> Manifest {
 type Change = Box<dyn Fn(&mut Manifest)>;
 
 fn of_day(name: &str, change: impl Fn(&mut DayRecord) + 'static) -> (String, Change) {
-    (name.to_owned(), Box::new(move |manifest| change(day(manifest))))
+    (
+        name.to_owned(),
+        Box::new(move |manifest| change(day(manifest))),
+    )
 }
 
 /// One for each thing that may be one way or another. A new variant of an enum must be added here to compile.
@@ -125,25 +141,47 @@ fn variants() -> Vec<(String, Change)> {
         match mode {
             LockMode::Governance | LockMode::Compliance => {}
         }
-        let lock = ObjectLock { mode, retain_until: 4_102_444_800_000 };
-        all.push(of_day(&format!("{mode:?}"), move |day| day.object_lock = Some(lock.clone())));
+        let lock = ObjectLock {
+            mode,
+            retain_until: 4_102_444_800_000,
+        };
+        all.push(of_day(&format!("{mode:?}"), move |day| {
+            day.object_lock = Some(lock.clone())
+        }));
     }
-    for reason in
-        [Incomplete::SummariesFailed, Incomplete::WantedSummariesSkipped, Incomplete::BeyondSourceRetention]
-    {
+    for reason in [
+        Incomplete::SummariesFailed,
+        Incomplete::WantedSummariesSkipped,
+        Incomplete::BeyondSourceRetention,
+    ] {
         match reason {
             Incomplete::SummariesFailed
             | Incomplete::WantedSummariesSkipped
             | Incomplete::BeyondSourceRetention => {}
         }
-        all.push(of_day(reason.name(), move |day| day.incomplete_because = vec![reason]));
+        all.push(of_day(reason.name(), move |day| {
+            day.incomplete_because = vec![reason]
+        }));
     }
-    for code in [WarningCode::FirstDayEmpty, WarningCode::LowVolume, WarningCode::SummariesStopped] {
+    for code in [
+        WarningCode::FirstDayEmpty,
+        WarningCode::LowVolume,
+        WarningCode::SummariesStopped,
+    ] {
         match code {
-            WarningCode::FirstDayEmpty | WarningCode::LowVolume | WarningCode::SummariesStopped => {}
+            WarningCode::FirstDayEmpty | WarningCode::LowVolume | WarningCode::SummariesStopped => {
+            }
         }
-        let warning = Warning { code, agent_group: None, found: 1, usual: 9, acknowledged: true };
-        all.push(of_day(code.name(), move |day| day.warnings = vec![warning.clone()]));
+        let warning = Warning {
+            code,
+            agent_group: None,
+            found: 1,
+            usual: 9,
+            acknowledged: true,
+        };
+        all.push(of_day(code.name(), move |day| {
+            day.warnings = vec![warning.clone()]
+        }));
     }
     for state in DayState::ALL {
         match state {
@@ -164,12 +202,23 @@ fn variants() -> Vec<(String, Change)> {
 
 /// Values at the ends of what they can be.
 fn values() -> Vec<(String, Change)> {
-    let link = Link { key: key::manifest(SUB, 9_999_999_999), sha256: Digest::of(b"x") };
+    let link = Link {
+        key: key::manifest(SUB, 9_999_999_999),
+        sha256: Digest::of(b"x"),
+    };
     // The ends of the calendar, and of the years that are written with four digits.
-    let instants = [-377_705_023_201_000, -62_167_219_200_001, -62_167_219_200_000, 0, 253_402_207_200_000];
+    let instants = [
+        -377_705_023_201_000,
+        -62_167_219_200_001,
+        -62_167_219_200_000,
+        0,
+        253_402_207_200_000,
+    ];
     let mut all = vec![
         of_day("no lock", |day| day.object_lock = None),
-        of_day("nothing asked", move |day| day.discovery = Discovery::Manifest(link.clone())),
+        of_day("nothing asked", move |day| {
+            day.discovery = Discovery::Manifest(link.clone())
+        }),
         of_day("no files", |day| day.files.clear()),
         of_day("no segment has an end", |day| {
             (day.files[0].min_segment_end, day.files[0].max_segment_end) = (None, None);
@@ -178,17 +227,32 @@ fn values() -> Vec<(String, Change)> {
         of_day("a late revision", |day| day.revision = u32::MAX),
         of_day("groups and failures", |day| {
             for group in ["", "4101", "a/b ~", "?", "\"\\"] {
-                let share = GroupShare { segments: 1, agent_present: 0, auto_present: (1 << 53) - 1 };
+                let share = GroupShare {
+                    segments: 1,
+                    agent_present: 0,
+                    auto_present: (1 << 53) - 1,
+                };
                 day.agent_groups.insert(group.into(), share);
                 day.failures.insert(format!("http_{group}"), 1);
             }
         }),
         of_day("a recheck", |day| {
-            let changes = Changes { new_segments: 1, vanished_segments: 2, ..Changes::default() };
-            day.recheck = Some(Recheck { statuses: "all".parse().unwrap(), looked_at: 10, changes });
+            let changes = Changes {
+                new_segments: 1,
+                vanished_segments: 2,
+                ..Changes::default()
+            };
+            day.recheck = Some(Recheck {
+                statuses: "all".parse().unwrap(),
+                looked_at: 10,
+                changes,
+            });
         }),
         of_day("fields that are left out", |day| {
-            day.omitted_fields = ["Gr\u{f6}\u{df}e", "agentNotes"].map(str::to_owned).into_iter().collect();
+            day.omitted_fields = ["Gr\u{f6}\u{df}e", "agentNotes"]
+                .map(str::to_owned)
+                .into_iter()
+                .collect();
         }),
         of_day("an adopted file with all fields", |day| {
             for file in &mut day.files {
@@ -205,10 +269,15 @@ fn values() -> Vec<(String, Change)> {
             day.files[0].min_segment_end = Some(instant);
         }));
     }
-    let manifest = |name: &str, change: fn(&mut Manifest)| (name.to_owned(), Box::new(change) as Change);
+    let manifest =
+        |name: &str, change: fn(&mut Manifest)| (name.to_owned(), Box::new(change) as Change);
     all.extend([
-        manifest("the API was not asked", |manifest| manifest.run.clock_skew_ms = None),
-        manifest("a clock ahead", |manifest| manifest.run.clock_skew_ms = Some(1 - (1 << 53))),
+        manifest("the API was not asked", |manifest| {
+            manifest.run.clock_skew_ms = None
+        }),
+        manifest("a clock ahead", |manifest| {
+            manifest.run.clock_skew_ms = Some(1 - (1 << 53))
+        }),
         manifest("a host by another script", |manifest| {
             manifest.run.host = "\u{e4}\u{5e9}\u{2028}\u{1F600}".into()
         }),
@@ -239,7 +308,10 @@ fn every_shape_that_the_code_writes_is_one_of_the_schema_and_reads_back() {
                 let envelope = manifest.clone().seal(signer).unwrap();
                 let bytes = envelope.to_bytes().unwrap();
                 let value: Value = serde_json::from_slice(&bytes).unwrap();
-                let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+                let errors: Vec<String> = schema
+                    .iter_errors(&value)
+                    .map(|error| error.to_string())
+                    .collect();
                 assert!(errors.is_empty(), "{name}: {errors:?}");
                 assert_eq!(Envelope::from_bytes(&bytes).unwrap(), envelope, "{name}");
                 assert_eq!(envelope.signer().unwrap().is_some(), signer.is_some());
@@ -254,18 +326,36 @@ fn every_shape_that_the_code_writes_is_one_of_the_schema_and_reads_back() {
 fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) -> Vec<Finding> {
     let store = Arc::new(MemoryStore::new());
     // Kept as long as any record could ask for.
-    let lock = Some(Lock { mode: LockMode::Compliance, until_ms: 253_402_207_200_000 });
+    let lock = Some(Lock {
+        mode: LockMode::Compliance,
+        until_ms: 253_402_207_200_000,
+    });
     let put = |key: String, bytes: Vec<u8>| {
         let sha256 = Digest::of(&bytes);
-        let object = NewObject { key, body: Body::Bytes(Bytes::from(bytes)), sha256, lock, legal_hold: true };
+        let object = NewObject {
+            key,
+            body: Body::Bytes(Bytes::from(bytes)),
+            sha256,
+            lock,
+            legal_hold: true,
+        };
         runtime.block_on(store.put_new(&object)).unwrap();
     };
     put(key::ARCHIVE.into(), golden(key::ARCHIVE));
     for (n, manifest) in chain.iter().enumerate() {
         let own = || manifest.clone().seal(None).unwrap().to_bytes().unwrap();
-        put(manifest.key.clone(), if n + 1 < chain.len() { own() } else { last.to_vec() });
+        put(
+            manifest.key.clone(),
+            if n + 1 < chain.len() {
+                own()
+            } else {
+                last.to_vec()
+            },
+        );
         let files = manifest.day().into_iter().flat_map(|day| &day.files);
-        files.filter(|file| file.key != DISPOSED).for_each(|file| put(file.key.clone(), golden(&file.key)));
+        files
+            .filter(|file| file.key != DISPOSED)
+            .for_each(|file| put(file.key.clone(), golden(&file.key)));
     }
     let options = Options {
         days: Days::default(),
@@ -279,7 +369,15 @@ fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) 
     let found = Mutex::new(Vec::new());
     let tell = |finding| found.lock().unwrap().push(finding);
     let store: Arc<dyn Store> = store.clone();
-    runtime.block_on(verify(store, &options, CancellationToken::new(), &Meter::default(), &tell)).unwrap();
+    runtime
+        .block_on(verify(
+            store,
+            &options,
+            CancellationToken::new(),
+            &Meter::default(),
+            &tell,
+        ))
+        .unwrap();
     let mut found = found.into_inner().unwrap();
     found.retain(|finding| finding.severity == Severity::Violation && finding.object != DISPOSED);
     found
@@ -288,7 +386,10 @@ fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) 
 #[test]
 fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
     let schema = schema();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (mut by_reader, mut by_verifier, mut wrong) = (0, 0, Vec::new());
     for chain in TRIED.map(unsigned).into_iter().chain([vec![full()]]) {
         let envelope = chain.last().unwrap().clone().seal(None).unwrap();
@@ -299,7 +400,9 @@ fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
             match (read.is_ok(), allowed) {
                 (true, true) => {}
                 (false, false) => by_reader += 1,
-                (false, true) => wrong.push(format!("the schema allows, and the reader not: {what}")),
+                (false, true) => {
+                    wrong.push(format!("the schema allows, and the reader not: {what}"))
+                }
                 (true, false) if findings(&runtime, &chain, &bytes).is_empty() => {
                     wrong.push(format!("the schema refuses, and nothing else does: {what}"));
                 }
@@ -307,25 +410,52 @@ fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), by_reader + by_verifier, wrong.join("\n"));
-    assert!(by_reader > 5_000 && by_verifier > 20, "{by_reader}, {by_verifier}");
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        by_reader + by_verifier,
+        wrong.join("\n")
+    );
+    assert!(
+        by_reader > 5_000 && by_verifier > 20,
+        "{by_reader}, {by_verifier}"
+    );
 }
 
 /// The two judge alike only if a chain that nobody changed holds.
 #[test]
 fn the_chains_that_are_changed_above_hold_as_they_are() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     for upto in 1..=17 {
         let chain = unsigned(upto);
-        let last = chain.last().unwrap().clone().seal(None).unwrap().to_bytes().unwrap();
-        assert_eq!(findings(&runtime, &chain, &last), Vec::new(), "up to {upto}");
+        let last = chain
+            .last()
+            .unwrap()
+            .clone()
+            .seal(None)
+            .unwrap()
+            .to_bytes()
+            .unwrap();
+        assert_eq!(
+            findings(&runtime, &chain, &last),
+            Vec::new(),
+            "up to {upto}"
+        );
     }
 }
 
 #[test]
 fn a_changed_signature_is_refused_by_both() {
     let schema = schema();
-    let envelope = unsigned(1).pop().unwrap().seal(Some(&signing_key())).unwrap();
+    let envelope = unsigned(1)
+        .pop()
+        .unwrap()
+        .seal(Some(&signing_key()))
+        .unwrap();
     let valid = serde_json::to_value(&envelope).unwrap();
     let mut refused = 0;
     for Mutant { what, value } in mutants(&valid["signature"]) {
@@ -336,7 +466,9 @@ fn a_changed_signature_is_refused_by_both() {
             continue;
         }
         let bytes = serde_json_canonicalizer::to_vec(&whole).unwrap();
-        let holds = Envelope::from_bytes(&bytes).and_then(|envelope| envelope.signer()).is_ok();
+        let holds = Envelope::from_bytes(&bytes)
+            .and_then(|envelope| envelope.signer())
+            .is_ok();
         assert!(!holds, "{what}: the signature holds");
         assert!(!schema.is_valid(&whole), "{what}: allowed by the schema");
         refused += 1;
@@ -349,7 +481,10 @@ fn a_changed_signature_is_refused_by_both() {
 fn another_version_is_told_as_such_whatever_else_it_says() {
     let text = String::from_utf8(golden(&key::manifest(SUB, 1))).unwrap();
     let later = text.replace("\"format_version\":1", "\"format_version\":2");
-    for record in [later.replace("\"kind\":\"day\"", "\"kind\":\"dream\""), later] {
+    for record in [
+        later.replace("\"kind\":\"day\"", "\"kind\":\"dream\""),
+        later,
+    ] {
         let error = Envelope::from_bytes(record.as_bytes()).unwrap_err();
         assert!(error.to_string().contains("version 2"), "{error}");
     }
@@ -361,7 +496,10 @@ fn dates_that_do_not_exist_are_refused() {
     for (place, wrong) in [
         ("/manifest/date", json!("2026-02-31")),
         ("/manifest/coverage/first_day", json!("2025-02-29")),
-        ("/manifest/run/started_at", json!("2026-06-31T00:00:00.000Z")),
+        (
+            "/manifest/run/started_at",
+            json!("2026-06-31T00:00:00.000Z"),
+        ),
         ("/manifest/window/end", json!("2026-11-20T23:59:60.000Z")),
     ] {
         let mut value = valid.clone();

@@ -40,7 +40,11 @@ fn now_ms() -> i64 {
 }
 
 fn shell(folder: &Path, script: &str) -> String {
-    let done = Command::new("sh").args(["-euc", script]).current_dir(folder).output().unwrap();
+    let done = Command::new("sh")
+        .args(["-euc", script])
+        .current_dir(folder)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{script}: {said}");
     String::from_utf8(done.stdout).unwrap()
@@ -54,7 +58,9 @@ fn a_day_with_all_faults_is_locked_signed_and_true() {
     let simulator = Simulator::start(options);
     let bucket = Bucket::new(minio(), "day", true);
     let mut vault = signing_vault(&simulator, &bucket);
-    vault.set("OBJECT_LOCK", "governance:1d").set("PART_ROWS", "50");
+    vault
+        .set("OBJECT_LOCK", "governance:1d")
+        .set("PART_ROWS", "50");
     let before = now_ms();
     vault.run_day(DAY, &[]).expect(0);
     let after = now_ms();
@@ -67,11 +73,17 @@ fn a_day_with_all_faults_is_locked_signed_and_true() {
     // S3 keeps whole seconds.
     let (from, to) = (before + 86_400_000 - 1_000, after + 86_400_000 + 1_000);
     for version in &versions {
-        let (mode, until) = version.lock.clone().unwrap_or_else(|| panic!("{version:?} has no lock"));
+        let (mode, until) = version
+            .lock
+            .clone()
+            .unwrap_or_else(|| panic!("{version:?} has no lock"));
         assert_eq!(mode, ObjectLockMode::Governance);
         assert!((from..=to).contains(&until), "{version:?}");
         assert!(!version.is_delete_marker && !version.hold, "{version:?}");
-        let same = versions.iter().filter(|other| other.key == version.key).count();
+        let same = versions
+            .iter()
+            .filter(|other| other.key == version.key)
+            .count();
         assert_eq!(same, 1, "{} has {same} versions", version.key);
     }
 
@@ -79,8 +91,15 @@ fn a_day_with_all_faults_is_locked_signed_and_true() {
     Truth::of_utc_day(&simulator, SUB, DAY).check(&archived(&vault, SUB, DAY));
     let manifest = vault.newest(SUB);
     assert_eq!(manifest["object_lock"]["mode"], "GOVERNANCE");
-    assert!(manifest["files"].as_array().unwrap().iter().all(|file| file["version_id"].is_string()));
-    let schema: Value = serde_json::from_str(include_str!("../schemas/manifest.v1.schema.json")).unwrap();
+    assert!(
+        manifest["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|file| file["version_id"].is_string())
+    );
+    let schema: Value =
+        serde_json::from_str(include_str!("../schemas/manifest.v1.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
     for manifest in vault.manifests(SUB) {
         schema.validate(&manifest).unwrap();
@@ -89,18 +108,34 @@ fn a_day_with_all_faults_is_locked_signed_and_true() {
 
     simulator.reset_stats();
     let again = vault.run_day(DAY, &[]).expect(0);
-    assert_eq!((simulator.requests(), again.day()["outcome"].clone()), (0, json!("confirmed")));
+    assert_eq!(
+        (simulator.requests(), again.day()["outcome"].clone()),
+        (0, json!("confirmed"))
+    );
     // What it leaves is that it ran.
     let confirmed = bucket.versions();
     assert_eq!(confirmed.len(), versions.len() + 1);
-    assert!(confirmed.iter().any(|version| version.key == "roster/v1/0000000002.json"), "{confirmed:?}");
+    assert!(
+        confirmed
+            .iter()
+            .any(|version| version.key == "roster/v1/0000000002.json"),
+        "{confirmed:?}"
+    );
 }
 
 /// The commands of the format document, and a changed byte that they notice.
 fn check_by_hand(vault: &Vault) {
-    let line =
-        vault.run(&["keygen", "--json", vault.folder.path().join("other").to_str().unwrap()]).expect(0);
-    let other = line.events()[0]["allowed_signers_line"].as_str().unwrap().to_owned();
+    let line = vault
+        .run(&[
+            "keygen",
+            "--json",
+            vault.folder.path().join("other").to_str().unwrap(),
+        ])
+        .expect(0);
+    let other = line.events()[0]["allowed_signers_line"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let folder = vault.archive();
     let public = shell(vault.folder.path(), "ssh-keygen -y -f signing-key");
     std::fs::write(folder.join("allowed_signers"), format!("cxvault {public}")).unwrap();
@@ -108,14 +143,23 @@ fn check_by_hand(vault: &Vault) {
     let extract = format!("jq -jcS .manifest {HEAD} > m; jq -r .signature.value {HEAD} > m.sig");
     shell(&folder, &extract);
     let verify = |signers: &str| {
-        format!("ssh-keygen -Y verify -f {signers} -I cxvault -n cxvault-manifest -s m.sig < m 2>&1")
+        format!(
+            "ssh-keygen -Y verify -f {signers} -I cxvault -n cxvault-manifest -s m.sig < m 2>&1"
+        )
     };
     assert!(shell(&folder, &verify("allowed_signers")).contains("Good"));
     shell(&folder, &format!("! {}", verify("other_signers")));
-    let files =
-        format!("jq -r '.manifest.files[] | .sha256 + \"  \" + .key' {HEAD} | sha256sum --check --quiet");
+    let files = format!(
+        "jq -r '.manifest.files[] | .sha256 + \"  \" + .key' {HEAD} | sha256sum --check --quiet"
+    );
     shell(&folder, &files);
-    shell(&folder, &format!("sed -i 's/\"revision\":1/\"revision\":2/' m; ! {}", verify("allowed_signers")));
+    shell(
+        &folder,
+        &format!(
+            "sed -i 's/\"revision\":1/\"revision\":2/' m; ! {}",
+            verify("allowed_signers")
+        ),
+    );
     for name in ["m", "m.sig", "allowed_signers", "other_signers"] {
         std::fs::remove_file(folder.join(name)).unwrap();
     }
@@ -135,7 +179,9 @@ fn stranger(vault: &Vault, simulator: &Simulator, bucket: &Bucket) -> Vault {
     let mut stranger = Vault::new(simulator);
     bucket.used_by(&mut stranger, None);
     let key = vault.folder.path().join("signing-key");
-    stranger.set("SIGNING_KEY_FILE", key.to_str().unwrap()).set("ACKNOWLEDGE", "first-day-empty,low-volume");
+    stranger
+        .set("SIGNING_KEY_FILE", key.to_str().unwrap())
+        .set("ACKNOWLEDGE", "first-day-empty,low-volume");
     stranger
 }
 
@@ -144,7 +190,10 @@ fn check_violation(finished: Finished, names: &str) {
     let finished = finished.expect(4);
     let said = format!("{}{}", finished.stdout, finished.stderr);
     assert!(said.contains(names), "it does not name {names}: {finished}");
-    assert!(said.contains("Do not write to this archive"), "no remedy: {finished}");
+    assert!(
+        said.contains("Do not write to this archive"),
+        "no remedy: {finished}"
+    );
 }
 
 /// What is done to the archive, whether a host without memory notices, too, and the object that is named.
@@ -154,8 +203,18 @@ type Deed = (&'static str, fn(&Bucket), bool, &'static str);
 fn meddling_is_noticed_before_anything_is_written() {
     let simulator = simulator(12);
     let deeds: [Deed; 8] = [
-        ("a delete marker over the head", |bucket| bucket.delete(SECOND), true, "0000000002.json"),
-        ("a delete marker over the first", |bucket| bucket.delete(HEAD), true, "0000000001.json"),
+        (
+            "a delete marker over the head",
+            |bucket| bucket.delete(SECOND),
+            true,
+            "0000000002.json",
+        ),
+        (
+            "a delete marker over the first",
+            |bucket| bucket.delete(HEAD),
+            true,
+            "0000000001.json",
+        ),
         (
             "the head written over by itself",
             |bucket| bucket.overwrite(SECOND, bucket.contents()[SECOND].clone()),
@@ -163,18 +222,40 @@ fn meddling_is_noticed_before_anything_is_written() {
             "0000000002.json",
         ),
         // From inside a chain whose end was purged is whole.
-        ("the head purged", |bucket| bucket.purge(SECOND), false, "0000000002.json"),
-        ("the first purged", |bucket| bucket.purge(HEAD), true, "0000000001.json"),
+        (
+            "the head purged",
+            |bucket| bucket.purge(SECOND),
+            false,
+            "0000000002.json",
+        ),
+        (
+            "the first purged",
+            |bucket| bucket.purge(HEAD),
+            true,
+            "0000000001.json",
+        ),
         (
             "a byte of the head",
             |bucket| {
-                forge(bucket, SECOND, |manifest| manifest["manifest"]["run"]["host"] = json!("elsewhere"))
+                forge(bucket, SECOND, |manifest| {
+                    manifest["manifest"]["run"]["host"] = json!("elsewhere")
+                })
             },
             true,
             "0000000002.json",
         ),
-        ("an unsigned manifest appended", append_unsigned, true, "0000000003.json"),
-        ("archive.json deleted", |bucket| bucket.delete("archive.json"), true, "archive.json"),
+        (
+            "an unsigned manifest appended",
+            append_unsigned,
+            true,
+            "0000000003.json",
+        ),
+        (
+            "archive.json deleted",
+            |bucket| bucket.delete("archive.json"),
+            true,
+            "archive.json",
+        ),
     ];
     for (deed, act, without_memory, names) in deeds {
         println!("{deed}");
@@ -192,7 +273,11 @@ fn meddling_is_noticed_before_anything_is_written() {
             (before, versions),
             "{deed}: something was written"
         );
-        assert_eq!(simulator.requests(), 0, "{deed}: a night's requests were spent");
+        assert_eq!(
+            simulator.requests(),
+            0,
+            "{deed}: a night's requests were spent"
+        );
     }
 }
 
@@ -227,7 +312,11 @@ fn a_committed_part_that_was_changed_is_noticed_when_its_day_goes_on() {
         let bucket = Bucket::new(minio(), "part", true);
         let mut vault = signing_vault(&broken, &bucket);
         vault.set("MAX_ATTEMPTS", "1").run_day(DAY, &[]).expect(3);
-        let part = bucket.contents().into_keys().find(|key| key.ends_with(".parquet")).unwrap();
+        let part = bucket
+            .contents()
+            .into_keys()
+            .find(|key| key.ends_with(".parquet"))
+            .unwrap();
         if overwritten {
             bucket.overwrite(&part, "other bytes");
         } else {
@@ -253,8 +342,18 @@ fn what_is_wrong_with_the_bucket_is_said() {
         assert_eq!(simulator.requests(), 0);
         assert!(bucket.contents().is_empty());
     };
-    refused("CXVAULT_ARCHIVE", "s3://no-such-bucket/x", 2, "no-such-bucket");
-    refused("AWS_SECRET_ACCESS_KEY", "wrong-wrong-wrong", 6, "SignatureDoesNotMatch");
+    refused(
+        "CXVAULT_ARCHIVE",
+        "s3://no-such-bucket/x",
+        2,
+        "no-such-bucket",
+    );
+    refused(
+        "AWS_SECRET_ACCESS_KEY",
+        "wrong-wrong-wrong",
+        6,
+        "SignatureDoesNotMatch",
+    );
     refused("AWS_ACCESS_KEY_ID", "nobody", 6, "InvalidAccessKeyId");
     // The bucket was made without it.
     refused("CXVAULT_OBJECT_LOCK", "governance:1d", 2, "Object Lock");
@@ -280,10 +379,24 @@ fn a_server_that_goes_away_is_later_and_the_journal_is_kept() {
     let finished = run.wait().expect(5);
     // Neither the day nor the roster could be stored.
     let told = finished.summary()["days"].take();
-    let whose: Vec<_> = told.as_array().unwrap().iter().map(|one| &one["sub_account"]).collect();
+    let whose: Vec<_> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["sub_account"])
+        .collect();
     assert_eq!(whose, [SUB, "roster"], "{finished}");
-    assert!(told[0]["remedy"].is_string() && told[1]["remedy"].is_string(), "{finished}");
-    assert!(vault.files(&vault.state()).iter().any(|path| path.ends_with("journal.sqlite")), "it is gone");
+    assert!(
+        told[0]["remedy"].is_string() && told[1]["remedy"].is_string(),
+        "{finished}"
+    );
+    assert!(
+        vault
+            .files(&vault.state())
+            .iter()
+            .any(|path| path.ends_with("journal.sqlite")),
+        "it is gone"
+    );
 
     // The archive again, restored elsewhere: all that is missing comes from the journal.
     let restored = Bucket::new(minio(), "restored", true);

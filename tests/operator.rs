@@ -13,10 +13,22 @@ use support::vault::{SUB, Simulator, Vault, options, real_now};
 
 /// The `$` lines of the chapter's console blocks.
 fn commands() -> Vec<String> {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let chapter = readme.split("\n## For operators\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let blocks = chapter.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let lines = blocks.flat_map(str::lines).map(|line| line.strip_prefix("$ ").expect("a command"));
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let chapter = readme
+        .split("\n## For operators\n")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
+    let blocks = chapter
+        .split("```console\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap());
+    let lines = blocks
+        .flat_map(str::lines)
+        .map(|line| line.strip_prefix("$ ").expect("a command"));
     lines.map(str::to_owned).collect()
 }
 
@@ -36,7 +48,10 @@ fn the_operators_chapter_can_be_followed() {
         .set("SIGNING_KEY_FILE", "signing.key")
         .set("METRICS_FILE", "cxvault.prom")
         .set("SOURCE_RETENTION", "3650d")
-        .set("ACKNOWLEDGE", "first-day-empty,low-volume,summaries-stopped:4101");
+        .set(
+            "ACKNOWLEDGE",
+            "first-day-empty,low-volume,summaries-stopped:4101",
+        );
     let commands = commands();
     assert!(commands.len() >= 12, "{commands:?}");
     for command in &commands {
@@ -73,14 +88,25 @@ fn shell(vault: &Vault, line: &str) -> Done {
     let template = vault.command(&[]);
     let bin = Path::new(env!("CARGO_BIN_EXE_cxvault")).parent().unwrap();
     let mut shell = Command::new("sh");
-    shell.args(["-c", line]).env_clear().current_dir(vault.folder.path());
+    shell
+        .args(["-c", line])
+        .env_clear()
+        .current_dir(vault.folder.path());
     for (name, value) in template.get_envs() {
         if let Some(value) = value {
             shell.env(name, value);
         }
     }
-    shell.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
+    shell.env(
+        "PATH",
+        format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()),
+    );
     let done = shell.output().unwrap();
-    let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    Done { code: done.status.code().unwrap_or(-1), said }
+    let said = [done.stdout, done.stderr]
+        .map(|bytes| String::from_utf8(bytes).unwrap())
+        .concat();
+    Done {
+        code: done.status.code().unwrap_or(-1),
+        said,
+    }
 }

@@ -27,7 +27,10 @@ fn simulator(permanent_500: f64) -> Simulator {
 fn vault() -> (Vault, String) {
     let (healthy, failing) = (simulator(0.0), simulator(0.05));
     let mut vault = Vault::new(&failing);
-    vault.set("ACKNOWLEDGE", "low-volume").set("MAX_ATTEMPTS", "1").set("PART_ROWS", "12");
+    vault
+        .set("ACKNOWLEDGE", "low-volume")
+        .set("MAX_ATTEMPTS", "1")
+        .set("PART_ROWS", "12");
     let signers = sign(&mut vault);
     vault.move_to(&healthy);
     vault.run_day(EVE, &[]).expect(0);
@@ -40,7 +43,10 @@ fn vault() -> (Vault, String) {
 
 fn sign(vault: &mut Vault) -> String {
     let key = vault.folder.path().join("key");
-    let line = vault.run(&["keygen", key.to_str().unwrap(), "--quiet"]).expect(0).stdout;
+    let line = vault
+        .run(&["keygen", key.to_str().unwrap(), "--quiet"])
+        .expect(0)
+        .stdout;
     vault.set("SIGNING_KEY_FILE", key.to_str().unwrap());
     let signers = vault.folder.path().join("allowed_signers");
     fs::write(&signers, line).unwrap();
@@ -50,7 +56,11 @@ fn sign(vault: &mut Vault) -> String {
 fn sh(folder: &Path, script: &str) -> (bool, String) {
     let mut shell = Command::new("sh");
     // A machine that has never seen cxvault.
-    shell.env_clear().env("PATH", path_with_duckdb()).env("HOME", folder).current_dir(folder);
+    shell
+        .env_clear()
+        .env("PATH", path_with_duckdb())
+        .env("HOME", folder)
+        .current_dir(folder);
     let done = shell.args(["-euc", script]).output().unwrap();
     let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
     (done.status.success(), said)
@@ -62,13 +72,25 @@ fn check(pack: &Path) -> (bool, String) {
 
 fn rows(vault: &Vault, more: &[&str], out: &str) -> Vec<Value> {
     let folder = vault.folder.path().join(out);
-    let args = [&["export", "--format", "jsonl", "--out", folder.to_str().unwrap()], more].concat();
+    let args = [
+        &[
+            "export",
+            "--format",
+            "jsonl",
+            "--out",
+            folder.to_str().unwrap(),
+        ],
+        more,
+    ]
+    .concat();
     vault.run(&args).expect(0);
     let sums = sh(&folder, "sha256sum --quiet -c SHA256SUMS");
     assert!(sums.0, "{}", sums.1);
     let data = folder.join(format!("data/{SUB}/2026-11.jsonl"));
     let text = fs::read_to_string(data).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
@@ -77,14 +99,41 @@ fn every_format_says_the_same_as_the_archive() {
     let current = rows(&vault, &[], "current");
     let all = rows(&vault, &["--revisions", "all"], "all");
     let newest = vault.newest(SUB);
-    let of_day = |rows: &[Value], date: &str| rows.iter().filter(|row| row["dt"] == date).count() as u64;
-    assert_eq!(of_day(&current, DAY), newest["day"]["segments"].as_u64().unwrap());
-    assert_eq!(of_day(&all, DAY), of_day(&current, DAY) + newest["rows"]["segments"].as_u64().unwrap());
-    assert!(current.iter().all(|row| row["agent_status"] != "FAILED" && row["auto_status"] != "FAILED"));
+    let of_day =
+        |rows: &[Value], date: &str| rows.iter().filter(|row| row["dt"] == date).count() as u64;
+    assert_eq!(
+        of_day(&current, DAY),
+        newest["day"]["segments"].as_u64().unwrap()
+    );
+    assert_eq!(
+        of_day(&all, DAY),
+        of_day(&current, DAY) + newest["rows"]["segments"].as_u64().unwrap()
+    );
+    assert!(
+        current
+            .iter()
+            .all(|row| row["agent_status"] != "FAILED" && row["auto_status"] != "FAILED")
+    );
     let folder = |name: &str| vault.folder.path().join(name);
     for format in ["csv", "parquet", "html"] {
-        vault.run(&["export", "--format", format, "--out", folder(format).to_str().unwrap()]).expect(0);
-        vault.run(&["export", "--format", format, "--out", folder(format).to_str().unwrap()]).expect(2);
+        vault
+            .run(&[
+                "export",
+                "--format",
+                format,
+                "--out",
+                folder(format).to_str().unwrap(),
+            ])
+            .expect(0);
+        vault
+            .run(&[
+                "export",
+                "--format",
+                format,
+                "--out",
+                folder(format).to_str().unwrap(),
+            ])
+            .expect(2);
     }
     let script = format!(
         "python3 - <<'END'
@@ -113,8 +162,14 @@ END"
     let compared = sh(vault.folder.path(), &script);
     assert!(compared.0, "{}", compared.1);
     let page = fs::read_to_string(folder("html").join(format!("data/{SUB}/{DAY}.html"))).unwrap();
-    assert_eq!(page.matches("<tr><td>").count() as u64, of_day(&current, DAY));
-    assert!(!page.contains("<script") && !page.contains("http"), "nothing comes from outside");
+    assert_eq!(
+        page.matches("<tr><td>").count() as u64,
+        of_day(&current, DAY)
+    );
+    assert!(
+        !page.contains("<script") && !page.contains("http"),
+        "nothing comes from outside"
+    );
 }
 
 #[test]
@@ -123,16 +178,27 @@ fn feeds_of_what_is_new_add_up_to_everything() {
     let all = rows(&vault, &["--revisions", "all"], "all").len();
     let after = |sequence: u64| {
         let after = format!("{SUB}={sequence}");
-        rows(&vault, &["--revisions", "all", "--after", &after], &format!("after-{sequence}")).len()
+        rows(
+            &vault,
+            &["--revisions", "all", "--after", &after],
+            &format!("after-{sequence}"),
+        )
+        .len()
     };
     let manifests = vault.manifests(SUB);
-    let of = |n: usize| manifests[n]["manifest"]["rows"]["segments"].as_u64().unwrap() as usize;
-    assert_eq!((after(0), after(1), after(2), after(3)), (all, of(1) + of(2), of(2), 0));
+    let of = |n: usize| {
+        manifests[n]["manifest"]["rows"]["segments"]
+            .as_u64()
+            .unwrap() as usize
+    };
+    assert_eq!(
+        (after(0), after(1), after(2), after(3)),
+        (all, of(1) + of(2), of(2), 0)
+    );
 }
 
 /// Makes the sums agree with the damage, so that only what lies under them can find it.
-const RESUM: &str =
-    "find . -type f ! -path ./SHA256SUMS | sed 's|^./||' | sort | xargs -d '\\n' sha256sum > SHA256SUMS";
+const RESUM: &str = "find . -type f ! -path ./SHA256SUMS | sed 's|^./||' | sort | xargs -d '\\n' sha256sum > SHA256SUMS";
 
 /// Rewrites one Parquet file with `change` applied to its table, and what its manifest says of its bytes.
 fn rewritten(change: &str) -> String {
@@ -180,13 +246,22 @@ fn a_pack_checks_itself_without_our_binary_and_finds_each_damage() {
     let (vault, signers) = vault();
     let pack = vault.folder.path().join("pack");
     let out = pack.to_str().unwrap().to_owned();
-    vault.run(&["evidence", "--out", &out, "--allowed-signers", &signers]).expect(0);
+    vault
+        .run(&["evidence", "--out", &out, "--allowed-signers", &signers])
+        .expect(0);
     vault.run(&["evidence", "--out", &out]).expect(2);
     let (holds, said) = check(&pack);
-    assert!(holds && said.ends_with("ALL CHECKS PASSED\n") && !said.contains("error"), "{said}");
-    let chain = format!("manifests/v1/sub_account={SUB}/ has 3 manifests without a gap, 3 of them signed");
+    assert!(
+        holds && said.ends_with("ALL CHECKS PASSED\n") && !said.contains("error"),
+        "{said}"
+    );
+    let chain =
+        format!("manifests/v1/sub_account={SUB}/ has 3 manifests without a gap, 3 of them signed");
     assert!(said.contains(&chain), "{said}");
-    assert!(said.contains("roster/v1/ has 3 manifests without a gap, 3 of them signed"), "{said}");
+    assert!(
+        said.contains("roster/v1/ has 3 manifests without a gap, 3 of them signed"),
+        "{said}"
+    );
     assert!(
         said.contains("ok    roster: each chain holds every head that a roster has seen of it"),
         "{said}"
@@ -194,7 +269,10 @@ fn a_pack_checks_itself_without_our_binary_and_finds_each_damage() {
 
     let m = format!("manifests/v1/sub_account={SUB}");
     let part = "$(ls segments/v1/*/*/*.parquet | head -1)";
-    let unsigned = format!("chmod -R u+w . && {{ {}}}\n", manifest(1, ".manifest.day.segments += 0"));
+    let unsigned = format!(
+        "chmod -R u+w . && {{ {}}}\n",
+        manifest(1, ".manifest.day.segments += 0")
+    );
     let cases: Vec<(&str, String, bool, &str)> = vec![
         (
             "a byte of a part",
@@ -321,8 +399,13 @@ fn a_pack_checks_itself_without_our_binary_and_finds_each_damage() {
         );
         assert!(made.0, "{name}: {}", made.1);
         let (holds, said) = check(&copy);
-        let found = said.lines().any(|line| line.starts_with("FAIL") && line.contains(finding));
-        assert!(!holds && found, "{name}: expected a failure with `{finding}`\n{said}");
+        let found = said
+            .lines()
+            .any(|line| line.starts_with("FAIL") && line.contains(finding));
+        assert!(
+            !holds && found,
+            "{name}: expected a failure with `{finding}`\n{said}"
+        );
     }
 }
 
@@ -336,9 +419,23 @@ fn evidence_of_an_unsigned_bucket_and_of_a_part_of_its_days() {
     vault.run_day(EVE, &[]).expect(0);
     vault.run_day(DAY, &[]).expect(0);
     let pack: PathBuf = vault.folder.path().join("pack");
-    vault.run(&["evidence", "--from", DAY, "--out", pack.to_str().unwrap()]).expect(0);
+    vault
+        .run(&["evidence", "--from", DAY, "--out", pack.to_str().unwrap()])
+        .expect(0);
     let (holds, said) = check(&pack);
-    assert!(holds && said.contains("nobody said whose signatures count"), "{said}");
-    assert!(!pack.join(format!("segments/v1/sub_account={SUB}/dt={EVE}")).exists());
-    assert_eq!(fs::read_dir(pack.join(format!("manifests/v1/sub_account={SUB}"))).unwrap().count(), 2);
+    assert!(
+        holds && said.contains("nobody said whose signatures count"),
+        "{said}"
+    );
+    assert!(
+        !pack
+            .join(format!("segments/v1/sub_account={SUB}/dt={EVE}"))
+            .exists()
+    );
+    assert_eq!(
+        fs::read_dir(pack.join(format!("manifests/v1/sub_account={SUB}")))
+            .unwrap()
+            .count(),
+        2
+    );
 }

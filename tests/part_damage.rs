@@ -62,7 +62,8 @@ const MOST_ROWS: usize = 1_000;
 
 fn part() -> Vec<u8> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/archive");
-    fs::read(golden.join("segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet")).unwrap()
+    fs::read(golden.join("segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet"))
+        .unwrap()
 }
 
 type Content = (Statement, String, Vec<Row>);
@@ -70,7 +71,10 @@ type Content = (Statement, String, Vec<Row>);
 /// Everything that a part says, and who signed it.
 fn content(bytes: Vec<u8>) -> Result<Content, PartError> {
     let mut part = PartReader::open(Bytes::from(bytes))?;
-    let signer = part.signer()?.map(|key| key.fingerprint()).unwrap_or_default();
+    let signer = part
+        .signer()?
+        .map(|key| key.fingerprint())
+        .unwrap_or_default();
     let mut rows = Vec::new();
     while let Some(row) = part.next_row()? {
         rows.push(row);
@@ -89,25 +93,48 @@ fn judge(what: &str, damaged: &[u8], expected: &Content) {
     LARGEST.set(0);
     let read = content(damaged.to_vec());
     if let Ok((statement, signer, rows)) = &read {
-        assert!((statement, rows) == (&expected.0, &expected.2), "{what}: other content, and no error");
+        assert!(
+            (statement, rows) == (&expected.0, &expected.2),
+            "{what}: other content, and no error"
+        );
         // A signature under another name is none, as if nobody had signed: whoever wants one refuses that.
-        assert!(*signer == expected.1 || signer.is_empty(), "{what}: another signer");
+        assert!(
+            *signer == expected.1 || signer.is_empty(),
+            "{what}: another signer"
+        );
     }
     let checked = checked(damaged.to_vec());
     if let (Ok(()), Err(error)) = (&checked, &read) {
         // `check` looks at the rows alone: at their values, and not whether these make sense or who signed.
-        assert!(matches!(error, PartError::Signature(_)), "{what}: checked, and yet {error}");
+        assert!(
+            matches!(error, PartError::Signature(_)),
+            "{what}: checked, and yet {error}"
+        );
     }
-    assert!(checked.is_ok() || read.is_err(), "{what}: read, but not checked");
-    assert!(LARGEST.get() <= MOST_AT_ONCE, "{what}: {} bytes of memory at once", LARGEST.get());
-    assert!(ASKED.get() <= MOST_IN_ALL, "{what}: {} bytes of memory in all", ASKED.get());
+    assert!(
+        checked.is_ok() || read.is_err(),
+        "{what}: read, but not checked"
+    );
+    assert!(
+        LARGEST.get() <= MOST_AT_ONCE,
+        "{what}: {} bytes of memory at once",
+        LARGEST.get()
+    );
+    assert!(
+        ASKED.get() <= MOST_IN_ALL,
+        "{what}: {} bytes of memory in all",
+        ASKED.get()
+    );
 }
 
 /// The Parquet library panics on some of them, which the reader contains: only the tests' own panics are shown.
 fn hush() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-        if info.location().is_none_or(|place| place.file().starts_with("tests/")) {
+        if info
+            .location()
+            .is_none_or(|place| place.file().starts_with("tests/"))
+        {
             usual(info);
         }
     }));
@@ -175,11 +202,21 @@ fn no_part_that_was_cut_is_read() {
         assert!(content(good[..end].to_vec()).is_err(), "cut at {end}");
     }
     // A transfer that lost its beginning or its middle ends as a part does.
-    let without =
-        |from: usize, to: usize| (format!("without {from} to {to}"), [&good[..from], &good[to..]].concat());
+    let without = |from: usize, to: usize| {
+        (
+            format!("without {from} to {to}"),
+            [&good[..from], &good[to..]].concat(),
+        )
+    };
     all(
         good.len() / 4,
-        |case| if case % 2 == 0 { without(0, 2 * case + 1) } else { without(2 * case, 4 * case) },
+        |case| {
+            if case % 2 == 0 {
+                without(0, 2 * case + 1)
+            } else {
+                without(2 * case, 4 * case)
+            }
+        },
         &expected,
     );
 }

@@ -23,14 +23,24 @@ const KEY: &str = "segments/v1/sub_account=1/dt=2026-11-20/r0001-p0000.parquet";
 const DAY_MS: i64 = 1_795_132_800_000;
 
 fn place() -> Place {
-    let window = Window { start_ms: DAY_MS, end_ms: DAY_MS + 86_400_000 };
-    Place { archive_id: "0".repeat(32), window, zone: "UTC".into(), omitted_fields: Default::default() }
+    let window = Window {
+        start_ms: DAY_MS,
+        end_ms: DAY_MS + 86_400_000,
+    };
+    Place {
+        archive_id: "0".repeat(32),
+        window,
+        zone: "UTC".into(),
+        omitted_fields: Default::default(),
+    }
 }
 
 fn row(raw: String, agent: Observation, auto: Observation) -> Row {
     let segment = Segment::read(raw);
-    let out_of_day =
-        !segment.metadata.segment_end_time.is_some_and(|end| (DAY_MS..DAY_MS + 86_400_000).contains(&end));
+    let out_of_day = !segment
+        .metadata
+        .segment_end_time
+        .is_some_and(|end| (DAY_MS..DAY_MS + 86_400_000).contains(&end));
     Row {
         segment,
         other_answers: None,
@@ -64,7 +74,11 @@ fn nth(n: i64) -> Row {
         r#"{{"segmentId":"s-{n}","dialogId":"d-{}","interactionId":"i-{n}","contactEndpointAddress":"+1555{n:07}","segmentEndTimeMs":{end}}}"#,
         n / 2
     );
-    row(raw, present(format!("Summary {n}."), end), Observation::bare(Status::Skipped, "run"))
+    row(
+        raw,
+        present(format!("Summary {n}."), end),
+        Observation::bare(Status::Skipped, "run"),
+    )
 }
 
 fn read(bytes: Vec<u8>) -> (PartReader, Vec<Row>) {
@@ -103,12 +117,16 @@ fn the_bytes_do_not_depend_on_how_the_rows_are_pushed() {
     let rows: Vec<Row> = (0..2_500)
         .map(|n| match nth(n) {
             // Long enough that batches end by their bytes too.
-            row if n % 5 == 0 => Row { agent: present("word ".repeat(4_000), DAY_MS), ..row },
+            row if n % 5 == 0 => Row {
+                agent: present("word ".repeat(4_000), DAY_MS),
+                ..row
+            },
             row => row,
         })
         .collect();
     let (expected, facts) = written(Vec::new(), |writer| {
-        rows.iter().for_each(|row| writer.push(row.clone()).unwrap());
+        rows.iter()
+            .for_each(|row| writer.push(row.clone()).unwrap());
     });
     let batches = |size: usize| {
         written(Vec::new(), |writer| {
@@ -123,10 +141,14 @@ fn the_bytes_do_not_depend_on_how_the_rows_are_pushed() {
         })
     };
     for size in [1, 7, 256, 1_024, 2_500] {
-        assert!(batches(size) == (expected.clone(), facts.clone()), "in batches of {size}");
+        assert!(
+            batches(size) == (expected.clone(), facts.clone()),
+            "in batches of {size}"
+        );
     }
     let (narrow, _) = written(Narrow(Vec::new()), |writer| {
-        rows.iter().for_each(|row| writer.push(row.clone()).unwrap());
+        rows.iter()
+            .for_each(|row| writer.push(row.clone()).unwrap());
     });
     assert!(narrow.0 == expected, "written in pieces");
     assert!(read(expected).1 == rows);
@@ -136,10 +158,20 @@ const GROUP: usize = 20_000;
 
 fn large() -> SerializedFileReader<Bytes> {
     let count = 2 * GROUP as i64 + 1_500;
-    let (bytes, facts) = written(Vec::new(), |writer| (0..count).for_each(|n| writer.push(nth(n)).unwrap()));
-    assert_eq!(facts.segment_ends, Some((DAY_MS, DAY_MS + (count - 1) * 1_000)));
-    let bloom = ReaderProperties::builder().set_read_bloom_filter(true).build();
-    let options = ReadOptionsBuilder::new().with_page_index().with_reader_properties(bloom).build();
+    let (bytes, facts) = written(Vec::new(), |writer| {
+        (0..count).for_each(|n| writer.push(nth(n)).unwrap())
+    });
+    assert_eq!(
+        facts.segment_ends,
+        Some((DAY_MS, DAY_MS + (count - 1) * 1_000))
+    );
+    let bloom = ReaderProperties::builder()
+        .set_read_bloom_filter(true)
+        .build();
+    let options = ReadOptionsBuilder::new()
+        .with_page_index()
+        .with_reader_properties(bloom)
+        .build();
     SerializedFileReader::new_with_options(Bytes::from(bytes), options).unwrap()
 }
 
@@ -148,12 +180,27 @@ fn a_large_part_is_built_as_the_format_promises() {
     let file = large();
     let meta = file.metadata();
     let footer = meta.file_metadata();
-    assert_eq!(footer.created_by(), Some("cxvault version 1.0.0 (build format-1)"));
-    let pairs: Vec<&str> =
-        footer.key_value_metadata().unwrap().iter().map(|pair| pair.key.as_str()).collect();
-    assert_eq!(pairs, ["cxvault.part"], "the footer holds no Arrow schema, and no signature without a key");
+    assert_eq!(
+        footer.created_by(),
+        Some("cxvault version 1.0.0 (build format-1)")
+    );
+    let pairs: Vec<&str> = footer
+        .key_value_metadata()
+        .unwrap()
+        .iter()
+        .map(|pair| pair.key.as_str())
+        .collect();
+    assert_eq!(
+        pairs,
+        ["cxvault.part"],
+        "the footer holds no Arrow schema, and no signature without a key"
+    );
     // Their texts pass 24 MiB in the third group, which must not end for what stands in the first two.
-    let sizes: Vec<i64> = meta.row_groups().iter().map(|group| group.num_rows()).collect();
+    let sizes: Vec<i64> = meta
+        .row_groups()
+        .iter()
+        .map(|group| group.num_rows())
+        .collect();
     assert_eq!(sizes, [GROUP as i64, GROUP as i64, 1_500]);
     for (group, column) in
         (0..meta.num_row_groups()).flat_map(|group| (0..COLUMNS.len()).map(move |n| (group, n)))
@@ -168,7 +215,11 @@ fn check_chunk(meta: &ParquetMetaData, group: usize, n: usize) {
     let (chunk, column) = (meta.row_group(group).column(n), &COLUMNS[n]);
     let Column { name, storage, .. } = *column;
     assert_eq!(chunk.column_path().string(), name);
-    let logical = chunk.column_descr().logical_type_ref().map(|kind| format!("{kind:?}")).unwrap_or_default();
+    let logical = chunk
+        .column_descr()
+        .logical_type_ref()
+        .map(|kind| format!("{kind:?}"))
+        .unwrap_or_default();
     match column.kind {
         Type::Text => assert_eq!(logical, "String", "{name}"),
         Type::Time => {
@@ -180,17 +231,30 @@ fn check_chunk(meta: &ParquetMetaData, group: usize, n: usize) {
         Type::Int | Type::Bool => {
             assert_eq!(
                 chunk.column_type().to_string(),
-                if column.kind == Type::Int { "INT64" } else { "BOOLEAN" }
+                if column.kind == Type::Int {
+                    "INT64"
+                } else {
+                    "BOOLEAN"
+                }
             );
         }
     }
     let compressed = storage != Storage::Dictionary && column.kind != Type::Bool;
-    assert_eq!(matches!(chunk.compression(), Compression::ZSTD(_)), compressed, "{name}: compression");
-    assert_eq!(chunk.compression() == Compression::UNCOMPRESSED, !compressed, "{name}: compression");
+    assert_eq!(
+        matches!(chunk.compression(), Compression::ZSTD(_)),
+        compressed,
+        "{name}: compression"
+    );
+    assert_eq!(
+        chunk.compression() == Compression::UNCOMPRESSED,
+        !compressed,
+        "{name}: compression"
+    );
     assert!(
-        !chunk
-            .encodings()
-            .any(|used| matches!(used, Encoding::DELTA_BYTE_ARRAY | Encoding::DELTA_BINARY_PACKED)),
+        !chunk.encodings().any(|used| matches!(
+            used,
+            Encoding::DELTA_BYTE_ARRAY | Encoding::DELTA_BINARY_PACKED
+        )),
         "{name}: an encoding of format 2"
     );
     assert_eq!(
@@ -198,29 +262,54 @@ fn check_chunk(meta: &ParquetMetaData, group: usize, n: usize) {
         storage == Storage::Dictionary,
         "{name}: dictionary"
     );
-    assert_eq!(chunk.bloom_filter_offset().is_some(), storage == Storage::Bloom, "{name}: Bloom filter");
-    assert_eq!(chunk.statistics().is_some(), storage != Storage::Opaque, "{name}: statistics");
+    assert_eq!(
+        chunk.bloom_filter_offset().is_some(),
+        storage == Storage::Bloom,
+        "{name}: Bloom filter"
+    );
+    assert_eq!(
+        chunk.statistics().is_some(),
+        storage != Storage::Opaque,
+        "{name}: statistics"
+    );
     if let Some(statistics) = chunk.statistics() {
         let all_null = statistics.null_count_opt() == Some(meta.row_group(group).num_rows() as u64);
-        assert_eq!(statistics.min_bytes_opt().is_some(), !all_null, "{name}: smallest value");
-        assert_eq!(statistics.max_bytes_opt().is_some(), !all_null, "{name}: greatest value");
+        assert_eq!(
+            statistics.min_bytes_opt().is_some(),
+            !all_null,
+            "{name}: smallest value"
+        );
+        assert_eq!(
+            statistics.max_bytes_opt().is_some(),
+            !all_null,
+            "{name}: greatest value"
+        );
     }
     assert_eq!(
         chunk.column_index_range().is_some(),
         storage != Storage::Opaque,
         "{name}: statistics of pages"
     );
-    assert!(chunk.offset_index_range().is_some(), "{name}: places of pages");
+    assert!(
+        chunk.offset_index_range().is_some(),
+        "{name}: places of pages"
+    );
 }
 
 /// A reader that looks for an hour must be able to leave out groups: they follow one another by their statistics.
 fn check_order(meta: &ParquetMetaData) {
-    let ends = COLUMNS.iter().position(|column| column.name == "segment_end_time").unwrap();
+    let ends = COLUMNS
+        .iter()
+        .position(|column| column.name == "segment_end_time")
+        .unwrap();
     let mut last = i64::MIN;
     for group in meta.row_groups() {
         let number = |bytes: Option<&[u8]>| i64::from_le_bytes(bytes.unwrap().try_into().unwrap());
         let statistics = group.column(ends).statistics().unwrap();
-        let (min, max) = (number(statistics.min_bytes_opt()), number(statistics.max_bytes_opt()));
+        let (min, max) = (
+            number(statistics.min_bytes_opt()),
+            number(statistics.max_bytes_opt()),
+        );
         assert!(last < min && min < max, "groups overlap");
         last = max;
     }
@@ -228,7 +317,10 @@ fn check_order(meta: &ParquetMetaData) {
 }
 
 fn check_bloom_filters(file: &SerializedFileReader<Bytes>) {
-    let columns = COLUMNS.iter().enumerate().filter(|(_, column)| column.storage == Storage::Bloom);
+    let columns = COLUMNS
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.storage == Storage::Bloom);
     let columns: Vec<_> = columns.map(|(n, column)| (n, column.name)).collect();
     assert_eq!(columns.len(), 4);
     for group in 0..file.num_row_groups() {
@@ -236,17 +328,27 @@ fn check_bloom_filters(file: &SerializedFileReader<Bytes>) {
         let first = group * GROUP;
         let rows = reader.metadata().num_rows() as usize;
         for (n, name) in &columns {
-            let filter = reader.get_column_bloom_filter(*n).unwrap_or_else(|| panic!("{name} has no filter"));
+            let filter = reader
+                .get_column_bloom_filter(*n)
+                .unwrap_or_else(|| panic!("{name} has no filter"));
             let value = |n: usize| match *name {
                 "segment_id" => format!("s-{n}"),
                 "dialog_id" => format!("d-{}", n / 2),
                 "interaction_id" => format!("i-{n}"),
                 _ => format!("+1555{n:07}"),
             };
-            assert!((first..first + rows).all(|n| filter.check(&value(n).as_str())), "{name} loses a value");
+            assert!(
+                (first..first + rows).all(|n| filter.check(&value(n).as_str())),
+                "{name} loses a value"
+            );
             // The target is one of a hundred; three would make a search read what it need not.
-            let wrong = (1_000_000..1_002_000).filter(|&n| filter.check(&value(n).as_str())).count();
-            assert!(wrong < 60, "{name}, group {group}: {wrong} of 2000 strangers pass");
+            let wrong = (1_000_000..1_002_000)
+                .filter(|&n| filter.check(&value(n).as_str()))
+                .count();
+            assert!(
+                wrong < 60,
+                "{name}, group {group}: {wrong} of 2000 strangers pass"
+            );
         }
     }
 }
@@ -334,22 +436,45 @@ fn object() -> impl Strategy<Value = String> {
         "segmentEvents",
         "unknown \\u0041",
     ];
-    let member =
-        (proptest::sample::select(NAMES.to_vec()), field(), proptest::sample::select(vec!["", " ", "\n\t"]));
-    let member =
-        member.prop_map(|(name, value, space)| format!("{space}\"{name}\"{space}:{space}{value}{space}"));
-    proptest::collection::vec(member, 0..14).prop_map(|members| format!("{{{}}}", members.join(",")))
+    let member = (
+        proptest::sample::select(NAMES.to_vec()),
+        field(),
+        proptest::sample::select(vec!["", " ", "\n\t"]),
+    );
+    let member = member
+        .prop_map(|(name, value, space)| format!("{space}\"{name}\"{space}:{space}{value}{space}"));
+    proptest::collection::vec(member, 0..14)
+        .prop_map(|members| format!("{{{}}}", members.join(",")))
 }
 
 /// Any values in any combination: what a reader may believe is for others to judge, what was written must come back.
 fn observation() -> impl Strategy<Value = Observation> {
     let option = proptest::option::of::<BoxedStrategy<String>>;
-    let body = (option(text().boxed()), option(text().boxed()), proptest::option::of(any::<[u8; 32]>()));
-    let answer = (proptest::option::of(any::<u16>()), option(text().boxed()), option(text().boxed()), text());
-    let times = (proptest::option::of(any::<i64>()), proptest::option::of(any::<i64>()), any::<u32>());
-    (proptest::sample::select(Status::ALL.to_vec()), body, answer, times).prop_map(
-        |(status, body, answer, times)| {
-            let ((summary, binary, sha256), (http_status, content_type, error, observed_by)) = (body, answer);
+    let body = (
+        option(text().boxed()),
+        option(text().boxed()),
+        proptest::option::of(any::<[u8; 32]>()),
+    );
+    let answer = (
+        proptest::option::of(any::<u16>()),
+        option(text().boxed()),
+        option(text().boxed()),
+        text(),
+    );
+    let times = (
+        proptest::option::of(any::<i64>()),
+        proptest::option::of(any::<i64>()),
+        any::<u32>(),
+    );
+    (
+        proptest::sample::select(Status::ALL.to_vec()),
+        body,
+        answer,
+        times,
+    )
+        .prop_map(|(status, body, answer, times)| {
+            let ((summary, binary, sha256), (http_status, content_type, error, observed_by)) =
+                (body, answer);
             let (fetched_at, server_date, attempts) = times;
             let sha256 = sha256.map(Digest);
             Observation {
@@ -365,16 +490,29 @@ fn observation() -> impl Strategy<Value = Observation> {
                 error,
                 observed_by,
             }
-        },
-    )
+        })
 }
 
 fn any_row() -> impl Strategy<Value = Row> {
-    let more = (proptest::option::of(text()), any::<[bool; 2]>(), any::<u32>(), any::<i64>(), text());
+    let more = (
+        proptest::option::of(text()),
+        any::<[bool; 2]>(),
+        any::<u32>(),
+        any::<i64>(),
+        text(),
+    );
     (object(), observation(), observation(), more).prop_map(|(raw, agent, auto, more)| {
         let (other_answers, [out_of_day, vanished], revision, discovered_at, discovered_by) = more;
         let rest = row(raw, agent, auto);
-        Row { other_answers, out_of_day, vanished, revision, discovered_at, discovered_by, ..rest }
+        Row {
+            other_answers,
+            out_of_day,
+            vanished,
+            revision,
+            discovered_at,
+            discovered_by,
+            ..rest
+        }
     })
 }
 
@@ -393,7 +531,10 @@ fn leaf_by_the_document(row: Row) -> String {
         })
         .collect();
     members.sort();
-    let members: Vec<String> = members.iter().map(|(name, json)| format!("\"{name}\":{json}")).collect();
+    let members: Vec<String> = members
+        .iter()
+        .map(|(name, json)| format!("\"{name}\":{json}"))
+        .collect();
     format!("{{{}}}", members.join(","))
 }
 
@@ -404,7 +545,14 @@ fn root_by_the_rfc(leaves: &[Digest]) -> Digest {
         [leaf] => *leaf,
         _ => {
             let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-            Digest::of(&[&[1], &root_by_the_rfc(left).0[..], &root_by_the_rfc(right).0[..]].concat())
+            Digest::of(
+                &[
+                    &[1],
+                    &root_by_the_rfc(left).0[..],
+                    &root_by_the_rfc(right).0[..],
+                ]
+                .concat(),
+            )
         }
     }
 }

@@ -29,7 +29,10 @@ const FAILURES: u32 = 6;
 /// The same day as three hosts see it: soon, days later (filled, edited, vanished), and with failures.
 fn worlds() -> [Simulator; 3] {
     let world = |days: i64, permanent_500: f64| {
-        let mut options = Options { segments_per_day: 10, ..options() };
+        let mut options = Options {
+            segments_per_day: 10,
+            ..options()
+        };
         let later = jiff::SignedDuration::from_hours(24 * days);
         options.now = options.now.map(|now| now + later);
         let faults = &mut options.faults;
@@ -94,15 +97,24 @@ impl Model {
 
     fn archive_id(&self) -> Option<String> {
         let contents = self.memory.contents();
-        let record: serde_json::Value = serde_json::from_slice(contents.get("archive.json")?).unwrap();
+        let record: serde_json::Value =
+            serde_json::from_slice(contents.get("archive.json")?).unwrap();
         Some(record["archive_id"].as_str().unwrap().to_owned())
     }
 
     fn start(&mut self, n: usize) {
         let inner: Arc<dyn Store> = self.memory.clone();
-        let store = Arc::new(Stepped { writer: n, inner, gates: self.gates.clone() });
+        let store = Arc::new(Stepped {
+            writer: n,
+            inner,
+            gates: self.gates.clone(),
+        });
         let writer = &mut self.writers[n];
-        let (host, ended, gates) = (writer.host.clone(), writer.ended.clone(), self.gates.clone());
+        let (host, ended, gates) = (
+            writer.host.clone(),
+            writer.ended.clone(),
+            self.gates.clone(),
+        );
         writer.task = Some(tokio::task::spawn_local(async move {
             let outcome = host.run(store, DAY).await;
             *ended.borrow_mut() = Some(outcome);
@@ -114,8 +126,12 @@ impl Model {
     async fn settle(&self) {
         loop {
             tokio::task::yield_now().await;
-            let waiting: BTreeSet<usize> =
-                self.gates.waiting().into_iter().map(|(writer, _)| writer).collect();
+            let waiting: BTreeSet<usize> = self
+                .gates
+                .waiting()
+                .into_iter()
+                .map(|(writer, _)| writer)
+                .collect();
             let still = |(n, writer): (usize, &Writer)| {
                 writer.done || waiting.contains(&n) || writer.ended.borrow().is_some()
             };
@@ -149,10 +165,16 @@ impl Model {
     /// Takes note of who has ended; whoever was told "later" comes again.
     fn collect(&mut self) {
         for n in 0..self.writers.len() {
-            let Some(outcome) = self.writers[n].ended.borrow_mut().take() else { continue };
+            let Some(outcome) = self.writers[n].ended.borrow_mut().take() else {
+                continue;
+            };
             match outcome {
                 Ok(outcome) => {
-                    println!("host{n} ends: {:?}, committed {}", outcome.exit(), outcome.committed);
+                    println!(
+                        "host{n} ends: {:?}, committed {}",
+                        outcome.exit(),
+                        outcome.committed
+                    );
                     assert!(matches!(outcome.exit(), Exit::Done | Exit::Gaps));
                     self.writers[n].done = true;
                     let looks = std::mem::take(&mut self.writers[n].looks);
@@ -176,7 +198,8 @@ impl Model {
         let fate = self.fate(waiting.op);
         println!("host{n} {:?} {} {fate:?}", waiting.op, waiting.key);
         if fate == Fate::DieInFlight {
-            self.in_flight.push(with_bytes(waiting.object.expect("it is a PUT")));
+            self.in_flight
+                .push(with_bytes(waiting.object.expect("it is a PUT")));
         }
         waiting.go.send(fate).unwrap();
         if fate == Fate::DieAfter {
@@ -212,7 +235,11 @@ impl Model {
         }
         if self.failures < FAILURES && self.random.below(if put { 8 } else { 40 }) == 0 {
             self.failures += 1;
-            return if self.random.below(2) == 0 { Fate::FailBefore } else { Fate::FailAfter };
+            return if self.random.below(2) == 0 {
+                Fate::FailBefore
+            } else {
+                Fate::FailAfter
+            };
         }
         Fate::Done
     }
@@ -243,16 +270,32 @@ impl Model {
 /// Every promised answer is there, and what counts is what was fetched last.
 fn check_promises(checked: &Checked, promised: &BTreeSet<Look>) {
     for look in promised {
-        let Look { segment, kind, status, sha256, .. } = look;
-        assert!(checked.holds(DAY, segment, *kind, *status, *sha256), "lost: {look:?}");
+        let Look {
+            segment,
+            kind,
+            status,
+            sha256,
+            ..
+        } = look;
+        assert!(
+            checked.holds(DAY, segment, *kind, *status, *sha256),
+            "lost: {look:?}"
+        );
     }
     let mut by_summary: BTreeMap<(&str, Kind), Vec<&Look>> = BTreeMap::new();
     for look in promised {
-        by_summary.entry((&look.segment, look.kind)).or_default().push(look);
+        by_summary
+            .entry((&look.segment, look.kind))
+            .or_default()
+            .push(look);
     }
     for ((segment, kind), looks) in by_summary {
-        let archived = checked.rows[DAY][segment].iter().filter_map(|row| row.observation(kind).fetched_at);
-        let times: BTreeSet<i64> = archived.chain(looks.iter().map(|look| look.fetched_at)).collect();
+        let archived = checked.rows[DAY][segment]
+            .iter()
+            .filter_map(|row| row.observation(kind).fetched_at);
+        let times: BTreeSet<i64> = archived
+            .chain(looks.iter().map(|look| look.fetched_at))
+            .collect();
         let last = looks.iter().max_by_key(|look| look.fetched_at).unwrap();
         // A third look that only confirms the first is no row, so that the second counts as the last one.
         if times.len() <= 2 && times.last() == Some(&last.fetched_at) {
@@ -268,7 +311,10 @@ fn check_promises(checked: &Checked, promised: &BTreeSet<Look>) {
 
 fn interleaved(seed: u64, worlds: &[Simulator; 3]) {
     println!("seed {seed}");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let local = tokio::task::LocalSet::new();
     let mut model = Model::new(seed, worlds);
     local.block_on(&runtime, async {
@@ -285,7 +331,9 @@ fn interleaved(seed: u64, worlds: &[Simulator; 3]) {
     let last = Host::new("last", &worlds[0].url, &TestClock::new());
     let complete = checked.records(DAY).last().unwrap().complete;
     worlds[0].reset_stats();
-    let outcome = runtime.block_on(last.run(model.memory.clone(), DAY)).unwrap();
+    let outcome = runtime
+        .block_on(last.run(model.memory.clone(), DAY))
+        .unwrap();
     if complete {
         assert_eq!((outcome.committed, worlds[0].requests()), (0, 0));
     }

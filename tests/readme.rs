@@ -13,10 +13,15 @@ fn readme() -> String {
 #[test]
 fn the_settings_table_is_the_programs_own() {
     let readme = readme();
-    let between =
-        readme.split("<!-- settings -->\n").nth(1).and_then(|rest| rest.split("<!-- /settings -->").next());
+    let between = readme
+        .split("<!-- settings -->\n")
+        .nth(1)
+        .and_then(|rest| rest.split("<!-- /settings -->").next());
     let table = settings_table_markdown();
-    assert!(between == Some(table.as_str()), "put this between the README's settings marks:\n{table}");
+    assert!(
+        between == Some(table.as_str()),
+        "put this between the README's settings marks:\n{table}"
+    );
 }
 
 #[test]
@@ -33,13 +38,17 @@ fn every_exit_code_is_documented() {
         Exit::Locked,
     ];
     for exit in all {
-        assert!(readme.contains(&format!("\n| {} | ", exit.code())), "{exit:?}");
+        assert!(
+            readme.contains(&format!("\n| {} | ", exit.code())),
+            "{exit:?}"
+        );
     }
 }
 
 #[test]
 fn the_format_document_names_every_column() {
     let format =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/segments.v1.txt")).unwrap();
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/segments.v1.txt"))
+            .unwrap();
     assert_eq!(format, cxvault::archive::schema::describe());
 }

@@ -36,14 +36,22 @@ impl Home {
         self.load_with(toml, env, &Flags::default())
     }
 
-    fn load_with(&self, toml: &str, env: &[(&str, &str)], flags: &Flags) -> Result<Loaded, Failure> {
+    fn load_with(
+        &self,
+        toml: &str,
+        env: &[(&str, &str)],
+        flags: &Flags,
+    ) -> Result<Loaded, Failure> {
         self.file(".config/cxvault/config.toml", toml);
         Settings::load(flags, &self.env(env))
     }
 }
 
 fn settings(toml: &str, env: &[(&str, &str)]) -> Settings {
-    Home::new().load(toml, env).unwrap_or_else(|failure| panic!("{failure}")).settings
+    Home::new()
+        .load(toml, env)
+        .unwrap_or_else(|failure| panic!("{failure}"))
+        .settings
 }
 
 /// Loads what must be refused, and returns the whole message.
@@ -55,7 +63,11 @@ fn refused(toml: &str, env: &[(&str, &str)]) -> String {
 }
 
 fn in_force<'a>(loaded: &'a Loaded, key: &str) -> &'a InForce {
-    loaded.in_force.iter().find(|one| one.key.name == key).unwrap()
+    loaded
+        .in_force
+        .iter()
+        .find(|one| one.key.name == key)
+        .unwrap()
 }
 
 /// For every key that is no secret: a value for the file (as TOML), and another for the environment.
@@ -66,7 +78,11 @@ const SAMPLES: [(&str, &str, &str); 55] = [
     ("allowed_signers_file", "'/keys/c'", "/keys/d"),
     ("part_rows", "1000", "2000"),
     ("part_bytes", "'1MiB'", "2MiB"),
-    ("omit_fields", "['agentNotes']", "contactEndpointAddress,agentNotes"),
+    (
+        "omit_fields",
+        "['agentNotes']",
+        "contactEndpointAddress,agentNotes",
+    ),
     ("name", "'north'", "south"),
     ("client_id", "'id-a'", "id-b"),
     ("rc_account_id", "'111'", "222"),
@@ -92,21 +108,37 @@ const SAMPLES: [(&str, &str, &str); 55] = [
     ("catch_up", "'3d'", "4d"),
     ("recheck_after", "['1d', '7d']", "3d"),
     ("source_retention", "'30d'", "90d"),
-    ("acknowledge", "['low-volume']", "first-day-empty,summaries-stopped:Sales"),
-    ("s3_endpoint", "'http://127.0.0.1:9000'", "https://minio.example"),
+    (
+        "acknowledge",
+        "['low-volume']",
+        "first-day-empty,summaries-stopped:Sales",
+    ),
+    (
+        "s3_endpoint",
+        "'http://127.0.0.1:9000'",
+        "https://minio.example",
+    ),
     ("s3_region", "'eu-central-1'", "us-east-1"),
     ("s3_path_style", "true", "false"),
     ("s3_kms_key_id", "'alias/a'", "alias/b"),
     ("object_lock", "'compliance:7y'", "governance:2555d"),
     ("allow_http", "true", "false"),
     ("anchor", "'s3://anchor/a'", "s3://anchor/b"),
-    ("anchor_s3_endpoint", "'http://127.0.0.1:9000'", "https://minio.example"),
+    (
+        "anchor_s3_endpoint",
+        "'http://127.0.0.1:9000'",
+        "https://minio.example",
+    ),
     ("anchor_s3_region", "'eu-central-1'", "us-east-1"),
     ("anchor_s3_path_style", "true", "false"),
     ("anchor_access_key_id", "'id-a'", "id-b"),
     ("anchor_s3_profile", "'away'", "far-away"),
     ("anchor_object_lock", "'compliance:7y'", "governance:2555d"),
-    ("copy_endpoint", "'http://127.0.0.1:9000'", "https://minio.example"),
+    (
+        "copy_endpoint",
+        "'http://127.0.0.1:9000'",
+        "https://minio.example",
+    ),
     ("copy_region", "'eu-central-1'", "us-east-1"),
     ("copy_path_style", "true", "false"),
     ("copy_kms_key_id", "'alias/a'", "alias/b"),
@@ -114,19 +146,32 @@ const SAMPLES: [(&str, &str, &str); 55] = [
     ("copy_access_key_id", "'AKIA'", "AKIB"),
     ("log", "'debug'", "warn,cxvault::ringcx=trace"),
     ("metrics_file", "'/metrics/a.prom'", "/metrics/b.prom"),
-    ("pushgateway_url", "'https://a.example'", "https://b.example"),
+    (
+        "pushgateway_url",
+        "'https://a.example'",
+        "https://b.example",
+    ),
 ];
 
 #[test]
 fn every_key_obeys_environment_over_file_over_default() {
-    let plain =
-        |key: &&&keys::Key| !matches!(key.syntax, Syntax::SecretFile { .. }) && key.name != "log_format";
+    let plain = |key: &&&keys::Key| {
+        !matches!(key.syntax, Syntax::SecretFile { .. }) && key.name != "log_format"
+    };
     let all: Vec<_> = keys::ALL.iter().filter(plain).map(|key| key.name).collect();
-    assert_eq!(SAMPLES.map(|(name, ..)| name).to_vec(), all, "a key has no sample");
+    assert_eq!(
+        SAMPLES.map(|(name, ..)| name).to_vec(),
+        all,
+        "a key has no sample"
+    );
     for (name, toml, other) in SAMPLES {
         let key = keys::named(name).unwrap();
         // What the samples of other keys need: a lock needs S3, and a key's id its secret, which is refused alone.
-        let base = if name == "object_lock" { "archive = 's3://b/p'\n" } else { "" };
+        let base = if name == "object_lock" {
+            "archive = 's3://b/p'\n"
+        } else {
+            ""
+        };
         let pair = match name {
             "anchor_access_key_id" => "anchor_secret_access_key_file = '~/secret'\n",
             _ => "",
@@ -139,13 +184,24 @@ fn every_key_obeys_environment_over_file_over_default() {
             Fallback::Computed(_) | Fallback::Nothing => None,
         };
         if let Some(expected) = expected {
-            assert_eq!(in_force(&by_default, name).value.as_deref(), Some(expected), "{name}");
+            assert_eq!(
+                in_force(&by_default, name).value.as_deref(),
+                Some(expected),
+                "{name}"
+            );
         }
-        let by_file = home.load(&format!("{base}{pair}{name} = {toml}"), &[]).unwrap();
+        let by_file = home
+            .load(&format!("{base}{pair}{name} = {toml}"), &[])
+            .unwrap();
         let from_file = in_force(&by_file, name);
-        assert!(matches!(from_file.origin, Origin::File { .. }), "{name}: {from_file:?}");
+        assert!(
+            matches!(from_file.origin, Origin::File { .. }),
+            "{name}: {from_file:?}"
+        );
         assert_ne!(from_file.value, in_force(&by_default, name).value, "{name}");
-        let by_env = home.load(&format!("{base}{pair}{name} = {toml}"), &[(key.env, other)]).unwrap();
+        let by_env = home
+            .load(&format!("{base}{pair}{name} = {toml}"), &[(key.env, other)])
+            .unwrap();
         let from_env = in_force(&by_env, name);
         assert_eq!(from_env.value.as_deref(), Some(other));
         assert_eq!(from_env.origin, Origin::Environment(key.env));
@@ -171,8 +227,11 @@ fn flags_win_in_every_combination() {
             ],
             false => &[],
         };
-        let toml =
-            if file { "archive = 's3://b/file'\nsub_accounts = ['3']\nlog_format = 'json'" } else { "" };
+        let toml = if file {
+            "archive = 's3://b/file'\nsub_accounts = ['3']\nlog_format = 'json'"
+        } else {
+            ""
+        };
         let settings = home.load_with(toml, env_pairs, &flags).unwrap().settings;
         let (archive, sub_accounts, format): (_, &[&str], _) = match (flag, env, file) {
             (true, ..) => ("s3://b/flag", &["1"], LogFormat::Json),
@@ -197,13 +256,22 @@ fn the_settings_file_is_named_by_flag_then_environment_then_place() {
         (loaded.settings.concurrency, loaded.file.unwrap().1)
     };
     assert_eq!(load(&[], &Flags::default()), (1, "the usual place"));
-    assert_eq!(load(&[("CXVAULT_CONFIG", &by_env)], &Flags::default()), (2, "CXVAULT_CONFIG"));
+    assert_eq!(
+        load(&[("CXVAULT_CONFIG", &by_env)], &Flags::default()),
+        (2, "CXVAULT_CONFIG")
+    );
     let mut flags = Flags::default();
     flags.config = Some(PathBuf::from(by_flag));
-    assert_eq!(load(&[("CXVAULT_CONFIG", &by_env)], &flags), (3, "--config"));
+    assert_eq!(
+        load(&[("CXVAULT_CONFIG", &by_env)], &flags),
+        (3, "--config")
+    );
 
-    let failure =
-        Settings::load(&Flags::default(), &home.env(&[("CXVAULT_CONFIG", "/no/such")])).unwrap_err();
+    let failure = Settings::load(
+        &Flags::default(),
+        &home.env(&[("CXVAULT_CONFIG", "/no/such")]),
+    )
+    .unwrap_err();
     assert!(failure.to_string().contains("/no/such"), "{failure}");
 }
 
@@ -211,68 +279,145 @@ fn the_settings_file_is_named_by_flag_then_environment_then_place() {
 fn paths_in_the_file_count_from_its_folder() {
     let home = Home::new();
     let folder = home.0.path().join(".config/cxvault");
-    let loaded = home.load("archive = './a'\nstate_dir = '~/s'\nsigning_key_file = 'keys/k'", &[]).unwrap();
+    let loaded = home
+        .load(
+            "archive = './a'\nstate_dir = '~/s'\nsigning_key_file = 'keys/k'",
+            &[],
+        )
+        .unwrap();
     assert_eq!(loaded.settings.archive, folder.join("a").to_str().unwrap());
     assert_eq!(loaded.settings.state_dir, home.0.path().join("s"));
-    assert_eq!(loaded.settings.signing_key_file, Some(folder.join("keys/k")));
+    assert_eq!(
+        loaded.settings.signing_key_file,
+        Some(folder.join("keys/k"))
+    );
     let loaded = home.load("", &[("CXVAULT_ARCHIVE", "./a")]).unwrap();
     assert_eq!(loaded.settings.archive, "./a");
-    assert_eq!(loaded.settings.state_dir, home.0.path().join(".local/state/cxvault"));
+    assert_eq!(
+        loaded.settings.state_dir,
+        home.0.path().join(".local/state/cxvault")
+    );
 }
 
 #[test]
 fn an_empty_variable_counts_as_not_set() {
-    assert_eq!(settings("concurrency = 3", &[("CXVAULT_CONCURRENCY", "")]).concurrency, 3);
+    assert_eq!(
+        settings("concurrency = 3", &[("CXVAULT_CONCURRENCY", "")]).concurrency,
+        3
+    );
 }
 
 #[test]
 fn bad_files_are_refused_in_clear_words() {
     let cases = [
         ("archive = ", &["line 1", "not TOML"][..]),
-        ("\n\ntime_zon = 'UTC'", &["line 3", "`time_zon` is not a setting", "`time_zone`"]),
-        ("bucket = 'x'", &["`bucket` is not a setting", "cxvault config"]),
-        ("time_zone = 'US/Estern'", &["line 1", "`time_zone`", "`US/Eastern`"]),
+        (
+            "\n\ntime_zon = 'UTC'",
+            &["line 3", "`time_zon` is not a setting", "`time_zone`"],
+        ),
+        (
+            "bucket = 'x'",
+            &["`bucket` is not a setting", "cxvault config"],
+        ),
+        (
+            "time_zone = 'US/Estern'",
+            &["line 1", "`time_zone`", "`US/Eastern`"],
+        ),
         ("concurrency = 0", &["`0`", "between 1 and 1024"]),
-        ("concurrency = [1]", &["`concurrency`", "not an array", "concurrency = 16"]),
+        (
+            "concurrency = [1]",
+            &["`concurrency`", "not an array", "concurrency = 16"],
+        ),
         ("settle = 15", &["`15` is not a duration", "15m"]),
         ("settle = 1.5", &["in quotes"]),
         ("request_timeout = '0s'", &["longer than nothing"]),
         ("catch_up = '24h'", &["days", "14d"]),
         ("part_bytes = '256MB'", &["`256MB`", "MiB"]),
         ("part_bytes = '5GiB'", &["between 1KiB and 4GiB"]),
-        ("summary_limits = '120'", &["`120` is not a limit", "120/60s"]),
+        (
+            "summary_limits = '120'",
+            &["`120` is not a limit", "120/60s"],
+        ),
         ("summary_limit_scope = 'both'", &["credential, sub-account"]),
         ("sub_accounts = ['a/b']", &["`a/b` is not an id"]),
         ("sub_accounts = ['1,2']", &["element with a comma"]),
         ("channel_classes = ['VOCE']", &["did you mean `VOICE`?"]),
         ("object_lock = 'goverance:1d'", &["is not an object lock"]),
-        ("object_lock = 'governance:2555d'", &["a folder, which cannot lock"]),
+        (
+            "object_lock = 'governance:2555d'",
+            &["a folder, which cannot lock"],
+        ),
         ("archive = 'gs://bucket'", &["`gs://` is not supported"]),
-        ("ringcx_url = 'http://ringcx.example'", &["ringcx_url is plain HTTP", "CXVAULT_ALLOW_HTTP"]),
-        ("s3_endpoint = 'http://minio.example:9000'", &["s3_endpoint is plain HTTP"]),
-        ("acknowledge = ['low-volumes']", &["did you mean `low-volume`?"]),
+        (
+            "ringcx_url = 'http://ringcx.example'",
+            &["ringcx_url is plain HTTP", "CXVAULT_ALLOW_HTTP"],
+        ),
+        (
+            "s3_endpoint = 'http://minio.example:9000'",
+            &["s3_endpoint is plain HTTP"],
+        ),
+        (
+            "acknowledge = ['low-volumes']",
+            &["did you mean `low-volume`?"],
+        ),
         ("log = 'debg'", &["`debg` is not a log level"]),
         ("[account]\nname = 'a'", &["line 1", "two brackets"]),
-        ("[[account]]\nsettle = '1m'", &["line 2", "`settle` does not belong to an account"]),
+        (
+            "[[account]]\nsettle = '1m'",
+            &["line 2", "`settle` does not belong to an account"],
+        ),
         ("[[account]]\nnme = 'a'", &["line 2", "`name`"]),
-        ("client_id = 'a'\n[[account]]\nname = 'a'", &["line 1", "outside of [[account]]"]),
-        ("[[account]]\nname = 'a'\n[[account]]\nname = 'a'", &["two accounts are called `a`"]),
+        (
+            "client_id = 'a'\n[[account]]\nname = 'a'",
+            &["line 1", "outside of [[account]]"],
+        ),
+        (
+            "[[account]]\nname = 'a'\n[[account]]\nname = 'a'",
+            &["two accounts are called `a`"],
+        ),
         (
             "[[account]]\nsub_accounts=['1']\n[[account]]\nsub_accounts=['1']",
             &["`1` belongs to two accounts"],
         ),
-        ("sub_accounts = ['1']\ntime_zones = { 2 = 'UTC' }", &["`2` is none of the account's sub_accounts"]),
-        ("anchor = 'gs://bucket'", &["line 1", "`gs://` is not supported"]),
-        ("anchor = './a'\nanchor_object_lock = 'compliance:7y'", &["a folder, which cannot lock"]),
-        ("archive = 's3://b'\nanchor = 's3://b/x'", &["the anchor s3://b/x lies in the archive s3://b"]),
-        ("anchor_s3_endpoint = 'http://minio.example:9000'", &["anchor_s3_endpoint is plain HTTP"]),
-        ("anchor_access_key_id = 'a'", &["anchor_access_key_id is set", "CXVAULT_ANCHOR_SECRET_ACCESS_KEY"]),
-        ("time_zones = { 2 = 'UTCC' }", &["`UTCC` is not a time zone"]),
+        (
+            "sub_accounts = ['1']\ntime_zones = { 2 = 'UTC' }",
+            &["`2` is none of the account's sub_accounts"],
+        ),
+        (
+            "anchor = 'gs://bucket'",
+            &["line 1", "`gs://` is not supported"],
+        ),
+        (
+            "anchor = './a'\nanchor_object_lock = 'compliance:7y'",
+            &["a folder, which cannot lock"],
+        ),
+        (
+            "archive = 's3://b'\nanchor = 's3://b/x'",
+            &["the anchor s3://b/x lies in the archive s3://b"],
+        ),
+        (
+            "anchor_s3_endpoint = 'http://minio.example:9000'",
+            &["anchor_s3_endpoint is plain HTTP"],
+        ),
+        (
+            "anchor_access_key_id = 'a'",
+            &[
+                "anchor_access_key_id is set",
+                "CXVAULT_ANCHOR_SECRET_ACCESS_KEY",
+            ],
+        ),
+        (
+            "time_zones = { 2 = 'UTCC' }",
+            &["`UTCC` is not a time zone"],
+        ),
     ];
     for (toml, expected) in cases {
         let message = refused(toml, &[]);
         for part in expected {
-            assert!(message.contains(part), "{toml}\nsays:   {message}\nlacks:  {part}");
+            assert!(
+                message.contains(part),
+                "{toml}\nsays:   {message}\nlacks:  {part}"
+            );
         }
     }
 }
@@ -280,22 +425,43 @@ fn bad_files_are_refused_in_clear_words() {
 #[test]
 fn bad_variables_are_refused_by_their_name() {
     let cases = [
-        (&[("CXVAULT_SUBACCOUNTS", "1")][..], &["CXVAULT_SUBACCOUNTS", "CXVAULT_SUB_ACCOUNTS"][..]),
+        (
+            &[("CXVAULT_SUBACCOUNTS", "1")][..],
+            &["CXVAULT_SUBACCOUNTS", "CXVAULT_SUB_ACCOUNTS"][..],
+        ),
         (&[("CXVAULT_FOO", "1")], &["CXVAULT_FOO is not a setting"]),
-        (&[("CXVAULT_TIME_ZONE", "Berlin/Europe")], &["CXVAULT_TIME_ZONE: ", "is not a time zone"]),
-        (&[("CXVAULT_S3_PATH_STYLE", "yes")], &["CXVAULT_S3_PATH_STYLE", "true nor false"]),
-        (&[("CXVAULT_TIME_ZONES", "1")], &["CXVAULT_TIME_ZONES", "SUB_ACCOUNT=ZONE"]),
+        (
+            &[("CXVAULT_TIME_ZONE", "Berlin/Europe")],
+            &["CXVAULT_TIME_ZONE: ", "is not a time zone"],
+        ),
+        (
+            &[("CXVAULT_S3_PATH_STYLE", "yes")],
+            &["CXVAULT_S3_PATH_STYLE", "true nor false"],
+        ),
+        (
+            &[("CXVAULT_TIME_ZONES", "1")],
+            &["CXVAULT_TIME_ZONES", "SUB_ACCOUNT=ZONE"],
+        ),
         (
             &[("CXVAULT_JWT", "a"), ("CXVAULT_JWT_FILE", "/x")],
             &["CXVAULT_JWT and CXVAULT_JWT_FILE are both set"],
         ),
-        (&[("CXVAULT_RINGCX_TOKEN", "a"), ("CXVAULT_JWT", "b")], &["two kinds of credentials"]),
-        (&[("CXVAULT_OBJECT_LOCK", "compliance:7y")], &["cannot lock", "CXVAULT_OBJECT_LOCK=off"]),
+        (
+            &[("CXVAULT_RINGCX_TOKEN", "a"), ("CXVAULT_JWT", "b")],
+            &["two kinds of credentials"],
+        ),
+        (
+            &[("CXVAULT_OBJECT_LOCK", "compliance:7y")],
+            &["cannot lock", "CXVAULT_OBJECT_LOCK=off"],
+        ),
     ];
     for (env, expected) in cases {
         let message = refused("", env);
         for part in expected {
-            assert!(message.contains(part), "{env:?}\nsays:   {message}\nlacks:  {part}");
+            assert!(
+                message.contains(part),
+                "{env:?}\nsays:   {message}\nlacks:  {part}"
+            );
         }
     }
     settings("", &[("CXVAULT_TEST_MINIO", "1")]);
@@ -304,14 +470,23 @@ fn bad_variables_are_refused_by_their_name() {
 #[test]
 fn a_missing_home_names_the_variable_that_helps() {
     let failure = Settings::load(&Flags::default(), &Environment::default()).unwrap_err();
-    assert!(failure.to_string().contains("CXVAULT_STATE_DIR"), "{failure}");
+    assert!(
+        failure.to_string().contains("CXVAULT_STATE_DIR"),
+        "{failure}"
+    );
 }
 
 fn jwt_of(settings: &Settings) -> [String; 3] {
     match settings.accounts[0].credentials().unwrap() {
-        CredentialSettings::Jwt { client_id, client_secret, jwt } => {
-            [client_id.clone(), client_secret.expose_secret().into(), jwt.expose_secret().into()]
-        }
+        CredentialSettings::Jwt {
+            client_id,
+            client_secret,
+            jwt,
+        } => [
+            client_id.clone(),
+            client_secret.expose_secret().into(),
+            jwt.expose_secret().into(),
+        ],
         CredentialSettings::Token(_) => panic!("a token"),
     }
 }
@@ -321,10 +496,18 @@ fn secrets_come_from_variables_or_files() {
     let home = Home::new();
     let file = home.file("jwt", "from-file\r\n");
     let toml = "client_id = 'id'\njwt_file = '~/jwt'";
-    let both = home.load(toml, &[("CXVAULT_CLIENT_SECRET", "inline")]).unwrap();
+    let both = home
+        .load(toml, &[("CXVAULT_CLIENT_SECRET", "inline")])
+        .unwrap();
     assert_eq!(jwt_of(&both.settings), ["id", "inline", "from-file"]);
-    let env = [("CXVAULT_CLIENT_SECRET_FILE", file.as_str()), ("CXVAULT_JWT", "inline")];
-    assert_eq!(jwt_of(&home.load(toml, &env).unwrap().settings), ["id", "from-file", "inline"]);
+    let env = [
+        ("CXVAULT_CLIENT_SECRET_FILE", file.as_str()),
+        ("CXVAULT_JWT", "inline"),
+    ];
+    assert_eq!(
+        jwt_of(&home.load(toml, &env).unwrap().settings),
+        ["id", "from-file", "inline"]
+    );
 }
 
 #[test]
@@ -333,10 +516,20 @@ fn a_token_from_a_higher_layer_wins_over_an_app() {
     home.file("s", "secret");
     let app = "client_id = 'id'\nclient_secret_file = '~/s'\njwt_file = '~/s'";
     let loaded = home.load(app, &[("CXVAULT_RINGCX_TOKEN", "t")]).unwrap();
-    assert_eq!(loaded.settings.accounts[0].credentials().unwrap().kind(), "token");
-    let env = [("CXVAULT_CLIENT_ID", "i"), ("CXVAULT_CLIENT_SECRET", "s"), ("CXVAULT_JWT", "j")];
+    assert_eq!(
+        loaded.settings.accounts[0].credentials().unwrap().kind(),
+        "token"
+    );
+    let env = [
+        ("CXVAULT_CLIENT_ID", "i"),
+        ("CXVAULT_CLIENT_SECRET", "s"),
+        ("CXVAULT_JWT", "j"),
+    ];
     let loaded = home.load("ringcx_token_file = '~/s'", &env).unwrap();
-    assert_eq!(loaded.settings.accounts[0].credentials().unwrap().kind(), "jwt");
+    assert_eq!(
+        loaded.settings.accounts[0].credentials().unwrap().kind(),
+        "jwt"
+    );
 }
 
 #[test]
@@ -344,13 +537,23 @@ fn missing_credentials_are_an_error_only_for_whoever_needs_them() {
     let none = settings("", &[]).accounts[0].credentials().unwrap_err();
     assert_eq!(none.exit, Exit::Usage);
     let text = none.to_string();
-    for name in
-        ["CXVAULT_RINGCX_TOKEN", "CXVAULT_CLIENT_ID", "CXVAULT_CLIENT_SECRET", "CXVAULT_JWT", "cxvault demo"]
-    {
+    for name in [
+        "CXVAULT_RINGCX_TOKEN",
+        "CXVAULT_CLIENT_ID",
+        "CXVAULT_CLIENT_SECRET",
+        "CXVAULT_JWT",
+        "cxvault demo",
+    ] {
         assert!(text.contains(name), "{text}");
     }
-    let part = settings("", &[("CXVAULT_CLIENT_ID", "id"), ("CXVAULT_JWT", "j")]).accounts[0].clone();
-    assert!(part.credentials().unwrap_err().to_string().contains("lack the client secret"));
+    let part =
+        settings("", &[("CXVAULT_CLIENT_ID", "id"), ("CXVAULT_JWT", "j")]).accounts[0].clone();
+    assert!(
+        part.credentials()
+            .unwrap_err()
+            .to_string()
+            .contains("lack the client secret")
+    );
 }
 
 #[test]
@@ -366,17 +569,31 @@ fn secret_files_that_are_of_no_use_are_named() {
         (&long, "too long"),
     ];
     for (path, expected) in cases {
-        let text = home.load("", &[("CXVAULT_JWT_FILE", path)]).unwrap_err().to_string();
-        assert!(text.contains(path) && text.contains(expected) && !text.contains("hunter2"), "{text}");
+        let text = home
+            .load("", &[("CXVAULT_JWT_FILE", path)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains(path) && text.contains(expected) && !text.contains("hunter2"),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn secrets_in_the_file_are_refused_and_not_repeated() {
     for (toml, file_key, env) in [
-        ("client_secret = 'hunter2'", "client_secret_file", "CXVAULT_CLIENT_SECRET"),
+        (
+            "client_secret = 'hunter2'",
+            "client_secret_file",
+            "CXVAULT_CLIENT_SECRET",
+        ),
         ("[[account]]\njwt = 'hunter2'", "jwt_file", "CXVAULT_JWT"),
-        ("ringcx_token = 'hunter2'", "ringcx_token_file", "CXVAULT_RINGCX_TOKEN"),
+        (
+            "ringcx_token = 'hunter2'",
+            "ringcx_token_file",
+            "CXVAULT_RINGCX_TOKEN",
+        ),
         (
             "anchor_secret_access_key = 'hunter2'",
             "anchor_secret_access_key_file",
@@ -384,7 +601,10 @@ fn secrets_in_the_file_are_refused_and_not_repeated() {
         ),
     ] {
         let text = refused(toml, &[]);
-        assert!(text.contains(file_key) && text.contains(env) && !text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains(file_key) && text.contains(env) && !text.contains("hunter2"),
+            "{text}"
+        );
     }
     // A slip in the syntax must not quote the line either.
     assert!(!refused("jwt = 'hunter2", &[]).contains("hunter2"));
@@ -401,9 +621,14 @@ fn no_debug_output_shows_a_secret() {
     assert_eq!(jwt_of(&loaded.settings)[1], "hunter2");
     let text = format!("{loaded:?} {:?}", home.env(&env));
     assert!(!text.contains("hunter2"), "{text}");
-    let token = home.load("", &[("CXVAULT_RINGCX_TOKEN", "hunter2")]).unwrap();
+    let token = home
+        .load("", &[("CXVAULT_RINGCX_TOKEN", "hunter2")])
+        .unwrap();
     assert!(!format!("{token:?}").contains("hunter2"));
-    assert_eq!(in_force(&token, "ringcx_token_file").value.as_deref(), Some("********"));
+    assert_eq!(
+        in_force(&token, "ringcx_token_file").value.as_deref(),
+        Some("********")
+    );
 }
 
 const TWO: &str = "
@@ -424,8 +649,13 @@ segment_types = ['agent']
 #[test]
 fn accounts_have_their_own_settings_and_share_defaults() {
     let settings = settings(TWO, &[]);
-    let [north, south] = settings.accounts.as_slice() else { panic!("{settings:?}") };
-    assert_eq!((north.zone_of("1"), north.zone_of("2")), ("US/Eastern", "US/Pacific"));
+    let [north, south] = settings.accounts.as_slice() else {
+        panic!("{settings:?}")
+    };
+    assert_eq!(
+        (north.zone_of("1"), north.zone_of("2")),
+        ("US/Eastern", "US/Pacific")
+    );
     assert_eq!(
         (south.zone_of("3"), south.segment_types.as_slice()),
         ("Europe/Berlin", &["AGENT".to_owned()][..])
@@ -436,19 +666,28 @@ fn accounts_have_their_own_settings_and_share_defaults() {
 #[test]
 fn with_several_accounts_the_environment_cannot_mean_one() {
     let text = refused(TWO, &[("CXVAULT_CLIENT_ID", "x")]);
-    assert!(text.contains("CXVAULT_CLIENT_ID is for one account") && text.contains("has 2"), "{text}");
+    assert!(
+        text.contains("CXVAULT_CLIENT_ID is for one account") && text.contains("has 2"),
+        "{text}"
+    );
     assert!(refused(TWO, &[("CXVAULT_JWT", "x")]).contains("CXVAULT_JWT is for one account"));
     let settings = settings(TWO, &[("CXVAULT_TIME_ZONE", "UTC")]);
     assert_eq!(
-        settings.accounts.iter().map(|one| one.time_zone.as_str()).collect::<Vec<_>>(),
+        settings
+            .accounts
+            .iter()
+            .map(|one| one.time_zone.as_str())
+            .collect::<Vec<_>>(),
         ["UTC", "UTC"]
     );
 }
 
 #[test]
 fn with_one_account_table_the_environment_adds_to_it() {
-    let settings =
-        settings("[[account]]\nclient_id = 'id'", &[("CXVAULT_CLIENT_SECRET", "s"), ("CXVAULT_JWT", "j")]);
+    let settings = settings(
+        "[[account]]\nclient_id = 'id'",
+        &[("CXVAULT_CLIENT_SECRET", "s"), ("CXVAULT_JWT", "j")],
+    );
     assert_eq!(jwt_of(&settings), ["id", "s", "j"]);
 }
 
@@ -458,23 +697,42 @@ fn with_several_accounts_the_flag_chooses_among_them() {
     let mut flags = Flags::default();
     flags.set(&keys::SUB_ACCOUNTS, "--sub-account", "2");
     let settings = home.load_with(TWO, &[], &flags).unwrap().settings;
-    let chosen: Vec<_> =
-        settings.accounts.iter().map(|one| (one.name.as_str(), one.sub_accounts.clone())).collect();
+    let chosen: Vec<_> = settings
+        .accounts
+        .iter()
+        .map(|one| (one.name.as_str(), one.sub_accounts.clone()))
+        .collect();
     assert_eq!(chosen, [("north", vec!["2".to_owned()])]);
     flags.set(&keys::SUB_ACCOUNTS, "--sub-account", "9");
     let failure = home.load_with(TWO, &[], &flags).unwrap_err();
-    assert!(failure.to_string().contains("`9` is in no account's sub_accounts"), "{failure}");
+    assert!(
+        failure
+            .to_string()
+            .contains("`9` is in no account's sub_accounts"),
+        "{failure}"
+    );
 }
 
 #[test]
 fn fields_that_the_archive_needs_are_refused_by_name() {
     for (name, why) in cxvault::archive::omit::NEEDED {
         let text = refused(&format!("omit_fields = ['agentNotes', '{name}']"), &[]);
-        assert!(text.contains(&format!("`{name}` cannot be left out: {why}")), "{text}");
+        assert!(
+            text.contains(&format!("`{name}` cannot be left out: {why}")),
+            "{text}"
+        );
     }
-    assert!(refused("", &[("CXVAULT_OMIT_FIELDS", "agent\nNotes")]).contains("no control characters"));
-    let settings = settings("omit_fields = ['contactEndpointAddress', 'agentnotes', 'aFieldOf2031']", &[]);
-    assert_eq!(settings.omit_fields.to_string(), "aFieldOf2031, agentnotes, contactEndpointAddress");
+    assert!(
+        refused("", &[("CXVAULT_OMIT_FIELDS", "agent\nNotes")]).contains("no control characters")
+    );
+    let settings = settings(
+        "omit_fields = ['contactEndpointAddress', 'agentnotes', 'aFieldOf2031']",
+        &[],
+    );
+    assert_eq!(
+        settings.omit_fields.to_string(),
+        "aFieldOf2031, agentnotes, contactEndpointAddress"
+    );
     assert_eq!(settings.doubtful_fields(), [("agentnotes", "agentNotes")]);
     assert!(self::settings("", &[]).omit_fields.is_empty());
 }
@@ -482,18 +740,40 @@ fn fields_that_the_archive_needs_are_refused_by_name() {
 #[test]
 fn a_share_of_the_quota_scales_every_limit() {
     let home = Home::new();
-    let loaded = home.load("summary_limits = '100/60s'", &[("CXVAULT_QUOTA_SHARE", "1/4")]).unwrap();
+    let loaded = home
+        .load(
+            "summary_limits = '100/60s'",
+            &[("CXVAULT_QUOTA_SHARE", "1/4")],
+        )
+        .unwrap();
     let limits = |settings: &Settings| {
-        [&settings.summary_limits, &settings.discovery_limits, &settings.token_limits]
-            .map(ToString::to_string)
+        [
+            &settings.summary_limits,
+            &settings.discovery_limits,
+            &settings.token_limits,
+        ]
+        .map(ToString::to_string)
     };
     assert_eq!(limits(&loaded.settings), ["25/60s", "1/80s,2/15m", "1/60s"]);
     // What is shown beside its origin is what somebody wrote.
-    assert_eq!(in_force(&loaded, "summary_limits").value.as_deref(), Some("100/60s"));
-    assert_eq!(in_force(&loaded, "quota_share").value.as_deref(), Some("1/4"));
-    let whole = home.load("summary_limits = '100/60s'", &[]).unwrap().settings;
+    assert_eq!(
+        in_force(&loaded, "summary_limits").value.as_deref(),
+        Some("100/60s")
+    );
+    assert_eq!(
+        in_force(&loaded, "quota_share").value.as_deref(),
+        Some("1/4")
+    );
+    let whole = home
+        .load("summary_limits = '100/60s'", &[])
+        .unwrap()
+        .settings;
     assert_eq!(limits(&whole), ["100/60s", "3/60s,9/15m", "5/60s"]);
-    assert_eq!(loaded.settings.digest(), whole.digest(), "it says nothing about what is archived");
+    assert_eq!(
+        loaded.settings.digest(),
+        whole.digest(),
+        "it says nothing about what is archived"
+    );
     assert!(refused("quota_share = '4/3'", &[]).contains("`4/3` is no share"));
 }
 
@@ -502,7 +782,11 @@ fn the_digest_is_about_what_is_archived() {
     let base = settings("", &[]).digest();
     assert_eq!(base.len(), 64);
     let same = [("CXVAULT_LOG", "debug"), ("CXVAULT_STATE_DIR", "/other")];
-    assert_eq!(settings("", &same).digest(), base, "logging and local folders do not matter");
+    assert_eq!(
+        settings("", &same).digest(),
+        base,
+        "logging and local folders do not matter"
+    );
     assert_eq!(
         settings("concurrency = 16\nsettle = '900s'", &[]).digest(),
         base,
@@ -512,7 +796,11 @@ fn the_digest_is_about_what_is_archived() {
     assert_ne!(settings("segment_types = ['AGENT']", &[]).digest(), base);
     assert_ne!(settings("omit_fields = ['agentNotes']", &[]).digest(), base);
     let with = |secret| settings("", &[("CXVAULT_RINGCX_TOKEN", secret)]).digest();
-    assert_eq!(with("a"), with("b"), "a digest over a secret could be used to guess it");
+    assert_eq!(
+        with("a"),
+        with("b"),
+        "a digest over a secret could be used to guess it"
+    );
 }
 
 #[test]
@@ -523,29 +811,53 @@ fn the_commented_file_with_its_comments_taken_away_is_valid() {
     let examples: String = document::commented_file()
         .lines()
         .map(|line| {
-            line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line).to_owned() + "\n"
+            line.strip_prefix("# ")
+                .filter(|rest| rest.contains(" = "))
+                .unwrap_or(line)
+                .to_owned()
+                + "\n"
         })
         // The examples of secrets name files that are not here, a token is in place of an app, a folder cannot lock.
         .map(|line| {
-            let secrets = ["client_secret", "jwt", "copy_secret_access_key", "anchor_secret_access_key"]
-                .map(|name| format!("/etc/cxvault/{name}"));
-            let line = secrets.iter().fold(line, |line, secret| line.replace(secret.as_str(), "~/secret"));
-            let urls =
-                ["/etc/cxvault/webhook_url", "/etc/cxvault/heartbeat_url", "/etc/cxvault/anchor_webhook_url"];
-            urls.iter().fold(line, |line, url| line.replace(url, "~/url"))
+            let secrets = [
+                "client_secret",
+                "jwt",
+                "copy_secret_access_key",
+                "anchor_secret_access_key",
+            ]
+            .map(|name| format!("/etc/cxvault/{name}"));
+            let line = secrets.iter().fold(line, |line, secret| {
+                line.replace(secret.as_str(), "~/secret")
+            });
+            let urls = [
+                "/etc/cxvault/webhook_url",
+                "/etc/cxvault/heartbeat_url",
+                "/etc/cxvault/anchor_webhook_url",
+            ];
+            urls.iter()
+                .fold(line, |line, url| line.replace(url, "~/url"))
         })
         .filter(|line| !line.starts_with("ringcx_token_file"))
         .collect();
-    let loaded = home.load(&examples, &[]).unwrap_or_else(|failure| panic!("{failure}\n{examples}"));
+    let loaded = home
+        .load(&examples, &[])
+        .unwrap_or_else(|failure| panic!("{failure}\n{examples}"));
     let set = |one: &&InForce| matches!(one.origin, Origin::File { .. });
-    assert_eq!(loaded.in_force.iter().filter(set).count(), keys::ALL.len() - 1, "{examples}");
+    assert_eq!(
+        loaded.in_force.iter().filter(set).count(),
+        keys::ALL.len() - 1,
+        "{examples}"
+    );
     let defaults = home.load("", &[]).unwrap();
     for one in &loaded.in_force {
         if let (Fallback::Value(default), true) = (one.key.default, one.key.name != "archive") {
             assert_eq!(one.value.as_deref(), Some(default));
         }
     }
-    assert_eq!(in_force(&loaded, "state_dir").value, in_force(&defaults, "state_dir").value);
+    assert_eq!(
+        in_force(&loaded, "state_dir").value,
+        in_force(&defaults, "state_dir").value
+    );
 }
 
 #[test]
@@ -555,16 +867,30 @@ fn a_signing_key_is_read_and_trusted() {
     let key = SigningKey::generate().unwrap();
     let other = SigningKey::generate().unwrap();
     home.file("key", &key.to_openssh_pem("c").unwrap());
-    home.file("allowed", &other.public_key().allowed_signers_line("cxvault"));
+    home.file(
+        "allowed",
+        &other.public_key().allowed_signers_line("cxvault"),
+    );
     let toml = "signing_key_file = '~/key'\nallowed_signers_file = '~/allowed'";
     let settings = home.load(toml, &[]).unwrap().settings;
-    assert_eq!(settings.signing_key().unwrap().unwrap().public_key(), key.public_key());
+    assert_eq!(
+        settings.signing_key().unwrap().unwrap().public_key(),
+        key.public_key()
+    );
     let allowed = settings.allowed_signers().unwrap();
-    assert!(allowed.contains(&key.public_key(), MANIFEST) && allowed.contains(&other.public_key(), MANIFEST));
-
-    let missing =
-        home.load("signing_key_file = '/no/such'", &[]).unwrap().settings.signing_key().unwrap_err();
     assert!(
-        missing.to_string().contains("/no/such") && missing.to_string().contains("CXVAULT_SIGNING_KEY_FILE")
+        allowed.contains(&key.public_key(), MANIFEST)
+            && allowed.contains(&other.public_key(), MANIFEST)
+    );
+
+    let missing = home
+        .load("signing_key_file = '/no/such'", &[])
+        .unwrap()
+        .settings
+        .signing_key()
+        .unwrap_err();
+    assert!(
+        missing.to_string().contains("/no/such")
+            && missing.to_string().contains("CXVAULT_SIGNING_KEY_FILE")
     );
 }

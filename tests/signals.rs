@@ -30,7 +30,12 @@ fn check_whole(vault: &Vault, simulator: &Simulator) {
     Truth::of_utc_day(simulator, SUB, DAY).check(&archived(vault, SUB, DAY));
     assert_eq!(vault.manifests(SUB).len(), 1, "exactly one revision");
     let left = vault.files(&vault.state());
-    assert!(!left.iter().any(|path| path.to_str().unwrap().contains("journal.sqlite")), "{left:?}");
+    assert!(
+        !left
+            .iter()
+            .any(|path| path.to_str().unwrap().contains("journal.sqlite")),
+        "{left:?}"
+    );
 }
 
 #[test]
@@ -52,7 +57,10 @@ fn the_first_signal_stops_in_an_orderly_way_and_the_next_run_goes_on() {
         let had = summaries(&simulator);
         assert!(had < 160, "it went on to the end: {had}");
 
-        vault.set("SUMMARY_LIMITS", "off").run_day(DAY, &[]).expect(0);
+        vault
+            .set("SUMMARY_LIMITS", "off")
+            .run_day(DAY, &[])
+            .expect(0);
         let stats = simulator.stats();
         assert_eq!(stats["summaries_answered"], 160, "{stats}");
         assert_eq!(stats["summaries_answered_twice"], 0, "{stats}");
@@ -69,10 +77,18 @@ fn a_signal_during_discovery_or_login_stops_too() {
     let mut vault = Vault::new(&simulator);
     vault.set("MAX_ATTEMPTS", "100");
     let run = vault.spawn(&["run", "--json", "--date", DAY]);
-    until("a window that fails again and again", || simulator.requests_to("discovery") >= 2);
+    until("a window that fails again and again", || {
+        simulator.requests_to("discovery") >= 2
+    });
     run.signal("TERM");
     let stopped = run.wait().expect(5);
-    assert!(stopped.day()["message"].as_str().unwrap().contains("interrupted"), "{stopped}");
+    assert!(
+        stopped.day()["message"]
+            .as_str()
+            .unwrap()
+            .contains("interrupted"),
+        "{stopped}"
+    );
 }
 
 #[test]
@@ -127,27 +143,44 @@ fn killed_at_random(seed: u64) {
     let mut options = options();
     options.seed = seed;
     options.segments_per_day = 150;
-    (options.faults.duplicates, options.faults.no_id, options.faults.fault_500) = (10.0, 2.0, 3.0);
+    (
+        options.faults.duplicates,
+        options.faults.no_id,
+        options.faults.fault_500,
+    ) = (10.0, 2.0, 3.0);
     options.faults.fault_latency_ms = 6;
     let simulator = Simulator::start(options);
     let mut vault = Vault::new(&simulator);
     // What the journal has been handed and has not yet made durable is lost as well; at this pace no disk lags behind.
-    vault.set("CONCURRENCY", &CONCURRENCY.to_string()).set("SUMMARY_LIMITS", "100/1s").set("PART_ROWS", "40");
+    vault
+        .set("CONCURRENCY", &CONCURRENCY.to_string())
+        .set("SUMMARY_LIMITS", "100/1s")
+        .set("PART_ROWS", "40");
     let mut kills = 0;
     for _ in 0..8 {
         let before = simulator.requests();
         let (after, then_us) = (random.below(30), random.below(4_000));
         let mut run = vault.spawn(&["run", "--json", "--date", DAY]);
-        until("requests, or the end", || simulator.requests() >= before + after || !run.is_running());
+        until("requests, or the end", || {
+            simulator.requests() >= before + after || !run.is_running()
+        });
         nap(std::time::Duration::from_micros(then_us));
         run.signal_if_running("KILL");
         kills += u64::from(run.wait().status.code().is_none());
     }
-    assert_eq!(kills, 8, "all of them together see too few requests to come to an end");
+    assert_eq!(
+        kills, 8,
+        "all of them together see too few requests to come to an end"
+    );
     vault.run_day(DAY, &[]).expect(0);
     check_whole(&vault, &simulator);
-    let twice = simulator.stats()["summaries_answered_twice"].as_u64().unwrap();
-    assert!(twice <= kills * CONCURRENCY, "{twice} summaries were fetched twice in {kills} kills");
+    let twice = simulator.stats()["summaries_answered_twice"]
+        .as_u64()
+        .unwrap();
+    assert!(
+        twice <= kills * CONCURRENCY,
+        "{twice} summaries were fetched twice in {kills} kills"
+    );
     simulator.reset_stats();
     vault.run_day(DAY, &[]).expect(0);
     assert_eq!(simulator.requests(), 0);
@@ -172,8 +205,14 @@ fn killed_while_committing(simulator: &Simulator) -> Vault {
         vault.manifests(SUB).is_empty().then_some(vault)
     };
     // A busy machine may look too late; it is then too early for nothing but another look.
-    let vault = (0..20).find_map(|_| killed_in_time()).expect("parts are put one after the other");
-    assert!((3..80).contains(&parts(&vault).len()), "{:?}", parts(&vault));
+    let vault = (0..20)
+        .find_map(|_| killed_in_time())
+        .expect("parts are put one after the other");
+    assert!(
+        (3..80).contains(&parts(&vault).len()),
+        "{:?}",
+        parts(&vault)
+    );
     vault
 }
 
@@ -209,6 +248,11 @@ fn killed_while_it_commits_a_host_without_its_journal_adopts_the_parts() {
         "what the parts hold is not asked again"
     );
     let files = vault.newest(SUB)["files"].take();
-    let adopted = files.as_array().unwrap().iter().filter(|file| file["adopted"] == true).count();
+    let adopted = files
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|file| file["adopted"] == true)
+        .count();
     assert_eq!(adopted, put.len());
 }

@@ -31,20 +31,45 @@ const EVE: &str = "2026-11-19";
 #[track_caller]
 fn ask(archive: &str, queries: &[&str]) -> Vec<Vec<Value>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/duckdb_views.py");
-    let python = if archive.starts_with("s3://") { duckdb_s3_python() } else { duckdb_python() };
+    let python = if archive.starts_with("s3://") {
+        duckdb_s3_python()
+    } else {
+        duckdb_python()
+    };
     let mut command = Command::new(python);
-    command.args(["-I", script.to_str().unwrap(), archive]).envs(minio_env(archive));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["-I", script.to_str().unwrap(), archive])
+        .envs(minio_env(archive));
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut session = command.spawn().unwrap();
-    session.stdin.take().unwrap().write_all(queries.join("\n;\n").as_bytes()).unwrap();
+    session
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(queries.join("\n;\n").as_bytes())
+        .unwrap();
     let done = session.wait_with_output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     let lines = String::from_utf8(done.stdout).unwrap();
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn minio_env(archive: &str) -> Vec<(String, String)> {
-    if archive.starts_with("s3://") { minio().env() } else { Vec::new() }
+    if archive.starts_with("s3://") {
+        minio().env()
+    } else {
+        Vec::new()
+    }
 }
 
 fn one(archive: &str, query: &str) -> Value {
@@ -76,8 +101,11 @@ fn current(archive: &str) -> Archived {
     );
     let rows = ask(archive, &[&query]).remove(0);
     let parse = |row: &Value| serde_json::from_str::<Value>(row[0].as_str().unwrap()).unwrap();
-    let found: Archived =
-        rows.iter().map(parse).map(|row| (row["key"].as_str().unwrap().to_owned(), row)).collect();
+    let found: Archived = rows
+        .iter()
+        .map(parse)
+        .map(|row| (row["key"].as_str().unwrap().to_owned(), row))
+        .collect();
     assert_eq!(found.len(), rows.len(), "a segment is current twice");
     found
 }
@@ -96,23 +124,47 @@ fn without_revisions(mut rows: Archived) -> Archived {
 /// No check finds anything, and there was something to check.
 #[track_caller]
 fn check_intact(archive: &str) {
-    let found = ask(archive, &["FROM findings", "SELECT files, \"rows\", hashes FROM verified"]);
+    let found = ask(
+        archive,
+        &[
+            "FROM findings",
+            "SELECT files, \"rows\", hashes FROM verified",
+        ],
+    );
     assert_eq!(found[0], Vec::<Value>::new());
-    assert!(found[1][0].as_array().unwrap().iter().all(|count| count.as_u64() > Some(0)), "{found:?}");
+    assert!(
+        found[1][0]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|count| count.as_u64() > Some(0)),
+        "{found:?}"
+    );
 }
 
 /// A day with strange answers of every status, in several parts, whose gaps a second revision has filled.
 fn two_revisions(vault: &mut Vault) -> Simulator {
     let world = |permanent_500| {
-        let mut options = Options { segments_per_day: 90, ..options() };
+        let mut options = Options {
+            segments_per_day: 90,
+            ..options()
+        };
         let faults = &mut options.faults;
-        (faults.strange_texts, faults.no_id, faults.no_end, faults.out_of_window) = (40.0, 5.0, 5.0, 8.0);
+        (
+            faults.strange_texts,
+            faults.no_id,
+            faults.no_end,
+            faults.out_of_window,
+        ) = (40.0, 5.0, 5.0, 8.0);
         (faults.duplicates, faults.permanent_500) = (15.0, permanent_500);
         Simulator::start(options)
     };
     let (broken, whole) = (world(3.0), world(0.0));
     vault.move_to(&broken);
-    vault.set("MAX_ATTEMPTS", "1").set("PART_ROWS", "25").set("ACKNOWLEDGE", "first-day-empty,low-volume");
+    vault
+        .set("MAX_ATTEMPTS", "1")
+        .set("PART_ROWS", "25")
+        .set("ACKNOWLEDGE", "first-day-empty,low-volume");
     vault.run_day(DAY, &[]).expect(3);
     vault.move_to(&whole);
     let filled = vault.run_day(DAY, &[]).expect(0);
@@ -138,12 +190,19 @@ fn current_segments_are_the_truth() {
             "SELECT DISTINCT status FROM recomputed ORDER BY 1",
         ],
     );
-    let answers =
-        [["BINARY"], ["EMPTY"], ["NOT_FOUND"], ["NO_ID"], ["PRESENT"]].map(|status| json!(status)).to_vec();
+    let answers = [["BINARY"], ["EMPTY"], ["NOT_FOUND"], ["NO_ID"], ["PRESENT"]]
+        .map(|status| json!(status))
+        .to_vec();
     assert_eq!(statuses[0], answers, "the test looks at too little");
     assert!(statuses[1].contains(&json!(["FAILED"])), "{statuses:?}");
     // A folder whose name ends in a slash, and one sub-account alone.
-    assert_eq!(one(&format!("{}/", path(&archive)), "SELECT count(*) FROM files"), json!(5));
+    assert_eq!(
+        one(
+            &format!("{}/", path(&archive)),
+            "SELECT count(*) FROM files"
+        ),
+        json!(5)
+    );
 }
 
 #[test]
@@ -165,24 +224,43 @@ fn on_s3_it_is_the_same() {
     assert_eq!(ask(&location, &state), ask(path(&vault.archive()), &state));
 
     // An intruder's PUT, seen through another version of a listed object, and through one that is not listed.
-    let part = bucket.contents().into_keys().find(|key| key.ends_with("r0001-p0000.parquet")).unwrap();
+    let part = bucket
+        .contents()
+        .into_keys()
+        .find(|key| key.ends_with("r0001-p0000.parquet"))
+        .unwrap();
     let leftover = part.replace("p0000", "p0009");
     bucket.overwrite(&leftover, bucket.contents()[&part].clone());
     check_intact(&location);
     let copies = ask(
         &location,
-        &["FROM leftovers", "SELECT count(*) FROM all_rows", "SELECT count(*) FROM audited_rows"],
+        &[
+            "FROM leftovers",
+            "SELECT count(*) FROM all_rows",
+            "SELECT count(*) FROM audited_rows",
+        ],
     );
     assert_eq!(copies[0], [json!([leftover])]);
-    assert_eq!(copies[1][0][0].as_u64().unwrap(), copies[2][0][0].as_u64().unwrap() + 25);
+    assert_eq!(
+        copies[1][0][0].as_u64().unwrap(),
+        copies[2][0][0].as_u64().unwrap() + 25
+    );
     let changed = change_rows(&vault, &part, r#"rows[3]["agent_sha256"] = "0" * 64"#);
     bucket.overwrite(&part, fs::read(changed).unwrap());
-    let found = ask(&location, &["SELECT finding FROM findings ORDER BY finding"]).remove(0);
+    let found = ask(
+        &location,
+        &["SELECT finding FROM findings ORDER BY finding"],
+    )
+    .remove(0);
     assert!(found.contains(&json!(["hash-differs"])), "{found:?}");
 }
 
 fn now<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
 }
 
 /// Lays a store's objects down as a folder.
@@ -195,8 +273,13 @@ fn lay_down(store: &MemoryStore, folder: &Path) {
 }
 
 fn days_later(days: i64) -> Simulator {
-    let mut options = Options { segments_per_day: 12, ..options() };
-    options.now = options.now.map(|now| now + jiff::SignedDuration::from_hours(24 * days));
+    let mut options = Options {
+        segments_per_day: 12,
+        ..options()
+    };
+    options.now = options
+        .now
+        .map(|now| now + jiff::SignedDuration::from_hours(24 * days));
     options.faults.late_population = 40.0;
     Simulator::start(options)
 }
@@ -208,11 +291,17 @@ fn an_older_look_committed_later_is_not_current_and_leftovers_are_invisible() {
     let (store, clock) = (Arc::new(MemoryStore::new()), TestClock::new());
     let mut early = Host::new("early", &soon.url, &clock);
     store.fail(Fault::new(Op::PutNew, "manifests/", Effect::FailBefore).times(u32::MAX));
-    assert_eq!(now(early.run(store.clone(), DAY)).unwrap_err().exit, Exit::Later);
+    assert_eq!(
+        now(early.run(store.clone(), DAY)).unwrap_err().exit,
+        Exit::Later
+    );
     store.repair();
     let key = SigningKey::generate().unwrap();
     let allowed = AllowedSigners::parse(&key.public_key().allowed_signers_line("cxvault")).unwrap();
-    let signers = Arc::new(Signers { key: Some(key), allowed });
+    let signers = Arc::new(Signers {
+        key: Some(key),
+        allowed,
+    });
     let mut other = Host::new("other", &late.url, &clock);
     (other.signers, early.signers) = (signers.clone(), signers);
     now(other.run(store.clone(), DAY)).unwrap();
@@ -220,17 +309,29 @@ fn an_older_look_committed_later_is_not_current_and_leftovers_are_invisible() {
     let checked = check(&store.contents(), SUB);
     let truth = expected(&late.truth(SUB, "2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z"));
     check_truth(&checked, DAY, &truth);
-    assert!(checked.records(DAY).len() == 2 && !checked.unlisted.is_empty(), "the test looks at nothing");
+    assert!(
+        checked.records(DAY).len() == 2 && !checked.unlisted.is_empty(),
+        "the test looks at nothing"
+    );
 
     let folder = tempfile::tempdir().unwrap();
     lay_down(&store, folder.path());
     let archive = path(folder.path());
     check_views(archive, &truth, &checked.unlisted);
-    let bare = ask(archive, &["SELECT count(*) FROM all_rows", "SELECT count(*) FROM audited_rows"]);
+    let bare = ask(
+        archive,
+        &[
+            "SELECT count(*) FROM all_rows",
+            "SELECT count(*) FROM audited_rows",
+        ],
+    );
     assert!(bare[0][0][0].as_u64() > bare[1][0][0].as_u64(), "{bare:?}");
     let older = "SELECT count(*) FROM current_segments JOIN audited_rows AS old USING (segment_key)
                  WHERE old.agent_fetched_at < current_segments.agent_fetched_at AND old.revision = 2";
-    assert!(one(archive, older).as_u64() > Some(0), "the test looks at nothing");
+    assert!(
+        one(archive, older).as_u64() > Some(0),
+        "the test looks at nothing"
+    );
 
     // Not even one that no reader of Parquet can open is in the way.
     let garbage = key::part(SUB, DAY.parse().unwrap(), 1, 77);
@@ -242,8 +343,10 @@ fn an_older_look_committed_later_is_not_current_and_leftovers_are_invisible() {
 /// Current answers, intact checks, and leftovers.
 #[track_caller]
 fn check_views(archive: &str, truth: &support::protocol::Expected, leftovers: &[String]) {
-    let queries =
-        ["SELECT segment_key, kind, status, sha256 FROM current_answers", "FROM leftovers ORDER BY key"];
+    let queries = [
+        "SELECT segment_key, kind, status, sha256 FROM current_answers",
+        "FROM leftovers ORDER BY key",
+    ];
     let found = ask(archive, &queries);
     let answers: BTreeSet<String> = found[0].iter().map(Value::to_string).collect();
     let told = |((segment, kind), (status, sha256)): (&(String, _), &(_, Option<_>))| {
@@ -265,8 +368,15 @@ fn adopted_parts_count_once() {
     let (store, clock) = (Arc::new(MemoryStore::new()), TestClock::new());
     let host = Host::new("host", &simulator.url, &clock);
     // Its first part is stored; the host dies and loses everything else.
-    store.fail(Fault::new(Op::PutNew, "segments/", Effect::FailBefore).skip(1).times(u32::MAX));
-    assert_eq!(now(host.run(store.clone(), DAY)).unwrap_err().exit, Exit::Later);
+    store.fail(
+        Fault::new(Op::PutNew, "segments/", Effect::FailBefore)
+            .skip(1)
+            .times(u32::MAX),
+    );
+    assert_eq!(
+        now(host.run(store.clone(), DAY)).unwrap_err().exit,
+        Exit::Later
+    );
     store.repair();
     host.lose_state();
     now(host.run(store.clone(), DAY)).unwrap();
@@ -281,16 +391,25 @@ fn adopted_parts_count_once() {
 /// Repeats three hours later make a segment of the evening one of the next day, too.
 #[test]
 fn a_segment_of_two_days_is_current_once() {
-    let mut options = Options { segments_per_day: 120, ..options() };
+    let mut options = Options {
+        segments_per_day: 120,
+        ..options()
+    };
     options.faults.duplicates = 60.0;
     let simulator = Simulator::start(options);
     let mut vault = Vault::new(&simulator);
-    vault.set("ACKNOWLEDGE", "low-volume").run_day(DAY, &[]).expect(0);
+    vault
+        .set("ACKNOWLEDGE", "low-volume")
+        .run_day(DAY, &[])
+        .expect(0);
     vault.run_day(EVE, &[]).expect(0);
     let [first, second] = [DAY, EVE].map(|day| without_revisions(archived(&vault, SUB, day)));
     let archive = vault.archive();
     let found = current(path(&archive));
-    let both: Vec<&String> = first.keys().filter(|key| second.contains_key(*key)).collect();
+    let both: Vec<&String> = first
+        .keys()
+        .filter(|key| second.contains_key(*key))
+        .collect();
     assert!(both.len() > 3, "the test looks at nothing");
     assert_eq!(found.len(), first.len() + second.len() - both.len());
     for (key, row) in &found {
@@ -308,7 +427,9 @@ fn coverage_tells_each_days_state() {
     nothing.faults.empty = true;
     let (broken, nothing) = (Simulator::start(broken), Simulator::start(nothing));
     let mut vault = Vault::new(&whole);
-    vault.set("MAX_ATTEMPTS", "1").set("ACKNOWLEDGE", "first-day-empty,low-volume");
+    vault
+        .set("MAX_ATTEMPTS", "1")
+        .set("ACKNOWLEDGE", "first-day-empty,low-volume");
     let mut counts = BTreeMap::new();
     for (date, simulator, exit) in [
         ("2026-11-16", &whole, 0),
@@ -324,7 +445,14 @@ fn coverage_tells_each_days_state() {
     let query = "SELECT dt, state, revisions, segments, agent_present, auto_failed FROM coverage ORDER BY dt";
     let told = |date: &str, state: &str, revisions: u64| {
         let day = &counts[date];
-        json!([date, state, revisions, day["segments"], day["agent"]["PRESENT"], day["auto"]["FAILED"]])
+        json!([
+            date,
+            state,
+            revisions,
+            day["segments"],
+            day["agent"]["PRESENT"],
+            day["auto"]["FAILED"]
+        ])
     };
     let expected = [
         told("2026-11-16", "complete", 1),
@@ -335,7 +463,10 @@ fn coverage_tells_each_days_state() {
     ];
     let archive = vault.archive();
     assert_eq!(ask(path(&archive), &[query])[0], expected);
-    assert!(counts[EVE]["auto"]["FAILED"].as_u64() > Some(0), "{counts:?}");
+    assert!(
+        counts[EVE]["auto"]["FAILED"].as_u64() > Some(0),
+        "{counts:?}"
+    );
     check_intact(path(&archive));
 
     // States that records of other kinds bring about. What was disposed of may be gone, and nothing asks for it.
@@ -349,17 +480,38 @@ fn coverage_tells_each_days_state() {
         let forged = intact.replacen("\"days\":\"cmegc\"", &format!("\"days\":\"{letters}\""), 1);
         fs::write(&head, forged).unwrap();
         let unexplained = [json!(["coverage-differs", format!("{SUB} {date}")])];
-        assert_eq!(ask(path(&archive), &["SELECT finding, object FROM findings"])[0], unexplained);
+        assert_eq!(
+            ask(path(&archive), &["SELECT finding, object FROM findings"])[0],
+            unexplained
+        );
     }
     fs::write(&head, intact).unwrap();
     check_disposal(&vault, &archive);
     let failed = &counts[EVE];
-    let failed = json!([EVE, failed["agent"]["FAILED"], failed["auto"]["FAILED"], "RingCX answers 500"]);
-    vault.run(&["acknowledge", "--from", EVE, "--to", DAY, "--reason", "RingCX answers 500"]).expect(0);
+    let failed = json!([
+        EVE,
+        failed["agent"]["FAILED"],
+        failed["auto"]["FAILED"],
+        "RingCX answers 500"
+    ]);
+    vault
+        .run(&[
+            "acknowledge",
+            "--from",
+            EVE,
+            "--to",
+            DAY,
+            "--reason",
+            "RingCX answers 500",
+        ])
+        .expect(0);
     let told = "SELECT dt, agent_failed, auto_failed, reason FROM acknowledgements";
     assert_eq!(ask(path(&archive), &[told])[0], [failed]);
     assert_eq!(
-        one(path(&archive), &format!("SELECT state FROM coverage WHERE dt = '{EVE}'")),
+        one(
+            path(&archive),
+            &format!("SELECT state FROM coverage WHERE dt = '{EVE}'")
+        ),
         "acknowledged"
     );
     check_intact(path(&archive));
@@ -374,9 +526,19 @@ fn check_disposal(vault: &Vault, archive: &Path) {
     let gone = "2026-11-16";
     let rows = "SELECT count(*) FROM audited_rows WHERE dt = '2026-11-16'";
     assert!(one(path(archive), rows).as_u64() > Some(0));
-    let disposal =
-        ["--from", gone, "--to", "2026-11-17", "--reason", "its time is over", "--by", "A. Auditor"];
-    vault.run(&[&["retention", "dispose"], &disposal[..]].concat()).expect(0);
+    let disposal = [
+        "--from",
+        gone,
+        "--to",
+        "2026-11-17",
+        "--reason",
+        "its time is over",
+        "--by",
+        "A. Auditor",
+    ];
+    vault
+        .run(&[&["retention", "dispose"], &disposal[..]].concat())
+        .expect(0);
     let folder = archive.join(key::day(SUB, gone.parse().unwrap()));
     let files = fs::read_dir(&folder).unwrap().count();
     for there in [true, false] {
@@ -385,21 +547,30 @@ fn check_disposal(vault: &Vault, archive: &Path) {
         }
         check_intact(path(archive));
         let states = ask(path(archive), &["SELECT state FROM coverage ORDER BY dt"]).remove(0);
-        let expected = ["disposed", "missing", "empty", "gaps", "complete"].map(|state| json!([state]));
+        let expected =
+            ["disposed", "missing", "empty", "gaps", "complete"].map(|state| json!([state]));
         assert_eq!(states, expected);
         assert_eq!(one(path(archive), rows), 0);
         let told = "SELECT dt, files, lock_mode, reason, said_by, key FROM disposals";
         let record = key::manifest(SUB, 6);
         let expected = json!([gone, files, null, "its time is over", "A. Auditor", record]);
         assert_eq!(ask(path(archive), &[told])[0], [expected]);
-        assert_eq!(ask(path(archive), &["FROM leftovers"])[0], Vec::<Value>::new(), "committed once");
+        assert_eq!(
+            ask(path(archive), &["FROM leftovers"])[0],
+            Vec::<Value>::new(),
+            "committed once"
+        );
     }
 }
 
 fn said_by_empty(archive: &str) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/duckdb_views.py");
     let mut command = Command::new(duckdb_python());
-    let done = command.args(["-I", script.to_str().unwrap(), archive]).stdin(Stdio::null()).output().unwrap();
+    let done = command
+        .args(["-I", script.to_str().unwrap(), archive])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     assert!(!done.status.success());
     String::from_utf8(done.stderr).unwrap()
 }
@@ -416,8 +587,16 @@ binary = [row for row in rows if row['auto_status'] == 'BINARY']
 {change}
 parquet.write_table(pyarrow.Table.from_pylist(rows, schema=table.schema), sys.argv[1])"
     );
-    let done = Command::new(duckdb_python()).args(["-c", &script]).arg(&path).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let done = Command::new(duckdb_python())
+        .args(["-c", &script])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     path
 }
 
@@ -443,25 +622,47 @@ fn hash_checks_find_exactly_the_changed_rows() {
             "SELECT segment_key FROM audited_rows WHERE file_key = '{part}' AND {column} = '{status}'
              ORDER BY segment_end_time NULLS FIRST, segment_key"
         );
-        text(&ask(archive, &[&query])[0].first().expect("one with this status")[0])
+        text(
+            &ask(archive, &[&query])[0]
+                .first()
+                .expect("one with this status")[0],
+        )
     };
     let binary_part = text(&one(
         archive,
         "SELECT min(file_key) FROM audited_rows WHERE auto_status = 'BINARY' AND revision = 1",
     ));
-    let [present, binary] =
-        [victim(&parts[0], "agent_status", "PRESENT"), victim(&binary_part, "auto_status", "BINARY")];
+    let [present, binary] = [
+        victim(&parts[0], "agent_status", "PRESENT"),
+        victim(&binary_part, "auto_status", "BINARY"),
+    ];
 
     change_rows(&vault, &parts[0], "present[0]['agent_summary'] += ' '");
-    assert_eq!(ask(archive, &[HASHES])[0], [json!(["hash-differs", "agent", present])]);
+    assert_eq!(
+        ask(archive, &[HASHES])[0],
+        [json!(["hash-differs", "agent", present])]
+    );
     change_rows(&vault, &binary_part, "binary[0]['auto_binary'] = 'AAAA'");
-    let both = [json!(["hash-differs", "agent", present]), json!(["hash-differs", "auto", binary])];
+    let both = [
+        json!(["hash-differs", "agent", present]),
+        json!(["hash-differs", "auto", binary]),
+    ];
     assert_eq!(ask(archive, &[HASHES])[0], both);
-    change_rows(&vault, &binary_part, "binary[0]['auto_binary'] = 'no base64!'");
+    change_rows(
+        &vault,
+        &binary_part,
+        "binary[0]['auto_binary'] = 'no base64!'",
+    );
     assert_eq!(ask(archive, &[HASHES])[0], both);
-    change_rows(&vault, &parts[0], "present[0]['agent_summary'] = None; present[0]['agent_sha256'] = None");
-    let emptied =
-        [json!(["hash-differs", "auto", binary]), json!(["status-contradicts-body", "agent", present])];
+    change_rows(
+        &vault,
+        &parts[0],
+        "present[0]['agent_summary'] = None; present[0]['agent_sha256'] = None",
+    );
+    let emptied = [
+        json!(["hash-differs", "auto", binary]),
+        json!(["status-contradicts-body", "agent", present]),
+    ];
     assert_eq!(ask(archive, &[HASHES])[0], emptied);
     assert_eq!(ask(archive, &[COUNTS])[0], Vec::<Value>::new());
 }
@@ -482,18 +683,32 @@ fn what_hashes_alone_do_not_show_is_found_too() {
     let restore = || fs::write(folder.join(&part), &intact).unwrap();
 
     // Text and hash changed together: the file's own hash.
-    let forge =
-        "present[0]['agent_summary'] = 'x'; present[0]['agent_sha256'] = hashlib.sha256(b'x').hexdigest()";
+    let forge = "present[0]['agent_summary'] = 'x'; present[0]['agent_sha256'] = hashlib.sha256(b'x').hexdigest()";
     change_rows(&vault, &part, forge);
     let found = ask(archive, &[HASHES, "SELECT DISTINCT object FROM findings"]);
     assert_eq!((found[0].len(), &found[1][..]), (0, &[json!([part])][..]));
     restore();
 
-    change_rows(&vault, &part, "rows = [row for row in rows if row is not present[0]]");
+    change_rows(
+        &vault,
+        &part,
+        "rows = [row for row in rows if row is not present[0]]",
+    );
     let counts = ask(archive, &[COUNTS]).remove(0);
-    for what in ["file rows", "rows segments", "day segments", "rows agent.PRESENT", "day agent.PRESENT"] {
-        let one_less = |row: &&Value| row[0] == what && row[1].as_u64() == row[2].as_u64().map(|n| n + 1);
-        assert_eq!(counts.iter().filter(one_less).count(), 1, "{what}: {counts:?}");
+    for what in [
+        "file rows",
+        "rows segments",
+        "day segments",
+        "rows agent.PRESENT",
+        "day agent.PRESENT",
+    ] {
+        let one_less =
+            |row: &&Value| row[0] == what && row[1].as_u64() == row[2].as_u64().map(|n| n + 1);
+        assert_eq!(
+            counts.iter().filter(one_less).count(),
+            1,
+            "{what}: {counts:?}"
+        );
     }
     // One row behind another's repeat: the file's rows are right, the segments of the day are not.
     change_rows(&vault, &part, "rows.append(present[1])");
@@ -507,17 +722,27 @@ fn what_hashes_alone_do_not_show_is_found_too() {
 /// Manifests that were changed, removed, copied or taken from elsewhere.
 fn check_chain(folder: &Path) {
     let findings = || {
-        let rows =
-            ask(path(folder), &["SELECT DISTINCT finding FROM chain_findings ORDER BY finding"]).remove(0);
+        let rows = ask(
+            path(folder),
+            &["SELECT DISTINCT finding FROM chain_findings ORDER BY finding"],
+        )
+        .remove(0);
         rows.iter().map(|row| text(&row[0])).collect::<Vec<_>>()
     };
     let chain = folder.join(key::chain(SUB));
     let [first, second] = ["0000000001.json", "0000000002.json"].map(|name| chain.join(name));
     let intact = fs::read_to_string(&first).unwrap();
-    fs::write(&first, intact.replacen("\"complete\":false", "\"complete\":true", 1)).unwrap();
+    fs::write(
+        &first,
+        intact.replacen("\"complete\":false", "\"complete\":true", 1),
+    )
+    .unwrap();
     assert_eq!(findings(), ["previous-differs"]);
     fs::write(&first, &intact[..intact.len() - 1]).unwrap();
-    assert_eq!(findings(), ["not-a-manifest", "previous-differs", "sequence-gap"]);
+    assert_eq!(
+        findings(),
+        ["not-a-manifest", "previous-differs", "sequence-gap"]
+    );
     fs::remove_file(&first).unwrap();
     assert_eq!(findings(), ["previous-differs", "sequence-gap"]);
     fs::write(&first, &intact).unwrap();
@@ -525,14 +750,30 @@ fn check_chain(folder: &Path) {
     assert_eq!(findings(), ["not-a-manifest"]);
     fs::remove_file(chain.join("0000000003.json")).unwrap();
     let head = fs::read_to_string(&second).unwrap();
-    fs::write(&second, head.replacen("\"days\":\"c\"", "\"days\":\"cm\"", 1)).unwrap();
-    assert_eq!(findings(), Vec::<String>::new(), "a missing day is no contradiction");
-    fs::write(&second, head.replacen("\"days\":\"c\"", "\"days\":\"e\"", 1)).unwrap();
+    fs::write(
+        &second,
+        head.replacen("\"days\":\"c\"", "\"days\":\"cm\"", 1),
+    )
+    .unwrap();
+    assert_eq!(
+        findings(),
+        Vec::<String>::new(),
+        "a missing day is no contradiction"
+    );
+    fs::write(
+        &second,
+        head.replacen("\"days\":\"c\"", "\"days\":\"e\"", 1),
+    )
+    .unwrap();
     assert_eq!(findings(), ["coverage-differs"]);
     fs::write(&second, &head).unwrap();
     let record = folder.join("archive.json");
     let archive = fs::read_to_string(&record).unwrap();
-    fs::write(&record, archive.replacen("\"archive_id\":\"", "\"archive_id\":\"0", 1)).unwrap();
+    fs::write(
+        &record,
+        archive.replacen("\"archive_id\":\"", "\"archive_id\":\"0", 1),
+    )
+    .unwrap();
     assert_eq!(findings(), ["archive-differs"]);
     fs::write(&record, archive).unwrap();
     assert_eq!(findings(), Vec::<String>::new());
@@ -547,22 +788,31 @@ fn check_roster(folder: &Path, head: &Path) {
     };
     let findings = || ask_roster("SELECT DISTINCT finding FROM roster_findings ORDER BY finding");
     assert_eq!(findings(), Vec::<String>::new());
-    let outcomes =
-        ask_roster("SELECT outcome FROM rosters WHERE expected AND listed IS NULL ORDER BY sequence");
+    let outcomes = ask_roster(
+        "SELECT outcome FROM rosters WHERE expected AND listed IS NULL ORDER BY sequence",
+    );
     assert_eq!(outcomes, ["gaps", "done"]);
     let intact = fs::read(head).unwrap();
     fs::remove_file(head).unwrap();
     assert_eq!(findings(), ["roster-head"]);
     fs::write(
         head,
-        String::from_utf8(intact.clone()).unwrap().replacen("\"complete\":true", "\"complete\":false", 1),
+        String::from_utf8(intact.clone()).unwrap().replacen(
+            "\"complete\":true",
+            "\"complete\":false",
+            1,
+        ),
     )
     .unwrap();
     assert_eq!(findings(), ["roster-head"]);
     fs::write(head, intact).unwrap();
     let first = folder.join(key::manifest(key::ROSTER, 1));
     let record = fs::read_to_string(&first).unwrap();
-    fs::write(&first, record.replacen("\"exit\":\"gaps\"", "\"exit\":\"done\"", 1)).unwrap();
+    fs::write(
+        &first,
+        record.replacen("\"exit\":\"gaps\"", "\"exit\":\"done\"", 1),
+    )
+    .unwrap();
     assert_eq!(findings(), ["roster-previous-differs"]);
     fs::remove_file(&first).unwrap();
     assert_eq!(findings(), ["roster-gap", "roster-previous-differs"]);

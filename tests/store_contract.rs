@@ -11,8 +11,8 @@ use cxvault::archive::digest::Digest;
 use cxvault::archive::lock::{Lock, LockMode};
 use cxvault::clock::{Clock, SystemClock};
 use cxvault::store::{
-    Body, Children, FolderStore, MemoryStore, NewObject, Put, S3Settings, S3Store, Store, StoreErrorKind,
-    Version,
+    Body, Children, FolderStore, MemoryStore, NewObject, Put, S3Settings, S3Store, Store,
+    StoreErrorKind, Version,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
@@ -28,12 +28,22 @@ struct Backend {
 
 impl Backend {
     fn of(store: Arc<dyn Store>) -> Backend {
-        Backend { store, locks: false, _folder: None, s3: None, memory: None }
+        Backend {
+            store,
+            locks: false,
+            _folder: None,
+            s3: None,
+            memory: None,
+        }
     }
 
     async fn memory() -> Backend {
         let memory = Arc::new(MemoryStore::new());
-        Backend { locks: true, memory: Some(memory.clone()), ..Backend::of(memory) }
+        Backend {
+            locks: true,
+            memory: Some(memory.clone()),
+            ..Backend::of(memory)
+        }
     }
 
     async fn memory_plain() -> Backend {
@@ -43,19 +53,29 @@ impl Backend {
     async fn folder() -> Backend {
         let folder = tempfile::tempdir().unwrap();
         let store = FolderStore::open(&folder.path().join("made/by/the/first/put")).unwrap();
-        Backend { _folder: Some(folder), ..Backend::of(Arc::new(store)) }
+        Backend {
+            _folder: Some(folder),
+            ..Backend::of(Arc::new(store))
+        }
     }
 
     async fn minio_plain() -> Backend {
         let settings = support::minio::minio().bucket("plain", false).await;
         let store = S3Store::open(settings.clone()).await.unwrap();
-        Backend { s3: Some(settings), ..Backend::of(Arc::new(store)) }
+        Backend {
+            s3: Some(settings),
+            ..Backend::of(Arc::new(store))
+        }
     }
 
     async fn minio_locking() -> Backend {
         let settings = support::minio::minio().bucket("locking", true).await;
         let store = S3Store::open(settings.clone()).await.unwrap();
-        Backend { locks: true, s3: Some(settings), ..Backend::of(Arc::new(store)) }
+        Backend {
+            locks: true,
+            s3: Some(settings),
+            ..Backend::of(Arc::new(store))
+        }
     }
 
     /// A DELETE by somebody else, without a version.
@@ -65,23 +85,44 @@ impl Backend {
         } else if let Some(s3) = &self.s3 {
             let full = format!("{}/{key}", s3.prefix);
             let client = support::minio::minio().client();
-            client.delete_object().bucket(&s3.bucket).key(full).send().await.unwrap();
+            client
+                .delete_object()
+                .bucket(&s3.bucket)
+                .key(full)
+                .send()
+                .await
+                .unwrap();
         }
     }
 }
 
 fn object(key: &str, content: &[u8]) -> NewObject {
     let body = Body::Bytes(Bytes::copy_from_slice(content));
-    NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None, legal_hold: false }
+    NewObject {
+        key: key.to_owned(),
+        body,
+        sha256: Digest::of(content),
+        lock: None,
+        legal_hold: false,
+    }
 }
 
 fn in_days(mode: LockMode, days: i64) -> Lock {
     let seconds = SystemClock.now_ms() / 1_000 + days * 86_400;
-    Lock { mode, until_ms: seconds * 1_000 }
+    Lock {
+        mode,
+        until_ms: seconds * 1_000,
+    }
 }
 
 async fn keys(store: &dyn Store, prefix: &str, after: Option<&str>) -> Vec<String> {
-    store.list(prefix, after).await.unwrap().into_iter().map(|entry| entry.key).collect()
+    store
+        .list(prefix, after)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.key)
+        .collect()
 }
 
 macro_rules! contract {
@@ -127,12 +168,18 @@ mod versioned_with_locks {
 
 async fn what_is_put_can_be_read(on: Backend) {
     let new = object("manifests/v1/a.json", b"{\"a\":1}");
-    assert!(matches!(on.store.put_new(&new).await.unwrap(), Put::Created { .. }));
+    assert!(matches!(
+        on.store.put_new(&new).await.unwrap(),
+        Put::Created { .. }
+    ));
 
     let content = on.store.get(&new.key).await.unwrap().unwrap();
     assert_eq!(content.as_ref(), b"{\"a\":1}");
     let stat = on.store.stat(&new.key).await.unwrap().unwrap();
-    assert_eq!((stat.bytes, stat.sha256, stat.lock, stat.legal_hold), (7, Some(new.sha256), None, false));
+    assert_eq!(
+        (stat.bytes, stat.sha256, stat.lock, stat.legal_hold),
+        (7, Some(new.sha256), None, false)
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy");
@@ -145,15 +192,37 @@ async fn a_range_and_a_hash_are_those_of_the_bytes(on: Backend) {
     let content: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
     on.store.put_new(&object("a", &content)).await.unwrap();
     let length = content.len() as u64;
-    for (start, end) in [(0, 1), (0, length), (7, 100_000), (length - 8, length), (length - 3, length + 9)] {
+    for (start, end) in [
+        (0, 1),
+        (0, length),
+        (7, 100_000),
+        (length - 8, length),
+        (length - 3, length + 9),
+    ] {
         let found = on.store.read_at("a", start..end).await.unwrap().unwrap();
-        assert_eq!(found.as_ref(), &content[start as usize..end.min(length) as usize], "{start}..{end}");
+        assert_eq!(
+            found.as_ref(),
+            &content[start as usize..end.min(length) as usize],
+            "{start}..{end}"
+        );
     }
     for (start, end) in [(5, 5), (length, length + 1), (length + 5, length + 9)] {
-        assert_eq!(on.store.read_at("a", start..end).await.unwrap().unwrap().as_ref(), b"", "{start}..{end}");
+        assert_eq!(
+            on.store
+                .read_at("a", start..end)
+                .await
+                .unwrap()
+                .unwrap()
+                .as_ref(),
+            b"",
+            "{start}..{end}"
+        );
     }
     let hashed = on.store.hash("a").await.unwrap().unwrap();
-    assert_eq!((hashed.bytes, hashed.sha256), (length, Digest::of(&content)));
+    assert_eq!(
+        (hashed.bytes, hashed.sha256),
+        (length, Digest::of(&content))
+    );
     assert!(on.store.read_at("b", 0..1).await.unwrap().is_none());
     assert!(on.store.read_at("b", 5..5).await.unwrap().is_none());
     assert_eq!(on.store.hash("b").await.unwrap(), None);
@@ -163,7 +232,15 @@ async fn a_range_and_a_hash_are_those_of_the_bytes(on: Backend) {
 
 async fn children_are_right_under_a_folder(on: Backend) {
     assert_eq!(on.store.children("").await.unwrap(), Children::default());
-    for key in ["x", "m/v1/s=2/1", "m/v1/s=10/1", "m/v1/s=10/2", "m/v1/s=10/z/3", "m/v1/file", "n/1"] {
+    for key in [
+        "x",
+        "m/v1/s=2/1",
+        "m/v1/s=10/1",
+        "m/v1/s=10/2",
+        "m/v1/s=10/z/3",
+        "m/v1/file",
+        "n/1",
+    ] {
         on.store.put_new(&object(key, b"x")).await.unwrap();
     }
     for (prefix, folders, objects) in [
@@ -173,7 +250,11 @@ async fn children_are_right_under_a_folder(on: Backend) {
         ("no/", vec![], vec![]),
     ] {
         let found = on.store.children(prefix).await.unwrap();
-        assert_eq!((found.folders, found.objects), (strings(folders), strings(objects)), "{prefix}");
+        assert_eq!(
+            (found.folders, found.objects),
+            (strings(folders), strings(objects)),
+            "{prefix}"
+        );
     }
 }
 
@@ -197,7 +278,10 @@ async fn a_key_is_created_once(on: Backend) {
     // Small and large bodies take different ways.
     let large = vec![7; 300_000];
     for other in [b"first".as_slice(), b"second", &large] {
-        assert_eq!(on.store.put_new(&object("a", other)).await.unwrap(), Put::Exists);
+        assert_eq!(
+            on.store.put_new(&object("a", other)).await.unwrap(),
+            Put::Exists
+        );
     }
     assert_eq!(on.store.get("a").await.unwrap().unwrap().as_ref(), b"first");
     assert_eq!(on.store.versions("a").await.unwrap().len(), 1);
@@ -219,7 +303,10 @@ async fn of_racing_writers_one_creates(on: Backend) {
             })
         });
         let ends: Vec<Put> = futures_util::future::try_join_all(racers).await.unwrap();
-        let created = ends.iter().filter(|put| matches!(put, Put::Created { .. })).count();
+        let created = ends
+            .iter()
+            .filter(|put| matches!(put, Put::Created { .. }))
+            .count();
         assert_eq!(created, 1, "{key}: {ends:?}");
         assert_eq!(on.store.versions(key).await.unwrap().len(), 1);
     }
@@ -237,7 +324,19 @@ async fn other_bytes_than_announced_are_refused(on: Backend) {
 }
 
 async fn odd_keys_are_refused(on: Backend) {
-    for key in ["", "/a", "a/", "a//b", "../a", "a/../../b", ".", "tmp/a", "é", "a b", "a\nb"] {
+    for key in [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "../a",
+        "a/../../b",
+        ".",
+        "tmp/a",
+        "é",
+        "a b",
+        "a\nb",
+    ] {
         let error = on.store.put_new(&object(key, b"x")).await.expect_err(key);
         assert_eq!(error.kind, StoreErrorKind::Unusable, "{key}");
     }
@@ -252,26 +351,52 @@ async fn every_key_of_the_layout_works(on: Backend) {
         "a/plus+and=amp&percent%41hash#tilde~comma,at@(round)[square]'!$;",
     ];
     for key in layout {
-        on.store.put_new(&object(key, key.as_bytes())).await.unwrap();
-        assert_eq!(on.store.get(key).await.unwrap().unwrap().as_ref(), key.as_bytes());
+        on.store
+            .put_new(&object(key, key.as_bytes()))
+            .await
+            .unwrap();
+        assert_eq!(
+            on.store.get(key).await.unwrap().unwrap().as_ref(),
+            key.as_bytes()
+        );
         assert!(on.store.stat(key).await.unwrap().is_some(), "{key}");
     }
     let expected: BTreeSet<&str> = layout.into();
-    assert_eq!(keys(&*on.store, "", None).await, expected.iter().copied().collect::<Vec<_>>());
-    let versions: Vec<String> = on.store.versions("").await.unwrap().into_iter().map(|one| one.key).collect();
+    assert_eq!(
+        keys(&*on.store, "", None).await,
+        expected.iter().copied().collect::<Vec<_>>()
+    );
+    let versions: Vec<String> = on
+        .store
+        .versions("")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| one.key)
+        .collect();
     assert_eq!(versions, expected.into_iter().collect::<Vec<_>>());
 }
 
 async fn a_large_file_goes_through(on: Backend) {
-    let content: Vec<u8> = (0..20_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let content: Vec<u8> = (0..20_000_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     std::fs::write(&from, &content).unwrap();
     let sha256 = Digest::of(&content);
-    let new =
-        NewObject { key: "part".to_owned(), body: Body::File(from), sha256, lock: None, legal_hold: false };
+    let new = NewObject {
+        key: "part".to_owned(),
+        body: Body::File(from),
+        sha256,
+        lock: None,
+        legal_hold: false,
+    };
 
-    assert!(matches!(on.store.put_new(&new).await.unwrap(), Put::Created { .. }));
+    assert!(matches!(
+        on.store.put_new(&new).await.unwrap(),
+        Put::Created { .. }
+    ));
     assert_eq!(on.store.put_new(&new).await.unwrap(), Put::Exists);
     let stat = on.store.stat("part").await.unwrap().unwrap();
     assert_eq!((stat.bytes, stat.sha256), (20_000_000, Some(sha256)));
@@ -279,8 +404,15 @@ async fn a_large_file_goes_through(on: Backend) {
     assert_eq!(Digest::of(&std::fs::read(&to).unwrap()), sha256);
 
     let missing = Body::File(Path::new("/no/such/file").to_owned());
-    let error =
-        on.store.put_new(&NewObject { key: "other".to_owned(), body: missing, ..new }).await.unwrap_err();
+    let error = on
+        .store
+        .put_new(&NewObject {
+            key: "other".to_owned(),
+            body: missing,
+            ..new
+        })
+        .await
+        .unwrap_err();
     assert_eq!(error.object, "/no/such/file");
 }
 
@@ -288,9 +420,15 @@ async fn an_empty_body_is_an_object(on: Backend) {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "").unwrap();
-    let from_file = NewObject { body: Body::File(empty), ..object("from-file", b"") };
+    let from_file = NewObject {
+        body: Body::File(empty),
+        ..object("from-file", b"")
+    };
     for new in [object("from-memory", b""), from_file] {
-        assert!(matches!(on.store.put_new(&new).await.unwrap(), Put::Created { .. }));
+        assert!(matches!(
+            on.store.put_new(&new).await.unwrap(),
+            Put::Created { .. }
+        ));
         assert_eq!(on.store.get(&new.key).await.unwrap(), Some(Bytes::new()));
         let stat = on.store.stat(&new.key).await.unwrap().unwrap();
         assert_eq!((stat.bytes, stat.sha256), (0, Some(Digest::of(b""))));
@@ -305,22 +443,54 @@ async fn listings_are_complete_and_in_byte_order(on: Backend) {
         let store = on.store.clone();
         async move { store.put_new(&object(&key, b"12345")).await }
     });
-    puts.buffer_unordered(8).try_for_each(|_| async { Ok(()) }).await.unwrap();
+    puts.buffer_unordered(8)
+        .try_for_each(|_| async { Ok(()) })
+        .await
+        .unwrap();
     expected.sort_unstable();
 
     assert_eq!(keys(&*on.store, "", None).await, expected);
-    assert!(on.store.list("", None).await.unwrap().iter().all(|entry| entry.bytes == 5));
-    let below =
-        |prefix: &str| expected.iter().filter(|key| key.starts_with(prefix)).cloned().collect::<Vec<_>>();
+    assert!(
+        on.store
+            .list("", None)
+            .await
+            .unwrap()
+            .iter()
+            .all(|entry| entry.bytes == 5)
+    );
+    let below = |prefix: &str| {
+        expected
+            .iter()
+            .filter(|key| key.starts_with(prefix))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     for prefix in ["m/", "m", "m/00", "m/0005/", "m/0005.json", "none"] {
-        assert_eq!(keys(&*on.store, prefix, None).await, below(prefix), "{prefix}");
+        assert_eq!(
+            keys(&*on.store, prefix, None).await,
+            below(prefix),
+            "{prefix}"
+        );
     }
-    let late: Vec<String> = below("m/").into_iter().filter(|key| key.as_str() > "m/1020.json").collect();
+    let late: Vec<String> = below("m/")
+        .into_iter()
+        .filter(|key| key.as_str() > "m/1020.json")
+        .collect();
     assert_eq!(keys(&*on.store, "m/", Some("m/1020.json")).await, late);
-    assert_eq!(keys(&*on.store, "m/", Some("m/1029.json")).await, Vec::<String>::new());
+    assert_eq!(
+        keys(&*on.store, "m/", Some("m/1029.json")).await,
+        Vec::<String>::new()
+    );
     assert_eq!(keys(&*on.store, "m/", Some("a")).await, below("m/"));
 
-    let versions: Vec<String> = on.store.versions("").await.unwrap().into_iter().map(|one| one.key).collect();
+    let versions: Vec<String> = on
+        .store
+        .versions("")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| one.key)
+        .collect();
     assert_eq!(versions, expected);
 }
 
@@ -328,24 +498,43 @@ async fn an_object_without_a_lock_is_one_version(on: Backend) {
     let Put::Created { version_id } = on.store.put_new(&object("a/b", b"x")).await.unwrap() else {
         panic!("the key was free");
     };
-    assert_eq!(version_id.is_some(), on.locks, "only a versioned bucket names versions");
+    assert_eq!(
+        version_id.is_some(),
+        on.locks,
+        "only a versioned bucket names versions"
+    );
     let stat = on.store.stat("a/b").await.unwrap().unwrap();
     assert_eq!(stat.version_id, version_id);
-    let only = Version { key: "a/b".to_owned(), version_id, is_latest: true, is_delete_marker: false };
+    let only = Version {
+        key: "a/b".to_owned(),
+        version_id,
+        is_latest: true,
+        is_delete_marker: false,
+    };
     assert_eq!(on.store.versions("a/").await.unwrap(), [only]);
 }
 
 async fn locks_where_there_are_none_are_an_error(on: Backend) {
     let lock = in_days(LockMode::Governance, 2);
-    let locked = NewObject { lock: Some(lock), ..object("locked", b"x") };
+    let locked = NewObject {
+        lock: Some(lock),
+        ..object("locked", b"x")
+    };
     if on.locks {
         on.store.put_new(&locked).await.unwrap();
-        assert_eq!(on.store.stat("locked").await.unwrap().unwrap().lock, Some(lock));
+        assert_eq!(
+            on.store.stat("locked").await.unwrap().unwrap().lock,
+            Some(lock)
+        );
         return;
     }
     let error = on.store.put_new(&locked).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}");
-    assert_eq!(on.store.stat("locked").await.unwrap(), None, "refused, and not stored without its lock");
+    assert_eq!(
+        on.store.stat("locked").await.unwrap(),
+        None,
+        "refused, and not stored without its lock"
+    );
     on.store.put_new(&object("free", b"x")).await.unwrap();
     let error = on.store.raise_lock("free", lock).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}");
@@ -353,7 +542,10 @@ async fn locks_where_there_are_none_are_an_error(on: Backend) {
 
 async fn whether_locks_are_kept_is_told_beforehand(on: Backend) {
     assert_eq!(on.store.keeps_locks().await.unwrap(), Some(on.locks));
-    assert!(on.store.list("", None).await.unwrap().is_empty(), "asking leaves nothing");
+    assert!(
+        on.store.list("", None).await.unwrap().is_empty(),
+        "asking leaves nothing"
+    );
 }
 
 async fn a_delete_marker_shows(on: Backend) {
@@ -364,32 +556,71 @@ async fn a_delete_marker_shows(on: Backend) {
     assert_eq!(on.store.stat("head").await.unwrap(), None);
     assert_eq!(on.store.list("", None).await.unwrap(), []);
     let shape = |versions: &[Version]| -> Vec<(bool, bool)> {
-        versions.iter().map(|version| (version.is_latest, version.is_delete_marker)).collect()
+        versions
+            .iter()
+            .map(|version| (version.is_latest, version.is_delete_marker))
+            .collect()
     };
-    assert_eq!(shape(&on.store.versions("").await.unwrap()), [(true, true), (false, false)]);
+    assert_eq!(
+        shape(&on.store.versions("").await.unwrap()),
+        [(true, true), (false, false)]
+    );
 
     // This is why the protocol looks at versions: the name is free again.
-    assert!(matches!(on.store.put_new(&new).await.unwrap(), Put::Created { .. }));
+    assert!(matches!(
+        on.store.put_new(&new).await.unwrap(),
+        Put::Created { .. }
+    ));
     let versions = on.store.versions("").await.unwrap();
-    assert_eq!(shape(&versions), [(true, false), (false, true), (false, false)]);
-    let ids: BTreeSet<_> = versions.iter().map(|version| version.version_id.clone()).collect();
-    assert_eq!(ids.len(), 3, "every version has an id of its own: {versions:?}");
+    assert_eq!(
+        shape(&versions),
+        [(true, false), (false, true), (false, false)]
+    );
+    let ids: BTreeSet<_> = versions
+        .iter()
+        .map(|version| version.version_id.clone())
+        .collect();
+    assert_eq!(
+        ids.len(),
+        3,
+        "every version has an id of its own: {versions:?}"
+    );
 }
 
 async fn locks_are_kept_and_read_back(on: Backend) {
-    for (key, mode) in [("governed", LockMode::Governance), ("complied", LockMode::Compliance)] {
+    for (key, mode) in [
+        ("governed", LockMode::Governance),
+        ("complied", LockMode::Compliance),
+    ] {
         let lock = in_days(mode, 3);
-        let new = NewObject { lock: Some(lock), ..object(key, b"locked") };
-        let Put::Created { version_id } = on.store.put_new(&new).await.unwrap() else { panic!("taken") };
+        let new = NewObject {
+            lock: Some(lock),
+            ..object(key, b"locked")
+        };
+        let Put::Created { version_id } = on.store.put_new(&new).await.unwrap() else {
+            panic!("taken")
+        };
         assert_eq!(on.store.stat(key).await.unwrap().unwrap().lock, Some(lock));
         if let Some(s3) = &on.s3 {
             // Not even with the privilege that lifts GOVERNANCE, and root has it.
-            let delete = support::minio::minio().client().delete_object().bucket(&s3.bucket);
-            let delete = delete.key(format!("{}/{key}", s3.prefix)).set_version_id(version_id);
+            let delete = support::minio::minio()
+                .client()
+                .delete_object()
+                .bucket(&s3.bucket);
+            let delete = delete
+                .key(format!("{}/{key}", s3.prefix))
+                .set_version_id(version_id);
             let bypass = (mode == LockMode::Compliance).then_some(true);
-            delete.set_bypass_governance_retention(bypass).send().await.expect_err("the version is locked");
+            delete
+                .set_bypass_governance_retention(bypass)
+                .send()
+                .await
+                .expect_err("the version is locked");
         }
-        assert_eq!(on.store.get(key).await.unwrap().unwrap().as_ref(), b"locked");
+        assert_eq!(
+            on.store.get(key).await.unwrap().unwrap().as_ref(),
+            b"locked"
+        );
     }
 }
 
@@ -414,9 +645,17 @@ async fn raising_a_lock_never_shortens_it(on: Backend) {
             "{asked:?}: {lock:?}"
         );
     }
-    let error = on.store.raise_lock("none", in_days(Governance, soon)).await.unwrap_err();
+    let error = on
+        .store
+        .raise_lock("none", in_days(Governance, soon))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Contradiction, "{error:?}");
-    assert_eq!(on.store.versions("").await.unwrap().len(), 1, "a lock makes no version");
+    assert_eq!(
+        on.store.versions("").await.unwrap().len(),
+        1,
+        "a lock makes no version"
+    );
 }
 
 async fn legal_holds_are_kept_or_said_not_to_be(on: Backend) {
@@ -424,10 +663,20 @@ async fn legal_holds_are_kept_or_said_not_to_be(on: Backend) {
     for hold in [true, true, false, false, true] {
         assert_eq!(on.store.keeps_legal_holds("a").await.unwrap(), on.locks);
         assert_eq!(on.store.set_legal_hold("a", hold).await.unwrap(), on.locks);
-        assert_eq!(on.store.stat("a").await.unwrap().unwrap().legal_hold, hold && on.locks);
+        assert_eq!(
+            on.store.stat("a").await.unwrap().unwrap().legal_hold,
+            hold && on.locks
+        );
     }
-    assert_eq!(on.store.versions("").await.unwrap().len(), 1, "a hold makes no version");
-    let held = NewObject { legal_hold: true, ..object("held", b"x") };
+    assert_eq!(
+        on.store.versions("").await.unwrap().len(),
+        1,
+        "a hold makes no version"
+    );
+    let held = NewObject {
+        legal_hold: true,
+        ..object("held", b"x")
+    };
     if on.locks {
         on.store.put_new(&held).await.unwrap();
         assert!(on.store.stat("held").await.unwrap().unwrap().legal_hold);
@@ -436,6 +685,10 @@ async fn legal_holds_are_kept_or_said_not_to_be(on: Backend) {
     } else {
         let error = on.store.put_new(&held).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}");
-        assert_eq!(on.store.stat("held").await.unwrap(), None, "refused, and not stored without its hold");
+        assert_eq!(
+            on.store.stat("held").await.unwrap(),
+            None,
+            "refused, and not stored without its hold"
+        );
     }
 }

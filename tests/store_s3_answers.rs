@@ -26,10 +26,15 @@ struct Standin {
 impl Standin {
     /// The stand-in and its URL.
     async fn answering(status: u16, body: &str) -> (Standin, String) {
-        let standin = Standin { answer: (status, body.to_owned()), seen: Arc::default() };
+        let standin = Standin {
+            answer: (status, body.to_owned()),
+            seen: Arc::default(),
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(Self::answer).with_state(standin.clone());
+        let router = Router::new()
+            .fallback(Self::answer)
+            .with_state(standin.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         (standin, url)
     }
@@ -37,7 +42,11 @@ impl Standin {
     async fn answer(State(standin): State<Standin>, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         axum::body::to_bytes(body, 1 << 20).await.unwrap();
-        standin.seen.lock().unwrap().push((parts.method, parts.uri.to_string(), parts.headers));
+        standin
+            .seen
+            .lock()
+            .unwrap()
+            .push((parts.method, parts.uri.to_string(), parts.headers));
         let (status, body) = standin.answer;
         (StatusCode::from_u16(status).unwrap(), body).into_response()
     }
@@ -61,12 +70,22 @@ fn settings(endpoint: &str) -> S3Settings {
         credentials: Some(("id".to_owned(), SecretString::from(SECRET))),
         ..S3Options::default()
     };
-    S3Settings { bucket: "my-bucket".to_owned(), prefix: "a".to_owned(), options }
+    S3Settings {
+        bucket: "my-bucket".to_owned(),
+        prefix: "a".to_owned(),
+        options,
+    }
 }
 
 fn object(lock: Option<Lock>) -> NewObject {
     let body = Body::Bytes(Bytes::from_static(b"x"));
-    NewObject { key: "b/c".to_owned(), body, sha256: Digest::of(b"x"), lock, legal_hold: false }
+    NewObject {
+        key: "b/c".to_owned(),
+        body,
+        sha256: Digest::of(b"x"),
+        lock,
+        legal_hold: false,
+    }
 }
 
 #[tokio::test]
@@ -95,7 +114,9 @@ async fn every_refusal_is_judged_and_sent_once() {
         assert_eq!(failure.exit, exit, "{code}");
         let text = failure.to_string();
         assert!(
-            text.contains("s3://my-bucket/a/b/c") && text.contains(code) && failure.remedy.is_some(),
+            text.contains("s3://my-bucket/a/b/c")
+                && text.contains(code)
+                && failure.remedy.is_some(),
             "{text}"
         );
         assert_eq!(store.get("b/c").await.unwrap_err().kind, kind, "{code}");
@@ -119,7 +140,10 @@ async fn a_taken_key_and_a_missing_one_are_answers() {
 async fn answers_that_cannot_be_read_are_unknown() {
     let (standin, url) = Standin::answering(500, "<html>a proxy's page").await;
     let store = S3Store::open(settings(&url)).await.unwrap();
-    assert_eq!(store.put_new(&object(None)).await.unwrap_err().kind, StoreErrorKind::Unknown);
+    assert_eq!(
+        store.put_new(&object(None)).await.unwrap_err().kind,
+        StoreErrorKind::Unknown
+    );
     assert_eq!(standin.seen().len(), 1);
 
     // A server that hangs up, and one that is gone.
@@ -132,7 +156,11 @@ async fn answers_that_cannot_be_read_are_unknown() {
     hanging_up.await.unwrap();
     let error = store.stat("b").await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unknown, "{error:?}");
-    assert!(Failure::from(error).to_string().contains("CXVAULT_S3_ENDPOINT"));
+    assert!(
+        Failure::from(error)
+            .to_string()
+            .contains("CXVAULT_S3_ENDPOINT")
+    );
 }
 
 #[tokio::test]
@@ -141,27 +169,54 @@ async fn a_put_announces_condition_checksum_lock_and_key() {
     let mut with_key = settings(&url);
     with_key.options.kms_key_id = Some("arn:aws:kms:us-east-1:1:key/2".to_owned());
     let store = S3Store::open(with_key).await.unwrap();
-    let lock = Lock { mode: LockMode::Compliance, until_ms: 1_900_000_000_000 };
-    assert_eq!(store.put_new(&object(Some(lock))).await.unwrap(), Put::Created { version_id: None });
+    let lock = Lock {
+        mode: LockMode::Compliance,
+        until_ms: 1_900_000_000_000,
+    };
+    assert_eq!(
+        store.put_new(&object(Some(lock))).await.unwrap(),
+        Put::Created { version_id: None }
+    );
 
     let seen = standin.seen();
-    let [(method, path, headers)] = seen.as_slice() else { panic!("one request, not {seen:?}") };
-    assert_eq!((method, path.split('?').next()), (&Method::PUT, Some("/my-bucket/a/b/c")));
+    let [(method, path, headers)] = seen.as_slice() else {
+        panic!("one request, not {seen:?}")
+    };
+    assert_eq!(
+        (method, path.split('?').next()),
+        (&Method::PUT, Some("/my-bucket/a/b/c"))
+    );
     for (name, value) in [
         ("if-none-match", "*"),
         ("content-length", "1"),
         // `printf x | openssl dgst -sha256 -binary | base64`
-        ("x-amz-checksum-sha256", "LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE="),
+        (
+            "x-amz-checksum-sha256",
+            "LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=",
+        ),
         ("x-amz-object-lock-mode", "COMPLIANCE"),
-        ("x-amz-object-lock-retain-until-date", "2030-03-17T17:46:40Z"),
+        (
+            "x-amz-object-lock-retain-until-date",
+            "2030-03-17T17:46:40Z",
+        ),
         ("x-amz-server-side-encryption", "aws:kms"),
-        ("x-amz-server-side-encryption-aws-kms-key-id", "arn:aws:kms:us-east-1:1:key/2"),
+        (
+            "x-amz-server-side-encryption-aws-kms-key-id",
+            "arn:aws:kms:us-east-1:1:key/2",
+        ),
     ] {
         let sent = headers.get(name).map(|value| value.to_str().unwrap());
         assert_eq!(sent, Some(value), "{name}");
     }
-    for name in ["x-amz-trailer", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-crc32"] {
-        assert!(!headers.contains_key(name), "{name} would be a second checksum");
+    for name in [
+        "x-amz-trailer",
+        "x-amz-sdk-checksum-algorithm",
+        "x-amz-checksum-crc32",
+    ] {
+        assert!(
+            !headers.contains_key(name),
+            "{name} would be a second checksum"
+        );
     }
 }
 
@@ -183,7 +238,9 @@ async fn again(test: &'static str, env: &[(&str, &str)]) {
         .args(["--exact", test, "--nocapture"])
         .env_clear()
         .envs(env.iter().copied().chain([(CHILD, "1"), nobody]));
-    let done = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+    let done = tokio::task::spawn_blocking(move || child.output().unwrap())
+        .await
+        .unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(
         done.status.success() && said.contains("1 passed"),
@@ -195,14 +252,20 @@ async fn again(test: &'static str, env: &[(&str, &str)]) {
 #[tokio::test]
 async fn missing_credentials_and_a_missing_region_are_named() {
     if !is_child() {
-        return again("missing_credentials_and_a_missing_region_are_named", &[("HOME", "/nonexistent")])
-            .await;
+        return again(
+            "missing_credentials_and_a_missing_region_are_named",
+            &[("HOME", "/nonexistent")],
+        )
+        .await;
     }
     let mut without = settings("https://minio.example");
     without.options.credentials = None;
     let failure = Failure::from(S3Store::open(without.clone()).await.err().unwrap());
     assert_eq!(failure.exit, Exit::Denied);
-    assert!(failure.to_string().contains("AWS_ACCESS_KEY_ID"), "{failure}");
+    assert!(
+        failure.to_string().contains("AWS_ACCESS_KEY_ID"),
+        "{failure}"
+    );
 
     without.options = S3Options::default();
     let failure = Failure::from(S3Store::open(without).await.err().unwrap());
@@ -213,7 +276,10 @@ async fn missing_credentials_and_a_missing_region_are_named() {
 #[tokio::test]
 async fn plain_http_by_the_environment_is_refused_too() {
     if !is_child() {
-        let env = [("AWS_ENDPOINT_URL_S3", "http://minio.example"), ("HOME", "/nonexistent")];
+        let env = [
+            ("AWS_ENDPOINT_URL_S3", "http://minio.example"),
+            ("HOME", "/nonexistent"),
+        ];
         return again("plain_http_by_the_environment_is_refused_too", &env).await;
     }
     let mut by_environment = settings("");
@@ -221,20 +287,29 @@ async fn plain_http_by_the_environment_is_refused_too() {
     let store = S3Store::open(by_environment).await.unwrap();
     let error = store.put_new(&object(None)).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}");
-    assert!(Failure::from(error).to_string().contains("CXVAULT_ALLOW_HTTP"));
+    assert!(
+        Failure::from(error)
+            .to_string()
+            .contains("CXVAULT_ALLOW_HTTP")
+    );
 }
 
 #[tokio::test]
 async fn a_web_identity_gets_credentials() {
     if is_child() {
-        let by_environment = S3Settings { options: S3Options::default(), ..settings("") };
+        let by_environment = S3Settings {
+            options: S3Options::default(),
+            ..settings("")
+        };
         let store = S3Store::open(by_environment).await.unwrap();
         assert_eq!(store.list("", None).await.unwrap(), []);
         return;
     }
-    let (s3, s3_url) =
-        Standin::answering(200, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
-            .await;
+    let (s3, s3_url) = Standin::answering(
+        200,
+        "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+    )
+    .await;
     let answer = "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
                   <AssumeRoleWithWebIdentityResult><AssumedRoleUser><Arn>arn:aws:sts::1:assumed-role/r/s</Arn>\
                   <AssumedRoleId>i:s</AssumedRoleId></AssumedRoleUser><Credentials><AccessKeyId>ASIAOFTHEROLE</AccessKeyId>\
@@ -245,7 +320,10 @@ async fn a_web_identity_gets_credentials() {
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "a.web.identity").unwrap();
     let env = [
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.path().to_str().unwrap()),
+        (
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            token.path().to_str().unwrap(),
+        ),
         ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r"),
         ("AWS_ENDPOINT_URL_STS", &sts_url),
         ("AWS_ENDPOINT_URL_S3", &s3_url),

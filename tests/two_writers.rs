@@ -29,14 +29,23 @@ impl Writer {
         let proxy = Proxy::start(bucket.minio.address, &bucket.settings.bucket);
         let mut vault = Vault::new(simulator);
         bucket.used_by(&mut vault, Some(&proxy.url));
-        vault.set("PART_ROWS", &part_rows.to_string()).set("MAX_ATTEMPTS", "1");
+        vault
+            .set("PART_ROWS", &part_rows.to_string())
+            .set("MAX_ATTEMPTS", "1");
         vault.set("ACKNOWLEDGE", "first-day-empty,low-volume");
         let (arrival, holds) = holds();
         for below in ["segments/", "manifests/"] {
             proxy.times(Method::PUT, below, 0, MANY, Act::HoldBefore(arrival()));
         }
         let run = vault.spawn(&["run", "--json", "--date", date]);
-        Writer { vault, proxy, holds, held: None, run: Some(run), ended: None }
+        Writer {
+            vault,
+            proxy,
+            holds,
+            held: None,
+            run: Some(run),
+            ended: None,
+        }
     }
 
     /// Waits until its next PUT is held, or it has ended. False when it has.
@@ -81,15 +90,28 @@ fn simulator(change: impl FnOnce(&mut cxvault::simulator::Options)) -> Simulator
 }
 
 fn truth(simulator: &Simulator, date: &str) -> Expected {
-    let next = date.parse::<jiff::civil::Date>().unwrap().tomorrow().unwrap();
-    expected(&simulator.truth(SUB, &format!("{date}T00:00:00Z"), &format!("{next}T00:00:00Z")))
+    let next = date
+        .parse::<jiff::civil::Date>()
+        .unwrap()
+        .tomorrow()
+        .unwrap();
+    expected(&simulator.truth(
+        SUB,
+        &format!("{date}T00:00:00Z"),
+        &format!("{next}T00:00:00Z"),
+    ))
 }
 
 /// All that one host has seen is in some revision.
 #[track_caller]
 fn check_seen(checked: &Checked, seen: &Expected) {
-    for ((segment, kind), (status, sha256)) in seen.iter().filter(|(_, (status, _))| status.is_answer()) {
-        assert!(checked.holds(DAY, segment, *kind, *status, *sha256), "lost: {segment} {kind:?} {status:?}");
+    for ((segment, kind), (status, sha256)) in
+        seen.iter().filter(|(_, (status, _))| status.is_answer())
+    {
+        assert!(
+            checked.holds(DAY, segment, *kind, *status, *sha256),
+            "lost: {segment} {kind:?} {status:?}"
+        );
     }
 }
 
@@ -98,7 +120,9 @@ fn race(order: u32, bits: u32, first: &Simulator, second: &Simulator) {
     println!("order {order:0width$b}", width = bits as usize);
     let bucket = Bucket::new(minio(), "race", false);
     let mut writers = [first, second].map(|simulator| Writer::start(simulator, &bucket, DAY, 10));
-    writers.iter_mut().for_each(|writer| assert!(writer.settle(), "it ended without a PUT"));
+    writers
+        .iter_mut()
+        .for_each(|writer| assert!(writer.settle(), "it ended without a PUT"));
     for bit in 0..bits {
         writers[(order >> bit & 1) as usize].step();
     }
@@ -107,7 +131,11 @@ fn race(order: u32, bits: u32, first: &Simulator, second: &Simulator) {
     writers[ahead].finish();
     writers[1 - ahead].finish();
     for writer in &writers {
-        assert!([0, 3].contains(&writer.exit()), "{}", writer.ended.as_ref().unwrap());
+        assert!(
+            [0, 3].contains(&writer.exit()),
+            "{}",
+            writer.ended.as_ref().unwrap()
+        );
     }
     let contents = bucket.contents();
     let checked = check(&contents, SUB);
@@ -116,29 +144,55 @@ fn race(order: u32, bits: u32, first: &Simulator, second: &Simulator) {
     for (segment, kind) in seen[0].keys() {
         let current = checked.current(DAY, segment, *kind);
         let current = (current.status, current.sha256);
-        let known = seen.iter().any(|seen| seen[&(segment.clone(), *kind)] == current);
+        let known = seen
+            .iter()
+            .any(|seen| seen[&(segment.clone(), *kind)] == current);
         assert!(known, "{segment} {kind:?}: nobody saw {current:?}");
     }
     let records = checked.records(DAY);
-    assert!((1..=3).contains(&records.len()), "{} revisions", records.len());
-    assert!(records.last().unwrap().complete, "one of them has seen every answer");
-    assert_eq!(bucket.versions().len(), contents.len(), "something was written over");
+    assert!(
+        (1..=3).contains(&records.len()),
+        "{} revisions",
+        records.len()
+    );
+    assert!(
+        records.last().unwrap().complete,
+        "one of them has seen every answer"
+    );
+    assert_eq!(
+        bucket.versions().len(),
+        contents.len(),
+        "something was written over"
+    );
 
     for writer in &writers {
         writer.proxy.forget_rules();
         writer.vault.run_day(DAY, &[]).expect(0);
     }
     let mut confirmed = bucket.contents();
-    assert_eq!(confirmed.len(), contents.len() + 2, "one record of each run");
+    assert_eq!(
+        confirmed.len(),
+        contents.len() + 2,
+        "one record of each run"
+    );
     confirmed.retain(|key, _| contents.contains_key(key) || !key.starts_with("roster/v1/"));
     assert_eq!(confirmed, contents, "the day is confirmed as it is");
 }
 
 #[test]
 fn one_of_them_could_not_see_everything() {
-    let (whole, broken) = (simulator(|_| {}), simulator(|options| options.faults.permanent_500 = 5.0));
-    let failed = truth(&broken, DAY).values().filter(|(status, _)| !status.is_answer()).count();
-    assert!((1..5).contains(&failed), "{failed}: five in a row would look like an outage");
+    let (whole, broken) = (
+        simulator(|_| {}),
+        simulator(|options| options.faults.permanent_500 = 5.0),
+    );
+    let failed = truth(&broken, DAY)
+        .values()
+        .filter(|(status, _)| !status.is_answer())
+        .count();
+    assert!(
+        (1..5).contains(&failed),
+        "{failed}: five in a row would look like an outage"
+    );
     for order in 0..16 {
         race(order, 4, &whole, &broken);
     }
@@ -155,7 +209,9 @@ fn one_of_them_looked_days_later() {
     };
     let (soon, late) = (simulator(change(0)), simulator(change(5)));
     assert_ne!(truth(&soon, DAY), truth(&late, DAY));
-    for order in [0b00000, 0b10101, 0b01010, 0b00011, 0b11100, 0b01100, 0b10011, 0b11111, 0b00110, 0b11001] {
+    for order in [
+        0b00000, 0b10101, 0b01010, 0b00011, 0b11100, 0b01100, 0b10011, 0b11111, 0b00110, 0b11001,
+    ] {
         race(order, 5, &soon, &late);
     }
 }
@@ -165,7 +221,14 @@ fn one_of_them_looked_days_later() {
 fn several_days_commit_to_one_chain() {
     let simulator = simulator(|_| {});
     let dates = [DAY, EVE, BEFORE_EVE];
-    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
         println!("order {order:?}");
         let bucket = Bucket::new(minio(), "days", false);
         let mut writers = dates.map(|date| Writer::start(&simulator, &bucket, date, 1_000));
@@ -179,14 +242,24 @@ fn several_days_commit_to_one_chain() {
         }
         for turn in order {
             writers[turn].step();
-            assert!(order.iter().any(|&n| writers[n].ended.is_some()), "nobody got ahead");
+            assert!(
+                order.iter().any(|&n| writers[n].ended.is_some()),
+                "nobody got ahead"
+            );
             // Who lost the number comes with the next one, and loses that as well.
-            for other in order.iter().filter(|&&n| writers[n].ended.is_none()).copied().collect::<Vec<_>>() {
+            for other in order
+                .iter()
+                .filter(|&&n| writers[n].ended.is_none())
+                .copied()
+                .collect::<Vec<_>>()
+            {
                 writers[other].settle();
             }
         }
         writers.iter_mut().for_each(Writer::finish);
-        writers.iter().for_each(|writer| assert_eq!(writer.exit(), 0, "{}", writer.ended.as_ref().unwrap()));
+        writers
+            .iter()
+            .for_each(|writer| assert_eq!(writer.exit(), 0, "{}", writer.ended.as_ref().unwrap()));
         let checked = check(&bucket.contents(), SUB);
         assert_eq!(checked.manifests.len(), 3);
         for date in dates {
@@ -195,7 +268,10 @@ fn several_days_commit_to_one_chain() {
         }
         let coverage = &checked.manifests[2].coverage;
         assert_eq!(
-            (coverage.first_day.unwrap().to_string(), coverage.days.as_str()),
+            (
+                coverage.first_day.unwrap().to_string(),
+                coverage.days.as_str()
+            ),
             (BEFORE_EVE.to_owned(), "ccc")
         );
     }

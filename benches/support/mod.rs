@@ -17,7 +17,11 @@ pub const SUMMARY: &str = "The customer called about a billing issue. The agent 
      next steps, and created a follow-up request. The customer was satisfied with the answer.";
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// nginx answering every summary request with [`SUMMARY`] from memory.
@@ -46,7 +50,10 @@ impl Nginx {
             folder = folder.path().display()
         );
         let path = folder.path().join("nginx.conf");
-        std::fs::File::create(&path).unwrap().write_all(config.as_bytes()).unwrap();
+        std::fs::File::create(&path)
+            .unwrap()
+            .write_all(config.as_bytes())
+            .unwrap();
         let child = Command::new("nginx")
             .arg("-c")
             .arg(&path)
@@ -58,10 +65,17 @@ impl Nginx {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "nginx does not listen");
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "nginx does not listen"
+            );
             std::thread::yield_now();
         }
-        Nginx { child, url: format!("http://{address}"), _folder: folder }
+        Nginx {
+            child,
+            url: format!("http://{address}"),
+            _folder: folder,
+        }
     }
 }
 
@@ -80,15 +94,21 @@ pub struct Simulator {
 
 impl Simulator {
     pub fn start(options: Options) -> Simulator {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let running = runtime.block_on(simulator::start(options, ([127, 0, 0, 1], 0).into())).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let running = runtime
+            .block_on(simulator::start(options, ([127, 0, 0, 1], 0).into()))
+            .unwrap();
         Simulator { runtime, running }
     }
 
     pub fn stats(&self) -> serde_json::Value {
         let url = format!("{}/__sim/stats", self.running.url);
-        self.runtime.block_on(async { reqwest::get(url).await.unwrap().json().await.unwrap() })
+        self.runtime
+            .block_on(async { reqwest::get(url).await.unwrap().json().await.unwrap() })
     }
 }
 
@@ -103,11 +123,21 @@ pub struct Measured {
 /// Runs `cxvault run --date DATE` into a fresh folder under `folder`, all three hosts at the simulator but for
 /// `settings`.
 pub fn run(folder: &Path, simulator: &str, date: &str, settings: &[(&str, &str)]) -> Measured {
-    cxvault(folder, simulator, &["run", "--quiet", "--date", date], settings)
+    cxvault(
+        folder,
+        simulator,
+        &["run", "--quiet", "--date", date],
+        settings,
+    )
 }
 
 /// Like [`run`], with other arguments.
-pub fn cxvault(folder: &Path, simulator: &str, args: &[&str], settings: &[(&str, &str)]) -> Measured {
+pub fn cxvault(
+    folder: &Path,
+    simulator: &str,
+    args: &[&str],
+    settings: &[(&str, &str)],
+) -> Measured {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cxvault"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CXVAULT_")) {
         command.env_remove(name);
@@ -135,7 +165,10 @@ pub fn documented_limits(scale: u64) -> [(&'static str, String); 4] {
     let ms = |seconds: u64| seconds * 1_000 / scale;
     [
         ("CXVAULT_SUMMARY_LIMITS", format!("120/{}ms", ms(60))),
-        ("CXVAULT_DISCOVERY_LIMITS", format!("3/{}ms,9/{}ms", ms(60), ms(900))),
+        (
+            "CXVAULT_DISCOVERY_LIMITS",
+            format!("3/{}ms,9/{}ms", ms(60), ms(900)),
+        ),
         ("CXVAULT_TOKEN_LIMITS", format!("5/{}ms", ms(60))),
         ("CXVAULT_TOKEN_LIFE", format!("{}ms", ms(300))),
     ]
@@ -146,16 +179,24 @@ pub fn measured(folder: &Path, command: &Command) -> Measured {
     // The kernel's own account of the child, through the shell's `time`-like tool that every system has.
     let usage = folder.join("usage");
     let mut timed = Command::new("/usr/bin/env");
-    timed.args(["python3", "-c", WAIT]).arg(&usage).arg(command.get_program()).args(command.get_args());
+    timed
+        .args(["python3", "-c", WAIT])
+        .arg(&usage)
+        .arg(command.get_program())
+        .args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => timed.env(name, value),
             None => timed.env_remove(name),
         };
     }
-    let status = timed.status().expect("python3 is needed to measure a child's memory");
+    let status = timed
+        .status()
+        .expect("python3 is needed to measure a child's memory");
     let text = std::fs::read_to_string(&usage).unwrap();
-    let mut figures = text.split_whitespace().map(|figure| figure.parse::<f64>().unwrap());
+    let mut figures = text
+        .split_whitespace()
+        .map(|figure| figure.parse::<f64>().unwrap());
     let mut next = || figures.next().unwrap();
     Measured {
         wall: Duration::from_secs_f64(next()),
@@ -191,7 +232,10 @@ pub fn day(segments: u64) -> (&'static str, Options) {
 
 /// A number from the environment, for shorter or longer runs.
 pub fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 pub fn scratch() -> (tempfile::TempDir, PathBuf) {

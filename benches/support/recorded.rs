@@ -32,10 +32,15 @@ impl Recorded {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             windows: Mutex::default(),
         });
-        let listener = simulator.runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = simulator
+            .runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(memory);
-        simulator.runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        simulator
+            .runtime
+            .spawn(async move { axum::serve(listener, router).await.unwrap() });
         Recorded { url }
     }
 }
@@ -67,7 +72,9 @@ async fn answer(
 impl Memory {
     async fn ask(&self, method: Method, uri: &Uri, mut headers: HeaderMap, body: Bytes) -> Answer {
         headers.remove(HOST);
-        let request = self.client.request(method, format!("{}{uri}", self.simulator));
+        let request = self
+            .client
+            .request(method, format!("{}{uri}", self.simulator));
         let response = request.headers(headers).body(body).send().await.unwrap();
         let (status, mut headers) = (response.status(), response.headers().clone());
         headers.remove(CONTENT_LENGTH);

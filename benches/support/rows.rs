@@ -30,7 +30,9 @@ fn sentences(n: u64, kind: u64) -> String {
     static VOCABULARY: LazyLock<Vec<&str>> = LazyLock::new(|| WORDS.split_whitespace().collect());
     // Hashed, or the next segment's draws would be these, two further on, and compress to nothing.
     let Digest(seed) = Digest::of(&(n << 1 | kind).to_be_bytes());
-    let mut state = seed.iter().fold(0, |state: u64, byte| state << 8 ^ u64::from(*byte));
+    let mut state = seed
+        .iter()
+        .fold(0, |state: u64, byte| state << 8 ^ u64::from(*byte));
     let mut draw = |of: usize| {
         // SplitMix64's step (Steele, Lea, Flood 2014).
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);

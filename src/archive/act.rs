@@ -83,7 +83,10 @@ pub struct ExtendedDay {
 
 impl ExtendedDay {
     pub fn lock(&self) -> Lock {
-        Lock { mode: self.mode, until_ms: self.retain_until }
+        Lock {
+            mode: self.mode,
+            until_ms: self.retain_until,
+        }
     }
 }
 
@@ -136,7 +139,10 @@ impl Span {
     }
 
     pub fn days(&self) -> Days {
-        Days { from: Some(self.from), to: Some(self.to) }
+        Days {
+            from: Some(self.from),
+            to: Some(self.to),
+        }
     }
 
     pub fn contains(&self, date: Date) -> bool {
@@ -155,9 +161,13 @@ impl fmt::Display for Span {
 pub enum WordsError {
     #[error("it is empty")]
     Empty,
-    #[error("it holds a control character, such as a line break or a tab; write it in one plain line")]
+    #[error(
+        "it holds a control character, such as a line break or a tab; write it in one plain line"
+    )]
     Control,
-    #[error("it has {0} characters, and a record takes at most {1}; name a document that says the rest")]
+    #[error(
+        "it has {0} characters, and a record takes at most {1}; name a document that says the rest"
+    )]
     TooLong(usize, usize),
 }
 
@@ -191,8 +201,18 @@ mod tests {
 
     #[test]
     fn a_persons_text_is_one_line_of_any_script() {
-        assert_eq!(words("  Az. 12 O 34/26 – Müller ", 100).unwrap(), "Az. 12 O 34/26 – Müller");
-        for text in ["two\nlines", "a\ttab", "\u{1b}[2J", "\u{85}", "\u{7f}", "ends\n"] {
+        assert_eq!(
+            words("  Az. 12 O 34/26 – Müller ", 100).unwrap(),
+            "Az. 12 O 34/26 – Müller"
+        );
+        for text in [
+            "two\nlines",
+            "a\ttab",
+            "\u{1b}[2J",
+            "\u{85}",
+            "\u{7f}",
+            "ends\n",
+        ] {
             assert_eq!(words(text, 100), Err(WordsError::Control), "{text:?}");
         }
         assert_eq!(words("   ", 100), Err(WordsError::Empty));
@@ -202,9 +222,17 @@ mod tests {
 
     #[test]
     fn a_lock_has_run_out_a_day_after_its_end() {
-        let lock = |until_ms| Some(Lock { mode: LockMode::Compliance, until_ms });
+        let lock = |until_ms| {
+            Some(Lock {
+                mode: LockMode::Compliance,
+                until_ms,
+            })
+        };
         assert!(has_run_out(None, 0) && has_run_out(lock(1_000), 1_000 + AFTER_LOCK_MS));
-        assert!(!has_run_out(lock(1_000), 999 + AFTER_LOCK_MS) && !has_run_out(lock(i64::MAX), i64::MAX - 1));
+        assert!(
+            !has_run_out(lock(1_000), 999 + AFTER_LOCK_MS)
+                && !has_run_out(lock(i64::MAX), i64::MAX - 1)
+        );
     }
 
     #[test]

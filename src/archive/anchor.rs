@@ -29,7 +29,13 @@ pub struct Anchor {
 impl Anchor {
     /// That of a record whose whole object has `sha256`.
     pub fn of(record: &impl Body, sha256: Digest) -> Anchor {
-        let Place { archive_id, chain, key, sequence, .. } = record.place();
+        let Place {
+            archive_id,
+            chain,
+            key,
+            sequence,
+            ..
+        } = record.place();
         Anchor {
             archive_id: archive_id.to_owned(),
             chain: key::chain_name(chain),
@@ -104,10 +110,17 @@ mod tests {
 
     #[test]
     fn a_chain_of_another_kind_is_named_in_its_head() {
-        let roster = Anchor { chain: "roster".into(), key: "roster/v1/0000000042.json".into(), ..anchor() };
+        let roster = Anchor {
+            chain: "roster".into(),
+            key: "roster/v1/0000000042.json".into(),
+            ..anchor()
+        };
         assert_eq!(roster.place(), "anchors/v1/0123abcd/roster/0000000042.json");
         assert!(roster.head().starts_with("roster:42:"));
         assert!(!roster.same_head(&anchor()));
-        assert!(anchor().same_head(&Anchor { committed_at: 0, ..anchor() }));
+        assert!(anchor().same_head(&Anchor {
+            committed_at: 0,
+            ..anchor()
+        }));
     }
 }

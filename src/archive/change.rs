@@ -28,8 +28,16 @@ pub fn absorb(earlier: &mut Row, later: Row) {
             *earlier.observation_mut(kind) = later.observation(kind).clone();
         }
     }
-    let Row { segment, other_answers, out_of_day, revision, discovered_at, discovered_by, vanished, .. } =
-        later;
+    let Row {
+        segment,
+        other_answers,
+        out_of_day,
+        revision,
+        discovered_at,
+        discovered_by,
+        vanished,
+        ..
+    } = later;
     earlier.segment = segment;
     earlier.other_answers = other_answers;
     earlier.out_of_day = out_of_day;
@@ -46,7 +54,9 @@ pub fn absorb(earlier: &mut Row, later: Row) {
 /// metadata of `seen` counts as the later one.
 pub fn change(known: Option<&Row>, mut seen: Row, revision: u32) -> Option<Row> {
     seen.revision = revision;
-    let Some(known) = known else { return Some(seen) };
+    let Some(known) = known else {
+        return Some(seen);
+    };
     let mut changed = known.vanished != seen.vanished || !seen.same_segment(known);
     for kind in Kind::BOTH {
         let before = known.observation(kind);
@@ -74,7 +84,8 @@ mod tests {
             status,
             summary: (status == Status::Present).then(|| text.to_owned()),
             binary: None,
-            sha256: matches!(status, Status::Present | Status::Empty).then(|| Digest::of(text.as_bytes())),
+            sha256: matches!(status, Status::Present | Status::Empty)
+                .then(|| Digest::of(text.as_bytes())),
             http_status: status.is_answer().then_some(200),
             content_type: None,
             fetched_at: status.is_answer().then_some(at),
@@ -112,7 +123,10 @@ mod tests {
         let seen = row(look(Status::Failed, "", 9), look(Status::Empty, "", 9));
         let change = change(Some(&known), seen, 2).unwrap();
         assert_eq!(change.agent, known.agent);
-        assert_eq!((change.auto.status, change.auto.fetched_at), (Status::Empty, Some(9)));
+        assert_eq!(
+            (change.auto.status, change.auto.fetched_at),
+            (Status::Empty, Some(9))
+        );
         assert_eq!(change.revision, 2);
     }
 
@@ -128,8 +142,12 @@ mod tests {
     }
 
     fn any_look() -> impl Strategy<Value = Observation> {
-        let status =
-            prop::sample::select(vec![Status::Present, Status::Empty, Status::NotFound, Status::Failed]);
+        let status = prop::sample::select(vec![
+            Status::Present,
+            Status::Empty,
+            Status::NotFound,
+            Status::Failed,
+        ]);
         (status, "[ab]", 0i64..4).prop_map(|(status, text, at)| look(status, &text, at))
     }
 

@@ -35,7 +35,8 @@ impl CopyRecord {
     /// The record of these bytes, if they are one in canonical form.
     pub fn from_bytes(bytes: &[u8]) -> Option<CopyRecord> {
         let record: CopyRecord = serde_json::from_slice(bytes).ok()?;
-        (record.format_version == FORMAT_VERSION && record.to_bytes().ok()? == bytes).then_some(record)
+        (record.format_version == FORMAT_VERSION && record.to_bytes().ok()? == bytes)
+            .then_some(record)
     }
 }
 
@@ -46,23 +47,37 @@ mod tests {
 
     #[test]
     fn only_the_canonical_form_is_read() {
-        let head = Head { sequence: 3, sha256: Digest::of(b"a head") };
+        let head = Head {
+            sequence: 3,
+            sha256: Digest::of(b"a head"),
+        };
         let record = CopyRecord {
             archive_id: "0815".to_owned(),
             copied_at: 1_795_000_000_000,
             from: "s3://bucket/prefix".to_owned(),
             format_version: FORMAT_VERSION,
             roster: None,
-            sub_accounts: vec![ChainHead { id: "9".to_owned(), head }],
+            sub_accounts: vec![ChainHead {
+                id: "9".to_owned(),
+                head,
+            }],
             tool_version: "0.1.0".to_owned(),
         };
         let bytes = record.to_bytes().unwrap();
         let text = String::from_utf8(bytes.clone()).unwrap();
-        assert!(text.starts_with(r#"{"archive_id":"0815","copied_at":"2026-"#), "{text}");
+        assert!(
+            text.starts_with(r#"{"archive_id":"0815","copied_at":"2026-"#),
+            "{text}"
+        );
         assert!(text.contains(r#""roster":null"#), "{text}");
         assert_eq!(CopyRecord::from_bytes(&bytes), Some(record));
         let later = text.replace(r#""format_version":1"#, r#""format_version":2"#);
-        for other in [later, text.replace(",", ", "), text.replace("0815", r"08\u00315"), "{}".to_owned()] {
+        for other in [
+            later,
+            text.replace(",", ", "),
+            text.replace("0815", r"08\u00315"),
+            "{}".to_owned(),
+        ] {
             assert_eq!(CopyRecord::from_bytes(other.as_bytes()), None, "{other}");
         }
     }

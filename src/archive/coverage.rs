@@ -58,8 +58,12 @@ pub struct Coverage {
 
 impl Coverage {
     pub fn state(&self, date: Date) -> DayState {
-        let letter = self.index(date).and_then(|index| self.days.as_bytes().get(index).copied());
-        let known = DayState::ALL.into_iter().find(|state| Some(state.letter()) == letter.map(char::from));
+        let letter = self
+            .index(date)
+            .and_then(|index| self.days.as_bytes().get(index).copied());
+        let known = DayState::ALL
+            .into_iter()
+            .find(|state| Some(state.letter()) == letter.map(char::from));
         known.unwrap_or(DayState::Missing)
     }
 
@@ -71,7 +75,9 @@ impl Coverage {
 
     pub fn last_day(&self) -> Option<Date> {
         let last = i64::try_from(self.days.len()).ok()?.checked_sub(1)?;
-        self.first_day?.checked_add(jiff::Span::new().days(last)).ok()
+        self.first_day?
+            .checked_add(jiff::Span::new().days(last))
+            .ok()
     }
 
     /// Marks one day; days between it and the others become missing.
@@ -83,14 +89,18 @@ impl Coverage {
         };
         if date < first {
             let gap = days_between(date, first);
-            self.days.insert_str(0, &DayState::Missing.letter().to_string().repeat(gap));
+            self.days
+                .insert_str(0, &DayState::Missing.letter().to_string().repeat(gap));
             self.first_day = Some(date);
         }
-        let Some(index) = self.index(date) else { return };
+        let Some(index) = self.index(date) else {
+            return;
+        };
         while self.days.len() <= index {
             self.days.push(DayState::Missing.letter());
         }
-        self.days.replace_range(index..=index, &state.letter().to_string());
+        self.days
+            .replace_range(index..=index, &state.letter().to_string());
     }
 
     fn index(&self, date: Date) -> Option<usize> {

@@ -66,18 +66,32 @@ impl Zone {
     ///
     /// 23, 24 or 25 hours as a rule; where midnight doesn't exist the day begins when the gap ends.
     pub fn day(&self, date: Date) -> Result<Window, DayError> {
-        let out_of_range = |_| DayError::OutOfRange { date, zone: self.name.clone() };
+        let out_of_range = |_| DayError::OutOfRange {
+            date,
+            zone: self.name.clone(),
+        };
         let first_instant = |date: Date| -> Result<i64, jiff::Error> {
             let day = date.at(12, 0, 0, 0).to_zoned_datetime(self.rules.clone())?;
             Ok(day.start_of_day()?.timestamp().as_millisecond())
         };
-        let noon = date.at(12, 0, 0, 0).to_zoned_datetime(self.rules.clone()).map_err(out_of_range)?;
+        let noon = date
+            .at(12, 0, 0, 0)
+            .to_zoned_datetime(self.rules.clone())
+            .map_err(out_of_range)?;
         if noon.date() != date {
-            return Err(DayError::SkippedDate { date, zone: self.name.clone() });
+            return Err(DayError::SkippedDate {
+                date,
+                zone: self.name.clone(),
+            });
         }
         let mut next = date.tomorrow().map_err(out_of_range)?;
         // A zone that skips a whole date (Samoa, 2011-12-30) goes on with the date after it.
-        while next.at(12, 0, 0, 0).to_zoned_datetime(self.rules.clone()).map_err(out_of_range)?.date() != next
+        while next
+            .at(12, 0, 0, 0)
+            .to_zoned_datetime(self.rules.clone())
+            .map_err(out_of_range)?
+            .date()
+            != next
         {
             next = next.tomorrow().map_err(out_of_range)?;
         }
@@ -88,7 +102,10 @@ impl Zone {
 
     /// The date that an instant belongs to.
     pub fn date_at(&self, instant_ms: i64) -> Result<Date, DayError> {
-        let outside = |_| DayError::OutOfRange { date: Date::MAX, zone: self.name.clone() };
+        let outside = |_| DayError::OutOfRange {
+            date: Date::MAX,
+            zone: self.name.clone(),
+        };
         let instant = jiff::Timestamp::from_millisecond(instant_ms).map_err(outside)?;
         Ok(instant.to_zoned_datetime(self.rules.clone()).date())
     }
@@ -111,7 +128,9 @@ pub fn rfc3339(instant_ms: i64) -> String {
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let instant_ms = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
     // Of the last second that jiff can parse it can write no part: a manifest that named it could not be read again.
-    jiff::Timestamp::from_millisecond(instant_ms).is_ok().then_some(instant_ms)
+    jiff::Timestamp::from_millisecond(instant_ms)
+        .is_ok()
+        .then_some(instant_ms)
 }
 
 #[cfg(test)]
@@ -122,7 +141,10 @@ mod tests {
     const HOUR_MS: i64 = 3_600_000;
 
     fn day(zone: &str, date: &str) -> Window {
-        Zone::named(zone).unwrap().day(date.parse().unwrap()).unwrap()
+        Zone::named(zone)
+            .unwrap()
+            .day(date.parse().unwrap())
+            .unwrap()
     }
 
     fn hours(window: Window) -> i64 {
@@ -136,12 +158,18 @@ mod tests {
         assert_eq!(hours(day("America/New_York", "2026-11-02")), 24);
         // Half an hour of daylight saving time only.
         let lord_howe = day("Australia/Lord_Howe", "2026-04-05");
-        assert_eq!(lord_howe.end_ms - lord_howe.start_ms, 24 * HOUR_MS + HOUR_MS / 2);
+        assert_eq!(
+            lord_howe.end_ms - lord_howe.start_ms,
+            24 * HOUR_MS + HOUR_MS / 2
+        );
     }
 
     #[test]
     fn odd_offsets_begin_at_their_own_midnight() {
-        assert_eq!(rfc3339(day("Asia/Kathmandu", "2026-11-20").start_ms), "2026-11-19T18:15:00.000Z");
+        assert_eq!(
+            rfc3339(day("Asia/Kathmandu", "2026-11-20").start_ms),
+            "2026-11-19T18:15:00.000Z"
+        );
     }
 
     #[test]
@@ -166,9 +194,16 @@ mod tests {
     #[test]
     fn instants_are_written_with_milliseconds() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(parse_rfc3339("2024-07-22T11:24:40.000Z"), Some(1_721_647_480_000));
+        assert_eq!(
+            parse_rfc3339("2024-07-22T11:24:40.000Z"),
+            Some(1_721_647_480_000)
+        );
         assert_eq!(parse_rfc3339("yesterday"), None);
-        for edge in ["9999-12-30T22:00:00.999Z", "9999-12-30T22:00:00.000Z", "-009999-01-02T01:59:59.000Z"] {
+        for edge in [
+            "9999-12-30T22:00:00.999Z",
+            "9999-12-30T22:00:00.000Z",
+            "-009999-01-02T01:59:59.000Z",
+        ] {
             let back = parse_rfc3339(edge).map(rfc3339);
             assert!(back.as_deref().is_none_or(|back| back == edge), "{back:?}");
         }

@@ -80,7 +80,11 @@ impl FromStr for Digest {
             seen |= high | low;
             *byte = high << 4 | low;
         }
-        if seen & NO_DIGIT != 0 { Err(NotADigest) } else { Ok(Digest(bytes)) }
+        if seen & NO_DIGIT != 0 {
+            Err(NotADigest)
+        } else {
+            Ok(Digest(bytes))
+        }
     }
 }
 
@@ -104,7 +108,9 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 

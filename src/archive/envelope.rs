@@ -63,7 +63,9 @@ pub enum ManifestError {
     NotCanonical,
     #[error("its {0} is none that format version 1 knows")]
     Shape(&'static str),
-    #[error("it holds text that a manifest may not hold (control characters, or a number beyond 2^53)")]
+    #[error(
+        "it holds text that a manifest may not hold (control characters, or a number beyond 2^53)"
+    )]
     Unprintable,
     #[error("its signature does not hold: {0}")]
     Signature(String),
@@ -75,7 +77,11 @@ pub enum ManifestError {
 
 /// One rule of a record's shape.
 pub fn must(holds: bool, what: &'static str) -> Result<(), ManifestError> {
-    if holds { Ok(()) } else { Err(ManifestError::Shape(what)) }
+    if holds {
+        Ok(())
+    } else {
+        Err(ManifestError::Shape(what))
+    }
 }
 
 /// The bytes that are signed: what `jq -jcS .manifest` prints.
@@ -90,7 +96,11 @@ pub fn canonical(body: &impl Serialize) -> Result<Vec<u8>, ManifestError> {
 /// # Errors
 /// [`ManifestError::Version`] for another one.
 pub fn known_version(version: u32) -> Result<(), ManifestError> {
-    if version == FORMAT_VERSION { Ok(()) } else { Err(ManifestError::Version(version.into())) }
+    if version == FORMAT_VERSION {
+        Ok(())
+    } else {
+        Err(ManifestError::Version(version.into()))
+    }
 }
 
 /// The version that a record of another one names, whatever else it holds.
@@ -109,7 +119,10 @@ impl<B: Body> Signed<B> {
             public_key: signer.public_key().to_openssh_line(),
             value: signer.sign(signature::MANIFEST, &message),
         });
-        Ok(Signed { manifest: body, signature })
+        Ok(Signed {
+            manifest: body,
+            signature,
+        })
     }
 
     /// The object's bytes: canonical JSON without a final newline.
@@ -120,8 +133,8 @@ impl<B: Body> Signed<B> {
     /// Reads an object strictly: other bytes than [`Signed::to_bytes`] would make are refused.
     pub fn from_bytes(bytes: &[u8]) -> Result<Signed<B>, ManifestError> {
         let read = serde_json::from_slice(bytes);
-        let envelope: Signed<B> =
-            read.map_err(|error| other_version(bytes).map_or(error.into(), ManifestError::Version))?;
+        let envelope: Signed<B> = read
+            .map_err(|error| other_version(bytes).map_or(error.into(), ManifestError::Version))?;
         // Also where a member is missing that may be null: what is signed would not be what lies there.
         if envelope.to_bytes()? != bytes {
             return Err(ManifestError::NotCanonical);
@@ -133,15 +146,21 @@ impl<B: Body> Signed<B> {
 
     /// The key that signed; `None` when nobody did.
     pub fn signer(&self) -> Result<Option<PublicKey>, ManifestError> {
-        let Some(signed) = &self.signature else { return Ok(None) };
+        let Some(signed) = &self.signature else {
+            return Ok(None);
+        };
         let message = canonical(&self.manifest)?;
         let key = signature::verify(&signed.value, signature::MANIFEST, &message)
             .map_err(|error| ManifestError::Signature(error.to_string()))?;
         if signed.format != "sshsig" || signed.namespace != signature::MANIFEST {
-            return Err(ManifestError::Signature("format or namespace names another".to_owned()));
+            return Err(ManifestError::Signature(
+                "format or namespace names another".to_owned(),
+            ));
         }
         if key.to_openssh_line() != signed.public_key {
-            return Err(ManifestError::Signature("public_key names another key".to_owned()));
+            return Err(ManifestError::Signature(
+                "public_key names another key".to_owned(),
+            ));
         }
         Ok(Some(key))
     }
@@ -162,11 +181,13 @@ fn printable(value: &serde_json::Value) -> bool {
     let text = |text: &str| text.chars().all(|c| !c.is_control());
     match value {
         Value::Null | Value::Bool(_) => true,
-        Value::Number(number) => number.as_i64().is_some_and(|number| number.unsigned_abs() < 1 << 53),
+        Value::Number(number) => number
+            .as_i64()
+            .is_some_and(|number| number.unsigned_abs() < 1 << 53),
         Value::String(string) => text(string),
         Value::Array(items) => items.iter().all(printable),
-        Value::Object(members) => {
-            members.iter().all(|(name, value)| name.is_ascii() && text(name) && printable(value))
-        }
+        Value::Object(members) => members
+            .iter()
+            .all(|(name, value)| name.is_ascii() && text(name) && printable(value)),
     }
 }

@@ -12,7 +12,10 @@ pub fn write_text(text: &str, into: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
     while let Some((stride, behind)) = rest.split_first_chunk::<STRIDE>() {
         match special(*stride) {
-            Special { quoted: 0, control: 0 } => into.extend_from_slice(stride),
+            Special {
+                quoted: 0,
+                control: 0,
+            } => into.extend_from_slice(stride),
             Special { control: 0, .. } => quote(stride, into),
             Special { quoted, control } => {
                 // Copied whole, and cut: a copy of known length is one instruction.
@@ -27,7 +30,11 @@ pub fn write_text(text: &str, into: &mut Vec<u8>) {
         rest = behind;
     }
     for &byte in rest {
-        if is_plain(byte) { into.push(byte) } else { escape(byte, into) }
+        if is_plain(byte) {
+            into.push(byte)
+        } else {
+            escape(byte, into)
+        }
     }
     into.push(b'"');
 }
@@ -48,7 +55,10 @@ fn special(stride: [u8; STRIDE]) -> Special {
     let word = u64::from_le_bytes(stride);
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
     let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    Special { quoted: equal(b'"') | equal(b'\\'), control: below(word, b' ') }
+    Special {
+        quoted: equal(b'"') | equal(b'\\'),
+        control: below(word, b' '),
+    }
 }
 
 /// Appends a stride without control characters. JSON within JSON is full of quotes: a branch at each would be guessed
@@ -100,8 +110,17 @@ mod tests {
     fn every_character_below_128_at_every_place_of_a_stride() {
         for code in 0..128_u8 {
             for before in 0..=2 * STRIDE {
-                let text = format!("{}{}{}", "x".repeat(before), char::from(code), "y".repeat(STRIDE));
-                assert_eq!(written(&text), serde_json::to_vec(&text).unwrap(), "{text:?}");
+                let text = format!(
+                    "{}{}{}",
+                    "x".repeat(before),
+                    char::from(code),
+                    "y".repeat(STRIDE)
+                );
+                assert_eq!(
+                    written(&text),
+                    serde_json::to_vec(&text).unwrap(),
+                    "{text:?}"
+                );
             }
         }
     }

@@ -35,7 +35,9 @@ pub fn is_sub_account(text: &str) -> bool {
 
 /// The sub-account of a folder's name such as `sub_account=99999999`, if it is one of ours.
 pub fn parse_sub_account(folder: &str) -> Option<&str> {
-    folder.strip_prefix("sub_account=").filter(|id| is_sub_account(id))
+    folder
+        .strip_prefix("sub_account=")
+        .filter(|id| is_sub_account(id))
 }
 
 /// Under it lie the days of one sub-account: `segments/v1/sub_account=S/`.
@@ -55,7 +57,10 @@ pub fn revision(sub_account: &str, date: Date, revision: u32) -> String {
 
 /// One part: `segments/v1/sub_account=S/dt=D/r0001-p0000.parquet`.
 pub fn part(sub_account: &str, date: Date, revision: u32, part: u32) -> String {
-    format!("{}{part:04}.parquet", self::revision(sub_account, date, revision))
+    format!(
+        "{}{part:04}.parquet",
+        self::revision(sub_account, date, revision)
+    )
 }
 
 /// Revision and part number of a key under [`day`], if it is one of ours.
@@ -67,12 +72,20 @@ pub fn parse_part(key: &str) -> Option<(u32, u32)> {
 
 /// What a chain is called where it lies beside others: `sub_account=S`, or `roster`.
 pub fn chain_name(name: &str) -> String {
-    if name == ROSTER { ROSTER.to_owned() } else { format!("sub_account={name}") }
+    if name == ROSTER {
+        ROSTER.to_owned()
+    } else {
+        format!("sub_account={name}")
+    }
 }
 
 /// The folder of one chain: `manifests/v1/sub_account=S/`, or that of the roster.
 pub fn chain(name: &str) -> String {
-    if name == ROSTER { ROSTERS.to_owned() } else { format!("{MANIFESTS}{}/", chain_name(name)) }
+    if name == ROSTER {
+        ROSTERS.to_owned()
+    } else {
+        format!("{MANIFESTS}{}/", chain_name(name))
+    }
 }
 
 /// One manifest: `manifests/v1/sub_account=S/0000000042.json`; of the roster `roster/v1/0000000042.json`.
@@ -99,7 +112,10 @@ pub fn parse_manifest(key: &str) -> Option<u64> {
 
 /// Numbers are padded to `width`; a larger one has more digits, and no other spelling is ours.
 fn parse_padded(digits: &str, width: usize) -> Option<u32> {
-    let number: u32 = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())??;
+    let number: u32 = digits
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| digits.parse().ok())??;
     (format!("{number:0width$}") == digits).then_some(number)
 }
 
@@ -111,22 +127,42 @@ mod tests {
     fn keys_read_back() {
         let date = "2026-11-20".parse().unwrap();
         let key = part("99999999", date, 1, 0);
-        assert_eq!(key, "segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet");
+        assert_eq!(
+            key,
+            "segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet"
+        );
         assert_eq!(parse_part(&key), Some((1, 0)));
-        assert_eq!(parse_part(&part("a", date, 12_345, 10_000)), Some((12_345, 10_000)));
+        assert_eq!(
+            parse_part(&part("a", date, 12_345, 10_000)),
+            Some((12_345, 10_000))
+        );
         let key = manifest("99999999", 42);
         assert_eq!(key, "manifests/v1/sub_account=99999999/0000000042.json");
         assert_eq!(parse_manifest(&key), Some(42));
         let key = manifest(ROSTER, 42);
-        assert_eq!((key.as_str(), parse_manifest(&key)), ("roster/v1/0000000042.json", Some(42)));
+        assert_eq!(
+            (key.as_str(), parse_manifest(&key)),
+            ("roster/v1/0000000042.json", Some(42))
+        );
     }
 
     #[test]
     fn other_spellings_are_not_ours() {
-        for key in ["r1-p0.parquet", "r0001-p0000.json", "r+001-p0000.parquet", "r00001-p0000.parquet", "x"] {
+        for key in [
+            "r1-p0.parquet",
+            "r0001-p0000.json",
+            "r+001-p0000.parquet",
+            "r00001-p0000.parquet",
+            "x",
+        ] {
             assert_eq!(parse_part(key), None, "{key}");
         }
-        for key in ["42.json", "00000000042.json", "000000004x.json", "0000000042.json.bak"] {
+        for key in [
+            "42.json",
+            "00000000042.json",
+            "000000004x.json",
+            "0000000042.json.bak",
+        ] {
             assert_eq!(parse_manifest(key), None, "{key}");
         }
         assert!(is_sub_account("99999999") && !is_sub_account("../etc") && !is_sub_account(""));

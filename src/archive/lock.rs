@@ -25,15 +25,29 @@ impl Lock {
     /// The weakest lock that keeps both promises: the stronger mode until the later time.
     pub fn stronger(self, other: Lock) -> Lock {
         let governed = self.mode == LockMode::Governance && other.mode == LockMode::Governance;
-        let mode = if governed { LockMode::Governance } else { LockMode::Compliance };
-        Lock { mode, until_ms: self.until_ms.max(other.until_ms) }
+        let mode = if governed {
+            LockMode::Governance
+        } else {
+            LockMode::Compliance
+        };
+        Lock {
+            mode,
+            until_ms: self.until_ms.max(other.until_ms),
+        }
     }
 
     /// What both locks promise: the weaker mode until the earlier time.
     pub fn weaker(self, other: Lock) -> Lock {
         let compliant = self.mode == LockMode::Compliance && other.mode == LockMode::Compliance;
-        let mode = if compliant { LockMode::Compliance } else { LockMode::Governance };
-        Lock { mode, until_ms: self.until_ms.min(other.until_ms) }
+        let mode = if compliant {
+            LockMode::Compliance
+        } else {
+            LockMode::Governance
+        };
+        Lock {
+            mode,
+            until_ms: self.until_ms.min(other.until_ms),
+        }
     }
 }
 
@@ -64,7 +78,10 @@ impl Retention {
         });
         // Rounded up: the promise is "at least".
         let until_ms = (until.ok()?.timestamp().as_millisecond() + 999).div_euclid(1000) * 1000;
-        Some(Lock { mode: self.mode, until_ms })
+        Some(Lock {
+            mode: self.mode,
+            until_ms,
+        })
     }
 }
 

@@ -16,7 +16,10 @@ const ID_COLUMNS: [&str; 3] = ["segment_id", "dialog_id", "interaction_id"];
 ///
 /// # Errors
 /// [`PartError`] when the file is no readable part.
-pub fn rows_with_id<R: ChunkReader + Clone + 'static>(file: R, id: &str) -> Result<Vec<Row>, PartError> {
+pub fn rows_with_id<R: ChunkReader + Clone + 'static>(
+    file: R,
+    id: &str,
+) -> Result<Vec<Row>, PartError> {
     let groups = {
         let (file, id) = (file.clone(), id.to_owned());
         contained(move || groups_with_id(file, &id))?
@@ -27,14 +30,21 @@ pub fn rows_with_id<R: ChunkReader + Clone + 'static>(file: R, id: &str) -> Resu
     let id = id.to_owned();
     contained(move || {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        let batches = builder.with_row_groups(groups).with_batch_size(256).build()?;
+        let batches = builder
+            .with_row_groups(groups)
+            .with_batch_size(256)
+            .build()?;
         let mut rows = Vec::new();
         for batch in batches {
             let batch = Rows::new(&batch?, 0);
             for n in 0..batch.len() {
                 if id_columns().any(|column| batch.value(n, column) == Cell::Text(&id)) {
                     let row = rows.len() as u64;
-                    rows.push(batch.owned_row(n).map_err(|error| PartError::Row { row, error })?);
+                    rows.push(
+                        batch
+                            .owned_row(n)
+                            .map_err(|error| PartError::Row { row, error })?,
+                    );
                 }
             }
         }
@@ -43,7 +53,8 @@ pub fn rows_with_id<R: ChunkReader + Clone + 'static>(file: R, id: &str) -> Resu
 }
 
 fn groups_with_id<R: ChunkReader + 'static>(file: R, id: &str) -> Result<Vec<usize>, PartError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new())?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new())?;
     if !same_columns(builder.schema()) {
         return Err(PartError::Columns);
     }

@@ -218,7 +218,13 @@ pub struct File {
 
 impl File {
     /// A part of ours under `key`, of that length and SHA-256, and with the version id that the store gave it.
-    pub fn of(key: &str, bytes: u64, sha256: Digest, written: &Written, version_id: Option<String>) -> File {
+    pub fn of(
+        key: &str,
+        bytes: u64,
+        sha256: Digest,
+        written: &Written,
+        version_id: Option<String>,
+    ) -> File {
         File {
             key: key.to_owned(),
             bytes,
@@ -256,13 +262,19 @@ pub struct ObjectLock {
 
 impl ObjectLock {
     pub fn lock(&self) -> Lock {
-        Lock { mode: self.mode, until_ms: self.retain_until }
+        Lock {
+            mode: self.mode,
+            until_ms: self.retain_until,
+        }
     }
 }
 
 impl From<Lock> for ObjectLock {
     fn from(lock: Lock) -> Self {
-        ObjectLock { mode: lock.mode, retain_until: lock.until_ms }
+        ObjectLock {
+            mode: lock.mode,
+            retain_until: lock.until_ms,
+        }
     }
 }
 
@@ -287,17 +299,35 @@ impl Manifest {
     /// What the manifest after this one, whose whole object has `sha256`, names as its orders.
     pub fn orders_for_next(&self, sha256: Digest) -> Option<Link> {
         match &self.record {
-            Record::Hold(_) | Record::Retention(_) => Some(Link { key: self.key.clone(), sha256 }),
+            Record::Hold(_) | Record::Retention(_) => Some(Link {
+                key: self.key.clone(),
+                sha256,
+            }),
             // A disposal orders nothing of objects to come: none come, which the coverage says.
-            Record::Day(_) | Record::Acknowledgement(_) | Record::Disposal(_) => self.orders.clone(),
+            Record::Day(_) | Record::Acknowledgement(_) | Record::Disposal(_) => {
+                self.orders.clone()
+            }
         }
     }
 }
 
 impl Body for Manifest {
     fn place(&self) -> Place<'_> {
-        let Manifest { archive_id, key, sub_account, sequence, previous, .. } = self;
-        Place { archive_id, chain: sub_account, key, sequence: *sequence, previous: previous.as_ref() }
+        let Manifest {
+            archive_id,
+            key,
+            sub_account,
+            sequence,
+            previous,
+            ..
+        } = self;
+        Place {
+            archive_id,
+            chain: sub_account,
+            key,
+            sequence: *sequence,
+            previous: previous.as_ref(),
+        }
     }
 
     fn run(&self) -> &Run {
@@ -324,9 +354,18 @@ impl Record {
             Record::Retention(extension) => (None, extension.reason.as_ref(), &extension.by),
             Record::Disposal(disposal) => (None, Some(&disposal.reason), &disposal.by),
         };
-        must(case.is_none_or(|case| act::fits(case, LONGEST_NAME)), "case")?;
-        must(reason.is_none_or(|reason| act::fits(reason, LONGEST_REASON)), "reason")?;
-        must(by.as_ref().is_none_or(|by| act::fits(by, LONGEST_NAME)), "name")
+        must(
+            case.is_none_or(|case| act::fits(case, LONGEST_NAME)),
+            "case",
+        )?;
+        must(
+            reason.is_none_or(|reason| act::fits(reason, LONGEST_REASON)),
+            "reason",
+        )?;
+        must(
+            by.as_ref().is_none_or(|by| act::fits(by, LONGEST_NAME)),
+            "name",
+        )
     }
 
     /// Notes in a chain's coverage what this record makes of its days.
@@ -334,10 +373,15 @@ impl Record {
         match self {
             Record::Day(day) => coverage.set(day.date, day.state_after(coverage.state(day.date))),
             Record::Acknowledgement(note) => {
-                note.days.iter().for_each(|day| coverage.set(day.date, DayState::Acknowledged));
+                note.days
+                    .iter()
+                    .for_each(|day| coverage.set(day.date, DayState::Acknowledged));
             }
             Record::Disposal(disposal) => {
-                disposal.days.iter().for_each(|day| coverage.set(day.date, DayState::Disposed));
+                disposal
+                    .days
+                    .iter()
+                    .for_each(|day| coverage.set(day.date, DayState::Disposed));
             }
             Record::Hold(_) | Record::Retention(_) => {}
         }
@@ -348,12 +392,29 @@ impl DayRecord {
     fn check_shape(&self) -> Result<(), ManifestError> {
         must(self.revision > 0, "revision")?;
         if let Discovery::Windows { windows, .. } = &self.discovery {
-            must(windows.iter().all(|window| window.attempts > 0), "count of attempts")?;
+            must(
+                windows.iter().all(|window| window.attempts > 0),
+                "count of attempts",
+            )?;
         }
-        let own = self.files.iter().filter_map(|file| file.omitted_fields.as_ref());
-        must(own.chain([&self.omitted_fields]).all(Omission::is_allowed), "omitted_fields")?;
-        must(self.files.iter().all(|file| file.adopted || file.omitted_fields.is_none()), "omitted_fields")?;
-        must(self.files.iter().all(|file| file.rows > 0), "file without rows")
+        let own = self
+            .files
+            .iter()
+            .filter_map(|file| file.omitted_fields.as_ref());
+        must(
+            own.chain([&self.omitted_fields]).all(Omission::is_allowed),
+            "omitted_fields",
+        )?;
+        must(
+            self.files
+                .iter()
+                .all(|file| file.adopted || file.omitted_fields.is_none()),
+            "omitted_fields",
+        )?;
+        must(
+            self.files.iter().all(|file| file.rows > 0),
+            "file without rows",
+        )
     }
 
     /// The fields that no row of `file` holds.
@@ -363,7 +424,10 @@ impl DayRecord {
 
     /// The fields that any row of this revision may lack.
     pub fn omitted_anywhere(&self) -> Omission {
-        let own = self.files.iter().filter_map(|file| file.omitted_fields.as_ref());
+        let own = self
+            .files
+            .iter()
+            .filter_map(|file| file.omitted_fields.as_ref());
         own.fold(self.omitted_fields.clone(), |all, own| all.and(own))
     }
 
@@ -372,7 +436,9 @@ impl DayRecord {
     /// Acknowledged gaps stay acknowledged where the revision adds none, or looking again at such a day would wake
     /// everybody anew. A gap that is new stands in the revision's own rows, since failing again is no change.
     pub fn state_after(&self, before: DayState) -> DayState {
-        let skipped = self.incomplete_because.contains(&Incomplete::WantedSummariesSkipped);
+        let skipped = self
+            .incomplete_because
+            .contains(&Incomplete::WantedSummariesSkipped);
         let adds_gaps = self.rows.failed() > 0 || skipped;
         match (self.complete, self.day.segments) {
             // Nothing should come then, and nothing that does undoes it.

@@ -53,7 +53,9 @@ impl Tree {
     /// The root; of no leaves it is the SHA-256 of the empty string, as RFC 6962 has it.
     pub fn root(&self) -> Digest {
         let smallest_first = self.peaks.iter().rev().copied();
-        smallest_first.reduce(|right, left| node_hash(left, right)).unwrap_or_else(|| Digest::of(b""))
+        smallest_first
+            .reduce(|right, left| node_hash(left, right))
+            .unwrap_or_else(|| Digest::of(b""))
     }
 }
 

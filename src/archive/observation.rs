@@ -81,7 +81,10 @@ impl Status {
 
     /// Whether the source answered; only an answer can be replaced by nothing but a later answer.
     pub fn is_answer(self) -> bool {
-        matches!(self, Status::Present | Status::Empty | Status::NotFound | Status::Binary)
+        matches!(
+            self,
+            Status::Present | Status::Empty | Status::NotFound | Status::Binary
+        )
     }
 }
 
@@ -132,12 +135,16 @@ impl<T: AsRef<str>> Observation<T> {
         let bodiless = text.is_none() && self.binary.is_none() && self.sha256.is_none();
         let body = |ok: bool| ok && asked && self.sha256.is_some() && self.http_status == Some(200);
         match self.status {
-            Status::Present => body(text.is_some_and(|text| !text.is_empty()) && self.binary.is_none()),
+            Status::Present => {
+                body(text.is_some_and(|text| !text.is_empty()) && self.binary.is_none())
+            }
             Status::Empty => body(text == Some("") && self.binary.is_none()),
             Status::Binary => body(text.is_none() && self.binary.is_some()),
             Status::NotFound => asked && bodiless && self.http_status == Some(404),
             Status::Failed => bodiless && self.error.is_some(),
-            Status::Skipped | Status::NoId => bodiless && self.fetched_at.is_none() && self.attempts == 0,
+            Status::Skipped | Status::NoId => {
+                bodiless && self.fetched_at.is_none() && self.attempts == 0
+            }
         }
     }
 
@@ -145,11 +152,17 @@ impl<T: AsRef<str>> Observation<T> {
     pub fn hash_holds(&self) -> bool {
         let body = match (&self.summary, &self.binary) {
             (Some(text), None) => Some(Digest::of(text.as_ref().as_bytes())),
-            (None, Some(text)) => STANDARD.decode(text.as_ref()).ok().map(|bytes| Digest::of(&bytes)),
+            (None, Some(text)) => STANDARD
+                .decode(text.as_ref())
+                .ok()
+                .map(|bytes| Digest::of(&bytes)),
             (None, None) => None,
             (Some(_), Some(_)) => return false,
         };
-        let answered = matches!(self.status, Status::Present | Status::Empty | Status::Binary);
+        let answered = matches!(
+            self.status,
+            Status::Present | Status::Empty | Status::Binary
+        );
         body == self.sha256 && answered == body.is_some()
     }
 }
@@ -183,9 +196,19 @@ pub struct Observation<T = String> {
 mod tests {
     use super::*;
 
-    fn look(status: Status, summary: Option<&str>, binary: Option<&str>, body: Option<&[u8]>) -> Observation {
+    fn look(
+        status: Status,
+        summary: Option<&str>,
+        binary: Option<&str>,
+        body: Option<&[u8]>,
+    ) -> Observation {
         let (summary, binary) = (summary.map(str::to_owned), binary.map(str::to_owned));
-        Observation { summary, binary, sha256: body.map(Digest::of), ..Observation::bare(status, "") }
+        Observation {
+            summary,
+            binary,
+            sha256: body.map(Digest::of),
+            ..Observation::bare(status, "")
+        }
     }
 
     #[test]

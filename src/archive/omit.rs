@@ -13,10 +13,16 @@ use serde_json::value::RawValue;
 /// What the archive cannot do without, and for what.
 pub const NEEDED: [(&str, &str); 5] = [
     ("segmentId", "a segment is known by it"),
-    ("segmentEndTimeMs", "rows are sorted by it, and it says whether a segment is of the day"),
+    (
+        "segmentEndTimeMs",
+        "rows are sorted by it, and it says whether a segment is of the day",
+    ),
     ("channelClass", "the filter channel_classes goes by it"),
     ("segmentType", "the filter segment_types goes by it"),
-    ("segmentAgentGroupId", "it tells when the summaries of a group stop"),
+    (
+        "segmentAgentGroupId",
+        "it tells when the summaries of a group stop",
+    ),
 ];
 
 /// The longest name, in characters.
@@ -41,8 +47,13 @@ pub fn check_name(name: &str) -> Result<(), NotOmittable> {
     if let Some((needed, why)) = NEEDED.into_iter().find(|(needed, _)| *needed == name) {
         return Err(NotOmittable::Needed(needed, why));
     }
-    let fits = (1..=LONGEST_FIELD).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    if fits { Ok(()) } else { Err(NotOmittable::NoName) }
+    let fits =
+        (1..=LONGEST_FIELD).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    if fits {
+        Ok(())
+    } else {
+        Err(NotOmittable::NoName)
+    }
 }
 
 impl FromIterator<String> for Omission {
@@ -84,12 +95,16 @@ impl Omission {
 
     /// Whether `object` has a member that is left out here.
     pub fn is_in(&self, object: &str) -> bool {
-        !self.is_empty() && members(object).into_iter().any(|member| self.names_member(member))
+        !self.is_empty()
+            && members(object)
+                .into_iter()
+                .any(|member| self.names_member(member))
     }
 
     /// Whether any object of a JSON array has such a member.
     pub fn is_in_any(&self, array: &str) -> bool {
-        !self.is_empty() && elements(array).is_some_and(|all| all.iter().any(|one| self.is_in(one.get())))
+        !self.is_empty()
+            && elements(array).is_some_and(|all| all.iter().any(|one| self.is_in(one.get())))
     }
 
     /// The object's text without these members. What stands between two commas, or a brace and a comma, is kept as it
@@ -98,8 +113,10 @@ impl Omission {
         if !self.is_in(&object) {
             return object;
         }
-        let kept: Vec<&str> =
-            members(&object).into_iter().filter(|member| !self.names_member(member)).collect();
+        let kept: Vec<&str> = members(&object)
+            .into_iter()
+            .filter(|member| !self.names_member(member))
+            .collect();
         format!("{{{}}}", kept.join(","))
     }
 
@@ -109,7 +126,10 @@ impl Omission {
             return array;
         }
         let all = elements(&array).unwrap_or_default();
-        let cut: Vec<String> = all.into_iter().map(|one| self.cut(one.get().to_owned())).collect();
+        let cut: Vec<String> = all
+            .into_iter()
+            .map(|one| self.cut(one.get().to_owned()))
+            .collect();
         format!("[{}]", cut.join(","))
     }
 
@@ -120,8 +140,12 @@ impl Omission {
 
 /// The texts of an object's members with the blanks around them, one after the other; none of what is no object.
 fn members(object: &str) -> Vec<&str> {
-    let inside = object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    let Some(inside) = inside else { return Vec::new() };
+    let inside = object
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
+    let Some(inside) = inside else {
+        return Vec::new();
+    };
     let (mut members, mut begun) = (Vec::new(), 0);
     let (mut depth, mut in_string, mut escaped) = (0_u64, false, false);
     for (at, byte) in inside.bytes().enumerate() {
@@ -176,8 +200,14 @@ mod tests {
             (r#"{"notes":"x", "a":1}"#, r#"{ "a":1}"#),
             (r#"{ "a": 1.0,  "notes":null }"#, r#"{ "a": 1.0}"#),
             (r#"{"notes":[{"notes":"},\"{"}]}"#, "{}"),
-            (r#"{"notes":1,"a":"\",\"notes\":","notes":2}"#, r#"{"a":"\",\"notes\":"}"#),
-            (r#"{"\u006eotes":"x","a":{"notes":"kept"}}"#, r#"{"a":{"notes":"kept"}}"#),
+            (
+                r#"{"notes":1,"a":"\",\"notes\":","notes":2}"#,
+                r#"{"a":"\",\"notes\":"}"#,
+            ),
+            (
+                r#"{"\u006eotes":"x","a":{"notes":"kept"}}"#,
+                r#"{"a":{"notes":"kept"}}"#,
+            ),
             (r#"{"Notes":1}"#, r#"{"Notes":1}"#),
             (r#"{"\ud800":"notes"}"#, r#"{"\ud800":"notes"}"#),
             ("{ }", "{ }"),
@@ -185,7 +215,10 @@ mod tests {
             assert_eq!(notes.cut(object.to_owned()), cut);
             assert_eq!(notes.is_in(object), object != cut);
         }
-        assert_eq!(notes.cut_each(r#"[{"a":1},{"notes":2}]"#.to_owned()), r#"[{"a":1},{}]"#);
+        assert_eq!(
+            notes.cut_each(r#"[{"a":1},{"notes":2}]"#.to_owned()),
+            r#"[{"a":1},{}]"#
+        );
         assert_eq!(notes.cut_each("[ ]".to_owned()), "[ ]");
     }
 
@@ -218,7 +251,10 @@ mod tests {
 
     /// A string with every character escaped: another spelling of the same name.
     fn escaped(text: &str) -> String {
-        let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        let units: String = text
+            .encode_utf16()
+            .map(|unit| format!("\\u{unit:04x}"))
+            .collect();
         format!("\"{units}\"")
     }
 

@@ -41,7 +41,11 @@ impl Orders {
     /// The cases that hold `date`, each with whether its record says that the store enforces it.
     pub fn cases_on(&self, date: Date) -> BTreeMap<&str, bool> {
         let mut open = BTreeMap::new();
-        for (_, hold) in self.holds.iter().filter(|(_, hold)| hold.range.contains(date)) {
+        for (_, hold) in self
+            .holds
+            .iter()
+            .filter(|(_, hold)| hold.range.contains(date))
+        {
             match hold.act {
                 HoldAct::Add => drop(open.insert(hold.case.as_str(), hold.enforced)),
                 HoldAct::Remove => drop(open.remove(hold.case.as_str())),
@@ -63,7 +67,9 @@ impl Orders {
     /// The ranges that a case holds, in order; none when it is closed. `enforced` picks those of one kind.
     pub fn open_ranges(&self, case: &str, enforced: Option<bool>) -> Vec<Span> {
         let of_case = self.holds.iter().filter(|(_, hold)| hold.case == case);
-        let bounds: BTreeSet<Date> = of_case.flat_map(|(_, hold)| [hold.range.from, hold.range.to]).collect();
+        let bounds: BTreeSet<Date> = of_case
+            .flat_map(|(_, hold)| [hold.range.from, hold.range.to])
+            .collect();
         let bounds: Vec<Date> = bounds.into_iter().collect();
         let mut open: Vec<Span> = Vec::new();
         for pair in bounds.windows(2) {
@@ -90,24 +96,34 @@ impl Orders {
 
     /// Whether a case holds any day of `range`.
     pub fn touches(&self, case: &str, range: Span) -> bool {
-        self.open_ranges(case, None).iter().any(|open| open.from < range.to && range.from < open.to)
+        self.open_ranges(case, None)
+            .iter()
+            .any(|open| open.from < range.to && range.from < open.to)
     }
 
     /// The case names, in order.
     pub fn cases(&self) -> BTreeSet<&str> {
-        self.holds.iter().map(|(_, hold)| hold.case.as_str()).collect()
+        self.holds
+            .iter()
+            .map(|(_, hold)| hold.case.as_str())
+            .collect()
     }
 
     /// The lock that extensions ask for the objects of `date`, at least.
     pub fn lock_on(&self, date: Date) -> Option<Lock> {
-        let days = self.extensions.iter().flat_map(|(_, extension)| &extension.days);
+        let days = self
+            .extensions
+            .iter()
+            .flat_map(|(_, extension)| &extension.days);
         let of_date = days.filter(|day| day.date == date).map(|day| day.lock());
         of_date.reduce(Lock::stronger)
     }
 
     /// Where something is ordered for ever: whether any hold is open, on whatever day.
     pub fn any_open(&self) -> bool {
-        self.cases().into_iter().any(|case| !self.open_ranges(case, None).is_empty())
+        self.cases()
+            .into_iter()
+            .any(|case| !self.open_ranges(case, None).is_empty())
     }
 }
 
@@ -119,18 +135,33 @@ mod tests {
     use proptest::prelude::*;
 
     fn date(offset: i32) -> Date {
-        jiff::civil::date(2026, 2, 1).checked_add(jiff::Span::new().days(offset)).unwrap()
+        jiff::civil::date(2026, 2, 1)
+            .checked_add(jiff::Span::new().days(offset))
+            .unwrap()
     }
 
     fn hold(act: HoldAct, case: &str, from: i32, to: i32, enforced: bool) -> Record {
-        let range = Span { from: date(from), to: date(to) };
+        let range = Span {
+            from: date(from),
+            to: date(to),
+        };
         let (case, reason) = (case.to_owned(), "test".to_owned());
-        Record::Hold(Box::new(Hold { act, case, range, reason, by: None, enforced }))
+        Record::Hold(Box::new(Hold {
+            act,
+            case,
+            range,
+            reason,
+            by: None,
+            enforced,
+        }))
     }
 
     fn orders(records: impl IntoIterator<Item = Record>) -> Orders {
         let mut orders = Orders::default();
-        records.into_iter().zip(1..).for_each(|(record, sequence)| orders.take(sequence, &record));
+        records
+            .into_iter()
+            .zip(1..)
+            .for_each(|(record, sequence)| orders.take(sequence, &record));
         orders
     }
 
@@ -142,13 +173,18 @@ mod tests {
             hold(HoldAct::Remove, "A", 3, 8, true),
         ]);
         let held: Vec<bool> = (0..16).map(|day| orders.holds_objects(date(day))).collect();
-        let expected: Vec<bool> = (0..16).map(|day| !(3..5).contains(&day) && day < 15).collect();
+        let expected: Vec<bool> = (0..16)
+            .map(|day| !(3..5).contains(&day) && day < 15)
+            .collect();
         assert_eq!(held, expected);
         let spans = |case| {
             let open = orders.open_ranges(case, None).into_iter();
             open.map(|span| span.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(spans("A"), ["2026-02-01..2026-02-04", "2026-02-09..2026-02-11"]);
+        assert_eq!(
+            spans("A"),
+            ["2026-02-01..2026-02-04", "2026-02-09..2026-02-11"]
+        );
         assert_eq!(spans("B"), ["2026-02-06..2026-02-16"]);
         assert!(spans("C").is_empty() && !orders.knows("C") && orders.knows("A"));
     }
@@ -156,7 +192,10 @@ mod tests {
     #[test]
     fn a_case_opened_where_nothing_enforced_it_is_not_covered_where_something_does() {
         let orders = orders([hold(HoldAct::Add, "A", 0, 10, false)]);
-        let range = Span { from: date(2), to: date(4) };
+        let range = Span {
+            from: date(2),
+            to: date(4),
+        };
         assert!(orders.covers("A", range, false) && !orders.covers("A", range, true));
         assert!(!orders.holds_objects(date(3)) && orders.touches("A", range) && orders.any_open());
     }
@@ -164,12 +203,33 @@ mod tests {
     #[test]
     fn of_several_extensions_the_stronger_counts() {
         let extension = |mode, retain_until| {
-            let days = vec![ExtendedDay { date: date(0), mode, retain_until }];
-            let range = Span { from: date(0), to: date(1) };
-            Record::Retention(Box::new(Extension { range, days, reason: None, by: None }))
+            let days = vec![ExtendedDay {
+                date: date(0),
+                mode,
+                retain_until,
+            }];
+            let range = Span {
+                from: date(0),
+                to: date(1),
+            };
+            Record::Retention(Box::new(Extension {
+                range,
+                days,
+                reason: None,
+                by: None,
+            }))
         };
-        let orders = orders([extension(LockMode::Compliance, 5_000), extension(LockMode::Governance, 9_000)]);
-        assert_eq!(orders.lock_on(date(0)), Some(Lock { mode: LockMode::Compliance, until_ms: 9_000 }));
+        let orders = orders([
+            extension(LockMode::Compliance, 5_000),
+            extension(LockMode::Governance, 9_000),
+        ]);
+        assert_eq!(
+            orders.lock_on(date(0)),
+            Some(Lock {
+                mode: LockMode::Compliance,
+                until_ms: 9_000
+            })
+        );
         assert_eq!(orders.lock_on(date(1)), None);
     }
 

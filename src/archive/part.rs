@@ -118,7 +118,12 @@ impl From<Row> for Encoded {
         let bytes = cells.iter().map(Cell::text_len).sum();
         let mut json = Vec::with_capacity(bytes + 2_048);
         leaf(&cells, &mut json);
-        Encoded { leaf: merkle::leaf_hash(&json), cells, segment_end, bytes }
+        Encoded {
+            leaf: merkle::leaf_hash(&json),
+            cells,
+            segment_end,
+            bytes,
+        }
     }
 }
 
@@ -134,7 +139,9 @@ pub struct PartWriter<W: Write + Send> {
 
 impl<W: Write + Send> PartWriter<W> {
     pub fn new(to: W) -> Result<Self, ParquetError> {
-        let options = ArrowWriterOptions::new().with_properties(properties()).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties())
+            .with_skip_arrow_metadata(true);
         Ok(PartWriter {
             parquet: ArrowWriter::try_new_with_options(to, arrow_schema(), options)?,
             batch: Vec::with_capacity(BATCH_ROWS),
@@ -147,7 +154,12 @@ impl<W: Write + Send> PartWriter<W> {
 
     /// Takes a row, or what was made of one elsewhere: that is half of the work.
     pub fn push(&mut self, row: impl Into<Encoded>) -> Result<(), ParquetError> {
-        let Encoded { cells, leaf, segment_end, bytes } = row.into();
+        let Encoded {
+            cells,
+            leaf,
+            segment_end,
+            bytes,
+        } = row.into();
         if let Some(end) = segment_end {
             let (min, max) = self.segment_ends.unwrap_or((end, end));
             self.segment_ends = Some((min.min(end), max.max(end)));
@@ -218,9 +230,11 @@ impl<W: Write + Send> PartWriter<W> {
         .canonical();
         let signed = signer.map(|signer| signer.sign(signature::PART, &statement));
         let text = String::from_utf8_lossy(&statement).into_owned();
-        self.parquet.append_key_value_metadata(KeyValue::new(STATEMENT_KEY.to_owned(), text));
+        self.parquet
+            .append_key_value_metadata(KeyValue::new(STATEMENT_KEY.to_owned(), text));
         if let Some(signed) = signed {
-            self.parquet.append_key_value_metadata(KeyValue::new(SIGNATURE_KEY.to_owned(), signed));
+            self.parquet
+                .append_key_value_metadata(KeyValue::new(SIGNATURE_KEY.to_owned(), signed));
         }
         Ok((self.parquet.into_inner()?, written))
     }
@@ -240,9 +254,12 @@ fn properties() -> WriterProperties {
         if !compressed(column) {
             properties = properties.set_column_compression(path(), Compression::UNCOMPRESSED);
         }
-        properties = properties.set_column_dictionary_enabled(path(), column.storage == Storage::Dictionary);
+        properties =
+            properties.set_column_dictionary_enabled(path(), column.storage == Storage::Dictionary);
         properties = match column.storage {
-            Storage::Opaque => properties.set_column_statistics_enabled(path(), EnabledStatistics::None),
+            Storage::Opaque => {
+                properties.set_column_statistics_enabled(path(), EnabledStatistics::None)
+            }
             Storage::Bloom => properties
                 .set_column_bloom_filter_enabled(path(), true)
                 .set_column_bloom_filter_fpp(path(), 0.01)
@@ -351,13 +368,31 @@ impl PartReader {
         if !same_columns(builder.schema()) {
             return Err(PartError::Columns);
         }
-        let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
-        let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone());
-        let statement =
-            value(STATEMENT_KEY).and_then(|text| Statement::read(&text)).ok_or(PartError::NoStatement)?;
+        let pairs = builder
+            .metadata()
+            .file_metadata()
+            .key_value_metadata()
+            .cloned()
+            .unwrap_or_default();
+        let value = |key: &str| {
+            pairs
+                .iter()
+                .find(|pair| pair.key == key)
+                .and_then(|pair| pair.value.clone())
+        };
+        let statement = value(STATEMENT_KEY)
+            .and_then(|text| Statement::read(&text))
+            .ok_or(PartError::NoStatement)?;
         let signature = value(SIGNATURE_KEY);
         let batches = builder.with_batch_size(256).build()?;
-        Ok(PartReader { statement, signature, batches, buffered: None, tree: Tree::new(), leaf: Vec::new() })
+        Ok(PartReader {
+            statement,
+            signature,
+            batches,
+            buffered: None,
+            tree: Tree::new(),
+            leaf: Vec::new(),
+        })
     }
 
     pub fn statement(&self) -> &Statement {
@@ -366,9 +401,13 @@ impl PartReader {
 
     /// The key that signed the statement; `None` when nobody did.
     pub fn signer(&self) -> Result<Option<PublicKey>, PartError> {
-        let Some(armored) = &self.signature else { return Ok(None) };
+        let Some(armored) = &self.signature else {
+            return Ok(None);
+        };
         let verified = signature::verify(armored, signature::PART, &self.statement.canonical());
-        verified.map(Some).map_err(|error| PartError::Signature(error.to_string()))
+        verified
+            .map(Some)
+            .map_err(|error| PartError::Signature(error.to_string()))
     }
 
     /// How many rows have been read, and the Merkle root over them.
@@ -385,9 +424,14 @@ impl PartReader {
                 let n = *given;
                 *given += 1;
                 let row = rows.first() + n as u64;
-                return rows.owned_row(n).map(Some).map_err(|error| PartError::Row { row, error });
+                return rows
+                    .owned_row(n)
+                    .map(Some)
+                    .map_err(|error| PartError::Row { row, error });
             }
-            let Some(rows) = self.next_rows()? else { return Ok(None) };
+            let Some(rows) = self.next_rows()? else {
+                return Ok(None);
+            };
             self.buffered = Some((rows, 0));
         }
     }
@@ -395,7 +439,9 @@ impl PartReader {
     /// The next rows, as many as are at hand; after the last ones, checks that they were those of the statement. Not to
     /// be mixed with [`PartReader::next_row`].
     pub fn next_rows(&mut self) -> Result<Option<Rows>, PartError> {
-        let Some(rows) = self.next_batch()? else { return self.end().map(|()| None) };
+        let Some(rows) = self.next_batch()? else {
+            return self.end().map(|()| None);
+        };
         self.tree.extend(rows.leaf_hashes(&mut self.leaf));
         Ok(Some(rows))
     }
@@ -409,7 +455,10 @@ impl PartReader {
             let hashing = scope.spawn(move || {
                 let mut json = Vec::new();
                 // The receiver is gone only when reading has failed.
-                incoming.iter().try_for_each(|rows| hashed.send(rows.leaf_hashes(&mut json))).ok()
+                incoming
+                    .iter()
+                    .try_for_each(|rows| hashed.send(rows.leaf_hashes(&mut json)))
+                    .ok()
             });
             let mut open = VecDeque::new();
             while let Some(batch) = self.next_batch()? {
@@ -430,9 +479,15 @@ impl PartReader {
 
     /// Adds leaf hashes to the tree in their order, as far as they are there; `None` stands for those of the other
     /// thread, which `next` gives one after the other.
-    fn grow(&mut self, open: &mut VecDeque<Option<Vec<Digest>>>, next: impl Fn() -> Option<Vec<Digest>>) {
+    fn grow(
+        &mut self,
+        open: &mut VecDeque<Option<Vec<Digest>>>,
+        next: impl Fn() -> Option<Vec<Digest>>,
+    ) {
         while let Some(first) = open.front_mut() {
-            let Some(leaves) = first.take().or_else(&next) else { return };
+            let Some(leaves) = first.take().or_else(&next) else {
+                return;
+            };
             self.tree.extend(leaves);
             open.pop_front();
         }
@@ -440,12 +495,18 @@ impl PartReader {
 
     fn end(&self) -> Result<(), PartError> {
         let complete = self.read_so_far() == (self.statement.rows, self.statement.merkle_root);
-        if complete { Ok(()) } else { Err(PartError::Rows) }
+        if complete {
+            Ok(())
+        } else {
+            Err(PartError::Rows)
+        }
     }
 
     fn next_batch(&mut self) -> Result<Option<Rows>, PartError> {
         let batches = &mut self.batches;
-        let Some(batch) = contained(|| Ok(batches.next().transpose()?))? else { return Ok(None) };
+        let Some(batch) = contained(|| Ok(batches.next().transpose()?))? else {
+            return Ok(None);
+        };
         Ok(Some(Rows::new(&batch, self.tree.leaves())))
     }
 }
@@ -453,8 +514,9 @@ impl PartReader {
 /// The Parquet library panics on some damaged files (a division by a page's length of zero, for one), and a file from
 /// the bucket may be anything: a panic means no more than "not readable".
 pub(super) fn contained<T>(read: impl FnOnce() -> Result<T, PartError>) -> Result<T, PartError> {
-    std::panic::catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(ParquetError::General("the Parquet reader gave up".to_owned()).into()))
+    std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(ParquetError::General("the Parquet reader gave up".to_owned()).into())
+    })
 }
 
 pub(super) fn same_columns(found: &arrow::datatypes::Schema) -> bool {
@@ -462,5 +524,6 @@ pub(super) fn same_columns(found: &arrow::datatypes::Schema) -> bool {
     let alike = |(a, b): (&Arc<arrow::datatypes::Field>, &Arc<arrow::datatypes::Field>)| {
         a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
     };
-    expected.fields().len() == found.fields().len() && expected.fields().iter().zip(found.fields()).all(alike)
+    expected.fields().len() == found.fields().len()
+        && expected.fields().iter().zip(found.fields()).all(alike)
 }

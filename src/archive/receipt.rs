@@ -115,8 +115,12 @@ impl Receipt {
             return Err(ReceiptError::Head);
         }
         let later = self.chain.iter().skip(1).map(|envelope| &envelope.manifest);
-        let later = later.filter(|manifest| manifest.day().is_some_and(|day| day.date == self.date));
-        if later.map(|manifest| manifest.sequence).ne(self.later_manifests_of_day.iter().copied()) {
+        let later =
+            later.filter(|manifest| manifest.day().is_some_and(|day| day.date == self.date));
+        if later
+            .map(|manifest| manifest.sequence)
+            .ne(self.later_manifests_of_day.iter().copied())
+        {
             return Err(ReceiptError::LaterManifests);
         }
         for (sub_account, sequence, sha256) in heads {
@@ -125,7 +129,12 @@ impl Receipt {
                 return Err(ReceiptError::NotExpected(named()));
             }
         }
-        let text = |name: &str| self.row.get(name).and_then(Value::as_str).map(str::to_owned);
+        let text = |name: &str| {
+            self.row
+                .get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
         Ok(Proven {
             segment: text("segment_id").unwrap_or_else(|| "(a segment without an id)".to_owned()),
             sub_account: self.sub_account.clone(),
@@ -145,17 +154,22 @@ impl Receipt {
         let mut hashes: Vec<(u64, Digest)> = Vec::new();
         for envelope in &self.chain {
             let manifest = &envelope.manifest;
-            let broken = || ReceiptError::Broken(key::manifest(&self.sub_account, manifest.sequence));
+            let broken =
+                || ReceiptError::Broken(key::manifest(&self.sub_account, manifest.sequence));
             let bytes = envelope.to_bytes().map_err(|_| broken())?;
             manifest.canonical().map_err(|_| broken())?;
             manifest.check_shape().map_err(|_| broken())?;
             let own = manifest.sub_account == self.sub_account
                 && manifest.key == key::manifest(&self.sub_account, manifest.sequence)
-                && self.chain.first().is_some_and(|first| first.manifest.archive_id == manifest.archive_id);
+                && self
+                    .chain
+                    .first()
+                    .is_some_and(|first| first.manifest.archive_id == manifest.archive_id);
             let follows = hashes.last().is_none_or(|(sequence, sha256)| {
                 manifest.sequence == sequence + 1
                     && manifest.previous.as_ref().is_some_and(|link| {
-                        link.sha256 == *sha256 && link.key == key::manifest(&self.sub_account, *sequence)
+                        link.sha256 == *sha256
+                            && link.key == key::manifest(&self.sub_account, *sequence)
                     })
             });
             if !own || !follows {
@@ -171,13 +185,21 @@ impl Receipt {
         for envelope in &self.chain {
             let place = || envelope.manifest.key.clone();
             let wrong = |error: String| ReceiptError::Signature(format!("{}: {error}", place()));
-            match envelope.signer().map_err(|error| wrong(error.to_string()))? {
+            match envelope
+                .signer()
+                .map_err(|error| wrong(error.to_string()))?
+            {
                 None if !signers.is_empty() || !allowed.is_empty() => {
                     return Err(ReceiptError::Unsigned(place()));
                 }
                 None => {}
-                Some(signer) if !allowed.is_empty() && !allowed.contains(&signer, signature::MANIFEST) => {
-                    return Err(wrong(format!("{} is not an allowed signer", signer.fingerprint())));
+                Some(signer)
+                    if !allowed.is_empty() && !allowed.contains(&signer, signature::MANIFEST) =>
+                {
+                    return Err(wrong(format!(
+                        "{} is not an allowed signer",
+                        signer.fingerprint()
+                    )));
                 }
                 Some(signer) => {
                     let fingerprint = signer.fingerprint();
@@ -198,21 +220,38 @@ impl Receipt {
         }
         let leaf = leaf_of(&self.row).ok_or(ReceiptError::NotInFile)?;
         let mut listed = day.files.iter().filter(|file| file.key == self.file);
-        let (Some(file), None) = (listed.next(), listed.next()) else { return Err(ReceiptError::NotInFile) };
-        let root = merkle::root_by_path(merkle::leaf_hash(&leaf), self.leaf_index, file.rows, &self.path);
+        let (Some(file), None) = (listed.next(), listed.next()) else {
+            return Err(ReceiptError::NotInFile);
+        };
+        let root = merkle::root_by_path(
+            merkle::leaf_hash(&leaf),
+            self.leaf_index,
+            file.rows,
+            &self.path,
+        );
         if root != Some(file.merkle_root) {
             return Err(ReceiptError::NotInFile);
         }
         let hold = Kind::BOTH.iter().all(|&kind| self.summary_hash_holds(kind));
-        if hold { Ok(()) } else { Err(ReceiptError::SummaryHash) }
+        if hold {
+            Ok(())
+        } else {
+            Err(ReceiptError::SummaryHash)
+        }
     }
 
     fn summary_hash_holds(&self, kind: Kind) -> bool {
         use base64::Engine as _;
-        let text = |what: &str| self.row.get(&format!("{}_{what}", kind.name())).and_then(Value::as_str);
+        let text = |what: &str| {
+            self.row
+                .get(&format!("{}_{what}", kind.name()))
+                .and_then(Value::as_str)
+        };
         let body = match (text("summary"), text("binary")) {
             (Some(summary), _) => Some(summary.as_bytes().to_vec()),
-            (None, Some(binary)) => base64::engine::general_purpose::STANDARD.decode(binary).ok(),
+            (None, Some(binary)) => base64::engine::general_purpose::STANDARD
+                .decode(binary)
+                .ok(),
             (None, None) => None,
         };
         body.map(|body| Digest::of(&body).hex()).as_deref() == text("sha256")

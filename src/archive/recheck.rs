@@ -21,14 +21,23 @@ impl Scope {
 
     fn all() -> Scope {
         // A segment without an id cannot be asked for.
-        Scope(Status::ALL.into_iter().filter(|status| *status != Status::NoId).collect())
+        Scope(
+            Status::ALL
+                .into_iter()
+                .filter(|status| *status != Status::NoId)
+                .collect(),
+        )
     }
 }
 
 /// What may have been populated since: a text that was there is asked for again only on demand.
 impl Default for Scope {
     fn default() -> Scope {
-        Scope(BTreeSet::from([Status::Empty, Status::NotFound, Status::Failed]))
+        Scope(BTreeSet::from([
+            Status::Empty,
+            Status::NotFound,
+            Status::Failed,
+        ]))
     }
 }
 
@@ -60,10 +69,16 @@ impl FromStr for Scope {
             return Ok(Scope::all());
         }
         let named = |name: &str| {
-            let known = Scope::all().0.into_iter().find(|status| spoken(*status) == name.trim());
+            let known = Scope::all()
+                .0
+                .into_iter()
+                .find(|status| spoken(*status) == name.trim());
             known.ok_or_else(|| NotAScope(name.trim().to_owned()))
         };
-        text.split(',').map(named).collect::<Result<_, _>>().map(Scope)
+        text.split(',')
+            .map(named)
+            .collect::<Result<_, _>>()
+            .map(Scope)
     }
 }
 
@@ -148,8 +163,14 @@ mod tests {
             assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
         }
         assert_eq!(Scope::default().to_string(), "empty,not-found,failed");
-        assert_eq!(" failed , empty".parse::<Scope>().unwrap().to_string(), "empty,failed");
-        assert_eq!("present,binary,empty,not-found,failed,skipped".parse::<Scope>(), "all".parse());
+        assert_eq!(
+            " failed , empty".parse::<Scope>().unwrap().to_string(),
+            "empty,failed"
+        );
+        assert_eq!(
+            "present,binary,empty,not-found,failed,skipped".parse::<Scope>(),
+            "all".parse()
+        );
         for bad in ["", "no-id", "empty,", "EMPTY", "all,empty"] {
             assert!(bad.parse::<Scope>().is_err(), "{bad}");
         }

@@ -39,12 +39,18 @@ impl ArchiveRecord {
     /// [`ArchiveRecordError`].
     pub fn read(bytes: &[u8]) -> Result<ArchiveRecord, ArchiveRecordError> {
         let value: serde_json::Value = serde_json::from_slice(bytes)?;
-        let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+        let version = value
+            .get("format_version")
+            .and_then(serde_json::Value::as_u64);
         if let Some(other) = version.filter(|version| *version != u64::from(FORMAT_VERSION)) {
             return Err(ArchiveRecordError::Version(other));
         }
         let record: ArchiveRecord = serde_json::from_value(value)?;
-        if record.to_bytes()? != bytes { Err(ArchiveRecordError::NotCanonical) } else { Ok(record) }
+        if record.to_bytes()? != bytes {
+            Err(ArchiveRecordError::NotCanonical)
+        } else {
+            Ok(record)
+        }
     }
 }
 
@@ -54,19 +60,41 @@ mod tests {
 
     #[test]
     fn an_archive_of_another_version_is_not_damaged_but_of_another_version() {
-        let ours = br#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#;
+        let ours =
+            br#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#;
         assert_eq!(ArchiveRecord::read(ours).unwrap().format_version, 1);
-        for later in [&br#"{"format_version":2}"#[..], br#"{"archive":{"id":[1]},"format_version":2}"#] {
-            assert!(matches!(ArchiveRecord::read(later), Err(ArchiveRecordError::Version(2))));
+        for later in [
+            &br#"{"format_version":2}"#[..],
+            br#"{"archive":{"id":[1]},"format_version":2}"#,
+        ] {
+            assert!(matches!(
+                ArchiveRecord::read(later),
+                Err(ArchiveRecordError::Version(2))
+            ));
         }
-        for damaged in ["", "[]", "{}", r#"{"format_version":1}"#, r#"{"format_version":"2"}"#] {
+        for damaged in [
+            "",
+            "[]",
+            "{}",
+            r#"{"format_version":1}"#,
+            r#"{"format_version":"2"}"#,
+        ] {
             let read = ArchiveRecord::read(damaged.as_bytes());
-            assert!(matches!(read, Err(ArchiveRecordError::Unreadable(_))), "{damaged}");
+            assert!(
+                matches!(read, Err(ArchiveRecordError::Unreadable(_))),
+                "{damaged}"
+            );
         }
         let ours = std::str::from_utf8(ours).unwrap();
-        for other in [ours.replace(',', ", "), ours.replacen('{', "{\"archive_id\":\"1\",", 1)] {
+        for other in [
+            ours.replace(',', ", "),
+            ours.replacen('{', "{\"archive_id\":\"1\",", 1),
+        ] {
             let read = ArchiveRecord::read(other.as_bytes());
-            assert!(matches!(read, Err(ArchiveRecordError::NotCanonical)), "{other}");
+            assert!(
+                matches!(read, Err(ArchiveRecordError::NotCanonical)),
+                "{other}"
+            );
         }
     }
 }

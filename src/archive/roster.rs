@@ -175,29 +175,55 @@ impl Roll {
         sequence: u64,
     ) -> Result<Roll, Rewritten> {
         let known = before.iter().flat_map(|roll| &roll.sub_accounts);
-        let mut known: BTreeMap<&str, &Member> = known.map(|member| (member.id.as_str(), member)).collect();
-        let here = seen.named.iter().chain(&seen.listed).chain(seen.outcomes.keys()).chain(seen.heads.keys());
-        let ids: BTreeSet<&str> = known.keys().copied().chain(here.map(String::as_str)).collect();
+        let mut known: BTreeMap<&str, &Member> =
+            known.map(|member| (member.id.as_str(), member)).collect();
+        let here = seen
+            .named
+            .iter()
+            .chain(&seen.listed)
+            .chain(seen.outcomes.keys())
+            .chain(seen.heads.keys());
+        let ids: BTreeSet<&str> = known
+            .keys()
+            .copied()
+            .chain(here.map(String::as_str))
+            .collect();
         let member = |id: &str| seen.member(id, known.remove(id), sequence);
         let sub_accounts = ids.into_iter().map(member).collect::<Result<_, _>>()?;
-        Ok(Roll { command: command.to_owned(), exit, sub_accounts })
+        Ok(Roll {
+            command: command.to_owned(),
+            exit,
+            sub_accounts,
+        })
     }
 
     /// Takes note of heads that were seen after it.
     pub fn catch_up<'a>(&mut self, heads: impl Iterator<Item = (&'a str, &'a Head)>) {
         for (id, head) in heads {
-            let Ok(at) = self.sub_accounts.binary_search_by(|member| member.id.as_str().cmp(id)) else {
+            let Ok(at) = self
+                .sub_accounts
+                .binary_search_by(|member| member.id.as_str().cmp(id))
+            else {
                 continue;
             };
-            let Some(member) = self.sub_accounts.get_mut(at) else { continue };
-            if member.head.as_ref().is_none_or(|known| known.sequence < head.sequence) {
+            let Some(member) = self.sub_accounts.get_mut(at) else {
+                continue;
+            };
+            if member
+                .head
+                .as_ref()
+                .is_none_or(|known| known.sequence < head.sequence)
+            {
                 member.head = Some(head.clone());
             }
         }
     }
 
     pub fn member(&self, id: &str) -> Option<&Member> {
-        let at = self.sub_accounts.binary_search_by(|member| member.id.as_str().cmp(id)).ok()?;
+        let at = self
+            .sub_accounts
+            .binary_search_by(|member| member.id.as_str().cmp(id))
+            .ok()?;
         self.sub_accounts.get(at)
     }
 }
@@ -207,15 +233,28 @@ impl Attendance {
     pub fn missing(&self, before: Option<&Roll>) -> Vec<String> {
         let known = before.iter().flat_map(|roll| &roll.sub_accounts);
         let missing = known.filter(|member| {
-            self.unlisted(member, 0).is_some_and(|unlisted| !unlisted.acknowledged)
+            self.unlisted(member, 0)
+                .is_some_and(|unlisted| !unlisted.acknowledged)
                 && self.lists(&member.id) == Some(false)
         });
         missing.map(|member| member.id.clone()).collect()
     }
 
-    fn member(&self, id: &str, before: Option<&Member>, sequence: u64) -> Result<Member, Rewritten> {
-        let head = later(before.and_then(|before| before.head.as_ref()), self.heads.get(id));
-        let head = head.map_err(|sequence| Rewritten { key: key::manifest(id, sequence) })?.cloned();
+    fn member(
+        &self,
+        id: &str,
+        before: Option<&Member>,
+        sequence: u64,
+    ) -> Result<Member, Rewritten> {
+        let head = later(
+            before.and_then(|before| before.head.as_ref()),
+            self.heads.get(id),
+        );
+        let head = head
+            .map_err(|sequence| Rewritten {
+                key: key::manifest(id, sequence),
+            })?
+            .cloned();
         Ok(Member {
             id: id.to_owned(),
             listed: self.lists(id),
@@ -238,16 +277,20 @@ impl Attendance {
         let known = before.unlisted.as_ref();
         let found = match self.lists(&before.id) {
             Some(true) => None,
-            Some(false) if before.counted_on() => {
-                Some(known.cloned().unwrap_or(Unlisted { since: sequence, acknowledged: false }))
-            }
+            Some(false) if before.counted_on() => Some(known.cloned().unwrap_or(Unlisted {
+                since: sequence,
+                acknowledged: false,
+            })),
             // Settings that name it mean it; a flag only picks it.
             None if self.named.contains(&before.id) && !self.narrowed => None,
             Some(false) | None => known.cloned(),
         };
         let named = format!("{}:{}", NAME, before.id);
         let acknowledged = self.acknowledge.contains(&named);
-        found.map(|found| Unlisted { acknowledged: found.acknowledged || acknowledged, ..found })
+        found.map(|found| Unlisted {
+            acknowledged: found.acknowledged || acknowledged,
+            ..found
+        })
     }
 }
 
@@ -257,14 +300,19 @@ pub const NAME: &str = "unlisted";
 impl Member {
     /// Whether the next roster may expect it.
     pub fn counted_on(&self) -> bool {
-        let acknowledged = self.unlisted.as_ref().is_some_and(|unlisted| unlisted.acknowledged);
+        let acknowledged = self
+            .unlisted
+            .as_ref()
+            .is_some_and(|unlisted| unlisted.acknowledged);
         self.listed == Some(true) || (self.expected && !acknowledged)
     }
 }
 
 /// Of two heads of one chain the later; the number where they contradict each other.
 fn later<'a>(one: Option<&'a Head>, other: Option<&'a Head>) -> Result<Option<&'a Head>, u64> {
-    let (Some(first), Some(second)) = (one, other) else { return Ok(one.or(other)) };
+    let (Some(first), Some(second)) = (one, other) else {
+        return Ok(one.or(other));
+    };
     match first.sequence.cmp(&second.sequence) {
         std::cmp::Ordering::Equal if first.sha256 != second.sha256 => Err(first.sequence),
         std::cmp::Ordering::Greater => Ok(one),
@@ -274,7 +322,9 @@ fn later<'a>(one: Option<&'a Head>, other: Option<&'a Head>) -> Result<Option<&'
 
 /// A store's root as a record may hold it.
 pub fn place(root: &str) -> String {
-    root.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    root.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 impl RosterRecord {
@@ -296,14 +346,20 @@ impl RosterRecord {
     pub fn takeover_for_next(&self, sha256: Digest) -> Option<Link> {
         match &self.entry {
             Entry::Roster(_) => self.takeover.clone(),
-            Entry::Takeover(_) => Some(Link { key: self.key.clone(), sha256 }),
+            Entry::Takeover(_) => Some(Link {
+                key: self.key.clone(),
+                sha256,
+            }),
         }
     }
 
     /// The heads that it vouches for, by sub-account.
     pub fn heads(&self) -> impl Iterator<Item = (&str, &Head)> {
         let members = self.roll().into_iter().flat_map(|roll| &roll.sub_accounts);
-        let taken = self.taking_over().into_iter().flat_map(|takeover| &takeover.sub_accounts);
+        let taken = self
+            .taking_over()
+            .into_iter()
+            .flat_map(|takeover| &takeover.sub_accounts);
         let told = members.filter_map(|member| Some((member.id.as_str(), member.head.as_ref()?)));
         told.chain(taken.map(|one| (one.id.as_str(), &one.head)))
     }
@@ -311,8 +367,20 @@ impl RosterRecord {
 
 impl Body for RosterRecord {
     fn place(&self) -> Place<'_> {
-        let RosterRecord { archive_id, key, sequence, previous, .. } = self;
-        Place { archive_id, chain: key::ROSTER, key, sequence: *sequence, previous: previous.as_ref() }
+        let RosterRecord {
+            archive_id,
+            key,
+            sequence,
+            previous,
+            ..
+        } = self;
+        Place {
+            archive_id,
+            chain: key::ROSTER,
+            key,
+            sequence: *sequence,
+            previous: previous.as_ref(),
+        }
     }
 
     fn run(&self) -> &Run {
@@ -330,8 +398,14 @@ impl Body for RosterRecord {
         };
         must(COMMANDS.contains(&roll.command.as_str()), "command")?;
         let members = &roll.sub_accounts;
-        must(members.iter().all(|member| key::is_sub_account(&member.id)), "sub-account")?;
-        must(members.is_sorted_by(|one, next| one.id < next.id), "order of sub-accounts")?;
+        must(
+            members.iter().all(|member| key::is_sub_account(&member.id)),
+            "sub-account",
+        )?;
+        must(
+            members.is_sorted_by(|one, next| one.id < next.id),
+            "order of sub-accounts",
+        )?;
         let unlisted = |member: &Member| match &member.unlisted {
             Some(unlisted) => member.listed != Some(true) && unlisted.since > 0,
             None => true,
@@ -343,11 +417,25 @@ impl Body for RosterRecord {
 impl Takeover {
     fn check_shape(&self) -> Result<(), ManifestError> {
         let taken = &self.sub_accounts;
-        must(taken.iter().all(|one| key::is_sub_account(&one.id)), "sub-account")?;
-        must(taken.is_sorted_by(|one, next| one.id < next.id), "order of sub-accounts")?;
-        must(self.from.as_ref().is_none_or(|from| !from.is_empty()), "place before")?;
+        must(
+            taken.iter().all(|one| key::is_sub_account(&one.id)),
+            "sub-account",
+        )?;
+        must(
+            taken.is_sorted_by(|one, next| one.id < next.id),
+            "order of sub-accounts",
+        )?;
+        must(
+            self.from.as_ref().is_none_or(|from| !from.is_empty()),
+            "place before",
+        )?;
         must(act::fits(&self.reason, LONGEST_REASON), "reason")?;
-        must(self.by.as_ref().is_none_or(|by| act::fits(by, LONGEST_NAME)), "name")
+        must(
+            self.by
+                .as_ref()
+                .is_none_or(|by| act::fits(by, LONGEST_NAME)),
+            "name",
+        )
     }
 }
 
@@ -356,7 +444,10 @@ mod tests {
     use super::*;
 
     fn head(sequence: u64, text: &str) -> Head {
-        Head { sequence, sha256: Digest::of(text.as_bytes()) }
+        Head {
+            sequence,
+            sha256: Digest::of(text.as_bytes()),
+        }
     }
 
     fn ids(ids: &[&str]) -> BTreeSet<String> {
@@ -364,7 +455,11 @@ mod tests {
     }
 
     fn listing(listed: &[&str]) -> Attendance {
-        Attendance { listed: ids(listed), whole: true, ..Attendance::default() }
+        Attendance {
+            listed: ids(listed),
+            whole: true,
+            ..Attendance::default()
+        }
     }
 
     fn call(seen: &Attendance, before: Option<&Roll>, sequence: u64) -> Roll {
@@ -379,29 +474,53 @@ mod tests {
     #[test]
     fn one_that_is_no_longer_listed_is_missed_until_somebody_takes_note() {
         let first = call(&listing(&["a", "b"]), None, 1);
-        assert!(first.sub_accounts.iter().all(|one| one.listed == Some(true) && !one.expected));
+        assert!(
+            first
+                .sub_accounts
+                .iter()
+                .all(|one| one.listed == Some(true) && !one.expected)
+        );
         let seen = listing(&["a"]);
         assert_eq!(seen.missing(Some(&first)), ["b"]);
         let second = call(&seen, Some(&first), 2);
         let b = second.member("b").unwrap();
-        assert_eq!((b.listed, b.expected, unlisted(&second, "b")), (Some(false), true, Some((2, false))));
+        assert_eq!(
+            (b.listed, b.expected, unlisted(&second, "b")),
+            (Some(false), true, Some((2, false)))
+        );
         // Runs that ask for no list, or get none, forget nothing, and complain of nothing.
-        let named = Attendance { named: ids(&["a"]), narrowed: true, ..Attendance::default() };
+        let named = Attendance {
+            named: ids(&["a"]),
+            narrowed: true,
+            ..Attendance::default()
+        };
         assert!(named.missing(Some(&second)).is_empty());
         let third = call(&named, Some(&second), 3);
-        assert_eq!((third.member("b").unwrap().listed, unlisted(&third, "b")), (None, Some((2, false))));
-        let half = Attendance { whole: false, ..listing(&["a"]) };
+        assert_eq!(
+            (third.member("b").unwrap().listed, unlisted(&third, "b")),
+            (None, Some((2, false)))
+        );
+        let half = Attendance {
+            whole: false,
+            ..listing(&["a"])
+        };
         assert!(half.missing(Some(&third)).is_empty());
         let fourth = call(&half, Some(&third), 4);
         assert_eq!(seen.missing(Some(&fourth)), ["b"]);
         // Once in the chain, the setting may go.
-        let noted = Attendance { acknowledge: vec!["unlisted:b".to_owned()], ..listing(&["a"]) };
+        let noted = Attendance {
+            acknowledge: vec!["unlisted:b".to_owned()],
+            ..listing(&["a"])
+        };
         assert!(noted.missing(Some(&fourth)).is_empty());
         let fifth = call(&noted, Some(&fourth), 5);
         assert!(seen.missing(Some(&fifth)).is_empty());
         let sixth = call(&seen, Some(&fifth), 6);
         let b = sixth.member("b").unwrap();
-        assert_eq!((b.expected, unlisted(&sixth, "b")), (false, Some((2, true))));
+        assert_eq!(
+            (b.expected, unlisted(&sixth, "b")),
+            (false, Some((2, true)))
+        );
         // Back again, it is counted on again.
         let seventh = call(&listing(&["a", "b"]), Some(&sixth), 7);
         assert_eq!(unlisted(&seventh, "b"), None);
@@ -412,32 +531,58 @@ mod tests {
     fn settings_that_name_a_sub_account_need_no_list() {
         let first = call(&listing(&["a", "b"]), None, 1);
         let second = call(&listing(&["a"]), Some(&first), 2);
-        let named = Attendance { named: ids(&["b"]), ..listing(&["a"]) };
+        let named = Attendance {
+            named: ids(&["b"]),
+            ..listing(&["a"])
+        };
         assert!(named.missing(Some(&second)).is_empty());
         let third = call(&named, Some(&second), 3);
         let b = third.member("b").unwrap();
-        assert_eq!((b.listed, b.expected, unlisted(&third, "b")), (None, true, None));
+        assert_eq!(
+            (b.listed, b.expected, unlisted(&third, "b")),
+            (None, true, None)
+        );
         // What was never expected is not missed: a chain that was found, and that nobody has ever named or listed.
-        let found = Attendance { heads: [("c".to_owned(), head(3, "c"))].into(), ..listing(&["a"]) };
+        let found = Attendance {
+            heads: [("c".to_owned(), head(3, "c"))].into(),
+            ..listing(&["a"])
+        };
         let fourth = call(&found, Some(&third), 4);
         assert!(listing(&["a", "b"]).missing(Some(&fourth)).is_empty());
     }
 
     #[test]
     fn the_later_head_counts_and_another_one_at_the_same_number_is_a_contradiction() {
-        let with =
-            |head: Head| Attendance { heads: [("a".to_owned(), head)].into(), ..Attendance::default() };
+        let with = |head: Head| Attendance {
+            heads: [("a".to_owned(), head)].into(),
+            ..Attendance::default()
+        };
         let first = call(&with(head(5, "five")), None, 1);
-        for (seen, kept) in [(head(4, "four"), 5), (head(5, "five"), 5), (head(6, "six"), 6)] {
+        for (seen, kept) in [
+            (head(4, "four"), 5),
+            (head(5, "five"), 5),
+            (head(6, "six"), 6),
+        ] {
             let next = call(&with(seen), Some(&first), 2);
-            assert_eq!(next.member("a").unwrap().head.as_ref().unwrap().sequence, kept);
+            assert_eq!(
+                next.member("a").unwrap().head.as_ref().unwrap().sequence,
+                kept
+            );
         }
         let other = Roll::call("run", Ended::Done, &with(head(5, "other")), Some(&first), 2);
-        assert_eq!(other, Err(Rewritten { key: key::manifest("a", 5) }));
+        assert_eq!(
+            other,
+            Err(Rewritten {
+                key: key::manifest("a", 5)
+            })
+        );
         // Carried along by runs that have nothing to do with it.
         let next = call(&Attendance::default(), Some(&first), 2);
         assert_eq!(
-            (next.member("a").unwrap().head.clone(), next.member("a").unwrap().outcome),
+            (
+                next.member("a").unwrap().head.clone(),
+                next.member("a").unwrap().outcome
+            ),
             (Some(head(5, "five")), None)
         );
     }

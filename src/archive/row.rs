@@ -56,7 +56,12 @@ impl<T> Row<T> {
 impl Row {
     /// The row's values in the order of [`COLUMNS`].
     pub fn into_cells(self) -> Cells {
-        let Row { segment: Segment { raw, metadata: m }, agent, auto, .. } = self;
+        let Row {
+            segment: Segment { raw, metadata: m },
+            agent,
+            auto,
+            ..
+        } = self;
         let mut cells: Cells = Vec::with_capacity(COLUMNS.len());
         cells.extend(metadata_cells(m));
         cells.push(Cell::Text(raw));
@@ -85,7 +90,11 @@ impl Row {
         }
         let segment = Segment::read(fields.cut(self.segment.raw));
         let other_answers = self.other_answers.map(|others| fields.cut_each(others));
-        Row { segment, other_answers, ..self }
+        Row {
+            segment,
+            other_answers,
+            ..self
+        }
     }
 
     /// The same metadata, whatever its spelling.
@@ -105,15 +114,25 @@ impl<T: AsRef<str>> Row<T> {
 
     /// Reads a row back, and refuses one whose typed columns are not what its `segment_json` says.
     pub fn from_cells(cells: impl IntoIterator<Item = Cell<T>>) -> Result<Row<T>, RowError> {
-        let mut cells = Reader { cells: cells.into_iter(), column: 0 };
+        let mut cells = Reader {
+            cells: cells.into_iter(),
+            column: 0,
+        };
         let typed: [Cell<T>; METADATA_FIELDS] = std::array::from_fn(|_| cells.next());
         let raw = cells.text()?;
         let said = metadata_cells(Metadata::read(raw.as_ref()));
-        if let Some(column) = said.iter().zip(&typed).position(|(said, typed)| said.value() != typed.value())
+        if let Some(column) = said
+            .iter()
+            .zip(&typed)
+            .position(|(said, typed)| said.value() != typed.value())
         {
             return Err(RowError::Contradiction(COLUMNS[column].name));
         }
-        let metadata = Reader { cells: typed.into_iter(), column: 0 }.metadata()?;
+        let metadata = Reader {
+            cells: typed.into_iter(),
+            column: 0,
+        }
+        .metadata()?;
         Ok(Row {
             segment: Segment { raw, metadata },
             other_answers: cells.optional_text()?,
@@ -241,7 +260,9 @@ impl<T: AsRef<str>, I: Iterator<Item = Cell<T>>> Reader<I> {
     }
 
     fn name(&self) -> &'static str {
-        COLUMNS.get(self.column.saturating_sub(1)).map_or("(beyond the last)", |column| column.name)
+        COLUMNS
+            .get(self.column.saturating_sub(1))
+            .map_or("(beyond the last)", |column| column.name)
     }
 
     fn missing(&self) -> RowError {

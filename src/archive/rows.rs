@@ -28,13 +28,23 @@ enum Values {
 impl Rows {
     /// Of a batch whose columns are those of the format.
     pub(super) fn new(batch: &RecordBatch, first: u64) -> Rows {
-        let columns = COLUMNS.iter().zip(batch.columns()).map(|(column, array)| match column.kind {
-            Type::Text => Values::Text(array.as_string::<i32>().clone()),
-            Type::Int => Values::Int(array.as_primitive::<Int64Type>().clone()),
-            Type::Time => Values::Time(array.as_primitive::<TimestampMillisecondType>().clone()),
-            Type::Bool => Values::Bool(array.as_boolean().clone()),
-        });
-        Rows { first, rows: batch.num_rows(), columns: columns.collect() }
+        let columns =
+            COLUMNS
+                .iter()
+                .zip(batch.columns())
+                .map(|(column, array)| match column.kind {
+                    Type::Text => Values::Text(array.as_string::<i32>().clone()),
+                    Type::Int => Values::Int(array.as_primitive::<Int64Type>().clone()),
+                    Type::Time => {
+                        Values::Time(array.as_primitive::<TimestampMillisecondType>().clone())
+                    }
+                    Type::Bool => Values::Bool(array.as_boolean().clone()),
+                });
+        Rows {
+            first,
+            rows: batch.num_rows(),
+            columns: columns.collect(),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -62,7 +72,9 @@ impl Rows {
 
     /// One value of the `n`-th of these rows.
     pub(super) fn value(&self, n: usize, column: usize) -> CellRef<'_> {
-        self.columns.get(column).map_or(Cell::Null, |column| column.value(n))
+        self.columns
+            .get(column)
+            .map_or(Cell::Null, |column| column.value(n))
     }
 
     fn cells(&self, n: usize) -> impl Iterator<Item = CellRef<'_>> {

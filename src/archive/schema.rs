@@ -43,11 +43,21 @@ pub struct Column {
 }
 
 const fn column(name: &'static str, kind: Type, storage: Storage) -> Column {
-    Column { name, kind, nullable: true, storage }
+    Column {
+        name,
+        kind,
+        nullable: true,
+        storage,
+    }
 }
 
 const fn required(name: &'static str, kind: Type, storage: Storage) -> Column {
-    Column { name, kind, nullable: false, storage }
+    Column {
+        name,
+        kind,
+        nullable: false,
+        storage,
+    }
 }
 
 macro_rules! observation_columns {
@@ -57,13 +67,25 @@ macro_rules! observation_columns {
             column(concat!($kind, "_summary"), Type::Text, Storage::Opaque),
             column(concat!($kind, "_binary"), Type::Text, Storage::Opaque),
             column(concat!($kind, "_sha256"), Type::Text, Storage::Plain),
-            column(concat!($kind, "_http_status"), Type::Int, Storage::Dictionary),
-            column(concat!($kind, "_content_type"), Type::Text, Storage::Dictionary),
+            column(
+                concat!($kind, "_http_status"),
+                Type::Int,
+                Storage::Dictionary,
+            ),
+            column(
+                concat!($kind, "_content_type"),
+                Type::Text,
+                Storage::Dictionary,
+            ),
             column(concat!($kind, "_fetched_at"), Type::Time, Storage::Plain),
             column(concat!($kind, "_server_date"), Type::Time, Storage::Plain),
             required(concat!($kind, "_attempts"), Type::Int, Storage::Dictionary),
             column(concat!($kind, "_error"), Type::Text, Storage::Dictionary),
-            required(concat!($kind, "_observed_by"), Type::Text, Storage::Dictionary),
+            required(
+                concat!($kind, "_observed_by"),
+                Type::Text,
+                Storage::Dictionary,
+            ),
         ]
     };
 }
@@ -230,7 +252,11 @@ pub fn describe() -> String {
             Type::Bool => "boolean",
             Type::Time => "timestamp[ms, UTC]",
         };
-        let null = if column.nullable { "nullable" } else { "required" };
+        let null = if column.nullable {
+            "nullable"
+        } else {
+            "required"
+        };
         format!("{:<36} {kind:<19} {null}\n", column.name)
     };
     COLUMNS.iter().map(line).collect()

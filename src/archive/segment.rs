@@ -64,7 +64,10 @@ impl Segment {
 impl<'a> Segment<Cow<'a, str>> {
     /// Like [`Segment::read`], with copies only of what has another form in JSON.
     pub fn borrow(raw: &'a str) -> Self {
-        Segment { raw: raw.into(), metadata: Metadata::read(raw) }
+        Segment {
+            raw: raw.into(),
+            metadata: Metadata::read(raw),
+        }
     }
 }
 
@@ -78,7 +81,10 @@ impl<T: AsRef<str>> Segment<T> {
     pub fn known_by(&self) -> Cow<'_, str> {
         match &self.metadata.segment_id {
             Some(id) => Cow::Borrowed(id.as_ref()),
-            None => Cow::Owned(format!("sha256:{}", Digest::of(self.raw.as_ref().as_bytes()))),
+            None => Cow::Owned(format!(
+                "sha256:{}",
+                Digest::of(self.raw.as_ref().as_bytes())
+            )),
         }
     }
 }
@@ -197,7 +203,9 @@ pub const NAMES: [&str; METADATA_FIELDS] = [
 fn index_of(name: &str, expected: usize) -> Option<usize> {
     let (before, from) = NAMES.split_at(expected.min(NAMES.len()));
     let position = |names: &[&str]| names.iter().position(|known| *known == name);
-    position(from).map(|index| before.len() + index).or_else(|| position(before))
+    position(from)
+        .map(|index| before.len() + index)
+        .or_else(|| position(before))
 }
 
 /// An object's fields, still as JSON texts: one that cannot be read must not hide the others. In the order of
@@ -268,7 +276,11 @@ fn boolean(json: Option<&str>) -> Option<bool> {
 /// RFC 3339, or milliseconds since the epoch, as the fields' names promise.
 fn time(json: Option<&str>) -> Option<i64> {
     let text = text(json)?;
-    let millis = || text.parse().ok().filter(|&ms| jiff::Timestamp::from_millisecond(ms).is_ok());
+    let millis = || {
+        text.parse()
+            .ok()
+            .filter(|&ms| jiff::Timestamp::from_millisecond(ms).is_ok())
+    };
     parse_rfc3339(&text).or_else(millis)
 }
 
@@ -286,7 +298,10 @@ mod tests {
         assert_eq!(found.segment_end_time, Some(1_721_647_480_000));
         assert_eq!(found.segment_duration_ms, Some(42_000));
         assert_eq!(found.has_recording, Some(true));
-        assert_eq!(found.segment_events.as_deref(), Some(r#"[{"eventType":"REC_START"}]"#));
+        assert_eq!(
+            found.segment_events.as_deref(),
+            Some(r#"[{"eventType":"REC_START"}]"#)
+        );
         assert_eq!(segment.raw, raw);
     }
 
@@ -300,13 +315,19 @@ mod tests {
         assert_eq!(segment.metadata.channel_type.as_deref(), Some("7"));
         assert_eq!(segment.metadata.segment_end_time, Some(1_721_647_480_000));
         assert_eq!(segment.metadata.has_transcript, None);
-        assert_eq!(segment.metadata.agent_notes, None, "a lone surrogate has no UTF-8 form");
+        assert_eq!(
+            segment.metadata.agent_notes, None,
+            "a lone surrogate has no UTF-8 form"
+        );
         assert_eq!(segment.metadata.dialog_id.as_deref(), Some("d"));
     }
 
     #[test]
     fn spelling_does_not_make_another_object() {
-        assert_eq!(canonical_json(r#"{ "b": 1.0, "a": "\u0041" }"#), br#"{"a":"A","b":1}"#);
+        assert_eq!(
+            canonical_json(r#"{ "b": 1.0, "a": "\u0041" }"#),
+            br#"{"a":"A","b":1}"#
+        );
         assert_eq!(canonical_json(r#"{"a":"\ud800"}"#), br#"{"a":"\ud800"}"#);
     }
 }

@@ -28,28 +28,48 @@ pub struct TableWriter<W: Write + Send> {
 
 impl<W: Write + Send> TableWriter<W> {
     pub fn new(to: W) -> Result<Self, ParquetError> {
-        let keys = ["sub_account", "dt"].map(|name| Arc::new(Field::new(name, DataType::Utf8, false)));
+        let keys =
+            ["sub_account", "dt"].map(|name| Arc::new(Field::new(name, DataType::Utf8, false)));
         let columns = arrow_schema();
-        let schema = Arc::new(Schema::new(keys.iter().chain(columns.fields()).cloned().collect::<Vec<_>>()));
+        let schema = Arc::new(Schema::new(
+            keys.iter()
+                .chain(columns.fields())
+                .cloned()
+                .collect::<Vec<_>>(),
+        ));
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
             .set_max_row_group_row_count(Some(GROUP_ROWS));
         let parquet = ArrowWriter::try_new(to, schema.clone(), Some(properties.build()))?;
-        Ok(TableWriter { parquet, schema, keys: Vec::new(), cells: Vec::new() })
+        Ok(TableWriter {
+            parquet,
+            schema,
+            keys: Vec::new(),
+            cells: Vec::new(),
+        })
     }
 
     pub fn push(&mut self, sub_account: &str, dt: &str, row: Row) -> Result<(), ParquetError> {
         self.keys.push([sub_account.to_owned(), dt.to_owned()]);
         self.cells.push(row.into_cells());
-        if self.cells.len() >= BATCH_ROWS { self.write() } else { Ok(()) }
+        if self.cells.len() >= BATCH_ROWS {
+            self.write()
+        } else {
+            Ok(())
+        }
     }
 
     fn write(&mut self) -> Result<(), ParquetError> {
         let rows = record_batch(&self.cells)?;
         let key = |n: usize| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(self.keys.iter().map(|keys| &keys[n])))
+            Arc::new(StringArray::from_iter_values(
+                self.keys.iter().map(|keys| &keys[n]),
+            ))
         };
-        let columns = [key(0), key(1)].into_iter().chain(rows.columns().iter().cloned()).collect();
+        let columns = [key(0), key(1)]
+            .into_iter()
+            .chain(rows.columns().iter().cloned())
+            .collect();
         let batch = RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(|error| ParquetError::ArrowError(error.to_string()))?;
         self.parquet.write(&batch)?;
@@ -69,7 +89,9 @@ impl<W: Write + Send> TableWriter<W> {
 
 /// The names of a row's columns, the partition keys before them.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    ["sub_account", "dt"].into_iter().chain(COLUMNS.iter().map(|column| column.name))
+    ["sub_account", "dt"]
+        .into_iter()
+        .chain(COLUMNS.iter().map(|column| column.name))
 }
 
 /// A row's values as texts that a spreadsheet can open: what it would take for a formula begins with an apostrophe,
@@ -77,7 +99,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn safe_texts(row: Row) -> Vec<String> {
     let text = |(column, cell): (&super::schema::Column, Cell)| match cell {
         Cell::Null => String::new(),
-        Cell::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) => format!("'{text}"),
+        Cell::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) => {
+            format!("'{text}")
+        }
         Cell::Text(text) => text,
         Cell::Bool(value) => value.to_string(),
         Cell::Int(number) if column.kind == Type::Time => rfc3339(number),

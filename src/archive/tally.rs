@@ -114,7 +114,11 @@ pub type Failures = BTreeMap<String, u64>;
 /// Counts the failure of one observation, if it is one.
 pub fn count_failure<T: AsRef<str>>(failures: &mut Failures, observation: &Observation<T>) {
     if observation.status == Status::Failed {
-        let class = observation.error.as_ref().map_or("unknown", AsRef::as_ref).to_owned();
+        let class = observation
+            .error
+            .as_ref()
+            .map_or("unknown", AsRef::as_ref)
+            .to_owned();
         *failures.entry(class).or_default() += 1;
     }
 }
@@ -141,10 +145,15 @@ pub fn count_group<T: AsRef<str>>(groups: &mut Groups, row: &Row<T>) {
 
 /// Takes a row out that [`count_group`] had counted.
 pub fn uncount_group(groups: &mut Groups, row: &Row) {
-    let Some(share) = groups.get_mut(&group_of(row)) else { return };
+    let Some(share) = groups.get_mut(&group_of(row)) else {
+        return;
+    };
     let minus = |count: &mut u64, by: bool| *count = count.saturating_sub(u64::from(by));
     minus(&mut share.segments, true);
-    minus(&mut share.agent_present, row.agent.status == Status::Present);
+    minus(
+        &mut share.agent_present,
+        row.agent.status == Status::Present,
+    );
     minus(&mut share.auto_present, row.auto.status == Status::Present);
     if share.segments == 0 {
         groups.remove(&group_of(row));
@@ -152,7 +161,13 @@ pub fn uncount_group(groups: &mut Groups, row: &Row) {
 }
 
 fn group_of<T: AsRef<str>>(row: &Row<T>) -> String {
-    plain(row.segment.metadata.segment_agent_group_id.as_ref().map_or("", AsRef::as_ref))
+    plain(
+        row.segment
+            .metadata
+            .segment_agent_group_id
+            .as_ref()
+            .map_or("", AsRef::as_ref),
+    )
 }
 
 /// A text from outside as a manifest may hold it: printable ASCII, at most 64 characters.

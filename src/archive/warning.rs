@@ -32,8 +32,11 @@ pub enum WarningCode {
 }
 
 impl WarningCode {
-    pub const ALL: [WarningCode; 3] =
-        [WarningCode::FirstDayEmpty, WarningCode::LowVolume, WarningCode::SummariesStopped];
+    pub const ALL: [WarningCode; 3] = [
+        WarningCode::FirstDayEmpty,
+        WarningCode::LowVolume,
+        WarningCode::SummariesStopped,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -88,11 +91,22 @@ const LEAST_SAMPLE: u64 = 20;
 
 /// Judges a day by those before it, and its volume also by those after it: a backfill goes backwards, and a source
 /// that has forgotten a day answers like a quiet one. `first` says that the chain has no earlier day.
-pub fn judge(date: Date, segments: u64, groups: &Groups, past: &[Past], first: bool) -> Vec<Warning> {
+pub fn judge(
+    date: Date,
+    segments: u64,
+    groups: &Groups,
+    past: &[Past],
+    first: bool,
+) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let earlier = || past.iter().filter(|day| day.date < date);
-    let warning =
-        |code, agent_group, found, usual| Warning { code, agent_group, found, usual, acknowledged: false };
+    let warning = |code, agent_group, found, usual| Warning {
+        code,
+        agent_group,
+        found,
+        usual,
+        acknowledged: false,
+    };
     if first && segments == 0 {
         warnings.push(warning(WarningCode::FirstDayEmpty, None, 0, 0));
     }
@@ -115,7 +129,12 @@ pub fn judge(date: Date, segments: u64, groups: &Groups, past: &[Past], first: b
         // A group that hardly ever had a summary has not stopped having them.
         if all >= LEAST_SAMPLE && present * 100 >= all * LOW_VOLUME_PERCENT {
             let usual = share.segments.saturating_mul(present) / all;
-            warnings.push(warning(WarningCode::SummariesStopped, Some(group.clone()), 0, usual));
+            warnings.push(warning(
+                WarningCode::SummariesStopped,
+                Some(group.clone()),
+                0,
+                usual,
+            ));
         }
     }
     warnings
@@ -123,8 +142,11 @@ pub fn judge(date: Date, segments: u64, groups: &Groups, past: &[Past], first: b
 
 /// The median of the same weekday's volumes; one such day is enough to compare with.
 fn usual_volume(weekday: Weekday, past: &[Past]) -> Option<u64> {
-    let mut volumes: Vec<u64> =
-        past.iter().filter(|day| day.date.weekday() == weekday).map(|day| day.segments).collect();
+    let mut volumes: Vec<u64> = past
+        .iter()
+        .filter(|day| day.date.weekday() == weekday)
+        .map(|day| day.segments)
+        .collect();
     volumes.sort_unstable();
     volumes.get(volumes.len().checked_sub(1)? / 2).copied()
 }
@@ -135,42 +157,80 @@ mod tests {
     use super::*;
 
     fn share(segments: u64, auto_present: u64) -> Groups {
-        Groups::from([("g1".to_owned(), GroupShare { segments, agent_present: 0, auto_present })])
+        Groups::from([(
+            "g1".to_owned(),
+            GroupShare {
+                segments,
+                agent_present: 0,
+                auto_present,
+            },
+        )])
     }
 
     fn weeks(volumes: &[u64], groups: &Groups) -> Vec<Past> {
-        let day =
-            |n: usize| jiff::civil::date(2026, 11, 20).checked_sub(jiff::Span::new().weeks(n as i64 + 1));
-        let past =
-            |(n, &segments): (usize, &u64)| Past { date: day(n).unwrap(), segments, groups: groups.clone() };
+        let day = |n: usize| {
+            jiff::civil::date(2026, 11, 20).checked_sub(jiff::Span::new().weeks(n as i64 + 1))
+        };
+        let past = |(n, &segments): (usize, &u64)| Past {
+            date: day(n).unwrap(),
+            segments,
+            groups: groups.clone(),
+        };
         volumes.iter().enumerate().map(past).collect()
     }
 
     fn names(segments: u64, groups: &Groups, past: &[Past], first: bool) -> Vec<String> {
         let date = jiff::civil::date(2026, 11, 20);
-        judge(date, segments, groups, past, first).iter().map(Warning::name).collect()
+        judge(date, segments, groups, past, first)
+            .iter()
+            .map(Warning::name)
+            .collect()
     }
 
     #[test]
     fn a_day_far_under_its_weekday_is_named_and_a_quiet_weekday_is_not() {
         let none = Groups::new();
-        assert_eq!(names(0, &none, &weeks(&[400, 380, 420], &none), false), ["low-volume"]);
-        assert_eq!(names(300, &none, &weeks(&[400, 380, 420], &none), false), Vec::<String>::new());
-        assert_eq!(names(0, &none, &weeks(&[0, 3, 0], &none), false), Vec::<String>::new());
+        assert_eq!(
+            names(0, &none, &weeks(&[400, 380, 420], &none), false),
+            ["low-volume"]
+        );
+        assert_eq!(
+            names(300, &none, &weeks(&[400, 380, 420], &none), false),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            names(0, &none, &weeks(&[0, 3, 0], &none), false),
+            Vec::<String>::new()
+        );
         assert_eq!(names(0, &none, &[], true), ["first-day-empty"]);
     }
 
     #[test]
     fn a_group_whose_summaries_stop_is_named() {
         let past = weeks(&[100, 100], &share(50, 40));
-        let warnings = judge(jiff::civil::date(2026, 11, 20), 100, &share(60, 0), &past, false);
+        let warnings = judge(
+            jiff::civil::date(2026, 11, 20),
+            100,
+            &share(60, 0),
+            &past,
+            false,
+        );
         let stopped = [("summaries-stopped:g1".to_owned(), 0, 48)];
         assert_eq!(
-            warnings.iter().map(|one| (one.name(), one.found, one.usual)).collect::<Vec<_>>(),
+            warnings
+                .iter()
+                .map(|one| (one.name(), one.found, one.usual))
+                .collect::<Vec<_>>(),
             stopped
         );
-        assert_eq!(names(100, &share(50, 1), &past, false), Vec::<String>::new());
+        assert_eq!(
+            names(100, &share(50, 1), &past, false),
+            Vec::<String>::new()
+        );
         let never = weeks(&[100, 100], &share(50, 0));
-        assert_eq!(names(100, &share(50, 0), &never, false), Vec::<String>::new());
+        assert_eq!(
+            names(100, &share(50, 0), &never, false),
+            Vec::<String>::new()
+        );
     }
 }

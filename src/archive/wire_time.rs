@@ -15,7 +15,8 @@ pub mod instant {
         let text = String::deserialize(from)?;
         // Strict, since the bytes are signed: only the form that we write.
         let instant_ms = parse_rfc3339(&text).filter(|&instant_ms| rfc3339(instant_ms) == text);
-        instant_ms.ok_or_else(|| D::Error::custom("not an instant such as 2026-11-20T00:00:00.000Z"))
+        instant_ms
+            .ok_or_else(|| D::Error::custom("not an instant such as 2026-11-20T00:00:00.000Z"))
     }
 }
 
@@ -54,11 +55,18 @@ pub mod interval {
     }
 
     pub fn serialize<S: Serializer>(window: &Window, to: S) -> Result<S::Ok, S::Error> {
-        Interval { start: window.start_ms, end: window.end_ms }.serialize(to)
+        Interval {
+            start: window.start_ms,
+            end: window.end_ms,
+        }
+        .serialize(to)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Window, D::Error> {
         let Interval { start, end } = Interval::deserialize(from)?;
-        Ok(Window { start_ms: start, end_ms: end })
+        Ok(Window {
+            start_ms: start,
+            end_ms: end,
+        })
     }
 }

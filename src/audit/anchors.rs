@@ -51,7 +51,12 @@ impl Anchors {
     /// The names of an archive's anchored chains.
     pub async fn chains(&self, archive_id: &str) -> Result<Vec<String>> {
         match key::anchored_chains(archive_id) {
-            Some(folder) => Ok(self.store.children(&folder).await.map_err(unreadable)?.folders),
+            Some(folder) => Ok(self
+                .store
+                .children(&folder)
+                .await
+                .map_err(unreadable)?
+                .folders),
             None => Ok(Vec::new()),
         }
     }
@@ -59,7 +64,9 @@ impl Anchors {
     /// Every anchor of a chain, not the newest alone: whoever can add anchors could rewrite the chain, and add one of
     /// what he wrote.
     pub async fn of(&self, archive_id: &str, chain: &str) -> Result<Kept> {
-        let Some(folder) = key::anchored_chains(archive_id) else { return Ok(Kept::default()) };
+        let Some(folder) = key::anchored_chains(archive_id) else {
+            return Ok(Kept::default());
+        };
         let folder = format!("{folder}{chain}/");
         let mut kept = Kept::default();
         // Files have no versions.

@@ -64,7 +64,10 @@ impl Calendar {
     /// # Errors
     /// As [`Timeline::read`].
     pub async fn read(source: &Source, sub_account: &str, range: &Days) -> Result<Calendar> {
-        Ok(Calendar::of(&Timeline::read(source, sub_account, range).await?, range))
+        Ok(Calendar::of(
+            &Timeline::read(source, sub_account, range).await?,
+            range,
+        ))
     }
 
     pub fn of(timeline: &Timeline, range: &Days) -> Calendar {
@@ -74,7 +77,10 @@ impl Calendar {
             .by_day()
             .filter_map(|revisions| Some((revisions.first()?.record.date, revisions)))
             .collect();
-        let zone = timeline.zone.as_deref().and_then(|zone| Zone::named(zone).ok());
+        let zone = timeline
+            .zone
+            .as_deref()
+            .and_then(|zone| Zone::named(zone).ok());
         let mut days = Vec::new();
         let mut groups = Groups::new();
         if let Some((first, last)) = archived {
@@ -87,11 +93,17 @@ impl Calendar {
                 if state == DayState::Missing && skipped {
                     continue;
                 }
-                days.push(day(date, state, by_date.get(&date).copied().unwrap_or_default(), &mut groups));
+                days.push(day(
+                    date,
+                    state,
+                    by_date.get(&date).copied().unwrap_or_default(),
+                    &mut groups,
+                ));
             }
         }
         let kept = timeline.revisions.iter();
-        let kept = kept.filter(|revision| coverage.state(revision.record.date) != DayState::Disposed);
+        let kept =
+            kept.filter(|revision| coverage.state(revision.record.date) != DayState::Disposed);
         Calendar {
             sub_account: timeline.sub_account.clone(),
             zone: timeline.zone.clone().unwrap_or_default(),
@@ -117,7 +129,10 @@ impl Calendar {
 
     /// Agent groups that had segments, and not one AI summary.
     pub fn groups_without_ai(&self) -> impl Iterator<Item = (&str, &GroupShare)> {
-        let never = self.groups.iter().filter(|(_, share)| share.segments > 0 && share.auto_present == 0);
+        let never = self
+            .groups
+            .iter()
+            .filter(|(_, share)| share.segments > 0 && share.auto_present == 0);
         never.map(|(group, share)| (group.as_str(), share))
     }
 }
@@ -130,9 +145,16 @@ fn day(date: Date, state: DayState, revisions: &[Revision], groups: &mut Groups)
         sum.agent_present += share.agent_present;
         sum.auto_present += share.auto_present;
     }
-    let there: &[Revision] = if state == DayState::Disposed { &[] } else { revisions };
+    let there: &[Revision] = if state == DayState::Disposed {
+        &[]
+    } else {
+        revisions
+    };
     let files = || there.iter().flat_map(|revision| &revision.record.files);
-    let warnings = there.last().into_iter().flat_map(|revision| &revision.record.warnings);
+    let warnings = there
+        .last()
+        .into_iter()
+        .flat_map(|revision| &revision.record.warnings);
     let warnings = warnings.filter(|warning| !warning.acknowledged);
     Day {
         date,

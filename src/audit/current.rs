@@ -39,14 +39,19 @@ where
     let mut later = BTreeMap::new();
     let mut each = each;
     if which == Which::Current {
-        for revision in revisions.iter().filter(|revision| revision.record.revision > 1) {
+        for revision in revisions
+            .iter()
+            .filter(|revision| revision.record.revision > 1)
+        {
             for file in &revision.record.files {
                 let part = LocalPart::get(source, scratch, file).await?;
                 later = blocking(move || collect(&part, later)).await?;
             }
         }
     }
-    let streamed = revisions.iter().filter(|revision| which == Which::Every || revision.record.revision == 1);
+    let streamed = revisions
+        .iter()
+        .filter(|revision| which == Which::Every || revision.record.revision == 1);
     for file in streamed.flat_map(|revision| &revision.record.files) {
         let part = LocalPart::get(source, scratch, file).await?;
         (each, later) = blocking(move || {
@@ -91,8 +96,13 @@ fn collect(part: &LocalPart, mut later: BTreeMap<String, Row>) -> Result<BTreeMa
 }
 
 /// Runs work that blocks on a thread of its own.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let ended_early =
-        |_| Failure::new(Exit::Unexpected, "a reader ended early").remedy("Run again, and report this.");
-    tokio::task::spawn_blocking(work).await.map_err(ended_early)?
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let ended_early = |_| {
+        Failure::new(Exit::Unexpected, "a reader ended early").remedy("Run again, and report this.")
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(ended_early)?
 }

@@ -53,13 +53,25 @@ impl Timeline {
         let by_date: BTreeMap<Date, &Disposed> = self
             .disposals
             .iter()
-            .flat_map(|disposed| disposed.record.days.iter().map(move |day| (day.date, disposed)))
+            .flat_map(|disposed| {
+                disposed
+                    .record
+                    .days
+                    .iter()
+                    .map(move |day| (day.date, disposed))
+            })
             .filter(|(date, _)| self.coverage.state(*date) == DayState::Disposed)
             .collect();
-        let dates: BTreeSet<Date> = self.revisions.iter().map(|revision| revision.record.date).collect();
+        let dates: BTreeSet<Date> = self
+            .revisions
+            .iter()
+            .map(|revision| revision.record.date)
+            .collect();
         let mut stretches: Vec<LeftOut> = Vec::new();
         for date in dates {
-            let (Some(disposed), Ok(next)) = (by_date.get(&date), date.tomorrow()) else { continue };
+            let (Some(disposed), Ok(next)) = (by_date.get(&date), date.tomorrow()) else {
+                continue;
+            };
             match stretches.last_mut() {
                 Some(last) if last.to == date && last.manifest == disposed.manifest.key => {
                     last.to = next;
@@ -87,7 +99,11 @@ impl Timeline {
     /// Takes these days' revisions out, and returns what a reader is to be told of them.
     pub fn leave_out_disposed(&mut self) -> Vec<LeftOut> {
         let disposed = self.disposed();
-        self.revisions.retain(|revision| !disposed.iter().any(|one| one.contains(revision.record.date)));
+        self.revisions.retain(|revision| {
+            !disposed
+                .iter()
+                .any(|one| one.contains(revision.record.date))
+        });
         disposed
     }
 }

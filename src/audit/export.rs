@@ -55,12 +55,14 @@ impl Writer {
                 // A byte order mark: without it spreadsheets take UTF-8 for something else.
                 file.write_all("\u{feff}".as_bytes()).map_err(failed)?;
                 let mut csv = csv::Writer::from_writer(file);
-                csv.write_record(names()).map_err(|error| failed(error.into()))?;
+                csv.write_record(names())
+                    .map_err(|error| failed(error.into()))?;
                 Form::Csv(Box::new(csv))
             }
             Format::JsonLines => Form::JsonLines(file),
             Format::Html => {
-                file.write_all(html_begin(title).as_bytes()).map_err(failed)?;
+                file.write_all(html_begin(title).as_bytes())
+                    .map_err(failed)?;
                 Form::Html(file)
             }
             Format::Parquet => Form::Parquet(Box::new(
@@ -74,14 +76,17 @@ impl Writer {
         match &mut self.0 {
             Form::Csv(csv) => {
                 let keys = [sub_account.to_owned(), dt.to_owned()];
-                csv.write_record(keys.into_iter().chain(safe_texts(row))).map_err(Into::into)
+                csv.write_record(keys.into_iter().chain(safe_texts(row)))
+                    .map_err(Into::into)
             }
             Form::JsonLines(file) => {
                 serde_json::to_writer(&mut *file, &object(sub_account, dt, row))?;
                 file.write_all(b"\n")
             }
             Form::Html(file) => file.write_all(html_row(&row).as_bytes()),
-            Form::Parquet(table) => table.push(sub_account, dt, row).map_err(std::io::Error::other),
+            Form::Parquet(table) => table
+                .push(sub_account, dt, row)
+                .map_err(std::io::Error::other),
         }
     }
 
@@ -111,7 +116,10 @@ fn object(sub_account: &str, dt: &str, row: Row) -> serde_json::Map<String, serd
         };
         (column.name, value)
     });
-    keys.into_iter().chain(values).map(|(name, value)| (name.to_owned(), value)).collect()
+    keys.into_iter()
+        .chain(values)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 const HTML_END: &str = "</tbody></table></body></html>\n";

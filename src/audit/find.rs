@@ -37,15 +37,22 @@ pub struct Found {
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] when a file is missing or cannot be read.
 pub async fn find(source: &Source, timeline: &Timeline, id: &str) -> Result<Vec<Found>> {
-    let files = timeline
-        .revisions
-        .iter()
-        .flat_map(|revision| revision.record.files.iter().map(move |file| (revision, file)));
+    let files = timeline.revisions.iter().flat_map(|revision| {
+        revision
+            .record
+            .files
+            .iter()
+            .map(move |file| (revision, file))
+    });
     let look = |(revision, file): (&Revision, &File)| {
         let (revision, file) = (revision.clone(), file.clone());
         async move { look_into(source, &timeline.sub_account, revision, file, id).await }
     };
-    let found: Vec<Vec<Found>> = stream::iter(files).map(look).buffered(AT_ONCE).try_collect().await?;
+    let found: Vec<Vec<Found>> = stream::iter(files)
+        .map(look)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
     Ok(found.into_iter().flatten().collect())
 }
 
@@ -60,7 +67,8 @@ async fn look_into(
     let remote = RemoteFile::new(source.store.clone(), &file.key, file.bytes);
     let (key, wanted) = (file.key.clone(), id.to_owned());
     let rows = blocking(move || {
-        rows_with_id(remote, &wanted).map_err(|error| violated(format!("{key} cannot be read: {error}")))
+        rows_with_id(remote, &wanted)
+            .map_err(|error| violated(format!("{key} cannot be read: {error}")))
     })
     .await?;
     if rows.is_empty() {
@@ -73,7 +81,9 @@ async fn look_into(
         date: revision.record.date,
         revision: revision.clone(),
         file: file.clone(),
-        hashes_hold: Kind::BOTH.iter().all(|&kind| row.observation(kind).hash_holds()),
+        hashes_hold: Kind::BOTH
+            .iter()
+            .all(|&kind| row.observation(kind).hash_holds()),
         file_holds,
         row,
     };

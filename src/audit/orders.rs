@@ -32,7 +32,10 @@ pub async fn read(source: &Source, sub_account: &str) -> Result<Standing> {
         let manifest = stored.envelope.manifest;
         let ours = manifest.key == link.key && stored.sha256 == link.sha256;
         if !ours || manifest.orders_for_next(stored.sha256).as_ref() != Some(&link) {
-            return Err(violated(format!("{} is not the hold or retention record that is named", link.key)));
+            return Err(violated(format!(
+                "{} is not the hold or retention record that is named",
+                link.key
+            )));
         }
         next = manifest.orders.clone();
         newest_first.push(manifest);

@@ -28,9 +28,12 @@ impl Pack {
     /// [`Exit::Usage`] when `target` holds something already, or cannot be made.
     pub fn begin(target: &Path) -> Result<Pack> {
         let unusable = |error| {
-            Failure::new(Exit::Usage, format!("cannot make the folder {}", target.display()))
-                .because(error)
-                .remedy("Name another one with --out; it must not exist yet, or be empty.")
+            Failure::new(
+                Exit::Usage,
+                format!("cannot make the folder {}", target.display()),
+            )
+            .because(error)
+            .remedy("Name another one with --out; it must not exist yet, or be empty.")
         };
         let target = std::path::absolute(target).map_err(unusable)?;
         match fs::read_dir(&target) {
@@ -45,8 +48,15 @@ impl Pack {
         let parent = target.parent().unwrap_or(&target);
         fs::create_dir_all(parent).map_err(unusable)?;
         // Beside the target, so that it can be given its name in one step; private, since it holds people's words.
-        let folder = tempfile::Builder::new().prefix(".cxvault-").tempdir_in(parent).map_err(unusable)?;
-        Ok(Pack { target, folder, sums: BTreeMap::new() })
+        let folder = tempfile::Builder::new()
+            .prefix(".cxvault-")
+            .tempdir_in(parent)
+            .map_err(unusable)?;
+        Ok(Pack {
+            target,
+            folder,
+            sums: BTreeMap::new(),
+        })
     }
 
     /// Where a file of this name is to be written; its folders are made.
@@ -80,9 +90,9 @@ impl Pack {
         }
         let sha256 = self.add_written(name).await?;
         match expected {
-            Some(expected) if expected != sha256 => {
-                Err(violated(format!("{key} has other bytes than its manifest names")))
-            }
+            Some(expected) if expected != sha256 => Err(violated(format!(
+                "{key} has other bytes than its manifest names"
+            ))),
             _ => Ok(()),
         }
     }
@@ -91,14 +101,19 @@ impl Pack {
     pub async fn add_written(&mut self, name: &str) -> Result<Digest> {
         let path = self.path(name)?;
         let hashed = hash_file(&path).await?;
-        let hashed = hashed.ok_or_else(|| unwritable(&path, std::io::ErrorKind::NotFound.into()))?;
+        let hashed =
+            hashed.ok_or_else(|| unwritable(&path, std::io::ErrorKind::NotFound.into()))?;
         self.sums.insert(name.to_owned(), hashed.sha256);
         Ok(hashed.sha256)
     }
 
     /// Writes the sums, and gives the folder its name. Returns how many files it holds.
     pub fn finish(self) -> Result<u64> {
-        let Pack { target, folder, sums } = self;
+        let Pack {
+            target,
+            folder,
+            sums,
+        } = self;
         let path = folder.path().join(SUMS);
         let write = || {
             let mut file = fs::File::create(&path)?;

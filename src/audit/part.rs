@@ -44,20 +44,31 @@ pub struct LocalPart {
 impl LocalPart {
     /// # Errors
     /// [`Exit::Integrity`] when the part is missing, or has other bytes.
-    pub async fn get(source: &Source, scratch: &Scratch, file: &manifest::File) -> Result<LocalPart> {
+    pub async fn get(
+        source: &Source,
+        scratch: &Scratch,
+        file: &manifest::File,
+    ) -> Result<LocalPart> {
         source.check_stop()?;
         let (path, copied) = match source.store.local(&file.key) {
             Some(path) => (path, false),
             None => (scratch.path(&file.key), true),
         };
         let missing = || violated(format!("{} is missing", file.key));
-        let part = LocalPart { key: file.key.clone(), path, copied };
+        let part = LocalPart {
+            key: file.key.clone(),
+            path,
+            copied,
+        };
         if part.copied && !source.store.download(&file.key, &part.path).await? {
             return Err(missing());
         }
         let hashed = hash_file(&part.path).await?.ok_or_else(missing)?;
         if hashed.sha256 != file.sha256 {
-            return Err(violated(format!("{} has other bytes than its manifest names", file.key)));
+            return Err(violated(format!(
+                "{} has other bytes than its manifest names",
+                file.key
+            )));
         }
         Ok(part)
     }

@@ -40,11 +40,19 @@ pub async fn prove(source: &Source, timeline: &Timeline, found: &Found) -> Resul
     let (index, row) = place.ok_or_else(gone)?;
     let first = found.revision.sequence;
     let read = |sequence| read_one(source, &timeline.sub_account, sequence);
-    let chain: Vec<_> =
-        stream::iter(first..=timeline.head.0).map(read).buffered(AT_ONCE).try_collect().await?;
+    let chain: Vec<_> = stream::iter(first..=timeline.head.0)
+        .map(read)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
     let of_day = |sequence: &u64| {
-        let later = timeline.revisions.iter().filter(|revision| revision.record.date == found.date);
-        later.into_iter().any(|revision| revision.sequence == *sequence)
+        let later = timeline
+            .revisions
+            .iter()
+            .filter(|revision| revision.record.date == found.date);
+        later
+            .into_iter()
+            .any(|revision| revision.sequence == *sequence)
     };
     let receipt = Receipt {
         receipt_version: RECEIPT_VERSION,
@@ -59,10 +67,12 @@ pub async fn prove(source: &Source, timeline: &Timeline, found: &Found) -> Resul
         head: timeline.head_text(),
         later_manifests_of_day: (first + 1..=timeline.head.0).filter(of_day).collect(),
     };
-    receipt.check(&AllowedSigners::default(), &[]).map_err(|error| {
-        Failure::new(Exit::Integrity, "the archive gives no receipt that holds")
-            .because(error)
-            .remedy("Run `cxvault verify` for all findings.")
-    })?;
+    receipt
+        .check(&AllowedSigners::default(), &[])
+        .map_err(|error| {
+            Failure::new(Exit::Integrity, "the archive gives no receipt that holds")
+                .because(error)
+                .remedy("Run `cxvault verify` for all findings.")
+        })?;
     Ok(receipt)
 }

@@ -30,21 +30,43 @@ impl RemoteFile {
     /// `length` in bytes, as the manifest names it. Needs a tokio runtime around it.
     pub fn new(store: Arc<dyn Store>, key: &str, length: u64) -> RemoteFile {
         let (key, runtime, blocks) = (key.to_owned(), Handle::current(), Mutex::default());
-        RemoteFile(Arc::new(Inner { store, key, length, runtime, blocks }))
+        RemoteFile(Arc::new(Inner {
+            store,
+            key,
+            length,
+            runtime,
+            blocks,
+        }))
     }
 
     fn block(&self, number: u64) -> io::Result<Bytes> {
-        let Inner { store, key, length, runtime, blocks } = &*self.0;
-        let known = blocks.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
+        let Inner {
+            store,
+            key,
+            length,
+            runtime,
+            blocks,
+        } = &*self.0;
+        let known = blocks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&number)
+            .cloned();
         if let Some(block) = known {
             return Ok(block);
         }
         let range = number * BLOCK..((number + 1) * BLOCK).min(*length);
         let expected = range.end.saturating_sub(range.start);
-        let read = runtime.block_on(store.read_at(key, range)).map_err(io::Error::other)?;
-        let block =
-            read.filter(|block| block.len() as u64 == expected).ok_or(io::ErrorKind::UnexpectedEof)?;
-        blocks.lock().unwrap_or_else(PoisonError::into_inner).insert(number, block.clone());
+        let read = runtime
+            .block_on(store.read_at(key, range))
+            .map_err(io::Error::other)?;
+        let block = read
+            .filter(|block| block.len() as u64 == expected)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        blocks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, block.clone());
         Ok(block)
     }
 
@@ -67,7 +89,10 @@ impl ChunkReader for RemoteFile {
     type T = RemoteReader;
 
     fn get_read(&self, start: u64) -> Result<RemoteReader, ParquetError> {
-        Ok(RemoteReader { file: self.clone(), at: start })
+        Ok(RemoteReader {
+            file: self.clone(),
+            at: start,
+        })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -75,7 +100,9 @@ impl ChunkReader for RemoteFile {
         while bytes.len() < length {
             let piece = self.piece(start + bytes.len() as u64)?;
             if piece.is_empty() {
-                return Err(ParquetError::EOF("the object ends before its footer says".to_owned()));
+                return Err(ParquetError::EOF(
+                    "the object ends before its footer says".to_owned(),
+                ));
             }
             bytes.extend_from_slice(&piece[..piece.len().min(length - bytes.len())]);
         }

@@ -37,7 +37,11 @@ impl Newest {
         self.roll.sub_accounts.iter().filter_map(|member| {
             let unlisted = member.unlisted.as_ref()?;
             let since = key::manifest(key::ROSTER, unlisted.since);
-            Some(Missing { id: &member.id, since, acknowledged: unlisted.acknowledged })
+            Some(Missing {
+                id: &member.id,
+                since,
+                acknowledged: unlisted.acknowledged,
+            })
         })
     }
 }
@@ -47,16 +51,26 @@ impl Newest {
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] where the chain does not hold.
 pub async fn read(source: &Source) -> Result<Option<Newest>> {
-    let Some(head) = newest(source, key::ROSTER).await? else { return Ok(None) };
+    let Some(head) = newest(source, key::ROSTER).await? else {
+        return Ok(None);
+    };
     let head: Stored<RosterRecord> = read_record(source, key::ROSTER, head).await?;
     let text = head_text(&head);
-    let link = Link { key: head.key.clone(), sha256: head.sha256 };
+    let link = Link {
+        key: head.key.clone(),
+        sha256: head.sha256,
+    };
     let committed_at = head.envelope.manifest.run.finished_at;
     let mut stored = head;
     loop {
         signed_by(source, &stored)?;
         if let Some(roll) = stored.envelope.manifest.roll() {
-            return Ok(Some(Newest { head: text, link, committed_at, roll: roll.clone() }));
+            return Ok(Some(Newest {
+                head: text,
+                link,
+                committed_at,
+                roll: roll.clone(),
+            }));
         }
         source.check_stop()?;
         if stored.sequence == 1 {
@@ -94,9 +108,17 @@ pub fn head_text(stored: &Stored<RosterRecord>) -> String {
 }
 
 fn follows(stored: &Stored<RosterRecord>, before: &Stored<RosterRecord>) -> Result<()> {
-    let named = stored.envelope.manifest.previous.as_ref().map(|link| link.sha256);
+    let named = stored
+        .envelope
+        .manifest
+        .previous
+        .as_ref()
+        .map(|link| link.sha256);
     if named == Some(before.sha256) {
         return Ok(());
     }
-    Err(violated(format!("{} is not the record that {} names", before.key, stored.key)))
+    Err(violated(format!(
+        "{} is not the record that {} names",
+        before.key, stored.key
+    )))
 }

@@ -47,7 +47,12 @@ impl Source {
             }
             error => super::violated(format!("{root}/{} is damaged", key::ARCHIVE)).because(error),
         })?;
-        Ok(Source { store, record, allowed, stop })
+        Ok(Source {
+            store,
+            record,
+            allowed,
+            stop,
+        })
     }
 
     /// The archive's sub-accounts in order: those that are `wanted`, or all that have manifests.
@@ -56,20 +61,34 @@ impl Source {
     /// [`Exit::Usage`] for a wanted one that has none.
     pub async fn sub_accounts(&self, wanted: &[String]) -> Result<Vec<String>> {
         let folders = self.store.children(key::MANIFESTS).await?.folders;
-        let all: BTreeSet<String> =
-            folders.iter().filter_map(|name| key::parse_sub_account(name)).map(str::to_owned).collect();
+        let all: BTreeSet<String> = folders
+            .iter()
+            .filter_map(|name| key::parse_sub_account(name))
+            .map(str::to_owned)
+            .collect();
         if let Some(unknown) = wanted.iter().find(|one| !all.contains(*one)) {
-            let known = if all.is_empty() { "none".to_owned() } else { Vec::from_iter(all).join(", ") };
+            let known = if all.is_empty() {
+                "none".to_owned()
+            } else {
+                Vec::from_iter(all).join(", ")
+            };
             return Err(Failure::new(
                 Exit::Usage,
                 format!("{} has no sub-account {unknown}", self.store.root()),
             )
             .remedy(format!("It has: {known}.")));
         }
-        Ok(all.into_iter().filter(|one| wanted.is_empty() || wanted.contains(one)).collect())
+        Ok(all
+            .into_iter()
+            .filter(|one| wanted.is_empty() || wanted.contains(one))
+            .collect())
     }
 
     pub fn check_stop(&self) -> Result<()> {
-        if self.stop.is_cancelled() { Err(super::interrupted()) } else { Ok(()) }
+        if self.stop.is_cancelled() {
+            Err(super::interrupted())
+        } else {
+            Ok(())
+        }
     }
 }

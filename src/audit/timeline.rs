@@ -82,7 +82,12 @@ impl Timeline {
         let coverage = head.envelope.manifest.coverage.clone();
         let mut wanted = archived(&coverage, days);
         Self::read_until(source, sub_account, head, |stored| {
-            if let Some(day) = stored.envelope.manifest.day().filter(|day| day.revision == 1) {
+            if let Some(day) = stored
+                .envelope
+                .manifest
+                .day()
+                .filter(|day| day.revision == 1)
+            {
                 wanted.remove(&day.date);
             }
             wanted.is_empty()
@@ -97,9 +102,13 @@ impl Timeline {
     /// As [`Timeline::read`].
     pub async fn read_after(source: &Source, sub_account: &str, sequence: u64) -> Result<Timeline> {
         let head = read_head(source, sub_account).await?;
-        let mut timeline =
-            Self::read_until(source, sub_account, head, |stored| stored.sequence <= sequence + 1).await?;
-        timeline.revisions.retain(|revision| revision.sequence > sequence);
+        let mut timeline = Self::read_until(source, sub_account, head, |stored| {
+            stored.sequence <= sequence + 1
+        })
+        .await?;
+        timeline
+            .revisions
+            .retain(|revision| revision.sequence > sequence);
         Ok(timeline)
     }
 
@@ -120,7 +129,9 @@ impl Timeline {
             disposals: Vec::new(),
         };
         let read = |sequence| read_one(source, sub_account, sequence);
-        let mut older = stream::iter((1..head.sequence).rev()).map(read).buffered(AT_ONCE);
+        let mut older = stream::iter((1..head.sequence).rev())
+            .map(read)
+            .buffered(AT_ONCE);
         let mut stored = head;
         loop {
             let done = enough(&stored);
@@ -132,38 +143,70 @@ impl Timeline {
                 break;
             }
             source.check_stop()?;
-            let Some(next) = older.try_next().await? else { break };
+            let Some(next) = older.try_next().await? else {
+                break;
+            };
             if previous.map(|link| link.sha256) != Some(next.sha256) {
-                return Err(violated(format!("{} is not the manifest that {key} names", next.key)));
+                return Err(violated(format!(
+                    "{} is not the manifest that {key} names",
+                    next.key
+                )));
             }
             stored = next;
         }
-        timeline.revisions.sort_by_key(|revision| (revision.record.date, revision.record.revision));
+        timeline
+            .revisions
+            .sort_by_key(|revision| (revision.record.date, revision.record.revision));
         Ok(timeline)
     }
 
     fn take(&mut self, source: &Source, stored: Stored) -> Result<()> {
         let signed_by = signed_by(source, &stored)?;
-        let Stored { sequence, key, sha256, envelope, .. } = stored;
-        let public_key = envelope.signature.as_ref().map(|signature| signature.public_key.clone());
+        let Stored {
+            sequence,
+            key,
+            sha256,
+            envelope,
+            ..
+        } = stored;
+        let public_key = envelope
+            .signature
+            .as_ref()
+            .map(|signature| signature.public_key.clone());
         let (manifest, run) = (Link { key, sha256 }, envelope.manifest.run);
         let record = match envelope.manifest.record {
             Record::Day(record) => *record,
             other => {
                 if let Record::Disposal(record) = other {
-                    self.disposals.push(Disposed { manifest: manifest.clone(), run, record: *record });
+                    self.disposals.push(Disposed {
+                        manifest: manifest.clone(),
+                        run,
+                        record: *record,
+                    });
                 }
-                self.acts.push(Act { sequence, manifest, public_key });
+                self.acts.push(Act {
+                    sequence,
+                    manifest,
+                    public_key,
+                });
                 return Ok(());
             }
         };
         self.zone.get_or_insert_with(|| record.zone.clone());
-        self.revisions.push(Revision { sequence, manifest, run, signed_by, public_key, record });
+        self.revisions.push(Revision {
+            sequence,
+            manifest,
+            run,
+            signed_by,
+            public_key,
+            record,
+        });
         Ok(())
     }
 
     fn only(mut self, days: &Days) -> Timeline {
-        self.revisions.retain(|revision| days.contains(revision.record.date));
+        self.revisions
+            .retain(|revision| days.contains(revision.record.date));
         self
     }
 
@@ -174,28 +217,39 @@ impl Timeline {
 
     /// The revisions of each archived day, in order.
     pub fn by_day(&self) -> impl Iterator<Item = &[Revision]> {
-        self.revisions.chunk_by(|one, other| one.record.date == other.record.date)
+        self.revisions
+            .chunk_by(|one, other| one.record.date == other.record.date)
     }
 }
 
 /// The days of a range that a chain holds.
 fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
-    let (Some(first), Some(last)) = (coverage.first_day, coverage.last_day()) else { return BTreeSet::new() };
-    days.within(first, last).filter(|date| coverage.state(*date) != DayState::Missing).collect()
+    let (Some(first), Some(last)) = (coverage.first_day, coverage.last_day()) else {
+        return BTreeSet::new();
+    };
+    days.within(first, last)
+        .filter(|date| coverage.state(*date) != DayState::Missing)
+        .collect()
 }
 
 /// The newest manifest of a chain.
 pub async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
     match newest(source, sub_account).await? {
         Some(newest) => read_one(source, sub_account, newest).await,
-        None => Err(violated(format!("{} holds no manifest", key::chain(sub_account)))),
+        None => Err(violated(format!(
+            "{} holds no manifest",
+            key::chain(sub_account)
+        ))),
     }
 }
 
 /// The greatest number of a chain; `None` where it has no record.
 pub(super) async fn newest(source: &Source, chain: &str) -> Result<Option<u64>> {
     let listed = source.store.list(&key::chain(chain), None).await?;
-    Ok(listed.iter().filter_map(|entry| key::parse_manifest(&entry.key)).max())
+    Ok(listed
+        .iter()
+        .filter_map(|entry| key::parse_manifest(&entry.key))
+        .max())
 }
 
 /// Reads one manifest, and checks that it is the one that belongs at its place.
@@ -204,29 +258,51 @@ pub async fn read_one(source: &Source, sub_account: &str, sequence: u64) -> Resu
 }
 
 /// Like [`read_one`], for a record of any chain.
-pub async fn read_record<B: Body>(source: &Source, chain: &str, sequence: u64) -> Result<Stored<B>> {
+pub async fn read_record<B: Body>(
+    source: &Source,
+    chain: &str,
+    sequence: u64,
+) -> Result<Stored<B>> {
     let key = key::manifest(chain, sequence);
     let Some(bytes) = source.store.get(&key).await? else {
         return Err(violated(format!("{key} is missing")));
     };
-    let envelope =
-        Signed::<B>::from_bytes(&bytes).map_err(|error| violated(format!("{key} is damaged: {error}")))?;
+    let envelope = Signed::<B>::from_bytes(&bytes)
+        .map_err(|error| violated(format!("{key} is damaged: {error}")))?;
     let place = envelope.manifest.place();
     let own = place.key == key && place.sequence == sequence && place.chain == chain;
     if !own || place.archive_id != source.record.archive_id {
-        return Err(violated(format!("{key} is the manifest of another place or archive")));
+        return Err(violated(format!(
+            "{key} is the manifest of another place or archive"
+        )));
     }
-    Ok(Stored { sequence, key, bytes: bytes.len() as u64, sha256: Digest::of(&bytes), envelope })
+    Ok(Stored {
+        sequence,
+        key,
+        bytes: bytes.len() as u64,
+        sha256: Digest::of(&bytes),
+        envelope,
+    })
 }
 
 /// Whose signature a manifest bears, if it bears one; an invalid one, or a stranger's where signers are named, is an
 /// error.
 pub fn signed_by<B: Body>(source: &Source, stored: &Stored<B>) -> Result<Option<String>> {
-    let untrusted =
-        |error: &dyn std::fmt::Display| violated(format!("{} cannot be trusted: {error}", stored.key));
-    let Some(signer) = stored.envelope.signer().map_err(|error| untrusted(&error))? else { return Ok(None) };
+    let untrusted = |error: &dyn std::fmt::Display| {
+        violated(format!("{} cannot be trusted: {error}", stored.key))
+    };
+    let Some(signer) = stored
+        .envelope
+        .signer()
+        .map_err(|error| untrusted(&error))?
+    else {
+        return Ok(None);
+    };
     if !source.allowed.is_empty() && !source.allowed.contains(&signer, signature::MANIFEST) {
-        return Err(untrusted(&format!("{} is not among the allowed signers", signer.fingerprint())));
+        return Err(untrusted(&format!(
+            "{} is not among the allowed signers",
+            signer.fingerprint()
+        )));
     }
     Ok(Some(signer.fingerprint()))
 }

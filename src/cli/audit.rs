@@ -25,7 +25,10 @@ impl Range {
     /// # Errors
     /// [`Exit::Usage`] for a range that holds no day: a slip of the hand must not read as "nothing found".
     pub fn days(&self) -> Result<Days, Failure> {
-        let days = Days { from: self.from, to: self.to };
+        let days = Days {
+            from: self.from,
+            to: self.to,
+        };
         if !days.is_empty() {
             return Ok(days);
         }
@@ -95,7 +98,9 @@ pub struct Subset {
 }
 
 pub(super) fn subset(text: &str) -> Result<Subset, String> {
-    let numbers = text.split_once('/').and_then(|(n, of)| Some((n.parse().ok()?, of.parse().ok()?)));
+    let numbers = text
+        .split_once('/')
+        .and_then(|(n, of)| Some((n.parse().ok()?, of.parse().ok()?)));
     match numbers {
         Some((n, of)) if (1..=of).contains(&n) => Ok(Subset { n, of }),
         _ => Err("write it as n/t with n from 1 to t, such as 3/30".into()),
@@ -115,10 +120,14 @@ fn head(text: &str) -> Result<ExpectedHead, String> {
     let parsed = (|| {
         let (sub_account, sequence, sha256) = (parts.next()?, parts.next()?, parts.next()?);
         let sequence = sequence.parse().ok().filter(|&sequence| sequence > 0)?;
-        let whole =
-            parts.next().is_none() && (key::is_sub_account(sub_account) || sub_account == key::ROSTER);
+        let whole = parts.next().is_none()
+            && (key::is_sub_account(sub_account) || sub_account == key::ROSTER);
         let sha256 = sha256.parse().ok()?;
-        whole.then(|| ExpectedHead { sub_account: sub_account.to_owned(), sequence, sha256 })
+        whole.then(|| ExpectedHead {
+            sub_account: sub_account.to_owned(),
+            sequence,
+            sha256,
+        })
     })();
     parsed.ok_or_else(|| {
         "a head is SUB_ACCOUNT:SEQUENCE:SHA256 or roster:SEQUENCE:SHA256, as `cxvault run` prints it".into()
@@ -134,7 +143,10 @@ pub struct After {
 
 fn after(text: &str) -> Result<After, String> {
     let parsed = text.split_once('=').and_then(|(sub_account, sequence)| {
-        Some(After { sub_account: sub_account.to_owned(), sequence: sequence.parse().ok()? })
+        Some(After {
+            sub_account: sub_account.to_owned(),
+            sequence: sequence.parse().ok()?,
+        })
     });
     parsed.ok_or_else(|| "write it as SUB_ACCOUNT=SEQUENCE, such as 99999999=42".into())
 }
@@ -385,12 +397,21 @@ mod tests {
         }
         let digest = "0".repeat(64);
         assert_eq!(head(&format!("1:2:{digest}")).unwrap().sequence, 2);
-        for text in
-            [format!("1:0:{digest}"), format!("1:2:{digest}:x"), "1:2:3".into(), format!("../:1:{digest}")]
-        {
+        for text in [
+            format!("1:0:{digest}"),
+            format!("1:2:{digest}:x"),
+            "1:2:3".into(),
+            format!("../:1:{digest}"),
+        ] {
             assert!(head(&text).is_err(), "{text}");
         }
-        assert_eq!(after("1=0").unwrap(), After { sub_account: "1".into(), sequence: 0 });
+        assert_eq!(
+            after("1=0").unwrap(),
+            After {
+                sub_account: "1".into(),
+                sequence: 0
+            }
+        );
         assert!(after("1=x").is_err() && after("1").is_err());
     }
 }

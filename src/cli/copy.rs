@@ -70,7 +70,11 @@ impl CopyArgs {
         let texts = [
             (&keys::COPY_ENDPOINT, "--to-endpoint", &self.to_endpoint),
             (&keys::COPY_REGION, "--to-region", &self.to_region),
-            (&keys::COPY_KMS_KEY_ID, "--to-kms-key-id", &self.to_kms_key_id),
+            (
+                &keys::COPY_KMS_KEY_ID,
+                "--to-kms-key-id",
+                &self.to_kms_key_id,
+            ),
             (&keys::COPY_PROFILE, "--to-profile", &self.to_profile),
         ];
         for (key, flag, value) in texts {
@@ -85,12 +89,17 @@ impl CopyArgs {
 }
 
 fn location(text: &str) -> Result<String, String> {
-    text.parse::<Location>().map(|location| location.0).map_err(|error| error.to_string())
+    text.parse::<Location>()
+        .map(|location| location.0)
+        .map_err(|error| error.to_string())
 }
 
 fn policy(text: &str) -> Result<Retention, String> {
-    let policy = text.parse::<ObjectLock>().map_err(|error| error.to_string())?;
+    let policy = text
+        .parse::<ObjectLock>()
+        .map_err(|error| error.to_string())?;
     policy.0.ok_or_else(|| {
-        "a copy gets the locks that the archive asks for; leave them out with --without-locks".into()
+        "a copy gets the locks that the archive asks for; leave them out with --without-locks"
+            .into()
     })
 }

@@ -19,8 +19,8 @@ use operate::{BackfillArgs, DoctorArgs, PlanArgs, RecheckArgs};
 use records::{AcknowledgeArgs, HoldArgs, RetentionArgs, TakeoverArgs};
 
 use audit::{
-    CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs, ShowArgs,
-    StatusArgs, VerifyArgs,
+    CheckReceiptArgs, EvidenceArgs, ExportArgs, LsArgs, ProveArgs, ReportArgs, SearchArgs,
+    ShowArgs, StatusArgs, VerifyArgs,
 };
 
 /// Archives the outcome of every RingCX interaction as immutable Parquet, with proof.
@@ -61,7 +61,12 @@ pub struct Global {
     pub config: Option<PathBuf>,
 
     /// Where the archive is: s3://bucket/prefix, or a folder [env: CXVAULT_ARCHIVE]
-    #[arg(long, global = true, value_name = "LOCATION", help_heading = "Settings")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LOCATION",
+        help_heading = "Settings"
+    )]
     pub archive: Option<String>,
 
     /// Folder for what is observed and not yet committed [env: CXVAULT_STATE_DIR]
@@ -81,7 +86,13 @@ pub struct Global {
     pub json: bool,
 
     /// Write no progress and no tables, and only warnings to the log
-    #[arg(long, short, global = true, help_heading = "Output", conflicts_with = "verbose")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        help_heading = "Output",
+        conflicts_with = "verbose"
+    )]
     pub quiet: bool,
 
     /// Log more: -v debug, -vv trace [env: CXVAULT_LOG]
@@ -115,7 +126,9 @@ impl Global {
     /// The sub-accounts of `--sub-account`, which takes a list with commas as well.
     pub fn sub_accounts(&self) -> Vec<String> {
         let ids = self.sub_account.iter().flat_map(|list| list.split(','));
-        ids.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect()
+        ids.map(|id| id.trim().to_owned())
+            .filter(|id| !id.is_empty())
+            .collect()
     }
 
     /// The settings among the flags.
@@ -135,7 +148,11 @@ impl Global {
             }
         }
         if !self.sub_account.is_empty() {
-            flags.set(&keys::SUB_ACCOUNTS, "--sub-account", self.sub_account.join(","));
+            flags.set(
+                &keys::SUB_ACCOUNTS,
+                "--sub-account",
+                self.sub_account.join(","),
+            );
         }
         match (self.quiet, self.verbose) {
             (true, _) => flags.set(&keys::LOG, "--quiet", "warn"),
@@ -239,7 +256,10 @@ fn given(text: &str) -> Result<String, String> {
 /// Only `YYYY-MM-DD`: other forms of ISO 8601 look too much like something else.
 fn date(text: &str) -> Result<Date, String> {
     let plain = text.len() == 10 && text.is_ascii();
-    let date = text.parse::<Date>().ok().filter(|date| plain && date.to_string() == text);
+    let date = text
+        .parse::<Date>()
+        .ok()
+        .filter(|date| plain && date.to_string() == text);
     date.ok_or_else(|| "not a calendar date; write it as YYYY-MM-DD, such as 2026-11-20".into())
 }
 
@@ -342,8 +362,15 @@ mod tests {
     #[test]
     fn dates_are_calendar_dates() {
         assert_eq!(date("2026-11-20").unwrap().to_string(), "2026-11-20");
-        for text in ["2026-02-30", "20261120", "2026-11-20T00:00", "2026-W47-5", "yesterday", "", "2026-1-1"]
-        {
+        for text in [
+            "2026-02-30",
+            "20261120",
+            "2026-11-20T00:00",
+            "2026-W47-5",
+            "yesterday",
+            "",
+            "2026-1-1",
+        ] {
             assert!(date(text).is_err(), "{text}");
         }
     }
@@ -359,7 +386,9 @@ mod tests {
                 let long = arg.get_long().map(|long| format!("--{long}"));
                 short.as_deref() == Some(flag) || long.as_deref() == Some(flag)
             };
-            let below = command.get_subcommands().flat_map(|below| below.get_arguments());
+            let below = command
+                .get_subcommands()
+                .flat_map(|below| below.get_arguments());
             assert!(command.get_arguments().chain(below).any(matches), "{flag}");
         }
     }

@@ -59,12 +59,18 @@ impl BackfillArgs {
 }
 
 fn half_open(from: Date, to: Date) -> Result<Days, Failure> {
-    let days = Days { from: Some(from), to: Some(to) };
+    let days = Days {
+        from: Some(from),
+        to: Some(to),
+    };
     if !days.is_empty() {
         return Ok(days);
     }
-    Err(Failure::new(Exit::Usage, format!("the range {days} holds no day"))
-        .remedy("--to is the day AFTER the last one: --from 2026-11-01 --to 2026-12-01 is November."))
+    Err(
+        Failure::new(Exit::Usage, format!("the range {days} holds no day")).remedy(
+            "--to is the day AFTER the last one: --from 2026-11-01 --to 2026-12-01 is November.",
+        ),
+    )
 }
 
 #[derive(Debug, Args)]
@@ -148,7 +154,10 @@ impl PlanArgs {
     /// # Errors
     /// [`Exit::Usage`] for a range that holds no day.
     pub fn days(&self) -> Result<Option<Days>, Failure> {
-        self.from.zip(self.to).map(|(from, to)| half_open(from, to)).transpose()
+        self.from
+            .zip(self.to)
+            .map(|(from, to)| half_open(from, to))
+            .transpose()
     }
 }
 

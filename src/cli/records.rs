@@ -42,8 +42,9 @@ pub struct Act {
 
 fn span(from: Date, to: Date) -> Result<Span, Failure> {
     Span::new(from, to).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("the range {from}..{to} holds no day"))
-            .remedy("--to is the day AFTER the last one: --from 2026-11-01 --to 2026-12-01 is November.")
+        Failure::new(Exit::Usage, format!("the range {from}..{to} holds no day")).remedy(
+            "--to is the day AFTER the last one: --from 2026-11-01 --to 2026-12-01 is November.",
+        )
     })
 }
 
@@ -143,7 +144,10 @@ impl HoldRemoveArgs {
     /// # Errors
     /// As [`Range::span`].
     pub fn span(&self) -> Result<Option<Span>, Failure> {
-        self.from.zip(self.to).map(|(from, to)| span(from, to)).transpose()
+        self.from
+            .zip(self.to)
+            .map(|(from, to)| span(from, to))
+            .transpose()
     }
 }
 
@@ -234,7 +238,11 @@ impl RetentionExtendArgs {
     pub fn until_ms(&self) -> Result<i64, Failure> {
         let last = self.until.at(23, 59, 59, 0).in_tz("UTC");
         let last = last.map_err(|error| {
-            Failure::new(Exit::Usage, format!("{} is beyond the calendar", self.until)).because(error)
+            Failure::new(
+                Exit::Usage,
+                format!("{} is beyond the calendar", self.until),
+            )
+            .because(error)
         })?;
         Ok(last.timestamp().as_millisecond())
     }

@@ -40,8 +40,9 @@ pub fn s3_options(settings: &Settings) -> S3Options {
 
 /// The place of anchors, as a store without retries.
 pub async fn open_bare(settings: &Settings, location: &str) -> Result<Arc<dyn Store>> {
-    let location: Location =
-        location.parse().map_err(|error| Failure::new(Exit::Usage, format!("the anchor: {error}")))?;
+    let location: Location = location
+        .parse()
+        .map_err(|error| Failure::new(Exit::Usage, format!("the anchor: {error}")))?;
     Ok(store::open(&location, s3_options(settings)).await?)
 }
 
@@ -56,14 +57,28 @@ pub async fn anchoring(settings: &Settings, clock: Arc<dyn Clock>, context: &Con
                 Arc::new(store.with_policy(PATIENCE))
             };
             let store = open_bare(settings, location).await.map(retrying);
-            Some(Keeper { store, lock: settings.anchor.object_lock })
+            Some(Keeper {
+                store,
+                lock: settings.anchor.object_lock,
+            })
         }
     };
-    let herald = settings.anchor.webhook.clone().map(|url| -> Arc<dyn Herald> {
-        let host = gethostname::gethostname().to_string_lossy().into_owned();
-        let heads = Heads { url, archive: settings.archive.clone(), host };
-        Arc::new(Webhook { heads, clock: clock.clone() })
-    });
+    let herald = settings
+        .anchor
+        .webhook
+        .clone()
+        .map(|url| -> Arc<dyn Herald> {
+            let host = gethostname::gethostname().to_string_lossy().into_owned();
+            let heads = Heads {
+                url,
+                archive: settings.archive.clone(),
+                host,
+            };
+            Arc::new(Webhook {
+                heads,
+                clock: clock.clone(),
+            })
+        });
     Anchoring::new(keeper, herald)
 }
 
@@ -80,13 +95,20 @@ impl Herald for Webhook {
 }
 
 /// At the end of a command that put records into these chains: what is not anchored is said, and counts.
-pub async fn settle(archive: &Archive, sub_accounts: &[String], mode: Mode, context: &Context) -> Exit {
+pub async fn settle(
+    archive: &Archive,
+    sub_accounts: &[String],
+    mode: Mode,
+    context: &Context,
+) -> Exit {
     if mode == Mode::DryRun {
         return Exit::Done;
     }
     let heads = anchor::heads(archive, sub_accounts.iter().map(String::as_str)).await;
     let unanchored = anchor::settle(archive, heads).await;
     let exit = Exit::worst(unanchored.iter().map(|one| one.exit));
-    unanchored.into_iter().for_each(|one| context.output.failure(&one.into()));
+    unanchored
+        .into_iter()
+        .for_each(|one| context.output.failure(&one.into()));
     exit
 }

@@ -21,18 +21,42 @@ use crate::outcome::{Exit, Failure, Result};
 pub async fn run(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     if args.dry_run {
         let wanted = Wanted::Backfill(args.days()?, args.order);
-        return plan::show(&wanted, shard(args.shard, context)?, None, settings, context).await;
+        return plan::show(
+            &wanted,
+            shard(args.shard, context)?,
+            None,
+            settings,
+            context,
+        )
+        .await;
     }
-    let range = Days { from: Some(args.from), to: Some(args.to) };
+    let range = Days {
+        from: Some(args.from),
+        to: Some(args.to),
+    };
     let say = |outcome: &Outcome| report::finish_backfill(range, outcome, &context.output);
-    watched("backfill", settings, context, archive_range(args, settings, context), say).await
+    watched(
+        "backfill",
+        settings,
+        context,
+        archive_range(args, settings, context),
+        say,
+    )
+    .await
 }
 
-async fn archive_range(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Outcome> {
+async fn archive_range(
+    args: &BackfillArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Outcome> {
     let range = args.days()?;
     let shard = shard(args.shard, context)?;
     if let Some(Shard { index, of }) = shard {
-        tracing::info!(shard = format!("{}/{of}", index + 1), "this process archives its share only");
+        tracing::info!(
+            shard = format!("{}/{of}", index + 1),
+            "this process archives its share only"
+        );
     }
     for_sub_accounts(
         "backfill",
@@ -40,7 +64,9 @@ async fn archive_range(args: &BackfillArgs, settings: &Settings, context: &Conte
         context,
         Urgency::Spare,
         shard,
-        async |worker: &Worker<'_>, target: &Target<'_>| sub_account(worker, target, range, args.order).await,
+        async |worker: &Worker<'_>, target: &Target<'_>| {
+            sub_account(worker, target, range, args.order).await
+        },
     )
     .await
 }
@@ -48,14 +74,22 @@ async fn archive_range(args: &BackfillArgs, settings: &Settings, context: &Conte
 /// `--shard`, or what the engine says that runs several of us.
 pub fn shard(given: Option<Subset>, context: &Context) -> Result<Option<Shard>> {
     if let Some(shard) = given {
-        return Ok(Some(Shard { index: shard.n as usize - 1, of: shard.of as usize }));
+        return Ok(Some(Shard {
+            index: shard.n as usize - 1,
+            of: shard.of as usize,
+        }));
     }
     let number = |name: &str| -> Result<Option<usize>> {
-        let Some(text) = context.environment.get(name).filter(|text| !text.is_empty()) else {
+        let Some(text) = context
+            .environment
+            .get(name)
+            .filter(|text| !text.is_empty())
+        else {
             return Ok(None);
         };
         let number = text.parse().map_err(|_| {
-            Failure::new(Exit::Usage, format!("{name} is not a number")).remedy("Say --shard N/T instead.")
+            Failure::new(Exit::Usage, format!("{name} is not a number"))
+                .remedy("Say --shard N/T instead.")
         })?;
         Ok(Some(number))
     };
@@ -66,18 +100,30 @@ pub fn shard(given: Option<Subset>, context: &Context) -> Result<Option<Shard>> 
         let Some(at) = number(index)? else { continue };
         let shards = number(of)?.filter(|&shards| at < shards).ok_or_else(|| {
             let message = format!("{index} is {at}, but {of} does not say of how many");
-            Failure::new(Exit::Usage, message)
-                .remedy(format!("Set {of} to the number of completions, or say --shard N/T."))
+            Failure::new(Exit::Usage, message).remedy(format!(
+                "Set {of} to the number of completions, or say --shard N/T."
+            ))
         })?;
-        return Ok(Some(Shard { index: at, of: shards }));
+        return Ok(Some(Shard {
+            index: at,
+            of: shards,
+        }));
     }
     Ok(None)
 }
 
 /// The range's days of one sub-account that are not sealed.
-async fn sub_account(worker: &Worker<'_>, target: &Target<'_>, range: Days, order: Order) -> Vec<DayReport> {
+async fn sub_account(
+    worker: &Worker<'_>,
+    target: &Target<'_>,
+    range: Days,
+    order: Order,
+) -> Vec<DayReport> {
     // Whoever names days wants them tried, also where somebody has acknowledged their gaps.
-    let task = Task::Archive { why: Why::Backfill, insist: true };
+    let task = Task::Archive {
+        why: Why::Backfill,
+        insist: true,
+    };
     match open_days(worker, target, range, order).await {
         Ok(open) => days::in_order(worker, target, open, &task).await,
         Err(failure) => vec![DayReport::failed(&target.sub_account, None, &failure)],

@@ -59,7 +59,11 @@ impl<'a> From<&'a InForce> for Setting<'a> {
 }
 
 pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
-    let (file, file_from) = loaded.file.as_ref().map(|(path, from)| (path.as_path(), *from)).unzip();
+    let (file, file_from) = loaded
+        .file
+        .as_ref()
+        .map(|(path, from)| (path.as_path(), *from))
+        .unzip();
     context.output.event(&Event {
         event: "settings",
         file,
@@ -75,7 +79,11 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
             Some(account) if several => format!("[{account}] {}", one.key.name),
             _ => one.key.name.to_owned(),
         };
-        table.row([key, one.value.clone().unwrap_or_default(), one.origin.to_string()]);
+        table.row([
+            key,
+            one.value.clone().unwrap_or_default(),
+            one.origin.to_string(),
+        ]);
     }
     context.output.print(match (file, file_from) {
         (Some(file), Some(from)) => format!("Settings file: {} ({from})\n", file.display()),
@@ -84,15 +92,19 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
     context.output.print(table);
     let share = loaded.settings.quota_share;
     if share.rest().is_some() {
-        let Limits { summaries, discovery, tokens } = Limits::of(&loaded.settings);
+        let Limits {
+            summaries,
+            discovery,
+            tokens,
+        } = Limits::of(&loaded.settings);
         context.output.print(format!(
             "\n{share} of the limits is this machine's: summaries {summaries}, discovery {discovery}, tokens {tokens}"
         ));
     }
     for (name, meant) in loaded.settings.doubtful_fields() {
-        context
-            .output
-            .print(format!("omit_fields: RingCX documents no field `{name}`; was `{meant}` meant?"));
+        context.output.print(format!(
+            "omit_fields: RingCX documents no field `{name}`; was `{meant}` meant?"
+        ));
     }
     Ok(Exit::Done)
 }

@@ -23,20 +23,36 @@ pub async fn run(args: &CopyArgs, settings: &Settings, context: &Context) -> Res
     let to = wiring::open_copy(&args.to, settings, clock.clone(), context).await?;
     let options = Options {
         sub_accounts: context.sub_accounts.clone(),
-        locks: if args.without_locks { Locks::LeftOut } else { Locks::Applied(args.object_lock) },
+        locks: if args.without_locks {
+            Locks::LeftOut
+        } else {
+            Locks::Applied(args.object_lock)
+        },
         check: args.check,
         dry_run: args.dry_run,
     };
-    let job = Job { source, to, clock: clock.clone(), options };
+    let job = Job {
+        source,
+        to,
+        clock: clock.clone(),
+        options,
+    };
     let exits = Mutex::new(Vec::new());
     let failed = |failure: Failure| {
         context.output.failure(&failure);
-        exits.lock().unwrap_or_else(PoisonError::into_inner).push(failure.exit);
+        exits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(failure.exit);
     };
     let meter = Meter::default();
     let copied = {
         let progress = Amount::new(&context.output, clock, "copying");
-        progress.during(copy(&job, &meter, &failed), || audit::verify::reading(&meter)).await?
+        progress
+            .during(copy(&job, &meter, &failed), || {
+                audit::verify::reading(&meter)
+            })
+            .await?
     };
     let exit = Exit::worst(exits.into_inner().unwrap_or_else(PoisonError::into_inner));
     tell(&job, &copied, exit, &surroundings(&job, settings), context);
@@ -46,7 +62,8 @@ pub async fn run(args: &CopyArgs, settings: &Settings, context: &Context) -> Res
 /// What differs for whoever reads the copy with the archive's settings, as a shell takes it before a command.
 fn surroundings(job: &Job, settings: &Settings) -> String {
     let folder = job.to.local(key::ARCHIVE).is_some();
-    let unlocked = (folder && settings.object_lock.is_some()).then(|| "CXVAULT_OBJECT_LOCK=off ".to_owned());
+    let unlocked =
+        (folder && settings.object_lock.is_some()).then(|| "CXVAULT_OBJECT_LOCK=off ".to_owned());
     let endpoint = settings.copy.endpoint.as_ref().filter(|_| !folder);
     let endpoint = endpoint.map(|endpoint| format!("CXVAULT_S3_ENDPOINT={endpoint} "));
     unlocked.into_iter().chain(endpoint).collect()
@@ -82,11 +99,31 @@ fn tell(job: &Job, copied: &Copied, exit: Exit, surroundings: &str, context: &Co
         );
     }
     let advice = format!("{surroundings}{}", advice(&to, &copied.heads));
-    context.output.say(summary(&from, &to, copied, (exit, job.options.dry_run), &advice));
+    context.output.say(summary(
+        &from,
+        &to,
+        copied,
+        (exit, job.options.dry_run),
+        &advice,
+    ));
 }
 
-fn summary(from: &str, to: &str, copied: &Copied, (exit, dry_run): (Exit, bool), advice: &str) -> String {
-    let Copied { sub_accounts, manifests, files, rosters, bytes, there, .. } = copied;
+fn summary(
+    from: &str,
+    to: &str,
+    copied: &Copied,
+    (exit, dry_run): (Exit, bool),
+    advice: &str,
+) -> String {
+    let Copied {
+        sub_accounts,
+        manifests,
+        files,
+        rosters,
+        bytes,
+        there,
+        ..
+    } = copied;
     let put = if dry_run { "to be copied" } else { "copied" };
     let mut lines = vec![
         format!("from          {from}"),
@@ -107,7 +144,12 @@ fn summary(from: &str, to: &str, copied: &Copied, (exit, dry_run): (Exit, bool),
             "not copied    {disposed} files of disposed days, {unlisted} objects that no manifest lists"
         ));
     }
-    lines.extend(copied.heads.iter().map(|head| format!("head          {head}")));
+    lines.extend(
+        copied
+            .heads
+            .iter()
+            .map(|head| format!("head          {head}")),
+    );
     lines.push(String::new());
     lines.push(match (exit, dry_run) {
         (Exit::Done, true) => "Nothing was written: the same command without --dry-run copies it.".to_owned(),
@@ -119,13 +161,22 @@ fn summary(from: &str, to: &str, copied: &Copied, (exit, dry_run): (Exit, bool),
 }
 
 fn locks(copied: &Copied) -> String {
-    let Copied { locked, held, unlocked, held_beyond, .. } = copied;
+    let Copied {
+        locked,
+        held,
+        unlocked,
+        held_beyond,
+        ..
+    } = copied;
     let mut text = match unlocked {
         0 => format!("{} objects locked, {} held", count(*locked), count(*held)),
         _ => format!("NONE, though {} objects should have some", count(*unlocked)),
     };
     if *held_beyond > 0 {
-        text.push_str(&format!("; {} are held there for no open case", count(*held_beyond)));
+        text.push_str(&format!(
+            "; {} are held there for no open case",
+            count(*held_beyond)
+        ));
     }
     text
 }
@@ -136,6 +187,8 @@ fn advice(to: &str, heads: &[String]) -> String {
     if heads.len() > HEADS_SHOWN {
         return format!("{line}, with each head above as --expect-head");
     }
-    heads.iter().for_each(|head| line.push_str(&format!(" --expect-head {head}")));
+    heads
+        .iter()
+        .for_each(|head| line.push_str(&format!(" --expect-head {head}")));
     line
 }

@@ -38,9 +38,16 @@ pub async fn in_order(
     let (mut reports, mut in_a_row, mut segments) = (Vec::new(), 0, 0);
     while let Some(report) = done.next().await {
         let Some(report) = report else { continue };
-        in_a_row = if report.exit == Exit::Later { in_a_row + 1 } else { 0 };
+        in_a_row = if report.exit == Exit::Later {
+            in_a_row + 1
+        } else {
+            0
+        };
         ended.set(ended.get() || ends(&report) || in_a_row >= FAILURES_IN_A_ROW);
-        segments += report.archived.as_ref().map_or(0, |archived| archived.counts.segments);
+        segments += report
+            .archived
+            .as_ref()
+            .map_or(0, |archived| archived.counts.segments);
         shown.done(segments);
         reports.push(report);
     }
@@ -59,13 +66,18 @@ pub fn ended(worker: &Worker<'_>, target: &Target<'_>, range: Days) -> Result<(D
     if let Some(failure) = worker.mistyped(from) {
         return Err(failure);
     }
-    let last = range.to.and_then(|to| to.yesterday().ok()).unwrap_or(yesterday);
+    let last = range
+        .to
+        .and_then(|to| to.yesterday().ok())
+        .unwrap_or(yesterday);
     if last <= yesterday {
         return Ok((from, last));
     }
     let zone = target.zone.name();
-    let message = format!("{last} is not over yet in {zone}: {range} reaches past yesterday, {yesterday}");
+    let message =
+        format!("{last} is not over yet in {zone}: {range} reaches past yesterday, {yesterday}");
     let today = yesterday.tomorrow().unwrap_or(yesterday);
-    Err(Failure::new(Exit::Usage, message)
-        .remedy(format!("--to is the day AFTER the last one: --to {today} at most.")))
+    Err(Failure::new(Exit::Usage, message).remedy(format!(
+        "--to is the day AFTER the last one: --to {today} at most."
+    )))
 }

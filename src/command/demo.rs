@@ -16,8 +16,9 @@ const TIME_SCALE: u32 = 60;
 const SUB_ACCOUNT: &str = "99999999";
 
 pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
-    let now = jiff::Timestamp::from_millisecond(SystemClock.now_ms())
-        .map_err(|error| Failure::new(Exit::Usage, "this host's clock is out of range").because(error))?;
+    let now = jiff::Timestamp::from_millisecond(SystemClock.now_ms()).map_err(|error| {
+        Failure::new(Exit::Usage, "this host's clock is out of range").because(error)
+    })?;
     let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
     let yesterday = today.yesterday().unwrap_or(today);
     let simulator = start(now, today).await?;
@@ -36,25 +37,36 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
 }
 
 async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulator::Running> {
-    let midnight = today.to_zoned_datetime(jiff::tz::TimeZone::UTC).map(|day| day.timestamp()).unwrap_or(now);
+    let midnight = today
+        .to_zoned_datetime(jiff::tz::TimeZone::UTC)
+        .map(|day| day.timestamp())
+        .unwrap_or(now);
     // Just after midnight yesterday is still settling; the simulated clock need not wait.
     let settled = midnight.checked_add(20.minutes()).unwrap_or(now);
-    let mut options =
-        Options { now: Some(now.max(settled)), time_scale: f64::from(TIME_SCALE), ..Options::default() };
+    let mut options = Options {
+        now: Some(now.max(settled)),
+        time_scale: f64::from(TIME_SCALE),
+        ..Options::default()
+    };
     options.faults.fault_500 = 2.0;
     options.faults.fault_reset = 1.0;
     options.faults.strange_texts = 2.0;
     options.faults.duplicates = 2.0;
     let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     simulator::start(options, loopback).await.map_err(|error| {
-        Failure::new(Exit::Unexpected, "cannot start the simulated RingCX on loopback").because(error)
+        Failure::new(
+            Exit::Unexpected,
+            "cannot start the simulated RingCX on loopback",
+        )
+        .because(error)
     })
 }
 
 /// The demo's own settings: what is configured for real must not be touched by it.
 fn settings(args: &DemoArgs, context: &Context, url: &str) -> Result<Settings> {
     let archive = args.dir.to_string_lossy();
-    let scaled = |requests: u32, seconds: u32| format!("{requests}/{}ms", seconds * 1_000 / TIME_SCALE);
+    let scaled =
+        |requests: u32, seconds: u32| format!("{requests}/{}ms", seconds * 1_000 / TIME_SCALE);
     let mut pairs = vec![
         ("CXVAULT_ARCHIVE", archive.into_owned()),
         ("CXVAULT_PLATFORM_URL", url.to_owned()),
@@ -65,14 +77,22 @@ fn settings(args: &DemoArgs, context: &Context, url: &str) -> Result<Settings> {
         ("CXVAULT_JWT", "demo-jwt".to_owned()),
         ("CXVAULT_SUB_ACCOUNTS", SUB_ACCOUNT.to_owned()),
         ("CXVAULT_SUMMARY_LIMITS", scaled(120, 60)),
-        ("CXVAULT_DISCOVERY_LIMITS", format!("{},{}", scaled(3, 60), scaled(9, 900))),
+        (
+            "CXVAULT_DISCOVERY_LIMITS",
+            format!("{},{}", scaled(3, 60), scaled(9, 900)),
+        ),
         ("CXVAULT_TOKEN_LIMITS", scaled(5, 60)),
         ("CXVAULT_TOKEN_LIFE", "5s".to_owned()),
         // So that an existing settings file is not read.
         ("CXVAULT_CONFIG", "/dev/null".to_owned()),
     ];
     for name in ["HOME", "XDG_STATE_HOME", "CXVAULT_STATE_DIR"] {
-        pairs.extend(context.environment.get(name).map(|value| (name, value.to_owned())));
+        pairs.extend(
+            context
+                .environment
+                .get(name)
+                .map(|value| (name, value.to_owned())),
+        );
     }
     let mut flags = context.flags.clone();
     flags.config = None;
@@ -80,7 +100,9 @@ fn settings(args: &DemoArgs, context: &Context, url: &str) -> Result<Settings> {
 }
 
 fn next_steps(args: &DemoArgs, date: &str) -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "cxvault".to_owned());
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "cxvault".to_owned());
     let dir = args.dir.display();
     let manifest = format!("{dir}/manifests/v1/sub_account={SUB_ACCOUNT}/0000000001.json");
     format!(

@@ -18,24 +18,35 @@ struct Event<'a> {
 }
 
 pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
-    let named = args.file.clone().or_else(|| Settings::file_to_write(&context.flags, &context.environment));
+    let named = args
+        .file
+        .clone()
+        .or_else(|| Settings::file_to_write(&context.flags, &context.environment));
     let path = named.ok_or_else(|| {
         Failure::new(Exit::Usage, "there is no home folder for the settings file")
             .remedy("Name a file: cxvault init FILE.")
     })?;
     write(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::new(Exit::Usage, format!("{} exists, and is left as it is", path.display()))
-                .remedy("Edit it, or name another file: cxvault init FILE.")
-        }
+        io::ErrorKind::AlreadyExists => Failure::new(
+            Exit::Usage,
+            format!("{} exists, and is left as it is", path.display()),
+        )
+        .remedy("Edit it, or name another file: cxvault init FILE."),
         _ => Failure::new(Exit::Usage, format!("cannot write {}", path.display()))
             .because(error)
             .remedy("Name a file in a folder where you may write: cxvault init FILE."),
     })?;
-    context.output.event(&Event { event: "settings-file", file: &path });
+    context.output.event(&Event {
+        event: "settings-file",
+        file: &path,
+    });
     let file = path.display();
     let by_itself = usual_file(&context.environment).is_some_and(|usual| usual == path);
-    let flag = if by_itself { String::new() } else { format!("--config {file} ") };
+    let flag = if by_itself {
+        String::new()
+    } else {
+        format!("--config {file} ")
+    };
     context.output.say(format_args!(
         "Wrote {file}. Edit it, then:\n  cxvault {flag}config    shows what is in force\n  cxvault {flag}run       \
          archives yesterday"

@@ -56,19 +56,22 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     options.write(true).create_new(true);
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::new(Exit::Usage, format!("{} exists, and is left as it is", path.display()))
-                .remedy("Name another file, or use the key that is there.")
-        }
+        io::ErrorKind::AlreadyExists => Failure::new(
+            Exit::Usage,
+            format!("{} exists, and is left as it is", path.display()),
+        )
+        .remedy("Name another file, or use the key that is there."),
         _ => Failure::new(Exit::Usage, format!("cannot create {}", path.display()))
             .because(error)
             .remedy("Name a file in a folder that exists and where you may write."),
     })?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
-        // Half a key would only confuse; if it cannot be removed either, the disk is the trouble.
-        let _ = fs::remove_file(path);
-        Failure::new(Exit::Unexpected, format!("cannot write {}", path.display()))
-            .because(error)
-            .remedy("Check the disk's free space.")
-    })
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|error| {
+            // Half a key would only confuse; if it cannot be removed either, the disk is the trouble.
+            let _ = fs::remove_file(path);
+            Failure::new(Exit::Unexpected, format!("cannot write {}", path.display()))
+                .because(error)
+                .remedy("Check the disk's free space.")
+        })
 }

@@ -17,11 +17,16 @@ pub fn completions(args: &CompletionsArgs) -> Result<Exit> {
 /// The page of cxvault, and one for each command after it.
 pub fn man() -> Result<Exit> {
     let mut pages = Vec::new();
-    let unwritable = |error| Failure::new(Exit::Unexpected, "cannot make the manual").because(error);
+    let unwritable =
+        |error| Failure::new(Exit::Unexpected, "cannot make the manual").because(error);
     let mut root = Cli::command();
     root.build();
-    for command in std::iter::once(&root).chain(root.get_subcommands().filter(|one| !one.is_hide_set())) {
-        clap_mangen::Man::new(command.clone()).render(&mut pages).map_err(unwritable)?;
+    for command in
+        std::iter::once(&root).chain(root.get_subcommands().filter(|one| !one.is_hide_set()))
+    {
+        clap_mangen::Man::new(command.clone())
+            .render(&mut pages)
+            .map_err(unwritable)?;
     }
     print(&pages)
 }
@@ -42,7 +47,10 @@ pub fn reference_text() -> String {
     text.push_str("\n## Flags of every command\n");
     let global = |arg: &&Arg| arg.is_global_set();
     describe_all(root.get_arguments().filter(global), &mut text);
-    for command in root.get_subcommands().filter(|one| one.get_name() != "help") {
+    for command in root
+        .get_subcommands()
+        .filter(|one| one.get_name() != "help")
+    {
         chapter(command, "cxvault", 2, &mut text);
     }
     text
@@ -50,14 +58,24 @@ pub fn reference_text() -> String {
 
 fn chapter(command: &Command, parent: &str, depth: usize, text: &mut String) {
     let name = format!("{parent} {}", command.get_name());
-    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let about = command
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     text.push_str(&format!("\n{} {name}\n\n{about}.\n", "#".repeat(depth)));
-    let own = |arg: &&Arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version");
+    let own =
+        |arg: &&Arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version");
     describe_all(command.get_arguments().filter(own), text);
     if let Some(after) = command.get_after_help() {
-        text.push_str(&format!("\n```text\n{}\n```\n", after.to_string().trim_end()));
+        text.push_str(&format!(
+            "\n```text\n{}\n```\n",
+            after.to_string().trim_end()
+        ));
     }
-    for below in command.get_subcommands().filter(|one| one.get_name() != "help") {
+    for below in command
+        .get_subcommands()
+        .filter(|one| one.get_name() != "help")
+    {
         chapter(below, &name, depth + 1, text);
     }
 }
@@ -71,8 +89,12 @@ fn describe_all<'a>(args: impl Iterator<Item = &'a Arg>, text: &mut String) {
 }
 
 fn describe(arg: &Arg, text: &mut String) {
-    let value =
-        arg.get_value_names().into_iter().flatten().map(|name| format!(" <{name}>")).collect::<String>();
+    let value = arg
+        .get_value_names()
+        .into_iter()
+        .flatten()
+        .map(|name| format!(" <{name}>"))
+        .collect::<String>();
     let takes = arg.get_action().takes_values();
     let shown = match (arg.get_long(), arg.get_short()) {
         (Some(long), Some(short)) => format!("--{long}, -{short}"),
@@ -80,8 +102,15 @@ fn describe(arg: &Arg, text: &mut String) {
         (None, _) => String::new(),
     };
     let shown = format!("{shown}{}", if takes { value.as_str() } else { "" });
-    let help = arg.get_help().map(|help| help.to_string().replace('\n', " ")).unwrap_or_default();
-    let default: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let help = arg
+        .get_help()
+        .map(|help| help.to_string().replace('\n', " "))
+        .unwrap_or_default();
+    let default: Vec<_> = arg
+        .get_default_values()
+        .iter()
+        .map(|value| value.to_string_lossy())
+        .collect();
     let default = match default.is_empty() || !takes {
         true => String::new(),
         false => format!(" (default: {})", default.join(",")),
@@ -90,7 +119,10 @@ fn describe(arg: &Arg, text: &mut String) {
 }
 
 fn print(bytes: &[u8]) -> Result<Exit> {
-    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
+    match io::stdout()
+        .write_all(bytes)
+        .and_then(|()| io::stdout().flush())
+    {
         // A pager that was left early.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
         Err(error) => Err(Failure::new(Exit::Unexpected, "cannot write to stdout").because(error)),

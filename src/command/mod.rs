@@ -58,7 +58,11 @@ pub fn needs_settings(command: &Command) -> bool {
 }
 
 /// Does what the user asked for. `loaded` are the settings, for commands that [`needs_settings`].
-pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Loaded>) -> Result<Exit> {
+pub async fn dispatch(
+    command: &Command,
+    context: &Context,
+    loaded: Option<&Loaded>,
+) -> Result<Exit> {
     let load = || Settings::load(&context.flags, &context.environment);
     let loaded = || loaded.cloned().map_or_else(load, Ok);
     match command {
@@ -77,9 +81,13 @@ pub async fn dispatch(command: &Command, context: &Context, loaded: Option<&Load
         Command::Evidence(args) => audit::evidence::run(args, &loaded()?.settings, context).await,
         Command::Prove(args) => audit::prove::run(args, &loaded()?.settings, context).await,
         Command::CheckReceipt(args) => audit::check_receipt::run(args, context),
-        Command::Acknowledge(args) => records::acknowledge::run(args, &loaded()?.settings, context).await,
+        Command::Acknowledge(args) => {
+            records::acknowledge::run(args, &loaded()?.settings, context).await
+        }
         Command::Hold(args) => records::hold::run(args, &loaded()?.settings, context).await,
-        Command::Retention(args) => records::retention::run(args, &loaded()?.settings, context).await,
+        Command::Retention(args) => {
+            records::retention::run(args, &loaded()?.settings, context).await
+        }
         Command::Copy(args) => copy::run(args, &loaded()?.settings, context).await,
         Command::Takeover(args) => records::takeover::run(args, &loaded()?.settings, context).await,
         Command::Demo(args) => demo::run(args, context).await,

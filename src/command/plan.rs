@@ -106,9 +106,16 @@ pub async fn show(
 ) -> Result<Exit> {
     let work = async |worker: &Worker<'_>, target: &Target<'_>| {
         let days = plan(worker, target, wanted, guess).await;
-        let (sub_account, account) = (target.sub_account.clone(), target.account.account.name.clone());
-        days.map(|days| SubAccountPlan { sub_account, account, days })
-            .map_err(|failure| DayReport::failed(&target.sub_account, None, &failure))
+        let (sub_account, account) = (
+            target.sub_account.clone(),
+            target.account.account.name.clone(),
+        );
+        days.map(|days| SubAccountPlan {
+            sub_account,
+            account,
+            days,
+        })
+        .map_err(|failure| DayReport::failed(&target.sub_account, None, &failure))
     };
     let (planned, mut failed) = look_at_sub_accounts(settings, context, shard, work).await?;
     let mut plans = Vec::new();
@@ -139,7 +146,10 @@ async fn plan(
         }
         Wanted::Recheck(range, order, task) => {
             let archived = recheck::archived_days(worker, target, *range, *order).await?;
-            archived.into_iter().map(|date| (date, task.clone())).collect()
+            archived
+                .into_iter()
+                .map(|date| (date, task.clone()))
+                .collect()
         }
     };
     if days.is_empty() {
@@ -169,15 +179,25 @@ fn planned_day(
             let (segments, summaries) = usual.on(date.weekday()).unzip();
             (What::Archive, tiles, segments, summaries)
         }
-        (Some(record), Task::Archive { .. }) => {
-            (What::FillGaps, 0, Some(record.day.segments), Some(record.day.failed()))
-        }
+        (Some(record), Task::Archive { .. }) => (
+            What::FillGaps,
+            0,
+            Some(record.day.segments),
+            Some(record.day.failed()),
+        ),
         (Some(record), Task::Recheck(again)) => {
             let asked = in_scope(record, &again.scope);
             (What::Recheck, tiles, Some(record.day.segments), Some(asked))
         }
     };
-    PlannedDay { date, what, windows, segments, summaries, start_ms: window.start_ms }
+    PlannedDay {
+        date,
+        what,
+        windows,
+        segments,
+        summaries,
+        start_ms: window.start_ms,
+    }
 }
 
 /// Summaries of a day that a recheck asks for again.
@@ -206,9 +226,16 @@ impl Usual {
                 let statuses = record.day.statuses(kind);
                 record.day.segments - statuses.get(Status::Skipped) - statuses.get(Status::NoId)
             });
-            (record.date.weekday(), record.day.segments, asked.into_iter().sum())
+            (
+                record.date.weekday(),
+                record.day.segments,
+                asked.into_iter().sum(),
+            )
         };
-        Usual { days: past.iter().map(day).collect(), guess }
+        Usual {
+            days: past.iter().map(day).collect(),
+            guess,
+        }
     }
 
     /// The median of the same weekday; of all days, where there is none of it.
@@ -262,7 +289,9 @@ impl Total {
 
 /// Each sub-account has discovery's limit to itself, but only so many are at work at once.
 fn discovery_time(plans: &[SubAccountPlan], limits: &Limits) -> Duration {
-    let times = plans.iter().map(|plan| limits.time_for(plan.days.iter().map(|day| day.windows).sum()));
+    let times = plans
+        .iter()
+        .map(|plan| limits.time_for(plan.days.iter().map(|day| day.windows).sum()));
     let (longest, sum) = times.fold((Duration::ZERO, Duration::ZERO), |(longest, sum), time| {
         (longest.max(time), sum.saturating_add(time))
     });
@@ -276,9 +305,17 @@ fn summary_time(plans: &[SubAccountPlan], settings: &Settings) -> Duration {
             LimitScope::SubAccount => &plan.sub_account,
             LimitScope::Credential => &plan.account,
         };
-        *lanes.entry(lane).or_default() += plan.days.iter().filter_map(|day| day.summaries).sum::<u64>();
+        *lanes.entry(lane).or_default() += plan
+            .days
+            .iter()
+            .filter_map(|day| day.summaries)
+            .sum::<u64>();
     }
-    lanes.into_values().map(|requests| settings.summary_limits.time_for(requests)).max().unwrap_or_default()
+    lanes
+        .into_values()
+        .map(|requests| settings.summary_limits.time_for(requests))
+        .max()
+        .unwrap_or_default()
 }
 
 /// Days that the source keeps no longer, and days that it will keep no longer when all is done.
@@ -288,7 +325,9 @@ fn out_of_reach(
     now_ms: i64,
     takes: Duration,
 ) -> (Vec<String>, Vec<String>) {
-    let Some(retention) = settings.source_retention else { return Default::default() };
+    let Some(retention) = settings.source_retention else {
+        return Default::default();
+    };
     let kept_ms = i64::from(retention.0) * 86_400_000;
     let takes_ms = i64::try_from(takes.as_millis()).unwrap_or(i64::MAX);
     let (mut gone, mut leaving) = (Vec::new(), Vec::new());
@@ -320,9 +359,19 @@ fn print(
         of: &'a T,
     }
     let output = &context.output;
-    plans.iter().for_each(|plan| output.event(&Event { event: "plan", of: plan }));
-    failed.iter().for_each(|report| output.event(&report.event()));
-    output.event(&Event { event: "plan-total", of: total });
+    plans.iter().for_each(|plan| {
+        output.event(&Event {
+            event: "plan",
+            of: plan,
+        })
+    });
+    failed
+        .iter()
+        .for_each(|report| output.event(&report.event()));
+    output.event(&Event {
+        event: "plan-total",
+        of: total,
+    });
     let mut lines = vec![headline(plans, total)];
     let busy: Vec<&SubAccountPlan> = plans.iter().filter(|plan| !plan.days.is_empty()).collect();
     if !busy.is_empty() {
@@ -335,7 +384,10 @@ fn print(
 
 fn headline(plans: &[SubAccountPlan], total: &Total) -> String {
     if total.archive + total.fill_gaps + total.recheck == 0 {
-        return format!("Nothing to do: no day of {} sub-accounts is open.", plans.len());
+        return format!(
+            "Nothing to do: no day of {} sub-accounts is open.",
+            plans.len()
+        );
     }
     format!(
         "{} days to archive, {} with gaps to fill, {} to look at again, in {} sub-accounts. Nothing has been changed.\n",
@@ -366,8 +418,10 @@ fn table(busy: &[&SubAccountPlan], settings: &Settings) -> String {
         };
         let windows: u64 = plan.days.iter().map(|day| day.windows).sum();
         let summaries = plan.days.iter().filter_map(|day| day.summaries).sum();
-        let time =
-            settings.discovery_limits.time_for(windows).max(settings.summary_limits.time_for(summaries));
+        let time = settings
+            .discovery_limits
+            .time_for(windows)
+            .max(settings.summary_limits.time_for(summaries));
         table.row([
             plan.sub_account.clone(),
             count(plan.days.len() as u64),
@@ -380,20 +434,32 @@ fn table(busy: &[&SubAccountPlan], settings: &Settings) -> String {
         ]);
     }
     let more = busy.len().saturating_sub(MOST_ROWS);
-    let rest =
-        if more > 0 { format!("\n… and {more} more sub-accounts; --json has all") } else { String::new() };
+    let rest = if more > 0 {
+        format!("\n… and {more} more sub-accounts; --json has all")
+    } else {
+        String::new()
+    };
     format!("{table}{rest}\n")
 }
 
 fn limits_told(total: &Total, settings: &Settings, now_ms: i64) -> Vec<String> {
     let seconds = |seconds: u64| duration(Duration::from_secs(seconds));
-    let mark = |limit: &str| if total.bottleneck == Some(limit) { "   <- the bottleneck" } else { "" };
+    let mark = |limit: &str| {
+        if total.bottleneck == Some(limit) {
+            "   <- the bottleneck"
+        } else {
+            ""
+        }
+    };
     let scope = match settings.summary_limit_scope {
         LimitScope::SubAccount => "sub-account",
         LimitScope::Credential => "credential",
     };
-    let until_ms =
-        now_ms.saturating_add(i64::try_from(total.seconds).unwrap_or(i64::MAX).saturating_mul(1000));
+    let until_ms = now_ms.saturating_add(
+        i64::try_from(total.seconds)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1000),
+    );
     let mut lines = vec![
         format!(
             "discovery  {} requests at {} for each sub-account: {}{}",
@@ -455,10 +521,24 @@ mod tests {
         };
         assert_eq!(usual.on(Weekday::Monday), Some((200, 390)));
         assert_eq!(usual.on(Weekday::Sunday), Some((2, 4)));
-        assert_eq!(usual.on(Weekday::Friday), Some((200, 390)), "of all, the upper median");
-        let none = Usual { days: Vec::new(), guess: Some(7) };
+        assert_eq!(
+            usual.on(Weekday::Friday),
+            Some((200, 390)),
+            "of all, the upper median"
+        );
+        let none = Usual {
+            days: Vec::new(),
+            guess: Some(7),
+        };
         assert_eq!(none.on(Weekday::Friday), Some((7, 14)));
-        assert_eq!(Usual { guess: None, ..none }.on(Weekday::Friday), None);
+        assert_eq!(
+            Usual {
+                guess: None,
+                ..none
+            }
+            .on(Weekday::Friday),
+            None
+        );
     }
 
     fn planned(sub_account: &str, windows: u64, summaries: u64) -> SubAccountPlan {
@@ -470,15 +550,25 @@ mod tests {
             summaries: Some(summaries),
             start_ms: 0,
         };
-        SubAccountPlan { sub_account: sub_account.into(), account: "main".into(), days: vec![day] }
+        SubAccountPlan {
+            sub_account: sub_account.into(),
+            account: "main".into(),
+            days: vec![day],
+        }
     }
 
     #[test]
     fn discovery_of_many_sub_accounts_goes_on_side_by_side() {
         let limits: Limits = "3/60s,9/15m".parse().unwrap();
         let plans: Vec<_> = (0..80).map(|n| planned(&n.to_string(), 9, 0)).collect();
-        assert_eq!(discovery_time(&plans[..1], &limits), Duration::from_secs(900));
-        assert_eq!(discovery_time(&plans[..8], &limits), Duration::from_secs(900));
+        assert_eq!(
+            discovery_time(&plans[..1], &limits),
+            Duration::from_secs(900)
+        );
+        assert_eq!(
+            discovery_time(&plans[..8], &limits),
+            Duration::from_secs(900)
+        );
         assert_eq!(discovery_time(&plans, &limits), Duration::from_secs(9_000));
     }
 }

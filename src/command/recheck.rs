@@ -23,13 +23,26 @@ pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> 
         let wanted = Wanted::Recheck(args.days()?, args.order, task(args));
         return plan::show(&wanted, None, None, settings, context).await;
     }
-    let range = Days { from: Some(args.from), to: Some(args.to) };
+    let range = Days {
+        from: Some(args.from),
+        to: Some(args.to),
+    };
     let say = |outcome: &Outcome| report::finish_recheck(range, outcome, &context.output);
-    watched("recheck", settings, context, look_again(args, settings, context), say).await
+    watched(
+        "recheck",
+        settings,
+        context,
+        look_again(args, settings, context),
+        say,
+    )
+    .await
 }
 
 fn task(args: &RecheckArgs) -> Task {
-    Task::Recheck(Again { scope: args.only.clone(), accept_vanished: args.accept_vanished })
+    Task::Recheck(Again {
+        scope: args.only.clone(),
+        accept_vanished: args.accept_vanished,
+    })
 }
 
 async fn look_again(args: &RecheckArgs, settings: &Settings, context: &Context) -> Result<Outcome> {
@@ -69,16 +82,34 @@ pub async fn archived_days(
 ) -> Result<Vec<Date>> {
     let (from, last) = days::ended(worker, target, range)?;
     let coverage = worker.coverage(target).await?;
-    let is_archived = |date: &Date| !matches!(coverage.state(*date), DayState::Missing | DayState::Disposed);
+    let is_archived = |date: &Date| {
+        !matches!(
+            coverage.state(*date),
+            DayState::Missing | DayState::Disposed
+        )
+    };
     let mut archived: Vec<Date> = range.within(from, last).filter(is_archived).collect();
     let sub_account = &target.sub_account;
-    let count = |state| range.within(from, last).filter(|date| coverage.state(*date) == state).count();
+    let count = |state| {
+        range
+            .within(from, last)
+            .filter(|date| coverage.state(*date) == state)
+            .count()
+    };
     let (missing, disposed) = (count(DayState::Missing), count(DayState::Disposed));
     if missing > 0 {
-        tracing::warn!(sub_account, missing, "days of this range are not archived: see cxvault backfill");
+        tracing::warn!(
+            sub_account,
+            missing,
+            "days of this range are not archived: see cxvault backfill"
+        );
     }
     if disposed > 0 {
-        tracing::warn!(sub_account, disposed, "days of this range were disposed of, and are left alone");
+        tracing::warn!(
+            sub_account,
+            disposed,
+            "days of this range were disposed of, and are left alone"
+        );
     }
     if order == Order::Newest {
         archived.reverse();
@@ -92,7 +123,9 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// discovery was last asked for them.
 pub async fn due(worker: &Worker<'_>, target: &Target<'_>, yesterday: Date) -> Result<Vec<Date>> {
     let ages = &worker.settings.recheck_after;
-    let Some(oldest) = ages.iter().map(|age| age.0).max() else { return Ok(Vec::new()) };
+    let Some(oldest) = ages.iter().map(|age| age.0).max() else {
+        return Ok(Vec::new());
+    };
     let reach = i64::from(oldest) + i64::from(worker.settings.catch_up.0);
     let now_ms = worker.archive.clock.now_ms();
     let mut chain = Chain::open(worker.archive, &target.sub_account).await?;
@@ -105,11 +138,17 @@ pub async fn due(worker: &Worker<'_>, target: &Target<'_>, yesterday: Date) -> R
         }
         let revisions = chain.revisions(worker.archive, date).await?;
         let records = || revisions.iter().map(|(_, record)| record);
-        let (Some(asked_ms), Some(first)) = (records().filter_map(asked_at).max(), records().next()) else {
+        let (Some(asked_ms), Some(first)) =
+            (records().filter_map(asked_at).max(), records().next())
+        else {
             continue;
         };
         let reached = |days: u32| first.window.end_ms + i64::from(days) * DAY_MS;
-        if ages.iter().map(|age| reached(age.0)).any(|at| asked_ms < at && at <= now_ms) {
+        if ages
+            .iter()
+            .map(|age| reached(age.0))
+            .any(|at| asked_ms < at && at <= now_ms)
+        {
             due.push(date);
         }
     }
@@ -119,9 +158,10 @@ pub async fn due(worker: &Worker<'_>, target: &Target<'_>, yesterday: Date) -> R
 /// When discovery was asked for a record; `None` where it rests on an earlier one's windows.
 fn asked_at(record: &DayRecord) -> Option<i64> {
     match &record.discovery {
-        Discovery::Windows { windows, .. } => {
-            windows.iter().map(|window| window.server_date.unwrap_or(window.answered_at)).max()
-        }
+        Discovery::Windows { windows, .. } => windows
+            .iter()
+            .map(|window| window.server_date.unwrap_or(window.answered_at))
+            .max(),
         Discovery::Manifest(_) => None,
     }
 }

@@ -60,7 +60,11 @@ impl DayReport {
     pub fn of(sub_account: &str, outcome: &DayOutcome) -> DayReport {
         let files = &outcome.record.files;
         let (objects, duplicates) = match &outcome.record.discovery {
-            Discovery::Windows { objects, duplicates, .. } => (Some(*objects), Some(*duplicates)),
+            Discovery::Windows {
+                objects,
+                duplicates,
+                ..
+            } => (Some(*objects), Some(*duplicates)),
             Discovery::Manifest(_) => (None, None),
         };
         let archived = Archived {
@@ -71,7 +75,10 @@ impl DayReport {
             duplicates,
             files: files.len(),
             bytes: files.iter().map(|file| file.bytes).sum(),
-            head: format!("{sub_account}:{}:{}", outcome.head.sequence, outcome.head.sha256),
+            head: format!(
+                "{sub_account}:{}:{}",
+                outcome.head.sequence, outcome.head.sha256
+            ),
             warnings: outcome.warnings().to_vec(),
             recheck: outcome.record.recheck.clone(),
             committed: outcome.committed > 0,
@@ -141,7 +148,10 @@ impl DayReport {
             #[serde(flatten)]
             day: &'a DayReport,
         }
-        Event { event: "day", day: self }
+        Event {
+            event: "day",
+            day: self,
+        }
     }
 
     pub fn log(&self) {
@@ -175,7 +185,10 @@ impl DayReport {
 
 /// The share of the summary quota that was used so far; `None` without a limit.
 pub fn quota_percent(usage: &Usage, limits: &Limits, elapsed_ms: i64) -> Option<f64> {
-    let rates = limits.0.iter().map(|limit| f64::from(limit.requests) / limit.window.as_millis() as f64);
+    let rates = limits
+        .0
+        .iter()
+        .map(|limit| f64::from(limit.requests) / limit.window.as_millis() as f64);
     let allowed = rates.reduce(f64::min)? * elapsed_ms.max(1) as f64;
     Some((100.0 * usage.summaries.requests as f64 / allowed.max(1.0)).min(100.0))
 }
@@ -188,7 +201,10 @@ pub fn usage_note(usage: &Usage, quota_percent: Option<f64>, failed: u64) -> Str
     let mut note = Vec::new();
     note.extend(quota_percent.map(|percent| format!("quota {percent:.0} %")));
     if usage.summaries.pace < 1.0 {
-        note.push(format!("slowed to {:.0} % of the quota", usage.summaries.pace * 100.0));
+        note.push(format!(
+            "slowed to {:.0} % of the quota",
+            usage.summaries.pace * 100.0
+        ));
     }
     if throttled > 0 {
         note.push(format!("{throttled} x 429"));
@@ -240,7 +256,11 @@ pub fn finish_backfill(range: Days, outcome: &Outcome, output: &Output) {
         failed,
         count(segments)
     )];
-    let wants_eyes = |day: &&DayReport| day.archived.as_ref().is_some_and(|archived| !archived.complete);
+    let wants_eyes = |day: &&DayReport| {
+        day.archived
+            .as_ref()
+            .is_some_and(|archived| !archived.complete)
+    };
     let gaps: Vec<DayReport> = days.iter().filter(wants_eyes).cloned().collect();
     lines.extend((!gaps.is_empty()).then(|| table(&gaps)));
     lines.extend(troubles(days));
@@ -253,7 +273,9 @@ pub fn finish_backfill(range: Days, outcome: &Outcome, output: &Output) {
 pub fn finish_recheck(range: Days, outcome: &Outcome, output: &Output) {
     finish_event(outcome, output);
     let Outcome { days, .. } = outcome;
-    let rechecks = days.iter().filter_map(|day| Some((day, day.archived.as_ref()?.recheck.as_ref()?)));
+    let rechecks = days
+        .iter()
+        .filter_map(|day| Some((day, day.archived.as_ref()?.recheck.as_ref()?)));
     let (changed, unchanged): (Vec<_>, Vec<_>) =
         rechecks.partition(|(_, recheck)| !recheck.changes.is_empty());
     let failed = days.len() - changed.len() - unchanged.len();
@@ -292,7 +314,9 @@ fn changes_table(changed: &[(&DayReport, &Recheck)]) -> String {
         for kind in Kind::BOTH {
             let first = kind == Kind::Agent;
             let only_first = |text: String| if first { text } else { String::new() };
-            let Recheck { looked_at, changes, .. } = recheck;
+            let Recheck {
+                looked_at, changes, ..
+            } = recheck;
             let summaries = changes.of(kind);
             table.row([
                 only_first(day.sub_account.clone()),
@@ -314,7 +338,11 @@ fn changes_table(changed: &[(&DayReport, &Recheck)]) -> String {
 }
 
 fn days_of(count: usize) -> String {
-    if count == 1 { "1 day".to_owned() } else { format!("{count} days") }
+    if count == 1 {
+        "1 day".to_owned()
+    } else {
+        format!("{count} days")
+    }
 }
 
 /// The end of a run, for people and for machines.
@@ -340,9 +368,22 @@ fn finish_event(outcome: &Outcome, output: &Output) {
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         unanchored: &'a [Unanchored],
     }
-    let Outcome { exit, days, roster, unanchored, .. } = outcome;
+    let Outcome {
+        exit,
+        days,
+        roster,
+        unanchored,
+        ..
+    } = outcome;
     let roster = roster.as_deref();
-    output.event(&Summary { event: "summary", exit: exit.code(), outcome: *exit, days, roster, unanchored });
+    output.event(&Summary {
+        event: "summary",
+        exit: exit.code(),
+        outcome: *exit,
+        days,
+        roster,
+        unanchored,
+    });
 }
 
 /// Heads that are kept here only, although they should be kept elsewhere too.
@@ -364,8 +405,17 @@ pub fn troubles(days: &[DayReport]) -> Vec<String> {
         }
         let warnings = day.archived.iter().flat_map(|archived| &archived.warnings);
         lines.extend(warnings.map(|warning| {
-            let known = if warning.acknowledged { " (acknowledged)" } else { "" };
-            format!("{}: warning {}{known}: {}", day.label(), warning.name(), warning.explain())
+            let known = if warning.acknowledged {
+                " (acknowledged)"
+            } else {
+                ""
+            };
+            format!(
+                "{}: warning {}{known}: {}",
+                day.label(),
+                warning.name(),
+                warning.explain()
+            )
         }));
     }
     lines
@@ -375,14 +425,26 @@ pub fn troubles(days: &[DayReport]) -> Vec<String> {
 pub fn heads(outcome: &Outcome) -> impl Iterator<Item = &str> {
     let mut newest = std::collections::BTreeMap::<&str, (u64, &str)>::new();
     for day in &outcome.days {
-        let Some(archived) = &day.archived else { continue };
-        let sequence = archived.head.split(':').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
-        let known = newest.entry(&day.sub_account).or_insert((sequence, &archived.head));
+        let Some(archived) = &day.archived else {
+            continue;
+        };
+        let sequence = archived
+            .head
+            .split(':')
+            .nth(1)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
+        let known = newest
+            .entry(&day.sub_account)
+            .or_insert((sequence, &archived.head));
         if sequence >= known.0 {
             *known = (sequence, &archived.head);
         }
     }
-    newest.into_values().map(|(_, head)| head).chain(outcome.roster.as_deref())
+    newest
+        .into_values()
+        .map(|(_, head)| head)
+        .chain(outcome.roster.as_deref())
 }
 
 fn table(days: &[DayReport]) -> String {
@@ -405,11 +467,14 @@ fn table(days: &[DayReport]) -> String {
     for day in days {
         let date = day.date.map(|date| date.to_string()).unwrap_or_default();
         // What failed is told in words below.
-        let Some(archived) = &day.archived else { continue };
+        let Some(archived) = &day.archived else {
+            continue;
+        };
         for kind in Kind::BOTH {
             let statuses = archived.counts.statuses(kind);
             let number = |status| count(statuses.get(status));
-            let other = [Status::Binary, Status::Skipped, Status::NoId].map(|status| statuses.get(status));
+            let other =
+                [Status::Binary, Status::Skipped, Status::NoId].map(|status| statuses.get(status));
             let counts = [
                 number(Status::Present),
                 number(Status::Empty),
@@ -428,7 +493,10 @@ fn table(days: &[DayReport]) -> String {
                 only_first(count(archived.counts.segments)),
                 kind.name().to_owned(),
             ];
-            let after = [only_first(count(archived.files as u64)), only_first(size(archived.bytes))];
+            let after = [
+                only_first(count(archived.files as u64)),
+                only_first(size(archived.bytes)),
+            ];
             table.row(before.into_iter().chain(counts).chain(after));
         }
     }

@@ -47,14 +47,18 @@ pub async fn leave(
 /// Access that was lost looks like a sub-account that never was: it has no days, and no errors either.
 fn missing(seen: &Attendance, before: Option<&Roll>) -> Vec<DayReport> {
     let report = |id: String| {
-        let message =
-            format!("RingCX no longer lists sub-account {id}, and nothing is archived of it any more");
+        let message = format!(
+            "RingCX no longer lists sub-account {id}, and nothing is archived of it any more"
+        );
         let failure = Failure::new(Exit::Denied, message).remedy(format!(
             "Give the user access to it again in RingCX Admin; or, if the sub-account was closed, name {}:{id} in \
              CXVAULT_ACKNOWLEDGE.",
             roster::NAME
         ));
-        DayReport { outcome: "unlisted", ..DayReport::failed(&id, None, &failure) }
+        DayReport {
+            outcome: "unlisted",
+            ..DayReport::failed(&id, None, &failure)
+        }
     };
     seen.missing(before).into_iter().map(report).collect()
 }
@@ -67,10 +71,15 @@ fn attend(
     days: &[DayReport],
 ) -> Result<()> {
     let mut worked: BTreeMap<&str, Exit> = BTreeMap::new();
-    worked.extend(targets.iter().map(|target| (target.sub_account.as_str(), Exit::Done)));
+    worked.extend(
+        targets
+            .iter()
+            .map(|target| (target.sub_account.as_str(), Exit::Done)),
+    );
     // Also of one that could not even be begun with.
-    let is_one =
-        |day: &&DayReport| seen.named.contains(&day.sub_account) || seen.listed.contains(&day.sub_account);
+    let is_one = |day: &&DayReport| {
+        seen.named.contains(&day.sub_account) || seen.listed.contains(&day.sub_account)
+    };
     for day in days.iter().filter(is_one) {
         let exit = worked.entry(&day.sub_account).or_insert(Exit::Done);
         *exit = Exit::worst([*exit, day.exit]);

@@ -24,11 +24,18 @@ pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Resu
         return plan::show(&Wanted::Night(args.date), None, None, settings, context).await;
     }
     let work = archive_days(args.date, settings, context);
-    watched("run", settings, context, work, |outcome| report::finish(outcome, &context.output)).await
+    watched("run", settings, context, work, |outcome| {
+        report::finish(outcome, &context.output)
+    })
+    .await
 }
 
 /// Archives `date`, or yesterday and what is missing before it, for every sub-account.
-pub async fn archive_days(date: Option<Date>, settings: &Settings, context: &Context) -> Result<Outcome> {
+pub async fn archive_days(
+    date: Option<Date>,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Outcome> {
     for_sub_accounts(
         "run",
         settings,
@@ -40,7 +47,10 @@ pub async fn archive_days(date: Option<Date>, settings: &Settings, context: &Con
     .await
 }
 
-pub const NIGHTLY: Task = Task::Archive { why: Why::Nightly, insist: false };
+pub const NIGHTLY: Task = Task::Archive {
+    why: Why::Nightly,
+    insist: false,
+};
 
 /// The days of one sub-account, one after the other.
 async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> Vec<DayReport> {
@@ -54,12 +64,22 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
     };
     let pipeline = Pipeline::default();
     // Whoever names a day wants it tried, also where somebody has acknowledged its gaps.
-    let named = Task::Archive { why: Why::Nightly, insist: date.is_some() };
-    let mut reports = vec![worker.day(target, yesterday, &named, pipeline.place()).await];
+    let named = Task::Archive {
+        why: Why::Nightly,
+        insist: date.is_some(),
+    };
+    let mut reports = vec![
+        worker
+            .day(target, yesterday, &named, pipeline.place())
+            .await,
+    ];
     // Just after midnight yesterday is still settling; that is no reason to leave older days for another night.
     let settles_until = |day: Window| day.end_ms + worker.archive.policy.settle_ms;
     let now_ms = worker.archive.clock.now_ms();
-    let settling = target.zone.day(yesterday).is_ok_and(|day| settles_until(day) > now_ms);
+    let settling = target
+        .zone
+        .day(yesterday)
+        .is_ok_and(|day| settles_until(day) > now_ms);
     if date.is_some() || (reports[0].ends_sub_account() && !settling) {
         return reports;
     }
@@ -87,7 +107,10 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
 }
 
 fn look_again() -> Task {
-    Task::Recheck(Again { scope: Scope::default(), accept_vanished: false })
+    Task::Recheck(Again {
+        scope: Scope::default(),
+        accept_vanished: false,
+    })
 }
 
 /// The days that [`night`] would work on, if all goes well.
@@ -98,7 +121,11 @@ pub async fn wanted(
 ) -> Result<Vec<(Date, Task)>> {
     let newest = date.map_or_else(|| worker.yesterday(&target.zone), Ok)?;
     let sealed = worker.coverage(target).await?.state(newest).is_sealed();
-    let open = !sealed || worker.archive.state.has_journal(&target.sub_account, newest);
+    let open = !sealed
+        || worker
+            .archive
+            .state
+            .has_journal(&target.sub_account, newest);
     let mut wanted: Vec<(Date, Task)> = open.then_some((newest, NIGHTLY)).into_iter().collect();
     if date.is_none() {
         let missed = missed(worker, target, newest).await?;
@@ -113,13 +140,23 @@ pub async fn wanted(
 /// a run or recheck which ended too early left unfinished.
 async fn missed(worker: &Worker<'_>, target: &Target<'_>, yesterday: Date) -> Result<Vec<Date>> {
     let coverage = worker.coverage(target).await?;
-    let Some(first) = coverage.first_day else { return Ok(Vec::new()) };
+    let Some(first) = coverage.first_day else {
+        return Ok(Vec::new());
+    };
     let reach = i64::from(worker.settings.catch_up.0).days();
     let from = yesterday.checked_sub(reach).unwrap_or(first).max(first);
     // Newest first, since today's questions are about recent days. Missing days before those with gaps: the source
     // forgets what nobody asked for, while a gap may never close, and must not keep others from their turn.
-    let days = yesterday.series(-1.day()).skip(1).take_while(|date| *date >= from);
-    let unfinished = |date: Date| worker.archive.state.is_left_unfinished(&target.sub_account, date);
+    let days = yesterday
+        .series(-1.day())
+        .skip(1)
+        .take_while(|date| *date >= from);
+    let unfinished = |date: Date| {
+        worker
+            .archive
+            .state
+            .is_left_unfinished(&target.sub_account, date)
+    };
     let open = |date: &Date| {
         matches!(coverage.state(*date), DayState::Missing | DayState::Gaps) || unfinished(*date)
     };

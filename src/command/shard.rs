@@ -22,7 +22,9 @@ impl Share {
     /// By the date alone, so that another range divides alike.
     pub fn takes(&self, date: Date) -> bool {
         let epoch = Date::constant(2000, 1, 1);
-        let days = date.since(epoch).map_or(0, |span| i64::from(span.get_days()));
+        let days = date
+            .since(epoch)
+            .map_or(0, |span| i64::from(span.get_days()));
         usize::try_from(days.rem_euclid(self.of.max(1) as i64)) == Ok(self.index)
     }
 }
@@ -40,7 +42,10 @@ impl Shard {
             return None;
         }
         let together = (of - place).div_ceil(sub_accounts);
-        Some(Share { index: index / sub_accounts, of: together })
+        Some(Share {
+            index: index / sub_accounts,
+            of: together,
+        })
     }
 }
 

@@ -22,7 +22,9 @@ pub async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
     };
     let listener = TcpListener::bind(args.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    context.output.print(invitation(&format!("http://{address}"), &args.options));
+    context
+        .output
+        .print(invitation(&format!("http://{address}"), &args.options));
     simulator::serve(listener, args.options.clone(), context.cancel.clone())
         .await
         .map_err(|error| Failure::new(Exit::Unexpected, "the simulator ended").because(error))
@@ -40,13 +42,23 @@ fn invitation(url: &str, options: &simulator::Options) -> String {
     ];
     // Invented secrets of an invented account: showing them is the point.
     if let Some(credential) = options.credentials.first() {
-        lines.push(format!("export CXVAULT_CLIENT_ID={}", quoted(&credential.client_id)));
-        lines.push(format!("export CXVAULT_CLIENT_SECRET={}", quoted(&credential.client_secret)));
+        lines.push(format!(
+            "export CXVAULT_CLIENT_ID={}",
+            quoted(&credential.client_id)
+        ));
+        lines.push(format!(
+            "export CXVAULT_CLIENT_SECRET={}",
+            quoted(&credential.client_secret)
+        ));
         lines.push(format!("export CXVAULT_JWT={}", quoted(&credential.jwt)));
     }
     let limits = [
         ("CXVAULT_SUMMARY_LIMITS", &options.summary_limits, "120/60s"),
-        ("CXVAULT_DISCOVERY_LIMITS", &options.discovery_limits, "3/60s,9/15m"),
+        (
+            "CXVAULT_DISCOVERY_LIMITS",
+            &options.discovery_limits,
+            "3/60s,9/15m",
+        ),
         ("CXVAULT_TOKEN_LIMITS", &options.token_limits, "5/60s"),
     ];
     for (name, limits, default) in limits {
@@ -57,7 +69,10 @@ fn invitation(url: &str, options: &simulator::Options) -> String {
     }
     let life_ms = options.token_life.as_secs_f64() * 1_000.0 / options.time_scale;
     if life_ms != 300_000.0 {
-        lines.push(format!("export CXVAULT_TOKEN_LIFE={}ms", life_ms.max(1.0) as u64));
+        lines.push(format!(
+            "export CXVAULT_TOKEN_LIFE={}ms",
+            life_ms.max(1.0) as u64
+        ));
     }
     lines.join("\n")
 }
@@ -65,8 +80,13 @@ fn invitation(url: &str, options: &simulator::Options) -> String {
 /// A client's clock is not scaled: what is a minute to the simulator is shorter to the client.
 fn in_real_time(limits: &Limits, scale: f64) -> Limits {
     let scaled = |limit: &Limit| {
-        let ms = (limit.window.as_secs_f64() * 1_000.0 / scale).ceil().max(1.0);
-        Limit { window: Duration::from_millis(ms as u64), ..*limit }
+        let ms = (limit.window.as_secs_f64() * 1_000.0 / scale)
+            .ceil()
+            .max(1.0);
+        Limit {
+            window: Duration::from_millis(ms as u64),
+            ..*limit
+        }
     };
     Limits(limits.0.iter().map(scaled).collect())
 }
@@ -88,7 +108,10 @@ mod tests {
     fn the_invitation_names_every_host_and_credential() {
         let text = invitation("http://127.0.0.1:8700", &simulator::Options::default());
         for name in ["PLATFORM_URL", "RINGCX_URL", "SUMMARIES_URL"] {
-            assert!(text.contains(&format!("export CXVAULT_{name}=http://127.0.0.1:8700\n")), "{text}");
+            assert!(
+                text.contains(&format!("export CXVAULT_{name}=http://127.0.0.1:8700\n")),
+                "{text}"
+            );
         }
         assert!(text.contains("export CXVAULT_JWT=demo-jwt"), "{text}");
         assert!(!text.contains("LIMITS"), "{text}");
@@ -96,10 +119,19 @@ mod tests {
 
     #[test]
     fn scaled_time_scales_the_limits_of_the_client() {
-        let options = simulator::Options { time_scale: 60.0, ..simulator::Options::default() };
+        let options = simulator::Options {
+            time_scale: 60.0,
+            ..simulator::Options::default()
+        };
         let text = invitation("http://127.0.0.1:8700", &options);
-        assert!(text.contains("export CXVAULT_SUMMARY_LIMITS=120/1s\n"), "{text}");
-        assert!(text.contains("export CXVAULT_DISCOVERY_LIMITS=3/1s,9/15s\n"), "{text}");
+        assert!(
+            text.contains("export CXVAULT_SUMMARY_LIMITS=120/1s\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("export CXVAULT_DISCOVERY_LIMITS=3/1s,9/15s\n"),
+            "{text}"
+        );
         assert!(text.ends_with("export CXVAULT_TOKEN_LIFE=5000ms"), "{text}");
     }
 

@@ -35,13 +35,21 @@ pub async fn watched(
     if let Ok(outcome) = &result {
         say(outcome);
     }
-    let begun =
-        Ended { archive: Some(settings.archive.clone()), ..begun(command, started_ms, clock.now_ms()) };
+    let begun = Ended {
+        archive: Some(settings.archive.clone()),
+        ..begun(command, started_ms, clock.now_ms())
+    };
     let ended = match &result {
         Ok(outcome) => of_outcome(begun, outcome, settings),
         Err(failure) => of_failure(begun, failure),
     };
-    tell(&settings.telemetry, ended, &clock, context.cancel.is_cancelled()).await;
+    tell(
+        &settings.telemetry,
+        ended,
+        &clock,
+        context.cancel.is_cancelled(),
+    )
+    .await;
     result.map(|outcome| outcome.exit)
 }
 
@@ -57,7 +65,9 @@ pub fn never_begun(command: &Command, failure: &Failure, flags: &Flags, environm
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let now_ms = clock.now_ms();
     let ended = of_failure(begun(command, now_ms, now_ms), failure);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     // Where not even this can be had, the failure itself is still printed.
     if let Ok(runtime) = runtime {
         runtime.block_on(tell(&receivers, ended, &clock, false));
@@ -77,7 +87,10 @@ fn begun(command: &'static str, started_ms: i64, ended_ms: i64) -> Ended {
         last_success_ms: None,
         sub_accounts: BTreeMap::new(),
         limits: ["summaries", "discovery", "token"]
-            .map(|limit| LimitUse { limit, ..LimitUse::default() })
+            .map(|limit| LimitUse {
+                limit,
+                ..LimitUse::default()
+            })
             .to_vec(),
         days: Vec::new(),
         troubles: Vec::new(),
@@ -88,19 +101,42 @@ fn begun(command: &'static str, started_ms: i64, ended_ms: i64) -> Ended {
 
 fn of_failure(begun: Ended, failure: &Failure) -> Ended {
     let told = DayReport::failed("", None, failure);
-    Ended { exit: failure.exit, message: told.message, remedy: told.remedy, ..begun }
+    Ended {
+        exit: failure.exit,
+        message: told.message,
+        remedy: told.remedy,
+        ..begun
+    }
 }
 
 fn of_outcome(begun: Ended, outcome: &Outcome, settings: &Settings) -> Ended {
-    let Outcome { exit, days, unanchored, measured, .. } = outcome;
-    let troubles = days.iter().filter(|day| day.exit != Exit::Done).map(trouble);
-    let committed = |day: &DayReport| day.archived.as_ref().is_some_and(|archived| archived.committed);
+    let Outcome {
+        exit,
+        days,
+        unanchored,
+        measured,
+        ..
+    } = outcome;
+    let troubles = days
+        .iter()
+        .filter(|day| day.exit != Exit::Done)
+        .map(trouble);
+    let committed = |day: &DayReport| {
+        day.archived
+            .as_ref()
+            .is_some_and(|archived| archived.committed)
+    };
     Ended {
         exit: *exit,
         limits: limits(measured, settings, begun.ended_ms - begun.started_ms),
         sub_accounts: sub_accounts(days, measured),
-        days: days.iter().map(|day| span(day, (begun.started_ms, begun.ended_ms))).collect(),
-        troubles: troubles.chain(unanchored.iter().map(not_anchored)).collect(),
+        days: days
+            .iter()
+            .map(|day| span(day, (begun.started_ms, begun.ended_ms)))
+            .collect(),
+        troubles: troubles
+            .chain(unanchored.iter().map(not_anchored))
+            .collect(),
         heads: report::heads(outcome).map(str::to_owned).collect(),
         committed: days.iter().any(committed),
         ..begun
@@ -125,12 +161,20 @@ fn limits(measured: &Measured, settings: &Settings, elapsed_ms: i64) -> Vec<Limi
 
 fn sub_accounts(days: &[DayReport], measured: &Measured) -> BTreeMap<String, SubAccount> {
     let new = |(id, chain): (&String, &Option<_>)| {
-        (id.clone(), SubAccount { chain: *chain, ..SubAccount::default() })
+        (
+            id.clone(),
+            SubAccount {
+                chain: *chain,
+                ..SubAccount::default()
+            },
+        )
     };
     let mut all: BTreeMap<String, SubAccount> = measured.chains.iter().map(new).collect();
     for day in days {
         // What is told of an account as a whole has no sub-account's place.
-        let Some(one) = all.get_mut(&day.sub_account) else { continue };
+        let Some(one) = all.get_mut(&day.sub_account) else {
+            continue;
+        };
         let Some(archived) = &day.archived else {
             one.days.failed += u64::from(day.date.is_some());
             continue;
@@ -141,8 +185,16 @@ fn sub_accounts(days: &[DayReport], measured: &Measured) -> BTreeMap<String, Sub
             (false, _) => one.days.incomplete += 1,
         }
         one.counts.merge(&archived.counts);
-        one.bytes += if archived.committed { archived.bytes } else { 0 };
-        for warning in archived.warnings.iter().filter(|warning| !warning.acknowledged) {
+        one.bytes += if archived.committed {
+            archived.bytes
+        } else {
+            0
+        };
+        for warning in archived
+            .warnings
+            .iter()
+            .filter(|warning| !warning.acknowledged)
+        {
             *one.warnings.entry(warning.code).or_default() += 1;
         }
     }
@@ -188,7 +240,10 @@ fn trouble(day: &DayReport) -> Trouble {
         outcome: day.outcome,
         exit: day.exit,
         failed: archived.map_or(0, |archived| archived.counts.failed()),
-        warnings: warnings.filter(|warning| !warning.acknowledged).map(|warning| warning.name()).collect(),
+        warnings: warnings
+            .filter(|warning| !warning.acknowledged)
+            .map(|warning| warning.name())
+            .collect(),
         message: day.message.clone(),
         remedy: day.remedy.clone(),
     }

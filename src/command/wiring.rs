@@ -23,10 +23,16 @@ pub async fn open_store(
     clock: Arc<dyn Clock>,
     context: &Context,
 ) -> Result<Arc<dyn Store>> {
-    let location: Location =
-        settings.archive.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
+    let location: Location = settings
+        .archive
+        .parse()
+        .map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
     let store = store::open(&location, s3_options(settings)).await?;
-    Ok(Arc::new(RetryingStore::new(store, clock, context.cancel.clone())))
+    Ok(Arc::new(RetryingStore::new(
+        store,
+        clock,
+        context.cancel.clone(),
+    )))
 }
 
 /// How S3 is reached, as the settings say.
@@ -48,19 +54,32 @@ pub async fn open_copy(
     clock: Arc<dyn Clock>,
     context: &Context,
 ) -> Result<Arc<dyn Store>> {
-    let location: Location = to.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
+    let location: Location = to
+        .parse()
+        .map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
     let store = store::open(&location, copy_options(settings)?).await?;
-    Ok(Arc::new(RetryingStore::new(store, clock, context.cancel.clone())))
+    Ok(Arc::new(RetryingStore::new(
+        store,
+        clock,
+        context.cancel.clone(),
+    )))
 }
 
 /// How a copy's S3 is reached: as the archive's, but for what is set; another service has nothing in common with it.
 fn copy_options(settings: &Settings) -> Result<S3Options> {
     let copy = &settings.copy;
     let near = copy.endpoint.is_none();
-    let endpoint = if near { &settings.s3_endpoint } else { &copy.endpoint };
+    let endpoint = if near {
+        &settings.s3_endpoint
+    } else {
+        &copy.endpoint
+    };
     Ok(S3Options {
         endpoint: endpoint.as_ref().map(ToString::to_string),
-        region: copy.region.clone().or_else(|| settings.s3_region.clone().filter(|_| near)),
+        region: copy
+            .region
+            .clone()
+            .or_else(|| settings.s3_region.clone().filter(|_| near)),
         path_style: copy.path_style || (near && settings.s3_path_style),
         kms_key_id: copy.kms_key_id.clone(),
         allow_http: settings.allow_http,
@@ -72,19 +91,32 @@ fn copy_options(settings: &Settings) -> Result<S3Options> {
 /// Opens the archive for writing; founds it where there is none.
 pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Archive> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let signers = Signers { key: settings.signing_key()?, allowed: settings.allowed_signers()? };
+    let signers = Signers {
+        key: settings.signing_key()?,
+        allowed: settings.allowed_signers()?,
+    };
     let store = open_store(settings, clock.clone(), context).await?;
     let started_at = clock.now_ms();
     if archive::record(&*store).await?.is_none() {
         // Whatever is to be archived cannot be asked for: then nothing should be founded either.
-        settings.accounts.iter().try_for_each(|account| account.credentials().map(drop))?;
+        settings
+            .accounts
+            .iter()
+            .try_for_each(|account| account.credentials().map(drop))?;
     }
     for (name, meant) in settings.doubtful_fields() {
-        tracing::warn!(name, "omit_fields: RingCX documents no such field; was `{meant}` meant?");
+        tracing::warn!(
+            name,
+            "omit_fields: RingCX documents no such field; was `{meant}` meant?"
+        );
     }
-    let id = archive::found_or_find(&*store, &random_id()?, started_at, settings.object_lock).await?;
+    let id =
+        archive::found_or_find(&*store, &random_id()?, started_at, settings.object_lock).await?;
     let anchoring = anchor::anchoring(settings, clock, context).await;
-    let archive = Archive { anchoring, ..assemble(settings, context, store, signers, (id, started_at))? };
+    let archive = Archive {
+        anchoring,
+        ..assemble(settings, context, store, signers, (id, started_at))?
+    };
     tracing::info!(
         archive = archive.store.root(),
         archive_id = archive.id,
@@ -98,7 +130,10 @@ pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Arch
 /// The archive for a look only: where there is none yet, none is founded.
 pub async fn look_at_archive(settings: &Settings, context: &Context) -> Result<Archive> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let signers = Signers { key: settings.signing_key()?, allowed: settings.allowed_signers()? };
+    let signers = Signers {
+        key: settings.signing_key()?,
+        allowed: settings.allowed_signers()?,
+    };
     let store = open_store(settings, clock.clone(), context).await?;
     let record = archive::record(&*store).await?;
     let id = record.map_or_else(|| "not-founded-yet".to_owned(), |record| record.archive_id);
@@ -123,12 +158,15 @@ fn assemble(
         concurrency: settings.concurrency as usize,
         // Where requests are rationed, losing an answer costs more than waiting for the disk; where they are free, it is
         // the other way round.
-        answers_under_way: if settings.summary_limits.are_off() { 4 } else { 1 },
+        answers_under_way: if settings.summary_limits.are_off() {
+            4
+        } else {
+            1
+        },
     };
-    let settings_sha256 = settings
-        .digest()
-        .parse()
-        .map_err(|error| Failure::new(Exit::Unexpected, "the settings have no digest").because(error))?;
+    let settings_sha256 = settings.digest().parse().map_err(|error| {
+        Failure::new(Exit::Unexpected, "the settings have no digest").because(error)
+    })?;
     let run = RunFacts {
         id: format!("{}-{}", compact_time(started_at), &random_id()?[..8]),
         started_at,
@@ -197,7 +235,12 @@ pub struct LazyLedger<'a> {
 
 impl<'a> LazyLedger<'a> {
     pub fn new(settings: &'a Settings, clock: Arc<dyn Clock>, urgency: Urgency) -> Self {
-        LazyLedger { settings, urgency, clock, ledger: OnceCell::new() }
+        LazyLedger {
+            settings,
+            urgency,
+            clock,
+            ledger: OnceCell::new(),
+        }
     }
 
     async fn get(&self) -> Result<Arc<Ledger>> {
@@ -205,9 +248,12 @@ impl<'a> LazyLedger<'a> {
         let open = || async {
             let folder = &self.settings.state_dir;
             std::fs::create_dir_all(folder).map_err(|error| {
-                Failure::new(Exit::Usage, format!("cannot make the state folder {}", folder.display()))
-                    .because(error)
-                    .remedy("Make it writable for this user, or name another with --state-dir.")
+                Failure::new(
+                    Exit::Usage,
+                    format!("cannot make the state folder {}", folder.display()),
+                )
+                .because(error)
+                .remedy("Make it writable for this user, or name another with --state-dir.")
             })?;
             let ledger = Ledger::open(&folder.join("ledger.sqlite"), self.clock.clone())?;
             let yields = self.urgency == Urgency::Spare;
@@ -265,7 +311,11 @@ impl ApiSource for AccountClient<'_> {
     async fn api(&self) -> Result<Arc<RingCx>> {
         let make = || async {
             let credentials = match self.account.credentials()? {
-                CredentialSettings::Jwt { client_id, client_secret, jwt } => Credentials::Jwt {
+                CredentialSettings::Jwt {
+                    client_id,
+                    client_secret,
+                    jwt,
+                } => Credentials::Jwt {
                     client_id: client_id.clone(),
                     client_secret: client_secret.clone(),
                     jwt: jwt.clone(),

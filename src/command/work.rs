@@ -128,12 +128,24 @@ where
     let accounts: Vec<AccountClient> = settings
         .accounts
         .iter()
-        .map(|account| AccountClient::new(settings, account, archive.clock.clone(), &ledger, context))
+        .map(|account| {
+            AccountClient::new(settings, account, archive.clock.clone(), &ledger, context)
+        })
         .collect();
-    let Called { targets, failed: mut days, seen } = call(&accounts, shard).await;
-    let worker = Worker { archive: &archive, settings, context, progress: &progress };
-    let mut done =
-        stream::iter(&targets).map(|target| work(&worker, target)).buffer_unordered(SUB_ACCOUNTS_AT_ONCE);
+    let Called {
+        targets,
+        failed: mut days,
+        seen,
+    } = call(&accounts, shard).await;
+    let worker = Worker {
+        archive: &archive,
+        settings,
+        context,
+        progress: &progress,
+    };
+    let mut done = stream::iter(&targets)
+        .map(|target| work(&worker, target))
+        .buffer_unordered(SUB_ACCOUNTS_AT_ONCE);
     while let Some(reports) = done.next().await {
         days.extend(reports);
     }
@@ -147,7 +159,16 @@ where
     let heads = anchor::heads(&archive, targets.iter().map(|target| &*target.sub_account)).await;
     let mut unanchored = anchor::settle(&archive, heads).await;
     let troubles = Exit::worst(unanchored.iter().map(|one| one.exit));
-    let committed = roster::leave(&archive, &mut roster, command, seen, &targets, &mut days, troubles).await;
+    let committed = roster::leave(
+        &archive,
+        &mut roster,
+        command,
+        seen,
+        &targets,
+        &mut days,
+        troubles,
+    )
+    .await;
     if committed.is_some() {
         // The new head vouches for the one before it.
         unanchored.retain(|one| one.chain() != key::ROSTER);
@@ -159,11 +180,23 @@ where
         unanchored.iter().for_each(Unanchored::log);
     }
     days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
-    let exits = days.iter().map(|day| day.exit).chain(unanchored.iter().map(|one| one.exit));
+    let exits = days
+        .iter()
+        .map(|day| day.exit)
+        .chain(unanchored.iter().map(|one| one.exit));
     let exit = Exit::worst(exits);
-    let usage = accounts.iter().filter_map(AccountClient::usage).fold(Usage::default(), Usage::and);
+    let usage = accounts
+        .iter()
+        .filter_map(AccountClient::usage)
+        .fold(Usage::default(), Usage::and);
     let chains = worker.chains(&targets).await;
-    Ok(Outcome { exit, days, roster: committed, unanchored, measured: Measured { usage, chains } })
+    Ok(Outcome {
+        exit,
+        days,
+        roster: committed,
+        unanchored,
+        measured: Measured { usage, chains },
+    })
 }
 
 /// Like [`for_sub_accounts`], for a look that changes nothing: no archive is founded, and only the list of sub-accounts is
@@ -183,11 +216,22 @@ where
     let accounts: Vec<AccountClient> = settings
         .accounts
         .iter()
-        .map(|account| AccountClient::new(settings, account, archive.clock.clone(), &ledger, context))
+        .map(|account| {
+            AccountClient::new(settings, account, archive.clock.clone(), &ledger, context)
+        })
         .collect();
-    let Called { targets, failed, .. } = call(&accounts, shard).await;
-    let worker = Worker { archive: &archive, settings, context, progress: &progress };
-    let looks = stream::iter(&targets).map(|target| look(&worker, target)).buffer_unordered(LOOKED_AT_ONCE);
+    let Called {
+        targets, failed, ..
+    } = call(&accounts, shard).await;
+    let worker = Worker {
+        archive: &archive,
+        settings,
+        context,
+        progress: &progress,
+    };
+    let looks = stream::iter(&targets)
+        .map(|target| look(&worker, target))
+        .buffer_unordered(LOOKED_AT_ONCE);
     Ok((looks.collect().await, failed))
 }
 
@@ -207,7 +251,11 @@ async fn call<'a>(accounts: &'a [AccountClient<'a>], shard: Option<Shard>) -> Ca
         let named = !account.account.sub_accounts.is_empty();
         match sub_accounts(account).await {
             Ok(ids) => {
-                let known = if named { &mut seen.named } else { &mut seen.listed };
+                let known = if named {
+                    &mut seen.named
+                } else {
+                    &mut seen.listed
+                };
                 known.extend(ids.iter().cloned());
                 found.extend(ids.into_iter().map(|sub_account| (account, sub_account)));
             }
@@ -223,11 +271,22 @@ async fn call<'a>(accounts: &'a [AccountClient<'a>], shard: Option<Shard>) -> Ca
         let share = shard.map_or(Some(Share::WHOLE), |shard| shard.share(index, of));
         match (share, Zone::named(account.account.zone_of(&sub_account))) {
             (None, _) => {}
-            (Some(share), Ok(zone)) => targets.push(Target { account, sub_account, zone, share }),
-            (Some(_), Err(error)) => failed.push(DayReport::failed(&sub_account, None, &usage(error))),
+            (Some(share), Ok(zone)) => targets.push(Target {
+                account,
+                sub_account,
+                zone,
+                share,
+            }),
+            (Some(_), Err(error)) => {
+                failed.push(DayReport::failed(&sub_account, None, &usage(error)))
+            }
         }
     }
-    Called { targets, failed, seen }
+    Called {
+        targets,
+        failed,
+        seen,
+    }
 }
 
 /// The configured sub-accounts, or all that the API lists.
@@ -237,17 +296,27 @@ async fn sub_accounts(account: &AccountClient<'_>) -> Result<Vec<String>> {
     }
     let listed = account.api().await?.sub_accounts().await?;
     if listed.is_empty() {
-        let message = format!("RingCX lists no sub-account for account `{}`", account.account.name);
+        let message = format!(
+            "RingCX lists no sub-account for account `{}`",
+            account.account.name
+        );
         return Err(Failure::new(Exit::Denied, message).remedy(
             "Check the user's access in RingCX Admin, or name the sub-accounts in CXVAULT_SUB_ACCOUNTS.",
         ));
     }
-    match listed.iter().find(|sub_account| !key::is_sub_account(&sub_account.account_id)) {
-        None => Ok(listed.into_iter().map(|sub_account| sub_account.account_id).collect()),
-        Some(_) => {
-            Err(Failure::new(Exit::Unexpected, "RingCX lists a sub-account whose id cannot be part of a key")
-                .remedy("Name the sub-accounts to archive in CXVAULT_SUB_ACCOUNTS."))
-        }
+    match listed
+        .iter()
+        .find(|sub_account| !key::is_sub_account(&sub_account.account_id))
+    {
+        None => Ok(listed
+            .into_iter()
+            .map(|sub_account| sub_account.account_id)
+            .collect()),
+        Some(_) => Err(Failure::new(
+            Exit::Unexpected,
+            "RingCX lists a sub-account whose id cannot be part of a key",
+        )
+        .remedy("Name the sub-accounts to archive in CXVAULT_SUB_ACCOUNTS.")),
     }
 }
 
@@ -256,10 +325,18 @@ impl Worker<'_> {
     async fn chains(&self, targets: &[Target<'_>]) -> BTreeMap<String, Option<ChainState>> {
         let wanted = self.settings.telemetry.want_metrics();
         let state = async |target: &Target<'_>| {
-            let state = if wanted { self.chain_state(target).await } else { None };
+            let state = if wanted {
+                self.chain_state(target).await
+            } else {
+                None
+            };
             (target.sub_account.clone(), state)
         };
-        stream::iter(targets).map(state).buffer_unordered(SUB_ACCOUNTS_AT_ONCE).collect().await
+        stream::iter(targets)
+            .map(state)
+            .buffer_unordered(SUB_ACCOUNTS_AT_ONCE)
+            .collect()
+            .await
     }
 
     async fn chain_state(&self, target: &Target<'_>) -> Option<ChainState> {
@@ -267,7 +344,10 @@ impl Worker<'_> {
         let chain = Chain::open(self.archive, &target.sub_account).await.ok()?;
         let coverage = chain.coverage();
         let yesterday = self.yesterday(&target.zone).ok()?;
-        let mut days = coverage.first_day.into_iter().flat_map(|first| first.series(1.day()));
+        let mut days = coverage
+            .first_day
+            .into_iter()
+            .flat_map(|first| first.series(1.day()));
         let oldest = days
             .by_ref()
             .take_while(|date| *date <= yesterday)
@@ -282,15 +362,17 @@ impl Worker<'_> {
 
     /// What the sub-account's chain covers.
     pub async fn coverage(&self, target: &Target<'_>) -> Result<Coverage> {
-        Ok(Chain::open(self.archive, &target.sub_account).await?.coverage())
+        Ok(Chain::open(self.archive, &target.sub_account)
+            .await?
+            .coverage())
     }
 
     /// The last day that has ended in the sub-account's zone, by this host's clock.
     pub fn yesterday(&self, zone: &Zone) -> Result<Date> {
         let today = zone.date_at(self.archive.clock.now_ms()).map_err(usage)?;
-        today
-            .yesterday()
-            .map_err(|error| Failure::new(Exit::Usage, "this host's clock is out of range").because(error))
+        today.yesterday().map_err(|error| {
+            Failure::new(Exit::Usage, "this host's clock is out of range").because(error)
+        })
     }
 
     /// A chain keeps its first day for ever, and a year mistyped would make it that of another century.
@@ -299,13 +381,22 @@ impl Worker<'_> {
         let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
         let oldest = today.checked_sub(OLDEST_YEARS.years()).ok()?;
         (date < oldest).then(|| {
-            Failure::new(Exit::Usage, format!("{date} is more than {OLDEST_YEARS} years ago"))
-                .remedy("Check the year; RingCX keeps interactions for a much shorter time.")
+            Failure::new(
+                Exit::Usage,
+                format!("{date} is more than {OLDEST_YEARS} years ago"),
+            )
+            .remedy("Check the year; RingCX keeps interactions for a much shorter time.")
         })
     }
 
     /// Archives one day, and reports it at once.
-    pub async fn day(&self, target: &Target<'_>, date: Date, task: &Task, place: Place<'_>) -> DayReport {
+    pub async fn day(
+        &self,
+        target: &Target<'_>,
+        date: Date,
+        task: &Task,
+        place: Place<'_>,
+    ) -> DayReport {
         let began_ms = self.archive.clock.now_ms();
         let mut report = match self.try_day(target, date, task, place).await {
             Ok(outcome) => DayReport::of(&target.sub_account, &outcome),
@@ -342,7 +433,10 @@ impl Worker<'_> {
             insist: matches!(task, Task::Archive { insist: true, .. }),
         };
         let meter = Meter::default();
-        let source = Watched { account: target.account, client: OnceLock::new() };
+        let source = Watched {
+            account: target.account,
+            client: OnceLock::new(),
+        };
         let shown = self.show(&job, &meter, &source);
         let worked = run_day(self.archive, &job, &source, &meter, place);
         tokio::select! {
@@ -353,7 +447,9 @@ impl Worker<'_> {
 
     /// Shows the meter until the day is done; never returns.
     async fn show(&self, job: &DayJob, meter: &Meter, source: &Watched<'_>) {
-        let shown = self.progress.day(format!("{} {}", job.sub_account, job.date));
+        let shown = self
+            .progress
+            .day(format!("{} {}", job.sub_account, job.date));
         let begun_ms = self.archive.clock.now_ms();
         loop {
             self.archive.clock.sleep(Duration::from_millis(250)).await;
@@ -365,7 +461,8 @@ impl Worker<'_> {
             shown.set_summaries(reading.looked, 2 * reading.segments);
             if let Some(api) = source.client.get() {
                 let elapsed_ms = self.archive.clock.now_ms() - begun_ms;
-                let quota = report::quota_percent(&api.usage(), &self.settings.summary_limits, elapsed_ms);
+                let quota =
+                    report::quota_percent(&api.usage(), &self.settings.summary_limits, elapsed_ms);
                 shown.set_note(report::usage_note(&api.usage(), quota, reading.failed));
             }
         }

@@ -39,7 +39,11 @@ pub struct Account {
 #[derive(Debug, Clone)]
 pub enum CredentialSettings {
     /// JWT grant of a RingCentral app.
-    Jwt { client_id: String, client_secret: SecretString, jwt: SecretString },
+    Jwt {
+        client_id: String,
+        client_secret: SecretString,
+        jwt: SecretString,
+    },
     /// A ready RingCX access token, which nothing can renew.
     Token(SecretString),
 }
@@ -70,7 +74,11 @@ impl Account {
         }
         let message = match self.missing.as_slice() {
             [] => format!("account `{}` has no credentials", self.name),
-            parts => format!("the credentials of account `{}` lack {}", self.name, parts.join(" and ")),
+            parts => format!(
+                "the credentials of account `{}` lack {}",
+                self.name,
+                parts.join(" and ")
+            ),
         };
         Err(Failure::new(Exit::Usage, message).remedy(
             "Set CXVAULT_CLIENT_ID, CXVAULT_CLIENT_SECRET and CXVAULT_JWT (the secrets also as ..._FILE, or as \
@@ -88,7 +96,11 @@ impl FromStr for ZoneMap {
 
     fn from_str(text: &str) -> Parsed<Self> {
         let mut zones = BTreeMap::new();
-        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        for pair in text
+            .split(',')
+            .map(str::trim)
+            .filter(|pair| !pair.is_empty())
+        {
             let Some((id, zone)) = pair.split_once('=') else {
                 return invalid("it is not a list of SUB_ACCOUNT=ZONE");
             };
@@ -114,10 +126,20 @@ pub(super) fn take_all(layers: &mut Layers<'_>) -> Result<Vec<Account>> {
     let mut accounts = Vec::new();
     match file.accounts.as_slice() {
         [] => accounts.push(take(layers, Place::Shorthand, "default".into())?),
-        [entries] => accounts.push(take(layers, Place::Table { entries, alone: true }, "default".into())?),
+        [entries] => accounts.push(take(
+            layers,
+            Place::Table {
+                entries,
+                alone: true,
+            },
+            "default".into(),
+        )?),
         tables => {
             for (n, entries) in (1..).zip(tables) {
-                let place = Place::Table { entries, alone: false };
+                let place = Place::Table {
+                    entries,
+                    alone: false,
+                };
                 accounts.push(take(layers, place, format!("account-{n}"))?);
             }
         }
@@ -153,7 +175,9 @@ fn take<'a>(layers: &mut Layers<'a>, place: Place<'a>, default_name: String) -> 
     };
     let (credentials, missing) = credentials(layers, place, &name)?;
     let rc_account_id = layers.take::<Id>(&keys::RC_ACCOUNT_ID, place)?;
-    let sub_accounts = layers.take::<List<Id>>(&keys::SUB_ACCOUNTS, place)?.unwrap_or_default();
+    let sub_accounts = layers
+        .take::<List<Id>>(&keys::SUB_ACCOUNTS, place)?
+        .unwrap_or_default();
     let time_zone = layers.take::<Zone>(&keys::TIME_ZONE, place)?;
     let time_zones = layers.take::<ZoneMap>(&keys::TIME_ZONES, place)?;
     let channel_classes = layers.take::<List<ChannelClass>>(&keys::CHANNEL_CLASSES, place)?;
@@ -166,8 +190,18 @@ fn take<'a>(layers: &mut Layers<'a>, place: Place<'a>, default_name: String) -> 
         sub_accounts: sub_accounts.0.into_iter().map(|id| id.0).collect(),
         time_zone: time_zone.map_or_else(|| "UTC".into(), |zone| zone.0),
         time_zones: time_zones.map(|map| map.0).unwrap_or_default(),
-        channel_classes: channel_classes.unwrap_or_default().0.into_iter().map(|one| one.0).collect(),
-        segment_types: segment_types.unwrap_or_default().0.into_iter().map(|one| one.0).collect(),
+        channel_classes: channel_classes
+            .unwrap_or_default()
+            .0
+            .into_iter()
+            .map(|one| one.0)
+            .collect(),
+        segment_types: segment_types
+            .unwrap_or_default()
+            .0
+            .into_iter()
+            .map(|one| one.0)
+            .collect(),
         missing,
     };
     refuse_stray_zones(layers, place, &account)?;
@@ -180,7 +214,9 @@ fn credentials<'a>(
     place: Place<'a>,
     account: &str,
 ) -> Result<(Option<CredentialSettings>, Vec<&'static str>)> {
-    let client_origin = layers.find(&keys::CLIENT_ID, place).map(|found| found.origin);
+    let client_origin = layers
+        .find(&keys::CLIENT_ID, place)
+        .map(|found| found.origin);
     let client_id = layers.take::<Text>(&keys::CLIENT_ID, place)?;
     let client_secret = secret::take(layers, &keys::CLIENT_SECRET_FILE, place)?;
     let jwt = secret::take(layers, &keys::JWT_FILE, place)?;
@@ -188,7 +224,11 @@ fn credentials<'a>(
 
     let in_env = |origin: &Origin| matches!(origin, Origin::Environment(_));
     let secrets = [&client_secret, &jwt];
-    let origins = secrets.into_iter().flatten().map(|(_, origin)| origin).chain(&client_origin);
+    let origins = secrets
+        .into_iter()
+        .flatten()
+        .map(|(_, origin)| origin)
+        .chain(&client_origin);
     let origins: Vec<&Origin> = origins.collect();
     if let Some((token, token_origin)) = &token {
         let app_in_env = origins.iter().any(|origin| in_env(origin));
@@ -213,9 +253,14 @@ fn credentials<'a>(
     note(client_secret.is_none(), "the client secret");
     note(jwt.is_none(), "the JWT credential");
     match (client_id, client_secret, jwt) {
-        (Some(client_id), Some((client_secret, _)), Some((jwt, _))) => {
-            Ok((Some(CredentialSettings::Jwt { client_id: client_id.0, client_secret, jwt }), missing))
-        }
+        (Some(client_id), Some((client_secret, _)), Some((jwt, _))) => Ok((
+            Some(CredentialSettings::Jwt {
+                client_id: client_id.0,
+                client_secret,
+                jwt,
+            }),
+            missing,
+        )),
         (None, None, None) => Ok((None, Vec::new())),
         _ => Ok((None, missing)),
     }
@@ -223,14 +268,18 @@ fn credentials<'a>(
 
 /// A zone for a sub-account that is not archived is a misspelt id, and the real one would get another zone.
 fn refuse_stray_zones<'a>(layers: &Layers<'a>, place: Place<'a>, account: &Account) -> Result<()> {
-    let Some(found) = layers.find(&keys::TIME_ZONES, place) else { return Ok(()) };
-    let by_flag =
-        layers.find(&keys::SUB_ACCOUNTS, place).is_some_and(|f| matches!(f.origin, Origin::Flag(_)));
+    let Some(found) = layers.find(&keys::TIME_ZONES, place) else {
+        return Ok(());
+    };
+    let by_flag = layers
+        .find(&keys::SUB_ACCOUNTS, place)
+        .is_some_and(|f| matches!(f.origin, Origin::Flag(_)));
     let listed = |id: &&String| account.sub_accounts.contains(id);
     match account.time_zones.keys().find(|id| !listed(id)) {
-        Some(id) if !account.sub_accounts.is_empty() && !by_flag => {
-            Err(found.failure(&keys::TIME_ZONES, &format!("`{id}` is none of the account's sub_accounts")))
-        }
+        Some(id) if !account.sub_accounts.is_empty() && !by_flag => Err(found.failure(
+            &keys::TIME_ZONES,
+            &format!("`{id}` is none of the account's sub_accounts"),
+        )),
         _ => Ok(()),
     }
 }
@@ -239,14 +288,20 @@ fn refuse_stray_zones<'a>(layers: &Layers<'a>, place: Place<'a>, account: &Accou
 fn refuse_duplicates(accounts: &[Account]) -> Result<()> {
     let mut names = BTreeSet::new();
     if let Some(twice) = accounts.iter().find(|account| !names.insert(&account.name)) {
-        let failure = Failure::new(Exit::Usage, format!("two accounts are called `{}`", twice.name));
+        let failure = Failure::new(
+            Exit::Usage,
+            format!("two accounts are called `{}`", twice.name),
+        );
         return Err(failure.remedy("Give each [[account]] a `name` of its own."));
     }
     let mut ids = BTreeSet::new();
     let all = accounts.iter().flat_map(|account| &account.sub_accounts);
     match all.into_iter().find(|id| !ids.insert(*id)) {
         Some(twice) => {
-            let failure = Failure::new(Exit::Usage, format!("sub-account `{twice}` belongs to two accounts"));
+            let failure = Failure::new(
+                Exit::Usage,
+                format!("sub-account `{twice}` belongs to two accounts"),
+            );
             Err(failure.remedy("Take it out of one [[account]]'s sub_accounts."))
         }
         None => Ok(()),
@@ -256,7 +311,10 @@ fn refuse_duplicates(accounts: &[Account]) -> Result<()> {
 /// The accounts that have one of the wanted sub-accounts, each with only these.
 fn narrow(accounts: Vec<Account>, wanted: &[Id]) -> Result<Vec<Account>> {
     let wanted: BTreeSet<&String> = wanted.iter().map(|id| &id.0).collect();
-    let listed: BTreeSet<&String> = accounts.iter().flat_map(|account| &account.sub_accounts).collect();
+    let listed: BTreeSet<&String> = accounts
+        .iter()
+        .flat_map(|account| &account.sub_accounts)
+        .collect();
     if let Some(stranger) = wanted.difference(&listed).next() {
         let message = format!("--sub-account: `{stranger}` is in no account's sub_accounts");
         return Err(Failure::new(Exit::Usage, message)

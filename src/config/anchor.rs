@@ -32,7 +32,9 @@ pub struct AnchorSettings {
 
 impl AnchorSettings {
     pub fn is_s3(&self) -> bool {
-        self.location.as_deref().is_some_and(|location| location.starts_with("s3://"))
+        self.location
+            .as_deref()
+            .is_some_and(|location| location.starts_with("s3://"))
     }
 
     /// Whether the second place is written with credentials of its own.
@@ -63,7 +65,10 @@ pub(super) fn take(layers: &mut Layers<'_>) -> Result<AnchorSettings> {
 }
 
 /// Half a pair would silently let the archive's own credentials write the anchor.
-fn pair(id: Option<String>, secret: Option<SecretString>) -> Result<Option<(String, SecretString)>> {
+fn pair(
+    id: Option<String>,
+    secret: Option<SecretString>,
+) -> Result<Option<(String, SecretString)>> {
     let half = |has: &str, lacks: &str| {
         let message = format!("{has} is set, but {lacks} is not");
         Err(Failure::new(Exit::Usage, message).remedy("Set both of the pair, or neither."))
@@ -71,22 +76,47 @@ fn pair(id: Option<String>, secret: Option<SecretString>) -> Result<Option<(Stri
     match (id, secret) {
         (None, None) => Ok(None),
         (Some(id), Some(secret)) => Ok(Some((id, secret))),
-        (Some(_), None) => half("anchor_access_key_id", "CXVAULT_ANCHOR_SECRET_ACCESS_KEY (or its file)"),
-        (None, Some(_)) => half("the anchor's secret access key", "CXVAULT_ANCHOR_ACCESS_KEY_ID"),
+        (Some(_), None) => half(
+            "anchor_access_key_id",
+            "CXVAULT_ANCHOR_SECRET_ACCESS_KEY (or its file)",
+        ),
+        (None, Some(_)) => half(
+            "the anchor's secret access key",
+            "CXVAULT_ANCHOR_ACCESS_KEY_ID",
+        ),
     }
 }
 
-pub(super) fn refuse_contradictions(anchor: &AnchorSettings, archive: &str, allow_http: bool) -> Result<()> {
+pub(super) fn refuse_contradictions(
+    anchor: &AnchorSettings,
+    archive: &str,
+    allow_http: bool,
+) -> Result<()> {
     let webhook = anchor.webhook.as_ref().map(|url| url.expose_secret());
     let exposed = [
-        ("anchor_s3_endpoint", anchor.endpoint.as_ref().is_some_and(BaseUrl::is_exposed)),
-        ("anchor_webhook_url", webhook.is_some_and(super::name::is_exposed)),
+        (
+            "anchor_s3_endpoint",
+            anchor.endpoint.as_ref().is_some_and(BaseUrl::is_exposed),
+        ),
+        (
+            "anchor_webhook_url",
+            webhook.is_some_and(super::name::is_exposed),
+        ),
     ];
-    if let Some((name, _)) = exposed.into_iter().find(|(_, exposed)| *exposed && !allow_http) {
+    if let Some((name, _)) = exposed
+        .into_iter()
+        .find(|(_, exposed)| *exposed && !allow_http)
+    {
         return Err(super::plain_http(name));
     }
-    let Some(location) = &anchor.location else { return Ok(()) };
-    if location == archive || location.strip_prefix(archive).is_some_and(|rest| rest.starts_with('/')) {
+    let Some(location) = &anchor.location else {
+        return Ok(());
+    };
+    if location == archive
+        || location
+            .strip_prefix(archive)
+            .is_some_and(|rest| rest.starts_with('/'))
+    {
         let message = format!("the anchor {location} lies in the archive {archive}");
         return Err(Failure::new(Exit::Usage, message).remedy(
             "Set CXVAULT_ANCHOR to a place of its own, best with credentials that the archive's writer lacks: what \
@@ -94,8 +124,9 @@ pub(super) fn refuse_contradictions(anchor: &AnchorSettings, archive: &str, allo
         ));
     }
     if anchor.object_lock.is_some() && !anchor.is_s3() {
-        let message =
-            format!("anchor_object_lock is set, but the anchor {location} is a folder, which cannot lock");
+        let message = format!(
+            "anchor_object_lock is set, but the anchor {location} is a folder, which cannot lock"
+        );
         return Err(Failure::new(Exit::Usage, message)
             .remedy("Set CXVAULT_ANCHOR_OBJECT_LOCK=off, or keep anchors in s3://bucket/prefix."));
     }

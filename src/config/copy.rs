@@ -27,7 +27,8 @@ impl CopySettings {
     /// # Errors
     /// [`Exit::Usage`] for half of them, or for a profile beside them: who writes must not be a matter of precedence.
     pub fn credentials(&self) -> Result<Option<(String, SecretString)>> {
-        let failed = |message: &str, remedy: &str| Err(Failure::new(Exit::Usage, message).remedy(remedy));
+        let failed =
+            |message: &str, remedy: &str| Err(Failure::new(Exit::Usage, message).remedy(remedy));
         match (&self.access_key_id, &self.secret_access_key, &self.profile) {
             (None, None, _) => Ok(None),
             (Some(_), Some(_), Some(_)) => failed(
@@ -56,7 +57,11 @@ pub(super) fn take(layers: &mut Layers<'_>) -> Result<CopySettings> {
         kms_key_id: text(optional(layers, &keys::COPY_KMS_KEY_ID)?),
         profile: text(optional(layers, &keys::COPY_PROFILE)?),
         access_key_id: text(optional(layers, &keys::COPY_ACCESS_KEY_ID)?),
-        secret_access_key: secret::take(layers, &keys::COPY_SECRET_ACCESS_KEY_FILE, Place::Program)?
-            .map(|(secret, _)| secret),
+        secret_access_key: secret::take(
+            layers,
+            &keys::COPY_SECRET_ACCESS_KEY_FILE,
+            Place::Program,
+        )?
+        .map(|(secret, _)| secret),
     })
 }

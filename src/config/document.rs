@@ -15,7 +15,11 @@ pub fn commented_file() -> String {
     for key in keys::ALL.iter().filter(|key| key.scope == Scope::Program) {
         if key.section != section {
             section = key.section;
-            text += &format!("\n# {} {section} {}\n", "-".repeat(3), "-".repeat(100 - section.len()));
+            text += &format!(
+                "\n# {} {section} {}\n",
+                "-".repeat(3),
+                "-".repeat(100 - section.len())
+            );
         }
         text += &entry(key);
     }
@@ -30,11 +34,17 @@ pub fn commented_file() -> String {
 fn entry(key: &Key) -> String {
     let example = match key.default {
         Fallback::Value(value) if value != key.example => format!(" Default: {value}; an example:"),
-        Fallback::Computed(value) if value != key.example => format!(" Default: {value}; an example:"),
+        Fallback::Computed(value) if value != key.example => {
+            format!(" Default: {value}; an example:")
+        }
         Fallback::Value(_) | Fallback::Computed(_) => String::new(),
         Fallback::Nothing => " No default; an example:".into(),
     };
-    format!("\n{}# {}\n", wrapped(&format!("{} ({}){example}", key.doc, key.env)), written(key, key.example))
+    format!(
+        "\n{}# {}\n",
+        wrapped(&format!("{} ({}){example}", key.doc, key.env)),
+        written(key, key.example)
+    )
 }
 
 /// `text` as comment lines of a fair width. Two `#`, so that taking away `# ` never makes prose a setting.
@@ -55,8 +65,9 @@ fn wrapped(text: &str) -> String {
 
 /// The README's table of settings, in Markdown.
 pub fn settings_table_markdown() -> String {
-    let mut text =
-        String::from("| key in the file | environment | flag | default | meaning |\n|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| key in the file | environment | flag | default | meaning |\n|---|---|---|---|---|\n",
+    );
     for key in keys::ALL {
         let code = |text: &str| format!("`{text}`");
         let flag = key.flag.map(code).unwrap_or_default();
@@ -68,7 +79,10 @@ pub fn settings_table_markdown() -> String {
         if let Syntax::SecretFile { env: inline, .. } = key.syntax {
             env += &format!(", or `{inline}`");
         }
-        text += &format!("| `{}` | {env} | {flag} | {default} | {} |\n", key.name, key.doc);
+        text += &format!(
+            "| `{}` | {env} | {flag} | {default} | {} |\n",
+            key.name, key.doc
+        );
     }
     text
 }
@@ -84,14 +98,20 @@ mod tests {
             assert!(table.contains(&format!("`{name}`")), "{name}");
         }
         assert_eq!(table.lines().count(), keys::ALL.len() + 2);
-        assert!(table.lines().all(|line| line.matches('|').count() == 6), "a `|` inside a cell");
+        assert!(
+            table.lines().all(|line| line.matches('|').count() == 6),
+            "a `|` inside a cell"
+        );
     }
 
     #[test]
     fn the_commented_file_sets_nothing() {
         let text = commented_file();
         let settings = |line: &&str| !line.is_empty() && !line.starts_with('#');
-        assert_eq!(text.lines().filter(settings).collect::<Vec<_>>(), ["[[account]]"]);
+        assert_eq!(
+            text.lines().filter(settings).collect::<Vec<_>>(),
+            ["[[account]]"]
+        );
         assert!(text.lines().all(|line| line.len() <= 110));
     }
 }

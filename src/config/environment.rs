@@ -15,8 +15,12 @@ const TEST_PREFIX: &str = "CXVAULT_TEST_";
 const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
 /// Which of several processes this one is, and of how many. Said by the engine that starts them, to each another; so they
 /// are no settings.
-const SHARDS: [&str; 4] =
-    ["CXVAULT_SHARDS", "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"];
+const SHARDS: [&str; 4] = [
+    "CXVAULT_SHARDS",
+    "JOB_COMPLETION_INDEX",
+    "AWS_BATCH_JOB_ARRAY_INDEX",
+    "AWS_BATCH_JOB_ARRAY_SIZE",
+];
 
 /// Where OpenTelemetry's own specification says that signals go, and what they carry.
 const OTEL: &str = "OTEL_";
@@ -33,7 +37,9 @@ impl Environment {
     pub fn of_process() -> Result<Self> {
         let mut all = BTreeMap::new();
         for (name, value) in std::env::vars_os() {
-            let Some(name) = name.to_str().filter(|name| relevant(name)) else { continue };
+            let Some(name) = name.to_str().filter(|name| relevant(name)) else {
+                continue;
+            };
             let Some(value) = value.to_str() else {
                 return Err(Failure::new(Exit::Usage, format!("{name} is not UTF-8"))
                     .remedy("Set it to a text in UTF-8, or unset it."));
@@ -44,14 +50,24 @@ impl Environment {
     }
 
     /// An environment made up, for `cxvault demo` and for tests.
-    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
-        Environment(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        Environment(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
     }
 
     /// The value of a variable. An empty one counts as not set: that is how compose files and CI systems
     /// hand on a variable that has no value.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// `$XDG_CONFIG_HOME/cxvault`, or `~/.config/cxvault`; `None` without a home.
@@ -66,7 +82,10 @@ impl Environment {
 
     fn folder(&self, xdg: &str, below_home: &str) -> Option<PathBuf> {
         // The specification says to ignore relative paths.
-        let base = self.get(xdg).map(PathBuf::from).filter(|path| path.is_absolute());
+        let base = self
+            .get(xdg)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
         let base = base.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(below_home)))?;
         Some(base.join("cxvault"))
     }
@@ -83,7 +102,9 @@ impl Environment {
     pub fn refuse_unknown(&self) -> Result<()> {
         let ours = |name: &&String| name.starts_with(PREFIX) && !name.starts_with(TEST_PREFIX);
         let known = |name: &str| keys::env_names().chain(SHARDS).any(|known| known == name);
-        let Some(unknown) = self.0.keys().filter(ours).find(|name| !known(name)) else { return Ok(()) };
+        let Some(unknown) = self.0.keys().filter(ours).find(|name| !known(name)) else {
+            return Ok(());
+        };
         // Without the common beginning, which would make everything look alike.
         let bare = |name: &'static str| name.strip_prefix(PREFIX);
         let meant = nearest(&unknown[PREFIX.len()..], keys::env_names().filter_map(bare));
@@ -119,8 +140,11 @@ mod tests {
 
     #[test]
     fn folders_follow_the_platform() {
-        let env =
-            Environment::from_pairs([("HOME", "/h"), ("XDG_STATE_HOME", "/s"), ("XDG_CONFIG_HOME", "rel")]);
+        let env = Environment::from_pairs([
+            ("HOME", "/h"),
+            ("XDG_STATE_HOME", "/s"),
+            ("XDG_CONFIG_HOME", "rel"),
+        ]);
         assert_eq!(env.state_folder(), Some("/s/cxvault".into()));
         assert_eq!(env.config_folder(), Some("/h/.config/cxvault".into()));
         assert_eq!(env.expand("~/x"), PathBuf::from("/h/x"));

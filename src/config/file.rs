@@ -31,9 +31,14 @@ pub struct Entry {
 impl SettingsFile {
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(|error| {
-            Failure::new(Exit::Usage, format!("cannot read the settings file {}", path.display()))
-                .because(error)
-                .remedy("Name another with --config or CXVAULT_CONFIG, or make one with `cxvault init`.")
+            Failure::new(
+                Exit::Usage,
+                format!("cannot read the settings file {}", path.display()),
+            )
+            .because(error)
+            .remedy(
+                "Name another with --config or CXVAULT_CONFIG, or make one with `cxvault init`.",
+            )
         })?;
         Self::parse(path, &text)
     }
@@ -44,14 +49,20 @@ impl SettingsFile {
         // The error's own form quotes the line, which may hold a secret; so message and line number only.
         let table = DeTable::parse(text).map_err(|error| {
             let line = source.line(&error.span().unwrap_or_default());
-            source.failure(line, &format!("not TOML: {}", error.message())).remedy("Correct the line.")
+            source
+                .failure(line, &format!("not TOML: {}", error.message()))
+                .remedy("Correct the line.")
         })?;
-        let mut file = SettingsFile { path: path.into(), ..SettingsFile::default() };
+        let mut file = SettingsFile {
+            path: path.into(),
+            ..SettingsFile::default()
+        };
         for (name, value) in table.get_ref() {
             if name.get_ref() == "account" {
                 file.accounts = source.accounts(value)?;
             } else {
-                file.top.push(source.entry(name.get_ref(), name.span(), value, false)?);
+                file.top
+                    .push(source.entry(name.get_ref(), name.span(), value, false)?);
             }
         }
         Ok(file)
@@ -65,23 +76,35 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn line(&self, span: &Range<usize>) -> usize {
-        self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
+        self.text
+            .bytes()
+            .take(span.start)
+            .filter(|byte| *byte == b'\n')
+            .count()
+            + 1
     }
 
     fn failure(&self, line: usize, what: &str) -> Failure {
-        Failure::new(Exit::Usage, format!("{}, line {line}: {what}", self.path.display()))
+        Failure::new(
+            Exit::Usage,
+            format!("{}, line {line}: {what}", self.path.display()),
+        )
     }
 
     fn accounts(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Vec<Entry>>> {
         let not_accounts = || {
-            self.failure(self.line(&value.span()), "`account` is not an array of tables")
-                .remedy("Begin each account with a line `[[account]]`, with two brackets.")
+            self.failure(
+                self.line(&value.span()),
+                "`account` is not an array of tables",
+            )
+            .remedy("Begin each account with a line `[[account]]`, with two brackets.")
         };
         let mut accounts = Vec::new();
         for account in value.get_ref().as_array().ok_or_else(not_accounts)? {
             let table = account.get_ref().as_table().ok_or_else(not_accounts)?;
-            let entries =
-                table.iter().map(|(name, value)| self.entry(name.get_ref(), name.span(), value, true));
+            let entries = table
+                .iter()
+                .map(|(name, value)| self.entry(name.get_ref(), name.span(), value, true));
             accounts.push(entries.collect::<Result<_>>()?);
         }
         Ok(accounts)
@@ -103,13 +126,15 @@ impl Source<'_> {
         }
         let text = text_of(value.get_ref(), key.syntax).map_err(|what| {
             let remedy = format!("Write it like {}.", written(key, key.example));
-            self.failure(line, &format!("`{name}` {what}")).remedy(remedy)
+            self.failure(line, &format!("`{name}` {what}"))
+                .remedy(remedy)
         })?;
         Ok(Entry { key, text, line })
     }
 
     fn unknown(&self, line: usize, name: &str) -> Failure {
-        let inline = |key: &&&Key| matches!(key.syntax, Syntax::SecretFile { inline, .. } if inline == name);
+        let inline =
+            |key: &&&Key| matches!(key.syntax, Syntax::SecretFile { inline, .. } if inline == name);
         if let Some(key) = keys::ALL.iter().find(inline)
             && let Syntax::SecretFile { env, .. } = key.syntax
         {
@@ -123,10 +148,11 @@ impl Source<'_> {
         }
         let known = keys::ALL.iter().map(|key| key.name).chain(["account"]);
         let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
-        self.failure(line, &format!("`{shown}` is not a setting")).remedy(match nearest(name, known) {
-            Some(meant) => format!("Did you mean `{meant}`?"),
-            None => "Take it out; `cxvault config` lists every setting there is.".into(),
-        })
+        self.failure(line, &format!("`{shown}` is not a setting"))
+            .remedy(match nearest(name, known) {
+                Some(meant) => format!("Did you mean `{meant}`?"),
+                None => "Take it out; `cxvault config` lists every setting there is.".into(),
+            })
     }
 }
 
@@ -138,7 +164,9 @@ fn text_of(value: &DeValue<'_>, syntax: Syntax) -> Result<String, &'static str> 
             Ok(parts.collect::<Result<Vec<_>, _>>()?.join(","))
         }
         (DeValue::Table(table), Syntax::Table) => {
-            let pairs = table.iter().map(|(name, value)| pair(name.get_ref(), value.get_ref()));
+            let pairs = table
+                .iter()
+                .map(|(name, value)| pair(name.get_ref(), value.get_ref()));
             Ok(pairs.collect::<Result<Vec<_>, _>>()?.join(","))
         }
         (_, Syntax::Table) => Err("is not a table"),
@@ -156,7 +184,11 @@ fn pair(name: &str, value: &DeValue<'_>) -> Result<String, &'static str> {
 /// A value inside an array or table; these are joined with `,` and `=`, so it must not hold any.
 fn element(value: &DeValue<'_>) -> Result<String, &'static str> {
     let text = scalar(value)?;
-    if text.contains([',', '=']) { Err("holds an element with a comma or an equals sign") } else { Ok(text) }
+    if text.contains([',', '=']) {
+        Err("holds an element with a comma or an equals sign")
+    } else {
+        Ok(text)
+    }
 }
 
 fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
@@ -175,11 +207,15 @@ pub fn written(key: &Key, value: &str) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let value = match key.syntax {
         Syntax::Integer | Syntax::Boolean => value.to_owned(),
-        Syntax::List => format!("[{}]", value.split(',').map(quoted).collect::<Vec<_>>().join(", ")),
+        Syntax::List => format!(
+            "[{}]",
+            value.split(',').map(quoted).collect::<Vec<_>>().join(", ")
+        ),
         Syntax::Table => {
             let pairs = value.split(',').filter_map(|pair| pair.split_once('='));
-            let pairs: Vec<_> =
-                pairs.map(|(name, value)| format!("{} = {}", quoted(name), quoted(value))).collect();
+            let pairs: Vec<_> = pairs
+                .map(|(name, value)| format!("{} = {}", quoted(name), quoted(value)))
+                .collect();
             format!("{{ {} }}", pairs.join(", "))
         }
         Syntax::Text | Syntax::Path | Syntax::SecretFile { .. } => quoted(value),

@@ -65,7 +65,12 @@ pub struct Key {
 }
 
 impl Key {
-    const fn new(section: &'static str, name: &'static str, env: &'static str, doc: &'static str) -> Self {
+    const fn new(
+        section: &'static str,
+        name: &'static str,
+        env: &'static str,
+        doc: &'static str,
+    ) -> Self {
         Key {
             section,
             name,
@@ -335,7 +340,10 @@ pub fn env_names() -> impl Iterator<Item = &'static str> {
         SecretFile { env, .. } => Some(env),
         _ => None,
     };
-    ALL.iter().map(|key| key.env).chain(ALL.iter().filter_map(secret)).chain([CONFIG_ENV])
+    ALL.iter()
+        .map(|key| key.env)
+        .chain(ALL.iter().filter_map(secret))
+        .chain([CONFIG_ENV])
 }
 
 #[cfg(test)]
@@ -354,7 +362,11 @@ mod tests {
             assert_eq!(key.env, format!("CXVAULT_{}", key.name.to_uppercase()));
         }
         for key in ALL {
-            assert!(!key.example.is_empty() && key.doc.ends_with('.'), "{}", key.name);
+            assert!(
+                !key.example.is_empty() && key.doc.ends_with('.'),
+                "{}",
+                key.name
+            );
         }
     }
 }

@@ -113,16 +113,31 @@ impl<'a> Layers<'a> {
             Place::Program | Place::Shorthand => (true, &[][..]),
         };
         if let Some((flag, text)) = self.flags.values.get(key.name).filter(|_| flags_count) {
-            return Some(Found { text: text.clone(), origin: Origin::Flag(flag) });
+            return Some(Found {
+                text: text.clone(),
+                origin: Origin::Flag(flag),
+            });
         }
         if let Some(text) = self.env.get(key.env) {
             let text = self.path_text(key, text, Path::new(""));
-            return Some(Found { text, origin: Origin::Environment(key.env) });
+            return Some(Found {
+                text,
+                origin: Origin::Environment(key.env),
+            });
         }
-        let entry = in_table.iter().chain(&self.file.top).find(|entry| entry.key.name == key.name)?;
+        let entry = in_table
+            .iter()
+            .chain(&self.file.top)
+            .find(|entry| entry.key.name == key.name)?;
         let folder = self.file.path.parent().unwrap_or(Path::new(""));
-        let origin = Origin::File { path: self.file.path.clone(), line: entry.line };
-        Some(Found { text: self.path_text(key, &entry.text, folder), origin })
+        let origin = Origin::File {
+            path: self.file.path.clone(),
+            line: entry.line,
+        };
+        Some(Found {
+            text: self.path_text(key, &entry.text, folder),
+            origin,
+        })
     }
 
     /// Paths in the file count from its folder, so that a job's working directory does not matter.
@@ -135,7 +150,10 @@ impl<'a> Layers<'a> {
         if path.is_absolute() || folder.as_os_str().is_empty() {
             return path.to_string_lossy().into_owned();
         }
-        folder.join(path.strip_prefix(".").unwrap_or(&path)).to_string_lossy().into_owned()
+        folder
+            .join(path.strip_prefix(".").unwrap_or(&path))
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// The value of `key`, and a note of where it came from; `None` when it has none.
@@ -144,14 +162,20 @@ impl<'a> Layers<'a> {
         T: FromStr<Err: fmt::Display> + fmt::Display,
     {
         let default = match key.default {
-            Fallback::Value(text) => Some(Found { text: text.to_owned(), origin: Origin::Default }),
+            Fallback::Value(text) => Some(Found {
+                text: text.to_owned(),
+                origin: Origin::Default,
+            }),
             Fallback::Computed(_) | Fallback::Nothing => None,
         };
         let Some(found) = self.find(key, place).or(default) else {
             self.note(key, None, Origin::Unset);
             return Ok(None);
         };
-        let value: T = found.text.parse().map_err(|what: T::Err| found.failure(key, &what.to_string()))?;
+        let value: T = found
+            .text
+            .parse()
+            .map_err(|what: T::Err| found.failure(key, &what.to_string()))?;
         self.note(key, Some(value.to_string()), found.origin);
         Ok(Some(value))
     }
@@ -161,28 +185,48 @@ impl<'a> Layers<'a> {
     where
         T: FromStr<Err: fmt::Display> + fmt::Display,
     {
-        let missing = || Failure::new(Exit::Unexpected, format!("setting `{}` has no default", key.name));
+        let missing = || {
+            Failure::new(
+                Exit::Unexpected,
+                format!("setting `{}` has no default", key.name),
+            )
+        };
         self.take(key, Place::Program)?.ok_or_else(missing)
     }
 
     pub fn note(&mut self, key: &'static Key, value: Option<String>, origin: Origin) {
-        self.in_force.push(InForce { account: self.account.clone(), key, value, origin });
+        self.in_force.push(InForce {
+            account: self.account.clone(),
+            key,
+            value,
+            origin,
+        });
     }
 
     /// With several accounts, what says which one a value is for: neither the environment nor the file's top can.
     pub fn refuse_ambiguous(&self) -> Result<()> {
-        let one_account = || keys::ALL.iter().filter(|key| key.scope == Scope::OneAccount);
-        if let Some(stray) = self.file.top.iter().find(|entry| entry.key.scope == Scope::OneAccount)
+        let one_account = || {
+            keys::ALL
+                .iter()
+                .filter(|key| key.scope == Scope::OneAccount)
+        };
+        if let Some(stray) = self
+            .file
+            .top
+            .iter()
+            .find(|entry| entry.key.scope == Scope::OneAccount)
             && !self.file.accounts.is_empty()
         {
-            let origin = Origin::File { path: self.file.path.clone(), line: stray.line };
+            let origin = Origin::File {
+                path: self.file.path.clone(),
+                line: stray.line,
+            };
             let message = format!(
                 "{origin}: `{}` is for one account, but stands outside of [[account]]",
                 stray.key.name
             );
-            return Err(
-                Failure::new(Exit::Usage, message).remedy("Move it below the [[account]] that it is for.")
-            );
+            return Err(Failure::new(Exit::Usage, message)
+                .remedy("Move it below the [[account]] that it is for."));
         }
         if self.file.accounts.len() < 2 {
             return Ok(());
@@ -199,8 +243,9 @@ impl<'a> Layers<'a> {
                     self.file.path.display(),
                     self.file.accounts.len()
                 );
-                Err(Failure::new(Exit::Usage, message)
-                    .remedy("Unset it, and write the value below its [[account]] (secrets as a file)."))
+                Err(Failure::new(Exit::Usage, message).remedy(
+                    "Unset it, and write the value below its [[account]] (secrets as a file).",
+                ))
             }
         }
     }

@@ -124,27 +124,54 @@ impl Settings {
             Some((path, _)) => SettingsFile::read(path)?,
             None => SettingsFile::default(),
         };
-        let mut layers = Layers { flags, env, file: &file, in_force: Vec::new(), account: None };
+        let mut layers = Layers {
+            flags,
+            env,
+            file: &file,
+            in_force: Vec::new(),
+            account: None,
+        };
         let settings = take(&mut layers)?;
         let in_force = layers.in_force;
-        let settings = Settings { digest: digest(&settings, &in_force)?, ..settings };
-        Ok(Loaded { settings, file: location, in_force })
+        let settings = Settings {
+            digest: digest(&settings, &in_force)?,
+            ..settings
+        };
+        Ok(Loaded {
+            settings,
+            file: location,
+            in_force,
+        })
     }
 
     /// As much of who is told how a run ends as wrong settings let one read.
     pub fn load_telemetry(flags: &Flags, env: &Environment) -> Receivers {
         let file = file_location(flags, env).and_then(|(path, _)| SettingsFile::read(&path).ok());
         let file = file.unwrap_or_default();
-        let mut layers = Layers { flags, env, file: &file, in_force: Vec::new(), account: None };
+        let mut layers = Layers {
+            flags,
+            env,
+            file: &file,
+            in_force: Vec::new(),
+            account: None,
+        };
         let receivers = telemetry::take(&mut layers).unwrap_or_default();
-        let allow_http = layers.take_or_default::<Switch>(&keys::ALLOW_HTTP).is_ok_and(|switch| switch.0);
+        let allow_http = layers
+            .take_or_default::<Switch>(&keys::ALLOW_HTTP)
+            .is_ok_and(|switch| switch.0);
         let harmless = allow_http || telemetry::refuse_exposed(&receivers).is_ok();
-        if harmless { receivers } else { Receivers::default() }
+        if harmless {
+            receivers
+        } else {
+            Receivers::default()
+        }
     }
 
     /// Where a settings file would be read from, if one was there; `None` without a home folder.
     pub fn file_to_write(flags: &Flags, env: &Environment) -> Option<PathBuf> {
-        file_location(flags, env).map(|(path, _)| path).or_else(|| usual_file(env))
+        file_location(flags, env)
+            .map(|(path, _)| path)
+            .or_else(|| usual_file(env))
     }
 
     /// SHA-256 in hexadecimal over the values that say what is archived and how: a manifest's
@@ -168,8 +195,13 @@ impl Settings {
     /// Names in `omit_fields` that RingCX does not document, each with the one that was probably meant. They may be new
     /// fields of the vendor's: so it is said, and not refused.
     pub fn doubtful_fields(&self) -> Vec<(&str, &'static str)> {
-        let unknown = self.omit_fields.names().filter(|name| !segment::NAMES.contains(name));
-        unknown.filter_map(|name| Some((name, suggest::nearest(name, segment::NAMES)?))).collect()
+        let unknown = self
+            .omit_fields
+            .names()
+            .filter(|name| !segment::NAMES.contains(name));
+        unknown
+            .filter_map(|name| Some((name, suggest::nearest(name, segment::NAMES)?)))
+            .collect()
     }
 
     pub fn is_s3(&self) -> bool {
@@ -178,16 +210,25 @@ impl Settings {
 
     /// The key that signs manifests, if one is configured.
     pub fn signing_key(&self) -> Result<Option<SigningKey>> {
-        let Some(path) = &self.signing_key_file else { return Ok(None) };
+        let Some(path) = &self.signing_key_file else {
+            return Ok(None);
+        };
         let text = secrecy::zeroize::Zeroizing::new(read(path, &keys::SIGNING_KEY_FILE)?);
-        SigningKey::from_openssh_pem(&text).map(Some).map_err(|error| {
-            Failure::new(Exit::Usage, format!("cannot use the signing key {}: {error}", path.display()))
-        })
+        SigningKey::from_openssh_pem(&text)
+            .map(Some)
+            .map_err(|error| {
+                Failure::new(
+                    Exit::Usage,
+                    format!("cannot use the signing key {}: {error}", path.display()),
+                )
+            })
     }
 
     /// Whose signatures count to a reader: the allowed signers file's keys. A reader needs no signing key.
     pub fn trusted_signers(&self) -> Result<AllowedSigners> {
-        let Some(path) = &self.allowed_signers_file else { return Ok(AllowedSigners::default()) };
+        let Some(path) = &self.allowed_signers_file else {
+            return Ok(AllowedSigners::default());
+        };
         let text = read(path, &keys::ALLOWED_SIGNERS_FILE)?;
         AllowedSigners::parse(&text)
             .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
@@ -207,12 +248,21 @@ impl Logging {
     /// For commands that need no other settings: from flags and the environment only.
     pub fn load(flags: &Flags, env: &Environment) -> Result<Self> {
         let file = SettingsFile::default();
-        Self::take(&mut Layers { flags, env, file: &file, in_force: Vec::new(), account: None })
+        Self::take(&mut Layers {
+            flags,
+            env,
+            file: &file,
+            in_force: Vec::new(),
+            account: None,
+        })
     }
 
     fn take(layers: &mut Layers<'_>) -> Result<Self> {
         let filter = layers.take_or_default::<LogFilter>(&keys::LOG)?.0;
-        Ok(Logging { filter, format: layers.take_or_default(&keys::LOG_FORMAT)? })
+        Ok(Logging {
+            filter,
+            format: layers.take_or_default(&keys::LOG_FORMAT)?,
+        })
     }
 }
 
@@ -220,7 +270,10 @@ fn read(path: &Path, key: &keys::Key) -> Result<String> {
     fs::read_to_string(path).map_err(|error| {
         Failure::new(Exit::Usage, format!("cannot read {}", path.display()))
             .because(error)
-            .remedy(format!("Correct `{}` ({}), or let this user read the file.", key.name, key.env))
+            .remedy(format!(
+                "Correct `{}` ({}), or let this user read the file.",
+                key.name, key.env
+            ))
     })
 }
 
@@ -249,9 +302,13 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         state_dir: state_dir(layers)?,
         signing_key_file: optional::<PathText>(layers, &keys::SIGNING_KEY_FILE)?.map(path),
         allowed_signers_file: optional::<PathText>(layers, &keys::ALLOWED_SIGNERS_FILE)?.map(path),
-        part_rows: layers.take_or_default::<Count<1, 10_000_000>>(&keys::PART_ROWS)?.0,
+        part_rows: layers
+            .take_or_default::<Count<1, 10_000_000>>(&keys::PART_ROWS)?
+            .0,
         // One PutObject takes at most 5 GiB (Amazon S3 quotas), and a part may end a little late.
-        part_bytes: layers.take_or_default::<SizeWithin<1024, { 4 << 30 }>>(&keys::PART_BYTES)?.0,
+        part_bytes: layers
+            .take_or_default::<SizeWithin<1024, { 4 << 30 }>>(&keys::PART_BYTES)?
+            .0,
         omit_fields: optional::<List<Field>>(layers, &keys::OMIT_FIELDS)?
             .map(|list| list.0.into_iter().map(|field| field.0).collect())
             .unwrap_or_default(),
@@ -265,9 +322,15 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         token_limits: layers.take_or_default(&keys::TOKEN_LIMITS)?,
         quota_share: layers.take_or_default(&keys::QUOTA_SHARE)?,
         token_life: layers.take_or_default::<PositiveSpan>(&keys::TOKEN_LIFE)?.0,
-        concurrency: layers.take_or_default::<Count<1, 1024>>(&keys::CONCURRENCY)?.0 as u32,
-        max_attempts: layers.take_or_default::<Count<1, 100>>(&keys::MAX_ATTEMPTS)?.0 as u32,
-        request_timeout: layers.take_or_default::<PositiveSpan>(&keys::REQUEST_TIMEOUT)?.0,
+        concurrency: layers
+            .take_or_default::<Count<1, 1024>>(&keys::CONCURRENCY)?
+            .0 as u32,
+        max_attempts: layers
+            .take_or_default::<Count<1, 100>>(&keys::MAX_ATTEMPTS)?
+            .0 as u32,
+        request_timeout: layers
+            .take_or_default::<PositiveSpan>(&keys::REQUEST_TIMEOUT)?
+            .0,
         max_summary_bytes: layers
             .take_or_default::<SizeWithin<1, { 256 << 20 }>>(&keys::MAX_SUMMARY_BYTES)?
             .0,
@@ -307,14 +370,21 @@ fn state_dir(layers: &mut Layers<'_>) -> Result<PathBuf> {
     let key = &keys::STATE_DIR;
     if layers.find(key, Place::Program).is_some() {
         return Ok(PathBuf::from(
-            layers.take::<PathText>(key, Place::Program)?.map(|path| path.0).unwrap_or_default(),
+            layers
+                .take::<PathText>(key, Place::Program)?
+                .map(|path| path.0)
+                .unwrap_or_default(),
         ));
     }
     let folder = layers.env.state_folder().ok_or_else(|| {
         Failure::new(Exit::Usage, "there is no home folder to keep the state in")
             .remedy("Name a folder with --state-dir or CXVAULT_STATE_DIR, or set HOME.")
     })?;
-    layers.note(key, Some(folder.to_string_lossy().into_owned()), Origin::Default);
+    layers.note(
+        key,
+        Some(folder.to_string_lossy().into_owned()),
+        Origin::Default,
+    );
     Ok(folder)
 }
 
@@ -336,7 +406,10 @@ fn refuse_contradictions(settings: &Settings) -> Result<()> {
         (&keys::COPY_ENDPOINT, settings.copy.endpoint.as_ref()),
     ];
     let exposed = |url: Option<&BaseUrl>| url.is_some_and(BaseUrl::is_exposed);
-    match urls.into_iter().find(|(_, url)| exposed(*url) && !settings.allow_http) {
+    match urls
+        .into_iter()
+        .find(|(_, url)| exposed(*url) && !settings.allow_http)
+    {
         Some((key, _)) => Err(plain_http(key.name)),
         None if settings.allow_http => Ok(()),
         None => telemetry::refuse_exposed(&settings.telemetry),
@@ -344,8 +417,11 @@ fn refuse_contradictions(settings: &Settings) -> Result<()> {
 }
 
 fn plain_http(name: &str) -> Failure {
-    Failure::new(Exit::Usage, format!("{name} is plain HTTP, which anybody on the way can read"))
-        .remedy("Use https://, or set CXVAULT_ALLOW_HTTP=true if the network is yours.")
+    Failure::new(
+        Exit::Usage,
+        format!("{name} is plain HTTP, which anybody on the way can read"),
+    )
+    .remedy("Use https://, or set CXVAULT_ALLOW_HTTP=true if the network is yours.")
 }
 
 fn digest(settings: &Settings, in_force: &[InForce]) -> Result<Digest> {
@@ -362,6 +438,7 @@ fn digest(settings: &Settings, in_force: &[InForce]) -> Result<Digest> {
         values.extend(kind.map(|kind| (format!("account.{}.credentials", account.name), kind)));
     }
     let text = serde_json_canonicalizer::to_vec(&values);
-    let unexpected = |error| Failure::new(Exit::Unexpected, "cannot digest the settings").because(error);
+    let unexpected =
+        |error| Failure::new(Exit::Unexpected, "cannot digest the settings").because(error);
     text.map(|text| Digest::of(&text)).map_err(unexpected)
 }

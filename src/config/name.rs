@@ -58,15 +58,23 @@ texts! {
 fn id(text: &str) -> Parsed<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     match text.len() {
-        _ if text == key::ROSTER => invalid("`roster` names the archive's own chain, and nothing else"),
+        _ if text == key::ROSTER => {
+            invalid("`roster` names the archive's own chain, and nothing else")
+        }
         1..=64 if text.chars().all(plain) => Ok(text.into()),
-        _ => invalid(format!("`{}` is not an id; use 1 to 64 letters, digits, `_` or `-`", shown(text))),
+        _ => invalid(format!(
+            "`{}` is not an id; use 1 to 64 letters, digits, `_` or `-`",
+            shown(text)
+        )),
     }
 }
 
 /// What a user wrote, as a message may repeat it.
 fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(80).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .take(80)
+        .collect()
 }
 
 fn text(text: &str) -> Parsed<String> {
@@ -77,14 +85,18 @@ fn text(text: &str) -> Parsed<String> {
 }
 
 fn location(location: &str) -> Parsed<String> {
-    let scheme = location.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-    let typo =
-        scheme.is_some_and(|scheme| matches!(scheme.as_str(), "s3" | "file")) && !location.contains("://");
+    let scheme = location
+        .split_once(':')
+        .map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let typo = scheme.is_some_and(|scheme| matches!(scheme.as_str(), "s3" | "file"))
+        && !location.contains("://");
     // A folder of that very name would be made, and nobody would look for the archive there.
     if typo || location.starts_with('~') {
         return invalid("write s3://bucket/prefix, or a folder's path without `~`");
     }
-    let Some((scheme, rest)) = location.split_once("://") else { return text(location) };
+    let Some((scheme, rest)) = location.split_once("://") else {
+        return text(location);
+    };
     let bucket = rest.split('/').next().unwrap_or_default();
     let bucket_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if scheme != "s3" {
@@ -98,14 +110,21 @@ fn location(location: &str) -> Parsed<String> {
     }
     let prefix = &rest[bucket.len()..];
     // S3 takes such keys literally, browsers and tools do not: two roots would look like one.
-    if prefix.trim_matches('/').split('/').any(|part| matches!(part, "." | "..")) || prefix.contains("//") {
+    if prefix
+        .trim_matches('/')
+        .split('/')
+        .any(|part| matches!(part, "." | ".."))
+        || prefix.contains("//")
+    {
         return invalid("the prefix after the bucket has an empty part, `.` or `..`");
     }
     text(location.trim_end_matches('/'))
 }
 
 fn base_url(url: &str) -> Parsed<String> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
     let Some(rest) = rest else {
         return invalid("it is not a URL that begins with https://");
     };
@@ -124,10 +143,15 @@ fn base_url(url: &str) -> Parsed<String> {
 
 /// Host and port; an IPv6 host without its brackets.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
-    if let Some((host, rest)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    if let Some((host, rest)) = authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
         return (host, rest.strip_prefix(':'));
     }
-    authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
+    authority
+        .split_once(':')
+        .map_or((authority, None), |(host, port)| (host, Some(port)))
 }
 
 impl BaseUrl {
@@ -139,7 +163,9 @@ impl BaseUrl {
 
 /// Like [`BaseUrl::is_exposed`], of an address that may hold secrets.
 pub(super) fn is_exposed(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else { return false };
+    let Some(rest) = url.strip_prefix("http://") else {
+        return false;
+    };
     let (host, _) = split_port(authority(rest));
     // Names below or beside `localhost` can be anybody's, so only the name itself and addresses count.
     let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
@@ -154,7 +180,10 @@ fn authority(rest: &str) -> &str {
 
 /// Whether a secret is an address at all; it must not be shown.
 pub(super) fn is_url(url: &str) -> bool {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))
+        .unwrap_or_default();
     let (host, port) = split_port(authority(rest));
     let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     // A browser takes `\\` for `/`, and so would find another host than we do.
@@ -170,22 +199,44 @@ impl Location {
 /// A documented value, or one that came later; but no misspelling, which would silently skip every segment.
 fn class(text: &str, known: &[&'static str]) -> Parsed<String> {
     let upper = text.to_ascii_uppercase();
-    let word = !upper.is_empty() && upper.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let word = !upper.is_empty()
+        && upper
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if known.contains(&upper.as_str()) {
         return Ok(upper);
     }
     match nearest(&upper, known.iter().copied()) {
-        Some(meant) => invalid(format!("`{}` is not known; did you mean `{meant}`?", shown(text))),
+        Some(meant) => invalid(format!(
+            "`{}` is not known; did you mean `{meant}`?",
+            shown(text)
+        )),
         None if word => Ok(upper),
-        None => invalid(format!("`{}` is not one of {}", shown(text), known.join(", "))),
+        None => invalid(format!(
+            "`{}` is not one of {}",
+            shown(text),
+            known.join(", ")
+        )),
     }
 }
 
 fn warning_code(text: &str) -> Parsed<String> {
-    const KNOWN: [&str; 4] = ["low-volume", "first-day-empty", "summaries-stopped", "unlisted"];
+    const KNOWN: [&str; 4] = [
+        "low-volume",
+        "first-day-empty",
+        "summaries-stopped",
+        "unlisted",
+    ];
     let code = text.split(':').next().unwrap_or_default();
-    if code.is_empty() || !code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
-        return invalid(format!("`{}` is not a warning's code; one is low-volume", shown(text)));
+    if code.is_empty()
+        || !code
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    {
+        return invalid(format!(
+            "`{}` is not a warning's code; one is low-volume",
+            shown(text)
+        ));
     }
     match nearest(code, KNOWN).filter(|meant| *meant != code) {
         Some(meant) => invalid(format!("`{code}` is not known; did you mean `{meant}`?")),
@@ -196,13 +247,21 @@ fn warning_code(text: &str) -> Parsed<String> {
 fn log_filter(text: &str) -> Parsed<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let target = |target: &str| {
-        !target.is_empty() && target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
+        !target.is_empty()
+            && target
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
     };
     for part in text.split(',') {
-        let (name, level) = part.split_once('=').map_or((None, part), |(name, level)| (Some(name), level));
+        let (name, level) = part
+            .split_once('=')
+            .map_or((None, part), |(name, level)| (Some(name), level));
         if !LEVELS.contains(&level) || !name.is_none_or(target) {
             let part = shown(part);
-            return invalid(format!("`{part}` is not a log level; write one of {}", LEVELS.join(", ")));
+            return invalid(format!(
+                "`{part}` is not a log level; write one of {}",
+                LEVELS.join(", ")
+            ));
         }
     }
     Ok(text.into())
@@ -222,7 +281,11 @@ mod tests {
 
     #[test]
     fn locations_are_a_bucket_or_a_folder() {
-        for (text, parsed) in [("s3://b/p/", "s3://b/p"), ("s3://b", "s3://b"), ("./x", "./x")] {
+        for (text, parsed) in [
+            ("s3://b/p/", "s3://b/p"),
+            ("s3://b", "s3://b"),
+            ("./x", "./x"),
+        ] {
             assert_eq!(text.parse(), Ok(Location(parsed.into())));
         }
         for text in [
@@ -246,7 +309,12 @@ mod tests {
     #[test]
     fn plain_http_is_harmless_on_this_machine_only() {
         let exposed = |url: &str| url.parse::<BaseUrl>().unwrap().is_exposed();
-        for url in ["https://a.example", "http://127.0.0.1:9000", "http://[::1]:80/x", "http://localhost"] {
+        for url in [
+            "https://a.example",
+            "http://127.0.0.1:9000",
+            "http://[::1]:80/x",
+            "http://localhost",
+        ] {
             assert!(!exposed(url), "{url}");
         }
         for url in [
@@ -261,13 +329,22 @@ mod tests {
 
     #[test]
     fn urls_that_hold_secrets_are_refused_without_showing_them() {
-        for url in ["https://user:hunter2@a.example", "https://a.example/?key=hunter2"] {
+        for url in [
+            "https://user:hunter2@a.example",
+            "https://a.example/?key=hunter2",
+        ] {
             let error = url.parse::<BaseUrl>().unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
-        for url in
-            ["", "a.example", "ftp://a.example", "https://", "https://a:x", "https://a:0", "https:// a"]
-        {
+        for url in [
+            "",
+            "a.example",
+            "ftp://a.example",
+            "https://",
+            "https://a:x",
+            "https://a:0",
+            "https:// a",
+        ] {
             assert!(url.parse::<BaseUrl>().is_err(), "{url}");
         }
     }
@@ -284,7 +361,11 @@ mod tests {
 
     #[test]
     fn warning_codes_and_log_filters_are_checked() {
-        assert!("summaries-stopped:Sales East".parse::<WarningCode>().is_ok());
+        assert!(
+            "summaries-stopped:Sales East"
+                .parse::<WarningCode>()
+                .is_ok()
+        );
         assert!("low-volum".parse::<WarningCode>().is_err());
         assert!("info,cxvault::ringcx=debug".parse::<LogFilter>().is_ok());
         for text in ["", "debg", "cxvault=", "=info", "info,,warn"] {

@@ -23,12 +23,16 @@ pub(super) fn take<'a>(
     key: &'static Key,
     place: Place<'a>,
 ) -> Result<Option<(SecretString, Origin)>> {
-    let Syntax::SecretFile { env, .. } = key.syntax else { return Ok(None) };
+    let Syntax::SecretFile { env, .. } = key.syntax else {
+        return Ok(None);
+    };
     let file = layers.find(key, place);
     if let Some(inline) = layers.env.get(env) {
         if layers.env.get(key.env).is_some() {
-            return Err(Failure::new(Exit::Usage, format!("{env} and {} are both set", key.env))
-                .remedy("Unset one of them."));
+            return Err(
+                Failure::new(Exit::Usage, format!("{env} and {} are both set", key.env))
+                    .remedy("Unset one of them."),
+            );
         }
         let origin = Origin::Environment(env);
         let secret = checked(inline, &origin.to_string())?;
@@ -40,7 +44,11 @@ pub(super) fn take<'a>(
         return Ok(None);
     };
     let secret = read(key, &found)?;
-    layers.note(key, Some(format!("{} ({MASK})", found.text)), found.origin.clone());
+    layers.note(
+        key,
+        Some(format!("{} ({MASK})", found.text)),
+        found.origin.clone(),
+    );
     Ok(Some((secret, found.origin)))
 }
 
@@ -50,10 +58,16 @@ fn read(key: &Key, found: &Found) -> Result<SecretString> {
     let unreadable = |error: std::io::Error| {
         Failure::new(
             Exit::Usage,
-            format!("cannot read the secret file {} (from {})", found.text, found.origin),
+            format!(
+                "cannot read the secret file {} (from {})",
+                found.text, found.origin
+            ),
         )
         .because(error)
-        .remedy(format!("Correct `{}`, or let this user read the file.", key.name))
+        .remedy(format!(
+            "Correct `{}`, or let this user read the file.",
+            key.name
+        ))
     };
     let mut text = Zeroizing::new(String::new());
     let mut file = File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1);
@@ -61,14 +75,18 @@ fn read(key: &Key, found: &Found) -> Result<SecretString> {
     if text.len() as u64 > MAX_BYTES {
         return Err(found.failure(key, &format!("{} is too long for a secret", found.text)));
     }
-    checked(&text, &format!("the secret file {} (from {})", found.text, found.origin))
+    checked(
+        &text,
+        &format!("the secret file {} (from {})", found.text, found.origin),
+    )
 }
 
 /// A secret without the newline that editors and `echo` put at its end.
 fn checked(text: &str, named: &str) -> Result<SecretString> {
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("{named} is empty")).remedy("Put the secret into it."));
+        return Err(Failure::new(Exit::Usage, format!("{named} is empty"))
+            .remedy("Put the secret into it."));
     }
     // A header cannot carry these: better refused here than by every request.
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -27,14 +27,22 @@ pub(super) fn take(layers: &mut Layers<'_>) -> Result<Receivers> {
 /// What the variables of OpenTelemetry say. Whoever set them for a whole machine or cluster must not keep a night from
 /// being archived: what we cannot serve is a warning.
 fn collector(env: &Environment) -> Option<Result<Collector, &'static str>> {
-    let endpoint = env.get("OTEL_EXPORTER_OTLP_ENDPOINT")?.trim_end_matches('/');
-    if env.get("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+    let endpoint = env
+        .get("OTEL_EXPORTER_OTLP_ENDPOINT")?
+        .trim_end_matches('/');
+    if env
+        .get("OTEL_SDK_DISABLED")
+        .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    {
         return None;
     }
     if !is_url(endpoint) {
         return Some(Err("it is not a URL"));
     }
-    if env.get("OTEL_EXPORTER_OTLP_PROTOCOL").is_some_and(|protocol| protocol == "grpc") {
+    if env
+        .get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        .is_some_and(|protocol| protocol == "grpc")
+    {
         return Some(Err(
             "OTEL_EXPORTER_OTLP_PROTOCOL says grpc, and cxvault speaks http/json (usually port 4318)",
         ));
@@ -45,16 +53,24 @@ fn collector(env: &Environment) -> Option<Result<Collector, &'static str>> {
         name.chars().all(token) && value.chars().all(|c| c == ' ' || c.is_ascii_graphic())
     };
     if !headers.iter().all(writable) {
-        return Some(Err("OTEL_EXPORTER_OTLP_HEADERS is not name=value,name=value"));
+        return Some(Err(
+            "OTEL_EXPORTER_OTLP_HEADERS is not name=value,name=value",
+        ));
     }
     if is_exposed(endpoint) && !headers.is_empty() {
         return Some(Err("its headers would travel over plain HTTP"));
     }
     let mut resource = pairs(env.get("OTEL_RESOURCE_ATTRIBUTES"));
-    resource.extend(env.get("OTEL_SERVICE_NAME").map(|name| ("service.name".to_owned(), name.to_owned())));
+    resource.extend(
+        env.get("OTEL_SERVICE_NAME")
+            .map(|name| ("service.name".to_owned(), name.to_owned())),
+    );
     Some(Ok(Collector {
         endpoint: endpoint.to_owned(),
-        headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
+        headers: headers
+            .into_iter()
+            .map(|(name, value)| (name, value.into()))
+            .collect(),
         resource,
     }))
 }
@@ -63,25 +79,44 @@ fn collector(env: &Environment) -> Option<Result<Collector, &'static str>> {
 fn pairs(text: Option<&str>) -> Vec<(String, String)> {
     let pair = |pair: &str| {
         let (key, value) = pair.split_once('=')?;
-        let value = percent_encoding::percent_decode_str(value.trim()).decode_utf8_lossy().into_owned();
+        let value = percent_encoding::percent_decode_str(value.trim())
+            .decode_utf8_lossy()
+            .into_owned();
         (!key.trim().is_empty()).then(|| (key.trim().to_owned(), value))
     };
-    text.unwrap_or_default().split(',').filter_map(pair).collect()
+    text.unwrap_or_default()
+        .split(',')
+        .filter_map(pair)
+        .collect()
 }
 
 /// Such a URL needs no password beside it: whoever knows it may write there.
-pub(super) fn secret_url(layers: &mut Layers<'_>, key: &'static Key) -> Result<Option<SecretString>> {
-    let Some((url, origin)) = secret::take(layers, key, Place::Program)? else { return Ok(None) };
+pub(super) fn secret_url(
+    layers: &mut Layers<'_>,
+    key: &'static Key,
+) -> Result<Option<SecretString>> {
+    let Some((url, origin)) = secret::take(layers, key, Place::Program)? else {
+        return Ok(None);
+    };
     if is_url(url.expose_secret()) {
         return Ok(Some(url));
     }
-    Err(Failure::new(Exit::Usage, format!("{origin}: `{}` is not a URL that begins with https://", key.name))
-        .remedy("Put the whole URL there, and nothing else."))
+    Err(Failure::new(
+        Exit::Usage,
+        format!(
+            "{origin}: `{}` is not a URL that begins with https://",
+            key.name
+        ),
+    )
+    .remedy("Put the whole URL there, and nothing else."))
 }
 
 /// None of them may be plain HTTP to another machine.
 pub(super) fn refuse_exposed(receivers: &Receivers) -> Result<()> {
-    let secret = |url: &Option<SecretString>| url.as_ref().is_some_and(|url| is_exposed(url.expose_secret()));
+    let secret = |url: &Option<SecretString>| {
+        url.as_ref()
+            .is_some_and(|url| is_exposed(url.expose_secret()))
+    };
     let pushed = receivers.pushgateway.as_deref().is_some_and(is_exposed);
     let all = [
         (&keys::PUSHGATEWAY_URL, pushed),

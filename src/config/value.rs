@@ -32,15 +32,26 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
-const SPAN_UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const SPAN_UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 impl FromStr for Span {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
-        let unit_ms = |unit: &str| SPAN_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| *ms);
-        let ms = number_and_unit(text).and_then(|(number, unit)| number.checked_mul(unit_ms(unit)?));
+        let unit_ms = |unit: &str| {
+            SPAN_UNITS
+                .iter()
+                .find(|(name, _)| *name == unit)
+                .map(|(_, ms)| *ms)
+        };
+        let ms =
+            number_and_unit(text).and_then(|(number, unit)| number.checked_mul(unit_ms(unit)?));
         match ms {
             Some(ms) => Ok(Span(Duration::from_millis(ms))),
             None => invalid(format!(
@@ -54,7 +65,8 @@ impl fmt::Display for Span {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
         // A unit is used from two of it on: 60s and 24h are how people write these.
-        let fits = |(_, unit): &&(&str, u64)| ms.is_multiple_of(*unit) && (ms > *unit || *unit == 1);
+        let fits =
+            |(_, unit): &&(&str, u64)| ms.is_multiple_of(*unit) && (ms > *unit || *unit == 1);
         let (name, unit) = SPAN_UNITS.iter().find(fits).unwrap_or(&("ms", 1));
         write!(out, "{}{name}", ms / unit)
     }
@@ -91,7 +103,9 @@ impl FromStr for Days {
     fn from_str(text: &str) -> Parsed<Self> {
         match number_and_unit(text) {
             Some((days @ 1..=36_500, "d")) => Ok(Days(days as u32)),
-            _ => invalid(format!("`{text}` is not a number of days; write 1d to 36500d, such as 14d")),
+            _ => invalid(format!(
+                "`{text}` is not a number of days; write 1d to 36500d, such as 14d"
+            )),
         }
     }
 }
@@ -106,14 +120,25 @@ impl fmt::Display for Days {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
-const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const SIZE_UNITS: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
 
 impl FromStr for ByteSize {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
-        let unit_bytes = |unit: &str| SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, n)| *n);
-        let bytes = number_and_unit(text).and_then(|(number, unit)| number.checked_mul(unit_bytes(unit)?));
+        let unit_bytes = |unit: &str| {
+            SIZE_UNITS
+                .iter()
+                .find(|(name, _)| *name == unit)
+                .map(|(_, n)| *n)
+        };
+        let bytes =
+            number_and_unit(text).and_then(|(number, unit)| number.checked_mul(unit_bytes(unit)?));
         match bytes {
             Some(bytes @ 1..) => Ok(ByteSize(bytes)),
             _ => invalid(format!(
@@ -125,8 +150,10 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, unit) =
-            SIZE_UNITS.iter().find(|(_, unit)| self.0.is_multiple_of(*unit)).unwrap_or(&("B", 1));
+        let (name, unit) = SIZE_UNITS
+            .iter()
+            .find(|(_, unit)| self.0.is_multiple_of(*unit))
+            .unwrap_or(&("B", 1));
         write!(out, "{}{name}", self.0 / unit)
     }
 }
@@ -141,7 +168,11 @@ impl<const MIN: u64, const MAX: u64> FromStr for SizeWithin<MIN, MAX> {
     fn from_str(text: &str) -> Parsed<Self> {
         match text.parse()? {
             size if (ByteSize(MIN)..=ByteSize(MAX)).contains(&size) => Ok(SizeWithin(size)),
-            _ => invalid(format!("`{text}` is not between {} and {}", ByteSize(MIN), ByteSize(MAX))),
+            _ => invalid(format!(
+                "`{text}` is not between {} and {}",
+                ByteSize(MIN),
+                ByteSize(MAX)
+            )),
         }
     }
 }
@@ -162,7 +193,9 @@ impl<const MIN: u64, const MAX: u64> FromStr for Count<MIN, MAX> {
     fn from_str(text: &str) -> Parsed<Self> {
         match text.parse() {
             Ok(number) if (MIN..=MAX).contains(&number) => Ok(Count(number)),
-            _ => invalid(format!("`{text}` is not a whole number between {MIN} and {MAX}")),
+            _ => invalid(format!(
+                "`{text}` is not a whole number between {MIN} and {MAX}"
+            )),
         }
     }
 }
@@ -210,7 +243,11 @@ impl<T: FromStr<Err = Invalid> + PartialEq> FromStr for List<T> {
 
     fn from_str(text: &str) -> Parsed<Self> {
         let mut list = Vec::new();
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             let value = part.parse()?;
             if !list.contains(&value) {
                 list.push(value);
@@ -237,12 +274,20 @@ impl FromStr for Zone {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
-        if let Some(name) = tz::db().get(text).ok().as_ref().and_then(|zone| zone.iana_name()) {
+        if let Some(name) = tz::db()
+            .get(text)
+            .ok()
+            .as_ref()
+            .and_then(|zone| zone.iana_name())
+        {
             return Ok(Zone(name.to_string()));
         }
         let names: Vec<String> = tz::db().available().map(|name| name.to_string()).collect();
-        let city =
-            |name: &&String| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(text));
+        let city = |name: &&String| {
+            name.rsplit('/')
+                .next()
+                .is_some_and(|city| city.eq_ignore_ascii_case(text))
+        };
         let suggestion = match names.iter().find(city) {
             Some(name) => format!("did you mean `{name}`?"),
             None => did_you_mean(text, names.iter().map(String::as_str))
@@ -353,7 +398,10 @@ mod tests {
 
     fn round_trip<T: FromStr<Err = Invalid> + fmt::Display>(texts: &[&str]) {
         for text in texts {
-            assert_eq!(text.parse::<T>().map(|value| value.to_string()), Ok(text.to_string()));
+            assert_eq!(
+                text.parse::<T>().map(|value| value.to_string()),
+                Ok(text.to_string())
+            );
         }
     }
 
@@ -370,14 +418,30 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "m", "15", "15 min", "-1s", "1.5h", "99999999999999999999d", "18446744073709551615d"]
-        {
+        for text in [
+            "",
+            "m",
+            "15",
+            "15 min",
+            "-1s",
+            "1.5h",
+            "99999999999999999999d",
+            "18446744073709551615d",
+        ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
         for text in ["", "0B", "4MB", "4", "99999999999GiB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
-        for text in ["on", "7y", "governance", "governance:0d", "governance:7", "compliance:101y", "x:7y"] {
+        for text in [
+            "on",
+            "7y",
+            "governance",
+            "governance:0d",
+            "governance:7",
+            "compliance:101y",
+            "x:7y",
+        ] {
             assert!(text.parse::<ObjectLock>().is_err(), "{text}");
         }
         assert!("0d".parse::<Days>().is_err() && "24h".parse::<Days>().is_err());
@@ -386,9 +450,11 @@ mod tests {
     #[test]
     fn zones_are_spelled_officially_or_suggested() {
         assert_eq!("us/eastern".parse(), Ok(Zone("US/Eastern".into())));
-        for (text, suggestion) in
-            [("US/Estern", "`US/Eastern`"), ("new_york", "`America/New_York`"), ("Mars/Base", "IANA name")]
-        {
+        for (text, suggestion) in [
+            ("US/Estern", "`US/Eastern`"),
+            ("new_york", "`America/New_York`"),
+            ("Mars/Base", "IANA name"),
+        ] {
             let error = text.parse::<Zone>().unwrap_err().to_string();
             assert!(error.contains(suggestion), "{error}");
         }
@@ -398,9 +464,21 @@ mod tests {
     fn years_of_retention_follow_the_calendar() {
         let ms = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let until = |lock: &str, from: &str| {
-            lock.parse::<ObjectLock>().unwrap().0.unwrap().lock_from(ms(from)).unwrap().until_ms
+            lock.parse::<ObjectLock>()
+                .unwrap()
+                .0
+                .unwrap()
+                .lock_from(ms(from))
+                .unwrap()
+                .until_ms
         };
-        assert_eq!(until("compliance:7y", "2026-11-20T01:02:03.004Z"), ms("2033-11-20T01:02:04Z"));
-        assert_eq!(until("governance:2555d", "2026-11-20T00:00:00Z"), ms("2033-11-18T00:00:00Z"));
+        assert_eq!(
+            until("compliance:7y", "2026-11-20T01:02:03.004Z"),
+            ms("2033-11-20T01:02:04Z")
+        );
+        assert_eq!(
+            until("governance:2555d", "2026-11-20T00:00:00Z"),
+            ms("2033-11-18T00:00:00Z")
+        );
     }
 }

@@ -52,11 +52,17 @@ impl Chain {
     /// [`crate::outcome::Exit::Integrity`] where a manifest is missing, damaged, signed by nobody or by a stranger after
     /// signed ones, or not the one that the next one or `head` names.
     pub async fn read(source: &Source, head: &ChainHead) -> Result<Chain> {
-        let ChainHead { id: sub_account, head: Head { sequence, sha256 } } = head;
-        let (mut steps, mut orders, mut coverage) = (Vec::new(), Orders::default(), Coverage::default());
+        let ChainHead {
+            id: sub_account,
+            head: Head { sequence, sha256 },
+        } = head;
+        let (mut steps, mut orders, mut coverage) =
+            (Vec::new(), Orders::default(), Coverage::default());
         let (mut previous, mut signed) = (None, false);
         let read = |sequence| read_one(source, sub_account, sequence);
-        let mut reads = stream::iter(1..=*sequence).map(read).buffered(timeline::AT_ONCE);
+        let mut reads = stream::iter(1..=*sequence)
+            .map(read)
+            .buffered(timeline::AT_ONCE);
         while let Some(stored) = reads.try_next().await? {
             source.check_stop()?;
             check(source, &stored, previous, &mut signed)?;
@@ -71,9 +77,14 @@ impl Chain {
             )));
         }
         let disposed = |date| coverage.state(date) == DayState::Disposed;
-        steps.iter_mut().for_each(|step| step.disposed = step.date.is_some_and(disposed));
+        steps
+            .iter_mut()
+            .for_each(|step| step.disposed = step.date.is_some_and(disposed));
         keep(&mut steps, &orders);
-        Ok(Chain { sub_account: sub_account.clone(), steps })
+        Ok(Chain {
+            sub_account: sub_account.clone(),
+            steps,
+        })
     }
 }
 
@@ -84,12 +95,23 @@ pub fn check<B: Body>(
     previous: Option<Digest>,
     signed: &mut bool,
 ) -> Result<()> {
-    let named = stored.envelope.manifest.place().previous.map(|link| link.sha256);
+    let named = stored
+        .envelope
+        .manifest
+        .place()
+        .previous
+        .map(|link| link.sha256);
     if named != previous {
-        return Err(violated(format!("{} does not name the record before it", stored.key)));
+        return Err(violated(format!(
+            "{} does not name the record before it",
+            stored.key
+        )));
     }
     match (signed_by(source, stored)?, *signed) {
-        (None, true) => Err(violated(format!("{} is not signed, but the record before it is", stored.key))),
+        (None, true) => Err(violated(format!(
+            "{} is not signed, but the record before it is",
+            stored.key
+        ))),
         (signer, _) => {
             *signed = signer.is_some();
             Ok(())
@@ -99,20 +121,44 @@ pub fn check<B: Body>(
 
 fn step(stored: Stored) -> Result<Step> {
     // The very bytes: whoever reads a manifest has refused any other spelling.
-    let bytes = stored.envelope.to_bytes().map_err(|error| violated(format!("{}: {error}", stored.key)))?;
-    let Stored { key, sha256, envelope, .. } = stored;
+    let bytes = stored
+        .envelope
+        .to_bytes()
+        .map_err(|error| violated(format!("{}: {error}", stored.key)))?;
+    let Stored {
+        key,
+        sha256,
+        envelope,
+        ..
+    } = stored;
     let (date, lock, files) = match envelope.manifest.record {
-        Record::Day(day) => (Some(day.date), day.object_lock.map(|lock| lock.lock()), day.files),
+        Record::Day(day) => (
+            Some(day.date),
+            day.object_lock.map(|lock| lock.lock()),
+            day.files,
+        ),
         _ => (None, None, Vec::new()),
     };
     let (bytes, keep) = (bytes.into(), Keep::default());
-    Ok(Step { key, bytes, sha256, files, keep, disposed: false, date, lock })
+    Ok(Step {
+        key,
+        bytes,
+        sha256,
+        files,
+        keep,
+        disposed: false,
+        date,
+        lock,
+    })
 }
 
 /// What the whole chain asks of each step's objects. A manifest without files names no lock, though it was put with one:
 /// it gets the one that was usual then, that of the files committed before it (at the chain's beginning, after it).
 fn keep(steps: &mut [Step], orders: &Orders) {
-    let mut usual = steps.iter().find(|step| !step.files.is_empty()).and_then(|step| step.lock);
+    let mut usual = steps
+        .iter()
+        .find(|step| !step.files.is_empty())
+        .and_then(|step| step.lock);
     for step in steps {
         if !step.files.is_empty() {
             usual = step.lock;
@@ -136,7 +182,10 @@ mod tests {
     }
 
     fn lock(until_ms: i64) -> Lock {
-        Lock { mode: LockMode::Governance, until_ms }
+        Lock {
+            mode: LockMode::Governance,
+            until_ms,
+        }
     }
 
     fn file() -> File {
@@ -174,7 +223,10 @@ mod tests {
     fn kept(of: &[(Option<i8>, bool, Option<i64>)], orders: &Orders) -> Vec<(Option<i64>, bool)> {
         let mut steps = steps(of);
         keep(&mut steps, orders);
-        steps.iter().map(|step| (step.keep.lock.map(|lock| lock.until_ms), step.keep.hold)).collect()
+        steps
+            .iter()
+            .map(|step| (step.keep.lock.map(|lock| lock.until_ms), step.keep.hold))
+            .collect()
     }
 
     #[test]
@@ -189,22 +241,57 @@ mod tests {
             (Some(5), true, None),
             (None, false, None),
         ];
-        let expected = [Some(5_000), Some(5_000), Some(5_000), Some(9_000), Some(9_000), None, None];
-        assert_eq!(kept(&chain, &Orders::default()), expected.map(|until| (until, false)));
+        let expected = [
+            Some(5_000),
+            Some(5_000),
+            Some(5_000),
+            Some(9_000),
+            Some(9_000),
+            None,
+            None,
+        ];
+        assert_eq!(
+            kept(&chain, &Orders::default()),
+            expected.map(|until| (until, false))
+        );
     }
 
     #[test]
     fn a_late_order_reaches_every_object_of_its_days() {
         let range = Span::new(date(2), date(3)).unwrap();
         let mut orders = Orders::default();
-        let extended = ExtendedDay { date: date(2), mode: LockMode::Compliance, retain_until: 7_000 };
-        let extension = Extension { range, days: vec![extended], reason: None, by: None };
+        let extended = ExtendedDay {
+            date: date(2),
+            mode: LockMode::Compliance,
+            retain_until: 7_000,
+        };
+        let extension = Extension {
+            range,
+            days: vec![extended],
+            reason: None,
+            by: None,
+        };
         let (case, reason) = ("A".to_owned(), "a test".to_owned());
-        let hold = Hold { act: HoldAct::Add, case, range, reason, by: None, enforced: true };
+        let hold = Hold {
+            act: HoldAct::Add,
+            case,
+            range,
+            reason,
+            by: None,
+            enforced: true,
+        };
         orders.take(3, &Record::Retention(Box::new(extension)));
         orders.take(4, &Record::Hold(Box::new(hold)));
-        let chain = [(Some(1), true, Some(9_000)), (Some(2), true, Some(5_000)), (Some(2), true, None)];
-        let expected = [(Some(9_000), false), (Some(7_000), true), (Some(7_000), true)];
+        let chain = [
+            (Some(1), true, Some(9_000)),
+            (Some(2), true, Some(5_000)),
+            (Some(2), true, None),
+        ];
+        let expected = [
+            (Some(9_000), false),
+            (Some(7_000), true),
+            (Some(7_000), true),
+        ];
         assert_eq!(kept(&chain, &orders), expected);
     }
 }

@@ -60,7 +60,12 @@ impl Destination {
     /// [`Exit::Usage`] where it holds something else than a copy of this archive, or keeps no locks although a policy
     /// asks for some; [`Exit::Integrity`] where it is a copy that somebody else has written to, or deleted from.
     pub async fn open(job: &Job) -> Result<Destination> {
-        let Job { source, to, clock, options } = job;
+        let Job {
+            source,
+            to,
+            clock,
+            options,
+        } = job;
         let remote = to.local(key::ARCHIVE).is_none();
         let marked = standing(source, &**to, remote).await?;
         refuse_diverged(&*source.store, &**to).await?;
@@ -69,11 +74,19 @@ impl Destination {
         let locks = !left_out && to.keeps_locks().await?.unwrap_or(true);
         let fresh = match options.locks {
             Locks::Applied(Some(policy)) if !locks => {
-                return Err(unlockable(&**to, format!("--object-lock asks for {policy}")));
+                return Err(unlockable(
+                    &**to,
+                    format!("--object-lock asks for {policy}"),
+                ));
             }
-            Locks::Applied(Some(policy)) => Some(policy.lock_from(clock.now_ms()).ok_or_else(|| {
-                Failure::new(Exit::Usage, format!("--object-lock {policy} ends beyond the calendar"))
-            })?),
+            Locks::Applied(Some(policy)) => {
+                Some(policy.lock_from(clock.now_ms()).ok_or_else(|| {
+                    Failure::new(
+                        Exit::Usage,
+                        format!("--object-lock {policy} ends beyond the calendar"),
+                    )
+                })?)
+            }
             Locks::Applied(None) | Locks::LeftOut => None,
         };
         Ok(Destination {
@@ -96,7 +109,9 @@ impl Destination {
     }
 
     pub fn into_copied(self) -> Copied {
-        self.copied.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.copied
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whatever this copy has looked at or put is locked no longer than this.
@@ -107,26 +122,42 @@ impl Destination {
     /// What the chain asks of an object and can still be had.
     fn in_force(&self, keep: Keep) -> Keep {
         let ends_later = |lock: &Lock| lock.until_ms > self.clock.now_ms() + SOON_MS;
-        Keep { lock: keep.lock.filter(ends_later), hold: keep.hold }
+        Keep {
+            lock: keep.lock.filter(ends_later),
+            hold: keep.hold,
+        }
     }
 
     /// The same, and the strongest lock of all that was copied before.
     pub fn longest_of_all(&self, keep: Keep) -> Keep {
         let Keep { lock, hold } = self.in_force(keep);
-        Keep { lock: lock.into_iter().chain(self.longest()).reduce(Lock::stronger), hold }
+        Keep {
+            lock: lock
+                .into_iter()
+                .chain(self.longest())
+                .reduce(Lock::stronger),
+            hold,
+        }
     }
 
     /// # Errors
     /// [`Exit::Usage`] where a chain asks for locks or holds, this place keeps none, and nobody said that they are to
     /// be left out.
-    pub fn refuse_unlockable(&self, chain: &str, mut keeps: impl Iterator<Item = Keep>) -> Result<()> {
+    pub fn refuse_unlockable(
+        &self,
+        chain: &str,
+        mut keeps: impl Iterator<Item = Keep>,
+    ) -> Result<()> {
         if self.locks || self.left_out {
             return Ok(());
         }
-        let asks = keeps.find_map(|keep| Some(self.in_force(keep)).filter(|keep| *keep != Keep::default()));
+        let asks = keeps
+            .find_map(|keep| Some(self.in_force(keep)).filter(|keep| *keep != Keep::default()));
         let what = match asks {
             None => return Ok(()),
-            Some(Keep { lock: Some(lock), .. }) => {
+            Some(Keep {
+                lock: Some(lock), ..
+            }) => {
                 format!("{chain} is locked until {}", rfc3339(lock.until_ms))
             }
             Some(_) => format!("{chain} is under a legal hold"),
@@ -143,18 +174,25 @@ impl Destination {
             return Ok(());
         }
         if !self.marked {
-            let unwritable = |error| Failure::new(Exit::Unexpected, "cannot write copy.json").because(error);
-            self.put_mark(key::COPY, mark.to_bytes().map_err(unwritable)?.into()).await?;
+            let unwritable =
+                |error| Failure::new(Exit::Unexpected, "cannot write copy.json").because(error);
+            self.put_mark(key::COPY, mark.to_bytes().map_err(unwritable)?.into())
+                .await?;
             // Of two copiers that begin at once the first one's counts.
             self.read_mark(source).await?;
         }
         let bytes = source.store.get(key::ARCHIVE).await?;
-        let bytes = bytes.ok_or_else(|| crate::audit::violated("archive.json was deleted".to_owned()))?;
+        let bytes =
+            bytes.ok_or_else(|| crate::audit::violated("archive.json was deleted".to_owned()))?;
         let again = self.put_mark(key::ARCHIVE, bytes.clone()).await? == Put::Exists
             || self.put_mark(key::ARCHIVE, bytes.clone()).await? == Put::Exists;
         if !again {
-            let message = format!("{} overwrites objects although told not to", self.store.root());
-            let remedy = "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";
+            let message = format!(
+                "{} overwrites objects although told not to",
+                self.store.root()
+            );
+            let remedy =
+                "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";
             return Err(Failure::new(Exit::Usage, message).remedy(remedy));
         }
         Ok(())
@@ -163,7 +201,13 @@ impl Destination {
     async fn put_mark(&self, key: &str, bytes: Bytes) -> Result<Put> {
         let lock = self.fresh.filter(|_| self.locks);
         let (key, sha256) = (key.to_owned(), Digest::of(&bytes));
-        let object = NewObject { key, sha256, body: Body::Bytes(bytes), lock, legal_hold: false };
+        let object = NewObject {
+            key,
+            sha256,
+            body: Body::Bytes(bytes),
+            lock,
+            legal_hold: false,
+        };
         Ok(self.store.put_new(&object).await?)
     }
 
@@ -175,10 +219,20 @@ impl Destination {
     /// `archive.json` and the mark are kept as long as anything else there: without the one there is no archive, without
     /// the other it would be written to.
     pub async fn lock_marks(&self) -> Result<()> {
-        let Some(lock) = self.longest().filter(|_| self.locks && !self.dry_run) else { return Ok(()) };
+        let Some(lock) = self.longest().filter(|_| self.locks && !self.dry_run) else {
+            return Ok(());
+        };
         for key in [key::COPY, key::ARCHIVE] {
             let stat = self.stat(key).await?;
-            self.give(key, &stat, Keep { lock: Some(lock), hold: false }).await?;
+            self.give(
+                key,
+                &stat,
+                Keep {
+                    lock: Some(lock),
+                    hold: false,
+                },
+            )
+            .await?;
         }
         Ok(())
     }
@@ -196,12 +250,18 @@ impl Destination {
             }
             listed.extend(entries.into_iter().map(|entry| (entry.key, entry.bytes)));
         }
-        let ours = |key: &&String| key::parse_manifest(key).or(key::parse_part(key).map(|_| 0)).is_some();
+        let ours = |key: &&String| {
+            key::parse_manifest(key)
+                .or(key::parse_part(key).map(|_| 0))
+                .is_some()
+        };
         match listed.keys().find(|key| !ours(key)) {
             None => Ok(listed),
-            Some(foreign) => {
-                Err(wrong(&*self.store, foreign, "is no object that an archive has: somebody put it there"))
-            }
+            Some(foreign) => Err(wrong(
+                &*self.store,
+                foreign,
+                "is no object that an archive has: somebody put it there",
+            )),
         }
     }
 
@@ -209,11 +269,28 @@ impl Destination {
     /// counted.
     pub async fn put(&self, item: &Item<'_>, body: Body) -> Result<bool> {
         let asked = self.in_force(item.keep);
-        let lock = asked.lock.into_iter().chain(self.fresh).reduce(Lock::stronger);
-        let given = if self.locks { Keep { lock, hold: asked.hold } } else { Keep::default() };
+        let lock = asked
+            .lock
+            .into_iter()
+            .chain(self.fresh)
+            .reduce(Lock::stronger);
+        let given = if self.locks {
+            Keep {
+                lock,
+                hold: asked.hold,
+            }
+        } else {
+            Keep::default()
+        };
         if !self.dry_run {
             let (key, legal_hold) = (item.key.to_owned(), given.hold);
-            let object = NewObject { key, body, sha256: item.sha256, lock: given.lock, legal_hold };
+            let object = NewObject {
+                key,
+                body,
+                sha256: item.sha256,
+                lock: given.lock,
+                legal_hold,
+            };
             if self.store.put_new(&object).await? == Put::Exists {
                 // Put by an attempt whose answer was lost, or by another copier since we have looked.
                 self.there(item, None).await?;
@@ -252,8 +329,18 @@ impl Destination {
             if self.locks {
                 // The policy is about what is put now: prolonged every night, nothing would ever end.
                 let lock = asked.lock.or(self.fresh.filter(|_| stat.lock.is_none()));
-                self.give(item.key, &stat, Keep { lock, hold: asked.hold }).await?;
-                self.count(|copied| copied.held_beyond += u64::from(stat.legal_hold && !asked.hold));
+                self.give(
+                    item.key,
+                    &stat,
+                    Keep {
+                        lock,
+                        hold: asked.hold,
+                    },
+                )
+                .await?;
+                self.count(|copied| {
+                    copied.held_beyond += u64::from(stat.legal_hold && !asked.hold)
+                });
             }
         } else if !file || self.check {
             // A folder keeps no checksum. Its files are there whole or not at all; their bytes are `--check`'s and
@@ -293,7 +380,10 @@ impl Destination {
                 self.store.raise_lock(key, lock).await?;
             }
             if hold && !self.store.set_legal_hold(key, true).await? {
-                return Err(unlockable(&*self.store, format!("{key} is under a legal hold")));
+                return Err(unlockable(
+                    &*self.store,
+                    format!("{key} is under a legal hold"),
+                ));
             }
             if lock.is_some() || hold {
                 self.read_back(key, keep).await?;
@@ -309,11 +399,16 @@ impl Destination {
     /// Some stores take what they do not keep.
     async fn read_back(&self, key: &str, keep: Keep) -> Result<()> {
         let stat = self.stat(key).await?;
-        let locked = keep.lock.is_none_or(|lock| stat.lock.is_some_and(|now| now.stronger(lock) == now));
+        let locked = keep
+            .lock
+            .is_none_or(|lock| stat.lock.is_some_and(|now| now.stronger(lock) == now));
         if locked && (stat.legal_hold || !keep.hold) {
             return Ok(());
         }
-        Err(unlockable(&*self.store, format!("{key} has not the lock or the legal hold that it was given")))
+        Err(unlockable(
+            &*self.store,
+            format!("{key} has not the lock or the legal hold that it was given"),
+        ))
     }
 
     async fn stat(&self, key: &str) -> Result<Stat> {
@@ -337,28 +432,45 @@ async fn standing(source: &Source, to: &dyn Store, remote: bool) -> Result<bool>
     let ours = source.store.get(key::ARCHIVE).await?;
     let (mark, record) = (to.get(key::COPY).await?, to.get(key::ARCHIVE).await?);
     let top = to.children("").await?;
-    let begun =
-        top.folders.iter().any(|folder| matches!(folder.as_str(), "manifests" | "segments" | "roster"));
+    let begun = top
+        .folders
+        .iter()
+        .any(|folder| matches!(folder.as_str(), "manifests" | "segments" | "roster"));
     match (mark, record) {
         (Some(mark), Some(record)) => {
             check_mark(to, &mark, &source.record.archive_id)?;
             match ours == Some(record) {
                 true => Ok(true),
-                false => Err(wrong(to, key::ARCHIVE, "is not that of the archive which copy.json names")),
+                false => Err(wrong(
+                    to,
+                    key::ARCHIVE,
+                    "is not that of the archive which copy.json names",
+                )),
             }
         }
-        (Some(mark), None) if !begun => check_mark(to, &mark, &source.record.archive_id).map(|()| true),
-        (Some(_), None) => Err(wrong(to, key::ARCHIVE, "is missing, and the rest of the archive is there")),
+        (Some(mark), None) if !begun => {
+            check_mark(to, &mark, &source.record.archive_id).map(|()| true)
+        }
+        (Some(_), None) => Err(wrong(
+            to,
+            key::ARCHIVE,
+            "is missing, and the rest of the archive is there",
+        )),
         (None, Some(record)) if ours == Some(record.clone()) => {
-            let message =
-                format!("{} holds this archive already, and is no copy that was made here", to.root());
+            let message = format!(
+                "{} holds this archive already, and is no copy that was made here",
+                to.root()
+            );
             Err(Failure::new(Exit::Usage, message).remedy(
                 "It is the archive itself, or was brought there by something else: copy to another place, and check \
                  this one with `cxvault verify`.",
             ))
         }
-        (None, Some(_)) => Err(Failure::new(Exit::Usage, format!("{} holds another archive", to.root()))
-            .remedy("Copy to an empty place, such as another prefix or folder.")),
+        (None, Some(_)) => Err(Failure::new(
+            Exit::Usage,
+            format!("{} holds another archive", to.root()),
+        )
+        .remedy("Copy to an empty place, such as another prefix or folder.")),
         (None, None) => refuse_occupied(to, &top.folders, &top.objects).map(|()| false),
     }
 }
@@ -366,13 +478,23 @@ async fn standing(source: &Source, to: &dyn Store, remote: bool) -> Result<bool>
 /// Beside a new copy there may lie what `doctor` has left; anything else would be foreign to it for ever.
 fn refuse_occupied(to: &dyn Store, folders: &[String], objects: &[String]) -> Result<()> {
     let known = key::DOCTOR.trim_end_matches('/');
-    let Some(first) = folders.iter().find(|folder| *folder != known).or(objects.first()) else {
+    let Some(first) = folders
+        .iter()
+        .find(|folder| *folder != known)
+        .or(objects.first())
+    else {
         return Ok(());
     };
     // Somebody else's text.
     let first: String = first.escape_debug().collect();
-    Err(Failure::new(Exit::Usage, format!("{} is not empty, and holds no copy: there is {first}", to.root()))
-        .remedy("Copy to an empty place, such as another prefix or folder."))
+    Err(Failure::new(
+        Exit::Usage,
+        format!(
+            "{} is not empty, and holds no copy: there is {first}",
+            to.root()
+        ),
+    )
+    .remedy("Copy to an empty place, such as another prefix or folder."))
 }
 
 fn check_mark(to: &dyn Store, bytes: &[u8], archive_id: &str) -> Result<()> {
@@ -380,7 +502,11 @@ fn check_mark(to: &dyn Store, bytes: &[u8], archive_id: &str) -> Result<()> {
         None => Err(wrong(to, key::COPY, "is not the mark of a copy")),
         Some(record) if record.archive_id == archive_id => Ok(()),
         Some(record) => {
-            let message = format!("{} holds a copy of another archive, {}", to.root(), record.archive_id);
+            let message = format!(
+                "{} holds a copy of another archive, {}",
+                to.root(),
+                record.archive_id
+            );
             Err(Failure::new(Exit::Usage, message)
                 .remedy("Copy to an empty place, such as another prefix or folder."))
         }
@@ -395,22 +521,38 @@ async fn refuse_diverged(source: &dyn Store, to: &dyn Store) -> Result<()> {
     for folder in folders {
         match key::parse_sub_account(&folder) {
             Some(sub_account) => chains.push(key::chain(sub_account)),
-            None => return Err(wrong(to, &format!("{}{folder}", key::MANIFESTS), "is no sub-account's")),
+            None => {
+                return Err(wrong(
+                    to,
+                    &format!("{}{folder}", key::MANIFESTS),
+                    "is no sub-account's",
+                ));
+            }
         }
     }
     // Last, since it follows from the others: of several that differ the first in order is told.
     chains.push(key::ROSTERS.to_owned());
     let same = |chain: String| async move { newest_in_common(source, to, &chain).await };
-    stream::iter(chains).map(same).buffered(AT_ONCE).try_collect().await
+    stream::iter(chains)
+        .map(same)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
 }
 
 async fn newest_in_common(source: &dyn Store, to: &dyn Store, chain: &str) -> Result<()> {
     let listed = to.list(chain, None).await?;
-    let numbers = listed.iter().filter_map(|entry| key::parse_manifest(&entry.key));
-    let Some(sequence) = numbers.max() else { return Ok(()) };
+    let numbers = listed
+        .iter()
+        .filter_map(|entry| key::parse_manifest(&entry.key));
+    let Some(sequence) = numbers.max() else {
+        return Ok(());
+    };
     let key = format!("{chain}{sequence:010}.json");
     let (ours, found) = (source.get(&key).await?, to.get(&key).await?);
-    let Some(found) = found else { return Err(wrong(to, &key, "was listed, and is gone")) };
+    let Some(found) = found else {
+        return Err(wrong(to, &key, "was listed, and is gone"));
+    };
     let differs = match ours {
         Some(ours) if ours == found => return Ok(()),
         Some(_) => "is another one than there",
@@ -430,9 +572,15 @@ async fn newest_in_common(source: &dyn Store, to: &dyn Store, chain: &str) -> Re
 /// An object that was deleted or written over on a versioned bucket shows more than one version.
 fn refuse_versions(to: &dyn Store, versions: &[Version]) -> Result<()> {
     for of_key in versions.chunk_by(|one, other| one.key == other.key) {
-        let Some(first) = of_key.first() else { continue };
+        let Some(first) = of_key.first() else {
+            continue;
+        };
         if of_key.len() > 1 || first.is_delete_marker {
-            return Err(wrong(to, &first.key, "was overwritten or deleted: it has other versions"));
+            return Err(wrong(
+                to,
+                &first.key,
+                "was overwritten or deleted: it has other versions",
+            ));
         }
     }
     Ok(())

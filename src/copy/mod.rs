@@ -106,7 +106,11 @@ pub struct Copied {
 /// # Errors
 /// [`Exit::Usage`] where the place cannot hold this copy, or its locks; [`Exit::Integrity`] where the copy was written to
 /// by somebody else; whatever the stores say otherwise.
-pub async fn copy(job: &Job, meter: &Meter, failed: &(dyn Fn(Failure) + Send + Sync)) -> Result<Copied> {
+pub async fn copy(
+    job: &Job,
+    meter: &Meter,
+    failed: &(dyn Fn(Failure) + Send + Sync),
+) -> Result<Copied> {
     let source = &job.source;
     // First of all: the heads that it names are there, then, when the others are looked up.
     let roster = roster::head(&*source.store).await?;
@@ -114,8 +118,13 @@ pub async fn copy(job: &Job, meter: &Meter, failed: &(dyn Fn(Failure) + Send + S
     let wanted = source.sub_accounts(&job.options.sub_accounts).await?;
     let heads = heads(source, &wanted).await?;
     if heads.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("nothing is archived at {}", source.store.root()))
-            .remedy("Name the archive to be copied with --archive (s3://bucket/prefix, or a folder)."));
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("nothing is archived at {}", source.store.root()),
+        )
+        .remedy(
+            "Name the archive to be copied with --archive (s3://bucket/prefix, or a folder).",
+        ));
     }
     // Of all chains, or of none: it names the heads of all.
     let roster = roster.filter(|_| wanted.len() == all.len());
@@ -129,7 +138,12 @@ pub async fn copy(job: &Job, meter: &Meter, failed: &(dyn Fn(Failure) + Send + S
         sub_accounts: heads.clone(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let copier = Copier { source, destination, scratch: Scratch::new()?, meter };
+    let copier = Copier {
+        source,
+        destination,
+        scratch: Scratch::new()?,
+        meter,
+    };
     copier.copy(&heads, &mark, failed).await?;
     Ok(copier.destination.into_copied())
 }
@@ -138,14 +152,27 @@ pub async fn copy(job: &Job, meter: &Meter, failed: &(dyn Fn(Failure) + Send + S
 async fn heads(source: &Source, sub_accounts: &[String]) -> Result<Vec<ChainHead>> {
     let head = |id: String| async move {
         let stored = read_head(source, &id).await?;
-        Ok::<_, Failure>(ChainHead { id, head: Head { sequence: stored.sequence, sha256: stored.sha256 } })
+        Ok::<_, Failure>(ChainHead {
+            id,
+            head: Head {
+                sequence: stored.sequence,
+                sha256: stored.sha256,
+            },
+        })
     };
-    stream::iter(sub_accounts.to_vec()).map(head).buffered(AT_ONCE).try_collect().await
+    stream::iter(sub_accounts.to_vec())
+        .map(head)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// What is wrong with one chain is told, and the others are none the worse for it. A store that does not answer is
 /// everybody's trouble.
-fn unless_violated<T>(done: Result<T>, failed: &(dyn Fn(Failure) + Send + Sync)) -> Result<Option<T>> {
+fn unless_violated<T>(
+    done: Result<T>,
+    failed: &(dyn Fn(Failure) + Send + Sync),
+) -> Result<Option<T>> {
     match done {
         Err(failure) if failure.exit == Exit::Integrity => {
             failed(failure);
@@ -181,8 +208,10 @@ impl Copier<'_> {
         for chain_head in heads {
             let copied = match Chain::read(self.source, chain_head).await {
                 Ok(chain) => {
-                    let (name, keeps) = (&chain.sub_account, chain.steps.iter().map(|step| step.keep));
-                    self.destination.refuse_unlockable(&format!("sub-account {name}"), keeps)?;
+                    let (name, keeps) =
+                        (&chain.sub_account, chain.steps.iter().map(|step| step.keep));
+                    self.destination
+                        .refuse_unlockable(&format!("sub-account {name}"), keeps)?;
                     if !founded {
                         self.destination.found(self.source, mark).await?;
                         founded = true;
@@ -203,7 +232,11 @@ impl Copier<'_> {
                 self.count_head(key::ROSTER, head);
             }
         }
-        if founded { self.destination.lock_marks().await } else { Ok(()) }
+        if founded {
+            self.destination.lock_marks().await
+        } else {
+            Ok(())
+        }
     }
 
     fn count_head(&self, chain: &str, Head { sequence, sha256 }: &Head) {
@@ -215,15 +248,29 @@ impl Copier<'_> {
 
     /// One chain: files on their way side by side, and each manifest when its files and the one before it are there.
     async fn chain(&self, chain: &Chain) -> Result<()> {
-        let folders = [key::chain(&chain.sub_account), key::day_root(&chain.sub_account)];
+        let folders = [
+            key::chain(&chain.sub_account),
+            key::day_root(&chain.sub_account),
+        ];
         let listed = self.destination.listed(&folders).await?;
         self.count_left_behind(chain).await?;
-        let files = || chain.steps.iter().filter(|step| !step.disposed).flat_map(|step| &step.files);
-        let missing = files().filter(|file| !listed.contains_key(&file.key)).map(|file| file.bytes).sum();
+        let files = || {
+            chain
+                .steps
+                .iter()
+                .filter(|step| !step.disposed)
+                .flat_map(|step| &step.files)
+        };
+        let missing = files()
+            .filter(|file| !listed.contains_key(&file.key))
+            .map(|file| file.bytes)
+            .sum();
         self.meter.bytes.fetch_add(missing, Relaxed);
         let (ready, next) = mpsc::channel(1);
-        let (files, manifests) =
-            tokio::join!(self.files(chain, &listed, ready), self.manifests(&listed, next));
+        let (files, manifests) = tokio::join!(
+            self.files(chain, &listed, ready),
+            self.manifests(&listed, next)
+        );
         files.and(manifests)
     }
 
@@ -238,7 +285,12 @@ impl Copier<'_> {
         let mut work = Vec::new();
         for step in &chain.steps {
             let files = if step.disposed { &[][..] } else { &step.files };
-            work.extend(files.iter().map(|file| (step, Some(file))).chain([(step, None)]));
+            work.extend(
+                files
+                    .iter()
+                    .map(|file| (step, Some(file)))
+                    .chain([(step, None)]),
+            );
         }
         let carry = |(step, file): (&'c Step, Option<&'c File>)| async move {
             match file {
@@ -262,45 +314,86 @@ impl Copier<'_> {
         while let Some(step) = next.recv().await {
             self.source.check_stop()?;
             let (bytes, keep) = (step.bytes.len() as u64, step.keep);
-            let item = Item { key: &step.key, bytes, sha256: step.sha256, keep };
+            let item = Item {
+                key: &step.key,
+                bytes,
+                sha256: step.sha256,
+                keep,
+            };
             if let Some(&found) = listed.get(&step.key) {
                 self.destination.there(&item, Some(found)).await?;
                 continue;
             }
-            let put = self.destination.put(&item, Body::Bytes(step.bytes.clone())).await?;
-            self.destination.count(|copied| copied.manifests += u64::from(put));
+            let put = self
+                .destination
+                .put(&item, Body::Bytes(step.bytes.clone()))
+                .await?;
+            self.destination
+                .count(|copied| copied.manifests += u64::from(put));
         }
         Ok(())
     }
 
     async fn file(&self, step: &Step, file: &File, listed: &Listed) -> Result<()> {
         self.source.check_stop()?;
-        let item = Item { key: &file.key, bytes: file.bytes, sha256: file.sha256, keep: step.keep };
+        let item = Item {
+            key: &file.key,
+            bytes: file.bytes,
+            sha256: file.sha256,
+            keep: step.keep,
+        };
         if let Some(&found) = listed.get(&file.key) {
             return self.destination.there(&item, Some(found)).await;
         }
         let put = if self.destination.dry_run {
-            self.destination.put(&item, Body::Bytes(bytes::Bytes::new())).await?
+            self.destination
+                .put(&item, Body::Bytes(bytes::Bytes::new()))
+                .await?
         } else {
             // Hashed here, before anything of it is sent: a damaged one never gets there.
             let part = LocalPart::get(self.source, &self.scratch, file).await?;
-            self.destination.put(&item, Body::File(part.path.clone())).await?
+            self.destination
+                .put(&item, Body::File(part.path.clone()))
+                .await?
         };
-        self.destination.count(|copied| copied.files += u64::from(put));
+        self.destination
+            .count(|copied| copied.files += u64::from(put));
         self.meter.bytes_done.fetch_add(file.bytes, Relaxed);
         Ok(())
     }
 
     /// What is not copied, so that it can be said.
     async fn count_left_behind(&self, chain: &Chain) -> Result<()> {
-        let committed: BTreeSet<&str> =
-            chain.steps.iter().flat_map(|step| &step.files).map(|file| file.key.as_str()).collect();
-        let days = self.source.store.list(&key::day_root(&chain.sub_account), None).await?;
-        let records = self.source.store.list(&key::chain(&chain.sub_account), None).await?;
-        let unlisted = days.iter().filter(|entry| !committed.contains(entry.key.as_str())).count()
-            + records.iter().filter(|entry| key::parse_manifest(&entry.key).is_none()).count();
-        let disposed: usize =
-            chain.steps.iter().filter(|step| step.disposed).map(|step| step.files.len()).sum();
+        let committed: BTreeSet<&str> = chain
+            .steps
+            .iter()
+            .flat_map(|step| &step.files)
+            .map(|file| file.key.as_str())
+            .collect();
+        let days = self
+            .source
+            .store
+            .list(&key::day_root(&chain.sub_account), None)
+            .await?;
+        let records = self
+            .source
+            .store
+            .list(&key::chain(&chain.sub_account), None)
+            .await?;
+        let unlisted = days
+            .iter()
+            .filter(|entry| !committed.contains(entry.key.as_str()))
+            .count()
+            + records
+                .iter()
+                .filter(|entry| key::parse_manifest(&entry.key).is_none())
+                .count();
+        let disposed: usize = chain
+            .steps
+            .iter()
+            .filter(|step| step.disposed)
+            .map(|step| step.files.len())
+            .sum();
         self.destination.count(|copied| {
             copied.unlisted += unlisted as u64;
             copied.disposed += disposed as u64;

@@ -26,18 +26,33 @@ pub struct Step {
 
 impl Step {
     fn item(&self, keep: Keep) -> Item<'_> {
-        Item { key: &self.key, bytes: self.bytes, sha256: self.sha256, keep }
+        Item {
+            key: &self.key,
+            bytes: self.bytes,
+            sha256: self.sha256,
+            keep,
+        }
     }
 }
 
 /// The newest record; none where there is no such chain.
 pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
     let listed = store.list(key::ROSTERS, None).await?;
-    let numbers = listed.iter().filter_map(|entry| key::parse_manifest(&entry.key));
-    let Some(sequence) = numbers.max() else { return Ok(None) };
+    let numbers = listed
+        .iter()
+        .filter_map(|entry| key::parse_manifest(&entry.key));
+    let Some(sequence) = numbers.max() else {
+        return Ok(None);
+    };
     let key = key::manifest(key::ROSTER, sequence);
-    let bytes = store.get(&key).await?.ok_or_else(|| violated(format!("{key} is missing")))?;
-    Ok(Some(Head { sequence, sha256: Digest::of(&bytes) }))
+    let bytes = store
+        .get(&key)
+        .await?
+        .ok_or_else(|| violated(format!("{key} is missing")))?;
+    Ok(Some(Head {
+        sequence,
+        sha256: Digest::of(&bytes),
+    }))
 }
 
 /// The chain up to `head`.
@@ -47,14 +62,27 @@ pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
 pub async fn read(source: &Source, head: &Head) -> Result<Vec<Step>> {
     let (mut steps, mut previous, mut signed) = (Vec::new(), None, false);
     let read = |sequence| read_record::<RosterRecord>(source, key::ROSTER, sequence);
-    let mut reads = stream::iter(1..=head.sequence).map(read).buffered(timeline::AT_ONCE);
+    let mut reads = stream::iter(1..=head.sequence)
+        .map(read)
+        .buffered(timeline::AT_ONCE);
     while let Some(stored) = reads.try_next().await? {
         source.check_stop()?;
         check(source, &stored, previous, &mut signed)?;
-        let Stored { key, bytes, sha256, envelope, .. } = stored;
+        let Stored {
+            key,
+            bytes,
+            sha256,
+            envelope,
+            ..
+        } = stored;
         previous = Some(sha256);
         let lock = envelope.manifest.object_lock.map(|lock| lock.lock());
-        steps.push(Step { key, bytes, sha256, keep: Keep { lock, hold: false } });
+        steps.push(Step {
+            key,
+            bytes,
+            sha256,
+            keep: Keep { lock, hold: false },
+        });
     }
     match previous == Some(head.sha256) {
         true => Ok(steps),
@@ -65,19 +93,28 @@ pub async fn read(source: &Source, head: &Head) -> Result<Vec<Step>> {
 /// Confirms the records that are there already, and puts the others, in order.
 pub async fn copy(source: &Source, to: &Destination, steps: &[Step]) -> Result<()> {
     let listed = &to.listed(&[key::ROSTERS.to_owned()]).await?;
-    let (there, missing): (Vec<_>, Vec<_>) = steps.iter().partition(|step| listed.contains_key(&step.key));
+    let (there, missing): (Vec<_>, Vec<_>) = steps
+        .iter()
+        .partition(|step| listed.contains_key(&step.key));
     let confirm = async |step: &Step| {
         source.check_stop()?;
-        to.there(&step.item(step.keep), listed.get(&step.key).copied()).await
+        to.there(&step.item(step.keep), listed.get(&step.key).copied())
+            .await
     };
-    stream::iter(there).map(confirm).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    stream::iter(there)
+        .map(confirm)
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await?;
     let get = |step| async move { Ok::<_, Failure>((step, text(source, step).await?)) };
     let mut texts = stream::iter(missing).map(get).buffered(AT_ONCE);
     while let Some((step, text)) = texts.try_next().await? {
         source.check_stop()?;
         // It tells of all the days, and is kept no shorter than any of them. Only what is put now: with each new day
         // that would be longer, and nothing would ever end.
-        let put = to.put(&step.item(to.longest_of_all(step.keep)), Body::Bytes(text)).await?;
+        let put = to
+            .put(&step.item(to.longest_of_all(step.keep)), Body::Bytes(text))
+            .await?;
         to.count(|copied| copied.rosters += u64::from(put));
     }
     Ok(())
@@ -86,7 +123,9 @@ pub async fn copy(source: &Source, to: &Destination, steps: &[Step]) -> Result<(
 /// The record's bytes, the very ones that were checked.
 async fn text(source: &Source, step: &Step) -> Result<bytes::Bytes> {
     let found = source.store.get(&step.key).await?;
-    found.filter(|bytes| Digest::of(bytes) == step.sha256).ok_or_else(|| changed(&step.key))
+    found
+        .filter(|bytes| Digest::of(bytes) == step.sha256)
+        .ok_or_else(|| changed(&step.key))
 }
 
 fn changed(key: &str) -> Failure {

@@ -136,14 +136,25 @@ impl Journal {
     pub fn open(path: &Path, identity: DayIdentity) -> Result<Journal> {
         // SQLite gives its side files the mode of the main one.
         private_file(path)?;
-        let wrap = |source| JournalError::Database { path: path.to_owned(), source };
+        let wrap = |source| JournalError::Database {
+            path: path.to_owned(),
+            source,
+        };
         let connection = Connection::open(path).map_err(wrap)?;
         connection.set_prepared_statement_cache_capacity(64);
         // At its end a journal mostly goes; where it does not, the next process finds the log beside it.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(wrap)?;
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(wrap)?;
         connection.execute_batch(TABLES).map_err(wrap)?;
         let omission = Omission::default();
-        let mut journal = Journal { connection, path: path.to_owned(), identity, recheck: None, omission };
+        let mut journal = Journal {
+            connection,
+            path: path.to_owned(),
+            identity,
+            recheck: None,
+            omission,
+        };
         journal.check_identity()?;
         journal.recheck = journal.begun_recheck()?;
         journal.omission = journal.begun_omission()?;
@@ -152,7 +163,10 @@ impl Journal {
 
     pub(super) fn wrap(&self) -> impl Fn(rusqlite::Error) -> JournalError + use<> {
         let path = self.path.clone();
-        move |source| JournalError::Database { path: path.clone(), source }
+        move |source| JournalError::Database {
+            path: path.clone(),
+            source,
+        }
     }
 
     pub fn identity(&self) -> &DayIdentity {
@@ -160,7 +174,13 @@ impl Journal {
     }
 
     fn check_identity(&self) -> Result<()> {
-        let DayIdentity { archive_id, sub_account, date, zone, window } = &self.identity;
+        let DayIdentity {
+            archive_id,
+            sub_account,
+            date,
+            zone,
+            window,
+        } = &self.identity;
         let facts = [
             ("version of journal", VERSION.to_owned()),
             ("archive", archive_id.clone()),
@@ -174,7 +194,12 @@ impl Journal {
                 None => self.set_meta(what, &is)?,
                 Some(was) if was == is => {}
                 Some(was) => {
-                    return Err(JournalError::OtherSettings { path: self.path.clone(), what, was, is });
+                    return Err(JournalError::OtherSettings {
+                        path: self.path.clone(),
+                        what,
+                        was,
+                        is,
+                    });
                 }
             }
         }
@@ -183,19 +208,28 @@ impl Journal {
 
     pub fn meta(&self, name: &str) -> Result<Option<String>> {
         let sql = "SELECT value FROM meta WHERE name = ?";
-        self.connection.query_row(sql, [name], |row| row.get(0)).optional().map_err(self.wrap())
+        self.connection
+            .query_row(sql, [name], |row| row.get(0))
+            .optional()
+            .map_err(self.wrap())
     }
 
     pub fn set_meta(&self, name: &str, value: &str) -> Result<()> {
         let sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-        self.connection.execute(sql, [name, value]).map(drop).map_err(self.wrap())
+        self.connection
+            .execute(sql, [name, value])
+            .map(drop)
+            .map_err(self.wrap())
     }
 
     /// The answered windows, in order.
     pub fn windows(&self) -> Result<Vec<StagedWindow>> {
         let read = |row: &SqlRow| {
             Ok(StagedWindow {
-                window: Window { start_ms: row.get(0)?, end_ms: row.get(1)? },
+                window: Window {
+                    start_ms: row.get(0)?,
+                    end_ms: row.get(1)?,
+                },
                 rows: row.get::<_, i64>(2)? as u64,
                 bytes: row.get::<_, i64>(3)? as u64,
                 sha256: digest_column(row, 4)?.unwrap_or(Digest([0; 32])),
@@ -205,8 +239,10 @@ impl Journal {
                 duplicates: row.get::<_, i64>(8)? as u64,
             })
         };
-        let mut select =
-            self.connection.prepare("SELECT * FROM window ORDER BY start_ms").map_err(self.wrap())?;
+        let mut select = self
+            .connection
+            .prepare("SELECT * FROM window ORDER BY start_ms")
+            .map_err(self.wrap())?;
         let rows = select.query_map([], read).map_err(self.wrap())?;
         rows.collect::<Result<_, _>>().map_err(self.wrap())
     }
@@ -235,35 +271,59 @@ impl Journal {
                 let unanswered = matches!(status.as_deref(), None | Some("FAILED" | "SKIPPED"));
                 Ok(unanswered && known.is_none_or(|open| open & open_bit(kind) != 0))
             };
-            let kinds = [(Kind::Agent, open(Kind::Agent, 2)?), (Kind::Auto, open(Kind::Auto, 3)?)];
+            let kinds = [
+                (Kind::Agent, open(Kind::Agent, 2)?),
+                (Kind::Auto, open(Kind::Auto, 3)?),
+            ];
             Ok(Pending {
                 seq: row.get(0)?,
                 segment_id: row.get::<_, bool>(4)?.then(|| row.get(1)).transpose()?,
                 channel_class: row.get(5)?,
                 segment_type: row.get(6)?,
-                kinds: kinds.into_iter().filter(|(_, open)| *open).map(|(kind, _)| kind).collect(),
+                kinds: kinds
+                    .into_iter()
+                    .filter(|(_, open)| *open)
+                    .map(|(kind, _)| kind)
+                    .collect(),
             })
         };
-        let rows = select.query_map(params![after, limit], read).map_err(self.wrap())?;
+        let rows = select
+            .query_map(params![after, limit], read)
+            .map_err(self.wrap())?;
         rows.collect::<Result<_, _>>().map_err(self.wrap())
     }
 
     /// Notes one observation; a later one of the same summary replaces it.
     pub fn observe(&self, seq: i64, kind: Kind, look: &Observation) -> Result<()> {
         // Not INSERT OR REPLACE, before which SQLite copies every page that it touches, to be able to undo it alone.
-        if !self.insert_observation(seq, kind, look).map_err(self.wrap())? {
+        if !self
+            .insert_observation(seq, kind, look)
+            .map_err(self.wrap())?
+        {
             let delete = "DELETE FROM observation WHERE summary = ?";
-            self.connection.execute(delete, [summary_number(seq, kind)]).map_err(self.wrap())?;
-            self.insert_observation(seq, kind, look).map_err(self.wrap())?;
+            self.connection
+                .execute(delete, [summary_number(seq, kind)])
+                .map_err(self.wrap())?;
+            self.insert_observation(seq, kind, look)
+                .map_err(self.wrap())?;
         }
         Ok(())
     }
 
     /// Whether there was none yet.
-    fn insert_observation(&self, seq: i64, kind: Kind, look: &Observation) -> rusqlite::Result<bool> {
+    fn insert_observation(
+        &self,
+        seq: i64,
+        kind: Kind,
+        look: &Observation,
+    ) -> rusqlite::Result<bool> {
         let sql = "INSERT INTO observation VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING";
         let mut insert = self.connection.prepare_cached(sql)?;
-        let body = look.summary.as_deref().map(str::as_bytes).or(look.binary.as_deref().map(str::as_bytes));
+        let body = look
+            .summary
+            .as_deref()
+            .map(str::as_bytes)
+            .or(look.binary.as_deref().map(str::as_bytes));
         let facts = params![
             summary_number(seq, kind),
             look.status.name(),
@@ -285,9 +345,15 @@ impl Journal {
                    (SELECT count(*) FROM observation WHERE status NOT IN ('FAILED', 'SKIPPED'))";
         let read = |row: &SqlRow| {
             let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
-            Ok(Progress { windows: count(0)?, segments: count(1)?, looked: count(2)? })
+            Ok(Progress {
+                windows: count(0)?,
+                segments: count(1)?,
+                looked: count(2)?,
+            })
         };
-        self.connection.query_row(sql, [], read).map_err(self.wrap())
+        self.connection
+            .query_row(sql, [], read)
+            .map_err(self.wrap())
     }
 
     /// Loads a row that is committed, or that an adopted part holds: evidence, and the measure of what is new.
@@ -307,7 +373,9 @@ impl Journal {
         };
         let sql = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)";
         let mut insert = self.connection.prepare_cached(sql).map_err(self.wrap())?;
-        let open = Kind::BOTH.into_iter().filter(|kind| self.may_ask(now.observation(*kind).status));
+        let open = Kind::BOTH
+            .into_iter()
+            .filter(|kind| self.may_ask(now.observation(*kind).status));
         let open = open.fold(0, |bits, kind| bits | open_bit(kind));
         insert
             .execute(params![key, super::encode::row_to_json(now), adopted, open])
@@ -321,9 +389,13 @@ impl Journal {
             .connection
             .prepare_cached("SELECT seq, discovered_at FROM segment WHERE key = ?")
             .map_err(self.wrap())?;
-        let ours =
-            find.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(self.wrap())?;
-        let Some((seq, asked_at)): Option<(i64, i64)> = ours else { return Ok(()) };
+        let ours = find
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map_err(self.wrap())?;
+        let Some((seq, asked_at)): Option<(i64, i64)> = ours else {
+            return Ok(());
+        };
         let mut mark = self
             .connection
             .prepare_cached(
@@ -333,8 +405,12 @@ impl Journal {
             .map_err(self.wrap())?;
         for kind in Kind::BOTH {
             let look = row.observation(kind);
-            let same =
-                params![summary_number(seq, kind), look.status.name(), look.observed_by, look.fetched_at];
+            let same = params![
+                summary_number(seq, kind),
+                look.status.name(),
+                look.observed_by,
+                look.fetched_at
+            ];
             mark.execute(same).map_err(self.wrap())?;
         }
         if asked_at < row.discovered_at {
@@ -349,17 +425,28 @@ impl Journal {
             .connection
             .prepare_cached("SELECT row, adopted FROM known WHERE key = ?")
             .map_err(self.wrap())?;
-        let found: Option<(String, bool)> =
-            select.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(self.wrap())?;
-        found.map(|(row, adopted)| Ok((self.row_from_json(&row)?, adopted))).transpose()
+        let found: Option<(String, bool)> = select
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map_err(self.wrap())?;
+        found
+            .map(|(row, adopted)| Ok((self.row_from_json(&row)?, adopted)))
+            .transpose()
     }
 
     /// Does `work`; where it fails, nothing of what it wrote stays.
-    pub fn all_or_nothing<T, E>(&self, work: impl FnOnce(&Journal) -> Result<T, E>) -> Result<Result<T, E>> {
+    pub fn all_or_nothing<T, E>(
+        &self,
+        work: impl FnOnce(&Journal) -> Result<T, E>,
+    ) -> Result<Result<T, E>> {
         let sql = |sql| self.connection.execute_batch(sql).map_err(self.wrap());
         sql("SAVEPOINT attempt")?;
         let done = work(self);
-        sql(if done.is_ok() { "RELEASE attempt" } else { "ROLLBACK TO attempt; RELEASE attempt" })?;
+        sql(if done.is_ok() {
+            "RELEASE attempt"
+        } else {
+            "ROLLBACK TO attempt; RELEASE attempt"
+        })?;
         Ok(done)
     }
 
@@ -379,7 +466,9 @@ impl Journal {
         let mut after = String::new();
         loop {
             let batch = self.known_after(&after, 256)?;
-            let Some((last, _)) = batch.last() else { return Ok(count) };
+            let Some((last, _)) = batch.last() else {
+                return Ok(count);
+            };
             after.clone_from(last);
             for (_, row) in &batch {
                 let is_gap = |kind: &Kind| match row.observation(*kind).status {
@@ -399,20 +488,31 @@ impl Journal {
         let sql = "SELECT key, row FROM known WHERE key > ? ORDER BY key LIMIT ?";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let read = |row: &SqlRow| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-        let rows = select.query_map(params![after, limit], read).map_err(self.wrap())?;
+        let rows = select
+            .query_map(params![after, limit], read)
+            .map_err(self.wrap())?;
         let rows: Vec<(String, String)> = rows.collect::<Result<_, _>>().map_err(self.wrap())?;
-        rows.into_iter().map(|(key, row)| Ok((key, self.row_from_json(&row)?))).collect()
+        rows.into_iter()
+            .map(|(key, row)| Ok((key, self.row_from_json(&row)?)))
+            .collect()
     }
 
     /// Enters a known row among the segments of this run, with the answers that it has.
     fn adopt_segment(&self, row: &Row) -> Result<()> {
-        let seq = self.insert_segment(row, row.vanished).map_err(self.wrap())?;
+        let seq = self
+            .insert_segment(row, row.vanished)
+            .map_err(self.wrap())?;
         for kind in Kind::BOTH {
             let sql = "SELECT status FROM observation WHERE summary = ?";
             let id = summary_number(seq, kind);
-            let ours: Option<String> =
-                self.connection.query_row(sql, [id], |row| row.get(0)).optional().map_err(self.wrap())?;
-            let answered = ours.and_then(|status| status.parse().ok()).is_some_and(Status::is_answer);
+            let ours: Option<String> = self
+                .connection
+                .query_row(sql, [id], |row| row.get(0))
+                .optional()
+                .map_err(self.wrap())?;
+            let answered = ours
+                .and_then(|status| status.parse().ok())
+                .is_some_and(Status::is_answer);
             if !answered {
                 self.observe(seq, kind, row.observation(kind))?;
             }
@@ -424,7 +524,11 @@ impl Journal {
 fn digest_column(row: &SqlRow, column: usize) -> rusqlite::Result<Option<Digest>> {
     let text: Option<String> = row.get(column)?;
     let invalid = |error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+        rusqlite::Error::FromSqlConversionFailure(
+            column,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
     };
     text.map(|text| text.parse().map_err(invalid)).transpose()
 }

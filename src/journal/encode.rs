@@ -63,7 +63,11 @@ impl Journal {
                 }
                 for (kind, committed) in [(Kind::Agent, 16), (Kind::Auto, 27)] {
                     // Committed already; or nobody looked, since an adopted part held it, or a committed row does.
-                    if found.get::<_, Option<bool>>(committed).map_err(self.wrap())?.unwrap_or(true) {
+                    if found
+                        .get::<_, Option<bool>>(committed)
+                        .map_err(self.wrap())?
+                        .unwrap_or(true)
+                    {
                         *seen.observation_mut(kind) = known.observation(kind).clone();
                     }
                 }
@@ -82,7 +86,8 @@ impl Journal {
 
     /// Segments that only adopted parts have: discovery gave them to another host, or another attempt.
     pub fn adopted_only(&self) -> Result<u64> {
-        let sql = "SELECT count(*) FROM known WHERE adopted AND key NOT IN (SELECT key FROM segment)";
+        let sql =
+            "SELECT count(*) FROM known WHERE adopted AND key NOT IN (SELECT key FROM segment)";
         self.connection
             .query_row(sql, [], |row| row.get::<_, i64>(0))
             .map(|count| count as u64)
@@ -91,7 +96,10 @@ impl Journal {
 
     fn known_totals(&self) -> Result<Totals> {
         let mut totals = Totals::default();
-        let mut select = self.connection.prepare_cached("SELECT row FROM known").map_err(self.wrap())?;
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT row FROM known")
+            .map_err(self.wrap())?;
         let mut rows = select.query([]).map_err(self.wrap())?;
         while let Some(found) = rows.next().map_err(self.wrap())? {
             let text: String = found.get(0).map_err(self.wrap())?;
@@ -121,8 +129,12 @@ impl Journal {
     pub(super) fn row_from_json(&self, text: &str) -> Result<Row> {
         let corrupt = || {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-            let source = rusqlite::Error::SqliteFailure(code, Some("a known row is unreadable".to_owned()));
-            JournalError::Database { path: self.path.clone(), source }
+            let source =
+                rusqlite::Error::SqliteFailure(code, Some("a known row is unreadable".to_owned()));
+            JournalError::Database {
+                path: self.path.clone(),
+                source,
+            }
         };
         let values: Vec<serde_json::Value> = serde_json::from_str(text).map_err(|_| corrupt())?;
         let cells = values.into_iter().map(|value| match value {
@@ -172,12 +184,19 @@ fn observation(row: &SqlRow, first: usize) -> rusqlite::Result<Observation> {
     let Some(status) = row.get::<_, Option<String>>(first)? else {
         // A summary that nobody asked for is a gap, never silently something else.
         let error = Some("not_asked".to_owned());
-        return Ok(Observation { error, ..Observation::bare(Status::Failed, "") });
+        return Ok(Observation {
+            error,
+            ..Observation::bare(Status::Failed, "")
+        });
     };
     let status: Status = status.parse().unwrap_or(Status::Failed);
     let body: Option<Vec<u8>> = row.get(first + 1)?;
     let text = body.map(text_of);
-    let (summary, binary) = if status == Status::Binary { (None, text) } else { (text, None) };
+    let (summary, binary) = if status == Status::Binary {
+        (None, text)
+    } else {
+        (text, None)
+    };
     Ok(Observation {
         status,
         summary,
@@ -195,5 +214,6 @@ fn observation(row: &SqlRow, first: usize) -> rusqlite::Result<Observation> {
 
 /// The journal holds what was text when it was noted; where it is not any more, the part's check says so.
 fn text_of(body: Vec<u8>) -> String {
-    String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    String::from_utf8(body)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -74,15 +74,24 @@ impl JournalHandle {
     pub fn start(journal: Journal, room: usize) -> (JournalHandle, JoinHandle<Result<()>>) {
         let (queue, commands) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(room));
-        let handle = JournalHandle { queue, room: room.clone() };
+        let handle = JournalHandle {
+            queue,
+            room: room.clone(),
+        };
         let thread = std::thread::spawn(move || work(journal, commands, &Room(room)));
         (handle, thread)
     }
 
     /// Queues an observation, once there is room. It is durable when any later [`JournalHandle::call`] returns.
     pub async fn observe(&self, look: Look) -> Result<()> {
-        self.room.acquire().await.map_err(|_| JournalError::Ended)?.forget();
-        self.queue.send(Command::Look(look)).map_err(|_| JournalError::Ended)
+        self.room
+            .acquire()
+            .await
+            .map_err(|_| JournalError::Ended)?
+            .forget();
+        self.queue
+            .send(Command::Look(look))
+            .map_err(|_| JournalError::Ended)
     }
 
     /// Runs `job` on the journal and returns its result once what it wrote is durable.
@@ -108,7 +117,9 @@ impl JournalHandle {
             let result = job(journal);
             Box::new(move || drop(reply.send(result)))
         });
-        self.queue.send(Command::Job(job)).map_err(|_| JournalError::Ended)?;
+        self.queue
+            .send(Command::Job(job))
+            .map_err(|_| JournalError::Ended)?;
         Ok(Begun(answer))
     }
 }
@@ -134,18 +145,28 @@ fn work(
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Look(Look { seq, kind, observation }) => {
+                Command::Look(Look {
+                    seq,
+                    kind,
+                    observation,
+                }) => {
                     journal.observe(seq, kind, &observation)?;
                     looks += 1;
                 }
                 Command::Job(job) => acknowledgements.push(job(&mut journal)),
             }
             let taken = looks + acknowledgements.len();
-            next = if taken < BATCH { commands.try_recv().ok() } else { None };
+            next = if taken < BATCH {
+                commands.try_recv().ok()
+            } else {
+                None
+            };
         }
         journal.commit()?;
         busy = looks >= BUSY;
-        acknowledgements.into_iter().for_each(|acknowledge| acknowledge());
+        acknowledgements
+            .into_iter()
+            .for_each(|acknowledge| acknowledge());
         room.add_permits(looks);
     }
     Ok(())
@@ -170,7 +191,9 @@ fn gather(commands: &mpsc::UnboundedReceiver<Command>, enough: usize) {
 
 impl Journal {
     fn begin(&self) -> Result<()> {
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(self.wrap())
+        self.connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(self.wrap())
     }
 
     fn commit(&self) -> Result<()> {

@@ -25,11 +25,17 @@ impl Journal {
     pub(super) fn begun_omission(&self) -> Result<Omission> {
         let corrupt = || {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-            let source = rusqlite::Error::SqliteFailure(code, Some("its omission is unreadable".to_owned()));
-            JournalError::Database { path: self.path.clone(), source }
+            let source =
+                rusqlite::Error::SqliteFailure(code, Some("its omission is unreadable".to_owned()));
+            JournalError::Database {
+                path: self.path.clone(),
+                source,
+            }
         };
         let noted = self.meta(OMITTED)?;
-        noted.map_or(Ok(Omission::default()), |text| serde_json::from_str(&text).map_err(|_| corrupt()))
+        noted.map_or(Ok(Omission::default()), |text| {
+            serde_json::from_str(&text).map_err(|_| corrupt())
+        })
     }
 
     /// Leaves out these fields from now on, and takes them out of what was noted before. What is left out already stays
@@ -64,7 +70,10 @@ impl Journal {
         self.connection.execute_batch(sql).map_err(self.wrap())?;
         // Killed before this it is done once more.
         let sql = "DELETE FROM meta WHERE name = ?";
-        self.connection.execute(sql, [TRACES]).map(drop).map_err(self.wrap())
+        self.connection
+            .execute(sql, [TRACES])
+            .map(drop)
+            .map_err(self.wrap())
     }
 
     fn cut_objects(&self, fields: &Omission) -> Result<()> {
@@ -75,9 +84,14 @@ impl Journal {
         let mut after = 0;
         loop {
             let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-            let batch = select.query_map(params![after, BATCH], read).map_err(self.wrap())?;
-            let batch: Vec<(i64, bool, String)> = batch.collect::<Result<_, _>>().map_err(self.wrap())?;
-            let Some((last, ..)) = batch.last() else { return Ok(()) };
+            let batch = select
+                .query_map(params![after, BATCH], read)
+                .map_err(self.wrap())?;
+            let batch: Vec<(i64, bool, String)> =
+                batch.collect::<Result<_, _>>().map_err(self.wrap())?;
+            let Some((last, ..)) = batch.last() else {
+                return Ok(());
+            };
             after = *last;
             for (object, has_id, raw) in batch {
                 if !fields.is_in(&raw) {
@@ -86,7 +100,8 @@ impl Journal {
                 let raw = fields.cut(raw);
                 update.execute(params![raw, object]).map_err(self.wrap())?;
                 if !has_id {
-                    self.rename(object, &Segment::read(raw).key()).map_err(self.wrap())?;
+                    self.rename(object, &Segment::read(raw).key())
+                        .map_err(self.wrap())?;
                 }
             }
         }
@@ -95,7 +110,10 @@ impl Journal {
     /// Gives an object without an id the key that it has now. Where another one is the same but for what is left out,
     /// they are one segment, as if the window had been answered so.
     fn rename(&self, object: i64, key: &str) -> rusqlite::Result<()> {
-        self.connection.execute("UPDATE object SET key = ? WHERE id = ?", params![key, object])?;
+        self.connection.execute(
+            "UPDATE object SET key = ? WHERE id = ?",
+            params![key, object],
+        )?;
         // One that no window gave is a committed row's, whose key cannot change.
         let sql = "UPDATE OR IGNORE segment SET key = ?1 WHERE object = ?2
                    AND EXISTS (SELECT 1 FROM object WHERE id = ?2 AND window_ms IS NOT NULL)";
@@ -104,7 +122,11 @@ impl Journal {
         }
         let sql = "DELETE FROM observation WHERE summary / 2 IN (SELECT seq FROM segment WHERE object = ?)";
         self.connection.execute(sql, [object])?;
-        if self.connection.execute("DELETE FROM segment WHERE object = ?", [object])? > 0 {
+        if self
+            .connection
+            .execute("DELETE FROM segment WHERE object = ?", [object])?
+            > 0
+        {
             let sql = "UPDATE window SET duplicates = duplicates + 1
                        WHERE start_ms = (SELECT window_ms FROM object WHERE id = ?)";
             self.connection.execute(sql, [object])?;
@@ -115,9 +137,14 @@ impl Journal {
     fn cut_other_answers(&self, fields: &Omission) -> Result<()> {
         let sql = "SELECT seq, others FROM segment WHERE others IS NOT NULL";
         let mut select = self.connection.prepare(sql).map_err(self.wrap())?;
-        let found = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(self.wrap())?;
+        let found = select
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(self.wrap())?;
         let found: Vec<(i64, String)> = found.collect::<Result<_, _>>().map_err(self.wrap())?;
-        for (seq, others) in found.into_iter().filter(|(_, others)| fields.is_in_any(others)) {
+        for (seq, others) in found
+            .into_iter()
+            .filter(|(_, others)| fields.is_in_any(others))
+        {
             let sql = "UPDATE segment SET others = ? WHERE seq = ?";
             let facts = params![fields.cut_each(others), seq];
             self.connection.execute(sql, facts).map_err(self.wrap())?;
@@ -129,7 +156,10 @@ impl Journal {
     /// is not written again. What discovery gives of it now, under the key of `row` as it is kept, is no news.
     pub(super) fn settle(&self, row: &Row) -> Result<()> {
         let sql = "INSERT OR IGNORE INTO settled VALUES (?)";
-        self.connection.execute(sql, [row.segment.key()]).map(drop).map_err(self.wrap())
+        self.connection
+            .execute(sql, [row.segment.key()])
+            .map(drop)
+            .map_err(self.wrap())
     }
 
     pub(super) fn is_settled(&self, row: &Row) -> Result<bool> {
@@ -137,6 +167,8 @@ impl Journal {
             return Ok(false);
         }
         let sql = "SELECT EXISTS (SELECT 1 FROM settled WHERE key = ?)";
-        self.connection.query_row(sql, [row.segment.key()], |row| row.get(0)).map_err(self.wrap())
+        self.connection
+            .query_row(sql, [row.segment.key()], |row| row.get(0))
+            .map_err(self.wrap())
     }
 }

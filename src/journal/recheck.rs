@@ -36,15 +36,25 @@ impl Journal {
     pub(super) fn begun_recheck(&self) -> Result<Option<Scope>> {
         let corrupt = || {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-            let source = rusqlite::Error::SqliteFailure(code, Some("its recheck is unreadable".to_owned()));
-            JournalError::Database { path: self.path.clone(), source }
+            let source =
+                rusqlite::Error::SqliteFailure(code, Some("its recheck is unreadable".to_owned()));
+            JournalError::Database {
+                path: self.path.clone(),
+                source,
+            }
         };
-        self.meta(RECHECK)?.map(|text| text.parse().map_err(|_| corrupt())).transpose()
+        self.meta(RECHECK)?
+            .map(|text| text.parse().map_err(|_| corrupt()))
+            .transpose()
     }
 
     fn is_fresh(&self) -> Result<bool> {
         let sql = "SELECT 1 FROM object UNION ALL SELECT 1 FROM window LIMIT 1";
-        let found = self.connection.query_row(sql, [], |_| Ok(())).optional().map_err(self.wrap())?;
+        let found = self
+            .connection
+            .query_row(sql, [], |_| Ok(()))
+            .optional()
+            .map_err(self.wrap())?;
         Ok(found.is_none())
     }
 
@@ -59,12 +69,19 @@ impl Journal {
     /// Enters every committed segment that no window gave as a vanished one. All windows are answered.
     pub fn mark_vanished(&mut self) -> Result<Vanished> {
         let sql = "SELECT min(coalesce(server_date, answered_at)) FROM window";
-        let asked: Option<i64> = self.connection.query_row(sql, [], |row| row.get(0)).map_err(self.wrap())?;
-        let Some(asked) = asked else { return Ok(Vanished::default()) };
+        let asked: Option<i64> = self
+            .connection
+            .query_row(sql, [], |row| row.get(0))
+            .map_err(self.wrap())?;
+        let Some(asked) = asked else {
+            return Ok(Vanished::default());
+        };
         let (mut vanished, mut after) = (Vanished::default(), String::new());
         loop {
             let batch = self.known_after(&after, 256)?;
-            let Some((last, _)) = batch.last() else { return Ok(vanished) };
+            let Some((last, _)) = batch.last() else {
+                return Ok(vanished);
+            };
             after.clone_from(last);
             for (key, row) in &batch {
                 // What another host has been given since we asked has not vanished; and of what cannot be written again as
@@ -81,8 +98,11 @@ impl Journal {
     /// Whether discovery did not give the segment; enters it then.
     fn is_vanished(&self, key: &str, row: &Row) -> Result<bool> {
         let sql = "SELECT vanished FROM segment WHERE key = ?";
-        let found: Option<bool> =
-            self.connection.query_row(sql, [key], |row| row.get(0)).optional().map_err(self.wrap())?;
+        let found: Option<bool> = self
+            .connection
+            .query_row(sql, [key], |row| row.get(0))
+            .optional()
+            .map_err(self.wrap())?;
         if found.is_none() {
             self.insert_segment(row, true).map_err(self.wrap())?;
         }
@@ -92,12 +112,16 @@ impl Journal {
     /// How many summaries this journal has asked for.
     pub fn looked_at(&self) -> Result<u64> {
         let sql = "SELECT count(*) FROM observation WHERE status NOT IN ('SKIPPED', 'NO_ID')";
-        self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|n| n as u64).map_err(self.wrap())
+        self.connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map(|n| n as u64)
+            .map_err(self.wrap())
     }
 
     /// Forgets what this recheck was given: it cannot be believed, and the next one asks anew.
     pub fn give_up_recheck(&mut self) -> Result<()> {
-        let sql = "DELETE FROM observation; DELETE FROM segment; DELETE FROM object; DELETE FROM window;
+        let sql =
+            "DELETE FROM observation; DELETE FROM segment; DELETE FROM object; DELETE FROM window;
                    DELETE FROM meta WHERE name = 'recheck';";
         self.connection.execute_batch(sql).map_err(self.wrap())?;
         self.recheck = None;

@@ -31,17 +31,24 @@ pub struct DayLock {
 impl StateDir {
     /// Makes nothing yet.
     pub fn open(root: &Path, archive_id: &str) -> StateDir {
-        StateDir { root: root.join(archive_id) }
+        StateDir {
+            root: root.join(archive_id),
+        }
     }
 
     /// Whether a day has notes that are not committed.
     pub fn has_journal(&self, sub_account: &str, date: Date) -> bool {
-        DayFolder { path: self.day_path(sub_account, date) }.has_journal()
+        DayFolder {
+            path: self.day_path(sub_account, date),
+        }
+        .has_journal()
     }
 
     /// Whether a day has such notes, and nobody is at work on it.
     pub fn is_left_unfinished(&self, sub_account: &str, date: Date) -> bool {
-        let day = DayFolder { path: self.day_path(sub_account, date) };
+        let day = DayFolder {
+            path: self.day_path(sub_account, date),
+        };
         day.has_journal() && day.lock().is_ok()
     }
 
@@ -66,10 +73,17 @@ impl StateDir {
 
     /// Remembers a head, unless a later one is remembered already.
     pub fn remember_head(&self, sub_account: &str, head: &Head) -> Result<()> {
-        if self.remembered_head(sub_account)?.is_some_and(|known| known.sequence >= head.sequence) {
+        if self
+            .remembered_head(sub_account)?
+            .is_some_and(|known| known.sequence >= head.sequence)
+        {
             return Ok(());
         }
-        write_head(&self.root.join(sub_account), &self.head_path(sub_account), head)
+        write_head(
+            &self.root.join(sub_account),
+            &self.head_path(sub_account),
+            head,
+        )
     }
 
     fn announced_folder(&self) -> PathBuf {
@@ -92,7 +106,10 @@ fn read_head(path: PathBuf) -> Result<Option<Head>> {
     match fs::read(&path) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(JournalError::Folder { path, source: error }),
+        Err(error) => Err(JournalError::Folder {
+            path,
+            source: error,
+        }),
     }
 }
 
@@ -138,7 +155,10 @@ impl DayFolder {
         let path = self.path.join("scratch");
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(JournalError::Folder { path, source: error });
+                return Err(JournalError::Folder {
+                    path,
+                    source: error,
+                });
             }
             _ => make_private_folder(&path)?,
         }
@@ -153,7 +173,10 @@ impl DayFolder {
             let path = self.path.join(name);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(JournalError::Folder { path, source: error });
+                    return Err(JournalError::Folder {
+                        path,
+                        source: error,
+                    });
                 }
                 _ => {}
             }
@@ -163,12 +186,21 @@ impl DayFolder {
 }
 
 fn make_private_folder(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(JournalError::folder(path))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(JournalError::folder(path))
 }
 
 /// Opens or makes a file that only this user can read.
 pub(super) fn private_file(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
     options.open(path).map_err(JournalError::folder(path))
 }

@@ -13,9 +13,18 @@ use crate::archive::omit::Omission;
 use crate::archive::row::Row;
 use crate::outcome::{Exit, Failure};
 
-const DAY: Window = Window { start_ms: 0, end_ms: 86_400_000 };
-const MORNING: Window = Window { start_ms: 0, end_ms: 10_800_000 };
-const NOON: Window = Window { start_ms: 10_800_000, end_ms: 21_600_000 };
+const DAY: Window = Window {
+    start_ms: 0,
+    end_ms: 86_400_000,
+};
+const MORNING: Window = Window {
+    start_ms: 0,
+    end_ms: 10_800_000,
+};
+const NOON: Window = Window {
+    start_ms: 10_800_000,
+    end_ms: 21_600_000,
+};
 
 fn identity() -> DayIdentity {
     DayIdentity {
@@ -54,7 +63,12 @@ fn found(objects: &[String]) -> Vec<Found> {
 
 fn discover(journal: &mut Journal, window: Window, objects: &[String], at: i64) -> Merged {
     journal.stage(window, &found(objects)).unwrap();
-    journal.finish_window(&answer(window, objects.len() as u64, at), &format!("run-{at}")).unwrap()
+    journal
+        .finish_window(
+            &answer(window, objects.len() as u64, at),
+            &format!("run-{at}"),
+        )
+        .unwrap()
 }
 
 fn look(status: Status, text: &str, at: i64, by: &str) -> Observation {
@@ -96,13 +110,28 @@ fn changes(journal: &Journal, revision: u32) -> (Vec<Row>, Totals) {
 fn an_unfinished_window_leaves_no_segment_and_a_restarted_one_only_its_last_answer() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
-    journal.stage(MORNING, &found(&[object("a", "01:00", ""), object("b", "01:00", "")])).unwrap();
+    journal
+        .stage(
+            MORNING,
+            &found(&[object("a", "01:00", ""), object("b", "01:00", "")]),
+        )
+        .unwrap();
     assert_eq!(journal.progress().unwrap(), Progress::default());
     journal.restart_window(MORNING).unwrap();
     let merged = discover(&mut journal, MORNING, &[object("c", "02:00", "")], 9);
-    assert_eq!(merged, Merged { new: 1, duplicates: 0 });
-    let keys: Vec<String> =
-        journal.pending(0, 9).unwrap().into_iter().filter_map(|open| open.segment_id).collect();
+    assert_eq!(
+        merged,
+        Merged {
+            new: 1,
+            duplicates: 0
+        }
+    );
+    let keys: Vec<String> = journal
+        .pending(0, 9)
+        .unwrap()
+        .into_iter()
+        .filter_map(|open| open.segment_id)
+        .collect();
     assert_eq!(keys, ["c"]);
     assert_eq!(journal.windows().unwrap(), [answer(MORNING, 1, 9)]);
 }
@@ -112,17 +141,39 @@ fn of_differing_duplicates_the_last_is_the_row_and_the_others_stay_verbatim() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
     let versions = ["", r#", "n" : 1"#, r#","n":2"#].map(|more| object("a", "02:00", more));
-    let morning =
-        [versions[0].clone(), versions[0].clone(), versions[1].clone(), r#"{"no":"id"}"#.to_owned()];
-    assert_eq!(discover(&mut journal, MORNING, &morning, 1), Merged { new: 2, duplicates: 2 });
-    assert_eq!(discover(&mut journal, NOON, &[versions[2].clone()], 2), Merged { new: 0, duplicates: 1 });
+    let morning = [
+        versions[0].clone(),
+        versions[0].clone(),
+        versions[1].clone(),
+        r#"{"no":"id"}"#.to_owned(),
+    ];
+    assert_eq!(
+        discover(&mut journal, MORNING, &morning, 1),
+        Merged {
+            new: 2,
+            duplicates: 2
+        }
+    );
+    assert_eq!(
+        discover(&mut journal, NOON, &[versions[2].clone()], 2),
+        Merged {
+            new: 0,
+            duplicates: 1
+        }
+    );
     observe_all(&journal, &look(Status::Empty, "", 3, "me"));
     let (rows, totals) = changes(&journal, 1);
     // A segment without an end comes first, and is out of the day.
     assert!(rows[0].segment.metadata.segment_id.is_none() && rows[0].out_of_day);
     assert_eq!(rows[1].segment.raw, versions[2]);
-    assert_eq!(rows[1].other_answers, Some(format!("[{},{}]", versions[0], versions[1])));
-    assert_eq!((rows[1].discovered_at, rows[1].discovered_by.as_str()), (2, "run-2"));
+    assert_eq!(
+        rows[1].other_answers,
+        Some(format!("[{},{}]", versions[0], versions[1]))
+    );
+    assert_eq!(
+        (rows[1].discovered_at, rows[1].discovered_by.as_str()),
+        (2, "run-2")
+    );
     assert!(totals.rows == totals.day && totals.rows.balances() && totals.rows.out_of_day == 1);
 }
 
@@ -130,31 +181,64 @@ fn of_differing_duplicates_the_last_is_the_row_and_the_others_stay_verbatim() {
 fn rows_come_by_end_then_key_and_failures_are_looked_at_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
-    let objects = [("b", "02:00"), ("a", "02:00"), ("c", "01:00")].map(|(id, end)| object(id, end, ""));
+    let objects =
+        [("b", "02:00"), ("a", "02:00"), ("c", "01:00")].map(|(id, end)| object(id, end, ""));
     discover(&mut journal, MORNING, &objects, 1);
     observe_all(&journal, &look(Status::Failed, "", 2, "me"));
     let open = journal.pending(0, 9).unwrap();
     assert!(open.len() == 3 && open.iter().all(|open| open.kinds == Kind::BOTH));
-    journal.observe(open[0].seq, Kind::Agent, &look(Status::Present, "x", 3, "me")).unwrap();
+    journal
+        .observe(
+            open[0].seq,
+            Kind::Agent,
+            &look(Status::Present, "x", 3, "me"),
+        )
+        .unwrap();
     assert_eq!(journal.pending(0, 9).unwrap()[0].kinds, [Kind::Auto]);
     let (rows, totals) = changes(&journal, 1);
-    assert_eq!(rows.iter().map(|row| row.segment.key()).collect::<Vec<_>>(), ["c", "a", "b"]);
-    assert_eq!((totals.failures["http_500"], totals.day.failed(), totals.day.agent.present), (5, 5, 1));
+    assert_eq!(
+        rows.iter().map(|row| row.segment.key()).collect::<Vec<_>>(),
+        ["c", "a", "b"]
+    );
+    assert_eq!(
+        (
+            totals.failures["http_500"],
+            totals.day.failed(),
+            totals.day.agent.present
+        ),
+        (5, 5, 1)
+    );
 }
 
 #[test]
 fn what_is_committed_or_adopted_is_neither_asked_nor_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
-    discover(&mut journal, MORNING, &[object("a", "01:00", ""), object("b", "01:00", "")], 1);
+    discover(
+        &mut journal,
+        MORNING,
+        &[object("a", "01:00", ""), object("b", "01:00", "")],
+        1,
+    );
     observe_all(&journal, &look(Status::Present, "x", 2, "me"));
     let (rows, _) = changes(&journal, 1);
     journal.learn(rows[0].clone(), true).unwrap();
     let (left, totals) = changes(&journal, 1);
-    assert_eq!(left.iter().map(|row| row.segment.key()).collect::<Vec<_>>(), ["b"]);
-    assert_eq!((totals.rows.segments, totals.day.segments, journal.adopted_only().unwrap()), (1, 2, 0));
+    assert_eq!(
+        left.iter().map(|row| row.segment.key()).collect::<Vec<_>>(),
+        ["b"]
+    );
+    assert_eq!(
+        (
+            totals.rows.segments,
+            totals.day.segments,
+            journal.adopted_only().unwrap()
+        ),
+        (1, 2, 0)
+    );
     journal.forget_known().unwrap();
-    rows.into_iter().for_each(|row| journal.learn(row, false).unwrap());
+    rows.into_iter()
+        .for_each(|row| journal.learn(row, false).unwrap());
     assert_eq!(changes(&journal, 2).0, []);
     assert_eq!(journal.pending(0, 9).unwrap(), []);
 }
@@ -163,21 +247,41 @@ fn what_is_committed_or_adopted_is_neither_asked_nor_written_again() {
 fn gaps_are_reopened_with_the_answers_that_are_there() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
-    discover(&mut journal, MORNING, &[object("a", "01:00", ""), object("b", "01:00", "")], 1);
+    discover(
+        &mut journal,
+        MORNING,
+        &[object("a", "01:00", ""), object("b", "01:00", "")],
+        1,
+    );
     observe_all(&journal, &look(Status::Present, "x", 2, "me"));
     let (mut rows, _) = changes(&journal, 1);
     rows[0].auto = look(Status::Failed, "", 2, "me");
     rows[1].agent = look(Status::Skipped, "", 2, "me");
     let other = tempfile::tempdir().unwrap();
     let mut fresh = self::journal(other.path());
-    rows.into_iter().for_each(|row| fresh.learn(row, false).unwrap());
-    assert_eq!(fresh.reopen_gaps(|_| false).unwrap(), 1, "skipped, and not wanted");
+    rows.into_iter()
+        .for_each(|row| fresh.learn(row, false).unwrap());
+    assert_eq!(
+        fresh.reopen_gaps(|_| false).unwrap(),
+        1,
+        "skipped, and not wanted"
+    );
     let open = fresh.pending(0, 9).unwrap();
     assert_eq!((open.len(), &open[0].kinds), (1, &vec![Kind::Auto]));
-    fresh.observe(open[0].seq, Kind::Auto, &look(Status::Present, "late", 9, "you")).unwrap();
+    fresh
+        .observe(
+            open[0].seq,
+            Kind::Auto,
+            &look(Status::Present, "late", 9, "you"),
+        )
+        .unwrap();
     let (changed, totals) = changes(&fresh, 2);
     assert_eq!(
-        (changed.len(), changed[0].agent.fetched_at, changed[0].auto.fetched_at),
+        (
+            changed.len(),
+            changed[0].agent.fetched_at,
+            changed[0].auto.fetched_at
+        ),
         (1, Some(2), Some(9))
     );
     assert_eq!((totals.day.segments, totals.day.failed()), (2, 0));
@@ -189,8 +293,14 @@ fn omission(names: &[&str]) -> Omission {
 
 /// Whether the journal's files hold these bytes.
 fn on_disk(folder: &Path, text: &str) -> bool {
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
-    files.into_iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    files.into_iter().any(|bytes| {
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    })
 }
 
 #[test]
@@ -204,10 +314,18 @@ fn what_is_left_out_later_goes_from_what_was_noted_before() {
     let nameless = [2, 3].map(|n| format!(r#"{{"phone":"{PHONE} {n}","n":0}}"#));
     let again = object("a", "01:00", &format!(r#"{},"n":1"#, phone(4)));
     let morning = [a, nameless[0].clone(), nameless[1].clone(), again];
-    assert_eq!(discover(&mut journal, MORNING, &morning, 1), Merged { new: 3, duplicates: 1 });
+    assert_eq!(
+        discover(&mut journal, MORNING, &morning, 1),
+        Merged {
+            new: 3,
+            duplicates: 1
+        }
+    );
     observe_all(&journal, &look(Status::Present, "x", 2, "me"));
     // A window that was never finished, and asked anew.
-    journal.stage(NOON, &found(&[object("b", "04:00", &phone(5))])).unwrap();
+    journal
+        .stage(NOON, &found(&[object("b", "04:00", &phone(5))]))
+        .unwrap();
     journal.restart_window(NOON).unwrap();
     assert!(on_disk(folder.path(), PHONE));
 
@@ -217,10 +335,22 @@ fn what_is_left_out_later_goes_from_what_was_noted_before() {
     let (rows, totals) = changes(&journal, 1);
     let kept: Vec<&str> = rows.iter().map(|row| row.segment.raw.as_str()).collect();
     assert_eq!(kept, [r#"{"n":0}"#, &object("a", "01:00", r#","n":1"#)]);
-    assert_eq!(rows[1].other_answers, Some(format!("[{}]", object("a", "01:00", ""))));
-    assert!(rows.iter().all(|row| row.agent.status == Status::Present), "nothing fetched is lost");
+    assert_eq!(
+        rows[1].other_answers,
+        Some(format!("[{}]", object("a", "01:00", "")))
+    );
+    assert!(
+        rows.iter().all(|row| row.agent.status == Status::Present),
+        "nothing fetched is lost"
+    );
     // As if the window had been answered so.
-    assert_eq!((journal.windows().unwrap()[0].duplicates, totals.rows.segments), (2, 2));
+    assert_eq!(
+        (
+            journal.windows().unwrap()[0].duplicates,
+            totals.rows.segments
+        ),
+        (2, 2)
+    );
 
     // Under other settings it stays so, and more goes.
     drop(journal);
@@ -229,7 +359,10 @@ fn what_is_left_out_later_goes_from_what_was_noted_before() {
     assert_eq!(*journal.omission(), omission(&["n", "phone"]));
     assert_eq!(changes(&journal, 1).0[0].segment.raw, "{}");
     drop(journal);
-    assert_eq!(*self::journal(folder.path()).omission(), omission(&["n", "phone"]));
+    assert_eq!(
+        *self::journal(folder.path()).omission(),
+        omission(&["n", "phone"])
+    );
 }
 
 #[test]
@@ -238,7 +371,12 @@ fn committed_rows_are_compared_without_what_is_left_out() {
     let mut journal = journal(folder.path());
     let objects = |more: &str| {
         let (a, b) = (object("a", "01:00", more), object("b", "01:00", more));
-        [a, b, format!(r#"{{"no":"id"{more}}}"#), format!(r#"{{"no":"id at all"{more}}}"#)]
+        [
+            a,
+            b,
+            format!(r#"{{"no":"id"{more}}}"#),
+            format!(r#"{{"no":"id at all"{more}}}"#),
+        ]
     };
     discover(&mut journal, MORNING, &objects(r#","phone":"1","n":1"#), 1);
     observe_all(&journal, &look(Status::Empty, "", 2, "me"));
@@ -246,10 +384,23 @@ fn committed_rows_are_compared_without_what_is_left_out() {
 
     let later = tempfile::tempdir().unwrap();
     let mut journal = self::journal(later.path());
-    journal.begin_recheck(Some(&"all".parse().unwrap())).unwrap();
+    journal
+        .begin_recheck(Some(&"all".parse().unwrap()))
+        .unwrap();
     journal.leave_out(&omission(&["phone"])).unwrap();
-    committed.iter().for_each(|row| journal.learn(row.clone(), false).unwrap());
-    assert!(!journal.known("a").unwrap().unwrap().0.segment.raw.contains("phone"));
+    committed
+        .iter()
+        .for_each(|row| journal.learn(row.clone(), false).unwrap());
+    assert!(
+        !journal
+            .known("a")
+            .unwrap()
+            .unwrap()
+            .0
+            .segment
+            .raw
+            .contains("phone")
+    );
     // Another phone is no change, another n is; one without an id has vanished, which cannot be written.
     let mut found = objects(r#","n":1"#).to_vec();
     found[1] = found[1].replace(r#""n":1"#, r#""n":2"#);
@@ -259,8 +410,16 @@ fn committed_rows_are_compared_without_what_is_left_out() {
     let vanished = journal.mark_vanished().unwrap();
     assert_eq!((vanished.newly, vanished.of), (0, 2));
     let (rows, totals) = changes(&journal, 2);
-    assert_eq!(rows.iter().map(|row| row.segment.raw.clone()).collect::<Vec<_>>(), found[1..2]);
-    assert_eq!((totals.changes.changed_metadata, totals.changes.new_segments), (1, 0));
+    assert_eq!(
+        rows.iter()
+            .map(|row| row.segment.raw.clone())
+            .collect::<Vec<_>>(),
+        found[1..2]
+    );
+    assert_eq!(
+        (totals.changes.changed_metadata, totals.changes.new_segments),
+        (1, 0)
+    );
     assert_eq!(totals.day.segments, 4);
 }
 
@@ -277,15 +436,25 @@ fn a_day_is_locked_private_and_bound_to_its_settings() {
     drop(Journal::open(&day.database(), identity()).unwrap());
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(day.path()), mode(&day.database())), (0o700, 0o600));
-    let elsewhere = DayIdentity { zone: "Asia/Tokyo".into(), ..identity() };
+    let elsewhere = DayIdentity {
+        zone: "Asia/Tokyo".into(),
+        ..identity()
+    };
     let error = Failure::from(Journal::open(&day.database(), elsewhere).err().unwrap());
     assert_eq!(error.exit, Exit::Usage);
-    assert!(error.message.contains("UTC") && error.message.contains("Asia/Tokyo"), "{error}");
+    assert!(
+        error.message.contains("UTC") && error.message.contains("Asia/Tokyo"),
+        "{error}"
+    );
     // The log alone would do: what it holds was never copied into the database.
     std::fs::remove_file(day.database().with_extension("sqlite-wal")).unwrap();
     std::fs::write(day.database(), "no database ".repeat(1_000)).unwrap();
     let error = Failure::from(Journal::open(&day.database(), identity()).err().unwrap());
-    assert!(error.remedy.is_some_and(|remedy| remedy.contains("Move that folder away")));
+    assert!(
+        error
+            .remedy
+            .is_some_and(|remedy| remedy.contains("Move that folder away"))
+    );
     day.clear().unwrap();
     assert!(!day.has_journal());
 }
@@ -294,7 +463,10 @@ fn a_day_is_locked_private_and_bound_to_its_settings() {
 fn the_remembered_head_never_goes_back() {
     let root = tempfile::tempdir().unwrap();
     let state = StateDir::open(root.path(), "archive");
-    let head = |sequence| Head { sequence, sha256: Digest::of(&[sequence as u8]) };
+    let head = |sequence| Head {
+        sequence,
+        sha256: Digest::of(&[sequence as u8]),
+    };
     assert_eq!(state.remembered_head("1").unwrap(), None);
     for (sequence, remembered) in [(1, 1), (3, 3), (2, 3), (4, 4)] {
         state.remember_head("1", &head(sequence)).unwrap();
@@ -313,28 +485,45 @@ fn what_is_acknowledged_survives_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.sqlite");
     let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "journal::tests::what_is_acknowledged_survives_a_kill", "--nocapture"])
+        .args([
+            "--exact",
+            "journal::tests::what_is_acknowledged_survives_a_kill",
+            "--nocapture",
+        ])
         .env(CHILD, &path)
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-    let mut said = lines.filter_map(|line| line.unwrap().strip_prefix("durable ")?.parse::<u64>().ok());
+    let mut said =
+        lines.filter_map(|line| line.unwrap().strip_prefix("durable ")?.parse::<u64>().ok());
     let seen = said.find(|&n| n >= 40).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     let last = said.last().unwrap_or(seen);
     let journal = Journal::open(&path, identity()).unwrap();
-    assert!(journal.progress().unwrap().looked >= last, "{last} were acknowledged");
+    assert!(
+        journal.progress().unwrap().looked >= last,
+        "{last} were acknowledged"
+    );
 }
 
 fn observe_for_ever(path: &Path) -> ! {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let (handle, _thread) = JournalHandle::start(Journal::open(path, identity()).unwrap(), 1);
         for seq in 1.. {
             let observation = look(Status::Present, "x", seq, "child");
-            handle.observe(Look { seq, kind: Kind::Agent, observation }).await.unwrap();
+            handle
+                .observe(Look {
+                    seq,
+                    kind: Kind::Agent,
+                    observation,
+                })
+                .await
+                .unwrap();
             handle.call(|_| Ok::<_, JournalError>(())).await.unwrap();
             println!("durable {seq}");
         }
@@ -343,7 +532,11 @@ fn observe_for_ever(path: &Path) -> ! {
 }
 
 fn some_look(seq: i64) -> Look {
-    Look { seq, kind: Kind::Agent, observation: look(Status::Present, "x", seq, "me") }
+    Look {
+        seq,
+        kind: Kind::Agent,
+        observation: look(Status::Present, "x", seq, "me"),
+    }
 }
 
 #[tokio::test]
@@ -351,7 +544,9 @@ async fn no_more_looks_are_on_their_way_than_there_is_room_for() {
     let folder = tempfile::tempdir().unwrap();
     let (handle, _thread) = JournalHandle::start(journal(folder.path()), 2);
     let (let_go, held) = std::sync::mpsc::channel::<()>();
-    let slow_disk = handle.begin(move |_| Ok::<_, JournalError>(held.recv().is_err())).unwrap();
+    let slow_disk = handle
+        .begin(move |_| Ok::<_, JournalError>(held.recv().is_err()))
+        .unwrap();
     for seq in 1..=2 {
         handle.observe(some_look(seq)).await.unwrap();
     }
@@ -360,7 +555,14 @@ async fn no_more_looks_are_on_their_way_than_there_is_room_for() {
     drop(let_go);
     third.await.unwrap();
     assert!(slow_disk.done().await.unwrap());
-    assert_eq!(handle.call(|journal| journal.progress()).await.unwrap().looked, 3);
+    assert_eq!(
+        handle
+            .call(|journal| journal.progress())
+            .await
+            .unwrap()
+            .looked,
+        3
+    );
 }
 
 #[tokio::test]
@@ -370,7 +572,10 @@ async fn who_waits_for_room_is_told_that_the_journal_has_ended() {
     let (let_go, held) = std::sync::mpsc::channel::<()>();
     let broken_disk = move |journal: &mut Journal| {
         let _ = held.recv();
-        journal.connection.execute_batch("ROLLBACK").map_err(journal.wrap())
+        journal
+            .connection
+            .execute_batch("ROLLBACK")
+            .map_err(journal.wrap())
     };
     let _lost = handle.begin(broken_disk).unwrap();
     handle.observe(some_look(1)).await.unwrap();
@@ -378,11 +583,19 @@ async fn who_waits_for_room_is_told_that_the_journal_has_ended() {
     assert!(second.as_mut().now_or_never().is_none());
     drop(let_go);
     assert!(matches!(second.await, Err(JournalError::Ended)));
-    assert!(matches!(thread.join().unwrap(), Err(JournalError::Database { .. })));
+    assert!(matches!(
+        thread.join().unwrap(),
+        Err(JournalError::Database { .. })
+    ));
 }
 
 fn any_status() -> impl Strategy<Value = Status> {
-    prop::sample::select(vec![Status::Present, Status::Empty, Status::NotFound, Status::Failed])
+    prop::sample::select(vec![
+        Status::Present,
+        Status::Empty,
+        Status::NotFound,
+        Status::Failed,
+    ])
 }
 
 proptest! {

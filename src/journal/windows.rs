@@ -42,9 +42,28 @@ impl Found {
 const INSERT_OBJECT: &str = "INSERT INTO object (window_ms, key, end_ms, has_id, channel_class, segment_type, raw) VALUES (?, ?, ?, ?, ?, ?, ?)";
 
 /// Keeps an object's text; returns its number.
-fn insert_object(connection: &Connection, window_ms: Option<i64>, found: &Found) -> rusqlite::Result<i64> {
-    let Found { key, end_ms, has_id, channel_class, segment_type, raw } = found;
-    let facts = params![window_ms, key, end_ms, has_id, channel_class, segment_type, raw];
+fn insert_object(
+    connection: &Connection,
+    window_ms: Option<i64>,
+    found: &Found,
+) -> rusqlite::Result<i64> {
+    let Found {
+        key,
+        end_ms,
+        has_id,
+        channel_class,
+        segment_type,
+        raw,
+    } = found;
+    let facts = params![
+        window_ms,
+        key,
+        end_ms,
+        has_id,
+        channel_class,
+        segment_type,
+        raw
+    ];
     connection.prepare_cached(INSERT_OBJECT)?.insert(facts)
 }
 
@@ -52,7 +71,10 @@ impl Journal {
     /// Forgets what a window gave so far: its answer begins anew.
     pub fn restart_window(&self, window: Window) -> Result<()> {
         let sql = "DELETE FROM object WHERE window_ms = ?";
-        self.connection.execute(sql, [window.start_ms]).map(drop).map_err(self.wrap())
+        self.connection
+            .execute(sql, [window.start_ms])
+            .map(drop)
+            .map_err(self.wrap())
     }
 
     /// Notes objects of a window whose answer is still coming in; worth nothing until it is complete.
@@ -70,7 +92,16 @@ impl Journal {
         let discovered_at = answer.server_date.unwrap_or(answer.answered_at);
         let merged = merge(&savepoint, answer.window, discovered_at, run_id).map_err(&wrap)?;
         let sql = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let StagedWindow { window, rows, bytes, sha256, server_date, answered_at, attempts, .. } = answer;
+        let StagedWindow {
+            window,
+            rows,
+            bytes,
+            sha256,
+            server_date,
+            answered_at,
+            attempts,
+            ..
+        } = answer;
         let facts = params![
             window.start_ms,
             window.end_ms,
@@ -94,26 +125,58 @@ impl Journal {
                    WHERE seq = ?";
         let found = Found::of(&row.segment);
         let object = insert_object(&self.connection, None, &found)?;
-        let Row { other_answers, discovered_at, discovered_by, vanished, .. } = row;
-        let facts = params![found.end_ms, object, other_answers, discovered_at, discovered_by, vanished, seq];
-        self.connection.prepare_cached(sql)?.execute(facts).map(drop)
+        let Row {
+            other_answers,
+            discovered_at,
+            discovered_by,
+            vanished,
+            ..
+        } = row;
+        let facts = params![
+            found.end_ms,
+            object,
+            other_answers,
+            discovered_at,
+            discovered_by,
+            vanished,
+            seq
+        ];
+        self.connection
+            .prepare_cached(sql)?
+            .execute(facts)
+            .map(drop)
     }
 
     /// Enters a row's segment, if it is not there; returns its number.
     pub(super) fn insert_segment(&self, row: &Row, vanished: bool) -> rusqlite::Result<i64> {
         let found = Found::of(&row.segment);
         let find = "SELECT seq FROM segment WHERE key = ?";
-        let known =
-            self.connection.prepare_cached(find)?.query_row([&found.key], |row| row.get(0)).optional()?;
+        let known = self
+            .connection
+            .prepare_cached(find)?
+            .query_row([&found.key], |row| row.get(0))
+            .optional()?;
         if let Some(seq) = known {
             return Ok(seq);
         }
         let object = insert_object(&self.connection, None, &found)?;
         let sql = "INSERT INTO segment (key, end_ms, object, others, discovered_at, discovered_by, vanished)
                    VALUES (?, ?, ?, ?, ?, ?, ?)";
-        let Row { other_answers, discovered_at, discovered_by, .. } = row;
-        let facts =
-            params![found.key, found.end_ms, object, other_answers, discovered_at, discovered_by, vanished];
+        let Row {
+            other_answers,
+            discovered_at,
+            discovered_by,
+            ..
+        } = row;
+        let facts = params![
+            found.key,
+            found.end_ms,
+            object,
+            other_answers,
+            discovered_at,
+            discovered_by,
+            vanished
+        ];
         self.connection.prepare_cached(sql)?.insert(facts)
     }
 }
@@ -131,7 +194,8 @@ fn merge(
          SELECT key, end_ms, id, ?2, ?3 FROM object WHERE window_ms = ?1 ORDER BY id ON CONFLICT (key) DO NOTHING",
     )?;
     let new = insert.execute(params![window.start_ms, discovered_at, run_id])? as u64;
-    let mut staged = connection.prepare_cached("SELECT count(*) FROM object WHERE window_ms = ?")?;
+    let mut staged =
+        connection.prepare_cached("SELECT count(*) FROM object WHERE window_ms = ?")?;
     if new == staged.query_row([window.start_ms], |row| row.get::<_, i64>(0))? as u64 {
         return Ok(Merged { new, duplicates: 0 });
     }
@@ -139,12 +203,17 @@ fn merge(
         "SELECT o.id, o.key, o.end_ms FROM object o JOIN segment s ON s.key = o.key
          WHERE o.window_ms = ? AND s.object <> o.id ORDER BY o.id",
     )?;
-    let found = repeated.query_map([window.start_ms], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let found = repeated.query_map([window.start_ms], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
     let found: Vec<(i64, String, Option<i64>)> = found.collect::<Result<_, _>>()?;
     for (object, key, end) in &found {
         merge_duplicate(connection, key, *object, *end, (discovered_at, run_id))?;
     }
-    Ok(Merged { new, duplicates: found.len() as u64 })
+    Ok(Merged {
+        new,
+        duplicates: found.len() as u64,
+    })
 }
 
 /// Of differing answers the later one is the row; the other stays beside it, verbatim.
@@ -159,8 +228,10 @@ fn merge_duplicate(
         "SELECT s.seq, s.others, before.raw, now.raw FROM segment s JOIN object before ON before.id = s.object
          JOIN object now ON now.id = ?2 WHERE s.key = ?1",
     )?;
-    let (seq, others, before, now): (i64, Option<String>, String, String) =
-        find.query_row(params![key, object], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let (seq, others, before, now): (i64, Option<String>, String, String) = find
+        .query_row(params![key, object], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
     if canonical_json(&before) == canonical_json(&now) {
         return Ok(());
     }
@@ -168,7 +239,9 @@ fn merge_duplicate(
     let mut replace = connection.prepare_cached(
         "UPDATE segment SET end_ms = ?, object = ?, others = ?, discovered_at = ?, discovered_by = ? WHERE seq = ?",
     )?;
-    replace.execute(params![end, object, others, discovered_at, run_id, seq]).map(drop)
+    replace
+        .execute(params![end, object, others, discovered_at, run_id, seq])
+        .map(drop)
 }
 
 fn with_other(others: Option<String>, another: &str) -> String {

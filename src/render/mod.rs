@@ -30,8 +30,16 @@ impl Output {
     /// Bars are drawn only where somebody looks: stderr is a terminal, and neither JSON nor quiet is asked for.
     pub fn new(json: bool, quiet: bool) -> Self {
         let watched = !json && !quiet && io::stderr().is_terminal();
-        let target = if watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Output { json, quiet, bars: MultiProgress::with_draw_target(target) }
+        let target = if watched {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Output {
+            json,
+            quiet,
+            bars: MultiProgress::with_draw_target(target),
+        }
     }
 
     /// Writes one JSON line, with `--json` only.
@@ -71,7 +79,12 @@ impl Output {
                 remedy: Option<&'a str>,
             }
             let remedy = failure.remedy.as_deref();
-            self.event(&Event { event: "error", exit: failure.exit.code(), message: &message, remedy });
+            self.event(&Event {
+                event: "error",
+                exit: failure.exit.code(),
+                message: &message,
+                remedy,
+            });
         } else {
             let mut text = format!("error: {message}\n");
             for line in failure.remedy.iter().flat_map(|remedy| remedy.lines()) {
@@ -182,7 +195,9 @@ pub struct Table {
 
 impl Table {
     pub fn new<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Self {
-        Table { rows: vec![header.into_iter().map(Into::into).collect()] }
+        Table {
+            rows: vec![header.into_iter().map(Into::into).collect()],
+        }
     }
 
     pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) -> &mut Self {
@@ -234,7 +249,18 @@ mod tests {
     #[test]
     fn sizes_and_durations_are_short() {
         let sizes = [0, 1023, 1024, 1536, (1 << 20) - 1, 256 << 20, u64::MAX].map(size);
-        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "256.0 MiB", "16777216.0 TiB"]);
+        assert_eq!(
+            sizes,
+            [
+                "0 B",
+                "1023 B",
+                "1.0 KiB",
+                "1.5 KiB",
+                "1.0 MiB",
+                "256.0 MiB",
+                "16777216.0 TiB"
+            ]
+        );
         let durations =
             [4_200, 125_000, 4_980_000, 273_600_000].map(|ms| duration(Duration::from_millis(ms)));
         assert_eq!(durations, ["4.2 s", "2 m 5 s", "1 h 23 m", "3 d 4 h"]);
@@ -243,16 +269,19 @@ mod tests {
     #[test]
     fn tables_align() {
         let mut table = Table::new(["", "agent", "note"]);
-        table.row(["present", "1,234", "ok"]).row(["not found", "-", ""]).row(["empty", "7", "höher"]);
-        let expected =
-            "           agent  note\npresent    1,234  ok\nnot found      -\nempty          7  höher";
+        table
+            .row(["present", "1,234", "ok"])
+            .row(["not found", "-", ""])
+            .row(["empty", "7", "höher"]);
+        let expected = "           agent  note\npresent    1,234  ok\nnot found      -\nempty          7  höher";
         assert_eq!(table.to_string(), expected);
     }
 
     #[test]
     fn a_failure_names_its_causes() {
-        let failure =
-            Failure::new(Exit::Later, "cannot read").because(io::Error::other("disk on fire")).remedy("x");
+        let failure = Failure::new(Exit::Later, "cannot read")
+            .because(io::Error::other("disk on fire"))
+            .remedy("x");
         assert_eq!(failure_text(&failure), "cannot read: disk on fire");
     }
 }

@@ -31,26 +31,41 @@ impl Sparse {
         let last = self.last_ms.load(Ordering::Relaxed);
         // Of several days at the same moment, one speaks.
         now - last >= SPARSE_MS
-            && self.last_ms.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self
+                .last_ms
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 }
 
 impl Progress {
     pub fn new(output: &Output, clock: Arc<dyn Clock>) -> Self {
         let last_ms = AtomicI64::new(clock.now_ms());
-        Progress { bars: output.bars.clone(), sparse: Arc::new(Sparse { clock, last_ms }) }
+        Progress {
+            bars: output.bars.clone(),
+            sparse: Arc::new(Sparse { clock, last_ms }),
+        }
     }
 
     /// Progress of one day; `label` says which, such as `99999999 2026-11-20`.
     pub fn day(&self, label: impl Into<String>) -> DayProgress {
         let label = label.into();
         let bar = (!self.bars.is_hidden()).then(|| {
-            let bar = self.bars.add(ProgressBar::new(0).with_style(style()).with_prefix(label.clone()));
+            let bar = self.bars.add(
+                ProgressBar::new(0)
+                    .with_style(style())
+                    .with_prefix(label.clone()),
+            );
             // Also while a limit keeps everybody waiting, so that it does not look dead.
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
-        DayProgress { label, bar, state: Mutex::default(), sparse: Arc::clone(&self.sparse) }
+        DayProgress {
+            label,
+            bar,
+            state: Mutex::default(),
+            sparse: Arc::clone(&self.sparse),
+        }
     }
 }
 
@@ -60,14 +75,24 @@ impl Progress {
         let label = label.into();
         let bar = (!self.bars.is_hidden()).then(|| {
             let template = "{prefix}  {bar:24}  {human_pos}/{human_len} days  ETA {eta}  {msg}";
-            let style =
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            self.bars.insert(0, ProgressBar::new(days).with_style(style).with_prefix(label.clone()))
+            let style = ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            self.bars.insert(
+                0,
+                ProgressBar::new(days)
+                    .with_style(style)
+                    .with_prefix(label.clone()),
+            )
         });
         if let Some(bar) = &bar {
             bar.enable_steady_tick(Duration::from_millis(500));
         }
-        DaysProgress { label, bar, days, done: AtomicU64::new(0) }
+        DaysProgress {
+            label,
+            bar,
+            days,
+            done: AtomicU64::new(0),
+        }
     }
 }
 
@@ -89,7 +114,12 @@ impl DaysProgress {
                 bar.set_message(format!("{} segments", count(segments)));
             }
             // Days are rare enough to be told one by one.
-            None => tracing::info!("{}: {done}/{} days, {} segments", self.label, self.days, count(segments)),
+            None => tracing::info!(
+                "{}: {done}/{} days, {} segments",
+                self.label,
+                self.days,
+                count(segments)
+            ),
         }
     }
 }
@@ -100,14 +130,16 @@ impl Drop for DaysProgress {
     }
 }
 
-const TEMPLATE: &str = "{prefix}  {bar:24}  {human_pos}/{human_len} summaries  {rate}  ETA {eta}  {msg}";
+const TEMPLATE: &str =
+    "{prefix}  {bar:24}  {human_pos}/{human_len} summaries  {rate}  ETA {eta}  {msg}";
 
 fn style() -> ProgressStyle {
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         let _ = write!(out, "{:.0}/min", state.per_sec() * 60.0);
     };
     // The template is a constant; were it wrong, the plain bar would do.
-    let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.with_key("rate", rate)
 }
 
@@ -166,7 +198,11 @@ impl DayProgress {
             bar.set_message(format!("{windows}{gap}{}", state.note));
         } else if self.sparse.may_speak() {
             let (done, total) = (count(done), count(total));
-            tracing::info!("{}: {windows}, {done}/{total} summaries {}", self.label, state.note);
+            tracing::info!(
+                "{}: {windows}, {done}/{total} summaries {}",
+                self.label,
+                state.note
+            );
         }
     }
 }
@@ -188,13 +224,24 @@ pub struct Amount {
 impl Amount {
     pub fn new(output: &Output, clock: Arc<dyn Clock>, label: &'static str) -> Self {
         let bar = (!output.bars.is_hidden()).then(|| {
-            let template = "{prefix}  {bar:24}  {bytes}/{total_bytes}  {bytes_per_sec}  ETA {eta}  {msg}";
-            let style =
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            output.bars.add(ProgressBar::new(0).with_style(style).with_prefix(label))
+            let template =
+                "{prefix}  {bar:24}  {bytes}/{total_bytes}  {bytes_per_sec}  ETA {eta}  {msg}";
+            let style = ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            output
+                .bars
+                .add(ProgressBar::new(0).with_style(style).with_prefix(label))
         });
-        let sparse = Sparse { clock: clock.clone(), last_ms: AtomicI64::new(clock.now_ms()) };
-        Amount { bar, clock, sparse, label }
+        let sparse = Sparse {
+            clock: clock.clone(),
+            last_ms: AtomicI64::new(clock.now_ms()),
+        };
+        Amount {
+            bar,
+            clock,
+            sparse,
+            label,
+        }
     }
 
     /// Does `work`, and meanwhile shows what `reading` says: bytes done, bytes in all, and a note.
@@ -254,7 +301,8 @@ mod tests {
         }
 
         async fn sleep(&self, duration: Duration) {
-            self.0.fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
+            self.0
+                .fetch_add(duration.as_millis() as i64, Ordering::Relaxed);
         }
     }
 
@@ -275,8 +323,10 @@ mod tests {
     fn without_a_terminal_there_is_a_line_every_thirty_seconds() {
         let log = Log::default();
         let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
         let clock = Arc::new(HandClock::default());
         tracing::subscriber::with_default(subscriber, || {
             let progress = Progress::new(&Output::new(true, false), clock.clone());
@@ -292,6 +342,9 @@ mod tests {
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
-        assert!(lines[0].ends_with("1 2026-11-20: 3/8 windows, 29/1,234 summaries "), "{text}");
+        assert!(
+            lines[0].ends_with("1 2026-11-20: 3/8 windows, 29/1,234 summaries "),
+            "{text}"
+        );
     }
 }

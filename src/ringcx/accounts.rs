@@ -59,8 +59,8 @@ impl Question<'_> {
             what: self.what.into(),
             why: "RingCentral gave a token that no header can carry".into(),
         };
-        let mut bearer =
-            HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(unusable)?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+            .map_err(unusable)?;
         bearer.set_sensitive(true);
         Ok(bearer)
     }
@@ -84,7 +84,12 @@ impl Request for Question<'_> {
             .get(&self.address)
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(AUTHORIZATION, bearer);
-        let body = self.transport.send(request, false).await?.body(ACCOUNTS_BODY_MAX).await?;
+        let body = self
+            .transport
+            .send(request, false)
+            .await?
+            .body(ACCOUNTS_BODY_MAX)
+            .await?;
         // Checked here, so that an answer that is no JSON at all is asked for again.
         serde_json::from_slice::<serde::de::IgnoredAny>(&body)
             .map_err(|_| Trouble::passing("bad_answer", Some(200)))?;
@@ -93,7 +98,9 @@ impl Request for Question<'_> {
 
     fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
         self.ringcentral_refused = self.badge == Badge::RingCentral;
-        self.token.as_ref().map_or(Ok(()), |token| self.tokens.refuse(token))
+        self.token
+            .as_ref()
+            .map_or(Ok(()), |token| self.tokens.refuse(token))
     }
 
     fn denied(&self, error_code: Option<ErrorCode>) -> ApiError {

@@ -80,17 +80,28 @@ impl Tokens {
     ) -> Result<Self, ApiError> {
         let lane = |kind: &str, host: &str, limits: Limits, max_attempts| {
             let scope = scope(kind, host, &credentials.fingerprint());
-            let settings =
-                LaneSettings { scope, limits, spacing: Spacing::Burst, max_attempts, backoff_ms: 500 };
+            let settings = LaneSettings {
+                scope,
+                limits,
+                spacing: Spacing::Burst,
+                max_attempts,
+                backoff_ms: 500,
+            };
             Lane::new(shared.clone(), settings)
         };
-        let platform = lane("platform", &transport.platform.host, Limits::default(), max_attempts);
+        let platform = lane(
+            "platform",
+            &transport.platform.host,
+            Limits::default(),
+            max_attempts,
+        );
         let exchange = lane("tokens", &transport.ringcx.host, limits, max_attempts);
         // Once: an answer that got lost has spent the refresh token, and an exchange always works.
         let refresh = lane("refresh", &transport.ringcx.host, Limits::default(), 1);
         let ready = match &credentials {
             Credentials::Token(token) => {
-                let token = Token::of(token, 1, i64::MAX, i64::MAX).ok_or_else(not_a_ready_token)?;
+                let token =
+                    Token::of(token, 1, i64::MAX, i64::MAX).ok_or_else(not_a_ready_token)?;
                 Some(Arc::new(token))
             }
             Credentials::Jwt { .. } => None,
@@ -116,9 +127,13 @@ impl Tokens {
     pub async fn token(&self, need: Need) -> Result<Arc<Token>, ApiError> {
         let now = self.shared.clock.now_ms();
         if let Some(token) = self.usable(now) {
-            let renew =
-                need == Need::Early && now >= token.renew_at_ms.max(self.early_again_ms.load(Relaxed));
-            return match if renew { self.held.try_lock().ok() } else { None } {
+            let renew = need == Need::Early
+                && now >= token.renew_at_ms.max(self.early_again_ms.load(Relaxed));
+            return match if renew {
+                self.held.try_lock().ok()
+            } else {
+                None
+            } {
                 Some(mut held) => Ok(self.renew_early(&mut held, token).await),
                 None => Ok(token),
             };
@@ -165,12 +180,16 @@ impl Tokens {
     }
 
     fn current(&self) -> Option<Arc<Token>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn usable(&self, now: i64) -> Option<Arc<Token>> {
         let refused = self.refused.load(Relaxed);
-        self.current().filter(|token| token.generation > refused && now < token.expires_at_ms)
+        self.current()
+            .filter(|token| token.generation > refused && now < token.expires_at_ms)
     }
 
     /// Renews while the old token is still good, which therefore serves on if that fails.
@@ -184,7 +203,8 @@ impl Tokens {
             Ok(token) => token,
             Err(error) => {
                 tracing::warn!(%error, "cannot renew the RingCX token ahead of its end");
-                self.early_again_ms.store(self.shared.clock.now_ms() + EARLY_AGAIN_MS, Relaxed);
+                self.early_again_ms
+                    .store(self.shared.clock.now_ms() + EARLY_AGAIN_MS, Relaxed);
                 old
             }
         }
@@ -206,7 +226,9 @@ impl Tokens {
             match self.refreshed(&refresh).await {
                 Ok((issued_ms, pair)) => return self.install(held, issued_ms, pair, true),
                 Err(ApiError::Stopped) => return Err(ApiError::Stopped),
-                Err(error) => tracing::debug!(%error, "cannot refresh the RingCX token; exchanging again"),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot refresh the RingCX token; exchanging again")
+                }
             }
         }
         let (ringcentral, reused) = self.ringcentral_of(held).await?;
@@ -220,7 +242,11 @@ impl Tokens {
         };
         let (issued_ms, pair) = exchanged.map_err(|error| {
             held.ringcentral = None;
-            if is_refusal(&error) { no_ringcx_user(&error) } else { error }
+            if is_refusal(&error) {
+                no_ringcx_user(&error)
+            } else {
+                error
+            }
         })?;
         self.install(held, issued_ms, pair, false)
     }
@@ -241,8 +267,13 @@ impl Tokens {
             what: "the RingCX token".into(),
             why: "RingCX gave a token that no header can carry".into(),
         };
-        let token = Token::of(&pair.access_token, held.generation, renew_at_ms, expires_at_ms)
-            .ok_or_else(unusable)?;
+        let token = Token::of(
+            &pair.access_token,
+            held.generation,
+            renew_at_ms,
+            expires_at_ms,
+        )
+        .ok_or_else(unusable)?;
         let token = Arc::new(Token { refreshed, ..token });
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
@@ -263,7 +294,12 @@ impl Tokens {
 
     /// The JWT grant (RFC 7523), with the client's credentials as HTTP Basic.
     async fn granted(&self) -> Result<(i64, RingCentralAnswer), ApiError> {
-        let Credentials::Jwt { client_id, client_secret, jwt } = &self.credentials else {
+        let Credentials::Jwt {
+            client_id,
+            client_secret,
+            jwt,
+        } = &self.credentials
+        else {
             return Err(ApiError::Usage {
                 message: "a ready RingCX token cannot be used at the RingCentral platform".into(),
                 remedy: "Set CXVAULT_RC_ACCOUNT_ID, or use JWT credentials.".into(),
@@ -272,18 +308,38 @@ impl Tokens {
         let client = &self.transport.client;
         let address = self.transport.platform.with(&["/restapi/oauth/token"]);
         let build = || {
-            let form = [("grant_type", JWT_GRANT), ("assertion", jwt.expose_secret())];
-            client.post(&address).basic_auth(client_id, Some(client_secret.expose_secret())).form(&form)
+            let form = [
+                ("grant_type", JWT_GRANT),
+                ("assertion", jwt.expose_secret()),
+            ];
+            client
+                .post(&address)
+                .basic_auth(client_id, Some(client_secret.expose_secret()))
+                .form(&form)
         };
-        let answer = self.ask(&self.platform, "the RingCentral token", &build).await;
-        answer.map_err(|error| if is_refusal(&error) { bad_credentials(&error) } else { error })
+        let answer = self
+            .ask(&self.platform, "the RingCentral token", &build)
+            .await;
+        answer.map_err(|error| {
+            if is_refusal(&error) {
+                bad_credentials(&error)
+            } else {
+                error
+            }
+        })
     }
 
     async fn exchanged(&self, ringcentral: &SecretString) -> Result<(i64, RingCxPair), ApiError> {
         let client = &self.transport.client;
-        let address = self.transport.ringcx.with(&["/api/auth/login/rc/accesstoken?includeRefresh=true"]);
+        let address = self
+            .transport
+            .ringcx
+            .with(&["/api/auth/login/rc/accesstoken?includeRefresh=true"]);
         let build = || {
-            let form = [("rcAccessToken", ringcentral.expose_secret()), ("rcTokenType", "Bearer")];
+            let form = [
+                ("rcAccessToken", ringcentral.expose_secret()),
+                ("rcTokenType", "Bearer"),
+            ];
             client.post(&address).form(&form)
         };
         self.ask(&self.exchange, "the RingCX token", &build).await
@@ -292,8 +348,13 @@ impl Tokens {
     async fn refreshed(&self, refresh: &SecretString) -> Result<(i64, RingCxPair), ApiError> {
         let client = &self.transport.client;
         let address = self.transport.ringcx.with(&["/api/auth/token/refresh"]);
-        let build = || client.post(&address).form(&[("refresh_token", refresh.expose_secret())]);
-        self.ask(&self.refresh, "the next RingCX token", &build).await
+        let build = || {
+            client
+                .post(&address)
+                .form(&[("refresh_token", refresh.expose_secret())])
+        };
+        self.ask(&self.refresh, "the next RingCX token", &build)
+            .await
     }
 
     async fn ask<T: DeserializeOwned + Send>(
@@ -302,13 +363,23 @@ impl Tokens {
         what: &'static str,
         build: &(dyn Fn() -> RequestBuilder + Sync),
     ) -> Result<(i64, T), ApiError> {
-        let mut request = Ask { transport: &self.transport, what, build, answer: std::marker::PhantomData };
+        let mut request = Ask {
+            transport: &self.transport,
+            what,
+            build,
+            answer: std::marker::PhantomData,
+        };
         match retry::run(lane, &mut request).await {
             Ok((answer, _)) => Ok(answer),
             // Whoever waits for a token would take "this request gave up" for the fate of its own.
-            Err(ApiError::GaveUp { class, attempts, .. }) => {
+            Err(ApiError::GaveUp {
+                class, attempts, ..
+            }) => {
                 let why = format!("no token after {attempts} requests, last {class}");
-                Err(ApiError::Unavailable { what: what.to_owned(), why })
+                Err(ApiError::Unavailable {
+                    what: what.to_owned(),
+                    why,
+                })
             }
             Err(other) => Err(other),
         }
@@ -317,19 +388,33 @@ impl Tokens {
 
 impl Token {
     /// `None` for a token that is empty or holds characters that no token has.
-    fn of(secret: &SecretString, generation: u64, renew_at_ms: i64, expires_at_ms: i64) -> Option<Self> {
+    fn of(
+        secret: &SecretString,
+        generation: u64,
+        renew_at_ms: i64,
+        expires_at_ms: i64,
+    ) -> Option<Self> {
         let text = secret.expose_secret().trim();
-        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b',' | b'"' | b'\\');
+        let plain =
+            |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b',' | b'"' | b'\\');
         let header = |prefix: &str| {
             // What a cookie cannot carry (RFC 6265 4.1.1) would send a part of the token, or two cookies.
             let usable = !text.is_empty() && text.bytes().all(plain);
-            let mut value =
-                usable.then(|| HeaderValue::from_str(&format!("{prefix}{text}")).ok()).flatten()?;
+            let mut value = usable
+                .then(|| HeaderValue::from_str(&format!("{prefix}{text}")).ok())
+                .flatten()?;
             value.set_sensitive(true);
             Some(value)
         };
         let (cookie, bearer) = (header("access_token=")?, header("Bearer ")?);
-        Some(Token { generation, cookie, bearer, renew_at_ms, expires_at_ms, refreshed: false })
+        Some(Token {
+            generation,
+            cookie,
+            bearer,
+            renew_at_ms,
+            expires_at_ms,
+            refreshed: false,
+        })
     }
 }
 
@@ -375,16 +460,25 @@ impl<T: DeserializeOwned + Send> Request for Ask<'_, T> {
         let asked_ms = self.transport.clock.now_ms();
         let mut reply = self.transport.send((self.build)(), false).await?;
         let body = reply.body(TOKEN_BODY_MAX).await?;
-        let answer = serde_json::from_slice(&body).map_err(|_| Trouble::passing("bad_answer", Some(200)))?;
+        let answer =
+            serde_json::from_slice(&body).map_err(|_| Trouble::passing("bad_answer", Some(200)))?;
         Ok((asked_ms, answer))
     }
 
     fn refused(&mut self, error_code: Option<ErrorCode>) -> Result<(), ApiError> {
-        Err(ApiError::Rejected { what: self.what(), http_status: 401, error_code })
+        Err(ApiError::Rejected {
+            what: self.what(),
+            http_status: 401,
+            error_code,
+        })
     }
 
     fn denied(&self, error_code: Option<ErrorCode>) -> ApiError {
-        ApiError::Rejected { what: self.what(), http_status: 403, error_code }
+        ApiError::Rejected {
+            what: self.what(),
+            http_status: 403,
+            error_code,
+        }
     }
 
     fn what(&self) -> String {
@@ -393,7 +487,13 @@ impl<T: DeserializeOwned + Send> Request for Ask<'_, T> {
 }
 
 fn is_refusal(error: &ApiError) -> bool {
-    matches!(error, ApiError::Rejected { http_status: 400 | 401 | 403, .. })
+    matches!(
+        error,
+        ApiError::Rejected {
+            http_status: 400 | 401 | 403,
+            ..
+        }
+    )
 }
 
 fn bad_credentials(error: &ApiError) -> ApiError {

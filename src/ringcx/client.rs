@@ -84,8 +84,14 @@ impl RingCx {
         let (connect, request) = (settings.connect_timeout, settings.request_timeout);
         let transport = Arc::new(Transport::new(bases, clock.clone(), connect, request)?);
         // Two processes that start in the same millisecond should not retry in step.
-        let random = Random::new(clock.now_ms().unsigned_abs() ^ (u64::from(std::process::id()) << 40));
-        let shared = Arc::new(Shared { clock, ledger, stop, random });
+        let random =
+            Random::new(clock.now_ms().unsigned_abs() ^ (u64::from(std::process::id()) << 40));
+        let shared = Arc::new(Shared {
+            clock,
+            ledger,
+            stop,
+            random,
+        });
         let credential = credentials.fingerprint();
         let tokens = Tokens::new(
             transport.clone(),
@@ -97,7 +103,16 @@ impl RingCx {
         )?;
         let lane = |scope, limits, spacing| {
             let (max_attempts, backoff_ms) = (settings.max_attempts, SUMMARY_BACKOFF_MS);
-            Lane::new(shared.clone(), LaneSettings { scope, limits, spacing, max_attempts, backoff_ms })
+            Lane::new(
+                shared.clone(),
+                LaneSettings {
+                    scope,
+                    limits,
+                    spacing,
+                    max_attempts,
+                    backoff_ms,
+                },
+            )
         };
         let admin_scope = scope("admin", &transport.ringcx.host, &credential);
         let admin = lane(admin_scope, Limits::default(), Spacing::Burst);
@@ -121,8 +136,12 @@ impl RingCx {
     /// # Errors
     /// Any [`ApiError`].
     pub async fn sub_accounts(&self) -> Result<Vec<SubAccount>, ApiError> {
-        let address = self.transport.ringcx.with(&["/voice/api/v1/admin/accounts"]);
-        self.ask("list of sub-accounts", address, Badge::RingCx).await
+        let address = self
+            .transport
+            .ringcx
+            .with(&["/voice/api/v1/admin/accounts"]);
+        self.ask("list of sub-accounts", address, Badge::RingCx)
+            .await
     }
 
     /// The RingCentral account id: configured, or asked for once.
@@ -132,7 +151,9 @@ impl RingCx {
     pub async fn rc_account_id(&self) -> Result<String, ApiError> {
         let ask = || async {
             let address = self.transport.platform.with(&["/restapi/v1.0/account/~"]);
-            let account: Account = self.ask("RingCentral account id", address, Badge::RingCentral).await?;
+            let account: Account = self
+                .ask("RingCentral account id", address, Badge::RingCentral)
+                .await?;
             Ok(account.id)
         };
         self.rc_account_id.get_or_try_init(ask).await.cloned()
@@ -149,7 +170,8 @@ impl RingCx {
         }
         let no_date = || ApiError::Unavailable {
             what: "its own clock".into(),
-            why: "its answers carry no Date, without which nobody can tell whether a day is over".into(),
+            why: "its answers carry no Date, without which nobody can tell whether a day is over"
+                .into(),
         };
         Ok(self.shared.clock.now_ms() + self.clock_skew_ms().ok_or_else(no_date)?)
     }
@@ -192,7 +214,8 @@ impl RingCx {
             given: false,
             token: None,
         };
-        let (answer, attempts) = retry::run(&self.discovery_lane(sub_account), &mut request).await?;
+        let (answer, attempts) =
+            retry::run(&self.discovery_lane(sub_account), &mut request).await?;
         Ok(WindowAnswer { attempts, ..answer })
     }
 
@@ -208,9 +231,20 @@ impl RingCx {
         kind: Kind,
     ) -> Result<SummaryAnswer, ApiError> {
         let account = path_segment(sub_account).ok_or_else(|| bad_id("CXVAULT_SUB_ACCOUNTS"))?;
-        let unaskable = || ApiError::GaveUp { class: "unaskable_id", http_status: None, attempts: 0 };
+        let unaskable = || ApiError::GaveUp {
+            class: "unaskable_id",
+            http_status: None,
+            attempts: 0,
+        };
         let segment = path_segment(segment_id).ok_or_else(unaskable)?;
-        let path = ["/voice/api/v1/summary/accounts/", &account, "/segments/", &segment, "/", kind.name()];
+        let path = [
+            "/voice/api/v1/summary/accounts/",
+            &account,
+            "/segments/",
+            &segment,
+            "/",
+            kind.name(),
+        ];
         let mut request = SummaryRequest {
             transport: &self.transport,
             tokens: &self.tokens,
@@ -226,10 +260,15 @@ impl RingCx {
     /// Counters so far, and the pace.
     pub fn usage(&self) -> Usage {
         // As fast as can be, before there is a lane.
-        let start = LaneUsage { pace: 1.0, ..LaneUsage::default() };
+        let start = LaneUsage {
+            pace: 1.0,
+            ..LaneUsage::default()
+        };
         let all = |lanes: &Lanes| {
             let lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            lanes.values().fold(start, |sum, lane| sum.and(lane.usage()))
+            lanes
+                .values()
+                .fold(start, |sum, lane| sum.and(lane.usage()))
         };
         Usage {
             summaries: all(&self.summaries),
@@ -240,8 +279,15 @@ impl RingCx {
 
     fn summary_lane(&self, sub_account: &str) -> Arc<Lane> {
         let own = self.settings.summaries_per_sub_account;
-        let whose = if own { format!("{} {sub_account}", self.credential) } else { self.credential.clone() };
-        let mut lanes = self.summaries.lock().unwrap_or_else(PoisonError::into_inner);
+        let whose = if own {
+            format!("{} {sub_account}", self.credential)
+        } else {
+            self.credential.clone()
+        };
+        let mut lanes = self
+            .summaries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get(&whose) {
             return lane.clone();
         }
@@ -258,7 +304,10 @@ impl RingCx {
     }
 
     fn discovery_lane(&self, sub_account: &str) -> Arc<Lane> {
-        let mut lanes = self.discovery.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self
+            .discovery
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let settings = LaneSettings {
                 scope: scope("discovery", &self.transport.ringcx.host, sub_account),
@@ -269,7 +318,10 @@ impl RingCx {
             };
             Arc::new(Lane::new(self.shared.clone(), settings))
         };
-        lanes.entry(sub_account.to_owned()).or_insert_with(new).clone()
+        lanes
+            .entry(sub_account.to_owned())
+            .or_insert_with(new)
+            .clone()
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -280,16 +332,30 @@ impl RingCx {
     ) -> Result<T, ApiError> {
         let (transport, tokens) = (&*self.transport, &self.tokens);
         let (token, ringcentral_refused) = (None, false);
-        let mut question = Question { transport, tokens, badge, what, address, token, ringcentral_refused };
+        let mut question = Question {
+            transport,
+            tokens,
+            badge,
+            what,
+            address,
+            token,
+            ringcentral_refused,
+        };
         let (body, attempts) = retry::run(&self.admin, &mut question).await?;
-        let unlike = |_| ApiError::GaveUp { class: "bad_answer", http_status: Some(200), attempts };
+        let unlike = |_| ApiError::GaveUp {
+            class: "bad_answer",
+            http_status: Some(200),
+            attempts,
+        };
         serde_json::from_slice(&body).map_err(unlike)
     }
 }
 
 impl std::fmt::Debug for RingCx {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("RingCx").field("credential", &self.credential).finish_non_exhaustive()
+        out.debug_struct("RingCx")
+            .field("credential", &self.credential)
+            .finish_non_exhaustive()
     }
 }
 

@@ -83,8 +83,12 @@ impl Window {
                 time_zone: "UTC",
             }),
             _ => Err(ApiError::Usage {
-                message: format!("{start_ms} to {end_ms} is no window that RingCX can be asked for"),
-                remedy: format!("Ask for 1 to {LONGEST_WINDOW_S} whole seconds, from a whole second on."),
+                message: format!(
+                    "{start_ms} to {end_ms} is no window that RingCX can be asked for"
+                ),
+                remedy: format!(
+                    "Ask for 1 to {LONGEST_WINDOW_S} whole seconds, from a whole second on."
+                ),
             }),
         }
     }
@@ -113,7 +117,10 @@ struct Batch {
 impl DiscoveryRequest<'_> {
     async fn give(&self, what: Discovered) -> Result<(), Trouble> {
         // A receiver that is gone has stopped for reasons of its own.
-        self.out.send(what).await.map_err(|_| Trouble::End(ApiError::Stopped))
+        self.out
+            .send(what)
+            .await
+            .map_err(|_| Trouble::End(ApiError::Stopped))
     }
 
     async fn give_batch(&mut self, batch: &mut Batch) -> Result<(), Trouble> {
@@ -167,11 +174,20 @@ impl Request for DiscoveryRequest<'_> {
         self.give_batch(&mut batch).await?;
         let answered_at = self.transport.clock.now_ms();
         let (sha256, server_date) = (hasher.finish(), reply.server_date);
-        Ok(WindowAnswer { sha256, bytes, rows, server_date, answered_at, attempts: 0 })
+        Ok(WindowAnswer {
+            sha256,
+            bytes,
+            rows,
+            server_date,
+            answered_at,
+            attempts: 0,
+        })
     }
 
     fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
-        self.token.as_ref().map_or(Ok(()), |token| self.tokens.refuse(token))
+        self.token
+            .as_ref()
+            .map_or(Ok(()), |token| self.tokens.refuse(token))
     }
 
     fn denied(&self, error_code: Option<ErrorCode>) -> ApiError {
@@ -187,7 +203,10 @@ fn unusable(error: SplitError) -> Trouble {
     match error {
         // Perhaps cut short by a proxy: the next answer may be whole.
         SplitError::NotAnArrayOfObjects => Trouble::passing("bad_answer", Some(200)),
-        SplitError::TooLarge => Trouble::Hopeless { class: "too_large", http_status: Some(200) },
+        SplitError::TooLarge => Trouble::Hopeless {
+            class: "too_large",
+            http_status: Some(200),
+        },
     }
 }
 
@@ -207,9 +226,19 @@ mod tests {
 
     #[test]
     fn windows_that_the_api_would_misread_are_refused() {
-        let wrong = [(0, 0), (0, 10_801_000), (5_000, 4_000), (1, 1_001), (0, 1_500), (i64::MIN, i64::MAX)];
+        let wrong = [
+            (0, 0),
+            (0, 10_801_000),
+            (5_000, 4_000),
+            (1, 1_001),
+            (0, 1_500),
+            (i64::MIN, i64::MAX),
+        ];
         for (start_ms, end_ms) in wrong {
-            assert!(matches!(Window::new(start_ms, end_ms), Err(ApiError::Usage { .. })), "{start_ms}");
+            assert!(
+                matches!(Window::new(start_ms, end_ms), Err(ApiError::Usage { .. })),
+                "{start_ms}"
+            );
         }
         assert_eq!(Window::new(-1_000, 0).unwrap().time_interval, 1);
     }

@@ -27,7 +27,11 @@ pub enum ApiError {
     Denied { message: String, remedy: String },
     /// The API calls the request itself wrong.
     #[error("the RingCX API refuses the request for {what}: HTTP {http_status}{}", code(.error_code))]
-    Rejected { what: String, http_status: u16, error_code: Option<ErrorCode> },
+    Rejected {
+        what: String,
+        http_status: u16,
+        error_code: Option<ErrorCode>,
+    },
     /// The run was told to stop.
     #[error("interrupted")]
     Stopped,
@@ -40,11 +44,16 @@ pub enum ApiError {
 }
 
 fn status(http_status: Option<u16>) -> String {
-    http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default()
+    http_status
+        .map(|status| format!(" (HTTP {status})"))
+        .unwrap_or_default()
 }
 
 fn code(error_code: &Option<ErrorCode>) -> String {
-    error_code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default()
+    error_code
+        .as_ref()
+        .map(|code| format!(" ({code})"))
+        .unwrap_or_default()
 }
 
 impl From<ApiError> for Failure {
@@ -104,10 +113,13 @@ impl ErrorCode {
             error: Option<serde_json::Value>,
         }
         let body: Body = serde_json::from_slice(body).ok()?;
-        let text = [body.error_code, body.error].into_iter().flatten().find_map(|value| match value {
-            serde_json::Value::String(text) => Some(text),
-            _ => None,
-        })?;
+        let text = [body.error_code, body.error]
+            .into_iter()
+            .flatten()
+            .find_map(|value| match value {
+                serde_json::Value::String(text) => Some(text),
+                _ => None,
+            })?;
         let kept: String = text
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
@@ -162,10 +174,23 @@ mod tests {
             code(r#"{"errorCode":"access.denied.exception","details":"of Ann"}"#).unwrap(),
             ErrorCode::ACCESS_DENIED
         );
-        assert_eq!(code(r#"{"error":"invalid_grant"}"#).unwrap(), "invalid_grant");
+        assert_eq!(
+            code(r#"{"error":"invalid_grant"}"#).unwrap(),
+            "invalid_grant"
+        );
         assert_eq!(code(r#"{"errorCode":"+1 (555) <x>\n"}"#).unwrap(), "1555x");
-        assert_eq!(code(&format!(r#"{{"errorCode":"{}"}}"#, "a".repeat(500))).unwrap().len(), 64);
-        for none in [r#"{"errorCode":null}"#, r#"{"errorCode":7}"#, "Jwt is expired", ""] {
+        assert_eq!(
+            code(&format!(r#"{{"errorCode":"{}"}}"#, "a".repeat(500)))
+                .unwrap()
+                .len(),
+            64
+        );
+        for none in [
+            r#"{"errorCode":null}"#,
+            r#"{"errorCode":7}"#,
+            "Jwt is expired",
+            "",
+        ] {
             assert_eq!(code(none), None, "{none}");
         }
     }
@@ -173,16 +198,51 @@ mod tests {
     #[test]
     fn each_kind_has_its_exit_code_and_a_remedy() {
         let what = || "discovery".to_owned();
-        let rejected = |http_status| ApiError::Rejected { what: what(), http_status, error_code: None };
+        let rejected = |http_status| ApiError::Rejected {
+            what: what(),
+            http_status,
+            error_code: None,
+        };
         let cases = [
-            (ApiError::GaveUp { class: "timeout", http_status: None, attempts: 6 }, Exit::Later),
-            (ApiError::Unavailable { what: what(), why: "timeout".into() }, Exit::Later),
-            (ApiError::Denied { message: what(), remedy: "Grant it.".into() }, Exit::Denied),
+            (
+                ApiError::GaveUp {
+                    class: "timeout",
+                    http_status: None,
+                    attempts: 6,
+                },
+                Exit::Later,
+            ),
+            (
+                ApiError::Unavailable {
+                    what: what(),
+                    why: "timeout".into(),
+                },
+                Exit::Later,
+            ),
+            (
+                ApiError::Denied {
+                    message: what(),
+                    remedy: "Grant it.".into(),
+                },
+                Exit::Denied,
+            ),
             (rejected(400), Exit::Unexpected),
             (rejected(404), Exit::Usage),
             (ApiError::Stopped, Exit::Later),
-            (ApiError::Usage { message: what(), remedy: "Set it.".into() }, Exit::Usage),
-            (ApiError::Ledger { path: "/x".into(), why: "full".into() }, Exit::Usage),
+            (
+                ApiError::Usage {
+                    message: what(),
+                    remedy: "Set it.".into(),
+                },
+                Exit::Usage,
+            ),
+            (
+                ApiError::Ledger {
+                    path: "/x".into(),
+                    why: "full".into(),
+                },
+                Exit::Usage,
+            ),
         ];
         for (error, exit) in cases {
             let failure = Failure::from(error);

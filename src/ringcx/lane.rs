@@ -171,7 +171,9 @@ impl Lane {
         loop {
             ready().await?;
             let (limits, spacing) = (self.limits.clone(), self.spacing);
-            let turn = self.ledger(move |ledger, scope| ledger.take(scope, &limits, spacing)).await?;
+            let turn = self
+                .ledger(move |ledger, scope| ledger.take(scope, &limits, spacing))
+                .await?;
             match turn {
                 Turn::Go { rate } => {
                     self.rate_bits.store(rate.to_bits(), Relaxed);
@@ -196,7 +198,9 @@ impl Lane {
             }
             let wait = until - self.shared.clock.now_ms();
             if !(1..=LONGEST_PAUSE_MS).contains(&wait) {
-                let _ = self.paused_until_ms.compare_exchange(until, 0, Relaxed, Relaxed);
+                let _ = self
+                    .paused_until_ms
+                    .compare_exchange(until, 0, Relaxed, Relaxed);
                 return Ok(waited);
             }
             self.nap(wait).await?;
@@ -216,12 +220,17 @@ impl Lane {
         self.paused_until_ms.fetch_max(until_ms, Relaxed);
         if !self.limits.are_off() {
             let limits = self.limits.clone();
-            let rate =
-                self.ledger(move |ledger, scope| ledger.pause(scope, &limits, sent_ms, until_ms)).await?;
+            let rate = self
+                .ledger(move |ledger, scope| ledger.pause(scope, &limits, sent_ms, until_ms))
+                .await?;
             self.rate_bits.store(rate.to_bits(), Relaxed);
         }
         if pause_ms >= WORTH_SAYING_MS {
-            tracing::info!(scope = &*self.scope, pause_ms, "the API asks for fewer requests; pausing");
+            tracing::info!(
+                scope = &*self.scope,
+                pause_ms,
+                "the API asks for fewer requests; pausing"
+            );
         }
         Ok(())
     }
@@ -229,10 +238,17 @@ impl Lane {
     /// The first pause after a 429 that names none, and the longest: a distance between requests, and a window.
     pub fn pauses_ms(&self) -> (i64, i64) {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let first =
-            self.limits.0.iter().map(|limit| ms(limit.window) / i64::from(limit.requests.max(1))).min();
+        let first = self
+            .limits
+            .0
+            .iter()
+            .map(|limit| ms(limit.window) / i64::from(limit.requests.max(1)))
+            .min();
         let longest = self.limits.0.iter().map(|limit| ms(limit.window)).max();
-        (first.unwrap_or(1_000).max(1), longest.unwrap_or(60_000).clamp(1, LONGEST_PAUSE_MS))
+        (
+            first.unwrap_or(1_000).max(1),
+            longest.unwrap_or(60_000).clamp(1, LONGEST_PAUSE_MS),
+        )
     }
 
     /// A request was answered.
@@ -264,7 +280,12 @@ impl Lane {
     pub fn gave_up(&self, answered: bool) -> bool {
         let in_a_row = self.give_ups.fetch_add(1, Relaxed) + 1;
         let lives = answered || self.ever_succeeded.load(Relaxed);
-        in_a_row >= if lives { GIVE_UPS_LATER } else { GIVE_UPS_AT_FIRST }
+        in_a_row
+            >= if lives {
+                GIVE_UPS_LATER
+            } else {
+                GIVE_UPS_AT_FIRST
+            }
     }
 
     pub fn usage(&self) -> LaneUsage {
@@ -320,7 +341,12 @@ mod tests {
         let clock = ManualClock::new();
         let ledger = Arc::new(Ledger::in_memory(clock.clone()).unwrap());
         let random = Random::new(7);
-        let shared = Shared { clock: clock.clone(), ledger, stop: CancellationToken::new(), random };
+        let shared = Shared {
+            clock: clock.clone(),
+            ledger,
+            stop: CancellationToken::new(),
+            random,
+        };
         let settings = LaneSettings {
             scope: "test".into(),
             limits: limits.parse().unwrap(),
@@ -335,7 +361,10 @@ mod tests {
     fn random_numbers_are_those_published_and_stay_in_range() {
         // The first output for seed 0 of the reference implementation: 16294208416658607535.
         let (reference, max) = (16_294_208_416_658_607_535_u64, 999_u64);
-        assert_eq!(Random::new(0).up_to(999), i64::try_from(reference % (max + 1)).unwrap());
+        assert_eq!(
+            Random::new(0).up_to(999),
+            i64::try_from(reference % (max + 1)).unwrap()
+        );
         let random = Random::new(1);
         let drawn: std::collections::BTreeSet<_> = (0..200).map(|_| random.up_to(3)).collect();
         assert_eq!(drawn, [0, 1, 2, 3].into());
@@ -370,7 +399,10 @@ mod tests {
             let (lane, clock) = lane(limits);
             lane.turn(|| async { Ok(()) }).await.unwrap();
             lane.pause(clock.now_ms(), 25_000).await.unwrap();
-            assert_eq!(lane.usage().paused_until, Some(ManualClock::START_MS + 25_000));
+            assert_eq!(
+                lane.usage().paused_until,
+                Some(ManualClock::START_MS + 25_000)
+            );
             lane.turn(|| async { Ok(()) }).await.unwrap();
             assert_eq!(clock.elapsed_ms(), 25_000, "{limits}");
             assert_eq!(lane.usage().paused_until, None);

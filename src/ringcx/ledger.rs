@@ -82,10 +82,16 @@ impl Ledger {
         connection.busy_timeout(BUSY).map_err(failed)?;
         // With a write-ahead log a killed process leaves a sound file; NORMAL leaves one after a power cut,
         // too, at the price of the last few grants.
-        connection.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
-        connection.pragma_update(None, "synchronous", "normal").map_err(failed)?;
+        connection
+            .pragma_update(None, "journal_mode", "wal")
+            .map_err(failed)?;
+        connection
+            .pragma_update(None, "synchronous", "normal")
+            .map_err(failed)?;
         // Copying the log waits for the disk: see `copy_log`.
-        connection.pragma_update(None, "wal_autocheckpoint", LONGEST_LOG).map_err(failed)?;
+        connection
+            .pragma_update(None, "wal_autocheckpoint", LONGEST_LOG)
+            .map_err(failed)?;
         Self::with(connection, path, clock)
     }
 
@@ -99,20 +105,35 @@ impl Ledger {
         Self::with(connection, path, clock)
     }
 
-    fn with(mut connection: Connection, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, ApiError> {
+    fn with(
+        mut connection: Connection,
+        path: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ApiError> {
         let failed = |error: rusqlite::Error| failure(path, &error);
-        let work = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let version: i64 = work.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        let work = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let version: i64 = work
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(failed)?;
         if version > VERSION {
-            let why = format!("it has format {version}, and this version of cxvault knows {VERSION}");
-            return Err(ApiError::Ledger { path: path.into(), why });
+            let why =
+                format!("it has format {version}, and this version of cxvault knows {VERSION}");
+            return Err(ApiError::Ledger {
+                path: path.into(),
+                why,
+            });
         }
         if version == 1 {
-            work.execute_batch("ALTER TABLE scope ADD COLUMN claimed_us INTEGER NOT NULL DEFAULT 0")
-                .map_err(failed)?;
+            work.execute_batch(
+                "ALTER TABLE scope ADD COLUMN claimed_us INTEGER NOT NULL DEFAULT 0",
+            )
+            .map_err(failed)?;
         }
         work.execute_batch(SCHEMA).map_err(failed)?;
-        work.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+        work.pragma_update(None, "user_version", VERSION)
+            .map_err(failed)?;
         work.commit().map_err(failed)?;
         Ok(Ledger {
             path: path.into(),
@@ -125,7 +146,10 @@ impl Ledger {
 
     /// Lets other processes on this machine go first: a backfill takes what the nightly run leaves.
     pub fn yielding(self) -> Self {
-        Ledger { yields: true, ..self }
+        Ledger {
+            yields: true,
+            ..self
+        }
     }
 
     /// Takes the next request of `scope`, if it may leave now. Blocks for one short write transaction. `rate` in
@@ -146,7 +170,10 @@ impl Ledger {
                     work.prepare_cached("UPDATE scope SET claimed_us = ?2 WHERE name = ?1")?
                         .execute(params![scope, slot.at_us + CLAIM_US])?;
                 }
-                return Ok(Turn::Wait { until_us: slot.at_us.max(claimed_us), rate });
+                return Ok(Turn::Wait {
+                    until_us: slot.at_us.max(claimed_us),
+                    rate,
+                });
             }
             work.prepare_cached("INSERT INTO request (scope, at_us) VALUES (?1, ?2)")?
                 .execute(params![scope, now_us])?;
@@ -168,7 +195,9 @@ impl Ledger {
     /// the pace has to spare, so it is done by who waits for a turn anyway: a request that has its turn must leave.
     fn copy_log(&self) -> Result<(), ApiError> {
         self.looks.store(0, Relaxed);
-        let copied = self.lock().query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        let copied = self
+            .lock()
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         copied.map_err(|error| failure(&self.path, &error))
     }
 
@@ -177,11 +206,19 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ApiError::Ledger`].
-    pub fn pause(&self, scope: &str, limits: &Limits, sent_ms: i64, until_ms: i64) -> Result<f64, ApiError> {
+    pub fn pause(
+        &self,
+        scope: &str,
+        limits: &Limits,
+        sent_ms: i64,
+        until_ms: i64,
+    ) -> Result<f64, ApiError> {
         let shortest_us = Pace::new(limits, Spacing::Even, 1.0).shortest_us();
         self.write(|work, now_us| {
             let state = state_of(work, scope, now_us)?;
-            let throttle = state.throttle.cut(sent_ms.saturating_mul(1_000), now_us, shortest_us);
+            let throttle = state
+                .throttle
+                .cut(sent_ms.saturating_mul(1_000), now_us, shortest_us);
             let until = honest_pause(state.paused_until_ms, now_us).max(until_ms);
             work.prepare_cached(
                 "UPDATE scope SET paused_until_ms = ?2, rate = ?3, slowed_us = ?4 WHERE name = ?1",
@@ -197,7 +234,9 @@ impl Ledger {
 
     /// A panic elsewhere leaves no half-done transaction behind (it was rolled back), so the lock is usable.
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The time that `body` is given is that of the transaction: what waits for others is not dated back.
@@ -217,19 +256,30 @@ impl Ledger {
 }
 
 fn failure(path: &Path, error: &rusqlite::Error) -> ApiError {
-    ApiError::Ledger { path: path.into(), why: error.to_string() }
+    ApiError::Ledger {
+        path: path.into(),
+        why: error.to_string(),
+    }
 }
 
 /// A pause beyond the longest that is ever entered comes from a clock that has since been put right.
 fn honest_pause(until_ms: i64, now_us: i64) -> i64 {
-    if until_ms > now_us / 1_000 + LONGEST_PAUSE_MS { 0 } else { until_ms }
+    if until_ms > now_us / 1_000 + LONGEST_PAUSE_MS {
+        0
+    } else {
+        until_ms
+    }
 }
 
 fn state_of(work: &Transaction<'_>, scope: &str, now_us: i64) -> rusqlite::Result<Scope> {
-    work.prepare_cached("INSERT INTO scope (name) VALUES (?1) ON CONFLICT DO NOTHING")?.execute([scope])?;
+    work.prepare_cached("INSERT INTO scope (name) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([scope])?;
     let sql = "SELECT schedule_us, paused_until_ms, rate, slowed_us, claimed_us FROM scope WHERE name = ?1";
     work.prepare_cached(sql)?.query_row([scope], |row| {
-        let throttle = Throttle { rate: row.get(2)?, since_us: row.get(3)? };
+        let throttle = Throttle {
+            rate: row.get(2)?,
+            since_us: row.get(3)?,
+        };
         // A claim of long ahead was made before the clock was put back.
         let claimed_us =
             Some(row.get(4)?).filter(|&claimed_us| claimed_us <= now_us + LONGEST_PAUSE_MS * 1_000);
@@ -253,13 +303,19 @@ fn past_of(
 ) -> rusqlite::Result<Past> {
     work.prepare_cached("UPDATE request SET at_us = ?2 WHERE scope = ?1 AND at_us > ?2")?
         .execute(params![scope, now_us])?;
-    let mut nth = work
-        .prepare_cached("SELECT at_us FROM request WHERE scope = ?1 ORDER BY at_us DESC LIMIT 1 OFFSET ?2")?;
-    let mut from_end =
-        |n: u32| nth.query_row(params![scope, i64::from(n) - 1], |row| row.get::<_, i64>(0)).optional();
+    let mut nth = work.prepare_cached(
+        "SELECT at_us FROM request WHERE scope = ?1 ORDER BY at_us DESC LIMIT 1 OFFSET ?2",
+    )?;
+    let mut from_end = |n: u32| {
+        nth.query_row(params![scope, i64::from(n) - 1], |row| row.get::<_, i64>(0))
+            .optional()
+    };
     Ok(Past {
         schedule_us: state.schedule_us.filter(|&schedule| schedule <= now_us),
-        gates_us: pace.depths().map(&mut from_end).collect::<rusqlite::Result<_>>()?,
+        gates_us: pace
+            .depths()
+            .map(&mut from_end)
+            .collect::<rusqlite::Result<_>>()?,
         not_before_us: honest_pause(state.paused_until_ms, now_us).saturating_mul(1_000),
     })
 }
@@ -303,7 +359,10 @@ mod tests {
             let ledger = Ledger::open(&path, clock.clone()).unwrap();
             wait(&ledger, &clock, &three, Spacing::Burst)
         };
-        assert_eq!((0..5).map(restarted).collect::<Vec<_>>(), [0.0, 0.0, 0.0, 60.6, 60.6]);
+        assert_eq!(
+            (0..5).map(restarted).collect::<Vec<_>>(),
+            [0.0, 0.0, 0.0, 60.6, 60.6]
+        );
     }
 
     #[test]
@@ -316,7 +375,9 @@ mod tests {
             for _ in 0..requests {
                 wait(&ledger, &clock, &limits("120/60s"), Spacing::Even);
             }
-            std::fs::metadata(folder.path().join("ledger.sqlite-wal")).unwrap().len()
+            std::fs::metadata(folder.path().join("ledger.sqlite-wal"))
+                .unwrap()
+                .len()
         };
         let first = length(2 * COPY_EVERY);
         let later = length(4 * COPY_EVERY);
@@ -334,15 +395,28 @@ mod tests {
                     let twelve = limits("12/60s");
                     let went = |scope| {
                         let take = |_: &i32| ledger.take(scope, &twelve, Spacing::Burst).unwrap();
-                        (0..6).filter(|n| matches!(take(n), Turn::Go { .. })).count()
+                        (0..6)
+                            .filter(|n| matches!(take(n), Turn::Go { .. }))
+                            .count()
                     };
                     (went(SCOPE), went("other"))
                 })
             })
             .collect();
-        let went: Vec<_> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
-        assert_eq!(went.iter().map(|went| went.0).sum::<usize>(), 12, "{went:?}");
-        assert_eq!(went.iter().map(|went| went.1).sum::<usize>(), 12, "{went:?}");
+        let went: Vec<_> = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .collect();
+        assert_eq!(
+            went.iter().map(|went| went.0).sum::<usize>(),
+            12,
+            "{went:?}"
+        );
+        assert_eq!(
+            went.iter().map(|went| went.1).sum::<usize>(),
+            12,
+            "{went:?}"
+        );
     }
 
     #[test]
@@ -353,7 +427,9 @@ mod tests {
         for _ in 0..2 {
             wait(&ledger, &clock, &two, Spacing::Even);
         }
-        ledger.pause(SCOPE, &two, clock.now_ms(), clock.now_ms() + 3_000_000).unwrap();
+        ledger
+            .pause(SCOPE, &two, clock.now_ms(), clock.now_ms() + 3_000_000)
+            .unwrap();
         clock.set(ManualClock::START_MS);
         let waited = wait(&ledger, &clock, &two, Spacing::Even);
         // Sixty seconds at the cut pace; the pause, which lies a day ahead, is no more.
@@ -370,14 +446,26 @@ mod tests {
         let now = clock.now_ms();
         assert_eq!(mine.pause(SCOPE, &many, now, now + 7_000).unwrap(), 0.7);
         let until_us = (now + 7_000) * 1_000;
-        assert_eq!(theirs.take(SCOPE, &many, Spacing::Even), Ok(Turn::Wait { until_us, rate: 0.7 }));
+        assert_eq!(
+            theirs.take(SCOPE, &many, Spacing::Even),
+            Ok(Turn::Wait {
+                until_us,
+                rate: 0.7
+            })
+        );
         assert_eq!(wait(&theirs, &clock, &many, Spacing::Even), 7.0);
         wait(&theirs, &clock, &many, Spacing::Even);
         let before = clock.elapsed_ms();
         wait(&theirs, &clock, &many, Spacing::Even);
-        assert!((600..720).contains(&(clock.elapsed_ms() - before)), "a cut pace");
+        assert!(
+            (600..720).contains(&(clock.elapsed_ms() - before)),
+            "a cut pace"
+        );
         clock.set(now + 300_000);
-        assert_eq!(theirs.take(SCOPE, &many, Spacing::Even), Ok(Turn::Go { rate: 1.0 }));
+        assert_eq!(
+            theirs.take(SCOPE, &many, Spacing::Even),
+            Ok(Turn::Go { rate: 1.0 })
+        );
     }
 
     #[test]
@@ -388,8 +476,12 @@ mod tests {
         let nightly = Ledger::open(&path, clock.clone()).unwrap();
         let backfill = Ledger::open(&path, clock.clone()).unwrap().yielding();
         let begun = clock.now_ms();
-        let goes =
-            |ledger: &Ledger| matches!(ledger.take(SCOPE, &two, Spacing::Even).unwrap(), Turn::Go { .. });
+        let goes = |ledger: &Ledger| {
+            matches!(
+                ledger.take(SCOPE, &two, Spacing::Even).unwrap(),
+                Turn::Go { .. }
+            )
+        };
         // Both ask all the time, the backfill first, while the nightly run has ten requests to send.
         let (mut sent, mut spare) = (Vec::new(), Vec::new());
         while spare.len() < 4 {
@@ -401,9 +493,18 @@ mod tests {
             }
             clock.set(clock.now_ms() + 10);
         }
-        assert!(spare[0] == 0 && spare[1] > *sent.last().unwrap(), "nightly {sent:?}, backfill {spare:?}");
-        assert!(sent.windows(2).all(|pair| pair[1] - pair[0] < 530), "no turn is lost: {sent:?}");
-        assert!(spare[1] - sent[9] < 530 + CLAIM_US / 1_000, "nightly {sent:?}, backfill {spare:?}");
+        assert!(
+            spare[0] == 0 && spare[1] > *sent.last().unwrap(),
+            "nightly {sent:?}, backfill {spare:?}"
+        );
+        assert!(
+            sent.windows(2).all(|pair| pair[1] - pair[0] < 530),
+            "no turn is lost: {sent:?}"
+        );
+        assert!(
+            spare[1] - sent[9] < 530 + CLAIM_US / 1_000,
+            "nightly {sent:?}, backfill {spare:?}"
+        );
     }
 
     #[test]
@@ -413,10 +514,15 @@ mod tests {
         let old = SCHEMA.replace(",\n        claimed_us INTEGER NOT NULL DEFAULT 0", "");
         assert_ne!(old, SCHEMA);
         let connection = Connection::open(&path).unwrap();
-        connection.execute_batch(&format!("{old}; PRAGMA user_version = 1;")).unwrap();
+        connection
+            .execute_batch(&format!("{old}; PRAGMA user_version = 1;"))
+            .unwrap();
         drop(connection);
         let ledger = Ledger::open(&path, ManualClock::new()).unwrap();
-        assert_eq!(ledger.take(SCOPE, &limits("2/1s"), Spacing::Even).unwrap(), Turn::Go { rate: 1.0 });
+        assert_eq!(
+            ledger.take(SCOPE, &limits("2/1s"), Spacing::Even).unwrap(),
+            Turn::Go { rate: 1.0 }
+        );
     }
 
     #[test]
@@ -427,7 +533,10 @@ mod tests {
             wait(&ledger, &clock, &limits("5/1s"), Spacing::Even);
         }
         let count = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-        let kept = ledger.lock().query_row("SELECT count(*) FROM request", [], count).unwrap();
+        let kept = ledger
+            .lock()
+            .query_row("SELECT count(*) FROM request", [], count)
+            .unwrap();
         assert!((5..=10 + PRUNE_EVERY).contains(&kept), "{kept} kept");
     }
 
@@ -435,7 +544,11 @@ mod tests {
     fn a_file_that_is_no_ledger_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.sqlite");
-        std::fs::write(&path, "not a database, but long enough to be taken for one".repeat(50)).unwrap();
+        std::fs::write(
+            &path,
+            "not a database, but long enough to be taken for one".repeat(50),
+        )
+        .unwrap();
         let error = Ledger::open(&path, ManualClock::new()).err().unwrap();
         assert!(error.to_string().contains("ledger.sqlite"), "{error}");
     }

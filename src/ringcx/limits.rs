@@ -30,8 +30,9 @@ impl Limits {
 
     /// How long so many requests take at least. Nothing without a limit.
     pub fn time_for(&self, requests: u64) -> Duration {
-        let seconds =
-            |limit: &Limit| limit.window.as_secs_f64() * requests as f64 / f64::from(limit.requests);
+        let seconds = |limit: &Limit| {
+            limit.window.as_secs_f64() * requests as f64 / f64::from(limit.requests)
+        };
         let longest = self.0.iter().map(seconds).fold(0.0, f64::max);
         // Beyond half a million years nobody asks.
         Duration::from_secs_f64(longest.min(1.0e13))
@@ -59,7 +60,10 @@ impl Limit {
         match u32::try_from(granted / of) {
             Ok(0) => {
                 let window_ms = (self.window.as_millis() as u64 * of).div_ceil(granted);
-                Limit { requests: 1, window: Duration::from_millis(window_ms) }
+                Limit {
+                    requests: 1,
+                    window: Duration::from_millis(window_ms),
+                }
             }
             Ok(requests) => Limit { requests, ..*self },
             // A share is at most the whole.
@@ -79,7 +83,9 @@ pub struct Share {
 const MOST_PARTS: u32 = 1_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no share; write the parts that are this machine's, such as 1/3, at most all of 1000, or 1")]
+#[error(
+    "`{0}` is no share; write the parts that are this machine's, such as 1/3, at most all of 1000, or 1"
+)]
 pub struct NotAShare(String);
 
 impl Share {
@@ -87,7 +93,10 @@ impl Share {
 
     /// What is left for others, if anything is.
     pub fn rest(self) -> Option<Share> {
-        (self.parts < self.of).then(|| Share { parts: self.of - self.parts, of: self.of })
+        (self.parts < self.of).then(|| Share {
+            parts: self.of - self.parts,
+            of: self.of,
+        })
     }
 }
 
@@ -104,14 +113,20 @@ impl FromStr for Share {
             (Some(parts), Some(of)) if (1..=of).contains(&parts) && of <= MOST_PARTS => {
                 Ok(Share { parts, of })
             }
-            _ => Err(NotAShare(text.chars().filter(|c| !c.is_control()).take(40).collect())),
+            _ => Err(NotAShare(
+                text.chars().filter(|c| !c.is_control()).take(40).collect(),
+            )),
         }
     }
 }
 
 impl fmt::Display for Share {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.parts == self.of { out.write_str("1") } else { write!(out, "{}/{}", self.parts, self.of) }
+        if self.parts == self.of {
+            out.write_str("1")
+        } else {
+            write!(out, "{}/{}", self.parts, self.of)
+        }
     }
 }
 
@@ -122,8 +137,9 @@ impl FromStr for Limits {
         if text.trim() == "off" {
             return Ok(Limits::default());
         }
-        let limits =
-            text.split(',').map(|part| limit(part.trim()).ok_or_else(|| NotALimit(part.trim().into())));
+        let limits = text
+            .split(',')
+            .map(|part| limit(part.trim()).ok_or_else(|| NotALimit(part.trim().into())));
         Ok(Limits(limits.collect::<Result<_, _>>()?))
     }
 }
@@ -185,8 +201,14 @@ mod tests {
     fn the_slowest_limit_sets_the_time() {
         let limits: Limits = "3/60s,9/15m".parse().unwrap();
         assert_eq!(limits.time_for(9), Duration::from_secs(900));
-        assert_eq!("120/60s".parse::<Limits>().unwrap().time_for(172_800), Duration::from_secs(86_400));
-        assert_eq!("off".parse::<Limits>().unwrap().time_for(u64::MAX), Duration::ZERO);
+        assert_eq!(
+            "120/60s".parse::<Limits>().unwrap().time_for(172_800),
+            Duration::from_secs(86_400)
+        );
+        assert_eq!(
+            "off".parse::<Limits>().unwrap().time_for(u64::MAX),
+            Duration::ZERO
+        );
         limits.time_for(u64::MAX);
     }
 
@@ -208,7 +230,11 @@ mod tests {
     }
 
     fn shared(limits: &str, share: &str) -> String {
-        limits.parse::<Limits>().unwrap().share(share.parse().unwrap()).to_string()
+        limits
+            .parse::<Limits>()
+            .unwrap()
+            .share(share.parse().unwrap())
+            .to_string()
     }
 
     #[test]
@@ -220,14 +246,28 @@ mod tests {
         assert_eq!(shared("3/60s", "1/1000"), "1/20000s");
         assert_eq!(shared("off", "1/3"), "off");
         for whole in ["1", "1/1", "7/7"] {
-            assert_eq!(shared("4294967295/1ms,3/60s", whole), "4294967295/1ms,3/60s");
+            assert_eq!(
+                shared("4294967295/1ms,3/60s", whole),
+                "4294967295/1ms,3/60s"
+            );
             assert_eq!(whole.parse::<Share>().unwrap().rest(), None);
         }
-        assert_eq!(shared("4294967295/4294967295m", "1/1000"), "4294967/4294967295m");
-        assert_eq!("1/3".parse::<Share>().unwrap().rest().unwrap().to_string(), "2/3");
-        for wrong in ["", "0", "2", "0/3", "4/3", "1/0", "1/1001", "-1/3", "1/3/3", "0.5", "1/3%"] {
+        assert_eq!(
+            shared("4294967295/4294967295m", "1/1000"),
+            "4294967/4294967295m"
+        );
+        assert_eq!(
+            "1/3".parse::<Share>().unwrap().rest().unwrap().to_string(),
+            "2/3"
+        );
+        for wrong in [
+            "", "0", "2", "0/3", "4/3", "1/0", "1/1001", "-1/3", "1/3/3", "0.5", "1/3%",
+        ] {
             let error = wrong.parse::<Share>().unwrap_err();
-            assert!(error.to_string().contains("such as 1/3"), "{wrong}: {error}");
+            assert!(
+                error.to_string().contains("such as 1/3"),
+                "{wrong}: {error}"
+            );
         }
     }
 
@@ -241,8 +281,12 @@ mod tests {
 
     /// The most instants in any half-open window of that length.
     fn most_within(sent: &[u64], window_ms: u64) -> usize {
-        let within =
-            |first: usize| sent[first..].iter().take_while(|at| **at < sent[first] + window_ms).count();
+        let within = |first: usize| {
+            sent[first..]
+                .iter()
+                .take_while(|at| **at < sent[first] + window_ms)
+                .count()
+        };
         (0..sent.len()).map(within).max().unwrap_or(0)
     }
 
@@ -296,7 +340,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_named() {
-        for text in ["", "120", "0/60s", "120/0s", "120/60", "120/60h", "x/1s", "3/60s,"] {
+        for text in [
+            "", "120", "0/60s", "120/0s", "120/60", "120/60h", "x/1s", "3/60s,",
+        ] {
             let error = text.parse::<Limits>().unwrap_err();
             assert!(error.to_string().contains("120/60s"), "{text}: {error}");
         }

@@ -84,7 +84,10 @@ impl Default for ClientSettings {
     fn default() -> Self {
         // The limits that RingCentral publishes.
         let limits = |windows: &[(u32, u64)]| {
-            let limit = |&(requests, seconds)| Limit { requests, window: Duration::from_secs(seconds) };
+            let limit = |&(requests, seconds)| Limit {
+                requests,
+                window: Duration::from_secs(seconds),
+            };
             Limits(windows.iter().map(limit).collect())
         };
         ClientSettings {
@@ -111,7 +114,11 @@ impl Default for ClientSettings {
 #[derive(Debug, Clone)]
 pub enum Credentials {
     /// A RingCentral app with a JWT credential, from which tokens are made and renewed.
-    Jwt { client_id: String, client_secret: SecretString, jwt: SecretString },
+    Jwt {
+        client_id: String,
+        client_secret: SecretString,
+        jwt: SecretString,
+    },
     /// A RingCX access token made elsewhere. Nothing renews it.
     Token(SecretString),
 }
@@ -123,7 +130,11 @@ impl Credentials {
             Credentials::Jwt { client_id, .. } => client_id,
             Credentials::Token(token) => token.expose_secret(),
         };
-        Digest::of(secret.as_bytes()).hex().chars().take(16).collect()
+        Digest::of(secret.as_bytes())
+            .hex()
+            .chars()
+            .take(16)
+            .collect()
     }
 }
 

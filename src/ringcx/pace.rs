@@ -66,7 +66,8 @@ impl Pace {
     /// `rate` is the share of the limits to use, above 0 and at most 1; below 1 after the server said 429.
     pub fn new(limits: &Limits, spacing: Spacing, rate: f64) -> Self {
         let stretch = |us: i64| (us as f64 / rate.clamp(SLOWEST, 1.0)).ceil() as i64;
-        let micros = |limit: &Limit| i64::try_from(limit.window.as_micros()).unwrap_or(i64::MAX / 64);
+        let micros =
+            |limit: &Limit| i64::try_from(limit.window.as_micros()).unwrap_or(i64::MAX / 64);
         let shortest_us = limits.0.iter().map(micros).min().unwrap_or(0);
         let windows = limits.0.iter().map(|limit| {
             let window = micros(limit);
@@ -74,19 +75,31 @@ impl Pace {
                 Spacing::Even => per_mille(window, EVEN_WINDOW_MARGIN),
                 Spacing::Burst => per_mille(window, BURST_MARGIN).min(BURST_MARGIN_MAX_US),
             };
-            Window { requests: limit.requests.max(1), span_us: stretch(window + margin) }
+            Window {
+                requests: limit.requests.max(1),
+                span_us: stretch(window + margin),
+            }
         });
         let even = |limit: &Limit| {
             let window = micros(limit);
-            stretch(div_up(window + per_mille(window, EVEN_MARGIN), i64::from(limit.requests.max(1))))
+            stretch(div_up(
+                window + per_mille(window, EVEN_MARGIN),
+                i64::from(limit.requests.max(1)),
+            ))
         };
         let (interval_us, catch_up_us) = match spacing {
-            Spacing::Even => {
-                (limits.0.iter().map(even).max().unwrap_or(0), per_mille(shortest_us, EVEN_MARGIN))
-            }
+            Spacing::Even => (
+                limits.0.iter().map(even).max().unwrap_or(0),
+                per_mille(shortest_us, EVEN_MARGIN),
+            ),
             Spacing::Burst => (0, 0),
         };
-        Pace { windows: windows.collect(), interval_us, catch_up_us, shortest_us }
+        Pace {
+            windows: windows.collect(),
+            interval_us,
+            catch_up_us,
+            shortest_us,
+        }
     }
 
     /// The `requests` of each window, for [`Past::gates_us`].
@@ -103,13 +116,17 @@ impl Pace {
     pub fn next(&self, now_us: i64, past: &Past) -> Slot {
         // The schedule goes on from its own last time, not from when that request really left: otherwise
         // every late wake-up would be lost quota. Being idle moves it along, so that no burst follows.
-        let scheduled =
-            past.schedule_us.map_or(now_us, |last| (last + self.interval_us).max(now_us - self.catch_up_us));
+        let scheduled = past.schedule_us.map_or(now_us, |last| {
+            (last + self.interval_us).max(now_us - self.catch_up_us)
+        });
         let gates = self.windows.iter().zip(&past.gates_us);
         let gates = gates.filter_map(|(window, gate)| gate.map(|at| at + window.span_us));
         let floors = [now_us, scheduled, past.not_before_us];
         let at_us = floors.into_iter().chain(gates).max().unwrap_or(now_us);
-        Slot { at_us, schedule_us: scheduled.max(at_us - self.catch_up_us) }
+        Slot {
+            at_us,
+            schedule_us: scheduled.max(at_us - self.catch_up_us),
+        }
     }
 }
 
@@ -135,7 +152,10 @@ pub struct Throttle {
 
 impl Default for Throttle {
     fn default() -> Self {
-        Throttle { rate: 1.0, since_us: i64::MIN / 2 }
+        Throttle {
+            rate: 1.0,
+            since_us: i64::MIN / 2,
+        }
     }
 }
 
@@ -152,7 +172,10 @@ impl Throttle {
         if sent_us <= self.since_us && self.since_us <= now_us {
             return self;
         }
-        Throttle { rate: (self.rate_at(now_us, window_us) * SLOW_DOWN).max(SLOWEST), since_us: now_us }
+        Throttle {
+            rate: (self.rate_at(now_us, window_us) * SLOW_DOWN).max(SLOWEST),
+            since_us: now_us,
+        }
     }
 }
 
@@ -172,9 +195,21 @@ mod tests {
     impl Book {
         /// Takes the next request at `now_us`, or says when to ask again.
         fn take(&mut self, pace: &Pace, now_us: i64) -> Result<(), i64> {
-            let from_end = |n: u32| self.times.len().checked_sub(n as usize).map(|index| self.times[index]);
+            let from_end = |n: u32| {
+                self.times
+                    .len()
+                    .checked_sub(n as usize)
+                    .map(|index| self.times[index])
+            };
             let gates_us = pace.depths().map(from_end).collect();
-            let slot = pace.next(now_us, &Past { schedule_us: self.schedule, gates_us, not_before_us: 0 });
+            let slot = pace.next(
+                now_us,
+                &Past {
+                    schedule_us: self.schedule,
+                    gates_us,
+                    not_before_us: 0,
+                },
+            );
             if slot.at_us > now_us {
                 return Err(slot.at_us);
             }
@@ -199,13 +234,25 @@ mod tests {
             let (requests, window) = (limit.requests as usize, limit.window.as_micros() as i64);
             for pair in arrivals.windows(requests + 1) {
                 let spread = pair[requests] - pair[0];
-                assert!(spread >= window, "{} requests within {spread} us", requests + 1);
+                assert!(
+                    spread >= window,
+                    "{} requests within {spread} us",
+                    requests + 1
+                );
             }
         }
     }
 
     fn limits() -> impl Strategy<Value = Limits> {
-        let texts = ["120/60s", "3/60s,9/15m", "5/60s", "120/1s", "10/250ms", "4/1s,30/20s", "20/2s,50/1m"];
+        let texts = [
+            "120/60s",
+            "3/60s,9/15m",
+            "5/60s",
+            "120/1s",
+            "10/250ms",
+            "4/1s,30/20s",
+            "20/2s,50/1m",
+        ];
         proptest::sample::select(texts.to_vec()).prop_map(|text| text.parse().unwrap())
     }
 
@@ -283,7 +330,10 @@ mod tests {
             now as f64 / 1e6
         };
         let seconds: Vec<_> = (0..10).map(|_| next()).collect();
-        assert_eq!(seconds, [0.0, 0.0, 0.0, 60.6, 60.6, 60.6, 121.2, 121.2, 121.2, 901.0]);
+        assert_eq!(
+            seconds,
+            [0.0, 0.0, 0.0, 60.6, 60.6, 60.6, 121.2, 121.2, 121.2, 901.0]
+        );
     }
 
     #[test]
@@ -306,7 +356,9 @@ mod tests {
         assert!(cut.cut(21, 25, minute).rate < 0.5);
         assert!((cut.rate_at(20 + minute, minute) - 0.8).abs() < 1e-9);
         assert_eq!(cut.rate_at(20 + 4 * minute, minute), 1.0);
-        let floor = (0..50).fold(cut, |throttle, n| throttle.cut(30 + 2 * n, 31 + 2 * n, minute));
+        let floor = (0..50).fold(cut, |throttle, n| {
+            throttle.cut(30 + 2 * n, 31 + 2 * n, minute)
+        });
         assert_eq!(floor.rate, SLOWEST);
         let slow = Pace::new(&"120/60s".parse().unwrap(), Spacing::Even, 0.5);
         assert_eq!(slow.interval_us, 1_006_000);
@@ -314,8 +366,14 @@ mod tests {
 
     #[test]
     fn a_clock_that_jumps_back_does_not_freeze_the_recovery() {
-        let cut = Throttle { rate: 0.5, since_us: 1_000 };
+        let cut = Throttle {
+            rate: 0.5,
+            since_us: 1_000,
+        };
         assert_eq!(cut.rate_at(0, 60), 0.5);
-        assert!(cut.cut(0, 10, 60).rate < 0.5, "a cut of the future must not swallow this one");
+        assert!(
+            cut.cut(0, 10, 60).rate < 0.5,
+            "a cut of the future must not swallow this one"
+        );
     }
 }

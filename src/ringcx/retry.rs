@@ -63,7 +63,10 @@ struct Tally {
 
 /// Sends `request` until it is answered or there is nothing left to hope for. Returns the answer and how many
 /// requests were sent.
-pub(super) async fn run<R: Request>(lane: &Lane, request: &mut R) -> Result<(R::Answer, u32), ApiError> {
+pub(super) async fn run<R: Request>(
+    lane: &Lane,
+    request: &mut R,
+) -> Result<(R::Answer, u32), ApiError> {
     let mut tally = Tally::default();
     loop {
         let waiting: &R = request;
@@ -119,21 +122,39 @@ async fn after<R: Request>(
             tally.pauses += 1;
             pause(lane, request, retry_after_ms, sent_ms, tally.pauses).await
         }
-        Trouble::Rejected { http_status, error_code } if !request.rejection_is_of_this_one() => {
-            Err(ApiError::Rejected { what: request.what(), http_status, error_code })
-        }
-        Trouble::Rejected { http_status, error_code } => {
+        Trouble::Rejected {
+            http_status,
+            error_code,
+        } if !request.rejection_is_of_this_one() => Err(ApiError::Rejected {
+            what: request.what(),
+            http_status,
+            error_code,
+        }),
+        Trouble::Rejected {
+            http_status,
+            error_code,
+        } => {
             let outage = lane.gave_up(true);
             if outage {
-                return Err(ApiError::Rejected { what: request.what(), http_status, error_code });
+                return Err(ApiError::Rejected {
+                    what: request.what(),
+                    http_status,
+                    error_code,
+                });
             }
             let (class, http_status) = (class_of(http_status), Some(http_status));
-            Err(ApiError::GaveUp { class, http_status, attempts: tally.sent })
+            Err(ApiError::GaveUp {
+                class,
+                http_status,
+                attempts: tally.sent,
+            })
         }
         // Says something about this answer and nothing about the service.
-        Trouble::Hopeless { class, http_status } => {
-            Err(ApiError::GaveUp { class, http_status, attempts: tally.sent })
-        }
+        Trouble::Hopeless { class, http_status } => Err(ApiError::GaveUp {
+            class,
+            http_status,
+            attempts: tally.sent,
+        }),
         Trouble::Passing(passing) => {
             tally.failures += 1;
             back_off(lane, request, passing, tally).await
@@ -158,10 +179,18 @@ async fn pause<R: Request>(
     lane.pause(sent_ms, pause_ms.max(1)).await?;
     if pause_ms > LONGEST_PAUSE_MS || pauses > MAX_PAUSES {
         let why = match retry_after_ms {
-            Some(ms) => format!("too many requests; it asks to come back in {} minutes", ms / 60_000 + 1),
-            None => "too many requests, again and again; does something else use the same limit?".into(),
+            Some(ms) => format!(
+                "too many requests; it asks to come back in {} minutes",
+                ms / 60_000 + 1
+            ),
+            None => {
+                "too many requests, again and again; does something else use the same limit?".into()
+            }
         };
-        return Err(ApiError::Unavailable { what: request.what(), why });
+        return Err(ApiError::Unavailable {
+            what: request.what(),
+            why,
+        });
     }
     Ok(())
 }
@@ -173,24 +202,49 @@ async fn back_off<R: Request>(
     passing: Passing,
     tally: &Tally,
 ) -> Result<(), ApiError> {
-    let Passing { class, http_status, retry_after_ms, detail } = passing;
+    let Passing {
+        class,
+        http_status,
+        retry_after_ms,
+        detail,
+    } = passing;
     let unavailable = |why: &str| {
-        let detail = detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-        ApiError::Unavailable { what: request.what(), why: format!("{why}, last {class}{detail}") }
+        let detail = detail
+            .as_deref()
+            .map(|detail| format!(" ({detail})"))
+            .unwrap_or_default();
+        ApiError::Unavailable {
+            what: request.what(),
+            why: format!("{why}, last {class}{detail}"),
+        }
     };
     if tally.failures >= lane.max_attempts {
         if lane.gave_up(http_status.is_some()) {
             return Err(unavailable("request after request fails"));
         }
-        return Err(ApiError::GaveUp { class, http_status, attempts: tally.sent });
+        return Err(ApiError::GaveUp {
+            class,
+            http_status,
+            attempts: tally.sent,
+        });
     }
     if !lane.may_retry() {
         return Err(unavailable("too large a share of the requests fails"));
     }
     // Full jitter: the workers that failed together should not come back together.
     let backoff = doubled(lane.backoff_ms, tally.failures - 1, LONGEST_BACKOFF_MS);
-    let wait = lane.shared.random.up_to(backoff).max(retry_after_ms.unwrap_or(0).min(LONGEST_BACKOFF_MS));
-    tracing::debug!(class, http_status, failures = tally.failures, wait_ms = wait, "trying again");
+    let wait = lane
+        .shared
+        .random
+        .up_to(backoff)
+        .max(retry_after_ms.unwrap_or(0).min(LONGEST_BACKOFF_MS));
+    tracing::debug!(
+        class,
+        http_status,
+        failures = tally.failures,
+        wait_ms = wait,
+        "trying again"
+    );
     lane.shared.sleep_ms(wait.max(1)).await
 }
 

@@ -70,7 +70,11 @@ impl Splitter {
                 continue;
             }
             // Most elements lie in one piece, and are checked as their end is sought.
-            let whole = if self.element.is_empty() { end_of_value(rest) } else { None };
+            let whole = if self.element.is_empty() {
+                end_of_value(rest)
+            } else {
+                None
+            };
             let end = whole.or_else(|| self.scan(rest));
             let (part, behind) = rest.split_at(end.unwrap_or(rest.len()));
             if self.element.len().saturating_add(part.len()) > self.max_element {
@@ -90,12 +94,18 @@ impl Splitter {
     /// # Errors
     /// [`SplitError::NotAnArrayOfObjects`] when the array is not complete.
     pub fn finish(self) -> Result<u64, SplitError> {
-        if self.place == Place::End { Ok(self.elements) } else { Err(SplitError::NotAnArrayOfObjects) }
+        if self.place == Place::End {
+            Ok(self.elements)
+        } else {
+            Err(SplitError::NotAnArrayOfObjects)
+        }
     }
 
     /// Takes one byte outside elements, or stays in front of one.
     fn between<'a>(&mut self, rest: &'a [u8]) -> Result<&'a [u8], SplitError> {
-        let Some((&byte, behind)) = rest.split_first() else { return Ok(rest) };
+        let Some((&byte, behind)) = rest.split_first() else {
+            return Ok(rest);
+        };
         self.place = match (self.place, byte) {
             (place, b' ' | b'\t' | b'\n' | b'\r') => place,
             (Place::Start, b'[') => Place::First,
@@ -143,7 +153,8 @@ impl Splitter {
         let bytes = std::mem::take(&mut self.element);
         let text = String::from_utf8(bytes).map_err(|_| SplitError::NotAnArrayOfObjects)?;
         if !checked {
-            serde_json::from_str::<IgnoredAny>(&text).map_err(|_| SplitError::NotAnArrayOfObjects)?;
+            serde_json::from_str::<IgnoredAny>(&text)
+                .map_err(|_| SplitError::NotAnArrayOfObjects)?;
         }
         self.place = Place::Behind;
         self.elements += 1;
@@ -261,17 +272,26 @@ mod tests {
             b"\xef\xbb\xbf[{}]",
         ];
         for bytes in wrong {
-            assert_eq!(split(bytes, &[], 100), Err(SplitError::NotAnArrayOfObjects), "{bytes:?}");
+            assert_eq!(
+                split(bytes, &[], 100),
+                Err(SplitError::NotAnArrayOfObjects),
+                "{bytes:?}"
+            );
         }
         assert_eq!(split(b" [ ]\n", &[], 100).unwrap(), Vec::<String>::new());
-        assert_eq!(split(b"[{\"a\" : 1e400}]", &[3], 100).unwrap(), ["{\"a\" : 1e400}"]);
+        assert_eq!(
+            split(b"[{\"a\" : 1e400}]", &[3], 100).unwrap(),
+            ["{\"a\" : 1e400}"]
+        );
     }
 
     #[test]
     fn an_element_is_refused_as_soon_as_it_is_too_large() {
         let mut splitter = Splitter::new(10);
         splitter.push(br#"[{"a":"1"},"#, |_| {}).unwrap();
-        let error = splitter.push(br#"{"a":"12""#, |_| {}).and_then(|()| splitter.push(b"   ", |_| {}));
+        let error = splitter
+            .push(br#"{"a":"12""#, |_| {})
+            .and_then(|()| splitter.push(b"   ", |_| {}));
         assert_eq!(error, Err(SplitError::TooLarge));
     }
 }

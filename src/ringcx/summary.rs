@@ -88,7 +88,9 @@ impl Request for SummaryRequest<'_> {
     }
 
     fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
-        self.token.as_ref().map_or(Ok(()), |token| self.tokens.refuse(token))
+        self.token
+            .as_ref()
+            .map_or(Ok(()), |token| self.tokens.refuse(token))
     }
 
     fn denied(&self, error_code: Option<ErrorCode>) -> ApiError {
@@ -106,7 +108,9 @@ impl Request for SummaryRequest<'_> {
 
 /// The error for a sub-account that the user may not read.
 pub(super) fn denied(what: &str, error_code: Option<ErrorCode>) -> ApiError {
-    let code = error_code.map(|code| format!(" ({code})")).unwrap_or_default();
+    let code = error_code
+        .map(|code| format!(" ({code})"))
+        .unwrap_or_default();
     ApiError::Denied {
         message: format!("RingCX denies access to the {what}{code}"),
         remedy:

@@ -24,7 +24,11 @@ impl ManualClock {
 
     pub fn new() -> Arc<Self> {
         let now_ms = AtomicI64::new(Self::START_MS);
-        Arc::new(ManualClock { now_ms, frozen: AtomicBool::new(false), asleep: Notify::new() })
+        Arc::new(ManualClock {
+            now_ms,
+            frozen: AtomicBool::new(false),
+            asleep: Notify::new(),
+        })
     }
 
     pub fn set(&self, now_ms: i64) {
@@ -91,7 +95,9 @@ impl Seen {
 
     /// The RingCX token that it carries as a cookie.
     pub fn token(&self) -> &str {
-        self.header("cookie").and_then(|cookie| cookie.strip_prefix("access_token=")).unwrap_or_default()
+        self.header("cookie")
+            .and_then(|cookie| cookie.strip_prefix("access_token="))
+            .unwrap_or_default()
     }
 }
 
@@ -113,7 +119,10 @@ impl Reply {
     /// A whole answer. `headers` are lines, each with its line end.
     pub fn new(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
-        let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
         Reply::Send([head.as_bytes(), body].concat())
     }
 
@@ -123,7 +132,10 @@ impl Reply {
 
     /// One chunk, then, unless the answer breaks off, the end of the body.
     pub fn chunked(body: &[u8], whole: bool) -> Self {
-        let head = format!("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+            body.len()
+        );
         let end: &[u8] = if whole { b"\r\n0\r\n\r\n" } else { b"\r\n" };
         Reply::Close([head.as_bytes(), body, end].concat())
     }
@@ -148,7 +160,12 @@ impl Server {
     ) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = Arc::new(Server { url, clock, seen: Mutex::default(), handler: Box::new(handler) });
+        let server = Arc::new(Server {
+            url,
+            clock,
+            seen: Mutex::default(),
+            handler: Box::new(handler),
+        });
         let serving = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -166,7 +183,10 @@ impl Server {
     /// The requests so far whose path contains `part`, in order of arrival.
     pub fn seen(&self, part: &str) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().filter(|seen| seen.path().contains(part)).cloned().collect()
+        seen.iter()
+            .filter(|seen| seen.path().contains(part))
+            .cloned()
+            .collect()
     }
 
     pub fn count(&self, part: &str) -> usize {
@@ -197,14 +217,24 @@ impl Server {
             (stream.read_buf(bytes).await.ok()? > 0).then_some(())?;
         };
         let head = String::from_utf8(bytes.drain(..end).collect()).unwrap();
-        let mut seen = Seen { head, body: String::new(), nth: 0, at_ms: self.clock.now_ms() };
-        let length = seen.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut seen = Seen {
+            head,
+            body: String::new(),
+            nth: 0,
+            at_ms: self.clock.now_ms(),
+        };
+        let length = seen
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
         while bytes.len() < length {
             (stream.read_buf(bytes).await.ok()? > 0).then_some(())?;
         }
         seen.body = String::from_utf8(bytes.drain(..length).collect()).unwrap();
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.nth = all.iter().filter(|earlier| earlier.path() == seen.path()).count();
+        seen.nth = all
+            .iter()
+            .filter(|earlier| earlier.path() == seen.path())
+            .count();
         all.push(seen.clone());
         Some(seen)
     }
@@ -221,7 +251,8 @@ async fn drip(stream: &mut TcpStream, bytes: &[u8]) {
 
 fn login(seen: &Seen) -> Option<Reply> {
     let n = seen.nth;
-    let pair = |kind: &str| format!(r#"{{"accessToken":"{kind}-{n}","refreshToken":"again-{kind}-{n}"}}"#);
+    let pair =
+        |kind: &str| format!(r#"{{"accessToken":"{kind}-{n}","refreshToken":"again-{kind}-{n}"}}"#);
     Some(Reply::ok(match seen.path() {
         OAUTH => format!(r#"{{"access_token":"rc-{n}","expires_in":3600,"scope":"ReadAccounts"}}"#),
         EXCHANGE => pair("cx"),

@@ -35,9 +35,15 @@ pub(super) enum Trouble {
     /// 403.
     Forbidden { error_code: Option<ErrorCode> },
     /// Any other status that says that the same request will not be answered differently.
-    Rejected { http_status: u16, error_code: Option<ErrorCode> },
+    Rejected {
+        http_status: u16,
+        error_code: Option<ErrorCode>,
+    },
     /// Repeating it cannot help, but other requests may do better.
-    Hopeless { class: &'static str, http_status: Option<u16> },
+    Hopeless {
+        class: &'static str,
+        http_status: Option<u16>,
+    },
     /// The loop ends with this.
     End(ApiError),
 }
@@ -54,7 +60,12 @@ pub(super) struct Passing {
 
 impl Trouble {
     pub fn passing(class: &'static str, http_status: Option<u16>) -> Self {
-        Trouble::Passing(Passing { class, http_status, retry_after_ms: None, detail: None })
+        Trouble::Passing(Passing {
+            class,
+            http_status,
+            retry_after_ms: None,
+            detail: None,
+        })
     }
 }
 
@@ -77,7 +88,10 @@ impl Base {
     /// `setting` names the setting in errors. Plain HTTP would show tokens and summaries to the network, so it
     /// is for loopback only, unless `allow_http`.
     pub fn parse(setting: &str, text: &str, allow_http: bool) -> Result<Self, ApiError> {
-        let wrong = |message: String, remedy: &str| ApiError::Usage { message, remedy: remedy.into() };
+        let wrong = |message: String, remedy: &str| ApiError::Usage {
+            message,
+            remedy: remedy.into(),
+        };
         let not_an_address = || {
             wrong(
                 format!("{setting} is not an address such as https://ringcx.ringcentral.com"),
@@ -95,14 +109,23 @@ impl Base {
             "http" if allow_http || is_loopback(&host) => false,
             "http" => {
                 return Err(wrong(
-                    format!("{setting} is plain HTTP to {host}, which would show tokens to the network"),
+                    format!(
+                        "{setting} is plain HTTP to {host}, which would show tokens to the network"
+                    ),
                     "Use https, or allow plain HTTP explicitly.",
                 ));
             }
             _ => return Err(not_an_address()),
         };
-        let host = url.port().map_or(host.clone(), |port| format!("{host}:{port}"));
-        Ok(Base { text: url.as_str().trim_end_matches('/').to_owned(), url, host, secure })
+        let host = url
+            .port()
+            .map_or(host.clone(), |port| format!("{host}:{port}"));
+        Ok(Base {
+            text: url.as_str().trim_end_matches('/').to_owned(),
+            url,
+            host,
+            secure,
+        })
     }
 
     /// Like [`Base::with`], for the many: only the path is read anew. `path` has no query.
@@ -119,8 +142,9 @@ impl Base {
 
     /// The address of `parts`, which are put behind this base as they are.
     pub fn with(&self, parts: &[&str]) -> String {
-        let mut text =
-            String::with_capacity(self.text.len() + parts.iter().map(|part| part.len()).sum::<usize>());
+        let mut text = String::with_capacity(
+            self.text.len() + parts.iter().map(|part| part.len()).sum::<usize>(),
+        );
         text.push_str(&self.text);
         parts.iter().for_each(|part| text.push_str(part));
         text
@@ -129,7 +153,10 @@ impl Base {
 
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// `id` as one segment of a path, or `None` where no URL can carry it: `.` and `..` mean "here" and "up" there,
@@ -137,7 +164,11 @@ fn is_loopback(host: &str) -> bool {
 /// ask for something else; and an empty one would vanish.
 pub(super) fn path_segment(id: &str) -> Option<Cow<'_, str>> {
     /// Everything but RFC 3986's unreserved characters.
-    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
     if matches!(id, "" | "." | "..") {
         return None;
     }
@@ -184,7 +215,10 @@ impl Transport {
             .read_timeout(request_timeout)
             // Load balancers drop idle connections after a minute or so; using one just then is a reset.
             .pool_idle_timeout(Duration::from_secs(30));
-        if [&platform, &ringcx, &summaries].into_iter().any(|base| !base.secure) {
+        if [&platform, &ringcx, &summaries]
+            .into_iter()
+            .any(|base| !base.secure)
+        {
             // A proxy of the environment would read plain HTTP, and cannot reach our loopback.
             builder = builder.no_proxy();
         }
@@ -195,7 +229,16 @@ impl Transport {
         let patience = request_timeout.saturating_mul(4);
         let skew_ms = AtomicI64::new(NO_DATE);
         let last_date = Mutex::default();
-        Ok(Transport { client, platform, ringcx, summaries, clock, patience, skew_ms, last_date })
+        Ok(Transport {
+            client,
+            platform,
+            ringcx,
+            summaries,
+            clock,
+            patience,
+            skew_ms,
+            last_date,
+        })
     }
 
     /// The server's clock minus ours in milliseconds, up to a second and a journey too low; `None` before the
@@ -209,7 +252,12 @@ impl Transport {
         let response = request.send().await.map_err(not_sent)?;
         let server_date = self.server_date(response.headers());
         let http_status = response.status().as_u16();
-        let reply = Reply { http_status, server_date, response, patience: self.patience };
+        let reply = Reply {
+            http_status,
+            server_date,
+            response,
+            patience: self.patience,
+        };
         match reply.http_status {
             200 => Ok(reply),
             404 if or_404 => Ok(reply),
@@ -221,18 +269,26 @@ impl Transport {
     /// would only tell it less exactly.
     fn server_date(&self, headers: &HeaderMap) -> Option<i64> {
         let text = headers.get(DATE)?.as_bytes();
-        let mut last = self.last_date.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self
+            .last_date
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if last.text != text {
-            *last = LastDate { text: text.to_vec(), ms: date(headers, &DATE)? };
-            self.skew_ms.store(last.ms - self.clock.now_ms(), Ordering::Relaxed);
+            *last = LastDate {
+                text: text.to_vec(),
+                ms: date(headers, &DATE)?,
+            };
+            self.skew_ms
+                .store(last.ms - self.clock.now_ms(), Ordering::Relaxed);
         }
         Some(last.ms)
     }
 
     async fn refusal(&self, mut reply: Reply) -> Trouble {
         let http_status = reply.http_status;
-        let server_now =
-            reply.server_date.unwrap_or_else(|| self.clock.now_ms() + self.skew_ms().unwrap_or(0));
+        let server_now = reply
+            .server_date
+            .unwrap_or_else(|| self.clock.now_ms() + self.skew_ms().unwrap_or(0));
         let retry_after_ms = retry_after_ms(reply.response.headers(), server_now);
         // Also for a status that needs no error code: a body read to its end leaves the connection usable.
         let error_code = ErrorCode::of_body(&reply.beginning().await);
@@ -247,7 +303,10 @@ impl Transport {
                 retry_after_ms,
                 detail: None,
             }),
-            _ => Trouble::Rejected { http_status, error_code },
+            _ => Trouble::Rejected {
+                http_status,
+                error_code,
+            },
         }
     }
 }
@@ -272,15 +331,24 @@ impl Reply {
 
     /// The next bytes of the decoded body, or `None` at its end.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, Trouble> {
-        self.response.chunk().await.map_err(|error| broken_off(error, self.http_status))
+        self.response
+            .chunk()
+            .await
+            .map_err(|error| broken_off(error, self.http_status))
     }
 
     /// The whole decoded body; `too_large` as soon as it is clear that it holds more than `max` bytes.
     pub async fn body(&mut self, max: u64) -> Result<Bytes, Trouble> {
-        if self.response.content_length().is_some_and(|length| length > max) {
+        if self
+            .response
+            .content_length()
+            .is_some_and(|length| length > max)
+        {
             return Err(self.too_large());
         }
-        let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
+        let Some(first) = self.piece().await? else {
+            return Ok(Bytes::new());
+        };
         if first.len() as u64 > max {
             return Err(self.too_large());
         }
@@ -289,16 +357,23 @@ impl Reply {
             return Ok(first);
         }
         let timeout = Trouble::passing("timeout", Some(self.http_status));
-        tokio::time::timeout(self.patience, self.rest(first, max)).await.unwrap_or(Err(timeout))
+        tokio::time::timeout(self.patience, self.rest(first, max))
+            .await
+            .unwrap_or(Err(timeout))
     }
 
     fn too_large(&self) -> Trouble {
-        Trouble::Hopeless { class: "too_large", http_status: Some(self.http_status) }
+        Trouble::Hopeless {
+            class: "too_large",
+            http_status: Some(self.http_status),
+        }
     }
 
     /// The body after its first piece, with it.
     async fn rest(&mut self, first: Bytes, max: u64) -> Result<Bytes, Trouble> {
-        let Some(second) = self.piece().await? else { return Ok(first) };
+        let Some(second) = self.piece().await? else {
+            return Ok(first);
+        };
         let mut body = BytesMut::from(first);
         let mut next = Some(second);
         while let Some(piece) = next {
@@ -330,10 +405,22 @@ impl Reply {
 
 fn not_sent(error: reqwest::Error) -> Trouble {
     if error.is_builder() {
-        return Trouble::Hopeless { class: "unaskable_id", http_status: None };
+        return Trouble::Hopeless {
+            class: "unaskable_id",
+            http_status: None,
+        };
     }
-    let class = if error.is_timeout() { "timeout" } else { "connection" };
-    Trouble::Passing(Passing { class, http_status: None, retry_after_ms: None, detail: Some(causes(error)) })
+    let class = if error.is_timeout() {
+        "timeout"
+    } else {
+        "connection"
+    };
+    Trouble::Passing(Passing {
+        class,
+        http_status: None,
+        retry_after_ms: None,
+        detail: Some(causes(error)),
+    })
 }
 
 fn broken_off(error: reqwest::Error, http_status: u16) -> Trouble {
@@ -341,15 +428,20 @@ fn broken_off(error: reqwest::Error, http_status: u16) -> Trouble {
         "timeout"
     } else {
         match io_kind(&error) {
-            Some(ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe) => {
-                "connection"
-            }
+            Some(
+                ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe,
+            ) => "connection",
             Some(ErrorKind::InvalidData | ErrorKind::InvalidInput) => "bad_encoding",
             _ => "short_body",
         }
     };
     let http_status = Some(http_status);
-    Trouble::Passing(Passing { class, http_status, retry_after_ms: None, detail: Some(causes(error)) })
+    Trouble::Passing(Passing {
+        class,
+        http_status,
+        retry_after_ms: None,
+        detail: Some(causes(error)),
+    })
 }
 
 /// The kind of the innermost input/output error.
@@ -357,7 +449,10 @@ fn io_kind(error: &reqwest::Error) -> Option<ErrorKind> {
     let mut found = None;
     let mut cause = error.source();
     while let Some(error) = cause {
-        found = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(found);
+        found = error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind)
+            .or(found);
         cause = error.source();
     }
     found
@@ -379,7 +474,12 @@ fn causes(error: reqwest::Error) -> String {
 /// An HTTP date (RFC 9110 5.6.7, the form that may still be sent) in UTC milliseconds.
 fn date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     let text = headers.get(name)?.to_str().ok()?;
-    Some(DateTimeParser::new().parse_timestamp(text).ok()?.as_millisecond())
+    Some(
+        DateTimeParser::new()
+            .parse_timestamp(text)
+            .ok()?
+            .as_millisecond(),
+    )
 }
 
 /// `Retry-After` in either form, as milliseconds from the answer on. A date is the server's, so it is held
@@ -387,7 +487,10 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
 fn retry_after_ms(headers: &HeaderMap, server_now: i64) -> Option<i64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(text.parse::<i64>().map_or(i64::MAX, |seconds| seconds.saturating_mul(1_000)));
+        return Some(
+            text.parse::<i64>()
+                .map_or(i64::MAX, |seconds| seconds.saturating_mul(1_000)),
+        );
     }
     Some((date(headers, &RETRY_AFTER)? - server_now).max(0))
 }
@@ -429,20 +532,34 @@ mod tests {
     #[test]
     fn plain_http_is_for_loopback() {
         let parse = |text: &str, allow| Base::parse("CXVAULT_RINGCX_URL", text, allow);
-        for fine in ["http://localhost:80", "http://127.3.2.1", "http://[::1]:8080/x/", "https://example.com"]
-        {
+        for fine in [
+            "http://localhost:80",
+            "http://127.3.2.1",
+            "http://[::1]:8080/x/",
+            "https://example.com",
+        ] {
             assert!(parse(fine, false).is_ok(), "{fine}");
         }
-        let nasty =
-            ["http://example.com", "http://localhost.example.com", "http://10.0.0.1", "ftp://localhost"];
-        for wrong in
-            nasty.into_iter().chain(["", "example.com", "https://u:p@example.com", "https://x.com/?a"])
-        {
+        let nasty = [
+            "http://example.com",
+            "http://localhost.example.com",
+            "http://10.0.0.1",
+            "ftp://localhost",
+        ];
+        for wrong in nasty.into_iter().chain([
+            "",
+            "example.com",
+            "https://u:p@example.com",
+            "https://x.com/?a",
+        ]) {
             let error = parse(wrong, false).unwrap_err();
             assert!(error.to_string().contains("CXVAULT_RINGCX_URL"), "{error}");
         }
         assert!(parse("http://example.com", true).is_ok());
-        assert_eq!(parse("http://[::1]:8080/x/", false).unwrap().with(&["/y"]), "http://[::1]:8080/x/y");
+        assert_eq!(
+            parse("http://[::1]:8080/x/", false).unwrap().with(&["/y"]),
+            "http://[::1]:8080/x/y"
+        );
     }
 
     #[test]

@@ -27,9 +27,21 @@ enum Source {
 }
 
 impl Answer {
-    pub(super) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        let (content_type, source) = (HeaderValue::from_static(content_type), Source::Whole(body.into()));
-        Answer { status, content_type, retry_after: None, source }
+    pub(super) fn new(
+        status: StatusCode,
+        content_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        let (content_type, source) = (
+            HeaderValue::from_static(content_type),
+            Source::Whole(body.into()),
+        );
+        Answer {
+            status,
+            content_type,
+            retry_after: None,
+            source,
+        }
     }
 
     pub(super) fn json(status: StatusCode, value: &Value) -> Self {
@@ -45,11 +57,20 @@ impl Answer {
         content_type: &'static str,
         pieces: impl Iterator<Item = Bytes> + Send + 'static,
     ) -> Self {
-        Answer { source: Source::Stream(Box::new(pieces)), ..Answer::new(StatusCode::OK, content_type, "") }
+        Answer {
+            source: Source::Stream(Box::new(pieces)),
+            ..Answer::new(StatusCode::OK, content_type, "")
+        }
     }
 
     /// An error in the form that RingCX gives it. `now_ms` is its timestamp.
-    pub(super) fn error(status: StatusCode, code: &str, message: &str, uri: &str, now_ms: i64) -> Self {
+    pub(super) fn error(
+        status: StatusCode,
+        code: &str,
+        message: &str,
+        uri: &str,
+        now_ms: i64,
+    ) -> Self {
         let validation_errors = match status {
             StatusCode::BAD_REQUEST => json!([{ "message": message }]),
             _ => Value::Null,
@@ -73,7 +94,9 @@ impl Answer {
             _ => None,
         };
         let body = match (self.source, cut) {
-            (Source::Whole(bytes), false) => Body::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
+            (Source::Whole(bytes), false) => {
+                Body::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
+            }
             (Source::Stream(pieces), false) => Body::Stream(pieces),
             (Source::Whole(bytes), true) => Body::Cut(half(bytes), Cut::Send),
             (Source::Stream(mut pieces), true) => {
@@ -88,7 +111,10 @@ impl Answer {
         if let Some(length) = announced {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
-        if let Some(when) = self.retry_after.and_then(|when| HeaderValue::try_from(when).ok()) {
+        if let Some(when) = self
+            .retry_after
+            .and_then(|when| HeaderValue::try_from(when).ok())
+        {
             headers.insert(RETRY_AFTER, when);
         }
         response

@@ -33,7 +33,9 @@ const fn inverse(odd: u64) -> u64 {
 
 /// A hash of several numbers, order included.
 pub(super) fn hash(parts: &[u64]) -> u64 {
-    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |seen, &part| mix(seen.rotate_left(17) ^ mix(part)))
+    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |seen, &part| {
+        mix(seen.rotate_left(17) ^ mix(part))
+    })
 }
 
 /// A hash of a text.
@@ -89,7 +91,14 @@ mod tests {
 
     #[test]
     fn unmix_undoes_mix() {
-        for z in [0, 1, 42, u64::MAX, 0x8000_0000_0000_0000, 0x0123_4567_89ab_cdef] {
+        for z in [
+            0,
+            1,
+            42,
+            u64::MAX,
+            0x8000_0000_0000_0000,
+            0x0123_4567_89ab_cdef,
+        ] {
             assert_eq!(unmix(mix(z)), z);
             assert_eq!(mix(unmix(z)), z);
         }

@@ -14,7 +14,9 @@ use super::metadata::Version;
 use super::request::has_content_type;
 use super::server::{Call, State};
 use super::time::{MINUTE_MS, SECOND_MS};
-use super::world::{MOVED_BY_MS, Place, Position, Positions, REPEATED_AFTER_MS, Segment, SubAccount, World};
+use super::world::{
+    MOVED_BY_MS, Place, Position, Positions, REPEATED_AFTER_MS, Segment, SubAccount, World,
+};
 
 const LONGEST_WINDOW_S: i64 = 10_800;
 const YOUNGEST_MS: i64 = 5 * MINUTE_MS;
@@ -30,14 +32,22 @@ pub(super) fn discover(
 ) -> Result<Answer, Answer> {
     authorized(state, call)?;
     let world = &state.world;
-    let place = world.sub_accounts.iter().position(|sub| sub.id == sub_account && !sub.denied);
+    let place = world
+        .sub_accounts
+        .iter()
+        .position(|sub| sub.id == sub_account && !sub.denied);
     let Some(place) = place.filter(|_| rc_account == state.options.rc_account_id) else {
         return Err(state.access_denied(call));
     };
     state.admit(&state.discovery_quota, place as u64, call)?;
     if !has_content_type(&call.headers, JSON) {
         let message = "The body must be application/json";
-        return Err(state.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media.type", message, call));
+        return Err(state.error(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media.type",
+            message,
+            call,
+        ));
     }
     let bad = |message: &str| state.error(StatusCode::BAD_REQUEST, "bad.request", message, call);
     let (from_ms, to_ms) = window(&call.body).map_err(|message| bad(&message))?;
@@ -49,32 +59,44 @@ pub(super) fn discover(
         return Ok(Answer::new(StatusCode::OK, JSON, "[]"));
     }
     let sub = world.sub_accounts[place].clone();
-    Ok(Answer::stream(JSON, Array::new(Showings::new(world.clone(), sub, from_ms, to_ms, now_ms))))
+    Ok(Answer::stream(
+        JSON,
+        Array::new(Showings::new(world.clone(), sub, from_ms, to_ms, now_ms)),
+    ))
 }
 
 /// The look-up window of a request, in UTC milliseconds.
 fn window(body: &[u8]) -> Result<(i64, i64), String> {
     let body: Value = serde_json::from_slice(body).map_err(|_| "The body is not JSON")?;
-    let begin = body["segmentEndTime"].as_str().ok_or("segmentEndTime is missing")?;
+    let begin = body["segmentEndTime"]
+        .as_str()
+        .ok_or("segmentEndTime is missing")?;
     let begin = local_time(begin).ok_or("segmentEndTime must be YYYY-MM-DD HH:mm:ss")?;
-    let seconds = body["timeInterval"].as_i64().ok_or("timeInterval must be a whole number")?;
+    let seconds = body["timeInterval"]
+        .as_i64()
+        .ok_or("timeInterval must be a whole number")?;
     if !(1..=LONGEST_WINDOW_S).contains(&seconds) {
         return Err(format!("timeInterval must be from 1 to {LONGEST_WINDOW_S}"));
     }
     let zone = body["timeZone"].as_str().ok_or("timeZone is missing")?;
     let zone = TimeZone::get(zone).map_err(|_| "timeZone is not known")?;
     // An hour that comes twice is taken as its first coming, and one that is left out as the hour after.
-    let begin = zone.to_timestamp(begin).map_err(|_| "segmentEndTime is out of range")?;
+    let begin = zone
+        .to_timestamp(begin)
+        .map_err(|_| "segmentEndTime is out of range")?;
     let begin_ms = begin.as_millisecond();
     Ok((begin_ms, begin_ms + seconds * SECOND_MS))
 }
 
 /// `YYYY-MM-DD HH:mm:ss` and nothing else, although the parser knows more forms.
 fn local_time(text: &str) -> Option<DateTime> {
-    let form = text.bytes().zip(b"dddd-dd-dd dd:dd:dd").all(|(byte, form)| match form {
-        b'd' => byte.is_ascii_digit(),
-        other => byte == *other,
-    });
+    let form = text
+        .bytes()
+        .zip(b"dddd-dd-dd dd:dd:dd")
+        .all(|(byte, form)| match form {
+            b'd' => byte.is_ascii_digit(),
+            other => byte == *other,
+        });
     if !form || text.len() != 19 {
         return None;
     }
@@ -101,7 +123,13 @@ enum Pass {
 }
 
 impl Showings {
-    pub(super) fn new(world: Arc<World>, sub: SubAccount, from_ms: i64, to_ms: i64, now_ms: i64) -> Self {
+    pub(super) fn new(
+        world: Arc<World>,
+        sub: SubAccount,
+        from_ms: i64,
+        to_ms: i64,
+        now_ms: i64,
+    ) -> Self {
         let ending = |earlier_ms| world.ending_in(&sub, from_ms - earlier_ms, to_ms - earlier_ms);
         let mut passes = vec![(Pass::Own, ending(0))];
         // Last first. Without such faults their passes would cost as much as the real one.
@@ -112,7 +140,12 @@ impl Showings {
         if world.faults.out_of_window > 0.0 {
             passes.push((Pass::Moved, ending(MOVED_BY_MS)));
         }
-        Showings { world, sub, now_ms, passes }
+        Showings {
+            world,
+            sub,
+            now_ms,
+            passes,
+        }
     }
 
     fn look(&self, pass: Pass, at: Position) -> Option<(Segment, Version)> {
@@ -125,8 +158,13 @@ impl Showings {
             (Pass::Twice, Place::Twice { differs }) => differs,
             _ => return None,
         };
-        let version = Version { repeated, edited: world.is_edited(&segment, self.now_ms) };
-        world.shown(&segment, self.now_ms).then_some((segment, version))
+        let version = Version {
+            repeated,
+            edited: world.is_edited(&segment, self.now_ms),
+        };
+        world
+            .shown(&segment, self.now_ms)
+            .then_some((segment, version))
     }
 }
 
@@ -158,7 +196,11 @@ struct Array {
 
 impl Array {
     fn new(showings: Showings) -> Self {
-        Array { showings, began: false, ended: false }
+        Array {
+            showings,
+            began: false,
+            ended: false,
+        }
     }
 }
 
@@ -175,7 +217,12 @@ impl Iterator for Array {
                 Some((segment, version)) => {
                     piece.push(if self.began { b',' } else { b'[' });
                     self.began = true;
-                    self.showings.world.write_object(&mut piece, &self.showings.sub, &segment, version);
+                    self.showings.world.write_object(
+                        &mut piece,
+                        &self.showings.sub,
+                        &segment,
+                        version,
+                    );
                 }
                 None => {
                     piece.extend_from_slice(if self.began { b"]" } else { b"[]" });
@@ -206,7 +253,10 @@ mod tests {
         let window = |begin, seconds, zone| window(&body(begin, seconds, zone));
         let utc = window("2026-11-20 00:00:00", 10_800, "UTC").unwrap();
         assert_eq!(utc, (1_795_132_800_000, 1_795_143_600_000));
-        assert_eq!(window("2026-11-19 19:00:00", 10_800, "US/Eastern").unwrap(), utc);
+        assert_eq!(
+            window("2026-11-19 19:00:00", 10_800, "US/Eastern").unwrap(),
+            utc
+        );
         for (begin, seconds, zone) in [
             ("2026-11-20T00:00:00", 60, "UTC"),
             ("2026-11-20 00:00", 60, "UTC"),
@@ -216,7 +266,10 @@ mod tests {
             ("2026-11-20 00:00:00", 10_801, "UTC"),
             ("2026-11-20 00:00:00", 60, "Mars/Olympus"),
         ] {
-            assert!(window(begin, seconds, zone).is_err(), "{begin} {seconds} {zone}");
+            assert!(
+                window(begin, seconds, zone).is_err(),
+                "{begin} {seconds} {zone}"
+            );
         }
     }
 
@@ -226,13 +279,22 @@ mod tests {
         let sub = world.sub_accounts[0].clone();
         windows
             .flat_map(|at| {
-                Showings::new(world.clone(), sub.clone(), at, (at + window_ms).min(to), to + DAY_MS)
+                Showings::new(
+                    world.clone(),
+                    sub.clone(),
+                    at,
+                    (at + window_ms).min(to),
+                    to + DAY_MS,
+                )
             })
             .collect()
     }
 
     fn world(faults: Faults) -> Arc<World> {
-        Arc::new(World::new(&Options { faults, ..Options::default() }))
+        Arc::new(World::new(&Options {
+            faults,
+            ..Options::default()
+        }))
     }
 
     #[test]
@@ -244,10 +306,19 @@ mod tests {
 
     #[test]
     fn duplicates_come_in_the_same_and_in_later_windows_and_some_differ() {
-        let shown = shown(&world(Faults { duplicates: 50.0, ..Faults::default() }), 3 * HOUR_MS);
+        let shown = shown(
+            &world(Faults {
+                duplicates: 50.0,
+                ..Faults::default()
+            }),
+            3 * HOUR_MS,
+        );
         let mut versions: HashMap<(i64, u64), Vec<bool>> = HashMap::new();
         for (segment, version) in shown {
-            versions.entry((segment.day, segment.index)).or_default().push(version.repeated);
+            versions
+                .entry((segment.day, segment.index))
+                .or_default()
+                .push(version.repeated);
         }
         let yesterday = versions.keys().filter(|(day, _)| *day == 20_776).count();
         assert!(yesterday > 0, "a repeat crosses midnight");
@@ -259,30 +330,67 @@ mod tests {
 
     #[test]
     fn displaced_segments_are_shown_in_a_window_that_is_not_theirs() {
-        let shown = shown(&world(Faults { out_of_window: 100.0, ..Faults::default() }), 3 * HOUR_MS);
-        assert!(shown.iter().any(|(segment, _)| segment.end_ms < 20_777 * DAY_MS));
-        assert!(shown.iter().all(|(segment, _)| segment.end_ms < 20_778 * DAY_MS - MOVED_BY_MS));
+        let shown = shown(
+            &world(Faults {
+                out_of_window: 100.0,
+                ..Faults::default()
+            }),
+            3 * HOUR_MS,
+        );
+        assert!(
+            shown
+                .iter()
+                .any(|(segment, _)| segment.end_ms < 20_777 * DAY_MS)
+        );
+        assert!(
+            shown
+                .iter()
+                .all(|(segment, _)| segment.end_ms < 20_778 * DAY_MS - MOVED_BY_MS)
+        );
     }
 
     #[test]
     fn an_answer_in_pieces_is_one_array() {
-        let world = Arc::new(World::new(&Options { segments_per_day: 5_000, ..Options::default() }));
+        let world = Arc::new(World::new(&Options {
+            segments_per_day: 5_000,
+            ..Options::default()
+        }));
         let read = |from_ms: i64| {
             let sub = world.sub_accounts[0].clone();
-            let pieces =
-                Array::new(Showings::new(world.clone(), sub, from_ms, from_ms + 3 * HOUR_MS, from_ms * 2));
+            let pieces = Array::new(Showings::new(
+                world.clone(),
+                sub,
+                from_ms,
+                from_ms + 3 * HOUR_MS,
+                from_ms * 2,
+            ));
             let pieces: Vec<Bytes> = pieces.collect();
             assert!(pieces.iter().all(|piece| piece.len() < PIECE + 4_096));
-            (pieces.len(), serde_json::from_slice::<Vec<Value>>(&pieces.concat()).unwrap().len())
+            (
+                pieces.len(),
+                serde_json::from_slice::<Vec<Value>>(&pieces.concat())
+                    .unwrap()
+                    .len(),
+            )
         };
         let (pieces, rows) = read(20_777 * DAY_MS + 15 * HOUR_MS);
         assert!(pieces > 10 && rows > 500, "{pieces} {rows}");
-        assert_eq!(serde_json::from_slice::<Vec<Value>>(&empty()).unwrap().len(), 0);
+        assert_eq!(
+            serde_json::from_slice::<Vec<Value>>(&empty())
+                .unwrap()
+                .len(),
+            0
+        );
     }
 
     fn empty() -> Vec<u8> {
-        let world = Arc::new(World::new(&Options { segments_per_day: 0, ..Options::default() }));
+        let world = Arc::new(World::new(&Options {
+            segments_per_day: 0,
+            ..Options::default()
+        }));
         let sub = world.sub_accounts[0].clone();
-        Array::new(Showings::new(world, sub, 0, HOUR_MS, DAY_MS)).collect::<Vec<_>>().concat()
+        Array::new(Showings::new(world, sub, 0, HOUR_MS, DAY_MS))
+            .collect::<Vec<_>>()
+            .concat()
     }
 }

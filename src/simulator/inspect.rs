@@ -30,28 +30,38 @@ pub(super) fn answer(state: &Arc<State>, call: &Call) -> Answer {
         (&Method::GET, "/__sim/stats") => stats(state),
         (&Method::POST, "/__sim/reset-stats") => {
             state.stats.reset();
-            quotas(state).iter().for_each(|(_, quota)| quota.reset_counts());
+            quotas(state)
+                .iter()
+                .for_each(|(_, quota)| quota.reset_counts());
             stats(state)
         }
-        (&Method::POST, "/__sim/advance") => match query(call, "by").and_then(|by| duration(&by).ok()) {
-            Some(by) => {
-                state.time.advance(by);
-                stats(state)
+        (&Method::POST, "/__sim/advance") => {
+            match query(call, "by").and_then(|by| duration(&by).ok()) {
+                Some(by) => {
+                    state.time.advance(by);
+                    stats(state)
+                }
+                None => Answer::text(StatusCode::BAD_REQUEST, "by= must be a duration such as 2d"),
             }
-            None => Answer::text(StatusCode::BAD_REQUEST, "by= must be a duration such as 2d"),
-        },
+        }
         (&Method::GET, "/__sim/truth") => truth(state, call).unwrap_or_else(|| {
             let text = "sub= must be a sub-account, from= and to= RFC 3339 times";
             Answer::text(StatusCode::BAD_REQUEST, text)
         }),
-        _ => Answer::text(StatusCode::NOT_FOUND, "There is stats, reset-stats, advance and truth"),
+        _ => Answer::text(
+            StatusCode::NOT_FOUND,
+            "There is stats, reset-stats, advance and truth",
+        ),
     }
 }
 
 fn stats(state: &State) -> Answer {
     let mut report = state.stats.report();
     report["faults"]["token_expiry"] = json!(state.tokens.expired_early());
-    report.insert("now".into(), json!(timestamp(state.time.now_ms()).to_string()));
+    report.insert(
+        "now".into(),
+        json!(timestamp(state.time.now_ms()).to_string()),
+    );
     report.insert("now_ms".into(), json!(state.time.now_ms()));
     for (name, quota) in quotas(state) {
         report.entry("limits").or_insert_with(|| json!({}))[name] = quota.report();
@@ -75,13 +85,27 @@ fn query(call: &Call, name: &str) -> Option<String> {
 }
 
 fn truth(state: &Arc<State>, call: &Call) -> Option<Answer> {
-    let time = |name| Some(query(call, name)?.parse::<Timestamp>().ok()?.as_millisecond());
+    let time = |name| {
+        Some(
+            query(call, name)?
+                .parse::<Timestamp>()
+                .ok()?
+                .as_millisecond(),
+        )
+    };
     let (from_ms, to_ms) = (time("from")?, time("to")?);
     let world = state.world.clone();
     let sub = world.sub_account(&query(call, "sub")?)?.clone();
     // A displaced segment can have ended long before the window that shows it.
     let positions = world.ending_in(&sub, from_ms - MOVED_BY_MS, to_ms);
-    let truth = Truth { world, sub, from_ms, to_ms, now_ms: state.time.now_ms(), positions };
+    let truth = Truth {
+        world,
+        sub,
+        from_ms,
+        to_ms,
+        now_ms: state.time.now_ms(),
+        positions,
+    };
     Some(Answer::stream("application/x-ndjson", truth))
 }
 
@@ -120,10 +144,17 @@ impl Truth {
     }
 
     fn line(&self, segment: &Segment, shown: u32, repeated: bool) -> Vec<u8> {
-        let version = Version { repeated, edited: self.world.is_edited(segment, self.now_ms) };
+        let version = Version {
+            repeated,
+            edited: self.world.is_edited(segment, self.now_ms),
+        };
         let mut line = b"{\"segment\":".to_vec();
-        self.world.write_object(&mut line, &self.sub, segment, version);
-        let (agent, auto) = (self.summary(segment, Kind::Agent), self.summary(segment, Kind::Auto));
+        self.world
+            .write_object(&mut line, &self.sub, segment, version);
+        let (agent, auto) = (
+            self.summary(segment, Kind::Agent),
+            self.summary(segment, Kind::Auto),
+        );
         let in_range = (self.from_ms..self.to_ms).contains(&segment.end_ms);
         let end_ms = segment.end_ms;
         let rest = format!(
@@ -138,10 +169,17 @@ impl Truth {
             return json!({ "status": "NO_ID", "body_base64": null, "bytes": null, "sha256": null, "content_type": null });
         }
         let summary = self.world.summary(segment, kind, self.now_ms);
-        let Summary { http_status, ref body, content_type } = summary;
+        let Summary {
+            http_status,
+            ref body,
+            content_type,
+        } = summary;
         let answered = http_status == 200;
         let short = answered && body.len() <= LONGEST_BODY;
-        let sha256: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256: String = Sha256::digest(body)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         json!({
             "status": summary.status(), "body_base64": short.then(|| BASE64_STANDARD.encode(body)),
             "bytes": answered.then_some(body.len()), "sha256": answered.then_some(sha256),

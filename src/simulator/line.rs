@@ -28,7 +28,9 @@ impl Fault {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Fault::TooMany { retry_after: None } => "429",
-            Fault::TooMany { retry_after: Some(_) } => "429_retry_after",
+            Fault::TooMany {
+                retry_after: Some(_),
+            } => "429_retry_after",
             Fault::ServerError => "500",
             Fault::Dropped => "reset",
             Fault::CutShort => "short_body",
@@ -78,7 +80,10 @@ impl Line {
         if self.shares.iter().all(|&share| share == 0.0) {
             return None;
         }
-        let mut in_trouble = self.in_trouble.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut in_trouble = self
+            .in_trouble
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let before = in_trouble.get(&key).copied().unwrap_or(0);
         let roll = hash(&[self.seed, About::Line as u64, 2, key, u64::from(before)]);
         let fault = self.choose(roll, now_ms).filter(|_| before < MOST_IN_A_ROW);
@@ -97,7 +102,10 @@ impl Line {
     /// Whether a discovery request fails, however often it is repeated.
     pub(super) fn discovery_fails(&self) -> bool {
         let request = self.requests.load(Ordering::Relaxed);
-        hits(hash(&[self.seed, About::Line as u64, 3, request]), self.discovery_500)
+        hits(
+            hash(&[self.seed, About::Line as u64, 3, request]),
+            self.discovery_500,
+        )
     }
 
     fn choose(&self, roll: u64, now_ms: i64) -> Option<Fault> {
@@ -112,7 +120,9 @@ impl Line {
         };
         Some(match which {
             0 => Fault::TooMany { retry_after: None },
-            1 => Fault::TooMany { retry_after: Some(retry_after) },
+            1 => Fault::TooMany {
+                retry_after: Some(retry_after),
+            },
             2 => Fault::ServerError,
             3 => Fault::Dropped,
             _ => Fault::CutShort,
@@ -126,23 +136,46 @@ mod tests {
 
     #[test]
     fn faults_come_in_their_shares_and_retries_get_over_them() {
-        let faults = Faults { fault_500: 30.0, fault_reset: 30.0, ..Faults::default() };
+        let faults = Faults {
+            fault_500: 30.0,
+            fault_reset: 30.0,
+            ..Faults::default()
+        };
         let line = Line::new(1, &faults);
         let first: Vec<_> = (0..1_000).map(|key| line.fault(key, 0)).collect();
         let of = |fault: Fault| first.iter().flatten().filter(|one| **one == fault).count();
-        assert!((250..350).contains(&of(Fault::ServerError)) && (250..350).contains(&of(Fault::Dropped)));
+        assert!(
+            (250..350).contains(&of(Fault::ServerError))
+                && (250..350).contains(&of(Fault::Dropped))
+        );
         for key in (0..1_000).filter(|&key| first[key as usize].is_some()) {
-            assert!((1..=MOST_IN_A_ROW).any(|_| line.fault(key, 0).is_none()), "{key}");
+            assert!(
+                (1..=MOST_IN_A_ROW).any(|_| line.fault(key, 0).is_none()),
+                "{key}"
+            );
         }
         let again = Line::new(1, &faults);
-        assert_eq!(first, (0..1_000).map(|key| again.fault(key, 0)).collect::<Vec<_>>());
+        assert_eq!(
+            first,
+            (0..1_000)
+                .map(|key| again.fault(key, 0))
+                .collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn retry_after_has_both_its_forms() {
-        let line = Line::new(1, &Faults { fault_429_retry_after: 100.0, ..Faults::default() });
+        let line = Line::new(
+            1,
+            &Faults {
+                fault_429_retry_after: 100.0,
+                ..Faults::default()
+            },
+        );
         let said: Vec<_> = (0..50).filter_map(|key| line.fault(key, 0)).collect();
-        let form = |text: &str| Fault::TooMany { retry_after: Some(text.into()) };
+        let form = |text: &str| Fault::TooMany {
+            retry_after: Some(text.into()),
+        };
         assert!(said.contains(&form("1")));
         assert!(said.contains(&form("Thu, 01 Jan 1970 00:00:02 GMT")));
     }

@@ -19,17 +19,30 @@ pub(super) fn jwt_grant(state: &State, call: &Call) -> Result<Answer, Answer> {
     let form = form(state, call)?;
     let credentials = state.options.credentials.iter().zip(0..);
     let (user, password) = basic(&call.headers).unwrap_or_default();
-    let mut clients =
-        credentials.filter(|(one, _)| one.client_id == user && one.client_secret == password).peekable();
+    let mut clients = credentials
+        .filter(|(one, _)| one.client_id == user && one.client_secret == password)
+        .peekable();
     if clients.peek().is_none() {
-        return Err(oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", "Client authentication failed"));
+        return Err(oauth_error(
+            StatusCode::UNAUTHORIZED,
+            "invalid_client",
+            "Client authentication failed",
+        ));
     }
     if field(form, "grant_type").as_deref() != Some(JWT_BEARER) {
-        return Err(oauth_error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "Unsupported grant type"));
+        return Err(oauth_error(
+            StatusCode::BAD_REQUEST,
+            "unsupported_grant_type",
+            "Unsupported grant type",
+        ));
     }
     let assertion = field(form, "assertion").unwrap_or_default();
     let Some((_, login)) = clients.find(|(one, _)| one.jwt == assertion) else {
-        return Err(oauth_error(StatusCode::BAD_REQUEST, "invalid_grant", "Token not found"));
+        return Err(oauth_error(
+            StatusCode::BAD_REQUEST,
+            "invalid_grant",
+            "Token not found",
+        ));
     };
     let now_ms = state.time.now_ms();
     let answer = json!({
@@ -62,20 +75,31 @@ pub(super) fn exchange(state: &State, call: &Call) -> Result<Answer, Answer> {
     let form = form(state, call)?;
     let now_ms = state.time.now_ms();
     let rc_token = field(form, "rcAccessToken");
-    let login = state.tokens.check_rc(rc_token.as_deref(), now_ms).map_err(|_| unauthorized(state, call))?;
+    let login = state
+        .tokens
+        .check_rc(rc_token.as_deref(), now_ms)
+        .map_err(|_| unauthorized(state, call))?;
     if field(form, "rcTokenType").as_deref() != Some("Bearer") {
         let message = "rcTokenType must be Bearer";
         return Err(state.error(StatusCode::BAD_REQUEST, "bad.request", message, call));
     }
     state.admit(&state.token_quota, login, call)?;
-    let refreshable = field(call.uri.query().unwrap_or(""), "includeRefresh").as_deref() == Some("true");
-    Ok(pair_answer(state, state.tokens.issue_pair(login, now_ms), refreshable))
+    let refreshable =
+        field(call.uri.query().unwrap_or(""), "includeRefresh").as_deref() == Some("true");
+    Ok(pair_answer(
+        state,
+        state.tokens.issue_pair(login, now_ms),
+        refreshable,
+    ))
 }
 
 /// `POST /api/auth/token/refresh`
 pub(super) fn refresh(state: &State, call: &Call) -> Result<Answer, Answer> {
     let token = field(form(state, call)?, "refresh_token").unwrap_or_default();
-    let pair = state.tokens.rotate(&token, state.time.now_ms()).map_err(|_| unauthorized(state, call))?;
+    let pair = state
+        .tokens
+        .rotate(&token, state.time.now_ms())
+        .map_err(|_| unauthorized(state, call))?;
     Ok(pair_answer(state, pair, true))
 }
 
@@ -98,16 +122,21 @@ pub(super) fn authorized(state: &State, call: &Call) -> Result<Login, Answer> {
 
 /// The login behind a RingCX token, or the refusal.
 pub(super) fn token_login(state: &State, token: Option<&str>) -> Result<Login, Answer> {
-    state.tokens.check(token, state.time.now_ms()).map_err(|refusal| {
-        let text = match refusal {
-            Refusal::Missing => "Unauthorized",
-            Refusal::Unknown => "Jwt verification fails",
-            // Both spellings have been seen.
-            Refusal::Expired if token.is_some_and(|token| token.len() % 2 == 0) => "Jwt is expired",
-            Refusal::Expired => "JWT is expired.",
-        };
-        Answer::text(StatusCode::UNAUTHORIZED, text)
-    })
+    state
+        .tokens
+        .check(token, state.time.now_ms())
+        .map_err(|refusal| {
+            let text = match refusal {
+                Refusal::Missing => "Unauthorized",
+                Refusal::Unknown => "Jwt verification fails",
+                // Both spellings have been seen.
+                Refusal::Expired if token.is_some_and(|token| token.len() % 2 == 0) => {
+                    "Jwt is expired"
+                }
+                Refusal::Expired => "JWT is expired.",
+            };
+            Answer::text(StatusCode::UNAUTHORIZED, text)
+        })
 }
 
 fn pair_answer(state: &State, pair: Pair, refreshable: bool) -> Answer {
@@ -125,17 +154,32 @@ fn pair_answer(state: &State, pair: Pair, refreshable: bool) -> Answer {
 }
 
 fn form<'a>(state: &State, call: &'a Call) -> Result<&'a str, Answer> {
-    let text = std::str::from_utf8(&call.body).ok().filter(|_| has_content_type(&call.headers, FORM));
+    let text = std::str::from_utf8(&call.body)
+        .ok()
+        .filter(|_| has_content_type(&call.headers, FORM));
     text.ok_or_else(|| {
-        state.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media.type", "The body must be a form", call)
+        state.error(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media.type",
+            "The body must be a form",
+            call,
+        )
     })
 }
 
 fn oauth_error(status: StatusCode, error: &str, description: &str) -> Answer {
     let errors = json!([{ "errorCode": "OAU-000", "message": description }]);
-    Answer::json(status, &json!({ "error": error, "error_description": description, "errors": errors }))
+    Answer::json(
+        status,
+        &json!({ "error": error, "error_description": description, "errors": errors }),
+    )
 }
 
 fn unauthorized(state: &State, call: &Call) -> Answer {
-    state.error(StatusCode::UNAUTHORIZED, "unauthorized", "The token is not valid", call)
+    state.error(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "The token is not valid",
+        call,
+    )
 }

@@ -16,8 +16,14 @@ pub(super) struct Version {
 }
 
 const DIGITAL: [&str; 3] = ["EMAIL", "MESSENGER", "ENGAGE_MESSAGING"];
-const DISPOSITIONS: [&str; 6] =
-    ["Resolved", "Follow-up", "Callback scheduled", "Escalated", "Wrong number", "Refund \u{2013} partial"];
+const DISPOSITIONS: [&str; 6] = [
+    "Resolved",
+    "Follow-up",
+    "Callback scheduled",
+    "Escalated",
+    "Wrong number",
+    "Refund \u{2013} partial",
+];
 const NOTES: [&str; 5] = [
     "spoke with spouse, not account holder",
     "call back after 5 pm",
@@ -91,7 +97,10 @@ impl World {
         if dice.percent(15.0) {
             object.raw(
                 "futureField",
-                format_args!(r#"{{"score":{},"tags":["a","b"],"none":null}}"#, dice.below(100)),
+                format_args!(
+                    r#"{{"score":{},"tags":["a","b"],"none":null}}"#,
+                    dice.below(100)
+                ),
             );
         }
         object.out.push(b'}');
@@ -102,26 +111,50 @@ impl World {
         let mut dice = Dice::new(&[segment.dialog, About::Metadata as u64]);
         let id = self.dialog_id(segment);
         object.plain("dialogId", format_args!("{id}"));
-        object.plain("interactionId", format_args!("{id}-{:04x}", dice.below(65_536)));
+        object.plain(
+            "interactionId",
+            format_args!("{id}-{:04x}", dice.below(65_536)),
+        );
         object.plain("channelId", format_args!("{}", 20_000 + dice.below(40)));
-        let channel = if segment.voice { "VOICE" } else { dice.pick(&DIGITAL) };
+        let channel = if segment.voice {
+            "VOICE"
+        } else {
+            dice.pick(&DIGITAL)
+        };
         object.plain("channelType", format_args!("{channel}"));
-        object.plain("channelClass", format_args!("{}", if segment.voice { "VOICE" } else { "DIGITAL" }));
+        object.plain(
+            "channelClass",
+            format_args!("{}", if segment.voice { "VOICE" } else { "DIGITAL" }),
+        );
         match dice.below(50) {
             0 => {}
             1 => object.null("channelEndpointAddress"),
-            n => object.plain("channelEndpointAddress", format_args!("+1650555{:04}", n * 7)),
+            n => object.plain(
+                "channelEndpointAddress",
+                format_args!("+1650555{:04}", n * 7),
+            ),
         }
         // 555-01xx numbers and example.com belong to nobody.
         match (channel, dice.below(200)) {
             (_, 0) => object.null("contactEndpointAddress"),
-            ("VOICE", n) => {
-                object.plain("contactEndpointAddress", format_args!("+1{}55501{:02}", 201 + n * 3, n / 2))
-            }
-            ("EMAIL", n) => object.plain("contactEndpointAddress", format_args!("customer{n}@example.com")),
-            (_, _) => object.plain("contactEndpointAddress", format_args!("{:016x}", dice.next())),
+            ("VOICE", n) => object.plain(
+                "contactEndpointAddress",
+                format_args!("+1{}55501{:02}", 201 + n * 3, n / 2),
+            ),
+            ("EMAIL", n) => object.plain(
+                "contactEndpointAddress",
+                format_args!("customer{n}@example.com"),
+            ),
+            (_, _) => object.plain(
+                "contactEndpointAddress",
+                format_args!("{:016x}", dice.next()),
+            ),
         }
-        let origination = if dice.percent(75.0) { "INBOUND" } else { "OUTBOUND" };
+        let origination = if dice.percent(75.0) {
+            "INBOUND"
+        } else {
+            "OUTBOUND"
+        };
         object.plain("dialogOrigination", format_args!("{origination}"));
         object.time("dialogStartTimeMs", segment.dialog_start_ms);
     }
@@ -136,7 +169,10 @@ impl World {
             (true, false) => {}
             (false, _) => object.time("segmentEndTimeMs", segment.end_ms),
         }
-        object.raw("segmentDurationMs", format_args!("{}", segment.end_ms - segment.start_ms));
+        object.raw(
+            "segmentDurationMs",
+            format_args!("{}", segment.end_ms - segment.start_ms),
+        );
     }
 }
 
@@ -148,27 +184,46 @@ fn write_participant(object: &mut Object<'_>, segment: &Segment, dice: &mut Dice
     };
     object.plain("segmentType", format_args!("{kind}"));
     let agent = dice.below(60);
-    object.plain("segmentParticipantId", format_args!("{}", 1_400_000 + agent));
+    object.plain(
+        "segmentParticipantId",
+        format_args!("{}", 1_400_000 + agent),
+    );
     match (kind, agent) {
         ("AGENT", 0..5) => object.null("segmentParticipantRcExtensionId"),
-        ("AGENT", _) => {
-            object.plain("segmentParticipantRcExtensionId", format_args!("{}", 62_000_000_004 + agent * 4096))
-        }
+        ("AGENT", _) => object.plain(
+            "segmentParticipantRcExtensionId",
+            format_args!("{}", 62_000_000_004 + agent * 4096),
+        ),
         _ => {}
     }
-    object.plain("segmentAgentGroupId", format_args!("{}", segment.agent_group));
+    object.plain(
+        "segmentAgentGroupId",
+        format_args!("{}", segment.agent_group),
+    );
 }
 
 fn write_outcome(object: &mut Object<'_>, dice: &mut Dice, version: Version) {
-    let system = dice.pick(&["HANDLED", "HANDLED", "HANDLED", "ABANDONED", "DEFLECTED", "TRANSFERRED"]);
+    let system = dice.pick(&[
+        "HANDLED",
+        "HANDLED",
+        "HANDLED",
+        "ABANDONED",
+        "DEFLECTED",
+        "TRANSFERRED",
+    ]);
     object.plain("systemDisposition", format_args!("{system}"));
     let (disposition, notes) = (dice.below(10), dice.below(20));
     match (version, disposition) {
-        (Version { edited: true, .. }, _) => object.text("agentDisposition", "Resolved after review"),
+        (Version { edited: true, .. }, _) => {
+            object.text("agentDisposition", "Resolved after review")
+        }
         (Version { repeated: true, .. }, _) => object.text("agentDisposition", "Wrap-up completed"),
         (_, 0) => object.null("agentDisposition"),
         (_, 1) => {}
-        (_, n) => object.text("agentDisposition", DISPOSITIONS[n as usize % DISPOSITIONS.len()]),
+        (_, n) => object.text(
+            "agentDisposition",
+            DISPOSITIONS[n as usize % DISPOSITIONS.len()],
+        ),
     }
     match notes {
         n @ 0..5 => object.text("agentNotes", NOTES[n as usize]),
@@ -189,9 +244,14 @@ fn write_events(object: &mut Object<'_>, segment: &Segment, dice: &mut Dice) {
     }
     let event = |ms: i64, name: &str| {
         let time = timestamp(ms);
-        format!(r#"{{"eventTimeMs":"{time:.3}","clientEventTimeMs":"{time:.3}","eventType":"{name}"}}"#)
+        format!(
+            r#"{{"eventTimeMs":"{time:.3}","clientEventTimeMs":"{time:.3}","eventType":"{name}"}}"#
+        )
     };
-    let (start, stop) = (event(segment.start_ms, "REC_START"), event(segment.end_ms, "REC_STOP"));
+    let (start, stop) = (
+        event(segment.start_ms, "REC_START"),
+        event(segment.end_ms, "REC_STOP"),
+    );
     object.raw("segmentEvents", format_args!("[{start},{stop}]"));
 }
 
@@ -212,11 +272,19 @@ mod tests {
     use super::*;
 
     fn objects(faults: Faults, version: Version) -> Vec<Value> {
-        let world = World::new(&Options { faults, ..Options::default() });
+        let world = World::new(&Options {
+            faults,
+            ..Options::default()
+        });
         let sub = &world.sub_accounts[0];
         let object = |index| {
             let mut out = Vec::new();
-            world.write_object(&mut out, sub, &world.segment(sub, Position { day: 20_777, index }), version);
+            world.write_object(
+                &mut out,
+                sub,
+                &world.segment(sub, Position { day: 20_777, index }),
+                version,
+            );
             serde_json::from_slice(&out).unwrap()
         };
         (0..400).map(object).collect()
@@ -226,32 +294,67 @@ mod tests {
     fn objects_are_json_with_nulls_gaps_and_unknown_fields() {
         let objects = objects(Faults::default(), Version::default());
         let some = |what: &dyn Fn(&Value) -> bool| objects.iter().any(what);
-        assert!(some(&|one| one["channelClass"] == "DIGITAL") && some(&|one| one["channelClass"] == "VOICE"));
+        assert!(
+            some(&|one| one["channelClass"] == "DIGITAL")
+                && some(&|one| one["channelClass"] == "VOICE")
+        );
         assert!(some(&|one| one.get("agentNotes").is_none()));
-        assert!(some(&|one| one.get("agentNotes").is_some_and(Value::is_null)));
-        assert!(some(&|one| one["agentNotes"].as_str().is_some_and(|notes| notes.contains('\n'))));
+        assert!(some(&|one| one
+            .get("agentNotes")
+            .is_some_and(Value::is_null)));
+        assert!(some(&|one| one["agentNotes"]
+            .as_str()
+            .is_some_and(|notes| notes.contains('\n'))));
         assert!(some(&|one| one.get("futureField").is_some()));
-        assert!(some(&|one| one["segmentEvents"].as_array().is_some_and(|events| events.len() == 2)));
+        assert!(some(&|one| one["segmentEvents"]
+            .as_array()
+            .is_some_and(|events| events.len() == 2)));
         let end = objects[0]["segmentEndTimeMs"].as_str().unwrap();
         assert!(end.len() == 24 && end.ends_with('Z'), "{end}");
     }
 
     #[test]
     fn a_repeat_and_an_edit_differ_from_the_first_showing() {
-        let (first, edited) = (Version::default(), Version { edited: true, repeated: false });
-        let repeated = Version { repeated: true, edited: false };
-        for (a, b) in objects(Faults::default(), first).iter().zip(objects(Faults::default(), edited)) {
+        let (first, edited) = (
+            Version::default(),
+            Version {
+                edited: true,
+                repeated: false,
+            },
+        );
+        let repeated = Version {
+            repeated: true,
+            edited: false,
+        };
+        for (a, b) in objects(Faults::default(), first)
+            .iter()
+            .zip(objects(Faults::default(), edited))
+        {
             assert_eq!(a["segmentId"], b["segmentId"]);
             assert_ne!(*a, b);
         }
-        assert_ne!(objects(Faults::default(), first), objects(Faults::default(), repeated));
+        assert_ne!(
+            objects(Faults::default(), first),
+            objects(Faults::default(), repeated)
+        );
     }
 
     #[test]
     fn ids_and_ends_can_be_missing() {
-        let faults = Faults { no_id: 100.0, no_end: 100.0, ..Faults::default() };
+        let faults = Faults {
+            no_id: 100.0,
+            no_end: 100.0,
+            ..Faults::default()
+        };
         let objects = objects(faults, Version::default());
-        assert!(objects.iter().all(|one| one["segmentId"].is_null() && one["segmentEndTimeMs"].is_null()));
-        assert!(objects[0].get("segmentEndTimeMs").is_some() && objects[1].get("segmentEndTimeMs").is_none());
+        assert!(
+            objects
+                .iter()
+                .all(|one| one["segmentId"].is_null() && one["segmentEndTimeMs"].is_null())
+        );
+        assert!(
+            objects[0].get("segmentEndTimeMs").is_some()
+                && objects[1].get("segmentEndTimeMs").is_none()
+        );
     }
 }

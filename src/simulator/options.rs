@@ -20,7 +20,12 @@ pub struct Options {
     pub segments_per_day: u64,
 
     /// Sub-accounts, comma-separated
-    #[arg(long, value_name = "IDS", value_delimiter = ',', default_value = "99999999")]
+    #[arg(
+        long,
+        value_name = "IDS",
+        value_delimiter = ',',
+        default_value = "99999999"
+    )]
     pub sub_accounts: Vec<String>,
 
     /// The RingCentral account they belong to
@@ -273,7 +278,11 @@ fn credential(text: &str) -> Result<Credential, String> {
         (Some(client_id), Some(client_secret), Some(jwt))
             if !client_id.is_empty() && !client_secret.is_empty() && !jwt.is_empty() =>
         {
-            Ok(Credential { client_id, client_secret, jwt })
+            Ok(Credential {
+                client_id,
+                client_secret,
+                jwt,
+            })
         }
         _ => Err("write CLIENT_ID:CLIENT_SECRET:JWT, none of them empty".into()),
     }
@@ -319,7 +328,14 @@ mod tests {
         let read = |flags: &[&str]| {
             Alone::try_parse_from([&["simulate"], flags].concat()).map(|alone| alone.options)
         };
-        let options = read(&["--sub-accounts", "1,2", "--now", "2026-11-20T06:00:00Z", "--fault-500", "5"]);
+        let options = read(&[
+            "--sub-accounts",
+            "1,2",
+            "--now",
+            "2026-11-20T06:00:00Z",
+            "--fault-500",
+            "5",
+        ]);
         let options = options.unwrap();
         assert_eq!(options.sub_accounts, ["1", "2"]);
         assert_eq!(options.faults.fault_500, 5.0);
@@ -337,10 +353,18 @@ mod tests {
 
     #[test]
     fn the_preset_leaves_a_given_share_alone() {
-        let given = Faults { all_faults: true, fault_500: 9.0, ..Faults::default() }.effective();
+        let given = Faults {
+            all_faults: true,
+            fault_500: 9.0,
+            ..Faults::default()
+        }
+        .effective();
         assert_eq!(given.fault_500, 9.0);
         assert!(given.fault_reset > 0.0 && given.strange_texts > 0.0);
-        assert_eq!((given.permanent_500, given.discovery_500, given.too_large), (0.0, 0.0, 0.0));
+        assert_eq!(
+            (given.permanent_500, given.discovery_500, given.too_large),
+            (0.0, 0.0, 0.0)
+        );
         assert!(!given.empty);
     }
 }

@@ -33,7 +33,10 @@ struct Counts {
 
 impl Quota {
     pub(super) fn new(limits: Limits) -> Self {
-        Quota { limits, state: Mutex::default() }
+        Quota {
+            limits,
+            state: Mutex::default(),
+        }
     }
 
     /// Counts a request of `key`, or says in how many microseconds it would be accepted.
@@ -44,7 +47,9 @@ impl Quota {
         let State { logs, counts } = &mut *state;
         let limits = &self.limits.0;
         if !limits.is_empty() {
-            let logs = logs.entry(key).or_insert_with(|| vec![VecDeque::new(); limits.len()]);
+            let logs = logs
+                .entry(key)
+                .or_insert_with(|| vec![VecDeque::new(); limits.len()]);
             let mut wait_us = 0;
             for (limit, log) in limits.iter().zip(logs.iter_mut()) {
                 let window_us = limit.window.as_micros() as i64;
@@ -92,7 +97,9 @@ impl Quota {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -115,14 +122,29 @@ mod tests {
             time.advance(Duration::from_secs(10));
         }
         assert_eq!(quota.admit(1, &time), Err(30_000_000));
-        assert_eq!(quota.admit(2, &time), Ok(()), "another key has its own window");
+        assert_eq!(
+            quota.admit(2, &time),
+            Ok(()),
+            "another key has its own window"
+        );
         time.advance(Duration::from_millis(29_999));
         assert!(quota.admit(1, &time).is_err());
         time.advance(Duration::from_millis(1));
-        assert_eq!(quota.admit(1, &time), Ok(()), "refused requests do not count");
-        assert_eq!(quota.admit(1, &time), Err(10_000_000), "only the first one has left the window");
+        assert_eq!(
+            quota.admit(1, &time),
+            Ok(()),
+            "refused requests do not count"
+        );
+        assert_eq!(
+            quota.admit(1, &time),
+            Err(10_000_000),
+            "only the first one has left the window"
+        );
         let report = quota.report();
-        assert_eq!((&report["accepted"], &report["refused"]), (&json!(5), &json!(3)));
+        assert_eq!(
+            (&report["accepted"], &report["refused"]),
+            (&json!(5), &json!(3))
+        );
         assert_eq!(report["windows"][0]["share"], json!(1.0));
     }
 

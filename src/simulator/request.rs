@@ -29,33 +29,53 @@ pub(super) async fn read(mut body: Incoming) -> Option<Bytes> {
 
 /// The token of `Authorization: Bearer`.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
 }
 
 /// The token of the cookie `access_token`.
 pub(super) fn cookie_token(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let cookies = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|value| value.split(';'));
     pairs.find_map(|pair| pair.trim().strip_prefix("access_token="))
 }
 
 /// User and password of `Authorization: Basic`.
 pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let encoded = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let encoded = headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Basic ")?;
     let text = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
-    text.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
+    text.split_once(':')
+        .map(|(user, password)| (user.to_owned(), password.to_owned()))
 }
 
 pub(super) fn has_content_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    value
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
 }
 
 /// One field of a form or of a query.
 pub(super) fn field(form: &str, name: &str) -> Option<String> {
     form.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(key, true).as_deref() == Some(name)).then(|| decode(value, true)).flatten()
+        (decode(key, true).as_deref() == Some(name))
+            .then(|| decode(value, true))
+            .flatten()
     })
 }
 
@@ -84,7 +104,10 @@ mod tests {
     #[test]
     fn forms_are_decoded() {
         let form = "grant_type=urn%3Aietf%3aparams&empty=&a+b=c%2Bd+e&bad=%4";
-        assert_eq!(field(form, "grant_type").as_deref(), Some("urn:ietf:params"));
+        assert_eq!(
+            field(form, "grant_type").as_deref(),
+            Some("urn:ietf:params")
+        );
         assert_eq!(field(form, "empty").as_deref(), Some(""));
         assert_eq!(field(form, "a b").as_deref(), Some("c+d e"));
         assert_eq!((field(form, "bad"), field(form, "missing")), (None, None));

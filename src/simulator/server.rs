@@ -45,7 +45,9 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(options: Options) -> Self {
         let world = World::new(&options);
-        let tracks = options.track.unwrap_or(options.segments_per_day < TRACKED_BELOW);
+        let tracks = options
+            .track
+            .unwrap_or(options.segments_per_day < TRACKED_BELOW);
         State {
             time: SimulatedTime::new(options.now, options.time_scale),
             tokens: Tokens::new(&options, world.faults.fault_token_expiry),
@@ -65,27 +67,51 @@ impl State {
     pub(super) fn admit(&self, quota: &Quota, key: u64, call: &Call) -> Result<(), Answer> {
         quota.admit(key, &self.time).map_err(|wait_us| {
             let seconds = (wait_us + 999_999) / 1_000_000;
-            let retry_after = self.options.limits_say_retry_after.then(|| seconds.to_string());
+            let retry_after = self
+                .options
+                .limits_say_retry_after
+                .then(|| seconds.to_string());
             self.too_many(call).retry_after(retry_after)
         })
     }
 
-    pub(super) fn error(&self, status: StatusCode, code: &str, message: &str, call: &Call) -> Answer {
+    pub(super) fn error(
+        &self,
+        status: StatusCode,
+        code: &str,
+        message: &str,
+        call: &Call,
+    ) -> Answer {
         Answer::error(status, code, message, call.uri.path(), self.time.now_ms())
     }
 
     /// The one refusal that no retry overcomes.
     pub(super) fn access_denied(&self, call: &Call) -> Answer {
         let message = "You do not have permission to access this resource";
-        self.error(StatusCode::FORBIDDEN, "access.denied.exception", message, call)
+        self.error(
+            StatusCode::FORBIDDEN,
+            "access.denied.exception",
+            message,
+            call,
+        )
     }
 
     fn too_many(&self, call: &Call) -> Answer {
-        self.error(StatusCode::TOO_MANY_REQUESTS, "too.many.requests", "Request rate limit exceeded", call)
+        self.error(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too.many.requests",
+            "Request rate limit exceeded",
+            call,
+        )
     }
 
     fn server_error(&self, call: &Call) -> Answer {
-        self.error(StatusCode::INTERNAL_SERVER_ERROR, "internal.error", "Something went wrong", call)
+        self.error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal.error",
+            "Something went wrong",
+            call,
+        )
     }
 }
 
@@ -101,7 +127,11 @@ pub(super) struct Call {
 ///
 /// # Errors
 /// None at present; a connection that fails is that client's concern.
-pub async fn serve(listener: TcpListener, options: Options, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    options: Options,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let state = Arc::new(State::new(options));
     let mut connections = JoinSet::new();
     loop {
@@ -129,7 +159,10 @@ async fn converse(stream: TcpStream, state: Arc<State>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| answer(state.clone(), request));
     let mut server = http1::Builder::new();
-    let served = server.auto_date_header(false).serve_connection(TokioIo::new(stream), service).await;
+    let served = server
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");
     }
@@ -140,22 +173,35 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
     let (parts, body) = request.into_parts();
     let body = match parts.method {
         Method::GET => Bytes::new(),
-        _ => request::read(body).await.ok_or_else(|| io::Error::other("the request broke off"))?,
+        _ => request::read(body)
+            .await
+            .ok_or_else(|| io::Error::other("the request broke off"))?,
     };
-    let call = Call { method: parts.method, uri: parts.uri, headers: parts.headers, body };
+    let call = Call {
+        method: parts.method,
+        uri: parts.uri,
+        headers: parts.headers,
+        body,
+    };
     if call.uri.path().starts_with("/__sim/") {
         return Ok(inspect::answer(&state, &call).into_response(state.time.date(), false));
     }
-    let key = hash(&[hash_text(call.uri.path()), hash_text(call.method.as_str()), hash(&words(&call.body))]);
+    let key = hash(&[
+        hash_text(call.uri.path()),
+        hash_text(call.method.as_str()),
+        hash(&words(&call.body)),
+    ]);
     let fault = state.line.fault(key, state.time.now_ms());
     if let Some(latency) = state.line.latency() {
         pause(latency).await;
     }
     let (endpoint, answer, summary) = match fault {
         // Refused at the door: neither limits nor tokens see it.
-        Some(Fault::TooMany { ref retry_after }) => {
-            (route(&call).0, state.too_many(&call).retry_after(retry_after.clone()), None)
-        }
+        Some(Fault::TooMany { ref retry_after }) => (
+            route(&call).0,
+            state.too_many(&call).retry_after(retry_after.clone()),
+            None,
+        ),
         _ => dispatch(&state, &call),
     };
     let answer = match fault {
@@ -168,7 +214,9 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
         Some(Fault::CutShort) => Ending::CutShort(status),
         _ => Ending::Answered(status),
     };
-    state.stats.ended(endpoint, ending, fault.as_ref().map(Fault::name));
+    state
+        .stats
+        .ended(endpoint, ending, fault.as_ref().map(Fault::name));
     match (ending, summary) {
         (Ending::Dropped, _) => return Err(io::Error::other("dropped on purpose")),
         (Ending::Answered(200 | 404), Some(summary)) => state.stats.summary_answered(summary),
@@ -179,16 +227,32 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
 }
 
 fn words(body: &[u8]) -> Vec<u64> {
-    let word = |chunk: &[u8]| chunk.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    let word = |chunk: &[u8]| {
+        chunk
+            .iter()
+            .fold(0, |word, &byte| word << 8 | u64::from(byte))
+    };
     body.chunks(8).map(word).collect()
 }
 
 /// What is left of a path once its endpoint is known.
 enum Target<'a> {
     None,
-    SubAccount { rc_account: &'a str, sub_account: &'a str },
-    Segment { sub_account: &'a str, segment: &'a str, kind: &'a str },
-    Dialog { rc_account: &'a str, sub_account: &'a str, dialog: &'a str, segment: &'a str },
+    SubAccount {
+        rc_account: &'a str,
+        sub_account: &'a str,
+    },
+    Segment {
+        sub_account: &'a str,
+        segment: &'a str,
+        kind: &'a str,
+    },
+    Dialog {
+        rc_account: &'a str,
+        sub_account: &'a str,
+        dialog: &'a str,
+        segment: &'a str,
+    },
 }
 
 fn route(call: &Call) -> (Endpoint, Target<'_>) {
@@ -204,10 +268,27 @@ fn route(call: &Call) -> (Endpoint, Target<'_>) {
         ["restapi", "v1.0", "account", "~"] if !post => (Endpoint::RcAccount, Target::None),
         ["api", "auth", "login", "rc", "accesstoken"] if post => (Endpoint::Exchange, Target::None),
         ["api", "auth", "token", "refresh"] if post => (Endpoint::Refresh, Target::None),
-        ["voice", "api", "v1", "admin", "accounts"] if !post => (Endpoint::SubAccounts, Target::None),
-        ["voice", "api", "v1", "summary", "accounts", sub_account, "segments", segment, kind] if !post => {
-            (Endpoint::Summaries, Target::Segment { sub_account, segment, kind })
+        ["voice", "api", "v1", "admin", "accounts"] if !post => {
+            (Endpoint::SubAccounts, Target::None)
         }
+        [
+            "voice",
+            "api",
+            "v1",
+            "summary",
+            "accounts",
+            sub_account,
+            "segments",
+            segment,
+            kind,
+        ] if !post => (
+            Endpoint::Summaries,
+            Target::Segment {
+                sub_account,
+                segment,
+                kind,
+            },
+        ),
         [
             "voice",
             "api",
@@ -220,13 +301,34 @@ fn route(call: &Call) -> (Endpoint, Target<'_>) {
             sub_account,
             rest @ ..,
         ] => match rest {
-            ["interaction-metadata"] if post => {
-                (Endpoint::Discovery, Target::SubAccount { rc_account, sub_account })
-            }
-            [kind @ ("transcripts" | "recordings"), "dialogs", dialog, "segments", segment] if !post => {
-                let endpoint =
-                    if *kind == "transcripts" { Endpoint::Transcripts } else { Endpoint::Recordings };
-                (endpoint, Target::Dialog { rc_account, sub_account, dialog, segment })
+            ["interaction-metadata"] if post => (
+                Endpoint::Discovery,
+                Target::SubAccount {
+                    rc_account,
+                    sub_account,
+                },
+            ),
+            [
+                kind @ ("transcripts" | "recordings"),
+                "dialogs",
+                dialog,
+                "segments",
+                segment,
+            ] if !post => {
+                let endpoint = if *kind == "transcripts" {
+                    Endpoint::Transcripts
+                } else {
+                    Endpoint::Recordings
+                };
+                (
+                    endpoint,
+                    Target::Dialog {
+                        rc_account,
+                        sub_account,
+                        dialog,
+                        segment,
+                    },
+                )
             }
             _ => (Endpoint::Unknown, Target::None),
         },
@@ -244,25 +346,51 @@ fn dispatch(state: &Arc<State>, call: &Call) -> (Endpoint, Answer, Option<u64>) 
         (Endpoint::Exchange, _) => login::exchange(state, call),
         (Endpoint::Refresh, _) => login::refresh(state, call),
         (Endpoint::SubAccounts, _) => login::sub_accounts(state, call),
-        (Endpoint::Discovery, Target::SubAccount { rc_account, sub_account }) => {
-            match state.line.discovery_fails() {
-                true => Ok(state.server_error(call)),
-                false => discovery::discover(state, call, rc_account, sub_account),
-            }
-        }
-        (Endpoint::Summaries, Target::Segment { sub_account, segment, kind }) => {
-            summaries::summary(state, call, sub_account, segment, kind).map(|(answer, found)| {
-                summary = found;
-                answer
-            })
-        }
-        (Endpoint::Transcripts, Target::Dialog { rc_account, sub_account, dialog, segment }) => {
-            transcripts::transcript(state, call, [rc_account, sub_account, dialog, segment])
-        }
-        (Endpoint::Recordings, Target::Dialog { rc_account, sub_account, dialog, segment }) => {
-            transcripts::recording(state, call, [rc_account, sub_account, dialog, segment])
-        }
-        _ => Err(state.error(StatusCode::NOT_FOUND, "not.found", "There is nothing at this path", call)),
+        (
+            Endpoint::Discovery,
+            Target::SubAccount {
+                rc_account,
+                sub_account,
+            },
+        ) => match state.line.discovery_fails() {
+            true => Ok(state.server_error(call)),
+            false => discovery::discover(state, call, rc_account, sub_account),
+        },
+        (
+            Endpoint::Summaries,
+            Target::Segment {
+                sub_account,
+                segment,
+                kind,
+            },
+        ) => summaries::summary(state, call, sub_account, segment, kind).map(|(answer, found)| {
+            summary = found;
+            answer
+        }),
+        (
+            Endpoint::Transcripts,
+            Target::Dialog {
+                rc_account,
+                sub_account,
+                dialog,
+                segment,
+            },
+        ) => transcripts::transcript(state, call, [rc_account, sub_account, dialog, segment]),
+        (
+            Endpoint::Recordings,
+            Target::Dialog {
+                rc_account,
+                sub_account,
+                dialog,
+                segment,
+            },
+        ) => transcripts::recording(state, call, [rc_account, sub_account, dialog, segment]),
+        _ => Err(state.error(
+            StatusCode::NOT_FOUND,
+            "not.found",
+            "There is nothing at this path",
+            call,
+        )),
     };
     let answer = answer.unwrap_or_else(|refusal| refusal);
     (endpoint, answer, summary)

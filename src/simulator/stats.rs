@@ -65,7 +65,10 @@ struct Counts {
 
 impl Stats {
     pub(super) fn new(tracks: bool) -> Self {
-        Stats { counts: Mutex::default(), tracks }
+        Stats {
+            counts: Mutex::default(),
+            tracks,
+        }
     }
 
     pub(super) fn ended(&self, endpoint: Endpoint, ending: Ending, fault: Option<&'static str>) {
@@ -97,7 +100,9 @@ impl Stats {
         let counts = self.lock();
         let mut requests = Map::new();
         for (&(endpoint, ending), &count) in &counts.endings {
-            let of_endpoint = requests.entry(endpoint.name()).or_insert_with(|| json!({ "total": 0 }));
+            let of_endpoint = requests
+                .entry(endpoint.name())
+                .or_insert_with(|| json!({ "total": 0 }));
             let name = match ending {
                 Ending::Answered(status) => status.to_string(),
                 Ending::CutShort(_) => "cut_short".to_owned(),
@@ -113,7 +118,13 @@ impl Stats {
                 *statuses.entry(status.to_string()).or_default() += count;
             }
         }
-        let tracked = |count: u64| if self.tracks { json!(count) } else { Value::Null };
+        let tracked = |count: u64| {
+            if self.tracks {
+                json!(count)
+            } else {
+                Value::Null
+            }
+        };
         let report = json!({
             "requests": requests,
             "statuses": statuses,
@@ -131,7 +142,9 @@ impl Stats {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.counts
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -162,8 +175,14 @@ mod tests {
         stats.ended(Endpoint::Exchange, Ending::Answered(200), None);
         stats.ended(Endpoint::Summaries, Ending::Dropped, Some("reset"));
         let report = stats.report();
-        assert_eq!(report["requests"]["discovery"], json!({ "total": 2, "200": 1, "500": 1 }));
-        assert_eq!(report["requests"]["summaries"], json!({ "total": 1, "dropped": 1 }));
+        assert_eq!(
+            report["requests"]["discovery"],
+            json!({ "total": 2, "200": 1, "500": 1 })
+        );
+        assert_eq!(
+            report["requests"]["summaries"],
+            json!({ "total": 1, "dropped": 1 })
+        );
         assert_eq!(report["statuses"], json!({ "200": 2, "500": 1 }));
         assert_eq!(report["exchanges"], json!(1));
         assert_eq!(report["faults"], json!({ "500": 1, "reset": 1 }));

@@ -27,15 +27,22 @@ pub(super) fn summary(
     let login = token_login(state, cookie_token(&call.headers))?;
     state.admit(&state.summary_quota, login, call)?;
     if !accepts_json(&call.headers) {
-        return Err(Answer::text(StatusCode::NOT_ACCEPTABLE, "Send Accept: application/json"));
+        return Err(Answer::text(
+            StatusCode::NOT_ACCEPTABLE,
+            "Send Accept: application/json",
+        ));
     }
-    let sub = state.world.sub_account(sub_account).filter(|sub| !sub.denied);
+    let sub = state
+        .world
+        .sub_account(sub_account)
+        .filter(|sub| !sub.denied);
     let Some(sub) = sub else {
         return Err(state.access_denied(call));
     };
     let now_ms = state.time.now_ms();
     let segment = decode(segment, false).and_then(|id| state.world.find(sub, &id));
-    let segment = segment.filter(|segment| segment.end_ms <= now_ms && state.world.retained(segment, now_ms));
+    let segment =
+        segment.filter(|segment| segment.end_ms <= now_ms && state.world.retained(segment, now_ms));
     let (Some(segment), Some(kind)) = (segment, Kind::named(kind)) else {
         let message = "The segment was not found";
         return Err(state.error(StatusCode::NOT_FOUND, "not.found", message, call));
@@ -48,15 +55,28 @@ pub(super) fn summary(
 fn answer(state: &State, call: &Call, summary: Summary) -> Answer {
     match summary.http_status {
         200 => Answer::new(StatusCode::OK, summary.content_type, summary.body),
-        404 => state.error(StatusCode::NOT_FOUND, "not.found", "The summary is not available", call),
+        404 => state.error(
+            StatusCode::NOT_FOUND,
+            "not.found",
+            "The summary is not available",
+            call,
+        ),
         _ => {
             let message = "The summary service could not complete the request";
-            state.error(StatusCode::INTERNAL_SERVER_ERROR, "internal.error", message, call)
+            state.error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal.error",
+                message,
+                call,
+            )
         }
     }
 }
 
 fn accepts_json(headers: &HeaderMap) -> bool {
-    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut accepted = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     accepted.any(|value| value.contains("application/json") || value.contains("*/*"))
 }

@@ -38,7 +38,11 @@ const JSON: &str = "application/json";
 
 impl Summary {
     fn without_text(http_status: u16) -> Self {
-        Summary { http_status, body: Bytes::new(), content_type: PLAIN }
+        Summary {
+            http_status,
+            body: Bytes::new(),
+            content_type: PLAIN,
+        }
     }
 
     /// As the archive names it.
@@ -62,7 +66,12 @@ impl World {
         if hits(roll(About::Broken), faults.permanent_500) {
             return Summary::without_text(500);
         }
-        if kind == Kind::Auto && faults.ai_off.iter().any(|id| *id == segment.agent_group.to_string()) {
+        if kind == Kind::Auto
+            && faults
+                .ai_off
+                .iter()
+                .any(|id| *id == segment.agent_group.to_string())
+        {
             return Summary::without_text(200);
         }
         let share = unit(roll(About::Summary)) * 100.0;
@@ -81,9 +90,18 @@ impl World {
             () => Bytes::from(ordinary(&mut dice, kind, segment.voice)),
         };
         if hits(roll(About::Edit), faults.edits) && age_ms >= millis(faults.edit_after) {
-            body = [&body[..], b" Correction: the customer called back and confirmed."].concat().into();
+            body = [
+                &body[..],
+                b" Correction: the customer called back and confirmed.",
+            ]
+            .concat()
+            .into();
         }
-        Summary { http_status: 200, body, content_type }
+        Summary {
+            http_status: 200,
+            body,
+            content_type,
+        }
     }
 }
 
@@ -133,7 +151,9 @@ pub(super) fn ordinary(dice: &mut Dice, kind: Kind, voice: bool) -> String {
     let (outcome, ticket) = (dice.pick(&OUTCOMES), 100_000 + dice.below(900_000));
     match (kind, dice.below(3)) {
         (Kind::Agent, 0) => format!("Cust {verb} re {topic}. {outcome}"),
-        (Kind::Agent, _) => format!("Customer {verb} about {topic}; {first}. Ticket {ticket}. {outcome}"),
+        (Kind::Agent, _) => {
+            format!("Customer {verb} about {topic}; {first}. Ticket {ticket}. {outcome}")
+        }
         (Kind::Auto, 0) => {
             format!("The customer {verb} about {topic}. The agent {first} and {second}. {outcome}")
         }
@@ -174,7 +194,9 @@ const STRANGE: [&[u8]; 22] = [
 fn strange(dice: &mut Dice) -> Bytes {
     match dice.below(STRANGE.len() as u64 + 2) {
         n if n < STRANGE.len() as u64 => Bytes::from_static(STRANGE[n as usize]),
-        n if n == STRANGE.len() as u64 => sized(64 * 1024, "The customer repeated the question \u{2026} "),
+        n if n == STRANGE.len() as u64 => {
+            sized(64 * 1024, "The customer repeated the question \u{2026} ")
+        }
         _ => sized(64 * 1024 + 1, "\u{1f4de}\n"),
     }
 }
@@ -182,7 +204,9 @@ fn strange(dice: &mut Dice) -> Bytes {
 /// Longer than any sensible limit on a summary.
 fn large() -> Bytes {
     static LARGE: OnceLock<Bytes> = OnceLock::new();
-    LARGE.get_or_init(|| sized(5 * 1024 * 1024, "Everything that was said, word by word. ")).clone()
+    LARGE
+        .get_or_init(|| sized(5 * 1024 * 1024, "Everything that was said, word by word. "))
+        .clone()
 }
 
 /// `length` bytes of `text` over and over, then blanks, so that no character is cut.
@@ -202,7 +226,10 @@ mod tests {
     use super::*;
 
     fn looks(faults: Faults, age_ms: i64) -> Vec<(Segment, Summary, Summary)> {
-        let world = World::new(&Options { faults, ..Options::default() });
+        let world = World::new(&Options {
+            faults,
+            ..Options::default()
+        });
         let sub = &world.sub_accounts[0];
         (0..400)
             .map(|index| {
@@ -222,18 +249,38 @@ mod tests {
             *counts.entry(auto.status()).or_insert(0) += 1;
         }
         assert!((580..700).contains(&counts["PRESENT"]), "{counts:?}");
-        assert!(counts["EMPTY"] > 40 && counts["NOT_FOUND"] > 30, "{counts:?}");
-        assert!(looks.iter().any(|(_, agent, auto)| agent.status() != auto.status()));
+        assert!(
+            counts["EMPTY"] > 40 && counts["NOT_FOUND"] > 30,
+            "{counts:?}"
+        );
+        assert!(
+            looks
+                .iter()
+                .any(|(_, agent, auto)| agent.status() != auto.status())
+        );
         assert!(looks.iter().any(|(_, agent, _)| agent.content_type == JSON));
     }
 
     #[test]
     fn late_ones_come_later_and_edits_change_the_text() {
-        let faults = || Faults { late_population: 100.0, edits: 100.0, ..Faults::default() };
+        let faults = || Faults {
+            late_population: 100.0,
+            edits: 100.0,
+            ..Faults::default()
+        };
         let early = looks(faults(), DAY_MS);
         let (late, edited) = (looks(faults(), 2 * DAY_MS), looks(faults(), 3 * DAY_MS));
-        assert!(early.iter().all(|(_, agent, _)| agent.status() != "PRESENT"));
-        assert!(late.iter().filter(|(_, agent, _)| agent.status() == "PRESENT").count() > 250);
+        assert!(
+            early
+                .iter()
+                .all(|(_, agent, _)| agent.status() != "PRESENT")
+        );
+        assert!(
+            late.iter()
+                .filter(|(_, agent, _)| agent.status() == "PRESENT")
+                .count()
+                > 250
+        );
         for ((_, before, _), (_, after, _)) in late.iter().zip(&edited) {
             assert_eq!(before == after, before.status() != "PRESENT");
         }
@@ -241,9 +288,17 @@ mod tests {
 
     #[test]
     fn strange_texts_come_in_every_kind() {
-        let looks = looks(Faults { strange_texts: 100.0, ..Faults::default() }, DAY_MS);
-        let bodies: Vec<&[u8]> =
-            looks.iter().flat_map(|(_, agent, auto)| [&agent.body[..], &auto.body[..]]).collect();
+        let looks = looks(
+            Faults {
+                strange_texts: 100.0,
+                ..Faults::default()
+            },
+            DAY_MS,
+        );
+        let bodies: Vec<&[u8]> = looks
+            .iter()
+            .flat_map(|(_, agent, auto)| [&agent.body[..], &auto.body[..]])
+            .collect();
         for strange in STRANGE {
             assert!(bodies.contains(&strange), "{strange:?}");
         }
@@ -253,8 +308,16 @@ mod tests {
 
     #[test]
     fn a_group_without_ai_has_no_auto_summary() {
-        let looks = looks(Faults { ai_off: vec!["4102".into()], ..Faults::default() }, DAY_MS);
-        let (off, on): (Vec<_>, Vec<_>) = looks.iter().partition(|(segment, ..)| segment.agent_group == 4102);
+        let looks = looks(
+            Faults {
+                ai_off: vec!["4102".into()],
+                ..Faults::default()
+            },
+            DAY_MS,
+        );
+        let (off, on): (Vec<_>, Vec<_>) = looks
+            .iter()
+            .partition(|(segment, ..)| segment.agent_group == 4102);
         assert!(off.len() > 20 && off.iter().all(|(_, _, auto)| auto.status() == "EMPTY"));
         assert!(off.iter().any(|(_, agent, _)| agent.status() == "PRESENT"));
         assert!(on.iter().any(|(_, _, auto)| auto.status() == "PRESENT"));

@@ -37,7 +37,9 @@ impl SimulatedTime {
     /// UTC microseconds since the epoch: milliseconds are too coarse to order requests in scaled time.
     pub(super) fn now_us(&self) -> i64 {
         let elapsed = self.began.elapsed().as_micros() as f64 * self.scale;
-        self.begin_us.saturating_add(elapsed as i64).saturating_add(self.jumped_us.load(Ordering::Relaxed))
+        self.begin_us
+            .saturating_add(elapsed as i64)
+            .saturating_add(self.jumped_us.load(Ordering::Relaxed))
     }
 
     pub(super) fn now_ms(&self) -> i64 {
@@ -45,16 +47,23 @@ impl SimulatedTime {
     }
 
     pub(super) fn advance(&self, by: Duration) {
-        self.jumped_us.fetch_add(by.as_micros() as i64, Ordering::Relaxed);
+        self.jumped_us
+            .fetch_add(by.as_micros() as i64, Ordering::Relaxed);
     }
 
     /// The simulated now as a `Date` header (RFC 9110, IMF-fixdate).
     pub(super) fn date(&self) -> HeaderValue {
         let second = self.now_ms().div_euclid(SECOND_MS);
-        let mut kept = self.date.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut kept = self
+            .date
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if kept.0 != second {
             let text = http_date(second * SECOND_MS);
-            *kept = (second, HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("")));
+            *kept = (
+                second,
+                HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("")),
+            );
         }
         kept.1.clone()
     }
@@ -77,7 +86,9 @@ pub(super) fn timestamp(ms: i64) -> Timestamp {
 }
 
 pub(super) fn http_date(ms: i64) -> String {
-    timestamp(ms).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    timestamp(ms)
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string()
 }
 
 /// A length of time as the flags write it: a whole number with `ms`, `s`, `m`, `h` or `d`.
@@ -91,8 +102,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400_000,
         _ => return Err("write a whole number with ms, s, m, h or d, such as 2d".into()),
     };
-    let number: u32 =
-        digits.parse().map_err(|_| "write a whole number with a unit, such as 2d".to_owned())?;
+    let number: u32 = digits
+        .parse()
+        .map_err(|_| "write a whole number with a unit, such as 2d".to_owned())?;
     Ok(Duration::from_millis(u64::from(number) * unit_ms))
 }
 
@@ -112,7 +124,12 @@ mod tests {
         assert!(time.now_ms() >= begin.as_millisecond());
         time.advance(Duration::from_secs(86_400));
         assert!(time.now_ms() >= begin.as_millisecond() + DAY_MS);
-        assert!(time.date().to_str().unwrap().starts_with("Sat, 21 Nov 2026 06:"));
+        assert!(
+            time.date()
+                .to_str()
+                .unwrap()
+                .starts_with("Sat, 21 Nov 2026 06:")
+        );
     }
 
     #[test]

@@ -71,7 +71,14 @@ impl Tokens {
         let mut state = self.lock();
         forget_dead(&mut state.rc, now_ms);
         let name = self.name(&mut state, "rc", now_ms);
-        state.rc.insert(name.clone(), Token { login, expires_ms: now_ms + self.rc_life_ms, uses_left: None });
+        state.rc.insert(
+            name.clone(),
+            Token {
+                login,
+                expires_ms: now_ms + self.rc_life_ms,
+                uses_left: None,
+            },
+        );
         name
     }
 
@@ -86,14 +93,25 @@ impl Tokens {
         let refresh = self.name(&mut state, "refresh", now_ms);
         let mut dice = Dice::new(&[self.seed, About::Token as u64, state.issued]);
         let uses_left = dice.percent(self.early_expiry).then(|| 1 + dice.below(150));
-        state.access.insert(access.clone(), Token { login, expires_ms: now_ms + self.life_ms, uses_left });
+        state.access.insert(
+            access.clone(),
+            Token {
+                login,
+                expires_ms: now_ms + self.life_ms,
+                uses_left,
+            },
+        );
         state.refresh.insert(refresh.clone(), login);
         Pair { access, refresh }
     }
 
     /// A new pair for a refresh token, which is spent by that.
     pub(super) fn rotate(&self, refresh: &str, now_ms: i64) -> Result<Pair, Refusal> {
-        let login = self.lock().refresh.remove(refresh).ok_or(Refusal::Unknown)?;
+        let login = self
+            .lock()
+            .refresh
+            .remove(refresh)
+            .ok_or(Refusal::Unknown)?;
         Ok(self.issue_pair(login, now_ms))
     }
 
@@ -102,13 +120,15 @@ impl Tokens {
             return Ok(READY);
         }
         let mut state = self.lock();
-        let early = token.and_then(|token| state.access.get_mut(token)).is_some_and(|token| {
-            let early = token.expires_ms > now_ms && token.uses_left == Some(0);
-            if early {
-                token.expires_ms = now_ms;
-            }
-            early
-        });
+        let early = token
+            .and_then(|token| state.access.get_mut(token))
+            .is_some_and(|token| {
+                let early = token.expires_ms > now_ms && token.uses_left == Some(0);
+                if early {
+                    token.expires_ms = now_ms;
+                }
+                early
+            });
         state.expired_early += u64::from(early);
         use_one(&mut state.access, token, now_ms)
     }
@@ -126,12 +146,20 @@ impl Tokens {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-fn use_one(tokens: &mut HashMap<String, Token>, token: Option<&str>, now_ms: i64) -> Result<Login, Refusal> {
-    let token = tokens.get_mut(token.ok_or(Refusal::Missing)?).ok_or(Refusal::Unknown)?;
+fn use_one(
+    tokens: &mut HashMap<String, Token>,
+    token: Option<&str>,
+    now_ms: i64,
+) -> Result<Login, Refusal> {
+    let token = tokens
+        .get_mut(token.ok_or(Refusal::Missing)?)
+        .ok_or(Refusal::Unknown)?;
     if now_ms >= token.expires_ms {
         return Err(Refusal::Expired);
     }
@@ -154,10 +182,16 @@ mod tests {
         let tokens = Tokens::new(&Options::default(), 0.0);
         let pair = tokens.issue_pair(0, 1_000);
         assert_eq!(tokens.check(Some(&pair.access), 300_999), Ok(0));
-        assert_eq!(tokens.check(Some(&pair.access), 301_000), Err(Refusal::Expired));
+        assert_eq!(
+            tokens.check(Some(&pair.access), 301_000),
+            Err(Refusal::Expired)
+        );
         let next = tokens.rotate(&pair.refresh, 301_000).unwrap();
         assert_eq!(tokens.check(Some(&next.access), 301_000), Ok(0));
-        assert_eq!(tokens.rotate(&pair.refresh, 301_000).err(), Some(Refusal::Unknown));
+        assert_eq!(
+            tokens.rotate(&pair.refresh, 301_000).err(),
+            Some(Refusal::Unknown)
+        );
         assert_eq!(tokens.check(Some("nonsense"), 0), Err(Refusal::Unknown));
         assert_eq!(tokens.check(None, 0), Err(Refusal::Missing));
     }
@@ -166,9 +200,14 @@ mod tests {
     fn an_early_expiry_comes_after_some_uses_and_stays() {
         let tokens = Tokens::new(&Options::default(), 100.0);
         let pair = tokens.issue_pair(0, 1_000);
-        let uses = (0..1_000).take_while(|_| tokens.check(Some(&pair.access), 2_000).is_ok()).count();
+        let uses = (0..1_000)
+            .take_while(|_| tokens.check(Some(&pair.access), 2_000).is_ok())
+            .count();
         assert!((1..=150).contains(&uses), "{uses}");
-        assert_eq!(tokens.check(Some(&pair.access), 2_000), Err(Refusal::Expired));
+        assert_eq!(
+            tokens.check(Some(&pair.access), 2_000),
+            Err(Refusal::Expired)
+        );
         assert_eq!(tokens.expired_early(), 1);
     }
 }

@@ -33,8 +33,7 @@ pub(super) fn transcript(state: &State, call: &Call, path: [&str; 4]) -> Result<
     });
     let messages: Vec<Value> = messages.collect();
     let class = if segment.voice { "VOICE" } else { "DIGITAL" };
-    let answer =
-        json!({ "channelClass": class, "transcript": messages, "errorCode": null, "errorMessage": null });
+    let answer = json!({ "channelClass": class, "transcript": messages, "errorCode": null, "errorMessage": null });
     Ok(Answer::json(StatusCode::OK, &answer))
 }
 
@@ -62,9 +61,16 @@ fn find(
     let found = decode(segment, false).and_then(|id| world.find(sub, &id));
     let of_dialog = |segment: &Segment| Some(world.dialog_id(segment)) == decode(dialog, false);
     let found = found.filter(|segment| segment.end_ms <= now_ms && world.retained(segment, now_ms));
-    found.filter(|segment| of_dialog(segment) && has(segment)).ok_or_else(|| {
-        state.error(StatusCode::NOT_FOUND, "not.found", "There is none for this segment", call)
-    })
+    found
+        .filter(|segment| of_dialog(segment) && has(segment))
+        .ok_or_else(|| {
+            state.error(
+                StatusCode::NOT_FOUND,
+                "not.found",
+                "There is none for this segment",
+                call,
+            )
+        })
 }
 
 /// A WAV file of one second, 8 kHz, 8 bits, mono.

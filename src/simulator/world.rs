@@ -15,8 +15,8 @@ pub(super) const MOVED_BY_MS: i64 = 7 * HOUR_MS;
 
 /// Relative traffic of the UTC hours: a centre in the Americas, never quite asleep.
 const TRAFFIC: [f64; 24] = [
-    2.0, 1.0, 0.6, 0.4, 0.3, 0.3, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 5.0, 5.5, 5.5, 5.0, 5.0, 5.0, 4.5,
-    4.0, 3.5, 3.0,
+    2.0, 1.0, 0.6, 0.4, 0.3, 0.3, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 5.0, 5.5, 5.5, 5.0, 5.0,
+    5.0, 4.5, 4.0, 3.5, 3.0,
 ];
 
 /// What a hash decides, so that no two decisions share their dice.
@@ -125,18 +125,34 @@ impl World {
 
     pub(super) fn segment(&self, sub: &SubAccount, at: Position) -> Segment {
         let key = hash(&[sub.hash, About::Key as u64, at.day as u64, at.index]);
-        let first = Position { index: at.index & !1, ..at };
+        let first = Position {
+            index: at.index & !1,
+            ..at
+        };
         let first_key = hash(&[sub.hash, About::Key as u64, first.day as u64, first.index]);
         // Every fourth pair is one dialog that was handed on from one participant to the next.
         let handed_on = first_key & 3 == 0 && first.index + 1 < self.per_day;
-        let dialog = hash(&[if handed_on { first_key } else { key }, About::Dialog as u64]);
+        let dialog = hash(&[
+            if handed_on { first_key } else { key },
+            About::Dialog as u64,
+        ]);
         let voice = dialog % 100 < 70;
         let end_ms = self.end_ms(sub, at);
         let (dialog_start_ms, dialog_end_ms) = match (handed_on, first == at) {
-            (true, true) => {
-                (end_ms - length_ms(key, voice), self.end_ms(sub, Position { index: at.index + 1, ..at }))
-            }
-            (true, false) => (self.end_ms(sub, first) - length_ms(first_key, voice), end_ms),
+            (true, true) => (
+                end_ms - length_ms(key, voice),
+                self.end_ms(
+                    sub,
+                    Position {
+                        index: at.index + 1,
+                        ..at
+                    },
+                ),
+            ),
+            (true, false) => (
+                self.end_ms(sub, first) - length_ms(first_key, voice),
+                end_ms,
+            ),
             (false, _) => (end_ms - length_ms(key, voice), end_ms),
         };
         let start_ms = (end_ms - length_ms(key, voice)).max(dialog_start_ms);
@@ -158,7 +174,12 @@ impl World {
 
     /// UTC milliseconds; never before that of the position before.
     fn end_ms(&self, sub: &SubAccount, at: Position) -> i64 {
-        let jitter = unit(hash(&[sub.hash, About::End as u64, at.day as u64, at.index]));
+        let jitter = unit(hash(&[
+            sub.hash,
+            About::End as u64,
+            at.day as u64,
+            at.index,
+        ]));
         let share = (at.index as f64 + jitter) / self.per_day as f64;
         let of_day = (time_of_day(share) * DAY_MS as f64) as i64;
         at.day * DAY_MS + of_day.clamp(0, DAY_MS - 1)
@@ -182,20 +203,32 @@ impl World {
     pub(super) fn ending_in(&self, sub: &SubAccount, from_ms: i64, to_ms: i64) -> Positions {
         if self.per_day == 0 || to_ms <= from_ms {
             let nowhere = Position { day: 0, index: 0 };
-            return Positions { next: nowhere, end: nowhere, per_day: self.per_day };
+            return Positions {
+                next: nowhere,
+                end: nowhere,
+                per_day: self.per_day,
+            };
         }
         let (next, end) = (self.first_from(sub, from_ms), self.first_from(sub, to_ms));
-        Positions { next, end, per_day: self.per_day }
+        Positions {
+            next,
+            end,
+            per_day: self.per_day,
+        }
     }
 
     /// Whether discovery knows the segment at `now_ms`: not for some minutes after it was to be shown, not after it
     /// vanished or the retention is over.
     pub(super) fn shown(&self, segment: &Segment, now_ms: i64) -> bool {
         let delay_ms = (hash(&[segment.key, About::Delay as u64]) % 14 * MINUTE_MS as u64) as i64;
-        let moved_ms = if self.place(segment) == Place::Moved { MOVED_BY_MS } else { 0 };
+        let moved_ms = if self.place(segment) == Place::Moved {
+            MOVED_BY_MS
+        } else {
+            0
+        };
         let age_ms = now_ms - segment.end_ms;
-        let gone =
-            self.is(About::Vanish, segment, self.faults.vanish) && age_ms >= millis(self.faults.vanish_after);
+        let gone = self.is(About::Vanish, segment, self.faults.vanish)
+            && age_ms >= millis(self.faults.vanish_after);
         age_ms >= delay_ms + moved_ms && !gone && self.retained(segment, now_ms)
     }
 
@@ -213,7 +246,11 @@ impl World {
         }
         let coin = hash(&[segment.key, About::Duplicate as u64, 1]);
         let differs = coin & 2 != 0;
-        if coin & 1 == 0 { Place::Twice { differs } } else { Place::Again { differs } }
+        if coin & 1 == 0 {
+            Place::Twice { differs }
+        } else {
+            Place::Again { differs }
+        }
     }
 
     pub(super) fn has_no_id(&self, segment: &Segment) -> bool {
@@ -273,7 +310,10 @@ impl World {
             None => id.strip_prefix("d-")?.get(24 + 1 + 8..)?,
         };
         let packed = unmix(u64::from_str_radix(place, 16).ok()?) ^ mix(sub.hash);
-        let at = Position { day: (packed >> 40) as i64, index: packed & ((1 << 40) - 1) };
+        let at = Position {
+            day: (packed >> 40) as i64,
+            index: packed & ((1 << 40) - 1),
+        };
         if at.index >= self.per_day {
             return None;
         }
@@ -300,7 +340,10 @@ impl Iterator for Positions {
 
     fn next(&mut self) -> Option<Position> {
         if self.next.index >= self.per_day {
-            self.next = Position { day: self.next.day + 1, index: 0 };
+            self.next = Position {
+                day: self.next.day + 1,
+                index: 0,
+            };
         }
         let here = self.next;
         (here < self.end).then(|| {
@@ -335,16 +378,26 @@ mod tests {
 
     fn world(faults: Faults) -> World {
         let sub_accounts = vec!["99999999".into(), "88888888".into()];
-        World::new(&Options { sub_accounts, faults, ..Options::default() })
+        World::new(&Options {
+            sub_accounts,
+            faults,
+            ..Options::default()
+        })
     }
 
     const NOON: i64 = 1_795_176_000_000; // 2026-11-20T12:00:00Z
 
     #[test]
     fn the_same_seed_gives_the_same_segments_and_another_seed_others() {
-        let at = Position { day: 20_777, index: 7 };
+        let at = Position {
+            day: 20_777,
+            index: 7,
+        };
         let ids = |seed| {
-            let world = World::new(&Options { seed, ..Options::default() });
+            let world = World::new(&Options {
+                seed,
+                ..Options::default()
+            });
             let sub = world.sub_accounts[0].clone();
             world.id(&sub, &world.segment(&sub, at))
         };
@@ -372,12 +425,18 @@ mod tests {
 
     #[test]
     fn ends_are_in_order_and_inside_their_day() {
-        let world = World::new(&Options { segments_per_day: 20_000, ..Options::default() });
+        let world = World::new(&Options {
+            segments_per_day: 20_000,
+            ..Options::default()
+        });
         let sub = &world.sub_accounts[0];
         let segments = (0..20_000).map(|index| world.segment(sub, Position { day: 20_777, index }));
         let ends: Vec<i64> = segments
             .inspect(|segment| {
-                assert!(segment.dialog_start_ms <= segment.start_ms && segment.start_ms <= segment.end_ms);
+                assert!(
+                    segment.dialog_start_ms <= segment.start_ms
+                        && segment.start_ms <= segment.end_ms
+                );
             })
             .map(|segment| segment.end_ms)
             .collect();
@@ -388,7 +447,9 @@ mod tests {
     #[test]
     fn ids_lead_back_to_their_segment_and_altered_ones_nowhere() {
         let world = world(Faults::default());
-        let [sub, other] = &world.sub_accounts[..] else { panic!() };
+        let [sub, other] = &world.sub_accounts[..] else {
+            panic!()
+        };
         let (mut voice, mut digital) = (0, 0);
         for index in 0..400 {
             let segment = world.segment(sub, Position { day: 20_777, index });
@@ -398,7 +459,11 @@ mod tests {
             for place in 4..id.len() {
                 let mut altered = id.clone().into_bytes();
                 altered[place] = if altered[place] == b'7' { b'8' } else { b'7' };
-                assert_eq!(world.find(sub, std::str::from_utf8(&altered).unwrap()), None, "{id} at {place}");
+                assert_eq!(
+                    world.find(sub, std::str::from_utf8(&altered).unwrap()),
+                    None,
+                    "{id} at {place}"
+                );
             }
             if segment.voice {
                 voice += 1
@@ -408,16 +473,32 @@ mod tests {
             assert_eq!(id.len(), if segment.voice { 64 } else { 51 }, "{id}");
         }
         assert!(voice > 200 && digital > 60, "{voice} {digital}");
-        for id in ["", "p-v-", "d-", "d-é", "p-v-zzzzzzzzzzzzzzzz", "p-v-é23456789abcdeff-1"] {
+        for id in [
+            "",
+            "p-v-",
+            "d-",
+            "d-é",
+            "p-v-zzzzzzzzzzzzzzzz",
+            "p-v-é23456789abcdeff-1",
+        ] {
             assert_eq!(world.find(sub, id), None);
         }
     }
 
     #[test]
     fn a_segment_is_shown_some_minutes_after_its_end_until_it_vanishes() {
-        let world = world(Faults { vanish: 100.0, ..Faults::default() });
+        let world = world(Faults {
+            vanish: 100.0,
+            ..Faults::default()
+        });
         let sub = &world.sub_accounts[0];
-        let segment = world.segment(sub, Position { day: 20_777, index: 100 });
+        let segment = world.segment(
+            sub,
+            Position {
+                day: 20_777,
+                index: 100,
+            },
+        );
         assert!(!world.shown(&segment, segment.end_ms - 1));
         assert!(world.shown(&segment, segment.end_ms + 15 * MINUTE_MS));
         assert!(!world.shown(&segment, segment.end_ms + 3 * DAY_MS));

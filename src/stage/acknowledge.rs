@@ -50,12 +50,19 @@ pub async fn acknowledge(
         if days.is_empty() {
             return noted_before(archive, &mut chain, range, reason).await;
         }
-        let note = Acknowledgement { days, reason: reason.to_owned(), by: by.map(str::to_owned) };
+        let note = Acknowledgement {
+            days,
+            reason: reason.to_owned(),
+            by: by.map(str::to_owned),
+        };
         if mode == Mode::DryRun {
             return Ok(Acknowledged::Proposed { note });
         }
         let record = Record::Acknowledgement(Box::new(note.clone()));
-        let duty = Duty { lock: archive.fresh_lock()?, hold: false };
+        let duty = Duty {
+            lock: archive.fresh_lock()?,
+            hold: false,
+        };
         if let Appended::Done(head) = append(archive, &mut chain, record, duty, None).await? {
             return Ok(Acknowledged::Now { head, note });
         }
@@ -66,7 +73,10 @@ pub async fn acknowledge(
 /// The days with gaps; a day that was never archived has more than gaps.
 async fn gaps(archive: &Archive, chain: &mut Chain, range: Span) -> Result<Vec<AcknowledgedDay>> {
     let coverage = chain.coverage();
-    let zone = chain.newest_day(archive).await?.and_then(|day| Zone::named(&day.zone).ok());
+    let zone = chain
+        .newest_day(archive)
+        .await?
+        .and_then(|day| Zone::named(&day.zone).ok());
     // Some zones have skipped a date; nothing can be archived of it.
     let exists = |date: &Date| zone.as_ref().is_none_or(|zone| zone.day(*date).is_ok());
     let dates = || range.days().within(range.from, range.to);
@@ -76,9 +86,21 @@ async fn gaps(archive: &Archive, chain: &mut Chain, range: Span) -> Result<Vec<A
         .map(|date| date.to_string())
         .collect();
     if !missing.is_empty() {
-        let more = if missing.len() > 5 { format!(" and {} more", missing.len() - 5) } else { String::new() };
-        let shown = missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-        let message = format!("sub-account {} was never archived on {shown}{more}", chain.name);
+        let more = if missing.len() > 5 {
+            format!(" and {} more", missing.len() - 5)
+        } else {
+            String::new()
+        };
+        let shown = missing
+            .iter()
+            .take(5)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
+        let message = format!(
+            "sub-account {} was never archived on {shown}{more}",
+            chain.name
+        );
         return Err(Failure::new(Exit::Usage, message).remedy(
             "Only gaps of an archived day can be acknowledged: archive it with `cxvault backfill`, or leave it out of \
              the range (--to is the day AFTER the last one).",
@@ -86,7 +108,9 @@ async fn gaps(archive: &Archive, chain: &mut Chain, range: Span) -> Result<Vec<A
     }
     let mut days = Vec::new();
     for date in dates().filter(|date| coverage.state(*date) == DayState::Gaps) {
-        let Some((manifest, record)) = chain.revisions(archive, date).await?.pop() else { continue };
+        let Some((manifest, record)) = chain.revisions(archive, date).await?.pop() else {
+            continue;
+        };
         let failed = |kind| record.day.statuses(kind).get(Status::Failed);
         days.push(AcknowledgedDay {
             date,
@@ -108,7 +132,9 @@ async fn noted_before(
 ) -> Result<Acknowledged> {
     let coverage = chain.coverage();
     let noted = range.days().within(range.from, range.to);
-    let noted: Vec<Date> = noted.filter(|date| coverage.state(*date) == DayState::Acknowledged).collect();
+    let noted: Vec<Date> = noted
+        .filter(|date| coverage.state(*date) == DayState::Acknowledged)
+        .collect();
     for date in &noted {
         if let Some((manifest, note)) = chain.acknowledgement_of(archive, *date).await?
             && note.reason == reason
@@ -116,12 +142,21 @@ async fn noted_before(
             return Ok(Acknowledged::Before { manifest });
         }
     }
-    let message = format!("sub-account {} has no gaps to acknowledge in {range}", chain.name);
-    let disposed =
-        range.days().within(range.from, range.to).find(|date| coverage.state(*date) == DayState::Disposed);
+    let message = format!(
+        "sub-account {} has no gaps to acknowledge in {range}",
+        chain.name
+    );
+    let disposed = range
+        .days()
+        .within(range.from, range.to)
+        .find(|date| coverage.state(*date) == DayState::Disposed);
     let remedy = match (noted.first(), disposed) {
-        (Some(date), _) => format!("Those of {date} are acknowledged already, with another reason."),
-        (None, Some(date)) => format!("{date} was disposed of: what was missing of it no longer matters."),
+        (Some(date), _) => {
+            format!("Those of {date} are acknowledged already, with another reason.")
+        }
+        (None, Some(date)) => {
+            format!("{date} was disposed of: what was missing of it no longer matters.")
+        }
         (None, None) => "`cxvault status` shows which days have gaps.".to_owned(),
     };
     Err(Failure::new(Exit::Usage, message).remedy(remedy))

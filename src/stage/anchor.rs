@@ -80,8 +80,16 @@ pub struct Unanchored {
 impl Unanchored {
     fn new(anchor: &Anchor, failure: &Failure) -> Unanchored {
         let head = anchor.head();
-        let message = format!("head {head} is committed, and not anchored: {}", failure.reason());
-        Unanchored { head, exit: failure.exit, message, remedy: failure.remedy.clone() }
+        let message = format!(
+            "head {head} is committed, and not anchored: {}",
+            failure.reason()
+        );
+        Unanchored {
+            head,
+            exit: failure.exit,
+            message,
+            remedy: failure.remedy.clone(),
+        }
     }
 
     /// The sub-account, or the name of a chain of another kind.
@@ -106,7 +114,11 @@ impl From<Unanchored> for Failure {
 
 impl Anchoring {
     pub fn new(keeper: Option<Keeper>, herald: Option<Arc<dyn Herald>>) -> Anchoring {
-        Anchoring { keeper, herald, standing: Mutex::default() }
+        Anchoring {
+            keeper,
+            herald,
+            standing: Mutex::default(),
+        }
     }
 
     /// Whether heads are kept here only.
@@ -121,7 +133,12 @@ impl Anchoring {
     /// Whether a head is kept under the number that is about to be given. Then either another host was first, or the
     /// chain's end was cut off, and a commit would build over it. A place that cannot be asked says nothing.
     pub async fn holds_number_of(&self, anchor: &Anchor) -> bool {
-        let Some(Keeper { store: Ok(store), .. }) = &self.keeper else { return false };
+        let Some(Keeper {
+            store: Ok(store), ..
+        }) = &self.keeper
+        else {
+            return false;
+        };
         if self.standing().down.contains(&Receiver::Keeper) {
             return false;
         }
@@ -155,12 +172,19 @@ impl Anchoring {
 
     fn receivers(&self) -> impl Iterator<Item = Receiver> + use<> {
         let keeper = self.keeper.as_ref().map(|_| Receiver::Keeper);
-        keeper.into_iter().chain(self.herald.as_ref().map(|_| Receiver::Herald))
+        keeper
+            .into_iter()
+            .chain(self.herald.as_ref().map(|_| Receiver::Herald))
     }
 
     async fn bring(&self, archive: &Archive, receiver: Receiver, anchor: &Anchor) -> Result<()> {
         let place = (receiver, anchor.chain.clone());
-        if self.standing().had.get(&place).is_some_and(|had| *had >= anchor.sequence) {
+        if self
+            .standing()
+            .had
+            .get(&place)
+            .is_some_and(|had| *had >= anchor.sequence)
+        {
             return Ok(());
         }
         match receiver {
@@ -173,21 +197,35 @@ impl Anchoring {
 
     /// Create-only, as everything: whoever can write to the archive can add an anchor, and change none.
     async fn keep(&self, archive: &Archive, anchor: &Anchor) -> Result<()> {
-        let Some(Keeper { store, lock }) = &self.keeper else { return Ok(()) };
+        let Some(Keeper { store, lock }) = &self.keeper else {
+            return Ok(());
+        };
         let store = store.as_ref().map_err(|why| {
             let failure = Failure::new(why.exit, why.reason());
-            remedied(why.remedy.iter().fold(failure, |failure, remedy| failure.remedy(remedy.as_str())))
+            remedied(
+                why.remedy
+                    .iter()
+                    .fold(failure, |failure, remedy| failure.remedy(remedy.as_str())),
+            )
         })?;
         let lock = lock.and_then(|lock| lock.lock_from(archive.clock.now_ms()));
         let body: Bytes = anchor.to_bytes().map_err(unwritable)?.into();
         let (key, sha256) = (anchor.place(), Digest::of(&body));
-        let object = NewObject { key, sha256, body: Body::Bytes(body), lock, legal_hold: false };
+        let object = NewObject {
+            key,
+            sha256,
+            body: Body::Bytes(body),
+            lock,
+            legal_hold: false,
+        };
         let failed = |error: crate::store::StoreError| remedied(error.into());
         if let Put::Created { .. } = store.put_new(&object).await.map_err(failed)? {
             return Ok(());
         }
         let found = store.get(&object.key).await.map_err(failed)?;
-        let kept = found.as_deref().and_then(|bytes| Anchor::from_bytes(&object.key, bytes));
+        let kept = found
+            .as_deref()
+            .and_then(|bytes| Anchor::from_bytes(&object.key, bytes));
         match kept {
             Some(kept) if kept.same_head(anchor) => Ok(()),
             other => Err(contradiction(&store.root(), anchor, other.as_ref())),
@@ -196,15 +234,24 @@ impl Anchoring {
 
     /// At least once: a state folder that was lost tells the same head again.
     async fn announce(&self, archive: &Archive, anchor: &Anchor) -> Result<()> {
-        let Some(herald) = &self.herald else { return Ok(()) };
-        let head = Head { sequence: anchor.sequence, sha256: anchor.sha256 };
+        let Some(herald) = &self.herald else {
+            return Ok(());
+        };
+        let head = Head {
+            sequence: anchor.sequence,
+            sha256: anchor.sha256,
+        };
         if archive.state.announced_head(&anchor.chain)?.as_ref() == Some(&head) {
             return Ok(());
         }
-        herald.tell(anchor, archive.stop.is_cancelled()).await.map_err(|why| {
-            Failure::new(Exit::Later, format!("the webhook was not told: {why}"))
-                .remedy("Check CXVAULT_ANCHOR_WEBHOOK_URL and its receiver; the next run tells it.")
-        })?;
+        herald
+            .tell(anchor, archive.stop.is_cancelled())
+            .await
+            .map_err(|why| {
+                Failure::new(Exit::Later, format!("the webhook was not told: {why}")).remedy(
+                    "Check CXVAULT_ANCHOR_WEBHOOK_URL and its receiver; the next run tells it.",
+                )
+            })?;
         Ok(archive.state.note_announced(&anchor.chain, &head)?)
     }
 }
@@ -264,7 +311,10 @@ async fn settle_one(archive: &Archive, receiver: Receiver, anchor: &Anchor) -> O
     let anchoring = &archive.anchoring;
     if anchoring.standing().down.contains(&receiver) {
         let why = Failure::new(Exit::Later, "neither was another chain's head, just before");
-        return Some(Unanchored::new(anchor, &why.remedy("The next run makes up for it.")));
+        return Some(Unanchored::new(
+            anchor,
+            &why.remedy("The next run makes up for it."),
+        ));
     }
     let failure = anchoring.bring(archive, receiver, anchor).await.err()?;
     if failure.exit != Exit::Integrity {
@@ -276,12 +326,16 @@ async fn settle_one(archive: &Archive, receiver: Receiver, anchor: &Anchor) -> O
 /// The chain's end was cut off before this run: the number that it would give next is anchored.
 pub fn cut_off(archive: &Archive, anchor: &Anchor) -> Failure {
     let root = match &archive.anchoring.keeper {
-        Some(Keeper { store: Ok(store), .. }) => store.root(),
+        Some(Keeper {
+            store: Ok(store), ..
+        }) => store.root(),
         _ => "the anchor".to_owned(),
     };
     let place = anchor.place();
-    let message =
-        format!("{root}/{place} is anchored, and {} is not there: the chain's end was cut off", anchor.key);
+    let message = format!(
+        "{root}/{place} is anchored, and {} is not there: the chain's end was cut off",
+        anchor.key
+    );
     super::archive::violated(message)
 }
 
@@ -294,7 +348,9 @@ fn contradiction(root: &str, anchor: &Anchor, kept: Option<&Anchor>) -> Failure 
             kept.sha256
         ),
         None => {
-            format!("{place} is another object than an anchor of this chain: somebody else has put it there")
+            format!(
+                "{place} is another object than an anchor of this chain: somebody else has put it there"
+            )
         }
     };
     Failure::new(Exit::Integrity, message).remedy(
@@ -318,5 +374,7 @@ fn remedied(failure: Failure) -> Failure {
 }
 
 fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::new(Exit::Unexpected, "cannot write an anchor").because(error).remedy("Report this.")
+    Failure::new(Exit::Unexpected, "cannot write an anchor")
+        .because(error)
+        .remedy("Report this.")
 }

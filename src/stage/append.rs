@@ -55,16 +55,34 @@ pub async fn put<B: Body>(
     let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
     let sha256 = Digest::of(&bytes);
     let place = envelope.manifest.place();
-    let (key, head) = (place.key.to_owned(), Head { sequence: place.sequence, sha256 });
+    let (key, head) = (
+        place.key.to_owned(),
+        Head {
+            sequence: place.sequence,
+            sha256,
+        },
+    );
     let anchor = Anchor::of(&envelope.manifest, sha256);
     if archive.anchoring.holds_number_of(&anchor).await {
         open_again(archive, chain).await?;
-        let taken = chain.head.as_ref().is_some_and(|head| head.sequence >= anchor.sequence);
-        return if taken { Ok(Appended::Taken) } else { Err(anchor::cut_off(archive, &anchor)) };
+        let taken = chain
+            .head
+            .as_ref()
+            .is_some_and(|head| head.sequence >= anchor.sequence);
+        return if taken {
+            Ok(Appended::Taken)
+        } else {
+            Err(anchor::cut_off(archive, &anchor))
+        };
     }
     let (lock, legal_hold) = (duty.lock, duty.hold);
-    let object =
-        NewObject { key: key.clone(), body: store::Body::Bytes(bytes.clone()), sha256, lock, legal_hold };
+    let object = NewObject {
+        key: key.clone(),
+        body: store::Body::Bytes(bytes.clone()),
+        sha256,
+        lock,
+        legal_hold,
+    };
     // ---- the commit point ----
     let put = archive.store.put_new(&object).await?;
     if put == Put::Exists && archive.store.get(&key).await? != Some(bytes) {
@@ -106,12 +124,20 @@ pub async fn open_begun(archive: &Archive, sub_account: &str, mode: Mode) -> Res
     let chain = Chain::open(archive, sub_account).await?;
     match chain.head {
         Some(_) => Ok(chain),
-        None => Err(Failure::new(Exit::Usage, format!("nothing is archived of sub-account {sub_account}"))
-            .remedy("Archive a day of it first: `cxvault run`, or `cxvault backfill --from --to`.")),
+        None => Err(Failure::new(
+            Exit::Usage,
+            format!("nothing is archived of sub-account {sub_account}"),
+        )
+        .remedy("Archive a day of it first: `cxvault run`, or `cxvault backfill --from --to`.")),
     }
 }
 
-fn manifest(archive: &Archive, chain: &Chain, record: Record, clock_skew_ms: Option<i64>) -> Manifest {
+fn manifest(
+    archive: &Archive,
+    chain: &Chain,
+    record: Record,
+    clock_skew_ms: Option<i64>,
+) -> Manifest {
     let sequence = chain.next_sequence();
     let mut coverage = chain.coverage();
     record.mark(&mut coverage);
@@ -145,5 +171,7 @@ pub fn run(archive: &Archive, clock_skew_ms: Option<i64>) -> Run {
 }
 
 fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::new(Exit::Unexpected, "cannot write the manifest").because(error).remedy("Report this.")
+    Failure::new(Exit::Unexpected, "cannot write the manifest")
+        .because(error)
+        .remedy("Report this.")
 }

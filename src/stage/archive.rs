@@ -69,7 +69,9 @@ pub struct Archive {
 
 /// Reads `archive.json`; `None` where there is no archive yet.
 pub async fn record(store: &dyn Store) -> Result<Option<ArchiveRecord>> {
-    let Some(bytes) = store.get(key::ARCHIVE).await? else { return Ok(None) };
+    let Some(bytes) = store.get(key::ARCHIVE).await? else {
+        return Ok(None);
+    };
     let record = ArchiveRecord::read(&bytes).map_err(|error| match error {
         ArchiveRecordError::Version(version) => {
             let remedy = format!(
@@ -98,16 +100,22 @@ pub async fn found_or_find(
         return Ok(record.archive_id);
     }
     refuse_to_found_again(store).await?;
-    let record =
-        ArchiveRecord { archive_id: new_id.to_owned(), created_at: now_ms, format_version: FORMAT_VERSION };
-    let bytes = record
-        .to_bytes()
-        .map_err(|error| Failure::new(Exit::Unexpected, "cannot write archive.json").because(error))?;
+    let record = ArchiveRecord {
+        archive_id: new_id.to_owned(),
+        created_at: now_ms,
+        format_version: FORMAT_VERSION,
+    };
+    let bytes = record.to_bytes().map_err(|error| {
+        Failure::new(Exit::Unexpected, "cannot write archive.json").because(error)
+    })?;
     // Two first runs may race: the first one founds the archive, the other reads what it founded.
     let object = archive_object(bytes.into(), lock.and_then(|lock| lock.lock_from(now_ms)));
     if let Put::Created { .. } = store.put_new(&object).await? {
         // A mistyped location would otherwise look like an archive that has forgotten everything.
-        tracing::info!(location = store.root(), "there was no archive; a new one is founded");
+        tracing::info!(
+            location = store.root(),
+            "there was no archive; a new one is founded"
+        );
     }
     match self::record(store).await? {
         Some(record) => Ok(record.archive_id),
@@ -122,26 +130,50 @@ pub async fn found_or_find(
 
 /// An archive whose record was deleted is not a new one: under another id nothing of it could be continued.
 async fn refuse_to_found_again(store: &dyn Store) -> Result<()> {
-    let deleted = store.versions(key::ARCHIVE).await?.iter().any(|version| version.is_delete_marker);
+    let deleted = store
+        .versions(key::ARCHIVE)
+        .await?
+        .iter()
+        .any(|version| version.is_delete_marker);
     let lost = deleted || !store.list(key::MANIFESTS, None).await?.is_empty();
     // Between the first look and these another host may have founded it.
     if lost && record(store).await?.is_none() {
-        return Err(violated(format!("{}/{} was deleted", store.root(), key::ARCHIVE)));
+        return Err(violated(format!(
+            "{}/{} was deleted",
+            store.root(),
+            key::ARCHIVE
+        )));
     }
     Ok(())
 }
 
 fn archive_object(bytes: Bytes, lock: Option<Lock>) -> NewObject {
     let (key, sha256) = (key::ARCHIVE.to_owned(), Digest::of(&bytes));
-    NewObject { key, sha256, body: Body::Bytes(bytes), lock, legal_hold: false }
+    NewObject {
+        key,
+        sha256,
+        body: Body::Bytes(bytes),
+        lock,
+        legal_hold: false,
+    }
 }
 
 impl Archive {
     /// The lock that the settings ask for an object that is put now.
     pub fn fresh_lock(&self) -> Result<Option<Lock>> {
-        let Some(policy) = self.policy.lock else { return Ok(None) };
-        let beyond = || Failure::new(Exit::Usage, format!("object_lock {policy} ends beyond the calendar"));
-        policy.lock_from(self.clock.now_ms()).map(Some).ok_or_else(beyond)
+        let Some(policy) = self.policy.lock else {
+            return Ok(None);
+        };
+        let beyond = || {
+            Failure::new(
+                Exit::Usage,
+                format!("object_lock {policy} ends beyond the calendar"),
+            )
+        };
+        policy
+            .lock_from(self.clock.now_ms())
+            .map(Some)
+            .ok_or_else(beyond)
     }
 
     /// Proves that the store honours create-only: a PUT of `archive.json` again must answer "exists".
@@ -150,14 +182,20 @@ impl Archive {
     pub async fn check_create_only(&self) -> Result<()> {
         let Some(bytes) = self.store.get(key::ARCHIVE).await? else {
             // Putting anything now would give the name to other bytes.
-            return Err(violated(format!("{}/{} was deleted", self.store.root(), key::ARCHIVE)));
+            return Err(violated(format!(
+                "{}/{} was deleted",
+                self.store.root(),
+                key::ARCHIVE
+            )));
         };
         match self.store.put_new(&archive_object(bytes, None)).await? {
             Put::Exists => Ok(()),
             Put::Created { .. } => {
-                let message = format!("{} overwrites objects although told not to", self.store.root());
-                let remedy =
-                    "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";
+                let message = format!(
+                    "{} overwrites objects although told not to",
+                    self.store.root()
+                );
+                let remedy = "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";
                 Err(Failure::new(Exit::Usage, message).remedy(remedy))
             }
         }

@@ -52,9 +52,12 @@ impl Basis {
 
     /// Whether a committed revision was discovered by exactly these windows' answers.
     pub fn has_windows(&self, windows: &[StagedWindow]) -> bool {
-        let answer = |staged: &StagedWindow| (staged.window.start_ms, staged.sha256, staged.answered_at);
+        let answer =
+            |staged: &StagedWindow| (staged.window.start_ms, staged.sha256, staged.answered_at);
         self.revisions.iter().any(|(_, day)| match &day.discovery {
-            Discovery::Windows { windows: committed, .. } => committed
+            Discovery::Windows {
+                windows: committed, ..
+            } => committed
                 .iter()
                 .map(|one| (one.start, one.sha256, one.answered_at))
                 .eq(windows.iter().map(answer)),
@@ -71,10 +74,18 @@ impl Basis {
         scratch: &Path,
     ) -> Result<Basis> {
         let revisions = chain.revisions(archive, job.date).await?;
-        let mut basis = Basis { revisions, ..Basis::default() };
+        let mut basis = Basis {
+            revisions,
+            ..Basis::default()
+        };
         // What a day's rows lack, its later rows lack as well: otherwise each of them would be a change.
-        let omitted = basis.revisions.iter().map(|(_, day)| day.omitted_anywhere());
-        let omitted = omitted.reduce(|all, more| all.and(&more)).unwrap_or_default();
+        let omitted = basis
+            .revisions
+            .iter()
+            .map(|(_, day)| day.omitted_anywhere());
+        let omitted = omitted
+            .reduce(|all, more| all.and(&more))
+            .unwrap_or_default();
         journal
             .call(move |journal| {
                 journal.forget_known()?;
@@ -90,7 +101,9 @@ impl Basis {
                 learn_committed(archive, job, journal, file, scratch).await?;
             }
         }
-        basis.sort_objects(archive, job, journal, &keys, scratch).await?;
+        basis
+            .sort_objects(archive, job, journal, &keys, scratch)
+            .await?;
         Ok(basis)
     }
 
@@ -112,9 +125,13 @@ impl Basis {
             })
             .collect();
         for key in keys {
-            let part = key::parse_part(key).filter(|(of, _)| *of == revision).map(|(_, part)| part);
+            let part = key::parse_part(key)
+                .filter(|(of, _)| *of == revision)
+                .map(|(_, part)| part);
             // Also where an earlier manifest has named it as a leftover: its name is taken.
-            self.next_part = self.next_part.max(part.map_or(0, |part| part.saturating_add(1)));
+            self.next_part = self
+                .next_part
+                .max(part.map_or(0, |part| part.saturating_add(1)));
             if accounted.contains(&printable(key)) {
                 continue;
             }
@@ -126,7 +143,11 @@ impl Basis {
             match adopt(archive, job, journal, key, revision, scratch).await? {
                 Ok(adopted) => self.adopted.push(adopted),
                 Err(why) => {
-                    tracing::warn!(key, why, "a part that cannot be trusted; it stays a leftover");
+                    tracing::warn!(
+                        key,
+                        why,
+                        "a part that cannot be trusted; it stays a leftover"
+                    );
                     self.leave(archive, key, why, scratch).await?;
                 }
             }
@@ -134,7 +155,13 @@ impl Basis {
         Ok(())
     }
 
-    async fn leave(&mut self, archive: &Archive, key: &str, why: &str, scratch: &Path) -> Result<()> {
+    async fn leave(
+        &mut self,
+        archive: &Archive,
+        key: &str,
+        why: &str,
+        scratch: &Path,
+    ) -> Result<()> {
         let stat = archive.store.stat(key).await?;
         let sha256 = match stat.and_then(|stat| stat.sha256) {
             Some(sha256) => sha256,
@@ -144,7 +171,11 @@ impl Basis {
                 local.map_or_else(|| Digest::of(b""), |local| local.sha256)
             }
         };
-        self.leftovers.push(Leftover { key: printable(key), sha256, why: why.to_owned() });
+        self.leftovers.push(Leftover {
+            key: printable(key),
+            sha256,
+            why: why.to_owned(),
+        });
         Ok(())
     }
 }
@@ -156,7 +187,10 @@ fn printable(key: &str) -> String {
     let mut shown = String::new();
     for c in key.chars() {
         match c.is_control() {
-            true => c.encode_utf8(&mut utf8).bytes().for_each(|byte| shown += &format!("%{byte:02X}")),
+            true => c
+                .encode_utf8(&mut utf8)
+                .bytes()
+                .for_each(|byte| shown += &format!("%{byte:02X}")),
             false => shown.push(c),
         }
     }
@@ -180,9 +214,16 @@ async fn learn_committed(
     }
     let key = file.key.clone();
     let (path, stop, _keep) = (scratch.join(DOWNLOAD), archive.stop.clone(), local);
-    let learned = journal.call(move |journal| learn_rows(journal, &path, &stop)).await?;
+    let learned = journal
+        .call(move |journal| learn_rows(journal, &path, &stop))
+        .await?;
     let identity = (&job.sub_account, job.date);
-    learned.map_err(|error| violated(format!("{key} of {} {} is damaged: {error}", identity.0, identity.1)))
+    learned.map_err(|error| {
+        violated(format!(
+            "{key} of {} {} is damaged: {error}",
+            identity.0, identity.1
+        ))
+    })
 }
 
 /// Judges a part of an uncommitted revision, and takes it over with all its rows.
@@ -195,15 +236,29 @@ async fn adopt(
     revision: u32,
     scratch: &Path,
 ) -> Result<Result<Adopted, &'static str>> {
-    let Some(local) = Download::get(archive, key, scratch).await? else { return Ok(Err("vanished")) };
-    let allowed = archive.signers.key.as_ref().map(|_| archive.signers.allowed.clone());
+    let Some(local) = Download::get(archive, key, scratch).await? else {
+        return Ok(Err("vanished"));
+    };
+    let allowed = archive
+        .signers
+        .key
+        .as_ref()
+        .map(|_| archive.signers.allowed.clone());
     let (path, key_owned, filters) = (scratch.join(DOWNLOAD), key.to_owned(), job.filters.clone());
     let stop = archive.stop.clone();
     let judged = journal
         .call(move |journal| {
             let wanted = |row: &crate::archive::row::Row| filters.want_segment(&row.segment);
             journal.all_or_nothing(|journal| {
-                judge(journal, &path, &key_owned, revision, allowed.as_ref(), wanted, &stop)
+                judge(
+                    journal,
+                    &path,
+                    &key_owned,
+                    revision,
+                    allowed.as_ref(),
+                    wanted,
+                    &stop,
+                )
             })?
         })
         .await;
@@ -268,7 +323,9 @@ fn judge(
         }
         let end = row.segment.metadata.segment_end_time;
         let place = (end, row.segment.key());
-        let hashes_hold = Kind::BOTH.iter().all(|&kind| row.observation(kind).hash_holds());
+        let hashes_hold = Kind::BOTH
+            .iter()
+            .all(|&kind| row.observation(kind).hash_holds());
         let unordered = last.as_ref().is_some_and(|last| *last >= place);
         if unordered || row.revision != revision || !hashes_hold || row.holds(omitted) {
             return Err(Unfit::Foreign("malformed"));
@@ -279,7 +336,9 @@ fn judge(
         for kind in Kind::BOTH {
             count_failure(&mut failures, row.observation(kind));
         }
-        let skipped = Kind::BOTH.iter().any(|&kind| row.observation(kind).status == Status::Skipped);
+        let skipped = Kind::BOTH
+            .iter()
+            .any(|&kind| row.observation(kind).status == Status::Skipped);
         wanted_but_skipped += u64::from(skipped && wanted(&row));
         if let Some(end) = end {
             let (min, max) = segment_ends.unwrap_or((end, end));
@@ -302,7 +361,12 @@ fn judge(
         adopted: true,
         omitted_fields: (omitted != journal.omission()).then(|| omitted.clone()),
     };
-    Ok(Adopted { file, rows, failures, wanted_but_skipped })
+    Ok(Adopted {
+        file,
+        rows,
+        failures,
+        wanted_but_skipped,
+    })
 }
 
 /// Whether a part's own statement is of this archive, key, zone and window.
@@ -317,7 +381,11 @@ fn judge_statement(day: &DayIdentity, statement: &Statement, key: &str) -> Resul
 }
 
 /// Loads every row of a committed part into the journal. The inner error says that the part is damaged.
-fn learn_rows(journal: &Journal, path: &Path, stop: &CancellationToken) -> Result<Result<(), PartError>> {
+fn learn_rows(
+    journal: &Journal,
+    path: &Path,
+    stop: &CancellationToken,
+) -> Result<Result<(), PartError>> {
     let mut part = match open(path) {
         Ok(part) => part,
         Err(error) => return Ok(Err(error)),
@@ -363,7 +431,11 @@ impl Download {
                     .because(error)
                     .remedy("Check the disk of the state folder; then run again.")
             })?;
-        Ok(Some(Download { path, bytes, sha256 }))
+        Ok(Some(Download {
+            path,
+            bytes,
+            sha256,
+        }))
     }
 }
 

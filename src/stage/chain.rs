@@ -22,7 +22,9 @@ type Read = links::Read<Manifest>;
 
 impl Chain {
     pub fn coverage(&self) -> Coverage {
-        self.newest().map(|read| read.envelope.manifest.coverage.clone()).unwrap_or_default()
+        self.newest()
+            .map(|read| read.envelope.manifest.coverage.clone())
+            .unwrap_or_default()
     }
 
     /// The newest hold or retention record that the next manifest must name.
@@ -53,15 +55,21 @@ impl Chain {
             newest_first.push((sequence, manifest.record));
         }
         let mut orders = Orders::default();
-        newest_first.iter().rev().for_each(|(sequence, record)| orders.take(*sequence, record));
+        newest_first
+            .iter()
+            .rev()
+            .for_each(|(sequence, record)| orders.take(*sequence, record));
         Ok(orders)
     }
 
     /// The newest record of any day.
     pub async fn newest_day(&mut self, archive: &Archive) -> Result<Option<DayRecord>> {
-        self.walk_until(archive, |read| read.envelope.manifest.day().is_some()).await?;
+        self.walk_until(archive, |read| read.envelope.manifest.day().is_some())
+            .await?;
         let mut newest_first = self.read.values().rev();
-        Ok(newest_first.find_map(|read| read.envelope.manifest.day()).cloned())
+        Ok(newest_first
+            .find_map(|read| read.envelope.manifest.day())
+            .cloned())
     }
 
     /// The newest acknowledgement of the gaps of `date`, and its manifest's key.
@@ -71,18 +79,28 @@ impl Chain {
         date: Date,
     ) -> Result<Option<(String, Acknowledgement)>> {
         let of_date = |read: &Read| match &read.envelope.manifest.record {
-            Record::Acknowledgement(note) => {
-                note.days.iter().any(|day| day.date == date).then(|| (**note).clone())
-            }
+            Record::Acknowledgement(note) => note
+                .days
+                .iter()
+                .any(|day| day.date == date)
+                .then(|| (**note).clone()),
             _ => None,
         };
-        self.walk_until(archive, |read| of_date(read).is_some()).await?;
+        self.walk_until(archive, |read| of_date(read).is_some())
+            .await?;
         let mut newest_first = self.read.values().rev();
-        Ok(newest_first.find_map(|read| Some((read.envelope.manifest.key.clone(), of_date(read)?))))
+        Ok(
+            newest_first
+                .find_map(|read| Some((read.envelope.manifest.key.clone(), of_date(read)?))),
+        )
     }
 
     /// Every revision of the archived days of `range`, by date and revision.
-    pub async fn revisions_in(&mut self, archive: &Archive, range: &Days) -> Result<Vec<(Link, DayRecord)>> {
+    pub async fn revisions_in(
+        &mut self,
+        archive: &Archive,
+        range: &Days,
+    ) -> Result<Vec<(Link, DayRecord)>> {
         let coverage = self.coverage();
         let mut all = Vec::new();
         if let (Some(first), Some(last)) = (coverage.first_day, coverage.last_day()) {
@@ -94,17 +112,34 @@ impl Chain {
     }
 
     /// The day's revisions, oldest first; reads no further back than revision 1.
-    pub async fn revisions(&mut self, archive: &Archive, date: Date) -> Result<Vec<(Link, DayRecord)>> {
+    pub async fn revisions(
+        &mut self,
+        archive: &Archive,
+        date: Date,
+    ) -> Result<Vec<(Link, DayRecord)>> {
         if self.coverage().state(date) == DayState::Missing {
             return Ok(Vec::new());
         }
         let first = |read: &Read| {
-            read.envelope.manifest.day().is_some_and(|day| day.date == date && day.revision == 1)
+            read.envelope
+                .manifest
+                .day()
+                .is_some_and(|day| day.date == date && day.revision == 1)
         };
         self.walk_until(archive, first).await?;
         let of_date = self.read.values().filter_map(|read| {
-            let day = read.envelope.manifest.day().filter(|day| day.date == date)?;
-            Some((Link { key: read.envelope.manifest.key.clone(), sha256: read.sha256 }, day.clone()))
+            let day = read
+                .envelope
+                .manifest
+                .day()
+                .filter(|day| day.date == date)?;
+            Some((
+                Link {
+                    key: read.envelope.manifest.key.clone(),
+                    sha256: read.sha256,
+                },
+                day.clone(),
+            ))
         });
         Ok(of_date.collect())
     }
@@ -114,18 +149,31 @@ impl Chain {
         if self.coverage().state(date) == DayState::Missing {
             return Ok(None);
         }
-        let of_date = |read: &Read| read.envelope.manifest.day().is_some_and(|day| day.date == date);
+        let of_date = |read: &Read| {
+            read.envelope
+                .manifest
+                .day()
+                .is_some_and(|day| day.date == date)
+        };
         self.walk_until(archive, of_date).await?;
         let mut newest_first = self.read.values().rev();
-        Ok(newest_first.find(|read| of_date(read)).and_then(|read| read.envelope.manifest.day()).cloned())
+        Ok(newest_first
+            .find(|read| of_date(read))
+            .and_then(|read| read.envelope.manifest.day())
+            .cloned())
     }
 
     /// The newest records of the last `count` manifests, one a date.
     pub async fn recent(&mut self, archive: &Archive, count: u64) -> Result<Vec<DayRecord>> {
         let head = self.head.as_ref().map_or(0, |head| head.sequence);
-        self.walk_to(archive, head.saturating_sub(count).max(1)).await?;
+        self.walk_to(archive, head.saturating_sub(count).max(1))
+            .await?;
         let mut by_date = BTreeMap::new();
-        for day in self.read.values().filter_map(|read| read.envelope.manifest.day()) {
+        for day in self
+            .read
+            .values()
+            .filter_map(|read| read.envelope.manifest.day())
+        {
             by_date.insert(day.date, day.clone());
         }
         Ok(by_date.into_values().collect())

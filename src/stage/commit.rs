@@ -50,12 +50,18 @@ pub async fn commit(
         refuse_disposed(job, chain)?;
         let entry = Record::Day(Box::new(record.clone()));
         if let Appended::Done(head) = append(archive, chain, entry, duty, clock_skew_ms).await? {
-            return Ok(Committed::Done { head, record: Box::new(record) });
+            return Ok(Committed::Done {
+                head,
+                record: Box::new(record),
+            });
         }
         // Taken by another: back to step 0, then the same revision at the next number, or none at all.
         check_neighbours(archive, job, chain).await?;
         let revisions = chain.revisions(archive, job.date).await?;
-        if revisions.last().is_some_and(|(_, day)| day.revision >= record.revision) {
+        if revisions
+            .last()
+            .is_some_and(|(_, day)| day.revision >= record.revision)
+        {
             return Ok(Committed::Lost);
         }
         // What came between may have been a hold: whoever recorded it could not see this revision's parts.
@@ -74,8 +80,10 @@ pub fn refuse_disposed(job: &DayJob, chain: &Chain) -> Result<()> {
     if chain.coverage().state(job.date) != DayState::Disposed {
         return Ok(());
     }
-    let message =
-        format!("{} of {} was disposed of meanwhile; nothing was committed", job.date, job.sub_account);
+    let message = format!(
+        "{} of {} was disposed of meanwhile; nothing was committed",
+        job.date, job.sub_account
+    );
     Err(Failure::new(Exit::Usage, message)
         .remedy("Nothing is to be done: what was put of it goes the way of the day's other data."))
 }
@@ -85,7 +93,10 @@ pub fn refuse_looking_again(job: &DayJob) -> Result<()> {
     if job.recheck.is_none() {
         return Ok(());
     }
-    let message = format!("{} of {} was disposed of after its retention", job.date, job.sub_account);
+    let message = format!(
+        "{} of {} was disposed of after its retention",
+        job.date, job.sub_account
+    );
     Err(Failure::new(Exit::Usage, message)
         .remedy("Leave it out of the range; `cxvault status` tells which are."))
 }
@@ -93,7 +104,9 @@ pub fn refuse_looking_again(job: &DayJob) -> Result<()> {
 /// The zone of a chain is fixed by its first manifest: in another one, days would overlap or leave holes.
 pub async fn check_zone(archive: &Archive, job: &DayJob, chain: &mut Chain) -> Result<()> {
     let newest = chain.newest_day(archive).await?;
-    let Some(newest) = newest.filter(|newest| newest.zone != job.zone.name()) else { return Ok(()) };
+    let Some(newest) = newest.filter(|newest| newest.zone != job.zone.name()) else {
+        return Ok(());
+    };
     let message = format!(
         "sub-account {} is archived in the zone {}, and the settings say {}",
         job.sub_account,
@@ -111,7 +124,9 @@ pub async fn check_neighbours(archive: &Archive, job: &DayJob, chain: &mut Chain
     check_zone(archive, job, chain).await?;
     for (neighbour, before) in [(job.date.yesterday(), true), (job.date.tomorrow(), false)] {
         let Ok(neighbour) = neighbour else { continue };
-        let Some(record) = chain.record_of(archive, neighbour).await? else { continue };
+        let Some(record) = chain.record_of(archive, neighbour).await? else {
+            continue;
+        };
         let abuts = if before {
             record.window.end_ms == job.window.start_ms
         } else {
@@ -155,15 +170,28 @@ pub async fn record(
     chain: &mut Chain,
     facts: Facts<'_>,
 ) -> Result<DayRecord> {
-    let Facts { basis, revision, windows, files, lock, now_ms, why, recheck, looked_at, omitted_fields } =
-        facts;
+    let Facts {
+        basis,
+        revision,
+        windows,
+        files,
+        lock,
+        now_ms,
+        why,
+        recheck,
+        looked_at,
+        omitted_fields,
+    } = facts;
     if omitted_fields != archive.policy.omitted_fields {
         let omitted = omitted_fields.to_string();
         tracing::info!(date = %job.date, omitted, "what this day has left out before stays out, beside the settings' omit_fields");
     }
     let mut rows = revision.totals.rows.clone();
     let mut failures = revision.totals.failures.clone();
-    basis.adopted.iter().for_each(|adopted| add(&mut rows, &mut failures, adopted));
+    basis
+        .adopted
+        .iter()
+        .for_each(|adopted| add(&mut rows, &mut failures, adopted));
     let day = revision.totals.day.clone();
     let incomplete_because = incomplete(archive, job, basis, &day, now_ms);
     let discovery = match basis.revisions.first() {
@@ -188,7 +216,11 @@ pub async fn record(
         leftovers: basis.leftovers.clone(),
         object_lock: lock,
         source_retention_days: archive.policy.source_retention_days,
-        recheck: recheck.map(|statuses| Recheck { statuses, looked_at, changes: revision.totals.changes }),
+        recheck: recheck.map(|statuses| Recheck {
+            statuses,
+            looked_at,
+            changes: revision.totals.changes,
+        }),
         omitted_fields,
     };
     balance(&record)?;
@@ -202,12 +234,22 @@ fn add(rows: &mut Tally, failures: &mut Failures, adopted: &Adopted) {
     }
 }
 
-fn incomplete(archive: &Archive, job: &DayJob, basis: &Basis, day: &Tally, now_ms: i64) -> Vec<Incomplete> {
+fn incomplete(
+    archive: &Archive,
+    job: &DayJob,
+    basis: &Basis,
+    day: &Tally,
+    now_ms: i64,
+) -> Vec<Incomplete> {
     let mut reasons = Vec::new();
     if day.failed() > 0 {
         reasons.push(Incomplete::SummariesFailed);
     }
-    if basis.adopted.iter().any(|adopted| adopted.wanted_but_skipped > 0) {
+    if basis
+        .adopted
+        .iter()
+        .any(|adopted| adopted.wanted_but_skipped > 0)
+    {
         reasons.push(Incomplete::WantedSummariesSkipped);
     }
     if let Some(days) = archive.policy.source_retention_days
@@ -235,27 +277,46 @@ fn asked(job: &DayJob, windows: Vec<StagedWindow>, adopted_only: u64) -> Result<
         answered_at: answer.answered_at,
         attempts: answer.attempts,
     });
-    Ok(Discovery::Windows { windows: windows.collect(), objects, duplicates, adopted_only })
+    Ok(Discovery::Windows {
+        windows: windows.collect(),
+        objects,
+        duplicates,
+        adopted_only,
+    })
 }
 
 /// Counts that do not balance are a bug of ours, and must never be signed.
 fn balance(record: &DayRecord) -> Result<()> {
     let in_files: u64 = record.files.iter().map(|file| file.rows).sum();
     let discovered = match &record.discovery {
-        Discovery::Windows { objects, duplicates, .. } if record.recheck.is_some() => {
-            objects.checked_sub(*duplicates).is_some_and(|listed| listed <= record.day.segments)
-        }
-        Discovery::Windows { objects, duplicates, adopted_only, .. } => {
-            (objects + adopted_only).checked_sub(*duplicates) == Some(record.rows.segments)
-        }
+        Discovery::Windows {
+            objects,
+            duplicates,
+            ..
+        } if record.recheck.is_some() => objects
+            .checked_sub(*duplicates)
+            .is_some_and(|listed| listed <= record.day.segments),
+        Discovery::Windows {
+            objects,
+            duplicates,
+            adopted_only,
+            ..
+        } => (objects + adopted_only).checked_sub(*duplicates) == Some(record.rows.segments),
         Discovery::Manifest(_) => true,
     };
-    if discovered && in_files == record.rows.segments && record.rows.balances() && record.day.balances() {
+    if discovered
+        && in_files == record.rows.segments
+        && record.rows.balances()
+        && record.day.balances()
+    {
         return Ok(());
     }
     Err(Failure::new(
         Exit::Unexpected,
-        format!("the counts of {} do not balance; nothing was committed", record.date),
+        format!(
+            "the counts of {} do not balance; nothing was committed",
+            record.date
+        ),
     )
     .remedy("Report this; the journal is kept."))
 }
@@ -271,7 +332,11 @@ async fn warnings(
     let past: Vec<Past> = earlier
         .into_iter()
         .filter(|day| day.date != job.date)
-        .map(|day| Past { date: day.date, segments: day.day.segments, groups: day.agent_groups })
+        .map(|day| Past {
+            date: day.date,
+            segments: day.day.segments,
+            groups: day.agent_groups,
+        })
         .collect();
     let Revision { totals, .. } = revision;
     let mut warnings = warning::judge(job.date, totals.day.segments, &totals.groups, &past, first);

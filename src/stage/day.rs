@@ -38,7 +38,9 @@ impl Filters {
     /// A segment that does not tell its class or type is wanted: leaving it out would be a guess.
     pub fn want(&self, channel_class: Option<&str>, segment_type: Option<&str>) -> bool {
         let passes = |wanted: &[String], found: Option<&str>| match found {
-            Some(found) => wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(found)),
+            Some(found) => {
+                wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(found))
+            }
             None => true,
         };
         passes(&self.channel_classes, channel_class) && passes(&self.segment_types, segment_type)
@@ -46,7 +48,10 @@ impl Filters {
 
     pub fn want_segment(&self, segment: &Segment) -> bool {
         let metadata = &segment.metadata;
-        self.want(metadata.channel_class.as_deref(), metadata.segment_type.as_deref())
+        self.want(
+            metadata.channel_class.as_deref(),
+            metadata.segment_type.as_deref(),
+        )
     }
 }
 
@@ -91,20 +96,36 @@ pub struct DayOutcome {
 
 impl DayOutcome {
     fn new(head: Head, record: DayRecord, committed: u32, state: DayState) -> DayOutcome {
-        let (acknowledged, disposed) = (state == DayState::Acknowledged, state == DayState::Disposed);
-        DayOutcome { head, record, committed, resumed: false, acknowledged, disposed }
+        let (acknowledged, disposed) =
+            (state == DayState::Acknowledged, state == DayState::Disposed);
+        DayOutcome {
+            head,
+            record,
+            committed,
+            resumed: false,
+            acknowledged,
+            disposed,
+        }
     }
 
     /// The warnings that this run has to tell. Those of a day that was only confirmed were told when it was committed.
     pub fn warnings(&self) -> &[Warning] {
-        if self.committed > 0 || self.resumed { &self.record.warnings } else { &[] }
+        if self.committed > 0 || self.resumed {
+            &self.record.warnings
+        } else {
+            &[]
+        }
     }
 
     /// Gaps and unacknowledged warnings want somebody's eyes; a confirmed complete day wants nobody's.
     pub fn exit(&self) -> Exit {
         let warned = self.warnings().iter().any(|warning| !warning.acknowledged);
         let whole = self.record.complete || self.acknowledged || self.disposed;
-        if whole && !warned { Exit::Done } else { Exit::Gaps }
+        if whole && !warned {
+            Exit::Done
+        } else {
+            Exit::Gaps
+        }
     }
 }
 
@@ -150,12 +171,20 @@ impl Meter {
 
     pub(super) fn looked(&self, status: Status) {
         self.0.looked.fetch_add(1, Ordering::Relaxed);
-        self.0.failed.fetch_add(u64::from(status == Status::Failed), Ordering::Relaxed);
+        self.0
+            .failed
+            .fetch_add(u64::from(status == Status::Failed), Ordering::Relaxed);
     }
 
     pub fn read(&self) -> Reading {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Counts { windows_done, windows, segments, looked, failed } = &*self.0;
+        let Counts {
+            windows_done,
+            windows,
+            segments,
+            looked,
+            failed,
+        } = &*self.0;
         Reading {
             windows_done: load(windows_done),
             windows: load(windows),
@@ -186,7 +215,9 @@ pub async fn run_day(
     let state = chain.coverage().state(job.date);
     if job.recheck.is_some() && state == DayState::Missing {
         let message = format!("{} of {} is not archived yet", job.date, job.sub_account);
-        return Err(Failure::new(Exit::Usage, message).remedy("Archive it first: cxvault backfill."));
+        return Err(
+            Failure::new(Exit::Usage, message).remedy("Archive it first: cxvault backfill.")
+        );
     }
     if state == DayState::Disposed {
         commit::refuse_looking_again(job)?;
@@ -209,7 +240,8 @@ pub async fn run_day(
     chain.recent(archive, commit::PAST_MANIFESTS).await?;
     let resumed = folder.has_journal();
     let pipeline = place.pipeline();
-    let (outcome, rechecked) = visit(archive, job, source, (meter, place), &mut chain, &folder).await?;
+    let (outcome, rechecked) =
+        visit(archive, job, source, (meter, place), &mut chain, &folder).await?;
     if job.recheck.is_none() || rechecked {
         return Ok(DayOutcome { resumed, ..outcome });
     }
@@ -217,7 +249,11 @@ pub async fn run_day(
     chain = Chain::open(archive, &job.sub_account).await?;
     let place = pipeline.place();
     let (again, _) = visit(archive, job, source, (meter, place), &mut chain, &folder).await?;
-    Ok(DayOutcome { committed: outcome.committed + again.committed, resumed, ..again })
+    Ok(DayOutcome {
+        committed: outcome.committed + again.committed,
+        resumed,
+        ..again
+    })
 }
 
 /// Does what the day's journal is for, and drops it; and whether that was to look at the day again.
@@ -243,8 +279,15 @@ async fn visit(
     let rechecks = recheck.is_some();
     let room = archive.policy.answers_under_way * archive.policy.concurrency;
     let (journal, thread) = JournalHandle::start(journal, room);
-    let worked =
-        Desk { archive, job, journal: &journal, folder, recheck }.work(source, progress, chain).await;
+    let worked = Desk {
+        archive,
+        job,
+        journal: &journal,
+        folder,
+        recheck,
+    }
+    .work(source, progress, chain)
+    .await;
     drop(journal);
     // The thread's own error explains why the others were told that it had ended.
     let ended = tokio::task::spawn_blocking(|| thread.join()).await;
@@ -257,12 +300,22 @@ async fn visit(
 }
 
 /// The day as it stands in the chain.
-async fn confirm(archive: &Archive, job: &DayJob, chain: &mut Chain, committed: u32) -> Result<DayOutcome> {
+async fn confirm(
+    archive: &Archive,
+    job: &DayJob,
+    chain: &mut Chain,
+    committed: u32,
+) -> Result<DayOutcome> {
     let record = chain.record_of(archive, job.date).await?;
     match (record, chain.head.clone()) {
         (Some(record), Some(head)) => {
             archive.state.remember_head(&job.sub_account, &head)?;
-            Ok(DayOutcome::new(head, record, committed, chain.coverage().state(job.date)))
+            Ok(DayOutcome::new(
+                head,
+                record,
+                committed,
+                chain.coverage().state(job.date),
+            ))
         }
         _ => Err(super::archive::violated(format!(
             "the chain covers {} but holds no manifest of it",
@@ -288,7 +341,13 @@ impl Desk<'_> {
         (meter, place): (&Meter, Place<'_>),
         chain: &mut Chain,
     ) -> Result<DayOutcome> {
-        let Desk { archive, job, journal, folder, .. } = *self;
+        let Desk {
+            archive,
+            job,
+            journal,
+            folder,
+            ..
+        } = *self;
         let mut basis = Basis::load(archive, job, chain, journal, &folder.scratch()?).await?;
         let time = observe(self, source, (meter, place), chain, &basis).await?;
         let mut committed = 0;
@@ -313,7 +372,11 @@ impl Desk<'_> {
             let lock = frozen_lock(archive, &basis, journal).await?;
             let duty = Duty::of(archive, chain, job.date, lock).await?;
             let published = publish(archive, &basis, &revision.parts, duty).await?;
-            if let Published::All { files, lock: read_back } = published {
+            if let Published::All {
+                files,
+                lock: read_back,
+            } = published
+            {
                 let why = match (basis.revision(), &self.recheck) {
                     (1, _) => job.why,
                     (_, Some(_)) => Why::Recheck,
@@ -366,12 +429,20 @@ impl Desk<'_> {
             return Ok(());
         }
         let Vanished { newly, of } = self.journal.call(|journal| journal.mark_vanished()).await?;
-        let accepted = self.job.recheck.as_ref().is_some_and(|again| again.accept_vanished);
+        let accepted = self
+            .job
+            .recheck
+            .as_ref()
+            .is_some_and(|again| again.accept_vanished);
         if newly < FEW_VANISHED || newly * 2 <= of || accepted {
             return Ok(());
         }
-        self.journal.call(|journal| journal.give_up_recheck()).await?;
-        let DayJob { sub_account, date, .. } = self.job;
+        self.journal
+            .call(|journal| journal.give_up_recheck())
+            .await?;
+        let DayJob {
+            sub_account, date, ..
+        } = self.job;
         let message = format!(
             "RingCX no longer lists {newly} of the {of} segments of {sub_account} {date}; nothing was committed"
         );
@@ -386,25 +457,40 @@ impl Desk<'_> {
 const FEW_VANISHED: u64 = 10;
 
 /// Each round is lost to somebody who took a name of ours; where none is seen, the next one would end the same way.
-fn refuse_to_repeat(archive: &Archive, job: &DayJob, before: (u32, u32), now: (u32, u32)) -> Result<()> {
+fn refuse_to_repeat(
+    archive: &Archive,
+    job: &DayJob,
+    before: (u32, u32),
+    now: (u32, u32),
+) -> Result<()> {
     if now > before {
         return Ok(());
     }
     let (revision, part) = before;
     let key = key::part(&job.sub_account, job.date, revision, part);
-    let message =
-        format!("{} says that {key} or one after it exists, and does not list it", archive.store.root());
+    let message = format!(
+        "{} says that {key} or one after it exists, and does not list it",
+        archive.store.root()
+    );
     Err(Failure::new(Exit::Later, message)
         .remedy("Run again later; if it happens again, the store's listings cannot be relied on."))
 }
 
 /// The lock of this revision's objects: frozen once, so that a rerun after a crash asks for the same.
-async fn frozen_lock(archive: &Archive, basis: &Basis, journal: &JournalHandle) -> Result<Option<Lock>> {
-    let Some(fresh) = archive.fresh_lock()? else { return Ok(None) };
+async fn frozen_lock(
+    archive: &Archive,
+    basis: &Basis,
+    journal: &JournalHandle,
+) -> Result<Option<Lock>> {
+    let Some(fresh) = archive.fresh_lock()? else {
+        return Ok(None);
+    };
     let name = format!("lock of revision {}", basis.revision());
     journal
         .call(move |journal| {
-            let kept = journal.meta(&name)?.and_then(|text| serde_json::from_str::<Lock>(&text).ok());
+            let kept = journal
+                .meta(&name)?
+                .and_then(|text| serde_json::from_str::<Lock>(&text).ok());
             match kept.filter(|kept| kept.mode == fresh.mode) {
                 Some(kept) => Ok(Some(kept)),
                 None => {

@@ -32,11 +32,17 @@ pub async fn discover(
 ) -> Result<()> {
     let tiles = job.window.tiles(LONGEST_WINDOW_MS);
     let answered = journal.call(|journal| journal.windows()).await?;
-    let open: Vec<Window> =
-        tiles.iter().filter(|tile| answered.iter().all(|done| done.window != **tile)).copied().collect();
+    let open: Vec<Window> = tiles
+        .iter()
+        .filter(|tile| answered.iter().all(|done| done.window != **tile))
+        .copied()
+        .collect();
     let mut done = tiles.len() - open.len();
     meter.discovery(done, tiles.len());
-    announce.send_replace(Announcement { windows: done, finished: open.is_empty() });
+    announce.send_replace(Announcement {
+        windows: done,
+        finished: open.is_empty(),
+    });
     if let Some(last) = open.last() {
         refuse_too_early(api, archive.policy.settle_ms, *last).await?;
     }
@@ -58,12 +64,21 @@ pub async fn discover(
             duplicates: 0,
         };
         let run_id = archive.run.id.clone();
-        let merged = journal.call(move |journal| journal.finish_window(&staged, &run_id)).await?;
+        let merged = journal
+            .call(move |journal| journal.finish_window(&staged, &run_id))
+            .await?;
         done += 1;
         meter.discovery(done, tiles.len());
         meter.found(merged.new);
-        tracing::debug!(window = rfc3339(window.start_ms), objects = answer.rows, "window answered");
-        announce.send_replace(Announcement { windows: done, finished: done == tiles.len() });
+        tracing::debug!(
+            window = rfc3339(window.start_ms),
+            objects = answer.rows,
+            "window answered"
+        );
+        announce.send_replace(Announcement {
+            windows: done,
+            finished: done == tiles.len(),
+        });
     }
     Ok(())
 }
@@ -74,8 +89,11 @@ async fn refuse_too_early(api: &RingCx, settle_ms: i64, last: Window) -> Result<
     if api.server_now().await? >= from {
         return Ok(());
     }
-    let message =
-        format!("the day ends at {} and may be archived from {} on", rfc3339(last.end_ms), rfc3339(from));
+    let message = format!(
+        "the day ends at {} and may be archived from {} on",
+        rfc3339(last.end_ms),
+        rfc3339(from)
+    );
     Err(Failure::new(Exit::Later, message).remedy("Run again then, by RingCX's clock."))
 }
 
@@ -85,7 +103,10 @@ fn settled(window: Window, answer: &WindowAnswer, settle_ms: i64) -> Result<()> 
         return Ok(());
     }
     let from = rfc3339(window.end_ms + settle_ms);
-    let message = format!("the window that ends at {} was answered before {from}", rfc3339(window.end_ms));
+    let message = format!(
+        "the window that ends at {} was answered before {from}",
+        rfc3339(window.end_ms)
+    );
     Err(Failure::new(Exit::Later, message).remedy("Run again then, by RingCX's clock."))
 }
 
@@ -93,7 +114,12 @@ fn settled(window: Window, answer: &WindowAnswer, settle_ms: i64) -> Result<()> 
 const UNDER_WAY: usize = 8;
 
 /// Streams one window's answer into the journal's staging table.
-async fn ask(job: &DayJob, api: &RingCx, journal: &JournalHandle, window: Window) -> Result<WindowAnswer> {
+async fn ask(
+    job: &DayJob,
+    api: &RingCx,
+    journal: &JournalHandle,
+    window: Window,
+) -> Result<WindowAnswer> {
     let (objects, mut incoming) = mpsc::channel(4);
     let stage = async {
         let prepare = move |journal: &mut Journal| {
@@ -106,7 +132,9 @@ async fn ask(job: &DayJob, api: &RingCx, journal: &JournalHandle, window: Window
         let mut under_way: VecDeque<Begun<(), JournalError>> = VecDeque::new();
         while let Some(discovered) = incoming.recv().await {
             under_way.push_back(match discovered {
-                Discovered::Restart => journal.begin(move |journal| journal.restart_window(window))?,
+                Discovered::Restart => {
+                    journal.begin(move |journal| journal.restart_window(window))?
+                }
                 Discovered::Objects(objects) => {
                     // Nothing of what is left out goes any further.
                     let objects = objects.into_iter().map(|object| omission.cut(object));
@@ -126,7 +154,9 @@ async fn ask(job: &DayJob, api: &RingCx, journal: &JournalHandle, window: Window
         Ok::<_, Failure>(())
     };
     let ask = async move {
-        let answer = api.discover(&job.sub_account, window.start_ms, window.end_ms, &objects).await;
+        let answer = api
+            .discover(&job.sub_account, window.start_ms, window.end_ms, &objects)
+            .await;
         answer.map_err(|error| {
             let failure = Failure::from(error);
             Failure::new(

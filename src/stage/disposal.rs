@@ -51,7 +51,12 @@ pub struct Disposed {
 ///
 /// # Errors
 /// [`Exit::Usage`] where a day is locked, held, missing, unfinished, or has gaps that nobody has acknowledged.
-pub async fn dispose(archive: &Archive, sub_account: &str, wish: &Wish, mode: Mode) -> Result<Disposed> {
+pub async fn dispose(
+    archive: &Archive,
+    sub_account: &str,
+    wish: &Wish,
+    mode: Mode,
+) -> Result<Disposed> {
     let mut chain = open_begun(archive, sub_account, mode).await?;
     loop {
         let mut disposed = draw_up(archive, &mut chain, wish).await?;
@@ -59,8 +64,16 @@ pub async fn dispose(archive: &Archive, sub_account: &str, wish: &Wish, mode: Mo
             return Ok(disposed);
         }
         let Wish { range, reason, by } = wish.clone();
-        let record = Record::Disposal(Box::new(Disposal { range, days: disposed.days.clone(), reason, by }));
-        let duty = Duty { lock: archive.fresh_lock()?, hold: false };
+        let record = Record::Disposal(Box::new(Disposal {
+            range,
+            days: disposed.days.clone(),
+            reason,
+            by,
+        }));
+        let duty = Duty {
+            lock: archive.fresh_lock()?,
+            hold: false,
+        };
         if let Appended::Done(head) = append(archive, &mut chain, record, duty, None).await? {
             disposed.head = Some(head);
             return Ok(disposed);
@@ -85,19 +98,35 @@ async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Di
     let candidates = candidates(archive, chain, wish.range, &orders).await?;
     let looks = candidates.into_iter().map(|day| look(archive, day));
     let candidates: Vec<Candidate> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-    against.extend(candidates.iter().filter_map(|day| Some((day.date, day.against.clone()?))));
+    against.extend(
+        candidates
+            .iter()
+            .filter_map(|day| Some((day.date, day.against.clone()?))),
+    );
     if !against.is_empty() {
         return Err(refused(&chain.name, against));
     }
     let files_there = candidates.iter().map(|day| day.files_there).sum();
     let days = candidates.into_iter().filter_map(entry).collect();
-    Ok(Disposed { head: None, days, before, files_there })
+    Ok(Disposed {
+        head: None,
+        days,
+        before,
+        files_there,
+    })
 }
 
 /// The days that the coverage alone speaks against, and how many are disposed of already.
-async fn unfit(archive: &Archive, chain: &mut Chain, range: Span) -> Result<(BTreeMap<Date, String>, u64)> {
+async fn unfit(
+    archive: &Archive,
+    chain: &mut Chain,
+    range: Span,
+) -> Result<(BTreeMap<Date, String>, u64)> {
     let coverage = chain.coverage();
-    let zone = chain.newest_day(archive).await?.and_then(|day| Zone::named(&day.zone).ok());
+    let zone = chain
+        .newest_day(archive)
+        .await?
+        .and_then(|day| Zone::named(&day.zone).ok());
     // Some zones have skipped a date; nothing can be archived of it.
     let exists = |date: Date| zone.as_ref().is_none_or(|zone| zone.day(date).is_ok());
     let (mut against, mut before) = (BTreeMap::new(), 0);
@@ -135,15 +164,26 @@ async fn candidates(
         }
     }
     let judged = by_date.into_iter().map(|(date, revisions)| {
-        let own = revisions.iter().filter_map(|(_, record)| record.object_lock.as_ref());
-        let lock = own.map(|lock| lock.lock()).chain(orders.lock_on(date)).reduce(Lock::stronger);
+        let own = revisions
+            .iter()
+            .filter_map(|(_, record)| record.object_lock.as_ref());
+        let lock = own
+            .map(|lock| lock.lock())
+            .chain(orders.lock_on(date))
+            .reduce(Lock::stronger);
         let cases: Vec<&str> = orders.cases_on(date).into_keys().collect();
         let against = match lock {
             _ if !cases.is_empty() => Some(format!("is held for case {}", cases.join(", "))),
             Some(lock) if !has_run_out(Some(lock), now_ms) => Some(locked(lock)),
             _ => None,
         };
-        Candidate { date, revisions, lock, files_there: 0, against }
+        Candidate {
+            date,
+            revisions,
+            lock,
+            files_there: 0,
+            against,
+        }
     });
     Ok(judged.collect())
 }
@@ -162,11 +202,16 @@ async fn look(archive: &Archive, mut day: Candidate) -> Result<Candidate> {
         if archive.stop.is_cancelled() {
             return Err(interrupted());
         }
-        let Some(stat) = archive.store.stat(&file.key).await? else { continue };
+        let Some(stat) = archive.store.stat(&file.key).await? else {
+            continue;
+        };
         day.files_there += 1;
         day.lock = day.lock.into_iter().chain(stat.lock).reduce(Lock::stronger);
         if stat.legal_hold {
-            day.against = Some(format!("is under a legal hold in the store, on {}", file.key));
+            day.against = Some(format!(
+                "is under a legal hold in the store, on {}",
+                file.key
+            ));
         } else if let Some(lock) = stat.lock.filter(|lock| !has_run_out(Some(*lock), now_ms)) {
             day.against = Some(format!("{} in the store, {}", locked(lock), file.key));
         }
@@ -189,9 +234,20 @@ fn entry(day: Candidate) -> Option<DisposedDay> {
 
 fn refused(sub_account: &str, against: BTreeMap<Date, String>) -> Failure {
     let more = against.len().saturating_sub(NAMED);
-    let named: Vec<String> = against.iter().take(NAMED).map(|(date, why)| format!("{date} {why}")).collect();
-    let more = if more > 0 { format!("; and {more} more days") } else { String::new() };
-    let message = format!("sub-account {sub_account} cannot be disposed of: {}{more}", named.join("; "));
+    let named: Vec<String> = against
+        .iter()
+        .take(NAMED)
+        .map(|(date, why)| format!("{date} {why}"))
+        .collect();
+    let more = if more > 0 {
+        format!("; and {more} more days")
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "sub-account {sub_account} cannot be disposed of: {}{more}",
+        named.join("; ")
+    );
     Failure::new(Exit::Usage, message).remedy(
         "Nothing was recorded. Leave these days out of the range (--to is the day AFTER the last one), or wait: a lock must \
          have run out a day ago. `cxvault hold list` and `cxvault retention` tell what keeps days; gaps that stay are \

@@ -51,7 +51,9 @@ pub async fn encode(
         archive_id: archive.id.clone(),
         window: job.window,
         zone: job.zone.name().to_owned(),
-        omitted_fields: journal.call(|journal| Ok::<_, Failure>(journal.omission().clone())).await?,
+        omitted_fields: journal
+            .call(|journal| Ok::<_, Failure>(journal.omission().clone()))
+            .await?,
     };
     let (sub_account, date, first) = (job.sub_account.clone(), job.date, basis.next_part);
     let mut parts = Parts {
@@ -71,14 +73,28 @@ pub async fn encode(
                 let (rows, read) = sync_channel(QUEUE);
                 let (leaves, hashed) = sync_channel(QUEUE);
                 let encoding = scope.spawn(move || {
-                    hashed.into_iter().flatten().try_for_each(|row| parts.push(row))?;
+                    hashed
+                        .into_iter()
+                        .flatten()
+                        .try_for_each(|row| parts.push(row))?;
                     parts.close().map(|()| parts.done)
                 });
                 let hashing = scope.spawn(move || {
-                    let hash = |rows: Vec<Row>| rows.into_iter().map(part::Encoded::from).collect::<Vec<_>>();
-                    read.into_iter().map(hash).try_for_each(|rows| leaves.send(rows)).ok()
+                    let hash = |rows: Vec<Row>| {
+                        rows.into_iter()
+                            .map(part::Encoded::from)
+                            .collect::<Vec<_>>()
+                    };
+                    read.into_iter()
+                        .map(hash)
+                        .try_for_each(|rows| leaves.send(rows))
+                        .ok()
                 });
-                let mut batch = Batch { rows: Vec::new(), bytes: 0, to: rows };
+                let mut batch = Batch {
+                    rows: Vec::new(),
+                    bytes: 0,
+                    to: rows,
+                };
                 let read = journal.changes(revision, |row| batch.push(row));
                 let read = read.and_then(|totals| batch.send().map(|()| totals));
                 drop(batch);
@@ -86,7 +102,11 @@ pub async fn encode(
                 let parts = encoding.join().unwrap_or_else(|_| Err(ended_early()))?;
                 Ok::<_, Failure>((read?, parts))
             })?;
-            Ok::<_, Failure>(Revision { parts, totals, adopted_only: journal.adopted_only()? })
+            Ok::<_, Failure>(Revision {
+                parts,
+                totals,
+                adopted_only: journal.adopted_only()?,
+            })
         })
         .await
 }
@@ -108,7 +128,11 @@ impl Batch {
     fn push(&mut self, row: Row) -> Result<()> {
         self.bytes += row.text_bytes();
         self.rows.push(row);
-        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.send() } else { Ok(()) }
+        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+            self.send()
+        } else {
+            Ok(())
+        }
     }
 
     fn send(&mut self) -> Result<()> {
@@ -143,13 +167,17 @@ impl Parts {
         let (_, writer) = match &mut self.open {
             Some(open) => open,
             None => {
-                let path = self.scratch.join(format!("p{:04}.parquet", self.done.len()));
+                let path = self
+                    .scratch
+                    .join(format!("p{:04}.parquet", self.done.len()));
                 let file = HashingFile::create(&path).map_err(|error| local(&path, error))?;
                 let writer = PartWriter::new(file).map_err(|error| local(&path, error))?;
                 self.open.insert((path, writer))
             }
         };
-        writer.push(row).map_err(|error| local(&self.scratch, error))?;
+        writer
+            .push(row)
+            .map_err(|error| local(&self.scratch, error))?;
         let (most_rows, most_bytes) = self.limits;
         if writer.rows() >= most_rows || writer.bytes() >= most_bytes {
             self.close()?;
@@ -158,13 +186,21 @@ impl Parts {
     }
 
     fn close(&mut self) -> Result<()> {
-        let Some((path, writer)) = self.open.take() else { return Ok(()) };
+        let Some((path, writer)) = self.open.take() else {
+            return Ok(());
+        };
         let key = (self.key)(u32::try_from(self.done.len()).unwrap_or(u32::MAX));
         let finished = writer.finish(&key, &self.place, self.signers.key.as_ref());
         let (file, written) = finished.map_err(|error| local(&path, error))?;
         let (bytes, sha256) = file.finish().map_err(|error| local(&path, error))?;
         check(&path, &written)?;
-        self.done.push(Encoded { key, path, bytes, sha256, written });
+        self.done.push(Encoded {
+            key,
+            path,
+            bytes,
+            sha256,
+            written,
+        });
         Ok(())
     }
 }
@@ -174,13 +210,17 @@ fn check(path: &Path, written: &Written) -> Result<()> {
     let broken = |error: String| {
         Failure::new(
             Exit::Unexpected,
-            format!("{} does not read back as it was written: {error}", path.display()),
+            format!(
+                "{} does not read back as it was written: {error}",
+                path.display()
+            ),
         )
         .remedy("Check this host's disk and memory; nothing was stored. Then run again.")
     };
     let file = File::open(path).map_err(|error| local(path, error))?;
     let part = PartReader::open(file).map_err(|error| broken(error.to_string()))?;
-    if part.statement().merkle_root != written.merkle_root || part.statement().rows != written.rows {
+    if part.statement().merkle_root != written.merkle_root || part.statement().rows != written.rows
+    {
         return Err(broken("another Merkle root".to_owned()));
     }
     part.check().map_err(|error| broken(error.to_string()))?;
@@ -203,7 +243,11 @@ struct HashingFile {
 impl HashingFile {
     fn create(path: &Path) -> std::io::Result<Self> {
         let file = BufWriter::with_capacity(256 << 10, File::create(path)?);
-        Ok(HashingFile { file, hasher: Hasher::new(), bytes: 0 })
+        Ok(HashingFile {
+            file,
+            hasher: Hasher::new(),
+            bytes: 0,
+        })
     }
 
     fn finish(mut self) -> std::io::Result<(u64, Digest)> {

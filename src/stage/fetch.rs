@@ -55,7 +55,17 @@ pub async fn fetch(
             }
         });
     }
-    if let Err(failure) = feed(archive, job, journal, meter, discovered, &queue, &halt.token).await {
+    if let Err(failure) = feed(
+        archive,
+        job,
+        journal,
+        meter,
+        discovered,
+        &queue,
+        &halt.token,
+    )
+    .await
+    {
         halt.fail(failure);
     }
     queue.close();
@@ -63,7 +73,8 @@ pub async fn fetch(
     while let Some(ended) = workers.join_next().await {
         if ended.is_err() {
             halt.fail(
-                Failure::new(Exit::Unexpected, "a fetcher ended early").remedy("Run again, and report this."),
+                Failure::new(Exit::Unexpected, "a fetcher ended early")
+                    .remedy("Run again, and report this."),
             );
         }
     }
@@ -83,7 +94,9 @@ async fn feed(
     loop {
         // Read before the journal is: what is announced later wakes us again.
         let announced = *discovered.borrow_and_update();
-        let batch = journal.call(move |journal| journal.pending(after, BATCH)).await?;
+        let batch = journal
+            .call(move |journal| journal.pending(after, BATCH))
+            .await?;
         if let Some(last) = batch.last() {
             after = last.seq;
             let open = without_request(archive, job, journal, meter, batch).await?;
@@ -117,7 +130,10 @@ async fn without_request(
     for pending in batch {
         let status = if pending.segment_id.is_none() {
             Status::NoId
-        } else if !job.filters.want(pending.channel_class.as_deref(), pending.segment_type.as_deref()) {
+        } else if !job.filters.want(
+            pending.channel_class.as_deref(),
+            pending.segment_type.as_deref(),
+        ) {
             Status::Skipped
         } else {
             open.push(pending);
@@ -125,13 +141,19 @@ async fn without_request(
         };
         for kind in pending.kinds {
             let observation = Observation::bare(status, &archive.run.id);
-            looks.push(Look { seq: pending.seq, kind, observation });
+            looks.push(Look {
+                seq: pending.seq,
+                kind,
+                observation,
+            });
             meter.looked(status);
         }
     }
     if !looks.is_empty() {
         let note = move |journal: &mut Journal| {
-            looks.iter().try_for_each(|look| journal.observe(look.seq, look.kind, &look.observation))
+            looks
+                .iter()
+                .try_for_each(|look| journal.observe(look.seq, look.kind, &look.observation))
         };
         journal.call(note).await?;
     }
@@ -164,7 +186,11 @@ impl Queue {
     /// Adds one batch once there is room for all of it, so that the feeder is woken once a batch.
     async fn add(&self, batch: Vec<Pending>) {
         let count = batch.len();
-        if let Ok(room) = self.room.acquire_many(u32::try_from(count).unwrap_or(BATCH)).await {
+        if let Ok(room) = self
+            .room
+            .acquire_many(u32::try_from(count).unwrap_or(BATCH))
+            .await
+        {
             room.forget();
         }
         self.segments().extend(batch);
@@ -198,7 +224,13 @@ struct Worker {
 
 impl Worker {
     async fn work(self) -> Result<()> {
-        while let Some(Pending { seq, segment_id, kinds, .. }) = self.next().await? {
+        while let Some(Pending {
+            seq,
+            segment_id,
+            kinds,
+            ..
+        }) = self.next().await?
+        {
             let Some(id) = segment_id else { continue };
             for kind in kinds {
                 self.look(seq, &id, kind).await?;
@@ -210,14 +242,22 @@ impl Worker {
     async fn next(&self) -> Result<Option<Pending>> {
         // Who waits here when the run stops is woken by the feeder, which closes the queue.
         let next = self.queue.next().await;
-        if self.stop.is_cancelled() { Err(interrupted()) } else { Ok(next) }
+        if self.stop.is_cancelled() {
+            Err(interrupted())
+        } else {
+            Ok(next)
+        }
     }
 
     /// Looks at one summary, and leaves it to the journal: while the disk is at work, so is the network.
     async fn look(&self, seq: i64, segment_id: &str, kind: Kind) -> Result<()> {
         let observation = match self.api.summary(&self.sub_account, segment_id, kind).await {
             Ok(answer) => answered(answer, &self.run_id),
-            Err(ApiError::GaveUp { class, http_status, attempts }) => {
+            Err(ApiError::GaveUp {
+                class,
+                http_status,
+                attempts,
+            }) => {
                 let mut failed = Observation::bare(Status::Failed, &self.run_id);
                 failed.error = Some(class.to_owned());
                 failed.http_status = http_status;
@@ -227,7 +267,13 @@ impl Worker {
             Err(fatal) => return Err(fatal.into()),
         };
         let status = observation.status;
-        self.journal.observe(Look { seq, kind, observation }).await?;
+        self.journal
+            .observe(Look {
+                seq,
+                kind,
+                observation,
+            })
+            .await?;
         self.meter.looked(status);
         Ok(())
     }
@@ -247,7 +293,11 @@ fn answered(answer: SummaryAnswer, run_id: &str) -> Observation {
     observation.sha256 = Some(Digest::of(&answer.body));
     match String::from_utf8(answer.body.into()) {
         Ok(text) => {
-            observation.status = if text.is_empty() { Status::Empty } else { Status::Present };
+            observation.status = if text.is_empty() {
+                Status::Empty
+            } else {
+                Status::Present
+            };
             observation.summary = Some(text);
         }
         Err(not_utf8) => {

@@ -58,10 +58,24 @@ pub struct Held {
 pub async fn add(archive: &Archive, sub_account: &str, claim: &Claim, mode: Mode) -> Result<Held> {
     let mut chain = open_begun(archive, sub_account, mode).await?;
     let enforced = keeps_holds(archive, mode).await?;
-    let range = claim.range.ok_or_else(|| Failure::new(Exit::Usage, "a hold needs a range of days"))?;
-    let mut held = Held { enforced, ..Held::default() };
-    let mut task = Task { ranges: vec![range], lift: Lift::Nothing, mode, proposed: Vec::new() };
-    while !task.orders(archive, &mut chain).await?.covers(&claim.case, range, enforced) {
+    let range = claim
+        .range
+        .ok_or_else(|| Failure::new(Exit::Usage, "a hold needs a range of days"))?;
+    let mut held = Held {
+        enforced,
+        ..Held::default()
+    };
+    let mut task = Task {
+        ranges: vec![range],
+        lift: Lift::Nothing,
+        mode,
+        proposed: Vec::new(),
+    };
+    while !task
+        .orders(archive, &mut chain)
+        .await?
+        .covers(&claim.case, range, enforced)
+    {
         let record = record(HoldAct::Add, claim, range, enforced);
         if task.commit(archive, &mut chain, record, &mut held).await? {
             break;
@@ -75,15 +89,32 @@ pub async fn add(archive: &Archive, sub_account: &str, claim: &Claim, mode: Mode
 ///
 /// # Errors
 /// [`Exit::Usage`] where the case was never opened on these days.
-pub async fn remove(archive: &Archive, sub_account: &str, claim: &Claim, mode: Mode) -> Result<Held> {
+pub async fn remove(
+    archive: &Archive,
+    sub_account: &str,
+    claim: &Claim,
+    mode: Mode,
+) -> Result<Held> {
     let mut chain = open_begun(archive, sub_account, mode).await?;
     let enforced = keeps_holds(archive, mode).await?;
-    let mut held = Held { enforced, ..Held::default() };
-    let mut task = Task { ranges: Vec::new(), lift: Lift::Free, mode, proposed: Vec::new() };
+    let mut held = Held {
+        enforced,
+        ..Held::default()
+    };
+    let mut task = Task {
+        ranges: Vec::new(),
+        lift: Lift::Free,
+        mode,
+        proposed: Vec::new(),
+    };
     loop {
         let orders = task.orders(archive, &mut chain).await?;
         task.ranges = ranges_to_lift(&orders, claim, sub_account)?;
-        let open = task.ranges.iter().copied().find(|range| orders.touches(&claim.case, *range));
+        let open = task
+            .ranges
+            .iter()
+            .copied()
+            .find(|range| orders.touches(&claim.case, *range));
         let Some(open) = open else { break };
         let record = record(HoldAct::Remove, claim, open, enforced);
         if task.commit(archive, &mut chain, record, &mut held).await? {
@@ -96,7 +127,9 @@ pub async fn remove(archive: &Archive, sub_account: &str, claim: &Claim, mode: M
 
 fn disposed_in(chain: &Chain, ranges: &[Span]) -> u64 {
     let coverage = chain.coverage();
-    let dates = ranges.iter().flat_map(|range| range.days().within(range.from, range.to));
+    let dates = ranges
+        .iter()
+        .flat_map(|range| range.days().within(range.from, range.to));
     let disposed = dates.filter(|date| coverage.state(*date) == DayState::Disposed);
     disposed.collect::<BTreeSet<Date>>().len() as u64
 }
@@ -104,25 +137,49 @@ fn disposed_in(chain: &Chain, ranges: &[Span]) -> u64 {
 /// The range that is named, or every one that the case has ever held: closed already, its objects may still carry a hold
 /// that nobody lifted.
 fn ranges_to_lift(orders: &Orders, claim: &Claim, sub_account: &str) -> Result<Vec<Span>> {
-    let of_case =
-        orders.holds().iter().filter(|(_, hold)| hold.case == claim.case && hold.act == HoldAct::Add);
+    let of_case = orders
+        .holds()
+        .iter()
+        .filter(|(_, hold)| hold.case == claim.case && hold.act == HoldAct::Add);
     let ever: Vec<Span> = of_case.map(|(_, hold)| hold.range).collect();
     let wanted = match claim.range {
         None => ever,
-        Some(range) if ever.iter().any(|held| held.from < range.to && range.from < held.to) => vec![range],
+        Some(range)
+            if ever
+                .iter()
+                .any(|held| held.from < range.to && range.from < held.to) =>
+        {
+            vec![range]
+        }
         Some(_) => Vec::new(),
     };
     if !wanted.is_empty() {
         return Ok(wanted);
     }
-    let range = claim.range.map(|range| format!(" on any day of {range}")).unwrap_or_default();
-    let message = format!("sub-account {sub_account} was never held for case {}{range}", claim.case);
-    Err(Failure::new(Exit::Usage, message).remedy("`cxvault hold list` shows the cases and their days."))
+    let range = claim
+        .range
+        .map(|range| format!(" on any day of {range}"))
+        .unwrap_or_default();
+    let message = format!(
+        "sub-account {sub_account} was never held for case {}{range}",
+        claim.case
+    );
+    Err(Failure::new(Exit::Usage, message)
+        .remedy("`cxvault hold list` shows the cases and their days."))
 }
 
 fn record(act: HoldAct, claim: &Claim, range: Span, enforced: bool) -> Record {
-    let Claim { case, reason, by, .. } = claim.clone();
-    Record::Hold(Box::new(Hold { act, case, range, reason, by, enforced }))
+    let Claim {
+        case, reason, by, ..
+    } = claim.clone();
+    Record::Hold(Box::new(Hold {
+        act,
+        case,
+        range,
+        reason,
+        by,
+        enforced,
+    }))
 }
 
 /// Whether this store keeps legal holds. Of who writes, only trying tells for sure: `archive.json`, which no case ever
@@ -130,7 +187,12 @@ fn record(act: HoldAct, claim: &Claim, range: Span, enforced: bool) -> Record {
 pub(super) async fn keeps_holds(archive: &Archive, mode: Mode) -> Result<bool> {
     let stat = stored(archive, key::ARCHIVE).await?;
     Ok(match mode {
-        Mode::Act => archive.store.set_legal_hold(key::ARCHIVE, stat.legal_hold).await?,
+        Mode::Act => {
+            archive
+                .store
+                .set_legal_hold(key::ARCHIVE, stat.legal_hold)
+                .await?
+        }
         Mode::DryRun => archive.store.keeps_legal_holds(key::ARCHIVE).await?,
     })
 }
@@ -149,7 +211,9 @@ impl Task {
     async fn orders(&self, archive: &Archive, chain: &mut Chain) -> Result<Orders> {
         let mut orders = chain.orders(archive).await?;
         let next = chain.head.as_ref().map_or(0, |head| head.sequence) + 1;
-        (next..).zip(&self.proposed).for_each(|(sequence, record)| orders.take(sequence, record));
+        (next..)
+            .zip(&self.proposed)
+            .for_each(|(sequence, record)| orders.take(sequence, record));
         Ok(orders)
     }
 
@@ -167,7 +231,10 @@ impl Task {
             held.records += 1;
             return Ok(true);
         }
-        let duty = Duty { lock: archive.fresh_lock()?, hold: false };
+        let duty = Duty {
+            lock: archive.fresh_lock()?,
+            hold: false,
+        };
         let Appended::Done(head) = append(archive, chain, record, duty, None).await? else {
             return Ok(false);
         };

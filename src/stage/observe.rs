@@ -32,21 +32,30 @@ pub(super) async fn observe(
     chain: &Chain,
     basis: &Basis,
 ) -> Result<ApiTime> {
-    let Desk { archive, job, journal, .. } = *desk;
+    let Desk {
+        archive,
+        job,
+        journal,
+        ..
+    } = *desk;
     let asks_windows = basis.revisions.is_empty() || desk.recheck.is_some();
     let state = chain.coverage().state(job.date);
     let gaps = state == DayState::Gaps || (state == DayState::Acknowledged && job.insist);
     if !asks_windows && gaps {
         let filters = job.filters.clone();
-        let reopened =
-            journal.call(move |journal| journal.reopen_gaps(|segment| filters.want_segment(segment))).await?;
+        let reopened = journal
+            .call(move |journal| journal.reopen_gaps(|segment| filters.want_segment(segment)))
+            .await?;
         meter.found(reopened);
     }
     let before = journal.call(|journal| journal.progress()).await?;
     let open = journal.call(|journal| journal.pending(0, 1)).await?;
     let windows = job.window.tiles(LONGEST_WINDOW_MS).len();
     if open.is_empty() && (!asks_windows || before.windows as usize == windows) {
-        return Ok(ApiTime { now_ms: archive.clock.now_ms(), skew_ms: None });
+        return Ok(ApiTime {
+            now_ms: archive.clock.now_ms(),
+            skew_ms: None,
+        });
     }
     if asks_windows {
         meter.resumed(before.segments, before.looked);
@@ -62,7 +71,10 @@ pub(super) async fn observe(
         let _turn = discovering;
         if !asks_windows {
             // The windows of revision 1 hold; only summaries are looked at again.
-            announce.send_replace(Announcement { windows: 0, finished: true });
+            announce.send_replace(Announcement {
+                windows: 0,
+                finished: true,
+            });
         } else if let Err(failure) =
             discover(archive, job, &api, journal, meter, &announce, &halt.token).await
         {
@@ -84,7 +96,10 @@ pub(super) async fn observe(
     if archive.stop.is_cancelled() {
         return Err(interrupted());
     }
-    Ok(ApiTime { now_ms: api.server_now().await?, skew_ms: api.clock_skew_ms() })
+    Ok(ApiTime {
+        now_ms: api.server_now().await?,
+        skew_ms: api.clock_skew_ms(),
+    })
 }
 
 /// Ends everything that observes a day when one of them fails, and keeps the failure that came first: the others
@@ -97,7 +112,10 @@ pub struct Halt {
 
 impl Halt {
     fn new(parent: &CancellationToken) -> Halt {
-        Halt { token: parent.child_token(), cause: OnceLock::new() }
+        Halt {
+            token: parent.child_token(),
+            cause: OnceLock::new(),
+        }
     }
 
     pub fn fail(&self, failure: Failure) {

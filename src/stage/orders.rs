@@ -18,7 +18,12 @@ pub struct Duty {
 
 impl Duty {
     /// That of the objects of `date`, whose own lock would be `lock`, by the orders of the chain as it was opened.
-    pub async fn of(archive: &Archive, chain: &mut Chain, date: Date, lock: Option<Lock>) -> Result<Duty> {
+    pub async fn of(
+        archive: &Archive,
+        chain: &mut Chain,
+        date: Date,
+        lock: Option<Lock>,
+    ) -> Result<Duty> {
         let mut orders = chain.orders(archive).await?;
         let ordered = orders.lock_on(date).is_some() || orders.holds_objects(date);
         if ordered && archive.store.keeps_locks().await? == Some(false) {
@@ -29,13 +34,18 @@ impl Duty {
             (Some(lock), Some(ordered)) => Some(lock.stronger(ordered)),
             (lock, ordered) => lock.or(ordered),
         };
-        Ok(Duty { lock, hold: orders.holds_objects(date) })
+        Ok(Duty {
+            lock,
+            hold: orders.holds_objects(date),
+        })
     }
 
     /// Gives a stored object what it lacks; returns what the store says of it then.
     pub async fn give(self, archive: &Archive, key: &str) -> Result<Stat> {
         let stat = stored(archive, key).await?;
-        let lock = self.lock.filter(|lock| stat.lock.is_none_or(|now| now.stronger(*lock) != now));
+        let lock = self
+            .lock
+            .filter(|lock| stat.lock.is_none_or(|now| now.stronger(*lock) != now));
         let hold = self.hold && !stat.legal_hold;
         if let Some(lock) = lock {
             archive.store.raise_lock(key, lock).await?;
@@ -46,7 +56,11 @@ impl Duty {
                 archive.store.root()
             )));
         }
-        if lock.is_none() && !hold { Ok(stat) } else { stored(archive, key).await }
+        if lock.is_none() && !hold {
+            Ok(stat)
+        } else {
+            stored(archive, key).await
+        }
     }
 }
 

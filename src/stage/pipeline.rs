@@ -43,7 +43,10 @@ impl Pipeline {
         places.given += 1;
         let number = places.given;
         places.waiting.insert(number);
-        Place { pipeline: self, number }
+        Place {
+            pipeline: self,
+            number,
+        }
     }
 
     fn places(&self) -> Held<'_, Places> {
@@ -58,7 +61,12 @@ impl<'a> Place<'a> {
     }
 
     /// Waits until this day may ask for windows. The future that comes with it waits until it may fetch.
-    pub async fn enter(self) -> (Discovering<'a>, impl Future<Output = Fetching<'a>> + Send + use<'a>) {
+    pub async fn enter(
+        self,
+    ) -> (
+        Discovering<'a>,
+        impl Future<Output = Fetching<'a>> + Send + use<'a>,
+    ) {
         self.first_in_line().await;
         let pipeline = self.pipeline;
         let discovering = pipeline.discovering.lock().await;

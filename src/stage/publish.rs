@@ -13,7 +13,10 @@ use crate::store::{Body, NewObject, Put};
 #[derive(Debug)]
 pub enum Published {
     /// All are stored; with their lock as read back.
-    All { files: Vec<File>, lock: Option<ObjectLock> },
+    All {
+        files: Vec<File>,
+        lock: Option<ObjectLock>,
+    },
     /// Somebody else put a part under one of our names first: their rows must be weighed before ours go on.
     Taken,
 }
@@ -22,7 +25,12 @@ pub enum Published {
 ///
 /// A crash before the first leaves nothing in the store; after the n-th it leaves n parts of an uncommitted
 /// revision, which the next run puts again (same bytes, "exists") or adopts.
-pub async fn publish(archive: &Archive, basis: &Basis, parts: &[Encoded], duty: Duty) -> Result<Published> {
+pub async fn publish(
+    archive: &Archive,
+    basis: &Basis,
+    parts: &[Encoded],
+    duty: Duty,
+) -> Result<Published> {
     let mut files = Vec::new();
     let mut locks = Vec::new();
     for adopted in &basis.adopted {
@@ -48,16 +56,28 @@ pub async fn publish(archive: &Archive, basis: &Basis, parts: &[Encoded], duty: 
             stat = duty.give(archive, &part.key).await?;
         }
         locks.push(stat.lock);
-        files.push(File::of(&part.key, part.bytes, part.sha256, &part.written, stat.version_id));
+        files.push(File::of(
+            &part.key,
+            part.bytes,
+            part.sha256,
+            &part.written,
+            stat.version_id,
+        ));
     }
-    Ok(Published::All { files, lock: common(&locks) })
+    Ok(Published::All {
+        files,
+        lock: common(&locks),
+    })
 }
 
 /// The lock that every object has at least: what the manifest may claim of them. None where one of them has none.
 fn common(locks: &[Option<Lock>]) -> Option<ObjectLock> {
     let locks: Option<Vec<Lock>> = locks.iter().copied().collect();
     let lock = locks?.into_iter().reduce(Lock::weaker)?;
-    Some(ObjectLock { mode: lock.mode, retain_until: lock.until_ms })
+    Some(ObjectLock {
+        mode: lock.mode,
+        retain_until: lock.until_ms,
+    })
 }
 
 #[cfg(test)]
@@ -70,8 +90,14 @@ mod tests {
         let lock = |mode: LockMode, until_ms| Some(Lock { mode, until_ms });
         let claimed = |mode: LockMode, retain_until| Some(ObjectLock { mode, retain_until });
         for (locks, claim) in [
-            (vec![lock(Compliance, 9), lock(Compliance, 5)], claimed(Compliance, 5)),
-            (vec![lock(Compliance, 5), lock(Governance, 9)], claimed(Governance, 5)),
+            (
+                vec![lock(Compliance, 9), lock(Compliance, 5)],
+                claimed(Compliance, 5),
+            ),
+            (
+                vec![lock(Compliance, 5), lock(Governance, 9)],
+                claimed(Governance, 5),
+            ),
             (vec![lock(Compliance, 5), None], None),
             (vec![], None),
         ] {

@@ -55,24 +55,43 @@ pub struct Extended {
 ///
 /// # Errors
 /// [`Exit::Usage`] where a day is kept longer already, nothing is archived in the range, or the store keeps no locks.
-pub async fn extend(archive: &Archive, sub_account: &str, wish: &Wish, mode: Mode) -> Result<Extended> {
+pub async fn extend(
+    archive: &Archive,
+    sub_account: &str,
+    wish: &Wish,
+    mode: Mode,
+) -> Result<Extended> {
     check_time(archive, wish)?;
     let mut chain = open_begun(archive, sub_account, mode).await?;
     let mut extended = Extended::default();
     loop {
         extended.days = draw_up(archive, &mut chain, wish, mode).await?;
         let orders = chain.orders(archive).await?;
-        if extended.days.iter().all(|day| orders.lock_on(day.date) == Some(day.lock())) {
+        if extended
+            .days
+            .iter()
+            .all(|day| orders.lock_on(day.date) == Some(day.lock()))
+        {
             break;
         }
         extended.records = 1;
         if mode == Mode::DryRun {
             break;
         }
-        let Wish { range, reason, by, .. } = wish.clone();
+        let Wish {
+            range, reason, by, ..
+        } = wish.clone();
         let days = extended.days.clone();
-        let record = Record::Retention(Box::new(Extension { range, days, reason, by }));
-        let duty = Duty { lock: archive.fresh_lock()?, hold: false };
+        let record = Record::Retention(Box::new(Extension {
+            range,
+            days,
+            reason,
+            by,
+        }));
+        let duty = Duty {
+            lock: archive.fresh_lock()?,
+            hold: false,
+        };
         if let Appended::Done(head) = append(archive, &mut chain, record, duty, None).await? {
             extended.head = Some(head);
             break;
@@ -80,7 +99,11 @@ pub async fn extend(archive: &Archive, sub_account: &str, wish: &Wish, mode: Mod
     }
     let (coverage, range) = (chain.coverage(), wish.range);
     let disposed = |date: &Date| coverage.state(*date) == DayState::Disposed;
-    extended.days_disposed = range.days().within(range.from, range.to).filter(disposed).count() as u64;
+    extended.days_disposed = range
+        .days()
+        .within(range.from, range.to)
+        .filter(disposed)
+        .count() as u64;
     raise(archive, sub_account, range, mode, extended).await
 }
 
@@ -103,7 +126,12 @@ fn check_time(archive: &Archive, wish: &Wish) -> Result<()> {
 }
 
 /// The archived days of the range, each with its lock from now on.
-async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish, mode: Mode) -> Result<Vec<ExtendedDay>> {
+async fn draw_up(
+    archive: &Archive,
+    chain: &mut Chain,
+    wish: &Wish,
+    mode: Mode,
+) -> Result<Vec<ExtendedDay>> {
     let (coverage, orders) = (chain.coverage(), chain.orders(archive).await?);
     let mut locks: BTreeMap<Date, Option<Lock>> = BTreeMap::new();
     for (_, record) in chain.revisions_in(archive, &wish.range.days()).await? {
@@ -111,11 +139,16 @@ async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish, mode: Mode) 
             continue;
         }
         let own = record.object_lock.map(|lock| lock.lock());
-        let known = locks.entry(record.date).or_insert_with(|| orders.lock_on(record.date));
+        let known = locks
+            .entry(record.date)
+            .or_insert_with(|| orders.lock_on(record.date));
         *known = [*known, own].into_iter().flatten().reduce(Lock::stronger);
     }
     if locks.is_empty() {
-        let message = format!("nothing is archived of sub-account {} in {}", chain.name, wish.range);
+        let message = format!(
+            "nothing is archived of sub-account {} in {}",
+            chain.name, wish.range
+        );
         return Err(Failure::new(Exit::Usage, message).remedy(
             "`cxvault status` shows the archived days; those that were disposed of are no longer kept.",
         ));
@@ -125,43 +158,76 @@ async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish, mode: Mode) 
     let set = archive.policy.lock.map(|policy| policy.mode);
     let day = |(date, known): (Date, Option<Lock>)| {
         let mode = known.map(|known| known.mode).or(set).ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("{date} has no lock so far, and no mode is set"))
-                .remedy("Say which with CXVAULT_OBJECT_LOCK, such as governance:7y.")
+            Failure::new(
+                Exit::Usage,
+                format!("{date} has no lock so far, and no mode is set"),
+            )
+            .remedy("Say which with CXVAULT_OBJECT_LOCK, such as governance:7y.")
         })?;
-        Ok(ExtendedDay { date, mode, retain_until: wish.until_ms })
+        Ok(ExtendedDay {
+            date,
+            mode,
+            retain_until: wish.until_ms,
+        })
     };
     locks.into_iter().map(day).collect()
 }
 
-fn refuse_shorter(locks: &BTreeMap<Date, Option<Lock>>, wish: &Wish, sub_account: &str) -> Result<()> {
+fn refuse_shorter(
+    locks: &BTreeMap<Date, Option<Lock>>,
+    wish: &Wish,
+    sub_account: &str,
+) -> Result<()> {
     let longer = |known: &Option<Lock>| known.is_some_and(|known| known.until_ms > wish.until_ms);
     let longer: Vec<String> = locks
         .iter()
         .filter(|(_, known)| longer(known))
-        .filter_map(|(date, known)| Some(format!("{date} until {}", rfc3339(known.as_ref()?.until_ms))))
+        .filter_map(|(date, known)| {
+            Some(format!(
+                "{date} until {}",
+                rfc3339(known.as_ref()?.until_ms)
+            ))
+        })
         .collect();
     if longer.is_empty() {
         return Ok(());
     }
-    let shown = longer.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-    let more = if longer.len() > 5 { format!(" and {} more days", longer.len() - 5) } else { String::new() };
+    let shown = longer
+        .iter()
+        .take(5)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = if longer.len() > 5 {
+        format!(" and {} more days", longer.len() - 5)
+    } else {
+        String::new()
+    };
     let message = format!(
         "{} is earlier than sub-account {sub_account} is kept already: {shown}{more}",
         rfc3339(wish.until_ms)
     );
-    Err(Failure::new(Exit::Usage, message)
-        .remedy("Retention is never shortened: name a later date, or leave these days out of the range."))
+    Err(Failure::new(Exit::Usage, message).remedy(
+        "Retention is never shortened: name a later date, or leave these days out of the range.",
+    ))
 }
 
 /// A record of locks that no store keeps would promise what nobody can keep.
-async fn check_store(archive: &Archive, locks: &BTreeMap<Date, Option<Lock>>, mode: Mode) -> Result<()> {
+async fn check_store(
+    archive: &Archive,
+    locks: &BTreeMap<Date, Option<Lock>>,
+    mode: Mode,
+) -> Result<()> {
     let folder = archive.store.local(key::ARCHIVE).is_some();
     let seen = locks.values().any(Option::is_some);
     if !folder && (seen || keeps_holds(archive, mode).await?) {
         return Ok(());
     }
-    Err(Failure::new(Exit::Usage, format!("{} keeps no locks on objects", archive.store.root()))
-        .remedy("Retention needs an S3 bucket made with Object Lock."))
+    Err(Failure::new(
+        Exit::Usage,
+        format!("{} keeps no locks on objects", archive.store.root()),
+    )
+    .remedy("Retention needs an S3 bucket made with Object Lock."))
 }
 
 /// Raises the lock of every object, and looks at the chain again until nothing came between: a revision that another host
@@ -173,15 +239,22 @@ async fn raise(
     mode: Mode,
     mut extended: Extended,
 ) -> Result<Extended> {
-    let locks: BTreeMap<Date, Lock> = extended.days.iter().map(|day| (day.date, day.lock())).collect();
+    let locks: BTreeMap<Date, Lock> = extended
+        .days
+        .iter()
+        .map(|day| (day.date, day.lock()))
+        .collect();
     let mut chain = Chain::open(archive, sub_account).await?;
     loop {
         let all = objects(archive, &mut chain, range).await?;
-        let of_days: Vec<(String, Lock)> =
-            all.into_iter().filter_map(|(object, date)| Some((object, *locks.get(&date)?))).collect();
+        let of_days: Vec<(String, Lock)> = all
+            .into_iter()
+            .filter_map(|(object, date)| Some((object, *locks.get(&date)?)))
+            .collect();
         extended.objects = of_days.len() as u64;
-        let raise =
-            |(object, lock): (String, Lock)| async move { raise_one(archive, &object, lock, mode).await };
+        let raise = |(object, lock): (String, Lock)| async move {
+            raise_one(archive, &object, lock, mode).await
+        };
         let mut raised = stream::iter(of_days).map(raise).buffer_unordered(AT_ONCE);
         while let Some(raised) = raised.try_next().await? {
             extended.raised += u64::from(raised);

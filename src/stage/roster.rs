@@ -44,8 +44,10 @@ impl Roster {
 
     pub(super) async fn remember(&mut self, archive: &Archive) -> Result<()> {
         if let Some(roll) = self.roll(archive).await? {
-            let heads =
-                roll.sub_accounts.iter().filter_map(|member| Some((&member.id, member.head.as_ref()?)));
+            let heads = roll
+                .sub_accounts
+                .iter()
+                .filter_map(|member| Some((&member.id, member.head.as_ref()?)));
             for (sub_account, head) in heads {
                 archive.state.remember_head(sub_account, head)?;
             }
@@ -55,7 +57,8 @@ impl Roster {
 
     /// What the newest roster says, with what was seen after it; `None` where there is none yet.
     pub async fn roll(&mut self, archive: &Archive) -> Result<Option<Roll>> {
-        self.walk_until(archive, |read| read.envelope.manifest.roll().is_some()).await?;
+        self.walk_until(archive, |read| read.envelope.manifest.roll().is_some())
+            .await?;
         let mut later = Vec::new();
         for record in self.read.values().rev().map(|read| &read.envelope.manifest) {
             if let Some(roll) = record.roll() {
@@ -68,7 +71,12 @@ impl Roster {
         Ok(None)
     }
 
-    pub(super) fn record(&self, archive: &Archive, lock: Option<Lock>, entry: Entry) -> RosterRecord {
+    pub(super) fn record(
+        &self,
+        archive: &Archive,
+        lock: Option<Lock>,
+        entry: Entry,
+    ) -> RosterRecord {
         let sequence = self.next_sequence();
         RosterRecord {
             format_version: FORMAT_VERSION,
@@ -78,8 +86,13 @@ impl Roster {
             previous: self.link(),
             run: append::run(archive, None),
             place: roster::place(&archive.store.root()),
-            object_lock: lock.map(|lock| ObjectLock { mode: lock.mode, retain_until: lock.until_ms }),
-            takeover: self.newest().and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256)),
+            object_lock: lock.map(|lock| ObjectLock {
+                mode: lock.mode,
+                retain_until: lock.until_ms,
+            }),
+            takeover: self
+                .newest()
+                .and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256)),
             entry,
         }
     }
@@ -124,7 +137,11 @@ async fn strangers(
     seen: &Attendance,
 ) -> Result<BTreeMap<String, Head>> {
     let folders = archive.store.children(key::MANIFESTS).await?.folders;
-    let told = |id: &str| before.and_then(|roll| roll.member(id)).is_some_and(|member| member.head.is_some());
+    let told = |id: &str| {
+        before
+            .and_then(|roll| roll.member(id))
+            .is_some_and(|member| member.head.is_some())
+    };
     let known = |id: &&str| seen.heads.contains_key(*id) || told(id);
     let strange: Vec<String> = folders
         .iter()
@@ -137,13 +154,21 @@ async fn strangers(
             Ok(chain) => Ok(chain.head.map(|head| (id, head))),
             // Whoever works on it is told; the others' roster need not wait for that.
             Err(failure) if failure.exit == Exit::Integrity => {
-                tracing::error!(sub_account = id, "left out of the roster: {}", failure.message);
+                tracing::error!(
+                    sub_account = id,
+                    "left out of the roster: {}",
+                    failure.message
+                );
                 Ok(None)
             }
             Err(failure) => Err(failure),
         }
     };
-    let heads: Vec<_> = stream::iter(strange).map(open).buffer_unordered(AT_ONCE).try_collect().await?;
+    let heads: Vec<_> = stream::iter(strange)
+        .map(open)
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
     Ok(heads.into_iter().flatten().collect())
 }
 

@@ -45,15 +45,26 @@ pub async fn elsewhere(archive: &Archive, roster: &Roster) -> Result<Option<Else
     let newest = roster.newest().map(|read| &read.envelope.manifest);
     if let Some(bytes) = archive.store.get(key::COPY).await? {
         let sha256 = Digest::of(&bytes);
-        if taken_over(archive, roster).await?.and_then(|takeover| takeover.copy) != Some(sha256) {
+        if taken_over(archive, roster)
+            .await?
+            .and_then(|takeover| takeover.copy)
+            != Some(sha256)
+        {
             let from = copied_from(&bytes).or_else(|| newest.map(|record| record.place.clone()));
-            return Ok(Some(Elsewhere { from, copy: Some(sha256) }));
+            return Ok(Some(Elsewhere {
+                from,
+                copy: Some(sha256),
+            }));
         }
     }
     let here = roster::place(&archive.store.root());
     let bucket = |place: &str| place.starts_with("s3://");
-    let other = newest.filter(|record| bucket(&record.place) && bucket(&here) && record.place != here);
-    Ok(other.map(|record| Elsewhere { from: Some(record.place.clone()), copy: None }))
+    let other =
+        newest.filter(|record| bucket(&record.place) && bucket(&here) && record.place != here);
+    Ok(other.map(|record| Elsewhere {
+        from: Some(record.place.clone()),
+        copy: None,
+    }))
 }
 
 /// What `copy.json` says of where it comes from. It is for people: nothing rests on it.
@@ -65,13 +76,18 @@ fn copied_from(bytes: &[u8]) -> Option<String> {
 
 /// The newest takeover.
 async fn taken_over(archive: &Archive, roster: &Roster) -> Result<Option<Takeover>> {
-    let link = roster.newest().and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256));
+    let link = roster
+        .newest()
+        .and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256));
     let Some(link) = link else { return Ok(None) };
     let sequence = key::parse_manifest(&link.key).unwrap_or_default();
     let read = links::fetch::<RosterRecord>(archive, key::ROSTER, sequence).await?;
     match read.envelope.manifest.taking_over() {
         Some(takeover) if read.sha256 == link.sha256 => Ok(Some(takeover.clone())),
-        _ => Err(violated(format!("{} is not the takeover that is named", link.key))),
+        _ => Err(violated(format!(
+            "{} is not the takeover that is named",
+            link.key
+        ))),
     }
 }
 
@@ -79,7 +95,10 @@ async fn taken_over(archive: &Archive, roster: &Roster) -> Result<Option<Takeove
 /// where there is none.
 pub async fn taken_up_to(archive: &Archive, sub_account: &str) -> Result<u64> {
     let roster = Roster::open(archive, key::ROSTER).await?;
-    let taken = taken_over(archive, &roster).await?.map(|takeover| takeover.sub_accounts).unwrap_or_default();
+    let taken = taken_over(archive, &roster)
+        .await?
+        .map(|takeover| takeover.sub_accounts)
+        .unwrap_or_default();
     let own = taken.into_iter().find(|chain| chain.id == sub_account);
     Ok(own.map_or(0, |chain| chain.head.sequence))
 }
@@ -99,23 +118,37 @@ pub enum TakenOver {
 
 /// Makes this copy the archive that goes on. Every chain is opened with all its checks first, and must hold what the
 /// roster, and this host, have seen of it: a copy that lacks something is completed, not continued.
-pub async fn take_over(archive: &Archive, reason: &str, by: Option<&str>, mode: Mode) -> Result<TakenOver> {
+pub async fn take_over(
+    archive: &Archive,
+    reason: &str,
+    by: Option<&str>,
+    mode: Mode,
+) -> Result<TakenOver> {
     archive.check_create_only().await?;
-    let mut roster = Roster::open(archive, key::ROSTER).await.map_err(incomplete)?;
+    let mut roster = Roster::open(archive, key::ROSTER)
+        .await
+        .map_err(incomplete)?;
     loop {
         let Some(Elsewhere { from, copy }) = elsewhere(archive, &roster).await? else {
             return Ok(TakenOver::Before);
         };
         let sub_accounts = chains(archive, &mut roster).await?;
-        let takeover =
-            Takeover { from, copy, sub_accounts, reason: reason.to_owned(), by: by.map(str::to_owned) };
+        let takeover = Takeover {
+            from,
+            copy,
+            sub_accounts,
+            reason: reason.to_owned(),
+            by: by.map(str::to_owned),
+        };
         if mode == Mode::DryRun {
             return Ok(TakenOver::Planned(takeover));
         }
         let lock = archive.fresh_lock()?;
         let record = roster.record(archive, lock, Entry::Takeover(Box::new(takeover.clone())));
         let duty = Duty { lock, hold: false };
-        let put = append::put(archive, &mut roster, record, duty).await.map_err(incomplete)?;
+        let put = append::put(archive, &mut roster, record, duty)
+            .await
+            .map_err(incomplete)?;
         if let Appended::Done(head) = put {
             return Ok(TakenOver::Now { head, takeover });
         }
@@ -126,9 +159,15 @@ pub async fn take_over(archive: &Archive, reason: &str, by: Option<&str>, mode: 
 async fn chains(archive: &Archive, roster: &mut Roster) -> Result<Vec<ChainHead>> {
     roster.remember(archive).await?;
     let folders = archive.store.children(key::MANIFESTS).await?.folders;
-    let here = folders.iter().filter_map(|folder| key::parse_sub_account(folder)).map(str::to_owned);
+    let here = folders
+        .iter()
+        .filter_map(|folder| key::parse_sub_account(folder))
+        .map(str::to_owned);
     let roll = roster.roll(archive).await?;
-    let known = roll.into_iter().flat_map(|roll| roll.sub_accounts).filter(|one| one.head.is_some());
+    let known = roll
+        .into_iter()
+        .flat_map(|roll| roll.sub_accounts)
+        .filter(|one| one.head.is_some());
     let mut ids: Vec<String> = here.chain(known.map(|one| one.id)).collect();
     ids.sort();
     ids.dedup();
@@ -136,7 +175,11 @@ async fn chains(archive: &Archive, roster: &mut Roster) -> Result<Vec<ChainHead>
         let head = Chain::open(archive, &id).await.map_err(incomplete)?.head;
         Ok::<_, Failure>(head.map(|head| ChainHead { id, head }))
     };
-    let taken: Vec<_> = stream::iter(ids).map(open).buffered(AT_ONCE).try_collect().await?;
+    let taken: Vec<_> = stream::iter(ids)
+        .map(open)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
     Ok(taken.into_iter().flatten().collect())
 }
 

@@ -39,7 +39,13 @@ pub enum StoreErrorKind {
 
 impl StoreError {
     pub fn new(kind: StoreErrorKind, what: &'static str, object: impl Into<String>) -> Self {
-        StoreError { kind, what, object: object.into(), remedy: None, source: None }
+        StoreError {
+            kind,
+            what,
+            object: object.into(),
+            remedy: None,
+            source: None,
+        }
     }
 
     pub fn because(mut self, source: impl Into<Source>) -> Self {
@@ -56,20 +62,26 @@ impl StoreError {
 impl StoreErrorKind {
     fn outcome(self) -> (Exit, &'static str) {
         match self {
-            StoreErrorKind::Unknown => {
-                (Exit::Later, "The store did not answer clearly; run the same command again later.")
-            }
-            StoreErrorKind::Denied => {
-                (Exit::Denied, "Grant this user the permission, or correct the credentials.")
-            }
+            StoreErrorKind::Unknown => (
+                Exit::Later,
+                "The store did not answer clearly; run the same command again later.",
+            ),
+            StoreErrorKind::Denied => (
+                Exit::Denied,
+                "Grant this user the permission, or correct the credentials.",
+            ),
             StoreErrorKind::Checksum => (
                 Exit::Integrity,
                 "The bytes changed on the way or on this host's disk; check both, then run again.",
             ),
-            StoreErrorKind::Full => {
-                (Exit::Later, "Free some space or raise the quota, then run the same command again.")
-            }
-            StoreErrorKind::Unusable => (Exit::Usage, "Correct the archive's location or its settings."),
+            StoreErrorKind::Full => (
+                Exit::Later,
+                "Free some space or raise the quota, then run the same command again.",
+            ),
+            StoreErrorKind::Unusable => (
+                Exit::Usage,
+                "Correct the archive's location or its settings.",
+            ),
             StoreErrorKind::Contradiction => (
                 Exit::Integrity,
                 "Somebody else changed the archive: run `cxvault verify` and find out who, before anything else.",
@@ -82,7 +94,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let (exit, remedy) = error.kind.outcome();
         let remedy = error.remedy.clone().unwrap_or(Cow::Borrowed(remedy));
-        Failure::new(exit, error.to_string()).remedy(remedy).because_all(error.source)
+        Failure::new(exit, error.to_string())
+            .remedy(remedy)
+            .because_all(error.source)
     }
 }
 
@@ -100,7 +114,11 @@ mod tests {
         assert!(text.starts_with("cannot store /archive/a.json: "), "{text}");
         assert!(text.contains("Free some space"), "{text}");
 
-        let own = StoreError::new(StoreErrorKind::Unusable, "cannot use", "s3://b").remedy("Say please.");
-        assert_eq!(Failure::from(own).to_string(), "cannot use s3://b\n  Say please.");
+        let own =
+            StoreError::new(StoreErrorKind::Unusable, "cannot use", "s3://b").remedy("Say please.");
+        assert_eq!(
+            Failure::from(own).to_string(),
+            "cannot use s3://b\n  Say please."
+        );
     }
 }

@@ -18,10 +18,15 @@ const CHUNK: usize = 128 << 10;
 pub async fn hash_file(path: &Path) -> Result<Option<Hashed>> {
     let path = path.to_owned();
     let hashing = tokio::task::spawn_blocking(move || {
-        let Some((mut file, _)) = open_file(&path)? else { return Ok(None) };
+        let Some((mut file, _)) = open_file(&path)? else {
+            return Ok(None);
+        };
         let mut counted = Counter(0);
         let sha256 = copy(&mut file, &mut counted, &path, &path)?;
-        Ok(Some(Hashed { bytes: counted.0, sha256 }))
+        Ok(Some(Hashed {
+            bytes: counted.0,
+            sha256,
+        }))
     });
     hashing.await.unwrap_or_else(|stopped| {
         Err(StoreError::new(StoreErrorKind::Unknown, READ, "a file").because(stopped))
@@ -53,7 +58,12 @@ pub(super) fn open_file(path: &Path) -> Result<Option<(File, u64)>> {
         Ok((file, about)) if about.is_file() => Ok(Some((file, about.len()))),
         Ok(_) => Ok(None),
         // Below a file there is nothing either.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
             Ok(None)
         }
         Err(error) => Err(classify(error, READ, path)),
@@ -78,7 +88,8 @@ pub(super) fn copy(
         };
         let piece = chunk.get(..length).unwrap_or_default();
         hasher.update(piece);
-        to.write_all(piece).map_err(|error| classify(error, WRITE, to_path))?;
+        to.write_all(piece)
+            .map_err(|error| classify(error, WRITE, to_path))?;
     }
 }
 
@@ -103,7 +114,12 @@ pub(super) fn make_folders(folder: &Path) -> Result<()> {
 pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     match File::open(folder).and_then(|opened| opened.sync_all()) {
         // Some network file systems know no sync of folders, and keep names durable by themselves.
-        Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
             Err(classify(error, "cannot sync the folder", folder))
         }
         _ => Ok(()),
@@ -111,7 +127,8 @@ pub(super) fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 pub(super) fn unreadable_body(error: io::Error, path: &Path) -> StoreError {
-    classify(error, READ, path).remedy("The file is this program's own: run the same command again.")
+    classify(error, READ, path)
+        .remedy("The file is this program's own: run the same command again.")
 }
 
 /// An error of the file system, by what the operator does next.
@@ -119,10 +136,14 @@ pub(super) fn classify(error: io::Error, what: &'static str, path: &Path) -> Sto
     use io::ErrorKind as Io;
     let (kind, remedy) = match error.kind() {
         Io::StorageFull | Io::QuotaExceeded => (StoreErrorKind::Full, None),
-        Io::FileTooLarge => (StoreErrorKind::Full, Some("Raise the limit on the size of files.")),
-        Io::PermissionDenied => {
-            (StoreErrorKind::Denied, Some("Give this user the permission on the archive's folder."))
-        }
+        Io::FileTooLarge => (
+            StoreErrorKind::Full,
+            Some("Raise the limit on the size of files."),
+        ),
+        Io::PermissionDenied => (
+            StoreErrorKind::Denied,
+            Some("Give this user the permission on the archive's folder."),
+        ),
         Io::ReadOnlyFilesystem => (
             StoreErrorKind::Unusable,
             Some("Mount the file system for writing, or keep the archive elsewhere."),
@@ -133,9 +154,11 @@ pub(super) fn classify(error: io::Error, what: &'static str, path: &Path) -> Sto
                 "This file system cannot create files without replacing others: keep the archive elsewhere.",
             ),
         ),
-        Io::NotADirectory | Io::IsADirectory | Io::NotFound | Io::InvalidFilename | Io::InvalidInput => {
-            (StoreErrorKind::Unusable, None)
-        }
+        Io::NotADirectory
+        | Io::IsADirectory
+        | Io::NotFound
+        | Io::InvalidFilename
+        | Io::InvalidInput => (StoreErrorKind::Unusable, None),
         _ => (StoreErrorKind::Unknown, None),
     };
     let failed = StoreError::new(kind, what, shown(path)).because(error);

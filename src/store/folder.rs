@@ -13,9 +13,12 @@ use tempfile::NamedTempFile;
 
 use super::error::{StoreError, StoreErrorKind};
 use super::file::{
-    READ, WRITE, classify, copy, hash_file, make_folders, open_file, shown, sync_folder, unreadable_body,
+    READ, WRITE, classify, copy, hash_file, make_folders, open_file, shown, sync_folder,
+    unreadable_body,
 };
-use super::{Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key};
+use super::{
+    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key,
+};
 use crate::archive::lock::Lock;
 use crate::clock::{Clock, SystemClock};
 
@@ -38,7 +41,9 @@ impl FolderStore {
         let failed = |error| classify(error, "cannot open the archive", root);
         let root = std::path::absolute(root).map_err(failed)?;
         match fs::metadata(&root) {
-            Ok(found) if !found.is_dir() => return Err(failed(io::ErrorKind::NotADirectory.into())),
+            Ok(found) if !found.is_dir() => {
+                return Err(failed(io::ErrorKind::NotADirectory.into()));
+            }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
@@ -49,9 +54,16 @@ impl FolderStore {
 
     /// Failures are nobody's concern: an auditor may not delete, and another process may have been faster.
     fn remove_leftovers(&self) {
-        let limit = SystemClock.now_ms().saturating_sub(LEFTOVER_AFTER_MS).max(0);
+        let limit = SystemClock
+            .now_ms()
+            .saturating_sub(LEFTOVER_AFTER_MS)
+            .max(0);
         let limit = SystemTime::UNIX_EPOCH + Duration::from_millis(limit.unsigned_abs());
-        for file in fs::read_dir(self.root.join(key::TEMPORARY)).into_iter().flatten().flatten() {
+        for file in fs::read_dir(self.root.join(key::TEMPORARY))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let modified = file.metadata().and_then(|about| about.modified());
             if modified.is_ok_and(|modified| modified < limit) {
                 let _ = fs::remove_file(file.path());
@@ -79,7 +91,9 @@ impl FolderStore {
         make_folders(folder)?;
         let put = match file.persist_noclobber(&target) {
             Ok(_) => Put::Created { version_id: None },
-            Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists && taken(&target)? => Put::Exists,
+            Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists && taken(&target)? => {
+                Put::Exists
+            }
             Err(refused) => return Err(classify(refused.error, STORE, &target)),
         };
         // Only now a power failure leaves the name. Also when another writer gave it: it may not have come this far,
@@ -97,7 +111,12 @@ impl FolderStore {
             .tempfile_in(&folder)
             .map_err(|error| classify(error, STORE, target))?;
         let found = match &object.body {
-            Body::Bytes(bytes) => copy(&mut bytes.as_ref(), file.as_file_mut(), Path::new("memory"), target),
+            Body::Bytes(bytes) => copy(
+                &mut bytes.as_ref(),
+                file.as_file_mut(),
+                Path::new("memory"),
+                target,
+            ),
             Body::File(path) => {
                 let mut body = File::open(path).map_err(|error| unreadable_body(error, path))?;
                 copy(&mut body, file.as_file_mut(), path, target)
@@ -105,16 +124,23 @@ impl FolderStore {
         }?;
         if found != object.sha256 {
             let reason = format!("announced SHA-256 {}, found {found}", object.sha256);
-            return Err(StoreError::new(StoreErrorKind::Checksum, STORE, shown(target)).because(reason));
+            return Err(
+                StoreError::new(StoreErrorKind::Checksum, STORE, shown(target)).because(reason),
+            );
         }
-        file.as_file().sync_all().map_err(|error| classify(error, STORE, target))?;
+        file.as_file()
+            .sync_all()
+            .map_err(|error| classify(error, STORE, target))?;
         Ok(file)
     }
 
     /// Makes the names in `folder` durable, and those of every folder up to the root: another process may have made
     /// one of them and not synced its parent yet.
     fn sync_folders(&self, folder: &Path) -> Result<()> {
-        for folder in folder.ancestors().take_while(|folder| folder.starts_with(&self.root)) {
+        for folder in folder
+            .ancestors()
+            .take_while(|folder| folder.starts_with(&self.root))
+        {
             sync_folder(folder)?;
         }
         Ok(())
@@ -122,20 +148,29 @@ impl FolderStore {
 
     fn read(&self, key: &str) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
-        let Some((file, bytes)) = open_file(&path)? else { return Ok(None) };
+        let Some((file, bytes)) = open_file(&path)? else {
+            return Ok(None);
+        };
         if bytes > LARGEST_GET {
-            return Err(StoreError::new(StoreErrorKind::Contradiction, READ, shown(&path))
-                .because(format!("{bytes} bytes are more than such an object can have")));
+            return Err(
+                StoreError::new(StoreErrorKind::Contradiction, READ, shown(&path)).because(
+                    format!("{bytes} bytes are more than such an object can have"),
+                ),
+            );
         }
         let mut content = Vec::new();
         // One byte more, since the file may grow meanwhile if somebody tampers with it.
-        file.take(LARGEST_GET + 1).read_to_end(&mut content).map_err(|error| classify(error, READ, &path))?;
+        file.take(LARGEST_GET + 1)
+            .read_to_end(&mut content)
+            .map_err(|error| classify(error, READ, &path))?;
         Ok(Some(Bytes::from(content)))
     }
 
     fn copy_to(&self, key: &str, to: &Path) -> Result<bool> {
         let path = self.path(key)?;
-        let Some((mut file, _)) = open_file(&path)? else { return Ok(false) };
+        let Some((mut file, _)) = open_file(&path)? else {
+            return Ok(false);
+        };
         let mut copied = File::create(to).map_err(|error| classify(error, WRITE, to))?;
         copy(&mut file, &mut copied, &path, to)?;
         Ok(true)
@@ -143,10 +178,15 @@ impl FolderStore {
 
     fn read_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
-        let Some((mut file, _)) = open_file(&path)? else { return Ok(None) };
+        let Some((mut file, _)) = open_file(&path)? else {
+            return Ok(None);
+        };
         let mut content = Vec::new();
         file.seek(SeekFrom::Start(range.start))
-            .and_then(|_| file.take(range.end.saturating_sub(range.start)).read_to_end(&mut content))
+            .and_then(|_| {
+                file.take(range.end.saturating_sub(range.start))
+                    .read_to_end(&mut content)
+            })
             .map_err(|error| classify(error, READ, &path))?;
         Ok(Some(Bytes::from(content)))
     }
@@ -155,7 +195,12 @@ impl FolderStore {
         let path = self.root.join(prefix);
         let mut children = Children::default();
         let listed = match fs::read_dir(&path) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(children);
             }
             listed => listed.map_err(|error| classify(error, LIST, &path))?,
@@ -176,9 +221,17 @@ impl FolderStore {
 
     fn describe(&self, key: &str) -> Result<Option<Stat>> {
         let path = self.path(key)?;
-        let Some((mut file, bytes)) = open_file(&path)? else { return Ok(None) };
+        let Some((mut file, bytes)) = open_file(&path)? else {
+            return Ok(None);
+        };
         let sha256 = copy(&mut file, &mut io::sink(), &path, &path)?;
-        Ok(Some(Stat { bytes, sha256: Some(sha256), version_id: None, lock: None, legal_hold: false }))
+        Ok(Some(Stat {
+            bytes,
+            sha256: Some(sha256),
+            version_id: None,
+            lock: None,
+            legal_hold: false,
+        }))
     }
 
     fn walk(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
@@ -195,7 +248,8 @@ impl FolderStore {
                 let key = format!("{folder}{}", found.file_name().to_string_lossy());
                 // Before its size is asked for: a chain of manifests is long, and most of it lies before `after`.
                 let below = format!("{key}/");
-                let wanted = key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
+                let wanted =
+                    key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
                 if !wanted && !below.starts_with(prefix) && !prefix.starts_with(&below)
                     || key == key::TEMPORARY
                 {
@@ -203,7 +257,10 @@ impl FolderStore {
                 }
                 match fs::metadata(found.path()) {
                     Ok(about) if about.is_dir() => folders.push(below),
-                    Ok(about) if wanted => entries.push(Entry { key, bytes: about.len() }),
+                    Ok(about) if wanted => entries.push(Entry {
+                        key,
+                        bytes: about.len(),
+                    }),
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(classify(error, LIST, &found.path())),
@@ -225,8 +282,11 @@ impl FolderStore {
             Err(stopped) => match stopped.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(stopped) => {
-                    let error =
-                        StoreError::new(StoreErrorKind::Unknown, "interrupted at work in", self.root());
+                    let error = StoreError::new(
+                        StoreErrorKind::Unknown,
+                        "interrupted at work in",
+                        self.root(),
+                    );
                     Err(error.because(stopped))
                 }
             },
@@ -257,7 +317,8 @@ impl Store for FolderStore {
 
     async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
         let key = key.to_owned();
-        self.blocking(move |store| store.read_range(&key, range)).await
+        self.blocking(move |store| store.read_range(&key, range))
+            .await
     }
 
     async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
@@ -281,7 +342,8 @@ impl Store for FolderStore {
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        self.blocking(move |store| store.walk(&prefix, after.as_deref())).await
+        self.blocking(move |store| store.walk(&prefix, after.as_deref()))
+            .await
     }
 
     async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
@@ -291,7 +353,12 @@ impl Store for FolderStore {
             is_latest: true,
             is_delete_marker: false,
         };
-        Ok(self.list(prefix, None).await?.into_iter().map(only).collect())
+        Ok(self
+            .list(prefix, None)
+            .await?
+            .into_iter()
+            .map(only)
+            .collect())
     }
 
     async fn raise_lock(&self, key: &str, _lock: Lock) -> Result<()> {
@@ -334,12 +401,19 @@ mod tests {
 
     fn object(key: &str, content: &'static [u8]) -> NewObject {
         let body = Body::Bytes(Bytes::from_static(content));
-        NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None, legal_hold: false }
+        NewObject {
+            key: key.to_owned(),
+            body,
+            sha256: Digest::of(content),
+            lock: None,
+            legal_hold: false,
+        }
     }
 
     fn names(folder: &Path) -> Vec<String> {
-        let names =
-            fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let names = fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap());
         names.collect()
     }
 
@@ -352,7 +426,10 @@ mod tests {
         let mut wrong = object("a/c", b"z");
         wrong.sha256 = Digest::of(b"other");
         store.put(&wrong).unwrap_err();
-        let mode = fs::metadata(root.path().join("a/b")).unwrap().permissions().mode();
+        let mode = fs::metadata(root.path().join("a/b"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777 & !0o444, 0, "mode {mode:o}");
         assert_ne!(mode & 0o400, 0, "mode {mode:o}");
         assert_eq!(names(&root.path().join("tmp")), Vec::<String>::new());
@@ -365,11 +442,16 @@ mod tests {
         let tmp = root.path().join("tmp");
         fs::create_dir(&tmp).unwrap();
         let old = File::create(tmp.join("old")).unwrap();
-        old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+        old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+            .unwrap();
         File::create(tmp.join("young")).unwrap();
         let store = FolderStore::open(root.path()).unwrap();
         assert_eq!(names(&tmp), ["young"]);
-        assert_eq!(store.walk("", None).unwrap(), [], "half-written files are no objects");
+        assert_eq!(
+            store.walk("", None).unwrap(),
+            [],
+            "half-written files are no objects"
+        );
     }
 
     #[test]
@@ -392,7 +474,11 @@ mod tests {
         store.put(&object("a", b"x")).unwrap();
         let absolute = around.path().join("secret");
         for key in ["../secret", "a/../../secret", absolute.to_str().unwrap()] {
-            assert_eq!(store.read(key).unwrap_err().kind, StoreErrorKind::Unusable, "{key}");
+            assert_eq!(
+                store.read(key).unwrap_err().kind,
+                StoreErrorKind::Unusable,
+                "{key}"
+            );
         }
     }
 
@@ -401,8 +487,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = FolderStore::open(root.path()).unwrap();
         store.put(&object("a/b", b"x")).unwrap();
-        assert_eq!(store.put(&object("a", b"x")).unwrap_err().kind, StoreErrorKind::Unusable);
-        assert_eq!(store.put(&object("a/b/c", b"x")).unwrap_err().kind, StoreErrorKind::Unusable);
+        assert_eq!(
+            store.put(&object("a", b"x")).unwrap_err().kind,
+            StoreErrorKind::Unusable
+        );
+        assert_eq!(
+            store.put(&object("a/b/c", b"x")).unwrap_err().kind,
+            StoreErrorKind::Unusable
+        );
         assert_eq!(store.describe("a").unwrap(), None);
         assert_eq!(store.describe("a/b/c").unwrap(), None);
     }
@@ -413,7 +505,14 @@ mod tests {
         let store = FolderStore::open(root.path()).unwrap();
         store.put(&object("a", b"x")).unwrap();
         let error = store.copy_to("a", Path::new("/dev/full")).unwrap_err();
-        assert_eq!((error.kind, error.object.as_str()), (StoreErrorKind::Full, "/dev/full"));
-        assert!(crate::outcome::Failure::from(error).to_string().contains("Free some space"));
+        assert_eq!(
+            (error.kind, error.object.as_str()),
+            (StoreErrorKind::Full, "/dev/full")
+        );
+        assert!(
+            crate::outcome::Failure::from(error)
+                .to_string()
+                .contains("Free some space")
+        );
     }
 }

@@ -12,7 +12,9 @@ const LONGEST: usize = 900;
 
 /// Refuses keys that some store, tool or file system would read differently than they are written.
 pub(super) fn check_new(key: &str) -> Result<()> {
-    let plain = key.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>|*?:".contains(&byte));
+    let plain = key
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"\\\"<>|*?:".contains(&byte));
     let reserved = key.split('/').next() == Some(TEMPORARY);
     if key.len() <= LONGEST && plain && !reserved && !has_odd_part(key) {
         return Ok(());
@@ -28,7 +30,11 @@ pub(super) fn check_inside(key: &str) -> Result<()> {
     if !key.contains('\0') && !has_odd_part(key) {
         return Ok(());
     }
-    Err(StoreError::new(StoreErrorKind::Unusable, "not a key of an object in a folder:", format!("{key:?}")))
+    Err(StoreError::new(
+        StoreErrorKind::Unusable,
+        "not a key of an object in a folder:",
+        format!("{key:?}"),
+    ))
 }
 
 fn has_odd_part(key: &str) -> bool {
@@ -41,8 +47,11 @@ mod tests {
 
     #[test]
     fn keys_of_the_layout_pass() {
-        for key in ["archive.json", "segments/v1/sub_account=9/dt=2026-11-20/r0001-p0000.parquet", "a/tmp/b"]
-        {
+        for key in [
+            "archive.json",
+            "segments/v1/sub_account=9/dt=2026-11-20/r0001-p0000.parquet",
+            "a/tmp/b",
+        ] {
             assert!(check_new(key).is_ok(), "{key}");
         }
     }
@@ -51,8 +60,8 @@ mod tests {
     fn odd_keys_are_refused_by_name() {
         let long = "k".repeat(LONGEST + 1);
         for key in [
-            "", "/", "/a", "a/", "a//b", ".", "a/../b", "..", "tmp/a", "tmp", "é", "a b", "a\\b", "a\nb",
-            &long,
+            "", "/", "/a", "a/", "a//b", ".", "a/../b", "..", "tmp/a", "tmp", "é", "a b", "a\\b",
+            "a\nb", &long,
         ] {
             let error = check_new(key).expect_err(key);
             assert_eq!(error.kind, StoreErrorKind::Unusable);

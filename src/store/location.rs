@@ -29,15 +29,26 @@ impl FromStr for Location {
     type Err = NotALocation;
 
     fn from_str(text: &str) -> Result<Self, NotALocation> {
-        let refuse = |reason| Err(NotALocation { text: without_user(text), reason });
+        let refuse = |reason| {
+            Err(NotALocation {
+                text: without_user(text),
+                reason,
+            })
+        };
         let text = text.trim();
         if text.is_empty() {
             return refuse(FORMS);
         }
         let Some((scheme, rest)) = text.split_once("://") else {
             // A forgotten slash would otherwise make a folder of that name, and an archive nobody looks for.
-            let typo = ["s3:", "file:"].iter().any(|start| text.to_ascii_lowercase().starts_with(start));
-            return if typo { refuse(FORMS) } else { Ok(Location::Folder(PathBuf::from(text))) };
+            let typo = ["s3:", "file:"]
+                .iter()
+                .any(|start| text.to_ascii_lowercase().starts_with(start));
+            return if typo {
+                refuse(FORMS)
+            } else {
+                Ok(Location::Folder(PathBuf::from(text)))
+            };
         };
         match scheme.to_ascii_lowercase().as_str() {
             "s3" => s3(rest).or_else(refuse),
@@ -45,7 +56,8 @@ impl FromStr for Location {
             "http" | "https" => refuse(
                 "an S3-compatible server is set by CXVAULT_S3_ENDPOINT, the location stays s3://bucket/prefix",
             ),
-            "gs" | "gcs" | "az" | "azure" | "abfs" | "abfss" | "wasbs" | "s3a" | "s3n" | "minio" => refuse(
+            "gs" | "gcs" | "az" | "azure" | "abfs" | "abfss" | "wasbs" | "s3a" | "s3n"
+            | "minio" => refuse(
                 "only S3 and folders are supported; for an S3-compatible service write s3://bucket/prefix",
             ),
             _ => refuse(FORMS),
@@ -55,7 +67,10 @@ impl FromStr for Location {
 
 /// A URL without `user:password@`, which must not reach a message.
 fn without_user(text: &str) -> String {
-    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+    match text
+        .split_once("://")
+        .and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)))
+    {
         Some((scheme, (_, rest))) => format!("{scheme}://{rest}"),
         None => text.to_owned(),
     }
@@ -64,16 +79,23 @@ fn without_user(text: &str) -> String {
 fn s3(rest: &str) -> Result<Location, &'static str> {
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let prefix = prefix.trim_end_matches('/');
-    let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let letters =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(letters) {
         return Err("a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens");
     }
-    let odd =
-        |part: &str| matches!(part, "" | "." | "..") || !part.bytes().all(|byte| byte.is_ascii_graphic());
+    let odd = |part: &str| {
+        matches!(part, "" | "." | "..") || !part.bytes().all(|byte| byte.is_ascii_graphic())
+    };
     if !prefix.is_empty() && prefix.split('/').any(odd) || prefix.len() > 120 {
-        return Err("a prefix has at most 120 printable ASCII characters, without empty parts, `.` and `..`");
+        return Err(
+            "a prefix has at most 120 printable ASCII characters, without empty parts, `.` and `..`",
+        );
     }
-    Ok(Location::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+    Ok(Location::S3 {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+    })
 }
 
 fn folder(rest: &str) -> Result<Location, &'static str> {
@@ -82,7 +104,9 @@ fn folder(rest: &str) -> Result<Location, &'static str> {
     if !path.starts_with('/') || path.len() < 2 {
         return Err(REASON);
     }
-    percent_decoded(path).map(|path| Location::Folder(PathBuf::from(path))).ok_or(REASON)
+    percent_decoded(path)
+        .map(|path| Location::Folder(PathBuf::from(path)))
+        .ok_or(REASON)
 }
 
 /// `%20` and the like made characters again; `None` when the text is no such encoding of UTF-8.
@@ -159,7 +183,13 @@ mod tests {
             assert!(error.contains(hint), "{text}: {error}");
             assert!(error.contains(text), "{text}: {error}");
         }
-        let error = "https://me:secret@host/bucket".parse::<Location>().unwrap_err().to_string();
-        assert!(error.contains("host/bucket") && !error.contains("secret"), "{error}");
+        let error = "https://me:secret@host/bucket"
+            .parse::<Location>()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("host/bucket") && !error.contains("secret"),
+            "{error}"
+        );
     }
 }

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use super::error::{StoreError, StoreErrorKind};
 use super::file;
 use super::{
-    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger,
+    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key,
+    stronger,
 };
 use crate::archive::digest::Digest;
 use crate::archive::lock::Lock;
@@ -53,7 +54,14 @@ impl Fault {
     /// One failure of kind Unknown, at the first such call.
     pub fn new(op: Op, prefix: &str, effect: Effect) -> Self {
         let kind = StoreErrorKind::Unknown;
-        Fault { op, prefix: prefix.to_owned(), effect, kind, skip: 0, times: 1 }
+        Fault {
+            op,
+            prefix: prefix.to_owned(),
+            effect,
+            kind,
+            skip: 0,
+            times: 1,
+        }
     }
 
     /// Lets the first `calls` pass.
@@ -116,7 +124,10 @@ impl MemoryStore {
 
     /// Like a bucket with neither.
     pub fn plain() -> Self {
-        MemoryStore { plain: true, ..Self::default() }
+        MemoryStore {
+            plain: true,
+            ..Self::default()
+        }
     }
 
     /// Adds a failure; the first that fits a call is used up first.
@@ -142,8 +153,11 @@ impl MemoryStore {
     /// Every current object.
     pub fn contents(&self) -> BTreeMap<String, Bytes> {
         let state = self.state();
-        let current =
-            |key: &String| state.current(key).map(|(_, object)| (key.clone(), object.bytes.clone()));
+        let current = |key: &String| {
+            state
+                .current(key)
+                .map(|(_, object)| (key.clone(), object.bytes.clone()))
+        };
         state.keys.keys().filter_map(current).collect()
     }
 
@@ -165,10 +179,21 @@ impl MemoryStore {
     /// An attacker's act: another current version (on a plain store, in place of the only one), with its own checksum.
     pub fn overwrite(&self, key: &str, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
-        let object = Object { sha256: Digest::of(&bytes), bytes, lock: None, legal_hold: false };
+        let object = Object {
+            sha256: Digest::of(&bytes),
+            bytes,
+            lock: None,
+            legal_hold: false,
+        };
         let mut state = self.state();
         if self.plain {
-            state.keys.insert(key.to_owned(), vec![StoredVersion { id: None, object: Some(object) }]);
+            state.keys.insert(
+                key.to_owned(),
+                vec![StoredVersion {
+                    id: None,
+                    object: Some(object),
+                }],
+            );
         } else {
             state.push(key, Some(object));
         }
@@ -192,8 +217,10 @@ impl MemoryStore {
         *state.calls.entry(op).or_default() += 1;
         let fault = state.next_fault(op, key);
         let failed = |kind| {
-            Err(StoreError::new(kind, "cannot reach", format!("memory/{key}"))
-                .because(format!("{op:?} fails on demand")))
+            Err(
+                StoreError::new(kind, "cannot reach", format!("memory/{key}"))
+                    .because(format!("{op:?} fails on demand")),
+            )
         };
         match fault {
             None => work(&mut state),
@@ -206,8 +233,12 @@ impl MemoryStore {
     }
 
     fn no_lock(key: &str) -> StoreError {
-        StoreError::new(StoreErrorKind::Unusable, "cannot lock", format!("memory/{key}"))
-            .because("Bucket is missing Object Lock Configuration")
+        StoreError::new(
+            StoreErrorKind::Unusable,
+            "cannot lock",
+            format!("memory/{key}"),
+        )
+        .because("Bucket is missing Object Lock Configuration")
     }
 }
 
@@ -240,7 +271,13 @@ impl State {
     fn push(&mut self, key: &str, object: Option<Object>) -> String {
         self.versions_made += 1;
         let id = format!("v{}", self.versions_made);
-        self.keys.entry(key.to_owned()).or_default().push(StoredVersion { id: Some(id.clone()), object });
+        self.keys
+            .entry(key.to_owned())
+            .or_default()
+            .push(StoredVersion {
+                id: Some(id.clone()),
+                object,
+            });
         id
     }
 
@@ -254,18 +291,36 @@ impl State {
         if Digest::of(&bytes) != new.sha256 {
             let object = format!("memory/{}", new.key);
             return Err(
-                StoreError::new(StoreErrorKind::Checksum, "cannot store", object).because("BadDigest")
+                StoreError::new(StoreErrorKind::Checksum, "cannot store", object)
+                    .because("BadDigest"),
             );
         }
         // A deleted name can be taken again; whoever gives it to other bytes re-writes history.
         let first = *self.first.entry(new.key.clone()).or_insert(new.sha256);
-        assert_eq!(first, new.sha256, "the immutable key {} would change", new.key);
-        let object = Object { bytes, sha256: new.sha256, lock: new.lock, legal_hold: new.legal_hold };
+        assert_eq!(
+            first, new.sha256,
+            "the immutable key {} would change",
+            new.key
+        );
+        let object = Object {
+            bytes,
+            sha256: new.sha256,
+            lock: new.lock,
+            legal_hold: new.legal_hold,
+        };
         if plain {
-            self.keys.insert(new.key.clone(), vec![StoredVersion { id: None, object: Some(object) }]);
+            self.keys.insert(
+                new.key.clone(),
+                vec![StoredVersion {
+                    id: None,
+                    object: Some(object),
+                }],
+            );
             return Ok(Put::Created { version_id: None });
         }
-        Ok(Put::Created { version_id: Some(self.push(&new.key, Some(object))) })
+        Ok(Put::Created {
+            version_id: Some(self.push(&new.key, Some(object))),
+        })
     }
 }
 
@@ -284,14 +339,18 @@ impl Store for MemoryStore {
                 tokio::fs::read(path).await.map_err(unreadable)?.into()
             }
         };
-        self.call(Op::PutNew, &object.key, |state| state.put(self.plain, object, bytes))
+        self.call(Op::PutNew, &object.key, |state| {
+            state.put(self.plain, object, bytes)
+        })
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         self.call(Op::Get, key, |state| match state.current(key) {
-            Some((_, object)) if object.bytes.len() as u64 > LARGEST_GET => {
-                Err(StoreError::new(StoreErrorKind::Contradiction, file::READ, format!("memory/{key}")))
-            }
+            Some((_, object)) if object.bytes.len() as u64 > LARGEST_GET => Err(StoreError::new(
+                StoreErrorKind::Contradiction,
+                file::READ,
+                format!("memory/{key}"),
+            )),
             found => Ok(found.map(|(_, object)| object.bytes.clone())),
         })
     }
@@ -311,7 +370,9 @@ impl Store for MemoryStore {
             Ok(state.current(key).map(|(_, object)| {
                 let length = object.bytes.len();
                 let end = usize::try_from(range.end).unwrap_or(length).min(length);
-                object.bytes.slice(usize::try_from(range.start).unwrap_or(end).min(end)..end)
+                object
+                    .bytes
+                    .slice(usize::try_from(range.start).unwrap_or(end).min(end)..end)
             }))
         })
     }
@@ -334,7 +395,10 @@ impl Store for MemoryStore {
                 None => objects.push(entry.key),
             }
         }
-        Ok(Children { folders: folders.into_iter().collect(), objects })
+        Ok(Children {
+            folders: folders.into_iter().collect(),
+            objects,
+        })
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {
@@ -351,11 +415,15 @@ impl Store for MemoryStore {
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
         self.call(Op::List, prefix, |state| {
-            let wanted =
-                |key: &&String| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
+            let wanted = |key: &&String| {
+                key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)
+            };
             let entry = |key: &String| {
                 let (_, object) = state.current(key)?;
-                Some(Entry { key: key.clone(), bytes: object.bytes.len() as u64 })
+                Some(Entry {
+                    key: key.clone(),
+                    bytes: object.bytes.len() as u64,
+                })
             };
             Ok(state.keys.keys().filter(wanted).filter_map(entry).collect())
         })
@@ -365,12 +433,18 @@ impl Store for MemoryStore {
         self.call(Op::Versions, prefix, |state| {
             let mut listed = Vec::new();
             for (key, versions) in state.keys.iter().filter(|(key, _)| key.starts_with(prefix)) {
-                listed.extend(versions.iter().rev().enumerate().map(|(age, version)| Version {
-                    key: key.clone(),
-                    version_id: version.id.clone(),
-                    is_latest: age == 0,
-                    is_delete_marker: version.object.is_none(),
-                }));
+                listed.extend(
+                    versions
+                        .iter()
+                        .rev()
+                        .enumerate()
+                        .map(|(age, version)| Version {
+                            key: key.clone(),
+                            version_id: version.id.clone(),
+                            is_latest: age == 0,
+                            is_delete_marker: version.object.is_none(),
+                        }),
+                );
             }
             Ok(listed)
         })
@@ -399,8 +473,11 @@ impl Store for MemoryStore {
         self.call(Op::SetLegalHold, key, |state| {
             let plain = self.plain;
             let Some(object) = state.current_mut(key) else {
-                let error =
-                    StoreError::new(StoreErrorKind::Contradiction, "cannot hold", format!("memory/{key}"));
+                let error = StoreError::new(
+                    StoreErrorKind::Contradiction,
+                    "cannot hold",
+                    format!("memory/{key}"),
+                );
                 return Err(error.because("there is no such object"));
             };
             object.legal_hold = on && !plain;
@@ -423,7 +500,13 @@ mod tests {
 
     fn object(key: &str, content: &'static [u8]) -> NewObject {
         let body = Body::Bytes(Bytes::from_static(content));
-        NewObject { key: key.to_owned(), body, sha256: Digest::of(content), lock: None, legal_hold: false }
+        NewObject {
+            key: key.to_owned(),
+            body,
+            sha256: Digest::of(content),
+            lock: None,
+            legal_hold: false,
+        }
     }
 
     #[tokio::test]
@@ -438,7 +521,11 @@ mod tests {
     #[tokio::test]
     async fn faults_meet_the_calls_they_are_meant_for() {
         let store = MemoryStore::new();
-        store.fail(Fault::new(Op::PutNew, "m/", Effect::FailBefore).skip(1).times(2));
+        store.fail(
+            Fault::new(Op::PutNew, "m/", Effect::FailBefore)
+                .skip(1)
+                .times(2),
+        );
         let mut stored = Vec::new();
         for key in ["p/1", "m/1", "m/2", "p/2", "m/3", "m/4"] {
             if store.put_new(&object(key, b"x")).await.is_ok() {

@@ -176,7 +176,14 @@ pub async fn open(location: &Location, options: S3Options) -> Result<Arc<dyn Sto
         Location::Folder(root) => Ok(Arc::new(FolderStore::open(root)?)),
         Location::S3 { bucket, prefix } => {
             let (bucket, prefix) = (bucket.clone(), prefix.clone());
-            Ok(Arc::new(S3Store::open(S3Settings { bucket, prefix, options }).await?))
+            Ok(Arc::new(
+                S3Store::open(S3Settings {
+                    bucket,
+                    prefix,
+                    options,
+                })
+                .await?,
+            ))
         }
     }
 }

@@ -54,7 +54,13 @@ pub struct RetryingStore {
 
 impl RetryingStore {
     pub fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>, cancel: CancellationToken) -> Self {
-        RetryingStore { inner, clock, cancel, policy: RetryPolicy::default(), down: AtomicBool::new(false) }
+        RetryingStore {
+            inner,
+            clock,
+            cancel,
+            policy: RetryPolicy::default(),
+            down: AtomicBool::new(false),
+        }
     }
 
     pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
@@ -62,7 +68,11 @@ impl RetryingStore {
         self
     }
 
-    async fn retrying<T, Attempt>(&self, key: &str, attempt: impl Fn() -> Attempt + Send + Sync) -> Result<T>
+    async fn retrying<T, Attempt>(
+        &self,
+        key: &str,
+        attempt: impl Fn() -> Attempt + Send + Sync,
+    ) -> Result<T>
     where
         Attempt: Future<Output = Result<T>> + Send,
         T: Send,
@@ -86,7 +96,11 @@ impl RetryingStore {
                 return Err(error);
             }
             let wait = self.wait_after(sent);
-            let cause = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
+            let cause = error
+                .source
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             tracing::warn!(object = error.object, attempt = sent, wait = ?wait, "{}: {cause}", error.what);
             tokio::select! {
                 () = self.clock.sleep(wait) => {}
@@ -97,7 +111,11 @@ impl RetryingStore {
 
     /// One attempt. An abandoned PUT may still arrive; that is the same as a crash here: the next run finds the
     /// object and adopts it, or does not and puts it again.
-    async fn once<T>(&self, key: &str, attempt: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    async fn once<T>(
+        &self,
+        key: &str,
+        attempt: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
         let out_of_grace = async {
             self.cancel.cancelled().await;
             self.clock.sleep(self.policy.grace).await;
@@ -115,10 +133,15 @@ impl RetryingStore {
 
     fn wait_after(&self, sent: u32) -> Duration {
         let doubled = 1_u32.checked_shl(sent - 1).unwrap_or(u32::MAX);
-        let whole = self.policy.first_wait.saturating_mul(doubled).min(self.policy.longest_wait);
+        let whole = self
+            .policy
+            .first_wait
+            .saturating_mul(doubled)
+            .min(self.policy.longest_wait);
         // Without jitter, all hosts that a throttling store turned away would come back in step.
         let mut random = [0; 2];
-        let random = aws_lc_rs::rand::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));
+        let random =
+            aws_lc_rs::rand::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));
         whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u16::MAX))
     }
 }
@@ -130,7 +153,8 @@ impl Store for RetryingStore {
     }
 
     async fn put_new(&self, object: &NewObject) -> Result<Put> {
-        self.retrying(&object.key, || self.inner.put_new(object)).await
+        self.retrying(&object.key, || self.inner.put_new(object))
+            .await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
@@ -142,7 +166,8 @@ impl Store for RetryingStore {
     }
 
     async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
-        self.retrying(key, || self.inner.read_at(key, range.clone())).await
+        self.retrying(key, || self.inner.read_at(key, range.clone()))
+            .await
     }
 
     async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
@@ -162,7 +187,8 @@ impl Store for RetryingStore {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
-        self.retrying(prefix, || self.inner.list(prefix, after)).await
+        self.retrying(prefix, || self.inner.list(prefix, after))
+            .await
     }
 
     async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
@@ -170,11 +196,13 @@ impl Store for RetryingStore {
     }
 
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
-        self.retrying(key, || self.inner.raise_lock(key, lock)).await
+        self.retrying(key, || self.inner.raise_lock(key, lock))
+            .await
     }
 
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
-        self.retrying(key, || self.inner.set_legal_hold(key, on)).await
+        self.retrying(key, || self.inner.set_legal_hold(key, on))
+            .await
     }
 
     async fn keeps_locks(&self) -> Result<Option<bool>> {
@@ -182,7 +210,8 @@ impl Store for RetryingStore {
     }
 
     async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
-        self.retrying(key, || self.inner.keeps_legal_holds(key)).await
+        self.retrying(key, || self.inner.keeps_legal_holds(key))
+            .await
     }
 }
 
@@ -221,7 +250,13 @@ mod tests {
 
     fn object(content: &'static [u8]) -> NewObject {
         let body = Body::Bytes(Bytes::from_static(content));
-        NewObject { key: "a".to_owned(), body, sha256: Digest::of(content), lock: None, legal_hold: false }
+        NewObject {
+            key: "a".to_owned(),
+            body,
+            sha256: Digest::of(content),
+            lock: None,
+            legal_hold: false,
+        }
     }
 
     fn retrying(memory: &Arc<MemoryStore>, waits: &Arc<Waits>) -> RetryingStore {
@@ -234,7 +269,10 @@ mod tests {
         memory.fail(Fault::new(Op::PutNew, "", Effect::FailAfter));
         let store = retrying(&memory, &waits);
         assert_eq!(store.put_new(&object(b"x")).await.unwrap(), Put::Exists);
-        assert_eq!(store.stat("a").await.unwrap().unwrap().sha256, Some(Digest::of(b"x")));
+        assert_eq!(
+            store.stat("a").await.unwrap().unwrap().sha256,
+            Some(Digest::of(b"x"))
+        );
         assert_eq!((memory.calls(Op::PutNew), memory.calls(Op::Stat)), (2, 1));
         assert_eq!(waits.asked.lock().unwrap().len(), 1);
     }
@@ -262,7 +300,10 @@ mod tests {
         let down = |times| memory.fail(Fault::new(Op::Get, "", Effect::FailBefore).times(times));
         down(RetryPolicy::default().attempts + 2);
         for calls in [attempts, attempts + 1, attempts + 2] {
-            assert_eq!(store.get("a").await.unwrap_err().kind, StoreErrorKind::Unknown);
+            assert_eq!(
+                store.get("a").await.unwrap_err().kind,
+                StoreErrorKind::Unknown
+            );
             assert_eq!(memory.calls(Op::Get), calls);
         }
         assert_eq!(store.get("a").await.unwrap(), None);
@@ -273,20 +314,37 @@ mod tests {
     #[tokio::test]
     async fn a_clear_refusal_is_final() {
         let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
-        memory.fail(Fault::new(Op::Get, "", Effect::FailBefore).kind(StoreErrorKind::Denied).times(2));
+        memory.fail(
+            Fault::new(Op::Get, "", Effect::FailBefore)
+                .kind(StoreErrorKind::Denied)
+                .times(2),
+        );
         let error = retrying(&memory, &waits).get("a").await.unwrap_err();
-        assert_eq!((error.kind, memory.calls(Op::Get)), (StoreErrorKind::Denied, 1));
+        assert_eq!(
+            (error.kind, memory.calls(Op::Get)),
+            (StoreErrorKind::Denied, 1)
+        );
     }
 
     #[tokio::test]
     async fn a_cancelled_run_sends_nothing_again() {
         let cancel = CancellationToken::new();
-        let waits = Waits { cancel_after: Some((2, cancel.clone())), ..Waits::default() };
+        let waits = Waits {
+            cancel_after: Some((2, cancel.clone())),
+            ..Waits::default()
+        };
         let memory = Arc::new(MemoryStore::new());
         memory.fail(Fault::new(Op::Stat, "", Effect::FailBefore).times(1_000));
         let store = RetryingStore::new(memory.clone(), Arc::new(waits), cancel);
-        assert_eq!(store.stat("a").await.unwrap_err().kind, StoreErrorKind::Unknown);
-        assert!((2..=3).contains(&memory.calls(Op::Stat)), "{}", memory.calls(Op::Stat));
+        assert_eq!(
+            store.stat("a").await.unwrap_err().kind,
+            StoreErrorKind::Unknown
+        );
+        assert!(
+            (2..=3).contains(&memory.calls(Op::Stat)),
+            "{}",
+            memory.calls(Op::Stat)
+        );
     }
 
     #[tokio::test]
@@ -294,8 +352,14 @@ mod tests {
         let memory = Arc::new(MemoryStore::new());
         let store = retrying(&memory, &Arc::new(Waits::default()));
         store.cancel.cancel();
-        let error = store.once::<()>("a/b", std::future::pending()).await.unwrap_err();
-        assert_eq!((error.kind, error.object.as_str()), (StoreErrorKind::Unknown, "memory/a/b"));
+        let error = store
+            .once::<()>("a/b", std::future::pending())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind, error.object.as_str()),
+            (StoreErrorKind::Unknown, "memory/a/b")
+        );
         // What can settle at once still does.
         assert!(store.put_new(&object(b"x")).await.is_ok());
     }

@@ -12,12 +12,19 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Replaces the file whole: a collector must never read half of it, nor find none.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     // Not `.prom`: node_exporter reads whatever ends so in its folder.
-    let mut file = tempfile::Builder::new().prefix(".cxvault-").suffix(".tmp").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".cxvault-")
+        .suffix(".tmp")
+        .tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     // The collector is another user.
-    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(0o644))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())

@@ -38,9 +38,22 @@ struct Body<'a> {
 
 impl Heads {
     /// Tells it until an answer is good, or says why none was: without the address. With `hurry` it is tried once only.
-    pub async fn tell(&self, anchor: &Anchor, clock: &Arc<dyn Clock>, hurry: bool) -> Result<(), String> {
-        let patience = if hurry { Patience::HURRIED } else { Patience::USUAL };
-        let message = Message::post("CXVAULT_ANCHOR_WEBHOOK_URL", self.url.clone(), self.body(anchor));
+    pub async fn tell(
+        &self,
+        anchor: &Anchor,
+        clock: &Arc<dyn Clock>,
+        hurry: bool,
+    ) -> Result<(), String> {
+        let patience = if hurry {
+            Patience::HURRIED
+        } else {
+            Patience::USUAL
+        };
+        let message = Message::post(
+            "CXVAULT_ANCHOR_WEBHOOK_URL",
+            self.url.clone(),
+            self.body(anchor),
+        );
         send(&message, &**clock, patience).await
     }
 

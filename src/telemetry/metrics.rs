@@ -21,7 +21,10 @@ pub struct Sample {
 pub const LAST_SUCCESS: &str = "cxvault_last_success_timestamp_seconds";
 
 fn sample(labels: &[(&'static str, &str)], value: f64) -> Sample {
-    let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let labels = labels
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()))
+        .collect();
     Sample { labels, value }
 }
 
@@ -31,7 +34,11 @@ fn plain(value: f64) -> Vec<Sample> {
 
 /// Every family that has a value.
 pub fn families(ended: &Ended) -> Vec<Family> {
-    let family = |name, help, samples| Family { name, help, samples };
+    let family = |name, help, samples| Family {
+        name,
+        help,
+        samples,
+    };
     let seconds = |ms: i64| ms as f64 / 1000.0;
     let mut families = vec![
         family(
@@ -42,14 +49,21 @@ pub fn families(ended: &Ended) -> Vec<Family> {
         family(
             LAST_SUCCESS,
             "When a run last ended with exit code 0 or 3.",
-            ended.last_success_ms.map(|ms| plain(seconds(ms))).unwrap_or_default(),
+            ended
+                .last_success_ms
+                .map(|ms| plain(seconds(ms)))
+                .unwrap_or_default(),
         ),
         family(
             "cxvault_run_duration_seconds",
             "How long the last run took.",
             plain(seconds(ended.ended_ms - ended.started_ms)),
         ),
-        family("cxvault_exit_code", "Exit code of the last run.", plain(f64::from(ended.exit.code()))),
+        family(
+            "cxvault_exit_code",
+            "Exit code of the last run.",
+            plain(f64::from(ended.exit.code())),
+        ),
     ];
     families.extend(of_days(ended));
     families.extend(of_requests(&ended.limits));
@@ -60,7 +74,11 @@ pub fn families(ended: &Ended) -> Vec<Family> {
 
 /// The samples of every sub-account, one sub-account after the other.
 fn of_each(ended: &Ended, samples: impl Fn(&str, &SubAccount) -> Vec<Sample>) -> Vec<Sample> {
-    ended.sub_accounts.iter().flat_map(|(id, sub_account)| samples(id, sub_account)).collect()
+    ended
+        .sub_accounts
+        .iter()
+        .flat_map(|(id, sub_account)| samples(id, sub_account))
+        .collect()
 }
 
 fn of_days(ended: &Ended) -> [Family; 3] {
@@ -71,15 +89,23 @@ fn of_days(ended: &Ended) -> [Family; 3] {
             ("empty", one.days.empty),
             ("failed", one.days.failed),
         ];
-        let of = |(outcome, days)| sample(&[("sub_account", id), ("outcome", outcome)], days as f64);
+        let of =
+            |(outcome, days)| sample(&[("sub_account", id), ("outcome", outcome)], days as f64);
         outcomes.map(of).to_vec()
     };
-    let segments =
-        |id: &str, one: &SubAccount| vec![sample(&[("sub_account", id)], one.counts.segments as f64)];
+    let segments = |id: &str, one: &SubAccount| {
+        vec![sample(&[("sub_account", id)], one.counts.segments as f64)]
+    };
     let summaries = |id: &str, one: &SubAccount| {
-        let each = Kind::BOTH.into_iter().flat_map(|kind| Status::ALL.map(|status| (kind, status)));
+        let each = Kind::BOTH
+            .into_iter()
+            .flat_map(|kind| Status::ALL.map(|status| (kind, status)));
         let of = |(kind, status): (Kind, Status)| {
-            let labels = [("sub_account", id), ("kind", kind.name()), ("status", status.name())];
+            let labels = [
+                ("sub_account", id),
+                ("kind", kind.name()),
+                ("status", status.name()),
+            ];
             sample(&labels, one.counts.statuses(kind).get(status) as f64)
         };
         each.map(of).collect()
@@ -105,7 +131,8 @@ fn of_days(ended: &Ended) -> [Family; 3] {
 
 fn of_requests(limits: &[LimitUse]) -> [Family; 4] {
     let by_limit = |value: fn(&LimitUse) -> Option<f64>| {
-        let one = |limit: &LimitUse| value(limit).map(|value| sample(&[("limit", limit.limit)], value));
+        let one =
+            |limit: &LimitUse| value(limit).map(|value| sample(&[("limit", limit.limit)], value));
         limits.iter().filter_map(one).collect()
     };
     let sum = |value: fn(&LimitUse) -> u64| plain(limits.iter().map(value).sum::<u64>() as f64);
@@ -144,12 +171,17 @@ fn of_archive(ended: &Ended) -> [Family; 4] {
     };
     let chain = |value: &dyn Fn(ChainState) -> f64| {
         let of = |id: &str, one: &SubAccount| {
-            one.chain.map(|chain| sample(&[("sub_account", id)], value(chain))).into_iter().collect()
+            one.chain
+                .map(|chain| sample(&[("sub_account", id)], value(chain)))
+                .into_iter()
+                .collect()
         };
         of_each(ended, of)
     };
     let age = |chain: ChainState| {
-        chain.oldest_unsealed_ms.map_or(0.0, |end| (ended.ended_ms - end).max(0) as f64 / 1000.0)
+        chain
+            .oldest_unsealed_ms
+            .map_or(0.0, |end| (ended.ended_ms - end).max(0) as f64 / 1000.0)
     };
     [
         Family {

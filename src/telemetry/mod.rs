@@ -68,10 +68,20 @@ impl Receivers {
 pub async fn tell(receivers: &Receivers, mut ended: Ended, clock: &Arc<dyn Clock>, hurry: bool) {
     let mut messages = Vec::new();
     if receivers.want_metrics() {
-        let earlier = || receivers.metrics_file.as_deref().and_then(file::last_success_ms);
+        let earlier = || {
+            receivers
+                .metrics_file
+                .as_deref()
+                .and_then(file::last_success_ms)
+        };
         ended.last_success_ms = ended.success_ms().or_else(earlier);
         let text = prometheus::text(&metrics::families(&ended));
-        messages.extend(receivers.pushgateway.as_ref().map(|url| push(url, &ended, &text)));
+        messages.extend(
+            receivers
+                .pushgateway
+                .as_ref()
+                .map(|url| push(url, &ended, &text)),
+        );
         if let Some(path) = &receivers.metrics_file
             && let Err(error) = file::replace(path, &text)
         {
@@ -81,19 +91,34 @@ pub async fn tell(receivers: &Receivers, mut ended: Ended, clock: &Arc<dyn Clock
     match &receivers.otlp {
         Some(Ok(collector)) => messages.extend(exported(collector, &ended)),
         Some(Err(why)) => {
-            tracing::warn!(why, "no traces and metrics are sent to OTEL_EXPORTER_OTLP_ENDPOINT")
+            tracing::warn!(
+                why,
+                "no traces and metrics are sent to OTEL_EXPORTER_OTLP_ENDPOINT"
+            )
         }
         None => {}
     }
     if let Some(url) = receivers.webhook.as_ref().filter(|_| ended.is_trouble()) {
-        messages.push(Message::post("CXVAULT_WEBHOOK_URL", url.clone(), webhook::body(&ended)));
+        messages.push(Message::post(
+            "CXVAULT_WEBHOOK_URL",
+            url.clone(),
+            webhook::body(&ended),
+        ));
     }
     if let Some(url) = receivers.heartbeat.as_ref().filter(|_| ended.is_alive()) {
         messages.push(Message::get("CXVAULT_HEARTBEAT_URL", url.clone()));
     }
-    let patience = if hurry { Patience::HURRIED } else { Patience::USUAL };
-    futures_util::future::join_all(messages.iter().map(|message| message_sent(message, clock, patience)))
-        .await;
+    let patience = if hurry {
+        Patience::HURRIED
+    } else {
+        Patience::USUAL
+    };
+    futures_util::future::join_all(
+        messages
+            .iter()
+            .map(|message| message_sent(message, clock, patience)),
+    )
+    .await;
 }
 
 async fn message_sent(message: &Message, clock: &Arc<dyn Clock>, patience: Patience) {
@@ -103,30 +128,58 @@ async fn message_sent(message: &Message, clock: &Arc<dyn Clock>, patience: Patie
 }
 
 fn exported(collector: &Collector, ended: &Ended) -> [Message; 2] {
-    let Collector { endpoint, headers, resource } = collector;
+    let Collector {
+        endpoint,
+        headers,
+        resource,
+    } = collector;
     let message = |signal: &str, body: Vec<u8>| {
         let url = format!("{endpoint}/v1/{signal}");
         Message::post("OTEL_EXPORTER_OTLP_ENDPOINT", url.into(), body).with_headers(headers.clone())
     };
-    [message("traces", otlp::traces(ended, resource)), message("metrics", otlp::metrics(ended, resource))]
+    [
+        message("traces", otlp::traces(ended, resource)),
+        message("metrics", otlp::metrics(ended, resource)),
+    ]
 }
 
 /// One group holds what one host says of its last run.
 fn push(url: &str, ended: &Ended, text: &str) -> Message {
     let url = match url.contains("/metrics/job/") {
         true => url.to_owned(),
-        false => format!("{url}/metrics/job/cxvault/instance/{}", instance(&ended.host)),
+        false => format!(
+            "{url}/metrics/job/cxvault/instance/{}",
+            instance(&ended.host)
+        ),
     };
     // PUT replaces the group; so a sub-account that is no longer archived is gone from it. But where nobody here knows
     // when a run last succeeded, the gateway may, and POST leaves it that number.
-    let message = Message::post("CXVAULT_PUSHGATEWAY_URL", url.into(), text.as_bytes().to_vec());
+    let message = Message::post(
+        "CXVAULT_PUSHGATEWAY_URL",
+        url.into(),
+        text.as_bytes().to_vec(),
+    );
     let message = message.of_type("text/plain; version=0.0.4; charset=utf-8");
-    if ended.last_success_ms.is_some() { message.put() } else { message }
+    if ended.last_success_ms.is_some() {
+        message.put()
+    } else {
+        message
+    }
 }
 
 /// A host's name as one part of a path.
 fn instance(host: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._~".contains(c) { c } else { '_' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-._~".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
     let name: String = host.chars().map(plain).collect();
-    if name.is_empty() { "unknown".to_owned() } else { name }
+    if name.is_empty() {
+        "unknown".to_owned()
+    } else {
+        name
+    }
 }

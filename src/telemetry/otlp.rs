@@ -41,8 +41,14 @@ fn resource(ended: &Ended, more: &Resource) -> Value {
         ("host.name", ended.host.as_str()),
     ];
     let mut all: std::collections::BTreeMap<&str, &str> = own.into();
-    all.extend(more.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-    let attributes: Vec<Value> = all.into_iter().map(|(key, value)| text(key, value)).collect();
+    all.extend(
+        more.iter()
+            .map(|(key, value)| (key.as_str(), value.as_str())),
+    );
+    let attributes: Vec<Value> = all
+        .into_iter()
+        .map(|(key, value)| text(key, value))
+        .collect();
     json!({ "attributes": attributes })
 }
 
@@ -54,7 +60,11 @@ fn scope() -> Value {
 pub fn metrics(ended: &Ended, more: &Resource) -> Vec<u8> {
     let at = nanoseconds(ended.ended_ms);
     let point = |sample: &Sample| {
-        let attributes: Vec<Value> = sample.labels.iter().map(|(key, value)| text(key, value)).collect();
+        let attributes: Vec<Value> = sample
+            .labels
+            .iter()
+            .map(|(key, value)| text(key, value))
+            .collect();
         json!({ "attributes": attributes, "timeUnixNano": at, "asDouble": sample.value })
     };
     let families: Vec<Value> = metrics::families(ended)
@@ -74,7 +84,10 @@ pub fn metrics(ended: &Ended, more: &Resource) -> Vec<u8> {
 /// The body of a request to `/v1/traces`.
 pub fn traces(ended: &Ended, more: &Resource) -> Vec<u8> {
     // Another run on this host cannot begin and end in the same milliseconds and be another trace.
-    let identity = format!("{} {} {} {}", ended.host, ended.command, ended.started_ms, ended.ended_ms);
+    let identity = format!(
+        "{} {} {} {}",
+        ended.host, ended.command, ended.started_ms, ended.ended_ms
+    );
     let trace = &Digest::of(identity.as_bytes()).hex()[..32];
     let id = |n: usize| Digest::of(format!("{identity} {n}").as_bytes()).hex()[..16].to_owned();
     let mut spans = vec![run_span(ended, trace, &id(0))];
@@ -89,7 +102,12 @@ pub fn traces(ended: &Ended, more: &Resource) -> Vec<u8> {
 
 fn run_span(ended: &Ended, trace: &str, id: &str) -> Value {
     let mut attributes = vec![number("cxvault.exit_code", u64::from(ended.exit.code()))];
-    attributes.extend(ended.archive.iter().map(|archive| text("cxvault.archive", archive)));
+    attributes.extend(
+        ended
+            .archive
+            .iter()
+            .map(|archive| text("cxvault.archive", archive)),
+    );
     json!({
         "traceId": trace,
         "spanId": id,

@@ -8,7 +8,12 @@ use super::metrics::{Family, LAST_SUCCESS, Sample};
 /// The families as text. All are gauges: each run replaces what the one before it said.
 pub fn text(families: &[Family]) -> String {
     let mut text = String::new();
-    for Family { name, help, samples } in families {
+    for Family {
+        name,
+        help,
+        samples,
+    } in families
+    {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
         for sample in samples {
@@ -22,14 +27,24 @@ fn labels(sample: &Sample) -> String {
     if sample.labels.is_empty() {
         return String::new();
     }
-    let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let pairs = sample.labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+    let escaped = |value: &str| {
+        value
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n")
+    };
+    let pairs = sample
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
     format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
 }
 
 /// When a run last succeeded, in UTC milliseconds, as an earlier text of ours tells it.
 pub fn last_success_ms(text: &str) -> Option<i64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(LAST_SUCCESS)?.strip_prefix(' '))?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(LAST_SUCCESS)?.strip_prefix(' '))?;
     let seconds: f64 = value.trim().parse().ok()?;
     (seconds.is_finite() && seconds > 0.0).then_some((seconds * 1000.0).round() as i64)
 }
@@ -41,25 +56,41 @@ mod tests {
     #[test]
     fn what_a_text_says_of_the_last_success_is_read_back() {
         let of = |value: f64| {
-            let samples = vec![Sample { labels: Vec::new(), value }];
-            last_success_ms(&text(&[Family { name: LAST_SUCCESS, help: "When.", samples }]))
+            let samples = vec![Sample {
+                labels: Vec::new(),
+                value,
+            }];
+            last_success_ms(&text(&[Family {
+                name: LAST_SUCCESS,
+                help: "When.",
+                samples,
+            }]))
         };
         assert_eq!(of(1_795_506_000.0), Some(1_795_506_000_000));
         assert_eq!(of(1_795_506_000.123), Some(1_795_506_000_123));
         for nothing in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(of(nothing), None);
         }
-        for nothing in
-            ["", "cxvault_last_success_timestamp_seconds", "cxvault_last_success_timestamp_seconds x"]
-        {
+        for nothing in [
+            "",
+            "cxvault_last_success_timestamp_seconds",
+            "cxvault_last_success_timestamp_seconds x",
+        ] {
             assert_eq!(last_success_ms(nothing), None);
         }
     }
 
     #[test]
     fn a_label_cannot_end_its_own_quotes() {
-        let sample = Sample { labels: vec![("a", "x\"} 1\n\\".to_owned())], value: 1.0 };
-        let family = Family { name: "n", help: "h", samples: vec![sample] };
+        let sample = Sample {
+            labels: vec![("a", "x\"} 1\n\\".to_owned())],
+            value: 1.0,
+        };
+        let family = Family {
+            name: "n",
+            help: "h",
+            samples: vec![sample],
+        };
         assert!(text(&[family]).ends_with("n{a=\"x\\\"} 1\\n\\\\\"} 1\n"));
     }
 }

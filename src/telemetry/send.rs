@@ -37,7 +37,14 @@ pub struct Message {
 
 impl Message {
     pub fn get(setting: &'static str, url: SecretString) -> Message {
-        Message { setting, method: Method::GET, url, content_type: "", headers: Vec::new(), body: Vec::new() }
+        Message {
+            setting,
+            method: Method::GET,
+            url,
+            content_type: "",
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// A POST of JSON.
@@ -104,7 +111,9 @@ fn client(message: &Message) -> Result<Client, String> {
 async fn once(client: &Client, message: &Message) -> Result<StatusCode, reqwest::Error> {
     let mut request = client.request(message.method.clone(), message.url.expose_secret());
     if !message.content_type.is_empty() {
-        request = request.header(CONTENT_TYPE, message.content_type).body(message.body.clone());
+        request = request
+            .header(CONTENT_TYPE, message.content_type)
+            .body(message.body.clone());
     }
     for (name, value) in &message.headers {
         request = request.header(name, value.expose_secret());

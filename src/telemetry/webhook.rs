@@ -60,8 +60,12 @@ fn text(ended: &Ended) -> String {
         Exit::Usage => "failed: wrong usage or settings",
         _ => "failed",
     };
-    let mut lines =
-        vec![format!("cxvault {} on {}: {what} (exit {})", ended.command, ended.host, ended.exit.code())];
+    let mut lines = vec![format!(
+        "cxvault {} on {}: {what} (exit {})",
+        ended.command,
+        ended.host,
+        ended.exit.code()
+    )];
     lines.extend(ended.message.clone());
     lines.extend(ended.remedy.clone());
     lines.extend(ended.troubles.iter().take(DAYS_IN_TEXT).map(line));
@@ -73,7 +77,9 @@ fn text(ended: &Ended) -> String {
 
 /// What Slack asks to escape; otherwise an object's name could become a link or a mention.
 pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 fn line(day: &Trouble) -> String {

@@ -56,14 +56,23 @@ fn keys(minio: &Minio) -> (String, String) {
 /// Lets heads be kept in a bucket there.
 fn anchored_in(bucket: &Bucket, vault: &mut Vault) {
     let (id, secret) = keys(bucket.minio);
-    vault.set("ANCHOR", &bucket.location()).set("ANCHOR_S3_ENDPOINT", &bucket.minio.endpoint());
-    vault.set("ANCHOR_S3_PATH_STYLE", "true").set("ANCHOR_S3_REGION", "us-east-1");
-    vault.set("ANCHOR_ACCESS_KEY_ID", &id).set("ANCHOR_SECRET_ACCESS_KEY", &secret);
+    vault
+        .set("ANCHOR", &bucket.location())
+        .set("ANCHOR_S3_ENDPOINT", &bucket.minio.endpoint());
+    vault
+        .set("ANCHOR_S3_PATH_STYLE", "true")
+        .set("ANCHOR_S3_REGION", "us-east-1");
+    vault
+        .set("ANCHOR_ACCESS_KEY_ID", &id)
+        .set("ANCHOR_SECRET_ACCESS_KEY", &secret);
 }
 
 fn archive_id(vault: &Vault) -> String {
     let record = std::fs::read(vault.archive().join("archive.json")).unwrap();
-    serde_json::from_slice::<Value>(&record).unwrap()["archive_id"].as_str().unwrap().to_owned()
+    serde_json::from_slice::<Value>(&record).unwrap()["archive_id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// The key of one anchor of the sub-account.
@@ -78,18 +87,26 @@ fn roster_place(archive_id: &str, sequence: u64) -> String {
 
 /// One record of the roster.
 fn roster(vault: &Vault, sequence: u64) -> PathBuf {
-    vault.archive().join(format!("roster/v1/{sequence:010}.json"))
+    vault
+        .archive()
+        .join(format!("roster/v1/{sequence:010}.json"))
 }
 
 /// How many records the roster has.
 fn rosters(vault: &Vault) -> u64 {
-    (1..).take_while(|sequence| roster(vault, *sequence).exists()).count() as u64
+    (1..)
+        .take_while(|sequence| roster(vault, *sequence).exists())
+        .count() as u64
 }
 
 /// The findings of a verification with this code.
 #[track_caller]
 fn found(verified: &Finished, code: &str) -> Vec<Value> {
-    verified.events().into_iter().filter(|event| event["code"] == code).collect()
+    verified
+        .events()
+        .into_iter()
+        .filter(|event| event["code"] == code)
+        .collect()
 }
 
 /// Makes a file of a folder store writable, and changes it.

@@ -28,7 +28,11 @@ fn world<'a>(simulator: &Simulator) -> World<'a> {
     vault.run_day(DAY, &[]).expect(0);
     let source = Proxy::start(minio().address, &from.settings.bucket);
     from.used_by(&mut vault, Some(&source.url));
-    World { from, source, vault }
+    World {
+        from,
+        source,
+        vault,
+    }
 }
 
 fn parts_seen(proxy: &Proxy, from: usize, method: Method) -> Vec<String> {
@@ -56,7 +60,10 @@ fn settled(to: &Bucket, place: &Proxy, never_arrived: Option<&str>) -> Contents 
         let arrived: BTreeSet<&str> = puts
             .iter()
             .filter(arrived)
-            .map(|key| key.strip_prefix(&format!("{}/", to.settings.prefix)).expect("the archive's"))
+            .map(|key| {
+                key.strip_prefix(&format!("{}/", to.settings.prefix))
+                    .expect("the archive's")
+            })
             .collect();
         contents.keys().map(String::as_str).collect::<BTreeSet<_>>() == arrived
     });
@@ -69,9 +76,15 @@ fn killed_at(world: &mut World, put: usize, after: bool) {
     let place = Proxy::start(minio().address, &to.settings.bucket);
     may_copy_to(&mut world.vault, minio(), Some(&place.url));
     let (arrival, held) = holds();
-    let act = if after { Act::HoldAfter(arrival()) } else { Act::HoldBefore(arrival()) };
+    let act = if after {
+        Act::HoldAfter(arrival())
+    } else {
+        Act::HoldBefore(arrival())
+    };
     place.once(Method::PUT, "", put as u32, act);
-    let copying = world.vault.spawn(&["copy", "--json", "--to", &to.location()]);
+    let copying = world
+        .vault
+        .spawn(&["copy", "--json", "--to", &to.location()]);
     let request = held.next();
     copying.signal("KILL");
     assert_eq!(copying.wait().status.code(), None);
@@ -82,21 +95,52 @@ fn killed_at(world: &mut World, put: usize, after: bool) {
     let found = settled(&to, &place, held_before.as_deref());
     let checked = check(&found, SUB);
     let began = found.keys().any(|key| key != MARK && key != "archive.json");
-    assert!(!began || (found.contains_key(MARK) && found.contains_key("archive.json")), "{:?}", found.keys());
+    assert!(
+        !began || (found.contains_key(MARK) && found.contains_key("archive.json")),
+        "{:?}",
+        found.keys()
+    );
     assert!(!found.contains_key("archive.json") || found.contains_key(MARK));
     let archive = world.from.contents();
-    assert!(found.iter().all(|(key, bytes)| key == MARK || archive[key] == *bytes));
+    assert!(
+        found
+            .iter()
+            .all(|(key, bytes)| key == MARK || archive[key] == *bytes)
+    );
     if !checked.manifests.is_empty() {
-        let read = world.vault.run(&["verify", "--json", "--archive", &to.location(), "--level", "quick"]);
+        let read = world.vault.run(&[
+            "verify",
+            "--json",
+            "--archive",
+            &to.location(),
+            "--level",
+            "quick",
+        ]);
         read.expect(0);
     }
 
-    let (read, asked) = (world.source.seen(Method::GET).len(), place.seen(Method::PUT).len());
+    let (read, asked) = (
+        world.source.seen(Method::GET).len(),
+        place.seen(Method::PUT).len(),
+    );
     let done = copied(&copy(&world.vault, &to.location(), &[]).expect(0));
     assert_eq!(without_mark(to.contents()), archive);
-    assert_eq!(to.versions().len(), to.contents().len(), "nothing was put over anything");
-    assert!(found.get(MARK).is_none_or(|mark| to.contents()[MARK] == *mark), "the mark has changed");
-    let locked = to.versions().iter().filter(|version| version.lock.is_some()).count();
+    assert_eq!(
+        to.versions().len(),
+        to.contents().len(),
+        "nothing was put over anything"
+    );
+    assert!(
+        found
+            .get(MARK)
+            .is_none_or(|mark| to.contents()[MARK] == *mark),
+        "the mark has changed"
+    );
+    let locked = to
+        .versions()
+        .iter()
+        .filter(|version| version.lock.is_some())
+        .count();
     assert_eq!(locked, to.contents().len(), "{:?}", to.versions());
     // What was there is neither read nor put again.
     let lacking: Vec<String> = parts(&archive)
@@ -120,7 +164,11 @@ fn killed_at_any_put_the_same_command_completes_it() {
     copy(&world.vault, &undisturbed.location(), &[]).expect(0);
     let puts = place.seen(Method::PUT);
     // The mark, the record and its proof, each object, and a lock for the mark and the record.
-    assert_eq!(puts.len(), 3 + world.from.contents().len() - 1 + 2, "{puts:?}");
+    assert_eq!(
+        puts.len(),
+        3 + world.from.contents().len() - 1 + 2,
+        "{puts:?}"
+    );
     for put in 0..puts.len() {
         for after in [false, true] {
             killed_at(&mut world, put, after);
@@ -134,7 +182,12 @@ fn unclear_answers_are_asked_again() {
     let simulator = simulator();
     let mut world = world(&simulator);
     for pattern in [MARK, "archive.json", "r0001-p0001", "0000000002.json"] {
-        for act in [Act::Answer(503), Act::Drop, Act::StoreThenAnswer(500), Act::StoreThenDrop] {
+        for act in [
+            Act::Answer(503),
+            Act::Drop,
+            Act::StoreThenAnswer(500),
+            Act::StoreThenDrop,
+        ] {
             let to = Bucket::new(minio(), "unclear", true);
             let place = Proxy::start(minio().address, &to.settings.bucket);
             may_copy_to(&mut world.vault, minio(), Some(&place.url));
@@ -154,14 +207,25 @@ fn asked_to_stop_it_ends_with_5_and_goes_on() {
     let place = Proxy::start(minio().address, &to.settings.bucket);
     may_copy_to(&mut world.vault, minio(), Some(&place.url));
     let (arrival, held) = holds();
-    place.once(Method::PUT, "0000000001.json", 0, Act::HoldBefore(arrival()));
-    let copying = world.vault.spawn(&["copy", "--json", "--to", &to.location()]);
+    place.once(
+        Method::PUT,
+        "0000000001.json",
+        0,
+        Act::HoldBefore(arrival()),
+    );
+    let copying = world
+        .vault
+        .spawn(&["copy", "--json", "--to", &to.location()]);
     let request = held.next();
     copying.signal("TERM");
     let stopped = copying.wait().expect(5);
     request.discard();
     let last = stopped.events().pop().unwrap();
-    assert_eq!((&last["event"], &last["exit"]), (&json!("error"), &json!(5)), "{stopped}");
+    assert_eq!(
+        (&last["event"], &last["exit"]),
+        (&json!("error"), &json!(5)),
+        "{stopped}"
+    );
     copy(&world.vault, &to.location(), &[]).expect(0);
     assert_eq!(without_mark(to.contents()), world.from.contents());
 }
@@ -177,7 +241,9 @@ fn two_copiers_at_once_make_one_copy() {
     let (arrival, held) = holds();
     // The first one has looked, and found nothing.
     place.once(Method::PUT, MARK, 0, Act::HoldBefore(arrival()));
-    let first = world.vault.spawn(&["copy", "--json", "--to", &to.location()]);
+    let first = world
+        .vault
+        .spawn(&["copy", "--json", "--to", &to.location()]);
     let request = held.next();
     copy(&world.vault, &to.location(), &[]).expect(0);
     request.release();

@@ -32,7 +32,9 @@ fn simulator() -> Simulator {
 /// Who archives, in several parts a day.
 fn owner(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
-    vault.set("ACKNOWLEDGE", "first-day-empty,low-volume").set("PART_ROWS", "8");
+    vault
+        .set("ACKNOWLEDGE", "first-day-empty,low-volume")
+        .set("PART_ROWS", "8");
     vault
 }
 
@@ -54,7 +56,9 @@ fn may_copy_to(vault: &mut Vault, minio: &Minio, endpoint: Option<&str>) {
             _ => {}
         }
     }
-    vault.set("COPY_ENDPOINT", endpoint.unwrap_or(&minio.endpoint())).set("COPY_PATH_STYLE", "true");
+    vault
+        .set("COPY_ENDPOINT", endpoint.unwrap_or(&minio.endpoint()))
+        .set("COPY_PATH_STYLE", "true");
 }
 
 fn copy(vault: &Vault, to: &str, more: &[&str]) -> Finished {
@@ -64,16 +68,34 @@ fn copy(vault: &Vault, to: &str, more: &[&str]) -> Finished {
 /// What a copy told at its end.
 #[track_caller]
 fn copied(finished: &Finished) -> Value {
-    let last = finished.events().pop().unwrap_or_else(|| panic!("no event: {finished}"));
-    assert_eq!((&last["event"], &last["exit"]), (&"copy".into(), &finished.exit().into()), "{finished}");
+    let last = finished
+        .events()
+        .pop()
+        .unwrap_or_else(|| panic!("no event: {finished}"));
+    assert_eq!(
+        (&last["event"], &last["exit"]),
+        (&"copy".into(), &finished.exit().into()),
+        "{finished}"
+    );
     last
 }
 
 /// Every object of an archive in a folder.
 fn objects_in(vault: &Vault, folder: &Path) -> Contents {
-    let key = |path: &Path| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-    let files = vault.files(folder).into_iter().filter(|path| !path.starts_with(folder.join("tmp")));
-    files.map(|path| (key(&path), std::fs::read(&path).unwrap().into())).collect()
+    let key = |path: &Path| {
+        path.strip_prefix(folder)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    let files = vault
+        .files(folder)
+        .into_iter()
+        .filter(|path| !path.starts_with(folder.join("tmp")));
+    files
+        .map(|path| (key(&path), std::fs::read(&path).unwrap().into()))
+        .collect()
 }
 
 fn without_mark(mut contents: Contents) -> Contents {
@@ -82,11 +104,18 @@ fn without_mark(mut contents: Contents) -> Contents {
 }
 
 fn count_of(contents: &Contents, prefix: &str) -> u64 {
-    contents.keys().filter(|key| key.starts_with(prefix)).count() as u64
+    contents
+        .keys()
+        .filter(|key| key.starts_with(prefix))
+        .count() as u64
 }
 
 fn parts(contents: &Contents) -> Vec<String> {
-    contents.keys().filter(|key| key.ends_with(".parquet")).cloned().collect()
+    contents
+        .keys()
+        .filter(|key| key.ends_with(".parquet"))
+        .cloned()
+        .collect()
 }
 
 fn manifest(sub: &str, sequence: u64) -> String {
@@ -96,12 +125,24 @@ fn manifest(sub: &str, sequence: u64) -> String {
 /// A verifier who is told the heads.
 #[track_caller]
 fn verified(vault: &Vault, at: &str, heads: &Value) {
-    let heads = heads.as_array().unwrap().iter().map(|head| head.as_str().unwrap());
+    let heads = heads
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|head| head.as_str().unwrap());
     let heads: Vec<&str> = heads.flat_map(|head| ["--expect-head", head]).collect();
-    let args = [&["verify", "--json", "--level", "deep", "--archive", at], &heads[..]].concat();
+    let args = [
+        &["verify", "--json", "--level", "deep", "--archive", at],
+        &heads[..],
+    ]
+    .concat();
     let finished = vault.run(&args).expect(0);
     let totals = finished.events().pop().unwrap();
-    assert_eq!((&totals["violations"], &totals["gaps"]), (&0.into(), &0.into()), "{finished}");
+    assert_eq!(
+        (&totals["violations"], &totals["gaps"]),
+        (&0.into(), &0.into()),
+        "{finished}"
+    );
 }
 
 /// Reads as a user of the place reads.

@@ -44,7 +44,10 @@ fn a_damaged_object_of_the_archive_is_named_and_never_copied() {
         vault.run_day(date, &[]).expect(0);
     }
     let archive = objects_in(&vault, &vault.archive());
-    let part = parts(&archive).into_iter().find(|key| key.contains(SUB) && key.contains(DAY)).unwrap();
+    let part = parts(&archive)
+        .into_iter()
+        .find(|key| key.contains(SUB) && key.contains(DAY))
+        .unwrap();
     let [first, middle, head] = [1, 2, 3].map(|sequence| manifest(SUB, sequence));
     let changed_host = |key: &str| -> Vec<u8> {
         let mut envelope: Value = serde_json::from_slice(&archive[key]).unwrap();
@@ -73,7 +76,10 @@ fn a_damaged_object_of_the_archive_is_named_and_never_copied() {
         let done = copied(&finished);
         assert_eq!(done["sub_accounts"], 1, "the other one is whole: {done}");
         let found = without_mark(objects_in(&vault, &to));
-        assert!(found.iter().all(|(key, bytes)| archive[key] == *bytes), "something bad was copied");
+        assert!(
+            found.iter().all(|(key, bytes)| archive[key] == *bytes),
+            "something bad was copied"
+        );
         assert_eq!(
             count_of(&found, &format!("manifests/v1/sub_account={SUB}/")),
             whole,
@@ -101,7 +107,10 @@ fn a_chain_that_signed_and_stops_signing_is_not_copied() {
         let mut envelope: Value =
             serde_json::from_slice(&std::fs::read(vault.archive().join(key)).unwrap()).unwrap();
         change(&mut envelope);
-        write(vault.archive().join(key), &serde_json_canonicalizer::to_vec(&envelope).unwrap());
+        write(
+            vault.archive().join(key),
+            &serde_json_canonicalizer::to_vec(&envelope).unwrap(),
+        );
     };
     // The roster's as well: of its records none is copied, though the first is sound, and the days are.
     let (roster, without) = (manifest("roster", 2), vault.folder.path().join("without"));
@@ -131,13 +140,20 @@ fn other_bytes_at_the_copys_place_are_named_and_left_as_they_are() {
     let (part, first) = (parts(&archive)[1].clone(), manifest(SUB, 1));
     type Deed = (&'static str, fn(&Bucket, &str, &Bytes));
     let deeds: [Deed; 4] = [
-        ("a second version", |bucket, key, bytes| bucket.overwrite(key, flipped(bytes))),
-        ("the same bytes again", |bucket, key, bytes| bucket.overwrite(key, bytes.clone())),
-        ("a delete marker", |bucket, key, _| bucket.delete(key)),
-        ("another object of that length, without a checksum", |bucket, key, bytes| {
-            bucket.purge(key);
-            bucket.overwrite(key, flipped(bytes));
+        ("a second version", |bucket, key, bytes| {
+            bucket.overwrite(key, flipped(bytes))
         }),
+        ("the same bytes again", |bucket, key, bytes| {
+            bucket.overwrite(key, bytes.clone())
+        }),
+        ("a delete marker", |bucket, key, _| bucket.delete(key)),
+        (
+            "another object of that length, without a checksum",
+            |bucket, key, bytes| {
+                bucket.purge(key);
+                bucket.overwrite(key, flipped(bytes));
+            },
+        ),
     ];
     for (deed, act) in deeds {
         for object in [&part, &first] {
@@ -147,7 +163,11 @@ fn other_bytes_at_the_copys_place_are_named_and_left_as_they_are() {
             act(&bucket, object, &archive[object]);
             let before = (bucket.contents(), bucket.versions().len());
             names(&copy(&vault, &bucket.location(), &[]).expect(4), object);
-            assert_eq!((bucket.contents(), bucket.versions().len()), before, "something was put");
+            assert_eq!(
+                (bucket.contents(), bucket.versions().len()),
+                before,
+                "something was put"
+            );
         }
     }
     // The mark and the record as well: a copy without its mark would be written to.
@@ -162,7 +182,9 @@ fn other_bytes_at_the_copys_place_are_named_and_left_as_they_are() {
     // What was purged is put again.
     let bucket = Bucket::new(minio(), "healed", true);
     copy(&vault, &bucket.location(), &[]).expect(0);
-    [&part, &first].into_iter().for_each(|object| bucket.purge(object));
+    [&part, &first]
+        .into_iter()
+        .for_each(|object| bucket.purge(object));
     let done = copied(&copy(&vault, &bucket.location(), &[]).expect(0));
     assert_eq!((&done["files"], &done["manifests"]), (&json!(1), &json!(1)));
     assert_eq!(without_mark(bucket.contents()), archive);
@@ -187,7 +209,11 @@ fn a_folders_files_are_read_when_that_is_asked_for() {
     write(to.join(&first), &flipped(&archive[&first]));
     names(&copy(&vault, at, &[]).expect(4), &first);
     write(to.join(&first), &archive[&first]);
-    write(to.join("segments/v1").join(format!("sub_account={SUB}/dt={DAY}/notes.txt")), b"somebody's");
+    write(
+        to.join("segments/v1")
+            .join(format!("sub_account={SUB}/dt={DAY}/notes.txt")),
+        b"somebody's",
+    );
     names(&copy(&vault, at, &[]).expect(4), "notes.txt");
 }
 
@@ -203,7 +229,12 @@ fn a_place_that_is_something_else_is_refused_and_left_alone() {
         assert!(refused.stdout.contains(said), "{said}: {refused}");
     };
     // The archive itself, and one that another tool has brought there.
-    refused(&vault, &text(&vault.archive()), 2, "holds this archive already");
+    refused(
+        &vault,
+        &text(&vault.archive()),
+        2,
+        "holds this archive already",
+    );
     let brought = beside("brought");
     for (key, bytes) in objects_in(&vault, &vault.archive()) {
         write(brought.join(key), &bytes);
@@ -215,28 +246,55 @@ fn a_place_that_is_something_else_is_refused_and_left_alone() {
     refused(&vault, &text(&copies), 2, "holds a copy of another archive");
     let occupied = beside("occupied");
     write(occupied.join("notes.txt"), b"somebody's");
-    refused(&vault, &text(&occupied), 2, "is not empty, and holds no copy: there is notes.txt");
+    refused(
+        &vault,
+        &text(&occupied),
+        2,
+        "is not empty, and holds no copy: there is notes.txt",
+    );
     assert_eq!(vault.files(&occupied).len(), 1);
     let headless = beside("headless");
     copy(&vault, &text(&headless), &[]).expect(0);
     std::fs::remove_file(headless.join("archive.json")).unwrap();
-    refused(&vault, &text(&headless), 4, "is missing, and the rest of the archive is there");
+    refused(
+        &vault,
+        &text(&headless),
+        4,
+        "is missing, and the rest of the archive is there",
+    );
     std::fs::remove_file(headless.join(MARK)).unwrap();
     refused(&vault, &text(&headless), 2, "is not empty");
     let unreadable = beside("unreadable");
     write(unreadable.join(MARK), b"{}");
     refused(&vault, &text(&unreadable), 4, "is not the mark of a copy");
 
-    for (at, said) in [("gs://bucket/x", "not supported"), ("s3:/x", "s3://bucket/prefix"), ("", "empty")] {
+    for (at, said) in [
+        ("gs://bucket/x", "not supported"),
+        ("s3:/x", "s3://bucket/prefix"),
+        ("", "empty"),
+    ] {
         let refused = vault.run(&["copy", "--to", at]).expect(2);
         assert!(refused.stderr.contains(said), "{at}: {refused}");
     }
-    let both =
-        vault.run(&["copy", "--to", "x", "--without-locks", "--object-lock", "governance:1d"]).expect(2);
+    let both = vault
+        .run(&[
+            "copy",
+            "--to",
+            "x",
+            "--without-locks",
+            "--object-lock",
+            "governance:1d",
+        ])
+        .expect(2);
     assert!(both.stderr.contains("cannot be used with"), "{both}");
     let mut lost = owner(&simulator);
     lost.set("ARCHIVE", &text(&beside("nothing")));
-    refused(&lost, &text(&beside("from-nothing")), 2, "there is no archive at");
+    refused(
+        &lost,
+        &text(&beside("from-nothing")),
+        2,
+        "there is no archive at",
+    );
 }
 
 /// Two archives with one beginning: the same place cannot be a copy of both.
@@ -257,20 +315,27 @@ fn a_copy_that_went_on_by_itself_has_diverged() {
     let there = objects_in(&vault, vault.folder.path().join("copy").as_path());
     let diverged = copy(&vault, at, &[]).expect(4);
     names(&diverged, &third);
-    assert!(diverged.stdout.contains("the copy has diverged") && diverged.stdout.contains("it is not there"));
+    assert!(
+        diverged.stdout.contains("the copy has diverged")
+            && diverged.stdout.contains("it is not there")
+    );
     vault.run_day("2026-11-18", &[]).expect(0);
     let diverged = copy(&vault, at, &[]).expect(4);
     names(&diverged, &third);
-    assert!(diverged.stdout.contains("is another one than there"), "{diverged}");
+    assert!(
+        diverged.stdout.contains("is another one than there"),
+        "{diverged}"
+    );
     // A chain that the archive does not have at all.
     twin.set("SUB_ACCOUNTS", OTHER);
     twin.run_day(DAY, &[]).expect(0);
     copy(&twin, at, &[]).expect(0);
     let narrowed = copy(&vault, at, &["--sub-account", SUB]).expect(4);
-    assert!(narrowed.stdout.contains("the copy has diverged"), "{narrowed}");
     assert!(
-        there
-            .iter()
-            .all(|(key, bytes)| std::fs::read(vault.folder.path().join("copy").join(key)).unwrap() == *bytes)
+        narrowed.stdout.contains("the copy has diverged"),
+        "{narrowed}"
     );
+    assert!(there.iter().all(|(key, bytes)| {
+        std::fs::read(vault.folder.path().join("copy").join(key)).unwrap() == *bytes
+    }));
 }

@@ -11,7 +11,10 @@ use crate::support::bucket::Bucket;
 use crate::support::damage::Pen;
 
 pub fn cases() -> Vec<Case> {
-    [markers(), versions(), locks()].into_iter().flatten().collect()
+    [markers(), versions(), locks()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn on(name: &str, object: &str, deed: fn(&Bucket, &str)) -> Case {
@@ -21,13 +24,21 @@ fn on(name: &str, object: &str, deed: fn(&Bucket, &str)) -> Case {
 
 fn markers() -> Vec<Case> {
     let marked = |name: &str, object: &str| {
-        on(&format!("a delete marker over {name}"), object, |bucket, key| bucket.delete(key))
-            .finds(DeleteMarker, object)
+        on(
+            &format!("a delete marker over {name}"),
+            object,
+            |bucket, key| bucket.delete(key),
+        )
+        .finds(DeleteMarker, object)
     };
     let all_of = |sub: &'static str| {
         bucket_case(format!("delete markers over all of {sub}"), move |bucket| {
             let of = format!("sub_account={sub}/");
-            bucket.contents().keys().filter(|key| key.contains(&of)).for_each(|key| bucket.delete(key));
+            bucket
+                .contents()
+                .keys()
+                .filter(|key| key.contains(&of))
+                .for_each(|key| bucket.delete(key));
         })
         .finds(DeleteMarker, key::manifest(sub, 1))
     };
@@ -41,26 +52,34 @@ fn markers() -> Vec<Case> {
         marked("a last part", &parts(FILLED).pop().unwrap()).beside(&[FileMissing]),
         all_of(OTHER),
         all_of(SUB),
-        on("a part put and deleted that no manifest lists", &leftover, |bucket, key| {
-            bucket.overwrite(key, "any bytes");
-            bucket.delete(key);
-        })
+        on(
+            "a part put and deleted that no manifest lists",
+            &leftover,
+            |bucket, key| {
+                bucket.overwrite(key, "any bytes");
+                bucket.delete(key);
+            },
+        )
         .finds(DeleteMarker, &leftover),
     ]
 }
 
 fn versions() -> Vec<Case> {
     let again = |name: &str, object: &str| {
-        on(&format!("{name} put again, the same bytes"), object, |bucket, key| {
-            bucket.overwrite(key, bucket.contents()[key].clone())
-        })
+        on(
+            &format!("{name} put again, the same bytes"),
+            object,
+            |bucket, key| bucket.overwrite(key, bucket.contents()[key].clone()),
+        )
         .finds(OtherVersions, object)
         .beside(&[LockMissing, VersionDiffers])
     };
     let other = |name: &str, object: &str| {
-        on(&format!("{name} put again, other bytes"), object, |bucket, key| {
-            bucket.overwrite(key, "any bytes")
-        })
+        on(
+            &format!("{name} put again, other bytes"),
+            object,
+            |bucket, key| bucket.overwrite(key, "any bytes"),
+        )
         .finds(OtherVersions, object)
         .beside(&[LockMissing, VersionDiffers])
     };
@@ -83,48 +102,75 @@ fn versions() -> Vec<Case> {
         .finds(DeleteMarker, &part)
         .finds(OtherVersions, &part)
         .beside(&[LockMissing, VersionDiffers]),
-        on("a part purged and put again as it was", &part, |bucket, key| {
-            let bytes = bucket.contents()[key].clone();
-            bucket.purge(key);
-            bucket.store(&[(key.to_owned(), bytes)].into(), Some(lock()));
-        })
+        on(
+            "a part purged and put again as it was",
+            &part,
+            |bucket, key| {
+                let bytes = bucket.contents()[key].clone();
+                bucket.purge(key);
+                bucket.store(&[(key.to_owned(), bytes)].into(), Some(lock()));
+            },
+        )
         .finds(VersionDiffers, &part),
-        on("a part purged and put again without lock and checksum", &part, |bucket, key| {
-            let bytes = bucket.contents()[key].clone();
-            bucket.purge(key);
-            bucket.overwrite(key, bytes);
-        })
+        on(
+            "a part purged and put again without lock and checksum",
+            &part,
+            |bucket, key| {
+                let bytes = bucket.contents()[key].clone();
+                bucket.purge(key);
+                bucket.overwrite(key, bytes);
+            },
+        )
         .finds(VersionDiffers, &part)
         .finds(LockMissing, &part),
         bucket_case("a part's older revision put over it", move |bucket| {
             bucket.overwrite(&newer, bucket.contents()[&older].clone())
         })
         .finds(OtherVersions, replayed)
-        .beside(&[LockMissing, VersionDiffers, FileSize, FileHash, StoreChecksum, PartStatement, MerkleRoot])
+        .beside(&[
+            LockMissing,
+            VersionDiffers,
+            FileSize,
+            FileHash,
+            StoreChecksum,
+            PartStatement,
+            MerkleRoot,
+        ])
         .beside(&[RowContradicts, RowCounts]),
         // Then nobody can tell it from a copy; that is said.
-        bucket_case("every part of a sub-account purged and put again, unlocked", |bucket| {
-            for (key, bytes) in bucket.contents() {
-                if key.starts_with(&key::day_root(OTHER)) {
-                    bucket.purge(&key);
-                    bucket.overwrite(&key, bytes);
+        bucket_case(
+            "every part of a sub-account purged and put again, unlocked",
+            |bucket| {
+                for (key, bytes) in bucket.contents() {
+                    if key.starts_with(&key::day_root(OTHER)) {
+                        bucket.purge(&key);
+                        bucket.overwrite(&key, bytes);
+                    }
                 }
-            }
-        })
+            },
+        )
         .finds(RelocatedCopy, format!("sub_account={OTHER}")),
     ]
 }
 
 fn locks() -> Vec<Case> {
     let gone = |name: &str, object: &str| {
-        on(&format!("the lock of {name} taken away"), object, |bucket, key| bucket.set_lock(key, None))
-            .finds(LockMissing, object)
+        on(
+            &format!("the lock of {name} taken away"),
+            object,
+            |bucket, key| bucket.set_lock(key, None),
+        )
+        .finds(LockMissing, object)
     };
     let shorter = |name: &str, object: &str| {
-        on(&format!("the lock of {name} shortened"), object, |bucket, key| {
-            let (mode, until) = lock();
-            bucket.set_lock(key, Some((mode, until - 7_200_000)))
-        })
+        on(
+            &format!("the lock of {name} shortened"),
+            object,
+            |bucket, key| {
+                let (mode, until) = lock();
+                bucket.set_lock(key, Some((mode, until - 7_200_000)))
+            },
+        )
         .finds(LockWeaker, object)
     };
     let part = parts(BETWEEN)[0].clone();
@@ -134,9 +180,14 @@ fn locks() -> Vec<Case> {
         gone("the head", &manifest(FILLED)),
         shorter("a part", &part),
         shorter("a manifest", &manifest(LAST)),
-        case("a manifest that promises COMPLIANCE over a GOVERNANCE lock", |a| {
-            a.forge(SUB, BETWEEN, Pen::Own, |m| m["object_lock"]["mode"] = json!("COMPLIANCE"))
-        })
+        case(
+            "a manifest that promises COMPLIANCE over a GOVERNANCE lock",
+            |a| {
+                a.forge(SUB, BETWEEN, Pen::Own, |m| {
+                    m["object_lock"]["mode"] = json!("COMPLIANCE")
+                })
+            },
+        )
         .by_owner()
         .only(crate::case::Where::Bucket)
         .finds(LockWeaker, &part)

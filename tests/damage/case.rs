@@ -89,7 +89,10 @@ pub fn case(name: impl Into<String>, deed: impl Fn(&mut Archive) + Send + Sync +
 }
 
 /// A case that only a bucket can have.
-pub fn bucket_case(name: impl Into<String>, deed: impl Fn(&Bucket) + Send + Sync + 'static) -> Case {
+pub fn bucket_case(
+    name: impl Into<String>,
+    deed: impl Fn(&Bucket) + Send + Sync + 'static,
+) -> Case {
     let mut case = case(name, |_| {}).only(Where::Bucket);
     case.in_bucket = Some(Box::new(deed));
     case
@@ -172,11 +175,20 @@ impl Case {
     }
 
     fn level(&self, place: Where) -> Level {
-        if self.quick_in_bucket && place == Where::Bucket { Quick } else { self.level }
+        if self.quick_in_bucket && place == Where::Bucket {
+            Quick
+        } else {
+            self.level
+        }
     }
 
     fn exit(&self) -> i32 {
-        let worst = self.finds.iter().flat_map(|(codes, _)| codes).map(|code| code.severity()).max();
+        let worst = self
+            .finds
+            .iter()
+            .flat_map(|(codes, _)| codes)
+            .map(|code| code.severity())
+            .max();
         match worst {
             Some(Severity::Violation) => 4,
             Some(Severity::Gap) => 3,
@@ -208,7 +220,11 @@ impl Case {
         let least = self.level(place);
         let mut wrong = Vec::new();
         // Requests take their time, and what each level leaves out is the same everywhere.
-        let levels = if place == Where::Folder { &[Quick, Full, Deep][..] } else { &[least] };
+        let levels = if place == Where::Folder {
+            &[Quick, Full, Deep][..]
+        } else {
+            &[least]
+        };
         for &level in levels {
             let said = match level < least {
                 true if self.or_sooner => continue,
@@ -234,7 +250,11 @@ impl Case {
             Some(deed) => {
                 let before = bucket.versions();
                 deed(bucket);
-                assert!(bucket.versions() != before, "{}: the deed changes nothing", self.name);
+                assert!(
+                    bucket.versions() != before,
+                    "{}: the deed changes nothing",
+                    self.name
+                );
             }
         }
         intact
@@ -243,18 +263,28 @@ impl Case {
     fn damaged(&self, intact: &Archive) -> Archive {
         let mut archive = intact.clone();
         (self.deed)(&mut archive);
-        assert!(archive.objects != intact.objects, "{}: the deed changes nothing", self.name);
+        assert!(
+            archive.objects != intact.objects,
+            "{}: the deed changes nothing",
+            self.name
+        );
         archive
     }
 
     fn args(&self, made: &Made, intact: &Archive) -> Vec<String> {
         let mut args = Vec::new();
         if self.knows_signers && intact.owner.is_some() {
-            args.extend(["--allowed-signers".to_owned(), made.signers.to_str().unwrap().to_owned()]);
+            args.extend([
+                "--allowed-signers".to_owned(),
+                made.signers.to_str().unwrap().to_owned(),
+            ]);
         }
         for (sub, sequence) in &self.heads {
             let sha256 = Digest::of(&intact.bytes(&key::manifest(sub, *sequence)));
-            args.extend(["--expect-head".to_owned(), format!("{sub}:{sequence}:{sha256}")]);
+            args.extend([
+                "--expect-head".to_owned(),
+                format!("{sub}:{sequence}:{sha256}"),
+            ]);
         }
         args
     }
@@ -262,22 +292,39 @@ impl Case {
     fn judge(&self, verdict: &Verdict) -> Vec<String> {
         let mut wrong = verdict.malformed();
         if verdict.exit != self.exit() {
-            wrong.push(format!("exit {}, where {} is due", verdict.exit, self.exit()));
+            wrong.push(format!(
+                "exit {}, where {} is due",
+                verdict.exit,
+                self.exit()
+            ));
         }
         for (codes, object) in &self.finds {
-            if !verdict.found.iter().any(|(code, of)| codes.contains(code) && names(of, object)) {
+            if !verdict
+                .found
+                .iter()
+                .any(|(code, of)| codes.contains(code) && names(of, object))
+            {
                 wrong.push(format!("no {codes:?} of {object}"));
             }
         }
-        let wanted: BTreeSet<Code> =
-            self.finds.iter().flat_map(|(codes, _)| codes).chain(&self.beside).copied().collect();
+        let wanted: BTreeSet<Code> = self
+            .finds
+            .iter()
+            .flat_map(|(codes, _)| codes)
+            .chain(&self.beside)
+            .copied()
+            .collect();
         for (code, object) in &verdict.found {
             if code.severity() != Severity::Notice && !wanted.contains(code) {
                 wrong.push(format!("beside the point: {code:?} of {object}"));
             }
         }
         if !wrong.is_empty() {
-            wrong.push(format!("it found {}; {}", verdict.worst(), verdict.stderr.trim()));
+            wrong.push(format!(
+                "it found {}; {}",
+                verdict.worst(),
+                verdict.stderr.trim()
+            ));
         }
         wrong
     }
@@ -294,7 +341,14 @@ pub struct Verdict {
 
 impl Verdict {
     pub fn of(made: &Made, location: &str, level: Level, more: &[String]) -> Verdict {
-        let mut args = vec!["verify", "--archive", location, "--json", "--level", level.name()];
+        let mut args = vec![
+            "verify",
+            "--archive",
+            location,
+            "--json",
+            "--level",
+            level.name(),
+        ];
         args.extend(more.iter().map(String::as_str));
         let done = made.auditor.run(&args);
         let mut events = done.events();
@@ -303,25 +357,52 @@ impl Verdict {
             let name = event["code"].as_str().unwrap_or_default();
             let code = Code::ALL.iter().find(|code| code.name() == name);
             let code = *code.unwrap_or_else(|| panic!("not a finding: {event}"));
-            (code, event["object"].as_str().unwrap_or_default().to_owned())
+            (
+                code,
+                event["object"].as_str().unwrap_or_default().to_owned(),
+            )
         });
-        Verdict { exit: done.exit(), found: found.collect(), verified, events, stderr: done.stderr }
+        Verdict {
+            exit: done.exit(),
+            found: found.collect(),
+            verified,
+            events,
+            stderr: done.stderr,
+        }
     }
 
     /// What keeps this from being "all held, and something was verified".
     pub fn holds(&self) -> Vec<String> {
         let mut wrong = self.malformed();
-        if self.exit != 0 || self.found.iter().any(|(code, _)| code.severity() != Severity::Notice) {
-            wrong.push(format!("it must hold, and does not: exit {}, {}", self.exit, self.worst()));
+        if self.exit != 0
+            || self
+                .found
+                .iter()
+                .any(|(code, _)| code.severity() != Severity::Notice)
+        {
+            wrong.push(format!(
+                "it must hold, and does not: exit {}, {}",
+                self.exit,
+                self.worst()
+            ));
         }
         wrong
     }
 
     /// The findings that weigh, in short.
     fn worst(&self) -> String {
-        let weigh = self.found.iter().filter(|(code, _)| code.severity() > Severity::Notice);
-        let said: Vec<String> = weigh.map(|(code, object)| format!("{} of {object}", code.name())).collect();
-        if said.is_empty() { "nothing that weighs".to_owned() } else { said.join(", ") }
+        let weigh = self
+            .found
+            .iter()
+            .filter(|(code, _)| code.severity() > Severity::Notice);
+        let said: Vec<String> = weigh
+            .map(|(code, object)| format!("{} of {object}", code.name()))
+            .collect();
+        if said.is_empty() {
+            "nothing that weighs".to_owned()
+        } else {
+            said.join(", ")
+        }
     }
 
     /// Findings are for readers who have nothing else.
@@ -329,12 +410,19 @@ impl Verdict {
         let mut wrong = Vec::new();
         for event in &self.events {
             let whole = ["object", "expected", "found", "meaning", "severity"];
-            if whole.iter().any(|name| event[name].as_str().is_none_or(str::is_empty)) {
+            if whole
+                .iter()
+                .any(|name| event[name].as_str().is_none_or(str::is_empty))
+            {
                 wrong.push(format!("half a finding: {event}"));
             }
         }
         if self.verified["event"] != "verified" || self.verified["exit"] != self.exit {
-            wrong.push(format!("no verdict, or another one: {}; {}", self.verified, self.stderr.trim()));
+            wrong.push(format!(
+                "no verdict, or another one: {}; {}",
+                self.verified,
+                self.stderr.trim()
+            ));
         }
         wrong
     }

@@ -15,14 +15,21 @@ use crate::support::minio::minio;
 const LEVELS: [Level; 3] = [Level::Quick, Level::Full, Level::Deep];
 
 fn signers() -> Vec<String> {
-    vec!["--allowed-signers".to_owned(), MADE.signers.to_str().unwrap().to_owned()]
+    vec![
+        "--allowed-signers".to_owned(),
+        MADE.signers.to_str().unwrap().to_owned(),
+    ]
 }
 
 /// Verifies at a level; everything holds, and there is nothing else to tell but `notices`.
 #[track_caller]
 fn holds(location: &str, level: Level, more: &[String], notices: &[Code]) -> Verdict {
     let verdict = Verdict::of(&MADE, location, level, more);
-    assert_eq!(verdict.holds(), Vec::<String>::new(), "{location} {level:?}");
+    assert_eq!(
+        verdict.holds(),
+        Vec::<String>::new(),
+        "{location} {level:?}"
+    );
     for (code, object) in &verdict.found {
         // These archives have none; the one that has is below.
         let known = notices.contains(code) || *code == Code::NoRoster;
@@ -40,10 +47,14 @@ fn laid(archive: &Archive) -> (TempDir, String) {
 
 fn heads() -> Vec<String> {
     let expect = |(sub, n)| {
-        let sha256 = cxvault::archive::digest::Digest::of(&MADE.signed.bytes(&key::manifest(sub, n)));
+        let sha256 =
+            cxvault::archive::digest::Digest::of(&MADE.signed.bytes(&key::manifest(sub, n)));
         ["--expect-head".to_owned(), format!("{sub}:{n}:{sha256}")]
     };
-    [(SUB, BETWEEN), (SUB, FILLED), (OTHER, 1)].into_iter().flat_map(expect).collect()
+    [(SUB, BETWEEN), (SUB, FILLED), (OTHER, 1)]
+        .into_iter()
+        .flat_map(expect)
+        .collect()
 }
 
 #[test]
@@ -53,7 +64,12 @@ fn intact_archives_hold_at_every_level_and_say_what_was_looked_at() {
     for level in LEVELS {
         let verdict = holds(&signed, level, &signers(), &[Code::NoExpectedHead]);
         let told = &verdict.verified;
-        let parts = MADE.signed.objects.keys().filter(|key| key.ends_with(".parquet")).count();
+        let parts = MADE
+            .signed
+            .objects
+            .keys()
+            .filter(|key| key.ends_with(".parquet"))
+            .count();
         let bytes: usize = MADE
             .signed
             .objects
@@ -68,16 +84,42 @@ fn intact_archives_hold_at_every_level_and_say_what_was_looked_at() {
             .filter(|key| key.ends_with(".parquet"))
             .map(|key| MADE.signed.rows(key).len())
             .sum();
-        assert_eq!((&told["manifests"], &told["signed_manifests"]), (&6.into(), &6.into()), "{told}");
-        assert_eq!((&told["days_complete"], &told["days_empty"]), (&4.into(), &1.into()), "{told}");
+        assert_eq!(
+            (&told["manifests"], &told["signed_manifests"]),
+            (&6.into(), &6.into()),
+            "{told}"
+        );
+        assert_eq!(
+            (&told["days_complete"], &told["days_empty"]),
+            (&4.into(), &1.into()),
+            "{told}"
+        );
         assert_eq!(told["files"], parts, "{told}");
         // A level says what it has not read.
-        assert_eq!(told["bytes"], if level == Level::Quick { 0 } else { bytes }, "{told}");
-        assert_eq!(told["rows"], if level == Level::Deep { rows } else { 0 }, "{told}");
+        assert_eq!(
+            told["bytes"],
+            if level == Level::Quick { 0 } else { bytes },
+            "{told}"
+        );
+        assert_eq!(
+            told["rows"],
+            if level == Level::Deep { rows } else { 0 },
+            "{told}"
+        );
         assert_eq!(told["violations"], 0, "{told}");
         holds(&signed, level, &[signers(), heads()].concat(), &[]);
-        holds(&signed, level, &[], &[Code::NoExpectedHead, Code::NoAllowedSigners]);
-        holds(&unsigned, level, &[], &[Code::NoExpectedHead, Code::ChainUnsigned]);
+        holds(
+            &signed,
+            level,
+            &[],
+            &[Code::NoExpectedHead, Code::NoAllowedSigners],
+        );
+        holds(
+            &unsigned,
+            level,
+            &[],
+            &[Code::NoExpectedHead, Code::ChainUnsigned],
+        );
     }
 }
 
@@ -85,19 +127,29 @@ fn intact_archives_hold_at_every_level_and_say_what_was_looked_at() {
 fn one_head_covers_an_archive_with_a_roster() {
     let (_keep, location) = laid(&MADE.rostered);
     let newest = MADE.rostered.manifests(key::ROSTER);
-    let sha256 =
-        cxvault::archive::digest::Digest::of(&MADE.rostered.bytes(&key::manifest(key::ROSTER, newest)));
+    let sha256 = cxvault::archive::digest::Digest::of(
+        &MADE.rostered.bytes(&key::manifest(key::ROSTER, newest)),
+    );
     let head = format!("{}:{newest}:{sha256}", key::ROSTER);
     for level in LEVELS {
         let verdict = Verdict::of(&MADE, &location, level, &signers());
         let of_roster = (Code::NoExpectedHead, key::ROSTERS.to_owned());
-        assert_eq!((verdict.exit, verdict.found), (0, vec![of_roster]), "{level:?}");
+        assert_eq!(
+            (verdict.exit, verdict.found),
+            (0, vec![of_roster]),
+            "{level:?}"
+        );
         assert_eq!(
             (&verdict.verified["rosters"], &verdict.verified["heads"][2]),
             (&5.into(), &head[..].into())
         );
         let expected = ["--expect-head".to_owned(), head.clone()];
-        let verdict = Verdict::of(&MADE, &location, level, &[&signers()[..], &expected].concat());
+        let verdict = Verdict::of(
+            &MADE,
+            &location,
+            level,
+            &[&signers()[..], &expected].concat(),
+        );
         assert_eq!((verdict.exit, verdict.found), (0, Vec::new()), "{level:?}");
     }
 }
@@ -117,7 +169,13 @@ fn intact_buckets_and_copies_of_them_hold() {
         for copy in [elsewhere.location(), unlocked.location()] {
             // Version ids and locks are those of a place: a reader is told that these are not theirs.
             let verdict = holds(&copy, level, &signers(), &copied);
-            assert!(verdict.found.iter().any(|(code, _)| *code == Code::RelocatedCopy), "{level:?}");
+            assert!(
+                verdict
+                    .found
+                    .iter()
+                    .any(|(code, _)| *code == Code::RelocatedCopy),
+                "{level:?}"
+            );
         }
         holds(&folder, level, &signers(), &copied);
     }
@@ -132,7 +190,11 @@ fn a_damaged_copy_elsewhere_is_still_told() {
     elsewhere.store(&archive.objects, Some(lock()));
     let verdict = Verdict::of(&MADE, &elsewhere.location(), Level::Full, &signers());
     assert_eq!(verdict.exit, 4);
-    assert!(verdict.found.contains(&(Code::FileHash, part.clone())), "{:?}", verdict.found);
+    assert!(
+        verdict.found.contains(&(Code::FileHash, part.clone())),
+        "{:?}",
+        verdict.found
+    );
 }
 
 #[test]
@@ -142,7 +204,13 @@ fn exactly_one_share_finds_a_damaged_part() {
     let (_keep, location) = laid(&archive);
     let exit = |n: u32| {
         let share = ["--subset".to_owned(), format!("{n}/3")];
-        Verdict::of(&MADE, &location, Level::Full, &[&share, &signers()[..]].concat()).exit
+        Verdict::of(
+            &MADE,
+            &location,
+            Level::Full,
+            &[&share, &signers()[..]].concat(),
+        )
+        .exit
     };
     let mut exits = [1, 2, 3].map(exit);
     exits.sort_unstable();
@@ -154,19 +222,48 @@ fn nothing_to_verify_is_no_success() {
     let folder = TempDir::new().unwrap();
     let bucket = Bucket::new(minio(), "empty", true);
     let missing = folder.path().join("missing");
-    for location in [folder.path().to_str().unwrap(), missing.to_str().unwrap(), &bucket.location()] {
-        let said = MADE.auditor.run(&["verify", "--archive", location]).expect(2);
-        assert!(said.stderr.contains("nothing to verify") && said.stderr.contains(location), "{said}");
+    for location in [
+        folder.path().to_str().unwrap(),
+        missing.to_str().unwrap(),
+        &bucket.location(),
+    ] {
+        let said = MADE
+            .auditor
+            .run(&["verify", "--archive", location])
+            .expect(2);
+        assert!(
+            said.stderr.contains("nothing to verify") && said.stderr.contains(location),
+            "{said}"
+        );
     }
     let (_keep, location) = laid(&MADE.signed);
     for (args, exit) in [
         // A head of a chain that is not there at all.
-        (vec!["--expect-head".to_owned(), format!("77777777:1:{}", "0".repeat(64))], 4),
-        (vec!["--from".to_owned(), "2999-01-01".to_owned(), "--to".to_owned(), "2999-01-03".to_owned()], 3),
+        (
+            vec![
+                "--expect-head".to_owned(),
+                format!("77777777:1:{}", "0".repeat(64)),
+            ],
+            4,
+        ),
+        (
+            vec![
+                "--from".to_owned(),
+                "2999-01-01".to_owned(),
+                "--to".to_owned(),
+                "2999-01-03".to_owned(),
+            ],
+            3,
+        ),
     ] {
         let verdict = Verdict::of(&MADE, &location, Level::Quick, &args);
         assert_eq!(verdict.exit, exit, "{args:?}: {:?}", verdict.found);
-        assert!(verdict.found.iter().any(|(code, _)| code.severity() > Severity::Notice));
+        assert!(
+            verdict
+                .found
+                .iter()
+                .any(|(code, _)| code.severity() > Severity::Notice)
+        );
     }
 }
 
@@ -184,14 +281,28 @@ fn findings_quote_nobody() {
         rows.reverse();
     });
     let (_keep, location) = laid(&archive);
-    let done = MADE.auditor.run(&["verify", "--archive", &location, "--level", "deep"]).expect(4);
+    let done = MADE
+        .auditor
+        .run(&["verify", "--archive", &location, "--level", "deep"])
+        .expect(4);
     let said = format!("{}{}", done.stdout, done.stderr);
     for row in rows {
-        let secrets = [row.agent.summary, row.auto.summary, row.segment.metadata.contact_endpoint_address];
+        let secrets = [
+            row.agent.summary,
+            row.auto.summary,
+            row.segment.metadata.contact_endpoint_address,
+        ];
         for secret in secrets.into_iter().flatten().filter(|text| text.len() > 6) {
             assert!(!said.contains(&secret), "it quotes {secret}: {said}");
         }
-        assert!(!said.contains(&row.segment.metadata.segment_id.unwrap_or_else(|| "no id".to_owned())));
+        assert!(
+            !said.contains(
+                &row.segment
+                    .metadata
+                    .segment_id
+                    .unwrap_or_else(|| "no id".to_owned())
+            )
+        );
     }
     assert!(!said.contains("+15550000000"), "{said}");
 }
@@ -201,13 +312,20 @@ fn findings_quote_nobody() {
 fn a_forgery_without_a_change_is_the_original() {
     for intact in [&MADE.signed, &MADE.unsigned] {
         let mut forged = intact.clone();
-        for part in intact.objects.keys().filter(|key| key.ends_with(".parquet")) {
+        for part in intact
+            .objects
+            .keys()
+            .filter(|key| key.ends_with(".parquet"))
+        {
             forged.forge_rows(part, Pen::Own, |_| {});
         }
         for sub in [SUB, OTHER] {
             forged.forge(sub, 1, Pen::Own, |_| {});
         }
-        assert_eq!(forged.objects.keys().collect::<Vec<_>>(), intact.objects.keys().collect::<Vec<_>>());
+        assert_eq!(
+            forged.objects.keys().collect::<Vec<_>>(),
+            intact.objects.keys().collect::<Vec<_>>()
+        );
         for (key, bytes) in &intact.objects {
             assert!(forged.objects[key] == *bytes, "{key} is another");
         }
@@ -225,5 +343,8 @@ fn a_forgery_changes_the_part_its_manifest_and_those_after_it() {
     assert_eq!(changed, [&manifest(BETWEEN), &manifest(FILLED), &part]);
     let folder = TempDir::new().unwrap();
     forged.lay(folder.path());
-    assert_eq!(Archive::in_folder(Path::new(folder.path()), None).objects, forged.objects);
+    assert_eq!(
+        Archive::in_folder(Path::new(folder.path()), None).objects,
+        forged.objects
+    );
 }

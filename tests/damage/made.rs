@@ -59,7 +59,8 @@ pub fn parts(sequence: u64) -> Vec<String> {
     MADE.signed.parts(SUB, date(sequence), revision)
 }
 
-pub static OWNER: LazyLock<Arc<SigningKey>> = LazyLock::new(|| Arc::new(SigningKey::generate().unwrap()));
+pub static OWNER: LazyLock<Arc<SigningKey>> =
+    LazyLock::new(|| Arc::new(SigningKey::generate().unwrap()));
 
 pub struct Made {
     /// Signed, in a folder, with its roster. The others have none, as archives of before: what is told of their damage,
@@ -92,17 +93,38 @@ fn make() -> Made {
         archive.remove_all(key::ROSTERS);
     }
     let keys = |archive: &Archive| archive.objects.keys().cloned().collect::<Vec<_>>();
-    assert_eq!((keys(&signed), keys(&signed)), (keys(&unsigned), keys(&locked)), "the same world everywhere");
+    assert_eq!(
+        (keys(&signed), keys(&signed)),
+        (keys(&unsigned), keys(&locked)),
+        "the same world everywhere"
+    );
     let mut auditor = Vault::new(&world.whole);
-    for name in ["CLIENT_ID", "CLIENT_SECRET", "JWT", "ARCHIVE", "SUB_ACCOUNTS"] {
+    for name in [
+        "CLIENT_ID",
+        "CLIENT_SECRET",
+        "JWT",
+        "ARCHIVE",
+        "SUB_ACCOUNTS",
+    ] {
         auditor.unset(name);
     }
     for (name, value) in minio().env() {
         auditor.set_foreign(&name, &value);
     }
     let signers = auditor.folder.path().join("allowed_signers");
-    std::fs::write(&signers, OWNER.public_key().allowed_signers_line("cxvault") + "\n").unwrap();
-    Made { rostered, signed, unsigned, locked, signers, auditor }
+    std::fs::write(
+        &signers,
+        OWNER.public_key().allowed_signers_line("cxvault") + "\n",
+    )
+    .unwrap();
+    Made {
+        rostered,
+        signed,
+        unsigned,
+        locked,
+        signers,
+        auditor,
+    }
 }
 
 /// One simulated contact centre on its good and its bad days.
@@ -132,13 +154,21 @@ impl World {
     }
 
     fn archive(&self, vault: &mut Vault) {
-        vault.set("TIME_ZONE", ZONE).set("PART_ROWS", "6").set("SUB_ACCOUNTS", SUB);
-        vault.set("ACKNOWLEDGE", "first-day-empty,low-volume,summaries-stopped:4101,summaries-stopped:4102");
+        vault
+            .set("TIME_ZONE", ZONE)
+            .set("PART_ROWS", "6")
+            .set("SUB_ACCOUNTS", SUB);
+        vault.set(
+            "ACKNOWLEDGE",
+            "first-day-empty,low-volume,summaries-stopped:4101,summaries-stopped:4102",
+        );
         vault.move_to(&self.silent);
         vault.run_day(date(EMPTY), &[]).expect(0);
         vault.set("MAX_ATTEMPTS", "1").move_to(&self.broken);
         vault.run_day(date(GAPS), &[]).expect(3);
-        vault.set("SUB_ACCOUNTS", &format!("{SUB},{OTHER}")).move_to(&self.whole);
+        vault
+            .set("SUB_ACCOUNTS", &format!("{SUB},{OTHER}"))
+            .move_to(&self.whole);
         vault.run_day(date(LAST), &[]).expect(0);
         vault.set("SUB_ACCOUNTS", SUB);
         vault.run_day(date(BETWEEN), &[]).expect(0);
@@ -156,7 +186,11 @@ impl World {
 }
 
 fn in_folder(world: &World, signed: bool) -> Archive {
-    let mut vault = if signed { world.signing_vault() } else { Vault::new(&world.whole) };
+    let mut vault = if signed {
+        world.signing_vault()
+    } else {
+        Vault::new(&world.whole)
+    };
     world.archive(&mut vault);
     Archive::in_folder(&vault.archive(), signed.then(|| OWNER.clone()))
 }
@@ -167,7 +201,10 @@ fn in_bucket(world: &World) -> Archive {
     bucket.used_by(&mut vault, None);
     vault.set("OBJECT_LOCK", "governance:1d");
     world.archive(&mut vault);
-    Archive { objects: bucket.contents(), owner: Some(OWNER.clone()) }
+    Archive {
+        objects: bucket.contents(),
+        owner: Some(OWNER.clone()),
+    }
 }
 
 /// A mode, and UTC milliseconds.
@@ -177,20 +214,33 @@ pub type Lock = (ObjectLockMode, i64);
 /// a minute.
 pub fn lock() -> Lock {
     let until = |envelope: Value| {
-        let text = envelope["manifest"]["object_lock"]["retain_until"].as_str()?.to_owned();
+        let text = envelope["manifest"]["object_lock"]["retain_until"]
+            .as_str()?
+            .to_owned();
         Some(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
     };
-    let of_chain =
-        |sub: &'static str| (1..=MADE.locked.manifests(sub)).map(move |n| MADE.locked.envelope(sub, n));
-    let latest = [SUB, OTHER].into_iter().flat_map(of_chain).filter_map(until).max();
-    (ObjectLockMode::Governance, latest.expect("manifests promise a lock") + 60_000)
+    let of_chain = |sub: &'static str| {
+        (1..=MADE.locked.manifests(sub)).map(move |n| MADE.locked.envelope(sub, n))
+    };
+    let latest = [SUB, OTHER]
+        .into_iter()
+        .flat_map(of_chain)
+        .filter_map(until)
+        .max();
+    (
+        ObjectLockMode::Governance,
+        latest.expect("manifests promise a lock") + 60_000,
+    )
 }
 
 /// Puts an archive into an empty bucket as if its owner had committed it there: manifests name the version ids that the
 /// parts get.
 pub fn commit_in(bucket: &Bucket, mut archive: Archive) -> Archive {
-    let (manifests, others): (Vec<_>, Vec<_>) =
-        archive.objects.clone().into_iter().partition(|(key, _)| key.starts_with(key::MANIFESTS));
+    let (manifests, others): (Vec<_>, Vec<_>) = archive
+        .objects
+        .clone()
+        .into_iter()
+        .partition(|(key, _)| key.starts_with(key::MANIFESTS));
     let versions = bucket.store(&others.into_iter().collect(), Some(lock()));
     for sub in [SUB, OTHER] {
         archive.forge_each(sub, 1, Pen::Own, |_, manifest| {
@@ -199,7 +249,9 @@ pub fn commit_in(bucket: &Bucket, mut archive: Archive) -> Archive {
             }
         });
     }
-    let signed = manifests.into_iter().map(|(key, _)| (key.clone(), archive.bytes(&key)));
+    let signed = manifests
+        .into_iter()
+        .map(|(key, _)| (key.clone(), archive.bytes(&key)));
     bucket.store(&signed.collect(), Some(lock()));
     archive
 }
@@ -207,8 +259,14 @@ pub fn commit_in(bucket: &Bucket, mut archive: Archive) -> Archive {
 /// Makes a bucket that holds `before` hold `after`, as an administrator could: each object is one version, and locked.
 pub fn replace_in(bucket: &Bucket, before: &Archive, after: &Archive) {
     let other = |key: &&String| before.objects.get(*key) != after.objects.get(*key);
-    before.objects.keys().filter(other).for_each(|key| bucket.purge(key));
+    before
+        .objects
+        .keys()
+        .filter(other)
+        .for_each(|key| bucket.purge(key));
     let changed = after.objects.iter().filter(|(key, _)| other(key));
-    let changed = changed.map(|(key, bytes)| (key.clone(), bytes.clone())).collect();
+    let changed = changed
+        .map(|(key, bytes)| (key.clone(), bytes.clone()))
+        .collect();
     bucket.store(&changed, Some(lock()));
 }

@@ -12,8 +12,15 @@ use crate::made::{BETWEEN, EMPTY, FILLED, GAPS, LAST, OTHER, SUB, date, manifest
 use crate::support::damage::{Archive, Pen, Spot};
 
 /// What may become of a part whose bytes are any.
-const DAMAGED: &[Code] =
-    &[PartUnreadable, MerkleRoot, SummaryHash, RowContradicts, PartStatement, PartSignature, VersionDiffers];
+const DAMAGED: &[Code] = &[
+    PartUnreadable,
+    MerkleRoot,
+    SummaryHash,
+    RowContradicts,
+    PartStatement,
+    PartSignature,
+    VersionDiffers,
+];
 
 /// What moreover follows where the part is a good one, but another.
 const EXCHANGED: &[Code] = &[RowCounts, SegmentRepeated, StoreChecksum];
@@ -37,7 +44,11 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn some_parts() -> [String; 3] {
-    [parts(GAPS)[0].clone(), parts(BETWEEN)[1].clone(), parts(FILLED).pop().unwrap()]
+    [
+        parts(GAPS)[0].clone(),
+        parts(BETWEEN)[1].clone(),
+        parts(FILLED).pop().unwrap(),
+    ]
 }
 
 fn records() -> Vec<Case> {
@@ -47,7 +58,10 @@ fn records() -> Vec<Case> {
     fn edit(archive: &mut Archive, change: fn(&mut serde_json::Value)) {
         let mut record = serde_json::from_slice(&archive.bytes(key::ARCHIVE)).unwrap();
         change(&mut record);
-        archive.put(key::ARCHIVE, serde_json_canonicalizer::to_vec(&record).unwrap());
+        archive.put(
+            key::ARCHIVE,
+            serde_json_canonicalizer::to_vec(&record).unwrap(),
+        );
     }
     vec![
         record("its first byte", |a| a.flip(key::ARCHIVE, Spot::Start)),
@@ -56,16 +70,26 @@ fn records() -> Vec<Case> {
         record("emptied", |a| a.truncate(key::ARCHIVE, |_| 0)),
         record("a newline appended", |a| a.append(key::ARCHIVE, b"\n")),
         record("deleted", |a| drop(a.remove(key::ARCHIVE))),
-        record("a manifest in its place", |a| a.copy(&manifest(EMPTY), key::ARCHIVE)),
-        record("a member more", |a| edit(a, |record| record["note"] = json!("x"))),
-        record("of another format", |a| edit(a, |record| record["format_version"] = json!(2))),
+        record("a manifest in its place", |a| {
+            a.copy(&manifest(EMPTY), key::ARCHIVE)
+        }),
+        record("a member more", |a| {
+            edit(a, |record| record["note"] = json!("x"))
+        }),
+        record("of another format", |a| {
+            edit(a, |record| record["format_version"] = json!(2))
+        }),
         record("made after its manifests", |a| {
-            edit(a, |record| record["created_at"] = json!("2999-01-01T00:00:00.000Z"))
+            edit(a, |record| {
+                record["created_at"] = json!("2999-01-01T00:00:00.000Z")
+            })
         }),
         // Either the record is another archive's, or all else is.
-        case("archive.json: another id", |a| edit(a, |record| record["archive_id"] = json!("f".repeat(32))))
-            .finds(ManifestMisplaced, manifest(EMPTY))
-            .beside(&[ArchiveRecord, PartStatement]),
+        case("archive.json: another id", |a| {
+            edit(a, |record| record["archive_id"] = json!("f".repeat(32)))
+        })
+        .finds(ManifestMisplaced, manifest(EMPTY))
+        .beside(&[ArchiveRecord, PartStatement]),
     ]
 }
 
@@ -83,23 +107,37 @@ fn manifests(place: &str, n: u64) -> Vec<Case> {
         unreadable("cut in half", |a, key| a.truncate(key, |all| all / 2)),
         unreadable("emptied", |a, key| a.truncate(key, |_| 0)),
         unreadable("a newline appended", |a, key| a.append(key, b"\n")),
-        unreadable("a part in its place", |a, key| a.copy(&parts(BETWEEN)[0], key)),
-        case(format!("{place} manifest: a digit in its middle"), move |a| {
-            a.edit(SUB, n, Pen::Stale, |manifest| flip_digit(&mut manifest["run"]["settings_sha256"]))
-        })
+        unreadable("a part in its place", |a, key| {
+            a.copy(&parts(BETWEEN)[0], key)
+        }),
+        case(
+            format!("{place} manifest: a digit in its middle"),
+            move |a| {
+                a.edit(SUB, n, Pen::Stale, |manifest| {
+                    flip_digit(&mut manifest["run"]["settings_sha256"])
+                })
+            },
+        )
         .finds(SignatureInvalid, &key)
         .beside(&[ChainBroken]),
     ];
     if n != FILLED {
         let at = key.clone();
-        let deleted = case(format!("{place} manifest: deleted"), move |a| drop(a.remove(&at)));
+        let deleted = case(format!("{place} manifest: deleted"), move |a| {
+            drop(a.remove(&at))
+        });
         cases.push(deleted.finds(ManifestMissing, &key));
     }
     if n == LAST {
         // Memory must not be had by a single object, nor may it hide what else is wrong.
         let deed = |a: &mut Archive| a.put(&manifest(LAST), vec![b' '; (64 << 20) + 1]);
         let grown = case("middle manifest: grown beyond any manifest", deed);
-        cases.push(grown.finds(ManifestUnreadable, &key).beside(UNREADABLE).only(Folder));
+        cases.push(
+            grown
+                .finds(ManifestUnreadable, &key)
+                .beside(UNREADABLE)
+                .only(Folder),
+        );
     }
     cases
 }
@@ -117,27 +155,38 @@ fn bytes_of_part(place: &str, part: &str) -> Vec<Case> {
     };
     // A folder keeps no checksums of its own; a bucket tells them unread.
     let same_length = |name: &str, deed: fn(&mut Archive, &str)| {
-        let found = with(name, deed).at(Full).finds_one_of(&[FileHash, StoreChecksum], part);
+        let found = with(name, deed)
+            .at(Full)
+            .finds_one_of(&[FileHash, StoreChecksum], part);
         found.in_bucket_at_quick().beside(DAMAGED)
     };
     let other_length = |name: &str, deed: fn(&mut Archive, &str)| {
-        with(name, deed).finds(FileSize, part).beside(DAMAGED).beside(&[StoreChecksum])
+        with(name, deed)
+            .finds(FileSize, part)
+            .beside(DAMAGED)
+            .beside(&[StoreChecksum])
     };
     vec![
         same_length("its first byte", |a, key| a.flip(key, Spot::Start)),
         same_length("a byte in its middle", |a, key| a.flip(key, Spot::Middle)),
         same_length("its last byte", |a, key| a.flip(key, Spot::End)),
         other_length("cut in half", |a, key| a.truncate(key, |all| all / 2)),
-        other_length("its last byte cut off", |a, key| a.truncate(key, |all| all - 1)),
+        other_length("its last byte cut off", |a, key| {
+            a.truncate(key, |all| all - 1)
+        }),
         other_length("emptied", |a, key| a.truncate(key, |_| 0)),
         other_length("a byte appended", |a, key| a.append(key, b"\0")),
-        other_length("a manifest in its place", |a, key| a.copy(&manifest(EMPTY), key)),
+        other_length("a manifest in its place", |a, key| {
+            a.copy(&manifest(EMPTY), key)
+        }),
         with("deleted", |a, key| drop(a.remove(key))).finds(FileMissing, part),
-        with("written anew with the same rows", |a, key| a.reshape(key, |batch| batch))
-            .at(Full)
-            .or_sooner()
-            .finds_one_of(&[FileSize, FileHash, StoreChecksum], part)
-            .beside(&[VersionDiffers]),
+        with("written anew with the same rows", |a, key| {
+            a.reshape(key, |batch| batch)
+        })
+        .at(Full)
+        .or_sooner()
+        .finds_one_of(&[FileSize, FileHash, StoreChecksum], part)
+        .beside(&[VersionDiffers]),
     ]
 }
 
@@ -145,25 +194,54 @@ fn names_of_part(place: &str, part: &str) -> Vec<Case> {
     let folder = part.rsplit_once('/').unwrap().0;
     let copied = |what: &str, to: String| {
         let (from, at) = (part.to_owned(), to.clone());
-        case(format!("{place} part: copied {what}"), move |a| a.copy(&from, &at)).finds(ForeignObject, to)
+        case(format!("{place} part: copied {what}"), move |a| {
+            a.copy(&from, &at)
+        })
+        .finds(ForeignObject, to)
     };
     let elsewhere = part.replace(&format!("={SUB}"), &format!("={OTHER}"));
     vec![
         // Whether a file of such a name is what an interrupted run left, only its footer tells.
         copied("to another number", format!("{folder}/r0001-p0099.parquet")).at(Full),
-        copied("to another revision", format!("{folder}/r0009-p0000.parquet")).at(Full),
-        copied("to a day that is no day of the chain", part.replace("dt=", "dt=1")),
-        copied("to an empty day", key::part(SUB, date(EMPTY).parse().unwrap(), 1, 0)).at(Full),
-        copied("to a later day", key::part(SUB, "2999-12-31".parse().unwrap(), 1, 0)).at(Full),
-        copied("to another sub-account's day", elsewhere.replace(".parquet", "9.parquet")),
+        copied(
+            "to another revision",
+            format!("{folder}/r0009-p0000.parquet"),
+        )
+        .at(Full),
+        copied(
+            "to a day that is no day of the chain",
+            part.replace("dt=", "dt=1"),
+        ),
+        copied(
+            "to an empty day",
+            key::part(SUB, date(EMPTY).parse().unwrap(), 1, 0),
+        )
+        .at(Full),
+        copied(
+            "to a later day",
+            key::part(SUB, "2999-12-31".parse().unwrap(), 1, 0),
+        )
+        .at(Full),
+        copied(
+            "to another sub-account's day",
+            elsewhere.replace(".parquet", "9.parquet"),
+        ),
         copied("as a backup", format!("{part}.bak")),
-        copied("among the manifests", format!("{}r0001-p0000.parquet", key::chain(SUB))),
+        copied(
+            "among the manifests",
+            format!("{}r0001-p0000.parquet", key::chain(SUB)),
+        ),
     ]
 }
 
 fn exchanged() -> Vec<Case> {
     let of_other = key::part(OTHER, date(LAST).parse().unwrap(), 1, 0);
-    let [(one, other), (first, second), (gaps, filled), (ours, theirs)] = [
+    let [
+        (one, other),
+        (first, second),
+        (gaps, filled),
+        (ours, theirs),
+    ] = [
         (parts(BETWEEN)[0].clone(), parts(BETWEEN)[1].clone()),
         (parts(BETWEEN)[0].clone(), parts(LAST)[0].clone()),
         (parts(GAPS)[0].clone(), parts(FILLED)[0].clone()),
@@ -188,22 +266,43 @@ fn exchanged() -> Vec<Case> {
         case(name, move |a| a.swap(&manifest(one), &manifest(other)))
             .finds(ManifestMisplaced, manifest(one))
             .finds(ManifestMisplaced, manifest(other))
-            .beside(&[ChainBroken, CoverageWrong, RevisionOrder, DiscoveryUnknown, RowCounts])
+            .beside(&[
+                ChainBroken,
+                CoverageWrong,
+                RevisionOrder,
+                DiscoveryUnknown,
+                RowCounts,
+            ])
     };
     vec![
         swap("two parts of a day swapped", &one, &other),
         swap("parts of two days swapped", &first, &second),
         swap("parts of two sub-accounts swapped", &ours, &theirs),
-        copy("a part replaced with that of an older revision", &gaps, &filled),
+        copy(
+            "a part replaced with that of an older revision",
+            &gaps,
+            &filled,
+        ),
         copy("a part replaced with another of its day", &other, &one),
         swap_manifests("two manifests swapped", LAST, BETWEEN),
         swap_manifests("the first manifest and the head swapped", EMPTY, FILLED),
-        case("the head replaced with an older manifest", |a| a.copy(&manifest(BETWEEN), &manifest(FILLED)))
-            .finds(ManifestMisplaced, manifest(FILLED))
-            .beside(&[ChainBroken, RevisionOrder, FileMisplaced, CoverageWrong, DayIncomplete, RowCounts]),
-        case("a manifest copied to the next number", |a| a.copy(&manifest(FILLED), &manifest(FILLED + 1)))
-            .finds(ManifestMisplaced, manifest(FILLED + 1))
-            .beside(&[ChainBroken, RevisionOrder, FileMisplaced]),
+        case("the head replaced with an older manifest", |a| {
+            a.copy(&manifest(BETWEEN), &manifest(FILLED))
+        })
+        .finds(ManifestMisplaced, manifest(FILLED))
+        .beside(&[
+            ChainBroken,
+            RevisionOrder,
+            FileMisplaced,
+            CoverageWrong,
+            DayIncomplete,
+            RowCounts,
+        ]),
+        case("a manifest copied to the next number", |a| {
+            a.copy(&manifest(FILLED), &manifest(FILLED + 1))
+        })
+        .finds(ManifestMisplaced, manifest(FILLED + 1))
+        .beside(&[ChainBroken, RevisionOrder, FileMisplaced]),
         case("another sub-account's manifest at the next number", |a| {
             a.copy(&key::manifest(OTHER, 1), &manifest(FILLED + 1))
         })
@@ -223,7 +322,10 @@ fn foreign() -> Vec<Case> {
     let day = key::day(SUB, date(LAST).parse().unwrap());
     let added = |name: &str, at: &str| {
         let object = at.to_owned();
-        case(format!("an object added {name}"), move |a| a.put(&object, "any bytes")).finds(ForeignObject, at)
+        case(format!("an object added {name}"), move |a| {
+            a.put(&object, "any bytes")
+        })
+        .finds(ForeignObject, at)
     };
     let unlisted = format!("{day}r0001-p0099.parquet");
     let forged = |name: &str, pen: Pen| {
@@ -232,7 +334,9 @@ fn foreign() -> Vec<Case> {
             a.copy(&from, &to);
             a.restate(&to, pen, |statement| statement.key = to.clone());
         };
-        case(format!("an unlisted part {name}"), deed).at(Full).finds(ForeignObject, &unlisted)
+        case(format!("an unlisted part {name}"), deed)
+            .at(Full)
+            .finds(ForeignObject, &unlisted)
     };
     let marked = |name: &str, id: fn(&str) -> String| {
         case(name, move |a| {
@@ -251,25 +355,39 @@ fn foreign() -> Vec<Case> {
     };
     vec![
         added("at the root", "evil.txt"),
-        added("at the root, with a name for terminals", "a\u{1b}[2Jb \u{fc}.txt"),
+        added(
+            "at the root, with a name for terminals",
+            "a\u{1b}[2Jb \u{fc}.txt",
+        ),
         added("under segments/", "segments/notes.csv"),
         added("under segments/v1/", "segments/v1/notes.csv"),
-        added("beside the days", &format!("{}notes.csv", key::day_root(SUB))),
+        added(
+            "beside the days",
+            &format!("{}notes.csv", key::day_root(SUB)),
+        ),
         added("in a day", &format!("{day}notes.csv")),
         added("below a day", &format!("{day}more/r0001-p0000.parquet")),
         added("under manifests/", "manifests/notes.txt"),
         added("under manifests/v1/", "manifests/v1/notes.txt"),
         added("in a chain", &format!("{}notes.txt", key::chain(SUB))),
         added("in a chain, under number 0", &key::manifest(SUB, 0)),
-        added("in a chain, under a short number", &format!("{}6.json", key::chain(SUB))),
+        added(
+            "in a chain, under a short number",
+            &format!("{}6.json", key::chain(SUB)),
+        ),
         added("of an unknown version", "segments/v2/x.parquet"),
         added("in a folder of its own", "more/x.parquet"),
-        added("in a sub-account without a name", "manifests/v1/sub_account=/0000000001.json"),
+        added(
+            "in a sub-account without a name",
+            "manifests/v1/sub_account=/0000000001.json",
+        ),
         added("under a part's name", &unlisted).at(Full),
         added("in the folder for half-written files", "tmp/x").only(Bucket),
         added("in place of a copy's mark", key::COPY),
-        marked("the mark of a copy of another archive", |_| "another".to_owned())
-            .finds(ForeignObject, key::COPY),
+        marked("the mark of a copy of another archive", |_| {
+            "another".to_owned()
+        })
+        .finds(ForeignObject, key::COPY),
         marked("the mark of a copy of this archive", |id| id.to_owned()),
         forged("that somebody else has signed", Pen::Stranger),
         forged("that nobody has signed", Pen::Bare),

@@ -48,7 +48,9 @@ use support::python::duckdb_python;
 use tokio_util::sync::CancellationToken;
 
 fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/v1")
+        .join(path)
 }
 
 fn read(path: &str) -> Vec<u8> {
@@ -79,15 +81,20 @@ fn made() -> (Golden, BTreeMap<String, Vec<u8>>) {
     };
     let mut all: BTreeMap<_, _> = golden.objects.iter().map(under("archive")).collect();
     all.extend(golden.anchors.iter().map(under("anchor")));
-    all.insert("receipt.json".to_owned(), receipt(&golden).to_text().unwrap().into_bytes());
+    all.insert(
+        "receipt.json".to_owned(),
+        receipt(&golden).to_text().unwrap().into_bytes(),
+    );
     (golden, all)
 }
 
 /// That of a row of a revision that a later one follows.
 fn receipt(golden: &Golden) -> Receipt {
     let file = key::part(SUB_ACCOUNT, "2026-11-24".parse().unwrap(), 1, 0);
-    let encoded: Vec<cxvault::archive::part::Encoded> =
-        golden.rows[&file].iter().map(|row| row.clone().into()).collect();
+    let encoded: Vec<cxvault::archive::part::Encoded> = golden.rows[&file]
+        .iter()
+        .map(|row| row.clone().into())
+        .collect();
     let leaves: Vec<Digest> = encoded.iter().map(|row| row.leaf_hash()).collect();
     let manifest = |sequence| &golden.objects[&key::manifest(SUB_ACCOUNT, sequence)];
     Receipt {
@@ -99,7 +106,9 @@ fn receipt(golden: &Golden) -> Receipt {
         file,
         leaf_index: 1,
         path: merkle::audit_path(&leaves, 1).unwrap(),
-        chain: (6..=17).map(|sequence| Envelope::from_bytes(manifest(sequence)).unwrap()).collect(),
+        chain: (6..=17)
+            .map(|sequence| Envelope::from_bytes(manifest(sequence)).unwrap())
+            .collect(),
         head: format!("{SUB_ACCOUNT}:17:{}", Digest::of(manifest(17))),
         later_manifests_of_day: vec![16],
     }
@@ -109,7 +118,11 @@ fn receipt(golden: &Golden) -> Receipt {
 fn files(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { files(&path, into) } else { into.push(path) }
+        if path.is_dir() {
+            files(&path, into)
+        } else {
+            into.push(path)
+        }
     }
 }
 
@@ -123,9 +136,14 @@ fn the_same_observations_still_give_the_same_bytes() {
         .collect();
     let mut kept = Vec::new();
     files(&golden(""), &mut kept);
-    let kept: Vec<&str> =
-        kept.iter().map(|path| path.strip_prefix(golden("")).unwrap().to_str().unwrap()).collect();
-    differing.extend(kept.into_iter().filter(|path| *path != "test-only.key" && !made.contains_key(*path)));
+    let kept: Vec<&str> = kept
+        .iter()
+        .map(|path| path.strip_prefix(golden("")).unwrap().to_str().unwrap())
+        .collect();
+    differing.extend(
+        kept.into_iter()
+            .filter(|path| *path != "test-only.key" && !made.contains_key(*path)),
+    );
     if differing.is_empty() {
         return;
     }
@@ -160,17 +178,24 @@ fn verified(archive: &Path) -> (Totals, Vec<Finding>) {
     };
     let found = Mutex::new(Vec::new());
     let tell = |finding| found.lock().unwrap().push(finding);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (stop, meter) = (CancellationToken::new(), Meter::default());
-    let totals = runtime.block_on(verify(store, &options, stop, &meter, &tell)).unwrap();
+    let totals = runtime
+        .block_on(verify(store, &options, stop, &meter, &tell))
+        .unwrap();
     (totals, found.into_inner().unwrap())
 }
 
 #[test]
 fn the_golden_archive_still_holds() {
     let (totals, found) = verified(&golden("archive"));
-    let mut codes: Vec<String> =
-        found.iter().map(|finding| format!("{} {}", finding.code.name(), finding.object)).collect();
+    let mut codes: Vec<String> = found
+        .iter()
+        .map(|finding| format!("{} {}", finding.code.name(), finding.object))
+        .collect();
     codes.sort();
     let leftover = key::part(SUB_ACCOUNT, "2026-11-23".parse().unwrap(), 1, 1);
     let expected = [
@@ -188,7 +213,12 @@ fn the_golden_archive_still_holds() {
     assert_eq!(codes, expected);
     assert_eq!(totals.exit(), Exit::Gaps);
     assert_eq!(
-        (totals.sub_accounts, totals.manifests, totals.signed_manifests, totals.rosters),
+        (
+            totals.sub_accounts,
+            totals.manifests,
+            totals.signed_manifests,
+            totals.rosters
+        ),
         (2, 18, 18, 6)
     );
     assert_eq!((totals.files, totals.rows), (10, 22));
@@ -202,7 +232,11 @@ fn a_changed_byte_of_any_object_is_found() {
     paths.retain(|path| !path.ends_with(key::COPY));
     let mut unnoticed = Vec::new();
     for path in paths {
-        let place = path.strip_prefix(golden("archive")).unwrap().to_str().unwrap();
+        let place = path
+            .strip_prefix(golden("archive"))
+            .unwrap()
+            .to_str()
+            .unwrap();
         let copy = tempfile::tempdir().unwrap();
         copy_to(copy.path());
         let mut bytes = fs::read(&path).unwrap();
@@ -210,12 +244,18 @@ fn a_changed_byte_of_any_object_is_found() {
         bytes[middle] ^= 1;
         fs::write(copy.path().join(place), bytes).unwrap();
         let (_, found) = verified(copy.path());
-        if found.iter().all(|finding| finding.severity != Severity::Violation) {
+        if found
+            .iter()
+            .all(|finding| finding.severity != Severity::Violation)
+        {
             unnoticed.push(place.to_owned());
         }
     }
     // Of the leftover nothing is promised.
-    assert_eq!(unnoticed, [key::part(SUB_ACCOUNT, "2026-11-23".parse().unwrap(), 1, 1)]);
+    assert_eq!(
+        unnoticed,
+        [key::part(SUB_ACCOUNT, "2026-11-23".parse().unwrap(), 1, 1)]
+    );
 }
 
 fn copy_to(folder: &Path) {
@@ -230,7 +270,9 @@ fn copy_to(folder: &Path) {
 
 fn manifests(sub_account: &str) -> impl Iterator<Item = Envelope> {
     let paths = (1..).map(move |n| golden("archive").join(key::manifest(sub_account, n)));
-    paths.map_while(|path| fs::read(path).ok()).map(|bytes| Envelope::from_bytes(&bytes).unwrap())
+    paths
+        .map_while(|path| fs::read(path).ok())
+        .map(|bytes| Envelope::from_bytes(&bytes).unwrap())
 }
 
 #[test]
@@ -238,8 +280,15 @@ fn its_rows_read_back_as_they_were_observed() {
     let (made, _) = made();
     let (mut files, mut read_rows) = (0, 0);
     for day in [SUB_ACCOUNT, OTHER].into_iter().flat_map(manifests) {
-        for file in day.manifest.day().into_iter().flat_map(|day| day.files.clone()) {
-            let Some(expected) = made.rows.get(&file.key) else { continue };
+        for file in day
+            .manifest
+            .day()
+            .into_iter()
+            .flat_map(|day| day.files.clone())
+        {
+            let Some(expected) = made.rows.get(&file.key) else {
+                continue;
+            };
             let bytes = read(&format!("archive/{}", file.key));
             let mut part = PartReader::open(Bytes::from(bytes)).unwrap();
             assert_eq!(part.signer().unwrap(), Some(signing_key().public_key()));
@@ -259,7 +308,10 @@ fn its_rows_read_back_as_they_were_observed() {
 #[test]
 fn it_has_everything_that_version_1_knows() {
     let all: Vec<Envelope> = manifests(SUB_ACCOUNT).chain(manifests(OTHER)).collect();
-    let days: Vec<_> = all.iter().filter_map(|envelope| envelope.manifest.day()).collect();
+    let days: Vec<_> = all
+        .iter()
+        .filter_map(|envelope| envelope.manifest.day())
+        .collect();
     let head = &all[16].manifest.coverage;
     assert_eq!(head.days, "cedcamgc");
     for state in DayState::ALL {
@@ -290,17 +342,30 @@ fn it_has_everything_that_version_1_knows() {
     for why in [Why::Nightly, Why::Backfill, Why::GapFill, Why::Recheck] {
         assert!(days.iter().any(|day| day.why == why), "{why:?}");
     }
-    for because in
-        [Incomplete::SummariesFailed, Incomplete::WantedSummariesSkipped, Incomplete::BeyondSourceRetention]
-    {
-        assert!(days.iter().any(|day| day.incomplete_because.contains(&because)), "{because:?}");
+    for because in [
+        Incomplete::SummariesFailed,
+        Incomplete::WantedSummariesSkipped,
+        Incomplete::BeyondSourceRetention,
+    ] {
+        assert!(
+            days.iter()
+                .any(|day| day.incomplete_because.contains(&because)),
+            "{because:?}"
+        );
     }
     for status in Status::ALL {
-        let counted = |kind| days.iter().any(|day| day.rows.statuses(kind).get(status) > 0);
+        let counted = |kind| {
+            days.iter()
+                .any(|day| day.rows.statuses(kind).get(status) > 0)
+        };
         assert!(Kind::BOTH.into_iter().all(counted), "{status}");
     }
     let files: Vec<_> = days.iter().flat_map(|day| &day.files).collect();
-    assert!(files.iter().any(|file| file.adopted && file.version_id.is_some()));
+    assert!(
+        files
+            .iter()
+            .any(|file| file.adopted && file.version_id.is_some())
+    );
     assert!(
         files.iter().any(|file| file.omitted_fields.is_some())
             && days.iter().any(|day| !day.omitted_fields.is_empty())
@@ -328,12 +393,20 @@ fn its_receipt_still_proves_the_row() {
     let text = String::from_utf8(read("receipt.json")).unwrap();
     let receipt: Receipt = serde_json::from_str(&text).unwrap();
     let proven = receipt.check(&allowed(), &[]).unwrap();
-    assert_eq!((proven.segment.as_str(), proven.manifests), ("p-v-41", (6, 17)));
+    assert_eq!(
+        (proven.segment.as_str(), proven.manifests),
+        ("p-v-41", (6, 17))
+    );
     let changed = text.replace("Came at once.", "Came at last.");
     let changed: Receipt = serde_json::from_str(&changed).unwrap();
     assert!(changed.check(&allowed(), &[]).is_err());
-    let schema: Value = serde_json::from_str(include_str!("../../schemas/receipt.v1.schema.json")).unwrap();
-    assert!(jsonschema::validator_for(&schema).unwrap().is_valid(&serde_json::from_str(&text).unwrap()));
+    let schema: Value =
+        serde_json::from_str(include_str!("../../schemas/receipt.v1.schema.json")).unwrap();
+    assert!(
+        jsonschema::validator_for(&schema)
+            .unwrap()
+            .is_valid(&serde_json::from_str(&text).unwrap())
+    );
 }
 
 /// What the steps of FORMAT.md ask for and a signature or a hash does not already.
@@ -345,15 +418,23 @@ fn a_receipt_of_what_version_1_does_not_know_is_refused() {
         change(&mut manifest);
         let only = manifest.seal(None).unwrap();
         let head = format!("{SUB_ACCOUNT}:6:{}", Digest::of(&only.to_bytes().unwrap()));
-        let receipt =
-            Receipt { chain: vec![only], head, later_manifests_of_day: Vec::new(), ..receipt.clone() };
-        receipt.check(&AllowedSigners::default(), &[]).map(|proven| proven.manifests)
+        let receipt = Receipt {
+            chain: vec![only],
+            head,
+            later_manifests_of_day: Vec::new(),
+            ..receipt.clone()
+        };
+        receipt
+            .check(&AllowedSigners::default(), &[])
+            .map(|proven| proven.manifests)
     };
     assert_eq!(unsigned(|_| {}), Ok((6, 6)));
     let later = unsigned(|manifest| manifest.format_version = 2);
     assert!(matches!(later, Err(ReceiptError::Broken(_))), "{later:?}");
     let twice = unsigned(|manifest| {
-        let Record::Day(day) = &mut manifest.record else { panic!("it commits a file") };
+        let Record::Day(day) = &mut manifest.record else {
+            panic!("it commits a file")
+        };
         day.files.push(day.files[0].clone());
     });
     assert_eq!(twice, Err(ReceiptError::NotInFile));
@@ -366,27 +447,49 @@ fn its_roster_and_its_mark_are_still_read() {
         let bytes = read(&format!("archive/{}", key::manifest(key::ROSTER, sequence)));
         let envelope = RosterEnvelope::from_bytes(&bytes).unwrap();
         envelope.require_signer(&allowed()).unwrap();
-        assert_eq!(envelope.manifest.previous.as_ref().map(|link| link.sha256), previous);
+        assert_eq!(
+            envelope.manifest.previous.as_ref().map(|link| link.sha256),
+            previous
+        );
         assert_eq!(envelope.manifest.takeover.is_some(), sequence == 6);
         previous = Some(Digest::of(&bytes));
         if let Some(takeover) = envelope.manifest.taking_over() {
             let mark = read("archive/copy.json");
             assert_eq!(takeover.copy, Some(Digest::of(&mark)));
-            assert_eq!(CopyRecord::from_bytes(&mark).unwrap().sub_accounts, takeover.sub_accounts);
+            assert_eq!(
+                CopyRecord::from_bytes(&mark).unwrap().sub_accounts,
+                takeover.sub_accounts
+            );
         }
     }
 }
 
 /// What a script says of an archive.
 fn asked(script: &str, archive: &Path, queries: &str) -> Result<String, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(script);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/support")
+        .join(script);
     let mut command = Command::new(duckdb_python());
-    command.arg(script).arg(archive).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .arg(script)
+        .arg(archive)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(queries.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(queries.as_bytes())
+        .unwrap();
     let done = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    if done.status.success() { Ok(text(done.stdout)) } else { Err(text(done.stderr)) }
+    if done.status.success() {
+        Ok(text(done.stdout))
+    } else {
+        Err(text(done.stderr))
+    }
 }
 
 #[test]
@@ -394,7 +497,11 @@ fn the_views_find_nothing_wrong_with_it() {
     let queries = "FROM findings\n;\nFROM verified";
     let said = asked("duckdb_views.py", &golden("archive"), queries).unwrap();
     assert_eq!(said.lines().next(), Some("[]"), "{said}");
-    assert_eq!(said.lines().nth(1), Some("[[2, 18, 10, 125040, 22, 26]]"), "{said}");
+    assert_eq!(
+        said.lines().nth(1),
+        Some("[[2, 18, 10, 125040, 22, 26]]"),
+        "{said}"
+    );
 }
 
 /// Recomputes hashes, counts and sizes with DuckDB and with PyArrow; the error tells what differs.
@@ -422,7 +529,10 @@ fn other_readers_find_what_the_manifests_say() {
     ] {
         let copy = tempfile::tempdir().unwrap();
         copy_to(copy.path());
-        assert!(original.contains(changed), "{changed} is not there to be changed");
+        assert!(
+            original.contains(changed),
+            "{changed} is not there to be changed"
+        );
         fs::write(copy.path().join(&manifest), original.replace(changed, to)).unwrap();
         let found = compared(copy.path()).expect_err(finding);
         assert!(found.contains(finding), "{found}");

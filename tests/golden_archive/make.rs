@@ -7,7 +7,8 @@ use cxvault::archive::coverage::Coverage;
 use cxvault::archive::day::{LONGEST_WINDOW_MS, Window, Zone};
 use cxvault::archive::digest::Digest;
 use cxvault::archive::manifest::{
-    DayRecord, Discovery, Envelope, File, Link, Manifest, ObjectLock, Record, Run, Why, WindowAnswer,
+    DayRecord, Discovery, Envelope, File, Link, Manifest, ObjectLock, Record, Run, Why,
+    WindowAnswer,
 };
 use cxvault::archive::observation::Kind;
 use cxvault::archive::omit::Omission;
@@ -39,16 +40,25 @@ pub struct Golden {
 
 impl Golden {
     pub fn new(signer: SigningKey) -> Golden {
-        let record =
-            ArchiveRecord { archive_id: ARCHIVE_ID.into(), created_at: 1_795_226_000_000, format_version: 1 };
+        let record = ArchiveRecord {
+            archive_id: ARCHIVE_ID.into(),
+            created_at: 1_795_226_000_000,
+            format_version: 1,
+        };
         let objects = [(key::ARCHIVE.to_owned(), record.to_bytes().unwrap())].into();
-        Golden { signer, objects, anchors: Objects::new(), rows: BTreeMap::new() }
+        Golden {
+            signer,
+            objects,
+            anchors: Objects::new(),
+            rows: BTreeMap::new(),
+        }
     }
 
     /// A part, and what its manifest says of it.
     pub fn part(&mut self, key: String, place: &Place, rows: Vec<Row>) -> File {
         let mut writer = PartWriter::new(Vec::new()).unwrap();
-        rows.iter().for_each(|row| writer.push(row.clone()).unwrap());
+        rows.iter()
+            .for_each(|row| writer.push(row.clone()).unwrap());
         let (bytes, written) = writer.finish(&key, place, Some(&self.signer)).unwrap();
         let file = File::of(&key, bytes.len() as u64, Digest::of(&bytes), &written, None);
         self.objects.insert(key.clone(), bytes);
@@ -57,7 +67,8 @@ impl Golden {
     }
 
     pub fn anchor(&mut self, anchor: &Anchor) {
-        self.anchors.insert(anchor.place(), anchor.to_bytes().unwrap());
+        self.anchors
+            .insert(anchor.place(), anchor.to_bytes().unwrap());
     }
 }
 
@@ -92,7 +103,12 @@ pub fn windows(window: Window, rows: &[Row], asked_at: i64) -> Vec<WindowAnswer>
             attempts: 1,
         }
     };
-    window.tiles(LONGEST_WINDOW_MS).into_iter().enumerate().map(answer).collect()
+    window
+        .tiles(LONGEST_WINDOW_MS)
+        .into_iter()
+        .enumerate()
+        .map(answer)
+        .collect()
 }
 
 /// A revision that is about to be committed.
@@ -136,7 +152,10 @@ impl Chain {
     }
 
     pub fn head(&self) -> Head {
-        Head { sequence: self.sequence, sha256: self.previous.as_ref().unwrap().sha256 }
+        Head {
+            sequence: self.sequence,
+            sha256: self.previous.as_ref().unwrap().sha256,
+        }
     }
 
     /// The manifest of a day's newest revision.
@@ -160,23 +179,46 @@ impl Chain {
         let window = self.window(date);
         let (archive_id, zone, omitted_fields) =
             (ARCHIVE_ID.into(), self.zone.name().into(), omitted.clone());
-        let place = Place { archive_id, window, zone, omitted_fields };
-        golden.part(key::part(&self.name, date.parse().unwrap(), self.revision(date), number), &place, rows)
+        let place = Place {
+            archive_id,
+            window,
+            zone,
+            omitted_fields,
+        };
+        golden.part(
+            key::part(
+                &self.name,
+                date.parse().unwrap(),
+                self.revision(date),
+                number,
+            ),
+            &place,
+            rows,
+        )
     }
 
     fn revision(&self, date: &str) -> u32 {
-        self.days.get(date).map_or(0, |(_, links)| links.len() as u32) + 1
+        self.days
+            .get(date)
+            .map_or(0, |(_, links)| links.len() as u32)
+            + 1
     }
 
     /// The day's next revision, with everything counted; what else is to be said of it the caller says.
     pub fn day(&mut self, golden: &Golden, date: &str, files: Vec<File>) -> Revision {
         let (revision, window) = (self.revision(date), self.window(date));
-        let added: Vec<Row> = files.iter().flat_map(|file| golden.rows[&file.key].clone()).collect();
+        let added: Vec<Row> = files
+            .iter()
+            .flat_map(|file| golden.rows[&file.key].clone())
+            .collect();
         let (known, links) = self.days.entry(date.to_owned()).or_default();
-        let (mut rows, mut failures, mut changes) = (Tally::default(), Failures::new(), Changes::default());
+        let (mut rows, mut failures, mut changes) =
+            (Tally::default(), Failures::new(), Changes::default());
         for row in &added {
             rows.add(row);
-            Kind::BOTH.iter().for_each(|&kind| count_failure(&mut failures, row.observation(kind)));
+            Kind::BOTH
+                .iter()
+                .for_each(|&kind| count_failure(&mut failures, row.observation(kind)));
             let before = known.get(&row.segment.key());
             changes.count(before, row);
             let mut now = before.unwrap_or(row).clone();
@@ -193,7 +235,12 @@ impl Chain {
             Some(link) => Discovery::Manifest(link.clone()),
             None => {
                 let objects = rows.segments;
-                Discovery::Windows { windows: asked(), objects, duplicates: 0, adopted_only: 0 }
+                Discovery::Windows {
+                    windows: asked(),
+                    objects,
+                    duplicates: 0,
+                    adopted_only: 0,
+                }
             }
         };
         let record = DayRecord {
@@ -201,7 +248,11 @@ impl Chain {
             zone: self.zone.name().into(),
             window,
             revision,
-            why: if revision == 1 { Why::Nightly } else { Why::GapFill },
+            why: if revision == 1 {
+                Why::Nightly
+            } else {
+                Why::GapFill
+            },
             discovery,
             rows,
             day,
@@ -217,7 +268,11 @@ impl Chain {
             recheck: None,
             omitted_fields: Omission::default(),
         };
-        Revision { record, rows: added, changes }
+        Revision {
+            record,
+            rows: added,
+            changes,
+        }
     }
 
     pub fn commit_day(&mut self, golden: &mut Golden, record: DayRecord, finished_at: i64) {
@@ -247,8 +302,12 @@ impl Chain {
         let bytes = envelope.to_bytes().unwrap();
         let sha256 = Digest::of(&bytes);
         self.orders = envelope.manifest.orders_for_next(sha256);
-        self.anchors.insert(self.sequence, Anchor::of(&envelope.manifest, sha256));
-        self.previous = Some(Link { key: key.clone(), sha256 });
+        self.anchors
+            .insert(self.sequence, Anchor::of(&envelope.manifest, sha256));
+        self.previous = Some(Link {
+            key: key.clone(),
+            sha256,
+        });
         golden.objects.insert(key, bytes);
     }
 }
@@ -281,7 +340,10 @@ impl Roster {
     ) {
         let sequence = self.next_sequence();
         let key = key::manifest(key::ROSTER, sequence);
-        let link = |head: Head| Link { key: key::manifest(key::ROSTER, head.sequence), sha256: head.sha256 };
+        let link = |head: Head| Link {
+            key: key::manifest(key::ROSTER, head.sequence),
+            sha256: head.sha256,
+        };
         let record = RosterRecord {
             format_version: schema::FORMAT_VERSION,
             archive_id: ARCHIVE_ID.into(),
@@ -301,7 +363,8 @@ impl Roster {
         if let Some(roll) = envelope.manifest.roll() {
             self.newest = Some(roll.clone());
         }
-        self.anchors.insert(sequence, Anchor::of(&envelope.manifest, sha256));
+        self.anchors
+            .insert(sequence, Anchor::of(&envelope.manifest, sha256));
         self.head = Some(Head { sequence, sha256 });
         golden.objects.insert(key, bytes);
     }

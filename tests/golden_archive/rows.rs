@@ -22,8 +22,13 @@ pub fn look(status: Status, text: &str, at: i64) -> Observation {
         status,
         summary: (ok && !binary).then(|| text.to_owned()),
         binary: binary.then(|| "/wD+".to_owned()),
-        sha256: ok
-            .then(|| if binary { Digest::of(&[0xff, 0x00, 0xfe]) } else { Digest::of(text.as_bytes()) }),
+        sha256: ok.then(|| {
+            if binary {
+                Digest::of(&[0xff, 0x00, 0xfe])
+            } else {
+                Digest::of(text.as_bytes())
+            }
+        }),
         http_status: match status {
             Status::NotFound => Some(404),
             Status::Failed => Some(500),
@@ -44,7 +49,11 @@ pub fn look(status: Status, text: &str, at: i64) -> Observation {
 
 /// A failure of which no answer is known.
 fn timed_out() -> Observation {
-    Observation { http_status: None, error: Some("timeout".to_owned()), ..look(Status::Failed, "", 0) }
+    Observation {
+        http_status: None,
+        error: Some("timeout".to_owned()),
+        ..look(Status::Failed, "", 0)
+    }
 }
 
 /// A row of a first revision.
@@ -66,22 +75,30 @@ pub fn row(raw: &str, window: Window, agent: Observation, auto: Observation) -> 
 
 const SECOND: &str = r#"{ "segmentId" : "p-v-2", "segmentEndTimeMs":"2026-11-20T08:00:00.000Z", "hasRecording": true,
   "segmentEvents":[{"eventTimeMs":"2026-11-20T07:59:00.000Z","eventType":"REC_STOP"}], "future": {"x": 1.50} }"#;
-const FOURTH: &str =
-    r#"{"segmentId":"p-v-4","segmentEndTimeMs":"2026-11-20T23:59:59.999Z","segmentAgentGroupId":"4101"}"#;
+const FOURTH: &str = r#"{"segmentId":"p-v-4","segmentEndTimeMs":"2026-11-20T23:59:59.999Z","segmentAgentGroupId":"4101"}"#;
 
 /// 2026-11-20: every status, strange texts, a segment without id and without end, one out of the day.
 pub fn first(window: Window) -> Vec<Row> {
     let bare = |status| look(status, "", AT);
     let row = |raw, agent, auto| row(raw, window, agent, auto);
-    let strange = "Zeile 1\nZeile 2\t\u{1F600} \u{5e9}\u{5dc}\u{5d5}\u{5dd} \"quoted\" \\ \u{7f}\u{1}";
+    let strange =
+        "Zeile 1\nZeile 2\t\u{1F600} \u{5e9}\u{5dc}\u{5d5}\u{5dd} \"quoted\" \\ \u{7f}\u{1}";
     vec![
-        row(r#"{"note":"no id, no end"}"#, bare(Status::NoId), bare(Status::NoId)),
+        row(
+            r#"{"note":"no id, no end"}"#,
+            bare(Status::NoId),
+            bare(Status::NoId),
+        ),
         row(
             r#"{"segmentId":"p-v-1","segmentEndTimeMs":"2026-11-19T23:00:00.000Z"}"#,
             bare(Status::Skipped),
             bare(Status::Skipped),
         ),
-        row(SECOND, look(Status::Present, strange, AT), bare(Status::Binary)),
+        row(
+            SECOND,
+            look(Status::Present, strange, AT),
+            bare(Status::Binary),
+        ),
         row(
             r#"{"segmentId":"p-v-3","segmentEndTimeMs":"2026-11-20T09:00:00.000Z","segmentAgentGroupId":"4101"}"#,
             bare(Status::Empty),
@@ -93,9 +110,16 @@ pub fn first(window: Window) -> Vec<Row> {
 
 /// Its second revision: both gaps are filled, and discovery had given two objects for the segment.
 pub fn filled(window: Window) -> Vec<Row> {
-    let (agent, auto) = (look(Status::Present, "Filled later.", AT), look(Status::Empty, "", AT + 9));
+    let (agent, auto) = (
+        look(Status::Present, "Filled later.", AT),
+        look(Status::Empty, "", AT + 9),
+    );
     let other_answers = Some(r#"[{"segmentId":"p-v-4","future":1}]"#.to_owned());
-    vec![Row { other_answers, revision: 2, ..row(FOURTH, window, agent, auto) }]
+    vec![Row {
+        other_answers,
+        revision: 2,
+        ..row(FOURTH, window, agent, auto)
+    }]
 }
 
 /// Its third, a recheck: one segment has vanished, one has another text, lost one and has other metadata, one got a
@@ -103,7 +127,10 @@ pub fn filled(window: Window) -> Vec<Row> {
 pub fn rechecked(window: Window) -> Vec<Row> {
     let at = instant("2026-11-28T03:10:00.000Z");
     let mut before = first(window);
-    let gone = Row { vanished: true, ..before.remove(1) };
+    let gone = Row {
+        vanished: true,
+        ..before.remove(1)
+    };
     let again = |raw, agent, auto| Row {
         discovered_at: instant("2026-11-28T03:01:00.000Z"),
         discovered_by: "20261128T030000Z-4e5f6071".to_owned(),
@@ -116,27 +143,43 @@ pub fn rechecked(window: Window) -> Vec<Row> {
             look(Status::Present, "Another text.", at),
             look(Status::Empty, "", at + 5),
         ),
-        again(&before[2].segment.raw, look(Status::Present, "At last.", at), look(Status::Empty, "", at + 6)),
+        again(
+            &before[2].segment.raw,
+            look(Status::Present, "At last.", at),
+            look(Status::Empty, "", at + 6),
+        ),
         again(
             r#"{"segmentId":"p-v-5","segmentEndTimeMs":"2026-11-20T10:00:00.000Z","segmentAgentGroupId":"4102"}"#,
             look(Status::Present, "Late.", at),
             look(Status::NotFound, "", at),
         ),
     ];
-    rows.into_iter().map(|row| Row { revision: 3, ..row }).collect()
+    rows.into_iter()
+        .map(|row| Row { revision: 3, ..row })
+        .collect()
 }
 
 /// What discovery lists then, and the next day again: all but the one that has vanished.
 pub fn listed_again(window: Window) -> Vec<Row> {
     let without_id = first(window).swap_remove(0);
-    [vec![without_id], rechecked(window).split_off(1), filled(window)].concat()
+    [
+        vec![without_id],
+        rechecked(window).split_off(1),
+        filled(window),
+    ]
+    .concat()
 }
 
 /// A day whose time is over soon.
 pub fn short_lived(window: Window) -> Vec<Row> {
     let at = window.end_ms + 8_000_000;
     let raw = r#"{"segmentId":"p-v-20","segmentEndTimeMs":"2026-11-22T12:00:00.000Z","segmentAgentGroupId":"4101"}"#;
-    vec![row(raw, window, look(Status::Present, "Soon gone.", at), look(Status::Present, "So is this.", at))]
+    vec![row(
+        raw,
+        window,
+        look(Status::Present, "Soon gone.", at),
+        look(Status::Present, "So is this.", at),
+    )]
 }
 
 /// An object with every documented field, in the API's own spelling.
@@ -149,19 +192,36 @@ pub fn adopted(window: Window) -> Vec<Row> {
     let unlisted =
         r#"{"segmentId":"p-v-31","segmentEndTimeMs":"2026-11-23T09:00:00.000Z","agentNotes":null}"#;
     vec![
-        row(FULL, window, text("An agent's summary."), text("An AI's summary.")),
-        row(unlisted, window, look(Status::Empty, "", at), look(Status::NotFound, "", at)),
+        row(
+            FULL,
+            window,
+            text("An agent's summary."),
+            text("An AI's summary."),
+        ),
+        row(
+            unlisted,
+            window,
+            look(Status::Empty, "", at),
+            look(Status::NotFound, "", at),
+        ),
     ]
 }
 
 /// What the next one found beyond that; its settings leave out fields.
 pub fn lacking(window: Window) -> Vec<Row> {
     let at = window.end_ms + 9_000_000;
-    let raw =
-        r#"{"segmentId":"p-v-32","channelClass":"DIGITAL", "segmentEndTimeMs":"2026-11-23T10:00:00.000Z"}"#;
+    let raw = r#"{"segmentId":"p-v-32","channelClass":"DIGITAL", "segmentEndTimeMs":"2026-11-23T10:00:00.000Z"}"#;
     let other_answers = Some(r#"[{"segmentId":"p-v-32","segmentEndTimeMs":null}]"#.to_owned());
-    let row = row(raw, window, look(Status::Present, "Nobody's number.", at), look(Status::Empty, "", at));
-    vec![Row { other_answers, ..row }]
+    let row = row(
+        raw,
+        window,
+        look(Status::Present, "Nobody's number.", at),
+        look(Status::Empty, "", at),
+    );
+    vec![Row {
+        other_answers,
+        ..row
+    }]
 }
 
 /// 2026-11-24: three summaries that do not come.
@@ -174,8 +234,18 @@ pub fn gaps(window: Window) -> Vec<Row> {
     };
     vec![
         row(&raw(0), window, look(Status::Failed, "", at), timed_out()),
-        row(&raw(1), window, look(Status::Present, "Came at once.", at), look(Status::Failed, "", at)),
-        row(&raw(2), window, look(Status::Present, "So did this.", at), look(Status::Empty, "", at)),
+        row(
+            &raw(1),
+            window,
+            look(Status::Present, "Came at once.", at),
+            look(Status::Failed, "", at),
+        ),
+        row(
+            &raw(2),
+            window,
+            look(Status::Present, "So did this.", at),
+            look(Status::Empty, "", at),
+        ),
     ]
 }
 
@@ -191,13 +261,23 @@ pub fn one_gap_less(window: Window) -> Vec<Row> {
 /// 2026-11-26, as an attempt put it whose settings asked for less.
 pub fn skipped(window: Window) -> Vec<Row> {
     let raw = r#"{"segmentId":"p-v-60","segmentEndTimeMs":"2026-11-26T12:00:00.000Z","segmentAgentGroupId":"4101"}"#;
-    vec![row(raw, window, look(Status::Skipped, "", 0), look(Status::Skipped, "", 0))]
+    vec![row(
+        raw,
+        window,
+        look(Status::Skipped, "", 0),
+        look(Status::Skipped, "", 0),
+    )]
 }
 
 pub fn failed(window: Window) -> Vec<Row> {
     let at = window.end_ms + 8_000_000;
     let raw = r#"{"segmentId":"p-v-61","segmentEndTimeMs":"2026-11-26T13:00:00.000Z"}"#;
-    vec![row(raw, window, look(Status::Present, "The only one.", at), timed_out())]
+    vec![row(
+        raw,
+        window,
+        look(Status::Present, "The only one.", at),
+        timed_out(),
+    )]
 }
 
 /// 2026-11-27, the first day after the takeover.

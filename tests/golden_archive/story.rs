@@ -2,7 +2,8 @@
 //! come.
 
 use cxvault::archive::act::{
-    AcknowledgedDay, Acknowledgement, Disposal, DisposedDay, ExtendedDay, Extension, Hold, HoldAct, Span,
+    AcknowledgedDay, Acknowledgement, Disposal, DisposedDay, ExtendedDay, Extension, Hold, HoldAct,
+    Span,
 };
 use cxvault::archive::copy::CopyRecord;
 use cxvault::archive::digest::Digest;
@@ -58,7 +59,10 @@ pub fn make(signer: SigningKey) -> Golden {
 }
 
 fn lock(mode: LockMode, until: &str) -> Option<ObjectLock> {
-    Some(ObjectLock { mode, retain_until: instant(until) })
+    Some(ObjectLock {
+        mode,
+        retain_until: instant(until),
+    })
 }
 
 fn seven_years() -> Option<ObjectLock> {
@@ -66,7 +70,11 @@ fn seven_years() -> Option<ObjectLock> {
 }
 
 fn incomplete(record: DayRecord, incomplete_because: Vec<Incomplete>) -> DayRecord {
-    DayRecord { complete: false, incomplete_because, ..record }
+    DayRecord {
+        complete: false,
+        incomplete_because,
+        ..record
+    }
 }
 
 /// Numbers 1 to 3: a day with gaps, its second revision without, a day without segments.
@@ -89,13 +97,22 @@ fn first_days(golden: &mut Golden, chain: &mut Chain) {
         sha256: Digest::of(b"left"),
         why: "not-committed".into(),
     };
-    let second = DayRecord { leftovers: vec![leftover], ..second };
+    let second = DayRecord {
+        leftovers: vec![leftover],
+        ..second
+    };
     chain.commit_day(golden, second, window.end_ms + 11_800_000);
 
     let date = "2026-11-21";
     let mut empty = chain.day(golden, date, Vec::new()).record;
     let code = WarningCode::LowVolume;
-    empty.warnings = vec![Warning { code, agent_group: None, found: 0, usual: 412, acknowledged: true }];
+    empty.warnings = vec![Warning {
+        code,
+        agent_group: None,
+        found: 0,
+        usual: 412,
+        acknowledged: true,
+    }];
     chain.commit_day(golden, empty, chain.window(date).end_ms + 11_800_000);
 }
 
@@ -107,25 +124,51 @@ fn adopted_and_left_out(golden: &mut Golden, chain: &mut Chain) {
     let file = chain.part(golden, date, 0, rows::short_lived(window), &none);
     let record = chain.day(golden, date, vec![file]).record;
     let object_lock = lock(LockMode::Governance, "2026-11-24T03:00:00.000Z");
-    chain.commit_day(golden, DayRecord { object_lock, ..record }, window.end_ms + 11_800_000);
+    chain.commit_day(
+        golden,
+        DayRecord {
+            object_lock,
+            ..record
+        },
+        window.end_ms + 11_800_000,
+    );
 
     let date = "2026-11-23";
     let window = chain.window(date);
-    let omitted: Omission =
-        ["agentNotes", "contactEndpointAddress", "Gr\u{f6}\u{df}e"].map(str::to_owned).into_iter().collect();
+    let omitted: Omission = ["agentNotes", "contactEndpointAddress", "Gr\u{f6}\u{df}e"]
+        .map(str::to_owned)
+        .into_iter()
+        .collect();
     let mut adopted = chain.part(golden, date, 0, rows::adopted(window), &none);
     (adopted.adopted, adopted.omitted_fields) = (true, Some(none));
-    adopted.version_id = Some("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo".into());
+    adopted.version_id =
+        Some("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo".into());
     let mut own = chain.part(golden, date, 2, rows::lacking(window), &omitted);
     own.version_id = Some("b6a84b9e-37d4-4f0c-a6ad-dd1c5fa5d6ee".into());
     let foreign = key::part(SUB_ACCOUNT, date.parse().unwrap(), 1, 1);
-    golden.objects.insert(foreign.clone(), b"no part\n".to_vec());
-    let leftover = Leftover { key: foreign, sha256: Digest::of(b"no part\n"), why: "malformed".into() };
+    golden
+        .objects
+        .insert(foreign.clone(), b"no part\n".to_vec());
+    let leftover = Leftover {
+        key: foreign,
+        sha256: Digest::of(b"no part\n"),
+        why: "malformed".into(),
+    };
     let revision = chain.day(golden, date, vec![adopted, own]);
     // One that the killed attempt had found is listed again, one is not, and one is listed twice.
-    let listed = [&revision.rows[..1], &revision.rows[2..], &revision.rows[2..]].concat();
+    let listed = [
+        &revision.rows[..1],
+        &revision.rows[2..],
+        &revision.rows[2..],
+    ]
+    .concat();
     let windows = windows(window, &listed, window.end_ms + 7_200_000);
-    let discovery = Discovery::Windows { windows, objects: 3, duplicates: 1, adopted_only: 1 };
+    let discovery = Discovery::Windows {
+        windows,
+        objects: 3,
+        duplicates: 1,
+        adopted_only: 1,
+    };
     let record = DayRecord {
         discovery,
         leftovers: vec![leftover],
@@ -153,7 +196,13 @@ fn gaps(golden: &mut Golden, chain: &mut Chain) {
     let record = chain.day(golden, date, vec![adopted, own]).record;
     let warning = |code, agent_group: Option<&str>, found, usual| {
         let agent_group = agent_group.map(str::to_owned);
-        Warning { code, agent_group, found, usual, acknowledged: false }
+        Warning {
+            code,
+            agent_group,
+            found,
+            usual,
+            acknowledged: false,
+        }
     };
     let warnings = vec![
         warning(WarningCode::LowVolume, None, 2, 400),
@@ -165,7 +214,12 @@ fn gaps(golden: &mut Golden, chain: &mut Chain) {
         Incomplete::BeyondSourceRetention,
     ];
     let record = incomplete(record, because);
-    let record = DayRecord { why: Why::Backfill, warnings, source_retention_days: Some(0), ..record };
+    let record = DayRecord {
+        why: Why::Backfill,
+        warnings,
+        source_retention_days: Some(0),
+        ..record
+    };
     chain.commit_day(golden, record, window.end_ms + 11_800_000);
 }
 
@@ -174,7 +228,13 @@ fn long_day(golden: &mut Golden, other: &mut Chain) {
     let mut record = other.day(golden, "2026-11-01", Vec::new()).record;
     record.why = Why::Backfill;
     let code = WarningCode::FirstDayEmpty;
-    record.warnings = vec![Warning { code, agent_group: None, found: 0, usual: 0, acknowledged: false }];
+    record.warnings = vec![Warning {
+        code,
+        agent_group: None,
+        found: 0,
+        usual: 0,
+        acknowledged: false,
+    }];
     other.commit_day(golden, record, instant("2026-11-25T10:00:00.000Z"));
 }
 
@@ -189,11 +249,20 @@ fn acknowledged_and_held(golden: &mut Golden, chain: &mut Chain) {
         incomplete_because: vec![Incomplete::SummariesFailed],
     };
     let reason = "RingCX answers 500 for these; ticket 4711".to_owned();
-    let note = Acknowledgement { days: vec![day], reason, by: Some("A. Operator".into()) };
+    let note = Acknowledgement {
+        days: vec![day],
+        reason,
+        by: Some("A. Operator".into()),
+    };
     let at = instant("2026-11-27T09:00:00.000Z");
     chain.commit(golden, Record::Acknowledgement(Box::new(note)), at);
     let range = ("2026-11-20", "2026-11-24");
-    hold(golden, chain, (HoldAct::Add, "2026-0815", range, true), "2026-11-27T10:00:00.000Z");
+    hold(
+        golden,
+        chain,
+        (HoldAct::Add, "2026-0815", range, true),
+        "2026-11-27T10:00:00.000Z",
+    );
 }
 
 fn span((from, to): (&str, &str)) -> Span {
@@ -207,7 +276,14 @@ fn hold(
     at: &str,
 ) {
     let (case, range) = (case.to_owned(), span(range));
-    let hold = Hold { act, case, range, reason: "Doe ./. Beispiel & S\u{f6}hne".into(), by: None, enforced };
+    let hold = Hold {
+        act,
+        case,
+        range,
+        reason: "Doe ./. Beispiel & S\u{f6}hne".into(),
+        by: None,
+        enforced,
+    };
     chain.commit(golden, Record::Hold(Box::new(hold)), instant(at));
 }
 
@@ -215,15 +291,30 @@ fn hold(
 fn rechecked(golden: &mut Golden, chain: &mut Chain) {
     let date = "2026-11-20";
     let window = chain.window(date);
-    let file = chain.part(golden, date, 0, rows::rechecked(window), &Omission::default());
+    let file = chain.part(
+        golden,
+        date,
+        0,
+        rows::rechecked(window),
+        &Omission::default(),
+    );
     let revision = chain.day(golden, date, vec![file]);
     assert!(revision.changes.new_segments == 1 && revision.changes.vanished_segments == 1);
     let asked_at = instant("2026-11-28T03:01:00.000Z");
     let windows = windows(window, &rows::listed_again(window), asked_at);
-    let recheck = Recheck { statuses: "all".parse().unwrap(), looked_at: 8, changes: revision.changes };
+    let recheck = Recheck {
+        statuses: "all".parse().unwrap(),
+        looked_at: 8,
+        changes: revision.changes,
+    };
     let record = DayRecord {
         why: Why::Recheck,
-        discovery: Discovery::Windows { windows, objects: 5, duplicates: 0, adopted_only: 0 },
+        discovery: Discovery::Windows {
+            windows,
+            objects: 5,
+            duplicates: 0,
+            adopted_only: 0,
+        },
         recheck: Some(recheck),
         object_lock: seven_years(),
         ..revision.record
@@ -234,15 +325,27 @@ fn rechecked(golden: &mut Golden, chain: &mut Chain) {
 /// Numbers 11 to 13: a case gives up two of its days, others are kept longer, and one of the two is disposed of.
 fn kept_and_disposed(golden: &mut Golden, chain: &mut Chain) {
     let range = ("2026-11-22", "2026-11-24");
-    hold(golden, chain, (HoldAct::Remove, "2026-0815", range, true), "2026-11-28T09:00:00.000Z");
+    hold(
+        golden,
+        chain,
+        (HoldAct::Remove, "2026-0815", range, true),
+        "2026-11-28T09:00:00.000Z",
+    );
     let extended = |date: &str, mode| ExtendedDay {
         date: date.parse().unwrap(),
         mode,
         retain_until: instant("2036-11-21T02:00:00.000Z"),
     };
-    let days =
-        vec![extended("2026-11-20", LockMode::Compliance), extended("2026-11-21", LockMode::Governance)];
-    let extension = Extension { range: span(("2026-11-20", "2026-11-22")), days, reason: None, by: None };
+    let days = vec![
+        extended("2026-11-20", LockMode::Compliance),
+        extended("2026-11-21", LockMode::Governance),
+    ];
+    let extension = Extension {
+        range: span(("2026-11-20", "2026-11-22")),
+        days,
+        reason: None,
+        by: None,
+    };
     let at = instant("2026-11-28T09:30:00.000Z");
     chain.commit(golden, Record::Retention(Box::new(extension)), at);
 
@@ -260,7 +363,12 @@ fn kept_and_disposed(golden: &mut Golden, chain: &mut Chain) {
     };
     let range = span(("2026-11-22", "2026-11-23"));
     let (reason, by) = ("retention ended".to_owned(), Some("A. Operator".to_owned()));
-    let disposal = Disposal { range, days: vec![day], reason, by };
+    let disposal = Disposal {
+        range,
+        days: vec![day],
+        reason,
+        by,
+    };
     let at = instant("2026-11-28T10:00:00.000Z");
     chain.commit(golden, Record::Disposal(Box::new(disposal)), at);
 }
@@ -279,25 +387,51 @@ fn nothing_changed(golden: &mut Golden, chain: &mut Chain) {
     };
     let (statuses, changes) = ("empty,not-found,failed".parse().unwrap(), revision.changes);
     assert!(changes.is_empty());
-    let recheck = Some(Recheck { statuses, looked_at: 4, changes });
-    let record = DayRecord { why: Why::Recheck, discovery, recheck, ..revision.record };
+    let recheck = Some(Recheck {
+        statuses,
+        looked_at: 4,
+        changes,
+    });
+    let record = DayRecord {
+        why: Why::Recheck,
+        discovery,
+        recheck,
+        ..revision.record
+    };
     chain.commit_day(golden, record, instant("2026-11-29T03:30:00.000Z"));
 }
 
 /// Numbers 15 to 17: a hold where nothing enforces it, an acknowledged day that has a gap less, a new day.
 fn after_the_takeover(golden: &mut Golden, chain: &mut Chain) {
     let range = ("2026-11-26", "2026-12-01");
-    let case = (HoldAct::Add, "Az. 12 O 34/26 \u{2013} M\u{fc}ller", range, false);
+    let case = (
+        HoldAct::Add,
+        "Az. 12 O 34/26 \u{2013} M\u{fc}ller",
+        range,
+        false,
+    );
     hold(golden, chain, case, "2026-11-30T09:00:00.000Z");
 
     let (date, none) = ("2026-11-24", Omission::default());
-    let file = chain.part(golden, date, 0, rows::one_gap_less(chain.window(date)), &none);
+    let file = chain.part(
+        golden,
+        date,
+        0,
+        rows::one_gap_less(chain.window(date)),
+        &none,
+    );
     let record = chain.day(golden, date, vec![file]).record;
     let record = incomplete(record, vec![Incomplete::SummariesFailed]);
     chain.commit_day(golden, record, instant("2026-12-01T03:10:00.000Z"));
 
     let date = "2026-11-27";
-    let file = chain.part(golden, date, 0, rows::after_the_takeover(chain.window(date)), &none);
+    let file = chain.part(
+        golden,
+        date,
+        0,
+        rows::after_the_takeover(chain.window(date)),
+        &none,
+    );
     let record = chain.day(golden, date, vec![file]).record;
     chain.commit_day(golden, record, instant("2026-12-01T03:20:00.000Z"));
 }
@@ -310,7 +444,13 @@ fn ids(ids: &[&str]) -> std::collections::BTreeSet<String> {
 fn listing(listed: &[&str], head: Head) -> Attendance {
     let heads = [(SUB_ACCOUNT.to_owned(), head)].into();
     let outcomes = [(SUB_ACCOUNT.to_owned(), Ended::Done)].into();
-    Attendance { listed: ids(listed), whole: true, outcomes, heads, ..Attendance::default() }
+    Attendance {
+        listed: ids(listed),
+        whole: true,
+        outcomes,
+        heads,
+        ..Attendance::default()
+    }
 }
 
 fn call(
@@ -331,13 +471,25 @@ fn call(
 
 fn roster_of_first_days(golden: &mut Golden, roster: &mut Roster, head: Head) {
     let seen = listing(&["88888888", SUB_ACCOUNT], head);
-    call(golden, roster, ("run", Ended::Done), seen, "2026-11-22T04:18:20.000Z");
+    call(
+        golden,
+        roster,
+        ("run", Ended::Done),
+        seen,
+        "2026-11-22T04:18:20.000Z",
+    );
 }
 
 /// 88888888 is no longer listed.
 fn one_goes_missing(golden: &mut Golden, roster: &mut Roster, head: Head) {
     let seen = listing(&[SUB_ACCOUNT], head);
-    call(golden, roster, ("run", Ended::Denied), seen, "2026-11-24T03:20:00.000Z");
+    call(
+        golden,
+        roster,
+        ("run", Ended::Denied),
+        seen,
+        "2026-11-24T03:20:00.000Z",
+    );
 }
 
 /// A call for one sub-account, which asks for no list and forgets nothing.
@@ -349,7 +501,13 @@ fn other_zone(golden: &mut Golden, roster: &mut Roster, head: Head) {
         heads: [(OTHER.to_owned(), head)].into(),
         ..Attendance::default()
     };
-    call(golden, roster, ("backfill", Ended::Gaps), seen, "2026-11-27T08:00:00.000Z");
+    call(
+        golden,
+        roster,
+        ("backfill", Ended::Gaps),
+        seen,
+        "2026-11-27T08:00:00.000Z",
+    );
 }
 
 fn missing_one_acknowledged(golden: &mut Golden, roster: &mut Roster, head: Head) {
@@ -357,12 +515,21 @@ fn missing_one_acknowledged(golden: &mut Golden, roster: &mut Roster, head: Head
         acknowledge: vec!["unlisted:88888888".to_owned()],
         ..listing(&["77777777", SUB_ACCOUNT, OTHER], head)
     };
-    call(golden, roster, ("recheck", Ended::Done), seen, "2026-11-29T03:40:00.000Z");
+    call(
+        golden,
+        roster,
+        ("recheck", Ended::Done),
+        seen,
+        "2026-11-29T03:40:00.000Z",
+    );
 }
 
 /// Of the archive as it was then a copy was made, and the original given up.
 fn taken_over(golden: &mut Golden, roster: &mut Roster, (chain, other): (&Chain, &Chain)) {
-    let heads = [chain, other].map(|chain| ChainHead { id: chain.name.clone(), head: chain.head() });
+    let heads = [chain, other].map(|chain| ChainHead {
+        id: chain.name.clone(),
+        head: chain.head(),
+    });
     let mark = CopyRecord {
         archive_id: ARCHIVE_ID.into(),
         copied_at: instant("2026-11-29T12:00:00.000Z"),
@@ -382,11 +549,22 @@ fn taken_over(golden: &mut Golden, roster: &mut Roster, (chain, other): (&Chain,
     };
     golden.objects.insert(key::COPY.into(), mark);
     let entry = Entry::Takeover(Box::new(takeover));
-    roster.commit(golden, (SECOND_PLACE, None), entry, "2026-11-30T08:00:00.000Z");
+    roster.commit(
+        golden,
+        (SECOND_PLACE, None),
+        entry,
+        "2026-11-30T08:00:00.000Z",
+    );
 }
 
 /// 77777777 is no longer listed, and nobody has taken note yet.
 fn roster_after_the_takeover(golden: &mut Golden, roster: &mut Roster, head: Head) {
     let seen = listing(&[SUB_ACCOUNT, OTHER], head);
-    call(golden, roster, ("run", Ended::Denied), seen, "2026-12-01T03:30:00.000Z");
+    call(
+        golden,
+        roster,
+        ("run", Ended::Denied),
+        seen,
+        "2026-12-01T03:30:00.000Z",
+    );
 }

@@ -8,13 +8,29 @@ use super::*;
 const REASON: &str = "RingCX answers 500 for these – Fall 0815";
 
 fn acknowledge(vault: &Vault, from: &str, to: &str, reason: &str) -> Finished {
-    vault.run(&["acknowledge", "--json", "--from", from, "--to", to, "--reason", reason, "--by", "A. Müller"])
+    vault.run(&[
+        "acknowledge",
+        "--json",
+        "--from",
+        from,
+        "--to",
+        to,
+        "--reason",
+        reason,
+        "--by",
+        "A. Müller",
+    ])
 }
 
 fn state_of(vault: &Vault, day: &str) -> Value {
     let status = vault.run(&["status", "--json"]).expect(0);
-    let mut days = status.events().into_iter().filter(|event| event["event"] == "day");
-    days.find(|event| event["date"] == day).unwrap_or_else(|| panic!("{status}"))["state"].take()
+    let mut days = status
+        .events()
+        .into_iter()
+        .filter(|event| event["event"] == "day");
+    days.find(|event| event["date"] == day)
+        .unwrap_or_else(|| panic!("{status}"))["state"]
+        .take()
 }
 
 #[test]
@@ -28,20 +44,34 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     let noted = acknowledge(&vault, DAY, NEXT, REASON).expect(0);
     let event = &noted.events()[0];
     let record = vault.newest(SUB);
-    assert_eq!((&event["event"], &event["days"]), (&json!("acknowledged"), &record["days"]));
-    assert!(event["head"].as_str().unwrap().starts_with("99999999:2:"), "{event}");
+    assert_eq!(
+        (&event["event"], &event["days"]),
+        (&json!("acknowledged"), &record["days"])
+    );
+    assert!(
+        event["head"].as_str().unwrap().starts_with("99999999:2:"),
+        "{event}"
+    );
     let day = vault.manifests(SUB)[0]["manifest"].clone();
     let failed = |kind: &str| day["day"][kind]["FAILED"].clone();
-    assert!(failed("agent").as_u64().unwrap() + failed("auto").as_u64().unwrap() > 0, "{day}");
+    assert!(
+        failed("agent").as_u64().unwrap() + failed("auto").as_u64().unwrap() > 0,
+        "{day}"
+    );
     assert_eq!(record["days"][0]["agent_failed"], failed("agent"));
     assert_eq!(record["days"][0]["auto_failed"], failed("auto"));
     assert_eq!(record["days"][0]["manifest"]["key"], day["key"]);
-    assert_eq!((&record["reason"], &record["by"]), (&json!(REASON), &json!("A. Müller")));
+    assert_eq!(
+        (&record["reason"], &record["by"]),
+        (&json!(REASON), &json!("A. Müller"))
+    );
     assert_eq!(record["coverage"]["days"], "a");
     check_schema(&vault);
 
     // Nobody is woken.
-    let verified = vault.run(&["verify", "--json", "--level", "deep"]).expect(0);
+    let verified = vault
+        .run(&["verify", "--json", "--level", "deep"])
+        .expect(0);
     assert_eq!(codes(&verified), ["day-acknowledged"]);
     assert_eq!(state_of(&vault, DAY), "acknowledged");
 
@@ -49,7 +79,12 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     let again = acknowledge(&vault, DAY, NEXT, REASON).expect(0);
     assert_eq!(again.events()[0]["head"], Value::Null);
     let other = acknowledge(&vault, DAY, NEXT, "on second thoughts").expect(2);
-    assert!(other.stdout.contains("acknowledged already, with another reason"), "{other}");
+    assert!(
+        other
+            .stdout
+            .contains("acknowledged already, with another reason"),
+        "{other}"
+    );
     assert_eq!(kinds(&vault), ["day", "acknowledgement"]);
 
     // Who names the day still tries.
@@ -58,7 +93,9 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     assert_eq!(tried.day()["outcome"], "gaps acknowledged");
     assert!(simulator.requests_to("summaries") > 0);
     simulator.reset_stats();
-    let filled = vault.run(&["backfill", "--json", "--from", DAY, "--to", NEXT]).expect(0);
+    let filled = vault
+        .run(&["backfill", "--json", "--from", DAY, "--to", NEXT])
+        .expect(0);
     assert_eq!(filled.day()["outcome"], "gaps acknowledged");
     assert!(simulator.requests_to("summaries") > 0);
     assert_eq!(kinds(&vault), ["day", "acknowledgement"]);
@@ -76,7 +113,10 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     assert_eq!(kinds(&vault), ["day", "acknowledgement", "day"]);
     // Of a complete day there is nothing to acknowledge.
     let refused = acknowledge(&vault, DAY, NEXT, REASON).expect(2);
-    assert!(refused.stdout.contains("has no gaps to acknowledge"), "{refused}");
+    assert!(
+        refused.stdout.contains("has no gaps to acknowledge"),
+        "{refused}"
+    );
 }
 
 /// Looking again is recorded as a revision of its own, and adds no gap: that wakes nobody either.
@@ -86,11 +126,18 @@ fn a_recheck_that_adds_no_gap_leaves_them_acknowledged() {
     let vault = signing(&simulator);
     vault.run_day(DAY, &[]).expect(3);
     acknowledge(&vault, DAY, NEXT, REASON).expect(0);
-    let again = vault.run(&["recheck", "--json", "--from", DAY, "--to", NEXT, "--only", "all"]).expect(0);
+    let again = vault
+        .run(&[
+            "recheck", "--json", "--from", DAY, "--to", NEXT, "--only", "all",
+        ])
+        .expect(0);
     assert_eq!(again.day()["archived"]["revision"], 2, "{again}");
     assert_eq!(kinds(&vault), ["day", "acknowledgement", "day"]);
     assert_eq!(state_of(&vault, DAY), "acknowledged");
-    assert_eq!(codes(&vault.run(&["verify", "--json"]).expect(0)), ["day-acknowledged"]);
+    assert_eq!(
+        codes(&vault.run(&["verify", "--json"]).expect(0)),
+        ["day-acknowledged"]
+    );
     check_schema(&vault);
 
     // Other summaries fail than those that were acknowledged.
@@ -102,9 +149,14 @@ fn a_recheck_that_adds_no_gap_leaves_them_acknowledged() {
     };
     let mut vault = vault;
     vault.move_to(&worse);
-    vault.run(&["recheck", "--json", "--from", DAY, "--to", NEXT]).expect(3);
+    vault
+        .run(&["recheck", "--json", "--from", DAY, "--to", NEXT])
+        .expect(3);
     assert_eq!(state_of(&vault, DAY), "gaps");
-    assert_eq!(codes(&vault.run(&["verify", "--json"]).expect(3)), ["day-incomplete"]);
+    assert_eq!(
+        codes(&vault.run(&["verify", "--json"]).expect(3)),
+        ["day-incomplete"]
+    );
 }
 
 /// Days of the real calendar, since catching up chooses them itself.
@@ -121,7 +173,11 @@ fn the_nightly_run_leaves_acknowledged_days_alone() {
     acknowledge(&vault, &older, &yesterday, REASON).expect(0);
     let mended = vault.run(&["run", "--json"]).expect(3);
     let days = mended.summary()["days"].clone();
-    assert_eq!((days.as_array().unwrap().len(), &days[0]["date"]), (1, &json!(yesterday)), "{mended}");
+    assert_eq!(
+        (days.as_array().unwrap().len(), &days[0]["date"]),
+        (1, &json!(yesterday)),
+        "{mended}"
+    );
 
     // Yesterday's as well: confirmed without a request, and no 3.
     acknowledge(&vault, &yesterday, &today, "the same").expect(0);

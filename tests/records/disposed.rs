@@ -17,7 +17,17 @@ use super::*;
 const REASON: &str = "seven years are over – Löschkonzept 4.2";
 
 fn dispose(vault: &Vault, from: &str, to: &str, more: &[&str]) -> Finished {
-    let command = ["retention", "dispose", "--json", "--from", from, "--to", to, "--reason", REASON];
+    let command = [
+        "retention",
+        "dispose",
+        "--json",
+        "--from",
+        from,
+        "--to",
+        to,
+        "--reason",
+        REASON,
+    ];
     vault.run(&[&command[..], more].concat())
 }
 
@@ -31,7 +41,11 @@ fn refused(vault: &Vault, from: &str, to: &str, said: &str) {
 }
 
 fn verified(vault: &Vault, exit: i32) -> Vec<String> {
-    codes(&vault.run(&["verify", "--json", "--level", "deep"]).expect(exit))
+    codes(
+        &vault
+            .run(&["verify", "--json", "--level", "deep"])
+            .expect(exit),
+    )
 }
 
 /// EVE and DAY, whole and signed, in a folder.
@@ -43,17 +57,31 @@ fn two_days(simulator: &Simulator) -> Vault {
 }
 
 fn data(vault: &Vault, date: &str) -> PathBuf {
-    vault.archive().join(format!("segments/v1/sub_account={SUB}/dt={date}"))
+    vault
+        .archive()
+        .join(format!("segments/v1/sub_account={SUB}/dt={date}"))
 }
 
 /// The only `expired` that a verification finds.
 fn expired(vault: &Vault) -> String {
     let verified = vault.run(&["verify", "--json"]).expect(0);
-    let mut events = verified.events().into_iter().filter(|event| event["code"] == "expired");
-    let (Some(one), None) = (events.next(), events.next()) else { panic!("not one: {verified}") };
-    assert_eq!((&one["severity"], &one["object"]), (&json!("notice"), &json!(format!("{SUB} {EVE}"))));
+    let mut events = verified
+        .events()
+        .into_iter()
+        .filter(|event| event["code"] == "expired");
+    let (Some(one), None) = (events.next(), events.next()) else {
+        panic!("not one: {verified}")
+    };
+    assert_eq!(
+        (&one["severity"], &one["object"]),
+        (&json!("notice"), &json!(format!("{SUB} {EVE}")))
+    );
     let last = verified.events().pop().unwrap();
-    let days = (&last["days_disposed"], &last["days_complete"], &last["days_missing"]);
+    let days = (
+        &last["days_disposed"],
+        &last["days_complete"],
+        &last["days_missing"],
+    );
     assert_eq!(days, (&json!(1), &json!(1), &json!(0)), "{verified}");
     one["found"].as_str().unwrap().to_owned()
 }
@@ -64,19 +92,40 @@ fn a_day_is_disposed_of_first_and_removed_later() {
     let vault = two_days(&simulator);
     let before = vault.manifests(SUB);
     let looked = dispose(&vault, EVE, DAY, &["--dry-run"]).expect(0).events()[0].clone();
-    assert_eq!((&looked["dry_run"], &looked["head"]), (&json!(true), &Value::Null));
+    assert_eq!(
+        (&looked["dry_run"], &looked["head"]),
+        (&json!(true), &Value::Null)
+    );
     assert_eq!(vault.manifests(SUB), before, "a look records nothing");
 
-    let event = dispose(&vault, EVE, DAY, &["--by", "A. Müller"]).expect(0).events()[0].clone();
+    let event = dispose(&vault, EVE, DAY, &["--by", "A. Müller"])
+        .expect(0)
+        .events()[0]
+        .clone();
     let record = vault.newest(SUB);
-    assert_eq!((&event["event"], &event["days"]), (&json!("disposed"), &record["days"]));
-    assert_eq!((&event["files"], &event["files_there"]), (&json!(1), &json!(1)));
-    assert!(event["head"].as_str().unwrap().starts_with("99999999:3:"), "{event}");
+    assert_eq!(
+        (&event["event"], &event["days"]),
+        (&json!("disposed"), &record["days"])
+    );
+    assert_eq!(
+        (&event["files"], &event["files_there"]),
+        (&json!(1), &json!(1))
+    );
+    assert!(
+        event["head"].as_str().unwrap().starts_with("99999999:3:"),
+        "{event}"
+    );
     let day = &before[0]["manifest"];
     let expected = json!([{ "date": EVE, "revision": 1, "files": 1, "bytes": day["files"][0]["bytes"], "lock": null,
         "manifest": { "key": day["key"], "sha256": before[1]["manifest"]["previous"]["sha256"] } }]);
-    assert_eq!((&record["kind"], &record["days"]), (&json!("disposal"), &expected));
-    assert_eq!((&record["reason"], &record["by"]), (&json!(REASON), &json!("A. Müller")));
+    assert_eq!(
+        (&record["kind"], &record["days"]),
+        (&json!("disposal"), &expected)
+    );
+    assert_eq!(
+        (&record["reason"], &record["by"]),
+        (&json!(REASON), &json!("A. Müller"))
+    );
     assert_eq!(record["coverage"]["days"], "dc");
     assert_eq!(record.get("orders"), None);
     check_schema(&vault);
@@ -93,13 +142,17 @@ fn a_day_is_disposed_of_first_and_removed_later() {
     assert_eq!(expired(&vault), "1 gone, 0 there");
     let text = vault.run(&["verify"]).expect(0).stdout;
     assert!(
-        text.contains("0 missing, 1 disposed of") && text.contains("may be gone after its retention"),
+        text.contains("0 missing, 1 disposed of")
+            && text.contains("may be gone after its retention"),
         "{text}"
     );
 
     // Nothing is left to be said; and who was not disposed of is missed.
     let again = dispose(&vault, EVE, DAY, &[]).expect(0).events()[0].clone();
-    assert_eq!((&again["head"], &again["days_before"]), (&Value::Null, &json!(1)));
+    assert_eq!(
+        (&again["head"], &again["days_before"]),
+        (&Value::Null, &json!(1))
+    );
     assert_eq!(kinds(&vault), ["day", "day", "disposal"]);
     fs::remove_dir_all(data(&vault, DAY)).unwrap();
     assert_eq!(verified(&vault, 4), ["expired", "file-missing"]);
@@ -112,7 +165,10 @@ fn a_day_is_removed_first_and_disposed_of_later() {
     fs::remove_dir_all(data(&vault, EVE)).unwrap();
     assert_eq!(verified(&vault, 4), ["file-missing"]);
     let event = dispose(&vault, EVE, DAY, &[]).expect(0).events()[0].clone();
-    assert_eq!((&event["files"], &event["files_there"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&event["files"], &event["files_there"]),
+        (&json!(1), &json!(0))
+    );
     assert_eq!(verified(&vault, 0), ["expired"]);
 }
 
@@ -124,28 +180,55 @@ fn writers_leave_it_alone() {
     dispose(&vault, EVE, DAY, &[]).expect(0);
     fs::remove_dir_all(data(&vault, EVE)).unwrap();
     simulator.reset_stats();
-    assert_eq!(vault.run_day(EVE, &[]).expect(0).day()["outcome"], "disposed of");
-    let filled = vault.run(&["backfill", "--json", "--from", EVE, "--to", NEXT]).expect(0);
-    let outcomes: Vec<_> =
-        filled.summary()["days"].as_array().unwrap().iter().map(|day| day["outcome"].clone()).collect();
+    assert_eq!(
+        vault.run_day(EVE, &[]).expect(0).day()["outcome"],
+        "disposed of"
+    );
+    let filled = vault
+        .run(&["backfill", "--json", "--from", EVE, "--to", NEXT])
+        .expect(0);
+    let outcomes: Vec<_> = filled.summary()["days"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| day["outcome"].clone())
+        .collect();
     assert!(
-        outcomes.iter().all(|outcome| ["disposed of", "confirmed"].contains(&outcome.as_str().unwrap())),
+        outcomes
+            .iter()
+            .all(|outcome| ["disposed of", "confirmed"].contains(&outcome.as_str().unwrap())),
         "{filled}"
     );
     assert_eq!(simulator.requests(), 0);
-    let again = vault.run(&["recheck", "--json", "--from", EVE, "--to", NEXT]).expect(0);
+    let again = vault
+        .run(&["recheck", "--json", "--from", EVE, "--to", NEXT])
+        .expect(0);
     assert_eq!(again.day()["date"], DAY, "only what is there");
     assert!(again.stderr.contains("disposed of"), "{again}");
 
     // A case may reach over it, and hears that there is nothing.
-    let held =
-        vault.run(&["hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", "x"]).expect(0);
-    assert!(held.stdout.contains("1 days of these were disposed of"), "{held}");
-    let noted = vault.run(&["acknowledge", "--from", EVE, "--to", DAY, "--reason", "x"]).expect(2);
-    assert!(noted.stderr.contains("2026-11-19 was disposed of"), "{noted}");
+    let held = vault
+        .run(&[
+            "hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", "x",
+        ])
+        .expect(0);
+    assert!(
+        held.stdout.contains("1 days of these were disposed of"),
+        "{held}"
+    );
+    let noted = vault
+        .run(&["acknowledge", "--from", EVE, "--to", DAY, "--reason", "x"])
+        .expect(2);
+    assert!(
+        noted.stderr.contains("2026-11-19 was disposed of"),
+        "{noted}"
+    );
     // The day after it goes on: its neighbours' windows are known from manifests.
     vault.run_day("2026-11-18", &[]).expect(0);
-    assert_eq!(kinds(&vault), ["day", "day", "disposal", "day", "hold", "day"]);
+    assert_eq!(
+        kinds(&vault),
+        ["day", "day", "disposal", "day", "hold", "day"]
+    );
     assert_eq!(verified(&vault, 0), ["expired", "hold-not-enforced"]);
 }
 
@@ -162,11 +245,19 @@ fn what_stands_against_it_is_named() {
     );
     refused(&vault, "2026-11-01", DAY, "and 9 more days");
     refused(&vault, DAY, DAY, "holds no day");
-    vault.run(&["acknowledge", "--from", DAY, "--to", NEXT, "--reason", "x"]).expect(0);
+    vault
+        .run(&["acknowledge", "--from", DAY, "--to", NEXT, "--reason", "x"])
+        .expect(0);
     // Also where nothing enforces the hold.
-    vault.run(&["hold", "add", "--case", "Doe", "--from", DAY, "--to", NEXT, "--reason", "x"]).expect(0);
+    vault
+        .run(&[
+            "hold", "add", "--case", "Doe", "--from", DAY, "--to", NEXT, "--reason", "x",
+        ])
+        .expect(0);
     refused(&vault, DAY, NEXT, "2026-11-20 is held for case Doe");
-    vault.run(&["hold", "remove", "--case", "Doe", "--reason", "settled"]).expect(0);
+    vault
+        .run(&["hold", "remove", "--case", "Doe", "--reason", "settled"])
+        .expect(0);
     assert_eq!(kinds(&vault), ["day", "acknowledgement", "hold", "hold"]);
     dispose(&vault, DAY, NEXT, &[]).expect(0);
     assert_eq!(verified(&vault, 0), ["expired"]);
@@ -200,7 +291,12 @@ fn a_lock_must_have_run_out_a_day_ago() {
     for hours in [-1, 23] {
         let until = hours_ago(hours);
         let vault = locked_until(&simulator, "COMPLIANCE", until);
-        refused(&vault, EVE, DAY, &format!("{EVE} is locked until {}", instant(until)));
+        refused(
+            &vault,
+            EVE,
+            DAY,
+            &format!("{EVE} is locked until {}", instant(until)),
+        );
     }
     let until = hours_ago(25);
     let vault = locked_until(&simulator, "COMPLIANCE", until);
@@ -259,7 +355,11 @@ fn a_disposal_of_held_days_is_found() {
     vault.set("ACKNOWLEDGE", "first-day-empty,low-volume");
     vault.run_day(EVE, &[]).expect(0);
     for case in ["A", "B"] {
-        vault.run(&["hold", "add", "--case", case, "--from", EVE, "--to", DAY, "--reason", "x"]).expect(0);
+        vault
+            .run(&[
+                "hold", "add", "--case", case, "--from", EVE, "--to", DAY, "--reason", "x",
+            ])
+            .expect(0);
     }
     let day = vault.manifests(SUB)[0]["manifest"].clone();
     let sha256 = vault.manifests(SUB)[1]["manifest"]["previous"]["sha256"].clone();
@@ -275,7 +375,15 @@ fn a_disposal_of_held_days_is_found() {
     });
     fs::remove_dir_all(data(&vault, EVE)).unwrap();
     let verified = vault.run(&["verify", "--json"]).expect(4);
-    assert_eq!(codes(&verified), ["chain-unsigned", "file-missing", "hold-not-enforced", "record-wrong"]);
+    assert_eq!(
+        codes(&verified),
+        [
+            "chain-unsigned",
+            "file-missing",
+            "hold-not-enforced",
+            "record-wrong"
+        ]
+    );
     assert!(verified.stdout.contains("held for case A"), "{verified}");
     assert!(path(&vault, 3).exists());
 }
@@ -290,12 +398,22 @@ fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
     vault.run_day(EVE, &[]).expect(0);
     vault.run_day(DAY, &[]).expect(0);
     let part = |date: &str| {
-        bucket.versions().into_iter().find(|one| one.key.contains(&format!("dt={date}"))).unwrap().key
+        bucket
+            .versions()
+            .into_iter()
+            .find(|one| one.key.contains(&format!("dt={date}")))
+            .unwrap()
+            .key
     };
     let (eve, day) = (part(EVE), part(DAY));
     let tomorrow = hours_ago(-24) / 1_000 * 1_000;
     bucket.set_lock(&eve, Some((ObjectLockMode::Governance, tomorrow)));
-    refused(&vault, EVE, NEXT, &format!("{EVE} is locked until {} in the store", instant(tomorrow)));
+    refused(
+        &vault,
+        EVE,
+        NEXT,
+        &format!("{EVE} is locked until {} in the store", instant(tomorrow)),
+    );
     bucket.set_lock(&eve, None);
     bucket.set_hold(&eve, true);
     refused(&vault, EVE, NEXT, "is under a legal hold in the store");
@@ -305,20 +423,47 @@ fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
 
     // What a later case asks of the day is done where something is left.
     let later = ["--case", "A", "--from", EVE, "--to", DAY, "--reason", "x"];
-    let held = vault.run(&[&["hold", "add", "--json"], &later[..]].concat()).expect(0).events()[0].clone();
-    let counts = (&held["objects"], &held["days_disposed"], &held["files_gone"]);
+    let held = vault
+        .run(&[&["hold", "add", "--json"], &later[..]].concat())
+        .expect(0)
+        .events()[0]
+        .clone();
+    let counts = (
+        &held["objects"],
+        &held["days_disposed"],
+        &held["files_gone"],
+    );
     assert_eq!(counts, (&json!(2), &json!(1), &json!(0)));
     assert_eq!(verified(&vault, 0), ["expired"]);
-    vault.run(&["hold", "remove", "--case", "A", "--reason", "settled"]).expect(0);
+    vault
+        .run(&["hold", "remove", "--case", "A", "--reason", "settled"])
+        .expect(0);
 
     // Longer retention is for the other day.
     let until = days_ago(-3);
     vault.set("OBJECT_LOCK", "governance:1d");
-    let extended =
-        vault.run(&["retention", "extend", "--json", "--from", EVE, "--to", NEXT, "--until", &until]);
+    let extended = vault.run(&[
+        "retention",
+        "extend",
+        "--json",
+        "--from",
+        EVE,
+        "--to",
+        NEXT,
+        "--until",
+        &until,
+    ]);
     let event = extended.expect(0).events()[0].clone();
-    assert_eq!((&event["days"][0]["date"], &event["days_disposed"]), (&json!(DAY), &json!(1)));
-    refused(&vault, EVE, NEXT, &format!("{DAY} is locked until {until}T23:59:59.000Z"));
+    assert_eq!(
+        (&event["days"][0]["date"], &event["days_disposed"]),
+        (&json!(DAY), &json!(1))
+    );
+    refused(
+        &vault,
+        EVE,
+        NEXT,
+        &format!("{DAY} is locked until {until}T23:59:59.000Z"),
+    );
 
     bucket.delete(&eve);
     assert_eq!(
@@ -328,15 +473,28 @@ fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
     bucket.purge(&eve);
     assert_eq!(expired(&vault), "1 gone, 0 there");
     assert_eq!(verified(&vault, 0), ["expired"]);
-    let held = vault.run(&[&["hold", "add", "--json"], &later[..]].concat()).expect(0).events()[0].clone();
-    assert_eq!((&held["objects"], &held["files_gone"]), (&json!(1), &json!(1)));
+    let held = vault
+        .run(&[&["hold", "add", "--json"], &later[..]].concat())
+        .expect(0)
+        .events()[0]
+        .clone();
+    assert_eq!(
+        (&held["objects"], &held["files_gone"]),
+        (&json!(1), &json!(1))
+    );
     let listed = vault.run(&["hold", "list", "--json"]).expect(0).events()[0].clone();
-    assert_eq!((&listed["objects"], &listed["held"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&listed["objects"], &listed["held"]),
+        (&json!(1), &json!(1))
+    );
     assert_eq!(verified(&vault, 0), ["expired"]);
 
     // A day that is not disposed of is no business of a lifecycle rule; nor is any manifest.
     bucket.delete(&day);
-    assert_eq!(verified(&vault, 4), ["delete-marker", "expired", "file-missing"]);
+    assert_eq!(
+        verified(&vault, 4),
+        ["delete-marker", "expired", "file-missing"]
+    );
     bucket.purge(&day);
     assert_eq!(verified(&vault, 4), ["expired", "file-missing"]);
     bucket.delete(&format!("manifests/v1/sub_account={SUB}/0000000001.json"));
@@ -351,7 +509,12 @@ fn a_lock_that_only_the_store_knows_of_stands_against_it_too() {
     let bucket = Bucket::new(minio(), "over", true);
     let mut objects = super::support::protocol::Contents::new();
     for file in vault.files(&vault.archive()) {
-        let key = file.strip_prefix(vault.archive()).unwrap().to_str().unwrap().to_owned();
+        let key = file
+            .strip_prefix(vault.archive())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         objects.insert(key, fs::read(&file).unwrap().into());
     }
     let soon = hours_ago(0) / 1_000 * 1_000 + 3_000;
@@ -359,12 +522,20 @@ fn a_lock_that_only_the_store_knows_of_stands_against_it_too() {
     bucket.used_by(&mut vault, None);
     // In three seconds over, but not for a day.
     refused(&vault, EVE, DAY, "in the store");
-    let part = bucket.versions().into_iter().find(|one| one.key.starts_with("segments/")).unwrap().key;
+    let part = bucket
+        .versions()
+        .into_iter()
+        .find(|one| one.key.starts_with("segments/"))
+        .unwrap()
+        .key;
     bucket.set_lock(&part, None);
     dispose(&vault, EVE, DAY, &[]).expect(0);
     bucket.purge(&part);
     let verified = vault.run(&["verify", "--json"]).expect(0);
-    assert!(codes(&verified).contains(&"expired".to_owned()), "{verified}");
+    assert!(
+        codes(&verified).contains(&"expired".to_owned()),
+        "{verified}"
+    );
 }
 
 /// A run that has looked at the day, and put its part, comes too late.
@@ -375,7 +546,9 @@ fn a_run_that_was_under_way_commits_nothing_to_a_day_that_was_disposed_of() {
     let mut vault = signing(&simulator);
     bucket.used_by(&mut vault, None);
     vault.run_day(EVE, &[]).expect(3);
-    vault.run(&["acknowledge", "--from", EVE, "--to", DAY, "--reason", "x"]).expect(0);
+    vault
+        .run(&["acknowledge", "--from", EVE, "--to", DAY, "--reason", "x"])
+        .expect(0);
     let mut mended = options();
     mended.segments_per_day = 40;
     let mended = Simulator::start(mended);
@@ -383,27 +556,57 @@ fn a_run_that_was_under_way_commits_nothing_to_a_day_that_was_disposed_of() {
     let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
     bucket.used_by(&mut vault, Some(&proxy.url));
     let (arrival, held_requests) = holds();
-    proxy.once(Method::PUT, "0000000003.json", 0, Act::HoldBefore(arrival()));
+    proxy.once(
+        Method::PUT,
+        "0000000003.json",
+        0,
+        Act::HoldBefore(arrival()),
+    );
     let run = vault.spawn(&["run", "--json", "--date", EVE]);
     let request = held_requests.next();
     bucket.used_by(&mut vault, None);
     vault.set("S3_ENDPOINT", &minio().endpoint());
-    refused(&vault, EVE, DAY, "2026-11-19 has an unfinished run on this host");
+    refused(
+        &vault,
+        EVE,
+        DAY,
+        "2026-11-19 has an unfinished run on this host",
+    );
     // Another host knows nothing of it.
     let here = vault.state().to_str().unwrap().to_owned();
-    let elsewhere = vault.folder.path().join("elsewhere").to_str().unwrap().to_owned();
+    let elsewhere = vault
+        .folder
+        .path()
+        .join("elsewhere")
+        .to_str()
+        .unwrap()
+        .to_owned();
     vault.set("STATE_DIR", &elsewhere);
     dispose(&vault, EVE, DAY, &[]).expect(0);
     request.release();
     let late = run.wait().expect(2);
-    assert!(late.day()["message"].as_str().unwrap().contains("was disposed of meanwhile"), "{late}");
+    assert!(
+        late.day()["message"]
+            .as_str()
+            .unwrap()
+            .contains("was disposed of meanwhile"),
+        "{late}"
+    );
     assert_eq!(head_in(&bucket)["sequence"], 3);
 
     vault.set("STATE_DIR", &here);
     mended.reset_stats();
     let again = vault.run_day(EVE, &[]).expect(0);
-    assert_eq!((again.day()["outcome"].clone(), mended.requests()), (json!("disposed of"), 0));
-    assert!(again.stderr.contains("what an unfinished run had noted of it here is dropped"), "{again}");
+    assert_eq!(
+        (again.day()["outcome"].clone(), mended.requests()),
+        (json!("disposed of"), 0)
+    );
+    assert!(
+        again
+            .stderr
+            .contains("what an unfinished run had noted of it here is dropped"),
+        "{again}"
+    );
     // Its part is a leftover like any other.
     assert_eq!(verified(&vault, 0), ["expired", "leftover"]);
 }
@@ -418,16 +621,38 @@ fn a_hold_that_comes_first_wins() {
     let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
     bucket.used_by(&mut vault, Some(&proxy.url));
     let (arrival, held_requests) = holds();
-    proxy.once(Method::PUT, "0000000002.json", 0, Act::HoldBefore(arrival()));
-    let disposal = ["retention", "dispose", "--json", "--from", EVE, "--to", DAY, "--reason", "x"];
+    proxy.once(
+        Method::PUT,
+        "0000000002.json",
+        0,
+        Act::HoldBefore(arrival()),
+    );
+    let disposal = [
+        "retention",
+        "dispose",
+        "--json",
+        "--from",
+        EVE,
+        "--to",
+        DAY,
+        "--reason",
+        "x",
+    ];
     let late = vault.spawn(&disposal);
     let request = held_requests.next();
     bucket.used_by(&mut vault, None);
     vault.set("S3_ENDPOINT", &minio().endpoint());
-    vault.run(&["hold", "add", "--case", "Doe", "--from", EVE, "--to", DAY, "--reason", "x"]).expect(0);
+    vault
+        .run(&[
+            "hold", "add", "--case", "Doe", "--from", EVE, "--to", DAY, "--reason", "x",
+        ])
+        .expect(0);
     request.release();
     let late = late.wait().expect(2);
-    assert!(late.stdout.contains("2026-11-19 is held for case Doe"), "{late}");
+    assert!(
+        late.stdout.contains("2026-11-19 is held for case Doe"),
+        "{late}"
+    );
     assert_eq!(head_in(&bucket)["kind"], "hold");
     assert_eq!(verified(&vault, 0), [""; 0]);
 }

@@ -8,13 +8,17 @@ use super::*;
 /// An unsigned folder archive with gaps on DAY, an acknowledgement, and a hold.
 fn archive(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
-    vault.set("ACKNOWLEDGE", "first-day-empty,low-volume").set("MAX_ATTEMPTS", "1");
+    vault
+        .set("ACKNOWLEDGE", "first-day-empty,low-volume")
+        .set("MAX_ATTEMPTS", "1");
     vault.run_day(DAY, &[]).expect(3);
     vault
 }
 
 pub fn path(vault: &Vault, sequence: u32) -> PathBuf {
-    vault.archive().join(format!("manifests/v1/sub_account={SUB}/{sequence:010}.json"))
+    vault.archive().join(format!(
+        "manifests/v1/sub_account={SUB}/{sequence:010}.json"
+    ))
 }
 
 /// Rewrites the head, consistently but for what `change` does; nothing names the head's hash.
@@ -31,7 +35,10 @@ pub fn forge(vault: &Vault, change: impl Fn(&mut Value)) {
 #[track_caller]
 pub fn finds(vault: &Vault, code: &str) {
     let verified = vault.run(&["verify", "--json"]).expect(4);
-    assert!(codes(&verified).iter().any(|found| found == code), "no {code}: {verified}");
+    assert!(
+        codes(&verified).iter().any(|found| found == code),
+        "no {code}: {verified}"
+    );
 }
 
 #[test]
@@ -41,12 +48,16 @@ fn an_acknowledgement_of_other_gaps_is_found() {
         |record| record["days"][0]["agent_failed"] = 99.into(),
         |record| record["days"][0]["revision"] = 2.into(),
         |record| record["days"][0]["manifest"]["sha256"] = "0".repeat(64).into(),
-        |record| record["days"][0]["incomplete_because"] = serde_json::json!(["beyond-source-retention"]),
+        |record| {
+            record["days"][0]["incomplete_because"] = serde_json::json!(["beyond-source-retention"])
+        },
         |record| record["days"] = serde_json::json!([]),
     ];
     for change in changes {
         let vault = archive(&simulator);
-        vault.run(&["acknowledge", "--from", DAY, "--to", NEXT, "--reason", "x"]).expect(0);
+        vault
+            .run(&["acknowledge", "--from", DAY, "--to", NEXT, "--reason", "x"])
+            .expect(0);
         forge(&vault, change);
         finds(&vault, "record-wrong");
     }
@@ -60,17 +71,32 @@ fn an_acknowledgement_of_other_gaps_is_found() {
 fn a_chain_that_hides_a_hold_is_found() {
     let simulator = broken();
     let vault = archive(&simulator);
-    vault.run(&["hold", "add", "--case", "A", "--from", DAY, "--to", NEXT, "--reason", "x"]).expect(0);
-    vault.run(&["acknowledge", "--from", DAY, "--to", NEXT, "--reason", "x"]).expect(0);
-    forge(&vault, |record| drop(record.as_object_mut().unwrap().remove("orders")));
+    vault
+        .run(&[
+            "hold", "add", "--case", "A", "--from", DAY, "--to", NEXT, "--reason", "x",
+        ])
+        .expect(0);
+    vault
+        .run(&["acknowledge", "--from", DAY, "--to", NEXT, "--reason", "x"])
+        .expect(0);
+    forge(&vault, |record| {
+        drop(record.as_object_mut().unwrap().remove("orders"))
+    });
     finds(&vault, "orders-wrong");
     // One that gives up what it never held, and one of no day.
-    for change in [(|record: &mut Value| record["case"] = "B".into()) as fn(&mut Value), |record| {
-        record["range"]["to"] = record["range"]["from"].clone()
-    }] {
+    for change in [
+        (|record: &mut Value| record["case"] = "B".into()) as fn(&mut Value),
+        |record| record["range"]["to"] = record["range"]["from"].clone(),
+    ] {
         let vault = archive(&simulator);
-        vault.run(&["hold", "add", "--case", "A", "--from", DAY, "--to", NEXT, "--reason", "x"]).expect(0);
-        vault.run(&["hold", "remove", "--case", "A", "--reason", "x"]).expect(0);
+        vault
+            .run(&[
+                "hold", "add", "--case", "A", "--from", DAY, "--to", NEXT, "--reason", "x",
+            ])
+            .expect(0);
+        vault
+            .run(&["hold", "remove", "--case", "A", "--reason", "x"])
+            .expect(0);
         forge(&vault, change);
         finds(&vault, "record-wrong");
     }
@@ -81,7 +107,11 @@ fn longer_retention_of_what_is_not_archived_is_found() {
     let simulator = broken();
     for (date, range) in [(EVE, (EVE, NEXT)), (DAY, (EVE, DAY))] {
         let vault = archive(&simulator);
-        vault.run(&["hold", "add", "--case", "A", "--from", DAY, "--to", NEXT, "--reason", "x"]).expect(0);
+        vault
+            .run(&[
+                "hold", "add", "--case", "A", "--from", DAY, "--to", NEXT, "--reason", "x",
+            ])
+            .expect(0);
         forge(&vault, |record| {
             for hold_only in ["act", "case", "enforced"] {
                 record.as_object_mut().unwrap().remove(hold_only);

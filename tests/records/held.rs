@@ -11,11 +11,21 @@ use super::*;
 const REASON: &str = "order of 2 December";
 
 fn add(vault: &Vault, case: &str, from: &str, to: &str) -> Finished {
-    vault.run(&["hold", "add", "--json", "--case", case, "--from", from, "--to", to, "--reason", REASON])
+    vault.run(&[
+        "hold", "add", "--json", "--case", case, "--from", from, "--to", to, "--reason", REASON,
+    ])
 }
 
 fn remove(vault: &Vault, case: &str, more: &[&str]) -> Finished {
-    vault.run(&[&["hold", "remove", "--json", "--case", case, "--reason", "settled"], more].concat())
+    vault.run(
+        &[
+            &[
+                "hold", "remove", "--json", "--case", case, "--reason", "settled",
+            ],
+            more,
+        ]
+        .concat(),
+    )
 }
 
 /// Two signed days, EVE and DAY, in a bucket with Object Lock.
@@ -33,7 +43,13 @@ fn held(bucket: &Bucket) -> Vec<String> {
     let held = bucket.versions().into_iter().filter(|version| version.hold);
     let short = |key: String| match key.split_once("dt=") {
         Some((_, rest)) => rest.chars().take(10).collect(),
-        None => key.rsplit('/').next().unwrap().trim_start_matches('0').trim_end_matches(".json").to_owned(),
+        None => key
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .trim_start_matches('0')
+            .trim_end_matches(".json")
+            .to_owned(),
     };
     let mut held: Vec<String> = held.map(|version| short(version.key)).collect();
     held.sort();
@@ -41,7 +57,11 @@ fn held(bucket: &Bucket) -> Vec<String> {
 }
 
 fn verified(vault: &Vault, exit: i32) -> Vec<String> {
-    codes(&vault.run(&["verify", "--json", "--level", "quick"]).expect(exit))
+    codes(
+        &vault
+            .run(&["verify", "--json", "--level", "quick"])
+            .expect(exit),
+    )
 }
 
 #[test]
@@ -62,27 +82,64 @@ fn of_two_cases_on_overlapping_days_each_lifts_only_its_own() {
     );
     assert_eq!(record["range"], json!({ "from": DAY, "to": NEXT }));
     assert_eq!(record["coverage"]["days"], "cc");
-    assert!(record["orders"]["key"].as_str().unwrap().ends_with("0000000003.json"), "{record}");
+    assert!(
+        record["orders"]["key"]
+            .as_str()
+            .unwrap()
+            .ends_with("0000000003.json"),
+        "{record}"
+    );
     assert_eq!(verified(&vault, 0), [""; 0]);
 
     // The same again changes nothing, and needs no record.
     let again = add(&vault, "B", DAY, NEXT).expect(0).events()[0].clone();
-    assert_eq!((&again["changed"], &again["head"]), (&json!(0), &Value::Null));
+    assert_eq!(
+        (&again["changed"], &again["head"]),
+        (&json!(0), &Value::Null)
+    );
 
     let listed = vault.run(&["hold", "list", "--json"]).expect(0).events();
-    let shown: Vec<_> = listed.iter().map(|case| (&case["case"], &case["objects"], &case["held"])).collect();
-    assert_eq!(shown, [(&json!("A"), &json!(4), &json!(4)), (&json!("B"), &json!(2), &json!(2))]);
+    let shown: Vec<_> = listed
+        .iter()
+        .map(|case| (&case["case"], &case["objects"], &case["held"]))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (&json!("A"), &json!(4), &json!(4)),
+            (&json!("B"), &json!(2), &json!(2))
+        ]
+    );
 
     let removed = remove(&vault, "A", &[]).expect(0).events()[0].clone();
-    assert_eq!((&removed["changed"], &removed["held_by_others"]), (&json!(2), &json!(2)));
+    assert_eq!(
+        (&removed["changed"], &removed["held_by_others"]),
+        (&json!(2), &json!(2))
+    );
     assert_eq!(held(&bucket), ["2", DAY]);
     assert_eq!(verified(&vault, 0), [""; 0]);
     let again = remove(&vault, "A", &[]).expect(0).events()[0].clone();
-    assert_eq!((&again["changed"], &again["head"]), (&json!(0), &Value::Null));
+    assert_eq!(
+        (&again["changed"], &again["head"]),
+        (&json!(0), &Value::Null)
+    );
     let unknown = remove(&vault, "C", &[]).expect(2);
-    assert!(unknown.stdout.contains("nothing was ever held for case C"), "{unknown}");
-    let elsewhere = remove(&vault, "B", &["--from", EVE, "--to", DAY, "--sub-account", SUB]).expect(2);
-    assert!(elsewhere.stdout.contains("was never held for case B on any day"), "{elsewhere}");
+    assert!(
+        unknown.stdout.contains("nothing was ever held for case C"),
+        "{unknown}"
+    );
+    let elsewhere = remove(
+        &vault,
+        "B",
+        &["--from", EVE, "--to", DAY, "--sub-account", SUB],
+    )
+    .expect(2);
+    assert!(
+        elsewhere
+            .stdout
+            .contains("was never held for case B on any day"),
+        "{elsewhere}"
+    );
 
     remove(&vault, "B", &["--from", DAY, "--to", NEXT]).expect(0);
     assert_eq!(held(&bucket), [""; 0]);
@@ -90,7 +147,10 @@ fn of_two_cases_on_overlapping_days_each_lifts_only_its_own() {
     let text = vault.run(&["hold", "list"]).expect(0).stdout;
     assert_eq!(text.matches(": closed").count(), 2, "{text}");
     bucket.download(&vault.archive());
-    assert_eq!(kinds(&vault), ["day", "day", "hold", "hold", "hold", "hold"]);
+    assert_eq!(
+        kinds(&vault),
+        ["day", "day", "hold", "hold", "hold", "hold"]
+    );
     check_schema(&vault);
 }
 
@@ -102,7 +162,9 @@ fn killed_between_record_and_objects_the_same_command_completes_it() {
     let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
     bucket.used_by(&mut vault, Some(&proxy.url));
     let commands = [
-        vec!["hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", REASON],
+        vec![
+            "hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", REASON,
+        ],
         vec!["hold", "remove", "--case", "A", "--reason", "settled"],
     ];
     let mut records = 2;
@@ -111,7 +173,11 @@ fn killed_between_record_and_objects_the_same_command_completes_it() {
         for after in [false, true] {
             for command in &commands {
                 let (arrival, held_requests) = holds();
-                let act = if after { Act::HoldAfter(arrival()) } else { Act::HoldBefore(arrival()) };
+                let act = if after {
+                    Act::HoldAfter(arrival())
+                } else {
+                    Act::HoldBefore(arrival())
+                };
                 proxy.once(Method::PUT, "", put, act);
                 let run = vault.spawn(command);
                 let request = held_requests.next();
@@ -120,9 +186,21 @@ fn killed_between_record_and_objects_the_same_command_completes_it() {
                 request.discard();
                 vault.run(command).expect(0);
                 records += 1;
-                assert_eq!(head_in(&bucket)["sequence"], records, "PUT {put}, after: {after}: {command:?}");
-                let expected: &[&str] = if command[1] == "add" { &["1", "2", EVE, DAY] } else { &[] };
-                assert_eq!(held(&bucket), expected, "PUT {put}, after: {after}: {command:?}");
+                assert_eq!(
+                    head_in(&bucket)["sequence"],
+                    records,
+                    "PUT {put}, after: {after}: {command:?}"
+                );
+                let expected: &[&str] = if command[1] == "add" {
+                    &["1", "2", EVE, DAY]
+                } else {
+                    &[]
+                };
+                assert_eq!(
+                    held(&bucket),
+                    expected,
+                    "PUT {put}, after: {after}: {command:?}"
+                );
                 proxy.forget_rules();
             }
         }
@@ -139,7 +217,11 @@ fn what_is_committed_under_an_open_hold_is_held_from_its_first_instant() {
     bucket.used_by(&mut vault, Some(&proxy.url));
     vault.run_day(EVE, &[]).expect(3);
     add(&vault, "A", DAY, NEXT).expect(0);
-    assert_eq!(held(&bucket), [""; 0], "nothing is archived of that day yet");
+    assert_eq!(
+        held(&bucket),
+        [""; 0],
+        "nothing is archived of that day yet"
+    );
     let before = proxy.seen(Method::PUT).len();
     vault.run_day(DAY, &[]).expect(3);
     assert_eq!(held(&bucket), ["2026-11-20", "3"]);
@@ -172,7 +254,12 @@ fn a_hold_that_comes_between_parts_and_manifest_is_seen() {
     let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
     bucket.used_by(&mut vault, Some(&proxy.url));
     let (arrival, held_requests) = holds();
-    proxy.once(Method::PUT, "0000000002.json", 0, Act::HoldBefore(arrival()));
+    proxy.once(
+        Method::PUT,
+        "0000000002.json",
+        0,
+        Act::HoldBefore(arrival()),
+    );
     let run = vault.spawn(&["run", "--json", "--date", DAY]);
     let request = held_requests.next();
     bucket.used_by(&mut vault, None);
@@ -190,16 +277,26 @@ fn a_hold_that_was_lifted_behind_our_back_is_found() {
     let simulator = intact();
     let (bucket, vault) = two_days(&simulator);
     add(&vault, "A", EVE, NEXT).expect(0);
-    let keys: Vec<String> = bucket.versions().into_iter().filter(|one| one.hold).map(|one| one.key).collect();
+    let keys: Vec<String> = bucket
+        .versions()
+        .into_iter()
+        .filter(|one| one.hold)
+        .map(|one| one.key)
+        .collect();
     for key in keys {
         bucket.set_hold(&key, false);
-        let finished = vault.run(&["verify", "--json", "--level", "quick"]).expect(4);
+        let finished = vault
+            .run(&["verify", "--json", "--level", "quick"])
+            .expect(4);
         let found = |event: &Value| event["code"] == "hold-missing" && event["object"] == key;
         assert!(finished.events().iter().any(found), "{key}: {finished}");
         let listed = vault.run(&["hold", "list"]).expect(4);
         assert!(listed.stdout.contains("1 of 4 objects LACK it"), "{listed}");
         let again = add(&vault, "A", EVE, NEXT).expect(0).events()[0].clone();
-        assert_eq!((&again["changed"], &again["head"]), (&json!(1), &Value::Null));
+        assert_eq!(
+            (&again["changed"], &again["head"]),
+            (&json!(1), &Value::Null)
+        );
     }
     assert_eq!(verified(&vault, 0), [""; 0]);
     // Where nothing is missing, a hold of somebody's own on another object is none of ours.
@@ -218,21 +315,34 @@ fn where_nothing_enforces_a_hold_it_is_said_loudly() {
             bucket.used_by(&mut vault, None);
         }
         vault.run_day(EVE, &[]).expect(0);
-        let added =
-            vault.run(&["hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", REASON]);
+        let added = vault.run(&[
+            "hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", REASON,
+        ]);
         let added = added.expect(0);
         assert!(added.stdout.contains("ENFORCED BY NOTHING"), "{added}");
-        assert!(added.stderr.contains("NOTHING ENFORCES THIS HOLD"), "{added}");
+        assert!(
+            added.stderr.contains("NOTHING ENFORCES THIS HOLD"),
+            "{added}"
+        );
         assert_eq!(verified(&vault, 0), ["hold-not-enforced"]);
         let listed = vault.run(&["hold", "list"]).expect(0);
-        assert!(listed.stdout.contains("NOTHING HERE ENFORCES IT"), "{listed}");
+        assert!(
+            listed.stdout.contains("NOTHING HERE ENFORCES IT"),
+            "{listed}"
+        );
         // Days go on all the same.
         vault.run_day(DAY, &[]).expect(0);
-        assert_eq!(add(&vault, "A", EVE, NEXT).expect(0).events()[0]["head"], Value::Null);
+        assert_eq!(
+            add(&vault, "A", EVE, NEXT).expect(0).events()[0]["head"],
+            Value::Null
+        );
         remove(&vault, "A", &[]).expect(0);
         assert_eq!(verified(&vault, 0), [""; 0]);
         let elsewhere = Vault::new(&simulator);
         let refused = add(&elsewhere, "A", EVE, NEXT).expect(2);
-        assert!(refused.stdout.contains("there is no archive at"), "{refused}");
+        assert!(
+            refused.stdout.contains("there is no archive at"),
+            "{refused}"
+        );
     }
 }

@@ -36,9 +36,14 @@ fn intact() -> Simulator {
 /// A user with a signing key, who takes note of what is usual on a first day.
 fn signing(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
-    vault.set("ACKNOWLEDGE", "first-day-empty,low-volume").set("MAX_ATTEMPTS", "1");
+    vault
+        .set("ACKNOWLEDGE", "first-day-empty,low-volume")
+        .set("MAX_ATTEMPTS", "1");
     let key = vault.folder.path().join("signing-key");
-    let line = vault.run(&["keygen", "--quiet", key.to_str().unwrap()]).expect(0).stdout;
+    let line = vault
+        .run(&["keygen", "--quiet", key.to_str().unwrap()])
+        .expect(0)
+        .stdout;
     let signers = vault.folder.path().join("allowed_signers");
     std::fs::write(&signers, line).unwrap();
     vault.set("SIGNING_KEY_FILE", key.to_str().unwrap());
@@ -49,13 +54,19 @@ fn signing(simulator: &Simulator) -> Vault {
 /// The newest manifest of the sub-account in a bucket, without its envelope.
 fn head_in(bucket: &Bucket) -> Value {
     let contents = bucket.contents();
-    let (_, bytes) = contents.range("manifests/".to_owned().."manifests0".to_owned()).next_back().unwrap();
+    let (_, bytes) = contents
+        .range("manifests/".to_owned().."manifests0".to_owned())
+        .next_back()
+        .unwrap();
     serde_json::from_slice::<Value>(bytes).unwrap()["manifest"].take()
 }
 
 /// The codes that a verification finds, without those about what nobody has given it.
 fn codes(verified: &Finished) -> Vec<String> {
-    let findings = verified.events().into_iter().filter(|event| event["event"] == "finding");
+    let findings = verified
+        .events()
+        .into_iter()
+        .filter(|event| event["event"] == "finding");
     let mut codes: Vec<String> = findings
         .map(|event| event["code"].as_str().unwrap().to_owned())
         .filter(|code| code != "no-expected-head")
@@ -67,10 +78,13 @@ fn codes(verified: &Finished) -> Vec<String> {
 
 /// Every manifest is valid against the schema, its signature included.
 fn check_schema(vault: &Vault) {
-    let schema: Value = serde_json::from_str(include_str!("../../schemas/manifest.v1.schema.json")).unwrap();
+    let schema: Value =
+        serde_json::from_str(include_str!("../../schemas/manifest.v1.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
     for manifest in vault.manifests(SUB) {
-        schema.validate(&manifest).unwrap_or_else(|error| panic!("{error}: {manifest}"));
+        schema
+            .validate(&manifest)
+            .unwrap_or_else(|error| panic!("{error}: {manifest}"));
         assert!(manifest["signature"].is_object(), "{manifest}");
     }
 }

@@ -29,9 +29,15 @@ struct Case {
 fn case() -> Case {
     let (healthy, quiet, failing) = (simulator(40, 0.0), simulator(0, 0.0), simulator(40, 30.0));
     let mut vault = Vault::new(&healthy);
-    vault.set("ACKNOWLEDGE", "low-volume").set("MAX_ATTEMPTS", "1").set("PART_ROWS", "15");
+    vault
+        .set("ACKNOWLEDGE", "low-volume")
+        .set("MAX_ATTEMPTS", "1")
+        .set("PART_ROWS", "15");
     let key = vault.folder.path().join("key");
-    let line = vault.run(&["keygen", key.to_str().unwrap(), "--quiet"]).expect(0).stdout;
+    let line = vault
+        .run(&["keygen", key.to_str().unwrap(), "--quiet"])
+        .expect(0)
+        .stdout;
     vault.set("SIGNING_KEY_FILE", key.to_str().unwrap());
     let signers = vault.folder.path().join("allowed_signers");
     fs::write(&signers, line).unwrap();
@@ -53,15 +59,30 @@ impl Case {
     fn report(&self, name: &str, args: &[&str], exit: i32) -> PathBuf {
         let page = shown(name);
         let _ = fs::remove_file(&page);
-        let bounds = ["report", "--from", "2026-11-16", "--to", "2026-11-21", "--out"];
-        self.vault.run(&[&bounds[..], &[page.to_str().unwrap()], args].concat()).expect(exit);
+        let bounds = [
+            "report",
+            "--from",
+            "2026-11-16",
+            "--to",
+            "2026-11-21",
+            "--out",
+        ];
+        self.vault
+            .run(&[&bounds[..], &[page.to_str().unwrap()], args].concat())
+            .expect(exit);
         page
     }
 
     /// The newest manifest of each archived day.
     fn days(&self) -> BTreeMap<String, Value> {
-        let manifests = self.vault.manifests(SUB).into_iter().map(|mut envelope| envelope["manifest"].take());
-        manifests.map(|manifest| (manifest["date"].as_str().unwrap().to_owned(), manifest)).collect()
+        let manifests = self
+            .vault
+            .manifests(SUB)
+            .into_iter()
+            .map(|mut envelope| envelope["manifest"].take());
+        manifests
+            .map(|manifest| (manifest["date"].as_str().unwrap().to_owned(), manifest))
+            .collect()
     }
 }
 
@@ -80,20 +101,41 @@ fn every_day_is_shown_as_it_is_archived() {
         ("2026-11-19", "gaps"),
         (DAY, "complete"),
     ];
-    assert_eq!(browser.eval("document.querySelectorAll('#days [data-cell]').length"), 5);
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#days [data-cell]').length"),
+        5
+    );
     for (date, state) in states {
         browser.point_at(&square(0, date));
         let card = card(&mut browser).expect("a card");
-        let line = card.text.lines().filter(|line| !line.is_empty()).nth(1).unwrap();
+        let line = card
+            .text
+            .lines()
+            .filter(|line| !line.is_empty())
+            .nth(1)
+            .unwrap();
         let line = line.trim_start_matches(['○', '!', '×']).trim();
         assert!(line.starts_with(state), "{date}: {}", card.text);
         let Some(manifest) = days.get(date) else {
-            assert!(state == "missing" && card.text.contains("Never archived"), "{}", card.text);
+            assert!(
+                state == "missing" && card.text.contains("Never archived"),
+                "{}",
+                card.text
+            );
             continue;
         };
         let (tally, revision) = (&manifest["day"], &manifest["revision"]);
-        assert!(card.text.contains(&format!("{} segment", tally["segments"])), "{}", card.text);
-        assert!(card.text.contains(&format!("{revision} revision")), "{}", card.text);
+        assert!(
+            card.text
+                .contains(&format!("{} segment", tally["segments"])),
+            "{}",
+            card.text
+        );
+        assert!(
+            card.text.contains(&format!("{revision} revision")),
+            "{}",
+            card.text
+        );
         if tally["segments"] == 0 {
             continue;
         }
@@ -105,11 +147,21 @@ fn every_day_is_shown_as_it_is_archived() {
                 ("no answer", "FAILED"),
             ];
             for (name, status) in is {
-                assert_eq!(card.counts[shown][name], count(&tally[kind], status), "{date} {kind} {name}");
+                assert_eq!(
+                    card.counts[shown][name],
+                    count(&tally[kind], status),
+                    "{date} {kind} {name}"
+                );
             }
         }
     }
-    assert_eq!((&days[DAY]["revision"], days["2026-11-19"]["complete"].as_bool()), (&json!(2), Some(false)));
+    assert_eq!(
+        (
+            &days[DAY]["revision"],
+            days["2026-11-19"]["complete"].as_bool()
+        ),
+        (&json!(2), Some(false))
+    );
     assert_eq!(browser.misbehaviour(), Vec::<String>::new());
     browser.point_at(&square(0, DAY));
     browser.screenshot(&shown("five-days.png"));
@@ -118,7 +170,11 @@ fn every_day_is_shown_as_it_is_archived() {
 /// A status' count, however the manifest writes its name.
 fn count(statuses: &Value, status: &str) -> Value {
     let lower = status.to_lowercase();
-    [status, &lower].iter().map(|name| statuses[*name].clone()).find(|value| !value.is_null()).unwrap()
+    [status, &lower]
+        .iter()
+        .map(|name| statuses[*name].clone())
+        .find(|value| !value.is_null())
+        .unwrap()
 }
 
 #[test]
@@ -127,8 +183,17 @@ fn sums_heads_signers_and_findings_are_the_archives_own() {
     let page = case.report("five-days-full.html", &["--level", "full"], 0);
     let mut browser = Browser::start();
     browser.open(&page);
-    let status =
-        case.vault.run(&["status", "--json", "--from", "2026-11-16", "--to", "2026-11-21"]).expect(0);
+    let status = case
+        .vault
+        .run(&[
+            "status",
+            "--json",
+            "--from",
+            "2026-11-16",
+            "--to",
+            "2026-11-21",
+        ])
+        .expect(0);
     let events = status.events();
     let sums = events.last().unwrap();
     let mut figure = |name: &str| {
@@ -149,9 +214,15 @@ fn sums_heads_signers_and_findings_are_the_archives_own() {
         (figure("segments"), figure("revisions")),
         (sums["counts"]["segments"].to_string(), "5".into())
     );
-    let chain = events.iter().find(|event| event["event"] == "chain").unwrap();
+    let chain = events
+        .iter()
+        .find(|event| event["event"] == "chain")
+        .unwrap();
     let text = browser.text("document.getElementById('chains').innerText");
-    assert!(text.contains(chain["head"].as_str().unwrap()) && text.contains("SHA256:"), "{text}");
+    assert!(
+        text.contains(chain["head"].as_str().unwrap()) && text.contains("SHA256:"),
+        "{text}"
+    );
     assert!(text.contains("none: whoever may delete objects"), "{text}");
     let text = browser.text("document.getElementById('verification').innerText");
     for words in [
@@ -165,17 +236,30 @@ fn sums_heads_signers_and_findings_are_the_archives_own() {
         assert!(text.contains(words), "no {words} in {text}");
     }
     let text = browser.text("document.getElementById('attention').innerText");
-    for words in ["18 Nov 2026", "19 Nov 2026", "cxvault run --date 2026-11-18", "http_500"] {
+    for words in [
+        "18 Nov 2026",
+        "19 Nov 2026",
+        "cxvault run --date 2026-11-18",
+        "http_500",
+    ] {
         assert!(text.contains(words), "no {words} in {text}");
     }
-    assert!(browser.text("document.getElementById('summary').innerText").starts_with("Not complete"));
+    assert!(
+        browser
+            .text("document.getElementById('summary').innerText")
+            .starts_with("Not complete")
+    );
     assert_eq!(browser.misbehaviour(), Vec::<String>::new());
 }
 
 #[test]
 fn a_violated_archive_exits_4_and_the_page_says_so_first() {
     let case = case();
-    let newest = case.vault.files(&case.vault.archive().join("segments")).pop().unwrap();
+    let newest = case
+        .vault
+        .files(&case.vault.archive().join("segments"))
+        .pop()
+        .unwrap();
     let name = newest.file_name().unwrap().to_string_lossy().into_owned();
     let mut bytes = fs::read(&newest).unwrap();
     let middle = bytes.len() / 2;
@@ -189,17 +273,34 @@ fn a_violated_archive_exits_4_and_the_page_says_so_first() {
     fs::write(case.vault.archive().join(evil.replace('/', "|")), "x").unwrap();
     let mut browser = Browser::start();
     browser.open(&page);
-    assert!(browser.text("document.getElementById('summary').innerText").starts_with("Do not rely on it"));
+    assert!(
+        browser
+            .text("document.getElementById('summary').innerText")
+            .starts_with("Do not rely on it")
+    );
     let verification = browser.text("document.getElementById('verification').innerText");
-    assert!(verification.contains("file-hash-differs") && verification.contains(&name), "{verification}");
+    assert!(
+        verification.contains("file-hash-differs") && verification.contains(&name),
+        "{verification}"
+    );
 
-    let manifest = case.vault.archive().join(format!("manifests/v1/sub_account={SUB}/0000000002.json"));
+    let manifest = case
+        .vault
+        .archive()
+        .join(format!("manifests/v1/sub_account={SUB}/0000000002.json"));
     fs::write(&manifest, "{}").unwrap();
     let page = case.report("damaged-chain.html", &["--level", "none"], 4);
     browser.open(&page);
     let attention = browser.text("document.getElementById('attention').innerText");
-    assert!(attention.contains(SUB) && attention.contains("does not hold"), "{attention}");
-    assert!(browser.text("document.getElementById('summary').innerText").starts_with("Do not rely on it"));
+    assert!(
+        attention.contains(SUB) && attention.contains("does not hold"),
+        "{attention}"
+    );
+    assert!(
+        browser
+            .text("document.getElementById('summary').innerText")
+            .starts_with("Do not rely on it")
+    );
     let page = case.report("damaged-foreign.html", &[], 4);
     browser.open(&page);
     let verification = browser.text("document.getElementById('verification').innerText");
@@ -218,7 +319,16 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
     let found = case.vault.folder.path().join("found.jsonl");
     let done = case
         .vault
-        .run(&["verify", "--level", "deep", "--json", "--from", "2026-11-16", "--to", "2026-11-21"])
+        .run(&[
+            "verify",
+            "--level",
+            "deep",
+            "--json",
+            "--from",
+            "2026-11-16",
+            "--to",
+            "2026-11-21",
+        ])
         .expect(3);
     fs::write(&found, &done.stdout).unwrap();
     let found = found.to_str().unwrap();
@@ -226,7 +336,12 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
     let mut browser = Browser::start();
     browser.open(&page);
     let text = browser.text("document.getElementById('verification').innerText");
-    for words in ["Read from found.jsonl", "every row", "It reaches to each head", "day-missing"] {
+    for words in [
+        "Read from found.jsonl",
+        "every row",
+        "It reaches to each head",
+        "day-missing",
+    ] {
         assert!(text.contains(words), "no {words} in {text}");
     }
     // The chain has gone on since.
@@ -242,16 +357,35 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
 
     let out = case.vault.folder.path().join("out.html");
     let out = out.to_str().unwrap();
-    let other = done.stdout.replace(&format!("{SUB}:5:"), &format!("{SUB}:4:"));
-    for (text, words) in
-        [(other.as_str(), "is not in this archive's chain"), ("nonsense", "line 1 is no JSON object")]
-    {
+    let other = done
+        .stdout
+        .replace(&format!("{SUB}:5:"), &format!("{SUB}:4:"));
+    for (text, words) in [
+        (other.as_str(), "is not in this archive's chain"),
+        ("nonsense", "line 1 is no JSON object"),
+    ] {
         fs::write(found, text).unwrap();
-        let refused = case.vault.run(&["report", "--out", out, "--verification", found]).expect(2);
+        let refused = case
+            .vault
+            .run(&["report", "--out", out, "--verification", found])
+            .expect(2);
         assert!(refused.stderr.contains(words), "{refused}");
     }
-    assert!(!fs::exists(out).unwrap(), "a refused report leaves nothing behind");
-    case.vault.run(&["report", "--out", out, "--verification", found, "--level", "full"]).expect(2);
+    assert!(
+        !fs::exists(out).unwrap(),
+        "a refused report leaves nothing behind"
+    );
+    case.vault
+        .run(&[
+            "report",
+            "--out",
+            out,
+            "--verification",
+            found,
+            "--level",
+            "full",
+        ])
+        .expect(2);
 }
 
 #[test]
@@ -268,12 +402,22 @@ fn nothing_is_overwritten_and_machines_are_told() {
     let page = fs::read(&out).unwrap();
     assert_eq!(event["bytes"], page.len());
     let again = case.vault.run(&args).expect(2);
-    assert!(again.stdout.contains("exists, and is left as it is"), "{again}");
+    assert!(
+        again.stdout.contains("exists, and is left as it is"),
+        "{again}"
+    );
     assert_eq!(fs::read(&out).unwrap(), page);
-    let done = case.vault.run(&["report", "--out", "no/such/folder/report.html"]).expect(2);
+    let done = case
+        .vault
+        .run(&["report", "--out", "no/such/folder/report.html"])
+        .expect(2);
     assert!(done.stderr.contains("a folder that exists"), "{done}");
-    case.vault.run(&["report", "--out", "r.html", "--sub-account", "12345"]).expect(2);
-    case.vault.run(&["report", "--out", "r.html", "--from", DAY, "--to", DAY]).expect(2);
+    case.vault
+        .run(&["report", "--out", "r.html", "--sub-account", "12345"])
+        .expect(2);
+    case.vault
+        .run(&["report", "--out", "r.html", "--from", DAY, "--to", DAY])
+        .expect(2);
     assert!(!case.vault.folder.path().join("r.html").exists());
 
     // A chain that stopped is whole up to its end, and must not look so: it is years behind the machine's clock, or
@@ -288,14 +432,19 @@ fn locks_of_a_bucket_are_shown() {
     let bucket = Bucket::new(minio(), "report", true);
     let mut vault = Vault::new(&simulator);
     bucket.used_by(&mut vault, None);
-    vault.set("ACKNOWLEDGE", "low-volume").set("OBJECT_LOCK", "governance:2d");
+    vault
+        .set("ACKNOWLEDGE", "low-volume")
+        .set("OBJECT_LOCK", "governance:2d");
     vault.run_day(DAY, &[]).expect(0);
     let page = shown("bucket.html");
     let _ = fs::remove_file(&page);
-    vault.run(&["report", "--out", page.to_str().unwrap()]).expect(0);
+    vault
+        .run(&["report", "--out", page.to_str().unwrap()])
+        .expect(0);
     let mut browser = Browser::start();
     browser.open(&page);
-    let lock = browser.text("document.querySelector('#chains tbody tr').lastElementChild.innerText");
+    let lock =
+        browser.text("document.querySelector('#chains tbody tr').lastElementChild.innerText");
     let until: jiff::Timestamp = vault_lock(&vault, &bucket).parse().unwrap();
     let until = until.strftime("%-d %b %Y").to_string();
     assert_eq!(lock, format!("GOVERNANCE until {until}"));
@@ -304,9 +453,17 @@ fn locks_of_a_bucket_are_shown() {
 /// The end of the lock by the archive's first manifest.
 fn vault_lock(vault: &Vault, bucket: &Bucket<'_>) -> String {
     let out = vault.folder.path().join("evidence");
-    vault.run(&["evidence", "--out", out.to_str().unwrap()]).expect(0);
-    let manifest = vault.files(&out).into_iter().find(|path| path.ends_with("0000000001.json"));
+    vault
+        .run(&["evidence", "--out", out.to_str().unwrap()])
+        .expect(0);
+    let manifest = vault
+        .files(&out)
+        .into_iter()
+        .find(|path| path.ends_with("0000000001.json"));
     let manifest = manifest.unwrap_or_else(|| panic!("no manifest of {}", bucket.location()));
     let envelope: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
-    envelope["manifest"]["object_lock"]["retain_until"].as_str().unwrap().to_owned()
+    envelope["manifest"]["object_lock"]["retain_until"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }

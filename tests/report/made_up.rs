@@ -58,15 +58,28 @@ fn chain(n: u32, first: Date, days: u32) -> Chain {
     let failing = days.iter().filter(|day| day.counts.failed() > 0);
     let gap = |day: &Day| {
         let failures = BTreeMap::from([("http_500".to_owned(), day.counts.failed())]);
-        (day.date, Gap { because: vec![Incomplete::SummariesFailed], failures })
+        (
+            day.date,
+            Gap {
+                because: vec![Incomplete::SummariesFailed],
+                failures,
+            },
+        )
     };
     let told = Told {
-        signers: [Some("SHA256:oWaEQ5ebTTWGFGLe38Wj8XGkfNNqSk7PpXcJCyrCxJQ".into())].into(),
+        signers: [Some(
+            "SHA256:oWaEQ5ebTTWGFGLe38Wj8XGkfNNqSk7PpXcJCyrCxJQ".into(),
+        )]
+        .into(),
         gaps: failing.map(gap).collect(),
     };
     let mut calendar = calendar(&(10_000_000 + n * 7_919).to_string(), days);
     if n % 40 == 1 {
-        let silent = GroupShare { segments: 4_211, agent_present: 4_000, auto_present: 0 };
+        let silent = GroupShare {
+            segments: 4_211,
+            agent_present: 4_000,
+            auto_present: 0,
+        };
         calendar.groups.insert("1187".into(), silent);
     }
     Chain::of(&calendar, &told, None)
@@ -80,7 +93,10 @@ pub fn calendar(sub_account: &str, days: Vec<Day>) -> Calendar {
         head: format!("{sub_account}:{}:{sha256}", days.len()),
         zone: "America/New_York".into(),
         committed_at: 1_795_400_000_000,
-        archived: days.first().zip(days.last()).map(|(first, last)| (first.date, last.date)),
+        archived: days
+            .first()
+            .zip(days.last())
+            .map(|(first, last)| (first.date, last.date)),
         groups: BTreeMap::new(),
         locks: Some(Locks {
             compliance: true,
@@ -95,7 +111,11 @@ pub fn calendar(sub_account: &str, days: Vec<Day>) -> Calendar {
 
 fn day(date: Date, usual: u64, random: &mut Random) -> Day {
     let weekend = date.weekday().to_monday_one_offset() > 5;
-    let segments = if weekend { 0 } else { usual * 7 / 10 + random.below(usual / 2) };
+    let segments = if weekend {
+        0
+    } else {
+        usual * 7 / 10 + random.below(usual / 2)
+    };
     let chance = random.below(2_000);
     let state = match (chance, segments) {
         (0..3, _) => DayState::Missing,
@@ -119,21 +139,52 @@ fn day(date: Date, usual: u64, random: &mut Random) -> Day {
             ..Statuses::default()
         }
     };
-    let counts = Tally { segments, agent: statuses(failed), auto: statuses(0), ..Tally::default() };
+    let counts = Tally {
+        segments,
+        agent: statuses(failed),
+        auto: statuses(0),
+        ..Tally::default()
+    };
     Day {
-        warnings: if chance == 500 { vec![low_volume()] } else { Vec::new() },
+        warnings: if chance == 500 {
+            vec![low_volume()]
+        } else {
+            Vec::new()
+        },
         revisions: 1 + u32::from(chance > 1_970),
-        ..bare_day(date, state, if state == DayState::Missing { Tally::default() } else { counts })
+        ..bare_day(
+            date,
+            state,
+            if state == DayState::Missing {
+                Tally::default()
+            } else {
+                counts
+            },
+        )
     }
 }
 
 pub fn low_volume() -> Warning {
-    Warning { code: WarningCode::LowVolume, agent_group: None, found: 12, usual: 400, acknowledged: false }
+    Warning {
+        code: WarningCode::LowVolume,
+        agent_group: None,
+        found: 12,
+        usual: 400,
+        acknowledged: false,
+    }
 }
 
 /// A day of one revision.
 pub fn bare_day(date: Date, state: DayState, counts: Tally) -> Day {
     let revisions = u32::from(state != DayState::Missing);
     let bytes = counts.segments * 560;
-    Day { date, state, revisions, counts, files: u64::from(revisions), bytes, warnings: Vec::new() }
+    Day {
+        date,
+        state,
+        revisions,
+        counts,
+        files: u64::from(revisions),
+        bytes,
+        warnings: Vec::new(),
+    }
 }

@@ -33,22 +33,33 @@ pub fn card(browser: &mut Browser) -> Option<Card> {
     })()";
     let shown = browser.eval(read);
     let text = shown["text"].as_str()?.to_owned();
-    Some(Card { text, counts: shown["counts"].clone() })
+    Some(Card {
+        text,
+        counts: shown["counts"].clone(),
+    })
 }
 
 /// The selector of a day's square; `account` counts from 0 in the page's order.
 pub fn square(account: usize, date: &str) -> String {
-    let day =
-        date.parse::<jiff::civil::Date>().unwrap().since(jiff::civil::date(1970, 1, 1)).unwrap().get_days();
+    let day = date
+        .parse::<jiff::civil::Date>()
+        .unwrap()
+        .since(jiff::civil::date(1970, 1, 1))
+        .unwrap()
+        .get_days();
     format!("#days [data-cell=\"{account}/{day}\"]")
 }
 
 /// Focuses an element as a script would.
 pub fn focus(browser: &mut Browser, selector: &str) {
-    browser.eval(&format!("document.querySelector({}).focus()", json!(selector)));
+    browser.eval(&format!(
+        "document.querySelector({}).focus()",
+        json!(selector)
+    ));
 }
 
 /// The focused element's label.
 pub fn focused(browser: &mut Browser) -> String {
-    browser.text("document.activeElement.getAttribute('aria-label') || document.activeElement.tagName")
+    browser
+        .text("document.activeElement.getAttribute('aria-label') || document.activeElement.tagName")
 }

@@ -15,11 +15,18 @@ use super::*;
 
 /// Runs a future to its end on this thread.
 fn now<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
 }
 
 fn seen(id: &str) -> Attendance {
-    let head = Head { sequence: 1, sha256: Digest::of(id.as_bytes()) };
+    let head = Head {
+        sequence: 1,
+        sha256: Digest::of(id.as_bytes()),
+    };
     Attendance {
         named: [id.to_owned()].into(),
         heads: [(id.to_owned(), head)].into(),
@@ -33,8 +40,12 @@ fn host(simulator: &Simulator) -> Host {
 
 fn records(store: &MemoryStore) -> Vec<Value> {
     let contents = store.contents();
-    let rosters = contents.iter().filter(|(key, _)| key.starts_with(key::ROSTERS));
-    rosters.map(|(_, bytes)| serde_json::from_slice::<Value>(bytes).unwrap()["manifest"].take()).collect()
+    let rosters = contents
+        .iter()
+        .filter(|(key, _)| key.starts_with(key::ROSTERS));
+    rosters
+        .map(|(_, bytes)| serde_json::from_slice::<Value>(bytes).unwrap()["manifest"].take())
+        .collect()
 }
 
 #[test]
@@ -50,8 +61,13 @@ fn a_commit_that_fails_in_any_way_is_there_once_or_not_at_all() {
             let there = records(&store).len();
             match (times, effect) {
                 (1, _) => assert!(first.unwrap().is_some() && there == 1, "{effect:?}"),
-                (_, Effect::FailAfter) => assert!(first.unwrap_err().exit == Exit::Later && there == 1),
-                _ => assert!(first.unwrap_err().exit == Exit::Later && there == 0, "{effect:?}"),
+                (_, Effect::FailAfter) => {
+                    assert!(first.unwrap_err().exit == Exit::Later && there == 1)
+                }
+                _ => assert!(
+                    first.unwrap_err().exit == Exit::Later && there == 0,
+                    "{effect:?}"
+                ),
             }
             store.repair();
             // The next run finds what there is, on this host or on another.
@@ -64,8 +80,14 @@ fn a_commit_that_fails_in_any_way_is_there_once_or_not_at_all() {
                 now(commit(&archive, &mut roster, "run", Exit::Done, seen("b"))).unwrap();
             }
             let all = records(&store);
-            let numbers: Vec<u64> = all.iter().map(|record| record["sequence"].as_u64().unwrap()).collect();
-            assert_eq!(numbers, (1..=there.max(usize::from(times == 1)) as u64 + 2).collect::<Vec<_>>());
+            let numbers: Vec<u64> = all
+                .iter()
+                .map(|record| record["sequence"].as_u64().unwrap())
+                .collect();
+            assert_eq!(
+                numbers,
+                (1..=there.max(usize::from(times == 1)) as u64 + 2).collect::<Vec<_>>()
+            );
         }
     }
 }
@@ -73,19 +95,38 @@ fn a_commit_that_fails_in_any_way_is_there_once_or_not_at_all() {
 #[test]
 fn a_record_whose_number_was_taken_is_drawn_up_anew_behind_it() {
     let simulator = listing(&[SUB]);
-    let (store, one, other) = (Arc::new(MemoryStore::new()), host(&simulator), host(&simulator));
+    let (store, one, other) = (
+        Arc::new(MemoryStore::new()),
+        host(&simulator),
+        host(&simulator),
+    );
     let first = now(one.open(store.clone())).unwrap();
     let second = now(other.open(store.clone())).unwrap();
     // Both have read an archive without a roster.
     let mut roster = now(Roster::open_to_write(&first, Mode::Act)).unwrap();
     let mut late = now(Roster::open_to_write(&second, Mode::Act)).unwrap();
     now(commit(&first, &mut roster, "run", Exit::Done, seen("a"))).unwrap();
-    let head = now(commit(&second, &mut late, "backfill", Exit::Gaps, seen("b"))).unwrap().unwrap();
+    let head = now(commit(
+        &second,
+        &mut late,
+        "backfill",
+        Exit::Gaps,
+        seen("b"),
+    ))
+    .unwrap()
+    .unwrap();
     assert_eq!(head.sequence, 2);
     let all = records(&store);
-    assert_eq!((&all[1]["command"], &all[1]["exit"]), (&"backfill".into(), &"gaps".into()));
-    let ids: Vec<&str> =
-        all[1]["sub_accounts"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(
+        (&all[1]["command"], &all[1]["exit"]),
+        (&"backfill".into(), &"gaps".into())
+    );
+    let ids: Vec<&str> = all[1]["sub_accounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids, ["a", "b"]);
     assert_eq!(entry(&all[1], "a")["head"]["sequence"], 1);
 }
@@ -101,7 +142,10 @@ fn another_manifest_at_a_number_that_the_roster_knows_stops_the_commit() {
     other.heads.get_mut("a").unwrap().sha256 = Digest::of(b"another");
     let failure = now(commit(&archive, &mut roster, "run", Exit::Done, other)).unwrap_err();
     assert_eq!(failure.exit, Exit::Integrity);
-    assert!(failure.message.contains(&key::manifest("a", 1)), "{failure}");
+    assert!(
+        failure.message.contains(&key::manifest("a", 1)),
+        "{failure}"
+    );
     assert_eq!(records(&store).len(), 1);
 }
 
@@ -112,6 +156,13 @@ fn a_run_that_knows_no_sub_account_leaves_no_record() {
     let (store, host) = (Arc::new(MemoryStore::new()), host(&simulator));
     let archive = now(host.open(store.clone())).unwrap();
     let mut roster = now(Roster::open_to_write(&archive, Mode::Act)).unwrap();
-    let left = now(commit(&archive, &mut roster, "run", Exit::Later, Attendance::default())).unwrap();
+    let left = now(commit(
+        &archive,
+        &mut roster,
+        "run",
+        Exit::Later,
+        Attendance::default(),
+    ))
+    .unwrap();
     assert!(left.is_none() && records(&store).is_empty());
 }

@@ -31,9 +31,14 @@ fn listing(sub_accounts: &[&str]) -> Simulator {
 /// A user with a signing key, who archives whatever is listed.
 fn signing(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
-    vault.unset("SUB_ACCOUNTS").set("ACKNOWLEDGE", "first-day-empty,low-volume");
+    vault
+        .unset("SUB_ACCOUNTS")
+        .set("ACKNOWLEDGE", "first-day-empty,low-volume");
     let key = vault.folder.path().join("signing-key");
-    let line = vault.run(&["keygen", "--quiet", key.to_str().unwrap()]).expect(0).stdout;
+    let line = vault
+        .run(&["keygen", "--quiet", key.to_str().unwrap()])
+        .expect(0)
+        .stdout;
     let signers = vault.folder.path().join("allowed_signers");
     std::fs::write(&signers, line).unwrap();
     vault.set("SIGNING_KEY_FILE", key.to_str().unwrap());
@@ -47,11 +52,15 @@ fn path(vault: &Vault, sequence: u64) -> PathBuf {
 
 /// All records, in order, envelopes and all; each is valid against the schema.
 fn records(vault: &Vault) -> Vec<Value> {
-    let schema: Value = serde_json::from_str(include_str!("../../schemas/roster.v1.schema.json")).unwrap();
+    let schema: Value =
+        serde_json::from_str(include_str!("../../schemas/roster.v1.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
     let read = |sequence| {
-        let record: Value = serde_json::from_slice(&std::fs::read(path(vault, sequence)).ok()?).unwrap();
-        schema.validate(&record).unwrap_or_else(|error| panic!("{error}: {record}"));
+        let record: Value =
+            serde_json::from_slice(&std::fs::read(path(vault, sequence)).ok()?).unwrap();
+        schema
+            .validate(&record)
+            .unwrap_or_else(|error| panic!("{error}: {record}"));
         Some(record)
     };
     (1..).map_while(read).collect()
@@ -76,7 +85,10 @@ fn entry(record: &Value, id: &str) -> Value {
 /// `roster:SEQUENCE:SHA256` of the newest record as it lies there.
 fn head(vault: &Vault) -> String {
     let newest = records(vault).len() as u64;
-    format!("roster:{newest}:{}", Digest::of(&std::fs::read(path(vault, newest)).unwrap()))
+    format!(
+        "roster:{newest}:{}",
+        Digest::of(&std::fs::read(path(vault, newest)).unwrap())
+    )
 }
 
 /// The newest manifest of a chain as a roster's entry names it.
@@ -89,6 +101,11 @@ fn chain_head(vault: &Vault, id: &str) -> Value {
 /// Code and object of each finding.
 fn findings(verified: &Finished) -> Vec<(String, String)> {
     let text = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
-    let events = verified.events().into_iter().filter(|event| event["event"] == "finding");
-    events.map(|event| (text(&event, "code"), text(&event, "object"))).collect()
+    let events = verified
+        .events()
+        .into_iter()
+        .filter(|event| event["event"] == "finding");
+    events
+        .map(|event| (text(&event, "code"), text(&event, "object")))
+        .collect()
 }

@@ -8,7 +8,10 @@ fn a_run_leaves_one_record_about_all_and_its_head_covers_the_archive() {
     let simulator = listing(&[SUB, OTHER]);
     let vault = signing(&simulator);
     let done = vault.run(&["run", "--date", EVE]).expect(0);
-    assert!(done.stdout.contains(&format!("head {}\n", head(&vault))), "{done}");
+    assert!(
+        done.stdout.contains(&format!("head {}\n", head(&vault))),
+        "{done}"
+    );
     let first = newest(&vault);
     assert_eq!(
         (&first["command"], &first["exit"], &first["previous"]),
@@ -18,26 +21,57 @@ fn a_run_leaves_one_record_about_all_and_its_head_covers_the_archive() {
     for id in [SUB, OTHER] {
         let entry = entry(&first, id);
         // Nobody has counted on them before.
-        assert_eq!((&entry["listed"], &entry["expected"]), (&true.into(), &false.into()), "{entry}");
-        assert_eq!((&entry["outcome"], &entry["head"]), (&"done".into(), &chain_head(&vault, id)), "{entry}");
+        assert_eq!(
+            (&entry["listed"], &entry["expected"]),
+            (&true.into(), &false.into()),
+            "{entry}"
+        );
+        assert_eq!(
+            (&entry["outcome"], &entry["head"]),
+            (&"done".into(), &chain_head(&vault, id)),
+            "{entry}"
+        );
     }
     vault.run_day(DAY, &[]).expect(0);
     // One that only confirms leaves one, too, and asks RingCX for nothing but the list.
     let confirmed = vault.run_day(DAY, &[]).expect(0);
     assert_eq!(confirmed.summary()["roster"], head(&vault), "{confirmed}");
     let all = records(&vault);
-    assert!(all.len() == 3 && all.iter().all(|record| record["signature"].is_object()), "{all:?}");
-    assert_eq!(all[2]["manifest"]["previous"]["key"], key::manifest(key::ROSTER, 2));
+    assert!(
+        all.len() == 3 && all.iter().all(|record| record["signature"].is_object()),
+        "{all:?}"
+    );
+    assert_eq!(
+        all[2]["manifest"]["previous"]["key"],
+        key::manifest(key::ROSTER, 2)
+    );
     assert_eq!(entry(&all[2]["manifest"], SUB)["expected"], true);
 
     let kept = head(&vault);
-    let verified = vault.run(&["verify", "--json", "--level", "deep", "--expect-head", &kept]).expect(0);
+    let verified = vault
+        .run(&[
+            "verify",
+            "--json",
+            "--level",
+            "deep",
+            "--expect-head",
+            &kept,
+        ])
+        .expect(0);
     assert_eq!(findings(&verified), []);
     let verified = vault.run(&["verify", "--json"]).expect(0);
-    assert_eq!(findings(&verified), [("no-expected-head".to_owned(), key::ROSTERS.to_owned())]);
+    assert_eq!(
+        findings(&verified),
+        [("no-expected-head".to_owned(), key::ROSTERS.to_owned())]
+    );
     let other = format!("roster:3:{}", "0".repeat(64));
-    let verified = vault.run(&["verify", "--json", "--expect-head", &other]).expect(4);
-    assert_eq!(findings(&verified), [("head-differs".to_owned(), key::manifest(key::ROSTER, 3))]);
+    let verified = vault
+        .run(&["verify", "--json", "--expect-head", &other])
+        .expect(4);
+    assert_eq!(
+        findings(&verified),
+        [("head-differs".to_owned(), key::manifest(key::ROSTER, 3))]
+    );
     for command in ["status", "ls"] {
         let said = vault.run(&[command]).expect(0);
         assert!(said.stdout.contains(&format!("head {kept}")), "{said}");
@@ -63,8 +97,16 @@ fn a_run_for_one_sub_account_carries_the_others_along() {
         (&one["listed"], &one["outcome"], &one["head"]["sequence"]),
         (&Value::Null, &"done".into(), &2.into())
     );
-    assert_eq!((&other["listed"], &other["outcome"]), (&Value::Null, &Value::Null), "{other}");
-    assert_eq!((&other["expected"], &other["head"]), (&true.into(), &chain_head(&vault, OTHER)), "{other}");
+    assert_eq!(
+        (&other["listed"], &other["outcome"]),
+        (&Value::Null, &Value::Null),
+        "{other}"
+    );
+    assert_eq!(
+        (&other["expected"], &other["head"]),
+        (&true.into(), &chain_head(&vault, OTHER)),
+        "{other}"
+    );
 }
 
 #[test]
@@ -74,20 +116,38 @@ fn what_ended_badly_is_in_the_record() {
     options.faults.permanent_500 = 30.0;
     let simulator = Simulator::start(options);
     let mut vault = signing(&simulator);
-    vault.set("SUB_ACCOUNTS", SUB).set("MAX_ATTEMPTS", "1").run_day(DAY, &[]).expect(3);
+    vault
+        .set("SUB_ACCOUNTS", SUB)
+        .set("MAX_ATTEMPTS", "1")
+        .run_day(DAY, &[])
+        .expect(3);
     let record = newest(&vault);
-    assert_eq!((&record["exit"], &entry(&record, SUB)["outcome"]), (&"gaps".into(), &"gaps".into()));
     assert_eq!(
-        (&entry(&record, SUB)["listed"], &entry(&record, SUB)["expected"]),
+        (&record["exit"], &entry(&record, SUB)["outcome"]),
+        (&"gaps".into(), &"gaps".into())
+    );
+    assert_eq!(
+        (
+            &entry(&record, SUB)["listed"],
+            &entry(&record, SUB)["expected"]
+        ),
         (&Value::Null, &true.into())
     );
     // Nobody to ask: there is no head yet, and it is said what became of it.
     let mut away = signing(&simulator);
-    away.set("SUB_ACCOUNTS", SUB).set("MAX_ATTEMPTS", "1").set("RINGCX_URL", "http://127.0.0.1:9");
-    away.set("PLATFORM_URL", "http://127.0.0.1:9").run_day(DAY, &[]).expect(5);
+    away.set("SUB_ACCOUNTS", SUB)
+        .set("MAX_ATTEMPTS", "1")
+        .set("RINGCX_URL", "http://127.0.0.1:9");
+    away.set("PLATFORM_URL", "http://127.0.0.1:9")
+        .run_day(DAY, &[])
+        .expect(5);
     let record = newest(&away);
     let entry = entry(&record, SUB);
-    assert_eq!((&entry["outcome"], &entry["head"]), (&"later".into(), &Value::Null), "{record}");
+    assert_eq!(
+        (&entry["outcome"], &entry["head"]),
+        (&"later".into(), &Value::Null),
+        "{record}"
+    );
 }
 
 #[test]
@@ -111,7 +171,9 @@ fn nobody_else_leaves_one() {
     }
     vault.run(&[&["backfill"], &next[..]].concat()).expect(0);
     vault.run(&[&["recheck"], &next[..]].concat()).expect(0);
-    let commands = records(&vault).into_iter().map(|mut record| record["manifest"]["command"].take());
+    let commands = records(&vault)
+        .into_iter()
+        .map(|mut record| record["manifest"]["command"].take());
     assert_eq!(commands.collect::<Vec<_>>(), ["run", "backfill", "recheck"]);
     // The hold went into the chain by itself; the next record knows it.
     assert_eq!(entry(&newest(&vault), SUB)["head"], chain_head(&vault, SUB));
@@ -124,8 +186,10 @@ fn processes_at_once_draw_their_records_up_one_behind_the_other() {
     let vault = signing(&simulator);
     // Founded once, or the first commits would be of several processes that find nothing.
     vault.run_day(EVE, &["--sub-account", ids[0]]).expect(0);
-    let started: Vec<_> =
-        ids.iter().map(|id| vault.spawn(&["run", "--json", "--date", DAY, "--sub-account", id])).collect();
+    let started: Vec<_> = ids
+        .iter()
+        .map(|id| vault.spawn(&["run", "--json", "--date", DAY, "--sub-account", id]))
+        .collect();
     for one in started {
         one.wait().expect(0);
     }
@@ -135,7 +199,9 @@ fn processes_at_once_draw_their_records_up_one_behind_the_other() {
     for id in ids {
         assert_eq!(entry(last, id)["head"], chain_head(&vault, id));
     }
-    let verified = vault.run(&["verify", "--json", "--expect-head", &head(&vault)]).expect(0);
+    let verified = vault
+        .run(&["verify", "--json", "--expect-head", &head(&vault)])
+        .expect(0);
     assert_eq!(findings(&verified), []);
 }
 
@@ -147,9 +213,16 @@ fn an_archive_older_than_its_roster_is_covered_by_the_first_one() {
     std::fs::remove_dir_all(vault.archive().join("roster")).unwrap();
     std::fs::remove_dir_all(vault.state()).unwrap();
     let verified = vault.run(&["verify", "--json"]).expect(0);
-    assert!(findings(&verified).contains(&("no-roster".to_owned(), key::ROSTERS.to_owned())), "{verified}");
+    assert!(
+        findings(&verified).contains(&("no-roster".to_owned(), key::ROSTERS.to_owned())),
+        "{verified}"
+    );
     vault.run_day(DAY, &["--sub-account", SUB]).expect(0);
     let first = newest(&vault);
     let other = entry(&first, OTHER);
-    assert_eq!((&other["expected"], &other["head"]), (&false.into(), &chain_head(&vault, OTHER)), "{other}");
+    assert_eq!(
+        (&other["expected"], &other["head"]),
+        (&false.into(), &chain_head(&vault, OTHER)),
+        "{other}"
+    );
 }

@@ -39,7 +39,10 @@ fn full(listed: Option<bool>) -> RosterRecord {
         expected: true,
         outcome: Some(Ended::Gaps),
         head: None,
-        unlisted: (listed != Some(true)).then_some(Unlisted { since: 1, acknowledged: false }),
+        unlisted: (listed != Some(true)).then_some(Unlisted {
+            since: 1,
+            acknowledged: false,
+        }),
     };
     RosterRecord {
         format_version: 1,
@@ -59,7 +62,10 @@ fn full(listed: Option<bool>) -> RosterRecord {
             clock_skew_ms: None,
         },
         place: "s3://acme-cx-archive/ringcx \u{fc}".into(),
-        object_lock: Some(ObjectLock { mode: LockMode::Governance, retain_until: 1_995_226_400_000 }),
+        object_lock: Some(ObjectLock {
+            mode: LockMode::Governance,
+            retain_until: 1_995_226_400_000,
+        }),
         takeover: None,
         entry: Entry::Roster(Box::new(Roll {
             command: "run".into(),
@@ -78,19 +84,36 @@ fn taken(by: Option<&str>) -> RosterRecord {
         reason: "region lost".to_owned(),
         by: by.map(str::to_owned),
     };
-    RosterRecord { entry: Entry::Takeover(Box::new(takeover)), ..full(None) }
+    RosterRecord {
+        entry: Entry::Takeover(Box::new(takeover)),
+        ..full(None)
+    }
 }
 
 /// The violations that `verify` finds in an archive that holds this record and nothing else.
 fn violations(runtime: &tokio::runtime::Runtime, record: &[u8]) -> Vec<Finding> {
     let store = Arc::new(MemoryStore::new());
-    let about =
-        ArchiveRecord { archive_id: ARCHIVE_ID.into(), created_at: 1_795_226_000_000, format_version: 1 };
+    let about = ArchiveRecord {
+        archive_id: ARCHIVE_ID.into(),
+        created_at: 1_795_226_000_000,
+        format_version: 1,
+    };
     let about = serde_json_canonicalizer::to_vec(&about).unwrap();
-    for (key, bytes) in [(key::ARCHIVE.to_owned(), about), (key::manifest(key::ROSTER, 1), record.to_vec())] {
+    for (key, bytes) in [
+        (key::ARCHIVE.to_owned(), about),
+        (key::manifest(key::ROSTER, 1), record.to_vec()),
+    ] {
         let (sha256, lock) = (Digest::of(&bytes), None);
         let body = Body::Bytes(Bytes::from(bytes));
-        runtime.block_on(store.put_new(&NewObject { key, body, sha256, lock, legal_hold: false })).unwrap();
+        runtime
+            .block_on(store.put_new(&NewObject {
+                key,
+                body,
+                sha256,
+                lock,
+                legal_hold: false,
+            }))
+            .unwrap();
     }
     let options = Options {
         days: Days::default(),
@@ -104,7 +127,15 @@ fn violations(runtime: &tokio::runtime::Runtime, record: &[u8]) -> Vec<Finding> 
     let found = Mutex::new(Vec::new());
     let tell = |finding| found.lock().unwrap().push(finding);
     let store: Arc<dyn Store> = store;
-    runtime.block_on(verify(store, &options, CancellationToken::new(), &Meter::default(), &tell)).unwrap();
+    runtime
+        .block_on(verify(
+            store,
+            &options,
+            CancellationToken::new(),
+            &Meter::default(),
+            &tell,
+        ))
+        .unwrap();
     let mut found = found.into_inner().unwrap();
     found.retain(|finding: &Finding| finding.severity == Severity::Violation);
     found
@@ -113,10 +144,16 @@ fn violations(runtime: &tokio::runtime::Runtime, record: &[u8]) -> Vec<Finding> 
 #[test]
 fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
     let schema = schema();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (mut by_reader, mut by_verifier, mut wrong) = (0, 0, Vec::new());
     let rosters = [Some(true), Some(false), None].map(full);
-    for record in rosters.into_iter().chain([taken(None), taken(Some("A. Operator"))]) {
+    for record in rosters
+        .into_iter()
+        .chain([taken(None), taken(Some("A. Operator"))])
+    {
         let envelope = RosterEnvelope::seal(record, None).unwrap();
         let bytes = envelope.to_bytes().unwrap();
         assert_eq!(RosterEnvelope::from_bytes(&bytes).unwrap(), envelope);
@@ -125,10 +162,15 @@ fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
         assert!(schema.is_valid(&valid), "{valid}");
         for Mutant { what, value } in mutants(&valid) {
             let bytes = serde_json_canonicalizer::to_vec(&value).unwrap();
-            match (RosterEnvelope::from_bytes(&bytes).is_ok(), schema.is_valid(&value)) {
+            match (
+                RosterEnvelope::from_bytes(&bytes).is_ok(),
+                schema.is_valid(&value),
+            ) {
                 (true, true) => {}
                 (false, false) => by_reader += 1,
-                (false, true) => wrong.push(format!("the schema allows, and the reader not: {what}")),
+                (false, true) => {
+                    wrong.push(format!("the schema allows, and the reader not: {what}"))
+                }
                 (true, false) if violations(&runtime, &bytes).is_empty() => {
                     wrong.push(format!("the schema refuses, and nothing else does: {what}"));
                 }
@@ -136,18 +178,38 @@ fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), by_reader + by_verifier, wrong.join("\n"));
-    assert!(by_reader > 1_000 && by_verifier > 10, "{by_reader}, {by_verifier}");
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        by_reader + by_verifier,
+        wrong.join("\n")
+    );
+    assert!(
+        by_reader > 1_000 && by_verifier > 10,
+        "{by_reader}, {by_verifier}"
+    );
 }
 
 #[test]
 fn entries_out_of_order_twice_or_of_the_rosters_name_are_refused() {
     let with = |ids: &[&str]| {
         let mut record = full(None);
-        let Entry::Roster(roll) = &mut record.entry else { panic!("it is a roster") };
+        let Entry::Roster(roll) = &mut record.entry else {
+            panic!("it is a roster")
+        };
         let model = roll.sub_accounts[0].clone();
-        roll.sub_accounts = ids.iter().map(|id| Member { id: (*id).to_owned(), ..model.clone() }).collect();
-        let bytes = RosterEnvelope::seal(record, None).unwrap().to_bytes().unwrap();
+        roll.sub_accounts = ids
+            .iter()
+            .map(|id| Member {
+                id: (*id).to_owned(),
+                ..model.clone()
+            })
+            .collect();
+        let bytes = RosterEnvelope::seal(record, None)
+            .unwrap()
+            .to_bytes()
+            .unwrap();
         RosterEnvelope::from_bytes(&bytes).is_ok()
     };
     assert!(with(&[]) && with(&["1", "2"]));

@@ -16,7 +16,13 @@ fn copied(vault: &Vault, simulator: &Simulator) -> Vault {
     let from = vault.folder.path();
     for name in ["archive", "signing-key", "allowed_signers"] {
         let to = copy.folder.path().join(name);
-        let done = Command::new("cp").arg("-a").arg(from.join(name)).arg("-T").arg(&to).status().unwrap();
+        let done = Command::new("cp")
+            .arg("-a")
+            .arg(from.join(name))
+            .arg("-T")
+            .arg(&to)
+            .status()
+            .unwrap();
         assert!(done.success());
     }
     copy
@@ -47,9 +53,17 @@ fn a_copy_is_read_and_not_written_until_it_is_taken_over() {
         &["run", "--date", DAY][..],
         &[&["backfill"], &range[..]].concat(),
         &[&["recheck"], &range[..]].concat(),
-        &[&["acknowledge", "--reason", "x", "--sub-account", SUB], &range[..]].concat(),
+        &[
+            &["acknowledge", "--reason", "x", "--sub-account", SUB],
+            &range[..],
+        ]
+        .concat(),
         &[&["hold", "add", "--case", "A", "--reason", "x"], &range[..]].concat(),
-        &[&["retention", "extend", "--until", "2100-01-01"], &range[..]].concat(),
+        &[
+            &["retention", "extend", "--until", "2100-01-01"],
+            &range[..],
+        ]
+        .concat(),
     ] {
         let said = copy.run(args).expect(2);
         let named = ["is a copy of s3://acme/original", "cxvault takeover"]
@@ -61,15 +75,31 @@ fn a_copy_is_read_and_not_written_until_it_is_taken_over() {
         copy.run(&[command]).expect(0);
     }
     let findings_before = findings(&copy.run(&["verify", "--json"]).expect(0));
-    assert!(findings_before.iter().all(|(code, _)| code == "no-expected-head"), "{findings_before:?}");
+    assert!(
+        findings_before
+            .iter()
+            .all(|(code, _)| code == "no-expected-head"),
+        "{findings_before:?}"
+    );
 
     copy.run(&[&REASON[..], &["--dry-run"]].concat()).expect(0);
     assert_eq!(records(&copy).len(), 1, "a dry run commits nothing");
-    let said = copy.run(&[&REASON[..], &["--by", "A. Operator"]].concat()).expect(0);
-    assert!(said.stdout.contains(&format!("head {}", head(&copy))), "{said}");
+    let said = copy
+        .run(&[&REASON[..], &["--by", "A. Operator"]].concat())
+        .expect(0);
+    assert!(
+        said.stdout.contains(&format!("head {}", head(&copy))),
+        "{said}"
+    );
     let record = newest(&copy);
-    assert_eq!((&record["kind"], &record["from"]), (&"takeover".into(), &"s3://acme/original".into()));
-    assert_eq!((&record["copy"], &record["by"]), (&sha256.hex().into(), &"A. Operator".into()));
+    assert_eq!(
+        (&record["kind"], &record["from"]),
+        (&"takeover".into(), &"s3://acme/original".into())
+    );
+    assert_eq!(
+        (&record["copy"], &record["by"]),
+        (&sha256.hex().into(), &"A. Operator".into())
+    );
     assert_eq!(record["sub_accounts"].as_array().unwrap().len(), 2);
     assert_eq!(entry(&record, SUB)["head"], chain_head(&copy, SUB));
     // Once is enough.
@@ -80,10 +110,21 @@ fn a_copy_is_read_and_not_written_until_it_is_taken_over() {
     copy.run_day(DAY, &[]).expect(0);
     let all = records(&copy);
     let link = serde_json::json!({ "key": key::manifest(key::ROSTER, 2), "sha256": Digest::of(&std::fs::read(path(&copy, 2)).unwrap()).hex() });
-    assert!(all[2..].iter().all(|record| record["manifest"]["takeover"] == link), "{all:?}");
-    assert_eq!(entry(&all[3]["manifest"], OTHER)["head"], chain_head(&copy, OTHER));
+    assert!(
+        all[2..]
+            .iter()
+            .all(|record| record["manifest"]["takeover"] == link),
+        "{all:?}"
+    );
+    assert_eq!(
+        entry(&all[3]["manifest"], OTHER)["head"],
+        chain_head(&copy, OTHER)
+    );
     let found = findings(&copy.run(&["verify", "--json"]).expect(0));
-    assert!(found.contains(&("taken-over".to_owned(), key::manifest(key::ROSTER, 2))), "{found:?}");
+    assert!(
+        found.contains(&("taken-over".to_owned(), key::manifest(key::ROSTER, 2))),
+        "{found:?}"
+    );
 
     // A copy of it, with a mark of its own, is a copy again.
     let again = copied(&copy, &simulator);
@@ -104,25 +145,40 @@ fn a_copy_that_lacks_something_is_not_taken_over() {
     mark(&copy.archive(), "the original");
     std::fs::remove_file(copy.archive().join(key::manifest(SUB, 2))).unwrap();
     let said = copy.run(&REASON).expect(4);
-    assert!(said.stderr.contains(&key::manifest(SUB, 2)) && said.stderr.contains("Copy again"), "{said}");
+    assert!(
+        said.stderr.contains(&key::manifest(SUB, 2)) && said.stderr.contains("Copy again"),
+        "{said}"
+    );
     assert_eq!(records(&copy).len(), 2);
 }
 
 #[test]
 fn a_bucket_that_somebody_copied_with_another_tool_is_a_copy_too() {
     let simulator = listing(&[SUB]);
-    let (here, there) = (Bucket::new(minio(), "original", true), Bucket::new(minio(), "copied", true));
+    let (here, there) = (
+        Bucket::new(minio(), "original", true),
+        Bucket::new(minio(), "copied", true),
+    );
     let mut vault = signing(&simulator);
     // Several parts a day: where every version id is another, all of it looks like a copy.
-    vault.set("OBJECT_LOCK", "governance:1d").set("PART_ROWS", "6");
+    vault
+        .set("OBJECT_LOCK", "governance:1d")
+        .set("PART_ROWS", "6");
     here.used_by(&mut vault, None);
     vault.run_day(EVE, &[]).expect(0);
     there.store(&here.contents(), None);
     there.used_by(&mut vault, None);
     let said = vault.run(&["run", "--date", DAY]).expect(2);
-    assert!(said.stderr.contains(&format!("is a copy of {}", here.location())), "{said}");
+    assert!(
+        said.stderr
+            .contains(&format!("is a copy of {}", here.location())),
+        "{said}"
+    );
     let found = findings(&vault.run(&["verify", "--json"]).expect(0));
-    assert!(found.contains(&("relocated-copy".to_owned(), format!("sub_account={SUB}"))), "{found:?}");
+    assert!(
+        found.contains(&("relocated-copy".to_owned(), format!("sub_account={SUB}"))),
+        "{found:?}"
+    );
 
     vault.run(&REASON).expect(0);
     vault.run_day(DAY, &[]).expect(0);
@@ -146,7 +202,10 @@ fn a_bucket_that_somebody_copied_with_another_tool_is_a_copy_too() {
     there.store(&[(part.clone(), bytes)].into(), None);
     let found = findings(&vault.run(&["verify", "--json"]).expect(4));
     for code in ["version-differs", "lock-missing"] {
-        assert!(found.contains(&(code.to_owned(), part.clone())), "{found:?}");
+        assert!(
+            found.contains(&(code.to_owned(), part.clone())),
+            "{found:?}"
+        );
     }
     // And the original is still the one that its own records name.
     here.used_by(&mut vault, None);

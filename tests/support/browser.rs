@@ -33,7 +33,9 @@ impl Browser {
         let profile = TempDir::new().unwrap();
         let mut command = Command::new("sh");
         // The protocol's pipe is file 3 towards the browser and 4 from it.
-        command.args(["-c", "exec \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null", "sh"]).arg(chromium());
+        command
+            .args(["-c", "exec \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null", "sh"])
+            .arg(chromium());
         command.args([
             "--remote-debugging-pipe",
             "--headless",
@@ -41,14 +43,20 @@ impl Browser {
             "--disable-gpu",
             "--disable-quic",
         ]);
-        command.args(["--no-first-run", "--disable-background-networking", "--disable-component-update"]);
+        command.args([
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+        ]);
         command.args([
             "--disable-sync",
             "--disable-dev-shm-usage",
             "--hide-scrollbars",
             "--window-size=1400,1000",
         ]);
-        command.arg(format!("--user-data-dir={}", profile.path().display())).arg("about:blank");
+        command
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg("about:blank");
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -74,8 +82,12 @@ impl Browser {
             events: Vec::new(),
             _profile: profile,
         };
-        let target = browser.ask("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
-        let session = browser.ask("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
+        let target =
+            browser.ask("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
+        let session = browser.ask(
+            "Target.attachToTarget",
+            json!({"targetId": target, "flatten": true}),
+        );
         browser.session = session["sessionId"].as_str().unwrap().to_owned();
         for domain in ["Page", "Runtime", "Network", "Log"] {
             browser.ask(&format!("{domain}.enable"), json!({}));
@@ -90,7 +102,10 @@ impl Browser {
         if !self.session.is_empty() {
             message["sessionId"] = self.session.as_str().into();
         }
-        let sent = self.to.write_all(format!("{message}\0").as_bytes()).and_then(|()| self.to.flush());
+        let sent = self
+            .to
+            .write_all(format!("{message}\0").as_bytes())
+            .and_then(|()| self.to.flush());
         sent.unwrap_or_else(|error| panic!("the browser is gone: {error}\n{REMEDY}"));
         loop {
             let message = self.next();
@@ -111,8 +126,15 @@ impl Browser {
     /// Opens a file, and waits until it is loaded.
     pub fn open(&mut self, file: &Path) {
         self.events.clear();
-        self.ask("Page.navigate", json!({"url": format!("file://{}", file.display())}));
-        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
+        self.ask(
+            "Page.navigate",
+            json!({"url": format!("file://{}", file.display())}),
+        );
+        while !self
+            .events
+            .iter()
+            .any(|event| event["method"] == "Page.loadEventFired")
+        {
             let event = self.next();
             self.events.push(event);
         }
@@ -123,7 +145,10 @@ impl Browser {
     pub fn eval(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let answer = self.ask("Runtime.evaluate", params);
-        assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer:#}");
+        assert!(
+            answer["exceptionDetails"].is_null(),
+            "{expression}: {answer:#}"
+        );
         answer["result"]["value"].clone()
     }
 
@@ -152,7 +177,8 @@ impl Browser {
             other => panic!("no such key here: {other}"),
         };
         for kind in ["keyDown", "keyUp"] {
-            let params = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+            let params =
+                json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
             self.ask("Input.dispatchKeyEvent", params);
         }
     }
@@ -172,7 +198,10 @@ impl Browser {
 
     /// Moves the pointer to where nothing is.
     pub fn point_away(&mut self) {
-        self.ask("Input.dispatchMouseEvent", json!({"type": "mouseMoved", "x": 1, "y": 1}));
+        self.ask(
+            "Input.dispatchMouseEvent",
+            json!({"type": "mouseMoved", "x": 1, "y": 1}),
+        );
     }
 
     /// `light` or `dark`, as the system would ask for.
@@ -183,8 +212,15 @@ impl Browser {
 
     /// The whole page as PNG, written to `file`.
     pub fn screenshot(&mut self, file: &Path) {
-        let picture = self.ask("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
-        std::fs::write(file, STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()).unwrap();
+        let picture = self.ask(
+            "Page.captureScreenshot",
+            json!({"captureBeyondViewport": true}),
+        );
+        std::fs::write(
+            file,
+            STANDARD.decode(picture["data"].as_str().unwrap()).unwrap(),
+        )
+        .unwrap();
     }
 
     /// The page as it would be printed on A4.
@@ -198,14 +234,21 @@ impl Browser {
     pub fn misbehaviour(&mut self) -> Vec<String> {
         // An answer comes after the events before it.
         self.eval("1");
-        let told = self.events.iter().filter(|event| match event["method"].as_str() {
-            Some("Network.requestWillBeSent") => {
-                let url = event["params"]["request"]["url"].as_str().unwrap_or_default();
-                !url.starts_with("file://") && !url.starts_with("data:,")
-            }
-            Some("Runtime.consoleAPICalled" | "Runtime.exceptionThrown" | "Log.entryAdded") => true,
-            _ => false,
-        });
+        let told = self
+            .events
+            .iter()
+            .filter(|event| match event["method"].as_str() {
+                Some("Network.requestWillBeSent") => {
+                    let url = event["params"]["request"]["url"]
+                        .as_str()
+                        .unwrap_or_default();
+                    !url.starts_with("file://") && !url.starts_with("data:,")
+                }
+                Some("Runtime.consoleAPICalled" | "Runtime.exceptionThrown" | "Log.entryAdded") => {
+                    true
+                }
+                _ => false,
+            });
         told.map(Value::to_string).collect()
     }
 }
@@ -223,8 +266,16 @@ fn chromium() -> PathBuf {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
-    let places = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let names = [
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+        "chrome",
+    ];
+    let places = names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     places
         .into_iter()
         .find(|place| place.is_file())

@@ -37,9 +37,16 @@ pub struct Shown {
 
 impl<'a> Bucket<'a> {
     pub fn new(minio: &'a Minio, name: &str, object_lock: bool) -> Bucket<'a> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let settings = runtime.block_on(minio.bucket(name, object_lock));
-        Bucket { minio, settings, runtime }
+        Bucket {
+            minio,
+            settings,
+            runtime,
+        }
     }
 
     pub fn location(&self) -> String {
@@ -66,26 +73,44 @@ impl<'a> Bucket<'a> {
         self.runtime.block_on(async {
             let client = self.minio.client();
             let bucket = &self.settings.bucket;
-            let listed = client.list_object_versions().bucket(bucket).send().await.unwrap();
+            let listed = client
+                .list_object_versions()
+                .bucket(bucket)
+                .send()
+                .await
+                .unwrap();
             assert_ne!(listed.is_truncated(), Some(true));
             let mut shown = Vec::new();
             for version in listed.versions() {
                 let key = version.key().unwrap();
                 let head = client.head_object().bucket(bucket).key(key);
-                let head = head.version_id(version.version_id().unwrap()).send().await.unwrap();
-                let until = head.object_lock_retain_until_date().map(|until| until.to_millis().unwrap());
+                let head = head
+                    .version_id(version.version_id().unwrap())
+                    .send()
+                    .await
+                    .unwrap();
+                let until = head
+                    .object_lock_retain_until_date()
+                    .map(|until| until.to_millis().unwrap());
                 shown.push(Shown {
                     key: self.relative(key),
                     version_id: version.version_id().map(str::to_owned),
                     is_delete_marker: false,
                     lock: head.object_lock_mode().cloned().zip(until),
-                    hold: head.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
+                    hold: head.object_lock_legal_hold_status()
+                        == Some(&ObjectLockLegalHoldStatus::On),
                 });
             }
             for marker in listed.delete_markers() {
                 let key = self.relative(marker.key().unwrap());
                 let version_id = marker.version_id().map(str::to_owned);
-                shown.push(Shown { key, version_id, is_delete_marker: true, lock: None, hold: false });
+                shown.push(Shown {
+                    key,
+                    version_id,
+                    is_delete_marker: true,
+                    lock: None,
+                    hold: false,
+                });
             }
             shown
         })
@@ -102,13 +127,27 @@ impl<'a> Bucket<'a> {
         self.runtime.block_on(async {
             let client = self.minio.client();
             let bucket = &self.settings.bucket;
-            let listed = client.list_objects_v2().bucket(bucket).send().await.unwrap();
+            let listed = client
+                .list_objects_v2()
+                .bucket(bucket)
+                .send()
+                .await
+                .unwrap();
             assert_ne!(listed.is_truncated(), Some(true));
             let mut contents = BTreeMap::new();
             for object in listed.contents() {
                 let key = object.key().unwrap();
-                let got = client.get_object().bucket(bucket).key(key).send().await.unwrap();
-                contents.insert(self.relative(key), got.body.collect().await.unwrap().into_bytes());
+                let got = client
+                    .get_object()
+                    .bucket(bucket)
+                    .key(key)
+                    .send()
+                    .await
+                    .unwrap();
+                contents.insert(
+                    self.relative(key),
+                    got.body.collect().await.unwrap().into_bytes(),
+                );
             }
             contents
         })
@@ -126,15 +165,25 @@ impl<'a> Bucket<'a> {
 
     /// An intruder's PUT: another version on a versioned bucket.
     pub fn overwrite(&self, key: &str, bytes: impl Into<Bytes>) {
-        let put = self.minio.client().put_object().bucket(&self.settings.bucket).key(self.full(key));
+        let put = self
+            .minio
+            .client()
+            .put_object()
+            .bucket(&self.settings.bucket)
+            .key(self.full(key));
         let put = put.body(ByteStream::from(bytes.into())).send();
         self.runtime.block_on(put).unwrap();
     }
 
     /// An intruder's DELETE: a delete marker.
     pub fn delete(&self, key: &str) {
-        let delete =
-            self.minio.client().delete_object().bucket(&self.settings.bucket).key(self.full(key)).send();
+        let delete = self
+            .minio
+            .client()
+            .delete_object()
+            .bucket(&self.settings.bucket)
+            .key(self.full(key))
+            .send();
         self.runtime.block_on(delete).unwrap();
     }
 
@@ -143,12 +192,30 @@ impl<'a> Bucket<'a> {
         self.runtime.block_on(async {
             let client = self.minio.client();
             let (bucket, full) = (&self.settings.bucket, self.full(key));
-            let listed = client.list_object_versions().bucket(bucket).prefix(&full).send().await.unwrap();
+            let listed = client
+                .list_object_versions()
+                .bucket(bucket)
+                .prefix(&full)
+                .send()
+                .await
+                .unwrap();
             let versions = listed.versions().iter().map(|version| version.version_id());
-            for id in versions.chain(listed.delete_markers().iter().map(|marker| marker.version_id())) {
-                let delete =
-                    client.delete_object().bucket(bucket).key(&full).set_version_id(id.map(str::to_owned));
-                delete.bypass_governance_retention(true).send().await.unwrap();
+            for id in versions.chain(
+                listed
+                    .delete_markers()
+                    .iter()
+                    .map(|marker| marker.version_id()),
+            ) {
+                let delete = client
+                    .delete_object()
+                    .bucket(bucket)
+                    .key(&full)
+                    .set_version_id(id.map(str::to_owned));
+                delete
+                    .bypass_governance_retention(true)
+                    .send()
+                    .await
+                    .unwrap();
             }
         });
     }
@@ -162,7 +229,10 @@ impl<'a> Bucket<'a> {
         self.runtime.block_on(async {
             let client = self.minio.client();
             let puts = objects.iter().map(|(key, bytes)| {
-                let put = client.put_object().bucket(&self.settings.bucket).key(self.full(key));
+                let put = client
+                    .put_object()
+                    .bucket(&self.settings.bucket)
+                    .key(self.full(key));
                 let put = put.checksum_sha256(STANDARD.encode(Digest::of(bytes).0));
                 let (mode, until) = lock.clone().unzip();
                 let put = put.set_object_lock_mode(mode);
@@ -176,10 +246,19 @@ impl<'a> Bucket<'a> {
 
     /// An administrator's hand at an object's legal hold.
     pub fn set_hold(&self, key: &str, on: bool) {
-        let status = if on { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
+        let status = if on {
+            ObjectLockLegalHoldStatus::On
+        } else {
+            ObjectLockLegalHoldStatus::Off
+        };
         let client = self.minio.client();
-        let set = client.put_object_legal_hold().bucket(&self.settings.bucket).key(self.full(key));
-        let set = set.legal_hold(ObjectLockLegalHold::builder().status(status).build()).send();
+        let set = client
+            .put_object_legal_hold()
+            .bucket(&self.settings.bucket)
+            .key(self.full(key));
+        let set = set
+            .legal_hold(ObjectLockLegalHold::builder().status(status).build())
+            .send();
         self.runtime.block_on(set).unwrap();
     }
 
@@ -191,8 +270,14 @@ impl<'a> Bucket<'a> {
             .set_retain_until_date(until.map(DateTime::from_millis))
             .build();
         let client = self.minio.client();
-        let set = client.put_object_retention().bucket(&self.settings.bucket).key(self.full(key));
-        let set = set.retention(retention).bypass_governance_retention(true).send();
+        let set = client
+            .put_object_retention()
+            .bucket(&self.settings.bucket)
+            .key(self.full(key));
+        let set = set
+            .retention(retention)
+            .bypass_governance_retention(true)
+            .send();
         self.runtime.block_on(set).unwrap();
     }
 }

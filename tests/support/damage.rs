@@ -10,7 +10,9 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use cxvault::archive::digest::Digest;
 use cxvault::archive::key;
-use cxvault::archive::part::{PartReader, PartWriter, Place, SIGNATURE_KEY, STATEMENT_KEY, Statement};
+use cxvault::archive::part::{
+    PartReader, PartWriter, Place, SIGNATURE_KEY, STATEMENT_KEY, Statement,
+};
 use cxvault::archive::row::Row;
 use cxvault::archive::signature::{self, SigningKey};
 use parquet::arrow::ArrowWriter;
@@ -57,11 +59,19 @@ impl Archive {
     /// What lies in a folder; `tmp/` is no part of an archive.
     pub fn in_folder(root: &Path, owner: Option<Arc<SigningKey>>) -> Archive {
         fn collect(root: &Path, folder: &Path, into: &mut Contents) {
-            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            for path in fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+            {
                 if path.is_dir() {
                     collect(root, &path, into);
                 } else {
-                    let key = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                    let key = path
+                        .strip_prefix(root)
+                        .unwrap()
+                        .to_str()
+                        .unwrap()
+                        .to_owned();
                     into.insert(key, fs::read(&path).unwrap().into());
                 }
             }
@@ -91,7 +101,10 @@ impl Archive {
 
     #[track_caller]
     pub fn bytes(&self, key: &str) -> Bytes {
-        self.objects.get(key).unwrap_or_else(|| panic!("there is no {key}")).clone()
+        self.objects
+            .get(key)
+            .unwrap_or_else(|| panic!("there is no {key}"))
+            .clone()
     }
 
     pub fn put(&mut self, key: &str, bytes: impl Into<Bytes>) {
@@ -100,7 +113,9 @@ impl Archive {
 
     #[track_caller]
     pub fn remove(&mut self, key: &str) -> Bytes {
-        self.objects.remove(key).unwrap_or_else(|| panic!("there is no {key}"))
+        self.objects
+            .remove(key)
+            .unwrap_or_else(|| panic!("there is no {key}"))
     }
 
     /// Removes every object whose key begins so; there must be some.
@@ -153,7 +168,9 @@ impl Archive {
     }
 
     pub fn manifests(&self, sub: &str) -> u64 {
-        (1..).take_while(|n| self.objects.contains_key(&key::manifest(sub, *n))).count() as u64
+        (1..)
+            .take_while(|n| self.objects.contains_key(&key::manifest(sub, *n)))
+            .count() as u64
     }
 
     /// Changes a manifest and signs it anew, and leaves those after it alone.
@@ -161,14 +178,20 @@ impl Archive {
         let mut envelope = self.envelope(sub, sequence);
         change(&mut envelope["manifest"]);
         self.seal(&mut envelope, pen);
-        self.put(&key::manifest(sub, sequence), serde_json_canonicalizer::to_vec(&envelope).unwrap());
+        self.put(
+            &key::manifest(sub, sequence),
+            serde_json_canonicalizer::to_vec(&envelope).unwrap(),
+        );
     }
 
     /// Changes the whole object, signature and all.
     pub fn edit_envelope(&mut self, sub: &str, sequence: u64, change: impl Fn(&mut Value)) {
         let mut envelope = self.envelope(sub, sequence);
         change(&mut envelope);
-        self.put(&key::manifest(sub, sequence), serde_json_canonicalizer::to_vec(&envelope).unwrap());
+        self.put(
+            &key::manifest(sub, sequence),
+            serde_json_canonicalizer::to_vec(&envelope).unwrap(),
+        );
     }
 
     fn seal(&self, envelope: &mut Value, pen: Pen) {
@@ -210,7 +233,10 @@ impl Archive {
                 }
                 change(n, manifest);
             });
-            now.insert(before, Digest::of(&self.bytes(&key::manifest(sub, n))).hex());
+            now.insert(
+                before,
+                Digest::of(&self.bytes(&key::manifest(sub, n))).hex(),
+            );
         }
     }
 
@@ -222,13 +248,26 @@ impl Archive {
     /// Which manifest lists a part.
     #[track_caller]
     pub fn lister(&self, part: &str) -> (String, u64) {
-        let sub = part.split("sub_account=").nth(1).unwrap().split('/').next().unwrap();
+        let sub = part
+            .split("sub_account=")
+            .nth(1)
+            .unwrap()
+            .split('/')
+            .next()
+            .unwrap();
         let lists = |n: &u64| {
             let envelope = self.envelope(sub, *n);
-            envelope["manifest"]["files"].as_array().unwrap().iter().any(|file| file["key"] == part)
+            envelope["manifest"]["files"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|file| file["key"] == part)
         };
         let sequence = (1..=self.manifests(sub)).find(lists);
-        (sub.to_owned(), sequence.unwrap_or_else(|| panic!("nobody lists {part}")))
+        (
+            sub.to_owned(),
+            sequence.unwrap_or_else(|| panic!("nobody lists {part}")),
+        )
     }
 
     pub fn lister_key(&self, part: &str) -> String {
@@ -242,7 +281,11 @@ impl Archive {
     /// Every part of a day's revision, in order.
     pub fn parts(&self, sub: &str, date: &str, revision: u32) -> Vec<String> {
         let prefix = key::revision(sub, date.parse().unwrap(), revision);
-        self.objects.keys().filter(|key| key.starts_with(&prefix)).cloned().collect()
+        self.objects
+            .keys()
+            .filter(|key| key.starts_with(&prefix))
+            .cloned()
+            .collect()
     }
 
     #[track_caller]
@@ -262,8 +305,19 @@ impl Archive {
         change(&mut rows);
         let mut writer = PartWriter::new(Vec::new()).unwrap();
         rows.into_iter().for_each(|row| writer.push(row).unwrap());
-        let Statement { archive_id, window, zone, omitted_fields, .. } = statement;
-        let place = Place { archive_id, window, zone, omitted_fields };
+        let Statement {
+            archive_id,
+            window,
+            zone,
+            omitted_fields,
+            ..
+        } = statement;
+        let place = Place {
+            archive_id,
+            window,
+            zone,
+            omitted_fields,
+        };
         let (bytes, _) = writer.finish(part, &place, self.signer(pen)).unwrap();
         self.put(part, bytes);
         if let (Pen::Stale, Some(signature)) = (pen, signature) {
@@ -331,15 +385,30 @@ impl Archive {
 /// A file's entry in a manifest.
 pub fn file_of<'a>(manifest: &'a mut Value, part: &str) -> &'a mut Value {
     let files = manifest["files"].as_array_mut().unwrap();
-    files.iter_mut().find(|file| file["key"] == part).expect("the manifest lists the part")
+    files
+        .iter_mut()
+        .find(|file| file["key"] == part)
+        .expect("the manifest lists the part")
 }
 
 /// What a part says of itself, and the signature over it.
 pub fn footer(part: &Bytes) -> (Statement, Option<String>) {
     let builder = ParquetRecordBatchReaderBuilder::try_new(part.clone()).unwrap();
-    let pairs = builder.metadata().file_metadata().key_value_metadata().unwrap();
-    let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone());
-    (serde_json::from_str(&value(STATEMENT_KEY).unwrap()).unwrap(), value(SIGNATURE_KEY))
+    let pairs = builder
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .unwrap();
+    let value = |key: &str| {
+        pairs
+            .iter()
+            .find(|pair| pair.key == key)
+            .and_then(|pair| pair.value.clone())
+    };
+    (
+        serde_json::from_str(&value(STATEMENT_KEY).unwrap()).unwrap(),
+        value(SIGNATURE_KEY),
+    )
 }
 
 fn with_batches(
@@ -349,13 +418,24 @@ fn with_batches(
     change: impl Fn(RecordBatch) -> RecordBatch,
 ) -> Vec<u8> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(part.clone()).unwrap();
-    let batches: Vec<RecordBatch> = builder.build().unwrap().map(|batch| change(batch.unwrap())).collect();
+    let batches: Vec<RecordBatch> = builder
+        .build()
+        .unwrap()
+        .map(|batch| change(batch.unwrap()))
+        .collect();
     let statement = String::from_utf8(statement.canonical()).unwrap();
     let mut pairs = vec![KeyValue::new(STATEMENT_KEY.to_owned(), statement)];
     pairs.extend(signature.map(|signature| KeyValue::new(SIGNATURE_KEY.to_owned(), signature)));
-    let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batches[0].schema(), options).unwrap();
-    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    let properties = WriterProperties::builder()
+        .set_key_value_metadata(Some(pairs))
+        .build();
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
+    let mut writer =
+        ArrowWriter::try_new_with_options(Vec::new(), batches[0].schema(), options).unwrap();
+    batches
+        .iter()
+        .for_each(|batch| writer.write(batch).unwrap());
     writer.into_inner().unwrap()
 }

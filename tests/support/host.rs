@@ -42,7 +42,8 @@ impl Clock for TestClock {
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.0.fetch_add(duration.as_millis() as i64, Ordering::SeqCst);
+        self.0
+            .fetch_add(duration.as_millis() as i64, Ordering::SeqCst);
         tokio::task::yield_now().await;
     }
 }
@@ -73,7 +74,9 @@ pub struct Look {
 /// A host's disk: in memory, where the machine has such a folder. These hosts die as tasks of one process, so that what
 /// they have written is there whether or not it was synced, and the many waits for a real disk would prove nothing.
 fn disk() -> TempDir {
-    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+    TempDir::new_in("/dev/shm")
+        .or_else(|_| TempDir::new())
+        .unwrap()
 }
 
 struct Api(Arc<RingCx>);
@@ -110,7 +113,12 @@ impl Host {
 
     /// The journals of this host, by their paths.
     pub fn journal(&self, archive_id: &str, date: &str) -> PathBuf {
-        self.state().path().join(archive_id).join(SUB).join(date).join("journal.sqlite")
+        self.state()
+            .path()
+            .join(archive_id)
+            .join(SUB)
+            .join(date)
+            .join("journal.sqlite")
     }
 
     /// Every answer in this host's journal.
@@ -123,17 +131,27 @@ impl Host {
         let sql = "SELECT s.key, o.summary % 2, o.status, o.sha256, o.fetched_at FROM observation o
                    JOIN segment s ON s.seq = o.summary / 2 WHERE o.fetched_at IS NOT NULL";
         // Between a new journal's file and its tables there is a moment.
-        let Ok(mut select) = journal.prepare(sql) else { return BTreeSet::new() };
+        let Ok(mut select) = journal.prepare(sql) else {
+            return BTreeSet::new();
+        };
         let look = |row: &rusqlite::Row| {
             Ok(Look {
                 segment: row.get(0)?,
-                kind: if row.get::<_, i64>(1)? == 0 { Kind::Agent } else { Kind::Auto },
+                kind: if row.get::<_, i64>(1)? == 0 {
+                    Kind::Agent
+                } else {
+                    Kind::Auto
+                },
                 status: row.get::<_, String>(2)?.parse().unwrap(),
                 sha256: row.get::<_, Option<[u8; 32]>>(3)?.map(Digest),
                 fetched_at: row.get(4)?,
             })
         };
-        select.query_map([], look).unwrap().map(|look| look.unwrap()).collect()
+        select
+            .query_map([], look)
+            .unwrap()
+            .map(|look| look.unwrap())
+            .collect()
     }
 
     pub fn has_journal(&self, archive_id: &str, date: &str) -> bool {
@@ -144,10 +162,12 @@ impl Host {
     pub async fn open(&self, store: Arc<dyn Store>) -> Result<Archive> {
         let stop = CancellationToken::new();
         let state = self.state();
-        let store: Arc<dyn Store> = Arc::new(RetryingStore::new(store, self.clock.clone(), stop.clone()));
+        let store: Arc<dyn Store> =
+            Arc::new(RetryingStore::new(store, self.clock.clone(), stop.clone()));
         let run = format!("{}-{}", self.name, self.runs.fetch_add(1, Ordering::SeqCst));
         let started_at = self.clock.now_ms();
-        let id = archive::found_or_find(&*store, &format!("archive-of-{run}"), started_at, None).await?;
+        let id =
+            archive::found_or_find(&*store, &format!("archive-of-{run}"), started_at, None).await?;
         Ok(Archive {
             state: StateDir::open(state.path(), &id),
             id,
@@ -165,7 +185,12 @@ impl Host {
                 concurrency: 4,
                 answers_under_way: 1,
             },
-            run: RunFacts { id: run, started_at, host: self.name.clone(), settings_sha256: Digest::of(b"") },
+            run: RunFacts {
+                id: run,
+                started_at,
+                host: self.name.clone(),
+                settings_sha256: Digest::of(b""),
+            },
             anchoring: Default::default(),
             stop,
         })
@@ -189,7 +214,14 @@ impl Host {
             recheck: None,
             insist: false,
         };
-        run_day(&archive, &job, &self.api, &Meter::default(), Pipeline::default().place()).await
+        run_day(
+            &archive,
+            &job,
+            &self.api,
+            &Meter::default(),
+            Pipeline::default().place(),
+        )
+        .await
     }
 }
 
@@ -208,5 +240,14 @@ fn client(url: &str, clock: &Arc<TestClock>) -> Arc<RingCx> {
     };
     let ledger = Arc::new(Ledger::in_memory(clock.clone()).unwrap());
     let token = Credentials::Token("demo-token".to_owned().into());
-    Arc::new(RingCx::new(settings, token, clock.clone(), ledger, CancellationToken::new()).unwrap())
+    Arc::new(
+        RingCx::new(
+            settings,
+            token,
+            clock.clone(),
+            ledger,
+            CancellationToken::new(),
+        )
+        .unwrap(),
+    )
 }

@@ -65,36 +65,72 @@ impl Minio {
                 return server;
             }
         }
-        panic!("MinIO ({}) found no free port in five attempts", binary.display());
+        panic!(
+            "MinIO ({}) found no free port in five attempts",
+            binary.display()
+        );
     }
 
     fn try_start(binary: &Path) -> Option<Minio> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("this host has loopback ports");
         let address = listener.local_addr().expect("a bound port has an address");
         drop(listener);
-        let folder = tempfile::Builder::new().prefix("minio-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+        let folder = tempfile::Builder::new()
+            .prefix("minio-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let folder = folder.expect("target/tmp is writable").keep();
         let (access_key, secret_key) = (random(10), random(20));
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "minio-keeper"]).arg(&folder).arg(binary).args(["server", "--quiet"]);
-        keeper.args(["--address", &address.to_string()]).arg(&folder);
-        keeper.env("MINIO_ROOT_USER", &access_key).env("MINIO_ROOT_PASSWORD", &secret_key);
-        keeper.env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off").env("MINIO_REGION", REGION);
-        let keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        keeper
+            .args(["-c", KEEPER, "minio-keeper"])
+            .arg(&folder)
+            .arg(binary)
+            .args(["server", "--quiet"]);
+        keeper
+            .args(["--address", &address.to_string()])
+            .arg(&folder);
+        keeper
+            .env("MINIO_ROOT_USER", &access_key)
+            .env("MINIO_ROOT_PASSWORD", &secret_key);
+        keeper
+            .env("MINIO_BROWSER", "off")
+            .env("MINIO_UPDATE", "off")
+            .env("MINIO_REGION", REGION);
+        let keeper = keeper
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         let mut keeper = keeper.expect("`sh` can be run");
         let log = folder.with_extension("log");
         let deadline = Instant::now() + READY_WITHIN;
         while !is_ready(address) {
-            if keeper.try_wait().expect("a child can be waited for").is_some() {
+            if keeper
+                .try_wait()
+                .expect("a child can be waited for")
+                .is_some()
+            {
                 let said = fs::read_to_string(&log).unwrap_or_default();
-                assert!(said.contains("address already in use"), "MinIO ended at once: {said}\n{REMEDY}");
+                assert!(
+                    said.contains("address already in use"),
+                    "MinIO ended at once: {said}\n{REMEDY}"
+                );
                 return None;
             }
             let said = || fs::read_to_string(&log).unwrap_or_default();
-            assert!(Instant::now() < deadline, "MinIO was not ready within {READY_WITHIN:?}: {}", said());
+            assert!(
+                Instant::now() < deadline,
+                "MinIO was not ready within {READY_WITHIN:?}: {}",
+                said()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
-        Some(Minio { address, access_key, secret_key, keeper })
+        Some(Minio {
+            address,
+            access_key,
+            secret_key,
+            keeper,
+        })
     }
 
     pub fn endpoint(&self) -> String {
@@ -106,9 +142,17 @@ impl Minio {
     pub async fn bucket(&self, name: &str, object_lock: bool) -> S3Settings {
         static MADE: AtomicU32 = AtomicU32::new(1);
         let bucket = format!("{name}-{}", MADE.fetch_add(1, Ordering::Relaxed));
-        let made = self.client().create_bucket().bucket(&bucket).object_lock_enabled_for_bucket(object_lock);
+        let made = self
+            .client()
+            .create_bucket()
+            .bucket(&bucket)
+            .object_lock_enabled_for_bucket(object_lock);
         made.send().await.expect("MinIO makes buckets");
-        S3Settings { bucket, prefix: "the/archive".to_owned(), options: self.options() }
+        S3Settings {
+            bucket,
+            prefix: "the/archive".to_owned(),
+            options: self.options(),
+        }
     }
 
     /// The way to this server, with its root credentials.
@@ -117,7 +161,10 @@ impl Minio {
             endpoint: Some(self.endpoint()),
             region: Some(REGION.to_owned()),
             path_style: true,
-            credentials: Some((self.access_key.clone(), SecretString::from(self.secret_key.clone()))),
+            credentials: Some((
+                self.access_key.clone(),
+                SecretString::from(self.secret_key.clone()),
+            )),
             ..S3Options::default()
         }
     }
@@ -143,7 +190,9 @@ impl Minio {
             ("CXVAULT_S3_ENDPOINT", &self.endpoint()),
             ("CXVAULT_S3_PATH_STYLE", "true"),
         ];
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec()
     }
 }
 
@@ -156,15 +205,19 @@ impl Drop for Minio {
 
 /// The location of a bucket's archive, as a user writes it.
 pub fn location(settings: &S3Settings) -> Location {
-    Location::S3 { bucket: settings.bucket.clone(), prefix: settings.prefix.clone() }
+    Location::S3 {
+        bucket: settings.bucket.clone(),
+        prefix: settings.prefix.clone(),
+    }
 }
 
 fn is_ready(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<String> {
         let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-        let request =
-            format!("GET /minio/health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "GET /minio/health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        );
         connection.write_all(request.as_bytes())?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
@@ -183,12 +236,17 @@ fn random(bytes: usize) -> String {
 fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("CXVAULT_TEST_MINIO") {
         let path = PathBuf::from(path);
-        assert!(path.is_file(), "CXVAULT_TEST_MINIO names no file: {}\n{REMEDY}", path.display());
+        assert!(
+            path.is_file(),
+            "CXVAULT_TEST_MINIO names no file: {}\n{REMEDY}",
+            path.display()
+        );
         return path;
     }
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(path) =
-        std::env::split_paths(&folders).map(|folder| folder.join("minio")).find(|path| path.is_file())
+    if let Some(path) = std::env::split_paths(&folders)
+        .map(|folder| folder.join("minio"))
+        .find(|path| path.is_file())
     {
         return path;
     }
@@ -199,7 +257,12 @@ fn binary() -> PathBuf {
             eprintln!("building MinIO once, which takes some minutes: go install {MODULE}");
             let bin = tools.join("new");
             fs::create_dir_all(&bin).expect("target/tools can be made");
-            must_run(Command::new("go").args(["install", MODULE]).env("GOBIN", &bin), REMEDY);
+            must_run(
+                Command::new("go")
+                    .args(["install", MODULE])
+                    .env("GOBIN", &bin),
+                REMEDY,
+            );
             fs::rename(bin.join("minio"), &built).expect("go install leaves `minio` in GOBIN");
         }
     });

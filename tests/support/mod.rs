@@ -27,14 +27,16 @@ use std::path::{Path, PathBuf};
 /// The workspace's target folder.
 pub fn target() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    tmp.parent().expect("cargo's folder for tests lies in target").to_owned()
+    tmp.parent()
+        .expect("cargo's folder for tests lies in target")
+        .to_owned()
 }
 
 /// Holds `target/<name>.lock` while `work` runs: test binaries, which may run side by side, make things once.
 pub fn exclusively<T>(name: &str, work: impl FnOnce() -> T) -> T {
     fs::create_dir_all(target()).expect("target/ can be made");
-    let lock =
-        File::create(target().join(format!("{name}.lock"))).expect("a lock file can be made in target/");
+    let lock = File::create(target().join(format!("{name}.lock")))
+        .expect("a lock file can be made in target/");
     lock.lock().expect("a file in target/ can be locked");
     work()
 }

@@ -6,10 +6,15 @@ use serde_json::{Value, json};
 fn places(value: &Value, at: String, into: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, value)| places(value, format!("{at}/{name}"), into));
+            members
+                .iter()
+                .for_each(|(name, value)| places(value, format!("{at}/{name}"), into));
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(n, value)| places(value, format!("{at}/{n}"), into));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(n, value)| places(value, format!("{at}/{n}"), into));
         }
         _ => {}
     }
@@ -72,12 +77,20 @@ pub fn mutants(valid: &Value) -> Vec<Mutant> {
         if let Value::Object(members) = valid.pointer(&place).unwrap() {
             for name in members.keys() {
                 let mut value = valid.clone();
-                value.pointer_mut(&place).unwrap().as_object_mut().unwrap().remove(name);
+                value
+                    .pointer_mut(&place)
+                    .unwrap()
+                    .as_object_mut()
+                    .unwrap()
+                    .remove(name);
                 add(format!("{place} without {name}"), value);
             }
-            for (name, member) in
-                [("another", json!(1)), ("", json!({})), ("Kind", json!("day")), ("\u{e9}", json!(1))]
-            {
+            for (name, member) in [
+                ("another", json!(1)),
+                ("", json!({})),
+                ("Kind", json!("day")),
+                ("\u{e9}", json!(1)),
+            ] {
                 let mut value = valid.clone();
                 value.pointer_mut(&place).unwrap()[name] = member;
                 add(format!("{place} with {name:?}"), value);

@@ -28,7 +28,11 @@ pub struct Checked {
 impl Checked {
     pub fn records(&self, date: &str) -> Vec<&DayRecord> {
         let of_date = |day: &&DayRecord| day.date.to_string() == date;
-        self.manifests.iter().filter_map(Manifest::day).filter(of_date).collect()
+        self.manifests
+            .iter()
+            .filter_map(Manifest::day)
+            .filter(of_date)
+            .collect()
     }
 
     /// What counts for a summary, by the rule of the format document.
@@ -45,7 +49,10 @@ impl Checked {
         status: Status,
         sha256: Option<Digest>,
     ) -> bool {
-        let rows = self.rows.get(date).and_then(|segments| segments.get(segment));
+        let rows = self
+            .rows
+            .get(date)
+            .and_then(|segments| segments.get(segment));
         let same = |row: &Row| {
             let found = row.observation(kind);
             found.status == status && found.sha256 == sha256
@@ -59,7 +66,9 @@ fn current(rows: &[Row], kind: Kind) -> &Observation {
     let answered = looks().filter(|look| look.status.is_answer());
     // Of equal times the first one counts; `max_by_key` would give the last.
     let newest = answered.rev().max_by_key(|look| look.fetched_at);
-    newest.or_else(|| looks().next_back()).expect("a segment has a row")
+    newest
+        .or_else(|| looks().next_back())
+        .expect("a segment has a row")
 }
 
 /// Panics where the objects contradict the format or themselves.
@@ -68,23 +77,40 @@ pub fn check(contents: &Contents, sub: &str) -> Checked {
     let mut checked = Checked::default();
     let mut previous: Option<Link> = None;
     let mut listed = BTreeSet::new();
-    let manifests = contents.iter().filter(|(key, _)| key.starts_with("manifests/"));
+    let manifests = contents
+        .iter()
+        .filter(|(key, _)| key.starts_with("manifests/"));
     for (n, (name, bytes)) in manifests.enumerate() {
-        assert_eq!(name, &key::manifest(sub, n as u64 + 1), "the chain has a gap or a foreign object");
+        assert_eq!(
+            name,
+            &key::manifest(sub, n as u64 + 1),
+            "the chain has a gap or a foreign object"
+        );
         let manifest = Envelope::from_bytes(bytes).unwrap().manifest;
         assert_eq!((&manifest.key, manifest.sequence), (name, n as u64 + 1));
         assert_eq!(manifest.previous, previous, "{name}");
-        previous = Some(Link { key: name.clone(), sha256: Digest::of(bytes) });
+        previous = Some(Link {
+            key: name.clone(),
+            sha256: Digest::of(bytes),
+        });
         let record = manifest.day().unwrap().clone();
         checked.manifests.push(manifest);
         check_revision(contents, &record, &mut checked, &mut listed);
     }
     let parts = contents.keys().filter(|key| key.starts_with("segments/"));
-    checked.unlisted = parts.filter(|key| !listed.contains(*key)).cloned().collect();
+    checked.unlisted = parts
+        .filter(|key| !listed.contains(*key))
+        .cloned()
+        .collect();
     checked
 }
 
-fn check_revision(contents: &Contents, record: &DayRecord, to: &mut Checked, listed: &mut BTreeSet<String>) {
+fn check_revision(
+    contents: &Contents,
+    record: &DayRecord,
+    to: &mut Checked,
+    listed: &mut BTreeSet<String>,
+) {
     let date = record.date.to_string();
     assert_eq!(
         record.revision as usize,
@@ -93,18 +119,45 @@ fn check_revision(contents: &Contents, record: &DayRecord, to: &mut Checked, lis
     );
     let mut rows = Vec::new();
     for file in &record.files {
-        assert!(listed.insert(file.key.clone()), "{} is listed twice", file.key);
-        let bytes = contents.get(&file.key).unwrap_or_else(|| panic!("{} is missing", file.key));
-        assert_eq!((Digest::of(bytes), bytes.len() as u64), (file.sha256, file.bytes), "{}", file.key);
+        assert!(
+            listed.insert(file.key.clone()),
+            "{} is listed twice",
+            file.key
+        );
+        let bytes = contents
+            .get(&file.key)
+            .unwrap_or_else(|| panic!("{} is missing", file.key));
+        assert_eq!(
+            (Digest::of(bytes), bytes.len() as u64),
+            (file.sha256, file.bytes),
+            "{}",
+            file.key
+        );
         let mut part = PartReader::open(bytes.clone()).unwrap();
         while let Some(row) = part.next_row().unwrap() {
             rows.push(row);
         }
     }
     let keys: BTreeSet<String> = rows.iter().map(|row| row.segment.key()).collect();
-    assert_eq!(keys.len(), rows.len(), "{date} revision {} repeats a segment", record.revision);
-    assert_eq!(tally(rows.iter()), record.rows, "{date} revision {}: rows", record.revision);
-    if let Discovery::Windows { objects, duplicates, adopted_only, .. } = record.discovery {
+    assert_eq!(
+        keys.len(),
+        rows.len(),
+        "{date} revision {} repeats a segment",
+        record.revision
+    );
+    assert_eq!(
+        tally(rows.iter()),
+        record.rows,
+        "{date} revision {}: rows",
+        record.revision
+    );
+    if let Discovery::Windows {
+        objects,
+        duplicates,
+        adopted_only,
+        ..
+    } = record.discovery
+    {
         assert_eq!(objects - duplicates + adopted_only, rows.len() as u64);
     }
     let of_date = to.rows.entry(date.clone()).or_default();
@@ -113,10 +166,20 @@ fn check_revision(contents: &Contents, record: &DayRecord, to: &mut Checked, lis
         of_date.entry(row.segment.key()).or_default().push(row);
     }
     let now: Vec<Row> = of_date.values().map(|rows| as_it_stands(rows)).collect();
-    assert_eq!(tally(now.iter()), record.day, "{date} revision {}: the day after it", record.revision);
-    let failed =
-        Kind::BOTH.iter().any(|&kind| now.iter().any(|row| row.observation(kind).status == Status::Failed));
-    assert!(!(failed && record.complete), "{date}: complete, with failures");
+    assert_eq!(
+        tally(now.iter()),
+        record.day,
+        "{date} revision {}: the day after it",
+        record.revision
+    );
+    let failed = Kind::BOTH.iter().any(|&kind| {
+        now.iter()
+            .any(|row| row.observation(kind).status == Status::Failed)
+    });
+    assert!(
+        !(failed && record.complete),
+        "{date}: complete, with failures"
+    );
 }
 
 fn as_it_stands(rows: &[Row]) -> Row {
@@ -165,7 +228,15 @@ pub fn expected(truth: &str) -> Expected {
 pub fn check_truth(checked: &Checked, date: &str, expected: &Expected) {
     for ((segment, kind), (status, sha256)) in expected {
         let found = checked.current(date, segment, *kind);
-        assert_eq!((found.status, found.sha256), (*status, *sha256), "{segment} {kind:?}");
+        assert_eq!(
+            (found.status, found.sha256),
+            (*status, *sha256),
+            "{segment} {kind:?}"
+        );
     }
-    assert_eq!(checked.rows[date].len() * 2, expected.len(), "segments that are not in the truth");
+    assert_eq!(
+        checked.rows[date].len() * 2,
+        expected.len(),
+        "segments that are not in the truth"
+    );
 }

@@ -61,7 +61,9 @@ pub struct Holds(mpsc::Receiver<Held>);
 impl Holds {
     /// The next held request. What is waited for happens, or the test hangs and fails.
     pub fn next(&self) -> Held {
-        self.0.recv_timeout(Duration::from_secs(120)).expect("a request that is held")
+        self.0
+            .recv_timeout(Duration::from_secs(120))
+            .expect("a request that is held")
     }
 
     /// Whether one is held by now.
@@ -101,9 +103,16 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy to a server's bucket; it ends with the value.
     pub fn start(to: SocketAddr, bucket: &str) -> Proxy {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let client = reqwest::Client::builder().no_gzip().no_proxy().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = reqwest::Client::builder()
+            .no_gzip()
+            .no_proxy()
+            .build()
+            .unwrap();
         let state = Arc::new(State {
             to,
             bucket: format!("/{bucket}/"),
@@ -114,7 +123,11 @@ impl Proxy {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(accept(listener, state.clone()));
-        Proxy { url, state, _runtime: runtime }
+        Proxy {
+            url,
+            state,
+            _runtime: runtime,
+        }
     }
 
     /// The next request of `method` whose key holds `pattern`, after `skip` of them.
@@ -123,7 +136,13 @@ impl Proxy {
     }
 
     pub fn times(&self, method: Method, pattern: &str, skip: u32, times: u32, act: Act) {
-        let rule = Rule { method, pattern: pattern.to_owned(), skip, times, act: Arc::new(act) };
+        let rule = Rule {
+            method,
+            pattern: pattern.to_owned(),
+            skip,
+            times,
+            act: Arc::new(act),
+        };
         self.state.rules.lock().unwrap().push(rule);
     }
 
@@ -134,18 +153,27 @@ impl Proxy {
     /// The keys of all requests of a method so far, below the bucket.
     pub fn seen(&self, method: Method) -> Vec<String> {
         let seen = self.state.seen.lock().unwrap();
-        seen.iter().filter(|(of, _)| *of == method).map(|(_, key)| key.clone()).collect()
+        seen.iter()
+            .filter(|(of, _)| *of == method)
+            .map(|(_, key)| key.clone())
+            .collect()
     }
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            return;
+        };
         let state = state.clone();
         let serve = service_fn(move |request| {
             // On a task of its own: a request that was sent goes on when its client is dead.
             let answer = tokio::spawn(answer(state.clone(), request));
-            async move { answer.await.unwrap_or_else(|_| Err(io::ErrorKind::ConnectionReset.into())) }
+            async move {
+                answer
+                    .await
+                    .unwrap_or_else(|_| Err(io::ErrorKind::ConnectionReset.into()))
+            }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), serve));
     }
@@ -154,15 +182,35 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     // Without the whole body it is no request.
-    let body = axum::body::to_bytes(Body::new(body), 1 << 30).await.map_err(io::Error::other)?;
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let body = axum::body::to_bytes(Body::new(body), 1 << 30)
+        .await
+        .map_err(io::Error::other)?;
+    let path = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .to_owned();
     let key = state.key(&path);
-    state.seen.lock().unwrap().push((parts.method.clone(), key.clone()));
-    let forward = || state.forward(parts.method.clone(), &path, parts.headers.clone(), body.clone());
+    state
+        .seen
+        .lock()
+        .unwrap()
+        .push((parts.method.clone(), key.clone()));
+    let forward = || {
+        state.forward(
+            parts.method.clone(),
+            &path,
+            parts.headers.clone(),
+            body.clone(),
+        )
+    };
     let gone = || Err(io::ErrorKind::ConnectionReset.into());
     let hold = |arrival: &Arrival| {
         let (go, gone) = oneshot::channel();
-        let _ = arrival.0.send(Held { key: key.clone(), go });
+        let _ = arrival.0.send(Held {
+            key: key.clone(),
+            go,
+        });
         gone
     };
     match state.act(&parts.method, &key).as_deref() {
@@ -190,12 +238,19 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
 
 fn refusal(status: u16) -> Response<Body> {
     let body = "<?xml version=\"1.0\"?><Error><Code>InternalError</Code><Message>on demand</Message></Error>";
-    Response::builder().status(status).body(Body::from(body)).unwrap()
+    Response::builder()
+        .status(status)
+        .body(Body::from(body))
+        .unwrap()
 }
 
 impl State {
     fn key(&self, path: &str) -> String {
-        let path = path.split('?').next().unwrap_or_default().replace("%3D", "=");
+        let path = path
+            .split('?')
+            .next()
+            .unwrap_or_default()
+            .replace("%3D", "=");
         path.strip_prefix(&self.bucket).unwrap_or(&path).to_owned()
     }
 
@@ -227,11 +282,22 @@ impl State {
         mut headers: HeaderMap,
         body: Bytes,
     ) -> io::Result<Response<Body>> {
-        for name in ["connection", "expect", "transfer-encoding", "content-length"] {
+        for name in [
+            "connection",
+            "expect",
+            "transfer-encoding",
+            "content-length",
+        ] {
             headers.remove(name);
         }
         let url = format!("http://{}{path}", self.to);
-        let sent = self.client.request(method, url).headers(headers).body(body).send().await;
+        let sent = self
+            .client
+            .request(method, url)
+            .headers(headers)
+            .body(body)
+            .send()
+            .await;
         let answered = sent.map_err(io::Error::other)?;
         let mut response = Response::builder().status(answered.status());
         for (name, value) in answered.headers() {

@@ -39,9 +39,21 @@ fn environment(name: &str, packages: &[&str]) -> PathBuf {
             return;
         }
         eprintln!("making a Python environment once: {}", packages.join(" "));
-        must_run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv), REMEDY);
-        let install =
-            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
+        must_run(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&venv),
+            REMEDY,
+        );
+        let install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+        ];
         must_run(Command::new(&python).args(install).args(packages), REMEDY);
         fs::write(&made, &wanted).expect("a folder of target/ is writable");
     });
@@ -52,5 +64,8 @@ fn environment(name: &str, packages: &[&str]) -> PathBuf {
 pub fn path_with_duckdb() -> String {
     let python = duckdb_python();
     let rest = std::env::var("PATH").unwrap_or_default();
-    format!("{}:{rest}", python.parent().expect("it lies in bin").display())
+    format!(
+        "{}:{rest}",
+        python.parent().expect("it lies in bin").display()
+    )
 }

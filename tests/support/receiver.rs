@@ -48,14 +48,23 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn start() -> Receiver {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let book = Arc::<Mutex<Book>>::default();
-        let app = axum::Router::new().fallback(write_down).with_state(book.clone());
+        let app = axum::Router::new()
+            .fallback(write_down)
+            .with_state(book.clone());
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Receiver { url, book, _runtime: runtime }
+        Receiver {
+            url,
+            book,
+            _runtime: runtime,
+        }
     }
 
     /// Answers the next requests with these.
@@ -92,7 +101,15 @@ async fn write_down(
     let mut book = book.lock().unwrap();
     let body = String::from_utf8(body.to_vec()).expect("it is sent texts only");
     let (method, path) = (method.to_string(), uri.to_string());
-    book.received.push(Received { method, path, headers, body });
-    let status = book.always.or_else(|| book.answers.pop_front()).unwrap_or(200);
+    book.received.push(Received {
+        method,
+        path,
+        headers,
+        body,
+    });
+    let status = book
+        .always
+        .or_else(|| book.answers.pop_front())
+        .unwrap_or(200);
     StatusCode::from_u16(status).unwrap()
 }

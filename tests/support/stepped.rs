@@ -11,7 +11,8 @@ use bytes::Bytes;
 use cxvault::archive::lock::Lock;
 use cxvault::store::memory::Op;
 use cxvault::store::{
-    Body, Children, Entry, Hashed, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind, Version,
+    Body, Children, Entry, Hashed, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind,
+    Version,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -56,7 +57,11 @@ impl Gates {
     }
 
     pub fn take(&self, call: (usize, u64)) -> Waiting {
-        self.waiting.lock().unwrap().remove(&call).expect("it waits")
+        self.waiting
+            .lock()
+            .unwrap()
+            .remove(&call)
+            .expect("it waits")
     }
 
     /// Waits until a writer told to [`Fate::DieAfter`] has done its call.
@@ -68,7 +73,10 @@ impl Gates {
 
     /// Forgets the calls of a writer that is no more.
     pub fn forget(&self, writer: usize) {
-        self.waiting.lock().unwrap().retain(|(of, _), _| *of != writer);
+        self.waiting
+            .lock()
+            .unwrap()
+            .retain(|(of, _), _| *of != writer);
     }
 }
 
@@ -88,9 +96,18 @@ impl Stepped {
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let (go, gone) = oneshot::channel();
-        let waiting = Waiting { op, key: key.to_owned(), object: object.cloned(), go };
+        let waiting = Waiting {
+            op,
+            key: key.to_owned(),
+            object: object.cloned(),
+            go,
+        };
         let ticket = self.gates.tickets.fetch_add(1, Ordering::Relaxed);
-        self.gates.waiting.lock().unwrap().insert((self.writer, ticket), waiting);
+        self.gates
+            .waiting
+            .lock()
+            .unwrap()
+            .insert((self.writer, ticket), waiting);
         self.gates.changed.notify_one();
         let fate = gone.await.expect("the scheduler outlives the writers");
         match fate {
@@ -130,7 +147,13 @@ impl Store for Stepped {
     }
 
     async fn put_new(&self, object: &NewObject) -> Result<Put> {
-        self.step(Op::PutNew, &object.key, Some(object), self.inner.put_new(object)).await
+        self.step(
+            Op::PutNew,
+            &object.key,
+            Some(object),
+            self.inner.put_new(object),
+        )
+        .await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
@@ -138,11 +161,13 @@ impl Store for Stepped {
     }
 
     async fn download(&self, key: &str, to: &Path) -> Result<bool> {
-        self.step(Op::Download, key, None, self.inner.download(key, to)).await
+        self.step(Op::Download, key, None, self.inner.download(key, to))
+            .await
     }
 
     async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
-        self.step(Op::Get, key, None, self.inner.read_at(key, range)).await
+        self.step(Op::Get, key, None, self.inner.read_at(key, range))
+            .await
     }
 
     async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
@@ -150,7 +175,8 @@ impl Store for Stepped {
     }
 
     async fn children(&self, prefix: &str) -> Result<Children> {
-        self.step(Op::List, prefix, None, self.inner.children(prefix)).await
+        self.step(Op::List, prefix, None, self.inner.children(prefix))
+            .await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {
@@ -158,22 +184,32 @@ impl Store for Stepped {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
-        self.step(Op::List, prefix, None, self.inner.list(prefix, after)).await
+        self.step(Op::List, prefix, None, self.inner.list(prefix, after))
+            .await
     }
 
     async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
-        self.step(Op::Versions, prefix, None, self.inner.versions(prefix)).await
+        self.step(Op::Versions, prefix, None, self.inner.versions(prefix))
+            .await
     }
 
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
-        self.step(Op::RaiseLock, key, None, self.inner.raise_lock(key, lock)).await
+        self.step(Op::RaiseLock, key, None, self.inner.raise_lock(key, lock))
+            .await
     }
 
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
-        self.step(Op::SetLegalHold, key, None, self.inner.set_legal_hold(key, on)).await
+        self.step(
+            Op::SetLegalHold,
+            key,
+            None,
+            self.inner.set_legal_hold(key, on),
+        )
+        .await
     }
 
     async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
-        self.step(Op::Stat, key, None, self.inner.keeps_legal_holds(key)).await
+        self.step(Op::Stat, key, None, self.inner.keeps_legal_holds(key))
+            .await
     }
 }

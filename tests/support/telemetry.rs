@@ -18,7 +18,10 @@ impl Scrape {
     pub fn of(text: &str) -> Scrape {
         let mut samples = BTreeMap::new();
         for family in read("metrics", text).as_array().unwrap() {
-            assert!(family["type"] == "gauge" && family["help"] != "", "{family}");
+            assert!(
+                family["type"] == "gauge" && family["help"] != "",
+                "{family}"
+            );
             for sample in family["samples"].as_array().unwrap() {
                 let labels: BTreeMap<String, String> =
                     serde_json::from_value(sample["labels"].clone()).unwrap();
@@ -31,7 +34,10 @@ impl Scrape {
 
     #[track_caller]
     pub fn get(&self, sample: &str) -> f64 {
-        *self.0.get(sample).unwrap_or_else(|| panic!("no {sample} in {self:#?}"))
+        *self
+            .0
+            .get(sample)
+            .unwrap_or_else(|| panic!("no {sample} in {self:#?}"))
     }
 
     pub fn find(&self, sample: &str) -> Option<f64> {
@@ -43,19 +49,37 @@ pub fn name(name: &str, labels: &BTreeMap<String, String>) -> String {
     if labels.is_empty() {
         return name.to_owned();
     }
-    let pairs = labels.iter().map(|(name, value)| format!("{name}=\"{value}\""));
+    let pairs = labels
+        .iter()
+        .map(|(name, value)| format!("{name}=\"{value}\""));
     format!("{name}{{{}}}", pairs.collect::<Vec<_>>().join(","))
 }
 
 /// What `read_telemetry.py` makes of a text; it fails when the text is not what it should be.
 #[track_caller]
 pub fn read(what: &str, text: &str) -> Value {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/read_telemetry.py");
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/support/read_telemetry.py"
+    );
     let mut python = Command::new(telemetry_python());
-    python.args([script, what]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    python
+        .args([script, what])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = python.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
     let done = child.wait_with_output().unwrap();
-    assert!(done.status.success(), "{}\n{text}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{}\n{text}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     serde_json::from_slice(&done.stdout).unwrap()
 }

@@ -39,7 +39,9 @@ pub fn real_now() -> jiff::Timestamp {
 /// UTC dates before today, for tests in which the binary chooses the days itself.
 pub fn days_ago(days: i64) -> String {
     let day = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
-    day.to_zoned_datetime(jiff::tz::TimeZone::UTC).date().to_string()
+    day.to_zoned_datetime(jiff::tz::TimeZone::UTC)
+        .date()
+        .to_string()
 }
 
 /// UTC milliseconds of the real time before now.
@@ -61,12 +63,20 @@ pub struct Simulator {
 
 impl Simulator {
     pub fn start(options: Options) -> Simulator {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let loopback = ([127, 0, 0, 1], 0).into();
-        let running =
-            runtime.block_on(simulator::start(options, loopback)).expect("loopback can be listened on");
-        Simulator { url: running.url.clone(), running: Some(running), runtime }
+        let running = runtime
+            .block_on(simulator::start(options, loopback))
+            .expect("loopback can be listened on");
+        Simulator {
+            url: running.url.clone(),
+            running: Some(running),
+            runtime,
+        }
     }
 
     pub fn stats(&self) -> Value {
@@ -84,25 +94,39 @@ impl Simulator {
 
     /// What an archive of `from..to` must hold now, as JSON lines.
     pub fn truth(&self, sub: &str, from: &str, to: &str) -> String {
-        self.ask(reqwest::Method::GET, &format!("/__sim/truth?sub={sub}&from={from}&to={to}"))
+        self.ask(
+            reqwest::Method::GET,
+            &format!("/__sim/truth?sub={sub}&from={from}&to={to}"),
+        )
     }
 
     /// Requests of every kind since the last reset.
     pub fn requests(&self) -> u64 {
         let stats = self.stats();
         let of_endpoint = |one: &Value| one["total"].as_u64().unwrap();
-        stats["requests"].as_object().unwrap().values().map(of_endpoint).sum()
+        stats["requests"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(of_endpoint)
+            .sum()
     }
 
     /// Requests to one endpoint since the last reset.
     pub fn requests_to(&self, endpoint: &str) -> u64 {
-        self.stats()["requests"][endpoint]["total"].as_u64().unwrap_or(0)
+        self.stats()["requests"][endpoint]["total"]
+            .as_u64()
+            .unwrap_or(0)
     }
 
     fn ask(&self, method: reqwest::Method, path: &str) -> String {
         let url = format!("{}{path}", self.url);
         self.runtime.block_on(async {
-            let answer = reqwest::Client::new().request(method, &url).send().await.unwrap();
+            let answer = reqwest::Client::new()
+                .request(method, &url)
+                .send()
+                .await
+                .unwrap();
             assert_eq!(answer.status(), 200, "{url}");
             answer.text().await.unwrap()
         })
@@ -128,7 +152,10 @@ impl Vault {
     pub fn new(simulator: &Simulator) -> Vault {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("home")).unwrap();
-        let mut vault = Vault { folder, environment: BTreeMap::new() };
+        let mut vault = Vault {
+            folder,
+            environment: BTreeMap::new(),
+        };
         vault.move_to(simulator);
         for (name, value) in [
             ("CLIENT_ID", "demo-client"),
@@ -141,7 +168,8 @@ impl Vault {
         ] {
             vault.set(name, value);
         }
-        let [archive, state] = [vault.archive(), vault.state()].map(|path| path.to_str().unwrap().to_owned());
+        let [archive, state] =
+            [vault.archive(), vault.state()].map(|path| path.to_str().unwrap().to_owned());
         vault.set("ARCHIVE", &archive);
         vault.set("STATE_DIR", &state);
         vault
@@ -156,7 +184,8 @@ impl Vault {
 
     /// Sets `CXVAULT_<name>`.
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
-        self.environment.insert(format!("CXVAULT_{name}"), value.to_owned());
+        self.environment
+            .insert(format!("CXVAULT_{name}"), value.to_owned());
         self
     }
 
@@ -182,8 +211,13 @@ impl Vault {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cxvault"));
-        command.args(args).env_clear().env("HOME", self.folder.path().join("home"));
-        command.envs(&self.environment).current_dir(self.folder.path());
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.folder.path().join("home"));
+        command
+            .envs(&self.environment)
+            .current_dir(self.folder.path());
         command
     }
 
@@ -199,17 +233,27 @@ impl Vault {
 
     pub fn spawn(&self, args: &[&str]) -> Started {
         let mut command = self.command(args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         Started::new(command.spawn().expect("the binary can be run"))
     }
 
     /// The manifests of a sub-account's chain, in order, envelopes and all.
     pub fn manifests(&self, sub: &str) -> Vec<Value> {
-        let folder = self.archive().join(format!("manifests/v1/sub_account={sub}"));
-        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+        let folder = self
+            .archive()
+            .join(format!("manifests/v1/sub_account={sub}"));
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return Vec::new();
+        };
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         paths.sort();
-        paths.iter().map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()).collect()
+        paths
+            .iter()
+            .map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
+            .collect()
     }
 
     /// The newest manifest of a sub-account, without its envelope.
@@ -220,7 +264,9 @@ impl Vault {
     /// Every file of a folder below this user's, by its path there.
     pub fn files(&self, folder: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        let Ok(entries) = std::fs::read_dir(folder) else { return found };
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return found;
+        };
         for path in entries.map(|entry| entry.unwrap().path()) {
             match path.is_dir() {
                 true => found.extend(self.files(&path)),
@@ -257,14 +303,25 @@ impl Started {
                 String::from_utf8(bytes).expect("output is UTF-8")
             })
         }
-        let (stdout, stderr) = (read(child.stdout.take().unwrap()), read(child.stderr.take().unwrap()));
-        Started { child, began: Instant::now(), stdout: Some(stdout), stderr: Some(stderr) }
+        let (stdout, stderr) = (
+            read(child.stdout.take().unwrap()),
+            read(child.stderr.take().unwrap()),
+        );
+        Started {
+            child,
+            began: Instant::now(),
+            stdout: Some(stdout),
+            stderr: Some(stderr),
+        }
     }
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("there is a `kill`");
+        let sent = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .expect("there is a `kill`");
         assert!(sent.success(), "kill -s {name} {pid}");
     }
 
@@ -297,9 +354,14 @@ impl Started {
     }
 
     fn said(&mut self, status: ExitStatus) -> Finished {
-        let text =
-            |reader: &mut Option<std::thread::JoinHandle<String>>| reader.take().unwrap().join().unwrap();
-        Finished { status, stdout: text(&mut self.stdout), stderr: text(&mut self.stderr) }
+        let text = |reader: &mut Option<std::thread::JoinHandle<String>>| {
+            reader.take().unwrap().join().unwrap()
+        };
+        Finished {
+            status,
+            stdout: text(&mut self.stdout),
+            stderr: text(&mut self.stderr),
+        }
     }
 }
 
@@ -321,7 +383,9 @@ pub struct Finished {
 
 impl Finished {
     pub fn exit(&self) -> i32 {
-        self.status.code().unwrap_or_else(|| panic!("ended by a signal: {self}"))
+        self.status
+            .code()
+            .unwrap_or_else(|| panic!("ended by a signal: {self}"))
     }
 
     /// Asserts the exit code, and shows everything when it is another.
@@ -334,15 +398,23 @@ impl Finished {
     /// The JSON lines on stdout.
     #[track_caller]
     pub fn events(&self) -> Vec<Value> {
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let parse =
+            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         self.stdout.lines().map(parse).collect()
     }
 
     /// The last event of a run; it agrees with the exit code.
     #[track_caller]
     pub fn summary(&self) -> Value {
-        let last = self.events().pop().unwrap_or_else(|| panic!("no event: {self}"));
-        assert_eq!((&last["event"], &last["exit"]), (&"summary".into(), &self.exit().into()), "{self}");
+        let last = self
+            .events()
+            .pop()
+            .unwrap_or_else(|| panic!("no event: {self}"));
+        assert_eq!(
+            (&last["event"], &last["exit"]),
+            (&"summary".into(), &self.exit().into()),
+            "{self}"
+        );
         last
     }
 
@@ -357,7 +429,11 @@ impl Finished {
 
 impl std::fmt::Display for Finished {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Finished { status, stdout, stderr } = self;
+        let Finished {
+            status,
+            stdout,
+            stderr,
+        } = self;
         write!(out, "{status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
     }
 }

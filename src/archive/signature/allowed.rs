@@ -53,12 +53,17 @@ impl AllowedSigners {
 
     /// Also lets `key` sign archives: a writer trusts its own key.
     pub fn allow(&mut self, key: PublicKey) {
-        self.signers.push(Signer { key, namespaces: Some(format!("{},{}", super::MANIFEST, super::PART)) });
+        self.signers.push(Signer {
+            key,
+            namespaces: Some(format!("{},{}", super::MANIFEST, super::PART)),
+        });
     }
 
     pub fn contains(&self, key: &PublicKey, namespace: &str) -> bool {
         let allows = |list: &str| in_pattern_list(namespace, list);
-        self.signers.iter().any(|one| one.key == *key && one.namespaces.as_deref().is_none_or(allows))
+        self.signers
+            .iter()
+            .any(|one| one.key == *key && one.namespaces.as_deref().is_none_or(allows))
     }
 
     /// How many lines hold a key of a type that is not used here.
@@ -83,10 +88,16 @@ fn signer(line: &str) -> Result<Option<Signer>, String> {
         return Ok(None);
     }
     if first != KEY_TYPE {
-        return Err("there is no key type where one belongs; expected `PRINCIPAL ssh-ed25519 AAAA...`".into());
+        return Err(
+            "there is no key type where one belongs; expected `PRINCIPAL ssh-ed25519 AAAA...`"
+                .into(),
+        );
     }
     let key = PublicKey::from_base64(word(rest)?.0).map_err(|error| error.to_string())?;
-    Ok(Some(Signer { key, namespaces: options.namespaces }))
+    Ok(Some(Signer {
+        key,
+        namespaces: options.namespaces,
+    }))
 }
 
 /// The first word of `line`, and what follows it; blanks inside double quotes do not end a word.
@@ -128,7 +139,12 @@ impl Options {
                         "`{name}` is not supported: take it out, or take out the line of a key that no longer counts"
                     ));
                 }
-                _ => return Err(format!("`{}` is neither an option nor a key type", super::printable(name))),
+                _ => {
+                    return Err(format!(
+                        "`{}` is neither an option nor a key type",
+                        super::printable(name)
+                    ));
+                }
             }
         }
         Ok(options)
@@ -136,7 +152,9 @@ impl Options {
 }
 
 fn unquote(value: &str) -> Result<&str, String> {
-    let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
     let plain = inner.filter(|inner| !inner.is_empty() && !inner.contains('"'));
     plain.ok_or_else(|| "namespaces needs a value in double quotes".into())
 }

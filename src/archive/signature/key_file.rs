@@ -63,7 +63,9 @@ fn private_section(section: &[u8]) -> Result<SigningKey, KeyError> {
         return Err(KeyError::Damaged("its padding is wrong"));
     }
     match private.split_at_checked(32) {
-        Some((seed, again)) if again == public && public.len() == 32 => SigningKey::from_seed(seed, public),
+        Some((seed, again)) if again == public && public.len() == 32 => {
+            SigningKey::from_seed(seed, public)
+        }
         _ => Err(KeyError::Damaged("its two halves do not belong together")),
     }
 }
@@ -74,9 +76,16 @@ pub fn write(key: &SigningKey, comment: &str) -> Result<Zeroizing<String>, KeyEr
     pair[..32].copy_from_slice(&*key.seed()?);
     pair[32..].copy_from_slice(&public.0);
     // The two equal check numbers tell a right passphrase from a wrong one; without a passphrase any will do.
-    let check = Reader(&Sha256::digest(public.0)).u32().map_err(KeyError::Damaged)?;
+    let check = Reader(&Sha256::digest(public.0))
+        .u32()
+        .map_err(KeyError::Damaged)?;
     let mut section = Writer::default();
-    section.u32(check).u32(check).string(KEY_TYPE.as_bytes()).string(&public.0).string(&*pair);
+    section
+        .u32(check)
+        .u32(check)
+        .string(KEY_TYPE.as_bytes())
+        .string(&public.0)
+        .string(&*pair);
     section.string(comment.as_bytes());
     for byte in 1.. {
         if section.len() % BLOCK == 0 {
@@ -85,7 +94,11 @@ pub fn write(key: &SigningKey, comment: &str) -> Result<Zeroizing<String>, KeyEr
         section.raw(&[byte]);
     }
     let mut blob = Writer::default();
-    blob.raw(MAGIC).string(b"none").string(b"none").string(b"").u32(1);
+    blob.raw(MAGIC)
+        .string(b"none")
+        .string(b"none")
+        .string(b"")
+        .u32(1);
     blob.string(&public.blob()).string(&section.finish());
     Ok(armor(LABEL, &blob.finish()))
 }

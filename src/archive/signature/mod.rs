@@ -43,9 +43,13 @@ pub enum KeyError {
          remove it with `ssh-keygen -p -N '' -f FILE`, or make another key with `cxvault keygen FILE`"
     )]
     Encrypted,
-    #[error("the key is of type {0}, and only ssh-ed25519 is used; make one with `cxvault keygen FILE`")]
+    #[error(
+        "the key is of type {0}, and only ssh-ed25519 is used; make one with `cxvault keygen FILE`"
+    )]
     OtherType(String),
-    #[error("the key is damaged ({0}); restore it from a copy, or make another with `cxvault keygen FILE`")]
+    #[error(
+        "the key is damaged ({0}); restore it from a copy, or make another with `cxvault keygen FILE`"
+    )]
     Damaged(&'static str),
     #[error("not an ssh-ed25519 public key ({0}); expected `ssh-ed25519 AAAA...`")]
     NotAPublicKey(&'static str),
@@ -74,7 +78,9 @@ pub struct SigningKey(Ed25519KeyPair);
 impl SigningKey {
     /// A new random key.
     pub fn generate() -> Result<Self, KeyError> {
-        Ed25519KeyPair::generate().map(SigningKey).map_err(|_| KeyError::Generate)
+        Ed25519KeyPair::generate()
+            .map(SigningKey)
+            .map_err(|_| KeyError::Generate)
     }
 
     /// Reads an unencrypted `openssh-key-v1` file with one Ed25519 key.
@@ -98,9 +104,13 @@ impl SigningKey {
     ///
     /// Ed25519 is deterministic (RFC 8032): the same key, namespace and message give the same bytes.
     pub fn sign(&self, namespace: &str, message: &[u8]) -> String {
-        let signature = self.0.sign(&signed_data(namespace, HASH, &Sha512::digest(message)));
+        let signature = self
+            .0
+            .sign(&signed_data(namespace, HASH, &Sha512::digest(message)));
         let mut signature_blob = Writer::default();
-        signature_blob.string(KEY_TYPE.as_bytes()).string(signature.as_ref());
+        signature_blob
+            .string(KEY_TYPE.as_bytes())
+            .string(signature.as_ref());
         let mut blob = Writer::default();
         blob.raw(MAGIC)
             .u32(VERSION)
@@ -114,7 +124,8 @@ impl SigningKey {
 
     fn from_seed(seed: &[u8], public_key: &[u8]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_seed_and_public_key(seed, public_key);
-        pair.map(SigningKey).map_err(|_| KeyError::Damaged("its two halves do not belong together"))
+        pair.map(SigningKey)
+            .map_err(|_| KeyError::Damaged("its two halves do not belong together"))
     }
 
     fn seed(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
@@ -127,14 +138,20 @@ impl SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_tuple("SigningKey").field(&self.public_key().fingerprint()).finish()
+        out.debug_tuple("SigningKey")
+            .field(&self.public_key().fingerprint())
+            .finish()
     }
 }
 
 /// What an SSHSIG signature really covers: the namespace and the hash, never the bare message.
 fn signed_data(namespace: &str, hash: &str, digest: &[u8]) -> Vec<u8> {
     let mut data = Writer::default();
-    data.raw(MAGIC).string(namespace.as_bytes()).string(b"").string(hash.as_bytes()).string(digest);
+    data.raw(MAGIC)
+        .string(namespace.as_bytes())
+        .string(b"")
+        .string(hash.as_bytes())
+        .string(digest);
     data.finish().to_vec()
 }
 
@@ -163,7 +180,10 @@ pub fn verify(armored: &str, namespace: &str, message: &[u8]) -> Result<PublicKe
     let key = ed25519_blob(key, 32, "the public key is not 32 bytes")?;
     let signature = ed25519_blob(signature, 64, "the signature is not 64 bytes")?;
     if found != namespace {
-        return Err(SignatureError::Namespace { found: found.into(), expected: namespace.into() });
+        return Err(SignatureError::Namespace {
+            found: found.into(),
+            expected: namespace.into(),
+        });
     }
     let digest = match hash {
         "sha512" => Sha512::digest(message).to_vec(),
@@ -179,7 +199,11 @@ pub fn verify(armored: &str, namespace: &str, message: &[u8]) -> Result<PublicKe
 }
 
 /// The content of `string "ssh-ed25519", string CONTENT`, which keys and signatures share.
-fn ed25519_blob<'a>(blob: &'a [u8], length: usize, what: &'static str) -> Result<&'a [u8], SignatureError> {
+fn ed25519_blob<'a>(
+    blob: &'a [u8],
+    length: usize,
+    what: &'static str,
+) -> Result<&'a [u8], SignatureError> {
     let mut blob = Reader(blob);
     let kind = blob.text().map_err(SignatureError::Malformed)?;
     if kind != KEY_TYPE {
@@ -187,12 +211,19 @@ fn ed25519_blob<'a>(blob: &'a [u8], length: usize, what: &'static str) -> Result
     }
     let content = blob.string().map_err(SignatureError::Malformed)?;
     blob.end().map_err(SignatureError::Malformed)?;
-    if content.len() == length { Ok(content) } else { Err(SignatureError::Malformed(what)) }
+    if content.len() == length {
+        Ok(content)
+    } else {
+        Err(SignatureError::Malformed(what))
+    }
 }
 
 /// A foreign name as an error message may show it: no control characters for the terminal, and short.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_graphic()).take(40).collect()
+    text.chars()
+        .filter(|c| c.is_ascii_graphic())
+        .take(40)
+        .collect()
 }
 
 /// An Ed25519 public key.
@@ -207,12 +238,18 @@ impl PublicKey {
 
     /// `SHA256:...`, as `ssh-keygen -l` prints it.
     pub fn fingerprint(&self) -> String {
-        format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(self.blob())))
+        format!(
+            "SHA256:{}",
+            STANDARD_NO_PAD.encode(Sha256::digest(self.blob()))
+        )
     }
 
     /// The line for an `allowed_signers` file that lets this key sign archives and nothing else.
     pub fn allowed_signers_line(&self, principal: &str) -> String {
-        format!("{principal} namespaces=\"{MANIFEST},{PART}\" {}", self.to_openssh_line())
+        format!(
+            "{principal} namespaces=\"{MANIFEST},{PART}\" {}",
+            self.to_openssh_line()
+        )
     }
 
     fn blob(&self) -> Vec<u8> {
@@ -222,7 +259,9 @@ impl PublicKey {
     }
 
     fn from_base64(text: &str) -> Result<Self, KeyError> {
-        let blob = STANDARD.decode(text).map_err(|_| KeyError::NotAPublicKey("its base64 is wrong"))?;
+        let blob = STANDARD
+            .decode(text)
+            .map_err(|_| KeyError::NotAPublicKey("its base64 is wrong"))?;
         Self::from_blob(&blob).map_err(|error| match error {
             SignatureError::OtherType(kind) => KeyError::OtherType(kind),
             _ => KeyError::NotAPublicKey("its content is damaged"),

@@ -18,7 +18,10 @@ fn a_signature_tells_who_made_it() {
 #[test]
 fn another_message_or_namespace_is_refused() {
     let armored = key().sign(MANIFEST, b"message");
-    assert_eq!(verify(&armored, MANIFEST, b"massage"), Err(SignatureError::Mismatch));
+    assert_eq!(
+        verify(&armored, MANIFEST, b"massage"),
+        Err(SignatureError::Mismatch)
+    );
     let error = verify(&armored, PART, b"message").unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -42,7 +45,10 @@ fn every_flipped_bit_of_a_signature_is_noticed() {
 #[test]
 fn nothing_can_be_put_around_or_inside_the_armor() {
     let armored = key().sign(MANIFEST, b"m");
-    assert!(verify(&armored.replace('\n', "\r\n"), MANIFEST, b"m").is_ok(), "mail makes CR LF of LF");
+    assert!(
+        verify(&armored.replace('\n', "\r\n"), MANIFEST, b"m").is_ok(),
+        "mail makes CR LF of LF"
+    );
     let bad = [
         format!("x{armored}"),
         format!("{armored}x"),
@@ -53,7 +59,13 @@ fn nothing_can_be_put_around_or_inside_the_armor() {
         String::new(),
     ];
     for text in bad {
-        assert!(matches!(verify(&text, MANIFEST, b"m"), Err(SignatureError::Malformed(_))), "{text}");
+        assert!(
+            matches!(
+                verify(&text, MANIFEST, b"m"),
+                Err(SignatureError::Malformed(_))
+            ),
+            "{text}"
+        );
     }
 }
 
@@ -76,7 +88,9 @@ fn every_damaged_byte_of_a_key_file_is_noticed_or_harmless() {
         let mut damaged = blob.to_vec();
         damaged[at] ^= 0x55;
         // Only the comment may change without notice; a key that signs as somebody else never loads.
-        if let Ok(loaded) = SigningKey::from_openssh_pem(&wire::armor("OPENSSH PRIVATE KEY", &damaged)) {
+        if let Ok(loaded) =
+            SigningKey::from_openssh_pem(&wire::armor("OPENSSH PRIVATE KEY", &damaged))
+        {
             assert_eq!(loaded.public_key(), key.public_key(), "byte {at}");
         }
     }
@@ -85,7 +99,10 @@ fn every_damaged_byte_of_a_key_file_is_noticed_or_harmless() {
 #[test]
 fn debug_shows_the_fingerprint_and_nothing_else() {
     let key = key();
-    assert_eq!(format!("{key:?}"), format!("SigningKey({:?})", key.public_key().fingerprint()));
+    assert_eq!(
+        format!("{key:?}"),
+        format!("SigningKey({:?})", key.public_key().fingerprint())
+    );
 }
 
 #[test]
@@ -95,8 +112,17 @@ fn public_keys_are_read_from_their_line() {
     assert_eq!(format!("{key} someone@host").parse(), Ok(key));
     let error = "ssh-rsa AAAAB3NzaC1yc2E".parse::<PublicKey>().unwrap_err();
     assert_eq!(error, KeyError::OtherType("ssh-rsa".into()));
-    for text in ["", "ssh-ed25519", "ssh-ed25519 !", "ssh-ed25519 AAAA", "hello world"] {
-        assert!(matches!(text.parse::<PublicKey>(), Err(KeyError::NotAPublicKey(_))), "{text}");
+    for text in [
+        "",
+        "ssh-ed25519",
+        "ssh-ed25519 !",
+        "ssh-ed25519 AAAA",
+        "hello world",
+    ] {
+        assert!(
+            matches!(text.parse::<PublicKey>(), Err(KeyError::NotAPublicKey(_))),
+            "{text}"
+        );
     }
 }
 
@@ -104,7 +130,10 @@ fn public_keys_are_read_from_their_line() {
 fn what_is_no_private_key_says_what_to_do() {
     let says = |text: &str| SigningKey::from_openssh_pem(text).unwrap_err().to_string();
     assert!(says("").contains("cxvault keygen"));
-    assert!(says("-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----").contains("cxvault keygen"));
+    assert!(
+        says("-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----")
+            .contains("cxvault keygen")
+    );
     assert!(says("-----BEGIN ENCRYPTED PRIVATE KEY-----\n").contains("ssh-keygen -p"));
     assert!(says(&key().public_key().to_openssh_line()).contains("without .pub"));
     assert!(says("-----BEGIN OPENSSH PRIVATE KEY-----\n").contains("damaged"));
@@ -121,8 +150,14 @@ fn allowed_signers_decide_by_key_and_namespace() {
     );
     let allowed = AllowedSigners::parse(&text).unwrap();
     assert_eq!(allowed.ignored(), 2);
-    let rights = [a, b, c, d].map(|key| [MANIFEST, PART, "git"].map(|name| allowed.contains(&key, name)));
-    let expected = [[true, true, false], [true, true, true], [true, false, false], [false, false, false]];
+    let rights =
+        [a, b, c, d].map(|key| [MANIFEST, PART, "git"].map(|name| allowed.contains(&key, name)));
+    let expected = [
+        [true, true, false],
+        [true, true, true],
+        [true, false, false],
+        [false, false, false],
+    ];
     assert_eq!(rights, expected);
 }
 
@@ -133,7 +168,9 @@ fn a_writer_can_trust_its_own_key() {
     assert!(allowed.is_empty());
     allowed.allow(own);
     assert!(
-        allowed.contains(&own, MANIFEST) && allowed.contains(&own, PART) && !allowed.contains(&own, "git")
+        allowed.contains(&own, MANIFEST)
+            && allowed.contains(&own, PART)
+            && !allowed.contains(&own, "git")
     );
 }
 
@@ -147,11 +184,19 @@ fn a_bad_allowed_signers_line_is_named() {
         ("x ssh-ed2519 AAAA", "neither an option nor a key type"),
         ("\"x ssh-ed25519 AAAA", "quote"),
         ("x namespaces=git ssh-ed25519 AAAA", "double quotes"),
-        ("x valid-before=\"20300101\" ssh-ed25519 AAAA", "not supported"),
+        (
+            "x valid-before=\"20300101\" ssh-ed25519 AAAA",
+            "not supported",
+        ),
     ];
     for (line, expected) in cases {
-        let error = AllowedSigners::parse(&format!("{good}\n{line}\n")).unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains(expected), "{line}: {error}");
+        let error = AllowedSigners::parse(&format!("{good}\n{line}\n"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("line 2") && error.contains(expected),
+            "{line}: {error}"
+        );
     }
 }
 

@@ -20,7 +20,8 @@ impl Writer {
 
     /// A length-prefixed string. Nothing here comes near 4 GiB: keys, names, hashes.
     pub fn string(&mut self, bytes: &[u8]) -> &mut Self {
-        self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX)).raw(bytes)
+        self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+            .raw(bytes)
     }
 
     pub fn len(&self) -> usize {
@@ -44,7 +45,9 @@ impl<'a> Reader<'a> {
 
     pub fn u32(&mut self) -> Result<u32, &'static str> {
         let bytes = self.raw(4)?;
-        Ok(bytes.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)))
+        Ok(bytes
+            .iter()
+            .fold(0, |number, &byte| number << 8 | u32::from(byte)))
     }
 
     pub fn string(&mut self) -> Result<&'a [u8], &'static str> {
@@ -57,7 +60,11 @@ impl<'a> Reader<'a> {
     }
 
     pub fn end(&self) -> Result<(), &'static str> {
-        if self.0.is_empty() { Ok(()) } else { Err("something follows its end") }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err("something follows its end")
+        }
     }
 }
 
@@ -67,8 +74,9 @@ const COLUMNS: usize = 70;
 pub fn armor(label: &str, blob: &[u8]) -> Zeroizing<String> {
     let base64 = Zeroizing::new(STANDARD.encode(blob));
     // Sized beforehand: growing would leave copies of a private key in freed memory.
-    let mut text =
-        Zeroizing::new(String::with_capacity(base64.len() + base64.len() / COLUMNS + 2 * label.len() + 64));
+    let mut text = Zeroizing::new(String::with_capacity(
+        base64.len() + base64.len() / COLUMNS + 2 * label.len() + 64,
+    ));
     text.push_str(&format!("-----BEGIN {label}-----\n"));
     let mut rest = base64.as_str();
     while !rest.is_empty() {
@@ -95,5 +103,8 @@ pub fn dearmor(label: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, &'static s
     }
     let mut base64 = Zeroizing::new(String::with_capacity(inner.len()));
     inner.lines().for_each(|line| base64.push_str(line));
-    STANDARD.decode(base64.as_bytes()).map(Zeroizing::new).map_err(|_| "its base64 is wrong")
+    STANDARD
+        .decode(base64.as_bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| "its base64 is wrong")
 }

@@ -47,11 +47,18 @@ pub async fn pack(
 ) -> Result<Packed> {
     let mut packed = Packed::default();
     let (mut keys, mut roster_head) = (BTreeSet::new(), None);
-    pack.add_object(source, key::ARCHIVE, key::ARCHIVE, None).await?;
+    pack.add_object(source, key::ARCHIVE, key::ARCHIVE, None)
+        .await?;
     for sub_account in sub_accounts {
         let timeline = Timeline::read_after(source, sub_account, 0).await?;
         for act in &timeline.acts {
-            pack.add_object(source, &act.manifest.key, &act.manifest.key, Some(act.manifest.sha256)).await?;
+            pack.add_object(
+                source,
+                &act.manifest.key,
+                &act.manifest.key,
+                Some(act.manifest.sha256),
+            )
+            .await?;
             packed.manifests += 1;
             keys.extend(act.public_key.clone());
         }
@@ -59,31 +66,43 @@ pub async fn pack(
         let is_left_out = |date: Date| disposed.iter().any(|one| one.contains(date));
         for revision in &timeline.revisions {
             let link = &revision.manifest;
-            pack.add_object(source, &link.key, &link.key, Some(link.sha256)).await?;
+            pack.add_object(source, &link.key, &link.key, Some(link.sha256))
+                .await?;
             packed.manifests += 1;
             keys.extend(revision.public_key.clone());
             if !days.contains(revision.record.date) || is_left_out(revision.record.date) {
                 continue;
             }
             for file in &revision.record.files {
-                pack.add_object(source, &file.key, &file.key, Some(file.sha256)).await?;
+                pack.add_object(source, &file.key, &file.key, Some(file.sha256))
+                    .await?;
                 packed.parts += 1;
                 packed.bytes += file.bytes;
             }
         }
-        packed.left_out.extend(disposed.into_iter().filter(|one| one.touches(days)));
+        packed
+            .left_out
+            .extend(disposed.into_iter().filter(|one| one.touches(days)));
         packed.heads.push(timeline.head_text());
     }
     for stored in roster::read_all(source).await? {
-        pack.add_object(source, &stored.key, &stored.key, Some(stored.sha256)).await?;
+        pack.add_object(source, &stored.key, &stored.key, Some(stored.sha256))
+            .await?;
         packed.rosters += 1;
-        keys.extend(stored.envelope.signature.as_ref().map(|signature| signature.public_key.clone()));
+        keys.extend(
+            stored
+                .envelope
+                .signature
+                .as_ref()
+                .map(|signature| signature.public_key.clone()),
+        );
         roster_head = Some(roster::head_text(&stored));
     }
     packed.heads.extend(roster_head);
     let (from, to) = bounds(days);
-    let lines =
-        |lines: &mut dyn Iterator<Item = &String>| lines.map(|line| format!("{line}\n")).collect::<String>();
+    let lines = |lines: &mut dyn Iterator<Item = &String>| {
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
     let range = serde_json::to_vec(&serde_json::json!({ "from": from, "to": to }))
         .map_err(|error| Failure::new(Exit::Unexpected, "cannot write the range").because(error))?;
     pack.add_bytes("range.json", &range)?;
@@ -91,7 +110,10 @@ pub async fn pack(
     pack.add_bytes("signers-seen.txt", lines(&mut keys.iter()).as_bytes())?;
     pack.add_bytes("allowed_signers", signers.as_bytes())?;
     pack.add_bytes("check.sh", CHECK.as_bytes())?;
-    pack.add_bytes("check.sql", SQL.replace("{FROM}", &from).replace("{TO}", &to).as_bytes())?;
+    pack.add_bytes(
+        "check.sql",
+        SQL.replace("{FROM}", &from).replace("{TO}", &to).as_bytes(),
+    )?;
     let readme = README
         .replace("{ARCHIVE}", &source.store.root())
         .replace("{ARCHIVE_ID}", &source.record.archive_id)
@@ -103,7 +125,11 @@ pub async fn pack(
 
 /// First day, and the day after the last, as texts that compare.
 fn bounds(days: &Days) -> (String, String) {
-    let from = days.from.map_or_else(|| "0000-01-01".to_owned(), |date| date.to_string());
-    let to = days.to.map_or_else(|| "9999-12-31".to_owned(), |date| date.to_string());
+    let from = days
+        .from
+        .map_or_else(|| "0000-01-01".to_owned(), |date| date.to_string());
+    let to = days
+        .to
+        .map_or_else(|| "9999-12-31".to_owned(), |date| date.to_string());
     (from, to)
 }

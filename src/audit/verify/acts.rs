@@ -25,7 +25,11 @@ pub fn acknowledgement(
     before: &Coverage,
 ) {
     if note.days.is_empty() {
-        found.add(Code::RecordWrong, "an acknowledgement of some day", "one of none");
+        found.add(
+            Code::RecordWrong,
+            "an acknowledgement of some day",
+            "one of none",
+        );
     }
     for noted in &note.days {
         let date = noted.date;
@@ -34,9 +38,14 @@ pub fn acknowledgement(
             found.add(Code::RecordWrong, format!("a day with gaps on {date}"), is);
             continue;
         }
-        let Some(newest) = days.get(&date).and_then(|day| day.revisions.last()) else { continue };
+        let Some(newest) = days.get(&date).and_then(|day| day.revisions.last()) else {
+            continue;
+        };
         let failed = |kind| newest.record.day.statuses(kind).get(Status::Failed);
-        let link = Link { key: newest.manifest_key.clone(), sha256: newest.manifest_sha256 };
+        let link = Link {
+            key: newest.manifest_key.clone(),
+            sha256: newest.manifest_sha256,
+        };
         let same = noted.revision == newest.record.revision
             && noted.manifest == link
             && (noted.agent_failed, noted.auto_failed) == (failed(Kind::Agent), failed(Kind::Auto))
@@ -51,10 +60,18 @@ pub fn acknowledgement(
 /// The range holds a day; a case that gives up days held some of them.
 pub fn hold(found: &mut Findings<'_>, hold: &Hold, before: &Orders) {
     if hold.range.from >= hold.range.to {
-        found.add(Code::RecordWrong, "a hold on some day", hold.range.to_string());
+        found.add(
+            Code::RecordWrong,
+            "a hold on some day",
+            hold.range.to_string(),
+        );
     }
     if hold.act == HoldAct::Remove && !before.touches(&hold.case, hold.range) {
-        found.add(Code::RecordWrong, "a case that holds some of these days", "one that holds none");
+        found.add(
+            Code::RecordWrong,
+            "a case that holds some of these days",
+            "one that holds none",
+        );
     }
 }
 
@@ -72,10 +89,16 @@ pub fn extension(
         let date = extended.date;
         let kept = extension.range.contains(date) && coverage.state(date) != DayState::Disposed;
         let Some(day) = days.get(&date).filter(|_| kept) else {
-            found.add(Code::RecordWrong, format!("archived days of {}", extension.range), date.to_string());
+            found.add(
+                Code::RecordWrong,
+                format!("archived days of {}", extension.range),
+                date.to_string(),
+            );
             continue;
         };
-        let Some(known) = lock_of(day, before.lock_on(date)) else { continue };
+        let Some(known) = lock_of(day, before.lock_on(date)) else {
+            continue;
+        };
         if known.stronger(extended.lock()) != extended.lock() {
             let expected = format!("{date} kept until {} at least", rfc3339(known.until_ms));
             found.add(Code::RecordWrong, expected, rfc3339(extended.retain_until));
@@ -85,8 +108,13 @@ pub fn extension(
 
 /// What the chain asks of a day's objects.
 fn lock_of(day: &Day, ordered: Option<Lock>) -> Option<Lock> {
-    let own = day.revisions.iter().filter_map(|revision| revision.record.object_lock.as_ref());
-    own.map(|lock| lock.lock()).chain(ordered).reduce(Lock::stronger)
+    let own = day
+        .revisions
+        .iter()
+        .filter_map(|revision| revision.record.object_lock.as_ref());
+    own.map(|lock| lock.lock())
+        .chain(ordered)
+        .reduce(Lock::stronger)
 }
 
 /// Each day was whole, its lock had run out when this was committed, and no case held it. Returns the days of which that
@@ -101,17 +129,28 @@ pub fn disposal(
         found.add(Code::RecordWrong, "a disposal of some day", "one of none");
     }
     if !disposal.days.is_sorted_by(|one, next| one.date < next.date) {
-        found.add(Code::RecordWrong, "a disposal of days in their order", "another");
+        found.add(
+            Code::RecordWrong,
+            "a disposal of days in their order",
+            "another",
+        );
     }
     let mut disposed = Vec::new();
     for named in &disposal.days {
         let date = named.date;
         let state = coverage.state(date);
-        let whole = state.is_sealed() && state != DayState::Disposed && disposal.range.contains(date);
-        let newest = days.get(&date).and_then(|day| Some((day, day.revisions.last()?)));
+        let whole =
+            state.is_sealed() && state != DayState::Disposed && disposal.range.contains(date);
+        let newest = days
+            .get(&date)
+            .and_then(|day| Some((day, day.revisions.last()?)));
         let Some((day, newest)) = newest.filter(|_| whole) else {
             let is = format!("{date}, {}", format!("{state:?}").to_lowercase());
-            found.add(Code::RecordWrong, format!("whole archived days of {}", disposal.range), is);
+            found.add(
+                Code::RecordWrong,
+                format!("whole archived days of {}", disposal.range),
+                is,
+            );
             continue;
         };
         let before_this = found.found.len();
@@ -127,14 +166,24 @@ pub fn disposal(
 
 /// The record names the day as it was.
 fn same_day(found: &mut Findings<'_>, named: &DisposedDay, day: &Day, newest: &Committed) {
-    let link = Link { key: newest.manifest_key.clone(), sha256: newest.manifest_sha256 };
-    let files = (day.files().count() as u64, day.files().map(|file| file.bytes).sum::<u64>());
+    let link = Link {
+        key: newest.manifest_key.clone(),
+        sha256: newest.manifest_sha256,
+    };
+    let files = (
+        day.files().count() as u64,
+        day.files().map(|file| file.bytes).sum::<u64>(),
+    );
     let same = named.revision == newest.record.revision
         && named.manifest == link
         && (named.files, named.bytes) == files;
     if !same {
         let expected = format!("{} as {} has it", named.date, newest.manifest_key);
-        found.add(Code::RecordWrong, expected, "another revision, or other files");
+        found.add(
+            Code::RecordWrong,
+            expected,
+            "another revision, or other files",
+        );
     }
 }
 
@@ -146,8 +195,10 @@ fn not_kept(
     before: &Orders,
 ) {
     let (date, lock) = (named.date, named.lock.as_ref().map(|lock| lock.lock()));
-    let until = |lock: Option<Lock>| lock.map_or("no lock".to_owned(), |lock| rfc3339(lock.until_ms));
-    if let Some(known) = known.filter(|known| lock.is_none_or(|lock| lock.stronger(*known) != lock)) {
+    let until =
+        |lock: Option<Lock>| lock.map_or("no lock".to_owned(), |lock| rfc3339(lock.until_ms));
+    if let Some(known) = known.filter(|known| lock.is_none_or(|lock| lock.stronger(*known) != lock))
+    {
         let expected = format!("{date} kept until {} at least", rfc3339(known.until_ms));
         found.add(Code::RecordWrong, expected, until(lock));
     }
@@ -159,6 +210,10 @@ fn not_kept(
     let cases: Vec<&str> = before.cases_on(date).into_keys().collect();
     if !cases.is_empty() {
         let found_case = format!("held for case {}", cases.join(", "));
-        found.add(Code::RecordWrong, format!("{date} held for no case"), found_case);
+        found.add(
+            Code::RecordWrong,
+            format!("{date} held for no case"),
+            found_case,
+        );
     }
 }

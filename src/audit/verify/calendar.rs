@@ -15,9 +15,15 @@ pub fn days(verifier: &Verifier<'_>, sub_account: &str, check: &ChainCheck<'_>) 
     let yesterday = |date: Date| date.yesterday().ok();
     let first = range.from.or(check.coverage.first_day);
     let last = range.to.and_then(yesterday).or(check.coverage.last_day());
-    let (Some(first), Some(last)) = (first, last) else { return };
-    let zone =
-        check.days.values().next().and_then(|day| day.newest()).and_then(|day| Zone::named(&day.zone).ok());
+    let (Some(first), Some(last)) = (first, last) else {
+        return;
+    };
+    let zone = check
+        .days
+        .values()
+        .next()
+        .and_then(|day| day.newest())
+        .and_then(|day| Zone::named(&day.zone).ok());
     let mut missing: Option<(Date, Date)> = None;
     for date in range.within(first, last) {
         let state = check.coverage.state(date);
@@ -45,7 +51,13 @@ pub fn days(verifier: &Verifier<'_>, sub_account: &str, check: &ChainCheck<'_>) 
     tell_missing(verifier, sub_account, missing);
 }
 
-fn tell(verifier: &Verifier<'_>, sub_account: &str, date: Date, state: DayState, check: &ChainCheck<'_>) {
+fn tell(
+    verifier: &Verifier<'_>,
+    sub_account: &str,
+    date: Date,
+    state: DayState,
+    check: &ChainCheck<'_>,
+) {
     let code = match state {
         DayState::Gaps => Code::DayIncomplete,
         DayState::Acknowledged => Code::DayAcknowledged,
@@ -53,10 +65,23 @@ fn tell(verifier: &Verifier<'_>, sub_account: &str, date: Date, state: DayState,
     };
     let record = check.days.get(&date).and_then(|day| day.newest());
     let found = record.map_or_else(String::new, |record| {
-        let because: Vec<&str> = record.incomplete_because.iter().map(|reason| reason.name()).collect();
-        format!("{} summaries failed; {}", record.day.failed(), because.join(", "))
+        let because: Vec<&str> = record
+            .incomplete_because
+            .iter()
+            .map(|reason| reason.name())
+            .collect();
+        format!(
+            "{} summaries failed; {}",
+            record.day.failed(),
+            because.join(", ")
+        )
     });
-    verifier.report(Finding::new(code, format!("{sub_account} {date}"), "a complete day", found));
+    verifier.report(Finding::new(
+        code,
+        format!("{sub_account} {date}"),
+        "a complete day",
+        found,
+    ));
 }
 
 /// A stretch of missing days is told once.
@@ -66,9 +91,17 @@ fn tell_missing(verifier: &Verifier<'_>, sub_account: &str, missing: Option<(Dat
         (format!("{sub_account} {from}"), "nothing".to_owned())
     } else {
         let days = to.since(from).map_or(0, |span| span.get_days()) + 1;
-        (format!("{sub_account} {from} to {to}"), format!("nothing on {days} days"))
+        (
+            format!("{sub_account} {from} to {to}"),
+            format!("nothing on {days} days"),
+        )
     };
-    verifier.report(Finding::new(Code::DayMissing, object, "an archived day", found));
+    verifier.report(Finding::new(
+        Code::DayMissing,
+        object,
+        "an archived day",
+        found,
+    ));
 }
 
 /// Open holds that nothing enforces: they look like those that something does.

@@ -50,7 +50,9 @@ pub struct Day {
 
 impl Day {
     pub fn files(&self) -> impl Iterator<Item = &File> {
-        self.revisions.iter().flat_map(|revision| &revision.record.files)
+        self.revisions
+            .iter()
+            .flat_map(|revision| &revision.record.files)
     }
 
     pub fn newest(&self) -> Option<&DayRecord> {
@@ -84,10 +86,20 @@ impl<'a> Check<'a> for ChainCheck<'a> {
 
     fn next(&mut self, sequence: u64, object: Object<Manifest>) -> Vec<Finding> {
         let key = key::manifest(&self.links.name, sequence);
-        let mut found = Findings { object: &key, found: Vec::new() };
+        let mut found = Findings {
+            object: &key,
+            found: Vec::new(),
+        };
         let sha256 = object.sha256;
         if let Some(envelope) = self.links.next(&mut found, sequence, object) {
-            self.record(&mut found, envelope, Link { key: key.clone(), sha256 });
+            self.record(
+                &mut found,
+                envelope,
+                Link {
+                    key: key.clone(),
+                    sha256,
+                },
+            );
         }
         found.found
     }
@@ -107,7 +119,10 @@ impl<'a> ChainCheck<'a> {
     }
 
     fn record(&mut self, found: &mut Findings<'_>, envelope: Envelope, link: Link) {
-        let Envelope { manifest, signature } = envelope;
+        let Envelope {
+            manifest,
+            signature,
+        } = envelope;
         let finished_at = manifest.run.finished_at;
         self.first_commit.get_or_insert(finished_at);
         record::run_times(found, &manifest.run);
@@ -115,12 +130,17 @@ impl<'a> ChainCheck<'a> {
         match &manifest.record {
             Record::Day(record) => self.check_day(found, &manifest, record),
             // What came before is not known, so nothing can be held against it.
-            Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_) if self.links.broken => {}
-            _ if self.days.is_empty() && !self.links.broken => {
-                found.add(Code::RecordWrong, "a chain that begins with a day", "another")
-            }
+            Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_)
+                if self.links.broken => {}
+            _ if self.days.is_empty() && !self.links.broken => found.add(
+                Code::RecordWrong,
+                "a chain that begins with a day",
+                "another",
+            ),
             Record::Disposal(disposal) => self.dispose(found, disposal, finished_at, &link),
-            Record::Acknowledgement(note) => acts::acknowledgement(found, note, &self.days, &self.coverage),
+            Record::Acknowledgement(note) => {
+                acts::acknowledgement(found, note, &self.days, &self.coverage)
+            }
             Record::Hold(hold) => acts::hold(found, hold, &self.orders),
             Record::Retention(extension) => {
                 acts::extension(found, extension, &self.days, (&self.orders, &self.coverage))
@@ -134,12 +154,23 @@ impl<'a> ChainCheck<'a> {
     }
 
     /// Only what follows from the chain is disposed of, or a forged record could excuse removed files.
-    fn dispose(&mut self, found: &mut Findings<'_>, disposal: &Disposal, finished_at: i64, link: &Link) {
+    fn dispose(
+        &mut self,
+        found: &mut Findings<'_>,
+        disposal: &Disposal,
+        finished_at: i64,
+        link: &Link,
+    ) {
         let dates: Vec<Date> = if self.links.broken {
             // What came before is not known, and that has been said.
             disposal.days.iter().map(|day| day.date).collect()
         } else {
-            acts::disposal(found, (disposal, finished_at), &self.days, (&self.orders, &self.coverage))
+            acts::disposal(
+                found,
+                (disposal, finished_at),
+                &self.days,
+                (&self.orders, &self.coverage),
+            )
         };
         for date in dates {
             if let Some(day) = self.days.get_mut(&date) {
@@ -151,9 +182,15 @@ impl<'a> ChainCheck<'a> {
     /// A writer finds holds by this link alone.
     fn check_orders(&mut self, found: &mut Findings<'_>, manifest: &Manifest, sha256: Digest) {
         if !self.links.broken && self.orders_link != manifest.orders {
-            let text =
-                |link: &Option<Link>| link.as_ref().map_or("nothing".to_owned(), |link| link.key.clone());
-            found.add(Code::OrdersWrong, text(&self.orders_link), text(&manifest.orders));
+            let text = |link: &Option<Link>| {
+                link.as_ref()
+                    .map_or("nothing".to_owned(), |link| link.key.clone())
+            };
+            found.add(
+                Code::OrdersWrong,
+                text(&self.orders_link),
+                text(&manifest.orders),
+            );
         }
         self.orders_link = manifest.orders_for_next(sha256);
     }
@@ -167,13 +204,27 @@ impl<'a> ChainCheck<'a> {
         record::counts(found, record, day.and_then(Day::newest));
         record::files(found, manifest, record, day);
         record::times(found, manifest, record);
-        if let Some(window) = day.and_then(Day::window).filter(|window| *window != record.window) {
-            let expected = format!("the interval of the day's earlier revisions, from {}", window.start_ms);
-            found.add(Code::DayWindowWrong, expected, record.window.start_ms.to_string());
+        if let Some(window) = day
+            .and_then(Day::window)
+            .filter(|window| *window != record.window)
+        {
+            let expected = format!(
+                "the interval of the day's earlier revisions, from {}",
+                window.start_ms
+            );
+            found.add(
+                Code::DayWindowWrong,
+                expected,
+                record.window.start_ms.to_string(),
+            );
         }
         if let Some((disposal, _)) = day.and_then(|day| day.disposed.as_ref()) {
             let expected = format!("no revision of {} after {}", record.date, disposal.key);
-            found.add(Code::RecordWrong, expected, format!("revision {}", record.revision));
+            found.add(
+                Code::RecordWrong,
+                expected,
+                format!("revision {}", record.revision),
+            );
         }
         if !self.links.broken {
             let expected = day.map_or(0, |day| day.revisions.len() as u32) + 1;
@@ -188,9 +239,17 @@ impl<'a> ChainCheck<'a> {
             self.coverage = manifest.coverage.clone();
         } else if self.coverage != manifest.coverage {
             let text = |coverage: &Coverage| {
-                format!("{} from {:?}", coverage.days, coverage.first_day.map(|date| date.to_string()))
+                format!(
+                    "{} from {:?}",
+                    coverage.days,
+                    coverage.first_day.map(|date| date.to_string())
+                )
             };
-            found.add(Code::CoverageWrong, text(&self.coverage), text(&manifest.coverage));
+            found.add(
+                Code::CoverageWrong,
+                text(&self.coverage),
+                text(&manifest.coverage),
+            );
             self.coverage = manifest.coverage.clone();
         }
     }
@@ -200,7 +259,10 @@ impl<'a> ChainCheck<'a> {
         if let Some(before) = self.days.range(..date).next_back().and_then(near) {
             record::neighbours(found, before, (date, window));
         }
-        let later = date.tomorrow().ok().and_then(|next| self.days.range(next..).next().and_then(near));
+        let later = date
+            .tomorrow()
+            .ok()
+            .and_then(|next| self.days.range(next..).next().and_then(near));
         if let Some(after) = later {
             record::neighbours(found, (date, window), after);
         }
@@ -214,7 +276,10 @@ impl<'a> ChainCheck<'a> {
             day.windows_by.push(link.clone());
         }
         let lock = record.object_lock.as_ref().map(|lock| lock.lock());
-        let Link { key: manifest_key, sha256: manifest_sha256 } = link;
+        let Link {
+            key: manifest_key,
+            sha256: manifest_sha256,
+        } = link;
         day.revisions.push(Committed {
             manifest_key,
             manifest_sha256,
@@ -235,10 +300,15 @@ impl<'a> ChainCheck<'a> {
         for (date, day) in &mut self.days {
             let (ordered, held) = (self.orders.lock_on(*date), self.orders.holds_objects(*date));
             for revision in &mut day.revisions {
-                revision.elsewhere = key::parse_manifest(&revision.manifest_key).is_some_and(|n| n <= taken);
+                revision.elsewhere =
+                    key::parse_manifest(&revision.manifest_key).is_some_and(|n| n <= taken);
                 revision.lock = match revision.elsewhere {
                     true => since.lock_on(*date),
-                    false => revision.lock.into_iter().chain(ordered).reduce(Lock::stronger),
+                    false => revision
+                        .lock
+                        .into_iter()
+                        .chain(ordered)
+                        .reduce(Lock::stronger),
                 };
                 revision.held = held;
                 revision.may_be_gone = day.disposed.is_some();

@@ -34,13 +34,19 @@ pub trait Check<'a> {
 
 impl Verifier<'_> {
     /// Reads a chain in order, many objects at once. Returns the hashes at the numbers in `wanted`.
-    pub async fn read_chain<'a, C: Check<'a>>(&self, check: &mut C, wanted: &BTreeSet<u64>) -> Result<Seen> {
+    pub async fn read_chain<'a, C: Check<'a>>(
+        &self,
+        check: &mut C,
+        wanted: &BTreeSet<u64>,
+    ) -> Result<Seen> {
         let numbers = self.numbers(&check.links().name).await?;
         let mut seen = Seen::new();
         let read = |(sequence, key): (u64, String)| async move {
             let bytes = match self.store.get(&key).await {
                 // Larger than any manifest is: somebody else's, and no reason to see no further.
-                Err(error) if error.kind == StoreErrorKind::Contradiction => return Ok((sequence, Err(()))),
+                Err(error) if error.kind == StoreErrorKind::Contradiction => {
+                    return Ok((sequence, Err(())));
+                }
                 read => read?,
             };
             let object = match bytes {
@@ -49,7 +55,11 @@ impl Verifier<'_> {
             };
             Ok::<_, Failure>((sequence, Ok(object)))
         };
-        let at_once = if self.remote { timeline::AT_ONCE } else { cores() };
+        let at_once = if self.remote {
+            timeline::AT_ONCE
+        } else {
+            cores()
+        };
         let mut reads = stream::iter(numbers).map(read).buffered(at_once);
         let mut expected = 1;
         while let Some((sequence, object)) = reads.try_next().await? {
@@ -60,13 +70,20 @@ impl Verifier<'_> {
             }
             match object {
                 Err(()) => {
-                    self.report(check.links().unreadable(sequence, "an object larger than any manifest"));
+                    self.report(
+                        check
+                            .links()
+                            .unreadable(sequence, "an object larger than any manifest"),
+                    );
                 }
                 Ok(Some(object)) => {
                     if wanted.contains(&sequence) {
                         seen.insert(sequence, object.sha256);
                     }
-                    check.next(sequence, object).into_iter().for_each(|finding| self.report(finding));
+                    check
+                        .next(sequence, object)
+                        .into_iter()
+                        .for_each(|finding| self.report(finding));
                 }
                 Ok(None) => self.report(check.links().missing(sequence)),
             }
@@ -81,11 +98,15 @@ impl Verifier<'_> {
         let listed = self.store.list(&root, None).await?;
         if self.remote {
             let versions = self.store.versions(&root).await?;
-            versions_hold(&versions, |_| false).into_iter().for_each(|finding| self.report(finding));
+            versions_hold(&versions, |_| false)
+                .into_iter()
+                .for_each(|finding| self.report(finding));
         }
         let mut numbers = BTreeMap::new();
         for entry in listed {
-            match key::parse_manifest(&entry.key).filter(|n| *n > 0 && key::manifest(name, *n) == entry.key) {
+            match key::parse_manifest(&entry.key)
+                .filter(|n| *n > 0 && key::manifest(name, *n) == entry.key)
+            {
                 Some(sequence) => drop(numbers.insert(sequence, entry.key)),
                 None => self.foreign(&entry.key),
             }
@@ -95,22 +116,44 @@ impl Verifier<'_> {
 
     /// The numbers at which somebody knows what must lie there.
     pub fn known_numbers(&self, name: &str, anchored: &Kept) -> BTreeSet<u64> {
-        let kept = self.options.heads.iter().filter(|head| head.sub_account == name);
-        let vouched = self.rostered.heads.get(name).into_iter().flat_map(|heads| heads.keys().copied());
+        let kept = self
+            .options
+            .heads
+            .iter()
+            .filter(|head| head.sub_account == name);
+        let vouched = self
+            .rostered
+            .heads
+            .get(name)
+            .into_iter()
+            .flat_map(|heads| heads.keys().copied());
         let anchored = anchored.by_number.keys().copied();
-        kept.map(|head| head.sequence).chain(vouched).chain(anchored).collect()
+        kept.map(|head| head.sequence)
+            .chain(vouched)
+            .chain(anchored)
+            .collect()
     }
 
     /// What is anchored of a chain; what is wrong with the anchors themselves is said here.
     pub async fn anchored(&self, name: &str) -> Result<Kept> {
-        let Some(anchors) = &self.options.anchors else { return Ok(Kept::default()) };
+        let Some(anchors) = &self.options.anchors else {
+            return Ok(Kept::default());
+        };
         let anchored = anchors.of(&self.archive_id, &key::chain_name(name)).await?;
         for finding in versions_hold(&anchored.versions, |_| false) {
-            self.report(Finding { object: anchors.address(&finding.object), ..finding });
+            self.report(Finding {
+                object: anchors.address(&finding.object),
+                ..finding
+            });
         }
         for place in &anchored.wrong {
             let place = anchors.address(place);
-            self.report(Finding::new(Code::AnchorWrong, place, "a head of this chain", "another object"));
+            self.report(Finding::new(
+                Code::AnchorWrong,
+                place,
+                "a head of this chain",
+                "another object",
+            ));
         }
         Ok(anchored)
     }
@@ -119,17 +162,32 @@ impl Verifier<'_> {
     pub fn kept_heads(&self, links: &LinkCheck<'_>, seen: &Seen) -> bool {
         let newest = links.head.map_or(0, |(sequence, _)| sequence);
         let mut known = false;
-        for head in self.options.heads.iter().filter(|head| head.sub_account == links.name) {
+        for head in self
+            .options
+            .heads
+            .iter()
+            .filter(|head| head.sub_account == links.name)
+        {
             known = true;
             let key = key::manifest(&links.name, head.sequence);
             match seen.get(&head.sequence) {
                 Some(sha256) if *sha256 == head.sha256 => {}
                 Some(sha256) => {
-                    self.report(Finding::new(Code::HeadDiffers, key, head.sha256.hex(), sha256.hex()));
+                    self.report(Finding::new(
+                        Code::HeadDiffers,
+                        key,
+                        head.sha256.hex(),
+                        sha256.hex(),
+                    ));
                 }
                 None if head.sequence > newest => {
                     let found = format!("a chain that ends at {newest}");
-                    self.report(Finding::new(Code::HeadMissing, key, head.sha256.hex(), found));
+                    self.report(Finding::new(
+                        Code::HeadMissing,
+                        key,
+                        head.sha256.hex(),
+                        found,
+                    ));
                 }
                 // A hole in the chain, which has been said.
                 None => {}
@@ -141,17 +199,34 @@ impl Verifier<'_> {
     /// Heads that were anchored; whether there is one for this chain. Where hundreds of anchors say the same, one of them
     /// says it: the last that is missing, the first that differs.
     pub fn anchored_heads(&self, links: &LinkCheck<'_>, anchored: &Kept, seen: &Seen) -> bool {
-        let Some(anchors) = &self.options.anchors else { return false };
+        let Some(anchors) = &self.options.anchors else {
+            return false;
+        };
         let newest = links.head.map_or(0, |(sequence, _)| sequence);
         let all = || anchored.by_number.values();
         let text = |anchor: &Anchor| {
-            format!("{}, as anchored at {}", anchor.sha256, anchors.address(&anchor.place()))
+            format!(
+                "{}, as anchored at {}",
+                anchor.sha256,
+                anchors.address(&anchor.place())
+            )
         };
-        let missing =
-            || all().filter(move |anchor| anchor.sequence > newest && !seen.contains_key(&anchor.sequence));
+        let missing = || {
+            all().filter(move |anchor| {
+                anchor.sequence > newest && !seen.contains_key(&anchor.sequence)
+            })
+        };
         if let Some(last) = missing().next_back() {
-            let found = format!("a chain that ends at {newest}; {} anchors lie beyond", missing().count());
-            self.report(Finding::new(Code::HeadMissing, last.key.as_str(), text(last), found));
+            let found = format!(
+                "a chain that ends at {newest}; {} anchors lie beyond",
+                missing().count()
+            );
+            self.report(Finding::new(
+                Code::HeadMissing,
+                last.key.as_str(),
+                text(last),
+                found,
+            ));
         }
         let differing = || {
             all()
@@ -159,24 +234,42 @@ impl Verifier<'_> {
                 .filter(|(anchor, found)| anchor.sha256 != **found)
         };
         if let Some((first, found)) = differing().next() {
-            let found = format!("{found}; {} anchors differ from the chain", differing().count());
-            self.report(Finding::new(Code::HeadDiffers, first.key.as_str(), text(first), found));
+            let found = format!(
+                "{found}; {} anchors differ from the chain",
+                differing().count()
+            );
+            self.report(Finding::new(
+                Code::HeadDiffers,
+                first.key.as_str(),
+                text(first),
+                found,
+            ));
         }
         !anchored.by_number.is_empty()
     }
 
     /// Heads that the roster vouches for. Of all that was cut off only the last is told, of what was rewritten the first.
     pub fn vouched_heads(&self, links: &LinkCheck<'_>, seen: &Seen) {
-        let Some(vouched) = self.rostered.heads.get(&links.name) else { return };
+        let Some(vouched) = self.rostered.heads.get(&links.name) else {
+            return;
+        };
         let newest = links.head.map_or(0, |(sequence, _)| sequence);
         let tell = |sequence: u64, found: String| {
-            let Some(head) = vouched.get(&sequence) else { return };
-            let expected = format!("{}, by {}", head.sha256, key::manifest(key::ROSTER, head.by));
+            let Some(head) = vouched.get(&sequence) else {
+                return;
+            };
+            let expected = format!(
+                "{}, by {}",
+                head.sha256,
+                key::manifest(key::ROSTER, head.by)
+            );
             let key = key::manifest(&links.name, sequence);
             self.report(Finding::new(Code::RosterHead, key, expected, found));
         };
         let other = |(sequence, head): (&u64, &super::roster::Vouched)| {
-            seen.get(sequence).filter(|sha256| **sha256 != head.sha256).map(|sha256| (*sequence, *sha256))
+            seen.get(sequence)
+                .filter(|sha256| **sha256 != head.sha256)
+                .map(|sha256| (*sequence, *sha256))
         };
         if let Some((sequence, sha256)) = vouched.iter().find_map(other) {
             tell(sequence, sha256.hex());
@@ -192,11 +285,26 @@ impl Verifier<'_> {
         if links.signed == 0 && !self.options.allowed.is_empty() {
             let first = key::manifest(&links.name, 1);
             let expected = "a chain that an allowed signer has signed";
-            self.report(Finding::new(Code::ManifestUnsigned, first, expected, "no signature"));
+            self.report(Finding::new(
+                Code::ManifestUnsigned,
+                first,
+                expected,
+                "no signature",
+            ));
         } else if links.signed == 0 {
-            self.report(Finding::new(Code::ChainUnsigned, chain, "signatures", "none"));
+            self.report(Finding::new(
+                Code::ChainUnsigned,
+                chain,
+                "signatures",
+                "none",
+            ));
         } else if self.options.allowed.is_empty() {
-            self.report(Finding::new(Code::NoAllowedSigners, chain, "allowed signers", "none"));
+            self.report(Finding::new(
+                Code::NoAllowedSigners,
+                chain,
+                "allowed signers",
+                "none",
+            ));
         }
     }
 

@@ -27,7 +27,10 @@ impl<B: Body> Object<B> {
             let signer = envelope.signer();
             Readable { envelope, signer }
         });
-        Object { sha256: Digest::of(bytes), read }
+        Object {
+            sha256: Digest::of(bytes),
+            read,
+        }
     }
 }
 
@@ -72,7 +75,12 @@ impl<'a> LinkCheck<'a> {
         self.head = None;
         self.records += 1;
         let key = key::manifest(&self.name, sequence);
-        Finding::new(Code::ManifestUnreadable, key, "a manifest of format version 1", why)
+        Finding::new(
+            Code::ManifestUnreadable,
+            key,
+            "a manifest of format version 1",
+            why,
+        )
     }
 
     /// The next record, which is returned where it can be read.
@@ -88,7 +96,11 @@ impl<'a> LinkCheck<'a> {
         match read {
             Err(error) => {
                 self.broken = true;
-                found.add(Code::ManifestUnreadable, "a manifest of format version 1", error.to_string());
+                found.add(
+                    Code::ManifestUnreadable,
+                    "a manifest of format version 1",
+                    error.to_string(),
+                );
                 None
             }
             Ok(Readable { envelope, signer }) => {
@@ -102,19 +114,27 @@ impl<'a> LinkCheck<'a> {
     }
 
     fn place(&self, found: &mut Findings<'_>, place: Place<'_>, sequence: u64) {
-        let mut same =
-            |what, expected: &str, is: &str| found.same(Code::ManifestMisplaced, what, expected, is);
+        let mut same = |what, expected: &str, is: &str| {
+            found.same(Code::ManifestMisplaced, what, expected, is)
+        };
         same("archive id", &self.archive_id, place.archive_id);
         same("sub-account", &self.name, place.chain);
         same("key", &key::manifest(&self.name, sequence), place.key);
-        same("sequence", &sequence.to_string(), &place.sequence.to_string());
+        same(
+            "sequence",
+            &sequence.to_string(),
+            &place.sequence.to_string(),
+        );
     }
 
     fn link(&self, found: &mut Findings<'_>, place: Place<'_>, before: Option<(u64, Digest)>) {
         let text = |link: &Link| format!("{} {}", link.key, link.sha256);
         let named = place.previous.map_or_else(|| "nothing".to_owned(), text);
         let expected = match before {
-            Some((sequence, sha256)) => text(&Link { key: key::manifest(&self.name, sequence), sha256 }),
+            Some((sequence, sha256)) => text(&Link {
+                key: key::manifest(&self.name, sequence),
+                sha256,
+            }),
             // The one before it is missing, which has been said.
             None if self.broken => return,
             None => "nothing".to_owned(),
@@ -125,15 +145,28 @@ impl<'a> LinkCheck<'a> {
         }
     }
 
-    fn signature(&mut self, found: &mut Findings<'_>, signer: Result<Option<PublicKey>, ManifestError>) {
+    fn signature(
+        &mut self,
+        found: &mut Findings<'_>,
+        signer: Result<Option<PublicKey>, ManifestError>,
+    ) {
         match signer {
-            Err(error) => found.add(Code::SignatureInvalid, "a signature that fits", error.to_string()),
+            Err(error) => found.add(
+                Code::SignatureInvalid,
+                "a signature that fits",
+                error.to_string(),
+            ),
             Ok(None) if self.signed > 0 => found.add(Code::ManifestUnsigned, "a signature", "none"),
             Ok(None) => {}
             Ok(Some(signer)) => {
                 self.signed += 1;
-                if !self.allowed.is_empty() && !self.allowed.contains(&signer, signature::MANIFEST) {
-                    found.add(Code::SignerNotAllowed, "an allowed signer", signer.fingerprint());
+                if !self.allowed.is_empty() && !self.allowed.contains(&signer, signature::MANIFEST)
+                {
+                    found.add(
+                        Code::SignerNotAllowed,
+                        "an allowed signer",
+                        signer.fingerprint(),
+                    );
                 }
             }
         }

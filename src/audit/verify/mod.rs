@@ -119,7 +119,9 @@ impl Totals {
     /// 4 violated; 3 only gaps; 2 nothing was there to verify; 0 all held.
     pub fn exit(&self) -> Exit {
         match self {
-            Totals { violations: 1.., .. } => Exit::Integrity,
+            Totals {
+                violations: 1.., ..
+            } => Exit::Integrity,
             Totals { manifests: 0, .. } => Exit::Usage,
             Totals { gaps: 1.., .. } => Exit::Gaps,
             _ => Exit::Done,
@@ -169,14 +171,22 @@ pub async fn verify(
     verifier.archive().await?;
     verifier.roster().await?;
     let sub_accounts = verifier.sub_accounts().await?;
-    meter.sub_accounts.store(sub_accounts.len() as u64, Ordering::Relaxed);
+    meter
+        .sub_accounts
+        .store(sub_accounts.len() as u64, Ordering::Relaxed);
     for sub_account in &sub_accounts {
         verifier.sub_account(sub_account).await?;
         meter.sub_accounts_done.fetch_add(1, Ordering::Relaxed);
     }
-    let mut totals = verifier.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut totals = verifier
+        .totals
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     totals.heads.extend(verifier.rostered.head);
-    Ok(Totals { bytes: meter.bytes_done.load(Ordering::Relaxed), ..totals })
+    Ok(Totals {
+        bytes: meter.bytes_done.load(Ordering::Relaxed),
+        ..totals
+    })
 }
 
 struct Verifier<'a> {
@@ -209,7 +219,11 @@ impl Verifier<'_> {
     }
 
     fn check_stop(&self) -> Result<()> {
-        if self.stop.is_cancelled() { Err(super::interrupted()) } else { Ok(()) }
+        if self.stop.is_cancelled() {
+            Err(super::interrupted())
+        } else {
+            Ok(())
+        }
     }
 
     /// `archive.json`, and objects where nothing should lie.
@@ -225,18 +239,27 @@ impl Verifier<'_> {
         let read = bytes.as_deref().map(ArchiveRecord::read);
         let is = match &read {
             None => "nothing".to_owned(),
-            Some(Err(ArchiveRecordError::Version(version))) => format!("one of format version {version}"),
+            Some(Err(ArchiveRecordError::Version(version))) => {
+                format!("one of format version {version}")
+            }
             Some(_) => "another object".to_owned(),
         };
         let record = read.and_then(Result::ok);
         if record.is_none() {
-            self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "the record of an archive", is));
+            self.report(Finding::new(
+                Code::ArchiveRecord,
+                key::ARCHIVE,
+                "the record of an archive",
+                is,
+            ));
         }
         if self.remote {
             // A copy without its mark would be taken for the archive itself, and written to.
             for object in [key::ARCHIVE, key::COPY] {
                 let versions = self.store.versions(object).await?;
-                versions_hold(&versions, |_| false).into_iter().for_each(|finding| self.report(finding));
+                versions_hold(&versions, |_| false)
+                    .into_iter()
+                    .for_each(|finding| self.report(finding));
             }
         }
         self.created_at = record.as_ref().map_or(i64::MIN, |record| record.created_at);
@@ -249,13 +272,25 @@ impl Verifier<'_> {
                 self.foreign(object);
             }
         }
-        let known = ["manifests", "roster", "segments", key::DOCTOR.trim_end_matches('/')];
-        for folder in top.folders.iter().filter(|name| !known.contains(&name.as_str())) {
+        let known = [
+            "manifests",
+            "roster",
+            "segments",
+            key::DOCTOR.trim_end_matches('/'),
+        ];
+        for folder in top
+            .folders
+            .iter()
+            .filter(|name| !known.contains(&name.as_str()))
+        {
             self.foreign_folder(&format!("{folder}/")).await?;
         }
         for parent in ["manifests/", "roster/", "segments/"] {
             let versions = self.store.children(parent).await?;
-            versions.objects.iter().for_each(|object| self.foreign(object));
+            versions
+                .objects
+                .iter()
+                .for_each(|object| self.foreign(object));
             for folder in versions.folders.iter().filter(|folder| *folder != "v1") {
                 self.foreign_folder(&format!("{parent}{folder}/")).await?;
             }
@@ -264,7 +299,11 @@ impl Verifier<'_> {
         for root in [key::MANIFESTS, key::SEGMENTS] {
             let below = self.store.children(root).await?;
             below.objects.iter().for_each(|object| self.foreign(object));
-            for folder in below.folders.iter().filter(|folder| key::parse_sub_account(folder).is_none()) {
+            for folder in below
+                .folders
+                .iter()
+                .filter(|folder| key::parse_sub_account(folder).is_none())
+            {
                 self.foreign_folder(&format!("{root}{folder}/")).await?;
             }
         }
@@ -281,7 +320,10 @@ impl Verifier<'_> {
     /// Without `archive.json` the first manifest says which archive this claims to be, or where there is none either, the
     /// first roster.
     async fn claimed_id(&self, folders: &[String]) -> Result<String> {
-        let Some(first) = folders.iter().find_map(|folder| key::parse_sub_account(folder)) else {
+        let Some(first) = folders
+            .iter()
+            .find_map(|folder| key::parse_sub_account(folder))
+        else {
             return self.claim::<RosterRecord>(key::ROSTER).await;
         };
         self.claim::<Manifest>(first).await
@@ -290,11 +332,18 @@ impl Verifier<'_> {
     async fn claim<B: Body>(&self, chain: &str) -> Result<String> {
         let bytes = self.store.get(&key::manifest(chain, 1)).await?;
         let envelope = bytes.and_then(|bytes| Signed::<B>::from_bytes(&bytes).ok());
-        Ok(envelope.map(|envelope| envelope.manifest.place().archive_id.to_owned()).unwrap_or_default())
+        Ok(envelope
+            .map(|envelope| envelope.manifest.place().archive_id.to_owned())
+            .unwrap_or_default())
     }
 
     fn foreign(&self, object: &str) {
-        self.report(Finding::new(Code::ForeignObject, object, "nothing", "an object"));
+        self.report(Finding::new(
+            Code::ForeignObject,
+            object,
+            "nothing",
+            "an object",
+        ));
     }
 
     /// A folder that is none of ours; it may hold millions of objects, and is named once.
@@ -312,25 +361,44 @@ impl Verifier<'_> {
         let mut all = BTreeSet::new();
         for root in [key::MANIFESTS, key::SEGMENTS] {
             let folders = self.store.children(root).await?.folders;
-            all.extend(folders.iter().filter_map(|folder| key::parse_sub_account(folder)).map(str::to_owned));
+            all.extend(
+                folders
+                    .iter()
+                    .filter_map(|folder| key::parse_sub_account(folder))
+                    .map(str::to_owned),
+            );
         }
-        let kept =
-            self.options.heads.iter().map(|head| &head.sub_account).filter(|name| *name != key::ROSTER);
+        let kept = self
+            .options
+            .heads
+            .iter()
+            .map(|head| &head.sub_account)
+            .filter(|name| *name != key::ROSTER);
         all.extend(kept.chain(self.rostered.heads.keys()).cloned());
         if let Some(anchors) = &self.options.anchors {
             let chains = anchors.chains(&self.archive_id).await?;
-            all.extend(chains.iter().filter_map(|chain| key::parse_sub_account(chain)).map(str::to_owned));
+            all.extend(
+                chains
+                    .iter()
+                    .filter_map(|chain| key::parse_sub_account(chain))
+                    .map(str::to_owned),
+            );
         }
         let wanted = &self.options.sub_accounts;
         // One that was asked for and is not there is something to say, not nothing.
         all.extend(wanted.iter().cloned());
-        Ok(all.into_iter().filter(|one| wanted.is_empty() || wanted.contains(one)).collect())
+        Ok(all
+            .into_iter()
+            .filter(|one| wanted.is_empty() || wanted.contains(one))
+            .collect())
     }
 
     async fn sub_account(&self, sub_account: &str) -> Result<()> {
         let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
         let anchored = self.anchored(sub_account).await?;
-        let seen = self.read_chain(&mut check, &self.known_numbers(sub_account, &anchored)).await?;
+        let seen = self
+            .read_chain(&mut check, &self.known_numbers(sub_account, &anchored))
+            .await?;
         self.check_from_outside(&check, &anchored, &seen);
         calendar::days(self, sub_account, &check);
         calendar::holds(self, sub_account, &check);
@@ -338,18 +406,39 @@ impl Verifier<'_> {
         let days = check.into_days(self.rostered.taken.get(sub_account).copied().unwrap_or(0));
         let root = key::day_root(sub_account);
         let entries = self.store.list(&root, None).await?;
-        let listed: Listed = entries.into_iter().map(|entry| (entry.key, entry.bytes)).collect();
-        let versions = if self.remote { self.store.versions(&root).await? } else { Vec::new() };
-        let is_disposed = |date: Date| days.get(&date).is_some_and(|day: &Day| day.disposed.is_some());
+        let listed: Listed = entries
+            .into_iter()
+            .map(|entry| (entry.key, entry.bytes))
+            .collect();
+        let versions = if self.remote {
+            self.store.versions(&root).await?
+        } else {
+            Vec::new()
+        };
+        let is_disposed = |date: Date| {
+            days.get(&date)
+                .is_some_and(|day: &Day| day.disposed.is_some())
+        };
         let may_be_gone = |object: &str| date_of(sub_account, object).is_some_and(is_disposed);
-        versions_hold(&versions, may_be_gone).into_iter().for_each(|finding| self.report(finding));
-        self.unlisted(sub_account, &listed, &days, signed > 0).await?;
-        let chosen = |date: &Date| self.options.days.contains(*date) && self.in_subset(sub_account, *date);
+        versions_hold(&versions, may_be_gone)
+            .into_iter()
+            .for_each(|finding| self.report(finding));
+        self.unlisted(sub_account, &listed, &days, signed > 0)
+            .await?;
+        let chosen =
+            |date: &Date| self.options.days.contains(*date) && self.in_subset(sub_account, *date);
         for (date, day) in days.iter().filter(|(date, _)| chosen(date)) {
             self.expired(sub_account, *date, day, (&listed, &versions));
         }
-        let days: Vec<Day> = days.into_iter().filter(|(date, _)| chosen(date)).map(|(_, day)| day).collect();
-        let there = days.iter().flat_map(Day::files).filter(|file| listed.contains_key(&file.key));
+        let days: Vec<Day> = days
+            .into_iter()
+            .filter(|(date, _)| chosen(date))
+            .map(|(_, day)| day)
+            .collect();
+        let there = days
+            .iter()
+            .flat_map(Day::files)
+            .filter(|file| listed.contains_key(&file.key));
         let bytes: u64 = there.map(|file| file.bytes).sum();
         self.meter.bytes.fetch_add(bytes, Ordering::Relaxed);
         let listed = &listed;
@@ -357,7 +446,11 @@ impl Verifier<'_> {
         let placed: Vec<Placed> = work.buffer_unordered(self.at_once()).try_collect().await?;
         let placed = placed.into_iter().fold(Placed::default(), |mut all, one| {
             all.found.extend(one.found);
-            Placed { same: all.same + one.same, other: all.other + one.other, ..all }
+            Placed {
+                same: all.same + one.same,
+                other: all.other + one.other,
+                ..all
+            }
         });
         placed.settle(sub_account, |finding| self.report(finding));
         self.count(|totals| totals.sub_accounts += 1);
@@ -379,19 +472,30 @@ impl Verifier<'_> {
         let founded = self.created_at.saturating_sub(record::CLOCK_SLACK_MS);
         if check.first_commit.is_some_and(|oldest| oldest < founded) {
             let found = "a manifest that was committed before the archive was made";
-            self.report(Finding::new(Code::ArchiveRecord, key::ARCHIVE, "manifests younger than it", found));
+            self.report(Finding::new(
+                Code::ArchiveRecord,
+                key::ARCHIVE,
+                "manifests younger than it",
+                found,
+            ));
         }
         self.signed(links);
         self.count(|totals| {
             totals.manifests += links.records;
             totals.signed_manifests += links.signed;
-            totals.heads.extend(links.head.map(|(n, sha256)| format!("{}:{n}:{sha256}", links.name)));
+            totals.heads.extend(
+                links
+                    .head
+                    .map(|(n, sha256)| format!("{}:{n}:{sha256}", links.name)),
+            );
         });
     }
 
     /// Shares are of days, so that whatever belongs together is looked at together.
     fn in_subset(&self, sub_account: &str, date: Date) -> bool {
-        let Some((n, of)) = self.options.subset else { return true };
+        let Some((n, of)) = self.options.subset else {
+            return true;
+        };
         let Digest(hash) = Digest::of(format!("{sub_account}/{date}").as_bytes());
         let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
         number % of.max(1) + 1 == n
@@ -410,7 +514,11 @@ impl Verifier<'_> {
     /// The objects of one day, and at the deepest level its rows.
     async fn day(&self, day: Day, listed: &Listed) -> Result<Placed> {
         let mut placed = Placed::default();
-        let scratch = if self.remote { Some(Scratch::new()?) } else { None };
+        let scratch = if self.remote {
+            Some(Scratch::new()?)
+        } else {
+            None
+        };
         let mut parts = rows::Parts::new();
         for revision in &day.revisions {
             self.manifest_kept(revision, &mut placed).await?;
@@ -441,15 +549,21 @@ impl Verifier<'_> {
     }
 
     async fn rows(&self, day: Day, parts: rows::Parts) -> Result<()> {
-        let expected =
-            rows::Expected { archive_id: self.archive_id.clone(), allowed: self.options.allowed.clone() };
+        let expected = rows::Expected {
+            archive_id: self.archive_id.clone(),
+            allowed: self.options.allowed.clone(),
+        };
         let (findings, rows) = blocking(move || {
             let mut findings = Vec::new();
-            let rows = rows::check_day(&expected, &day, &parts, &mut |finding| findings.push(finding));
+            let rows = rows::check_day(&expected, &day, &parts, &mut |finding| {
+                findings.push(finding)
+            });
             Ok((findings, rows))
         })
         .await?;
-        findings.into_iter().for_each(|finding| self.report(finding));
+        findings
+            .into_iter()
+            .for_each(|finding| self.report(finding));
         self.count(|totals| totals.rows += rows);
         Ok(())
     }
@@ -467,7 +581,9 @@ impl Verifier<'_> {
         if let Some(path) = self.store.local(object) {
             return Ok(Some(path));
         }
-        let Some(scratch) = scratch else { return Ok(None) };
+        let Some(scratch) = scratch else {
+            return Ok(None);
+        };
         let path = scratch.path(object);
         Ok(self.store.download(object, &path).await?.then_some(path))
     }

@@ -26,11 +26,21 @@ pub type Listed = BTreeMap<String, u64>;
 pub fn versions_hold(versions: &[Version], may_be_gone: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut found = Vec::new();
     for of_key in versions.chunk_by(|one, other| one.key == other.key) {
-        let Some(first) = of_key.first() else { continue };
+        let Some(first) = of_key.first() else {
+            continue;
+        };
         if of_key.iter().any(|version| version.is_delete_marker) && !may_be_gone(&first.key) {
-            found.push(Finding::new(Code::DeleteMarker, first.key.as_str(), "no delete marker", "one"));
+            found.push(Finding::new(
+                Code::DeleteMarker,
+                first.key.as_str(),
+                "no delete marker",
+                "one",
+            ));
         }
-        let contents = of_key.iter().filter(|version| !version.is_delete_marker).count();
+        let contents = of_key
+            .iter()
+            .filter(|version| !version.is_delete_marker)
+            .count();
         if contents > 1 {
             found.push(Finding::new(
                 Code::OtherVersions,
@@ -45,7 +55,10 @@ pub fn versions_hold(versions: &[Version], may_be_gone: impl Fn(&str) -> bool) -
 
 /// The day in whose folder an object lies.
 pub fn date_of(sub_account: &str, object: &str) -> Option<Date> {
-    let folder = object.strip_prefix(&key::day_root(sub_account))?.split_once('/')?.0;
+    let folder = object
+        .strip_prefix(&key::day_root(sub_account))?
+        .split_once('/')?
+        .0;
     folder.strip_prefix("dt=")?.parse().ok()
 }
 
@@ -74,33 +87,62 @@ impl Verifier<'_> {
         days: &BTreeMap<Date, Day>,
         signed: bool,
     ) -> Result<()> {
-        let committed: BTreeSet<&str> =
-            days.values().flat_map(Day::files).map(|file| file.key.as_str()).collect();
+        let committed: BTreeSet<&str> = days
+            .values()
+            .flat_map(Day::files)
+            .map(|file| file.key.as_str())
+            .collect();
         let named: BTreeSet<&str> = days
             .values()
             .flat_map(|day| &day.revisions)
-            .flat_map(|revision| revision.record.leftovers.iter().map(|leftover| leftover.key.as_str()))
+            .flat_map(|revision| {
+                revision
+                    .record
+                    .leftovers
+                    .iter()
+                    .map(|leftover| leftover.key.as_str())
+            })
             .collect();
-        for object in listed.keys().filter(|object| !committed.contains(object.as_str())) {
+        for object in listed
+            .keys()
+            .filter(|object| !committed.contains(object.as_str()))
+        {
             let leftover = || {
-                Finding::new(Code::Leftover, object.as_str(), "a listed part", "one that no manifest lists")
+                Finding::new(
+                    Code::Leftover,
+                    object.as_str(),
+                    "a listed part",
+                    "one that no manifest lists",
+                )
             };
             if named.contains(object.as_str()) {
                 self.report(leftover());
                 continue;
             }
-            let ours = part_of(sub_account, object).is_some_and(|(date, _)| self.options.days.contains(date));
+            let ours = part_of(sub_account, object)
+                .is_some_and(|(date, _)| self.options.days.contains(date));
             match part_of(sub_account, object) {
-                None => {
-                    self.report(Finding::new(Code::ForeignObject, object.as_str(), "nothing", "an object"))
-                }
+                None => self.report(Finding::new(
+                    Code::ForeignObject,
+                    object.as_str(),
+                    "nothing",
+                    "an object",
+                )),
                 Some(_) if !ours => {}
-                Some(_) if self.options.level == Level::Quick || self.is_a_part(object, signed).await? => {
+                Some(_)
+                    if self.options.level == Level::Quick
+                        || self.is_a_part(object, signed).await? =>
+                {
                     self.report(leftover())
                 }
                 Some(_) => {
                     let found = "a file that is no part of this archive";
-                    self.report(Finding::new(Code::ForeignObject, object.as_str(), "nothing", found));
+                    self.report(Finding::new(
+                        Code::ForeignObject,
+                        object.as_str(),
+                        "nothing",
+                        found,
+                    ));
                 }
             }
         }
@@ -109,18 +151,32 @@ impl Verifier<'_> {
 
     /// Whether an unlisted file is what an interrupted run of this archive would leave there.
     async fn is_a_part(&self, object: &str, signed: bool) -> Result<bool> {
-        let scratch = if self.remote { Some(Scratch::new()?) } else { None };
-        let Some(path) = self.local(scratch.as_ref(), object).await? else { return Ok(false) };
-        let (object, archive_id, allowed) =
-            (object.to_owned(), self.archive_id.clone(), self.options.allowed.clone());
+        let scratch = if self.remote {
+            Some(Scratch::new()?)
+        } else {
+            None
+        };
+        let Some(path) = self.local(scratch.as_ref(), object).await? else {
+            return Ok(false);
+        };
+        let (object, archive_id, allowed) = (
+            object.to_owned(),
+            self.archive_id.clone(),
+            self.options.allowed.clone(),
+        );
         blocking(move || {
             let opened = std::fs::File::open(&path).ok();
             let part = opened.and_then(|file| crate::archive::part::PartReader::open(file).ok());
             Ok(part.is_some_and(|part| {
-                let trusted =
-                    |signer: &PublicKey| allowed.is_empty() || allowed.contains(signer, signature::PART);
-                let signature = part.signer().is_ok_and(|signer| signer.as_ref().map_or(!signed, trusted));
-                part.statement().key == object && part.statement().archive_id == archive_id && signature
+                let trusted = |signer: &PublicKey| {
+                    allowed.is_empty() || allowed.contains(signer, signature::PART)
+                };
+                let signature = part
+                    .signer()
+                    .is_ok_and(|signer| signer.as_ref().map_or(!signed, trusted));
+                part.statement().key == object
+                    && part.statement().archive_id == archive_id
+                    && signature
             }))
         })
         .await
@@ -129,10 +185,15 @@ impl Verifier<'_> {
     /// What is left of a day that was disposed of; told once, however many files it had.
     pub fn expired(&self, sub_account: &str, date: Date, day: &Day, there: (&Listed, &[Version])) {
         let (listed, versions) = there;
-        let Some((disposal, at)) = &day.disposed else { return };
+        let Some((disposal, at)) = &day.disposed else {
+            return;
+        };
         let all = day.files().count();
-        let gone: BTreeSet<&str> =
-            day.files().map(|file| file.key.as_str()).filter(|key| !listed.contains_key(*key)).collect();
+        let gone: BTreeSet<&str> = day
+            .files()
+            .map(|file| file.key.as_str())
+            .filter(|key| !listed.contains_key(*key))
+            .collect();
         let hidden: BTreeSet<&str> = versions
             .iter()
             .filter(|version| !version.is_delete_marker && gone.contains(version.key.as_str()))
@@ -140,12 +201,23 @@ impl Verifier<'_> {
             .collect();
         let hidden = match hidden.len() {
             0 => String::new(),
-            hidden => format!(" ({hidden} hidden by a delete marker, the version under it still there)"),
+            hidden => {
+                format!(" ({hidden} hidden by a delete marker, the version under it still there)")
+            }
         };
-        let expected = format!("none of {all} files, by {} of {}", disposal.key, rfc3339(*at));
+        let expected = format!(
+            "none of {all} files, by {} of {}",
+            disposal.key,
+            rfc3339(*at)
+        );
         let found = format!("{} gone{hidden}, {} there", gone.len(), all - gone.len());
         if all > 0 {
-            self.report(Finding::new(Code::Expired, format!("{sub_account} {date}"), expected, found));
+            self.report(Finding::new(
+                Code::Expired,
+                format!("{sub_account} {date}"),
+                expected,
+                found,
+            ));
         }
     }
 
@@ -160,7 +232,12 @@ impl Verifier<'_> {
         let Some(&bytes) = listed.get(&file.key) else {
             if !revision.may_be_gone {
                 let expected = format!("{} bytes", file.bytes);
-                self.report(Finding::new(Code::FileMissing, file.key.as_str(), expected, "nothing"));
+                self.report(Finding::new(
+                    Code::FileMissing,
+                    file.key.as_str(),
+                    expected,
+                    "nothing",
+                ));
             }
             return Ok(false);
         };
@@ -182,7 +259,13 @@ impl Verifier<'_> {
             if !revision.elsewhere {
                 self.version(file, &stat, placed);
             }
-            kept(&file.key, revision.lock, revision.held, &stat, &mut placed.found);
+            kept(
+                &file.key,
+                revision.lock,
+                revision.held,
+                &stat,
+                &mut placed.found,
+            );
         }
         Ok(true)
     }
@@ -192,7 +275,12 @@ impl Verifier<'_> {
         let Some(hashed) = self.store.hash(&file.key).await? else {
             // It was listed a moment ago: a lifecycle rule may be at work.
             if !revision.may_be_gone {
-                self.report(Finding::new(Code::FileMissing, file.key.as_str(), "a file", "nothing"));
+                self.report(Finding::new(
+                    Code::FileMissing,
+                    file.key.as_str(),
+                    "a file",
+                    "nothing",
+                ));
             }
             return Ok(());
         };
@@ -209,18 +297,30 @@ impl Verifier<'_> {
     }
 
     fn differs(&self, code: Code, file: &File, found: Digest) {
-        self.report(Finding::new(code, file.key.as_str(), file.sha256.hex(), found.hex()));
+        self.report(Finding::new(
+            code,
+            file.key.as_str(),
+            file.sha256.hex(),
+            found.hex(),
+        ));
     }
 
     fn version(&self, file: &File, stat: &Stat, placed: &mut Placed) {
-        let (Some(expected), found) = (&file.version_id, &stat.version_id) else { return };
+        let (Some(expected), found) = (&file.version_id, &stat.version_id) else {
+            return;
+        };
         if Some(expected) == found.as_ref() {
             placed.same += 1;
             return;
         }
         placed.other += 1;
         let found = found.clone().unwrap_or_else(|| "none".to_owned());
-        placed.found.push(Finding::new(Code::VersionDiffers, file.key.as_str(), expected.as_str(), found));
+        placed.found.push(Finding::new(
+            Code::VersionDiffers,
+            file.key.as_str(),
+            expected.as_str(),
+            found,
+        ));
     }
 
     /// The lock and the hold of a manifest are put with it, and are those of its revision's parts.
@@ -229,7 +329,13 @@ impl Verifier<'_> {
             return Ok(());
         }
         if let Some(stat) = self.store.stat(&revision.manifest_key).await? {
-            kept(&revision.manifest_key, revision.lock, revision.held, &stat, &mut placed.found);
+            kept(
+                &revision.manifest_key,
+                revision.lock,
+                revision.held,
+                &stat,
+                &mut placed.found,
+            );
         }
         Ok(())
     }
@@ -238,14 +344,30 @@ impl Verifier<'_> {
 /// Whether an object has the lock and the legal hold that the chain says, at least.
 pub fn kept(object: &str, lock: Option<Lock>, held: bool, stat: &Stat, found: &mut Vec<Finding>) {
     if held && !stat.legal_hold {
-        found.push(Finding::new(Code::HoldMissing, object, "a legal hold", "none"));
+        found.push(Finding::new(
+            Code::HoldMissing,
+            object,
+            "a legal hold",
+            "none",
+        ));
     }
     let Some(expected) = lock else { return };
-    let text = |lock: Lock| format!("{:?} until {}", lock.mode, rfc3339(lock.until_ms)).to_lowercase();
+    let text =
+        |lock: Lock| format!("{:?} until {}", lock.mode, rfc3339(lock.until_ms)).to_lowercase();
     match stat.lock {
-        None => found.push(Finding::new(Code::LockMissing, object, text(expected), "none")),
+        None => found.push(Finding::new(
+            Code::LockMissing,
+            object,
+            text(expected),
+            "none",
+        )),
         Some(lock) if lock.stronger(expected) != lock => {
-            found.push(Finding::new(Code::LockWeaker, object, text(expected), text(lock)));
+            found.push(Finding::new(
+                Code::LockWeaker,
+                object,
+                text(expected),
+                text(lock),
+            ));
         }
         Some(_) => {}
     }

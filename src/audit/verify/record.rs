@@ -20,11 +20,18 @@ pub struct Findings<'a> {
 
 impl Findings<'_> {
     pub fn add(&mut self, code: Code, expected: impl Into<String>, found: impl Into<String>) {
-        self.found.push(Finding::new(code, self.object, expected, found));
+        self.found
+            .push(Finding::new(code, self.object, expected, found));
     }
 
     /// Adds a finding where two values differ.
-    pub fn same<T: PartialEq + std::fmt::Display>(&mut self, code: Code, what: &str, expected: T, found: T) {
+    pub fn same<T: PartialEq + std::fmt::Display>(
+        &mut self,
+        code: Code,
+        what: &str,
+        expected: T,
+        found: T,
+    ) {
         if expected != found {
             self.add(code, format!("{what} {expected}"), found.to_string());
         }
@@ -35,13 +42,18 @@ impl Findings<'_> {
 /// the time-zone database, only what no rule can change is checked, and that neighbours abut.
 pub fn window(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord, zone: &str) {
     found.same(Code::DayWindowWrong, "zone", zone, record.zone.as_str());
-    let text = |window: Window| format!("{} to {}", rfc3339(window.start_ms), rfc3339(window.end_ms));
+    let text =
+        |window: Window| format!("{} to {}", rfc3339(window.start_ms), rfc3339(window.end_ms));
     let length = record.window.end_ms - record.window.start_ms;
     if manifest.run.tz_database == tz_database_version() {
         match Zone::named(&record.zone).and_then(|zone| zone.day(record.date)) {
             Ok(day) if day == record.window => {}
             Ok(day) => found.add(Code::DayWindowWrong, text(day), text(record.window)),
-            Err(error) => found.add(Code::DayWindowWrong, "a date of its zone", error.to_string()),
+            Err(error) => found.add(
+                Code::DayWindowWrong,
+                "a date of its zone",
+                error.to_string(),
+            ),
         }
     } else if !(1..=50 * 3_600_000).contains(&length) {
         found.add(Code::DayWindowWrong, "a day", text(record.window));
@@ -53,7 +65,12 @@ pub fn neighbours(found: &mut Findings<'_>, before: (Date, Window), after: (Date
     // Only dates without another between them; a zone may have skipped one.
     let adjacent = before.0.tomorrow().is_ok_and(|next| next == after.0);
     if adjacent && before.1.end_ms != after.1.start_ms {
-        let expected = format!("{} begins where {} ends: {}", after.0, before.0, rfc3339(before.1.end_ms));
+        let expected = format!(
+            "{} begins where {} ends: {}",
+            after.0,
+            before.0,
+            rfc3339(before.1.end_ms)
+        );
         found.add(Code::DayWindowWrong, expected, rfc3339(after.1.start_ms));
     }
 }
@@ -61,14 +78,26 @@ pub fn neighbours(found: &mut Findings<'_>, before: (Date, Window), after: (Date
 /// Where the segments come from: windows that tile the day, or a manifest of the same day that has them.
 pub fn discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&Day>) {
     match (&record.discovery, record.revision) {
-        (Discovery::Windows { windows, objects, .. }, _) => {
+        (
+            Discovery::Windows {
+                windows, objects, ..
+            },
+            _,
+        ) => {
             tiles(found, record.window, windows);
             let in_windows: u64 = windows.iter().map(|window| window.objects).sum();
-            found.same(Code::CountsWrong, "objects of all windows", in_windows, *objects);
+            found.same(
+                Code::CountsWrong,
+                "objects of all windows",
+                in_windows,
+                *objects,
+            );
         }
-        (Discovery::Manifest(_), 1) => {
-            found.add(Code::DiscoveryUnknown, "the windows of a first revision", "a reference")
-        }
+        (Discovery::Manifest(_), 1) => found.add(
+            Code::DiscoveryUnknown,
+            "the windows of a first revision",
+            "a reference",
+        ),
         (Discovery::Manifest(link), _) => known_windows(found, link, day),
     }
 }
@@ -90,7 +119,11 @@ fn tiles(found: &mut Findings<'_>, day: Window, windows: &[WindowAnswer]) {
         }
     }
     if at != day.end_ms {
-        found.add(Code::WindowsIncomplete, format!("windows up to {}", rfc3339(day.end_ms)), rfc3339(at));
+        found.add(
+            Code::WindowsIncomplete,
+            format!("windows up to {}", rfc3339(day.end_ms)),
+            rfc3339(at),
+        );
     }
 }
 
@@ -107,30 +140,70 @@ fn known_windows(found: &mut Findings<'_>, link: &Link, day: Option<&Day>) {
 
 /// All counts that must balance, within the record and against the revision before it.
 pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayRecord>) {
-    let mut same = |what: &str, expected, is| found.same::<u64>(Code::CountsWrong, what, expected, is);
+    let mut same =
+        |what: &str, expected, is| found.same::<u64>(Code::CountsWrong, what, expected, is);
     for (of, tally) in [("rows", &record.rows), ("day", &record.day)] {
-        same(&format!("{of}: segments in the agent statuses"), tally.segments, tally.agent.total());
-        same(&format!("{of}: segments in the auto statuses"), tally.segments, tally.auto.total());
+        same(
+            &format!("{of}: segments in the agent statuses"),
+            tally.segments,
+            tally.agent.total(),
+        );
+        same(
+            &format!("{of}: segments in the auto statuses"),
+            tally.segments,
+            tally.auto.total(),
+        );
     }
-    same("rows in the files", record.rows.segments, record.files.iter().map(|file| file.rows).sum());
-    same("failures by class", record.rows.failed(), record.failures.values().sum());
-    let in_groups = record.agent_groups.values().map(|group| group.segments).sum();
-    same("segments in the agent groups", record.day.segments, in_groups);
-    let present =
-        |of: fn(&crate::archive::tally::GroupShare) -> u64| record.agent_groups.values().map(of).sum();
+    same(
+        "rows in the files",
+        record.rows.segments,
+        record.files.iter().map(|file| file.rows).sum(),
+    );
+    same(
+        "failures by class",
+        record.rows.failed(),
+        record.failures.values().sum(),
+    );
+    let in_groups = record
+        .agent_groups
+        .values()
+        .map(|group| group.segments)
+        .sum();
+    same(
+        "segments in the agent groups",
+        record.day.segments,
+        in_groups,
+    );
+    let present = |of: fn(&crate::archive::tally::GroupShare) -> u64| {
+        record.agent_groups.values().map(of).sum()
+    };
     same(
         "agent summaries in the agent groups",
         record.day.agent.present,
         present(|group| group.agent_present),
     );
-    same("AI summaries in the agent groups", record.day.auto.present, present(|group| group.auto_present));
-    if let Discovery::Windows { objects, duplicates, adopted_only, .. } = &record.discovery
+    same(
+        "AI summaries in the agent groups",
+        record.day.auto.present,
+        present(|group| group.auto_present),
+    );
+    if let Discovery::Windows {
+        objects,
+        duplicates,
+        adopted_only,
+        ..
+    } = &record.discovery
         && record.revision == 1
     {
-        same("objects - duplicates + adopted", objects + adopted_only, record.rows.segments + duplicates);
+        same(
+            "objects - duplicates + adopted",
+            objects + adopted_only,
+            record.rows.segments + duplicates,
+        );
     }
     rechecked(found, record);
-    let mut same = |what: &str, expected, is| found.same::<u64>(Code::CountsWrong, what, expected, is);
+    let mut same =
+        |what: &str, expected, is| found.same::<u64>(Code::CountsWrong, what, expected, is);
     let because = u64::from(record.complete) + u64::from(!record.incomplete_because.is_empty());
     same("complete, or a reason why not:", 1, because);
     if record.complete {
@@ -138,10 +211,17 @@ pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayR
     }
     match before {
         None if record.revision == 1 && record.rows != record.day => {
-            found.add(Code::CountsWrong, "a first revision's rows to be the day", "other counts");
+            found.add(
+                Code::CountsWrong,
+                "a first revision's rows to be the day",
+                "other counts",
+            );
         }
         Some(before) => {
-            let (least, most) = (before.day.segments, before.day.segments + record.rows.segments);
+            let (least, most) = (
+                before.day.segments,
+                before.day.segments + record.rows.segments,
+            );
             if !(least..=most).contains(&record.day.segments) {
                 let expected = format!("{least} to {most} segments of the day");
                 found.add(Code::CountsWrong, expected, record.day.segments.to_string());
@@ -155,30 +235,72 @@ pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayR
 fn rechecked(found: &mut Findings<'_>, record: &DayRecord) {
     let Some(recheck) = &record.recheck else {
         if record.why == Why::Recheck {
-            found.add(Code::CountsWrong, "what the recheck asked for and found", "nothing");
+            found.add(
+                Code::CountsWrong,
+                "what the recheck asked for and found",
+                "nothing",
+            );
         }
         return;
     };
-    let Discovery::Windows { objects, duplicates, .. } = &record.discovery else {
-        found.add(Code::DiscoveryUnknown, "the windows of a recheck", "a reference");
+    let Discovery::Windows {
+        objects,
+        duplicates,
+        ..
+    } = &record.discovery
+    else {
+        found.add(
+            Code::DiscoveryUnknown,
+            "the windows of a recheck",
+            "a reference",
+        );
         return;
     };
     let listed = objects.saturating_sub(*duplicates);
     if record.revision == 1 || listed > record.day.segments {
-        let expected = format!("a later revision with at most {} segments listed", record.day.segments);
-        found.add(Code::CountsWrong, expected, format!("{listed} in revision {}", record.revision));
+        let expected = format!(
+            "a later revision with at most {} segments listed",
+            record.day.segments
+        );
+        found.add(
+            Code::CountsWrong,
+            expected,
+            format!("{listed} in revision {}", record.revision),
+        );
     }
-    let Changes { new_segments, vanished_segments, returned_segments, changed_metadata, agent, auto } =
-        recheck.changes;
+    let Changes {
+        new_segments,
+        vanished_segments,
+        returned_segments,
+        changed_metadata,
+        agent,
+        auto,
+    } = recheck.changes;
     let of = |kind: SummaryChanges| kind.appeared + kind.edited + kind.withdrawn + kind.other;
-    let most = [new_segments, vanished_segments, returned_segments, changed_metadata, of(agent), of(auto)];
+    let most = [
+        new_segments,
+        vanished_segments,
+        returned_segments,
+        changed_metadata,
+        of(agent),
+        of(auto),
+    ];
     if most.into_iter().any(|count| count > record.rows.segments) {
-        found.add(Code::CountsWrong, format!("at most {} changes of a sort", record.rows.segments), "more");
+        found.add(
+            Code::CountsWrong,
+            format!("at most {} changes of a sort", record.rows.segments),
+            "more",
+        );
     }
 }
 
 /// Each file is of this day and revision, listed once, and of the columns of this format.
-pub fn files(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord, listed: Option<&Day>) {
+pub fn files(
+    found: &mut Findings<'_>,
+    manifest: &Manifest,
+    record: &DayRecord,
+    listed: Option<&Day>,
+) {
     let folder = key::day(&manifest.sub_account, record.date);
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     for file in &record.files {
@@ -197,7 +319,11 @@ pub fn files(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord, 
         }
         if file.schema_sha256 != schema::fingerprint() {
             let expected = format!("columns {}", schema::fingerprint());
-            found.add(Code::PartStatement, expected, format!("{} for {}", file.schema_sha256, file.key));
+            found.add(
+                Code::PartStatement,
+                expected,
+                format!("{} for {}", file.schema_sha256, file.key),
+            );
         }
     }
 }
@@ -216,11 +342,17 @@ pub fn times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) 
         && let Some(answered) = windows.iter().map(|window| window.answered_at).max()
         && run.finished_at < answered - CLOCK_SLACK_MS
     {
-        let expected = format!("a commit after the last window's answer {}", rfc3339(answered));
+        let expected = format!(
+            "a commit after the last window's answer {}",
+            rfc3339(answered)
+        );
         found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));
     }
     if run.finished_at < record.window.end_ms - CLOCK_SLACK_MS {
-        let expected = format!("a commit after the day's end {}", rfc3339(record.window.end_ms));
+        let expected = format!(
+            "a commit after the day's end {}",
+            rfc3339(record.window.end_ms)
+        );
         found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));
     }
 }

@@ -60,7 +60,10 @@ impl<'a> Check<'a> for RosterCheck<'a> {
 
     fn next(&mut self, sequence: u64, object: Object<RosterRecord>) -> Vec<Finding> {
         let key = key::manifest(key::ROSTER, sequence);
-        let mut found = Findings { object: &key, found: Vec::new() };
+        let mut found = Findings {
+            object: &key,
+            found: Vec::new(),
+        };
         let sha256 = object.sha256;
         if let Some(envelope) = self.links.next(&mut found, sequence, object) {
             self.takeover(&mut found, &envelope.manifest, sha256);
@@ -86,16 +89,24 @@ impl<'a> RosterCheck<'a> {
     /// A writer finds out by this link alone whether it may write here.
     fn takeover(&mut self, found: &mut Findings<'_>, record: &RosterRecord, sha256: Digest) {
         if !self.links.broken && self.takeover != record.takeover {
-            let text =
-                |link: &Option<Link>| link.as_ref().map_or("nothing".to_owned(), |link| link.key.clone());
+            let text = |link: &Option<Link>| {
+                link.as_ref()
+                    .map_or("nothing".to_owned(), |link| link.key.clone())
+            };
             let expected = format!("the newest takeover before it: {}", text(&self.takeover));
             found.add(Code::RosterWrong, expected, text(&record.takeover));
         }
         self.takeover = record.takeover_for_next(sha256);
         if let Some(takeover) = record.taking_over() {
-            let from = takeover.from.clone().unwrap_or_else(|| "another place".to_owned());
+            let from = takeover
+                .from
+                .clone()
+                .unwrap_or_else(|| "another place".to_owned());
             self.moved = Some((record.key.clone(), from, record.place.clone()));
-            let taken = takeover.sub_accounts.iter().map(|one| (one.id.clone(), one.head.sequence));
+            let taken = takeover
+                .sub_accounts
+                .iter()
+                .map(|one| (one.id.clone(), one.head.sequence));
             self.rostered.taken = taken.collect();
         }
     }
@@ -103,14 +114,25 @@ impl<'a> RosterCheck<'a> {
     fn record(&mut self, found: &mut Findings<'_>, record: RosterRecord) {
         run_times(found, &record.run);
         for (id, head) in record.heads() {
-            let vouched = Vouched { sha256: head.sha256, by: record.sequence };
+            let vouched = Vouched {
+                sha256: head.sha256,
+                by: record.sequence,
+            };
             let heads = self.rostered.heads.entry(id.to_owned()).or_default();
             let first = heads.entry(head.sequence).or_insert(vouched);
             if first.sha256 != head.sha256 {
-                found.add(Code::RosterWrong, format!("{id} {}", first.sha256), head.sha256.hex());
+                found.add(
+                    Code::RosterWrong,
+                    format!("{id} {}", first.sha256),
+                    head.sha256.hex(),
+                );
             }
         }
-        if let Some(lock) = record.object_lock.as_ref().filter(|_| record.place == self.place) {
+        if let Some(lock) = record
+            .object_lock
+            .as_ref()
+            .filter(|_| record.place == self.place)
+        {
             self.locks.push((record.key.clone(), lock.lock()));
         }
         if let Some(roll) = record.roll() {
@@ -128,7 +150,11 @@ fn follows(found: &mut Findings<'_>, roll: &Roll, before: &Roll) {
     for earlier in &before.sub_accounts {
         let id = &earlier.id;
         let Some(member) = roll.member(id) else {
-            found.add(Code::RosterWrong, format!("sub-account {id}"), "nothing of it");
+            found.add(
+                Code::RosterWrong,
+                format!("sub-account {id}"),
+                "nothing of it",
+            );
             continue;
         };
         let number = |member: &Member| member.head.as_ref().map_or(0, |head| head.sequence);
@@ -138,7 +164,11 @@ fn follows(found: &mut Findings<'_>, roll: &Roll, before: &Roll) {
         }
         let missed = member.unlisted.is_some() || !earlier.counted_on();
         if member.listed == Some(false) && !missed {
-            found.add(Code::RosterWrong, format!("{id} missed since it is not listed"), "not missed");
+            found.add(
+                Code::RosterWrong,
+                format!("{id} missed since it is not listed"),
+                "not missed",
+            );
         }
     }
 }
@@ -146,10 +176,20 @@ fn follows(found: &mut Findings<'_>, roll: &Roll, before: &Roll) {
 impl Verifier<'_> {
     /// Reads the roster's chain, and keeps what it vouches for.
     pub async fn roster(&mut self) -> Result<()> {
-        let mut check = RosterCheck::new(&self.archive_id, &self.store.root(), &self.options.allowed);
+        let mut check =
+            RosterCheck::new(&self.archive_id, &self.store.root(), &self.options.allowed);
         let anchored = self.anchored(key::ROSTER).await?;
-        let seen = self.read_chain(&mut check, &self.known_numbers(key::ROSTER, &anchored)).await?;
-        let RosterCheck { links, rostered, newest, moved, locks, .. } = check;
+        let seen = self
+            .read_chain(&mut check, &self.known_numbers(key::ROSTER, &anchored))
+            .await?;
+        let RosterCheck {
+            links,
+            rostered,
+            newest,
+            moved,
+            locks,
+            ..
+        } = check;
         let known = self.kept_heads(&links, &seen) | self.anchored_heads(&links, &anchored, &seen);
         if links.records > 0 {
             if !known {
@@ -157,7 +197,12 @@ impl Verifier<'_> {
             }
             self.signed(&links);
         } else if !known && !self.archive_id.is_empty() {
-            self.report(Finding::new(Code::NoRoster, key::ROSTERS, "a roster", "none"));
+            self.report(Finding::new(
+                Code::NoRoster,
+                key::ROSTERS,
+                "a roster",
+                "none",
+            ));
         }
         self.roster_locks(locks).await?;
         if let Some((record, from, to)) = moved {
@@ -165,7 +210,9 @@ impl Verifier<'_> {
         }
         newest.iter().for_each(|roll| self.no_longer_listed(roll));
         self.count(|totals| totals.rosters += links.records);
-        let head = links.head.map(|(n, sha256)| format!("{}:{n}:{sha256}", key::ROSTER));
+        let head = links
+            .head
+            .map(|(n, sha256)| format!("{}:{n}:{sha256}", key::ROSTER));
         self.rostered = Rostered { head, ..rostered };
         Ok(())
     }
@@ -182,7 +229,9 @@ impl Verifier<'_> {
             }
             Ok::<_, Failure>(found)
         };
-        let mut looks = stream::iter(locks).map(look).buffer_unordered(self.at_once());
+        let mut looks = stream::iter(locks)
+            .map(look)
+            .buffer_unordered(self.at_once());
         while let Some(found) = looks.try_next().await? {
             self.check_stop()?;
             found.into_iter().for_each(|finding| self.report(finding));
@@ -192,15 +241,26 @@ impl Verifier<'_> {
 
     fn no_longer_listed(&self, newest: &Roll) {
         let wanted = &self.options.sub_accounts;
-        for member in newest.sub_accounts.iter().filter(|one| wanted.is_empty() || wanted.contains(&one.id)) {
-            let Some(unlisted) = &member.unlisted else { continue };
+        for member in newest
+            .sub_accounts
+            .iter()
+            .filter(|one| wanted.is_empty() || wanted.contains(&one.id))
+        {
+            let Some(unlisted) = &member.unlisted else {
+                continue;
+            };
             let code = match unlisted.acknowledged {
                 true => Code::SubAccountAcknowledged,
                 false => Code::SubAccountUnlisted,
             };
             let found = format!("none since {}", key::manifest(key::ROSTER, unlisted.since));
             let object = format!("sub_account={}", member.id);
-            self.report(Finding::new(code, object, "a sub-account that RingCX lists", found));
+            self.report(Finding::new(
+                code,
+                object,
+                "a sub-account that RingCX lists",
+                found,
+            ));
         }
     }
 }

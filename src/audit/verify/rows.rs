@@ -33,10 +33,20 @@ pub struct Expected {
 }
 
 /// Reads all parts of a day; gives each finding to `report`, and returns the rows read.
-pub fn check_day(expected: &Expected, day: &Day, parts: &Parts, report: &mut dyn FnMut(Finding)) -> u64 {
+pub fn check_day(
+    expected: &Expected,
+    day: &Day,
+    parts: &Parts,
+    report: &mut dyn FnMut(Finding),
+) -> u64 {
     let changed = keys_of_later_revisions(day, parts);
-    let mut state =
-        DayState { expected, changed, known: BTreeMap::new(), rows: 0, totals: Totals::default() };
+    let mut state = DayState {
+        expected,
+        changed,
+        known: BTreeMap::new(),
+        rows: 0,
+        totals: Totals::default(),
+    };
     // Where a part could not be read the counts cannot be told, and that it could not be read has been said.
     let mut whole = true;
     for revision in &day.revisions {
@@ -120,10 +130,15 @@ impl DayState<'_> {
 
 fn keys_of_later_revisions(day: &Day, parts: &Parts) -> HashSet<String> {
     let mut keys = HashSet::new();
-    let later = day.revisions.iter().filter(|revision| revision.record.revision > 1);
+    let later = day
+        .revisions
+        .iter()
+        .filter(|revision| revision.record.revision > 1);
     for file in later.flat_map(|revision| &revision.record.files) {
         let opened = parts.get(&file.key).and_then(|path| File::open(path).ok());
-        let Some(mut part) = opened.and_then(|file| PartReader::open(file).ok()) else { continue };
+        let Some(mut part) = opened.and_then(|file| PartReader::open(file).ok()) else {
+            continue;
+        };
         // What cannot be read is said when the part is checked.
         while let Ok(Some(row)) = part.next_row() {
             keys.insert(row.segment.key());
@@ -146,7 +161,11 @@ struct PartCheck<'a> {
 }
 
 impl<'a> PartCheck<'a> {
-    fn new(file: &'a manifest::File, revision: &'a Committed, report: &'a mut dyn FnMut(Finding)) -> Self {
+    fn new(
+        file: &'a manifest::File,
+        revision: &'a Committed,
+        report: &'a mut dyn FnMut(Finding),
+    ) -> Self {
         let named_revision =
             key::parse_part(&file.key).map_or(revision.record.revision, |(revision, _)| revision);
         PartCheck {
@@ -176,12 +195,17 @@ impl<'a> PartCheck<'a> {
         rows: &mut Totals,
         keys: &mut HashSet<Digest>,
     ) -> bool {
-        let opened =
-            File::open(path).map_err(|error| PartError::Parquet(error.into())).and_then(PartReader::open);
+        let opened = File::open(path)
+            .map_err(|error| PartError::Parquet(error.into()))
+            .and_then(PartReader::open);
         let mut part = match opened {
             Ok(part) => part,
             Err(error) => {
-                self.add(Code::PartUnreadable, "a part of format version 1", error.to_string());
+                self.add(
+                    Code::PartUnreadable,
+                    "a part of format version 1",
+                    error.to_string(),
+                );
                 return false;
             }
         };
@@ -229,7 +253,8 @@ impl<'a> PartCheck<'a> {
                     }
                     Err(error) => {
                         whole = false;
-                        let expected = format!("row {} to agree with itself", rows.first() + n as u64);
+                        let expected =
+                            format!("row {} to agree with itself", rows.first() + n as u64);
                         self.add(Code::RowContradicts, expected, error.to_string());
                     }
                 }
@@ -248,11 +273,19 @@ impl<'a> PartCheck<'a> {
         }
         // By hash: a day may have millions of keys, of any length.
         if !keys.insert(Digest::of(key.as_bytes())) {
-            self.add(Code::SegmentRepeated, "each segment once", format!("row {number} repeats one"));
+            self.add(
+                Code::SegmentRepeated,
+                "each segment once",
+                format!("row {number} repeats one"),
+            );
         }
         let (last_end, last_key) = &mut self.last;
         if number > 0 && (*last_end, last_key.as_str()) >= (end, &*key) {
-            self.add(Code::RowOrder, "rows by segment end, then key", format!("row {number} comes too late"));
+            self.add(
+                Code::RowOrder,
+                "rows by segment end, then key",
+                format!("row {number} comes too late"),
+            );
         }
         let (last_end, last_key) = &mut self.last;
         *last_end = end;
@@ -261,13 +294,19 @@ impl<'a> PartCheck<'a> {
         let revision = self.named_revision;
         if row.revision != revision || row.out_of_day != out_of_day {
             let expected = format!("row {number}: revision {revision}, out_of_day {out_of_day}");
-            self.add(Code::RowContradicts, expected, format!("{}, {}", row.revision, row.out_of_day));
+            self.add(
+                Code::RowContradicts,
+                expected,
+                format!("{}, {}", row.revision, row.out_of_day),
+            );
         }
         for kind in Kind::BOTH {
             self.observation(number, kind, row.observation(kind), record.window);
         }
         let others = row.other_answers;
-        if others.is_some_and(|others| serde_json::from_str::<Vec<serde::de::IgnoredAny>>(others).is_err()) {
+        if others.is_some_and(|others| {
+            serde_json::from_str::<Vec<serde::de::IgnoredAny>>(others).is_err()
+        }) {
             self.add(
                 Code::RowContradicts,
                 format!("row {number}: a JSON array of other answers"),
@@ -278,20 +317,36 @@ impl<'a> PartCheck<'a> {
             let expected = format!("row {number}: none of the omitted fields");
             self.add(Code::OmittedField, expected, "one of them");
         }
-        self.in_time(number, "discovered_at", Some(row.discovered_at), record.window);
+        self.in_time(
+            number,
+            "discovered_at",
+            Some(row.discovered_at),
+            record.window,
+        );
     }
 
     fn observation(&mut self, number: u64, kind: Kind, look: &Observation<&str>, day: Window) {
         if !look.fits_status() {
-            let expected = format!("row {number}: what {} {} comes with", kind.name(), look.status);
+            let expected = format!(
+                "row {number}: what {} {} comes with",
+                kind.name(),
+                look.status
+            );
             self.add(Code::RowContradicts, expected, "something else");
         } else if !look.hash_holds() {
-            let expected = format!("row {number}: {}_sha256 of the {}_summary", kind.name(), kind.name());
+            let expected = format!(
+                "row {number}: {}_sha256 of the {}_summary",
+                kind.name(),
+                kind.name()
+            );
             self.add(Code::SummaryHash, expected, "another hash");
         }
         self.in_time(number, "fetched_at", look.fetched_at, day);
         if let Some(answered) = look.server_date.filter(|answered| *answered < day.start_ms) {
-            let expected = format!("row {number}: an answer after the day began, {}", rfc3339(day.start_ms));
+            let expected = format!(
+                "row {number}: an answer after the day began, {}",
+                rfc3339(day.start_ms)
+            );
             self.add(Code::RowTimes, expected, rfc3339(answered));
         }
     }
@@ -300,12 +355,18 @@ impl<'a> PartCheck<'a> {
     fn in_time(&mut self, number: u64, what: &str, at: Option<i64>, day: Window) {
         let earliest = day.start_ms - CLOCK_SLACK_MS;
         if let Some(at) = at.filter(|at| *at < earliest) {
-            let expected = format!("row {number}: {what} after the day began, {}", rfc3339(earliest));
+            let expected = format!(
+                "row {number}: {what} after the day began, {}",
+                rfc3339(earliest)
+            );
             self.add(Code::RowTimes, expected, rfc3339(at));
         }
         let latest = self.revision.finished_at + CLOCK_SLACK_MS;
         if let Some(at) = at.filter(|at| *at > latest) {
-            let expected = format!("row {number}: {what} before the commit, {}", rfc3339(latest));
+            let expected = format!(
+                "row {number}: {what} before the commit, {}",
+                rfc3339(latest)
+            );
             self.add(Code::RowTimes, expected, rfc3339(at));
         }
     }
@@ -314,13 +375,29 @@ impl<'a> PartCheck<'a> {
     fn statement(&mut self, expected: &Expected, part: &PartReader) {
         let (statement, record) = (part.statement().clone(), &self.revision.record);
         let facts = [
-            ("archive id", expected.archive_id.clone(), statement.archive_id),
+            (
+                "archive id",
+                expected.archive_id.clone(),
+                statement.archive_id,
+            ),
             ("key", self.file.key.clone(), statement.key),
             ("zone", record.zone.clone(), statement.zone),
             ("window", text(record.window), text(statement.window)),
-            ("format version", FORMAT_VERSION.to_string(), statement.format_version.to_string()),
-            ("rows", self.file.rows.to_string(), statement.rows.to_string()),
-            ("Merkle root", self.file.merkle_root.hex(), statement.merkle_root.hex()),
+            (
+                "format version",
+                FORMAT_VERSION.to_string(),
+                statement.format_version.to_string(),
+            ),
+            (
+                "rows",
+                self.file.rows.to_string(),
+                statement.rows.to_string(),
+            ),
+            (
+                "Merkle root",
+                self.file.merkle_root.hex(),
+                statement.merkle_root.hex(),
+            ),
             (
                 "omitted fields",
                 record.omitted_in(self.file).to_string(),
@@ -333,14 +410,25 @@ impl<'a> PartCheck<'a> {
             }
         }
         match part.signer() {
-            Err(error) => self.add(Code::PartSignature, "a signature that fits", error.to_string()),
-            Ok(None) if self.revision.signed => {
-                self.add(Code::PartSignature, "a signature, as its manifest has", "none")
-            }
+            Err(error) => self.add(
+                Code::PartSignature,
+                "a signature that fits",
+                error.to_string(),
+            ),
+            Ok(None) if self.revision.signed => self.add(
+                Code::PartSignature,
+                "a signature, as its manifest has",
+                "none",
+            ),
             Ok(Some(signer))
-                if !expected.allowed.is_empty() && !expected.allowed.contains(&signer, signature::PART) =>
+                if !expected.allowed.is_empty()
+                    && !expected.allowed.contains(&signer, signature::PART) =>
             {
-                self.add(Code::PartSignature, "an allowed signer", signer.fingerprint())
+                self.add(
+                    Code::PartSignature,
+                    "an allowed signer",
+                    signer.fingerprint(),
+                )
             }
             Ok(_) => {}
         }
@@ -350,7 +438,11 @@ impl<'a> PartCheck<'a> {
         let (rows, root) = part.read_so_far();
         if whole && (rows, root) != (self.file.rows, self.file.merkle_root) {
             let expected = format!("{} rows, root {}", self.file.rows, self.file.merkle_root);
-            self.add(Code::MerkleRoot, expected, format!("{rows} rows, root {root}"));
+            self.add(
+                Code::MerkleRoot,
+                expected,
+                format!("{rows} rows, root {root}"),
+            );
         }
         let named = (self.file.min_segment_end, self.file.max_segment_end);
         let found = (self.ends.map(|(min, _)| min), self.ends.map(|(_, max)| max));
@@ -358,7 +450,11 @@ impl<'a> PartCheck<'a> {
             let text = |ends: (Option<i64>, Option<i64>)| {
                 format!("{:?} to {:?}", ends.0.map(rfc3339), ends.1.map(rfc3339))
             };
-            self.add(Code::RowCounts, format!("segment ends {}", text(named)), text(found));
+            self.add(
+                Code::RowCounts,
+                format!("segment ends {}", text(named)),
+                text(found),
+            );
         }
     }
 }
@@ -378,6 +474,11 @@ fn compare(revision: &Committed, rows: &Totals, day: &Totals, report: &mut dyn F
     ];
     for (what, _) in facts.into_iter().filter(|(_, same)| !same) {
         let expected = format!("`{what}` as its rows count up");
-        report(Finding::new(Code::RowCounts, revision.manifest_key.as_str(), expected, "other counts"));
+        report(Finding::new(
+            Code::RowCounts,
+            revision.manifest_key.as_str(),
+            expected,
+            "other counts",
+        ));
     }
 }

@@ -25,7 +25,10 @@ pub fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
         Some(file) => super::allowed_signers(file)?,
         None => AllowedSigners::default(),
     };
-    let heads = args.expect_head.iter().map(|head| (head.sub_account.clone(), head.sequence, head.sha256));
+    let heads = args
+        .expect_head
+        .iter()
+        .map(|head| (head.sub_account.clone(), head.sequence, head.sha256));
     let proven = receipt.check(&allowed, &heads.collect::<Vec<_>>()).map_err(|error| {
         Failure::new(Exit::Integrity, format!("{file} does not hold: {error}"))
             .remedy("Do not rely on it; ask for another, and for the head of the chain from a second source.")
@@ -46,11 +49,25 @@ fn tell(proven: &Proven, allowed: &AllowedSigners, args: &CheckReceiptArgs, cont
         #[serde(flatten)]
         proven: &'a Proven,
     }
-    context.output.event(&Event { event: "receipt-holds", proven });
-    let Proven { sub_account, date, revision, head, .. } = proven;
+    context.output.event(&Event {
+        event: "receipt-holds",
+        proven,
+    });
+    let Proven {
+        sub_account,
+        date,
+        revision,
+        head,
+        ..
+    } = proven;
     let signed = match (proven.signed_by.as_slice(), allowed.is_empty()) {
-        ([], _) => "Nobody has signed: whoever could write to the archive could have made this.".to_owned(),
-        (keys, true) => format!("Signed by {}; whether you trust that key is up to you.", keys.join(", ")),
+        ([], _) => {
+            "Nobody has signed: whoever could write to the archive could have made this.".to_owned()
+        }
+        (keys, true) => format!(
+            "Signed by {}; whether you trust that key is up to you.",
+            keys.join(", ")
+        ),
         (keys, false) => format!("Signed by {}, an allowed signer.", keys.join(", ")),
     };
     let later = match proven.later_manifests_of_day.as_slice() {

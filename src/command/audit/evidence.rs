@@ -13,7 +13,10 @@ use crate::render::{count, size};
 
 pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let days = args.range.days()?;
-    let file = args.allowed_signers.as_deref().or(settings.allowed_signers_file.as_deref());
+    let file = args
+        .allowed_signers
+        .as_deref()
+        .or(settings.allowed_signers_file.as_deref());
     let source = super::open(settings, args.allowed_signers.as_deref(), context).await?;
     let signers = match file {
         None => String::new(),
@@ -25,10 +28,20 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
     };
     let sub_accounts = super::sub_accounts(&source, context).await?;
     let mut pack = Pack::begin(&args.out)?;
-    let packed =
-        evidence::pack(&source, &sub_accounts, &days, &signers, SystemClock.now_ms(), &mut pack).await?;
+    let packed = evidence::pack(
+        &source,
+        &sub_accounts,
+        &days,
+        &signers,
+        SystemClock.now_ms(),
+        &mut pack,
+    )
+    .await?;
     let files = pack.finish()?;
-    packed.left_out.iter().for_each(|one| super::tell_left_out(one, &context.output));
+    packed
+        .left_out
+        .iter()
+        .for_each(|one| super::tell_left_out(one, &context.output));
 
     #[derive(Serialize)]
     struct Event<'a> {
@@ -41,7 +54,14 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         bytes: u64,
         heads: &'a [String],
     }
-    let evidence::Packed { manifests, rosters, parts, bytes, heads, .. } = &packed;
+    let evidence::Packed {
+        manifests,
+        rosters,
+        parts,
+        bytes,
+        heads,
+        ..
+    } = &packed;
     let (manifests, rosters, parts, bytes) = (*manifests, *rosters, *parts, *bytes);
     context.output.event(&Event {
         event: "evidence",

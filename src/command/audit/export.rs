@@ -30,13 +30,23 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
     let source = super::open(settings, None, context).await?;
     let mut pack = Pack::begin(&args.out)?;
     let mut about = About::new(args, &range, &source);
-    pack.add_object(&source, key::ARCHIVE, key::ARCHIVE, None).await?;
+    pack.add_object(&source, key::ARCHIVE, key::ARCHIVE, None)
+        .await?;
     for sub_account in super::sub_accounts(&source, context).await? {
         let mut timeline = if args.after.is_empty() {
             Timeline::read(&source, &sub_account, &range).await?
         } else {
-            let after = args.after.iter().rev().find(|after| after.sub_account == sub_account);
-            Timeline::read_after(&source, &sub_account, after.map_or(0, |after| after.sequence)).await?
+            let after = args
+                .after
+                .iter()
+                .rev()
+                .find(|after| after.sub_account == sub_account);
+            Timeline::read_after(
+                &source,
+                &sub_account,
+                after.map_or(0, |after| after.sequence),
+            )
+            .await?
         };
         for left_out in timeline.leave_out_disposed() {
             super::tell_left_out(&left_out, &context.output);
@@ -44,23 +54,33 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
         }
         for revision in &timeline.revisions {
             let Revision { manifest, .. } = revision;
-            pack.add_object(&source, &manifest.key, &manifest.key, Some(manifest.sha256)).await?;
+            pack.add_object(&source, &manifest.key, &manifest.key, Some(manifest.sha256))
+                .await?;
         }
         let written = export(&source, &timeline, args, &mut pack).await?;
         about.rows += written.rows;
         about.files.extend(written.files);
         about.heads.push(timeline.head_text());
-        about.next.push(format!("{sub_account}={}", timeline.head.0));
+        about
+            .next
+            .push(format!("{sub_account}={}", timeline.head.0));
     }
     if let Some(roster) = roster::read(&source).await? {
-        pack.add_object(&source, &roster.link.key, &roster.link.key, Some(roster.link.sha256)).await?;
+        pack.add_object(
+            &source,
+            &roster.link.key,
+            &roster.link.key,
+            Some(roster.link.sha256),
+        )
+        .await?;
         about.heads.push(roster.head);
     }
     if about.format == "html" {
         pack.add_bytes("index.html", index(&about.files).as_bytes())?;
     }
-    let text = serde_json::to_vec_pretty(&about)
-        .map_err(|error| Failure::new(Exit::Unexpected, "cannot write export.json").because(error))?;
+    let text = serde_json::to_vec_pretty(&about).map_err(|error| {
+        Failure::new(Exit::Unexpected, "cannot write export.json").because(error)
+    })?;
     pack.add_bytes("export.json", &text)?;
     let files = pack.finish()?;
     tell(&about, files, args, context);
@@ -100,7 +120,11 @@ impl About {
                 cli::Format::Html => "html",
                 cli::Format::Parquet => "parquet",
             },
-            revisions: if args.revisions == cli::Revisions::All { "all" } else { "current" },
+            revisions: if args.revisions == cli::Revisions::All {
+                "all"
+            } else {
+                "current"
+            },
             days: range.to_string(),
             rows: 0,
             left_out: Vec::new(),
@@ -118,14 +142,24 @@ struct Written {
 }
 
 /// The data of one sub-account, file by file: days come in order, so only one file is open.
-async fn export(source: &Source, timeline: &Timeline, args: &ExportArgs, pack: &mut Pack) -> Result<Written> {
+async fn export(
+    source: &Source,
+    timeline: &Timeline,
+    args: &ExportArgs,
+    pack: &mut Pack,
+) -> Result<Written> {
     let (format, which) = (format_of(args.format), which_of(args.revisions));
     let scratch = Scratch::new()?;
     let mut by_file: BTreeMap<String, Vec<(Date, Vec<Revision>)>> = BTreeMap::new();
     for revisions in timeline.by_day() {
-        let Some(date) = revisions.first().map(|revision| revision.record.date) else { continue };
+        let Some(date) = revisions.first().map(|revision| revision.record.date) else {
+            continue;
+        };
         let file = format.file_of(&timeline.sub_account, date);
-        by_file.entry(file).or_default().push((date, revisions.to_vec()));
+        by_file
+            .entry(file)
+            .or_default()
+            .push((date, revisions.to_vec()));
     }
     let mut written = Written::default();
     for (name, days) in by_file {
@@ -133,16 +167,23 @@ async fn export(source: &Source, timeline: &Timeline, args: &ExportArgs, pack: &
         let title = format!(
             "{} {}",
             timeline.sub_account,
-            days.first().map(|(date, _)| date.to_string()).unwrap_or_default()
+            days.first()
+                .map(|(date, _)| date.to_string())
+                .unwrap_or_default()
         );
         let writer = Arc::new(Mutex::new((Writer::create(format, &path, &title)?, 0_u64)));
         for (date, revisions) in &days {
-            let (to, path, sub_account, dt) =
-                (writer.clone(), path.clone(), timeline.sub_account.clone(), date.to_string());
+            let (to, path, sub_account, dt) = (
+                writer.clone(),
+                path.clone(),
+                timeline.sub_account.clone(),
+                date.to_string(),
+            );
             let each = move |row: Row| {
                 let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
                 to.1 += 1;
-                to.0.push(&sub_account, &dt, row).map_err(|error| unwritable(&path, error))
+                to.0.push(&sub_account, &dt, row)
+                    .map_err(|error| unwritable(&path, error))
             };
             rows(source, &scratch, revisions, which, each).await?;
         }
@@ -178,8 +219,15 @@ fn which_of(revisions: cli::Revisions) -> Which {
 
 fn index(files: &[String]) -> String {
     let link = |file: &String| {
-        let shown = file.trim_start_matches("data/").trim_end_matches(".html").replace('/', " ");
-        format!("<li><a href=\"{0}\">{1}</a></li>\n", escaped(file), escaped(&shown))
+        let shown = file
+            .trim_start_matches("data/")
+            .trim_end_matches(".html")
+            .replace('/', " ");
+        format!(
+            "<li><a href=\"{0}\">{1}</a></li>\n",
+            escaped(file),
+            escaped(&shown)
+        )
     };
     let links: String = files.iter().map(link).collect();
     format!(
@@ -192,8 +240,16 @@ fn index(files: &[String]) -> String {
 fn tell(about: &About, files: u64, args: &ExportArgs, context: &Context) {
     context.output.event(about);
     let out = args.out.display();
-    let new = if about.rows == 0 { "nothing to export" } else { "exported" };
-    let next: Vec<String> = about.next.iter().map(|next| format!("--after {next}")).collect();
+    let new = if about.rows == 0 {
+        "nothing to export"
+    } else {
+        "exported"
+    };
+    let next: Vec<String> = about
+        .next
+        .iter()
+        .map(|next| format!("--after {next}"))
+        .collect();
     context.output.say(format!(
         "{new}: {} rows as {} in {out} ({} files; check them with: cd {out} && sha256sum -c SHA256SUMS)\nWhat is new after \
          this: {}",

@@ -19,13 +19,17 @@ use crate::render::{Output, Table, count, size};
 
 pub async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = match args.date {
-        Some(date) => Days { from: Some(date), to: date.tomorrow().ok() },
+        Some(date) => Days {
+            from: Some(date),
+            to: date.tomorrow().ok(),
+        },
         None => args.range.days()?,
     };
     let source = super::open(settings, None, context).await?;
     for sub_account in super::sub_accounts(&source, context).await? {
         if args.date.is_some() {
-            let (timeline, _) = super::readable(&source, &sub_account, &range, &context.output).await?;
+            let (timeline, _) =
+                super::readable(&source, &sub_account, &range, &context.output).await?;
             segments(&source, &timeline, &context.output).await?;
         } else {
             let timeline = Timeline::read(&source, &sub_account, &range).await?;
@@ -87,7 +91,10 @@ fn days(timeline: &Timeline, range: &Days, output: &Output) {
     }
     output.print(format!("{table}\n"));
     // Their manifests are listed above all the same: those stay.
-    timeline.disposed().iter().for_each(|one| super::tell_left_out(one, output));
+    timeline
+        .disposed()
+        .iter()
+        .for_each(|one| super::tell_left_out(one, output));
 }
 
 /// Streams: a day may have a hundred thousand segments.

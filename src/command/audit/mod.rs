@@ -29,7 +29,11 @@ pub mod status;
 pub mod verify;
 
 /// Opens the archive for reading. `signers` is the file of the flag, which wins over the settings'.
-pub async fn open(settings: &Settings, signers: Option<&Path>, context: &Context) -> Result<Source> {
+pub async fn open(
+    settings: &Settings,
+    signers: Option<&Path>,
+    context: &Context,
+) -> Result<Source> {
     let allowed = match signers {
         Some(file) => allowed_signers(file)?,
         None => settings.trusted_signers()?,
@@ -62,7 +66,11 @@ pub async fn readable(
 
 /// After "nothing is archived of it", where days were left out.
 pub fn but_for_disposed(left_out: bool) -> &'static str {
-    if left_out { " on any day that was not disposed of" } else { "" }
+    if left_out {
+        " on any day that was not disposed of"
+    } else {
+        ""
+    }
 }
 
 /// Days that nobody reads any more.
@@ -79,13 +87,29 @@ pub fn event_left_out(left_out: &LeftOut, output: &Output) {
         #[serde(flatten)]
         left_out: &'a LeftOut,
     }
-    output.event(&Event { event: "left-out", left_out });
+    output.event(&Event {
+        event: "left-out",
+        left_out,
+    });
 }
 
 /// When, by which record, and why.
 pub fn left_out_text(left_out: &LeftOut) -> String {
-    let LeftOut { sub_account, from, to, days, manifest, committed_at, reason, .. } = left_out;
-    let days = if *days == 1 { from.to_string() } else { format!("{from}..{to}, {} days,", count(*days)) };
+    let LeftOut {
+        sub_account,
+        from,
+        to,
+        days,
+        manifest,
+        committed_at,
+        reason,
+        ..
+    } = left_out;
+    let days = if *days == 1 {
+        from.to_string()
+    } else {
+        format!("{from}..{to}, {} days,", count(*days))
+    };
     let reason = visible(reason);
     format!("{sub_account} {days} disposed of on {committed_at} by {manifest}: {reason}")
 }
@@ -106,7 +130,11 @@ pub fn visible(text: &str) -> String {
     let escaped = |c: char| -> String {
         // Marks of writing direction as well: they make a text read as another.
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns { c.escape_default().collect() } else { c.into() }
+        if c.is_control() || turns {
+            c.escape_default().collect()
+        } else {
+            c.into()
+        }
     };
     text.chars().map(escaped).collect()
 }

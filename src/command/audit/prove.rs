@@ -20,31 +20,51 @@ pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Re
     let source = super::open(settings, None, context).await?;
     let (mut candidates, mut left_out) = (Vec::new(), false);
     for sub_account in super::sub_accounts(&source, context).await? {
-        let (timeline, without) = super::readable(&source, &sub_account, &range, &context.output).await?;
+        let (timeline, without) =
+            super::readable(&source, &sub_account, &range, &context.output).await?;
         left_out |= without;
         let found = find(&source, &timeline, &args.segment_id).await?;
         let this_one = |found: &Found| {
             found.row.segment.metadata.segment_id.as_deref() == Some(args.segment_id.as_str())
-                && args.revision.is_none_or(|revision| revision == found.row.revision)
+                && args
+                    .revision
+                    .is_none_or(|revision| revision == found.row.revision)
         };
-        candidates.extend(found.into_iter().filter(this_one).map(|found| (timeline.clone(), found)));
+        candidates.extend(
+            found
+                .into_iter()
+                .filter(this_one)
+                .map(|found| (timeline.clone(), found)),
+        );
     }
-    let several = candidates.iter().any(|(_, found)| found.sub_account != candidates[0].1.sub_account);
+    let several = candidates
+        .iter()
+        .any(|(_, found)| found.sub_account != candidates[0].1.sub_account);
     if several {
-        let message = format!("several sub-accounts have {}", super::visible(&args.segment_id));
-        return Err(Failure::new(Exit::Usage, message).remedy("Name one of them with --sub-account."));
+        let message = format!(
+            "several sub-accounts have {}",
+            super::visible(&args.segment_id)
+        );
+        return Err(
+            Failure::new(Exit::Usage, message).remedy("Name one of them with --sub-account.")
+        );
     }
-    let newest = candidates.into_iter().max_by_key(|(_, found)| found.revision.sequence);
+    let newest = candidates
+        .into_iter()
+        .max_by_key(|(_, found)| found.revision.sequence);
     let Some((timeline, found)) = newest else {
         let but = super::but_for_disposed(left_out);
-        let message = format!("no row is archived of segment {}{but}", super::visible(&args.segment_id));
+        let message = format!(
+            "no row is archived of segment {}{but}",
+            super::visible(&args.segment_id)
+        );
         return Err(Failure::new(Exit::Usage, message)
             .remedy("Check the id, --revision, --from, --to and --sub-account; `cxvault show ID` shows what there is."));
     };
     let receipt = prove(&source, &timeline, &found).await?;
-    let text = receipt
-        .to_text()
-        .map_err(|error| Failure::new(Exit::Unexpected, "cannot write the receipt").because(error))?;
+    let text = receipt.to_text().map_err(|error| {
+        Failure::new(Exit::Unexpected, "cannot write the receipt").because(error)
+    })?;
     write_new(&args.out, text.as_bytes())?;
     tell(&receipt, text.len(), args, context);
     Ok(Exit::Done)
@@ -61,7 +81,15 @@ fn tell(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
         head: &'a str,
         later_manifests_of_day: &'a [u64],
     }
-    let Receipt { sub_account, date, revision, head, later_manifests_of_day, chain, .. } = receipt;
+    let Receipt {
+        sub_account,
+        date,
+        revision,
+        head,
+        later_manifests_of_day,
+        chain,
+        ..
+    } = receipt;
     let (file, date, revision) = (args.out.as_path(), *date, *revision);
     context.output.event(&Event {
         event: "receipt",
@@ -89,11 +117,17 @@ fn tell(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
 /// Creates a file; never overwrites one.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let opened = OpenOptions::new().write(true).create_new(true).open(path);
-    opened.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all())).map_err(|error| {
-        let exists = error.kind() == io::ErrorKind::AlreadyExists;
-        let what = if exists { "exists, and is left as it is" } else { "cannot be written" };
-        Failure::new(Exit::Usage, format!("{} {what}", path.display()))
-            .because(error)
-            .remedy("Name another file with --out.")
-    })
+    opened
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .map_err(|error| {
+            let exists = error.kind() == io::ErrorKind::AlreadyExists;
+            let what = if exists {
+                "exists, and is left as it is"
+            } else {
+                "cannot be written"
+            };
+            Failure::new(Exit::Usage, format!("{} {what}", path.display()))
+                .because(error)
+                .remedy("Name another file with --out.")
+        })
 }

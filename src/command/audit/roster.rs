@@ -19,17 +19,28 @@ pub async fn tell(source: &Source, output: &Output) -> Result<()> {
         unlisted: Vec<&'a str>,
         unlisted_acknowledged: Vec<&'a str>,
     }
-    let Some(newest) = roster::read(source).await? else { return Ok(()) };
+    let Some(newest) = roster::read(source).await? else {
+        return Ok(());
+    };
     let committed_at = rfc3339(newest.committed_at);
-    let of = |acknowledged| newest.missing().filter(move |one| one.acknowledged == acknowledged);
+    let of = |acknowledged| {
+        newest
+            .missing()
+            .filter(move |one| one.acknowledged == acknowledged)
+    };
     let mut lines = vec![format!(
         "roster    sub-accounts: {}, last commit {committed_at}",
         count(newest.roll.sub_accounts.len() as u64)
     )];
     lines.extend(of(false).map(|one| {
-        format!("  {} is no longer listed by RingCX since {}; nothing is archived of it", one.id, one.since)
+        format!(
+            "  {} is no longer listed by RingCX since {}; nothing is archived of it",
+            one.id, one.since
+        )
     }));
-    lines.extend(of(true).map(|one| format!("  {} is no longer listed by RingCX (acknowledged)", one.id)));
+    lines.extend(
+        of(true).map(|one| format!("  {} is no longer listed by RingCX (acknowledged)", one.id)),
+    );
     lines.push(format!("  head {}\n", newest.head));
     output.event(&Event {
         event: "roster",

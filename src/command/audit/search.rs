@@ -22,9 +22,8 @@ const AROUND: usize = 40;
 
 pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     if args.text.trim().is_empty() {
-        return Err(
-            Failure::new(Exit::Usage, "there is no text to look for").remedy("Give a word or a phrase.")
-        );
+        return Err(Failure::new(Exit::Usage, "there is no text to look for")
+            .remedy("Give a word or a phrase."));
     }
     let range = args.range.days()?;
     let source = super::open(settings, None, context).await?;
@@ -43,7 +42,9 @@ pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> R
     for sub_account in super::sub_accounts(&source, context).await? {
         let (timeline, _) = super::readable(&source, &sub_account, &range, &context.output).await?;
         for revisions in timeline.by_day() {
-            let Some(date) = revisions.first().map(|revision| revision.record.date) else { continue };
+            let Some(date) = revisions.first().map(|revision| revision.record.date) else {
+                continue;
+            };
             let (search, sub_account) = (search.clone(), sub_account.clone());
             let looking = search.clone();
             let each = move |row: Row| {
@@ -74,8 +75,12 @@ impl Search {
 
     fn look(&self, row: &Row, sub_account: &str, date: Date) {
         for &kind in &self.kinds {
-            let Some(text) = &row.observation(kind).summary else { continue };
-            let ControlFlow::Break(snippet) = snippet(text, &self.text) else { continue };
+            let Some(text) = &row.observation(kind).summary else {
+                continue;
+            };
+            let ControlFlow::Break(snippet) = snippet(text, &self.text) else {
+                continue;
+            };
             if self.is_full() {
                 return;
             }
@@ -107,21 +112,27 @@ impl Search {
             snippet,
         });
         let (key, snippet) = (super::visible(&row.segment.key()), super::visible(snippet));
-        self.output.print(format!("{sub_account} {date}  {key}  {kind:<5}  {snippet}"));
+        self.output
+            .print(format!("{sub_account} {date}  {key}  {kind:<5}  {snippet}"));
     }
 }
 
 /// Breaks with the text around the first hit.
 fn snippet(text: &str, wanted: &str) -> ControlFlow<String> {
     let lower = text.to_lowercase();
-    let Some(at) = lower.find(wanted) else { return ControlFlow::Continue(()) };
+    let Some(at) = lower.find(wanted) else {
+        return ControlFlow::Continue(());
+    };
     // Lower-casing may change lengths; by characters the place is near enough.
     let before = lower[..at].chars().count();
     let hit = wanted.chars().count();
     let (start, end) = (before.saturating_sub(AROUND), before + hit + AROUND);
     let all = text.chars().count();
     let middle: String = text.chars().skip(start).take(end - start).collect();
-    let (left, right) = (if start > 0 { "…" } else { "" }, if end < all { "…" } else { "" });
+    let (left, right) = (
+        if start > 0 { "…" } else { "" },
+        if end < all { "…" } else { "" },
+    );
     ControlFlow::Break(format!("{left}{middle}{right}"))
 }
 
@@ -133,9 +144,19 @@ fn finish(search: &Search) -> Result<Exit> {
         limit_reached: bool,
     }
     let hits = search.found.load(Ordering::Relaxed);
-    search.output.event(&Event { event: "searched", hits, limit_reached: search.is_full() });
-    let more = if search.is_full() { "; there may be more: raise --limit" } else { "" };
-    search.output.say(format!("{} summaries{more}", count(hits)));
+    search.output.event(&Event {
+        event: "searched",
+        hits,
+        limit_reached: search.is_full(),
+    });
+    let more = if search.is_full() {
+        "; there may be more: raise --limit"
+    } else {
+        ""
+    };
+    search
+        .output
+        .say(format!("{} summaries{more}", count(hits)));
     Ok(Exit::Done)
 }
 
@@ -146,9 +167,17 @@ mod tests {
     #[test]
     fn a_hit_is_shown_with_what_is_around_it() {
         let long = format!("{} Refund {}", "a".repeat(60), "b".repeat(60));
-        let ControlFlow::Break(found) = snippet(&long, "refund") else { panic!("not found") };
-        assert!(found.starts_with('…') && found.ends_with('…') && found.contains(" Refund "), "{found}");
-        assert_eq!(snippet("İstanbul REFUND", "refund"), ControlFlow::Break("İstanbul REFUND".to_owned()));
+        let ControlFlow::Break(found) = snippet(&long, "refund") else {
+            panic!("not found")
+        };
+        assert!(
+            found.starts_with('…') && found.ends_with('…') && found.contains(" Refund "),
+            "{found}"
+        );
+        assert_eq!(
+            snippet("İstanbul REFUND", "refund"),
+            ControlFlow::Break("İstanbul REFUND".to_owned())
+        );
         assert_eq!(snippet("nothing", "refund"), ControlFlow::Continue(()));
     }
 }

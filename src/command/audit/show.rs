@@ -17,7 +17,8 @@ pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Res
     let mut shown = 0;
     let (mut holds, mut left_out) = (true, false);
     for sub_account in super::sub_accounts(&source, context).await? {
-        let (timeline, without) = super::readable(&source, &sub_account, &range, &context.output).await?;
+        let (timeline, without) =
+            super::readable(&source, &sub_account, &range, &context.output).await?;
         left_out |= without;
         for found in find(&source, &timeline, &args.id).await? {
             shown += 1;
@@ -35,12 +36,19 @@ pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Res
         ));
     }
     // Shown all the same: an auditor wants to see what was changed.
-    if holds { Ok(Exit::Done) } else { Err(violated()) }
+    if holds {
+        Ok(Exit::Done)
+    } else {
+        Err(violated())
+    }
 }
 
 fn violated() -> Failure {
-    Failure::new(Exit::Integrity, "some of what is shown is not what was committed")
-        .remedy("Run `cxvault verify` for all findings.")
+    Failure::new(
+        Exit::Integrity,
+        "some of what is shown is not what was committed",
+    )
+    .remedy("Run `cxvault verify` for all findings.")
 }
 
 /// A row's columns that are not null, under their names.
@@ -105,46 +113,96 @@ fn text(found: &Found) -> String {
     line("segment", super::visible(&row.segment.key()));
     line("dialog", shown(&metadata.dialog_id));
     line("interaction", shown(&metadata.interaction_id));
-    line("archive day", format!("{} {}, revision {}", found.sub_account, found.date, row.revision));
+    line(
+        "archive day",
+        format!(
+            "{} {}, revision {}",
+            found.sub_account, found.date, row.revision
+        ),
+    );
     line(
         "channel",
-        format!("{} {}", shown(&metadata.channel_class), shown(&metadata.channel_type)).trim().into(),
+        format!(
+            "{} {}",
+            shown(&metadata.channel_class),
+            shown(&metadata.channel_type)
+        )
+        .trim()
+        .into(),
     );
     line("type", shown(&metadata.segment_type));
     line("participant", shown(&metadata.segment_participant_id));
     line("queue", shown(&metadata.segment_agent_group_id));
     line("start", time(metadata.segment_start_time));
     line("end", time(metadata.segment_end_time));
-    line("discovered", format!("{} by {}", rfc3339(row.discovered_at), row.discovered_by));
+    line(
+        "discovered",
+        format!("{} by {}", rfc3339(row.discovered_at), row.discovered_by),
+    );
     if row.vanished {
         line("vanished", "RingCX no longer lists it".into());
     }
     if row.other_answers.is_some() {
-        line("other answers", "RingCX gave differing objects; see other_answers_json with --json".into());
+        line(
+            "other answers",
+            "RingCX gave differing objects; see other_answers_json with --json".into(),
+        );
     }
     for kind in Kind::BOTH {
         observation(kind, row.observation(kind), &mut line);
     }
     line("file", found.file.key.clone());
-    line("manifest", format!("{} {}", revision.manifest.key, revision.manifest.sha256));
-    line("committed", format!("{} by {}", rfc3339(revision.run.finished_at), revision.run.id));
+    line(
+        "manifest",
+        format!("{} {}", revision.manifest.key, revision.manifest.sha256),
+    );
+    line(
+        "committed",
+        format!(
+            "{} by {}",
+            rfc3339(revision.run.finished_at),
+            revision.run.id
+        ),
+    );
     line("verified", verified(found));
     lines.join("\n") + "\n"
 }
 
 fn observation(kind: Kind, look: &Observation, line: &mut impl FnMut(&str, String)) {
-    let when = look.fetched_at.map(|at| format!(", fetched {} by {}", rfc3339(at), look.observed_by));
-    let error = look.error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
-    line(kind.name(), format!("{}{error}{}", look.status, when.unwrap_or_default()));
-    line("  sha256", look.sha256.map(|sha256| sha256.hex()).unwrap_or_default());
-    line("  text", look.summary.as_deref().map(super::visible).unwrap_or_default());
+    let when = look
+        .fetched_at
+        .map(|at| format!(", fetched {} by {}", rfc3339(at), look.observed_by));
+    let error = look
+        .error
+        .as_ref()
+        .map(|error| format!(" ({error})"))
+        .unwrap_or_default();
+    line(
+        kind.name(),
+        format!("{}{error}{}", look.status, when.unwrap_or_default()),
+    );
+    line(
+        "  sha256",
+        look.sha256.map(|sha256| sha256.hex()).unwrap_or_default(),
+    );
+    line(
+        "  text",
+        look.summary
+            .as_deref()
+            .map(super::visible)
+            .unwrap_or_default(),
+    );
     line("  base64", look.binary.clone().unwrap_or_default());
 }
 
 /// What was checked, and nothing beyond it.
 fn verified(found: &Found) -> String {
     let said = |holds: bool, what: &str| {
-        if holds { what.to_owned() } else { format!("VIOLATED: not {what}") }
+        if holds {
+            what.to_owned()
+        } else {
+            format!("VIOLATED: not {what}")
+        }
     };
     let signed = match &found.revision.signed_by {
         Some(key) => format!("manifest signed by {key}"),

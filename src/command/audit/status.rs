@@ -103,9 +103,19 @@ fn tell(calendar: &Calendar, disposed: &[LeftOut], output: &Output) {
         last_day: Option<Date>,
         agent_groups_without_ai_summaries: Vec<&'a str>,
     }
-    let Calendar { sub_account, zone, head, days, .. } = calendar;
+    let Calendar {
+        sub_account,
+        zone,
+        head,
+        days,
+        ..
+    } = calendar;
     for day in days {
-        output.event(&DayEvent { event: "day", sub_account, day });
+        output.event(&DayEvent {
+            event: "day",
+            sub_account,
+            day,
+        });
     }
     output.event(&ChainEvent {
         event: "chain",
@@ -115,7 +125,10 @@ fn tell(calendar: &Calendar, disposed: &[LeftOut], output: &Output) {
         committed_at: rfc3339(calendar.committed_at),
         first_day: calendar.archived.map(|(first, _)| first),
         last_day: calendar.archived.map(|(_, last)| last),
-        agent_groups_without_ai_summaries: calendar.groups_without_ai().map(|(group, _)| group).collect(),
+        agent_groups_without_ai_summaries: calendar
+            .groups_without_ai()
+            .map(|(group, _)| group)
+            .collect(),
     });
     for left_out in disposed {
         super::event_left_out(left_out, output);
@@ -133,33 +146,59 @@ fn text(calendar: &Calendar, disposed: &[LeftOut]) -> String {
     )];
     let mut months: BTreeMap<(i16, i8), Vec<&Day>> = BTreeMap::new();
     for day in &calendar.days {
-        months.entry((day.date.year(), day.date.month())).or_default().push(day);
+        months
+            .entry((day.date.year(), day.date.month()))
+            .or_default()
+            .push(day);
     }
     for ((year, month), days) in months {
         let mut row = [' '; 31];
         for day in &days {
-            if let Some(place) = row.get_mut(usize::from(day.date.day().unsigned_abs()).saturating_sub(1)) {
+            if let Some(place) =
+                row.get_mut(usize::from(day.date.day().unsigned_abs()).saturating_sub(1))
+            {
                 *place = mark(day.state);
             }
         }
         let segments: u64 = days.iter().map(|day| day.counts.segments).sum();
         let later = days.iter().filter(|day| day.revisions > 1).count();
-        let later = if later > 0 { format!(", {later} days in later revisions") } else { String::new() };
+        let later = if later > 0 {
+            format!(", {later} days in later revisions")
+        } else {
+            String::new()
+        };
         let row: String = row.iter().collect();
-        lines.push(format!("  {year}-{month:02}  {row}  {} segments{later}", count(segments)));
+        lines.push(format!(
+            "  {year}-{month:02}  {row}  {} segments{later}",
+            count(segments)
+        ));
     }
-    for day in calendar.days.iter().filter(|day| matches!(day.state, DayState::Gaps | DayState::Acknowledged))
+    for day in calendar
+        .days
+        .iter()
+        .filter(|day| matches!(day.state, DayState::Gaps | DayState::Acknowledged))
     {
-        lines.push(format!("  {}  {} summaries could not be had", day.date, count(day.counts.failed())));
+        lines.push(format!(
+            "  {}  {} summaries could not be had",
+            day.date,
+            count(day.counts.failed())
+        ));
     }
     for day in &calendar.days {
-        lines.extend(
-            day.warnings
-                .iter()
-                .map(|warning| format!("  {}  warning {}: {}", day.date, warning.name(), warning.explain())),
-        );
+        lines.extend(day.warnings.iter().map(|warning| {
+            format!(
+                "  {}  warning {}: {}",
+                day.date,
+                warning.name(),
+                warning.explain()
+            )
+        }));
     }
-    lines.extend(disposed.iter().map(|one| format!("  {}", super::left_out_text(one))));
+    lines.extend(
+        disposed
+            .iter()
+            .map(|one| format!("  {}", super::left_out_text(one))),
+    );
     for (group, share) in calendar.groups_without_ai() {
         lines.push(format!("  {}", without_ai(group, share.segments)));
     }
@@ -201,18 +240,43 @@ fn tell_shares(by: By, shares: &Shares, output: &Output) {
         By::Channel => "channel",
         By::Type => "type",
     };
-    let mut table =
-        Table::new([heading, "segments", "summaries", "present", "empty", "not found", "failed", "other"]);
+    let mut table = Table::new([
+        heading,
+        "segments",
+        "summaries",
+        "present",
+        "empty",
+        "not found",
+        "failed",
+        "other",
+    ]);
     for (name, counts) in shares {
-        output.event(&Share { event: "share", by: heading, name, counts });
+        output.event(&Share {
+            event: "share",
+            by: heading,
+            name,
+            counts,
+        });
         for kind in Kind::BOTH {
             let first = kind == Kind::Agent;
             // Ids are somebody else's text.
-            let shown: String = if name.is_empty() { "(none)".into() } else { name.escape_debug().collect() };
+            let shown: String = if name.is_empty() {
+                "(none)".into()
+            } else {
+                name.escape_debug().collect()
+            };
             let name = if first { shown } else { String::new() };
-            let segments = if first { count(counts.segments) } else { String::new() };
+            let segments = if first {
+                count(counts.segments)
+            } else {
+                String::new()
+            };
             table.row(
-                [vec![name, segments, kind.name().to_owned()], percents(counts.statuses(kind))].concat(),
+                [
+                    vec![name, segments, kind.name().to_owned()],
+                    percents(counts.statuses(kind)),
+                ]
+                .concat(),
             );
         }
     }
@@ -227,9 +291,17 @@ fn tell_shares(by: By, shares: &Shares, output: &Output) {
 /// Present, empty, not found, failed, and whatever else, as shares of all.
 fn percents(statuses: &Statuses) -> Vec<String> {
     let all = statuses.total().max(1);
-    let other =
-        [Status::Binary, Status::Skipped, Status::NoId].map(|status| statuses.get(status)).iter().sum();
-    let counts = [statuses.present, statuses.empty, statuses.not_found, statuses.failed, other];
+    let other = [Status::Binary, Status::Skipped, Status::NoId]
+        .map(|status| statuses.get(status))
+        .iter()
+        .sum();
+    let counts = [
+        statuses.present,
+        statuses.empty,
+        statuses.not_found,
+        statuses.failed,
+        other,
+    ];
     // Never 0 % or 100 % where that is not the whole truth.
     let percent = |n: u64| match (n * 100 + all / 2) / all {
         0 if n > 0 => "<1 %".to_owned(),
@@ -246,9 +318,20 @@ fn finish(all: &Sums, output: &Output) {
         #[serde(flatten)]
         sums: &'a Sums,
     }
-    output.event(&Event { event: "status", sums: all });
-    let mut table =
-        Table::new(["summaries", "present", "empty", "not found", "failed", "binary", "skipped", "no id"]);
+    output.event(&Event {
+        event: "status",
+        sums: all,
+    });
+    let mut table = Table::new([
+        "summaries",
+        "present",
+        "empty",
+        "not found",
+        "failed",
+        "binary",
+        "skipped",
+        "no id",
+    ]);
     for kind in Kind::BOTH {
         let statuses = all.counts.statuses(kind);
         let shown = [

@@ -49,25 +49,42 @@ pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> R
 }
 
 /// The place of anchors that the flag names, or the settings.
-async fn anchors(args: &VerifyArgs, settings: &Settings, context: &Context) -> Result<Option<Anchors>> {
+async fn anchors(
+    args: &VerifyArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Option<Anchors>> {
     let named = args.anchor.as_ref().or(settings.anchor.location.as_ref());
-    let Some(location) = named.filter(|_| !args.no_anchor) else { return Ok(None) };
+    let Some(location) = named.filter(|_| !args.no_anchor) else {
+        return Ok(None);
+    };
     let store = anchor::open_bare(settings, location).await?;
     let store = RetryingStore::new(store, Arc::new(SystemClock), context.cancel.clone());
     Ok(Some(Anchors::new(Arc::new(store))))
 }
 
 pub fn head(head: &cli::ExpectedHead) -> Head {
-    Head { sub_account: head.sub_account.clone(), sequence: head.sequence, sha256: head.sha256 }
+    Head {
+        sub_account: head.sub_account.clone(),
+        sequence: head.sequence,
+        sha256: head.sha256,
+    }
 }
 
 /// Bytes done and to be done, as far as one can tell, and which sub-account it is.
 pub fn reading(meter: &Meter) -> (u64, u64, String) {
-    let (done, all) = (meter.sub_accounts_done.load(Relaxed), meter.sub_accounts.load(Relaxed));
+    let (done, all) = (
+        meter.sub_accounts_done.load(Relaxed),
+        meter.sub_accounts.load(Relaxed),
+    );
     let (bytes_done, bytes) = (meter.bytes_done.load(Relaxed), meter.bytes.load(Relaxed));
     // The others are taken to be as large as those that are known.
     let expected = bytes / (done + 1).min(all.max(1)) * all.max(1);
-    (bytes_done, expected.max(bytes), format!("{done}/{all} sub-accounts"))
+    (
+        bytes_done,
+        expected.max(bytes),
+        format!("{done}/{all} sub-accounts"),
+    )
 }
 
 fn tell(finding: &Finding, output: &Output) {
@@ -77,7 +94,10 @@ fn tell(finding: &Finding, output: &Output) {
         #[serde(flatten)]
         finding: &'a Finding,
     }
-    output.event(&Event { event: "finding", finding });
+    output.event(&Event {
+        event: "finding",
+        finding,
+    });
     let weight = match finding.severity {
         Severity::Violation => "VIOLATION",
         Severity::Gap => "GAP",
@@ -86,7 +106,14 @@ fn tell(finding: &Finding, output: &Output) {
     if finding.severity == Severity::Notice && output.quiet {
         return;
     }
-    let Finding { code, object, expected, found, meaning, .. } = finding;
+    let Finding {
+        code,
+        object,
+        expected,
+        found,
+        meaning,
+        ..
+    } = finding;
     // Keys of foreign objects are somebody else's text.
     let object: String = object.escape_debug().collect();
     output.print(format!(
@@ -114,15 +141,25 @@ fn finish(root: &str, options: &Options, totals: &Totals, output: &Output) -> Re
         totals,
     });
     if totals.manifests == 0 && totals.violations == 0 {
-        return Err(Failure::new(Exit::Usage, format!("there is nothing to verify at {root}"))
-            .remedy("Name the archive's root with --archive (s3://bucket/prefix, or a folder)."));
+        return Err(
+            Failure::new(Exit::Usage, format!("there is nothing to verify at {root}")).remedy(
+                "Name the archive's root with --archive (s3://bucket/prefix, or a folder).",
+            ),
+        );
     }
     output.say(summary(totals, options));
     Ok(exit)
 }
 
 fn summary(totals: &Totals, options: &Options) -> String {
-    let Totals { days_complete, days_empty, days_incomplete, days_acknowledged, days_missing, .. } = totals;
+    let Totals {
+        days_complete,
+        days_empty,
+        days_incomplete,
+        days_acknowledged,
+        days_missing,
+        ..
+    } = totals;
     let level = match options.level {
         Level::Quick => "files not read",
         Level::Full => "read and hashed",
@@ -148,7 +185,10 @@ fn summary(totals: &Totals, options: &Options) -> String {
         0 => String::new(),
         days => format!(", {} disposed of", count(days)),
     };
-    let share = options.subset.map(|(n, of)| format!(" (share {n} of {of})")).unwrap_or_default();
+    let share = options
+        .subset
+        .map(|(n, of)| format!(" (share {n} of {of})"))
+        .unwrap_or_default();
     let mut text = format!(
         "\nsub-accounts  {}\nmanifests     {} ({signed})\nrosters       {}\ndays          {} complete, {} empty, {} incomplete, {} acknowledged, {} missing{disposed}\nfiles{share}         {} ({level}; {})\n",
         count(totals.sub_accounts),

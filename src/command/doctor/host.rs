@@ -12,7 +12,13 @@ pub fn settings(loaded: &Loaded) -> Check {
         None => "read from the environment; there is no settings file".to_owned(),
     };
     let accounts = loaded.settings.accounts.len();
-    Check::ok("settings", format!("{from}; {accounts} accounts, archive {}", loaded.settings.archive))
+    Check::ok(
+        "settings",
+        format!(
+            "{from}; {accounts} accounts, archive {}",
+            loaded.settings.archive
+        ),
+    )
 }
 
 /// Where fields are left out: a misspelt name would leave nothing out, and nobody would notice.
@@ -22,8 +28,10 @@ pub fn omitted_fields(settings: &Settings) -> Option<Check> {
         return None;
     }
     let doubtful = settings.doubtful_fields();
-    let meant: Vec<String> =
-        doubtful.iter().map(|(name, meant)| format!("`{name}` (was `{meant}` meant?)")).collect();
+    let meant: Vec<String> = doubtful
+        .iter()
+        .map(|(name, meant)| format!("`{name}` (was `{meant}` meant?)"))
+        .collect();
     Some(match meant.is_empty() {
         true => Check::ok(name, format!("of every segment: {}", settings.omit_fields)),
         false => Check::warning(
@@ -48,7 +56,8 @@ pub fn quota_share(settings: &Settings) -> Option<Check> {
 /// Made, written and removed by doing.
 pub fn state_folder(settings: &Settings) -> Check {
     let (name, folder) = ("state folder", &settings.state_dir);
-    let tried = std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
+    let tried =
+        std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
     if let Err(error) = tried {
         let found = format!("cannot write to {}: {error}", folder.display());
         return Check::failed(
@@ -58,12 +67,17 @@ pub fn state_folder(settings: &Settings) -> Check {
             "Make it writable for this user, or name another with --state-dir.",
         );
     }
-    let mode = std::fs::metadata(folder).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    let mode =
+        std::fs::metadata(folder).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
     let shown = format!("{} (mode {mode:03o})", folder.display());
     if mode & 0o002 == 0 {
         return Check::ok(name, shown);
     }
-    Check::warning(name, shown, "Others can write there: chmod o-w, or name another folder with --state-dir.")
+    Check::warning(
+        name,
+        shown,
+        "Others can write there: chmod o-w, or name another folder with --state-dir.",
+    )
 }
 
 pub fn signing_key(settings: &Settings) -> Check {

@@ -47,7 +47,13 @@ pub struct Check {
 
 impl Check {
     fn new(check: &str, verdict: Verdict, found: impl Into<String>) -> Check {
-        Check { check: check.to_owned(), verdict, found: found.into(), remedy: None, exit: Exit::Usage }
+        Check {
+            check: check.to_owned(),
+            verdict,
+            found: found.into(),
+            remedy: None,
+            exit: Exit::Usage,
+        }
     }
 
     pub fn ok(check: &str, found: impl Into<String>) -> Check {
@@ -59,11 +65,23 @@ impl Check {
     }
 
     pub fn warning(check: &str, found: impl Into<String>, remedy: impl Into<String>) -> Check {
-        Check { remedy: Some(remedy.into()), ..Check::new(check, Verdict::Warning, found) }
+        Check {
+            remedy: Some(remedy.into()),
+            ..Check::new(check, Verdict::Warning, found)
+        }
     }
 
-    pub fn failed(check: &str, exit: Exit, found: impl Into<String>, remedy: impl Into<String>) -> Check {
-        Check { remedy: Some(remedy.into()), exit, ..Check::new(check, Verdict::Failed, found) }
+    pub fn failed(
+        check: &str,
+        exit: Exit,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Check {
+        Check {
+            remedy: Some(remedy.into()),
+            exit,
+            ..Check::new(check, Verdict::Failed, found)
+        }
     }
 
     /// What kept a check from being made, or what it was about.
@@ -85,7 +103,10 @@ impl Check {
 
 pub async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -> Result<Exit> {
     let settings = &loaded.settings;
-    let mut checks = Checks { output: &context.output, all: Vec::new() };
+    let mut checks = Checks {
+        output: &context.output,
+        all: Vec::new(),
+    };
     checks.add(host::settings(loaded));
     checks.add(host::state_folder(settings));
     checks.add(host::signing_key(settings));
@@ -117,8 +138,16 @@ impl Checks<'_> {
             #[serde(flatten)]
             check: &'a Check,
         }
-        self.output.event(&Event { event: "check", check: &check });
-        let mut line = format!("{}  {}: {}", check.verdict.shown(), check.check, check.found);
+        self.output.event(&Event {
+            event: "check",
+            check: &check,
+        });
+        let mut line = format!(
+            "{}  {}: {}",
+            check.verdict.shown(),
+            check.check,
+            check.found
+        );
         if let Some(remedy) = &check.remedy {
             line.push_str(&format!("\n         {remedy}"));
         }
@@ -135,16 +164,35 @@ impl Checks<'_> {
             warnings: usize,
             failed: usize,
         }
-        let are = |verdict: Verdict| self.all.iter().filter(|check| check.verdict == verdict).count();
-        let (ok, warnings, failed) = (are(Verdict::Ok), are(Verdict::Warning), are(Verdict::Failed));
-        let failures = self.all.iter().filter(|check| check.verdict == Verdict::Failed);
+        let are = |verdict: Verdict| {
+            self.all
+                .iter()
+                .filter(|check| check.verdict == verdict)
+                .count()
+        };
+        let (ok, warnings, failed) = (
+            are(Verdict::Ok),
+            are(Verdict::Warning),
+            are(Verdict::Failed),
+        );
+        let failures = self
+            .all
+            .iter()
+            .filter(|check| check.verdict == Verdict::Failed);
         let exit = match (Exit::worst(failures.map(|check| check.exit)), warnings) {
             (Exit::Done, 0) => Exit::Done,
             (Exit::Done, _) => Exit::Gaps,
             (worst, _) => worst,
         };
-        self.output.event(&Summary { event: "doctor", exit: exit.code(), ok, warnings, failed });
-        self.output.print(format!("\n{ok} ok, {warnings} warnings, {failed} failed"));
+        self.output.event(&Summary {
+            event: "doctor",
+            exit: exit.code(),
+            ok,
+            warnings,
+            failed,
+        });
+        self.output
+            .print(format!("\n{ok} ok, {warnings} warnings, {failed} failed"));
         exit
     }
 }
@@ -152,7 +200,10 @@ impl Checks<'_> {
 fn clocks_differ(check: &str, skew_ms: i64, whose: &str) -> Check {
     let seconds = skew_ms as f64 / 1000.0;
     if skew_ms.abs() <= MOST_SKEW_MS {
-        return Check::ok(check, format!("{whose} is {seconds:+.1} s against this host"));
+        return Check::ok(
+            check,
+            format!("{whose} is {seconds:+.1} s against this host"),
+        );
     }
     Check::warning(
         check,

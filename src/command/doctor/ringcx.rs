@@ -47,7 +47,9 @@ pub(super) async fn examine(settings: &Settings, context: &Context, checks: &mut
         }
         if let Ok(archive) = &archive {
             let zone = |sub_account: &str| Zone::named(account.zone_of(sub_account)).ok();
-            let all = sub_accounts.iter().filter_map(|id| Some((id.as_str(), zone(id)?)));
+            let all = sub_accounts
+                .iter()
+                .filter_map(|id| Some((id.as_str(), zone(id)?)));
             checks.add(retention(archive, settings, &account.name, all).await);
         }
     }
@@ -68,7 +70,10 @@ async fn token(
     match tried.await {
         Ok((api, listed)) => {
             let ids: Vec<String> = listed.into_iter().map(|one| one.account_id).collect();
-            checks.add(Check::ok(&name, format!("granted; {} sub-accounts are listed", ids.len())));
+            checks.add(Check::ok(
+                &name,
+                format!("granted; {} sub-accounts are listed", ids.len()),
+            ));
             Some((api, ids))
         }
         Err(failure) => {
@@ -91,10 +96,16 @@ fn expected(account: &str, configured: &[String], listed: &[String]) -> Check {
             ),
         };
     }
-    let missing: Vec<&str> =
-        configured.iter().filter(|id| !listed.contains(id)).map(String::as_str).collect();
+    let missing: Vec<&str> = configured
+        .iter()
+        .filter(|id| !listed.contains(id))
+        .map(String::as_str)
+        .collect();
     if missing.is_empty() {
-        return Check::ok(&name, format!("all {} that are configured are listed", configured.len()));
+        return Check::ok(
+            &name,
+            format!("all {} that are configured are listed", configured.len()),
+        );
     }
     Check::failed(
         &name,
@@ -122,7 +133,10 @@ async fn count(api: &RingCx, sub_account: &str, settings: &Settings) -> Result<u
     let settle_ms = i64::try_from(settings.settle.0.as_millis()).unwrap_or(0);
     let end_ms = (api.server_now().await? - settle_ms) / 1000 * 1000;
     let (objects, mut incoming) = mpsc::channel::<Discovered>(4);
-    let asked = async move { api.discover(sub_account, end_ms - WINDOW_MS, end_ms, &objects).await };
+    let asked = async move {
+        api.discover(sub_account, end_ms - WINDOW_MS, end_ms, &objects)
+            .await
+    };
     let drained = async { while incoming.recv().await.is_some() {} };
     let (answer, ()) = tokio::join!(asked, drained);
     Ok(answer?.rows)
@@ -146,14 +160,18 @@ async fn retention(
     let mut oldest: Option<(i64, String)> = None;
     for (sub_account, zone) in sub_accounts {
         match oldest_open(archive, sub_account, &zone, now_ms).await {
-            Ok(Some((start_ms, day))) if oldest.as_ref().is_none_or(|(known, _)| start_ms < *known) => {
+            Ok(Some((start_ms, day)))
+                if oldest.as_ref().is_none_or(|(known, _)| start_ms < *known) =>
+            {
                 oldest = Some((start_ms, day));
             }
             Ok(_) => {}
             Err(failure) => return Check::of_failure(&name, failure),
         }
     }
-    let Some((start_ms, day)) = oldest else { return Check::ok(&name, "no archived chain has an open day") };
+    let Some((start_ms, day)) = oldest else {
+        return Check::ok(&name, "no archived chain has an open day");
+    };
     let left_days = i64::from(kept.0) - (now_ms - start_ms).div_euclid(DAY_MS);
     let found = format!("the oldest open day is {day}; RingCX keeps it for {left_days} more days");
     match left_days {
@@ -163,9 +181,11 @@ async fn retention(
             format!("{day} is open, and older than source_retention ({kept})"),
             "It cannot become complete. Acknowledge it: cxvault acknowledge.",
         ),
-        1..=SOON_DAYS => {
-            Check::warning(&name, found, "Archive it today: cxvault backfill, oldest days first.")
-        }
+        1..=SOON_DAYS => Check::warning(
+            &name,
+            found,
+            "Archive it today: cxvault backfill, oldest days first.",
+        ),
         _ => Check::ok(&name, found),
     }
 }
@@ -178,7 +198,9 @@ async fn oldest_open(
     now_ms: i64,
 ) -> Result<Option<(i64, String)>> {
     let coverage = Chain::open(archive, sub_account).await?.coverage();
-    let Some(first) = coverage.first_day else { return Ok(None) };
+    let Some(first) = coverage.first_day else {
+        return Ok(None);
+    };
     for date in first.series(1.day()) {
         // A date that a zone has left out is no day.
         let Ok(window) = zone.day(date) else { continue };

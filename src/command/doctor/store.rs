@@ -15,7 +15,8 @@ use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::s3::probe::Deletion;
 use crate::store::{
-    Body, FolderStore, Location, NewObject, Put, S3Options, S3Settings, S3Store, Store, StoreErrorKind,
+    Body, FolderStore, Location, NewObject, Put, S3Options, S3Settings, S3Store, Store,
+    StoreErrorKind,
 };
 
 /// As short as a lock can be and still be seen to hold.
@@ -35,7 +36,13 @@ struct Patient {
 }
 
 pub(super) async fn examine(settings: &Settings, checks: &mut Checks<'_>) {
-    let patient = match open(&settings.archive, wiring::s3_options(settings), settings.object_lock).await {
+    let patient = match open(
+        &settings.archive,
+        wiring::s3_options(settings),
+        settings.object_lock,
+    )
+    .await
+    {
         Ok(patient) => patient,
         Err(failure) => return checks.add(Check::of_failure("store", failure)),
     };
@@ -49,12 +56,18 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
     let Some(location) = &anchor.location else {
         let found = match &anchor.webhook {
             Some(_) => "no place is set; heads are told to the webhook only",
-            None => "none is set: that a chain's end was cut off shows only to who keeps the printed heads",
+            None => {
+                "none is set: that a chain's end was cut off shows only to who keeps the printed heads"
+            }
         };
         return checks.add(Check::not_applicable("anchor", found));
     };
     let patient = match open(location, anchor::s3_options(settings), anchor.object_lock).await {
-        Ok(patient) => Patient { whose: "anchor: ", lock_setting: "CXVAULT_ANCHOR_OBJECT_LOCK", ..patient },
+        Ok(patient) => Patient {
+            whose: "anchor: ",
+            lock_setting: "CXVAULT_ANCHOR_OBJECT_LOCK",
+            ..patient
+        },
         Err(failure) => return checks.add(Check::of_failure("anchor", failure)),
     };
     checks.add(if anchor.is_s3() && settings.is_s3() && !anchor.has_own_credentials() {
@@ -86,29 +99,56 @@ impl Patient {
 }
 
 async fn open(location: &str, options: S3Options, policy: Option<Retention>) -> Result<Patient> {
-    let location: Location =
-        location.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
+    let location: Location = location
+        .parse()
+        .map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
     let (store, s3): (Arc<dyn Store>, _) = match location {
         Location::Folder(root) => (Arc::new(FolderStore::open(&root)?), None),
         Location::S3 { bucket, prefix } => {
-            let s3 = Arc::new(S3Store::open(S3Settings { bucket, prefix, options }).await?);
+            let s3 = Arc::new(
+                S3Store::open(S3Settings {
+                    bucket,
+                    prefix,
+                    options,
+                })
+                .await?,
+            );
             (s3.clone(), Some(s3))
         }
     };
     let clock = SystemClock;
     let now_ms = clock.now_ms();
     let until_ms = (now_ms + LOCKED_MS) / 1000 * 1000;
-    let lock = policy.map(|policy| Lock { mode: policy.mode, until_ms });
+    let lock = policy.map(|policy| Lock {
+        mode: policy.mode,
+        until_ms,
+    });
     let key = format!("{}{now_ms}-{}", key::DOCTOR, std::process::id());
-    Ok(Patient { whose: "", lock_setting: "CXVAULT_OBJECT_LOCK", store, s3, clock, key, policy, lock })
+    Ok(Patient {
+        whose: "",
+        lock_setting: "CXVAULT_OBJECT_LOCK",
+        store,
+        s3,
+        clock,
+        key,
+        policy,
+        lock,
+    })
 }
 
 fn object(key: &str, bytes: &'static [u8], lock: Option<Lock>) -> NewObject {
     let body = Body::Bytes(Bytes::from_static(bytes));
-    NewObject { key: key.to_owned(), body, sha256: Digest::of(bytes), lock, legal_hold: false }
+    NewObject {
+        key: key.to_owned(),
+        body,
+        sha256: Digest::of(bytes),
+        lock,
+        legal_hold: false,
+    }
 }
 
-const BYTES: &[u8] = b"cxvault doctor was here; this object can be removed once its lock has ended.\n";
+const BYTES: &[u8] =
+    b"cxvault doctor was here; this object can be removed once its lock has ended.\n";
 
 impl Patient {
     fn name(&self, check: &str) -> String {
@@ -118,10 +158,14 @@ impl Patient {
     async fn archive(&self) -> Check {
         let name = "archive";
         match crate::stage::archive::record(&*self.store).await {
-            Ok(Some(record)) => Check::ok(name, format!("{} at {}", record.archive_id, self.store.root())),
-            Ok(None) => {
-                Check::ok(name, format!("none yet at {}; the first run founds it", self.store.root()))
-            }
+            Ok(Some(record)) => Check::ok(
+                name,
+                format!("{} at {}", record.archive_id, self.store.root()),
+            ),
+            Ok(None) => Check::ok(
+                name,
+                format!("none yet at {}; the first run founds it", self.store.root()),
+            ),
             Err(failure) => Check::of_failure(name, failure),
         }
     }
@@ -129,7 +173,11 @@ impl Patient {
     /// The first PUT; with the version that it made.
     async fn created(&self, checks: &mut Checks<'_>) -> Option<Option<String>> {
         let name = &self.name("store takes objects");
-        match self.store.put_new(&object(&self.key, BYTES, self.lock)).await {
+        match self
+            .store
+            .put_new(&object(&self.key, BYTES, self.lock))
+            .await
+        {
             Ok(Put::Created { version_id }) => {
                 checks.add(Check::ok(name, self.key.clone()));
                 Some(version_id)
@@ -153,7 +201,10 @@ impl Patient {
 
     async fn create_only(&self) -> Check {
         let name = &self.name("a name is given once");
-        let again = self.store.put_new(&object(&self.key, b"another\n", self.lock)).await;
+        let again = self
+            .store
+            .put_new(&object(&self.key, b"another\n", self.lock))
+            .await;
         let kept = self.store.get(&self.key).await;
         match (again, kept) {
             (Ok(Put::Exists), Ok(Some(bytes))) if bytes == BYTES => {
@@ -209,13 +260,19 @@ impl Patient {
 
     async fn clock_skew(&self) -> Check {
         let name = &self.name("store's clock");
-        let Some(s3) = &self.s3 else { return Check::not_applicable(name, "a folder has this host's") };
+        let Some(s3) = &self.s3 else {
+            return Check::not_applicable(name, "a folder has this host's");
+        };
         match s3.written_at(&self.key).await {
             // Whole seconds, and a moment has gone since.
-            Ok(Some(written_ms)) => {
-                clocks_differ(name, written_ms + 500 - self.clock.now_ms(), "the store's clock")
+            Ok(Some(written_ms)) => clocks_differ(
+                name,
+                written_ms + 500 - self.clock.now_ms(),
+                "the store's clock",
+            ),
+            Ok(None) => {
+                Check::not_applicable(name, "the store does not tell when an object was written")
             }
-            Ok(None) => Check::not_applicable(name, "the store does not tell when an object was written"),
             Err(error) => Check::of_failure(name, error),
         }
     }
@@ -240,11 +297,17 @@ impl Patient {
             return checks.add(Check::not_applicable(&self.name("Object Lock"), why));
         };
         checks.add(self.lock_read_back().await);
-        if self.policy.is_some_and(|policy| policy.mode == LockMode::Governance) {
+        if self
+            .policy
+            .is_some_and(|policy| policy.mode == LockMode::Governance)
+        {
             checks.add(Check::warning(
                 &self.name("lock mode"),
                 "GOVERNANCE: privileged users lift it, and some stores (MinIO) let every user",
-                format!("Use compliance once the period is decided: {}=compliance:7y.", self.lock_setting),
+                format!(
+                    "Use compliance once the period is decided: {}=compliance:7y.",
+                    self.lock_setting
+                ),
             ));
         }
         checks.add(self.version_stays(s3, version_id).await);
@@ -257,7 +320,10 @@ impl Patient {
             return Check::warning(
                 name,
                 "off: nothing keeps a privileged user from deleting",
-                format!("Set {}, such as compliance:7y, on a bucket with Object Lock.", self.lock_setting),
+                format!(
+                    "Set {}, such as compliance:7y, on a bucket with Object Lock.",
+                    self.lock_setting
+                ),
             );
         };
         match self.store.stat(&self.key).await {

@@ -41,18 +41,35 @@ fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) 
         Acknowledged::Before { .. } => (&[], None),
     };
     let dry_run = mode == Mode::DryRun;
-    let done = if dry_run { "would be acknowledged" } else { "acknowledged" };
+    let done = if dry_run {
+        "would be acknowledged"
+    } else {
+        "acknowledged"
+    };
     let mut lines = Vec::new();
     if let Acknowledged::Before { manifest } = ended {
         lines.push(format!("{sub_account}: acknowledged before, by {manifest}"));
     }
     for day in days {
         let failed = count(day.agent_failed + day.auto_failed);
-        let because: Vec<&str> = day.incomplete_because.iter().map(|reason| reason.name()).collect();
+        let because: Vec<&str> = day
+            .incomplete_because
+            .iter()
+            .map(|reason| reason.name())
+            .collect();
         let because = because.join(", ");
-        lines.push(format!("{sub_account} {}: {done}; {failed} summaries failed ({because})", day.date));
+        lines.push(format!(
+            "{sub_account} {}: {done}; {failed} summaries failed ({because})",
+            day.date
+        ));
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));
-    context.output.event(&Event { event: "acknowledged", sub_account, days, head, dry_run });
+    context.output.event(&Event {
+        event: "acknowledged",
+        sub_account,
+        days,
+        head,
+        dry_run,
+    });
 }

@@ -11,8 +11,16 @@ use crate::render::{count, size};
 use crate::stage::append::Mode;
 use crate::stage::disposal::{Disposed, Wish, dispose};
 
-pub async fn run(args: &RetentionDisposeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let wish = Wish { range: args.range.span()?, reason: args.act.reason.clone(), by: args.act.by.clone() };
+pub async fn run(
+    args: &RetentionDisposeArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit> {
+    let wish = Wish {
+        range: args.range.span()?,
+        reason: args.act.reason.clone(),
+        by: args.act.by.clone(),
+    };
     let mode = Mode::of(args.act.dry_run);
     let (archive, source) = super::open(settings, mode, context).await?;
     let sub_accounts = super::named_sub_accounts(&source, context).await?;
@@ -45,8 +53,16 @@ fn tell(sub_account: &str, range: Span, mode: Mode, disposed: &Disposed, context
         dry_run: bool,
     }
     let dry_run = mode == Mode::DryRun;
-    let Disposed { days, before, files_there, .. } = disposed;
-    let head = disposed.head.as_ref().map(|head| super::head_text(sub_account, head));
+    let Disposed {
+        days,
+        before,
+        files_there,
+        ..
+    } = disposed;
+    let head = disposed
+        .head
+        .as_ref()
+        .map(|head| super::head_text(sub_account, head));
     let files: u64 = days.iter().map(|day| day.files).sum();
     let bytes: u64 = days.iter().map(|day| day.bytes).sum();
     context.output.event(&Event {
@@ -65,7 +81,11 @@ fn tell(sub_account: &str, range: Span, mode: Mode, disposed: &Disposed, context
         (false, dry) => format!(
             "{} days {}: {} files, {}, of which {} are still there",
             count(days.len() as u64),
-            if dry { "may be disposed of, and nothing was recorded" } else { "disposed of" },
+            if dry {
+                "may be disposed of, and nothing was recorded"
+            } else {
+                "disposed of"
+            },
             count(files),
             size(bytes),
             count(*files_there)

@@ -26,13 +26,35 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
     let (act, claim, mode) = match &args.act {
         HoldCommand::List(args) => return list(args, settings, context).await,
         HoldCommand::Add(args) => {
-            let (case, reason, by) = (args.case.clone(), args.act.reason.clone(), args.act.by.clone());
-            let claim = Claim { case, range: Some(args.range.span()?), reason, by };
+            let (case, reason, by) = (
+                args.case.clone(),
+                args.act.reason.clone(),
+                args.act.by.clone(),
+            );
+            let claim = Claim {
+                case,
+                range: Some(args.range.span()?),
+                reason,
+                by,
+            };
             (HoldAct::Add, claim, Mode::of(args.act.dry_run))
         }
         HoldCommand::Remove(args) => {
-            let (case, reason, by) = (args.case.clone(), args.act.reason.clone(), args.act.by.clone());
-            (HoldAct::Remove, Claim { case, range: args.span()?, reason, by }, Mode::of(args.act.dry_run))
+            let (case, reason, by) = (
+                args.case.clone(),
+                args.act.reason.clone(),
+                args.act.by.clone(),
+            );
+            (
+                HoldAct::Remove,
+                Claim {
+                    case,
+                    range: args.span()?,
+                    reason,
+                    by,
+                },
+                Mode::of(args.act.dry_run),
+            )
         }
     };
     let (archive, source) = super::open(settings, mode, context).await?;
@@ -49,7 +71,13 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
         // What is wrong with one sub-account must not leave the others unheld.
         match ended {
             Ok(held) => {
-                let told = Told { sub_account, act, claim: &claim, mode, held: &held };
+                let told = Told {
+                    sub_account,
+                    act,
+                    claim: &claim,
+                    mode,
+                    held: &held,
+                };
                 told.tell(&archive.store.root(), &context.output);
             }
             Err(failure) => {
@@ -71,8 +99,11 @@ async fn knowing(source: &Source, sub_accounts: Vec<String>, case: &str) -> Resu
         }
     }
     if knowing.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("nothing was ever held for case {case}"))
-            .remedy("`cxvault hold list` shows the cases and their days."));
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("nothing was ever held for case {case}"),
+        )
+        .remedy("`cxvault hold list` shows the cases and their days."));
     }
     Ok(knowing)
 }
@@ -106,10 +137,27 @@ impl Told<'_> {
             #[serde(skip_serializing_if = "std::ops::Not::not")]
             dry_run: bool,
         }
-        let Told { sub_account, act, claim, mode, held } = *self;
-        let head = held.head.as_ref().map(|head| super::head_text(sub_account, head));
-        let Held { enforced, records, objects, changed, held_by_others, days_disposed, files_gone, .. } =
-            *held;
+        let Told {
+            sub_account,
+            act,
+            claim,
+            mode,
+            held,
+        } = *self;
+        let head = held
+            .head
+            .as_ref()
+            .map(|head| super::head_text(sub_account, head));
+        let Held {
+            enforced,
+            records,
+            objects,
+            changed,
+            held_by_others,
+            days_disposed,
+            files_gone,
+            ..
+        } = *held;
         let case = claim.case.as_str();
         output.event(&Event {
             event: "hold",
@@ -142,15 +190,34 @@ impl Told<'_> {
     }
 
     fn line(&self) -> String {
-        let Held { enforced, records, objects, changed, held_by_others, .. } = *self.held;
-        let would = if self.mode == Mode::DryRun { "would be " } else { "" };
-        let range = self.claim.range.map(|range| format!(" {range}")).unwrap_or_default();
+        let Held {
+            enforced,
+            records,
+            objects,
+            changed,
+            held_by_others,
+            ..
+        } = *self.held;
+        let would = if self.mode == Mode::DryRun {
+            "would be "
+        } else {
+            ""
+        };
+        let range = self
+            .claim
+            .range
+            .map(|range| format!(" {range}"))
+            .unwrap_or_default();
         let done = match (self.act, enforced) {
             (_, false) => {
                 format!("{would}recorded, and ENFORCED BY NOTHING: this store keeps no legal holds")
             }
             (HoldAct::Add, true) => {
-                format!("{} objects {would}held, {} of them now", count(objects), count(changed))
+                format!(
+                    "{} objects {would}held, {} of them now",
+                    count(objects),
+                    count(changed)
+                )
             }
             (HoldAct::Remove, true) => format!(
                 "{} objects {would}released, {} stay held for other cases",
@@ -158,8 +225,15 @@ impl Told<'_> {
                 count(held_by_others)
             ),
         };
-        let before = if records == 0 { " (the chain said so already)" } else { "" };
-        format!("{} case {}{range}: {done}{before}", self.sub_account, self.claim.case)
+        let before = if records == 0 {
+            " (the chain said so already)"
+        } else {
+            ""
+        };
+        format!(
+            "{} case {}{range}: {done}{before}",
+            self.sub_account, self.claim.case
+        )
     }
 }
 
@@ -235,7 +309,10 @@ async fn case<'a>(
         objects += all;
         held += carrying;
     }
-    let of_case = standing.holds.iter().filter(|(_, _, hold)| hold.case == name);
+    let of_case = standing
+        .holds
+        .iter()
+        .filter(|(_, _, hold)| hold.case == name);
     let record = |(manifest, run, hold): &'a (String, Run, Hold)| Record {
         manifest,
         committed_at: rfc3339(run.finished_at),
@@ -260,7 +337,11 @@ async fn carried(source: &Source, sub_account: &str, range: Span) -> Result<(u64
     let objects = timeline.revisions.iter().flat_map(|revision| {
         // Those of a day that was disposed of may be gone.
         let may_be_gone = timeline.coverage.state(revision.record.date) == DayState::Disposed;
-        let parts = revision.record.files.iter().map(move |file| (file.key.clone(), may_be_gone));
+        let parts = revision
+            .record
+            .files
+            .iter()
+            .map(move |file| (file.key.clone(), may_be_gone));
         parts.chain([(revision.manifest.key.clone(), false)])
     });
     let stat = |(object, may_be_gone): (String, bool)| async move {
@@ -270,22 +351,37 @@ async fn carried(source: &Source, sub_account: &str, range: Span) -> Result<(u64
         Ok::<_, Failure>(counts.then(|| stat.is_some_and(|stat| stat.legal_hold)))
     };
     let objects: Vec<(String, bool)> = objects.collect();
-    let stats: Vec<Option<bool>> =
-        stream::iter(objects).map(stat).buffer_unordered(AT_ONCE).try_collect().await?;
+    let stats: Vec<Option<bool>> = stream::iter(objects)
+        .map(stat)
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
     let stats: Vec<bool> = stats.into_iter().flatten().collect();
-    Ok((stats.len() as u64, stats.iter().filter(|held| **held).count() as u64))
+    Ok((
+        stats.len() as u64,
+        stats.iter().filter(|held| **held).count() as u64,
+    ))
 }
 
 fn tell_case(case: &Case<'_>, source: &Source, output: &Output) -> Exit {
     output.event(case);
-    let ranges = |open: &[Span]| open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let ranges = |open: &[Span]| {
+        open.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let folder = source.store.local(key::ARCHIVE).is_some();
     let lacking = case.objects - case.held;
     let state = match (case.open.is_empty(), case.enforced && !folder, lacking) {
         (true, _, _) => "closed".to_owned(),
         (_, false, _) => format!("open on {}; NOTHING HERE ENFORCES IT", ranges(&case.open)),
         (_, _, 0) => {
-            format!("open on {}; all {} objects carry it", ranges(&case.open), count(case.objects))
+            format!(
+                "open on {}; all {} objects carry it",
+                ranges(&case.open),
+                count(case.objects)
+            )
         }
         (_, _, lacking) => format!(
             "open on {}; {} of {} objects LACK it: run `cxvault hold add` for these days again",
@@ -294,12 +390,29 @@ fn tell_case(case: &Case<'_>, source: &Source, output: &Output) -> Exit {
             count(case.objects)
         ),
     };
-    let mut lines = vec![format!("{} case {}: {state}", case.sub_account, audit::visible(case.case))];
-    for Record { committed_at, host, hold, .. } in &case.records {
-        let act = if hold.act == HoldAct::Add { "added" } else { "removed" };
+    let mut lines = vec![format!(
+        "{} case {}: {state}",
+        case.sub_account,
+        audit::visible(case.case)
+    )];
+    for Record {
+        committed_at,
+        host,
+        hold,
+        ..
+    } in &case.records
+    {
+        let act = if hold.act == HoldAct::Add {
+            "added"
+        } else {
+            "removed"
+        };
         let by = hold.by.as_deref().unwrap_or(host);
         let (by, reason) = (audit::visible(by), audit::visible(&hold.reason));
-        lines.push(format!("  {committed_at}  {act} {}  by {by}: {reason}", hold.range));
+        lines.push(format!(
+            "  {committed_at}  {act} {}  by {by}: {reason}",
+            hold.range
+        ));
     }
     output.print(lines.join("\n"));
     let lacks = !case.open.is_empty() && case.enforced && !folder && lacking > 0;

@@ -24,7 +24,11 @@ async fn open(settings: &Settings, mode: Mode, context: &Context) -> Result<(Arc
 }
 
 /// Like [`open`], also where this is a copy.
-async fn open_anywhere(settings: &Settings, mode: Mode, context: &Context) -> Result<(Archive, Source)> {
+async fn open_anywhere(
+    settings: &Settings,
+    mode: Mode,
+    context: &Context,
+) -> Result<(Archive, Source)> {
     let source = audit::open(settings, None, context).await?;
     let archive = match mode {
         Mode::Act => wiring::open_archive(settings, context).await?,
@@ -37,9 +41,14 @@ async fn open_anywhere(settings: &Settings, mode: Mode, context: &Context) -> Re
 async fn named_sub_accounts(source: &Source, context: &Context) -> Result<Vec<String>> {
     let all = audit::sub_accounts(source, context).await?;
     if all.len() > 1 && context.sub_accounts.is_empty() {
-        let message = format!("the archive has {} sub-accounts, and none is named", all.len());
-        return Err(Failure::new(Exit::Usage, message)
-            .remedy(format!("Name those that are meant with --sub-account. It has: {}.", all.join(", "))));
+        let message = format!(
+            "the archive has {} sub-accounts, and none is named",
+            all.len()
+        );
+        return Err(Failure::new(Exit::Usage, message).remedy(format!(
+            "Name those that are meant with --sub-account. It has: {}.",
+            all.join(", ")
+        )));
     }
     Ok(all)
 }

@@ -28,11 +28,17 @@ pub async fn run(args: &RetentionArgs, settings: &Settings, context: &Context) -
         None => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Show(args)) => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Extend(args)) => lengthen(args, settings, context).await,
-        Some(RetentionCommand::Dispose(args)) => super::disposal::run(args, settings, context).await,
+        Some(RetentionCommand::Dispose(args)) => {
+            super::disposal::run(args, settings, context).await
+        }
     }
 }
 
-async fn lengthen(args: &RetentionExtendArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+async fn lengthen(
+    args: &RetentionExtendArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit> {
     let wish = Wish {
         range: args.range.span()?,
         until_ms: args.until_ms()?,
@@ -71,11 +77,25 @@ fn tell(sub_account: &str, wish: &Wish, extended: &Extended, mode: Mode, context
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         dry_run: bool,
     }
-    let head = extended.head.as_ref().map(|head| super::head_text(sub_account, head));
-    let Extended { records, days, objects, raised, days_disposed, .. } = extended;
+    let head = extended
+        .head
+        .as_ref()
+        .map(|head| super::head_text(sub_account, head));
+    let Extended {
+        records,
+        days,
+        objects,
+        raised,
+        days_disposed,
+        ..
+    } = extended;
     let dry_run = mode == Mode::DryRun;
     let until = rfc3339(wish.until_ms);
-    let before = if *records == 0 { " (the chain said so already)" } else { "" };
+    let before = if *records == 0 {
+        " (the chain said so already)"
+    } else {
+        ""
+    };
     let would = if dry_run { "would be " } else { "" };
     let mut lines = vec![format!(
         "{sub_account} {}: {} days {would}kept until {until}, {} objects, {} locks {would}raised{before}",
@@ -85,7 +105,10 @@ fn tell(sub_account: &str, wish: &Wish, extended: &Extended, mode: Mode, context
         count(*raised)
     )];
     if *days_disposed > 0 {
-        lines.push(format!("  {} days of these were disposed of, and are left alone", count(*days_disposed)));
+        lines.push(format!(
+            "  {} days of these were disposed of, and are left alone",
+            count(*days_disposed)
+        ));
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));
@@ -112,7 +135,10 @@ struct Shown {
 
 impl Shown {
     fn of(lock: Lock) -> Shown {
-        Shown { mode: lock.mode, retain_until: rfc3339(lock.until_ms) }
+        Shown {
+            mode: lock.mode,
+            retain_until: rfc3339(lock.until_ms),
+        }
     }
 }
 
@@ -135,21 +161,36 @@ struct Day<'a> {
 
 async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Exit> {
     let source = audit::open(settings, None, context).await?;
-    let mut table =
-        Table::new(["sub-account", "day", "mode", "kept until", "in the store", "objects", "short", "held"]);
+    let mut table = Table::new([
+        "sub-account",
+        "day",
+        "mode",
+        "kept until",
+        "in the store",
+        "objects",
+        "short",
+        "held",
+    ]);
     let mut short = 0;
     for sub_account in audit::sub_accounts(&source, context).await? {
         let (timeline, _) = audit::readable(&source, &sub_account, range, &context.output).await?;
         let orders = orders::read(&source, &sub_account).await?.orders;
-        let days = timeline.by_day().map(|revisions| day(&source, &sub_account, revisions, &orders));
+        let days = timeline
+            .by_day()
+            .map(|revisions| day(&source, &sub_account, revisions, &orders));
         let days: Vec<Day<'_>> = stream::iter(days).buffered(AT_ONCE).try_collect().await?;
         for day in days {
             context.output.event(&day);
             short += day.short;
             let text = |shown: &Option<Shown>| {
-                shown.as_ref().map_or("no lock".to_owned(), |shown| shown.retain_until.clone())
+                shown
+                    .as_ref()
+                    .map_or("no lock".to_owned(), |shown| shown.retain_until.clone())
             };
-            let mode = day.recorded.as_ref().map(|shown| format!("{:?}", shown.mode).to_lowercase());
+            let mode = day
+                .recorded
+                .as_ref()
+                .map(|shown| format!("{:?}", shown.mode).to_lowercase());
             table.row([
                 sub_account.clone(),
                 day.date.to_string(),
@@ -181,13 +222,19 @@ async fn day<'a>(
     revisions: &[Revision],
     orders: &Orders,
 ) -> Result<Day<'a>> {
-    let date = revisions.first().map(|revision| revision.record.date).unwrap_or_default();
+    let date = revisions
+        .first()
+        .map(|revision| revision.record.date)
+        .unwrap_or_default();
     let (mut recorded, mut found) = (Weakest::default(), Weakest::default());
     let (mut objects, mut short, mut held) = (0, 0, 0);
     for revision in revisions {
         source.check_stop()?;
         let own = revision.record.object_lock.as_ref().map(|lock| lock.lock());
-        let expected = own.into_iter().chain(orders.lock_on(date)).reduce(Lock::stronger);
+        let expected = own
+            .into_iter()
+            .chain(orders.lock_on(date))
+            .reduce(Lock::stronger);
         recorded.add(expected);
         let parts = revision.record.files.iter().map(|file| file.key.as_str());
         for object in parts.chain([revision.manifest.key.as_str()]) {
@@ -197,13 +244,26 @@ async fn day<'a>(
             })?;
             objects += 1;
             held += u64::from(stat.legal_hold);
-            let enough = |lock: Lock| expected.is_none_or(|expected| lock.stronger(expected) == lock);
+            let enough =
+                |lock: Lock| expected.is_none_or(|expected| lock.stronger(expected) == lock);
             short += u64::from(expected.is_some() && !stat.lock.is_some_and(enough));
             found.add(stat.lock);
         }
     }
-    let (recorded, found) = (recorded.0.flatten().map(Shown::of), found.0.flatten().map(Shown::of));
-    Ok(Day { event: "retention", sub_account, date, recorded, found, objects, short, held })
+    let (recorded, found) = (
+        recorded.0.flatten().map(Shown::of),
+        found.0.flatten().map(Shown::of),
+    );
+    Ok(Day {
+        event: "retention",
+        sub_account,
+        date,
+        recorded,
+        found,
+        objects,
+        short,
+        held,
+    })
 }
 
 /// The weaker mode until the earlier time; no lock at all where one is missing.
@@ -214,8 +274,15 @@ impl Weakest {
     fn add(&mut self, lock: Option<Lock>) {
         let weaker = |one: Lock, other: Lock| {
             let complied = one.mode == LockMode::Compliance && other.mode == LockMode::Compliance;
-            let mode = if complied { LockMode::Compliance } else { LockMode::Governance };
-            Lock { mode, until_ms: one.until_ms.min(other.until_ms) }
+            let mode = if complied {
+                LockMode::Compliance
+            } else {
+                LockMode::Governance
+            };
+            Lock {
+                mode,
+                until_ms: one.until_ms.min(other.until_ms),
+            }
         };
         self.0 = Some(match self.0 {
             None => lock,

@@ -29,25 +29,44 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
     let (takeover, head) = match &ended {
         TakenOver::Before => (None, None),
         TakenOver::Planned(takeover) => (Some(takeover), None),
-        TakenOver::Now { head, takeover } => (Some(takeover), Some(super::head_text(key::ROSTER, head))),
+        TakenOver::Now { head, takeover } => {
+            (Some(takeover), Some(super::head_text(key::ROSTER, head)))
+        }
     };
     let from = takeover.and_then(|takeover| takeover.from.as_deref());
     let sub_accounts = takeover.map_or(0, |takeover| takeover.sub_accounts.len());
     let copy = takeover.and_then(|takeover| takeover.copy);
     let head = head.as_deref();
-    context.output.event(&Event { event: "takeover", place: &place, from, copy, sub_accounts, head });
+    context.output.event(&Event {
+        event: "takeover",
+        place: &place,
+        from,
+        copy,
+        sub_accounts,
+        head,
+    });
     let what = match &ended {
-        TakenOver::Before => "it is the archive that goes on already, and there is nothing to take over",
+        TakenOver::Before => {
+            "it is the archive that goes on already, and there is nothing to take over"
+        }
         TakenOver::Planned(_) => "it would go on as the archive; nothing was committed",
-        TakenOver::Now { .. } => "from now on it goes on as the archive; write to the other one no more",
+        TakenOver::Now { .. } => {
+            "from now on it goes on as the archive; write to the other one no more"
+        }
     };
     let mut lines = vec![format!("{place}: {what}")];
     if let Some(takeover) = takeover {
         let from = audit::visible(takeover.from.as_deref().unwrap_or("another place"));
-        lines.push(format!("taken over from {from}; sub-accounts: {}", count(sub_accounts as u64)));
+        lines.push(format!(
+            "taken over from {from}; sub-accounts: {}",
+            count(sub_accounts as u64)
+        ));
     }
     if head.is_some() {
-        lines.push("Open legal holds must be set here, too: repeat `cxvault hold add` for each.".to_owned());
+        lines.push(
+            "Open legal holds must be set here, too: repeat `cxvault hold add` for each."
+                .to_owned(),
+        );
     }
     lines.extend(head.map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));

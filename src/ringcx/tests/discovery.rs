@@ -45,7 +45,10 @@ fn object(n: usize) -> String {
 }
 
 fn array(count: usize) -> String {
-    format!("[\n{}\n]\n", (0..count).map(object).collect::<Vec<_>>().join(" ,"))
+    format!(
+        "[\n{}\n]\n",
+        (0..count).map(object).collect::<Vec<_>>().join(" ,")
+    )
 }
 
 /// The objects since the last restart.
@@ -61,14 +64,23 @@ fn kept(given: &[Discovered]) -> Vec<String> {
 }
 
 fn restarts(given: &[Discovered]) -> usize {
-    given.iter().filter(|next| **next == Discovered::Restart).count()
+    given
+        .iter()
+        .filter(|next| **next == Discovered::Restart)
+        .count()
 }
 
 fn assert_whole(answer: &WindowAnswer, given: &[Discovered], count: usize) {
     let body = array(count);
     assert_eq!(answer.sha256, Digest::of(body.as_bytes()));
-    assert_eq!((answer.bytes, answer.rows), (body.len() as u64, count as u64));
-    assert!(kept(given) == (0..count).map(object).collect::<Vec<_>>(), "byte for byte, in order");
+    assert_eq!(
+        (answer.bytes, answer.rows),
+        (body.len() as u64, count as u64)
+    );
+    assert!(
+        kept(given) == (0..count).map(object).collect::<Vec<_>>(),
+        "byte for byte, in order"
+    );
 }
 
 #[tokio::test]
@@ -82,7 +94,11 @@ async fn a_window_is_asked_for_in_utc_and_with_a_bearer_token() {
     assert_eq!(seen.header("authorization"), Some("Bearer cx-0"));
     assert_eq!(seen.header("content-type"), Some("application/json"));
     assert_eq!(seen.header("accept"), Some("application/json"));
-    assert!(!seen.head.to_ascii_lowercase().contains("cookie"), "{}", seen.head);
+    assert!(
+        !seen.head.to_ascii_lowercase().contains("cookie"),
+        "{}",
+        seen.head
+    );
     assert_eq!(
         seen.body,
         r#"{"segmentEndTime":"2026-11-19 21:00:00","timeInterval":10800,"timeZone":"UTC"}"#
@@ -102,7 +118,10 @@ async fn an_answer_arrives_in_batches() {
         assert_whole(&answer, &given, 6_000);
         assert!(given.len() > 1, "held back until its end");
         assert_eq!(answer.attempts, 1);
-        assert_eq!(answer.server_date, (!chunked).then_some(ManualClock::START_MS + 300_000));
+        assert_eq!(
+            answer.server_date,
+            (!chunked).then_some(ManualClock::START_MS + 300_000)
+        );
         assert_eq!(answer.answered_at, ManualClock::START_MS);
     }
 }
@@ -112,7 +131,11 @@ async fn an_answer_that_breaks_off_is_forgotten_and_asked_for_again() {
     let half = array(5_000)[..array(5_000).len() / 2].to_owned();
     let breaks: [fn(&str) -> Reply; 3] = [
         |half| Reply::chunked(half.as_bytes(), false),
-        |half| Reply::Close(format!("HTTP/1.1 200 X\r\nContent-Length: 9999999\r\n\r\n{half}").into_bytes()),
+        |half| {
+            Reply::Close(
+                format!("HTTP/1.1 200 X\r\nContent-Length: 9999999\r\n\r\n{half}").into_bytes(),
+            )
+        },
         // Whole for HTTP, cut short by some proxy.
         |half| Reply::ok(half),
     ];
@@ -135,7 +158,13 @@ async fn an_answer_that_breaks_off_is_forgotten_and_asked_for_again() {
 
 #[tokio::test]
 async fn nothing_is_forgotten_where_nothing_was_given() {
-    let reply = |seen: &Seen| if seen.nth == 0 { Reply::new(500, "", "[]") } else { Reply::ok(array(3)) };
+    let reply = |seen: &Seen| {
+        if seen.nth == 0 {
+            Reply::new(500, "", "[]")
+        } else {
+            Reply::ok(array(3))
+        }
+    };
     let world = world(for_windows(reply)).await;
     let (answer, given) = world.window().await;
     assert_whole(&answer.unwrap(), &given, 3);
@@ -156,7 +185,13 @@ async fn what_is_no_array_of_objects_is_asked_for_again() {
         b"[{\"a\":\"\xff\"}]",
     ];
     for body in wrong {
-        let reply = move |seen: &Seen| if seen.nth < 2 { Reply::ok(body) } else { Reply::ok(array(2)) };
+        let reply = move |seen: &Seen| {
+            if seen.nth < 2 {
+                Reply::ok(body)
+            } else {
+                Reply::ok(array(2))
+            }
+        };
         let mended = world(for_windows(reply)).await;
         let (answer, given) = mended.window().await;
         assert_eq!(answer.as_ref().unwrap().attempts, 3);
@@ -164,7 +199,11 @@ async fn what_is_no_array_of_objects_is_asked_for_again() {
 
         let lasting = world(for_windows(move |_| Reply::ok(body))).await;
         let error = lasting.window().await.0.unwrap_err();
-        let gave_up = ApiError::GaveUp { class: "bad_answer", http_status: Some(200), attempts: 6 };
+        let gave_up = ApiError::GaveUp {
+            class: "bad_answer",
+            http_status: Some(200),
+            attempts: 6,
+        };
         assert_eq!(error, gave_up);
         assert!(!shown(&error).contains("Ann"));
     }
@@ -175,7 +214,11 @@ async fn an_object_beyond_all_measure_ends_the_window() {
     let small = |settings: &mut ClientSettings| settings.max_object_bytes = 1_000;
     let body = || format!(r#"[{{"agentNotes":"{}"}}]"#, "x".repeat(1_000));
     let world = world_with(small, jwt(), for_windows(move |_| Reply::ok(body()))).await;
-    let gave_up = ApiError::GaveUp { class: "too_large", http_status: Some(200), attempts: 1 };
+    let gave_up = ApiError::GaveUp {
+        class: "too_large",
+        http_status: Some(200),
+        attempts: 1,
+    };
     assert_eq!(world.window().await.0, Err(gave_up));
 }
 
@@ -184,18 +227,28 @@ async fn a_receiver_that_is_gone_ends_the_window() {
     let world = world(for_windows(|_| Reply::ok(array(700)))).await;
     let (out, from) = mpsc::channel(1);
     drop(from);
-    assert_eq!(world.api.discover("21630001", START_MS, END_MS, &out).await, Err(ApiError::Stopped));
+    assert_eq!(
+        world.api.discover("21630001", START_MS, END_MS, &out).await,
+        Err(ApiError::Stopped)
+    );
 }
 
 #[tokio::test]
 async fn an_error_of_a_window_quotes_nobody() {
     let body = r#"{"errorCode":"no.such.account","generalMessage":"Ann","details":"+15551234567"}"#;
-    let cases = [(400, "CXVAULT", false), (404, "CXVAULT_RC_ACCOUNT_ID", true), (403, "WEM", true)];
+    let cases = [
+        (400, "CXVAULT", false),
+        (404, "CXVAULT_RC_ACCOUNT_ID", true),
+        (403, "WEM", true),
+    ];
     for (status, remedy, named) in cases {
         let world = world(for_windows(move |_| Reply::new(status, "", body))).await;
         let error = world.window().await.0.unwrap_err();
         let text = shown(&error);
-        assert!(text.contains("21630001") && text.contains("no.such.account"), "{text}");
+        assert!(
+            text.contains("21630001") && text.contains("no.such.account"),
+            "{text}"
+        );
         assert_eq!(text.contains(remedy), named, "{text}");
         assert!(!text.contains("Ann") && !text.contains("1555"), "{text}");
         assert_eq!(world.server.count(METADATA), 1);
@@ -204,29 +257,66 @@ async fn an_error_of_a_window_quotes_nobody() {
 
 #[tokio::test]
 async fn debug_output_tells_no_metadata() {
-    let text = format!("{:?}", [Discovered::Objects(vec![object(1), object(2)]), Discovered::Restart]);
-    assert!(!text.contains("p-v") && text.contains('2') && text.contains("Restart"), "{text}");
+    let text = format!(
+        "{:?}",
+        [
+            Discovered::Objects(vec![object(1), object(2)]),
+            Discovered::Restart
+        ]
+    );
+    assert!(
+        !text.contains("p-v") && text.contains('2') && text.contains("Restart"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn windows_keep_both_limits_by_sub_account() {
-    let both = |settings: &mut ClientSettings| settings.discovery_limits = "3/60s,9/15m".parse().unwrap();
+    let both =
+        |settings: &mut ClientSettings| settings.discovery_limits = "3/60s,9/15m".parse().unwrap();
     let world = world_with(both, jwt(), for_windows(|_| Reply::ok("[]"))).await;
     let (out, _from) = mpsc::channel(1);
     for _ in 0..3 {
         for sub_account in ["21630001", "21630002"] {
-            world.api.discover(sub_account, START_MS, END_MS, &out).await.unwrap();
+            world
+                .api
+                .discover(sub_account, START_MS, END_MS, &out)
+                .await
+                .unwrap();
         }
     }
     assert_eq!(world.clock.elapsed_ms(), 0, "three each at once");
     for _ in 3..10 {
-        world.api.discover("21630001", START_MS, END_MS, &out).await.unwrap();
+        world
+            .api
+            .discover("21630001", START_MS, END_MS, &out)
+            .await
+            .unwrap();
     }
-    let at: Vec<_> = world.server.seen("/21630001/").iter().map(|seen| seen.at_ms).collect();
-    assert!(at.windows(4).all(|four| four[3] - four[0] >= 60_000), "{at:?}");
-    assert!(at[9] - at[0] >= 900_000 && at[8] - at[0] < 130_000, "{at:?}");
+    let at: Vec<_> = world
+        .server
+        .seen("/21630001/")
+        .iter()
+        .map(|seen| seen.at_ms)
+        .collect();
+    assert!(
+        at.windows(4).all(|four| four[3] - four[0] >= 60_000),
+        "{at:?}"
+    );
+    assert!(
+        at[9] - at[0] >= 900_000 && at[8] - at[0] < 130_000,
+        "{at:?}"
+    );
     // Fifteen minutes' wait outlive a token; the window after it goes out with a good one.
-    assert_ne!(world.server.seen(METADATA).pop().unwrap().header("authorization"), Some("Bearer cx-0"));
+    assert_ne!(
+        world
+            .server
+            .seen(METADATA)
+            .pop()
+            .unwrap()
+            .header("authorization"),
+        Some("Bearer cx-0")
+    );
     assert_eq!(world.api.usage().discovery.requests, 13);
 }
 
@@ -234,15 +324,27 @@ async fn windows_keep_both_limits_by_sub_account() {
 async fn the_apis_clock_is_known_from_its_answers() {
     let handler = |seen: &Seen| {
         let date = "Date: Fri, 20 Nov 2026 12:05:00 GMT\r\n";
-        seen.path().ends_with("/admin/accounts").then(|| Reply::new(200, date, "[]"))
+        seen.path()
+            .ends_with("/admin/accounts")
+            .then(|| Reply::new(200, date, "[]"))
     };
     let world = world(handler).await;
     assert_eq!(world.api.clock_skew_ms(), None);
-    assert_eq!(world.api.server_now().await, Ok(ManualClock::START_MS + 300_000));
+    assert_eq!(
+        world.api.server_now().await,
+        Ok(ManualClock::START_MS + 300_000)
+    );
     assert_eq!(world.api.clock_skew_ms(), Some(300_000));
     world.clock.set(ManualClock::START_MS + 7);
-    assert_eq!(world.api.server_now().await, Ok(ManualClock::START_MS + 300_007));
-    assert_eq!(world.server.count("/admin/accounts"), 1, "one answer is enough");
+    assert_eq!(
+        world.api.server_now().await,
+        Ok(ManualClock::START_MS + 300_007)
+    );
+    assert_eq!(
+        world.server.count("/admin/accounts"),
+        1,
+        "one answer is enough"
+    );
 }
 
 #[tokio::test]
@@ -255,7 +357,9 @@ async fn each_answer_has_its_own_date() {
             4 => "Date: yesterday\r\n",
             _ => "",
         };
-        seen.path().contains("/segments/").then(|| Reply::new(200, date, "text"))
+        seen.path()
+            .contains("/segments/")
+            .then(|| Reply::new(200, date, "text"))
     };
     let world = world(handler).await;
     let mut dates = Vec::new();
@@ -264,14 +368,29 @@ async fn each_answer_has_its_own_date() {
         let answer = world.api.summary("1", "s", Kind::Agent).await.unwrap();
         dates.push(answer.server_date.map(|date| date - ManualClock::START_MS));
     }
-    assert_eq!(dates, [Some(300_000), Some(300_000), Some(301_000), Some(300_000), None, None]);
+    assert_eq!(
+        dates,
+        [
+            Some(300_000),
+            Some(300_000),
+            Some(301_000),
+            Some(300_000),
+            None,
+            None
+        ]
+    );
     // From the first answer of a second: later ones would have it slower.
     assert_eq!(world.api.clock_skew_ms(), Some(300_000 - 4 * 400));
 }
 
 #[tokio::test]
 async fn without_dates_no_clock_is_made_up() {
-    let world = world(|seen| seen.path().ends_with("/admin/accounts").then(|| Reply::ok("[]"))).await;
+    let world = world(|seen| {
+        seen.path()
+            .ends_with("/admin/accounts")
+            .then(|| Reply::ok("[]"))
+    })
+    .await;
     let error = world.api.server_now().await.unwrap_err();
     assert!(matches!(error, ApiError::Unavailable { .. }), "{error:?}");
     assert!(error.to_string().contains("Date"), "{error}");
@@ -281,18 +400,34 @@ async fn without_dates_no_clock_is_made_up() {
 async fn sub_accounts_come_in_order_with_text_ids() {
     let body = r#"[{"accountId":"9","accountName":"B","new":[1]},{"accountId":21630001},{"accountId":"7","accountName":null}]"#;
     let handler = move |seen: &Seen| {
-        seen.path()
-            .ends_with("/admin/accounts")
-            .then(|| if seen.nth == 0 { Reply::ok("[{") } else { Reply::ok(body) })
+        seen.path().ends_with("/admin/accounts").then(|| {
+            if seen.nth == 0 {
+                Reply::ok("[{")
+            } else {
+                Reply::ok(body)
+            }
+        })
     };
     let world = world(handler).await;
     let sub_account = |id: &str, name: Option<&str>| SubAccount {
         account_id: id.into(),
         account_name: name.map(str::to_owned),
     };
-    let expected = vec![sub_account("9", Some("B")), sub_account("21630001", None), sub_account("7", None)];
+    let expected = vec![
+        sub_account("9", Some("B")),
+        sub_account("21630001", None),
+        sub_account("7", None),
+    ];
     assert_eq!(world.api.sub_accounts().await, Ok(expected));
-    assert_eq!(world.server.seen("/admin/").pop().unwrap().header("authorization"), Some("Bearer cx-0"));
+    assert_eq!(
+        world
+            .server
+            .seen("/admin/")
+            .pop()
+            .unwrap()
+            .header("authorization"),
+        Some("Bearer cx-0")
+    );
 }
 
 #[tokio::test]
@@ -308,5 +443,8 @@ async fn the_account_id_is_asked_for_once_with_the_ringcentral_token() {
     for _ in 0..2 {
         assert_eq!(world.api.rc_account_id().await, Ok("37439510".into()));
     }
-    assert_eq!((world.server.count("/account/~"), world.server.count(OAUTH)), (2, 2));
+    assert_eq!(
+        (world.server.count("/account/~"), world.server.count(OAUTH)),
+        (2, 2)
+    );
 }

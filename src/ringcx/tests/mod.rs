@@ -49,7 +49,12 @@ fn client(
     let ledger = Arc::new(Ledger::in_memory(clock.clone()).unwrap());
     let stop = CancellationToken::new();
     let api = RingCx::new(settings, credentials, clock.clone(), ledger, stop.clone()).unwrap();
-    World { server, clock, stop, api: Arc::new(api) }
+    World {
+        server,
+        clock,
+        stop,
+        api: Arc::new(api),
+    }
 }
 
 fn settings(url: &str) -> ClientSettings {

@@ -13,7 +13,10 @@ async fn frozen(limits: &str, path: &'static str, reply: fn() -> Reply) -> World
         })
     };
     let server = Server::start(clock.clone(), handler).await;
-    let settings = ClientSettings { summary_limits: limits.parse().unwrap(), ..settings(&server.url()) };
+    let settings = ClientSettings {
+        summary_limits: limits.parse().unwrap(),
+        ..settings(&server.url())
+    };
     client(server, settings, jwt(), clock)
 }
 
@@ -22,8 +25,12 @@ async fn waits_end_at_once() {
     type Case = (&'static str, &'static str, fn() -> Reply);
     let cases: [Case; 6] = [
         ("off", "/summary/", || Reply::new(500, "", "")),
-        ("off", "/summary/", || Reply::new(503, "Retry-After: 20\r\n", "")),
-        ("off", "/summary/", || Reply::new(429, "Retry-After: 600\r\n", "")),
+        ("off", "/summary/", || {
+            Reply::new(503, "Retry-After: 20\r\n", "")
+        }),
+        ("off", "/summary/", || {
+            Reply::new(429, "Retry-After: 600\r\n", "")
+        }),
         ("120/60s", "/summary/", || Reply::new(429, "", "")),
         ("off", "/oauth/", || Reply::new(500, "", "")),
         ("120/60s", "/rc/accesstoken", || Reply::new(429, "", "")),
@@ -31,11 +38,16 @@ async fn waits_end_at_once() {
     for (limits, path, reply) in cases {
         let world = frozen(limits, path, reply).await;
         let api = world.api.clone();
-        let worker = tokio::spawn(async move { api.summary("21630001", "p-v-1", Kind::Agent).await });
+        let worker =
+            tokio::spawn(async move { api.summary("21630001", "p-v-1", Kind::Agent).await });
         world.clock.somebody_sleeps().await;
         assert!(!worker.is_finished());
         world.stop.cancel();
-        assert_eq!(worker.await.unwrap(), Err(ApiError::Stopped), "{limits} {path}");
+        assert_eq!(
+            worker.await.unwrap(),
+            Err(ApiError::Stopped),
+            "{limits} {path}"
+        );
         assert_eq!(world.server.count(path), 1);
     }
 }
@@ -58,7 +70,10 @@ async fn after_the_order_nothing_is_sent() {
     world.stop.cancel();
     assert_eq!(world.summary("p-v-1").await, Err(ApiError::Stopped));
     assert_eq!(world.api.sub_accounts().await, Err(ApiError::Stopped));
-    assert_eq!(world.server.count("/summary/") + world.server.count("/admin/"), 0);
+    assert_eq!(
+        world.server.count("/summary/") + world.server.count("/admin/"),
+        0
+    );
 }
 
 #[tokio::test]

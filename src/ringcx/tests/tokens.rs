@@ -21,7 +21,13 @@ impl World {
 
 /// Summaries for any token but those that `refused` tells.
 fn refusing(refused: fn(&Seen) -> bool) -> impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static {
-    for_summaries(move |seen| if refused(seen) { Reply::new(401, "", EXPIRED) } else { Reply::ok("") })
+    for_summaries(move |seen| {
+        if refused(seen) {
+            Reply::new(401, "", EXPIRED)
+        } else {
+            Reply::ok("")
+        }
+    })
 }
 
 #[tokio::test]
@@ -32,9 +38,18 @@ async fn each_step_is_asked_for_as_documented() {
     world.summary("p-v-1").await.unwrap();
     let only = |path| world.server.seen(path).pop().unwrap();
     let (grant, exchange, refresh) = (only(OAUTH), only(EXCHANGE), only(REFRESH));
-    assert!(grant.head.starts_with("POST /restapi/oauth/token HTTP/1.1\r\n"), "{}", grant.head);
+    assert!(
+        grant
+            .head
+            .starts_with("POST /restapi/oauth/token HTTP/1.1\r\n"),
+        "{}",
+        grant.head
+    );
     // `printf client-1:secret-of-client | base64`
-    assert_eq!(grant.header("authorization"), Some("Basic Y2xpZW50LTE6c2VjcmV0LW9mLWNsaWVudA=="));
+    assert_eq!(
+        grant.header("authorization"),
+        Some("Basic Y2xpZW50LTE6c2VjcmV0LW9mLWNsaWVudA==")
+    );
     assert_eq!(
         grant.body,
         "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=jwt-of-user"
@@ -44,17 +59,26 @@ async fn each_step_is_asked_for_as_documented() {
     assert_eq!(exchange.body, "rcAccessToken=rc-0&rcTokenType=Bearer");
     assert_eq!(refresh.body, "refresh_token=again-cx-0");
     for seen in [&grant, &exchange, &refresh] {
-        assert_eq!(seen.header("content-type"), Some("application/x-www-form-urlencoded"));
+        assert_eq!(
+            seen.header("content-type"),
+            Some("application/x-www-form-urlencoded")
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_workers_renew_an_expired_token_once() {
-    let world = world(refusing(|seen| seen.token() == "cx-0" && !seen.path().contains("/first/"))).await;
+    let world = world(refusing(|seen| {
+        seen.token() == "cx-0" && !seen.path().contains("/first/")
+    }))
+    .await;
     world.summary("first").await.unwrap();
     let ask = |n| {
         let api = world.api.clone();
-        tokio::spawn(async move { api.summary("21630001", &format!("p-v-{n}"), Kind::Agent).await })
+        tokio::spawn(async move {
+            api.summary("21630001", &format!("p-v-{n}"), Kind::Agent)
+                .await
+        })
     };
     for answer in join_all((0..50).map(ask)).await {
         assert_eq!(answer.unwrap().unwrap().http_status, 200);
@@ -70,10 +94,26 @@ async fn a_token_is_renewed_before_its_life_ends_and_no_refresh_token_serves_twi
     for seconds in [0, 239, 2, 239, 2, 239, 2] {
         world.later(seconds);
         world.summary("p-v-1").await.unwrap();
-        tokens.push(world.server.seen("/summary/").pop().unwrap().token().to_owned());
+        tokens.push(
+            world
+                .server
+                .seen("/summary/")
+                .pop()
+                .unwrap()
+                .token()
+                .to_owned(),
+        );
     }
-    assert_eq!(tokens, ["cx-0", "cx-0", "cy-0", "cy-0", "cy-1", "cy-1", "cy-2"]);
-    let spent: Vec<_> = world.server.seen(REFRESH).into_iter().map(|seen| seen.body).collect();
+    assert_eq!(
+        tokens,
+        ["cx-0", "cx-0", "cy-0", "cy-0", "cy-1", "cy-1", "cy-2"]
+    );
+    let spent: Vec<_> = world
+        .server
+        .seen(REFRESH)
+        .into_iter()
+        .map(|seen| seen.body)
+        .collect();
     assert_eq!(
         spent,
         ["again-cx-0", "again-cy-0", "again-cy-1"].map(|token| format!("refresh_token={token}"))
@@ -84,7 +124,8 @@ async fn a_token_is_renewed_before_its_life_ends_and_no_refresh_token_serves_twi
 
 #[tokio::test]
 async fn a_life_from_the_settings_is_kept() {
-    let short = |settings: &mut ClientSettings| settings.token_life = std::time::Duration::from_secs(10);
+    let short =
+        |settings: &mut ClientSettings| settings.token_life = std::time::Duration::from_secs(10);
     let world = world_with(short, jwt(), refusing(|_| false)).await;
     for seconds in [0, 7, 2] {
         world.later(seconds);
@@ -111,7 +152,10 @@ async fn an_exchange_follows_where_refreshing_fails() {
         world.summary("p-v-1").await.unwrap();
         world.later(250);
         world.summary("p-v-1").await.unwrap();
-        assert_eq!(world.server.seen("/summary/").pop().unwrap().token(), "cx-1");
+        assert_eq!(
+            world.server.seen("/summary/").pop().unwrap().token(),
+            "cx-1"
+        );
         // One try: a refresh token whose answer got lost may be spent.
         assert_eq!(world.steps(), [1, 2, 1]);
     }
@@ -121,7 +165,12 @@ async fn an_exchange_follows_where_refreshing_fails() {
 async fn a_refreshed_token_that_is_refused_is_exchanged() {
     let world = world(refusing(|seen| seen.token() != "cx-1")).await;
     assert_eq!(world.summary("p-v-1").await.unwrap().attempts, 3);
-    let tried: Vec<_> = world.server.seen("/summary/").iter().map(|seen| seen.token().to_owned()).collect();
+    let tried: Vec<_> = world
+        .server
+        .seen("/summary/")
+        .iter()
+        .map(|seen| seen.token().to_owned())
+        .collect();
     assert_eq!(tried, ["cx-0", "cy-0", "cx-1"]);
 }
 
@@ -137,7 +186,10 @@ async fn an_exchange_that_is_refused_takes_a_new_ringcentral_token() {
     world.later(301);
     world.summary("p-v-1").await.unwrap();
     assert_eq!(world.steps(), [2, 3, 1]);
-    assert_eq!(world.server.seen(EXCHANGE).pop().unwrap().body, "rcAccessToken=rc-1&rcTokenType=Bearer");
+    assert_eq!(
+        world.server.seen(EXCHANGE).pop().unwrap().body,
+        "rcAccessToken=rc-1&rcTokenType=Bearer"
+    );
 }
 
 #[tokio::test]
@@ -172,12 +224,27 @@ async fn an_early_renewal_that_fails_leaves_the_old_token_in_use() {
     for _ in 0..10 {
         world.summary("p-v-1").await.unwrap();
     }
-    assert_eq!(world.server.seen("/summary/").pop().unwrap().token(), "cx-0");
-    assert_eq!(world.server.count(EXCHANGE), 2, "and not every summary tries again");
+    assert_eq!(
+        world.server.seen("/summary/").pop().unwrap().token(),
+        "cx-0"
+    );
+    assert_eq!(
+        world.server.count(EXCHANGE),
+        2,
+        "and not every summary tries again"
+    );
     world.later(6);
     world.summary("p-v-1").await.unwrap();
-    assert_eq!(world.server.count(EXCHANGE), 3, "after a while it is tried again");
-    assert_eq!(world.server.count(REFRESH), 1, "with the refresh token whose answer got lost spent");
+    assert_eq!(
+        world.server.count(EXCHANGE),
+        3,
+        "after a while it is tried again"
+    );
+    assert_eq!(
+        world.server.count(REFRESH),
+        1,
+        "with the refresh token whose answer got lost spent"
+    );
 }
 
 #[tokio::test]
@@ -190,9 +257,17 @@ async fn exchanges_keep_their_limit() {
     let world = world_with(limit, jwt(), handler).await;
     for _ in 0..4 {
         let error = world.summary("p-v-1").await.unwrap_err();
-        assert!(matches!(error, ApiError::Denied { .. }), "fresh tokens are refused, too: {error:?}");
+        assert!(
+            matches!(error, ApiError::Denied { .. }),
+            "fresh tokens are refused, too: {error:?}"
+        );
     }
-    let at: Vec<_> = world.server.seen(EXCHANGE).iter().map(|seen| seen.at_ms).collect();
+    let at: Vec<_> = world
+        .server
+        .seen(EXCHANGE)
+        .iter()
+        .map(|seen| seen.at_ms)
+        .collect();
     assert!(at.len() > 10, "{at:?}");
     assert!(at.windows(6).all(|six| six[5] - six[0] >= 60_000), "{at:?}");
     assert_eq!(world.api.usage().tokens.requests, at.len() as u64);
@@ -202,12 +277,18 @@ async fn exchanges_keep_their_limit() {
 async fn wrong_credentials_are_named() {
     for status in [400, 401] {
         let body = r#"{"error":"invalid_grant","error_description":"jwt-of-user of Ann is wrong"}"#;
-        let handler = move |seen: &Seen| (seen.path() == OAUTH).then(|| Reply::new(status, "", body));
+        let handler =
+            move |seen: &Seen| (seen.path() == OAUTH).then(|| Reply::new(status, "", body));
         let world = world(handler).await;
         let error = world.summary("p-v-1").await.unwrap_err();
         assert!(matches!(error, ApiError::Denied { .. }), "{error:?}");
         let text = shown(&error);
-        for part in ["CXVAULT_CLIENT_ID", "CXVAULT_CLIENT_SECRET", "CXVAULT_JWT", "invalid_grant"] {
+        for part in [
+            "CXVAULT_CLIENT_ID",
+            "CXVAULT_CLIENT_SECRET",
+            "CXVAULT_JWT",
+            "invalid_grant",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         for secret in ["Ann", "jwt-of-user", "secret-of-client"] {
@@ -220,13 +301,21 @@ async fn wrong_credentials_are_named() {
 #[tokio::test]
 async fn a_user_whom_ringcx_does_not_know_is_told_so() {
     let body = r#"{"errorCode":"user.unknown","details":"Ann of rc-0"}"#;
-    let world = world(move |seen| (seen.path() == EXCHANGE).then(|| Reply::new(401, "", body))).await;
+    let world =
+        world(move |seen| (seen.path() == EXCHANGE).then(|| Reply::new(401, "", body))).await;
     let error = world.summary("p-v-1").await.unwrap_err();
     assert!(matches!(error, ApiError::Denied { .. }), "{error:?}");
     let text = shown(&error);
-    assert!(text.contains("WEM") && text.contains("CXVAULT_JWT") && text.contains("user.unknown"), "{text}");
+    assert!(
+        text.contains("WEM") && text.contains("CXVAULT_JWT") && text.contains("user.unknown"),
+        "{text}"
+    );
     assert!(!text.contains("Ann") && !text.contains("rc-0"), "{text}");
-    assert_eq!(world.steps(), [1, 1, 0], "a fresh RingCentral token is not asked for twice");
+    assert_eq!(
+        world.steps(),
+        [1, 1, 0],
+        "a fresh RingCentral token is not asked for twice"
+    );
 }
 
 #[tokio::test]
@@ -235,14 +324,26 @@ async fn a_ready_token_that_is_over_is_named() {
     for _ in 0..2 {
         let error = world.summary("p-v-1").await.unwrap_err();
         assert!(matches!(error, ApiError::Denied { .. }), "{error:?}");
-        assert!(shown(&error).contains("CXVAULT_RINGCX_TOKEN") && !shown(&error).contains("ready-token"));
+        assert!(
+            shown(&error).contains("CXVAULT_RINGCX_TOKEN")
+                && !shown(&error).contains("ready-token")
+        );
     }
-    assert_eq!(world.server.count(""), 1, "nothing renews it, and it is not tried again");
+    assert_eq!(
+        world.server.count(""),
+        1,
+        "nothing renews it, and it is not tried again"
+    );
 }
 
 #[tokio::test]
 async fn a_ready_token_needs_the_account_id() {
-    let world = world_with(|settings| settings.rc_account_id = None, ready_token(), |_| None).await;
+    let world = world_with(
+        |settings| settings.rc_account_id = None,
+        ready_token(),
+        |_| None,
+    )
+    .await;
     let error = world.api.rc_account_id().await.unwrap_err();
     assert!(matches!(error, ApiError::Usage { .. }), "{error:?}");
     assert!(shown(&error).contains("CXVAULT_RC_ACCOUNT_ID"), "{error}");
@@ -254,8 +355,12 @@ async fn a_ready_token_that_no_cookie_can_carry_is_refused() {
     for token in ["", " ", "a;b", "a b", "a\r\nX: y", "\"a\"", "é"] {
         let clock = ManualClock::new();
         let ledger = Arc::new(Ledger::in_memory(clock.clone()).unwrap());
-        let (settings, token) = (settings("http://127.0.0.1:9"), Credentials::Token(token.into()));
-        let error = RingCx::new(settings, token, clock, ledger, CancellationToken::new()).unwrap_err();
+        let (settings, token) = (
+            settings("http://127.0.0.1:9"),
+            Credentials::Token(token.into()),
+        );
+        let error =
+            RingCx::new(settings, token, clock, ledger, CancellationToken::new()).unwrap_err();
         assert!(shown(&error).contains("CXVAULT_RINGCX_TOKEN"), "{error}");
     }
 }
@@ -279,7 +384,10 @@ async fn no_token_is_an_outage_and_not_this_summarys_failure() {
             let handler = move |seen: &Seen| (seen.path() == path).then(failure);
             let world = world_with(|settings| settings.max_attempts = 3, jwt(), handler).await;
             let error = world.summary("p-v-1").await.unwrap_err();
-            assert!(matches!(error, ApiError::Unavailable { .. }), "{path} {n}: {error:?}");
+            assert!(
+                matches!(error, ApiError::Unavailable { .. }),
+                "{path} {n}: {error:?}"
+            );
             assert!(!shown(&error).contains("Ann"), "{error:?}");
             assert_eq!(world.server.count("/summary/"), 0);
         }
@@ -291,7 +399,10 @@ async fn fifty_workers_find_out_together_that_there_is_no_token() {
     let handler = |seen: &Seen| (seen.path() == OAUTH).then(|| Reply::new(503, "", ""));
     let world = world_with(|settings| settings.max_attempts = 3, jwt(), handler).await;
     for answer in join_all((0..50).map(|_| world.summary("p-v-1"))).await {
-        assert!(matches!(answer, Err(ApiError::Unavailable { .. })), "{answer:?}");
+        assert!(
+            matches!(answer, Err(ApiError::Unavailable { .. })),
+            "{answer:?}"
+        );
     }
     assert_eq!(world.steps(), [3, 0, 0]);
 }

@@ -14,8 +14,8 @@ use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     AppName, Builder, ConfigBag, Credentials, Intercept, ProvideCredentials, Region,
-    RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents, SharedCredentialsProvider,
-    StalledStreamProtectionConfig,
+    RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
+    SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::BoxError;
 use hyper::Uri;
@@ -39,9 +39,8 @@ pub(super) async fn client(settings: &S3Settings) -> Result<Client> {
     check_endpoint(settings)?;
     let region = region(options).await;
     let Some(region) = region else {
-        return Err(
-            unusable(settings, "no region is set").remedy("Set AWS_REGION, or the region in the settings.")
-        );
+        return Err(unusable(settings, "no region is set")
+            .remedy("Set AWS_REGION, or the region in the settings."));
     };
     let credentials = credentials(settings, region.clone()).await?;
     let mut shared = aws_config::defaults(BehaviorVersion::latest())
@@ -59,8 +58,14 @@ pub(super) async fn client(settings: &S3Settings) -> Result<Client> {
         .operation_timeout(ANSWER)
         .operation_attempt_timeout(ANSWER)
         .disable_read_timeout();
-    let stalled = StalledStreamProtectionConfig::enabled().grace_period(STALLED).build();
-    let shared = shared.timeout_config(timeouts.build()).stalled_stream_protection(stalled).load().await;
+    let stalled = StalledStreamProtectionConfig::enabled()
+        .grace_period(STALLED)
+        .build();
+    let shared = shared
+        .timeout_config(timeouts.build())
+        .stalled_stream_protection(stalled)
+        .load()
+        .await;
     let mut config = Builder::from(&shared)
         .force_path_style(options.path_style)
         // We send the SHA-256 ourselves; another checksum on top of it some compatible servers refuse.
@@ -75,14 +80,23 @@ pub(super) async fn client(settings: &S3Settings) -> Result<Client> {
 
 fn unusable(settings: &S3Settings, reason: &'static str) -> StoreError {
     let object = format!("s3://{}/{}", settings.bucket, settings.prefix);
-    StoreError::new(StoreErrorKind::Unusable, "cannot use", object.trim_end_matches('/')).because(reason)
+    StoreError::new(
+        StoreErrorKind::Unusable,
+        "cannot use",
+        object.trim_end_matches('/'),
+    )
+    .because(reason)
 }
 
 fn check_endpoint(settings: &S3Settings) -> Result<()> {
-    let Some(endpoint) = &settings.options.endpoint else { return Ok(()) };
+    let Some(endpoint) = &settings.options.endpoint else {
+        return Ok(());
+    };
     let url = endpoint.parse::<Uri>().ok();
     let url = url.filter(|url| {
-        let plain = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        let plain = url
+            .authority()
+            .is_some_and(|authority| !authority.as_str().contains('@'));
         plain && matches!(url.scheme_str(), Some("http" | "https")) && url.query().is_none()
     });
     let Some(url) = url else {
@@ -98,10 +112,16 @@ fn check_endpoint(settings: &S3Settings) -> Result<()> {
 
 /// Whether a request there can be read on the way: plain HTTP, and not to this host.
 fn is_clear_text(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let host = url
+        .host()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let loopback = host.eq_ignore_ascii_case("localhost")
         || host.to_ascii_lowercase().ends_with(".localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
     url.scheme_str() != Some("https") && !loopback
 }
 
@@ -129,9 +149,17 @@ impl Intercept for RefuseClearText {
 
 /// Whether the settings name a server that is not AWS; an interface endpoint of AWS's own is.
 fn is_foreign(options: &S3Options) -> bool {
-    let host = options.endpoint.as_ref().and_then(|endpoint| endpoint.parse::<Uri>().ok());
-    let host = host.as_ref().and_then(Uri::host).map(str::to_ascii_lowercase);
-    host.is_some_and(|host| !host.ends_with(".amazonaws.com") && !host.ends_with(".amazonaws.com.cn"))
+    let host = options
+        .endpoint
+        .as_ref()
+        .and_then(|endpoint| endpoint.parse::<Uri>().ok());
+    let host = host
+        .as_ref()
+        .and_then(Uri::host)
+        .map(str::to_ascii_lowercase);
+    host.is_some_and(|host| {
+        !host.ends_with(".amazonaws.com") && !host.ends_with(".amazonaws.com.cn")
+    })
 }
 
 async fn region(options: &S3Options) -> Option<Region> {
@@ -139,8 +167,11 @@ async fn region(options: &S3Options) -> Option<Region> {
         return Some(Region::new(region.clone()));
     }
     if let Some(profile) = &options.profile {
-        let named = ProfileFileRegionProvider::builder().profile_name(profile).build();
-        let chain = RegionProviderChain::first_try(named).or_else(EnvironmentVariableRegionProvider::new());
+        let named = ProfileFileRegionProvider::builder()
+            .profile_name(profile)
+            .build();
+        let chain =
+            RegionProviderChain::first_try(named).or_else(EnvironmentVariableRegionProvider::new());
         return match is_foreign(options) {
             true => chain.or_else(Region::new(COMPATIBLE_REGION)).region().await,
             false => chain.region().await,
@@ -163,7 +194,9 @@ async fn credentials(settings: &S3Settings, region: Region) -> Result<SharedCred
     }
     let chain = match &settings.options.profile {
         Some(profile) => SharedCredentialsProvider::new(
-            ProfileFileCredentialsProvider::builder().profile_name(profile).build(),
+            ProfileFileCredentialsProvider::builder()
+                .profile_name(profile)
+                .build(),
         ),
         None => default_chain(&settings.options, region).await,
     };
@@ -186,7 +219,9 @@ async fn default_chain(options: &S3Options, region: Region) -> SharedCredentials
     let mut chain = DefaultCredentialsChain::builder().region(region);
     if is_foreign(options) {
         // The chain's last resort, and seldom the right one here: one short try instead of four.
-        let metadata = imds::Client::builder().max_attempts(1).connect_timeout(Duration::from_millis(500));
+        let metadata = imds::Client::builder()
+            .max_attempts(1)
+            .connect_timeout(Duration::from_millis(500));
         chain = chain.imds_client(metadata.build());
     }
     SharedCredentialsProvider::new(chain.build().await)
@@ -197,39 +232,78 @@ mod tests {
     use super::*;
 
     fn settings(endpoint: &str, allow_http: bool) -> S3Settings {
-        let options = S3Options { endpoint: Some(endpoint.to_owned()), allow_http, ..S3Options::default() };
-        S3Settings { bucket: "my-bucket".to_owned(), prefix: "a".to_owned(), options }
+        let options = S3Options {
+            endpoint: Some(endpoint.to_owned()),
+            allow_http,
+            ..S3Options::default()
+        };
+        S3Settings {
+            bucket: "my-bucket".to_owned(),
+            prefix: "a".to_owned(),
+            options,
+        }
     }
 
     #[test]
     fn plain_http_goes_only_to_this_host_or_where_it_is_allowed() {
-        for endpoint in
-            ["http://minio.example:9000", "http://10.0.0.1", "http://127.0.0.1.example", "HTTP://x.example"]
-        {
+        for endpoint in [
+            "http://minio.example:9000",
+            "http://10.0.0.1",
+            "http://127.0.0.1.example",
+            "HTTP://x.example",
+        ] {
             let error = check_endpoint(&settings(endpoint, false)).expect_err(endpoint);
-            assert!(crate::outcome::Failure::from(error).to_string().contains("CXVAULT_ALLOW_HTTP"));
-            assert!(check_endpoint(&settings(endpoint, true)).is_ok(), "{endpoint}");
+            assert!(
+                crate::outcome::Failure::from(error)
+                    .to_string()
+                    .contains("CXVAULT_ALLOW_HTTP")
+            );
+            assert!(
+                check_endpoint(&settings(endpoint, true)).is_ok(),
+                "{endpoint}"
+            );
         }
-        for endpoint in ["http://127.0.0.1:9", "http://[::1]:9", "http://localhost", "https://minio.example"]
-        {
-            assert!(check_endpoint(&settings(endpoint, false)).is_ok(), "{endpoint}");
+        for endpoint in [
+            "http://127.0.0.1:9",
+            "http://[::1]:9",
+            "http://localhost",
+            "https://minio.example",
+        ] {
+            assert!(
+                check_endpoint(&settings(endpoint, false)).is_ok(),
+                "{endpoint}"
+            );
         }
     }
 
     #[test]
     fn an_endpoint_that_is_no_url_is_refused_without_showing_it() {
-        for endpoint in ["minio:9000", "", "https://id:hush-hush@minio.example", "ftp://x"] {
+        for endpoint in [
+            "minio:9000",
+            "",
+            "https://id:hush-hush@minio.example",
+            "ftp://x",
+        ] {
             let error = check_endpoint(&settings(endpoint, true)).expect_err(endpoint);
             let text = crate::outcome::Failure::from(error).to_string();
-            assert!(text.contains("CXVAULT_S3_ENDPOINT") && !text.contains("hush-hush"), "{text}");
+            assert!(
+                text.contains("CXVAULT_S3_ENDPOINT") && !text.contains("hush-hush"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn only_aws_itself_waits_for_the_metadata_service() {
-        assert!(is_foreign(&settings("https://minio.example", false).options));
+        assert!(is_foreign(
+            &settings("https://minio.example", false).options
+        ));
         assert!(!is_foreign(
-            &settings("https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com", false).options
+            &settings(
+                "https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com",
+                false
+            )
+            .options
         ));
         assert!(!is_foreign(&S3Options::default()));
     }

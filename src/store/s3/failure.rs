@@ -21,22 +21,34 @@ const REACH: &str = "Check the network and, if this never worked, CXVAULT_S3_END
                      copy's place CXVAULT_COPY_ENDPOINT and CXVAULT_COPY_PATH_STYLE); then run the same command again.";
 
 pub(super) fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
+    error
+        .raw_response()
+        .map(|response| response.status().as_u16())
 }
 
 /// Whether S3 said that there is no such object. (A HEAD in a bucket that does not exist says the same: it has no body
 /// to say more. Every command also lists or puts, which tells.)
 pub(super) fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    let Some(answer) = error.as_service_error() else { return false };
+    let Some(answer) = error.as_service_error() else {
+        return false;
+    };
     status_of(error) == Some(404)
-        && matches!(answer.code(), None | Some("NoSuchKey" | "NotFound" | "NoSuchVersion"))
+        && matches!(
+            answer.code(),
+            None | Some("NoSuchKey" | "NotFound" | "NoSuchVersion")
+        )
 }
 
 /// Whether S3 said that this bucket keeps no locks and no legal holds.
-pub(super) fn lacks_object_lock<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+pub(super) fn lacks_object_lock<E: ProvideErrorMetadata>(
+    error: &SdkError<E, HttpResponse>,
+) -> bool {
     let answer = error.as_service_error();
     answer.is_some_and(|answer| {
-        names_object_lock(answer.code().unwrap_or_default(), answer.message().unwrap_or_default())
+        names_object_lock(
+            answer.code().unwrap_or_default(),
+            answer.message().unwrap_or_default(),
+        )
     })
 }
 
@@ -48,26 +60,44 @@ pub(super) fn has_no_hold<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespo
 
 /// "Bucket is missing Object Lock Configuration"; MinIO: "Bucket is missing ObjectLockConfiguration".
 fn names_object_lock(code: &str, message: &str) -> bool {
-    matches!(code, "InvalidRequest" | "InvalidBucketState" | "ObjectLockConfigurationNotFoundError")
-        && message.replace(' ', "").contains("ObjectLock")
+    matches!(
+        code,
+        "InvalidRequest" | "InvalidBucketState" | "ObjectLockConfigurationNotFoundError"
+    ) && message.replace(' ', "").contains("ObjectLock")
 }
 
 /// A failed request as a store error. Nothing of the request gets into it: headers hold credentials.
-pub(super) fn classify<E>(error: SdkError<E, HttpResponse>, what: &'static str, object: String) -> StoreError
+pub(super) fn classify<E>(
+    error: SdkError<E, HttpResponse>,
+    what: &'static str,
+    object: String,
+) -> StoreError
 where
     E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
 {
     let ((kind, remedy), reason) = match &error {
         SdkError::ServiceError(answer) => {
             let (raw, error) = (answer.raw(), answer.err());
-            let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+            let (code, message) = (
+                error.code().unwrap_or_default(),
+                error.message().unwrap_or_default(),
+            );
             let status = raw.status().as_u16();
             let verdict = answered(status, code, message);
-            let reason = [&status.to_string(), code, message].map(str::trim).join(" ");
-            let region = raw.headers().get("x-amz-bucket-region").filter(|_| verdict.1 == Some(REGION));
-            let region =
-                region.map(|region| format!(" (the bucket's region is {region})")).unwrap_or_default();
-            (verdict, format!("{}{region}{}", reason.trim_end(), request_id(error)))
+            let reason = [&status.to_string(), code, message]
+                .map(str::trim)
+                .join(" ");
+            let region = raw
+                .headers()
+                .get("x-amz-bucket-region")
+                .filter(|_| verdict.1 == Some(REGION));
+            let region = region
+                .map(|region| format!(" (the bucket's region is {region})"))
+                .unwrap_or_default();
+            (
+                verdict,
+                format!("{}{region}{}", reason.trim_end(), request_id(error)),
+            )
         }
         SdkError::ConstructionFailure(_) => ((StoreErrorKind::Unusable, None), chain_of(&error)),
         _ => unanswered(chain_of(&error)),
@@ -81,15 +111,22 @@ where
 
 fn unanswered(reason: String) -> (Verdict, String) {
     if reason.contains(CLEAR_TEXT) {
-        let remedy = "Use an https:// endpoint, or set CXVAULT_ALLOW_HTTP=true if that network is yours.";
-        return ((StoreErrorKind::Unusable, Some(remedy)), CLEAR_TEXT.to_owned());
+        let remedy =
+            "Use an https:// endpoint, or set CXVAULT_ALLOW_HTTP=true if that network is yours.";
+        return (
+            (StoreErrorKind::Unusable, Some(remedy)),
+            CLEAR_TEXT.to_owned(),
+        );
     }
     ((StoreErrorKind::Unknown, Some(REACH)), reason)
 }
 
 /// What AWS's support asks for first.
 fn request_id(error: &impl RequestId) -> String {
-    error.request_id().map(|id| format!(", request {id}")).unwrap_or_default()
+    error
+        .request_id()
+        .map(|id| format!(", request {id}"))
+        .unwrap_or_default()
 }
 
 /// An error and its causes, without what `Debug` would add: whole requests.
@@ -121,12 +158,14 @@ fn by_code(code: &str, message: &str) -> Option<Verdict> {
         | "RequestLimitExceeded"
         | "ConditionalRequestConflict"
         | "OperationAborted" => (Unknown, None),
-        "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "InvalidDigest" => {
-            (Checksum, None)
-        }
-        "NoSuchBucket" => {
-            (Unusable, Some("Make the bucket, or correct its name and the endpoint or region."))
-        }
+        "BadDigest"
+        | "XAmzContentSHA256Mismatch"
+        | "XAmzContentChecksumMismatch"
+        | "InvalidDigest" => (Checksum, None),
+        "NoSuchBucket" => (
+            Unusable,
+            Some("Make the bucket, or correct its name and the endpoint or region."),
+        ),
         "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
         | "ExpiredToken"
@@ -148,9 +187,10 @@ fn by_code(code: &str, message: &str) -> Option<Verdict> {
         | "IllegalLocationConstraintException" => (Unusable, Some(REGION)),
         "EntityTooLarge" => (Unusable, Some("Set a lower limit on the bytes of a part.")),
         "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "QuotaExceeded" => (Full, None),
-        "NotImplemented" => {
-            (Unusable, Some("This server lacks what an immutable archive needs: keep it in another one."))
-        }
+        "NotImplemented" => (
+            Unusable,
+            Some("This server lacks what an immutable archive needs: keep it in another one."),
+        ),
         _ if code.starts_with("KMS.") || code.starts_with("XMinioKMS") => (Unusable, Some(KMS)),
         _ if names_object_lock(code, message) => {
             let remedy = "Use a bucket made with Object Lock, or set CXVAULT_OBJECT_LOCK=off (for a copy, say --without-locks).";
@@ -165,7 +205,10 @@ fn by_status(status: u16) -> Verdict {
     use StoreErrorKind::{Denied, Full, Unknown, Unusable};
     match status {
         301 | 307 => (Unusable, Some(REGION)),
-        400 => (Unusable, Some("Check the credentials, the bucket's region and its KMS key.")),
+        400 => (
+            Unusable,
+            Some("Check the credentials, the bucket's region and its KMS key."),
+        ),
         401 | 403 => (
             Denied,
             Some(
@@ -205,7 +248,11 @@ mod tests {
             (404, "NoSuchBucket", "", Unusable),
             (400, "SomethingNew", "", Unusable),
         ] {
-            assert_eq!(answered(status, code, message).0, expected, "{status} {code}");
+            assert_eq!(
+                answered(status, code, message).0,
+                expected,
+                "{status} {code}"
+            );
         }
         assert!(
             answered(400, "InvalidRequest", lock)

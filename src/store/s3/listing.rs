@@ -11,11 +11,19 @@ use crate::store::{Children, Entry, Result, Version};
 const LIST: &str = "cannot list";
 
 impl S3Store {
-    pub(super) async fn list_objects(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+    pub(super) async fn list_objects(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         let mut token = None;
         loop {
-            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.full(prefix));
+            let request = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(self.full(prefix));
             let page = request
                 // Somebody else's key may hold characters that XML cannot, and must not blind the listing.
                 .encoding_type(EncodingType::Url)
@@ -26,7 +34,10 @@ impl S3Store {
                 .map_err(|error| classify(error, LIST, self.address(prefix)))?;
             for object in page.contents() {
                 let key = self.relative(object.key())?;
-                let bytes = object.size().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+                let bytes = object
+                    .size()
+                    .and_then(|bytes| u64::try_from(bytes).ok())
+                    .unwrap_or(0);
                 entries.push(Entry { key, bytes });
             }
             if page.is_truncated() != Some(true) {
@@ -43,7 +54,11 @@ impl S3Store {
         let mut children = Children::default();
         let mut token = None;
         loop {
-            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.full(prefix));
+            let request = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(self.full(prefix));
             let page = request
                 .delimiter("/")
                 .encoding_type(EncodingType::Url)
@@ -53,7 +68,9 @@ impl S3Store {
                 .map_err(|error| classify(error, LIST, self.address(prefix)))?;
             for folder in page.common_prefixes() {
                 let key = self.relative(folder.prefix())?;
-                let name = key.strip_prefix(prefix).and_then(|name| name.strip_suffix('/'));
+                let name = key
+                    .strip_prefix(prefix)
+                    .and_then(|name| name.strip_suffix('/'));
                 children.folders.extend(name.map(str::to_owned));
             }
             for object in page.contents() {
@@ -73,7 +90,11 @@ impl S3Store {
         let mut found = Vec::new();
         let (mut next_key, mut next_version) = (None, None);
         loop {
-            let request = self.client.list_object_versions().bucket(&self.bucket).prefix(self.full(prefix));
+            let request = self
+                .client
+                .list_object_versions()
+                .bucket(&self.bucket)
+                .prefix(self.full(prefix));
             let page = request
                 .encoding_type(EncodingType::Url)
                 .set_key_marker(next_key.take())
@@ -84,14 +105,21 @@ impl S3Store {
             for version in page.versions() {
                 let date = version.last_modified().copied();
                 found.push((
-                    self.version(version.key(), version.version_id(), version.is_latest(), false)?,
+                    self.version(
+                        version.key(),
+                        version.version_id(),
+                        version.is_latest(),
+                        false,
+                    )?,
                     date,
                 ));
             }
             for marker in page.delete_markers() {
                 let date = marker.last_modified().copied();
-                found
-                    .push((self.version(marker.key(), marker.version_id(), marker.is_latest(), true)?, date));
+                found.push((
+                    self.version(marker.key(), marker.version_id(), marker.is_latest(), true)?,
+                    date,
+                ));
             }
             if page.is_truncated() != Some(true) {
                 break;
@@ -102,7 +130,10 @@ impl S3Store {
         // The SDK sorts markers and versions apart: their order in the answer is lost.
         found.sort_by(|(one, one_date), (other, other_date)| {
             let latest_first = other.is_latest.cmp(&one.is_latest);
-            one.key.cmp(&other.key).then(latest_first).then(other_date.cmp(one_date))
+            one.key
+                .cmp(&other.key)
+                .then(latest_first)
+                .then(other_date.cmp(one_date))
         });
         Ok(found.into_iter().map(|(version, _)| version).collect())
     }
@@ -138,7 +169,9 @@ impl S3Store {
 
     fn next_page(&self, token: Option<&str>) -> Result<String> {
         let token = token.filter(|token| !token.is_empty());
-        token.map(str::to_owned).ok_or_else(|| self.not_understood("a listing that breaks off"))
+        token
+            .map(str::to_owned)
+            .ok_or_else(|| self.not_understood("a listing that breaks off"))
     }
 
     fn not_understood(&self, reason: &'static str) -> StoreError {

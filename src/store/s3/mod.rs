@@ -29,7 +29,8 @@ use self::failure::{classify, has_no_hold, is_missing, lacks_object_lock, status
 use super::error::{StoreError, StoreErrorKind};
 use super::file::{self, READ};
 use super::{
-    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key, stronger,
+    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key,
+    stronger,
 };
 use crate::archive::digest::{Digest, Hasher};
 use crate::archive::lock::{Lock, LockMode};
@@ -93,9 +94,22 @@ impl S3Store {
     /// Finds the credentials and the region. Asks the bucket nothing.
     pub async fn open(settings: S3Settings) -> Result<Self> {
         let client = connect::client(&settings).await?;
-        let S3Settings { bucket, prefix, options } = settings;
-        let prefix = if prefix.is_empty() { prefix } else { format!("{prefix}/") };
-        Ok(S3Store { client, bucket, prefix, kms_key_id: options.kms_key_id })
+        let S3Settings {
+            bucket,
+            prefix,
+            options,
+        } = settings;
+        let prefix = if prefix.is_empty() {
+            prefix
+        } else {
+            format!("{prefix}/")
+        };
+        Ok(S3Store {
+            client,
+            bucket,
+            prefix,
+            kms_key_id: options.kms_key_id,
+        })
     }
 
     fn full(&self, key: &str) -> String {
@@ -107,7 +121,11 @@ impl S3Store {
     }
 
     async fn head(&self, key: &str) -> Result<Option<HeadObjectOutput>> {
-        let request = self.client.head_object().bucket(&self.bucket).key(self.full(key));
+        let request = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(self.full(key));
         match request.checksum_mode(ChecksumMode::Enabled).send().await {
             Ok(found) => Ok(Some(found)),
             Err(error) if is_missing(&error) => Ok(None),
@@ -117,7 +135,11 @@ impl S3Store {
 
     async fn put(&self, object: &NewObject, body: ByteStream, bytes: u64) -> Result<Put> {
         let lock = object.lock;
-        let mut request = self.client.put_object().bucket(&self.bucket).key(self.full(&object.key));
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(self.full(&object.key));
         request = request
             .if_none_match("*")
             .checksum_sha256(BASE64.encode(object.sha256.0))
@@ -126,29 +148,57 @@ impl S3Store {
                 LockMode::Governance => ObjectLockMode::Governance,
                 LockMode::Compliance => ObjectLockMode::Compliance,
             }))
-            .set_object_lock_retain_until_date(lock.map(|lock| DateTime::from_millis(lock.until_ms)))
-            .set_object_lock_legal_hold_status(object.legal_hold.then_some(ObjectLockLegalHoldStatus::On));
+            .set_object_lock_retain_until_date(
+                lock.map(|lock| DateTime::from_millis(lock.until_ms)),
+            )
+            .set_object_lock_legal_hold_status(
+                object.legal_hold.then_some(ObjectLockLegalHoldStatus::On),
+            );
         if let Some(id) = &self.kms_key_id {
-            request = request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(id);
+            request = request
+                .server_side_encryption(ServerSideEncryption::AwsKms)
+                .ssekms_key_id(id);
         }
         let longest = ANSWER + Duration::from_secs(bytes / SLOWEST);
-        let timeouts = TimeoutConfig::builder().operation_timeout(longest).operation_attempt_timeout(longest);
+        let timeouts = TimeoutConfig::builder()
+            .operation_timeout(longest)
+            .operation_attempt_timeout(longest);
         let slower = Config::builder().timeout_config(timeouts.build());
-        match request.body(body).customize().config_override(slower).send().await {
-            Ok(stored) => Ok(Put::Created { version_id: version_id(stored.version_id()) }),
+        match request
+            .body(body)
+            .customize()
+            .config_override(slower)
+            .send()
+            .await
+        {
+            Ok(stored) => Ok(Put::Created {
+                version_id: version_id(stored.version_id()),
+            }),
             Err(error) if status_of(&error) == Some(412) => Ok(Put::Exists),
             Err(error) => Err(classify(error, STORE, self.address(&object.key))),
         }
     }
 
     /// The object's body, or `range` of it.
-    async fn open_object(&self, key: &str, range: Option<&Range<u64>>) -> Result<Option<(ByteStream, u64)>> {
-        let request = self.client.get_object().bucket(&self.bucket).key(self.full(key));
+    async fn open_object(
+        &self,
+        key: &str,
+        range: Option<&Range<u64>>,
+    ) -> Result<Option<(ByteStream, u64)>> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(self.full(key));
         // HTTP's ranges name their last byte.
-        let range = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let range =
+            range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         match request.set_range(range).send().await {
             Ok(found) => {
-                let bytes = found.content_length().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+                let bytes = found
+                    .content_length()
+                    .and_then(|bytes| u64::try_from(bytes).ok())
+                    .unwrap_or(0);
                 Ok(Some((found.body, bytes)))
             }
             Err(error) if is_missing(&error) => Ok(None),
@@ -164,10 +214,17 @@ impl S3Store {
             LockMode::Compliance => ObjectLockRetentionMode::Compliance,
         };
         let until = DateTime::from_millis(raised.until_ms);
-        let retention = ObjectLockRetention::builder().mode(mode).retain_until_date(until).build();
+        let retention = ObjectLockRetention::builder()
+            .mode(mode)
+            .retain_until_date(until)
+            .build();
         // S3 counts leaving GOVERNANCE as lifting it, even towards COMPLIANCE.
         let leaves_governance = stat.lock.is_some_and(|now| now.mode != raised.mode);
-        let request = self.client.put_object_retention().bucket(&self.bucket).key(self.full(key));
+        let request = self
+            .client
+            .put_object_retention()
+            .bucket(&self.bucket)
+            .key(self.full(key));
         request
             .set_version_id(stat.version_id.clone())
             .retention(retention)
@@ -190,16 +247,24 @@ impl S3Store {
 #[async_trait]
 impl Store for S3Store {
     fn root(&self) -> String {
-        format!("s3://{}/{}", self.bucket, self.prefix).trim_end_matches('/').to_owned()
+        format!("s3://{}/{}", self.bucket, self.prefix)
+            .trim_end_matches('/')
+            .to_owned()
     }
 
     async fn put_new(&self, object: &NewObject) -> Result<Put> {
         key::check_new(&object.key)?;
         let (body, bytes) = open_body(&object.body).await?;
         if bytes > LARGEST_PUT {
-            return Err(StoreError::new(StoreErrorKind::Unusable, STORE, self.address(&object.key))
-                .because(format!("{bytes} bytes; S3 takes at most {LARGEST_PUT} in one request"))
-                .remedy("Set a lower limit on the bytes of a part."));
+            return Err(StoreError::new(
+                StoreErrorKind::Unusable,
+                STORE,
+                self.address(&object.key),
+            )
+            .because(format!(
+                "{bytes} bytes; S3 takes at most {LARGEST_PUT} in one request"
+            ))
+            .remedy("Set a lower limit on the bytes of a part."));
         }
         if bytes >= ASK_FIRST && self.head(&object.key).await?.is_some() {
             return Ok(Put::Exists);
@@ -208,24 +273,42 @@ impl Store for S3Store {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let Some((mut body, bytes)) = self.open_object(key, None).await? else { return Ok(None) };
+        let Some((mut body, bytes)) = self.open_object(key, None).await? else {
+            return Ok(None);
+        };
         let mut content = BytesMut::new();
-        while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
+        while let Some(piece) = body
+            .try_next()
+            .await
+            .map_err(|error| self.broken_off(key, error))?
+        {
             content.extend_from_slice(&piece);
             let length = bytes.max(content.len() as u64);
             if length > LARGEST_GET {
-                return Err(StoreError::new(StoreErrorKind::Contradiction, READ, self.address(key))
-                    .because(format!("{length} bytes are more than such an object can have")));
+                return Err(StoreError::new(
+                    StoreErrorKind::Contradiction,
+                    READ,
+                    self.address(key),
+                )
+                .because(format!(
+                    "{length} bytes are more than such an object can have"
+                )));
             }
         }
         Ok(Some(content.freeze()))
     }
 
     async fn download(&self, key: &str, to: &Path) -> Result<bool> {
-        let Some((mut body, _)) = self.open_object(key, None).await? else { return Ok(false) };
+        let Some((mut body, _)) = self.open_object(key, None).await? else {
+            return Ok(false);
+        };
         let failed = |error| file::classify(error, file::WRITE, to);
         let mut file = tokio::fs::File::create(to).await.map_err(failed)?;
-        while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
+        while let Some(piece) = body
+            .try_next()
+            .await
+            .map_err(|error| self.broken_off(key, error))?
+        {
             file.write_all(&piece).await.map_err(failed)?;
         }
         file.flush().await.map_err(failed)?;
@@ -237,26 +320,45 @@ impl Store for S3Store {
         if length == 0 {
             return Ok(self.head(key).await?.map(|_| Bytes::new()));
         }
-        let Some((mut body, _)) = self.open_object(key, Some(&range)).await? else { return Ok(None) };
+        let Some((mut body, _)) = self.open_object(key, Some(&range)).await? else {
+            return Ok(None);
+        };
         let mut content = BytesMut::new();
-        while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
+        while let Some(piece) = body
+            .try_next()
+            .await
+            .map_err(|error| self.broken_off(key, error))?
+        {
             content.extend_from_slice(&piece);
             if content.len() as u64 > length {
-                return Err(StoreError::new(StoreErrorKind::Contradiction, READ, self.address(key))
-                    .because("the store sent more bytes than it was asked for"));
+                return Err(StoreError::new(
+                    StoreErrorKind::Contradiction,
+                    READ,
+                    self.address(key),
+                )
+                .because("the store sent more bytes than it was asked for"));
             }
         }
         Ok(Some(content.freeze()))
     }
 
     async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
-        let Some((mut body, _)) = self.open_object(key, None).await? else { return Ok(None) };
+        let Some((mut body, _)) = self.open_object(key, None).await? else {
+            return Ok(None);
+        };
         let (mut hasher, mut bytes) = (Hasher::new(), 0);
-        while let Some(piece) = body.try_next().await.map_err(|error| self.broken_off(key, error))? {
+        while let Some(piece) = body
+            .try_next()
+            .await
+            .map_err(|error| self.broken_off(key, error))?
+        {
             hasher.update(&piece);
             bytes += piece.len() as u64;
         }
-        Ok(Some(Hashed { bytes, sha256: hasher.finish() }))
+        Ok(Some(Hashed {
+            bytes,
+            sha256: hasher.finish(),
+        }))
     }
 
     async fn children(&self, prefix: &str) -> Result<Children> {
@@ -277,22 +379,42 @@ impl Store for S3Store {
 
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
         let Some(stat) = self.stat(key).await? else {
-            return Err(StoreError::new(StoreErrorKind::Contradiction, LOCK, self.address(key))
-                .because("there is no such object"));
+            return Err(
+                StoreError::new(StoreErrorKind::Contradiction, LOCK, self.address(key))
+                    .because("there is no such object"),
+            );
         };
         let raised = stronger(stat.lock, lock);
-        if stat.lock == Some(raised) { Ok(()) } else { self.put_retention(key, &stat, raised).await }
+        if stat.lock == Some(raised) {
+            Ok(())
+        } else {
+            self.put_retention(key, &stat, raised).await
+        }
     }
 
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
         let Some(stat) = self.stat(key).await? else {
-            return Err(StoreError::new(StoreErrorKind::Contradiction, HOLD, self.address(key))
-                .because("there is no such object"));
+            return Err(
+                StoreError::new(StoreErrorKind::Contradiction, HOLD, self.address(key))
+                    .because("there is no such object"),
+            );
         };
-        let status = if on { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
-        let request = self.client.put_object_legal_hold().bucket(&self.bucket).key(self.full(key));
+        let status = if on {
+            ObjectLockLegalHoldStatus::On
+        } else {
+            ObjectLockLegalHoldStatus::Off
+        };
+        let request = self
+            .client
+            .put_object_legal_hold()
+            .bucket(&self.bucket)
+            .key(self.full(key));
         let request = request.set_version_id(stat.version_id);
-        match request.legal_hold(ObjectLockLegalHold::builder().status(status).build()).send().await {
+        match request
+            .legal_hold(ObjectLockLegalHold::builder().status(status).build())
+            .send()
+            .await
+        {
             Ok(_) => Ok(true),
             Err(error) if lacks_object_lock(&error) => Ok(false),
             Err(error) => Err(classify(error, HOLD, self.address(key))),
@@ -300,15 +422,27 @@ impl Store for S3Store {
     }
 
     async fn keeps_locks(&self) -> Result<Option<bool>> {
-        match self.client.get_object_lock_configuration().bucket(&self.bucket).send().await {
+        match self
+            .client
+            .get_object_lock_configuration()
+            .bucket(&self.bucket)
+            .send()
+            .await
+        {
             Ok(found) => {
-                let enabled = found.object_lock_configuration().and_then(|about| about.object_lock_enabled());
+                let enabled = found
+                    .object_lock_configuration()
+                    .and_then(|about| about.object_lock_enabled());
                 Ok(Some(enabled.is_some()))
             }
             Err(error) if lacks_object_lock(&error) => Ok(Some(false)),
             // A server that has never heard of it.
             Err(error) if matches!(status_of(&error), Some(405 | 501)) => Ok(Some(false)),
-            Err(error) => match classify(error, "cannot ask for the lock configuration of", self.root()) {
+            Err(error) => match classify(
+                error,
+                "cannot ask for the lock configuration of",
+                self.root(),
+            ) {
                 // No writer needs this permission otherwise: then the first locked object tells.
                 denied if denied.kind == StoreErrorKind::Denied => Ok(None),
                 error => Err(error),
@@ -317,7 +451,11 @@ impl Store for S3Store {
     }
 
     async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
-        let request = self.client.get_object_legal_hold().bucket(&self.bucket).key(self.full(key));
+        let request = self
+            .client
+            .get_object_legal_hold()
+            .bucket(&self.bucket)
+            .key(self.full(key));
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if has_no_hold(&error) => Ok(true),
@@ -333,16 +471,22 @@ async fn open_body(body: &Body) -> Result<(ByteStream, u64)> {
         Body::File(path) => {
             let unreadable = |error| file::unreadable_body(error, path);
             let bytes = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
-            let stream = ByteStream::read_from().path(path).length(Length::Exact(bytes));
+            let stream = ByteStream::read_from()
+                .path(path)
+                .length(Length::Exact(bytes));
             let stream = stream.buffer_size(FILE_CHUNK).build().await;
-            Ok((stream.map_err(|error| unreadable(std::io::Error::other(error)))?, bytes))
+            Ok((
+                stream.map_err(|error| unreadable(std::io::Error::other(error)))?,
+                bytes,
+            ))
         }
     }
 }
 
 /// `null` is what S3 calls the only version of an object on a bucket without versioning.
 fn version_id(id: Option<&str>) -> Option<String> {
-    id.filter(|id| !matches!(*id, "" | "null")).map(str::to_owned)
+    id.filter(|id| !matches!(*id, "" | "null"))
+        .map(str::to_owned)
 }
 
 fn stat_of(found: &HeadObjectOutput) -> Stat {
@@ -351,16 +495,26 @@ fn stat_of(found: &HeadObjectOutput) -> Stat {
         Some(ObjectLockMode::Compliance) => Some(LockMode::Compliance),
         _ => None,
     };
-    let until_ms = found.object_lock_retain_until_date().and_then(|date| date.to_millis().ok());
+    let until_ms = found
+        .object_lock_retain_until_date()
+        .and_then(|date| date.to_millis().ok());
     // A composite (of multi-part parts) decodes to a digest too, but not to that of the content. MinIO names no type;
     // its composites end in `-` and the number of parts, which is no base64.
     let whole = matches!(found.checksum_type(), None | Some(ChecksumType::FullObject));
-    let sha256 = found.checksum_sha256().filter(|_| whole).and_then(|text| BASE64.decode(text).ok());
+    let sha256 = found
+        .checksum_sha256()
+        .filter(|_| whole)
+        .and_then(|text| BASE64.decode(text).ok());
     Stat {
-        bytes: found.content_length().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
+        bytes: found
+            .content_length()
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(0),
         sha256: sha256.and_then(|bytes| bytes.try_into().ok()).map(Digest),
         version_id: version_id(found.version_id()),
-        lock: mode.zip(until_ms).map(|(mode, until_ms)| Lock { mode, until_ms }),
+        lock: mode
+            .zip(until_ms)
+            .map(|(mode, until_ms)| Lock { mode, until_ms }),
         legal_hold: found.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
     }
 }
@@ -374,7 +528,10 @@ mod tests {
         let digest = Digest::of(b"content");
         let text = BASE64.encode(digest.0);
         let head = |text: &str, kind| {
-            let found = HeadObjectOutput::builder().checksum_sha256(text).set_checksum_type(kind).build();
+            let found = HeadObjectOutput::builder()
+                .checksum_sha256(text)
+                .set_checksum_type(kind)
+                .build();
             stat_of(&found).sha256
         };
         assert_eq!(head(&text, Some(ChecksumType::FullObject)), Some(digest));
@@ -387,7 +544,10 @@ mod tests {
     #[test]
     fn a_secret_does_not_show() {
         let credentials = Some(("id".to_owned(), SecretString::from("hush-hush")));
-        let options = S3Options { credentials, ..S3Options::default() };
+        let options = S3Options {
+            credentials,
+            ..S3Options::default()
+        };
         assert!(!format!("{options:?}").contains("hush-hush"));
     }
 }

@@ -16,11 +16,21 @@ impl S3Store {
     /// Tries to delete one version of an object, or without a version the object as it is seen (a versioned bucket then
     /// hides it behind a delete marker).
     pub async fn try_to_delete(&self, key: &str, version_id: Option<&str>) -> Result<Deletion> {
-        let request = self.client.delete_object().bucket(&self.bucket).key(self.full(key));
-        match request.set_version_id(version_id.map(str::to_owned)).send().await {
+        let request = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(self.full(key));
+        match request
+            .set_version_id(version_id.map(str::to_owned))
+            .send()
+            .await
+        {
             Ok(_) => Ok(Deletion::Done),
             // 403 by a policy; AWS and others answer a locked version with 403 or 400.
-            Err(error) if matches!(status_of(&error), Some(400 | 403 | 405)) => Ok(Deletion::Refused),
+            Err(error) if matches!(status_of(&error), Some(400 | 403 | 405)) => {
+                Ok(Deletion::Refused)
+            }
             Err(error) => Err(classify(error, "cannot try to delete", self.address(key))),
         }
     }

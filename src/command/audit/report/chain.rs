@@ -54,7 +54,10 @@ impl States {
     }
 
     pub fn merge(&mut self, other: &States) {
-        other.0.iter().for_each(|(letter, days)| *self.0.entry(*letter).or_default() += days);
+        other
+            .0
+            .iter()
+            .for_each(|(letter, days)| *self.0.entry(*letter).or_default() += days);
     }
 
     fn add(&mut self, state: DayState) {
@@ -83,12 +86,22 @@ impl Told {
     pub fn of(timeline: &Timeline) -> Told {
         let newest = timeline.by_day().filter_map(|revisions| revisions.last());
         let gap = |record: &crate::archive::manifest::DayRecord| {
-            let gap = Gap { because: record.incomplete_because.clone(), failures: record.failures.clone() };
+            let gap = Gap {
+                because: record.incomplete_because.clone(),
+                failures: record.failures.clone(),
+            };
             (record.date, gap)
         };
         Told {
-            signers: timeline.revisions.iter().map(|revision| revision.signed_by.clone()).collect(),
-            gaps: newest.filter(|one| !one.record.complete).map(|one| gap(&one.record)).collect(),
+            signers: timeline
+                .revisions
+                .iter()
+                .map(|revision| revision.signed_by.clone())
+                .collect(),
+            gaps: newest
+                .filter(|one| !one.record.complete)
+                .map(|one| gap(&one.record))
+                .collect(),
         }
     }
 }
@@ -112,7 +125,11 @@ impl Chain {
                 .map(|(first, last)| (first.date, last.date)),
             states,
             counts: calendar.total(),
-            revisions: calendar.days.iter().map(|day| u64::from(day.revisions)).sum(),
+            revisions: calendar
+                .days
+                .iter()
+                .map(|day| u64::from(day.revisions))
+                .sum(),
             files: calendar.days.iter().map(|day| day.files).sum(),
             bytes: calendar.days.iter().map(|day| day.bytes).sum(),
             locks: calendar.locks.clone(),

@@ -46,16 +46,31 @@ pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec
         why,
     };
     let mut exceptions = Vec::new();
-    for run in calendar.days.chunk_by(|one, other| one.state == other.state) {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+    for run in calendar
+        .days
+        .chunk_by(|one, other| one.state == other.state)
+    {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
         if first.state == DayState::Missing {
             let why = missing(calendar, first.date, last.date);
-            exceptions.push(whole(Class::Missing, first.date, last.date, run.len() as u64, why));
+            exceptions.push(whole(
+                Class::Missing,
+                first.date,
+                last.date,
+                run.len() as u64,
+                why,
+            ));
         }
     }
     if let Some((from, to)) = behind {
-        let days = to.since(from).map_or(0, |span| span.get_days().unsigned_abs()) + 1;
-        let why = "Over, and not archived yet when this page was made: look at the nightly run.".to_owned();
+        let days = to
+            .since(from)
+            .map_or(0, |span| span.get_days().unsigned_abs())
+            + 1;
+        let why = "Over, and not archived yet when this page was made: look at the nightly run."
+            .to_owned();
         exceptions.push(whole(Class::Behind, from, to, u64::from(days), why));
     }
     for day in &calendar.days {
@@ -76,7 +91,13 @@ pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec
     if let Some((first, last)) = calendar.days.first().zip(calendar.days.last()) {
         for (group, share) in calendar.groups_without_ai() {
             let days = calendar.days.len() as u64;
-            exceptions.push(whole(Class::Silent, first.date, last.date, days, silent(group, share)));
+            exceptions.push(whole(
+                Class::Silent,
+                first.date,
+                last.date,
+                days,
+                silent(group, share),
+            ));
         }
     }
     exceptions
@@ -99,22 +120,26 @@ fn gaps(day: &Day, gap: Option<&Gap>) -> String {
     let failed = day.counts.failed();
     let summaries = if failed == 1 { "summary" } else { "summaries" };
     let no_answer = format!("for {} {summaries} RingCX gave no answer", count(failed));
-    let reasons = gap.into_iter().flat_map(|gap| &gap.because).map(|reason| match reason {
-        Incomplete::SummariesFailed => no_answer.clone(),
-        Incomplete::BeyondSourceRetention => {
-            "the day is older than RingCX keeps interactions, so some may be unknown".to_owned()
-        }
-        Incomplete::WantedSummariesSkipped => {
-            "an earlier run left summaries out by a filter that is wanted now".to_owned()
-        }
-    });
+    let reasons = gap
+        .into_iter()
+        .flat_map(|gap| &gap.because)
+        .map(|reason| match reason {
+            Incomplete::SummariesFailed => no_answer.clone(),
+            Incomplete::BeyondSourceRetention => {
+                "the day is older than RingCX keeps interactions, so some may be unknown".to_owned()
+            }
+            Incomplete::WantedSummariesSkipped => {
+                "an earlier run left summaries out by a filter that is wanted now".to_owned()
+            }
+        });
     let mut why = sentence(&reasons.collect::<Vec<_>>().join("; "));
     if why.is_empty() {
         why = sentence(&no_answer);
     }
     let classes = gap.into_iter().flat_map(|gap| &gap.failures);
-    let classes: Vec<String> =
-        classes.map(|(class, number)| format!("{} × {class}", count(*number))).collect();
+    let classes: Vec<String> = classes
+        .map(|(class, number)| format!("{} × {class}", count(*number)))
+        .collect();
     if !classes.is_empty() {
         why.push_str(&format!(" In the newest revision: {}.", classes.join(", ")));
     }
@@ -135,7 +160,11 @@ fn silent(group: &str, share: &GroupShare) -> String {
 fn sentence(words: &str) -> String {
     let mut chars = words.chars();
     match chars.next() {
-        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str().trim_end_matches('.')),
+        Some(first) => format!(
+            "{}{}.",
+            first.to_uppercase(),
+            chars.as_str().trim_end_matches('.')
+        ),
         None => String::new(),
     }
 }

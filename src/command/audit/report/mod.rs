@@ -51,7 +51,10 @@ pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> R
     let (chains, mut damaged) = read(&source, &names, &range, made_at).await?;
     let roster = match roster::read(&source).await {
         Err(failure) if failure.exit == Exit::Integrity => {
-            damaged.push(Damage { sub_account: key::ROSTER.to_owned(), message: failure.message });
+            damaged.push(Damage {
+                sub_account: key::ROSTER.to_owned(),
+                message: failure.message,
+            });
             None
         }
         read => read?,
@@ -61,9 +64,22 @@ pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> R
     }
     let archive_id = source.record.archive_id.clone();
     let archive = source.store.root();
-    let report = Report { archive, archive_id, made_at, range, chains, roster, damaged, verification };
+    let report = Report {
+        archive,
+        archive_id,
+        made_at,
+        range,
+        chains,
+        roster,
+        damaged,
+        verification,
+    };
     let bytes = write_new(&args.out, page::render(&report).as_bytes())?;
-    let exit = if report.violated() { Exit::Integrity } else { Exit::Done };
+    let exit = if report.violated() {
+        Exit::Integrity
+    } else {
+        Exit::Done
+    };
     tell(&report, &args.out, bytes, exit, context);
     Ok(exit)
 }
@@ -80,10 +96,17 @@ async fn read(
         match Timeline::read(source, name, range).await {
             Ok(timeline) => {
                 let today = range.to.is_none().then_some(made_at);
-                chains.push(Chain::of(&Calendar::of(&timeline, range), &Told::of(&timeline), today));
+                chains.push(Chain::of(
+                    &Calendar::of(&timeline, range),
+                    &Told::of(&timeline),
+                    today,
+                ));
             }
             Err(failure) if failure.exit == Exit::Integrity => {
-                damaged.push(Damage { sub_account: name.clone(), message: failure.message });
+                damaged.push(Damage {
+                    sub_account: name.clone(),
+                    message: failure.message,
+                });
             }
             Err(failure) => return Err(failure),
         }
@@ -112,12 +135,21 @@ async fn verified(
     // As `verify --json` would tell it, so that there is one way to read it.
     let take = |event: &str, mut body: serde_json::Value| {
         body["event"] = json!(event);
-        found.lock().unwrap_or_else(PoisonError::into_inner).take(body);
+        found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(body);
     };
     let meter = Meter::default();
     let totals = {
         let finding = |finding: Finding| take("finding", json!(finding));
-        let work = verify::verify(source.store.clone(), &options, source.stop.clone(), &meter, &finding);
+        let work = verify::verify(
+            source.store.clone(),
+            &options,
+            source.stop.clone(),
+            &meter,
+            &finding,
+        );
         let progress = Amount::new(&context.output, Arc::new(SystemClock), "verifying");
         progress.during(work, || reading(&meter)).await?
     };
@@ -134,7 +166,10 @@ async fn of_this_archive(
     names: &[String],
     source: &Source,
 ) -> Result<()> {
-    let heads = verification.iter().flat_map(|one| &one.ended).flat_map(|ended| &ended.heads);
+    let heads = verification
+        .iter()
+        .flat_map(|one| &one.ended)
+        .flat_map(|ended| &ended.heads);
     for text in heads {
         let mut parts = text.split(':');
         let (sub_account, sequence) = (parts.next().unwrap_or_default(), parts.next());
@@ -142,13 +177,18 @@ async fn of_this_archive(
             continue;
         }
         let there = match sequence.and_then(|sequence| sequence.parse().ok()) {
-            Some(sequence) => read_one(source, sub_account, sequence).await.map(|stored| stored.sha256.hex()),
+            Some(sequence) => read_one(source, sub_account, sequence)
+                .await
+                .map(|stored| stored.sha256.hex()),
             None => Ok(String::new()),
         };
         if there.is_ok_and(|sha256| Some(sha256.as_str()) == parts.next()) {
             continue;
         }
-        let message = format!("{}: its head {text} is not in this archive's chain", file.display());
+        let message = format!(
+            "{}: its head {text} is not in this archive's chain",
+            file.display()
+        );
         return Err(Failure::new(Exit::Usage, message).remedy(format!(
             "It is the verification of another archive, or this one was rewritten since: `cxvault verify \
              --expect-head {text}` tells."
@@ -174,17 +214,23 @@ fn write_new(path: &Path, page: &[u8]) -> Result<u64> {
     #[cfg(unix)]
     new.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = new.tempfile_in(folder).map_err(cannot)?;
-    file.write_all(page).and_then(|()| file.as_file().sync_all()).map_err(cannot)?;
-    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
-        io::ErrorKind::AlreadyExists => exists(path),
-        _ => cannot(error.error),
-    })?;
+    file.write_all(page)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(cannot)?;
+    file.persist_noclobber(path)
+        .map_err(|error| match error.error.kind() {
+            io::ErrorKind::AlreadyExists => exists(path),
+            _ => cannot(error.error),
+        })?;
     Ok(page.len() as u64)
 }
 
 fn exists(path: &Path) -> Failure {
-    Failure::new(Exit::Usage, format!("{} exists, and is left as it is", path.display()))
-        .remedy("Name another file, or move that one away.")
+    Failure::new(
+        Exit::Usage,
+        format!("{} exists, and is left as it is", path.display()),
+    )
+    .remedy("Name another file, or move that one away.")
 }
 
 fn tell(report: &Report, path: &Path, bytes: u64, exit: Exit, context: &Context) {
@@ -210,5 +256,9 @@ fn tell(report: &Report, path: &Path, bytes: u64, exit: Exit, context: &Context)
         sub_accounts: report.chains.len(),
         damaged: report.damaged.len(),
     });
-    context.output.say(format_args!("{verdict}\nwritten to {} ({})", path.display(), size(bytes)));
+    context.output.say(format_args!(
+        "{verdict}\nwritten to {} ({})",
+        path.display(),
+        size(bytes)
+    ));
 }

@@ -85,7 +85,11 @@ impl Verification {
         let file = File::open(path).map_err(|error| unusable(error.to_string()))?;
         let written_at = file.metadata().and_then(|about| about.modified()).ok();
         let written_at = written_at.and_then(|at| jiff::Timestamp::try_from(at).ok());
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let mut verification = Verification {
             file: Some((name, written_at.map(|at| at.as_millisecond()))),
             ..Verification::default()
@@ -96,7 +100,8 @@ impl Verification {
                 continue;
             }
             let event = serde_json::from_str(&line).ok().filter(Value::is_object);
-            let event = event.ok_or_else(|| unusable(format!("line {} is no JSON object", n + 1)))?;
+            let event =
+                event.ok_or_else(|| unusable(format!("line {} is no JSON object", n + 1)))?;
             verification.take(event);
         }
         Ok(verification)
@@ -108,7 +113,9 @@ impl Verification {
             Some("finding") => self.found(&event),
             Some("error") => self.error = Some(text(&event, "message")),
             // Whatever is not there counts as nothing.
-            Some("verified") => self.ended = Some(serde_json::from_value(event).unwrap_or_default()),
+            Some("verified") => {
+                self.ended = Some(serde_json::from_value(event).unwrap_or_default())
+            }
             _ => {}
         }
     }
@@ -120,19 +127,37 @@ impl Verification {
             Some("notice") => Weight::Notice,
             _ => Weight::Unknown,
         };
-        let kind = Kind { weight, code: text(event, "code"), meaning: text(event, "meaning") };
-        let [object, expected, found] = ["object", "expected", "found"].map(|name| text(event, name));
+        let kind = Kind {
+            weight,
+            code: text(event, "code"),
+            meaning: text(event, "meaning"),
+        };
+        let [object, expected, found] =
+            ["object", "expected", "found"].map(|name| text(event, name));
         // Kept in order of weight, and in order of coming within it.
         let end = self.shown.partition_point(|one| one.weight <= weight);
         let begin = self.shown.partition_point(|one| one.weight < weight);
         if end - begin < SHOWN {
-            self.shown.insert(end, Found { weight, code: kind.code.clone(), object, expected, found });
+            self.shown.insert(
+                end,
+                Found {
+                    weight,
+                    code: kind.code.clone(),
+                    object,
+                    expected,
+                    found,
+                },
+            );
         }
         *self.kinds.entry(kind).or_default() += 1;
     }
 
     pub fn count(&self, weight: Weight) -> u64 {
-        self.kinds.iter().filter(|(kind, _)| kind.weight == weight).map(|(_, count)| count).sum()
+        self.kinds
+            .iter()
+            .filter(|(kind, _)| kind.weight == weight)
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// Something is not as it was committed, or was found that this program does not know.
@@ -159,18 +184,24 @@ mod tests {
     #[test]
     fn findings_are_counted_and_the_worst_come_first() {
         let gap = r#"{"event":"finding","code":"day-missing","severity":"gap","object":"1 2026-11-20","meaning":"."}"#;
-        let bad =
-            r#"{"event":"finding","code":"file-missing","severity":"violation","object":"k","expected":"x"}"#;
-        let later = r#"{"event":"finding","code":"from-tomorrow","severity":"catastrophe","object":"k"}"#;
+        let bad = r#"{"event":"finding","code":"file-missing","severity":"violation","object":"k","expected":"x"}"#;
+        let later =
+            r#"{"event":"finding","code":"from-tomorrow","severity":"catastrophe","object":"k"}"#;
         let end = r#"{"event":"verified","exit":4,"files":3,"level":"deep","heads":["h"]}"#;
         let mut lines = vec![gap; 600];
         lines.extend([bad, later, r#"{"event":"whatever"}"#, "", end]);
         let read = read(&lines).unwrap();
-        assert_eq!((read.violations(), read.count(Weight::Gap), read.shown.len()), (2, 600, SHOWN + 2));
+        assert_eq!(
+            (read.violations(), read.count(Weight::Gap), read.shown.len()),
+            (2, 600, SHOWN + 2)
+        );
         let codes: Vec<&str> = read.shown[..3].iter().map(|found| &*found.code).collect();
         assert_eq!(codes, ["from-tomorrow", "file-missing", "day-missing"]);
         let ended = read.ended.unwrap();
-        assert_eq!((ended.files, &*ended.level, ended.heads), (3, "deep", vec!["h".to_owned()]));
+        assert_eq!(
+            (ended.files, &*ended.level, ended.heads),
+            (3, "deep", vec!["h".to_owned()])
+        );
         assert_eq!(read.file.unwrap().0, "found.jsonl");
     }
 
@@ -178,10 +209,16 @@ mod tests {
     fn what_is_no_output_of_verify_is_refused_and_what_was_cut_off_has_no_end() {
         for line in ["42 findings", "42", r#"{"event":"find"#] {
             let refused = read(&[line]).unwrap_err();
-            assert!(refused.exit == Exit::Usage && refused.to_string().contains("line 1"), "{refused}");
+            assert!(
+                refused.exit == Exit::Usage && refused.to_string().contains("line 1"),
+                "{refused}"
+            );
         }
         assert_eq!(read(&[]).unwrap().ended, None);
         let stopped = read(&[r#"{"event":"error","message":"interrupted"}"#]).unwrap();
-        assert_eq!((stopped.ended, stopped.error.as_deref()), (None, Some("interrupted")));
+        assert_eq!(
+            (stopped.ended, stopped.error.as_deref()),
+            (None, Some("interrupted"))
+        );
     }
 }

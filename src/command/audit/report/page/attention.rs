@@ -62,10 +62,15 @@ pub fn section(report: &Report) -> String {
 }
 
 fn table(exceptions: &[&Exception]) -> String {
-    let by_class: Vec<&[&Exception]> = exceptions.chunk_by(|one, other| one.class == other.class).collect();
-    let counted = by_class.iter().filter_map(|class| Some((class.first()?.class.shown().2, class.len())));
-    let counted: Vec<String> =
-        counted.map(|(word, rows)| format!("{word}: {}", count(rows as u64))).collect();
+    let by_class: Vec<&[&Exception]> = exceptions
+        .chunk_by(|one, other| one.class == other.class)
+        .collect();
+    let counted = by_class
+        .iter()
+        .filter_map(|class| Some((class.first()?.class.shown().2, class.len())));
+    let counted: Vec<String> = counted
+        .map(|(word, rows)| format!("{word}: {}", count(rows as u64)))
+        .collect();
     let mut html = format!(
         "<p class=\"muted\">{}. What is worst stands first, and of that what is newest. Missing days that follow one \
          another are one row.</p>\n",
@@ -75,7 +80,10 @@ fn table(exceptions: &[&Exception]) -> String {
              <thead><tr><th scope=\"col\">What</th><th scope=\"col\">Sub-account</th><th scope=\"col\">When</th>\
              <th scope=\"col\" class=\"n\">Days</th><th scope=\"col\">Why, and what to do</th></tr></thead>\n<tbody>\n";
     for class in by_class {
-        class.iter().take(MOST).for_each(|exception| html += &row(exception));
+        class
+            .iter()
+            .take(MOST)
+            .for_each(|exception| html += &row(exception));
         if let Some(more @ 1..) = class.len().checked_sub(MOST) {
             let _ = writeln!(
                 html,
@@ -89,9 +97,20 @@ fn table(exceptions: &[&Exception]) -> String {
 }
 
 fn row(exception: &Exception) -> String {
-    let Exception { class, from, to, days, sub_account, why } = exception;
+    let Exception {
+        class,
+        from,
+        to,
+        days,
+        sub_account,
+        why,
+    } = exception;
     let (letter, mark, word) = class.shown();
-    let dates = if from == to { day(*from) } else { format!("{} to {}", day(*from), day(*to)) };
+    let dates = if from == to {
+        day(*from)
+    } else {
+        format!("{} to {}", day(*from), day(*to))
+    };
     let dates = match class {
         // No square of the calendar.
         Class::Behind => dates,

@@ -49,9 +49,14 @@ pub fn json(chains: &[Chain]) -> String {
     struct Data<'a> {
         accounts: Vec<&'a Packed>,
     }
-    let accounts = chains.iter().filter_map(|chain| chain.packed.as_ref()).collect();
+    let accounts = chains
+        .iter()
+        .filter_map(|chain| chain.packed.as_ref())
+        .collect();
     // Texts, lists and maps with texts for keys only: this cannot fail.
-    serde_json::to_string(&Data { accounts }).unwrap_or_default().replace('<', "\\u003c")
+    serde_json::to_string(&Data { accounts })
+        .unwrap_or_default()
+        .replace('<', "\\u003c")
 }
 
 impl Packed {
@@ -79,7 +84,12 @@ impl Packed {
             states: runs(&states),
             counts,
             warnings: warned
-                .map(|day| (day.date, day.warnings.iter().map(|one| one.name()).collect()))
+                .map(|day| {
+                    (
+                        day.date,
+                        day.warnings.iter().map(|one| one.name()).collect(),
+                    )
+                })
                 .collect(),
         })
     }
@@ -110,14 +120,24 @@ fn record(day: &Day, into: &mut String) {
     ];
     let told = || extras.iter().filter(|(_, told, _)| *told);
     let flags: u64 = told().map(|(flag, ..)| flag).sum();
-    number(tally.segments.saturating_mul(2) | u64::from(flags > 0), into);
+    number(
+        tally.segments.saturating_mul(2) | u64::from(flags > 0),
+        into,
+    );
     if tally.segments > 0 {
-        let common = [tally.agent.empty, tally.agent.not_found, tally.auto.empty, tally.auto.not_found];
+        let common = [
+            tally.agent.empty,
+            tally.agent.not_found,
+            tally.auto.empty,
+            tally.auto.not_found,
+        ];
         common.iter().for_each(|&value| number(value, into));
     }
     if flags > 0 {
         number(flags, into);
-        told().flat_map(|(_, _, values)| *values).for_each(|&value| number(value, into));
+        told()
+            .flat_map(|(_, _, values)| *values)
+            .for_each(|&value| number(value, into));
     }
 }
 
@@ -167,7 +187,8 @@ mod tests {
             let byte = byte - u8::from(byte > b'\\');
             u64::from(byte - u8::from(byte > b'<') - b'#')
         });
-        let mut more = |count: u32| (0..count).fold(0, |value, _| value * 90 + digits.next().unwrap());
+        let mut more =
+            |count: u32| (0..count).fold(0, |value, _| value * 90 + digits.next().unwrap());
         match more(1) {
             first @ 0..50 => first,
             first @ 50..80 => 50 + (first - 50) * 90 + more(1),
@@ -178,13 +199,28 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_they_were_written_and_take_no_more_than_they_need() {
-        for (value, length) in [(0, 1), (49, 1), (50, 2), (2_749, 2), (2_750, 3), (75_649, 3), (75_650, 9)] {
-            assert_eq!((read(&written(value)), written(value).len()), (value, length));
+        for (value, length) in [
+            (0, 1),
+            (49, 1),
+            (50, 2),
+            (2_749, 2),
+            (2_750, 3),
+            (75_649, 3),
+            (75_650, 9),
+        ] {
+            assert_eq!(
+                (read(&written(value)), written(value).len()),
+                (value, length)
+            );
         }
         for value in (0..80_000).chain([1 << 40]) {
             let text = written(value);
             assert_eq!(read(&text), value);
-            assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<\\\"".contains(&byte)), "{text}");
+            assert!(
+                text.bytes()
+                    .all(|byte| byte.is_ascii_graphic() && !b"<\\\"".contains(&byte)),
+                "{text}"
+            );
         }
     }
 

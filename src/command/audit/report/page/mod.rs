@@ -96,7 +96,11 @@ pub enum Standing {
 impl Report {
     /// By the page's own reading, or by the verification that it shows.
     pub fn violated(&self) -> bool {
-        !self.damaged.is_empty() || self.verification.as_ref().is_some_and(|found| found.violations() > 0)
+        !self.damaged.is_empty()
+            || self
+                .verification
+                .as_ref()
+                .is_some_and(|found| found.violations() > 0)
     }
 
     pub fn standing(&self) -> Standing {
@@ -112,18 +116,25 @@ impl Report {
 
     /// Sub-accounts that RingCX no longer lists, and nobody has taken note of it.
     fn unlisted(&self) -> impl Iterator<Item = Missing<'_>> {
-        self.roster.iter().flat_map(Newest::missing).filter(|one| !one.acknowledged)
+        self.roster
+            .iter()
+            .flat_map(Newest::missing)
+            .filter(|one| !one.acknowledged)
     }
 
     fn states(&self) -> States {
         let mut states = States::default();
-        self.chains.iter().for_each(|chain| states.merge(&chain.states));
+        self.chains
+            .iter()
+            .for_each(|chain| states.merge(&chain.states));
         states
     }
 
     fn counts(&self) -> Tally {
         let mut counts = Tally::default();
-        self.chains.iter().for_each(|chain| counts.merge(&chain.counts));
+        self.chains
+            .iter()
+            .for_each(|chain| counts.merge(&chain.counts));
         counts
     }
 
@@ -149,7 +160,10 @@ pub fn render(report: &Report) -> String {
     page += &words::footer(report);
     page += "<div id=\"card\" role=\"tooltip\" hidden></div>\n";
     let data = data::json(&report.chains);
-    let _ = writeln!(page, "<script type=\"application/json\" id=\"data\">{data}</script>");
+    let _ = writeln!(
+        page,
+        "<script type=\"application/json\" id=\"data\">{data}</script>"
+    );
     let _ = writeln!(page, "<script>{SCRIPT}</script>\n</body>\n</html>");
     page
 }
@@ -185,7 +199,10 @@ mod tests {
 
     #[test]
     fn nothing_leaves_an_element_or_an_attribute() {
-        assert_eq!(text("<b a='1' c=\"2\">&"), "&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;");
+        assert_eq!(
+            text("<b a='1' c=\"2\">&"),
+            "&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;"
+        );
         assert_eq!(text("a\u{0}b\u{202e}c"), "a\\u{0}b\\u{202e}c");
     }
 
@@ -193,10 +210,21 @@ mod tests {
     fn the_script_and_the_style_can_stand_inside_their_elements() {
         // The hashes are of what stands between the tags, which must be all of it.
         assert!(!SCRIPT.contains("</") && !SCRIPT.contains("<!--") && !STYLE.contains("</"));
-        for forbidden in ["http:", "https:", "url(", "@import", "fetch(", "innerHTML", "eval("] {
+        for forbidden in [
+            "http:",
+            "https:",
+            "url(",
+            "@import",
+            "fetch(",
+            "innerHTML",
+            "eval(",
+        ] {
             // The name of a vocabulary, which nothing fetches.
             let script = SCRIPT.replace("http://www.w3.org/2000/svg", "");
-            assert!(!script.contains(forbidden) && !STYLE.contains(forbidden), "{forbidden}");
+            assert!(
+                !script.contains(forbidden) && !STYLE.contains(forbidden),
+                "{forbidden}"
+            );
         }
     }
 }

@@ -33,11 +33,19 @@ fn ended(report: &Report, found: &Verification) -> String {
         None => "Made for this page".to_owned(),
         Some((name, None)) => format!("Read from <span class=\"mono\">{}</span>", text(name)),
         Some((name, Some(at))) => {
-            format!("Read from <span class=\"mono\">{}</span>, written {}", text(name), instant(*at))
+            format!(
+                "Read from <span class=\"mono\">{}</span>, written {}",
+                text(name),
+                instant(*at)
+            )
         }
     };
     let Some(ended) = &found.ended else {
-        let why = found.error.as_ref().map(|error| format!(" ({})", text(error))).unwrap_or_default();
+        let why = found
+            .error
+            .as_ref()
+            .map(|error| format!(" ({})", text(error)))
+            .unwrap_or_default();
         return format!(
             "<p class=\"alarm\">{whence}. It did not come to its end{why}: what it would still have found is not known.</p>\n"
         );
@@ -50,7 +58,10 @@ fn ended(report: &Report, found: &Verification) -> String {
         "deep" => "Everything: chains, signatures, counts, windows, files, and every row.",
         _ => "The level is not known.",
     };
-    let mut html = format!("<p>{whence}. {level} {}</p>\n<dl class=\"facts\">", newer(report, ended));
+    let mut html = format!(
+        "<p>{whence}. {level} {}</p>\n<dl class=\"facts\">",
+        newer(report, ended)
+    );
     for (name, value) in [
         ("Level", text(&ended.level)),
         ("Violations", count(found.violations())),
@@ -160,7 +171,9 @@ pub fn chains(report: &Report) -> String {
 
 /// One head for all of them.
 fn roster(report: &Report) -> String {
-    let Some(newest) = &report.roster else { return String::new() };
+    let Some(newest) = &report.roster else {
+        return String::new();
+    };
     format!(
         " The roster's covers all of them as they stood on {}: <span class=\"mono any\">{}</span>.",
         instant(newest.committed_at),
@@ -195,7 +208,11 @@ fn list(title: &str, columns: &[&str], report: &Report, row: fn(&Chain) -> Vec<S
     }
     html += "</tr></thead>\n<tbody>\n";
     for chain in &report.chains {
-        let _ = write!(html, "<tr><th scope=\"row\" class=\"mono\">{}</th>", text(&chain.sub_account));
+        let _ = write!(
+            html,
+            "<tr><th scope=\"row\" class=\"mono\">{}</th>",
+            text(&chain.sub_account)
+        );
         for (cell, name) in row(chain).into_iter().zip(&columns[1..]) {
             let _ = write!(html, "<td{}>{cell}</td>", class(name));
         }
@@ -244,11 +261,28 @@ fn lock(chain: &Chain) -> String {
     let Some(locks) = &chain.locks else {
         return "none: whoever may delete objects can delete these".to_owned();
     };
-    let modes = [(locks.compliance, "COMPLIANCE"), (locks.governance, "GOVERNANCE")];
-    let modes: Vec<&str> = modes.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
-    let date = |at_ms| instant(at_ms).split(',').next().unwrap_or_default().to_owned();
+    let modes = [
+        (locks.compliance, "COMPLIANCE"),
+        (locks.governance, "GOVERNANCE"),
+    ];
+    let modes: Vec<&str> = modes
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, name)| name)
+        .collect();
+    let date = |at_ms| {
+        instant(at_ms)
+            .split(',')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (earliest, latest) = (date(locks.earliest_end), date(locks.latest_end));
-    let until = if earliest == latest { earliest } else { format!("{earliest} to {latest}") };
+    let until = if earliest == latest {
+        earliest
+    } else {
+        format!("{earliest} to {latest}")
+    };
     let without = match locks.unlocked {
         0 => String::new(),
         number => format!("; {} without", some(number, "revision")),

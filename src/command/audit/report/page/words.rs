@@ -27,12 +27,20 @@ pub fn instant(instant_ms: i64) -> String {
 
 /// `1 day`, `2 days`.
 pub fn some(number: u64, what: &str) -> String {
-    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+    format!(
+        "{} {what}{}",
+        count(number),
+        if number == 1 { "" } else { "s" }
+    )
 }
 
 /// `1 summary`, `2 summaries`.
 fn summaries(number: u64) -> String {
-    format!("{} {}", count(number), if number == 1 { "summary" } else { "summaries" })
+    format!(
+        "{} {}",
+        count(number),
+        if number == 1 { "summary" } else { "summaries" }
+    )
 }
 
 /// With one decimal, and never rounded to all or nothing.
@@ -41,14 +49,22 @@ pub fn percent(part: u64, whole: u64) -> String {
         return "–".to_owned();
     }
     let exact = part as f64 * 100.0 / whole as f64;
-    let shown = if part == 0 || part == whole { exact } else { exact.clamp(0.1, 99.9) };
+    let shown = if part == 0 || part == whole {
+        exact
+    } else {
+        exact.clamp(0.1, 99.9)
+    };
     format!("{shown:.1} %")
 }
 
 /// `16 Nov 2026 to 20 Nov 2026`.
 pub fn period(report: &Report) -> String {
     let days = || report.chains.iter().filter_map(|chain| chain.days);
-    match days().map(|(first, _)| first).min().zip(days().map(|(_, last)| last).max()) {
+    match days()
+        .map(|(first, _)| first)
+        .min()
+        .zip(days().map(|(_, last)| last).max())
+    {
         Some((first, last)) if first == last => day(first),
         Some((first, last)) => format!("{} to {}", day(first), day(last)),
         None => "no day".to_owned(),
@@ -58,8 +74,18 @@ pub fn period(report: &Report) -> String {
 /// A sentence or two that say it all.
 pub fn verdict(report: &Report) -> String {
     let states = report.states();
-    let (period, accounts) = (period(report), some(report.chains.len() as u64, "sub-account"));
-    let days = some(states.total(), if report.chains.len() > 1 { "sub-account day" } else { "day" });
+    let (period, accounts) = (
+        period(report),
+        some(report.chains.len() as u64, "sub-account"),
+    );
+    let days = some(
+        states.total(),
+        if report.chains.len() > 1 {
+            "sub-account day"
+        } else {
+            "day"
+        },
+    );
     let mut sentence = match (states.total(), states.open()) {
         // What is damaged may hold any number of days.
         (0, _) if !report.damaged.is_empty() => "No day can be told.".to_owned(),
@@ -93,20 +119,35 @@ pub fn verdict(report: &Report) -> String {
         };
         let _ = write!(sentence, " {were} disposed of after retention.");
     }
-    let behind = report.exceptions().filter(|one| one.class == Class::Behind).count() as u64;
+    let behind = report
+        .exceptions()
+        .filter(|one| one.class == Class::Behind)
+        .count() as u64;
     if behind > 0 {
         let _ = write!(sentence, " {} not up to date.", are(behind, "sub-account"));
     }
-    let violations = report.verification.as_ref().map_or(0, Verification::violations);
+    let violations = report
+        .verification
+        .as_ref()
+        .map_or(0, Verification::violations);
     if violations > 0 {
-        sentence = format!("The verification found {}. {sentence}", some(violations, "violation"));
+        sentence = format!(
+            "The verification found {}. {sentence}",
+            some(violations, "violation")
+        );
     }
     if !report.damaged.is_empty() {
-        let of_all = report.damaged.iter().any(|damage| damage.sub_account == key::ROSTER);
+        let of_all = report
+            .damaged
+            .iter()
+            .any(|damage| damage.sub_account == key::ROSTER);
         let damaged = report.damaged.len() as u64 - u64::from(of_all);
         if damaged > 0 {
             let damaged = some(damaged, "sub-account");
-            let _ = write!(sentence, " The record of {damaged} does not hold, and is not counted.");
+            let _ = write!(
+                sentence,
+                " The record of {damaged} does not hold, and is not counted."
+            );
         }
         if of_all {
             sentence += " The roster of all sub-accounts does not hold.";
@@ -116,7 +157,11 @@ pub fn verdict(report: &Report) -> String {
 }
 
 fn are(number: u64, what: &str) -> String {
-    format!("{} {}", some(number, what), if number == 1 { "is" } else { "are" })
+    format!(
+        "{} {}",
+        some(number, what),
+        if number == 1 { "is" } else { "are" }
+    )
 }
 
 pub fn header(report: &Report) -> String {
@@ -127,7 +172,10 @@ pub fn header(report: &Report) -> String {
     for (name, value) in [
         ("Period", text(period(report))),
         ("Made", text(instant(report.made_at))),
-        ("Archive", format!("<span class=\"mono\">{}</span>", text(&report.archive))),
+        (
+            "Archive",
+            format!("<span class=\"mono\">{}</span>", text(&report.archive)),
+        ),
     ] {
         let _ = writeln!(html, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     }
@@ -201,7 +249,11 @@ fn verified(report: &Report) -> String {
         _ if found.violations() > 0 => String::new(),
         None => "The verification did not come to its end, so it proves nothing.".to_owned(),
         Some(ended) => {
-            let level = if ended.level.is_empty() { String::new() } else { format!(" ({})", ended.level) };
+            let level = if ended.level.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", ended.level)
+            };
             format!("The verification{level} found nothing that is not as it was committed.")
         }
     }
@@ -212,19 +264,32 @@ fn figures(report: &Report) -> String {
     let (states, counts) = (report.states(), report.counts());
     let mut html = String::from("<dl class=\"figures\">");
     let mut figure = |class: &str, name: &str, number: String| {
-        let _ = write!(html, "<div class=\"{class}\"><dt>{name}</dt><dd>{number}</dd></div>");
+        let _ = write!(
+            html,
+            "<div class=\"{class}\"><dt>{name}</dt><dd>{number}</dd></div>"
+        );
     };
     for (state, name) in STATES {
-        let always =
-            matches!(state, DayState::Complete | DayState::Empty | DayState::Gaps | DayState::Missing);
+        let always = matches!(
+            state,
+            DayState::Complete | DayState::Empty | DayState::Gaps | DayState::Missing
+        );
         let days = states.get(state);
         if always || days > 0 {
             let none = if days == 0 { " none" } else { "" };
-            figure(&format!("state s-{}{none}", state.letter()), name, count(days));
+            figure(
+                &format!("state s-{}{none}", state.letter()),
+                name,
+                count(days),
+            );
         }
     }
     figure("", "segments", count(counts.segments));
-    figure("", "revisions", count(report.chains.iter().map(|chain| chain.revisions).sum()));
+    figure(
+        "",
+        "revisions",
+        count(report.chains.iter().map(|chain| chain.revisions).sum()),
+    );
     html + "</dl>\n"
 }
 
