@@ -6,9 +6,9 @@ mod support;
 use std::time::Instant;
 
 use bytes::Bytes;
-use cxvault::archive::day::Window;
-use cxvault::archive::part::{PartReader, PartWriter, Place};
-use cxvault::archive::row::Row;
+use cxvault::format::part::{PartReader, PartWriter, Place};
+use cxvault::format::row::Row;
+use cxvault::format::time::day::Window;
 use support::rows::row;
 
 fn main() {

@@ -8,18 +8,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use cxvault::archive::coverage::{Coverage, DayState};
-use cxvault::archive::day::{LONGEST_WINDOW_MS, Window, Zone, tz_database_version};
-use cxvault::archive::digest::Digest;
-use cxvault::archive::manifest::{
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::part::{PartWriter, Place};
+use cxvault::format::place::key;
+use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::coverage::{Coverage, DayState};
+use cxvault::format::record::manifest::{
     DayRecord, Discovery, File, Link, Manifest, Record, Run, Why, WindowAnswer,
 };
-use cxvault::archive::part::{PartWriter, Place};
-use cxvault::archive::record::ArchiveRecord;
-use cxvault::archive::row::Row;
-use cxvault::archive::signature::SigningKey;
-use cxvault::archive::tally::{Failures, Groups, Tally, count_group};
-use cxvault::archive::{key, schema};
+use cxvault::format::row::Row;
+use cxvault::format::row::schema;
+use cxvault::format::row::tally::{Failures, Groups, Tally, count_group};
+use cxvault::format::signature::SigningKey;
+use cxvault::format::time::day::{LONGEST_WINDOW_MS, Window, Zone, tz_database_version};
 use jiff::civil::Date;
 use support::rows::row;
 use support::{Measured, setting};

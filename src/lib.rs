@@ -18,19 +18,20 @@
 //! `simulator` is the RingCX stand-in behind `cxvault demo` and the tests; of ours it uses only the limits' notation
 //! and digests. `tests/layers.rs` checks these directions by reading the `use crate::` lines.
 
-pub mod archive;
 pub mod audit;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod copy;
+pub mod day;
+pub mod format;
 pub mod journal;
 pub mod logging;
 pub mod outcome;
 pub mod render;
 pub mod ringcx;
 pub mod simulator;
-pub mod stage;
 pub mod store;
 pub mod telemetry;

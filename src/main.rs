@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cxvault::cli::{Cli, Command};
-use cxvault::command::{self, Context};
+use cxvault::command;
+use cxvault::command::Context;
 use cxvault::config::{Environment, Logging, Settings};
 use cxvault::logging;
 use cxvault::outcome::{Exit, Failure, Result};
@@ -53,7 +54,7 @@ fn work(cli: &Cli, output: &Output) -> Result<Exit> {
         .then(|| Settings::load(&flags, &environment))
         .transpose();
     let loaded = loaded.inspect_err(|failure| {
-        command::watched::never_begun(&cli.command, failure, &flags, &environment);
+        command::night::notify::never_begun(&cli.command, failure, &flags, &environment);
     })?;
     match &loaded {
         Some(loaded) => logging::start(&loaded.settings.logging, output)?,

@@ -360,7 +360,7 @@ fn a_receipt_holds_alone_discloses_nobody_else_and_stands_no_change() {
     let mut places = Vec::new();
     scalars(&receipt, String::new(), &mut places);
     assert!(places.len() > 200, "{}", places.len());
-    let allowed = cxvault::archive::signature::AllowedSigners::default();
+    let allowed = cxvault::format::signature::AllowedSigners::default();
     let all_forged = tempfile::tempdir().unwrap();
     for (n, place) in places.into_iter().enumerate() {
         let mut forged = receipt.clone();
@@ -372,7 +372,7 @@ fn a_receipt_holds_alone_discloses_nobody_else_and_stands_no_change() {
         )
         .unwrap();
         // One that is no receipt any more is refused by the reader.
-        let read = serde_json::from_value::<cxvault::archive::receipt::Receipt>(forged);
+        let read = serde_json::from_value::<cxvault::format::record::receipt::Receipt>(forged);
         let held = read.is_ok_and(|receipt| receipt.check(&allowed, &[]).is_ok());
         assert!(!held, "{place} may be changed");
     }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use cxvault::archive::copy::CopyRecord;
-use cxvault::archive::manifest::{Envelope, ManifestError, Record};
-use cxvault::archive::part::{PartReader, PartWriter, Place, Statement};
-use cxvault::archive::record::ArchiveRecord;
-use cxvault::archive::row::Row;
-use cxvault::archive::signature::SigningKey;
+use cxvault::format::part::{PartReader, PartWriter, Place, Statement};
+use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::copy::CopyRecord;
+use cxvault::format::record::manifest::{Envelope, ManifestError, Record};
+use cxvault::format::row::Row;
+use cxvault::format::signature::SigningKey;
 use serde_json::{Value, json};
 
 #[path = "support/mutants.rs"]

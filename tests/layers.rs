@@ -6,39 +6,43 @@ use std::path::{Path, PathBuf};
 
 /// What each top-level module may name with `crate::`, itself not mentioned.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("archive", &[]),
+    ("format", &[]),
     ("outcome", &[]),
     ("clock", &[]),
-    ("store", &["archive", "clock", "outcome"]),
-    ("journal", &["archive", "clock", "outcome"]),
-    ("ringcx", &["archive", "clock", "outcome"]),
-    ("telemetry", &["archive", "clock", "outcome"]),
+    ("store", &["format", "clock", "outcome"]),
+    ("journal", &["format", "clock", "outcome"]),
+    ("ringcx", &["format", "clock", "outcome"]),
+    ("telemetry", &["format", "clock", "outcome"]),
+    ("chain", &["format", "clock", "outcome", "store", "journal"]),
     // An auditor needs neither the API nor a journal.
-    ("audit", &["archive", "clock", "outcome", "store"]),
+    ("audit", &["format", "clock", "outcome", "store"]),
     // It reads as an auditor does, and what it writes are the archive's own objects.
-    ("copy", &["archive", "audit", "clock", "outcome", "store"]),
+    ("copy", &["format", "audit", "clock", "outcome", "store"]),
     (
-        "stage",
-        &["archive", "clock", "outcome", "store", "journal", "ringcx"],
+        "day",
+        &[
+            "chain", "format", "clock", "outcome", "store", "journal", "ringcx",
+        ],
     ),
     // Only the limits' notation is shared, so that its flags read like the settings.
-    ("simulator", &["archive", "ringcx"]),
-    ("config", &["archive", "outcome", "ringcx", "telemetry"]),
+    ("simulator", &["format", "ringcx"]),
+    ("config", &["format", "outcome", "ringcx", "telemetry"]),
     ("logging", &["config", "outcome", "render"]),
     ("render", &["clock", "outcome"]),
-    ("cli", &["archive", "config", "outcome", "simulator"]),
+    ("cli", &["format", "config", "outcome", "simulator"]),
     (
         "command",
         &[
-            "archive",
+            "format",
             "audit",
+            "chain",
             "copy",
             "clock",
             "outcome",
             "store",
             "journal",
             "ringcx",
-            "stage",
+            "day",
             "simulator",
             "telemetry",
             "config",
@@ -54,7 +58,7 @@ const ONLY_USER: &[(&str, &[&str])] = &[
     ("rusqlite", &["journal", "ringcx"]),
     ("aws_sdk_s3", &["store"]),
     // The auditor lends the archive its eyes: `audit::remote` is a file as the reader wants it.
-    ("parquet", &["archive", "audit"]),
+    ("parquet", &["format", "audit"]),
     ("clap", &["cli", "simulator", "command"]),
 ];
 
@@ -159,7 +163,7 @@ fn outside_crates_have_one_user() {
 
 #[test]
 fn the_pure_core_does_nothing_outside() {
-    for (file, line) in lines_by_module().remove("archive").unwrap() {
+    for (file, line) in lines_by_module().remove("format").unwrap() {
         for never in PURE_NEVER {
             assert!(
                 !line.contains(never),

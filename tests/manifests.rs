@@ -6,22 +6,22 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cxvault::archive::coverage::{Coverage, DayState};
-use cxvault::archive::digest::Digest;
-use cxvault::archive::finding::{Finding, Severity};
-use cxvault::archive::key;
-use cxvault::archive::lock::{Lock, LockMode};
-use cxvault::archive::manifest::{
+use cxvault::audit::verify::finding::{Finding, Severity};
+use cxvault::audit::verify::{Level, Meter, Options, verify};
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::place::key;
+use cxvault::format::record::coverage::{Coverage, DayState};
+use cxvault::format::record::lock::{Lock, LockMode};
+use cxvault::format::record::manifest::{
     DayRecord, Discovery, Envelope, Incomplete, Leftover, Link, Manifest, ObjectLock, Recheck,
     Record, Why,
 };
-use cxvault::archive::omit::Omission;
-use cxvault::archive::range::Days;
-use cxvault::archive::recheck::Changes;
-use cxvault::archive::signature::{AllowedSigners, SigningKey};
-use cxvault::archive::tally::GroupShare;
-use cxvault::archive::warning::{Warning, WarningCode};
-use cxvault::audit::verify::{Level, Meter, Options, verify};
+use cxvault::format::record::warning::{Warning, WarningCode};
+use cxvault::format::row::omit::Omission;
+use cxvault::format::row::recheck::Changes;
+use cxvault::format::row::tally::GroupShare;
+use cxvault::format::signature::{AllowedSigners, SigningKey};
+use cxvault::format::time::range::Days;
 use cxvault::store::{Body, MemoryStore, NewObject, Store};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

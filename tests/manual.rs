@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use cxvault::command::manual::reference_text;
+use cxvault::command::setup::manual::reference_text;
 
 #[test]
 fn the_reference_is_the_parsers_own() {

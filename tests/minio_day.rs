@@ -294,7 +294,7 @@ fn append_unsigned(bucket: &Bucket) {
     let head = bucket.contents()[SECOND].clone();
     let mut manifest: Value = serde_json::from_slice(&head).unwrap();
     let key = SECOND.replace("02.json", "03.json");
-    let sha256 = cxvault::archive::digest::Digest::of(&head).hex();
+    let sha256 = cxvault::format::hash::digest::Digest::of(&head).hex();
     manifest["signature"] = Value::Null;
     manifest["manifest"]["key"] = json!(key);
     manifest["manifest"]["sequence"] = json!(3);

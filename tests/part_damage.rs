@@ -11,8 +11,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cxvault::archive::part::{PartError, PartReader, Statement};
-use cxvault::archive::row::Row;
+use cxvault::format::part::{PartError, PartReader, Statement};
+use cxvault::format::row::Row;
 
 /// The system's allocator, and how much each thread asked of it.
 struct Counting;

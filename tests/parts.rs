@@ -4,14 +4,14 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use cxvault::archive::day::Window;
-use cxvault::archive::digest::Digest;
-use cxvault::archive::observation::{Observation, Status};
-use cxvault::archive::part::{Encoded, PartReader, PartWriter, Place, Written};
-use cxvault::archive::receipt::row_of;
-use cxvault::archive::row::{Row, leaf_of};
-use cxvault::archive::schema::{COLUMNS, Cell, Column, Storage, Type};
-use cxvault::archive::segment::Segment;
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::part::{Encoded, PartReader, PartWriter, Place, Written};
+use cxvault::format::record::receipt::row_of;
+use cxvault::format::row::observation::{Observation, Status};
+use cxvault::format::row::schema::{COLUMNS, Cell, Column, Storage, Type};
+use cxvault::format::row::segment::Segment;
+use cxvault::format::row::{Row, leaf_of};
+use cxvault::format::time::day::Window;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::ReaderProperties;

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use cxvault::archive::observation::Kind;
+use cxvault::day::run::DayOutcome;
+use cxvault::format::row::observation::Kind;
 use cxvault::outcome::{Exit, Result};
 use cxvault::simulator::Options;
-use cxvault::stage::day::DayOutcome;
 use cxvault::store::memory::Op;
 use cxvault::store::{MemoryStore, NewObject, Store};
 use support::host::{Host, Look, TestClock};

@@ -50,5 +50,5 @@ fn the_format_document_names_every_column() {
     let format =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/segments.v1.txt"))
             .unwrap();
-    assert_eq!(format, cxvault::archive::schema::describe());
+    assert_eq!(format, cxvault::format::row::schema::describe());
 }

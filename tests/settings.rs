@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use cxvault::config::keys::{self, Fallback, Syntax};
+use cxvault::config::keys;
+use cxvault::config::keys::{Fallback, Syntax};
 use cxvault::config::{
     CredentialSettings, Environment, Flags, InForce, Loaded, LogFormat, Origin, Settings, document,
 };
@@ -715,7 +716,7 @@ fn with_several_accounts_the_flag_chooses_among_them() {
 
 #[test]
 fn fields_that_the_archive_needs_are_refused_by_name() {
-    for (name, why) in cxvault::archive::omit::NEEDED {
+    for (name, why) in cxvault::format::row::omit::NEEDED {
         let text = refused(&format!("omit_fields = ['agentNotes', '{name}']"), &[]);
         assert!(
             text.contains(&format!("`{name}` cannot be left out: {why}")),
@@ -862,7 +863,7 @@ fn the_commented_file_with_its_comments_taken_away_is_valid() {
 
 #[test]
 fn a_signing_key_is_read_and_trusted() {
-    use cxvault::archive::signature::{MANIFEST, SigningKey};
+    use cxvault::format::signature::{MANIFEST, SigningKey};
     let home = Home::new();
     let key = SigningKey::generate().unwrap();
     let other = SigningKey::generate().unwrap();

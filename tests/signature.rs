@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use cxvault::archive::signature::{self, AllowedSigners, MANIFEST, PART, PublicKey, SigningKey};
+use cxvault::format::signature;
+use cxvault::format::signature::{AllowedSigners, MANIFEST, PART, PublicKey, SigningKey};
 use tempfile::TempDir;
 
 fn ssh_keygen(args: &[&str], stdin: &[u8]) -> Output {

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use cxvault::archive::key;
-use cxvault::archive::signature::{AllowedSigners, SigningKey};
+use cxvault::chain::archive::Signers;
+use cxvault::format::place::key;
+use cxvault::format::signature::{AllowedSigners, SigningKey};
 use cxvault::outcome::Exit;
 use cxvault::simulator::Options;
-use cxvault::stage::archive::Signers;
 use cxvault::store::MemoryStore;
 use cxvault::store::memory::{Effect, Fault, Op};
 use serde_json::{Value, json};
@@ -350,9 +350,11 @@ fn check_views(archive: &str, truth: &support::protocol::Expected, leftovers: &[
     let found = ask(archive, &queries);
     let answers: BTreeSet<String> = found[0].iter().map(Value::to_string).collect();
     let told = |((segment, kind), (status, sha256)): (&(String, _), &(_, Option<_>))| {
-        let kind: &cxvault::archive::observation::Kind = kind;
-        let status: &cxvault::archive::observation::Status = status;
-        let sha256 = sha256.as_ref().map(cxvault::archive::digest::Digest::hex);
+        let kind: &cxvault::format::row::observation::Kind = kind;
+        let status: &cxvault::format::row::observation::Status = status;
+        let sha256 = sha256
+            .as_ref()
+            .map(cxvault::format::hash::digest::Digest::hex);
         json!([segment, kind.name(), status.name(), sha256]).to_string()
     };
     assert_eq!(answers, truth.iter().map(told).collect());

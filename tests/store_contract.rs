@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cxvault::archive::digest::Digest;
-use cxvault::archive::lock::{Lock, LockMode};
 use cxvault::clock::{Clock, SystemClock};
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::record::lock::{Lock, LockMode};
 use cxvault::store::{
     Body, Children, FolderStore, MemoryStore, NewObject, Put, S3Settings, S3Store, Store,
     StoreErrorKind, Version,

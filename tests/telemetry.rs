@@ -8,8 +8,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use cxvault::archive::tally::{Statuses, Tally};
-use cxvault::archive::warning::WarningCode;
+use cxvault::format::record::warning::WarningCode;
+use cxvault::format::row::tally::{Statuses, Tally};
 use cxvault::outcome::Exit;
 use cxvault::simulator::Options;
 use cxvault::telemetry::ended::{ChainState, Days};

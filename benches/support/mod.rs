@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cxvault::simulator::{self, Options, Running};
+use cxvault::simulator;
+use cxvault::simulator::{Options, Running};
 
 /// A summary of usual length; every request gets the same.
 pub const SUMMARY: &str = "The customer called about a billing issue. The agent reviewed the account, explained the \

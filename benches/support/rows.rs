@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use cxvault::archive::digest::Digest;
-use cxvault::archive::observation::{Observation, Status};
-use cxvault::archive::row::Row;
-use cxvault::archive::segment::Segment;
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::row::Row;
+use cxvault::format::row::observation::{Observation, Status};
+use cxvault::format::row::segment::Segment;
 
 const RUN: &str = "20261121T031500Z-0a1b2c3d";
 
@@ -70,7 +70,7 @@ fn look(n: u64, kind: u64, fetched_at: i64) -> Observation {
 /// The `n`-th segment, which ended at `end` and whose summaries were asked for from `asked` on (UTC milliseconds).
 pub fn row(n: u64, end: i64, asked: i64) -> Row {
     let id = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let time = |ms: i64| cxvault::archive::day::rfc3339(ms);
+    let time = |ms: i64| cxvault::format::time::day::rfc3339(ms);
     let raw = format!(
         r#"{{"subAccountId":"99999999","dialogId":"v-{id:016x}","interactionId":"{id:032x}","channelType":"VOICE","channelClass":"VOICE","contactEndpointAddress":"+1555{:07}","dialogOrigination":"INBOUND","dialogStartTimeMs":"{}","segmentId":"p-v-{id:032x}-{end}-{:x}","segmentType":"AGENT","segmentStartTimeMs":"{}","segmentEndTimeMs":"{}","segmentDurationMs":{},"segmentAgentGroupId":"{}","hasRecording":true,"hasTranscript":false,"segmentEvents":null}}"#,
         n % 10_000_000,

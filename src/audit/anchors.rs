@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::timeline::AT_ONCE;
-use crate::archive::anchor::Anchor;
-use crate::archive::key;
+use crate::audit::timeline::AT_ONCE;
+use crate::format::place::key;
+use crate::format::record::anchor::Anchor;
 use crate::outcome::{Failure, Result};
 use crate::store::{Store, StoreErrorKind, Version};
 

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::source::Source;
-use super::timeline::{Revision, Timeline};
-use crate::archive::coverage::DayState;
-use crate::archive::day::Zone;
-use crate::archive::lock::LockMode;
-use crate::archive::manifest::ObjectLock;
-use crate::archive::range::Days;
-use crate::archive::tally::{GroupShare, Groups, Tally};
-use crate::archive::warning::Warning;
+use crate::audit::source::Source;
+use crate::audit::timeline::{Revision, Timeline};
+use crate::format::record::coverage::DayState;
+use crate::format::record::lock::LockMode;
+use crate::format::record::manifest::ObjectLock;
+use crate::format::record::warning::Warning;
+use crate::format::row::tally::{GroupShare, Groups, Tally};
+use crate::format::time::day::Zone;
+use crate::format::time::range::Days;
 use crate::outcome::Result;
 
 /// One archive day, or one that is missing.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::part::{LocalPart, Scratch};
-use super::source::Source;
-use super::timeline::Revision;
-use super::violated;
-use crate::archive::change;
-use crate::archive::row::Row;
+use crate::audit::part::{LocalPart, Scratch};
+use crate::audit::source::Source;
+use crate::audit::timeline::Revision;
+use crate::audit::violated;
+use crate::format::row::Row;
+use crate::format::row::change;
 use crate::outcome::{Exit, Failure, Result};
 
 /// Which rows of a day are wanted.

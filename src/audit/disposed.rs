@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::timeline::Timeline;
-use crate::archive::act::Disposal;
-use crate::archive::coverage::DayState;
-use crate::archive::day::rfc3339;
-use crate::archive::manifest::{Link, Run};
-use crate::archive::range::Days;
+use crate::audit::timeline::Timeline;
+use crate::format::record::coverage::DayState;
+use crate::format::record::manifest::{Link, Run};
+use crate::format::record::notes::Disposal;
+use crate::format::time::day::rfc3339;
+use crate::format::time::range::Days;
 
 /// A record that disposes of days.
 #[derive(Debug, Clone)]

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use jiff::civil::Date;
 
-use super::pack::unwritable;
-use crate::archive::day::rfc3339;
-use crate::archive::observation::{Kind, Status};
-use crate::archive::row::Row;
-use crate::archive::schema::{COLUMNS, Cell, Type};
-use crate::archive::table::{TableWriter, names, safe_texts};
+use crate::audit::pack::unwritable;
+use crate::format::part::table::{TableWriter, names, safe_texts};
+use crate::format::row::Row;
+use crate::format::row::observation::{Kind, Status};
+use crate::format::row::schema::{COLUMNS, Cell, Type};
+use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
 
 /// The data's form.

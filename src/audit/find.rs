@@ -3,15 +3,15 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use super::current::blocking;
-use super::remote::RemoteFile;
-use super::source::Source;
-use super::timeline::{Revision, Timeline};
-use super::violated;
-use crate::archive::lookup::rows_with_id;
-use crate::archive::manifest::File;
-use crate::archive::observation::Kind;
-use crate::archive::row::Row;
+use crate::audit::current::blocking;
+use crate::audit::remote::RemoteFile;
+use crate::audit::source::Source;
+use crate::audit::timeline::{Revision, Timeline};
+use crate::audit::violated;
+use crate::format::part::lookup::rows_with_id;
+use crate::format::record::manifest::File;
+use crate::format::row::Row;
+use crate::format::row::observation::Kind;
 use crate::outcome::Result;
 
 /// Files looked into at once.

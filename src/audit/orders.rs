@@ -1,12 +1,12 @@
 //! The holds and extensions of one chain, read from its head backwards.
 
-use super::source::Source;
-use super::timeline::{read_head, read_one};
-use super::violated;
-use crate::archive::act::Hold;
-use crate::archive::key;
-use crate::archive::manifest::{Record, Run};
-use crate::archive::orders::Orders;
+use crate::audit::source::Source;
+use crate::audit::timeline::{read_head, read_one};
+use crate::audit::violated;
+use crate::format::place::key;
+use crate::format::record::manifest::{Record, Run};
+use crate::format::record::notes::Hold;
+use crate::format::record::obligations::Orders;
 use crate::outcome::Result;
 
 /// What is in force, and who ordered it.

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::source::Source;
-use super::violated;
-use crate::archive::digest::Digest;
+use crate::audit::source::Source;
+use crate::audit::violated;
+use crate::format::hash::digest::Digest;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::file::hash_file;
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::source::Source;
-use super::violated;
-use crate::archive::manifest;
-use crate::archive::part::PartReader;
+use crate::audit::source::Source;
+use crate::audit::violated;
+use crate::format::part::PartReader;
+use crate::format::record::manifest;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::file::hash_file;
 

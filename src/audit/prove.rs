@@ -2,16 +2,16 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::current::{blocking, for_each_row};
-use super::find::Found;
-use super::part::{LocalPart, Scratch};
-use super::source::Source;
-use super::timeline::{AT_ONCE, Timeline, read_one};
-use super::violated;
-use crate::archive::merkle;
-use crate::archive::part::Encoded;
-use crate::archive::receipt::{RECEIPT_VERSION, Receipt, row_of};
-use crate::archive::signature::AllowedSigners;
+use crate::audit::current::{blocking, for_each_row};
+use crate::audit::find::Found;
+use crate::audit::part::{LocalPart, Scratch};
+use crate::audit::source::Source;
+use crate::audit::timeline::{AT_ONCE, Timeline, read_one};
+use crate::audit::violated;
+use crate::format::hash::merkle;
+use crate::format::part::Encoded;
+use crate::format::record::receipt::{RECEIPT_VERSION, Receipt, row_of};
+use crate::format::signature::AllowedSigners;
 use crate::outcome::{Exit, Failure, Result};
 
 /// The receipt of a row that was found, up to the head of `timeline`. It has been checked.

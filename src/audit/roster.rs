@@ -2,12 +2,12 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::source::Source;
-use super::timeline::{AT_ONCE, Stored, newest, read_record, signed_by};
-use super::violated;
-use crate::archive::key;
-use crate::archive::manifest::Link;
-use crate::archive::roster::{Roll, RosterRecord};
+use crate::audit::source::Source;
+use crate::audit::timeline::{AT_ONCE, Stored, newest, read_record, signed_by};
+use crate::audit::violated;
+use crate::format::place::key;
+use crate::format::record::manifest::Link;
+use crate::format::record::roster::{Roll, RosterRecord};
 use crate::outcome::Result;
 
 /// What the newest roster says.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::current::{Which, rows};
-use super::part::Scratch;
-use super::source::Source;
-use super::timeline::Timeline;
-use crate::archive::row::Row;
-use crate::archive::tally::Tally;
+use crate::audit::current::{Which, rows};
+use crate::audit::part::Scratch;
+use crate::audit::source::Source;
+use crate::audit::timeline::Timeline;
+use crate::format::row::Row;
+use crate::format::row::tally::Tally;
 use crate::outcome::Result;
 
 /// What rows are counted by.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::key;
-use crate::archive::record::{ArchiveRecord, ArchiveRecordError};
-use crate::archive::schema::FORMAT_VERSION;
-use crate::archive::signature::AllowedSigners;
+use crate::format::place::key;
+use crate::format::record::archive::{ArchiveRecord, ArchiveRecordError};
+use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::signature::AllowedSigners;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::Store;
 

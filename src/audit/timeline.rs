@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use super::disposed::Disposed;
-use super::source::Source;
-use super::violated;
-use crate::archive::coverage::{Coverage, DayState};
-use crate::archive::digest::Digest;
-use crate::archive::envelope::{Body, Signed};
-use crate::archive::key;
-use crate::archive::manifest::{DayRecord, Link, Manifest, Record, Run};
-use crate::archive::range::Days;
-use crate::archive::signature;
+use crate::audit::disposed::Disposed;
+use crate::audit::source::Source;
+use crate::audit::violated;
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::coverage::{Coverage, DayState};
+use crate::format::record::envelope::{Body, Signed};
+use crate::format::record::manifest::{DayRecord, Link, Manifest, Record, Run};
+use crate::format::signature;
+use crate::format::time::range::Days;
 use crate::outcome::Result;
 
 /// Manifests read at once.

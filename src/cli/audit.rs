@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 
-use super::date;
-use crate::archive::key;
-use crate::archive::range::Days;
+use crate::cli::date;
+use crate::format::place::key;
+use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure};
 
 /// A range of archive days.
@@ -112,7 +112,7 @@ pub(super) fn subset(text: &str) -> Result<Subset, String> {
 pub struct ExpectedHead {
     pub sub_account: String,
     pub sequence: u64,
-    pub sha256: crate::archive::digest::Digest,
+    pub sha256: crate::format::hash::digest::Digest,
 }
 
 fn head(text: &str) -> Result<ExpectedHead, String> {

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::archive::lock::Retention;
 use crate::config::{Flags, Location, ObjectLock, keys};
+use crate::format::record::lock::Retention;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -3,10 +3,10 @@
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 
-use super::audit::{Subset, subset};
-use super::date;
-use crate::archive::range::Days;
-use crate::archive::recheck::Scope;
+use crate::cli::audit::{Subset, subset};
+use crate::cli::date;
+use crate::format::row::recheck::Scope;
+use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure};
 
 #[derive(Debug, Args)]

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
 
-use super::{audit, date};
-use crate::archive::act::{LONGEST_NAME, LONGEST_REASON, Span, words};
+use crate::cli::{audit, date};
+use crate::format::record::notes::{LONGEST_NAME, LONGEST_REASON, Span, words};
 use crate::outcome::{Exit, Failure};
 
 /// A range of archive days, both ends named: what goes into the chain must not depend on what the archive holds today.

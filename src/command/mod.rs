@@ -7,28 +7,11 @@ use crate::config::{Environment, Flags, Loaded, Settings};
 use crate::outcome::{Exit, Result};
 use crate::render::Output;
 
-mod anchor;
-pub mod audit;
-mod backfill;
-mod config;
-mod copy;
-mod days;
-pub mod demo;
-mod doctor;
-mod init;
-mod keygen;
-pub mod manual;
-mod plan;
-mod recheck;
-mod records;
-mod report;
-mod roster;
-pub mod run;
-mod shard;
-pub mod simulate;
-pub mod watched;
+pub mod archive;
+pub mod inspect;
+pub mod night;
+pub mod setup;
 pub mod wiring;
-mod work;
 
 /// What every command is given.
 pub struct Context {
@@ -66,37 +49,39 @@ pub async fn dispatch(
     let load = || Settings::load(&context.flags, &context.environment);
     let loaded = || loaded.cloned().map_or_else(load, Ok);
     match command {
-        Command::Run(args) => run::run(args, &loaded()?.settings, context).await,
-        Command::Backfill(args) => backfill::run(args, &loaded()?.settings, context).await,
-        Command::Plan(args) => plan::run(args, &loaded()?.settings, context).await,
-        Command::Doctor(args) => doctor::run(args, &loaded()?, context).await,
-        Command::Recheck(args) => recheck::run(args, &loaded()?.settings, context).await,
-        Command::Verify(args) => audit::verify::run(args, &loaded()?.settings, context).await,
-        Command::Status(args) => audit::status::run(args, &loaded()?.settings, context).await,
-        Command::Ls(args) => audit::ls::run(args, &loaded()?.settings, context).await,
-        Command::Show(args) => audit::show::run(args, &loaded()?.settings, context).await,
-        Command::Search(args) => audit::search::run(args, &loaded()?.settings, context).await,
-        Command::Export(args) => audit::export::run(args, &loaded()?.settings, context).await,
-        Command::Report(args) => audit::report::run(args, &loaded()?.settings, context).await,
-        Command::Evidence(args) => audit::evidence::run(args, &loaded()?.settings, context).await,
-        Command::Prove(args) => audit::prove::run(args, &loaded()?.settings, context).await,
-        Command::CheckReceipt(args) => audit::check_receipt::run(args, context),
+        Command::Run(args) => night::run::run(args, &loaded()?.settings, context).await,
+        Command::Backfill(args) => night::backfill::run(args, &loaded()?.settings, context).await,
+        Command::Plan(args) => night::plan::run(args, &loaded()?.settings, context).await,
+        Command::Doctor(args) => setup::doctor::run(args, &loaded()?, context).await,
+        Command::Recheck(args) => night::recheck::run(args, &loaded()?.settings, context).await,
+        Command::Verify(args) => inspect::verify::run(args, &loaded()?.settings, context).await,
+        Command::Status(args) => inspect::status::run(args, &loaded()?.settings, context).await,
+        Command::Ls(args) => inspect::ls::run(args, &loaded()?.settings, context).await,
+        Command::Show(args) => inspect::show::run(args, &loaded()?.settings, context).await,
+        Command::Search(args) => inspect::search::run(args, &loaded()?.settings, context).await,
+        Command::Export(args) => inspect::export::run(args, &loaded()?.settings, context).await,
+        Command::Report(args) => inspect::report::run(args, &loaded()?.settings, context).await,
+        Command::Evidence(args) => inspect::evidence::run(args, &loaded()?.settings, context).await,
+        Command::Prove(args) => inspect::prove::run(args, &loaded()?.settings, context).await,
+        Command::CheckReceipt(args) => inspect::check_receipt::run(args, context),
         Command::Acknowledge(args) => {
-            records::acknowledge::run(args, &loaded()?.settings, context).await
+            archive::acknowledge::run(args, &loaded()?.settings, context).await
         }
-        Command::Hold(args) => records::hold::run(args, &loaded()?.settings, context).await,
+        Command::Hold(args) => archive::hold::run(args, &loaded()?.settings, context).await,
         Command::Retention(args) => {
-            records::retention::run(args, &loaded()?.settings, context).await
+            archive::retention::run(args, &loaded()?.settings, context).await
         }
-        Command::Copy(args) => copy::run(args, &loaded()?.settings, context).await,
-        Command::Takeover(args) => records::takeover::run(args, &loaded()?.settings, context).await,
-        Command::Demo(args) => demo::run(args, context).await,
-        Command::Simulate(args) => simulate::run(args, context).await.map(|()| Exit::Done),
-        Command::Init(args) => init::run(args, context),
-        Command::Config(_) => config::run(&loaded()?, context),
-        Command::Keygen(args) => keygen::run(args, context),
-        Command::Completions(args) => manual::completions(args),
-        Command::Man(_) => manual::man(),
-        Command::Reference(_) => manual::reference(),
+        Command::Copy(args) => archive::copy::run(args, &loaded()?.settings, context).await,
+        Command::Takeover(args) => archive::takeover::run(args, &loaded()?.settings, context).await,
+        Command::Demo(args) => setup::demo::run(args, context).await,
+        Command::Simulate(args) => setup::simulate::run(args, context)
+            .await
+            .map(|()| Exit::Done),
+        Command::Init(args) => setup::init::run(args, context),
+        Command::Config(_) => setup::config::run(&loaded()?, context),
+        Command::Keygen(args) => setup::keygen::run(args, context),
+        Command::Completions(args) => setup::manual::completions(args),
+        Command::Man(_) => setup::manual::man(),
+        Command::Reference(_) => setup::manual::reference(),
     }
 }

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 use tokio::sync::OnceCell;
 
-use super::{Context, anchor};
-use crate::archive::schema::FORMAT_VERSION;
+use crate::chain::anchor::Anchoring;
+use crate::chain::archive;
+use crate::chain::archive::{Archive, Policy, RunFacts, Signers};
 use crate::clock::{Clock, SystemClock};
+use crate::command::Context;
+use crate::command::archive::anchor;
 use crate::config::{Account, CredentialSettings, LimitScope, Settings};
+use crate::day::run::ApiSource;
+use crate::format::row::schema::FORMAT_VERSION;
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
-use crate::stage::anchor::Anchoring;
-use crate::stage::archive::{self, Archive, Policy, RunFacts, Signers};
-use crate::stage::day::ApiSource;
-use crate::store::{self, Location, RetryingStore, S3Options, Store};
+use crate::store;
+use crate::store::{Location, RetryingStore, S3Options, Store};
 
 /// Opens the archive's store as the settings say, with its retries around it.
 pub async fn open_store(

@@ -2,13 +2,13 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::archive::lock::Retention;
 use crate::config::keys;
 use crate::config::layers::{Layers, Place};
 use crate::config::name::{BaseUrl, Location, Text};
 use crate::config::secret;
 use crate::config::telemetry;
 use crate::config::value::{ObjectLock, Switch};
+use crate::format::record::lock::Retention;
 use crate::outcome::{Exit, Failure, Result};
 
 /// The second place, how it is reached, and who else is told. The documentation of each field is its line in

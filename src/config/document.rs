@@ -1,7 +1,8 @@
 //! What the table of keys says to people: the commented file of `cxvault init`, and the README's table.
 
 use crate::config::file::written;
-use crate::config::keys::{self, Fallback, Key, Scope, Syntax};
+use crate::config::keys;
+use crate::config::keys::{Fallback, Key, Scope, Syntax};
 
 /// A settings file in which every key stands with its meaning and its default, commented out.
 pub fn commented_file() -> String {

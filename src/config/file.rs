@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::keys::{self, Key, Scope, Syntax};
+use crate::config::keys;
+use crate::config::keys::{Key, Scope, Syntax};
 use crate::config::suggest::nearest;
 use crate::outcome::{Exit, Failure, Result};
 

@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use crate::config::environment::Environment;
 use crate::config::file::{Entry, SettingsFile};
-use crate::config::keys::{self, Fallback, Key, Scope, Syntax};
+use crate::config::keys;
+use crate::config::keys::{Fallback, Key, Scope, Syntax};
 use crate::outcome::{Exit, Failure, Result};
 
 /// Settings from the command line.

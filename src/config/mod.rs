@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::archive::digest::Digest;
-use crate::archive::lock::Retention;
-use crate::archive::omit::Omission;
-use crate::archive::segment;
-use crate::archive::signature::{AllowedSigners, SigningKey};
+use crate::format::hash::digest::Digest;
+use crate::format::record::lock::Retention;
+use crate::format::row::omit::Omission;
+use crate::format::row::segment;
+use crate::format::signature::{AllowedSigners, SigningKey};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::limits::{Limits, Share};
 use crate::telemetry::Receivers;

@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::archive::{key, omit};
 use crate::config::suggest::nearest;
 use crate::config::value::{Invalid, Parsed, invalid};
+use crate::format::place::key;
+use crate::format::row::omit;
 
 /// Declares a checked text.
 macro_rules! texts {

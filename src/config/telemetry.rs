@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::environment::Environment;
-use crate::config::keys::{self, Key, Syntax};
+use crate::config::keys;
+use crate::config::keys::{Key, Syntax};
 use crate::config::layers::{Layers, Place};
 use crate::config::name::{BaseUrl, PathText, is_exposed, is_url};
 use crate::config::secret;

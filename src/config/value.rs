@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::tz;
 use serde::Serialize;
 
-use crate::archive::lock::{LockMode, Period, Retention};
 use crate::config::suggest::did_you_mean;
+use crate::format::record::lock::{LockMode, Period, Retention};
 
 /// Why a text is not such a value; completes the sentence "KEY: ...".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,16 +5,17 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::archive::coverage::{Coverage, DayState};
-use crate::archive::digest::Digest;
-use crate::archive::envelope::Body;
-use crate::archive::lock::Lock;
-use crate::archive::manifest::{File, Record};
-use crate::archive::orders::Orders;
-use crate::archive::roster::{ChainHead, Head};
 use crate::audit::source::Source;
-use crate::audit::timeline::{self, Stored, read_one, signed_by};
+use crate::audit::timeline;
+use crate::audit::timeline::{Stored, read_one, signed_by};
 use crate::audit::violated;
+use crate::format::hash::digest::Digest;
+use crate::format::record::coverage::{Coverage, DayState};
+use crate::format::record::envelope::Body;
+use crate::format::record::lock::Lock;
+use crate::format::record::manifest::{File, Record};
+use crate::format::record::obligations::Orders;
+use crate::format::record::roster::{ChainHead, Head};
 use crate::outcome::Result;
 
 /// The lock and the hold that a chain asks of an object, at least.
@@ -174,8 +175,8 @@ fn keep(steps: &mut [Step], orders: &Orders) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::act::{ExtendedDay, Extension, Hold, HoldAct, Span};
-    use crate::archive::lock::LockMode;
+    use crate::format::record::lock::LockMode;
+    use crate::format::record::notes::{ExtendedDay, Extension, Hold, HoldAct, Span};
 
     fn date(day: i8) -> Date {
         jiff::civil::date(2026, 11, day)

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::chain::Keep;
-use super::{AT_ONCE, Copied, Job, Locks};
-use crate::archive::copy::CopyRecord;
-use crate::archive::day::rfc3339;
-use crate::archive::digest::Digest;
-use crate::archive::key;
-use crate::archive::lock::Lock;
 use crate::audit::source::Source;
 use crate::clock::Clock;
+use crate::copy::chain::Keep;
+use crate::copy::{AT_ONCE, Copied, Job, Locks};
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::copy::CopyRecord;
+use crate::format::record::lock::Lock;
+use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::{Body, NewObject, Put, Stat, Store, Version};
 

@@ -24,18 +24,18 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use self::chain::{Chain, Step};
-use self::destination::{Destination, Item, Listed};
-use crate::archive::copy::CopyRecord;
-use crate::archive::key;
-use crate::archive::lock::Retention;
-use crate::archive::manifest::File;
-use crate::archive::roster::{ChainHead, Head};
 use crate::audit::part::{LocalPart, Scratch};
 use crate::audit::source::Source;
 use crate::audit::timeline::read_head;
 use crate::audit::verify::Meter;
 use crate::clock::Clock;
+use crate::copy::chain::{Chain, Step};
+use crate::copy::destination::{Destination, Item, Listed};
+use crate::format::place::key;
+use crate::format::record::copy::CopyRecord;
+use crate::format::record::lock::Retention;
+use crate::format::record::manifest::File;
+use crate::format::record::roster::{ChainHead, Head};
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::{Body, Store};
 

@@ -2,15 +2,16 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::AT_ONCE;
-use super::chain::{Keep, check};
-use super::destination::{Destination, Item};
-use crate::archive::digest::Digest;
-use crate::archive::key;
-use crate::archive::roster::{Head, RosterRecord};
 use crate::audit::source::Source;
-use crate::audit::timeline::{self, Stored, read_record};
+use crate::audit::timeline;
+use crate::audit::timeline::{Stored, read_record};
 use crate::audit::violated;
+use crate::copy::AT_ONCE;
+use crate::copy::chain::{Keep, check};
+use crate::copy::destination::{Destination, Item};
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::roster::{Head, RosterRecord};
 use crate::outcome::{Failure, Result};
 use crate::store::{Body, Store};
 

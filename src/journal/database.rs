@@ -6,16 +6,16 @@ use jiff::civil::Date;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
-use super::state::private_file;
-use super::{JournalError, Result};
-use crate::archive::change;
-use crate::archive::day::Window;
-use crate::archive::digest::Digest;
-use crate::archive::observation::{Kind, Observation, Status};
-use crate::archive::omit::Omission;
-use crate::archive::recheck::Scope;
-use crate::archive::row::Row;
-use crate::archive::segment::Segment;
+use crate::format::hash::digest::Digest;
+use crate::format::row::Row;
+use crate::format::row::change;
+use crate::format::row::observation::{Kind, Observation, Status};
+use crate::format::row::omit::Omission;
+use crate::format::row::recheck::Scope;
+use crate::format::row::segment::Segment;
+use crate::format::time::day::Window;
+use crate::journal::state::private_file;
+use crate::journal::{JournalError, Result};
 
 const TABLES: &str = "
     -- Rows are of half a kilobyte: smaller pages are more work for the same bytes.

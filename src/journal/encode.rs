@@ -2,16 +2,18 @@
 
 use rusqlite::Row as SqlRow;
 
-use super::database::Journal;
-use super::{JournalError, Result};
-use crate::archive::change;
-use crate::archive::digest::Digest;
-use crate::archive::observation::{Kind, Observation, Status};
-use crate::archive::recheck::Changes;
-use crate::archive::row::Row;
-use crate::archive::schema::Cell;
-use crate::archive::segment::Segment;
-use crate::archive::tally::{Failures, Groups, Tally, count_failure, count_group, uncount_group};
+use crate::format::hash::digest::Digest;
+use crate::format::row::Row;
+use crate::format::row::change;
+use crate::format::row::observation::{Kind, Observation, Status};
+use crate::format::row::recheck::Changes;
+use crate::format::row::schema::Cell;
+use crate::format::row::segment::Segment;
+use crate::format::row::tally::{
+    Failures, Groups, Tally, count_failure, count_group, uncount_group,
+};
+use crate::journal::database::Journal;
+use crate::journal::{JournalError, Result};
 
 /// What a revision's rows, and the day after them, add up to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Journal, JournalError, Result};
-use crate::archive::observation::{Kind, Observation};
+use crate::format::row::observation::{Kind, Observation};
+use crate::journal::{Journal, JournalError, Result};
 
 /// What is done with the journal once its transaction is durable.
 type Acknowledge = Box<dyn FnOnce() + Send>;

@@ -2,11 +2,11 @@
 
 use rusqlite::params;
 
-use super::database::Journal;
-use super::{JournalError, Result};
-use crate::archive::omit::Omission;
-use crate::archive::row::Row;
-use crate::archive::segment::Segment;
+use crate::format::row::Row;
+use crate::format::row::omit::Omission;
+use crate::format::row::segment::Segment;
+use crate::journal::database::Journal;
+use crate::journal::{JournalError, Result};
 
 /// The note of what is left out; absent where nothing is.
 const OMITTED: &str = "omitted fields";

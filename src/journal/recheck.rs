@@ -2,11 +2,11 @@
 
 use rusqlite::OptionalExtension;
 
-use super::database::Journal;
-use super::{JournalError, Result};
-use crate::archive::observation::Status;
-use crate::archive::recheck::Scope;
-use crate::archive::row::Row;
+use crate::format::row::Row;
+use crate::format::row::observation::Status;
+use crate::format::row::recheck::Scope;
+use crate::journal::database::Journal;
+use crate::journal::{JournalError, Result};
 
 /// The note that a journal is a recheck's. `pending` knows it by this name.
 const RECHECK: &str = "recheck";

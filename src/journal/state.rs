@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
-use super::{JournalError, Result};
-pub use crate::archive::roster::Head;
+pub use crate::format::record::roster::Head;
+use crate::journal::{JournalError, Result};
 
 /// `<state-dir>/<archive id>/…`, for one archive.
 #[derive(Debug, Clone)]

@@ -4,13 +4,13 @@ use std::path::Path;
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
-use super::*;
-use crate::archive::change;
-use crate::archive::day::Window;
-use crate::archive::digest::Digest;
-use crate::archive::observation::{Kind, Observation, Status};
-use crate::archive::omit::Omission;
-use crate::archive::row::Row;
+use crate::format::hash::digest::Digest;
+use crate::format::row::Row;
+use crate::format::row::change;
+use crate::format::row::observation::{Kind, Observation, Status};
+use crate::format::row::omit::Omission;
+use crate::format::time::day::Window;
+use crate::journal::*;
 use crate::outcome::{Exit, Failure};
 
 const DAY: Window = Window {

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Result;
-use super::database::{Journal, Merged, StagedWindow};
-use crate::archive::day::Window;
-use crate::archive::row::Row;
-use crate::archive::segment::{Segment, canonical_json};
+use crate::format::row::Row;
+use crate::format::row::segment::{Segment, canonical_json};
+use crate::format::time::day::Window;
+use crate::journal::Result;
+use crate::journal::database::{Journal, Merged, StagedWindow};
 
 /// One object of a window's answer, with what the journal must know of it without reading it again.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::{Output, count};
 use crate::clock::Clock;
+use crate::render::{Output, count};
 
 /// A log that is read in the morning must not be full of progress.
 const SPARSE_MS: i64 = 30_000;

@@ -7,11 +7,11 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Deserializer};
 
-use super::auth::{Token, Tokens};
-use super::error::{ApiError, ErrorCode};
-use super::retry::{Need, Request};
-use super::summary::denied;
-use super::transport::{Transport, Trouble};
+use crate::ringcx::auth::{Token, Tokens};
+use crate::ringcx::error::{ApiError, ErrorCode};
+use crate::ringcx::retry::{Need, Request};
+use crate::ringcx::summary::denied;
+use crate::ringcx::transport::{Transport, Trouble};
 
 const ACCOUNTS_BODY_MAX: u64 = 16 * 1024 * 1024;
 

@@ -15,13 +15,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
-use super::error::{ApiError, ErrorCode};
-use super::lane::{Lane, LaneSettings, LaneUsage, Shared};
-use super::limits::Limits;
-use super::pace::Spacing;
-use super::retry::{self, Need, Request};
-use super::transport::{Transport, Trouble};
-use super::{Credentials, scope};
+use crate::ringcx::error::{ApiError, ErrorCode};
+use crate::ringcx::lane::{Lane, LaneSettings, LaneUsage, Shared};
+use crate::ringcx::limits::Limits;
+use crate::ringcx::pace::Spacing;
+use crate::ringcx::retry;
+use crate::ringcx::retry::{Need, Request};
+use crate::ringcx::transport::{Transport, Trouble};
+use crate::ringcx::{Credentials, scope};
 
 const JWT_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const TOKEN_BODY_MAX: u64 = 1024 * 1024;

@@ -7,19 +7,19 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::accounts::{Account, Badge, Question, SubAccount};
-use super::auth::Tokens;
-use super::discovery::{Discovered, DiscoveryRequest, Window, WindowAnswer};
-use super::error::ApiError;
-use super::lane::{Lane, LaneSettings, LaneUsage, Random, Shared};
-use super::ledger::Ledger;
-use super::limits::Limits;
-use super::pace::Spacing;
-use super::summary::{SummaryAnswer, SummaryRequest};
-use super::transport::{Base, Transport, path_segment};
-use super::{ClientSettings, Credentials, retry, scope};
-use crate::archive::observation::Kind;
 use crate::clock::Clock;
+use crate::format::row::observation::Kind;
+use crate::ringcx::accounts::{Account, Badge, Question, SubAccount};
+use crate::ringcx::auth::Tokens;
+use crate::ringcx::discovery::{Discovered, DiscoveryRequest, Window, WindowAnswer};
+use crate::ringcx::error::ApiError;
+use crate::ringcx::lane::{Lane, LaneSettings, LaneUsage, Random, Shared};
+use crate::ringcx::ledger::Ledger;
+use crate::ringcx::limits::Limits;
+use crate::ringcx::pace::Spacing;
+use crate::ringcx::summary::{SummaryAnswer, SummaryRequest};
+use crate::ringcx::transport::{Base, Transport, path_segment};
+use crate::ringcx::{ClientSettings, Credentials, retry, scope};
 
 /// Patience with a discovery window is larger: giving one up stops its day.
 const SUMMARY_BACKOFF_MS: i64 = 500;

@@ -7,13 +7,13 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::auth::{Token, Tokens};
-use super::error::{ApiError, ErrorCode};
-use super::retry::{Need, Request};
-use super::split::{SplitError, Splitter};
-use super::summary::denied;
-use super::transport::{Transport, Trouble};
-use crate::archive::digest::{Digest, Hasher};
+use crate::format::hash::digest::{Digest, Hasher};
+use crate::ringcx::auth::{Token, Tokens};
+use crate::ringcx::error::{ApiError, ErrorCode};
+use crate::ringcx::retry::{Need, Request};
+use crate::ringcx::split::{SplitError, Splitter};
+use crate::ringcx::summary::denied;
+use crate::ringcx::transport::{Transport, Trouble};
 
 /// The longest window that one request may ask for, in seconds (RingCX, "interaction-metadata").
 pub const LONGEST_WINDOW_S: i64 = 10_800;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::error::ApiError;
-use super::ledger::{LONGEST_PAUSE_MS, Ledger, Turn};
-use super::limits::Limits;
-use super::pace::Spacing;
 use crate::clock::Clock;
+use crate::ringcx::error::ApiError;
+use crate::ringcx::ledger::{LONGEST_PAUSE_MS, Ledger, Turn};
+use crate::ringcx::limits::Limits;
+use crate::ringcx::pace::Spacing;
 
 /// Retries are a share of what succeeds: one for two successes, with some to start on. Without that bound an
 /// outage would be answered with six times the usual traffic, and thousands of FAILED rows would be the result.

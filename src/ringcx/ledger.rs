@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::error::ApiError;
-use super::limits::Limits;
-use super::pace::{Pace, Past, Spacing, Throttle};
 use crate::clock::Clock;
+use crate::ringcx::error::ApiError;
+use crate::ringcx::limits::Limits;
+use crate::ringcx::pace::{Pace, Past, Spacing, Throttle};
 
 /// A server that asks for a longer pause than this is not waited for; a longer one in the file is a mistake.
 pub(super) const LONGEST_PAUSE_MS: i64 = 3_600_000;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::archive::digest::Digest;
+use crate::format::hash::digest::Digest;
 
 mod accounts;
 mod auth;

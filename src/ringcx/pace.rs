@@ -5,7 +5,7 @@
 //! server like a tighter spacing, so every limit is kept with a margin. All times here are microseconds:
 //! at 120 requests in a (scaled) second, rounding to milliseconds alone would cost more than a percent.
 
-use super::limits::{Limit, Limits};
+use crate::ringcx::limits::{Limit, Limits};
 
 /// How the requests of a window are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::error::{ApiError, ErrorCode, class_of};
-use super::lane::Lane;
-use super::ledger::LONGEST_PAUSE_MS;
-use super::transport::{Passing, Trouble};
+use crate::ringcx::error::{ApiError, ErrorCode, class_of};
+use crate::ringcx::lane::Lane;
+use crate::ringcx::ledger::LONGEST_PAUSE_MS;
+use crate::ringcx::transport::{Passing, Trouble};
 
 /// Fresh tokens that a request may see refused. By then a refreshed, an exchanged and a wholly new one were.
 const MAX_REFUSALS: u32 = 3;

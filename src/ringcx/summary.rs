@@ -6,10 +6,10 @@ use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, COOKIE, HeaderValue};
 
-use super::auth::{Token, Tokens};
-use super::error::{ApiError, ErrorCode};
-use super::retry::{Need, Request};
-use super::transport::{Transport, Trouble};
+use crate::ringcx::auth::{Token, Tokens};
+use crate::ringcx::error::{ApiError, ErrorCode};
+use crate::ringcx::retry::{Need, Request};
+use crate::ringcx::transport::{Transport, Trouble};
 
 /// The API's answer for one summary. `Debug` shows no text of it.
 #[derive(Clone, PartialEq, Eq)]

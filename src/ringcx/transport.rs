@@ -16,8 +16,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, Url};
 
-use super::error::{ApiError, ErrorCode, class_of};
 use crate::clock::Clock;
+use crate::ringcx::error::{ApiError, ErrorCode, class_of};
 
 /// Of an error body, as much is read as its error code needs.
 const ERROR_BODY_MAX: usize = 64 * 1024;

@@ -8,13 +8,13 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::answer::{Answer, JSON};
-use super::login::authorized;
-use super::metadata::Version;
-use super::request::has_content_type;
-use super::server::{Call, State};
-use super::time::{MINUTE_MS, SECOND_MS};
-use super::world::{
+use crate::simulator::answer::{Answer, JSON};
+use crate::simulator::login::authorized;
+use crate::simulator::metadata::Version;
+use crate::simulator::request::has_content_type;
+use crate::simulator::server::{Call, State};
+use crate::simulator::time::{MINUTE_MS, SECOND_MS};
+use crate::simulator::world::{
     MOVED_BY_MS, Place, Position, Positions, REPEATED_AFTER_MS, Segment, SubAccount, World,
 };
 
@@ -238,9 +238,9 @@ impl Iterator for Array {
 mod tests {
     use std::collections::HashMap;
 
-    use super::super::options::{Faults, Options};
-    use super::super::time::{DAY_MS, HOUR_MS};
     use super::*;
+    use crate::simulator::options::{Faults, Options};
+    use crate::simulator::time::{DAY_MS, HOUR_MS};
 
     fn body(begin: &str, seconds: i64, zone: &str) -> Vec<u8> {
         serde_json::json!({ "segmentEndTime": begin, "timeInterval": seconds, "timeZone": zone })

@@ -10,13 +10,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::answer::Answer;
-use super::metadata::Version;
-use super::request::field;
-use super::server::{Call, State};
-use super::texts::{Kind, Summary};
-use super::time::{duration, timestamp};
-use super::world::{MOVED_BY_MS, Place, Positions, REPEATED_AFTER_MS, Segment, SubAccount, World};
+use crate::simulator::answer::Answer;
+use crate::simulator::metadata::Version;
+use crate::simulator::request::field;
+use crate::simulator::server::{Call, State};
+use crate::simulator::texts::{Kind, Summary};
+use crate::simulator::time::{duration, timestamp};
+use crate::simulator::world::{
+    MOVED_BY_MS, Place, Positions, REPEATED_AFTER_MS, Segment, SubAccount, World,
+};
 
 /// Longer bodies are given by their hash alone.
 const LONGEST_BODY: usize = 1024 * 1024;

@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::dice::{hash, hits, unit};
-use super::options::Faults;
-use super::time::{SECOND_MS, http_date};
-use super::world::About;
+use crate::simulator::dice::{hash, hits, unit};
+use crate::simulator::options::Faults;
+use crate::simulator::time::{SECOND_MS, http_date};
+use crate::simulator::world::About;
 
 /// After this many faults in a row a request gets through: retries that are bounded at all succeed.
 const MOST_IN_A_ROW: u32 = 3;

@@ -3,11 +3,11 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
-use super::request::{basic, bearer, field, has_content_type};
-use super::server::{Call, State};
-use super::time::millis;
-use super::tokens::{Login, Pair, Refusal};
+use crate::simulator::answer::Answer;
+use crate::simulator::request::{basic, bearer, field, has_content_type};
+use crate::simulator::server::{Call, State};
+use crate::simulator::time::millis;
+use crate::simulator::tokens::{Login, Pair, Refusal};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
-use super::dice::Dice;
-use super::time::timestamp;
-use super::world::{About, Segment, SubAccount, World};
+use crate::simulator::dice::Dice;
+use crate::simulator::time::timestamp;
+use crate::simulator::world::{About, Segment, SubAccount, World};
 
 /// In which state of correction an object is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -267,9 +267,9 @@ pub(super) fn has_transcript(segment: &Segment) -> bool {
 mod tests {
     use serde_json::Value;
 
-    use super::super::options::{Faults, Options};
-    use super::super::world::Position;
     use super::*;
+    use crate::simulator::options::{Faults, Options};
+    use crate::simulator::world::Position;
 
     fn objects(faults: Faults, version: Version) -> Vec<Value> {
         let world = World::new(&Options {

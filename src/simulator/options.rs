@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use jiff::Timestamp;
 
-use super::time::duration;
 use crate::ringcx::limits::Limits;
+use crate::simulator::time::duration;
 
 /// The simulated world and its rules. The same options give the same segments and summaries, always.
 #[derive(Debug, Clone, Args)]

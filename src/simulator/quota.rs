@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
-use super::time::SimulatedTime;
 use crate::ringcx::limits::Limits;
+use crate::simulator::time::SimulatedTime;
 
 /// Limits that hold for each key by itself. A refused request does not count.
 pub(super) struct Quota {

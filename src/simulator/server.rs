@@ -16,16 +16,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answer, Body};
-use super::dice::{hash, hash_text};
-use super::line::{Fault, Line};
-use super::options::Options;
-use super::quota::Quota;
-use super::stats::{Ending, Endpoint, Stats, TRACKED_BELOW};
-use super::time::{SimulatedTime, pause};
-use super::tokens::Tokens;
-use super::world::World;
-use super::{discovery, inspect, login, request, summaries, transcripts};
+use crate::simulator::answer::{Answer, Body};
+use crate::simulator::dice::{hash, hash_text};
+use crate::simulator::line::{Fault, Line};
+use crate::simulator::options::Options;
+use crate::simulator::quota::Quota;
+use crate::simulator::stats::{Ending, Endpoint, Stats, TRACKED_BELOW};
+use crate::simulator::time::{SimulatedTime, pause};
+use crate::simulator::tokens::Tokens;
+use crate::simulator::world::World;
+use crate::simulator::{discovery, inspect, login, request, summaries, transcripts};
 
 /// Everything that requests share.
 pub(super) struct State {

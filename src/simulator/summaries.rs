@@ -3,12 +3,12 @@
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderMap};
 
-use super::answer::Answer;
-use super::dice::hash;
-use super::login::token_login;
-use super::request::{cookie_token, decode};
-use super::server::{Call, State};
-use super::texts::{Kind, Summary};
+use crate::simulator::answer::Answer;
+use crate::simulator::dice::hash;
+use crate::simulator::login::token_login;
+use crate::simulator::request::{cookie_token, decode};
+use crate::simulator::server::{Call, State};
+use crate::simulator::texts::{Kind, Summary};
 
 /// `GET .../summary/accounts/{subAccountId}/segments/{segmentId}/{kind}`: the answer, and a hash of the summary
 /// that was asked for when its segment exists.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Faults, Options, Running, start};
+use crate::simulator::{Faults, Options, Running, start};
 
 const NOW: &str = "2026-11-21T06:00:00Z";
 const SUB: &str = "99999999";
@@ -415,7 +415,7 @@ async fn summaries_equal_the_truth_byte_for_byte() {
                 (status, &truth["content_type"]),
                 (StatusCode::OK, &json!(content_type))
             );
-            let digest = crate::archive::digest::Digest::of(&body).hex();
+            let digest = crate::format::hash::digest::Digest::of(&body).hex();
             assert_eq!(
                 (&truth["sha256"], &truth["bytes"]),
                 (&json!(digest), &json!(body.len()))

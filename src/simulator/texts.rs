@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use super::dice::{Dice, hash, hits, unit};
-use super::time::millis;
-use super::world::{About, Segment, World};
+use crate::simulator::dice::{Dice, hash, hits, unit};
+use crate::simulator::time::millis;
+use crate::simulator::world::{About, Segment, World};
 
 /// The two summaries of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,10 +220,10 @@ fn sized(length: usize, text: &str) -> Bytes {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::options::{Faults, Options};
-    use super::super::time::DAY_MS;
-    use super::super::world::Position;
     use super::*;
+    use crate::simulator::options::{Faults, Options};
+    use crate::simulator::time::DAY_MS;
+    use crate::simulator::world::Position;
 
     fn looks(faults: Faults, age_ms: i64) -> Vec<(Segment, Summary, Summary)> {
         let world = World::new(&Options {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
-use super::dice::{Dice, hash};
-use super::options::Options;
-use super::time::millis;
-use super::world::About;
+use crate::simulator::dice::{Dice, hash};
+use crate::simulator::options::Options;
+use crate::simulator::time::millis;
+use crate::simulator::world::About;
 
 /// Above this many kept tokens the dead ones are forgotten.
 const MANY: usize = 10_000;

@@ -3,15 +3,15 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
-use super::login::authorized;
-use super::metadata::{has_recording, has_transcript};
-use super::quota::Quota;
-use super::request::decode;
-use super::server::{Call, State};
-use super::texts::{Kind, ordinary};
-use super::time::timestamp;
-use super::world::{About, Segment};
+use crate::simulator::answer::Answer;
+use crate::simulator::login::authorized;
+use crate::simulator::metadata::{has_recording, has_transcript};
+use crate::simulator::quota::Quota;
+use crate::simulator::request::decode;
+use crate::simulator::server::{Call, State};
+use crate::simulator::texts::{Kind, ordinary};
+use crate::simulator::time::timestamp;
+use crate::simulator::world::{About, Segment};
 
 /// `GET .../transcripts/dialogs/{dialogId}/segments/{segmentId}`; `path` is the account, the sub-account, the dialog
 /// and the segment.

@@ -4,9 +4,9 @@
 //! never precedes that of segment i - 1. So a window is a range of numbers, found by bisection: a day of a million
 //! segments takes no memory, and asking twice gives the same answer.
 
-use super::dice::{Dice, hash, hash_text, hits, mix, unit, unmix};
-use super::options::{Faults, Options};
-use super::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, millis};
+use crate::simulator::dice::{Dice, hash, hash_text, hits, mix, unit, unmix};
+use crate::simulator::options::{Faults, Options};
+use crate::simulator::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, millis};
 
 /// A repeated segment turns up again this much later: with windows of 3 h, in the neighbouring one.
 pub(super) const REPEATED_AFTER_MS: i64 = 3 * HOUR_MS;

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use super::error::{StoreError, StoreErrorKind};
-use super::{Hashed, Result};
-use crate::archive::digest::{Digest, Hasher};
+use crate::format::hash::digest::{Digest, Hasher};
+use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::{Hashed, Result};
 
 pub(super) const READ: &str = "cannot read";
 pub(super) const WRITE: &str = "cannot write";

@@ -11,16 +11,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 
-use super::error::{StoreError, StoreErrorKind};
-use super::file::{
+use crate::clock::{Clock, SystemClock};
+use crate::format::record::lock::Lock;
+use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::file::{
     READ, WRITE, classify, copy, hash_file, make_folders, open_file, shown, sync_folder,
     unreadable_body,
 };
-use super::{
+use crate::store::{
     Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key,
 };
-use crate::archive::lock::Lock;
-use crate::clock::{Clock, SystemClock};
 
 const STORE: &str = "cannot store";
 const LIST: &str = "cannot list";
@@ -397,7 +397,7 @@ fn taken(target: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::digest::Digest;
+    use crate::format::hash::digest::Digest;
 
     fn object(key: &str, content: &'static [u8]) -> NewObject {
         let body = Body::Bytes(Bytes::from_static(content));

@@ -1,7 +1,7 @@
 //! Keys: names of objects relative to the archive's root.
 
-use super::Result;
-use super::error::{StoreError, StoreErrorKind};
+use crate::store::Result;
+use crate::store::error::{StoreError, StoreErrorKind};
 
 /// The folder of half-written files beside an archive's objects in a local folder. No store takes keys under it,
 /// so that an archive can be copied from any store to any other.

@@ -8,14 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::error::{StoreError, StoreErrorKind};
-use super::file;
-use super::{
+use crate::format::hash::digest::Digest;
+use crate::format::record::lock::Lock;
+use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::file;
+use crate::store::{
     Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key,
     stronger,
 };
-use crate::archive::digest::Digest;
-use crate::archive::lock::Lock;
 
 /// The methods of a store, as the counts and the faults name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::archive::digest::Digest;
-use crate::archive::lock::Lock;
+use crate::format::hash::digest::Digest;
+use crate::format::record::lock::Lock;
 
 pub mod error;
 pub mod file;

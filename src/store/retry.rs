@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{StoreError, StoreErrorKind};
-use super::{Children, Entry, Hashed, NewObject, Put, Result, Stat, Store, Version};
-use crate::archive::lock::Lock;
 use crate::clock::Clock;
+use crate::format::record::lock::Lock;
+use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::{Children, Entry, Hashed, NewObject, Put, Result, Stat, Store, Version};
 
 /// How often and how slowly. Before attempt n+1 there is a wait of half to the whole of `first_wait` * 2^(n-1), at
 /// most `longest_wait`.
@@ -220,7 +220,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::archive::digest::Digest;
+    use crate::format::hash::digest::Digest;
     use crate::store::memory::{Effect, Fault, Op};
     use crate::store::{Body, MemoryStore};
 

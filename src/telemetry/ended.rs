@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::archive::tally::Tally;
-use crate::archive::warning::WarningCode;
+use crate::format::record::warning::WarningCode;
+use crate::format::row::tally::Tally;
 use crate::outcome::Exit;
 
 /// A run, as its end leaves it. Holds no secret, no text of a summary, and no segment's id.

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::prometheus;
+use crate::telemetry::prometheus;
 
 /// Nobody's metrics are longer, and a path like /dev/zero ends.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::send::{Message, Patience, send};
-use crate::archive::anchor::Anchor;
-use crate::archive::day::rfc3339;
 use crate::clock::Clock;
+use crate::format::record::anchor::Anchor;
+use crate::format::time::day::rfc3339;
+use crate::telemetry::send::{Message, Patience, send};
 
 /// Who is told of heads, and by whom.
 #[derive(Debug, Clone)]

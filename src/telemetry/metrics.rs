@@ -1,8 +1,8 @@
 //! A run as gauges: names, labels and meaning are those of `infra/prometheus/metrics.prom`, which a test compares.
 
-use super::ended::{ChainState, Ended, LimitUse, SubAccount};
-use crate::archive::observation::{Kind, Status};
-use crate::archive::warning::WarningCode;
+use crate::format::record::warning::WarningCode;
+use crate::format::row::observation::{Kind, Status};
+use crate::telemetry::ended::{ChainState, Ended, LimitUse, SubAccount};
 
 /// All values of one name.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,10 +4,11 @@
 
 use serde_json::{Value, json};
 
-use super::ended::{DaySpan, Ended};
-use super::metrics::{self, Sample};
-use crate::archive::digest::Digest;
+use crate::format::hash::digest::Digest;
 use crate::outcome::Exit;
+use crate::telemetry::ended::{DaySpan, Ended};
+use crate::telemetry::metrics;
+use crate::telemetry::metrics::Sample;
 
 /// SPAN_KIND_INTERNAL.
 const INTERNAL: u8 = 1;

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::metrics::{Family, LAST_SUCCESS, Sample};
+use crate::telemetry::metrics::{Family, LAST_SUCCESS, Sample};
 
 /// The families as text. All are gauges: each run replaces what the one before it said.
 pub fn text(families: &[Family]) -> String {

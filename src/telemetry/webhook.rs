@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::ended::{Ended, Trouble};
-use crate::archive::day::rfc3339;
+use crate::format::time::day::rfc3339;
 use crate::outcome::Exit;
+use crate::telemetry::ended::{Ended, Trouble};
 
 /// Days named one by one in the text, and in the list: chats cut long messages, and a backfill has hundreds of days.
 const DAYS_IN_TEXT: usize = 10;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use axum::http::Method;
-use cxvault::archive::anchor::Anchor;
-use cxvault::archive::digest::Digest;
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::record::anchor::Anchor;
 
 use super::support::minio::minio;
 use super::support::proxy::{Act, Proxy};

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use aws_sdk_s3::types::ObjectLockMode;
-use cxvault::archive::digest::Digest;
+use cxvault::format::hash::digest::Digest;
 use serde_json::json;
 
 use super::support::minio::minio;

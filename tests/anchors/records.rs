@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use cxvault::archive::anchor::Anchor;
-use cxvault::archive::digest::Digest;
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::record::anchor::Anchor;
 use serde_json::json;
 
 use super::support::vault::DAY;

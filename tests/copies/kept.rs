@@ -1,7 +1,7 @@
 //! Locks and legal holds at the copy's place: those of the chain, a policy's, or none.
 
 use aws_sdk_s3::types::ObjectLockMode;
-use cxvault::archive::manifest::Envelope;
+use cxvault::format::record::manifest::Envelope;
 use serde_json::json;
 
 use super::support::bucket::Shown;

@@ -119,7 +119,7 @@ fn parts(contents: &Contents) -> Vec<String> {
 }
 
 fn manifest(sub: &str, sequence: u64) -> String {
-    cxvault::archive::key::manifest(sub, sequence)
+    cxvault::format::place::key::manifest(sub, sequence)
 }
 
 /// A verifier who is told the heads.

@@ -1,7 +1,7 @@
 //! From folder to bucket to folder, and to another server: byte for byte, and only what is not there yet.
 
 use axum::http::Method;
-use cxvault::archive::digest::Digest;
+use cxvault::format::hash::digest::Digest;
 use serde_json::json;
 
 use super::support::minio::minio;

@@ -1,8 +1,8 @@
 //! What only a bucket with versions and Object Lock lets an intruder or an administrator do.
 
 use aws_sdk_s3::types::ObjectLockMode;
-use cxvault::archive::finding::Code::*;
-use cxvault::archive::key;
+use cxvault::audit::verify::finding::Code::*;
+use cxvault::format::place::key;
 use serde_json::json;
 
 use crate::case::{Case, bucket_case, case};

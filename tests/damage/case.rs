@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use cxvault::archive::digest::Digest;
-use cxvault::archive::finding::{Code, Severity};
-use cxvault::archive::key;
+use cxvault::audit::verify::finding::{Code, Severity};
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::place::key;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -1,8 +1,8 @@
 //! Chains: cut, forked, renumbered, signed by others or by nobody.
 
-use cxvault::archive::digest::Digest;
-use cxvault::archive::finding::Code::*;
-use cxvault::archive::key;
+use cxvault::audit::verify::finding::Code::*;
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::place::key;
 use serde_json::{Value, json};
 
 use crate::case::{Case, case};

@@ -1,7 +1,8 @@
 //! Fields of manifests, changed by somebody who makes the whole chain follow: the record itself must give it away.
 
-use cxvault::archive::finding::Code::{self, *};
-use cxvault::archive::key;
+use cxvault::audit::verify::finding::Code;
+use cxvault::audit::verify::finding::Code::*;
+use cxvault::format::place::key;
 use serde_json::{Value, json};
 
 use crate::case::Level::{Deep, Full};

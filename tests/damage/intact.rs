@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use cxvault::archive::finding::{Code, Severity};
-use cxvault::archive::key;
+use cxvault::audit::verify::finding::{Code, Severity};
+use cxvault::format::place::key;
 use tempfile::TempDir;
 
 use crate::case::{Level, Verdict};
@@ -48,7 +48,7 @@ fn laid(archive: &Archive) -> (TempDir, String) {
 fn heads() -> Vec<String> {
     let expect = |(sub, n)| {
         let sha256 =
-            cxvault::archive::digest::Digest::of(&MADE.signed.bytes(&key::manifest(sub, n)));
+            cxvault::format::hash::digest::Digest::of(&MADE.signed.bytes(&key::manifest(sub, n)));
         ["--expect-head".to_owned(), format!("{sub}:{n}:{sha256}")]
     };
     [(SUB, BETWEEN), (SUB, FILLED), (OTHER, 1)]
@@ -127,7 +127,7 @@ fn intact_archives_hold_at_every_level_and_say_what_was_looked_at() {
 fn one_head_covers_an_archive_with_a_roster() {
     let (_keep, location) = laid(&MADE.rostered);
     let newest = MADE.rostered.manifests(key::ROSTER);
-    let sha256 = cxvault::archive::digest::Digest::of(
+    let sha256 = cxvault::format::hash::digest::Digest::of(
         &MADE.rostered.bytes(&key::manifest(key::ROSTER, newest)),
     );
     let head = format!("{}:{newest}:{sha256}", key::ROSTER);

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use aws_sdk_s3::types::ObjectLockMode;
-use cxvault::archive::key;
-use cxvault::archive::signature::SigningKey;
+use cxvault::format::place::key;
+use cxvault::format::signature::SigningKey;
 use cxvault::simulator::Options;
 use serde_json::{Value, json};
 

@@ -1,8 +1,9 @@
 //! Whole objects and their bytes: each kind of object, at its chain's or day's first, middle and last place.
 
-use cxvault::archive::copy::CopyRecord;
-use cxvault::archive::finding::Code::{self, *};
-use cxvault::archive::key;
+use cxvault::audit::verify::finding::Code;
+use cxvault::audit::verify::finding::Code::*;
+use cxvault::format::place::key;
+use cxvault::format::record::copy::CopyRecord;
 use serde_json::json;
 
 use crate::case::Level::Full;

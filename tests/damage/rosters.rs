@@ -1,7 +1,7 @@
 //! What a roster tells that no chain can tell by itself, without any head from elsewhere; and damage to the roster.
 
-use cxvault::archive::finding::Code::*;
-use cxvault::archive::key;
+use cxvault::audit::verify::finding::Code::*;
+use cxvault::format::place::key;
 use serde_json::{Value, json};
 
 use crate::case::{Case, case};

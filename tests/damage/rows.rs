@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
-use cxvault::archive::digest::Digest;
-use cxvault::archive::finding::Code::{self, *};
-use cxvault::archive::observation::{Observation, Status};
-use cxvault::archive::omit::Omission;
-use cxvault::archive::part::Statement;
-use cxvault::archive::row::Row;
-use cxvault::archive::segment::Segment;
+use cxvault::audit::verify::finding::Code;
+use cxvault::audit::verify::finding::Code::*;
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::part::Statement;
+use cxvault::format::row::Row;
+use cxvault::format::row::observation::{Observation, Status};
+use cxvault::format::row::omit::Omission;
+use cxvault::format::row::segment::Segment;
 
 use crate::case::Level::{Deep, Full, Quick};
 use crate::case::Where::Folder;

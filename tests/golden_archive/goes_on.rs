@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cxvault::archive::key;
+use cxvault::format::place::key;
 use serde_json::Value;
 
 use crate::support::vault::{Simulator, Vault, options};

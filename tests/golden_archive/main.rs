@@ -21,23 +21,24 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cxvault::archive::act::HoldAct;
-use cxvault::archive::copy::CopyRecord;
-use cxvault::archive::coverage::DayState;
-use cxvault::archive::digest::Digest;
-use cxvault::archive::finding::{Finding, Severity};
-use cxvault::archive::key;
-use cxvault::archive::manifest::{Envelope, Incomplete, Manifest, Record, Why};
-use cxvault::archive::observation::{Kind, Status};
-use cxvault::archive::part::PartReader;
-use cxvault::archive::range::Days;
-use cxvault::archive::receipt::{Receipt, ReceiptError, row_of};
-use cxvault::archive::roster::RosterEnvelope;
-use cxvault::archive::row::Row;
-use cxvault::archive::signature::{AllowedSigners, SigningKey};
-use cxvault::archive::{merkle, receipt};
 use cxvault::audit::anchors::Anchors;
+use cxvault::audit::verify::finding::{Finding, Severity};
 use cxvault::audit::verify::{Level, Meter, Options, Totals, verify};
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::hash::merkle;
+use cxvault::format::part::PartReader;
+use cxvault::format::place::key;
+use cxvault::format::record::copy::CopyRecord;
+use cxvault::format::record::coverage::DayState;
+use cxvault::format::record::manifest::{Envelope, Incomplete, Manifest, Record, Why};
+use cxvault::format::record::notes::HoldAct;
+use cxvault::format::record::receipt;
+use cxvault::format::record::receipt::{Receipt, ReceiptError, row_of};
+use cxvault::format::record::roster::RosterEnvelope;
+use cxvault::format::row::Row;
+use cxvault::format::row::observation::{Kind, Status};
+use cxvault::format::signature::{AllowedSigners, SigningKey};
+use cxvault::format::time::range::Days;
 use cxvault::outcome::Exit;
 use cxvault::store::Store;
 use cxvault::store::folder::FolderStore;
@@ -91,7 +92,7 @@ fn made() -> (Golden, BTreeMap<String, Vec<u8>>) {
 /// That of a row of a revision that a later one follows.
 fn receipt(golden: &Golden) -> Receipt {
     let file = key::part(SUB_ACCOUNT, "2026-11-24".parse().unwrap(), 1, 0);
-    let encoded: Vec<cxvault::archive::part::Encoded> = golden.rows[&file]
+    let encoded: Vec<cxvault::format::part::Encoded> = golden.rows[&file]
         .iter()
         .map(|row| row.clone().into())
         .collect();
@@ -380,7 +381,7 @@ fn no_column_is_null_in_all_rows() {
     for row in rows.into_values().flatten() {
         filled.extend(row_of(&row.into()).into_iter().map(|(name, _)| name));
     }
-    let missing: Vec<&str> = cxvault::archive::schema::COLUMNS
+    let missing: Vec<&str> = cxvault::format::row::schema::COLUMNS
         .iter()
         .map(|column| column.name)
         .filter(|name| !filled.contains(*name))

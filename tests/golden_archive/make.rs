@@ -2,24 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use cxvault::archive::anchor::Anchor;
-use cxvault::archive::coverage::Coverage;
-use cxvault::archive::day::{LONGEST_WINDOW_MS, Window, Zone};
-use cxvault::archive::digest::Digest;
-use cxvault::archive::manifest::{
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::part::{PartWriter, Place};
+use cxvault::format::place::key;
+use cxvault::format::record::anchor::Anchor;
+use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::coverage::Coverage;
+use cxvault::format::record::manifest::{
     DayRecord, Discovery, Envelope, File, Link, Manifest, ObjectLock, Record, Run, Why,
     WindowAnswer,
 };
-use cxvault::archive::observation::Kind;
-use cxvault::archive::omit::Omission;
-use cxvault::archive::part::{PartWriter, Place};
-use cxvault::archive::recheck::Changes;
-use cxvault::archive::record::ArchiveRecord;
-use cxvault::archive::roster::{Entry, Head, Roll, RosterEnvelope, RosterRecord};
-use cxvault::archive::row::Row;
-use cxvault::archive::signature::SigningKey;
-use cxvault::archive::tally::{Failures, Groups, Tally, count_failure, count_group};
-use cxvault::archive::{change, key, schema};
+use cxvault::format::record::roster::{Entry, Head, Roll, RosterEnvelope, RosterRecord};
+use cxvault::format::row::Row;
+use cxvault::format::row::observation::Kind;
+use cxvault::format::row::omit::Omission;
+use cxvault::format::row::recheck::Changes;
+use cxvault::format::row::tally::{Failures, Groups, Tally, count_failure, count_group};
+use cxvault::format::row::{change, schema};
+use cxvault::format::signature::SigningKey;
+use cxvault::format::time::day::{LONGEST_WINDOW_MS, Window, Zone};
 
 use crate::rows::instant;
 

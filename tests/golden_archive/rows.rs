@@ -1,10 +1,10 @@
 //! The golden archive's rows: every status, strange texts, and segments that are late, edited, vanished, or have no id.
 
-use cxvault::archive::day::{Window, parse_rfc3339};
-use cxvault::archive::digest::Digest;
-use cxvault::archive::observation::{Observation, Status};
-use cxvault::archive::row::Row;
-use cxvault::archive::segment::Segment;
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::row::Row;
+use cxvault::format::row::observation::{Observation, Status};
+use cxvault::format::row::segment::Segment;
+use cxvault::format::time::day::{Window, parse_rfc3339};
 
 const RUN: &str = "20261121T031500Z-0a1b2c3d";
 

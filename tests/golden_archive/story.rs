@@ -1,21 +1,21 @@
 //! What happened to the golden archive: every kind of record that version 1 knows, in the order in which they could have
 //! come.
 
-use cxvault::archive::act::{
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::place::key;
+use cxvault::format::record::copy::CopyRecord;
+use cxvault::format::record::lock::LockMode;
+use cxvault::format::record::manifest::{
+    DayRecord, Discovery, Incomplete, Leftover, ObjectLock, Recheck, Record, Why,
+};
+use cxvault::format::record::notes::{
     AcknowledgedDay, Acknowledgement, Disposal, DisposedDay, ExtendedDay, Extension, Hold, HoldAct,
     Span,
 };
-use cxvault::archive::copy::CopyRecord;
-use cxvault::archive::digest::Digest;
-use cxvault::archive::key;
-use cxvault::archive::lock::LockMode;
-use cxvault::archive::manifest::{
-    DayRecord, Discovery, Incomplete, Leftover, ObjectLock, Recheck, Record, Why,
-};
-use cxvault::archive::omit::Omission;
-use cxvault::archive::roster::{Attendance, ChainHead, Ended, Entry, Head, Roll, Takeover};
-use cxvault::archive::signature::SigningKey;
-use cxvault::archive::warning::{Warning, WarningCode};
+use cxvault::format::record::roster::{Attendance, ChainHead, Ended, Entry, Head, Roll, Takeover};
+use cxvault::format::record::warning::{Warning, WarningCode};
+use cxvault::format::row::omit::Omission;
+use cxvault::format::signature::SigningKey;
 
 use crate::make::{ARCHIVE_ID, Chain, Golden, Roster, windows};
 use crate::rows::{self, instant};
@@ -534,7 +534,7 @@ fn taken_over(golden: &mut Golden, roster: &mut Roster, (chain, other): (&Chain,
         archive_id: ARCHIVE_ID.into(),
         copied_at: instant("2026-11-29T12:00:00.000Z"),
         from: FIRST_PLACE.into(),
-        format_version: cxvault::archive::schema::FORMAT_VERSION,
+        format_version: cxvault::format::row::schema::FORMAT_VERSION,
         roster: roster.head.clone(),
         sub_accounts: heads.clone().into(),
         tool_version: "0.1.0".into(),

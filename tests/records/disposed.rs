@@ -282,7 +282,7 @@ fn locked_until(simulator: &Simulator, mode: &str, until_ms: i64) -> Vault {
 
 /// Whole seconds, as S3 keeps them.
 fn instant(ms: i64) -> String {
-    cxvault::archive::day::rfc3339(ms / 1_000 * 1_000)
+    cxvault::format::time::day::rfc3339(ms / 1_000 * 1_000)
 }
 
 #[test]

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use cxvault::archive::coverage::DayState;
-use cxvault::archive::manifest::Incomplete;
-use cxvault::archive::range::Days;
-use cxvault::archive::tally::{GroupShare, Statuses, Tally};
-use cxvault::archive::warning::{Warning, WarningCode};
 use cxvault::audit::calendar::{Calendar, Day, Locks};
-use cxvault::command::audit::report::chain::{Chain, Gap, Told};
-use cxvault::command::audit::report::page::{self, Report};
+use cxvault::command::inspect::report::chain::{Chain, Gap, Told};
+use cxvault::command::inspect::report::page;
+use cxvault::command::inspect::report::page::Report;
+use cxvault::format::record::coverage::DayState;
+use cxvault::format::record::manifest::Incomplete;
+use cxvault::format::record::warning::{Warning, WarningCode};
+use cxvault::format::row::tally::{GroupShare, Statuses, Tally};
+use cxvault::format::time::range::Days;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 

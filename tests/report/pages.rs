@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use cxvault::archive::coverage::DayState;
-use cxvault::archive::tally::{GroupShare, Statuses, Tally};
 use cxvault::audit::calendar::Day;
-use cxvault::command::audit::report::chain::{Chain, Told};
-use cxvault::command::audit::report::page::Damage;
-use cxvault::command::audit::report::verification::Verification;
+use cxvault::command::inspect::report::chain::{Chain, Told};
+use cxvault::command::inspect::report::page::Damage;
+use cxvault::command::inspect::report::verification::Verification;
+use cxvault::format::record::coverage::DayState;
+use cxvault::format::row::tally::{GroupShare, Statuses, Tally};
 use jiff::civil::date;
 use serde_json::{Value, json};
 

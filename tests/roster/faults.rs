@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use cxvault::archive::roster::Attendance;
+use cxvault::chain::append::Mode;
+use cxvault::chain::roster::{Roster, commit};
+use cxvault::format::record::roster::Attendance;
 use cxvault::journal::Head;
 use cxvault::outcome::Exit;
-use cxvault::stage::append::Mode;
-use cxvault::stage::roster::{Roster, commit};
 use cxvault::store::MemoryStore;
 use cxvault::store::memory::{Effect, Fault, Op};
 

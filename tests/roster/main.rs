@@ -12,8 +12,8 @@ mod unlisted;
 
 use std::path::PathBuf;
 
-use cxvault::archive::digest::Digest;
-use cxvault::archive::key;
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::place::key;
 use serde_json::Value;
 use support::vault::{Finished, SUB, Simulator, Vault, options};
 

@@ -4,16 +4,16 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cxvault::archive::finding::{Finding, Severity};
-use cxvault::archive::lock::LockMode;
-use cxvault::archive::manifest::{ObjectLock, Run};
-use cxvault::archive::range::Days;
-use cxvault::archive::record::ArchiveRecord;
-use cxvault::archive::roster::{
+use cxvault::audit::verify::finding::{Finding, Severity};
+use cxvault::audit::verify::{Level, Meter, Options, verify};
+use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::lock::LockMode;
+use cxvault::format::record::manifest::{ObjectLock, Run};
+use cxvault::format::record::roster::{
     Ended, Entry, Member, Roll, RosterEnvelope, RosterRecord, Takeover, Unlisted,
 };
-use cxvault::archive::signature::AllowedSigners;
-use cxvault::audit::verify::{Level, Meter, Options, verify};
+use cxvault::format::signature::AllowedSigners;
+use cxvault::format::time::range::Days;
 use cxvault::store::{Body, MemoryStore, NewObject, Store};
 use tokio_util::sync::CancellationToken;
 

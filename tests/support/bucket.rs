@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use cxvault::archive::digest::Digest;
+use cxvault::format::hash::digest::Digest;
 use cxvault::store::S3Settings;
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;

@@ -8,13 +8,14 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use cxvault::archive::digest::Digest;
-use cxvault::archive::key;
-use cxvault::archive::part::{
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::part::{
     PartReader, PartWriter, Place, SIGNATURE_KEY, STATEMENT_KEY, Statement,
 };
-use cxvault::archive::row::Row;
-use cxvault::archive::signature::{self, SigningKey};
+use cxvault::format::place::key;
+use cxvault::format::row::Row;
+use cxvault::format::signature;
+use cxvault::format::signature::SigningKey;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use cxvault::archive::digest::Digest;
-use cxvault::archive::key;
-use cxvault::archive::manifest::{DayRecord, Discovery, Envelope, Link, Manifest};
-use cxvault::archive::observation::{Kind, Observation, Status};
-use cxvault::archive::part::PartReader;
-use cxvault::archive::row::Row;
-use cxvault::archive::segment::Segment;
-use cxvault::archive::tally::Tally;
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::part::PartReader;
+use cxvault::format::place::key;
+use cxvault::format::record::manifest::{DayRecord, Discovery, Envelope, Link, Manifest};
+use cxvault::format::row::Row;
+use cxvault::format::row::observation::{Kind, Observation, Status};
+use cxvault::format::row::segment::Segment;
+use cxvault::format::row::tally::Tally;
 
 /// Every object of an archive.
 pub type Contents = BTreeMap<String, Bytes>;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cxvault::archive::lock::Lock;
+use cxvault::format::record::lock::Lock;
 use cxvault::store::memory::Op;
 use cxvault::store::{
     Body, Children, Entry, Hashed, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind,

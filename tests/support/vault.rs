@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use cxvault::simulator::{self, Options, Running};
+use cxvault::simulator;
+use cxvault::simulator::{Options, Running};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;

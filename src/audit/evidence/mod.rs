@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use super::disposed::LeftOut;
-use super::pack::Pack;
-use super::roster;
-use super::source::Source;
-use super::timeline::Timeline;
-use crate::archive::day::rfc3339;
-use crate::archive::key;
-use crate::archive::range::Days;
+use crate::audit::disposed::LeftOut;
+use crate::audit::pack::Pack;
+use crate::audit::roster;
+use crate::audit::source::Source;
+use crate::audit::timeline::Timeline;
+use crate::format::place::key;
+use crate::format::time::day::rfc3339;
+use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
 
 const CHECK: &str = include_str!("check.sh");

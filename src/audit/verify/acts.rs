@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use super::chain::{Committed, Day};
-use super::record::Findings;
-use crate::archive::act::{
+use crate::audit::verify::chain::{Committed, Day};
+use crate::audit::verify::finding::Code;
+use crate::audit::verify::record::Findings;
+use crate::format::record::coverage::{Coverage, DayState};
+use crate::format::record::lock::Lock;
+use crate::format::record::manifest::Link;
+use crate::format::record::notes::{
     AFTER_LOCK_MS, Acknowledgement, Disposal, DisposedDay, Extension, Hold, HoldAct, has_run_out,
 };
-use crate::archive::coverage::{Coverage, DayState};
-use crate::archive::day::rfc3339;
-use crate::archive::finding::Code;
-use crate::archive::lock::Lock;
-use crate::archive::manifest::Link;
-use crate::archive::observation::{Kind, Status};
-use crate::archive::orders::Orders;
+use crate::format::record::obligations::Orders;
+use crate::format::row::observation::{Kind, Status};
+use crate::format::time::day::rfc3339;
 
 /// Each day had these gaps then, in its newest revision, and nobody had acknowledged them.
 pub fn acknowledgement(

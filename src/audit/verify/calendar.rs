@@ -2,11 +2,11 @@
 
 use jiff::civil::Date;
 
-use super::Verifier;
-use super::chain::ChainCheck;
-use crate::archive::coverage::DayState;
-use crate::archive::day::Zone;
-use crate::archive::finding::{Code, Finding};
+use crate::audit::verify::Verifier;
+use crate::audit::verify::chain::ChainCheck;
+use crate::audit::verify::finding::{Code, Finding};
+use crate::format::record::coverage::DayState;
+use crate::format::time::day::Zone;
 
 /// Counts the days, and tells of those that lack something. Without bounds the range is the chain's own; a date that
 /// was asked for is a day, whatever the chain says.

@@ -5,20 +5,23 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use super::acts;
-use super::heads::Check;
-use super::links::{LinkCheck, Object};
-use super::record::{self, Findings};
-use crate::archive::act::Disposal;
-use crate::archive::coverage::Coverage;
-use crate::archive::day::Window;
-use crate::archive::digest::Digest;
-use crate::archive::finding::{Code, Finding};
-use crate::archive::key;
-use crate::archive::lock::Lock;
-use crate::archive::manifest::{DayRecord, Discovery, Envelope, File, Link, Manifest, Record};
-use crate::archive::orders::Orders;
-use crate::archive::signature::AllowedSigners;
+use crate::audit::verify::acts;
+use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::heads::Check;
+use crate::audit::verify::links::{LinkCheck, Object};
+use crate::audit::verify::record;
+use crate::audit::verify::record::Findings;
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::coverage::Coverage;
+use crate::format::record::lock::Lock;
+use crate::format::record::manifest::{
+    DayRecord, Discovery, Envelope, File, Link, Manifest, Record,
+};
+use crate::format::record::notes::Disposal;
+use crate::format::record::obligations::Orders;
+use crate::format::signature::AllowedSigners;
+use crate::format::time::day::Window;
 
 /// One committed revision, as far as the checks of its objects need it.
 #[derive(Debug, Clone)]

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::links::{LinkCheck, Object};
-use super::objects::versions_hold;
-use super::{Verifier, cores};
-use crate::archive::anchor::Anchor;
-use crate::archive::digest::Digest;
-use crate::archive::envelope::Body;
-use crate::archive::finding::{Code, Finding};
-use crate::archive::key;
 use crate::audit::anchors::Kept;
 use crate::audit::current::blocking;
 use crate::audit::timeline;
+use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::links::{LinkCheck, Object};
+use crate::audit::verify::objects::versions_hold;
+use crate::audit::verify::{Verifier, cores};
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::anchor::Anchor;
+use crate::format::record::envelope::Body;
 use crate::outcome::{Failure, Result};
 use crate::store::StoreErrorKind;
 

@@ -1,13 +1,14 @@
 //! Whether the records of one chain follow one another: places, links and signatures, whatever they are about. No input or
 //! output: the objects come in, in order.
 
-use super::record::Findings;
-use crate::archive::digest::Digest;
-use crate::archive::envelope::{Body, ManifestError, Place, Signed};
-use crate::archive::finding::{Code, Finding};
-use crate::archive::key;
-use crate::archive::manifest::Link;
-use crate::archive::signature::{self, AllowedSigners, PublicKey};
+use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::record::Findings;
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::envelope::{Body, ManifestError, Place, Signed};
+use crate::format::record::manifest::Link;
+use crate::format::signature;
+use crate::format::signature::{AllowedSigners, PublicKey};
 
 /// A record's object as far as it can be judged by itself: that is the dear part of the work, and needs no order.
 pub struct Object<B> {

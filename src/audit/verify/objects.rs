@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use super::chain::{Committed, Day};
-use super::{Level, Verifier};
-use crate::archive::day::rfc3339;
-use crate::archive::digest::Digest;
-use crate::archive::finding::{Code, Finding};
-use crate::archive::key;
-use crate::archive::lock::Lock;
-use crate::archive::manifest::File;
-use crate::archive::signature::{self, PublicKey};
 use crate::audit::current::blocking;
 use crate::audit::part::Scratch;
+use crate::audit::verify::chain::{Committed, Day};
+use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::{Level, Verifier};
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::lock::Lock;
+use crate::format::record::manifest::File;
+use crate::format::signature;
+use crate::format::signature::PublicKey;
+use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
 use crate::store::{Hashed, Stat, Version};
 
@@ -166,7 +167,7 @@ impl Verifier<'_> {
         );
         blocking(move || {
             let opened = std::fs::File::open(&path).ok();
-            let part = opened.and_then(|file| crate::archive::part::PartReader::open(file).ok());
+            let part = opened.and_then(|file| crate::format::part::PartReader::open(file).ok());
             Ok(part.is_some_and(|part| {
                 let trusted = |signer: &PublicKey| {
                     allowed.is_empty() || allowed.contains(signer, signature::PART)

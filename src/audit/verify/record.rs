@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use super::chain::Day;
-use crate::archive::day::{LONGEST_WINDOW_MS, Window, Zone, rfc3339, tz_database_version};
-use crate::archive::finding::{Code, Finding};
-use crate::archive::key;
-use crate::archive::manifest::{DayRecord, Discovery, Link, Manifest, Run, Why, WindowAnswer};
-use crate::archive::recheck::{Changes, SummaryChanges};
-use crate::archive::schema;
+use crate::audit::verify::chain::Day;
+use crate::audit::verify::finding::{Code, Finding};
+use crate::format::place::key;
+use crate::format::record::manifest::{
+    DayRecord, Discovery, Link, Manifest, Run, Why, WindowAnswer,
+};
+use crate::format::row::recheck::{Changes, SummaryChanges};
+use crate::format::row::schema;
+use crate::format::time::day::{LONGEST_WINDOW_MS, Window, Zone, rfc3339, tz_database_version};
 
 /// What is found about one manifest.
 pub struct Findings<'a> {
@@ -174,7 +176,7 @@ pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayR
         record.day.segments,
         in_groups,
     );
-    let present = |of: fn(&crate::archive::tally::GroupShare) -> u64| {
+    let present = |of: fn(&crate::format::row::tally::GroupShare) -> u64| {
         record.agent_groups.values().map(of).sum()
     };
     same(

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::Verifier;
-use super::heads::Check;
-use super::links::{LinkCheck, Object};
-use super::objects::kept;
-use super::record::{Findings, run_times};
-use crate::archive::digest::Digest;
-use crate::archive::finding::{Code, Finding};
-use crate::archive::key;
-use crate::archive::lock::Lock;
-use crate::archive::manifest::Link;
-use crate::archive::roster::{self, Member, Roll, RosterRecord};
-use crate::archive::signature::AllowedSigners;
+use crate::audit::verify::Verifier;
+use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::heads::Check;
+use crate::audit::verify::links::{LinkCheck, Object};
+use crate::audit::verify::objects::kept;
+use crate::audit::verify::record::{Findings, run_times};
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::lock::Lock;
+use crate::format::record::manifest::Link;
+use crate::format::record::roster;
+use crate::format::record::roster::{Member, Roll, RosterRecord};
+use crate::format::signature::AllowedSigners;
 use crate::outcome::{Failure, Result};
 
 /// What a roster says lies at a number of a chain.

@@ -5,20 +5,23 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::chain::{Committed, Day};
-use super::record::CLOCK_SLACK_MS;
-use crate::archive::change;
-use crate::archive::day::{Window, rfc3339};
-use crate::archive::digest::Digest;
-use crate::archive::finding::{Code, Finding};
-use crate::archive::key;
-use crate::archive::manifest;
-use crate::archive::observation::{Kind, Observation};
-use crate::archive::part::{PartError, PartReader};
-use crate::archive::row::Row;
-use crate::archive::schema::FORMAT_VERSION;
-use crate::archive::signature::{self, AllowedSigners};
-use crate::archive::tally::{Failures, Groups, Tally, count_failure, count_group, uncount_group};
+use crate::audit::verify::chain::{Committed, Day};
+use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::record::CLOCK_SLACK_MS;
+use crate::format::hash::digest::Digest;
+use crate::format::part::{PartError, PartReader};
+use crate::format::place::key;
+use crate::format::record::manifest;
+use crate::format::row::Row;
+use crate::format::row::change;
+use crate::format::row::observation::{Kind, Observation};
+use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::row::tally::{
+    Failures, Groups, Tally, count_failure, count_group, uncount_group,
+};
+use crate::format::signature;
+use crate::format::signature::AllowedSigners;
+use crate::format::time::day::{Window, rfc3339};
 
 /// A part's key, and the local file that holds its bytes; `None` where it could not be had, which has been said.
 pub type Parts = BTreeMap<String, PathBuf>;

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::mpsc;
 
-use super::*;
-use crate::archive::digest::Digest;
 use crate::clock::Clock as _;
+use crate::format::hash::digest::Digest;
 use crate::ringcx::testing::OAUTH;
+use crate::ringcx::tests::*;
 use crate::ringcx::{Discovered, SubAccount, WindowAnswer};
 
 /// 2026-11-19T21:00:00Z, for three hours.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::testing::{ManualClock, Reply, Seen, Server};
-use super::{ApiError, ClientSettings, Credentials, Ledger, Limits, RingCx, SummaryAnswer};
-use crate::archive::observation::Kind;
+use crate::format::row::observation::Kind;
+use crate::ringcx::testing::{ManualClock, Reply, Seen, Server};
+use crate::ringcx::{ApiError, ClientSettings, Credentials, Ledger, Limits, RingCx, SummaryAnswer};
 
 mod discovery;
 mod pauses;

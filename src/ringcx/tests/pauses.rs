@@ -2,9 +2,9 @@
 
 use futures_util::future::join_all;
 
-use super::*;
 use crate::clock::Clock;
 use crate::ringcx::Usage;
+use crate::ringcx::tests::*;
 
 const DATE: &str = "Date: Fri, 20 Nov 2026 12:05:00 GMT\r\n";
 

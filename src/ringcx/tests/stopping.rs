@@ -1,6 +1,6 @@
 //! The order to stop ends every wait at once. Here no sleep ever ends by itself.
 
-use super::*;
+use crate::ringcx::tests::*;
 
 /// A client whose clock stands still from the first request to `path` on, which is answered with `reply`.
 async fn frozen(limits: &str, path: &'static str, reply: fn() -> Reply) -> World {

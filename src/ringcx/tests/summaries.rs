@@ -1,6 +1,6 @@
 //! What a request for a summary looks like, and what each kind of answer comes to.
 
-use super::*;
+use crate::ringcx::tests::*;
 
 fn gave_up(class: &'static str, http_status: impl Into<Option<u16>>, attempts: u32) -> ApiError {
     ApiError::GaveUp {

@@ -2,9 +2,9 @@
 
 use futures_util::future::join_all;
 
-use super::*;
 use crate::clock::Clock;
 use crate::ringcx::testing::{EXCHANGE, OAUTH, REFRESH};
+use crate::ringcx::tests::*;
 
 const EXPIRED: &str = "Jwt is expired";
 

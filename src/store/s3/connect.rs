@@ -21,9 +21,9 @@ use aws_sdk_s3::error::BoxError;
 use hyper::Uri;
 use secrecy::ExposeSecret;
 
-use super::{ANSWER, S3Options, S3Settings};
 use crate::store::Result;
 use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::s3::{ANSWER, S3Options, S3Settings};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// A body that does not move at all for this long has stalled.

@@ -8,8 +8,8 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 
-use super::connect::CLEAR_TEXT;
 use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::s3::connect::CLEAR_TEXT;
 
 type Verdict = (StoreErrorKind, Option<&'static str>);
 

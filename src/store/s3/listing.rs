@@ -2,10 +2,10 @@
 
 use aws_sdk_s3::types::EncodingType;
 
-use super::failure::classify;
-use super::{S3Store, version_id};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::location::percent_decoded;
+use crate::store::s3::failure::classify;
+use crate::store::s3::{S3Store, version_id};
 use crate::store::{Children, Entry, Result, Version};
 
 const LIST: &str = "cannot list";

@@ -25,15 +25,16 @@ use bytes::{Bytes, BytesMut};
 use secrecy::SecretString;
 use tokio::io::AsyncWriteExt;
 
-use self::failure::{classify, has_no_hold, is_missing, lacks_object_lock, status_of};
-use super::error::{StoreError, StoreErrorKind};
-use super::file::{self, READ};
-use super::{
+use crate::format::hash::digest::{Digest, Hasher};
+use crate::format::record::lock::{Lock, LockMode};
+use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::file;
+use crate::store::file::READ;
+use crate::store::s3::failure::{classify, has_no_hold, is_missing, lacks_object_lock, status_of};
+use crate::store::{
     Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key,
     stronger,
 };
-use crate::archive::digest::{Digest, Hasher};
-use crate::archive::lock::{Lock, LockMode};
 
 const STORE: &str = "cannot store";
 const LOCK: &str = "cannot lock";

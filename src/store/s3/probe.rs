@@ -1,7 +1,7 @@
 //! Whether the store lets us do what we must never be able to do. For `cxvault doctor`, on objects of its own.
 
-use super::failure::{classify, status_of};
-use super::{Result, S3Store};
+use crate::store::s3::failure::{classify, status_of};
+use crate::store::s3::{Result, S3Store};
 
 /// How an attempt to delete ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

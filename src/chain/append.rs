@@ -1,0 +1,178 @@
+//! The commit point, once for all kinds of records and chains: one object, put create-only at the next number of its
+//! chain (protocol step 4).
+
+use bytes::Bytes;
+
+use crate::chain::anchor;
+use crate::chain::archive::Archive;
+use crate::chain::days::Chain;
+use crate::chain::read::Links;
+use crate::chain::required::Duty;
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::anchor::Anchor;
+use crate::format::record::envelope::{Body, Signed};
+use crate::format::record::manifest::{Manifest, Record, Run};
+use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::row::tally::plain;
+use crate::format::time::day::tz_database_version;
+use crate::journal::Head;
+use crate::outcome::{Exit, Failure, Result};
+use crate::store;
+use crate::store::{NewObject, Put};
+
+/// How one attempt ended.
+#[derive(Debug)]
+pub enum Appended {
+    Done(Head),
+    /// The number went to another manifest. The chain was opened again, with all its checks: whoever tries again must
+    /// weigh first what came between.
+    Taken,
+}
+
+/// Puts `record` as the manifest after the head of `chain`, signed, under the lock and hold that `duty` asks for.
+pub async fn append(
+    archive: &Archive,
+    chain: &mut Chain,
+    record: Record,
+    duty: Duty,
+    clock_skew_ms: Option<i64>,
+) -> Result<Appended> {
+    let manifest = manifest(archive, chain, record, clock_skew_ms);
+    put(archive, chain, manifest, duty).await
+}
+
+/// Puts a record, signed, at the place after the head of `chain` that it names as its own.
+///
+/// Before this returns [`Appended::Done`] the record does not exist; from then on it does. A crash in between is told
+/// apart by the next run: the record is in the chain, or it isn't.
+pub async fn put<B: Body>(
+    archive: &Archive,
+    chain: &mut Links<B>,
+    record: B,
+    duty: Duty,
+) -> Result<Appended> {
+    let envelope = Signed::seal(record, archive.signers.key.as_ref()).map_err(unwritable)?;
+    let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
+    let sha256 = Digest::of(&bytes);
+    let place = envelope.manifest.place();
+    let (key, head) = (
+        place.key.to_owned(),
+        Head {
+            sequence: place.sequence,
+            sha256,
+        },
+    );
+    let anchor = Anchor::of(&envelope.manifest, sha256);
+    if archive.anchoring.holds_number_of(&anchor).await {
+        open_again(archive, chain).await?;
+        let taken = chain
+            .head
+            .as_ref()
+            .is_some_and(|head| head.sequence >= anchor.sequence);
+        return if taken {
+            Ok(Appended::Taken)
+        } else {
+            Err(anchor::cut_off(archive, &anchor))
+        };
+    }
+    let (lock, legal_hold) = (duty.lock, duty.hold);
+    let object = NewObject {
+        key: key.clone(),
+        body: store::Body::Bytes(bytes.clone()),
+        sha256,
+        lock,
+        legal_hold,
+    };
+    // ---- the commit point ----
+    let put = archive.store.put_new(&object).await?;
+    if put == Put::Exists && archive.store.get(&key).await? != Some(bytes) {
+        open_again(archive, chain).await?;
+        return Ok(Appended::Taken);
+    }
+    archive.state.remember_head(&chain.name, &head)?;
+    // A crash here leaves a head that is kept nowhere else; the next run's end makes up for it.
+    archive.anchoring.committed(archive, &anchor).await;
+    Ok(Appended::Done(head))
+}
+
+/// Back to step 0, with all its checks.
+async fn open_again<B: Body>(archive: &Archive, chain: &mut Links<B>) -> Result<()> {
+    archive.check_create_only().await?;
+    *chain = Links::open(archive, &chain.name).await?;
+    Ok(())
+}
+
+/// Whether something is done, or only found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Act,
+    /// The same refusals, and nothing is written: neither into the store nor into the state folder.
+    DryRun,
+}
+
+impl Mode {
+    pub fn of(dry_run: bool) -> Mode {
+        if dry_run { Mode::DryRun } else { Mode::Act }
+    }
+}
+
+/// A chain that has a head: records other than days are about days, and cannot be its first.
+pub async fn open_begun(archive: &Archive, sub_account: &str, mode: Mode) -> Result<Chain> {
+    if mode == Mode::Act {
+        archive.check_create_only().await?;
+    }
+    let chain = Chain::open(archive, sub_account).await?;
+    match chain.head {
+        Some(_) => Ok(chain),
+        None => Err(Failure::new(
+            Exit::Usage,
+            format!("nothing is archived of sub-account {sub_account}"),
+        )
+        .remedy("Archive a day of it first: `cxvault run`, or `cxvault backfill --from --to`.")),
+    }
+}
+
+fn manifest(
+    archive: &Archive,
+    chain: &Chain,
+    record: Record,
+    clock_skew_ms: Option<i64>,
+) -> Manifest {
+    let sequence = chain.next_sequence();
+    let mut coverage = chain.coverage();
+    record.mark(&mut coverage);
+    Manifest {
+        format_version: FORMAT_VERSION,
+        archive_id: archive.id.clone(),
+        key: key::manifest(&chain.name, sequence),
+        sub_account: chain.name.clone(),
+        sequence,
+        previous: chain.link(),
+        run: run(archive, clock_skew_ms),
+        coverage,
+        orders: chain.orders_link(),
+        record,
+    }
+}
+
+/// This run, as the record says that is put now.
+pub fn run(archive: &Archive, clock_skew_ms: Option<i64>) -> Run {
+    Run {
+        id: archive.run.id.clone(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        libraries: concat!("parquet ", "60.1").to_owned(),
+        tz_database: tz_database_version().to_owned(),
+        host: plain(&archive.run.host),
+        settings_sha256: archive.run.settings_sha256,
+        started_at: archive.run.started_at,
+        finished_at: archive.clock.now_ms(),
+        clock_skew_ms,
+    }
+}
+
+fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::new(Exit::Unexpected, "cannot write the manifest")
+        .because(error)
+        .remedy("Report this.")
+}

@@ -1,0 +1,182 @@
+//! The manifests of one sub-account: their head, and as many of them backwards as somebody needs.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+
+use crate::chain::archive::{Archive, violated};
+use crate::chain::read;
+use crate::chain::read::Links;
+pub use crate::chain::read::one_version_each;
+use crate::format::place::key;
+use crate::format::record::coverage::{Coverage, DayState};
+use crate::format::record::manifest::{DayRecord, Link, Manifest, Record};
+use crate::format::record::notes::Acknowledgement;
+use crate::format::record::obligations::Orders;
+use crate::format::time::range::Days;
+use crate::outcome::Result;
+
+/// One chain as the store shows it.
+pub type Chain = Links<Manifest>;
+
+type Read = read::Read<Manifest>;
+
+impl Chain {
+    pub fn coverage(&self) -> Coverage {
+        self.newest()
+            .map(|read| read.envelope.manifest.coverage.clone())
+            .unwrap_or_default()
+    }
+
+    /// The newest hold or retention record that the next manifest must name.
+    pub fn orders_link(&self) -> Option<Link> {
+        let newest = self.newest()?;
+        newest.envelope.manifest.orders_for_next(newest.sha256)
+    }
+
+    /// The holds and extensions in force. Each names the one before it by its hash, so that days in between, of years
+    /// as a rule, need not be read.
+    pub async fn orders(&mut self, archive: &Archive) -> Result<Orders> {
+        let (mut newest_first, mut next) = (Vec::new(), self.orders_link());
+        while let Some(link) = next {
+            let sequence = key::parse_manifest(&link.key).unwrap_or_default();
+            let read = match self.read.get(&sequence) {
+                Some(read) => read.clone(),
+                None => read::fetch(archive, &self.name, sequence).await?,
+            };
+            let manifest = read.envelope.manifest;
+            let ours = manifest.key == link.key && read.sha256 == link.sha256;
+            if !ours || manifest.orders_for_next(read.sha256).as_ref() != Some(&link) {
+                return Err(violated(format!(
+                    "{} is not the hold or retention record that is named",
+                    link.key
+                )));
+            }
+            next = manifest.orders;
+            newest_first.push((sequence, manifest.record));
+        }
+        let mut orders = Orders::default();
+        newest_first
+            .iter()
+            .rev()
+            .for_each(|(sequence, record)| orders.take(*sequence, record));
+        Ok(orders)
+    }
+
+    /// The newest record of any day.
+    pub async fn newest_day(&mut self, archive: &Archive) -> Result<Option<DayRecord>> {
+        self.walk_until(archive, |read| read.envelope.manifest.day().is_some())
+            .await?;
+        let mut newest_first = self.read.values().rev();
+        Ok(newest_first
+            .find_map(|read| read.envelope.manifest.day())
+            .cloned())
+    }
+
+    /// The newest acknowledgement of the gaps of `date`, and its manifest's key.
+    pub async fn acknowledgement_of(
+        &mut self,
+        archive: &Archive,
+        date: Date,
+    ) -> Result<Option<(String, Acknowledgement)>> {
+        let of_date = |read: &Read| match &read.envelope.manifest.record {
+            Record::Acknowledgement(note) => note
+                .days
+                .iter()
+                .any(|day| day.date == date)
+                .then(|| (**note).clone()),
+            _ => None,
+        };
+        self.walk_until(archive, |read| of_date(read).is_some())
+            .await?;
+        let mut newest_first = self.read.values().rev();
+        Ok(
+            newest_first
+                .find_map(|read| Some((read.envelope.manifest.key.clone(), of_date(read)?))),
+        )
+    }
+
+    /// Every revision of the archived days of `range`, by date and revision.
+    pub async fn revisions_in(
+        &mut self,
+        archive: &Archive,
+        range: &Days,
+    ) -> Result<Vec<(Link, DayRecord)>> {
+        let coverage = self.coverage();
+        let mut all = Vec::new();
+        if let (Some(first), Some(last)) = (coverage.first_day, coverage.last_day()) {
+            for date in range.within(first, last) {
+                all.extend(self.revisions(archive, date).await?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The day's revisions, oldest first; reads no further back than revision 1.
+    pub async fn revisions(
+        &mut self,
+        archive: &Archive,
+        date: Date,
+    ) -> Result<Vec<(Link, DayRecord)>> {
+        if self.coverage().state(date) == DayState::Missing {
+            return Ok(Vec::new());
+        }
+        let first = |read: &Read| {
+            read.envelope
+                .manifest
+                .day()
+                .is_some_and(|day| day.date == date && day.revision == 1)
+        };
+        self.walk_until(archive, first).await?;
+        let of_date = self.read.values().filter_map(|read| {
+            let day = read
+                .envelope
+                .manifest
+                .day()
+                .filter(|day| day.date == date)?;
+            Some((
+                Link {
+                    key: read.envelope.manifest.key.clone(),
+                    sha256: read.sha256,
+                },
+                day.clone(),
+            ))
+        });
+        Ok(of_date.collect())
+    }
+
+    /// The newest record of `date`, if it is covered.
+    pub async fn record_of(&mut self, archive: &Archive, date: Date) -> Result<Option<DayRecord>> {
+        if self.coverage().state(date) == DayState::Missing {
+            return Ok(None);
+        }
+        let of_date = |read: &Read| {
+            read.envelope
+                .manifest
+                .day()
+                .is_some_and(|day| day.date == date)
+        };
+        self.walk_until(archive, of_date).await?;
+        let mut newest_first = self.read.values().rev();
+        Ok(newest_first
+            .find(|read| of_date(read))
+            .and_then(|read| read.envelope.manifest.day())
+            .cloned())
+    }
+
+    /// The newest records of the last `count` manifests, one a date.
+    pub async fn recent(&mut self, archive: &Archive, count: u64) -> Result<Vec<DayRecord>> {
+        let head = self.head.as_ref().map_or(0, |head| head.sequence);
+        self.walk_to(archive, head.saturating_sub(count).max(1))
+            .await?;
+        let mut by_date = BTreeMap::new();
+        for day in self
+            .read
+            .values()
+            .filter_map(|read| read.envelope.manifest.day())
+        {
+            by_date.insert(day.date, day.clone());
+        }
+        Ok(by_date.into_values().collect())
+    }
+}

@@ -1,0 +1,79 @@
+//! `cxvault acknowledge`: gaps that stay.
+
+use serde::Serialize;
+
+use crate::chain::append::Mode;
+use crate::chain::notes::acknowledge::{Acknowledged, acknowledge};
+use crate::cli::records::AcknowledgeArgs;
+use crate::command::Context;
+use crate::command::archive::anchor;
+use crate::config::Settings;
+use crate::format::record::notes::AcknowledgedDay;
+use crate::outcome::{Exit, Result};
+use crate::render::count;
+
+pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let range = args.range.span()?;
+    let mode = Mode::of(args.act.dry_run);
+    let (archive, source) = crate::command::archive::open(settings, mode, context).await?;
+    let sub_accounts = crate::command::archive::named_sub_accounts(&source, context).await?;
+    for sub_account in &sub_accounts {
+        let by = args.act.by.as_deref();
+        let ended = acknowledge(&archive, sub_account, range, &args.act.reason, by, mode).await?;
+        tell(sub_account, &ended, mode, context);
+    }
+    Ok(anchor::settle(&archive, &sub_accounts, mode, context).await)
+}
+
+fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        sub_account: &'a str,
+        /// None where all of it was acknowledged before.
+        days: &'a [AcknowledgedDay],
+        head: Option<String>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
+    }
+    let (days, head): (&[AcknowledgedDay], _) = match ended {
+        Acknowledged::Now { head, note } => (
+            &note.days,
+            Some(crate::command::archive::head_text(sub_account, head)),
+        ),
+        Acknowledged::Proposed { note } => (&note.days, None),
+        Acknowledged::Before { .. } => (&[], None),
+    };
+    let dry_run = mode == Mode::DryRun;
+    let done = if dry_run {
+        "would be acknowledged"
+    } else {
+        "acknowledged"
+    };
+    let mut lines = Vec::new();
+    if let Acknowledged::Before { manifest } = ended {
+        lines.push(format!("{sub_account}: acknowledged before, by {manifest}"));
+    }
+    for day in days {
+        let failed = count(day.agent_failed + day.auto_failed);
+        let because: Vec<&str> = day
+            .incomplete_because
+            .iter()
+            .map(|reason| reason.name())
+            .collect();
+        let because = because.join(", ");
+        lines.push(format!(
+            "{sub_account} {}: {done}; {failed} summaries failed ({because})",
+            day.date
+        ));
+    }
+    lines.extend(head.iter().map(|head| format!("head {head}")));
+    context.output.say(lines.join("\n"));
+    context.output.event(&Event {
+        event: "acknowledged",
+        sub_account,
+        days,
+        head,
+        dry_run,
+    });
+}

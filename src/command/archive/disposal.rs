@@ -1,0 +1,101 @@
+//! `cxvault retention dispose`: days whose time is over.
+
+use serde::Serialize;
+
+use crate::chain::append::Mode;
+use crate::chain::notes::disposal::{Disposed, Wish, dispose};
+use crate::cli::records::RetentionDisposeArgs;
+use crate::command::Context;
+use crate::command::archive::anchor;
+use crate::config::Settings;
+use crate::format::record::notes::{DisposedDay, Span};
+use crate::outcome::{Exit, Result};
+use crate::render::{count, size};
+
+pub async fn run(
+    args: &RetentionDisposeArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit> {
+    let wish = Wish {
+        range: args.range.span()?,
+        reason: args.act.reason.clone(),
+        by: args.act.by.clone(),
+    };
+    let mode = Mode::of(args.act.dry_run);
+    let (archive, source) = crate::command::archive::open(settings, mode, context).await?;
+    let sub_accounts = crate::command::archive::named_sub_accounts(&source, context).await?;
+    let mut exits = Vec::new();
+    for sub_account in &sub_accounts {
+        match dispose(&archive, sub_account, &wish, mode).await {
+            Ok(disposed) => tell(sub_account, wish.range, mode, &disposed, context),
+            Err(failure) => {
+                context.output.failure(&failure);
+                exits.push(failure.exit);
+            }
+        }
+    }
+    exits.push(anchor::settle(&archive, &sub_accounts, mode, context).await);
+    Ok(Exit::worst(exits))
+}
+
+fn tell(sub_account: &str, range: Span, mode: Mode, disposed: &Disposed, context: &Context) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        sub_account: &'a str,
+        days: &'a [DisposedDay],
+        days_before: u64,
+        files: u64,
+        bytes: u64,
+        files_there: u64,
+        head: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
+    }
+    let dry_run = mode == Mode::DryRun;
+    let Disposed {
+        days,
+        before,
+        files_there,
+        ..
+    } = disposed;
+    let head = disposed
+        .head
+        .as_ref()
+        .map(|head| crate::command::archive::head_text(sub_account, head));
+    let files: u64 = days.iter().map(|day| day.files).sum();
+    let bytes: u64 = days.iter().map(|day| day.bytes).sum();
+    context.output.event(&Event {
+        event: "disposed",
+        sub_account,
+        days,
+        days_before: *before,
+        files,
+        bytes,
+        files_there: *files_there,
+        head: head.as_deref(),
+        dry_run,
+    });
+    let done = match (days.is_empty(), dry_run) {
+        (true, _) => "there is nothing to dispose of".to_owned(),
+        (false, dry) => format!(
+            "{} days {}: {} files, {}, of which {} are still there",
+            count(days.len() as u64),
+            if dry {
+                "may be disposed of, and nothing was recorded"
+            } else {
+                "disposed of"
+            },
+            count(files),
+            size(bytes),
+            count(*files_there)
+        ),
+    };
+    let mut lines = vec![format!("{sub_account} {range}: {done}")];
+    if *before > 0 {
+        lines.push(format!("  {} days were disposed of before", count(*before)));
+    }
+    lines.extend(head.iter().map(|head| format!("head {head}")));
+    context.output.say(lines.join("\n"));
+}

@@ -1,0 +1,262 @@
+//! `cxvault export`: a range of days, or what is new, in forms that people and other systems take.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::audit::current::{Which, rows};
+use crate::audit::disposed::LeftOut;
+use crate::audit::export::{Format, Writer, escaped};
+use crate::audit::pack::{Pack, unwritable};
+use crate::audit::part::Scratch;
+use crate::audit::roster;
+use crate::audit::source::Source;
+use crate::audit::timeline::{Revision, Timeline};
+use crate::cli::audit as cli;
+use crate::cli::audit::ExportArgs;
+use crate::clock::{Clock as _, SystemClock};
+use crate::command::Context;
+use crate::config::Settings;
+use crate::format::place::key;
+use crate::format::row::Row;
+use crate::format::time::day::rfc3339;
+use crate::format::time::range::Days;
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::count;
+
+pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let range = args.range.days()?;
+    let source = crate::command::inspect::open(settings, None, context).await?;
+    let mut pack = Pack::begin(&args.out)?;
+    let mut about = About::new(args, &range, &source);
+    pack.add_object(&source, key::ARCHIVE, key::ARCHIVE, None)
+        .await?;
+    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+        let mut timeline = if args.after.is_empty() {
+            Timeline::read(&source, &sub_account, &range).await?
+        } else {
+            let after = args
+                .after
+                .iter()
+                .rev()
+                .find(|after| after.sub_account == sub_account);
+            Timeline::read_after(
+                &source,
+                &sub_account,
+                after.map_or(0, |after| after.sequence),
+            )
+            .await?
+        };
+        for left_out in timeline.leave_out_disposed() {
+            crate::command::inspect::tell_left_out(&left_out, &context.output);
+            about.left_out.push(left_out);
+        }
+        for revision in &timeline.revisions {
+            let Revision { manifest, .. } = revision;
+            pack.add_object(&source, &manifest.key, &manifest.key, Some(manifest.sha256))
+                .await?;
+        }
+        let written = export(&source, &timeline, args, &mut pack).await?;
+        about.rows += written.rows;
+        about.files.extend(written.files);
+        about.heads.push(timeline.head_text());
+        about
+            .next
+            .push(format!("{sub_account}={}", timeline.head.0));
+    }
+    if let Some(roster) = roster::read(&source).await? {
+        pack.add_object(
+            &source,
+            &roster.link.key,
+            &roster.link.key,
+            Some(roster.link.sha256),
+        )
+        .await?;
+        about.heads.push(roster.head);
+    }
+    if about.format == "html" {
+        pack.add_bytes("index.html", index(&about.files).as_bytes())?;
+    }
+    let text = serde_json::to_vec_pretty(&about).map_err(|error| {
+        Failure::new(Exit::Unexpected, "cannot write export.json").because(error)
+    })?;
+    pack.add_bytes("export.json", &text)?;
+    let files = pack.finish()?;
+    tell(&about, files, args, context);
+    Ok(Exit::Done)
+}
+
+/// `export.json`: what this is, and where it goes on.
+#[derive(Serialize)]
+struct About {
+    event: &'static str,
+    archive: String,
+    archive_id: String,
+    exported_at: String,
+    format: &'static str,
+    revisions: &'static str,
+    /// `from..to`, the end left out; nothing where there is no bound.
+    days: String,
+    rows: u64,
+    /// Days that were disposed of: nothing here is of them.
+    left_out: Vec<LeftOut>,
+    files: Vec<String>,
+    heads: Vec<String>,
+    /// For `--after`, so that the next export gives only what is new then.
+    next: Vec<String>,
+}
+
+impl About {
+    fn new(args: &ExportArgs, range: &Days, source: &Source) -> About {
+        About {
+            event: "exported",
+            archive: source.store.root(),
+            archive_id: source.record.archive_id.clone(),
+            exported_at: rfc3339(SystemClock.now_ms()),
+            format: match args.format {
+                cli::Format::Csv => "csv",
+                cli::Format::Jsonl => "jsonl",
+                cli::Format::Html => "html",
+                cli::Format::Parquet => "parquet",
+            },
+            revisions: if args.revisions == cli::Revisions::All {
+                "all"
+            } else {
+                "current"
+            },
+            days: range.to_string(),
+            rows: 0,
+            left_out: Vec::new(),
+            files: Vec::new(),
+            heads: Vec::new(),
+            next: Vec::new(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Written {
+    rows: u64,
+    files: Vec<String>,
+}
+
+/// The data of one sub-account, file by file: days come in order, so only one file is open.
+async fn export(
+    source: &Source,
+    timeline: &Timeline,
+    args: &ExportArgs,
+    pack: &mut Pack,
+) -> Result<Written> {
+    let (format, which) = (format_of(args.format), which_of(args.revisions));
+    let scratch = Scratch::new()?;
+    let mut by_file: BTreeMap<String, Vec<(Date, Vec<Revision>)>> = BTreeMap::new();
+    for revisions in timeline.by_day() {
+        let Some(date) = revisions.first().map(|revision| revision.record.date) else {
+            continue;
+        };
+        let file = format.file_of(&timeline.sub_account, date);
+        by_file
+            .entry(file)
+            .or_default()
+            .push((date, revisions.to_vec()));
+    }
+    let mut written = Written::default();
+    for (name, days) in by_file {
+        let path = pack.path(&name)?;
+        let title = format!(
+            "{} {}",
+            timeline.sub_account,
+            days.first()
+                .map(|(date, _)| date.to_string())
+                .unwrap_or_default()
+        );
+        let writer = Arc::new(Mutex::new((Writer::create(format, &path, &title)?, 0_u64)));
+        for (date, revisions) in &days {
+            let (to, path, sub_account, dt) = (
+                writer.clone(),
+                path.clone(),
+                timeline.sub_account.clone(),
+                date.to_string(),
+            );
+            let each = move |row: Row| {
+                let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+                to.1 += 1;
+                to.0.push(&sub_account, &dt, row)
+                    .map_err(|error| unwritable(&path, error))
+            };
+            rows(source, &scratch, revisions, which, each).await?;
+        }
+        let ended_early =
+            || Failure::new(Exit::Unexpected, "a writer is still at work").remedy("Report this.");
+        let (writer, count) = Arc::into_inner(writer)
+            .ok_or_else(ended_early)?
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        writer.finish().map_err(|error| unwritable(&path, error))?;
+        pack.add_written(&name).await?;
+        written.rows += count;
+        written.files.push(name);
+    }
+    Ok(written)
+}
+
+fn format_of(format: cli::Format) -> Format {
+    match format {
+        cli::Format::Csv => Format::Csv,
+        cli::Format::Jsonl => Format::JsonLines,
+        cli::Format::Html => Format::Html,
+        cli::Format::Parquet => Format::Parquet,
+    }
+}
+
+fn which_of(revisions: cli::Revisions) -> Which {
+    match revisions {
+        cli::Revisions::Current => Which::Current,
+        cli::Revisions::All => Which::Every,
+    }
+}
+
+fn index(files: &[String]) -> String {
+    let link = |file: &String| {
+        let shown = file
+            .trim_start_matches("data/")
+            .trim_end_matches(".html")
+            .replace('/', " ");
+        format!(
+            "<li><a href=\"{0}\">{1}</a></li>\n",
+            escaped(file),
+            escaped(&shown)
+        )
+    };
+    let links: String = files.iter().map(link).collect();
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Archived days</title><style>:root{{\
+         color-scheme:light dark}}body{{font:16px/1.6 system-ui,sans-serif;margin:2rem}}</style></head><body>\
+         <h1>Archived days</h1><ul>\n{links}</ul></body></html>\n"
+    )
+}
+
+fn tell(about: &About, files: u64, args: &ExportArgs, context: &Context) {
+    context.output.event(about);
+    let out = args.out.display();
+    let new = if about.rows == 0 {
+        "nothing to export"
+    } else {
+        "exported"
+    };
+    let next: Vec<String> = about
+        .next
+        .iter()
+        .map(|next| format!("--after {next}"))
+        .collect();
+    context.output.say(format!(
+        "{new}: {} rows as {} in {out} ({} files; check them with: cd {out} && sha256sum -c SHA256SUMS)\nWhat is new after \
+         this: {}",
+        count(about.rows),
+        about.format,
+        count(files),
+        next.join(" "),
+    ));
+}

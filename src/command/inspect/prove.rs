@@ -1,0 +1,134 @@
+//! `cxvault prove`: a receipt for one segment's row.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::audit::find::{Found, find};
+use crate::audit::prove::prove;
+use crate::cli::audit::ProveArgs;
+use crate::command::Context;
+use crate::config::Settings;
+use crate::format::record::receipt::Receipt;
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::size;
+
+pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let range = args.range.days()?;
+    let source = crate::command::inspect::open(settings, None, context).await?;
+    let (mut candidates, mut left_out) = (Vec::new(), false);
+    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+        let (timeline, without) =
+            crate::command::inspect::readable(&source, &sub_account, &range, &context.output)
+                .await?;
+        left_out |= without;
+        let found = find(&source, &timeline, &args.segment_id).await?;
+        let this_one = |found: &Found| {
+            found.row.segment.metadata.segment_id.as_deref() == Some(args.segment_id.as_str())
+                && args
+                    .revision
+                    .is_none_or(|revision| revision == found.row.revision)
+        };
+        candidates.extend(
+            found
+                .into_iter()
+                .filter(this_one)
+                .map(|found| (timeline.clone(), found)),
+        );
+    }
+    let several = candidates
+        .iter()
+        .any(|(_, found)| found.sub_account != candidates[0].1.sub_account);
+    if several {
+        let message = format!(
+            "several sub-accounts have {}",
+            crate::command::inspect::visible(&args.segment_id)
+        );
+        return Err(
+            Failure::new(Exit::Usage, message).remedy("Name one of them with --sub-account.")
+        );
+    }
+    let newest = candidates
+        .into_iter()
+        .max_by_key(|(_, found)| found.revision.sequence);
+    let Some((timeline, found)) = newest else {
+        let but = crate::command::inspect::but_for_disposed(left_out);
+        let message = format!(
+            "no row is archived of segment {}{but}",
+            crate::command::inspect::visible(&args.segment_id)
+        );
+        return Err(Failure::new(Exit::Usage, message)
+            .remedy("Check the id, --revision, --from, --to and --sub-account; `cxvault show ID` shows what there is."));
+    };
+    let receipt = prove(&source, &timeline, &found).await?;
+    let text = receipt.to_text().map_err(|error| {
+        Failure::new(Exit::Unexpected, "cannot write the receipt").because(error)
+    })?;
+    write_new(&args.out, text.as_bytes())?;
+    tell(&receipt, text.len(), args, context);
+    Ok(Exit::Done)
+}
+
+fn tell(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        file: &'a Path,
+        sub_account: &'a str,
+        date: jiff::civil::Date,
+        revision: u32,
+        head: &'a str,
+        later_manifests_of_day: &'a [u64],
+    }
+    let Receipt {
+        sub_account,
+        date,
+        revision,
+        head,
+        later_manifests_of_day,
+        chain,
+        ..
+    } = receipt;
+    let (file, date, revision) = (args.out.as_path(), *date, *revision);
+    context.output.event(&Event {
+        event: "receipt",
+        file,
+        sub_account,
+        date,
+        revision,
+        head,
+        later_manifests_of_day,
+    });
+    let later = match later_manifests_of_day.len() {
+        0 => "No later manifest of that day exists.".to_owned(),
+        n => format!("{n} later manifests of that day exist; they may hold a newer row of it."),
+    };
+    context.output.say(format!(
+        "{}: {}, row of {sub_account} {date}, revision {revision}, with {} manifests up to head {head}\n{later}\nCheck it \
+         with: cxvault check-receipt {}",
+        file.display(),
+        size(bytes as u64),
+        chain.len(),
+        file.display(),
+    ));
+}
+
+/// Creates a file; never overwrites one.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let opened = OpenOptions::new().write(true).create_new(true).open(path);
+    opened
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .map_err(|error| {
+            let exists = error.kind() == io::ErrorKind::AlreadyExists;
+            let what = if exists {
+                "exists, and is left as it is"
+            } else {
+                "cannot be written"
+            };
+            Failure::new(Exit::Usage, format!("{} {what}", path.display()))
+                .because(error)
+                .remedy("Name another file with --out.")
+        })
+}

@@ -1,0 +1,189 @@
+//! `cxvault search`: which current summaries hold a text.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::audit::current::{Which, rows};
+use crate::audit::part::Scratch;
+use crate::cli::audit as cli;
+use crate::cli::audit::SearchArgs;
+use crate::command::Context;
+use crate::config::Settings;
+use crate::format::row::Row;
+use crate::format::row::observation::Kind;
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::{Output, count};
+
+/// Characters shown on each side of a hit.
+const AROUND: usize = 40;
+
+pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    if args.text.trim().is_empty() {
+        return Err(Failure::new(Exit::Usage, "there is no text to look for")
+            .remedy("Give a word or a phrase."));
+    }
+    let range = args.range.days()?;
+    let source = crate::command::inspect::open(settings, None, context).await?;
+    let search = Arc::new(Search {
+        text: args.text.to_lowercase(),
+        kinds: match args.kind {
+            Some(cli::Which::Agent) => vec![Kind::Agent],
+            Some(cli::Which::Auto) => vec![Kind::Auto],
+            None => Kind::BOTH.to_vec(),
+        },
+        limit: args.limit,
+        found: AtomicU64::new(0),
+        output: context.output.clone(),
+    });
+    let scratch = Scratch::new()?;
+    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+        let (timeline, _) =
+            crate::command::inspect::readable(&source, &sub_account, &range, &context.output)
+                .await?;
+        for revisions in timeline.by_day() {
+            let Some(date) = revisions.first().map(|revision| revision.record.date) else {
+                continue;
+            };
+            let (search, sub_account) = (search.clone(), sub_account.clone());
+            let looking = search.clone();
+            let each = move |row: Row| {
+                looking.look(&row, &sub_account, date);
+                Ok(())
+            };
+            rows(&source, &scratch, revisions, Which::Current, each).await?;
+            if search.is_full() {
+                break;
+            }
+        }
+    }
+    finish(&search)
+}
+
+struct Search {
+    text: String,
+    kinds: Vec<Kind>,
+    limit: u64,
+    found: AtomicU64,
+    output: Output,
+}
+
+impl Search {
+    fn is_full(&self) -> bool {
+        self.found.load(Ordering::Relaxed) >= self.limit
+    }
+
+    fn look(&self, row: &Row, sub_account: &str, date: Date) {
+        for &kind in &self.kinds {
+            let Some(text) = &row.observation(kind).summary else {
+                continue;
+            };
+            let ControlFlow::Break(snippet) = snippet(text, &self.text) else {
+                continue;
+            };
+            if self.is_full() {
+                return;
+            }
+            self.found.fetch_add(1, Ordering::Relaxed);
+            self.tell(row, sub_account, date, kind, &snippet);
+        }
+    }
+
+    fn tell(&self, row: &Row, sub_account: &str, date: Date, kind: Kind, snippet: &str) {
+        #[derive(Serialize)]
+        struct Event<'a> {
+            event: &'static str,
+            sub_account: &'a str,
+            dt: Date,
+            segment_id: &'a Option<String>,
+            kind: &'static str,
+            revision: u32,
+            snippet: &'a str,
+        }
+        let segment_id = &row.segment.metadata.segment_id;
+        let (kind, revision) = (kind.name(), row.revision);
+        self.output.event(&Event {
+            event: "hit",
+            sub_account,
+            dt: date,
+            segment_id,
+            kind,
+            revision,
+            snippet,
+        });
+        let (key, snippet) = (
+            crate::command::inspect::visible(&row.segment.key()),
+            crate::command::inspect::visible(snippet),
+        );
+        self.output
+            .print(format!("{sub_account} {date}  {key}  {kind:<5}  {snippet}"));
+    }
+}
+
+/// Breaks with the text around the first hit.
+fn snippet(text: &str, wanted: &str) -> ControlFlow<String> {
+    let lower = text.to_lowercase();
+    let Some(at) = lower.find(wanted) else {
+        return ControlFlow::Continue(());
+    };
+    // Lower-casing may change lengths; by characters the place is near enough.
+    let before = lower[..at].chars().count();
+    let hit = wanted.chars().count();
+    let (start, end) = (before.saturating_sub(AROUND), before + hit + AROUND);
+    let all = text.chars().count();
+    let middle: String = text.chars().skip(start).take(end - start).collect();
+    let (left, right) = (
+        if start > 0 { "…" } else { "" },
+        if end < all { "…" } else { "" },
+    );
+    ControlFlow::Break(format!("{left}{middle}{right}"))
+}
+
+fn finish(search: &Search) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Event {
+        event: &'static str,
+        hits: u64,
+        limit_reached: bool,
+    }
+    let hits = search.found.load(Ordering::Relaxed);
+    search.output.event(&Event {
+        event: "searched",
+        hits,
+        limit_reached: search.is_full(),
+    });
+    let more = if search.is_full() {
+        "; there may be more: raise --limit"
+    } else {
+        ""
+    };
+    search
+        .output
+        .say(format!("{} summaries{more}", count(hits)));
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hit_is_shown_with_what_is_around_it() {
+        let long = format!("{} Refund {}", "a".repeat(60), "b".repeat(60));
+        let ControlFlow::Break(found) = snippet(&long, "refund") else {
+            panic!("not found")
+        };
+        assert!(
+            found.starts_with('…') && found.ends_with('…') && found.contains(" Refund "),
+            "{found}"
+        );
+        assert_eq!(
+            snippet("İstanbul REFUND", "refund"),
+            ControlFlow::Break("İstanbul REFUND".to_owned())
+        );
+        assert_eq!(snippet("nothing", "refund"), ControlFlow::Continue(()));
+    }
+}

@@ -1,0 +1,363 @@
+//! `cxvault status`: which days are archived, and what they hold.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::audit::calendar::{Calendar, Day};
+use crate::audit::disposed::LeftOut;
+use crate::audit::shares;
+use crate::audit::shares::Shares;
+use crate::audit::timeline::Timeline;
+use crate::cli::audit::{By, StatusArgs};
+use crate::command::Context;
+use crate::config::Settings;
+use crate::format::record::coverage::DayState;
+use crate::format::row::observation::{Kind, Status};
+use crate::format::row::tally::{Statuses, Tally};
+use crate::format::time::day::rfc3339;
+use crate::outcome::{Exit, Result};
+use crate::render::{Output, Table, count, size};
+
+pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let range = args.range.days()?;
+    let source = crate::command::inspect::open(settings, None, context).await?;
+    let output = &context.output;
+    let (mut all, mut by_all) = (Sums::default(), Shares::new());
+    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+        let mut timeline = Timeline::read(&source, &sub_account, &range).await?;
+        let calendar = Calendar::of(&timeline, &range);
+        // Their manifests count all the same; what is counted row by row below leaves them out.
+        let disposed = timeline.leave_out_disposed();
+        tell(&calendar, &disposed, output);
+        all.add(&calendar);
+        if let Some(by) = args.by {
+            for (name, tally) in shares::shares(&source, &timeline, by_of(by)).await? {
+                by_all.entry(name).or_default().merge(&tally);
+            }
+        }
+    }
+    crate::command::inspect::roster::tell(&source, output).await?;
+    if let Some(by) = args.by {
+        tell_shares(by, &by_all, output);
+    }
+    finish(&all, output);
+    Ok(Exit::Done)
+}
+
+fn by_of(by: By) -> shares::By {
+    match by {
+        By::Queue => shares::By::AgentGroup,
+        By::Agent => shares::By::Agent,
+        By::Channel => shares::By::Channel,
+        By::Type => shares::By::SegmentType,
+    }
+}
+
+/// Over all sub-accounts.
+#[derive(Debug, Default, Serialize)]
+struct Sums {
+    sub_accounts: u64,
+    days_complete: u64,
+    days_empty: u64,
+    days_with_gaps: u64,
+    days_acknowledged: u64,
+    days_missing: u64,
+    days_disposed: u64,
+    files: u64,
+    bytes: u64,
+    counts: Tally,
+}
+
+impl Sums {
+    fn add(&mut self, calendar: &Calendar) {
+        self.sub_accounts += 1;
+        self.days_complete += calendar.count(DayState::Complete);
+        self.days_empty += calendar.count(DayState::Empty);
+        self.days_with_gaps += calendar.count(DayState::Gaps);
+        self.days_acknowledged += calendar.count(DayState::Acknowledged);
+        self.days_missing += calendar.count(DayState::Missing);
+        self.days_disposed += calendar.count(DayState::Disposed);
+        self.files += calendar.days.iter().map(|day| day.files).sum::<u64>();
+        self.bytes += calendar.days.iter().map(|day| day.bytes).sum::<u64>();
+        self.counts.merge(&calendar.total());
+    }
+}
+
+fn tell(calendar: &Calendar, disposed: &[LeftOut], output: &Output) {
+    #[derive(Serialize)]
+    struct DayEvent<'a> {
+        event: &'static str,
+        sub_account: &'a str,
+        #[serde(flatten)]
+        day: &'a Day,
+    }
+    #[derive(Serialize)]
+    struct ChainEvent<'a> {
+        event: &'static str,
+        sub_account: &'a str,
+        zone: &'a str,
+        head: &'a str,
+        committed_at: String,
+        first_day: Option<Date>,
+        last_day: Option<Date>,
+        agent_groups_without_ai_summaries: Vec<&'a str>,
+    }
+    let Calendar {
+        sub_account,
+        zone,
+        head,
+        days,
+        ..
+    } = calendar;
+    for day in days {
+        output.event(&DayEvent {
+            event: "day",
+            sub_account,
+            day,
+        });
+    }
+    output.event(&ChainEvent {
+        event: "chain",
+        sub_account,
+        zone,
+        head,
+        committed_at: rfc3339(calendar.committed_at),
+        first_day: calendar.archived.map(|(first, _)| first),
+        last_day: calendar.archived.map(|(_, last)| last),
+        agent_groups_without_ai_summaries: calendar
+            .groups_without_ai()
+            .map(|(group, _)| group)
+            .collect(),
+    });
+    for left_out in disposed {
+        crate::command::inspect::event_left_out(left_out, output);
+    }
+    output.print(text(calendar, disposed));
+}
+
+/// A month a line, a character a day.
+fn text(calendar: &Calendar, disposed: &[LeftOut]) -> String {
+    let mut lines = vec![format!(
+        "{}  days in {}, last commit {}",
+        calendar.sub_account,
+        calendar.zone,
+        rfc3339(calendar.committed_at)
+    )];
+    let mut months: BTreeMap<(i16, i8), Vec<&Day>> = BTreeMap::new();
+    for day in &calendar.days {
+        months
+            .entry((day.date.year(), day.date.month()))
+            .or_default()
+            .push(day);
+    }
+    for ((year, month), days) in months {
+        let mut row = [' '; 31];
+        for day in &days {
+            if let Some(place) =
+                row.get_mut(usize::from(day.date.day().unsigned_abs()).saturating_sub(1))
+            {
+                *place = mark(day.state);
+            }
+        }
+        let segments: u64 = days.iter().map(|day| day.counts.segments).sum();
+        let later = days.iter().filter(|day| day.revisions > 1).count();
+        let later = if later > 0 {
+            format!(", {later} days in later revisions")
+        } else {
+            String::new()
+        };
+        let row: String = row.iter().collect();
+        lines.push(format!(
+            "  {year}-{month:02}  {row}  {} segments{later}",
+            count(segments)
+        ));
+    }
+    for day in calendar
+        .days
+        .iter()
+        .filter(|day| matches!(day.state, DayState::Gaps | DayState::Acknowledged))
+    {
+        lines.push(format!(
+            "  {}  {} summaries could not be had",
+            day.date,
+            count(day.counts.failed())
+        ));
+    }
+    for day in &calendar.days {
+        lines.extend(day.warnings.iter().map(|warning| {
+            format!(
+                "  {}  warning {}: {}",
+                day.date,
+                warning.name(),
+                warning.explain()
+            )
+        }));
+    }
+    lines.extend(
+        disposed
+            .iter()
+            .map(|one| format!("  {}", crate::command::inspect::left_out_text(one))),
+    );
+    for (group, share) in calendar.groups_without_ai() {
+        lines.push(format!("  {}", without_ai(group, share.segments)));
+    }
+    lines.push(format!("  head {}\n", calendar.head));
+    lines.join("\n")
+}
+
+fn mark(state: DayState) -> char {
+    match state {
+        DayState::Complete => '#',
+        DayState::Empty => 'o',
+        DayState::Gaps => '!',
+        DayState::Acknowledged => 'a',
+        DayState::Missing => '.',
+        DayState::Disposed => 'd',
+    }
+}
+
+fn without_ai(group: &str, segments: u64) -> String {
+    let group = if group.is_empty() { "(none)" } else { group };
+    format!(
+        "agent group {group} has no AI summary on any of {} segments: in RingCX Admin, Routing, Queues & Skills, \
+         select the queue and Enable AI Summaries",
+        count(segments)
+    )
+}
+
+fn tell_shares(by: By, shares: &Shares, output: &Output) {
+    #[derive(Serialize)]
+    struct Share<'a> {
+        event: &'static str,
+        by: &'static str,
+        name: &'a str,
+        counts: &'a Tally,
+    }
+    let heading = match by {
+        By::Queue => "queue",
+        By::Agent => "agent",
+        By::Channel => "channel",
+        By::Type => "type",
+    };
+    let mut table = Table::new([
+        heading,
+        "segments",
+        "summaries",
+        "present",
+        "empty",
+        "not found",
+        "failed",
+        "other",
+    ]);
+    for (name, counts) in shares {
+        output.event(&Share {
+            event: "share",
+            by: heading,
+            name,
+            counts,
+        });
+        for kind in Kind::BOTH {
+            let first = kind == Kind::Agent;
+            // Ids are somebody else's text.
+            let shown: String = if name.is_empty() {
+                "(none)".into()
+            } else {
+                name.escape_debug().collect()
+            };
+            let name = if first { shown } else { String::new() };
+            let segments = if first {
+                count(counts.segments)
+            } else {
+                String::new()
+            };
+            table.row(
+                [
+                    vec![name, segments, kind.name().to_owned()],
+                    percents(counts.statuses(kind)),
+                ]
+                .concat(),
+            );
+        }
+    }
+    output.print(format!("{table}\n"));
+    if by == By::Queue {
+        for (group, counts) in shares.iter().filter(|(_, counts)| counts.auto.present == 0) {
+            output.print(without_ai(group, counts.segments));
+        }
+    }
+}
+
+/// Present, empty, not found, failed, and whatever else, as shares of all.
+fn percents(statuses: &Statuses) -> Vec<String> {
+    let all = statuses.total().max(1);
+    let other = [Status::Binary, Status::Skipped, Status::NoId]
+        .map(|status| statuses.get(status))
+        .iter()
+        .sum();
+    let counts = [
+        statuses.present,
+        statuses.empty,
+        statuses.not_found,
+        statuses.failed,
+        other,
+    ];
+    // Never 0 % or 100 % where that is not the whole truth.
+    let percent = |n: u64| match (n * 100 + all / 2) / all {
+        0 if n > 0 => "<1 %".to_owned(),
+        100 if n < all => ">99 %".to_owned(),
+        percent => format!("{percent} %"),
+    };
+    counts.into_iter().map(percent).collect()
+}
+
+fn finish(all: &Sums, output: &Output) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        #[serde(flatten)]
+        sums: &'a Sums,
+    }
+    output.event(&Event {
+        event: "status",
+        sums: all,
+    });
+    let mut table = Table::new([
+        "summaries",
+        "present",
+        "empty",
+        "not found",
+        "failed",
+        "binary",
+        "skipped",
+        "no id",
+    ]);
+    for kind in Kind::BOTH {
+        let statuses = all.counts.statuses(kind);
+        let shown = [
+            Status::Present,
+            Status::Empty,
+            Status::NotFound,
+            Status::Failed,
+            Status::Binary,
+            Status::Skipped,
+            Status::NoId,
+        ];
+        let cells = shown.map(|status| count(statuses.get(status)));
+        table.row([kind.name().to_owned()].into_iter().chain(cells));
+    }
+    output.print(format!(
+        "{} days complete (#), {} empty (o), {} with gaps (!), {} acknowledged (a), {} missing (.), {} disposed of (d)\n\
+         {} segments in {} files, {}\n{table}",
+        count(all.days_complete),
+        count(all.days_empty),
+        count(all.days_with_gaps),
+        count(all.days_acknowledged),
+        count(all.days_missing),
+        count(all.days_disposed),
+        count(all.counts.segments),
+        count(all.files),
+        size(all.bytes),
+    ));
+}

@@ -1,0 +1,215 @@
+//! `cxvault verify`: findings as they come, and a verdict.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+
+use crate::audit::anchors::Anchors;
+use crate::audit::verify;
+use crate::audit::verify::finding::{Finding, Severity};
+use crate::audit::verify::{Head, Level, Meter, Options, Totals};
+use crate::cli::audit as cli;
+use crate::cli::audit::VerifyArgs;
+use crate::clock::SystemClock;
+use crate::command::archive::anchor;
+use crate::command::{Context, wiring};
+use crate::config::Settings;
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::{Amount, Output, count, size};
+use crate::store::RetryingStore;
+
+pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    let allowed = match &args.allowed_signers {
+        Some(file) => crate::command::inspect::allowed_signers(file)?,
+        None => settings.trusted_signers()?,
+    };
+    let options = Options {
+        days: args.range.days()?,
+        sub_accounts: context.sub_accounts.clone(),
+        level: match args.level {
+            cli::Level::Quick => Level::Quick,
+            cli::Level::Full => Level::Full,
+            cli::Level::Deep => Level::Deep,
+        },
+        subset: args.subset.map(|subset| (subset.n, subset.of)),
+        heads: args.expect_head.iter().map(head).collect(),
+        anchors: anchors(args, settings, context).await?,
+        allowed,
+    };
+    let clock = Arc::new(SystemClock);
+    let store = wiring::open_store(settings, clock.clone(), context).await?;
+    let root = store.root();
+    let meter = Meter::default();
+    let output = &context.output;
+    let found = |finding: Finding| tell(&finding, output);
+    let totals = {
+        let work = verify::verify(store, &options, context.cancel.clone(), &meter, &found);
+        let progress = Amount::new(output, clock, "verifying");
+        progress.during(work, || reading(&meter)).await?
+    };
+    finish(&root, &options, &totals, output)
+}
+
+/// The place of anchors that the flag names, or the settings.
+async fn anchors(
+    args: &VerifyArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Option<Anchors>> {
+    let named = args.anchor.as_ref().or(settings.anchor.location.as_ref());
+    let Some(location) = named.filter(|_| !args.no_anchor) else {
+        return Ok(None);
+    };
+    let store = anchor::open_bare(settings, location).await?;
+    let store = RetryingStore::new(store, Arc::new(SystemClock), context.cancel.clone());
+    Ok(Some(Anchors::new(Arc::new(store))))
+}
+
+pub fn head(head: &cli::ExpectedHead) -> Head {
+    Head {
+        sub_account: head.sub_account.clone(),
+        sequence: head.sequence,
+        sha256: head.sha256,
+    }
+}
+
+/// Bytes done and to be done, as far as one can tell, and which sub-account it is.
+pub fn reading(meter: &Meter) -> (u64, u64, String) {
+    let (done, all) = (
+        meter.sub_accounts_done.load(Relaxed),
+        meter.sub_accounts.load(Relaxed),
+    );
+    let (bytes_done, bytes) = (meter.bytes_done.load(Relaxed), meter.bytes.load(Relaxed));
+    // The others are taken to be as large as those that are known.
+    let expected = bytes / (done + 1).min(all.max(1)) * all.max(1);
+    (
+        bytes_done,
+        expected.max(bytes),
+        format!("{done}/{all} sub-accounts"),
+    )
+}
+
+fn tell(finding: &Finding, output: &Output) {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        #[serde(flatten)]
+        finding: &'a Finding,
+    }
+    output.event(&Event {
+        event: "finding",
+        finding,
+    });
+    let weight = match finding.severity {
+        Severity::Violation => "VIOLATION",
+        Severity::Gap => "GAP",
+        Severity::Notice => "NOTICE",
+    };
+    if finding.severity == Severity::Notice && output.quiet {
+        return;
+    }
+    let Finding {
+        code,
+        object,
+        expected,
+        found,
+        meaning,
+        ..
+    } = finding;
+    // Keys of foreign objects are somebody else's text.
+    let object: String = object.escape_debug().collect();
+    output.print(format!(
+        "{weight:<9}  {}  {object}\n           expected {expected}; found {found}\n           {meaning}",
+        code.name()
+    ));
+}
+
+fn finish(root: &str, options: &Options, totals: &Totals, output: &Output) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        event: &'static str,
+        archive: &'a str,
+        level: Level,
+        exit: u8,
+        #[serde(flatten)]
+        totals: &'a Totals,
+    }
+    let exit = totals.exit();
+    output.event(&Event {
+        event: "verified",
+        archive: root,
+        level: options.level,
+        exit: exit.code(),
+        totals,
+    });
+    if totals.manifests == 0 && totals.violations == 0 {
+        return Err(
+            Failure::new(Exit::Usage, format!("there is nothing to verify at {root}")).remedy(
+                "Name the archive's root with --archive (s3://bucket/prefix, or a folder).",
+            ),
+        );
+    }
+    output.say(summary(totals, options));
+    Ok(exit)
+}
+
+fn summary(totals: &Totals, options: &Options) -> String {
+    let Totals {
+        days_complete,
+        days_empty,
+        days_incomplete,
+        days_acknowledged,
+        days_missing,
+        ..
+    } = totals;
+    let level = match options.level {
+        Level::Quick => "files not read",
+        Level::Full => "read and hashed",
+        Level::Deep => "read, hashed, and checked row by row",
+    };
+    let signed = match (totals.signed_manifests, options.allowed.is_empty()) {
+        (0, _) => "not signed".to_owned(),
+        (signed, true) => format!("{} signed, by whomever", count(signed)),
+        (signed, false) => format!("{} signed by allowed signers", count(signed)),
+    };
+    let verdict = match totals.exit() {
+        Exit::Integrity => format!("VIOLATED: {} violations", count(totals.violations)),
+        Exit::Gaps => {
+            "HOLDS, WITH GAPS: what is archived is as it was committed; some of it never was".to_owned()
+        }
+        _ if totals.days_disposed > 0 => {
+            "HOLDS: nothing was changed, and nothing is missing but what may be gone after its retention"
+                .to_owned()
+        }
+        _ => "HOLDS: nothing is missing, nothing was changed".to_owned(),
+    };
+    let disposed = match totals.days_disposed {
+        0 => String::new(),
+        days => format!(", {} disposed of", count(days)),
+    };
+    let share = options
+        .subset
+        .map(|(n, of)| format!(" (share {n} of {of})"))
+        .unwrap_or_default();
+    let mut text = format!(
+        "\nsub-accounts  {}\nmanifests     {} ({signed})\nrosters       {}\ndays          {} complete, {} empty, {} incomplete, {} acknowledged, {} missing{disposed}\nfiles{share}         {} ({level}; {})\n",
+        count(totals.sub_accounts),
+        count(totals.manifests),
+        count(totals.rosters),
+        count(*days_complete),
+        count(*days_empty),
+        count(*days_incomplete),
+        count(*days_acknowledged),
+        count(*days_missing),
+        count(totals.files),
+        size(totals.bytes),
+    );
+    if options.level == Level::Deep {
+        text.push_str(&format!("rows          {}\n", count(totals.rows)));
+    }
+    for head in &totals.heads {
+        text.push_str(&format!("head          {head}\n"));
+    }
+    text + &format!("\n{verdict}")
+}

@@ -1,0 +1,110 @@
+//! `cxvault config`: what is in force, and where each value came from.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::command::Context;
+use crate::config::{InForce, Loaded, Settings};
+use crate::outcome::{Exit, Result};
+use crate::render::Table;
+
+#[derive(Serialize)]
+struct Event<'a> {
+    event: &'static str,
+    file: Option<&'a Path>,
+    file_from: Option<&'a str>,
+    settings_digest: String,
+    settings: Vec<Setting<'a>>,
+    /// What this machine keeps of each limit, by its share.
+    limits: Limits,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    summaries: String,
+    discovery: String,
+    tokens: String,
+}
+
+impl Limits {
+    fn of(settings: &Settings) -> Limits {
+        Limits {
+            summaries: settings.summary_limits.to_string(),
+            discovery: settings.discovery_limits.to_string(),
+            tokens: settings.token_limits.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Setting<'a> {
+    key: &'static str,
+    account: Option<&'a str>,
+    environment: &'static str,
+    value: Option<&'a str>,
+    origin: String,
+}
+
+impl<'a> From<&'a InForce> for Setting<'a> {
+    fn from(one: &'a InForce) -> Self {
+        Setting {
+            key: one.key.name,
+            account: one.account.as_deref(),
+            environment: one.key.env,
+            value: one.value.as_deref(),
+            origin: one.origin.to_string(),
+        }
+    }
+}
+
+pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
+    let (file, file_from) = loaded
+        .file
+        .as_ref()
+        .map(|(path, from)| (path.as_path(), *from))
+        .unzip();
+    context.output.event(&Event {
+        event: "settings",
+        file,
+        file_from,
+        settings_digest: loaded.settings.digest(),
+        settings: loaded.in_force.iter().map(Setting::from).collect(),
+        limits: Limits::of(&loaded.settings),
+    });
+    let several = loaded.settings.accounts.len() > 1;
+    let mut table = Table::new(["SETTING", "VALUE", "FROM"]);
+    for one in &loaded.in_force {
+        let key = match &one.account {
+            Some(account) if several => format!("[{account}] {}", one.key.name),
+            _ => one.key.name.to_owned(),
+        };
+        table.row([
+            key,
+            one.value.clone().unwrap_or_default(),
+            one.origin.to_string(),
+        ]);
+    }
+    context.output.print(match (file, file_from) {
+        (Some(file), Some(from)) => format!("Settings file: {} ({from})\n", file.display()),
+        _ => "Settings file: none; `cxvault init` writes one\n".to_owned(),
+    });
+    context.output.print(table);
+    let share = loaded.settings.quota_share;
+    if share.rest().is_some() {
+        let Limits {
+            summaries,
+            discovery,
+            tokens,
+        } = Limits::of(&loaded.settings);
+        context.output.print(format!(
+            "\n{share} of the limits is this machine's: summaries {summaries}, discovery {discovery}, tokens {tokens}"
+        ));
+    }
+    for (name, meant) in loaded.settings.doubtful_fields() {
+        context.output.print(format!(
+            "omit_fields: RingCX documents no field `{name}`; was `{meant}` meant?"
+        ));
+    }
+    Ok(Exit::Done)
+}

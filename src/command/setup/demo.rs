@@ -1,0 +1,130 @@
+//! `cxvault demo`: a made-up day, archived for real, with no credentials.
+
+use jiff::ToSpan;
+
+use crate::cli::DemoArgs;
+use crate::clock::{Clock, SystemClock};
+use crate::command::Context;
+use crate::command::night::run::archive_days;
+use crate::command::night::summary;
+use crate::config::{Environment, Settings};
+use crate::outcome::{Exit, Failure, Result};
+use crate::simulator;
+use crate::simulator::Options;
+
+/// A minute of RingCX in a second: pacing, tokens and limits are at work, and nobody waits for them.
+const TIME_SCALE: u32 = 60;
+const SUB_ACCOUNT: &str = "99999999";
+
+pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
+    let now = jiff::Timestamp::from_millisecond(SystemClock.now_ms()).map_err(|error| {
+        Failure::new(Exit::Usage, "this host's clock is out of range").because(error)
+    })?;
+    let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
+    let yesterday = today.yesterday().unwrap_or(today);
+    let simulator = start(now, today).await?;
+    let settings = settings(args, context, &simulator.url)?;
+    context.output.say(format!(
+        "A simulated RingCX ({} times as fast) answers at {}.\nArchiving {yesterday} of sub-account {SUB_ACCOUNT} into {} ...\n",
+        TIME_SCALE, simulator.url, args.dir.display()
+    ));
+    let outcome = archive_days(Some(yesterday), &settings, context).await?;
+    simulator.stop().await;
+    summary::finish(&outcome, &context.output);
+    if outcome.exit == Exit::Done {
+        context.output.say(next_steps(args, &yesterday.to_string()));
+    }
+    Ok(outcome.exit)
+}
+
+async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulator::Running> {
+    let midnight = today
+        .to_zoned_datetime(jiff::tz::TimeZone::UTC)
+        .map(|day| day.timestamp())
+        .unwrap_or(now);
+    // Just after midnight yesterday is still settling; the simulated clock need not wait.
+    let settled = midnight.checked_add(20.minutes()).unwrap_or(now);
+    let mut options = Options {
+        now: Some(now.max(settled)),
+        time_scale: f64::from(TIME_SCALE),
+        ..Options::default()
+    };
+    options.faults.fault_500 = 2.0;
+    options.faults.fault_reset = 1.0;
+    options.faults.strange_texts = 2.0;
+    options.faults.duplicates = 2.0;
+    let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    simulator::start(options, loopback).await.map_err(|error| {
+        Failure::new(
+            Exit::Unexpected,
+            "cannot start the simulated RingCX on loopback",
+        )
+        .because(error)
+    })
+}
+
+/// The demo's own settings: what is configured for real must not be touched by it.
+fn settings(args: &DemoArgs, context: &Context, url: &str) -> Result<Settings> {
+    let archive = args.dir.to_string_lossy();
+    let scaled =
+        |requests: u32, seconds: u32| format!("{requests}/{}ms", seconds * 1_000 / TIME_SCALE);
+    let mut pairs = vec![
+        ("CXVAULT_ARCHIVE", archive.into_owned()),
+        ("CXVAULT_PLATFORM_URL", url.to_owned()),
+        ("CXVAULT_RINGCX_URL", url.to_owned()),
+        ("CXVAULT_SUMMARIES_URL", url.to_owned()),
+        ("CXVAULT_CLIENT_ID", "demo-client".to_owned()),
+        ("CXVAULT_CLIENT_SECRET", "demo-secret".to_owned()),
+        ("CXVAULT_JWT", "demo-jwt".to_owned()),
+        ("CXVAULT_SUB_ACCOUNTS", SUB_ACCOUNT.to_owned()),
+        ("CXVAULT_SUMMARY_LIMITS", scaled(120, 60)),
+        (
+            "CXVAULT_DISCOVERY_LIMITS",
+            format!("{},{}", scaled(3, 60), scaled(9, 900)),
+        ),
+        ("CXVAULT_TOKEN_LIMITS", scaled(5, 60)),
+        ("CXVAULT_TOKEN_LIFE", "5s".to_owned()),
+        // So that an existing settings file is not read.
+        ("CXVAULT_CONFIG", "/dev/null".to_owned()),
+    ];
+    for name in ["HOME", "XDG_STATE_HOME", "CXVAULT_STATE_DIR"] {
+        pairs.extend(
+            context
+                .environment
+                .get(name)
+                .map(|value| (name, value.to_owned())),
+        );
+    }
+    let mut flags = context.flags.clone();
+    flags.config = None;
+    Ok(Settings::load(&flags, &Environment::from_pairs(pairs))?.settings)
+}
+
+fn next_steps(args: &DemoArgs, date: &str) -> String {
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "cxvault".to_owned());
+    let dir = args.dir.display();
+    let manifest = format!("{dir}/manifests/v1/sub_account={SUB_ACCOUNT}/0000000001.json");
+    format!(
+        "
+Next things to try:
+  The same day again: it is confirmed, and nothing is asked
+    {program} run --archive {dir} --sub-account {SUB_ACCOUNT} --time-zone UTC --date {date}
+  Is anything missing or changed? Which days are there? What mentions a refund, and all that is known of one of them?
+    {program} verify --archive {dir} --level deep
+    {program} status --archive {dir} --by queue
+    {program} search --archive {dir} refund
+    {program} show --archive {dir} $({program} search --archive {dir} refund --json | jq -r '.segment_id // empty' | head -n 1)
+  The audit manifest, and the hash of each file as it says
+    jq .manifest {manifest}
+    jq -r '.manifest.files[] | .sha256 + \"  {dir}/\" + .key' {manifest} | sha256sum --check
+  The rows, in SQL (pip install duckdb)
+    python3 -c \"import duckdb; print(duckdb.sql(\\\"SELECT agent_status, auto_status, count(*) FROM '{dir}/segments/**/*.parquet' GROUP BY ALL\\\"))\"
+  Every hash recomputed from the texts: no row differs
+    python3 -c \"import duckdb; print(duckdb.sql(\\\"SELECT count(*) AS differing FROM '{dir}/segments/**/*.parquet' WHERE sha256(agent_summary) <> agent_sha256 OR sha256(auto_summary) <> auto_sha256\\\"))\"
+  For real: a commented settings file, and what is in force
+    {program} init ./cxvault.toml
+    {program} config"
+    )
+}

@@ -1,0 +1,216 @@
+//! RingCX: the token, the sub-accounts, and whether discovery answers.
+
+use std::sync::Arc;
+
+use jiff::ToSpan;
+use tokio::sync::mpsc;
+
+use crate::chain::archive::Archive;
+use crate::chain::days::Chain;
+use crate::clock::{Clock, SystemClock};
+use crate::command::Context;
+use crate::command::setup::doctor::{Check, Checks, clocks_differ};
+use crate::command::wiring;
+use crate::command::wiring::{AccountClient, LazyLedger, Urgency};
+use crate::config::Settings;
+use crate::day::run::ApiSource as _;
+use crate::format::record::coverage::DayState;
+use crate::format::time::day::Zone;
+use crate::outcome::{Exit, Failure, Result};
+use crate::ringcx::{Discovered, RingCx};
+
+/// Sub-accounts whose discovery is tried, of each account: each try is one of three a minute.
+const TRIED: usize = 5;
+const WINDOW_MS: i64 = 3 * 3_600_000;
+/// A day so close to leaving the source wants attention today.
+const SOON_DAYS: i64 = 7;
+const DAY_MS: i64 = 24 * 3_600_000;
+
+pub(super) async fn examine(settings: &Settings, context: &Context, checks: &mut Checks<'_>) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ledger = LazyLedger::new(settings, clock.clone(), Urgency::First);
+    let archive = wiring::look_at_archive(settings, context).await;
+    for account in &settings.accounts {
+        let client = AccountClient::new(settings, account, clock.clone(), &ledger, context);
+        let found = token(&client, &account.name, checks).await;
+        let sub_accounts = match (&found, account.sub_accounts.is_empty()) {
+            (Some((_, listed)), true) => listed.clone(),
+            _ => account.sub_accounts.clone(),
+        };
+        if let Some((api, listed)) = &found {
+            checks.add(expected(&account.name, &account.sub_accounts, listed));
+            for sub_account in sub_accounts.iter().take(TRIED) {
+                checks.add(discovery(api, sub_account, settings).await);
+            }
+            if let Some(skew_ms) = api.clock_skew_ms() {
+                checks.add(clocks_differ("RingCX's clock", skew_ms, "RingCX's clock"));
+            }
+        }
+        if let Ok(archive) = &archive {
+            let zone = |sub_account: &str| Zone::named(account.zone_of(sub_account)).ok();
+            let all = sub_accounts
+                .iter()
+                .filter_map(|id| Some((id.as_str(), zone(id)?)));
+            checks.add(retention(archive, settings, &account.name, all).await);
+        }
+    }
+}
+
+/// Credentials, the grant, the exchange, and the list that they give access to.
+async fn token(
+    client: &AccountClient<'_>,
+    account: &str,
+    checks: &mut Checks<'_>,
+) -> Option<(Arc<RingCx>, Vec<String>)> {
+    let name = format!("token of account {account}");
+    let tried = async {
+        let api = client.api().await?;
+        let listed = api.sub_accounts().await.map_err(Failure::from)?;
+        Ok::<_, Failure>((api, listed))
+    };
+    match tried.await {
+        Ok((api, listed)) => {
+            let ids: Vec<String> = listed.into_iter().map(|one| one.account_id).collect();
+            checks.add(Check::ok(
+                &name,
+                format!("granted; {} sub-accounts are listed", ids.len()),
+            ));
+            Some((api, ids))
+        }
+        Err(failure) => {
+            checks.add(Check::of_failure(&name, failure));
+            None
+        }
+    }
+}
+
+fn expected(account: &str, configured: &[String], listed: &[String]) -> Check {
+    let name = format!("sub-accounts of account {account}");
+    if configured.is_empty() {
+        return match listed.is_empty() {
+            false => Check::ok(&name, format!("all that are listed: {}", listed.join(", "))),
+            true => Check::failed(
+                &name,
+                Exit::Denied,
+                "none is configured, and none is listed",
+                "Check the user's access in RingCX Admin, or name the sub-accounts in CXVAULT_SUB_ACCOUNTS.",
+            ),
+        };
+    }
+    let missing: Vec<&str> = configured
+        .iter()
+        .filter(|id| !listed.contains(id))
+        .map(String::as_str)
+        .collect();
+    if missing.is_empty() {
+        return Check::ok(
+            &name,
+            format!("all {} that are configured are listed", configured.len()),
+        );
+    }
+    Check::failed(
+        &name,
+        Exit::Denied,
+        format!("configured, but not listed: {}", missing.join(", ")),
+        "Check the ids, and the user's access to these sub-accounts in RingCX Admin.",
+    )
+}
+
+/// The last settled three hours, whose objects are counted and forgotten.
+async fn discovery(api: &RingCx, sub_account: &str, settings: &Settings) -> Check {
+    let name = format!("discovery of {sub_account} (WEM access)");
+    match count(api, sub_account, settings).await {
+        Err(failure) => Check::of_failure(&name, failure),
+        Ok(0) => Check::warning(
+            &name,
+            "the last three hours answer with an empty list",
+            "If there were interactions, the user lacks WEM access: without it discovery answers an empty list.",
+        ),
+        Ok(objects) => Check::ok(&name, format!("{objects} segments in the last three hours")),
+    }
+}
+
+async fn count(api: &RingCx, sub_account: &str, settings: &Settings) -> Result<u64> {
+    let settle_ms = i64::try_from(settings.settle.0.as_millis()).unwrap_or(0);
+    let end_ms = (api.server_now().await? - settle_ms) / 1000 * 1000;
+    let (objects, mut incoming) = mpsc::channel::<Discovered>(4);
+    let asked = async move {
+        api.discover(sub_account, end_ms - WINDOW_MS, end_ms, &objects)
+            .await
+    };
+    let drained = async { while incoming.recv().await.is_some() {} };
+    let (answer, ()) = tokio::join!(asked, drained);
+    Ok(answer?.rows)
+}
+
+/// Whether RingCX still has what is not archived yet.
+async fn retention(
+    archive: &Archive,
+    settings: &Settings,
+    account: &str,
+    sub_accounts: impl Iterator<Item = (&str, Zone)>,
+) -> Check {
+    let name = format!("source retention of account {account}");
+    let Some(kept) = settings.source_retention else {
+        return Check::not_applicable(
+            &name,
+            "source_retention is not set, so nobody knows what RingCX forgets",
+        );
+    };
+    let now_ms = archive.clock.now_ms();
+    let mut oldest: Option<(i64, String)> = None;
+    for (sub_account, zone) in sub_accounts {
+        match oldest_open(archive, sub_account, &zone, now_ms).await {
+            Ok(Some((start_ms, day)))
+                if oldest.as_ref().is_none_or(|(known, _)| start_ms < *known) =>
+            {
+                oldest = Some((start_ms, day));
+            }
+            Ok(_) => {}
+            Err(failure) => return Check::of_failure(&name, failure),
+        }
+    }
+    let Some((start_ms, day)) = oldest else {
+        return Check::ok(&name, "no archived chain has an open day");
+    };
+    let left_days = i64::from(kept.0) - (now_ms - start_ms).div_euclid(DAY_MS);
+    let found = format!("the oldest open day is {day}; RingCX keeps it for {left_days} more days");
+    match left_days {
+        ..=0 => Check::failed(
+            &name,
+            Exit::Gaps,
+            format!("{day} is open, and older than source_retention ({kept})"),
+            "It cannot become complete. Acknowledge it: cxvault acknowledge.",
+        ),
+        1..=SOON_DAYS => Check::warning(
+            &name,
+            found,
+            "Archive it today: cxvault backfill, oldest days first.",
+        ),
+        _ => Check::ok(&name, found),
+    }
+}
+
+/// The oldest day of a chain that is missing or has gaps, and when it began.
+async fn oldest_open(
+    archive: &Archive,
+    sub_account: &str,
+    zone: &Zone,
+    now_ms: i64,
+) -> Result<Option<(i64, String)>> {
+    let coverage = Chain::open(archive, sub_account).await?.coverage();
+    let Some(first) = coverage.first_day else {
+        return Ok(None);
+    };
+    for date in first.series(1.day()) {
+        // A date that a zone has left out is no day.
+        let Ok(window) = zone.day(date) else { continue };
+        if window.end_ms > now_ms {
+            break;
+        }
+        if matches!(coverage.state(date), DayState::Missing | DayState::Gaps) {
+            return Ok(Some((window.start_ms, format!("{sub_account} {date}"))));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,64 @@
+//! `cxvault init`: a commented settings file.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::InitArgs;
+use crate::command::Context;
+use crate::config::{Settings, document, usual_file};
+use crate::outcome::{Exit, Failure, Result};
+
+#[derive(Serialize)]
+struct Event<'a> {
+    event: &'static str,
+    file: &'a Path,
+}
+
+pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
+    let named = args
+        .file
+        .clone()
+        .or_else(|| Settings::file_to_write(&context.flags, &context.environment));
+    let path = named.ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is no home folder for the settings file")
+            .remedy("Name a file: cxvault init FILE.")
+    })?;
+    write(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            Exit::Usage,
+            format!("{} exists, and is left as it is", path.display()),
+        )
+        .remedy("Edit it, or name another file: cxvault init FILE."),
+        _ => Failure::new(Exit::Usage, format!("cannot write {}", path.display()))
+            .because(error)
+            .remedy("Name a file in a folder where you may write: cxvault init FILE."),
+    })?;
+    context.output.event(&Event {
+        event: "settings-file",
+        file: &path,
+    });
+    let file = path.display();
+    let by_itself = usual_file(&context.environment).is_some_and(|usual| usual == path);
+    let flag = if by_itself {
+        String::new()
+    } else {
+        format!("--config {file} ")
+    };
+    context.output.say(format_args!(
+        "Wrote {file}. Edit it, then:\n  cxvault {flag}config    shows what is in force\n  cxvault {flag}run       \
+         archives yesterday"
+    ));
+    Ok(Exit::Done)
+}
+
+fn write(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(document::commented_file().as_bytes())?;
+    file.sync_all()
+}

@@ -1,0 +1,77 @@
+//! `cxvault keygen`: a key that signs manifests.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::KeygenArgs;
+use crate::command::Context;
+use crate::config::keys;
+use crate::format::signature::SigningKey;
+use crate::outcome::{Exit, Failure, Result};
+
+/// Whom the allowed-signers line names.
+const PRINCIPAL: &str = "cxvault";
+
+#[derive(Serialize)]
+struct Event<'a> {
+    event: &'static str,
+    file: &'a Path,
+    public_key: &'a str,
+    fingerprint: &'a str,
+    allowed_signers_line: &'a str,
+}
+
+pub fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
+    let unusable = |error| Failure::new(Exit::Unexpected, "cannot make a key").because(error);
+    let key = SigningKey::generate().map_err(unusable)?;
+    let pem = key.to_openssh_pem(&args.comment).map_err(unusable)?;
+    write_secret(&args.file, pem.as_bytes())?;
+
+    let public = key.public_key();
+    let (line, fingerprint) = (public.to_openssh_line(), public.fingerprint());
+    let allowed = public.allowed_signers_line(PRINCIPAL);
+    context.output.event(&Event {
+        event: "key",
+        file: &args.file,
+        public_key: &line,
+        fingerprint: &fingerprint,
+        allowed_signers_line: &allowed,
+    });
+    let file = args.file.display();
+    context.output.say(format_args!(
+        "Private key: {file}\nPublic key:  {line}\nFingerprint: {fingerprint}\n\nSign with it: {}={file}\nCheck with \
+         it, as a line of an allowed_signers file:",
+        keys::SIGNING_KEY_FILE.env
+    ));
+    context.output.print(allowed);
+    Ok(Exit::Done)
+}
+
+/// Creates a file that only its owner can read. Never overwrites: the old key's signatures would lose their key.
+fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            Exit::Usage,
+            format!("{} exists, and is left as it is", path.display()),
+        )
+        .remedy("Name another file, or use the key that is there."),
+        _ => Failure::new(Exit::Usage, format!("cannot create {}", path.display()))
+            .because(error)
+            .remedy("Name a file in a folder that exists and where you may write."),
+    })?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|error| {
+            // Half a key would only confuse; if it cannot be removed either, the disk is the trouble.
+            let _ = fs::remove_file(path);
+            Failure::new(Exit::Unexpected, format!("cannot write {}", path.display()))
+                .because(error)
+                .remedy("Check the disk's free space.")
+        })
+}

@@ -1,0 +1,143 @@
+//! `cxvault simulate`: the RingCX stand-in by itself.
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::cli::SimulateArgs;
+use crate::command::Context;
+use crate::outcome::{Exit, Failure, Result};
+use crate::ringcx::limits::{Limit, Limits};
+use crate::simulator;
+
+/// Prints what a shell needs to talk to the simulator, then serves until `stop` is cancelled.
+///
+/// # Errors
+/// [`Exit::Usage`] when the address cannot be listened on.
+pub async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
+    let refused = |error| {
+        Failure::new(Exit::Usage, format!("cannot listen on {}", args.listen))
+            .because(error)
+            .remedy("Give another address with --listen; port 0 takes a free one.")
+    };
+    let listener = TcpListener::bind(args.listen).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    context
+        .output
+        .print(invitation(&format!("http://{address}"), &args.options));
+    simulator::serve(listener, args.options.clone(), context.cancel.clone())
+        .await
+        .map_err(|error| Failure::new(Exit::Unexpected, "the simulator ended").because(error))
+}
+
+/// The lines that make a shell's `cxvault run` talk to the simulator.
+fn invitation(url: &str, options: &simulator::Options) -> String {
+    let mut lines = vec![
+        format!(
+            "# The RingCX simulator listens on {url}. Paste this into another shell, then try `cxvault run`:"
+        ),
+        format!("export CXVAULT_PLATFORM_URL={url}"),
+        format!("export CXVAULT_RINGCX_URL={url}"),
+        format!("export CXVAULT_SUMMARIES_URL={url}"),
+    ];
+    // Invented secrets of an invented account: showing them is the point.
+    if let Some(credential) = options.credentials.first() {
+        lines.push(format!(
+            "export CXVAULT_CLIENT_ID={}",
+            quoted(&credential.client_id)
+        ));
+        lines.push(format!(
+            "export CXVAULT_CLIENT_SECRET={}",
+            quoted(&credential.client_secret)
+        ));
+        lines.push(format!("export CXVAULT_JWT={}", quoted(&credential.jwt)));
+    }
+    let limits = [
+        ("CXVAULT_SUMMARY_LIMITS", &options.summary_limits, "120/60s"),
+        (
+            "CXVAULT_DISCOVERY_LIMITS",
+            &options.discovery_limits,
+            "3/60s,9/15m",
+        ),
+        ("CXVAULT_TOKEN_LIMITS", &options.token_limits, "5/60s"),
+    ];
+    for (name, limits, default) in limits {
+        let real = in_real_time(limits, options.time_scale).to_string();
+        if real != default {
+            lines.push(format!("export {name}={real}"));
+        }
+    }
+    let life_ms = options.token_life.as_secs_f64() * 1_000.0 / options.time_scale;
+    if life_ms != 300_000.0 {
+        lines.push(format!(
+            "export CXVAULT_TOKEN_LIFE={}ms",
+            life_ms.max(1.0) as u64
+        ));
+    }
+    lines.join("\n")
+}
+
+/// A client's clock is not scaled: what is a minute to the simulator is shorter to the client.
+fn in_real_time(limits: &Limits, scale: f64) -> Limits {
+    let scaled = |limit: &Limit| {
+        let ms = (limit.window.as_secs_f64() * 1_000.0 / scale)
+            .ceil()
+            .max(1.0);
+        Limit {
+            window: Duration::from_millis(ms as u64),
+            ..*limit
+        }
+    };
+    Limits(limits.0.iter().map(scaled).collect())
+}
+
+/// As a POSIX shell reads it back.
+fn quoted(text: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match !text.is_empty() && text.chars().all(harmless) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_invitation_names_every_host_and_credential() {
+        let text = invitation("http://127.0.0.1:8700", &simulator::Options::default());
+        for name in ["PLATFORM_URL", "RINGCX_URL", "SUMMARIES_URL"] {
+            assert!(
+                text.contains(&format!("export CXVAULT_{name}=http://127.0.0.1:8700\n")),
+                "{text}"
+            );
+        }
+        assert!(text.contains("export CXVAULT_JWT=demo-jwt"), "{text}");
+        assert!(!text.contains("LIMITS"), "{text}");
+    }
+
+    #[test]
+    fn scaled_time_scales_the_limits_of_the_client() {
+        let options = simulator::Options {
+            time_scale: 60.0,
+            ..simulator::Options::default()
+        };
+        let text = invitation("http://127.0.0.1:8700", &options);
+        assert!(
+            text.contains("export CXVAULT_SUMMARY_LIMITS=120/1s\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("export CXVAULT_DISCOVERY_LIMITS=3/1s,9/15s\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("export CXVAULT_TOKEN_LIFE=5000ms"), "{text}");
+    }
+
+    #[test]
+    fn what_a_shell_would_change_is_quoted() {
+        assert_eq!(quoted("demo-jwt"), "demo-jwt");
+        assert_eq!(quoted("a'b $c"), r"'a'\''b $c'");
+    }
+}

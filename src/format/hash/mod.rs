@@ -1,0 +1,5 @@
+//! SHA-256, Merkle trees, and the canonical spelling of text.
+
+pub mod digest;
+pub mod json;
+pub mod merkle;

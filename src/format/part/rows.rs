@@ -1,0 +1,104 @@
+//! Rows of a part as the Parquet reader leaves them, read without copying.
+
+use arrow::array::{
+    Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
+use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+
+use crate::format::hash::digest::Digest;
+use crate::format::hash::merkle::leaf_hash;
+use crate::format::row::schema::{COLUMNS, Cell, CellRef, Type};
+use crate::format::row::{Row, RowError, leaf_by_column};
+
+/// Some rows of a part, where the Parquet reader put their values.
+pub struct Rows {
+    /// The number of the first of them in the file, from 0.
+    first: u64,
+    rows: usize,
+    columns: Vec<Values>,
+}
+
+enum Values {
+    Text(StringArray),
+    Int(Int64Array),
+    Time(TimestampMillisecondArray),
+    Bool(BooleanArray),
+}
+
+impl Rows {
+    /// Of a batch whose columns are those of the format.
+    pub(super) fn new(batch: &RecordBatch, first: u64) -> Rows {
+        let columns =
+            COLUMNS
+                .iter()
+                .zip(batch.columns())
+                .map(|(column, array)| match column.kind {
+                    Type::Text => Values::Text(array.as_string::<i32>().clone()),
+                    Type::Int => Values::Int(array.as_primitive::<Int64Type>().clone()),
+                    Type::Time => {
+                        Values::Time(array.as_primitive::<TimestampMillisecondType>().clone())
+                    }
+                    Type::Bool => Values::Bool(array.as_boolean().clone()),
+                });
+        Rows {
+            first,
+            rows: batch.num_rows(),
+            columns: columns.collect(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The number of the first row in the file, from 0.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The `n`-th of these rows; nothing of it is copied.
+    pub fn row(&self, n: usize) -> Result<Row<&str>, RowError> {
+        Row::from_cells(self.cells(n))
+    }
+
+    /// [`Rows::row`], copied.
+    pub fn owned_row(&self, n: usize) -> Result<Row, RowError> {
+        Row::from_cells(self.cells(n).map(CellRef::to_cell))
+    }
+
+    /// One value of the `n`-th of these rows.
+    pub(super) fn value(&self, n: usize, column: usize) -> CellRef<'_> {
+        self.columns
+            .get(column)
+            .map_or(Cell::Null, |column| column.value(n))
+    }
+
+    fn cells(&self, n: usize) -> impl Iterator<Item = CellRef<'_>> {
+        self.columns.iter().map(move |column| column.value(n))
+    }
+
+    /// The hashes of their leaves, in order; `json` is a buffer.
+    pub(super) fn leaf_hashes(&self, json: &mut Vec<u8>) -> Vec<Digest> {
+        let leaf = |n| {
+            leaf_by_column(|column| self.columns[column].value(n), json);
+            leaf_hash(json)
+        };
+        (0..self.rows).map(leaf).collect()
+    }
+}
+
+impl Values {
+    fn value(&self, n: usize) -> CellRef<'_> {
+        match self {
+            Values::Text(array) if array.is_valid(n) => Cell::Text(array.value(n)),
+            Values::Int(array) if array.is_valid(n) => Cell::Int(array.value(n)),
+            Values::Time(array) if array.is_valid(n) => Cell::Int(array.value(n)),
+            Values::Bool(array) if array.is_valid(n) => Cell::Bool(array.value(n)),
+            _ => Cell::Null,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Where each object of an archive lies.
+
+pub mod key;

@@ -1,0 +1,84 @@
+//! `copy.json`: what makes an archive a copy of another. Version ids and locks are bound to a place, and a chain that went
+//! on in two places would be none; so whoever writes looks for this object first.
+
+use serde::{Deserialize, Serialize};
+
+use crate::format::record::roster::{ChainHead, Head};
+use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::time::wire::instant;
+
+/// Canonical JSON, put before anything else of the copy, and never again: of which archive this is a copy, and how far
+/// that had come when copying began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopyRecord {
+    pub archive_id: String,
+    #[serde(with = "instant")]
+    pub copied_at: i64,
+    /// The root that it was copied from, as text.
+    pub from: String,
+    pub format_version: u32,
+    /// The head of the archive-wide chain, where there was one and it was to be copied.
+    pub roster: Option<Head>,
+    /// Those that were to be copied, in order.
+    pub sub_accounts: Vec<ChainHead>,
+    pub tool_version: String,
+}
+
+impl CopyRecord {
+    /// # Errors
+    /// Where a text cannot be written as JSON, which does not happen.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json_canonicalizer::to_vec(self)
+    }
+
+    /// The record of these bytes, if they are one in canonical form.
+    pub fn from_bytes(bytes: &[u8]) -> Option<CopyRecord> {
+        let record: CopyRecord = serde_json::from_slice(bytes).ok()?;
+        (record.format_version == FORMAT_VERSION && record.to_bytes().ok()? == bytes)
+            .then_some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::hash::digest::Digest;
+
+    #[test]
+    fn only_the_canonical_form_is_read() {
+        let head = Head {
+            sequence: 3,
+            sha256: Digest::of(b"a head"),
+        };
+        let record = CopyRecord {
+            archive_id: "0815".to_owned(),
+            copied_at: 1_795_000_000_000,
+            from: "s3://bucket/prefix".to_owned(),
+            format_version: FORMAT_VERSION,
+            roster: None,
+            sub_accounts: vec![ChainHead {
+                id: "9".to_owned(),
+                head,
+            }],
+            tool_version: "0.1.0".to_owned(),
+        };
+        let bytes = record.to_bytes().unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(
+            text.starts_with(r#"{"archive_id":"0815","copied_at":"2026-"#),
+            "{text}"
+        );
+        assert!(text.contains(r#""roster":null"#), "{text}");
+        assert_eq!(CopyRecord::from_bytes(&bytes), Some(record));
+        let later = text.replace(r#""format_version":1"#, r#""format_version":2"#);
+        for other in [
+            later,
+            text.replace(",", ", "),
+            text.replace("0815", r"08\u00315"),
+            "{}".to_owned(),
+        ] {
+            assert_eq!(CopyRecord::from_bytes(other.as_bytes()), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Plausible emptiness: the likeliest real failure is an answer that looks like a quiet day.
+
+use jiff::civil::{Date, Weekday};
+use serde::{Deserialize, Serialize};
+
+use crate::format::row::tally::Groups;
+
+/// What a committed day makes suspicious. Exit 3 until somebody acknowledges it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Warning {
+    pub code: WarningCode,
+    /// The agent group, for `summaries-stopped`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agent_group: Option<String>,
+    /// Segments; for `summaries-stopped` AI summaries of the group's segments.
+    pub found: u64,
+    /// As many of them as other days would lead one to expect.
+    pub usual: u64,
+    pub acknowledged: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WarningCode {
+    /// The first archived day of a sub-account has no segment at all.
+    FirstDayEmpty,
+    /// Far fewer segments than the median of the same weekday.
+    LowVolume,
+    /// An agent group had AI summaries on earlier days, and has none on this one.
+    SummariesStopped,
+}
+
+impl WarningCode {
+    pub const ALL: [WarningCode; 3] = [
+        WarningCode::FirstDayEmpty,
+        WarningCode::LowVolume,
+        WarningCode::SummariesStopped,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            WarningCode::FirstDayEmpty => "first-day-empty",
+            WarningCode::LowVolume => "low-volume",
+            WarningCode::SummariesStopped => "summaries-stopped",
+        }
+    }
+}
+
+impl Warning {
+    /// As the setting `acknowledge` names it: `low-volume`, or `summaries-stopped:GROUP`.
+    pub fn name(&self) -> String {
+        match &self.agent_group {
+            Some(group) => format!("{}:{group}", self.code.name()),
+            None => self.code.name().to_owned(),
+        }
+    }
+
+    /// What it means and what to do, with the vendor's remedy.
+    pub fn explain(&self) -> String {
+        let (found, usual) = (self.found, self.usual);
+        match self.code {
+            WarningCode::FirstDayEmpty => "the first archived day has no segment: check in RingCentral that the user \
+                 has WEM access (without it discovery answers an empty list), and that the sub-account is the right one"
+                .to_owned(),
+            WarningCode::LowVolume => format!(
+                "{found} segments, where {usual} are usual on this weekday: check that the user still has WEM access \
+                 (without it discovery answers an empty list)"
+            ),
+            WarningCode::SummariesStopped => format!(
+                "agent group {} has {found} AI summaries, where {usual} are usual on as many segments: in RingCX \
+                 Admin, Routing, Queues & Skills, select the queue and Enable AI Summaries",
+                self.agent_group.as_deref().filter(|group| !group.is_empty()).unwrap_or("(none)")
+            ),
+        }
+    }
+}
+
+/// Another day, as its manifest tells it.
+#[derive(Debug, Clone)]
+pub struct Past {
+    pub date: Date,
+    pub segments: u64,
+    pub groups: Groups,
+}
+
+/// Under this share of the usual volume a day is suspicious.
+const LOW_VOLUME_PERCENT: u64 = 20;
+/// Fewer segments than this are no sample.
+const LEAST_SAMPLE: u64 = 20;
+
+/// Judges a day by those before it, and its volume also by those after it: a backfill goes backwards, and a source
+/// that has forgotten a day answers like a quiet one. `first` says that the chain has no earlier day.
+pub fn judge(
+    date: Date,
+    segments: u64,
+    groups: &Groups,
+    past: &[Past],
+    first: bool,
+) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let earlier = || past.iter().filter(|day| day.date < date);
+    let warning = |code, agent_group, found, usual| Warning {
+        code,
+        agent_group,
+        found,
+        usual,
+        acknowledged: false,
+    };
+    if first && segments == 0 {
+        warnings.push(warning(WarningCode::FirstDayEmpty, None, 0, 0));
+    }
+    if let Some(usual) = usual_volume(date.weekday(), past)
+        && usual >= LEAST_SAMPLE
+        && segments * 100 < usual * LOW_VOLUME_PERCENT
+    {
+        warnings.push(warning(WarningCode::LowVolume, None, segments, usual));
+    }
+    for (group, share) in groups {
+        if share.segments < LEAST_SAMPLE || share.auto_present > 0 {
+            continue;
+        }
+        let before = earlier().filter_map(|day| day.groups.get(group));
+        let (mut present, mut all) = (0, 0);
+        for share in before {
+            present += share.auto_present;
+            all += share.segments;
+        }
+        // A group that hardly ever had a summary has not stopped having them.
+        if all >= LEAST_SAMPLE && present * 100 >= all * LOW_VOLUME_PERCENT {
+            let usual = share.segments.saturating_mul(present) / all;
+            warnings.push(warning(
+                WarningCode::SummariesStopped,
+                Some(group.clone()),
+                0,
+                usual,
+            ));
+        }
+    }
+    warnings
+}
+
+/// The median of the same weekday's volumes; one such day is enough to compare with.
+fn usual_volume(weekday: Weekday, past: &[Past]) -> Option<u64> {
+    let mut volumes: Vec<u64> = past
+        .iter()
+        .filter(|day| day.date.weekday() == weekday)
+        .map(|day| day.segments)
+        .collect();
+    volumes.sort_unstable();
+    volumes.get(volumes.len().checked_sub(1)? / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::row::tally::GroupShare;
+
+    fn share(segments: u64, auto_present: u64) -> Groups {
+        Groups::from([(
+            "g1".to_owned(),
+            GroupShare {
+                segments,
+                agent_present: 0,
+                auto_present,
+            },
+        )])
+    }
+
+    fn weeks(volumes: &[u64], groups: &Groups) -> Vec<Past> {
+        let day = |n: usize| {
+            jiff::civil::date(2026, 11, 20).checked_sub(jiff::Span::new().weeks(n as i64 + 1))
+        };
+        let past = |(n, &segments): (usize, &u64)| Past {
+            date: day(n).unwrap(),
+            segments,
+            groups: groups.clone(),
+        };
+        volumes.iter().enumerate().map(past).collect()
+    }
+
+    fn names(segments: u64, groups: &Groups, past: &[Past], first: bool) -> Vec<String> {
+        let date = jiff::civil::date(2026, 11, 20);
+        judge(date, segments, groups, past, first)
+            .iter()
+            .map(Warning::name)
+            .collect()
+    }
+
+    #[test]
+    fn a_day_far_under_its_weekday_is_named_and_a_quiet_weekday_is_not() {
+        let none = Groups::new();
+        assert_eq!(
+            names(0, &none, &weeks(&[400, 380, 420], &none), false),
+            ["low-volume"]
+        );
+        assert_eq!(
+            names(300, &none, &weeks(&[400, 380, 420], &none), false),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            names(0, &none, &weeks(&[0, 3, 0], &none), false),
+            Vec::<String>::new()
+        );
+        assert_eq!(names(0, &none, &[], true), ["first-day-empty"]);
+    }
+
+    #[test]
+    fn a_group_whose_summaries_stop_is_named() {
+        let past = weeks(&[100, 100], &share(50, 40));
+        let warnings = judge(
+            jiff::civil::date(2026, 11, 20),
+            100,
+            &share(60, 0),
+            &past,
+            false,
+        );
+        let stopped = [("summaries-stopped:g1".to_owned(), 0, 48)];
+        assert_eq!(
+            warnings
+                .iter()
+                .map(|one| (one.name(), one.found, one.usual))
+                .collect::<Vec<_>>(),
+            stopped
+        );
+        assert_eq!(
+            names(100, &share(50, 1), &past, false),
+            Vec::<String>::new()
+        );
+        let never = weeks(&[100, 100], &share(50, 0));
+        assert_eq!(
+            names(100, &share(50, 0), &never, false),
+            Vec::<String>::new()
+        );
+    }
+}

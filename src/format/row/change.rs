@@ -1,0 +1,180 @@
+//! What a revision adds to what is already committed: which observation is current, which row is new.
+
+use crate::format::row::Row;
+use crate::format::row::observation::{Kind, Observation};
+
+/// Of two observations of one summary, the one that counts: an answer before none, then the later look.
+///
+/// `second` stands in the later revision, so that it wins where neither is an answer; of two answers the one
+/// fetched last wins whatever its revision: an older look committed later displaces nothing.
+pub fn current<'a>(first: &'a Observation, second: &'a Observation) -> &'a Observation {
+    match (first.status.is_answer(), second.status.is_answer()) {
+        (true, false) => first,
+        (false, _) => second,
+        (true, true) if second.fetched_at > first.fetched_at => second,
+        (true, true) => first,
+    }
+}
+
+/// Both tell the same: then the second is no news.
+pub fn same(first: &Observation, second: &Observation) -> bool {
+    first.status == second.status && first.sha256 == second.sha256
+}
+
+/// A segment's row after `later`, a row of a later revision, has been read over it.
+pub fn absorb(earlier: &mut Row, later: Row) {
+    for kind in Kind::BOTH {
+        if current(earlier.observation(kind), later.observation(kind)) == later.observation(kind) {
+            *earlier.observation_mut(kind) = later.observation(kind).clone();
+        }
+    }
+    let Row {
+        segment,
+        other_answers,
+        out_of_day,
+        revision,
+        discovered_at,
+        discovered_by,
+        vanished,
+        ..
+    } = later;
+    earlier.segment = segment;
+    earlier.other_answers = other_answers;
+    earlier.out_of_day = out_of_day;
+    earlier.revision = revision;
+    earlier.discovered_at = discovered_at;
+    earlier.discovered_by = discovered_by;
+    earlier.vanished = vanished;
+}
+
+/// The row that `revision` must hold for a segment, given what is committed (`known`) and what this run has
+/// observed (`seen`); `None` when that is no news.
+///
+/// A kind that gave no answer now, or the same as before, is carried along unchanged with its own times. The
+/// metadata of `seen` counts as the later one.
+pub fn change(known: Option<&Row>, mut seen: Row, revision: u32) -> Option<Row> {
+    seen.revision = revision;
+    let Some(known) = known else {
+        return Some(seen);
+    };
+    let mut changed = known.vanished != seen.vanished || !seen.same_segment(known);
+    for kind in Kind::BOTH {
+        let before = known.observation(kind);
+        let now = seen.observation_mut(kind);
+        let no_news = same(before, now) || (before.status.is_answer() && !now.status.is_answer());
+        if no_news {
+            *now = before.clone();
+        } else {
+            changed = true;
+        }
+    }
+    changed.then_some(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::hash::digest::Digest;
+    use crate::format::row::observation::Status;
+    use crate::format::row::segment::Segment;
+    use proptest::prelude::*;
+
+    fn look(status: Status, text: &str, at: i64) -> Observation {
+        Observation {
+            status,
+            summary: (status == Status::Present).then(|| text.to_owned()),
+            binary: None,
+            sha256: matches!(status, Status::Present | Status::Empty)
+                .then(|| Digest::of(text.as_bytes())),
+            http_status: status.is_answer().then_some(200),
+            content_type: None,
+            fetched_at: status.is_answer().then_some(at),
+            server_date: None,
+            attempts: 1,
+            error: None,
+            observed_by: format!("run-{at}"),
+        }
+    }
+
+    fn row(agent: Observation, auto: Observation) -> Row {
+        Row {
+            segment: Segment::read(r#"{"segmentId":"s"}"#.into()),
+            other_answers: None,
+            out_of_day: true,
+            agent,
+            auto,
+            revision: 1,
+            discovered_at: 5,
+            discovered_by: "run".into(),
+            vanished: false,
+        }
+    }
+
+    #[test]
+    fn a_failure_never_displaces_an_answer_and_is_no_news_twice() {
+        let known = row(look(Status::Present, "a", 1), look(Status::Failed, "", 1));
+        let seen = row(look(Status::Failed, "", 2), look(Status::Failed, "", 2));
+        assert_eq!(change(Some(&known), seen, 2), None);
+    }
+
+    #[test]
+    fn a_filled_gap_carries_the_other_kind_along_with_its_own_time() {
+        let known = row(look(Status::Present, "a", 1), look(Status::Failed, "", 1));
+        let seen = row(look(Status::Failed, "", 9), look(Status::Empty, "", 9));
+        let change = change(Some(&known), seen, 2).unwrap();
+        assert_eq!(change.agent, known.agent);
+        assert_eq!(
+            (change.auto.status, change.auto.fetched_at),
+            (Status::Empty, Some(9))
+        );
+        assert_eq!(change.revision, 2);
+    }
+
+    #[test]
+    fn an_older_look_that_differs_is_kept_but_never_current() {
+        let known = row(look(Status::Present, "new", 9), look(Status::Empty, "", 9));
+        let seen = row(look(Status::Empty, "", 2), look(Status::Empty, "", 2));
+        let change = change(Some(&known), seen, 2).unwrap();
+        assert_eq!(change.agent.fetched_at, Some(2));
+        let mut now = known.clone();
+        absorb(&mut now, change);
+        assert_eq!(now.agent, known.agent);
+    }
+
+    fn any_look() -> impl Strategy<Value = Observation> {
+        let status = prop::sample::select(vec![
+            Status::Present,
+            Status::Empty,
+            Status::NotFound,
+            Status::Failed,
+        ]);
+        (status, "[ab]", 0i64..4).prop_map(|(status, text, at)| look(status, &text, at))
+    }
+
+    proptest! {
+        #[test]
+        fn after_a_commit_the_same_observations_are_no_news_unless_they_are_older(
+            known in (any_look(), any_look()), seen in (any_look(), any_look()),
+        ) {
+            let known = row(known.0, known.1);
+            let seen = row(seen.0, seen.1);
+            let mut now = known.clone();
+            if let Some(change) = change(Some(&known), seen.clone(), 2) {
+                absorb(&mut now, change);
+            }
+            for kind in Kind::BOTH {
+                // Nothing that answers is lost to something that doesn't, and the last answer is current.
+                let (before, look, after) = (known.observation(kind), seen.observation(kind), now.observation(kind));
+                prop_assert_eq!(after.status.is_answer(), before.status.is_answer() || look.status.is_answer());
+                if before.status.is_answer() {
+                    prop_assert!(after.fetched_at >= before.fetched_at);
+                }
+            }
+            if let Some(again) = change(Some(&now), seen.clone(), 3) {
+                let older = Kind::BOTH.into_iter().any(|kind| again.observation(kind).fetched_at < now.observation(kind).fetched_at
+                    || (again.observation(kind).fetched_at == now.observation(kind).fetched_at));
+                prop_assert!(older, "only an older look may differ from what is current");
+            }
+        }
+    }
+}
