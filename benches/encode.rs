@@ -6,7 +6,7 @@ mod support;
 use std::time::Instant;
 
 use bytes::Bytes;
-use cxvault::format::part::{PartReader, PartWriter, Place};
+use cxvault::format::part::{PartContext, PartReader, PartWriter};
 use cxvault::format::row::Row;
 use cxvault::format::time::day::Window;
 use support::rows::row;
@@ -17,7 +17,7 @@ fn main() {
     let made: Vec<Row> = (0..rows)
         .map(|n| row(n, start + n as i64 * 80, start + 86_400_000))
         .collect();
-    let place = Place {
+    let place = PartContext {
         archive_id: "0".repeat(32),
         window: Window {
             start_ms: start,

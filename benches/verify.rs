@@ -9,12 +9,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use cxvault::format::hash::digest::Digest;
-use cxvault::format::part::{PartWriter, Place};
+use cxvault::format::part::{PartContext, PartWriter};
 use cxvault::format::place::key;
 use cxvault::format::record::archive::ArchiveRecord;
 use cxvault::format::record::coverage::{Coverage, DayState};
 use cxvault::format::record::manifest::{
-    DayRecord, Discovery, File, Link, Manifest, Record, Run, Why, WindowAnswer,
+    DayRecord, Discovery, File, Link, Manifest, Record, Run, Why, WindowRecord,
 };
 use cxvault::format::row::Row;
 use cxvault::format::row::schema;
@@ -100,7 +100,7 @@ impl Chain<'_> {
         let key = key::part(&self.sub_account, date, 1, 0);
         let zone = self.zone.name().to_owned();
         let archive_id = self.archive_id.to_owned();
-        let place = Place {
+        let place = PartContext {
             archive_id,
             window,
             zone,
@@ -151,14 +151,14 @@ impl Chain<'_> {
     }
 }
 
-fn windows(day: Window, rows: &[Row]) -> Vec<WindowAnswer> {
+fn windows(day: Window, rows: &[Row]) -> Vec<WindowRecord> {
     let answered_at = day.end_ms + HOUR_MS;
     let answer = |tile: Window| {
         let ends = rows
             .iter()
             .filter_map(|row| row.segment.metadata.segment_end_time);
         let found = ends.filter(|end| tile.contains(*end)).count() as u64;
-        WindowAnswer {
+        WindowRecord {
             start: tile.start_ms,
             end: tile.end_ms,
             objects: found,

@@ -4,16 +4,16 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use cxvault::simulator::Options;
+use cxvault::simulator::SimulatorOptions;
 use serde_json::Value;
 use support::bucket::Bucket;
 use support::minio::minio;
 use support::vault::{Finished, SUB, Simulator, Vault, days_ago, options, real_now};
 
 /// This afternoon, when the simulated centre is busy; so its clock is off, at most hours of a real day.
-fn today() -> Options {
+fn today() -> SimulatorOptions {
     let afternoon = format!("{}T15:00:00Z", days_ago(0)).parse().unwrap();
-    Options {
+    SimulatorOptions {
         now: Some(afternoon),
         segments_per_day: 400,
         ..options()

@@ -6,17 +6,17 @@ mod support;
 use std::sync::Arc;
 
 use cxvault::outcome::Exit;
-use cxvault::simulator::Options;
+use cxvault::simulator::SimulatorOptions;
 use cxvault::store::MemoryStore;
-use cxvault::store::memory::{Effect, Fault, Op};
+use cxvault::store::memory::{Effect, StoreFault, StoreOperation};
 use support::host::{Host, TestClock};
 use support::protocol::{check, check_truth, expected};
 use support::vault::{DAY, SUB, Simulator, options};
 
 const FOR_EVER: u32 = u32::MAX;
 
-fn tiny() -> Options {
-    let mut tiny = Options {
+fn tiny() -> SimulatorOptions {
+    let mut tiny = SimulatorOptions {
         segments_per_day: 12,
         ..options()
     };
@@ -76,7 +76,7 @@ fn every_object_fails_in_every_way() {
                     let host = Host::new("a", &simulator.url, &TestClock::new());
                     simulator.reset_stats();
                     store.fail(
-                        Fault::new(Op::PutNew, prefix, effect)
+                        StoreFault::new(StoreOperation::PutNew, prefix, effect)
                             .skip(skip)
                             .times(times),
                     );
@@ -111,13 +111,18 @@ fn every_object_fails_in_every_way() {
 #[test]
 fn every_question_to_the_store_fails() {
     let simulator = Simulator::start(tiny());
-    for op in [Op::Get, Op::Stat, Op::List, Op::Versions] {
+    for op in [
+        StoreOperation::Get,
+        StoreOperation::Stat,
+        StoreOperation::List,
+        StoreOperation::Versions,
+    ] {
         for (skip, times) in [(0, 1), (0, FOR_EVER), (1, 1), (1, FOR_EVER), (2, FOR_EVER)] {
             println!("{op:?} {skip} {times}");
             let store = Arc::new(MemoryStore::new());
             let host = Host::new("a", &simulator.url, &TestClock::new());
             store.fail(
-                Fault::new(op, "", Effect::FailBefore)
+                StoreFault::new(op, "", Effect::FailBefore)
                     .skip(skip)
                     .times(times),
             );

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cxvault::chain::archive::Signers;
-use cxvault::format::part::{PartReader, PartWriter, Place};
+use cxvault::format::part::{PartContext, PartReader, PartWriter};
 use cxvault::format::place::key;
 use cxvault::format::record::manifest::Leftover;
 use cxvault::format::row::Row;
 use cxvault::format::row::segment::Segment;
 use cxvault::format::signature::{AllowedSigners, SigningKey};
 use cxvault::outcome::Exit;
-use cxvault::simulator::Options;
+use cxvault::simulator::SimulatorOptions;
 use cxvault::store::MemoryStore;
-use cxvault::store::memory::{Effect, Fault, Op};
+use cxvault::store::memory::{Effect, StoreFault, StoreOperation};
 use support::host::{Host, TestClock};
 use support::protocol::{Checked, Expected, check, check_truth, expected};
 use support::vault::{DAY, SUB, Simulator, options};
@@ -23,7 +23,7 @@ use support::vault::{DAY, SUB, Simulator, options};
 const FOLDER: &str = "segments/v1/sub_account=99999999/dt=2026-11-20/";
 
 fn simulator(permanent_500: f64) -> Simulator {
-    let mut options = Options {
+    let mut options = SimulatorOptions {
         segments_per_day: 12,
         ..options()
     };
@@ -52,7 +52,7 @@ fn plant(store: &MemoryStore, key: &str, bytes: impl Into<Bytes>) {
 /// What a host has made of an archive, but for the manifest: the rows of its parts, and the archive's record.
 struct Made {
     record: Bytes,
-    place: Place,
+    place: PartContext,
     parts: Vec<Vec<Row>>,
 }
 
@@ -71,7 +71,7 @@ fn made(simulator: &Simulator) -> Made {
         let statement = part.statement().clone();
         let (archive_id, window, zone) = (statement.archive_id, statement.window, statement.zone);
         let omitted_fields = statement.omitted_fields;
-        place = Some(Place {
+        place = Some(PartContext {
             archive_id,
             window,
             zone,
@@ -86,7 +86,7 @@ fn made(simulator: &Simulator) -> Made {
     }
 }
 
-fn part(rows: &[Row], key: &str, place: &Place, signer: Option<&SigningKey>) -> Bytes {
+fn part(rows: &[Row], key: &str, place: &PartContext, signer: Option<&SigningKey>) -> Bytes {
     let mut writer = PartWriter::new(Vec::new()).unwrap();
     rows.iter()
         .for_each(|row| writer.push(row.clone()).unwrap());
@@ -216,11 +216,11 @@ fn a_part_is_adopted_only_where_it_says_what_it_must() {
     assert_eq!(leftovers(&checked), []);
     assert!(checked.records(DAY)[0].files[0].adopted);
 
-    let elsewhere = Place {
+    let elsewhere = PartContext {
         archive_id: "another".into(),
         ..place.clone()
     };
-    let zone = Place {
+    let zone = PartContext {
         zone: "Europe/Berlin".into(),
         ..place.clone()
     };
@@ -335,7 +335,7 @@ fn where_parts_are_signed_only_signed_parts_are_adopted() {
 #[test]
 fn a_look_that_only_a_foreign_part_holds_is_committed_later() {
     let world = |days: i64| {
-        let mut options = Options {
+        let mut options = SimulatorOptions {
             segments_per_day: 12,
             ..options()
         };
@@ -349,7 +349,10 @@ fn a_look_that_only_a_foreign_part_holds_is_committed_later() {
     let (store, clock) = (Arc::new(MemoryStore::new()), TestClock::new());
     let mut early = Host::new("early", &soon.url, &clock);
     for _ in 0..2 {
-        store.fail(Fault::new(Op::PutNew, "manifests/", Effect::FailBefore).times(u32::MAX));
+        store.fail(
+            StoreFault::new(StoreOperation::PutNew, "manifests/", Effect::FailBefore)
+                .times(u32::MAX),
+        );
         assert_eq!(
             now(early.run(store.clone(), DAY)).unwrap_err().exit,
             Exit::Later

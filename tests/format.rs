@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use cxvault::format::part::{PartReader, PartWriter, Place, Statement};
+use cxvault::format::part::{PartContext, PartReader, PartWriter, Statement};
 use cxvault::format::record::archive::ArchiveRecord;
 use cxvault::format::record::copy::CopyRecord;
 use cxvault::format::record::manifest::{Envelope, ManifestError, Record};
@@ -349,7 +349,7 @@ fn long_texts_end_a_row_group_early_and_come_back_whole() {
         panic!("a day is first")
     };
     let (archive_id, omitted_fields) = ("0".repeat(32), day.omitted_fields);
-    let place = Place {
+    let place = PartContext {
         archive_id,
         window: day.window,
         zone: day.zone,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cxvault::audit::verify::finding::{Finding, Severity};
-use cxvault::audit::verify::{Level, Meter, Options, verify};
+use cxvault::audit::verify::{Level, VerifyOptions, VerifyProgress, verify};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
 use cxvault::format::record::coverage::{Coverage, DayState};
@@ -357,7 +357,7 @@ fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) 
             .filter(|file| file.key != DISPOSED)
             .for_each(|file| put(file.key.clone(), golden(&file.key)));
     }
-    let options = Options {
+    let options = VerifyOptions {
         days: Days::default(),
         sub_accounts: Vec::new(),
         level: Level::Quick,
@@ -374,7 +374,7 @@ fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) 
             store,
             &options,
             CancellationToken::new(),
-            &Meter::default(),
+            &VerifyProgress::default(),
             &tell,
         ))
         .unwrap();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use cxvault::simulator::Options;
+use cxvault::simulator::SimulatorOptions;
 use serde_json::{Map, Value, json};
 use support::truth::{Archived, archived};
 use support::vault::{DAY, Finished, SUB, Simulator, Started, Vault, options, until};
@@ -18,7 +18,7 @@ const FIELDS: [&str; 2] = ["agentNotes", "contactEndpointAddress"];
 const SETTING: &str = "contactEndpointAddress, agentNotes,aFieldOf2031";
 
 /// A day with segments that have no id or no end, and with differing duplicates.
-fn strange() -> Options {
+fn strange() -> SimulatorOptions {
     let mut options = options();
     (
         options.faults.no_id,

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 use cxvault::format::hash::digest::Digest;
-use cxvault::format::part::{Encoded, PartReader, PartWriter, Place, Written};
+use cxvault::format::part::{EncodedRow, PartContext, PartReader, PartSummary, PartWriter};
 use cxvault::format::record::receipt::row_of;
 use cxvault::format::row::observation::{Observation, Status};
 use cxvault::format::row::schema::{COLUMNS, Cell, Column, Storage, Type};
@@ -22,12 +22,12 @@ use proptest::prelude::*;
 const KEY: &str = "segments/v1/sub_account=1/dt=2026-11-20/r0001-p0000.parquet";
 const DAY_MS: i64 = 1_795_132_800_000;
 
-fn place() -> Place {
+fn place() -> PartContext {
     let window = Window {
         start_ms: DAY_MS,
         end_ms: DAY_MS + 86_400_000,
     };
-    Place {
+    PartContext {
         archive_id: "0".repeat(32),
         window,
         zone: "UTC".into(),
@@ -105,7 +105,7 @@ impl Write for Narrow {
     }
 }
 
-fn written<W: Write + Send>(to: W, push: impl FnOnce(&mut PartWriter<W>)) -> (W, Written) {
+fn written<W: Write + Send>(to: W, push: impl FnOnce(&mut PartWriter<W>)) -> (W, PartSummary) {
     let mut writer = PartWriter::new(to).unwrap();
     push(&mut writer);
     writer.finish(KEY, &place(), None).unwrap()
@@ -131,7 +131,7 @@ fn the_bytes_do_not_depend_on_how_the_rows_are_pushed() {
     let batches = |size: usize| {
         written(Vec::new(), |writer| {
             for batch in rows.chunks(size) {
-                let batch: Vec<Encoded> = batch.iter().cloned().map(Encoded::from).collect();
+                let batch: Vec<EncodedRow> = batch.iter().cloned().map(EncodedRow::from).collect();
                 for row in batch {
                     writer.push(row).unwrap();
                     // Whoever looks whether the part is full must not end a row group by it.
@@ -570,7 +570,7 @@ proptest! {
         let mut leaves = Vec::new();
         for row in rows {
             let leaf = leaf_by_the_document(row.clone());
-            let encoded = Encoded::from(row);
+            let encoded = EncodedRow::from(row);
             prop_assert_eq!(String::from_utf8(encoded.leaf_bytes()).unwrap(), leaf.clone());
             leaves.push(Digest::of(&[b"\0", leaf.as_bytes()].concat()));
             prop_assert_eq!(encoded.leaf_hash(), *leaves.last().unwrap());

@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cxvault::day::run::DayOutcome;
-use cxvault::format::row::observation::Kind;
+use cxvault::format::row::observation::SummaryKind;
 use cxvault::outcome::{Exit, Result};
-use cxvault::simulator::Options;
-use cxvault::store::memory::Op;
+use cxvault::simulator::SimulatorOptions;
+use cxvault::store::memory::StoreOperation;
 use cxvault::store::{MemoryStore, NewObject, Store};
 use support::host::{Host, Look, TestClock};
 use support::protocol::{Checked, check};
@@ -29,7 +29,7 @@ const FAILURES: u32 = 6;
 /// The same day as three hosts see it: soon, days later (filled, edited, vanished), and with failures.
 fn worlds() -> [Simulator; 3] {
     let world = |days: i64, permanent_500: f64| {
-        let mut options = Options {
+        let mut options = SimulatorOptions {
             segments_per_day: 10,
             ..options()
         };
@@ -192,7 +192,10 @@ impl Model {
     async fn step(&mut self, call: (usize, u64)) {
         let n = call.0;
         let waiting = self.gates.take(call);
-        if matches!(waiting.op, Op::PutNew | Op::Versions) {
+        if matches!(
+            waiting.op,
+            StoreOperation::PutNew | StoreOperation::Versions
+        ) {
             self.note_looks(n);
         }
         let fate = self.fate(waiting.op);
@@ -208,7 +211,7 @@ impl Model {
         if matches!(fate, Fate::DieBefore | Fate::DieAfter | Fate::DieInFlight) {
             self.bury(n).await;
         }
-        if waiting.op == Op::PutNew && waiting.key.starts_with("manifests/") {
+        if waiting.op == StoreOperation::PutNew && waiting.key.starts_with("manifests/") {
             self.settle().await;
             check(&self.memory.contents(), SUB);
         }
@@ -222,8 +225,8 @@ impl Model {
         }
     }
 
-    fn fate(&mut self, op: Op) -> Fate {
-        let put = op == Op::PutNew;
+    fn fate(&mut self, op: StoreOperation) -> Fate {
+        let put = op == StoreOperation::PutNew;
         if self.deaths < DEATHS && self.random.below(if put { 8 } else { 60 }) == 0 {
             self.deaths += 1;
             return match self.random.below(3) {
@@ -282,7 +285,7 @@ fn check_promises(checked: &Checked, promised: &BTreeSet<Look>) {
             "lost: {look:?}"
         );
     }
-    let mut by_summary: BTreeMap<(&str, Kind), Vec<&Look>> = BTreeMap::new();
+    let mut by_summary: BTreeMap<(&str, SummaryKind), Vec<&Look>> = BTreeMap::new();
     for look in promised {
         by_summary
             .entry((&look.segment, look.kind))

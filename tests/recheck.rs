@@ -5,7 +5,7 @@ mod support;
 
 use std::process::Command;
 
-use cxvault::simulator::Options;
+use cxvault::simulator::SimulatorOptions;
 use serde_json::Value;
 use support::python::path_with_duckdb;
 use support::truth::{Archived, Truth, archived};
@@ -15,8 +15,8 @@ use support::vault::{Finished, SUB, Simulator, Vault, days_ago, options, real_no
 const DAY: &str = "2026-11-13";
 const NEXT: &str = "2026-11-14";
 
-fn early() -> Options {
-    Options {
+fn early() -> SimulatorOptions {
+    SimulatorOptions {
         now: Some(format!("{NEXT}T06:00:00Z").parse().unwrap()),
         ..options()
     }

@@ -13,9 +13,9 @@ use cxvault::chain::archive::Signers;
 use cxvault::format::place::key;
 use cxvault::format::signature::{AllowedSigners, SigningKey};
 use cxvault::outcome::Exit;
-use cxvault::simulator::Options;
+use cxvault::simulator::SimulatorOptions;
 use cxvault::store::MemoryStore;
-use cxvault::store::memory::{Effect, Fault, Op};
+use cxvault::store::memory::{Effect, StoreFault, StoreOperation};
 use serde_json::{Value, json};
 use support::bucket::Bucket;
 use support::host::{Host, TestClock};
@@ -145,7 +145,7 @@ fn check_intact(archive: &str) {
 /// A day with strange answers of every status, in several parts, whose gaps a second revision has filled.
 fn two_revisions(vault: &mut Vault) -> Simulator {
     let world = |permanent_500| {
-        let mut options = Options {
+        let mut options = SimulatorOptions {
             segments_per_day: 90,
             ..options()
         };
@@ -273,7 +273,7 @@ fn lay_down(store: &MemoryStore, folder: &Path) {
 }
 
 fn days_later(days: i64) -> Simulator {
-    let mut options = Options {
+    let mut options = SimulatorOptions {
         segments_per_day: 12,
         ..options()
     };
@@ -290,7 +290,9 @@ fn an_older_look_committed_later_is_not_current_and_leftovers_are_invisible() {
     let (soon, late) = (days_later(0), days_later(5));
     let (store, clock) = (Arc::new(MemoryStore::new()), TestClock::new());
     let mut early = Host::new("early", &soon.url, &clock);
-    store.fail(Fault::new(Op::PutNew, "manifests/", Effect::FailBefore).times(u32::MAX));
+    store.fail(
+        StoreFault::new(StoreOperation::PutNew, "manifests/", Effect::FailBefore).times(u32::MAX),
+    );
     assert_eq!(
         now(early.run(store.clone(), DAY)).unwrap_err().exit,
         Exit::Later
@@ -350,7 +352,7 @@ fn check_views(archive: &str, truth: &support::protocol::Expected, leftovers: &[
     let found = ask(archive, &queries);
     let answers: BTreeSet<String> = found[0].iter().map(Value::to_string).collect();
     let told = |((segment, kind), (status, sha256)): (&(String, _), &(_, Option<_>))| {
-        let kind: &cxvault::format::row::observation::Kind = kind;
+        let kind: &cxvault::format::row::observation::SummaryKind = kind;
         let status: &cxvault::format::row::observation::Status = status;
         let sha256 = sha256
             .as_ref()
@@ -371,7 +373,7 @@ fn adopted_parts_count_once() {
     let host = Host::new("host", &simulator.url, &clock);
     // Its first part is stored; the host dies and loses everything else.
     store.fail(
-        Fault::new(Op::PutNew, "segments/", Effect::FailBefore)
+        StoreFault::new(StoreOperation::PutNew, "segments/", Effect::FailBefore)
             .skip(1)
             .times(u32::MAX),
     );
@@ -393,7 +395,7 @@ fn adopted_parts_count_once() {
 /// Repeats three hours later make a segment of the evening one of the next day, too.
 #[test]
 fn a_segment_of_two_days_is_current_once() {
-    let mut options = Options {
+    let mut options = SimulatorOptions {
         segments_per_day: 120,
         ..options()
     };

@@ -11,8 +11,8 @@ use cxvault::clock::{Clock, SystemClock};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::record::lock::{Lock, LockMode};
 use cxvault::store::{
-    Body, Children, FolderStore, MemoryStore, NewObject, Put, S3Settings, S3Store, Store,
-    StoreErrorKind, Version,
+    Body, Children, FolderStore, MemoryStore, NewObject, ObjectVersion, PutOutcome, S3Settings,
+    S3Store, Store, StoreErrorKind,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
@@ -170,7 +170,7 @@ async fn what_is_put_can_be_read(on: Backend) {
     let new = object("manifests/v1/a.json", b"{\"a\":1}");
     assert!(matches!(
         on.store.put_new(&new).await.unwrap(),
-        Put::Created { .. }
+        PutOutcome::Created { .. }
     ));
 
     let content = on.store.get(&new.key).await.unwrap().unwrap();
@@ -280,7 +280,7 @@ async fn a_key_is_created_once(on: Backend) {
     for other in [b"first".as_slice(), b"second", &large] {
         assert_eq!(
             on.store.put_new(&object("a", other)).await.unwrap(),
-            Put::Exists
+            PutOutcome::Exists
         );
     }
     assert_eq!(on.store.get("a").await.unwrap().unwrap().as_ref(), b"first");
@@ -302,10 +302,10 @@ async fn of_racing_writers_one_creates(on: Backend) {
                 }
             })
         });
-        let ends: Vec<Put> = futures_util::future::try_join_all(racers).await.unwrap();
+        let ends: Vec<PutOutcome> = futures_util::future::try_join_all(racers).await.unwrap();
         let created = ends
             .iter()
-            .filter(|put| matches!(put, Put::Created { .. }))
+            .filter(|put| matches!(put, PutOutcome::Created { .. }))
             .count();
         assert_eq!(created, 1, "{key}: {ends:?}");
         assert_eq!(on.store.versions(key).await.unwrap().len(), 1);
@@ -395,9 +395,9 @@ async fn a_large_file_goes_through(on: Backend) {
 
     assert!(matches!(
         on.store.put_new(&new).await.unwrap(),
-        Put::Created { .. }
+        PutOutcome::Created { .. }
     ));
-    assert_eq!(on.store.put_new(&new).await.unwrap(), Put::Exists);
+    assert_eq!(on.store.put_new(&new).await.unwrap(), PutOutcome::Exists);
     let stat = on.store.stat("part").await.unwrap().unwrap();
     assert_eq!((stat.bytes, stat.sha256), (20_000_000, Some(sha256)));
     assert!(on.store.download("part", &to).await.unwrap());
@@ -427,7 +427,7 @@ async fn an_empty_body_is_an_object(on: Backend) {
     for new in [object("from-memory", b""), from_file] {
         assert!(matches!(
             on.store.put_new(&new).await.unwrap(),
-            Put::Created { .. }
+            PutOutcome::Created { .. }
         ));
         assert_eq!(on.store.get(&new.key).await.unwrap(), Some(Bytes::new()));
         let stat = on.store.stat(&new.key).await.unwrap().unwrap();
@@ -495,7 +495,8 @@ async fn listings_are_complete_and_in_byte_order(on: Backend) {
 }
 
 async fn an_object_without_a_lock_is_one_version(on: Backend) {
-    let Put::Created { version_id } = on.store.put_new(&object("a/b", b"x")).await.unwrap() else {
+    let PutOutcome::Created { version_id } = on.store.put_new(&object("a/b", b"x")).await.unwrap()
+    else {
         panic!("the key was free");
     };
     assert_eq!(
@@ -505,7 +506,7 @@ async fn an_object_without_a_lock_is_one_version(on: Backend) {
     );
     let stat = on.store.stat("a/b").await.unwrap().unwrap();
     assert_eq!(stat.version_id, version_id);
-    let only = Version {
+    let only = ObjectVersion {
         key: "a/b".to_owned(),
         version_id,
         is_latest: true,
@@ -555,7 +556,7 @@ async fn a_delete_marker_shows(on: Backend) {
     assert_eq!(on.store.get("head").await.unwrap(), None);
     assert_eq!(on.store.stat("head").await.unwrap(), None);
     assert_eq!(on.store.list("", None).await.unwrap(), []);
-    let shape = |versions: &[Version]| -> Vec<(bool, bool)> {
+    let shape = |versions: &[ObjectVersion]| -> Vec<(bool, bool)> {
         versions
             .iter()
             .map(|version| (version.is_latest, version.is_delete_marker))
@@ -569,7 +570,7 @@ async fn a_delete_marker_shows(on: Backend) {
     // This is why the protocol looks at versions: the name is free again.
     assert!(matches!(
         on.store.put_new(&new).await.unwrap(),
-        Put::Created { .. }
+        PutOutcome::Created { .. }
     ));
     let versions = on.store.versions("").await.unwrap();
     assert_eq!(
@@ -597,7 +598,7 @@ async fn locks_are_kept_and_read_back(on: Backend) {
             lock: Some(lock),
             ..object(key, b"locked")
         };
-        let Put::Created { version_id } = on.store.put_new(&new).await.unwrap() else {
+        let PutOutcome::Created { version_id } = on.store.put_new(&new).await.unwrap() else {
             panic!("taken")
         };
         assert_eq!(on.store.stat(key).await.unwrap().unwrap().lock, Some(lock));

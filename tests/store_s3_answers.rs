@@ -11,7 +11,9 @@ use bytes::Bytes;
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::record::lock::{Lock, LockMode};
 use cxvault::outcome::{Exit, Failure};
-use cxvault::store::{Body, NewObject, Put, S3Options, S3Settings, S3Store, Store, StoreErrorKind};
+use cxvault::store::{
+    Body, NewObject, PutOutcome, S3Options, S3Settings, S3Store, Store, StoreErrorKind,
+};
 use secrecy::SecretString;
 
 const SECRET: &str = "hush-hush-hush";
@@ -128,7 +130,10 @@ async fn every_refusal_is_judged_and_sent_once() {
 async fn a_taken_key_and_a_missing_one_are_answers() {
     let (_, url) = Standin::answering(412, &error_body("PreconditionFailed", "")).await;
     let store = S3Store::open(settings(&url)).await.unwrap();
-    assert_eq!(store.put_new(&object(None)).await.unwrap(), Put::Exists);
+    assert_eq!(
+        store.put_new(&object(None)).await.unwrap(),
+        PutOutcome::Exists
+    );
 
     let (_, url) = Standin::answering(404, &error_body("NoSuchKey", "")).await;
     let store = S3Store::open(settings(&url)).await.unwrap();
@@ -175,7 +180,7 @@ async fn a_put_announces_condition_checksum_lock_and_key() {
     };
     assert_eq!(
         store.put_new(&object(Some(lock))).await.unwrap(),
-        Put::Created { version_id: None }
+        PutOutcome::Created { version_id: None }
     );
 
     let seen = standin.seen();

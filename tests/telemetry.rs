@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use cxvault::format::record::warning::WarningCode;
 use cxvault::format::row::tally::{Statuses, Tally};
 use cxvault::outcome::Exit;
-use cxvault::simulator::Options;
-use cxvault::telemetry::ended::{ChainState, Days};
-use cxvault::telemetry::{Ended, LimitUse, SubAccount, metrics, prometheus};
+use cxvault::simulator::SimulatorOptions;
+use cxvault::telemetry::ended::{ChainState, DayCounts};
+use cxvault::telemetry::{LimitUse, RunEnd, SubAccountEnd, metrics, prometheus};
 use serde_json::Value;
 use support::receiver::Receiver;
 use support::telemetry::Scrape;
@@ -22,8 +22,8 @@ use support::vault::{Finished, SUB, Simulator, Vault, days_ago, options, real_no
 const OTHER: &str = "88888888";
 
 /// A world in which the binary's own "yesterday" is over.
-fn today() -> Options {
-    Options {
+fn today() -> SimulatorOptions {
+    SimulatorOptions {
         now: Some(real_now()),
         ..options()
     }
@@ -340,7 +340,7 @@ fn the_flag_wins_and_a_file_that_cannot_be_written_is_a_warning() {
 }
 
 /// The night that `infra/prometheus/metrics.prom` shows.
-fn documented() -> Ended {
+fn documented() -> RunEnd {
     let ended_ms = 1_795_506_000_000;
     let statuses = |present, empty, not_found| Statuses {
         present,
@@ -354,10 +354,10 @@ fn documented() -> Ended {
         auto: statuses(4_500, 400, 100),
         ..Tally::default()
     };
-    let sub_account = SubAccount {
-        days: Days {
+    let sub_account = SubAccountEnd {
+        days: DayCounts {
             complete: 1,
-            ..Days::default()
+            ..DayCounts::default()
         },
         counts,
         bytes: 2_800_000,
@@ -374,7 +374,7 @@ fn documented() -> Ended {
         retries,
         used,
     };
-    Ended {
+    RunEnd {
         command: "run",
         exit: Exit::Done,
         message: None,

@@ -81,7 +81,7 @@ impl Writer {
     }
 }
 
-fn simulator(change: impl FnOnce(&mut cxvault::simulator::Options)) -> Simulator {
+fn simulator(change: impl FnOnce(&mut cxvault::simulator::SimulatorOptions)) -> Simulator {
     let mut options = options();
     options.segments_per_day = SEGMENTS;
     (options.faults.no_end, options.faults.duplicates) = (8.0, 15.0);
@@ -201,7 +201,7 @@ fn one_of_them_could_not_see_everything() {
 #[test]
 fn one_of_them_looked_days_later() {
     let change = |later: i64| {
-        move |options: &mut cxvault::simulator::Options| {
+        move |options: &mut cxvault::simulator::SimulatorOptions| {
             let later = jiff::SignedDuration::from_hours(24 * later);
             options.now = options.now.map(|now| now + later);
             (options.faults.late_population, options.faults.edits) = (15.0, 15.0);

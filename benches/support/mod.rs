@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cxvault::simulator;
-use cxvault::simulator::{Options, Running};
+use cxvault::simulator::{RunningServer, SimulatorOptions};
 
 /// A summary of usual length; every request gets the same.
 pub const SUMMARY: &str = "The customer called about a billing issue. The agent reviewed the account, explained the \
@@ -90,11 +90,11 @@ impl Drop for Nginx {
 /// The simulator in this process, on a runtime of its own.
 pub struct Simulator {
     pub runtime: tokio::runtime::Runtime,
-    pub running: Running,
+    pub running: RunningServer,
 }
 
 impl Simulator {
-    pub fn start(options: Options) -> Simulator {
+    pub fn start(options: SimulatorOptions) -> Simulator {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -219,14 +219,14 @@ sys.exit(os.waitstatus_to_exitcode(status))
 ";
 
 /// A date that is settled long since, and the simulator's options for a day of `segments`.
-pub fn day(segments: u64) -> (&'static str, Options) {
-    let options = Options {
+pub fn day(segments: u64) -> (&'static str, SimulatorOptions) {
+    let options = SimulatorOptions {
         segments_per_day: segments,
         now: Some("2026-11-22T12:00:00Z".parse().unwrap()),
         track: Some(false),
         discovery_limits: "off".parse().unwrap(),
         summary_limits: "off".parse().unwrap(),
-        ..Options::default()
+        ..SimulatorOptions::default()
     };
     ("2026-11-20", options)
 }

@@ -10,7 +10,7 @@ use crate::audit::timeline::AT_ONCE;
 use crate::format::place::key;
 use crate::format::record::anchor::Anchor;
 use crate::outcome::{Failure, Result};
-use crate::store::{Store, StoreErrorKind, Version};
+use crate::store::{ObjectVersion, Store, StoreErrorKind};
 
 /// The second place, opened for reading.
 #[derive(Clone)]
@@ -20,12 +20,12 @@ pub struct Anchors {
 
 /// What lies there of one chain.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct AnchoredHeads {
     pub by_number: BTreeMap<u64, Anchor>,
     /// Places under a number whose object is no anchor.
     pub wrong: Vec<String>,
     /// Of every object, where the store keeps versions.
-    pub versions: Vec<Version>,
+    pub versions: Vec<ObjectVersion>,
 }
 
 impl fmt::Debug for Anchors {
@@ -63,12 +63,12 @@ impl Anchors {
 
     /// Every anchor of a chain, not the newest alone: whoever can add anchors could rewrite the chain, and add one of
     /// what he wrote.
-    pub async fn of(&self, archive_id: &str, chain: &str) -> Result<Kept> {
+    pub async fn of(&self, archive_id: &str, chain: &str) -> Result<AnchoredHeads> {
         let Some(folder) = key::anchored_chains(archive_id) else {
-            return Ok(Kept::default());
+            return Ok(AnchoredHeads::default());
         };
         let folder = format!("{folder}{chain}/");
-        let mut kept = Kept::default();
+        let mut kept = AnchoredHeads::default();
         // Files have no versions.
         if self.store.local(key::ARCHIVE).is_none() {
             kept.versions = self.store.versions(&folder).await.map_err(unreadable)?;

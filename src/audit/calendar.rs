@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::audit::source::Source;
-use crate::audit::timeline::{Revision, Timeline};
+use crate::audit::source::ArchiveReader;
+use crate::audit::timeline::{CommittedRevision, Timeline};
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::LockMode;
 use crate::format::record::manifest::ObjectLock;
@@ -18,7 +18,7 @@ use crate::outcome::Result;
 
 /// One archive day, or one that is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Day {
+pub struct CalendarDay {
     pub date: Date,
     pub state: DayState,
     pub revisions: u32,
@@ -42,16 +42,16 @@ pub struct Calendar {
     /// The chain's first and last archived day, whatever the range.
     pub archived: Option<(Date, Date)>,
     /// Every date of the range, missing ones too.
-    pub days: Vec<Day>,
+    pub days: Vec<CalendarDay>,
     /// Over the range's days, by agent group.
     pub groups: Groups,
     /// The modes in force, and the earliest and the latest end of the locks.
-    pub locks: Option<Locks>,
+    pub locks: Option<LockSummary>,
 }
 
 /// What the manifests say of Object Lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Locks {
+pub struct LockSummary {
     pub compliance: bool,
     pub governance: bool,
     pub earliest_end: i64,
@@ -63,7 +63,7 @@ pub struct Locks {
 impl Calendar {
     /// # Errors
     /// As [`Timeline::read`].
-    pub async fn read(source: &Source, sub_account: &str, range: &Days) -> Result<Calendar> {
+    pub async fn read(source: &ArchiveReader, sub_account: &str, range: &Days) -> Result<Calendar> {
         Ok(Calendar::of(
             &Timeline::read(source, sub_account, range).await?,
             range,
@@ -73,7 +73,7 @@ impl Calendar {
     pub fn of(timeline: &Timeline, range: &Days) -> Calendar {
         let coverage = &timeline.coverage;
         let archived = coverage.first_day.zip(coverage.last_day());
-        let by_date: BTreeMap<Date, &[Revision]> = timeline
+        let by_date: BTreeMap<Date, &[CommittedRevision]> = timeline
             .by_day()
             .filter_map(|revisions| Some((revisions.first()?.record.date, revisions)))
             .collect();
@@ -112,7 +112,7 @@ impl Calendar {
             archived,
             days,
             groups,
-            locks: Locks::of(kept.map(|revision| revision.record.object_lock.as_ref())),
+            locks: LockSummary::of(kept.map(|revision| revision.record.object_lock.as_ref())),
         }
     }
 
@@ -137,7 +137,12 @@ impl Calendar {
     }
 }
 
-fn day(date: Date, state: DayState, revisions: &[Revision], groups: &mut Groups) -> Day {
+fn day(
+    date: Date,
+    state: DayState,
+    revisions: &[CommittedRevision],
+    groups: &mut Groups,
+) -> CalendarDay {
     let newest = revisions.last().map(|revision| &revision.record);
     for (group, share) in newest.iter().flat_map(|record| &record.agent_groups) {
         let sum = groups.entry(group.clone()).or_default();
@@ -145,7 +150,7 @@ fn day(date: Date, state: DayState, revisions: &[Revision], groups: &mut Groups)
         sum.agent_present += share.agent_present;
         sum.auto_present += share.auto_present;
     }
-    let there: &[Revision] = if state == DayState::Disposed {
+    let there: &[CommittedRevision] = if state == DayState::Disposed {
         &[]
     } else {
         revisions
@@ -156,7 +161,7 @@ fn day(date: Date, state: DayState, revisions: &[Revision], groups: &mut Groups)
         .into_iter()
         .flat_map(|revision| &revision.record.warnings);
     let warnings = warnings.filter(|warning| !warning.acknowledged);
-    Day {
+    CalendarDay {
         date,
         state,
         revisions: newest.map_or(0, |record| record.revision),
@@ -167,9 +172,9 @@ fn day(date: Date, state: DayState, revisions: &[Revision], groups: &mut Groups)
     }
 }
 
-impl Locks {
-    fn of<'a>(revisions: impl Iterator<Item = Option<&'a ObjectLock>>) -> Option<Locks> {
-        let mut locks: Option<Locks> = None;
+impl LockSummary {
+    fn of<'a>(revisions: impl Iterator<Item = Option<&'a ObjectLock>>) -> Option<LockSummary> {
+        let mut locks: Option<LockSummary> = None;
         let mut unlocked = 0;
         for lock in revisions {
             let Some(lock) = lock else {
@@ -177,7 +182,7 @@ impl Locks {
                 continue;
             };
             let end = lock.retain_until;
-            let known = locks.get_or_insert(Locks {
+            let known = locks.get_or_insert(LockSummary {
                 compliance: false,
                 governance: false,
                 earliest_end: end,
@@ -189,6 +194,6 @@ impl Locks {
             known.earliest_end = known.earliest_end.min(end);
             known.latest_end = known.latest_end.max(end);
         }
-        locks.map(|locks| Locks { unlocked, ..locks })
+        locks.map(|locks| LockSummary { unlocked, ..locks })
     }
 }

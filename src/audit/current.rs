@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::audit::part::{LocalPart, Scratch};
-use crate::audit::source::Source;
-use crate::audit::timeline::Revision;
+use crate::audit::source::ArchiveReader;
+use crate::audit::timeline::CommittedRevision;
 use crate::audit::violated;
 use crate::format::row::Row;
 use crate::format::row::change;
 use crate::outcome::{Exit, Failure, Result};
 
-/// Which rows of a day are wanted.
+/// RowSelection rows of a day are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum RowSelection {
     /// The current row of each segment (FORMAT.md, "Current").
     Current,
     /// Every row of every revision, as it was committed.
@@ -27,10 +27,10 @@ pub enum Which {
 /// # Errors
 /// [`Exit::Integrity`] when a part is missing or damaged; whatever `each` returns.
 pub async fn rows<F>(
-    source: &Source,
+    source: &ArchiveReader,
     scratch: &Scratch,
-    revisions: &[Revision],
-    which: Which,
+    revisions: &[CommittedRevision],
+    which: RowSelection,
     each: F,
 ) -> Result<()>
 where
@@ -38,7 +38,7 @@ where
 {
     let mut later = BTreeMap::new();
     let mut each = each;
-    if which == Which::Current {
+    if which == RowSelection::Current {
         for revision in revisions
             .iter()
             .filter(|revision| revision.record.revision > 1)
@@ -51,7 +51,7 @@ where
     }
     let streamed = revisions
         .iter()
-        .filter(|revision| which == Which::Every || revision.record.revision == 1);
+        .filter(|revision| which == RowSelection::Every || revision.record.revision == 1);
     for file in streamed.flat_map(|revision| &revision.record.files) {
         let part = LocalPart::get(source, scratch, file).await?;
         (each, later) = blocking(move || {

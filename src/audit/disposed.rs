@@ -15,7 +15,7 @@ use crate::format::time::range::Days;
 
 /// A record that disposes of days.
 #[derive(Debug, Clone)]
-pub struct Disposed {
+pub struct DisposalRecord {
     pub manifest: Link,
     pub run: Run,
     pub record: Disposal,
@@ -23,7 +23,7 @@ pub struct Disposed {
 
 /// A stretch of days that one record disposed of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
+pub struct OmittedDays {
     pub sub_account: String,
     pub from: Date,
     /// The day after the last one.
@@ -36,7 +36,7 @@ pub struct LeftOut {
     pub by: Option<String>,
 }
 
-impl LeftOut {
+impl OmittedDays {
     pub fn contains(&self, date: Date) -> bool {
         self.from <= date && date < self.to
     }
@@ -49,8 +49,8 @@ impl LeftOut {
 
 impl Timeline {
     /// The archived days of this timeline that were disposed of, in order.
-    pub fn disposed(&self) -> Vec<LeftOut> {
-        let by_date: BTreeMap<Date, &Disposed> = self
+    pub fn disposed(&self) -> Vec<OmittedDays> {
+        let by_date: BTreeMap<Date, &DisposalRecord> = self
             .disposals
             .iter()
             .flat_map(|disposed| {
@@ -67,7 +67,7 @@ impl Timeline {
             .iter()
             .map(|revision| revision.record.date)
             .collect();
-        let mut stretches: Vec<LeftOut> = Vec::new();
+        let mut stretches: Vec<OmittedDays> = Vec::new();
         for date in dates {
             let (Some(disposed), Ok(next)) = (by_date.get(&date), date.tomorrow()) else {
                 continue;
@@ -83,8 +83,8 @@ impl Timeline {
         stretches
     }
 
-    fn stretch(&self, from: Date, to: Date, disposed: &Disposed) -> LeftOut {
-        LeftOut {
+    fn stretch(&self, from: Date, to: Date, disposed: &DisposalRecord) -> OmittedDays {
+        OmittedDays {
             sub_account: self.sub_account.clone(),
             from,
             to,
@@ -97,7 +97,7 @@ impl Timeline {
     }
 
     /// Takes these days' revisions out, and returns what a reader is to be told of them.
-    pub fn leave_out_disposed(&mut self) -> Vec<LeftOut> {
+    pub fn leave_out_disposed(&mut self) -> Vec<OmittedDays> {
         let disposed = self.disposed();
         self.revisions.retain(|revision| {
             !disposed

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use crate::audit::pack::unwritable;
 use crate::format::part::table::{TableWriter, names, safe_texts};
 use crate::format::row::Row;
-use crate::format::row::observation::{Kind, Status};
+use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::row::schema::{COLUMNS, Cell, Type};
 use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
@@ -37,7 +37,7 @@ impl Format {
 }
 
 /// One file under way.
-pub struct Writer(Form);
+pub struct ExportWriter(Form);
 
 enum Form {
     Csv(Box<csv::Writer<BufWriter<File>>>),
@@ -46,8 +46,8 @@ enum Form {
     Parquet(Box<TableWriter<BufWriter<File>>>),
 }
 
-impl Writer {
-    pub fn create(format: Format, path: &Path, title: &str) -> Result<Writer> {
+impl ExportWriter {
+    pub fn create(format: Format, path: &Path, title: &str) -> Result<ExportWriter> {
         let failed = |error| unwritable(path, error);
         let mut file = BufWriter::new(File::create(path).map_err(failed)?);
         let form = match format {
@@ -69,7 +69,7 @@ impl Writer {
                 TableWriter::new(file).map_err(|error| failed(std::io::Error::other(error)))?,
             )),
         };
-        Ok(Writer(form))
+        Ok(ExportWriter(form))
     }
 
     pub fn push(&mut self, sub_account: &str, dt: &str, row: Row) -> std::io::Result<()> {
@@ -140,7 +140,7 @@ fn html_begin(title: &str) -> String {
 fn html_row(row: &Row) -> String {
     let metadata = &row.segment.metadata;
     let text = |value: &Option<String>| escaped(value.as_deref().unwrap_or_default());
-    let summary = |kind: Kind| {
+    let summary = |kind: SummaryKind| {
         let look = row.observation(kind);
         match (&look.summary, look.status) {
             (Some(text), Status::Present) => {
@@ -156,8 +156,8 @@ fn html_row(row: &Row) -> String {
         text(&metadata.channel_class),
         text(&metadata.channel_type),
         text(&metadata.segment_participant_id),
-        summary(Kind::Agent),
-        summary(Kind::Auto),
+        summary(SummaryKind::Agent),
+        summary(SummaryKind::Auto),
     )
 }
 

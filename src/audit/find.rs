@@ -5,13 +5,13 @@ use jiff::civil::Date;
 
 use crate::audit::current::blocking;
 use crate::audit::remote::RemoteFile;
-use crate::audit::source::Source;
-use crate::audit::timeline::{Revision, Timeline};
+use crate::audit::source::ArchiveReader;
+use crate::audit::timeline::{CommittedRevision, Timeline};
 use crate::audit::violated;
 use crate::format::part::lookup::rows_with_id;
 use crate::format::record::manifest::File;
 use crate::format::row::Row;
-use crate::format::row::observation::Kind;
+use crate::format::row::observation::SummaryKind;
 use crate::outcome::Result;
 
 /// Files looked into at once.
@@ -19,10 +19,10 @@ const AT_ONCE: usize = 16;
 
 /// A row, and where it stands.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct FoundRow {
     pub sub_account: String,
     pub date: Date,
-    pub revision: Revision,
+    pub revision: CommittedRevision,
     pub file: File,
     pub row: Row,
     /// Both summaries have the hashes that were recorded when they were fetched.
@@ -36,7 +36,7 @@ pub struct Found {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] when a file is missing or cannot be read.
-pub async fn find(source: &Source, timeline: &Timeline, id: &str) -> Result<Vec<Found>> {
+pub async fn find(source: &ArchiveReader, timeline: &Timeline, id: &str) -> Result<Vec<FoundRow>> {
     let files = timeline.revisions.iter().flat_map(|revision| {
         revision
             .record
@@ -44,11 +44,11 @@ pub async fn find(source: &Source, timeline: &Timeline, id: &str) -> Result<Vec<
             .iter()
             .map(move |file| (revision, file))
     });
-    let look = |(revision, file): (&Revision, &File)| {
+    let look = |(revision, file): (&CommittedRevision, &File)| {
         let (revision, file) = (revision.clone(), file.clone());
         async move { look_into(source, &timeline.sub_account, revision, file, id).await }
     };
-    let found: Vec<Vec<Found>> = stream::iter(files)
+    let found: Vec<Vec<FoundRow>> = stream::iter(files)
         .map(look)
         .buffered(AT_ONCE)
         .try_collect()
@@ -57,12 +57,12 @@ pub async fn find(source: &Source, timeline: &Timeline, id: &str) -> Result<Vec<
 }
 
 async fn look_into(
-    source: &Source,
+    source: &ArchiveReader,
     sub_account: &str,
-    revision: Revision,
+    revision: CommittedRevision,
     file: File,
     id: &str,
-) -> Result<Vec<Found>> {
+) -> Result<Vec<FoundRow>> {
     source.check_stop()?;
     let remote = RemoteFile::new(source.store.clone(), &file.key, file.bytes);
     let (key, wanted) = (file.key.clone(), id.to_owned());
@@ -76,12 +76,12 @@ async fn look_into(
     }
     let hashed = source.store.hash(&file.key).await?;
     let file_holds = hashed.is_some_and(|hashed| hashed.sha256 == file.sha256);
-    let found = |row: Row| Found {
+    let found = |row: Row| FoundRow {
         sub_account: sub_account.to_owned(),
         date: revision.record.date,
         revision: revision.clone(),
         file: file.clone(),
-        hashes_hold: Kind::BOTH
+        hashes_hold: SummaryKind::BOTH
             .iter()
             .all(|&kind| row.observation(kind).hash_holds()),
         file_holds,

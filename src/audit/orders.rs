@@ -1,18 +1,18 @@
 //! The holds and extensions of one chain, read from its head backwards.
 
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::{read_head, read_one};
 use crate::audit::violated;
 use crate::format::place::key;
 use crate::format::record::manifest::{Record, Run};
 use crate::format::record::notes::Hold;
-use crate::format::record::obligations::Orders;
+use crate::format::record::obligations::Obligations;
 use crate::outcome::Result;
 
 /// What is in force, and who ordered it.
 #[derive(Debug, Clone, Default)]
-pub struct Standing {
-    pub orders: Orders,
+pub struct StandingObligations {
+    pub orders: Obligations,
     /// The hold records with the run that committed each, oldest first.
     pub holds: Vec<(String, Run, Hold)>,
 }
@@ -21,7 +21,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] where one of them is not the one that is named.
-pub async fn read(source: &Source, sub_account: &str) -> Result<Standing> {
+pub async fn read(source: &ArchiveReader, sub_account: &str) -> Result<StandingObligations> {
     let head = read_head(source, sub_account).await?;
     let mut next = head.envelope.manifest.orders_for_next(head.sha256);
     let mut newest_first = Vec::new();
@@ -40,7 +40,7 @@ pub async fn read(source: &Source, sub_account: &str) -> Result<Standing> {
         next = manifest.orders.clone();
         newest_first.push(manifest);
     }
-    let mut standing = Standing::default();
+    let mut standing = StandingObligations::default();
     for manifest in newest_first.into_iter().rev() {
         standing.orders.take(manifest.sequence, &manifest.record);
         if let Record::Hold(hold) = manifest.record {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::violated;
 use crate::format::hash::digest::Digest;
 use crate::outcome::{Exit, Failure, Result};
@@ -78,7 +78,7 @@ impl Pack {
     /// Copies an object of the archive, byte for byte; with `expected` only if that is its hash.
     pub async fn add_object(
         &mut self,
-        source: &Source,
+        source: &ArchiveReader,
         key: &str,
         name: &str,
         expected: Option<Digest>,

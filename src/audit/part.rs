@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::violated;
 use crate::format::part::PartReader;
 use crate::format::record::manifest;
@@ -45,7 +45,7 @@ impl LocalPart {
     /// # Errors
     /// [`Exit::Integrity`] when the part is missing, or has other bytes.
     pub async fn get(
-        source: &Source,
+        source: &ArchiveReader,
         scratch: &Scratch,
         file: &manifest::File,
     ) -> Result<LocalPart> {

@@ -3,13 +3,13 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::audit::current::{blocking, for_each_row};
-use crate::audit::find::Found;
+use crate::audit::find::FoundRow;
 use crate::audit::part::{LocalPart, Scratch};
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::{AT_ONCE, Timeline, read_one};
 use crate::audit::violated;
 use crate::format::hash::merkle;
-use crate::format::part::Encoded;
+use crate::format::part::EncodedRow;
 use crate::format::record::receipt::{RECEIPT_VERSION, Receipt, row_of};
 use crate::format::signature::AllowedSigners;
 use crate::outcome::{Exit, Failure, Result};
@@ -18,7 +18,11 @@ use crate::outcome::{Exit, Failure, Result};
 ///
 /// # Errors
 /// [`Exit::Integrity`] when the file, a manifest, or what follows from them does not hold.
-pub async fn prove(source: &Source, timeline: &Timeline, found: &Found) -> Result<Receipt> {
+pub async fn prove(
+    source: &ArchiveReader,
+    timeline: &Timeline,
+    found: &FoundRow,
+) -> Result<Receipt> {
     let scratch = Scratch::new()?;
     let part = LocalPart::get(source, &scratch, &found.file).await?;
     let key = found.row.segment.key();
@@ -26,7 +30,7 @@ pub async fn prove(source: &Source, timeline: &Timeline, found: &Found) -> Resul
         let (mut leaves, mut place) = (Vec::new(), None);
         for_each_row(&part, |row| {
             let is_it = row.segment.key() == key;
-            let encoded = Encoded::from(row);
+            let encoded = EncodedRow::from(row);
             leaves.push(encoded.leaf_hash());
             if is_it {
                 place = Some((leaves.len() - 1, row_of(&encoded)));

@@ -16,9 +16,9 @@ const BLOCK: u64 = 256 << 10;
 
 /// Random access to one object; clones share what was fetched.
 #[derive(Clone)]
-pub struct RemoteFile(Arc<Inner>);
+pub struct RemoteFile(Arc<RemoteInner>);
 
-struct Inner {
+struct RemoteInner {
     store: Arc<dyn Store>,
     key: String,
     length: u64,
@@ -30,7 +30,7 @@ impl RemoteFile {
     /// `length` in bytes, as the manifest names it. Needs a tokio runtime around it.
     pub fn new(store: Arc<dyn Store>, key: &str, length: u64) -> RemoteFile {
         let (key, runtime, blocks) = (key.to_owned(), Handle::current(), Mutex::default());
-        RemoteFile(Arc::new(Inner {
+        RemoteFile(Arc::new(RemoteInner {
             store,
             key,
             length,
@@ -40,7 +40,7 @@ impl RemoteFile {
     }
 
     fn block(&self, number: u64) -> io::Result<Bytes> {
-        let Inner {
+        let RemoteInner {
             store,
             key,
             length,

@@ -2,12 +2,12 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::source::Source;
-use crate::audit::timeline::{AT_ONCE, Stored, newest, read_record, signed_by};
+use crate::audit::source::ArchiveReader;
+use crate::audit::timeline::{AT_ONCE, ReadManifest, newest, read_record, signed_by};
 use crate::audit::violated;
 use crate::format::place::key;
 use crate::format::record::manifest::Link;
-use crate::format::record::roster::{Roll, RosterRecord};
+use crate::format::record::roster::{Inventory, RosterRecord};
 use crate::outcome::Result;
 
 /// What the newest roster says.
@@ -19,12 +19,12 @@ pub struct Newest {
     /// When the head was committed, in UTC milliseconds by the writer's clock.
     pub committed_at: i64,
     /// Of the head, or of the newest record before it that has one.
-    pub roll: Roll,
+    pub roll: Inventory,
 }
 
 /// A sub-account that RingCX no longer lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing<'a> {
+pub struct UnlistedSubAccount<'a> {
     pub id: &'a str,
     /// The first roster that missed it.
     pub since: String,
@@ -33,11 +33,11 @@ pub struct Missing<'a> {
 
 impl Newest {
     /// Sub-accounts that RingCX no longer lists.
-    pub fn missing(&self) -> impl Iterator<Item = Missing<'_>> {
+    pub fn missing(&self) -> impl Iterator<Item = UnlistedSubAccount<'_>> {
         self.roll.sub_accounts.iter().filter_map(|member| {
             let unlisted = member.unlisted.as_ref()?;
             let since = key::manifest(key::ROSTER, unlisted.since);
-            Some(Missing {
+            Some(UnlistedSubAccount {
                 id: &member.id,
                 since,
                 acknowledged: unlisted.acknowledged,
@@ -50,11 +50,11 @@ impl Newest {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] where the chain does not hold.
-pub async fn read(source: &Source) -> Result<Option<Newest>> {
+pub async fn read(source: &ArchiveReader) -> Result<Option<Newest>> {
     let Some(head) = newest(source, key::ROSTER).await? else {
         return Ok(None);
     };
-    let head: Stored<RosterRecord> = read_record(source, key::ROSTER, head).await?;
+    let head: ReadManifest<RosterRecord> = read_record(source, key::ROSTER, head).await?;
     let text = head_text(&head);
     let link = Link {
         key: head.key.clone(),
@@ -86,11 +86,11 @@ pub async fn read(source: &Source) -> Result<Option<Newest>> {
 ///
 /// # Errors
 /// As [`read`].
-pub async fn read_all(source: &Source) -> Result<Vec<Stored<RosterRecord>>> {
+pub async fn read_all(source: &ArchiveReader) -> Result<Vec<ReadManifest<RosterRecord>>> {
     let newest = newest(source, key::ROSTER).await?.unwrap_or(0);
     let read = |sequence| read_record(source, key::ROSTER, sequence);
     let mut reads = stream::iter(1..=newest).map(read).buffered(AT_ONCE);
-    let mut all: Vec<Stored<RosterRecord>> = Vec::new();
+    let mut all: Vec<ReadManifest<RosterRecord>> = Vec::new();
     while let Some(stored) = reads.try_next().await? {
         source.check_stop()?;
         signed_by(source, &stored)?;
@@ -103,11 +103,11 @@ pub async fn read_all(source: &Source) -> Result<Vec<Stored<RosterRecord>>> {
 }
 
 /// `roster:SEQUENCE:SHA256`.
-pub fn head_text(stored: &Stored<RosterRecord>) -> String {
+pub fn head_text(stored: &ReadManifest<RosterRecord>) -> String {
     format!("{}:{}:{}", key::ROSTER, stored.sequence, stored.sha256)
 }
 
-fn follows(stored: &Stored<RosterRecord>, before: &Stored<RosterRecord>) -> Result<()> {
+fn follows(stored: &ReadManifest<RosterRecord>, before: &ReadManifest<RosterRecord>) -> Result<()> {
     let named = stored
         .envelope
         .manifest

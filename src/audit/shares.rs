@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::audit::current::{Which, rows};
+use crate::audit::current::{RowSelection, rows};
 use crate::audit::part::Scratch;
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::Timeline;
 use crate::format::row::Row;
 use crate::format::row::tally::Tally;
@@ -13,23 +13,23 @@ use crate::outcome::Result;
 
 /// What rows are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub enum Grouping {
     AgentGroup,
     Agent,
     Channel,
     SegmentType,
 }
 
-impl By {
+impl Grouping {
     /// The empty text stands for segments that say nothing of it.
     fn of(self, row: &Row) -> String {
         let metadata = &row.segment.metadata;
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         match self {
-            By::AgentGroup => text(&metadata.segment_agent_group_id),
-            By::Agent => text(&metadata.segment_participant_id),
-            By::SegmentType => text(&metadata.segment_type),
-            By::Channel => match (&metadata.channel_class, &metadata.channel_type) {
+            Grouping::AgentGroup => text(&metadata.segment_agent_group_id),
+            Grouping::Agent => text(&metadata.segment_participant_id),
+            Grouping::SegmentType => text(&metadata.segment_type),
+            Grouping::Channel => match (&metadata.channel_class, &metadata.channel_type) {
                 (None, None) => String::new(),
                 (class, kind) => format!("{} {}", text(class), text(kind)).trim().to_owned(),
             },
@@ -44,7 +44,7 @@ pub type Shares = BTreeMap<String, Tally>;
 ///
 /// # Errors
 /// As [`rows`].
-pub async fn shares(source: &Source, timeline: &Timeline, by: By) -> Result<Shares> {
+pub async fn shares(source: &ArchiveReader, timeline: &Timeline, by: Grouping) -> Result<Shares> {
     let scratch = Scratch::new()?;
     let shares: Arc<Mutex<Shares>> = Arc::default();
     for revisions in timeline.by_day() {
@@ -54,7 +54,7 @@ pub async fn shares(source: &Source, timeline: &Timeline, by: By) -> Result<Shar
             shares.entry(by.of(&row)).or_default().add(&row);
             Ok(())
         };
-        rows(source, &scratch, revisions, Which::Current, count).await?;
+        rows(source, &scratch, revisions, RowSelection::Current, count).await?;
     }
     let shares = std::mem::take(&mut *shares.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(shares)

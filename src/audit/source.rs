@@ -14,7 +14,7 @@ use crate::store::Store;
 
 /// One archive, opened for reading.
 #[derive(Clone)]
-pub struct Source {
+pub struct ArchiveReader {
     pub store: Arc<dyn Store>,
     pub record: ArchiveRecord,
     /// Whose signatures count; none named means that signatures are checked, but not whose they are.
@@ -22,14 +22,14 @@ pub struct Source {
     pub stop: CancellationToken,
 }
 
-impl Source {
+impl ArchiveReader {
     /// # Errors
     /// [`Exit::Usage`] where there is no archive, or one of another format; whatever the store says otherwise.
     pub async fn open(
         store: Arc<dyn Store>,
         allowed: AllowedSigners,
         stop: CancellationToken,
-    ) -> Result<Source> {
+    ) -> Result<ArchiveReader> {
         let root = store.root();
         let Some(bytes) = store.get(key::ARCHIVE).await? else {
             return Err(Failure::new(
@@ -47,7 +47,7 @@ impl Source {
             }
             error => super::violated(format!("{root}/{} is damaged", key::ARCHIVE)).because(error),
         })?;
-        Ok(Source {
+        Ok(ArchiveReader {
             store,
             record,
             allowed,

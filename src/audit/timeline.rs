@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::audit::disposed::Disposed;
-use crate::audit::source::Source;
+use crate::audit::disposed::DisposalRecord;
+use crate::audit::source::ArchiveReader;
 use crate::audit::violated;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::coverage::{Coverage, DayState};
-use crate::format::record::envelope::{Body, Signed};
+use crate::format::record::envelope::{RecordBody, Signed};
 use crate::format::record::manifest::{DayRecord, Link, Manifest, Record, Run};
 use crate::format::signature;
 use crate::format::time::range::Days;
@@ -22,7 +22,7 @@ pub const AT_ONCE: usize = 32;
 
 /// One manifest, or another record of a chain, as it lies in the store.
 #[derive(Debug, Clone)]
-pub struct Stored<B = Manifest> {
+pub struct ReadManifest<B = Manifest> {
     pub sequence: u64,
     pub key: String,
     pub bytes: u64,
@@ -32,7 +32,7 @@ pub struct Stored<B = Manifest> {
 
 /// One committed revision of one archive day.
 #[derive(Debug, Clone)]
-pub struct Revision {
+pub struct CommittedRevision {
     pub sequence: u64,
     /// The manifest that committed it.
     pub manifest: Link,
@@ -46,7 +46,7 @@ pub struct Revision {
 
 /// A record that commits no rows: an acknowledgement, a hold, longer retention, a disposal.
 #[derive(Debug, Clone)]
-pub struct Act {
+pub struct NoteRecord {
     pub sequence: u64,
     pub manifest: Link,
     pub public_key: Option<String>,
@@ -64,11 +64,11 @@ pub struct Timeline {
     /// The zone of its archive days.
     pub zone: Option<String>,
     /// The revisions of the days in the range, by date and revision.
-    pub revisions: Vec<Revision>,
+    pub revisions: Vec<CommittedRevision>,
     /// Other records, those that lay between; all of them where everything was read.
-    pub acts: Vec<Act>,
+    pub acts: Vec<NoteRecord>,
     /// Those of them that dispose of days, newest first: of every archived day that was read, its own among them.
-    pub disposals: Vec<Disposed>,
+    pub disposals: Vec<DisposalRecord>,
 }
 
 impl Timeline {
@@ -77,7 +77,7 @@ impl Timeline {
     /// # Errors
     /// [`crate::outcome::Exit::Integrity`] where the chain does not hold: a missing number, another hash than the one
     /// that the successor names, a bad signature.
-    pub async fn read(source: &Source, sub_account: &str, days: &Days) -> Result<Timeline> {
+    pub async fn read(source: &ArchiveReader, sub_account: &str, days: &Days) -> Result<Timeline> {
         let head = read_head(source, sub_account).await?;
         let coverage = head.envelope.manifest.coverage.clone();
         let mut wanted = archived(&coverage, days);
@@ -100,7 +100,11 @@ impl Timeline {
     ///
     /// # Errors
     /// As [`Timeline::read`].
-    pub async fn read_after(source: &Source, sub_account: &str, sequence: u64) -> Result<Timeline> {
+    pub async fn read_after(
+        source: &ArchiveReader,
+        sub_account: &str,
+        sequence: u64,
+    ) -> Result<Timeline> {
         let head = read_head(source, sub_account).await?;
         let mut timeline = Self::read_until(source, sub_account, head, |stored| {
             stored.sequence <= sequence + 1
@@ -113,10 +117,10 @@ impl Timeline {
     }
 
     async fn read_until(
-        source: &Source,
+        source: &ArchiveReader,
         sub_account: &str,
-        head: Stored,
-        mut enough: impl FnMut(&Stored) -> bool,
+        head: ReadManifest,
+        mut enough: impl FnMut(&ReadManifest) -> bool,
     ) -> Result<Timeline> {
         let mut timeline = Timeline {
             sub_account: sub_account.to_owned(),
@@ -160,9 +164,9 @@ impl Timeline {
         Ok(timeline)
     }
 
-    fn take(&mut self, source: &Source, stored: Stored) -> Result<()> {
+    fn take(&mut self, source: &ArchiveReader, stored: ReadManifest) -> Result<()> {
         let signed_by = signed_by(source, &stored)?;
-        let Stored {
+        let ReadManifest {
             sequence,
             key,
             sha256,
@@ -178,13 +182,13 @@ impl Timeline {
             Record::Day(record) => *record,
             other => {
                 if let Record::Disposal(record) = other {
-                    self.disposals.push(Disposed {
+                    self.disposals.push(DisposalRecord {
                         manifest: manifest.clone(),
                         run,
                         record: *record,
                     });
                 }
-                self.acts.push(Act {
+                self.acts.push(NoteRecord {
                     sequence,
                     manifest,
                     public_key,
@@ -193,7 +197,7 @@ impl Timeline {
             }
         };
         self.zone.get_or_insert_with(|| record.zone.clone());
-        self.revisions.push(Revision {
+        self.revisions.push(CommittedRevision {
             sequence,
             manifest,
             run,
@@ -216,7 +220,7 @@ impl Timeline {
     }
 
     /// The revisions of each archived day, in order.
-    pub fn by_day(&self) -> impl Iterator<Item = &[Revision]> {
+    pub fn by_day(&self) -> impl Iterator<Item = &[CommittedRevision]> {
         self.revisions
             .chunk_by(|one, other| one.record.date == other.record.date)
     }
@@ -233,7 +237,7 @@ fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
 }
 
 /// The newest manifest of a chain.
-pub async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
+pub async fn read_head(source: &ArchiveReader, sub_account: &str) -> Result<ReadManifest> {
     match newest(source, sub_account).await? {
         Some(newest) => read_one(source, sub_account, newest).await,
         None => Err(violated(format!(
@@ -244,7 +248,7 @@ pub async fn read_head(source: &Source, sub_account: &str) -> Result<Stored> {
 }
 
 /// The greatest number of a chain; `None` where it has no record.
-pub(super) async fn newest(source: &Source, chain: &str) -> Result<Option<u64>> {
+pub(super) async fn newest(source: &ArchiveReader, chain: &str) -> Result<Option<u64>> {
     let listed = source.store.list(&key::chain(chain), None).await?;
     Ok(listed
         .iter()
@@ -253,16 +257,20 @@ pub(super) async fn newest(source: &Source, chain: &str) -> Result<Option<u64>> 
 }
 
 /// Reads one manifest, and checks that it is the one that belongs at its place.
-pub async fn read_one(source: &Source, sub_account: &str, sequence: u64) -> Result<Stored> {
+pub async fn read_one(
+    source: &ArchiveReader,
+    sub_account: &str,
+    sequence: u64,
+) -> Result<ReadManifest> {
     read_record(source, sub_account, sequence).await
 }
 
 /// Like [`read_one`], for a record of any chain.
-pub async fn read_record<B: Body>(
-    source: &Source,
+pub async fn read_record<B: RecordBody>(
+    source: &ArchiveReader,
     chain: &str,
     sequence: u64,
-) -> Result<Stored<B>> {
+) -> Result<ReadManifest<B>> {
     let key = key::manifest(chain, sequence);
     let Some(bytes) = source.store.get(&key).await? else {
         return Err(violated(format!("{key} is missing")));
@@ -276,7 +284,7 @@ pub async fn read_record<B: Body>(
             "{key} is the manifest of another place or archive"
         )));
     }
-    Ok(Stored {
+    Ok(ReadManifest {
         sequence,
         key,
         bytes: bytes.len() as u64,
@@ -287,7 +295,10 @@ pub async fn read_record<B: Body>(
 
 /// Whose signature a manifest bears, if it bears one; an invalid one, or a stranger's where signers are named, is an
 /// error.
-pub fn signed_by<B: Body>(source: &Source, stored: &Stored<B>) -> Result<Option<String>> {
+pub fn signed_by<B: RecordBody>(
+    source: &ArchiveReader,
+    stored: &ReadManifest<B>,
+) -> Result<Option<String>> {
     let untrusted = |error: &dyn std::fmt::Display| {
         violated(format!("{} cannot be trusted: {error}", stored.key))
     };

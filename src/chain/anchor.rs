@@ -20,13 +20,13 @@ use crate::format::record::anchor::Anchor;
 use crate::format::record::lock::Retention;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
-use crate::store::{Body, NewObject, Put, Store};
+use crate::store::{Body, NewObject, PutOutcome, Store};
 
 /// Chains looked at and kept at once, at a run's end.
 const AT_ONCE: usize = 8;
 
 /// The second place.
-pub struct Keeper {
+pub struct AnchorStore {
     /// Or why it cannot be used, which no commit waits for.
     pub store: Result<Arc<dyn Store>>,
     /// Of every anchor.
@@ -35,7 +35,7 @@ pub struct Keeper {
 
 /// Tells somebody else of heads.
 #[async_trait]
-pub trait Herald: Send + Sync {
+pub trait HeadNotifier: Send + Sync {
     /// With `hurry` it is tried once only.
     ///
     /// # Errors
@@ -46,23 +46,23 @@ pub trait Herald: Send + Sync {
 /// Where heads go, and how they got there in this run.
 #[derive(Default)]
 pub struct Anchoring {
-    keeper: Option<Keeper>,
-    herald: Option<Arc<dyn Herald>>,
-    standing: Mutex<Standing>,
+    keeper: Option<AnchorStore>,
+    herald: Option<Arc<dyn HeadNotifier>>,
+    standing: Mutex<AnchorState>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Receiver {
-    Keeper,
-    Herald,
+enum AnchorTarget {
+    Store,
+    Webhook,
 }
 
 #[derive(Debug, Default)]
-struct Standing {
+struct AnchorState {
     /// The newest number of each chain that a receiver has.
-    had: BTreeMap<(Receiver, String), u64>,
+    had: BTreeMap<(AnchorTarget, String), u64>,
     /// Those that failed: not tried again at each of hundreds of commits, each of which would wait for it.
-    down: BTreeSet<Receiver>,
+    down: BTreeSet<AnchorTarget>,
     /// Heads that contradict what is kept; later ones of the same chain must not hide them.
     contradicted: Vec<Unanchored>,
 }
@@ -113,7 +113,7 @@ impl From<Unanchored> for Failure {
 }
 
 impl Anchoring {
-    pub fn new(keeper: Option<Keeper>, herald: Option<Arc<dyn Herald>>) -> Anchoring {
+    pub fn new(keeper: Option<AnchorStore>, herald: Option<Arc<dyn HeadNotifier>>) -> Anchoring {
         Anchoring {
             keeper,
             herald,
@@ -126,20 +126,20 @@ impl Anchoring {
         self.keeper.is_none() && self.herald.is_none()
     }
 
-    fn standing(&self) -> MutexGuard<'_, Standing> {
+    fn standing(&self) -> MutexGuard<'_, AnchorState> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a head is kept under the number that is about to be given. Then either another host was first, or the
     /// chain's end was cut off, and a commit would build over it. A place that cannot be asked says nothing.
     pub async fn holds_number_of(&self, anchor: &Anchor) -> bool {
-        let Some(Keeper {
+        let Some(AnchorStore {
             store: Ok(store), ..
         }) = &self.keeper
         else {
             return false;
         };
-        if self.standing().down.contains(&Receiver::Keeper) {
+        if self.standing().down.contains(&AnchorTarget::Store) {
             return false;
         }
         match store.get(&anchor.place()).await {
@@ -170,14 +170,19 @@ impl Anchoring {
         }
     }
 
-    fn receivers(&self) -> impl Iterator<Item = Receiver> + use<> {
-        let keeper = self.keeper.as_ref().map(|_| Receiver::Keeper);
+    fn receivers(&self) -> impl Iterator<Item = AnchorTarget> + use<> {
+        let keeper = self.keeper.as_ref().map(|_| AnchorTarget::Store);
         keeper
             .into_iter()
-            .chain(self.herald.as_ref().map(|_| Receiver::Herald))
+            .chain(self.herald.as_ref().map(|_| AnchorTarget::Webhook))
     }
 
-    async fn bring(&self, archive: &Archive, receiver: Receiver, anchor: &Anchor) -> Result<()> {
+    async fn bring(
+        &self,
+        archive: &Archive,
+        receiver: AnchorTarget,
+        anchor: &Anchor,
+    ) -> Result<()> {
         let place = (receiver, anchor.chain.clone());
         if self
             .standing()
@@ -188,8 +193,8 @@ impl Anchoring {
             return Ok(());
         }
         match receiver {
-            Receiver::Keeper => self.keep(archive, anchor).await?,
-            Receiver::Herald => self.announce(archive, anchor).await?,
+            AnchorTarget::Store => self.keep(archive, anchor).await?,
+            AnchorTarget::Webhook => self.announce(archive, anchor).await?,
         }
         self.standing().had.insert(place, anchor.sequence);
         Ok(())
@@ -197,7 +202,7 @@ impl Anchoring {
 
     /// Create-only, as everything: whoever can write to the archive can add an anchor, and change none.
     async fn keep(&self, archive: &Archive, anchor: &Anchor) -> Result<()> {
-        let Some(Keeper { store, lock }) = &self.keeper else {
+        let Some(AnchorStore { store, lock }) = &self.keeper else {
             return Ok(());
         };
         let store = store.as_ref().map_err(|why| {
@@ -219,7 +224,7 @@ impl Anchoring {
             legal_hold: false,
         };
         let failed = |error: crate::store::StoreError| remedied(error.into());
-        if let Put::Created { .. } = store.put_new(&object).await.map_err(failed)? {
+        if let PutOutcome::Created { .. } = store.put_new(&object).await.map_err(failed)? {
             return Ok(());
         }
         let found = store.get(&object.key).await.map_err(failed)?;
@@ -307,7 +312,11 @@ pub async fn settle(archive: &Archive, heads: Vec<Anchor>) -> Vec<Unanchored> {
     failed
 }
 
-async fn settle_one(archive: &Archive, receiver: Receiver, anchor: &Anchor) -> Option<Unanchored> {
+async fn settle_one(
+    archive: &Archive,
+    receiver: AnchorTarget,
+    anchor: &Anchor,
+) -> Option<Unanchored> {
     let anchoring = &archive.anchoring;
     if anchoring.standing().down.contains(&receiver) {
         let why = Failure::new(Exit::Later, "neither was another chain's head, just before");
@@ -326,7 +335,7 @@ async fn settle_one(archive: &Archive, receiver: Receiver, anchor: &Anchor) -> O
 /// The chain's end was cut off before this run: the number that it would give next is anchored.
 pub fn cut_off(archive: &Archive, anchor: &Anchor) -> Failure {
     let root = match &archive.anchoring.keeper {
-        Some(Keeper {
+        Some(AnchorStore {
             store: Ok(store), ..
         }) => store.root(),
         _ => "the anchor".to_owned(),

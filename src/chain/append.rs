@@ -6,12 +6,12 @@ use bytes::Bytes;
 use crate::chain::anchor;
 use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
-use crate::chain::read::Links;
-use crate::chain::required::Duty;
+use crate::chain::read::ChainReader;
+use crate::chain::required::Protection;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::anchor::Anchor;
-use crate::format::record::envelope::{Body, Signed};
+use crate::format::record::envelope::{RecordBody, Signed};
 use crate::format::record::manifest::{Manifest, Record, Run};
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::row::tally::plain;
@@ -19,7 +19,7 @@ use crate::format::time::day::tz_database_version;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store;
-use crate::store::{NewObject, Put};
+use crate::store::{NewObject, PutOutcome};
 
 /// How one attempt ended.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub async fn append(
     archive: &Archive,
     chain: &mut Chain,
     record: Record,
-    duty: Duty,
+    duty: Protection,
     clock_skew_ms: Option<i64>,
 ) -> Result<Appended> {
     let manifest = manifest(archive, chain, record, clock_skew_ms);
@@ -46,11 +46,11 @@ pub async fn append(
 ///
 /// Before this returns [`Appended::Done`] the record does not exist; from then on it does. A crash in between is told
 /// apart by the next run: the record is in the chain, or it isn't.
-pub async fn put<B: Body>(
+pub async fn put<B: RecordBody>(
     archive: &Archive,
-    chain: &mut Links<B>,
+    chain: &mut ChainReader<B>,
     record: B,
-    duty: Duty,
+    duty: Protection,
 ) -> Result<Appended> {
     let envelope = Signed::seal(record, archive.signers.key.as_ref()).map_err(unwritable)?;
     let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
@@ -86,7 +86,7 @@ pub async fn put<B: Body>(
     };
     // ---- the commit point ----
     let put = archive.store.put_new(&object).await?;
-    if put == Put::Exists && archive.store.get(&key).await? != Some(bytes) {
+    if put == PutOutcome::Exists && archive.store.get(&key).await? != Some(bytes) {
         open_again(archive, chain).await?;
         return Ok(Appended::Taken);
     }
@@ -97,9 +97,9 @@ pub async fn put<B: Body>(
 }
 
 /// Back to step 0, with all its checks.
-async fn open_again<B: Body>(archive: &Archive, chain: &mut Links<B>) -> Result<()> {
+async fn open_again<B: RecordBody>(archive: &Archive, chain: &mut ChainReader<B>) -> Result<()> {
     archive.check_create_only().await?;
-    *chain = Links::open(archive, &chain.name).await?;
+    *chain = ChainReader::open(archive, &chain.name).await?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::signature::{AllowedSigners, SigningKey};
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
-use crate::store::{Body, NewObject, Put, Store};
+use crate::store::{Body, NewObject, PutOutcome, Store};
 
 /// Who signs, and whose signatures count.
 #[derive(Debug, Default)]
@@ -110,7 +110,7 @@ pub async fn found_or_find(
     })?;
     // Two first runs may race: the first one founds the archive, the other reads what it founded.
     let object = archive_object(bytes.into(), lock.and_then(|lock| lock.lock_from(now_ms)));
-    if let Put::Created { .. } = store.put_new(&object).await? {
+    if let PutOutcome::Created { .. } = store.put_new(&object).await? {
         // A mistyped location would otherwise look like an archive that has forgotten everything.
         tracing::info!(
             location = store.root(),
@@ -189,8 +189,8 @@ impl Archive {
             )));
         };
         match self.store.put_new(&archive_object(bytes, None)).await? {
-            Put::Exists => Ok(()),
-            Put::Created { .. } => {
+            PutOutcome::Exists => Ok(()),
+            PutOutcome::Created { .. } => {
                 let message = format!(
                     "{} overwrites objects although told not to",
                     self.store.root()

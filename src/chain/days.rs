@@ -6,20 +6,20 @@ use jiff::civil::Date;
 
 use crate::chain::archive::{Archive, violated};
 use crate::chain::read;
-use crate::chain::read::Links;
+use crate::chain::read::ChainReader;
 pub use crate::chain::read::one_version_each;
 use crate::format::place::key;
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::manifest::{DayRecord, Link, Manifest, Record};
 use crate::format::record::notes::Acknowledgement;
-use crate::format::record::obligations::Orders;
+use crate::format::record::obligations::Obligations;
 use crate::format::time::range::Days;
 use crate::outcome::Result;
 
 /// One chain as the store shows it.
-pub type Chain = Links<Manifest>;
+pub type Chain = ChainReader<Manifest>;
 
-type Read = read::Read<Manifest>;
+type Read = read::StoredRecord<Manifest>;
 
 impl Chain {
     pub fn coverage(&self) -> Coverage {
@@ -36,7 +36,7 @@ impl Chain {
 
     /// The holds and extensions in force. Each names the one before it by its hash, so that days in between, of years
     /// as a rule, need not be read.
-    pub async fn orders(&mut self, archive: &Archive) -> Result<Orders> {
+    pub async fn orders(&mut self, archive: &Archive) -> Result<Obligations> {
         let (mut newest_first, mut next) = (Vec::new(), self.orders_link());
         while let Some(link) = next {
             let sequence = key::parse_manifest(&link.key).unwrap_or_default();
@@ -55,7 +55,7 @@ impl Chain {
             next = manifest.orders;
             newest_first.push((sequence, manifest.record));
         }
-        let mut orders = Orders::default();
+        let mut orders = Obligations::default();
         newest_first
             .iter()
             .rev()

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::chain::archive::{Archive, violated};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
-use crate::format::record::envelope::{Body, Signed};
+use crate::format::record::envelope::{RecordBody, Signed};
 use crate::format::record::manifest::Link;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
@@ -18,27 +18,27 @@ const WALK: u64 = 16;
 
 /// A record that was read, and whose bytes were hashed.
 #[derive(Debug, Clone)]
-pub struct Read<B> {
+pub struct StoredRecord<B> {
     pub envelope: Signed<B>,
     pub sha256: Digest,
 }
 
 /// One chain as the store shows it.
 #[derive(Debug)]
-pub struct Links<B> {
+pub struct ChainReader<B> {
     /// A sub-account, or [`key::ROSTER`].
     pub name: String,
     /// Sequence numbers that were read, all linked to the head.
-    pub(super) read: BTreeMap<u64, Read<B>>,
+    pub(super) read: BTreeMap<u64, StoredRecord<B>>,
     pub head: Option<Head>,
 }
 
-impl<B: Body> Links<B> {
+impl<B: RecordBody> ChainReader<B> {
     /// Finds the head, and checks that it is whole, trustworthy, and descends from the head that this host
     /// remembers (protocol step 0).
     pub async fn open(archive: &Archive, name: &str) -> Result<Self> {
         let remembered = archive.state.remembered_head(name)?;
-        let mut chain = Links {
+        let mut chain = ChainReader {
             name: name.to_owned(),
             read: BTreeMap::new(),
             head: None,
@@ -72,7 +72,7 @@ impl<B: Body> Links<B> {
         Ok(chain)
     }
 
-    pub fn newest(&self) -> Option<&Read<B>> {
+    pub fn newest(&self) -> Option<&StoredRecord<B>> {
         self.read.get(&self.head.as_ref()?.sequence)
     }
 
@@ -94,7 +94,7 @@ impl<B: Body> Links<B> {
     pub(super) async fn walk_until(
         &mut self,
         archive: &Archive,
-        found: impl Fn(&Read<B>) -> bool,
+        found: impl Fn(&StoredRecord<B>) -> bool,
     ) -> Result<()> {
         while !self.read.values().any(&found) {
             let Some(&oldest) = self.read.keys().next() else {
@@ -216,11 +216,11 @@ async fn newest(archive: &Archive, name: &str, remembered: Option<&Head>) -> Res
     Ok(expected.checked_sub(1).filter(|&newest| newest > 0))
 }
 
-pub(super) async fn fetch<B: Body>(
+pub(super) async fn fetch<B: RecordBody>(
     archive: &Archive,
     name: &str,
     sequence: u64,
-) -> Result<Read<B>> {
+) -> Result<StoredRecord<B>> {
     let key = key::manifest(name, sequence);
     let Some(bytes) = archive.store.get(&key).await? else {
         return Err(violated(format!("{key} is listed but cannot be read")));
@@ -234,14 +234,14 @@ pub(super) async fn fetch<B: Body>(
             "{key} is the manifest of another place or archive"
         )));
     }
-    Ok(Read {
+    Ok(StoredRecord {
         sha256: Digest::of(&bytes),
         envelope,
     })
 }
 
 /// An object that was deleted or written over on a versioned bucket shows more than one version.
-pub fn one_version_each(versions: &[crate::store::Version]) -> Result<()> {
+pub fn one_version_each(versions: &[crate::store::ObjectVersion]) -> Result<()> {
     let mut seen = BTreeMap::<&str, u32>::new();
     for version in versions {
         let count = seen.entry(&version.key).or_default();

@@ -11,19 +11,19 @@ use crate::store::Stat;
 
 /// The lock and the hold that an object must have, at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Duty {
+pub struct Protection {
     pub lock: Option<Lock>,
     pub hold: bool,
 }
 
-impl Duty {
+impl Protection {
     /// That of the objects of `date`, whose own lock would be `lock`, by the orders of the chain as it was opened.
     pub async fn of(
         archive: &Archive,
         chain: &mut Chain,
         date: Date,
         lock: Option<Lock>,
-    ) -> Result<Duty> {
+    ) -> Result<Protection> {
         let mut orders = chain.orders(archive).await?;
         let ordered = orders.lock_on(date).is_some() || orders.holds_objects(date);
         if ordered && archive.store.keeps_locks().await? == Some(false) {
@@ -34,7 +34,7 @@ impl Duty {
             (Some(lock), Some(ordered)) => Some(lock.stronger(ordered)),
             (lock, ordered) => lock.or(ordered),
         };
-        Ok(Duty {
+        Ok(Protection {
             lock,
             hold: orders.holds_objects(date),
         })

@@ -8,20 +8,20 @@ use crate::chain::append;
 use crate::chain::append::{Appended, Mode};
 use crate::chain::archive::{Archive, violated};
 use crate::chain::days::Chain;
-use crate::chain::read::Links;
-use crate::chain::required::Duty;
+use crate::chain::read::ChainReader;
+use crate::chain::required::Protection;
 use crate::chain::takeover;
 use crate::format::place::key;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::ObjectLock;
 use crate::format::record::roster;
-use crate::format::record::roster::{Attendance, Ended, Entry, Roll, RosterRecord};
+use crate::format::record::roster::{AccountListing, Ended, Inventory, RosterEntry, RosterRecord};
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::journal::Head;
 use crate::outcome::{Exit, Result};
 
 /// The chain as the store shows it.
-pub type Roster = Links<RosterRecord>;
+pub type Roster = ChainReader<RosterRecord>;
 
 /// Chains that no roster knows are opened so many at a time.
 const AT_ONCE: usize = 16;
@@ -58,7 +58,7 @@ impl Roster {
     }
 
     /// What the newest roster says, with what was seen after it; `None` where there is none yet.
-    pub async fn roll(&mut self, archive: &Archive) -> Result<Option<Roll>> {
+    pub async fn roll(&mut self, archive: &Archive) -> Result<Option<Inventory>> {
         self.walk_until(archive, |read| read.envelope.manifest.roll().is_some())
             .await?;
         let mut later = Vec::new();
@@ -77,7 +77,7 @@ impl Roster {
         &self,
         archive: &Archive,
         lock: Option<Lock>,
-        entry: Entry,
+        entry: RosterEntry,
     ) -> RosterRecord {
         let sequence = self.next_sequence();
         RosterRecord {
@@ -109,7 +109,7 @@ pub async fn commit(
     roster: &mut Roster,
     command: &str,
     exit: Exit,
-    mut seen: Attendance,
+    mut seen: AccountListing,
 ) -> Result<Option<Head>> {
     archive.check_create_only().await?;
     loop {
@@ -117,14 +117,14 @@ pub async fn commit(
         let strangers = strangers(archive, before.as_ref(), &seen).await?;
         seen.heads.extend(strangers);
         let sequence = roster.next_sequence();
-        let roll = Roll::call(command, ended(exit), &seen, before.as_ref(), sequence)
+        let roll = Inventory::call(command, ended(exit), &seen, before.as_ref(), sequence)
             .map_err(|error| violated(error.to_string()))?;
         if roll.sub_accounts.is_empty() {
             return Ok(None);
         }
         let lock = archive.fresh_lock()?;
-        let record = roster.record(archive, lock, Entry::Roster(Box::new(roll)));
-        let duty = Duty { lock, hold: false };
+        let record = roster.record(archive, lock, RosterEntry::Roster(Box::new(roll)));
+        let duty = Protection { lock, hold: false };
         if let Appended::Done(head) = append::put(archive, roster, record, duty).await? {
             return Ok(Some(head));
         }
@@ -135,8 +135,8 @@ pub async fn commit(
 /// died before it could tell.
 async fn strangers(
     archive: &Archive,
-    before: Option<&Roll>,
-    seen: &Attendance,
+    before: Option<&Inventory>,
+    seen: &AccountListing,
 ) -> Result<BTreeMap<String, Head>> {
     let folders = archive.store.children(key::MANIFESTS).await?.folders;
     let told = |id: &str| {

@@ -8,12 +8,12 @@ use crate::chain::append::{Appended, Mode};
 use crate::chain::archive::{Archive, violated};
 use crate::chain::days::Chain;
 use crate::chain::read;
-use crate::chain::required::Duty;
+use crate::chain::required::Protection;
 use crate::chain::roster::Roster;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::roster;
-use crate::format::record::roster::{ChainHead, Entry, RosterRecord, Takeover};
+use crate::format::record::roster::{ChainHead, RosterEntry, RosterRecord, Takeover};
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
@@ -146,8 +146,12 @@ pub async fn take_over(
             return Ok(TakenOver::Planned(takeover));
         }
         let lock = archive.fresh_lock()?;
-        let record = roster.record(archive, lock, Entry::Takeover(Box::new(takeover.clone())));
-        let duty = Duty { lock, hold: false };
+        let record = roster.record(
+            archive,
+            lock,
+            RosterEntry::Takeover(Box::new(takeover.clone())),
+        );
+        let duty = Protection { lock, hold: false };
         let put = append::put(archive, &mut roster, record, duty)
             .await
             .map_err(incomplete)?;

@@ -12,7 +12,7 @@ use crate::outcome::{Exit, Failure};
 
 /// A range of archive days.
 #[derive(Debug, Clone, Args)]
-pub struct Range {
+pub struct DayRangeArgs {
     /// First archive day, as YYYY-MM-DD [default: the archive's first]
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub from: Option<Date>,
@@ -21,7 +21,7 @@ pub struct Range {
     pub to: Option<Date>,
 }
 
-impl Range {
+impl DayRangeArgs {
     /// # Errors
     /// [`Exit::Usage`] for a range that holds no day: a slip of the hand must not read as "nothing found".
     pub fn days(&self) -> Result<Days, Failure> {
@@ -60,7 +60,7 @@ Examples:
   cxvault verify --level full --subset 3/30      the third of thirty nights that cover everything together")]
 pub struct VerifyArgs {
     #[command(flatten)]
-    pub range: Range,
+    pub range: DayRangeArgs,
     /// How much is read
     #[arg(long, value_enum, default_value_t = Level::Full)]
     pub level: Level,
@@ -169,7 +169,7 @@ pub struct ProveArgs {
     #[arg(long, value_name = "NUMBER")]
     pub revision: Option<u32>,
     #[command(flatten)]
-    pub range: Range,
+    pub range: DayRangeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -201,15 +201,15 @@ Examples:
   cxvault status --json | jq 'select(.state == \"gaps\")'")]
 pub struct StatusArgs {
     #[command(flatten)]
-    pub range: Range,
+    pub range: DayRangeArgs,
     /// Also show the shares of present, empty and not found summaries by this
     #[arg(long, value_enum, value_name = "WHAT")]
-    pub by: Option<By>,
+    pub by: Option<GroupingArg>,
 }
 
 /// What shares are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum By {
+pub enum GroupingArg {
     /// The agent group (queue) of the segment
     Queue,
     /// The participant: an agent's id
@@ -230,7 +230,7 @@ Examples:
   cxvault ls --date 2026-11-20 --json | jq -r .segment_id")]
 pub struct LsArgs {
     #[command(flatten)]
-    pub range: Range,
+    pub range: DayRangeArgs,
     /// List the segments of this archive day
     #[arg(long, value_name = "DATE", value_parser = date, conflicts_with_all = ["from", "to"])]
     pub date: Option<Date>,
@@ -248,7 +248,7 @@ pub struct ShowArgs {
     /// A segment's, dialog's or interaction's id
     pub id: String,
     #[command(flatten)]
-    pub range: Range,
+    pub range: DayRangeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -262,10 +262,10 @@ pub struct SearchArgs {
     /// The text to look for
     pub text: String,
     #[command(flatten)]
-    pub range: Range,
+    pub range: DayRangeArgs,
     /// Only in this kind of summary
     #[arg(long, value_enum)]
-    pub kind: Option<Which>,
+    pub kind: Option<SummaryChoice>,
     /// Stop after this many
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub limit: u64,
@@ -273,7 +273,7 @@ pub struct SearchArgs {
 
 /// A kind of summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Which {
+pub enum SummaryChoice {
     /// What the agent wrote
     Agent,
     /// What the AI wrote
@@ -291,7 +291,7 @@ Examples:
   cxvault export --format jsonl --after 99999999=41 --out feed-42      what is new since manifest 41")]
 pub struct ExportArgs {
     #[command(flatten)]
-    pub range: Range,
+    pub range: DayRangeArgs,
     /// The data's form
     #[arg(long, value_enum)]
     pub format: Format,
@@ -338,7 +338,7 @@ Examples:
   cxvault verify --level full --json > found.jsonl; cxvault report --verification found.jsonl --out report.html")]
 pub struct ReportArgs {
     #[command(flatten)]
-    pub range: Range,
+    pub range: DayRangeArgs,
     /// The file to write; an existing one is never overwritten
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -376,7 +376,7 @@ Examples:
   sh evidence-2026-q4/check.sh")]
 pub struct EvidenceArgs {
     #[command(flatten)]
-    pub range: Range,
+    pub range: DayRangeArgs,
     /// The folder to make; it must not exist yet, or be empty
     #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::config::{Flags, Location, ObjectLock, keys};
+use crate::config::{Flags, Location, LockPolicy, keys};
 use crate::format::record::lock::Retention;
 
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ fn location(text: &str) -> Result<String, String> {
 
 fn policy(text: &str) -> Result<Retention, String> {
     let policy = text
-        .parse::<ObjectLock>()
+        .parse::<LockPolicy>()
         .map_err(|error| error.to_string())?;
     policy.0.ok_or_else(|| {
         "a copy gets the locks that the archive asks for; leave them out with --without-locks"

@@ -289,7 +289,7 @@ pub struct SimulateArgs {
     pub listen: SocketAddr,
 
     #[command(flatten)]
-    pub options: simulator::Options,
+    pub options: simulator::SimulatorOptions,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 
 use crate::cli::audit::{Subset, subset};
 use crate::cli::date;
-use crate::format::row::recheck::Scope;
+use crate::format::row::recheck::RecheckScope;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure};
 
@@ -96,8 +96,8 @@ pub struct RecheckArgs {
     pub to: Date,
     /// Which summaries are asked for again, by what is archived of them: all, or some of present, empty, not-found,
     /// binary, failed, skipped
-    #[arg(long, value_name = "STATUSES", default_value_t = Scope::default())]
-    pub only: Scope,
+    #[arg(long, value_name = "STATUSES", default_value_t = RecheckScope::default())]
+    pub only: RecheckScope,
     /// Which days first
     #[arg(long, value_enum, default_value_t = Order::Newest)]
     pub order: Order,

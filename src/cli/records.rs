@@ -4,12 +4,12 @@ use clap::{Args, Subcommand};
 use jiff::civil::Date;
 
 use crate::cli::{audit, date};
-use crate::format::record::notes::{LONGEST_NAME, LONGEST_REASON, Span, words};
+use crate::format::record::notes::{DateSpan, LONGEST_NAME, LONGEST_REASON, words};
 use crate::outcome::{Exit, Failure};
 
 /// A range of archive days, both ends named: what goes into the chain must not depend on what the archive holds today.
 #[derive(Debug, Clone, Args)]
-pub struct Range {
+pub struct RequiredRangeArgs {
     /// First archive day, as YYYY-MM-DD
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub from: Date,
@@ -18,17 +18,17 @@ pub struct Range {
     pub to: Date,
 }
 
-impl Range {
+impl RequiredRangeArgs {
     /// # Errors
     /// [`Exit::Usage`] for a range that holds no day.
-    pub fn span(&self) -> Result<Span, Failure> {
+    pub fn span(&self) -> Result<DateSpan, Failure> {
         span(self.from, self.to)
     }
 }
 
 /// What every record of an act says, and whether it is to be one.
 #[derive(Debug, Clone, Args)]
-pub struct Act {
+pub struct RecordArgs {
     /// Why, in one line; it goes into the audit record as it is
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub reason: String,
@@ -40,8 +40,8 @@ pub struct Act {
     pub dry_run: bool,
 }
 
-fn span(from: Date, to: Date) -> Result<Span, Failure> {
-    Span::new(from, to).ok_or_else(|| {
+fn span(from: Date, to: Date) -> Result<DateSpan, Failure> {
+    DateSpan::new(from, to).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("the range {from}..{to} holds no day")).remedy(
             "--to is the day AFTER the last one: --from 2026-11-01 --to 2026-12-01 is November.",
         )
@@ -71,9 +71,9 @@ Examples:
   cxvault acknowledge --from 2026-11-01 --to 2026-12-01 --reason 'outage' --dry-run")]
 pub struct AcknowledgeArgs {
     #[command(flatten)]
-    pub range: Range,
+    pub range: RequiredRangeArgs,
     #[command(flatten)]
-    pub act: Act,
+    pub act: RecordArgs,
 }
 
 #[derive(Debug, Args)]
@@ -115,9 +115,9 @@ pub struct HoldAddArgs {
     #[arg(long, value_name = "ID", value_parser = name)]
     pub case: String,
     #[command(flatten)]
-    pub range: Range,
+    pub range: RequiredRangeArgs,
     #[command(flatten)]
-    pub act: Act,
+    pub act: RecordArgs,
 }
 
 #[derive(Debug, Args)]
@@ -137,13 +137,13 @@ pub struct HoldRemoveArgs {
     #[arg(long, value_name = "DATE", value_parser = date, requires = "from")]
     pub to: Option<Date>,
     #[command(flatten)]
-    pub act: Act,
+    pub act: RecordArgs,
 }
 
 impl HoldRemoveArgs {
     /// # Errors
-    /// As [`Range::span`].
-    pub fn span(&self) -> Result<Option<Span>, Failure> {
+    /// As [`RequiredRangeArgs::span`].
+    pub fn span(&self) -> Result<Option<DateSpan>, Failure> {
         self.from
             .zip(self.to)
             .map(|(from, to)| span(from, to))
@@ -180,7 +180,7 @@ pub struct RetentionArgs {
     #[command(subcommand)]
     pub act: Option<RetentionCommand>,
     #[command(flatten)]
-    pub range: audit::Range,
+    pub range: audit::DayRangeArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -200,7 +200,7 @@ Examples:
   cxvault retention show --from 2026-11-01 --to 2026-12-01 --json")]
 pub struct RetentionShowArgs {
     #[command(flatten)]
-    pub range: audit::Range,
+    pub range: audit::DayRangeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -215,7 +215,7 @@ Examples:
   cxvault retention extend --from 2026-11-01 --to 2026-12-01 --until 2040-12-31 --dry-run")]
 pub struct RetentionExtendArgs {
     #[command(flatten)]
-    pub range: Range,
+    pub range: RequiredRangeArgs,
     /// Keep them through this date, to its last second in UTC
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub until: Date,
@@ -262,7 +262,7 @@ Examples:
   cxvault takeover --archive s3://acme-cx-archive-dr/ringcx --reason 'region lost on 3 March' --by 'A. Operator'")]
 pub struct TakeoverArgs {
     #[command(flatten)]
-    pub act: Act,
+    pub act: RecordArgs,
 }
 
 #[derive(Debug, Args)]
@@ -281,7 +281,7 @@ Examples:
   cxvault retention dispose --from 2019-11-01 --to 2019-12-01 --reason 'seven years are over' --by 'A. Auditor'")]
 pub struct RetentionDisposeArgs {
     #[command(flatten)]
-    pub range: Range,
+    pub range: RequiredRangeArgs,
     #[command(flatten)]
-    pub act: Act,
+    pub act: RecordArgs,
 }

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use secrecy::SecretString;
 
 use crate::config::keys;
-use crate::config::layers::{Layers, Origin, Place};
+use crate::config::layers::{AccountScope, Layers, Origin};
 use crate::config::name::{ChannelClass, Id, SegmentType, Text};
 use crate::config::secret;
-use crate::config::value::{Invalid, List, Parsed, Zone, invalid};
+use crate::config::value::{Invalid, List, Parsed, ZoneName, invalid};
 use crate::outcome::{Exit, Failure, Result};
 
 /// One RingCentral account.
@@ -104,7 +104,10 @@ impl FromStr for ZoneMap {
             let Some((id, zone)) = pair.split_once('=') else {
                 return invalid("it is not a list of SUB_ACCOUNT=ZONE");
             };
-            zones.insert(id.trim().parse::<Id>()?.0, zone.trim().parse::<Zone>()?.0);
+            zones.insert(
+                id.trim().parse::<Id>()?.0,
+                zone.trim().parse::<ZoneName>()?.0,
+            );
         }
         Ok(ZoneMap(zones))
     }
@@ -125,10 +128,10 @@ pub(super) fn take_all(layers: &mut Layers<'_>) -> Result<Vec<Account>> {
     let file = layers.file;
     let mut accounts = Vec::new();
     match file.accounts.as_slice() {
-        [] => accounts.push(take(layers, Place::Shorthand, "default".into())?),
+        [] => accounts.push(take(layers, AccountScope::Shorthand, "default".into())?),
         [entries] => accounts.push(take(
             layers,
-            Place::Table {
+            AccountScope::Table {
                 entries,
                 alone: true,
             },
@@ -136,7 +139,7 @@ pub(super) fn take_all(layers: &mut Layers<'_>) -> Result<Vec<Account>> {
         )?),
         tables => {
             for (n, entries) in (1..).zip(tables) {
-                let place = Place::Table {
+                let place = AccountScope::Table {
                     entries,
                     alone: false,
                 };
@@ -146,7 +149,7 @@ pub(super) fn take_all(layers: &mut Layers<'_>) -> Result<Vec<Account>> {
     }
     refuse_duplicates(&accounts)?;
     if accounts.len() > 1
-        && let Some(found) = layers.find(&keys::SUB_ACCOUNTS, Place::Program)
+        && let Some(found) = layers.find(&keys::SUB_ACCOUNTS, AccountScope::Program)
         && matches!(found.origin, Origin::Flag(_))
     {
         let wanted: List<Id> = found
@@ -158,7 +161,11 @@ pub(super) fn take_all(layers: &mut Layers<'_>) -> Result<Vec<Account>> {
     Ok(accounts)
 }
 
-fn take<'a>(layers: &mut Layers<'a>, place: Place<'a>, default_name: String) -> Result<Account> {
+fn take<'a>(
+    layers: &mut Layers<'a>,
+    place: AccountScope<'a>,
+    default_name: String,
+) -> Result<Account> {
     let name = match layers.find(&keys::NAME, place) {
         Some(found) => {
             let id = found.text.parse::<Id>();
@@ -178,7 +185,7 @@ fn take<'a>(layers: &mut Layers<'a>, place: Place<'a>, default_name: String) -> 
     let sub_accounts = layers
         .take::<List<Id>>(&keys::SUB_ACCOUNTS, place)?
         .unwrap_or_default();
-    let time_zone = layers.take::<Zone>(&keys::TIME_ZONE, place)?;
+    let time_zone = layers.take::<ZoneName>(&keys::TIME_ZONE, place)?;
     let time_zones = layers.take::<ZoneMap>(&keys::TIME_ZONES, place)?;
     let channel_classes = layers.take::<List<ChannelClass>>(&keys::CHANNEL_CLASSES, place)?;
     let segment_types = layers.take::<List<SegmentType>>(&keys::SEGMENT_TYPES, place)?;
@@ -211,7 +218,7 @@ fn take<'a>(layers: &mut Layers<'a>, place: Place<'a>, default_name: String) -> 
 /// The credentials, or what of them is missing. A token and an app's credentials: the higher layer counts.
 fn credentials<'a>(
     layers: &mut Layers<'a>,
-    place: Place<'a>,
+    place: AccountScope<'a>,
     account: &str,
 ) -> Result<(Option<CredentialSettings>, Vec<&'static str>)> {
     let client_origin = layers
@@ -267,7 +274,11 @@ fn credentials<'a>(
 }
 
 /// A zone for a sub-account that is not archived is a misspelt id, and the real one would get another zone.
-fn refuse_stray_zones<'a>(layers: &Layers<'a>, place: Place<'a>, account: &Account) -> Result<()> {
+fn refuse_stray_zones<'a>(
+    layers: &Layers<'a>,
+    place: AccountScope<'a>,
+    account: &Account,
+) -> Result<()> {
     let Some(found) = layers.find(&keys::TIME_ZONES, place) else {
         return Ok(());
     };

@@ -3,11 +3,11 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::keys;
-use crate::config::layers::{Layers, Place};
+use crate::config::layers::{AccountScope, Layers};
 use crate::config::name::{BaseUrl, Location, Text};
 use crate::config::secret;
 use crate::config::telemetry;
-use crate::config::value::{ObjectLock, Switch};
+use crate::config::value::{LockPolicy, Switch};
 use crate::format::record::lock::Retention;
 use crate::outcome::{Exit, Failure, Result};
 
@@ -44,14 +44,18 @@ impl AnchorSettings {
 }
 
 pub(super) fn take(layers: &mut Layers<'_>) -> Result<AnchorSettings> {
-    let location = layers.take::<Location>(&keys::ANCHOR, Place::Program)?;
-    let endpoint = layers.take::<BaseUrl>(&keys::ANCHOR_S3_ENDPOINT, Place::Program)?;
-    let region = layers.take::<Text>(&keys::ANCHOR_S3_REGION, Place::Program)?;
+    let location = layers.take::<Location>(&keys::ANCHOR, AccountScope::Program)?;
+    let endpoint = layers.take::<BaseUrl>(&keys::ANCHOR_S3_ENDPOINT, AccountScope::Program)?;
+    let region = layers.take::<Text>(&keys::ANCHOR_S3_REGION, AccountScope::Program)?;
     let path_style = layers.take_or_default::<Switch>(&keys::ANCHOR_S3_PATH_STYLE)?;
-    let profile = layers.take::<Text>(&keys::ANCHOR_S3_PROFILE, Place::Program)?;
-    let id = layers.take::<Text>(&keys::ANCHOR_ACCESS_KEY_ID, Place::Program)?;
-    let secret = secret::take(layers, &keys::ANCHOR_SECRET_ACCESS_KEY_FILE, Place::Program)?;
-    let object_lock = layers.take_or_default::<ObjectLock>(&keys::ANCHOR_OBJECT_LOCK)?;
+    let profile = layers.take::<Text>(&keys::ANCHOR_S3_PROFILE, AccountScope::Program)?;
+    let id = layers.take::<Text>(&keys::ANCHOR_ACCESS_KEY_ID, AccountScope::Program)?;
+    let secret = secret::take(
+        layers,
+        &keys::ANCHOR_SECRET_ACCESS_KEY_FILE,
+        AccountScope::Program,
+    )?;
+    let object_lock = layers.take_or_default::<LockPolicy>(&keys::ANCHOR_OBJECT_LOCK)?;
     Ok(AnchorSettings {
         location: location.map(|location| location.0),
         endpoint,

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use crate::config::keys;
-use crate::config::layers::{Layers, Place};
+use crate::config::layers::{AccountScope, Layers};
 use crate::config::name::{BaseUrl, Text};
 use crate::config::value::Switch;
 use crate::config::{optional, secret};
@@ -60,7 +60,7 @@ pub(super) fn take(layers: &mut Layers<'_>) -> Result<CopySettings> {
         secret_access_key: secret::take(
             layers,
             &keys::COPY_SECRET_ACCESS_KEY_FILE,
-            Place::Program,
+            AccountScope::Program,
         )?
         .map(|(secret, _)| secret),
     })

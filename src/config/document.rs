@@ -2,7 +2,7 @@
 
 use crate::config::file::written;
 use crate::config::keys;
-use crate::config::keys::{Fallback, Key, Scope, Syntax};
+use crate::config::keys::{Fallback, Key, KeyScope, Syntax};
 
 /// A settings file in which every key stands with its meaning and its default, commented out.
 pub fn commented_file() -> String {
@@ -13,7 +13,10 @@ pub fn commented_file() -> String {
          # folder. Secrets do not belong here: they have files of their own.\n",
     );
     let mut section = "";
-    for key in keys::ALL.iter().filter(|key| key.scope == Scope::Program) {
+    for key in keys::ALL
+        .iter()
+        .filter(|key| key.scope == KeyScope::Program)
+    {
         if key.section != section {
             section = key.section;
             text += &format!(
@@ -26,7 +29,10 @@ pub fn commented_file() -> String {
     }
     text += "\n# --- Accounts: one [[account]] for each; environment variables do for a single one ---\n";
     text += "\n[[account]]\n";
-    for key in keys::ALL.iter().filter(|key| key.scope != Scope::Program) {
+    for key in keys::ALL
+        .iter()
+        .filter(|key| key.scope != KeyScope::Program)
+    {
         text += &entry(key);
     }
     text

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::keys;
-use crate::config::keys::{Key, Scope, Syntax};
+use crate::config::keys::{Key, KeyScope, Syntax};
 use crate::config::suggest::nearest;
 use crate::outcome::{Exit, Failure, Result};
 
@@ -16,14 +16,14 @@ use crate::outcome::{Exit, Failure, Result};
 #[derive(Debug, Default)]
 pub struct SettingsFile {
     pub path: PathBuf,
-    pub top: Vec<Entry>,
+    pub top: Vec<FileEntry>,
     /// One element for each `[[account]]`.
-    pub accounts: Vec<Vec<Entry>>,
+    pub accounts: Vec<Vec<FileEntry>>,
 }
 
 /// One key with its value as text: arrays with commas between, tables as `key=value` with commas between.
 #[derive(Debug)]
-pub struct Entry {
+pub struct FileEntry {
     pub key: &'static Key,
     pub text: String,
     pub line: usize,
@@ -46,7 +46,7 @@ impl SettingsFile {
 
     /// Reads `text` as the content of `path`, which is only named in errors.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let source = Source { path, text };
+        let source = FileText { path, text };
         // The error's own form quotes the line, which may hold a secret; so message and line number only.
         let table = DeTable::parse(text).map_err(|error| {
             let line = source.line(&error.span().unwrap_or_default());
@@ -70,12 +70,12 @@ impl SettingsFile {
     }
 }
 
-struct Source<'a> {
+struct FileText<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
-impl Source<'_> {
+impl FileText<'_> {
     fn line(&self, span: &Range<usize>) -> usize {
         self.text
             .bytes()
@@ -92,7 +92,7 @@ impl Source<'_> {
         )
     }
 
-    fn accounts(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Vec<Entry>>> {
+    fn accounts(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Vec<FileEntry>>> {
         let not_accounts = || {
             self.failure(
                 self.line(&value.span()),
@@ -117,10 +117,10 @@ impl Source<'_> {
         span: Range<usize>,
         value: &Spanned<DeValue<'_>>,
         in_account: bool,
-    ) -> Result<Entry> {
+    ) -> Result<FileEntry> {
         let line = self.line(&span);
         let key = keys::named(name).ok_or_else(|| self.unknown(line, name))?;
-        if in_account && key.scope == Scope::Program {
+        if in_account && key.scope == KeyScope::Program {
             return Err(self
                 .failure(line, &format!("`{name}` does not belong to an account"))
                 .remedy("Move it to the top of the file, before the first [[account]]."));
@@ -130,7 +130,7 @@ impl Source<'_> {
             self.failure(line, &format!("`{name}` {what}"))
                 .remedy(remedy)
         })?;
-        Ok(Entry { key, text, line })
+        Ok(FileEntry { key, text, line })
     }
 
     fn unknown(&self, line: usize, name: &str) -> Failure {

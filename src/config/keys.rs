@@ -24,7 +24,7 @@ pub enum Syntax {
 
 /// Whom a key is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum KeyScope {
     /// The whole program.
     Program,
     /// Every account; on top of the file, a default for all of them.
@@ -53,7 +53,7 @@ pub struct Key {
     /// The usual flag, for documents; [`crate::cli`] has them all.
     pub flag: Option<&'static str>,
     pub syntax: Syntax,
-    pub scope: Scope,
+    pub scope: KeyScope,
     pub default: Fallback,
     /// A value as one would write it.
     pub example: &'static str,
@@ -77,7 +77,7 @@ impl Key {
             env,
             flag: None,
             syntax: Syntax::Text,
-            scope: Scope::Program,
+            scope: KeyScope::Program,
             default: Fallback::Nothing,
             example: "",
             doc,
@@ -90,7 +90,7 @@ impl Key {
         self
     }
 
-    const fn of(mut self, scope: Scope) -> Self {
+    const fn of(mut self, scope: KeyScope) -> Self {
         self.scope = scope;
         self
     }
@@ -139,7 +139,7 @@ macro_rules! keys {
     };
 }
 
-use Scope::{Account, OneAccount};
+use KeyScope::{Account, OneAccount};
 use Syntax::{Boolean, Integer, List, Path, SecretFile, Table};
 
 keys! {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::config::environment::Environment;
-use crate::config::file::{Entry, SettingsFile};
+use crate::config::file::{FileEntry, SettingsFile};
 use crate::config::keys;
-use crate::config::keys::{Fallback, Key, Scope, Syntax};
+use crate::config::keys::{Fallback, Key, KeyScope, Syntax};
 use crate::outcome::{Exit, Failure, Result};
 
 /// Settings from the command line.
@@ -66,13 +66,13 @@ pub struct InForce {
 
 /// An account's place among the settings.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place<'a> {
+pub(super) enum AccountScope<'a> {
     Program,
     /// The only account, without an `[[account]]` table.
     Shorthand,
     /// This `[[account]]` table, whether there are others, and whether flags count for it.
     Table {
-        entries: &'a [Entry],
+        entries: &'a [FileEntry],
         alone: bool,
     },
 }
@@ -89,12 +89,12 @@ pub(super) struct Layers<'a> {
 
 /// A text that somebody wrote, and where.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct RawValue {
     pub text: String,
     pub origin: Origin,
 }
 
-impl Found {
+impl RawValue {
     /// A failure about this value; `what` must not repeat a secret.
     pub fn failure(&self, key: &Key, what: &str) -> Failure {
         let named = match &self.origin {
@@ -108,20 +108,22 @@ impl Found {
 
 impl<'a> Layers<'a> {
     /// The text of `key` from the highest layer that has it.
-    pub fn find(&self, key: &'static Key, place: Place<'a>) -> Option<Found> {
+    pub fn find(&self, key: &'static Key, place: AccountScope<'a>) -> Option<RawValue> {
         let (flags_count, in_table) = match place {
-            Place::Table { entries, alone } => (alone || key.scope != Scope::OneAccount, entries),
-            Place::Program | Place::Shorthand => (true, &[][..]),
+            AccountScope::Table { entries, alone } => {
+                (alone || key.scope != KeyScope::OneAccount, entries)
+            }
+            AccountScope::Program | AccountScope::Shorthand => (true, &[][..]),
         };
         if let Some((flag, text)) = self.flags.values.get(key.name).filter(|_| flags_count) {
-            return Some(Found {
+            return Some(RawValue {
                 text: text.clone(),
                 origin: Origin::Flag(flag),
             });
         }
         if let Some(text) = self.env.get(key.env) {
             let text = self.path_text(key, text, Path::new(""));
-            return Some(Found {
+            return Some(RawValue {
                 text,
                 origin: Origin::Environment(key.env),
             });
@@ -135,7 +137,7 @@ impl<'a> Layers<'a> {
             path: self.file.path.clone(),
             line: entry.line,
         };
-        Some(Found {
+        Some(RawValue {
             text: self.path_text(key, &entry.text, folder),
             origin,
         })
@@ -158,12 +160,12 @@ impl<'a> Layers<'a> {
     }
 
     /// The value of `key`, and a note of where it came from; `None` when it has none.
-    pub fn take<T>(&mut self, key: &'static Key, place: Place<'a>) -> Result<Option<T>>
+    pub fn take<T>(&mut self, key: &'static Key, place: AccountScope<'a>) -> Result<Option<T>>
     where
         T: FromStr<Err: fmt::Display> + fmt::Display,
     {
         let default = match key.default {
-            Fallback::Value(text) => Some(Found {
+            Fallback::Value(text) => Some(RawValue {
                 text: text.to_owned(),
                 origin: Origin::Default,
             }),
@@ -192,7 +194,7 @@ impl<'a> Layers<'a> {
                 format!("setting `{}` has no default", key.name),
             )
         };
-        self.take(key, Place::Program)?.ok_or_else(missing)
+        self.take(key, AccountScope::Program)?.ok_or_else(missing)
     }
 
     pub fn note(&mut self, key: &'static Key, value: Option<String>, origin: Origin) {
@@ -209,13 +211,13 @@ impl<'a> Layers<'a> {
         let one_account = || {
             keys::ALL
                 .iter()
-                .filter(|key| key.scope == Scope::OneAccount)
+                .filter(|key| key.scope == KeyScope::OneAccount)
         };
         if let Some(stray) = self
             .file
             .top
             .iter()
-            .find(|entry| entry.key.scope == Scope::OneAccount)
+            .find(|entry| entry.key.scope == KeyScope::OneAccount)
             && !self.file.accounts.is_empty()
         {
             let origin = Origin::File {

@@ -12,7 +12,7 @@ use crate::format::row::omit::Omission;
 use crate::format::row::segment;
 use crate::format::signature::{AllowedSigners, SigningKey};
 use crate::outcome::{Exit, Failure, Result};
-use crate::ringcx::limits::{Limits, Share};
+use crate::ringcx::limits::{Limits, QuotaShare};
 use crate::telemetry::Receivers;
 
 mod account;
@@ -35,10 +35,10 @@ pub use copy::CopySettings;
 pub use environment::Environment;
 pub use layers::{Flags, InForce, Origin};
 pub use name::{BaseUrl, Location};
-pub use value::{ByteSize, Days, LimitScope, LogFormat, ObjectLock, Span};
+pub use value::{ByteSize, DayCount, DurationValue, LimitScope, LockPolicy, LogFormat};
 
 use file::SettingsFile;
-use layers::{Layers, Place};
+use layers::{AccountScope, Layers};
 use name::{Field, LogFilter, PathText, Text, WarningCode};
 use value::{Count, List, PositiveSpan, SizeWithin, Switch};
 
@@ -66,17 +66,17 @@ pub struct Settings {
     pub discovery_limits: Limits,
     /// As this machine keeps them.
     pub token_limits: Limits,
-    pub quota_share: Share,
-    pub token_life: Span,
+    pub quota_share: QuotaShare,
+    pub token_life: DurationValue,
     pub concurrency: u32,
     pub max_attempts: u32,
-    pub request_timeout: Span,
+    pub request_timeout: DurationValue,
     pub max_summary_bytes: ByteSize,
-    pub settle: Span,
-    pub catch_up: Days,
+    pub settle: DurationValue,
+    pub catch_up: DayCount,
     /// Ages at which archived days are looked at again.
-    pub recheck_after: Vec<Days>,
-    pub source_retention: Option<Days>,
+    pub recheck_after: Vec<DayCount>,
+    pub source_retention: Option<DayCount>,
     /// Codes of warnings, some with what they are about after a colon.
     pub acknowledge: Vec<String>,
     pub s3_endpoint: Option<BaseUrl>,
@@ -336,7 +336,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
             .0,
         settle: layers.take_or_default(&keys::SETTLE)?,
         catch_up: layers.take_or_default(&keys::CATCH_UP)?,
-        recheck_after: optional::<List<Days>>(layers, &keys::RECHECK_AFTER)?
+        recheck_after: optional::<List<DayCount>>(layers, &keys::RECHECK_AFTER)?
             .map(|list| list.0)
             .unwrap_or_default(),
         source_retention: optional(layers, &keys::SOURCE_RETENTION)?,
@@ -347,7 +347,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         s3_region: optional::<Text>(layers, &keys::S3_REGION)?.map(|text| text.0),
         s3_path_style: layers.take_or_default::<Switch>(&keys::S3_PATH_STYLE)?.0,
         s3_kms_key_id: optional::<Text>(layers, &keys::S3_KMS_KEY_ID)?.map(|text| text.0),
-        object_lock: layers.take_or_default::<ObjectLock>(&keys::OBJECT_LOCK)?.0,
+        object_lock: layers.take_or_default::<LockPolicy>(&keys::OBJECT_LOCK)?.0,
         allow_http: layers.take_or_default::<Switch>(&keys::ALLOW_HTTP)?.0,
         anchor: anchor::take(layers)?,
         copy: copy::take(layers)?,
@@ -363,15 +363,15 @@ fn optional<T>(layers: &mut Layers<'_>, key: &'static keys::Key) -> Result<Optio
 where
     T: std::str::FromStr<Err: std::fmt::Display> + std::fmt::Display,
 {
-    layers.take(key, Place::Program)
+    layers.take(key, AccountScope::Program)
 }
 
 fn state_dir(layers: &mut Layers<'_>) -> Result<PathBuf> {
     let key = &keys::STATE_DIR;
-    if layers.find(key, Place::Program).is_some() {
+    if layers.find(key, AccountScope::Program).is_some() {
         return Ok(PathBuf::from(
             layers
-                .take::<PathText>(key, Place::Program)?
+                .take::<PathText>(key, AccountScope::Program)?
                 .map(|path| path.0)
                 .unwrap_or_default(),
         ));

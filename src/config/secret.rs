@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
 use crate::config::keys::{Key, Syntax};
-use crate::config::layers::{Found, Layers, Origin, Place};
+use crate::config::layers::{AccountScope, Layers, Origin, RawValue};
 use crate::outcome::{Exit, Failure, Result};
 
 /// What `cxvault config` shows in place of a secret.
@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 pub(super) fn take<'a>(
     layers: &mut Layers<'a>,
     key: &'static Key,
-    place: Place<'a>,
+    place: AccountScope<'a>,
 ) -> Result<Option<(SecretString, Origin)>> {
     let Syntax::SecretFile { env, .. } = key.syntax else {
         return Ok(None);
@@ -52,7 +52,7 @@ pub(super) fn take<'a>(
     Ok(Some((secret, found.origin)))
 }
 
-fn read(key: &Key, found: &Found) -> Result<SecretString> {
+fn read(key: &Key, found: &RawValue) -> Result<SecretString> {
     let path = Path::new(&found.text);
     // Only the reader's error: the content must not get near a message.
     let unreadable = |error: std::io::Error| {

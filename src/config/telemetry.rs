@@ -7,15 +7,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::config::environment::Environment;
 use crate::config::keys;
 use crate::config::keys::{Key, Syntax};
-use crate::config::layers::{Layers, Place};
+use crate::config::layers::{AccountScope, Layers};
 use crate::config::name::{BaseUrl, PathText, is_exposed, is_url};
 use crate::config::secret;
 use crate::outcome::{Exit, Failure, Result};
-use crate::telemetry::{Collector, Receivers};
+use crate::telemetry::{OtlpCollector, Receivers};
 
 pub(super) fn take(layers: &mut Layers<'_>) -> Result<Receivers> {
-    let metrics_file = layers.take::<PathText>(&keys::METRICS_FILE, Place::Program)?;
-    let pushgateway = layers.take::<BaseUrl>(&keys::PUSHGATEWAY_URL, Place::Program)?;
+    let metrics_file = layers.take::<PathText>(&keys::METRICS_FILE, AccountScope::Program)?;
+    let pushgateway = layers.take::<BaseUrl>(&keys::PUSHGATEWAY_URL, AccountScope::Program)?;
     Ok(Receivers {
         metrics_file: metrics_file.map(|path| PathBuf::from(path.0)),
         pushgateway: pushgateway.map(|url| url.0),
@@ -27,7 +27,7 @@ pub(super) fn take(layers: &mut Layers<'_>) -> Result<Receivers> {
 
 /// What the variables of OpenTelemetry say. Whoever set them for a whole machine or cluster must not keep a night from
 /// being archived: what we cannot serve is a warning.
-fn collector(env: &Environment) -> Option<Result<Collector, &'static str>> {
+fn collector(env: &Environment) -> Option<Result<OtlpCollector, &'static str>> {
     let endpoint = env
         .get("OTEL_EXPORTER_OTLP_ENDPOINT")?
         .trim_end_matches('/');
@@ -66,7 +66,7 @@ fn collector(env: &Environment) -> Option<Result<Collector, &'static str>> {
         env.get("OTEL_SERVICE_NAME")
             .map(|name| ("service.name".to_owned(), name.to_owned())),
     );
-    Some(Ok(Collector {
+    Some(Ok(OtlpCollector {
         endpoint: endpoint.to_owned(),
         headers: headers
             .into_iter()
@@ -96,7 +96,7 @@ pub(super) fn secret_url(
     layers: &mut Layers<'_>,
     key: &'static Key,
 ) -> Result<Option<SecretString>> {
-    let Some((url, origin)) = secret::take(layers, key, Place::Program)? else {
+    let Some((url, origin)) = secret::take(layers, key, AccountScope::Program)? else {
         return Ok(None);
     };
     if is_url(url.expose_secret()) {

@@ -30,7 +30,7 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 
 /// A length of time: `250ms`, `60s`, `15m`, `2h`, `14d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
+pub struct DurationValue(pub Duration);
 
 const SPAN_UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
@@ -40,7 +40,7 @@ const SPAN_UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-impl FromStr for Span {
+impl FromStr for DurationValue {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
@@ -53,7 +53,7 @@ impl FromStr for Span {
         let ms =
             number_and_unit(text).and_then(|(number, unit)| number.checked_mul(unit_ms(unit)?));
         match ms {
-            Some(ms) => Ok(Span(Duration::from_millis(ms))),
+            Some(ms) => Ok(DurationValue(Duration::from_millis(ms))),
             None => invalid(format!(
                 "`{text}` is not a duration; write a number with ms, s, m, h or d, such as 15m"
             )),
@@ -61,7 +61,7 @@ impl FromStr for Span {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for DurationValue {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
         // A unit is used from two of it on: 60s and 24h are how people write these.
@@ -74,13 +74,13 @@ impl fmt::Display for Span {
 
 /// A length of time that is not zero: a time-out of none would fail every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PositiveSpan(pub Span);
+pub struct PositiveSpan(pub DurationValue);
 
 impl FromStr for PositiveSpan {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
-        match text.parse::<Span>()? {
+        match text.parse::<DurationValue>()? {
             span if span.0.is_zero() => invalid(format!("`{text}` must be longer than nothing")),
             span => Ok(PositiveSpan(span)),
         }
@@ -95,14 +95,14 @@ impl fmt::Display for PositiveSpan {
 
 /// Whole days: `14d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Days(pub u32);
+pub struct DayCount(pub u32);
 
-impl FromStr for Days {
+impl FromStr for DayCount {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
         match number_and_unit(text) {
-            Some((days @ 1..=36_500, "d")) => Ok(Days(days as u32)),
+            Some((days @ 1..=36_500, "d")) => Ok(DayCount(days as u32)),
             _ => invalid(format!(
                 "`{text}` is not a number of days; write 1d to 36500d, such as 14d"
             )),
@@ -110,7 +110,7 @@ impl FromStr for Days {
     }
 }
 
-impl fmt::Display for Days {
+impl fmt::Display for DayCount {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}d", self.0)
     }
@@ -268,9 +268,9 @@ impl<T: fmt::Display> fmt::Display for List<T> {
 
 /// An IANA time zone that this build knows, in its official spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Zone(pub String);
+pub struct ZoneName(pub String);
 
-impl FromStr for Zone {
+impl FromStr for ZoneName {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
@@ -280,7 +280,7 @@ impl FromStr for Zone {
             .as_ref()
             .and_then(|zone| zone.iana_name())
         {
-            return Ok(Zone(name.to_string()));
+            return Ok(ZoneName(name.to_string()));
         }
         let names: Vec<String> = tz::db().available().map(|name| name.to_string()).collect();
         let city = |name: &&String| {
@@ -297,7 +297,7 @@ impl FromStr for Zone {
     }
 }
 
-impl fmt::Display for Zone {
+impl fmt::Display for ZoneName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }
@@ -305,14 +305,14 @@ impl fmt::Display for Zone {
 
 /// Object Lock as the settings write it: `governance:2555d`, `compliance:7y`, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ObjectLock(pub Option<Retention>);
+pub struct LockPolicy(pub Option<Retention>);
 
-impl FromStr for ObjectLock {
+impl FromStr for LockPolicy {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
         if text == "off" {
-            return Ok(ObjectLock(None));
+            return Ok(LockPolicy(None));
         }
         let parsed = text.split_once(':').and_then(|(mode, period)| {
             let mode = match mode {
@@ -329,7 +329,7 @@ impl FromStr for ObjectLock {
             Some(Retention { mode, period })
         });
         match parsed {
-            Some(retention) => Ok(ObjectLock(Some(retention))),
+            Some(retention) => Ok(LockPolicy(Some(retention))),
             None => invalid(format!(
                 "`{text}` is not an object lock; write governance:DAYSd, compliance:YEARSy (at most 36500d or \
                  100y), or off"
@@ -338,7 +338,7 @@ impl FromStr for ObjectLock {
     }
 }
 
-impl fmt::Display for ObjectLock {
+impl fmt::Display for LockPolicy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(retention) => retention.fmt(out),
@@ -407,12 +407,12 @@ mod tests {
 
     #[test]
     fn values_write_what_they_read() {
-        round_trip::<Span>(&["250ms", "60s", "90s", "15m", "24h", "36h", "14d", "0ms"]);
-        round_trip::<Days>(&["1d", "36500d"]);
+        round_trip::<DurationValue>(&["250ms", "60s", "90s", "15m", "24h", "36h", "14d", "0ms"]);
+        round_trip::<DayCount>(&["1d", "36500d"]);
         round_trip::<ByteSize>(&["1B", "1000B", "4MiB", "256KiB", "5GiB"]);
-        round_trip::<Zone>(&["UTC", "US/Eastern", "America/New_York"]);
-        round_trip::<ObjectLock>(&["off", "governance:2555d", "compliance:7y"]);
-        round_trip::<List<Days>>(&["", "1d", "1d,2d"]);
+        round_trip::<ZoneName>(&["UTC", "US/Eastern", "America/New_York"]);
+        round_trip::<LockPolicy>(&["off", "governance:2555d", "compliance:7y"]);
+        round_trip::<List<DayCount>>(&["", "1d", "1d,2d"]);
         round_trip::<LimitScope>(&["credential", "sub-account"]);
     }
 
@@ -428,7 +428,7 @@ mod tests {
             "99999999999999999999d",
             "18446744073709551615d",
         ] {
-            assert!(text.parse::<Span>().is_err(), "{text}");
+            assert!(text.parse::<DurationValue>().is_err(), "{text}");
         }
         for text in ["", "0B", "4MB", "4", "99999999999GiB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
@@ -442,20 +442,20 @@ mod tests {
             "compliance:101y",
             "x:7y",
         ] {
-            assert!(text.parse::<ObjectLock>().is_err(), "{text}");
+            assert!(text.parse::<LockPolicy>().is_err(), "{text}");
         }
-        assert!("0d".parse::<Days>().is_err() && "24h".parse::<Days>().is_err());
+        assert!("0d".parse::<DayCount>().is_err() && "24h".parse::<DayCount>().is_err());
     }
 
     #[test]
     fn zones_are_spelled_officially_or_suggested() {
-        assert_eq!("us/eastern".parse(), Ok(Zone("US/Eastern".into())));
+        assert_eq!("us/eastern".parse(), Ok(ZoneName("US/Eastern".into())));
         for (text, suggestion) in [
             ("US/Estern", "`US/Eastern`"),
             ("new_york", "`America/New_York`"),
             ("Mars/Base", "IANA name"),
         ] {
-            let error = text.parse::<Zone>().unwrap_err().to_string();
+            let error = text.parse::<ZoneName>().unwrap_err().to_string();
             assert!(error.contains(suggestion), "{error}");
         }
     }
@@ -464,7 +464,7 @@ mod tests {
     fn years_of_retention_follow_the_calendar() {
         let ms = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let until = |lock: &str, from: &str| {
-            lock.parse::<ObjectLock>()
+            lock.parse::<LockPolicy>()
                 .unwrap()
                 .0
                 .unwrap()

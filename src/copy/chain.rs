@@ -5,35 +5,35 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline;
-use crate::audit::timeline::{Stored, read_one, signed_by};
+use crate::audit::timeline::{ReadManifest, read_one, signed_by};
 use crate::audit::violated;
 use crate::format::hash::digest::Digest;
 use crate::format::record::coverage::{Coverage, DayState};
-use crate::format::record::envelope::Body;
+use crate::format::record::envelope::RecordBody;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::{File, Record};
-use crate::format::record::obligations::Orders;
+use crate::format::record::obligations::Obligations;
 use crate::format::record::roster::{ChainHead, Head};
 use crate::outcome::Result;
 
 /// The lock and the hold that a chain asks of an object, at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Keep {
+pub struct RequiredProtection {
     pub lock: Option<Lock>,
     pub hold: bool,
 }
 
 /// One manifest, and the files that lie there before it does.
 #[derive(Debug)]
-pub struct Step {
+pub struct CopyStep {
     pub key: String,
     pub bytes: Bytes,
     pub sha256: Digest,
     pub files: Vec<File>,
     /// What its day asks of all of them.
-    pub keep: Keep,
+    pub keep: RequiredProtection,
     /// Its day was disposed of: the files may be gone, and where they are not, they go nowhere else.
     pub disposed: bool,
     date: Option<Date>,
@@ -43,22 +43,22 @@ pub struct Step {
 
 /// The manifests of one sub-account up to a head, in order.
 #[derive(Debug)]
-pub struct Chain {
+pub struct CopiedChain {
     pub sub_account: String,
-    pub steps: Vec<Step>,
+    pub steps: Vec<CopyStep>,
 }
 
-impl Chain {
+impl CopiedChain {
     /// # Errors
     /// [`crate::outcome::Exit::Integrity`] where a manifest is missing, damaged, signed by nobody or by a stranger after
     /// signed ones, or not the one that the next one or `head` names.
-    pub async fn read(source: &Source, head: &ChainHead) -> Result<Chain> {
+    pub async fn read(source: &ArchiveReader, head: &ChainHead) -> Result<CopiedChain> {
         let ChainHead {
             id: sub_account,
             head: Head { sequence, sha256 },
         } = head;
         let (mut steps, mut orders, mut coverage) =
-            (Vec::new(), Orders::default(), Coverage::default());
+            (Vec::new(), Obligations::default(), Coverage::default());
         let (mut previous, mut signed) = (None, false);
         let read = |sequence| read_one(source, sub_account, sequence);
         let mut reads = stream::iter(1..=*sequence)
@@ -82,7 +82,7 @@ impl Chain {
             .iter_mut()
             .for_each(|step| step.disposed = step.date.is_some_and(disposed));
         keep(&mut steps, &orders);
-        Ok(Chain {
+        Ok(CopiedChain {
             sub_account: sub_account.clone(),
             steps,
         })
@@ -90,9 +90,9 @@ impl Chain {
 }
 
 /// Whether a record of any chain follows the one before it.
-pub fn check<B: Body>(
-    source: &Source,
-    stored: &Stored<B>,
+pub fn check<B: RecordBody>(
+    source: &ArchiveReader,
+    stored: &ReadManifest<B>,
     previous: Option<Digest>,
     signed: &mut bool,
 ) -> Result<()> {
@@ -120,13 +120,13 @@ pub fn check<B: Body>(
     }
 }
 
-fn step(stored: Stored) -> Result<Step> {
+fn step(stored: ReadManifest) -> Result<CopyStep> {
     // The very bytes: whoever reads a manifest has refused any other spelling.
     let bytes = stored
         .envelope
         .to_bytes()
         .map_err(|error| violated(format!("{}: {error}", stored.key)))?;
-    let Stored {
+    let ReadManifest {
         key,
         sha256,
         envelope,
@@ -140,8 +140,8 @@ fn step(stored: Stored) -> Result<Step> {
         ),
         _ => (None, None, Vec::new()),
     };
-    let (bytes, keep) = (bytes.into(), Keep::default());
-    Ok(Step {
+    let (bytes, keep) = (bytes.into(), RequiredProtection::default());
+    Ok(CopyStep {
         key,
         bytes,
         sha256,
@@ -155,7 +155,7 @@ fn step(stored: Stored) -> Result<Step> {
 
 /// What the whole chain asks of each step's objects. A manifest without files names no lock, though it was put with one:
 /// it gets the one that was usual then, that of the files committed before it (at the chain's beginning, after it).
-fn keep(steps: &mut [Step], orders: &Orders) {
+fn keep(steps: &mut [CopyStep], orders: &Obligations) {
     let mut usual = steps
         .iter()
         .find(|step| !step.files.is_empty())
@@ -165,7 +165,7 @@ fn keep(steps: &mut [Step], orders: &Orders) {
             usual = step.lock;
         }
         let ordered = step.date.and_then(|date| orders.lock_on(date));
-        step.keep = Keep {
+        step.keep = RequiredProtection {
             lock: usual.into_iter().chain(ordered).reduce(Lock::stronger),
             hold: step.date.is_some_and(|date| orders.holds_objects(date)),
         };
@@ -176,7 +176,7 @@ fn keep(steps: &mut [Step], orders: &Orders) {
 mod tests {
     use super::*;
     use crate::format::record::lock::LockMode;
-    use crate::format::record::notes::{ExtendedDay, Extension, Hold, HoldAct, Span};
+    use crate::format::record::notes::{DateSpan, ExtendedDay, Extension, Hold, HoldAct};
 
     fn date(day: i8) -> Date {
         jiff::civil::date(2026, 11, day)
@@ -207,13 +207,13 @@ mod tests {
     }
 
     /// Which day, whether it has a file, and the lock that its manifest names.
-    fn steps(of: &[(Option<i8>, bool, Option<i64>)]) -> Vec<Step> {
-        let step = |&(day, with_file, until): &(Option<i8>, bool, Option<i64>)| Step {
+    fn steps(of: &[(Option<i8>, bool, Option<i64>)]) -> Vec<CopyStep> {
+        let step = |&(day, with_file, until): &(Option<i8>, bool, Option<i64>)| CopyStep {
             key: String::new(),
             bytes: Bytes::new(),
             sha256: Digest::of(b""),
             files: if with_file { vec![file()] } else { Vec::new() },
-            keep: Keep::default(),
+            keep: RequiredProtection::default(),
             disposed: false,
             date: day.map(date),
             lock: until.map(lock),
@@ -221,7 +221,10 @@ mod tests {
         of.iter().map(step).collect()
     }
 
-    fn kept(of: &[(Option<i8>, bool, Option<i64>)], orders: &Orders) -> Vec<(Option<i64>, bool)> {
+    fn kept(
+        of: &[(Option<i8>, bool, Option<i64>)],
+        orders: &Obligations,
+    ) -> Vec<(Option<i64>, bool)> {
         let mut steps = steps(of);
         keep(&mut steps, orders);
         steps
@@ -252,15 +255,15 @@ mod tests {
             None,
         ];
         assert_eq!(
-            kept(&chain, &Orders::default()),
+            kept(&chain, &Obligations::default()),
             expected.map(|until| (until, false))
         );
     }
 
     #[test]
     fn a_late_order_reaches_every_object_of_its_days() {
-        let range = Span::new(date(2), date(3)).unwrap();
-        let mut orders = Orders::default();
+        let range = DateSpan::new(date(2), date(3)).unwrap();
+        let mut orders = Obligations::default();
         let extended = ExtendedDay {
             date: date(2),
             mode: LockMode::Compliance,

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::clock::Clock;
-use crate::copy::chain::Keep;
-use crate::copy::{AT_ONCE, Copied, Job, Locks};
+use crate::copy::chain::RequiredProtection;
+use crate::copy::{AT_ONCE, Copied, CopyLocks, Job};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::copy::CopyRecord;
 use crate::format::record::lock::Lock;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
-use crate::store::{Body, NewObject, Put, Stat, Store, Version};
+use crate::store::{Body, NewObject, ObjectVersion, PutOutcome, Stat, Store};
 
 /// A lock that ends this soon is not applied any more: it would have run out before the store looks at it.
 const SOON_MS: i64 = 60_000;
@@ -25,12 +25,12 @@ const SOON_MS: i64 = 60_000;
 pub type Listed = BTreeMap<String, u64>;
 
 /// An object as it is to lie there.
-pub struct Item<'a> {
+pub struct CopyItem<'a> {
     pub key: &'a str,
     pub bytes: u64,
     pub sha256: Digest,
     /// What its chain asks for.
-    pub keep: Keep,
+    pub keep: RequiredProtection,
 }
 
 /// The place of a copy, looked at and found fit.
@@ -39,7 +39,7 @@ pub struct Destination {
     clock: Arc<dyn Clock>,
     /// It keeps checksums, versions and locks of its own.
     remote: bool,
-    /// Locks and holds are applied.
+    /// CopyLocks and holds are applied.
     locks: bool,
     /// That somebody wants none, and is not to be asked again.
     left_out: bool,
@@ -69,17 +69,17 @@ impl Destination {
         let remote = to.local(key::ARCHIVE).is_none();
         let marked = standing(source, &**to, remote).await?;
         refuse_diverged(&*source.store, &**to).await?;
-        let left_out = options.locks == Locks::LeftOut;
+        let left_out = options.locks == CopyLocks::LeftOut;
         // Where nobody may ask, the first object that is put with a lock tells.
         let locks = !left_out && to.keeps_locks().await?.unwrap_or(true);
         let fresh = match options.locks {
-            Locks::Applied(Some(policy)) if !locks => {
+            CopyLocks::Applied(Some(policy)) if !locks => {
                 return Err(unlockable(
                     &**to,
                     format!("--object-lock asks for {policy}"),
                 ));
             }
-            Locks::Applied(Some(policy)) => {
+            CopyLocks::Applied(Some(policy)) => {
                 Some(policy.lock_from(clock.now_ms()).ok_or_else(|| {
                     Failure::new(
                         Exit::Usage,
@@ -87,7 +87,7 @@ impl Destination {
                     )
                 })?)
             }
-            Locks::Applied(None) | Locks::LeftOut => None,
+            CopyLocks::Applied(None) | CopyLocks::LeftOut => None,
         };
         Ok(Destination {
             store: to.clone(),
@@ -120,18 +120,18 @@ impl Destination {
     }
 
     /// What the chain asks of an object and can still be had.
-    fn in_force(&self, keep: Keep) -> Keep {
+    fn in_force(&self, keep: RequiredProtection) -> RequiredProtection {
         let ends_later = |lock: &Lock| lock.until_ms > self.clock.now_ms() + SOON_MS;
-        Keep {
+        RequiredProtection {
             lock: keep.lock.filter(ends_later),
             hold: keep.hold,
         }
     }
 
     /// The same, and the strongest lock of all that was copied before.
-    pub fn longest_of_all(&self, keep: Keep) -> Keep {
-        let Keep { lock, hold } = self.in_force(keep);
-        Keep {
+    pub fn longest_of_all(&self, keep: RequiredProtection) -> RequiredProtection {
+        let RequiredProtection { lock, hold } = self.in_force(keep);
+        RequiredProtection {
             lock: lock
                 .into_iter()
                 .chain(self.longest())
@@ -146,16 +146,17 @@ impl Destination {
     pub fn refuse_unlockable(
         &self,
         chain: &str,
-        mut keeps: impl Iterator<Item = Keep>,
+        mut keeps: impl Iterator<Item = RequiredProtection>,
     ) -> Result<()> {
         if self.locks || self.left_out {
             return Ok(());
         }
-        let asks = keeps
-            .find_map(|keep| Some(self.in_force(keep)).filter(|keep| *keep != Keep::default()));
+        let asks = keeps.find_map(|keep| {
+            Some(self.in_force(keep)).filter(|keep| *keep != RequiredProtection::default())
+        });
         let what = match asks {
             None => return Ok(()),
-            Some(Keep {
+            Some(RequiredProtection {
                 lock: Some(lock), ..
             }) => {
                 format!("{chain} is locked until {}", rfc3339(lock.until_ms))
@@ -169,7 +170,7 @@ impl Destination {
     ///
     /// The mark comes first: from the first instant at which there is an archive to write to, writers find it. A crash
     /// before it leaves nothing; after it the same copy goes on.
-    pub async fn found(&self, source: &Source, mark: &CopyRecord) -> Result<()> {
+    pub async fn found(&self, source: &ArchiveReader, mark: &CopyRecord) -> Result<()> {
         if self.dry_run {
             return Ok(());
         }
@@ -184,8 +185,8 @@ impl Destination {
         let bytes = source.store.get(key::ARCHIVE).await?;
         let bytes =
             bytes.ok_or_else(|| crate::audit::violated("archive.json was deleted".to_owned()))?;
-        let again = self.put_mark(key::ARCHIVE, bytes.clone()).await? == Put::Exists
-            || self.put_mark(key::ARCHIVE, bytes.clone()).await? == Put::Exists;
+        let again = self.put_mark(key::ARCHIVE, bytes.clone()).await? == PutOutcome::Exists
+            || self.put_mark(key::ARCHIVE, bytes.clone()).await? == PutOutcome::Exists;
         if !again {
             let message = format!(
                 "{} overwrites objects although told not to",
@@ -198,7 +199,7 @@ impl Destination {
         Ok(())
     }
 
-    async fn put_mark(&self, key: &str, bytes: Bytes) -> Result<Put> {
+    async fn put_mark(&self, key: &str, bytes: Bytes) -> Result<PutOutcome> {
         let lock = self.fresh.filter(|_| self.locks);
         let (key, sha256) = (key.to_owned(), Digest::of(&bytes));
         let object = NewObject {
@@ -211,7 +212,7 @@ impl Destination {
         Ok(self.store.put_new(&object).await?)
     }
 
-    async fn read_mark(&self, source: &Source) -> Result<()> {
+    async fn read_mark(&self, source: &ArchiveReader) -> Result<()> {
         let bytes = self.store.get(key::COPY).await?.unwrap_or_default();
         check_mark(&*self.store, &bytes, &source.record.archive_id)
     }
@@ -227,7 +228,7 @@ impl Destination {
             self.give(
                 key,
                 &stat,
-                Keep {
+                RequiredProtection {
                     lock: Some(lock),
                     hold: false,
                 },
@@ -267,7 +268,7 @@ impl Destination {
 
     /// Puts an object, locked and held as its chain asks; `false` where it lay there already. With a dry run it is only
     /// counted.
-    pub async fn put(&self, item: &Item<'_>, body: Body) -> Result<bool> {
+    pub async fn put(&self, item: &CopyItem<'_>, body: Body) -> Result<bool> {
         let asked = self.in_force(item.keep);
         let lock = asked
             .lock
@@ -275,12 +276,12 @@ impl Destination {
             .chain(self.fresh)
             .reduce(Lock::stronger);
         let given = if self.locks {
-            Keep {
+            RequiredProtection {
                 lock,
                 hold: asked.hold,
             }
         } else {
-            Keep::default()
+            RequiredProtection::default()
         };
         if !self.dry_run {
             let (key, legal_hold) = (item.key.to_owned(), given.hold);
@@ -291,12 +292,12 @@ impl Destination {
                 lock: given.lock,
                 legal_hold,
             };
-            if self.store.put_new(&object).await? == Put::Exists {
-                // Put by an attempt whose answer was lost, or by another copier since we have looked.
+            if self.store.put_new(&object).await? == PutOutcome::Exists {
+                // PutOutcome by an attempt whose answer was lost, or by another copier since we have looked.
                 self.there(item, None).await?;
                 return Ok(false);
             }
-            if given != Keep::default() {
+            if given != RequiredProtection::default() {
                 self.read_back(item.key, given).await?;
             }
         }
@@ -305,7 +306,7 @@ impl Destination {
             copied.bytes += item.bytes;
             copied.locked += u64::from(given.lock.is_some());
             copied.held += u64::from(given.hold);
-            copied.unlocked += u64::from(!self.locks && asked != Keep::default());
+            copied.unlocked += u64::from(!self.locks && asked != RequiredProtection::default());
         });
         Ok(true)
     }
@@ -315,7 +316,7 @@ impl Destination {
     ///
     /// # Errors
     /// [`Exit::Integrity`] for other bytes.
-    pub async fn there(&self, item: &Item<'_>, listed: Option<u64>) -> Result<()> {
+    pub async fn there(&self, item: &CopyItem<'_>, listed: Option<u64>) -> Result<()> {
         if let Some(bytes) = listed.filter(|bytes| *bytes != item.bytes) {
             let differs = format!("has {bytes} bytes, and {} were committed", item.bytes);
             return Err(wrong(&*self.store, item.key, &differs));
@@ -332,7 +333,7 @@ impl Destination {
                 self.give(
                     item.key,
                     &stat,
-                    Keep {
+                    RequiredProtection {
                         lock,
                         hold: asked.hold,
                     },
@@ -349,13 +350,13 @@ impl Destination {
         }
         self.count(|copied| {
             copied.there += 1;
-            copied.unlocked += u64::from(!self.locks && asked != Keep::default());
+            copied.unlocked += u64::from(!self.locks && asked != RequiredProtection::default());
         });
         Ok(())
     }
 
     /// Whether the object is this one: by the checksum that the store keeps, or else by reading it.
-    async fn same(&self, item: &Item<'_>, kept: Option<Digest>) -> Result<()> {
+    async fn same(&self, item: &CopyItem<'_>, kept: Option<Digest>) -> Result<()> {
         let found = match kept {
             Some(sha256) => Some(sha256),
             None => self.store.hash(item.key).await?.map(|hashed| hashed.sha256),
@@ -371,7 +372,7 @@ impl Destination {
     }
 
     /// Gives a stored object the lock and the hold that it lacks.
-    async fn give(&self, key: &str, stat: &Stat, keep: Keep) -> Result<()> {
+    async fn give(&self, key: &str, stat: &Stat, keep: RequiredProtection) -> Result<()> {
         self.note(keep.lock);
         let lacks = |lock: &Lock| stat.lock.is_none_or(|now| now.stronger(*lock) != now);
         let (lock, hold) = (keep.lock.filter(lacks), keep.hold && !stat.legal_hold);
@@ -397,7 +398,7 @@ impl Destination {
     }
 
     /// Some stores take what they do not keep.
-    async fn read_back(&self, key: &str, keep: Keep) -> Result<()> {
+    async fn read_back(&self, key: &str, keep: RequiredProtection) -> Result<()> {
         let stat = self.stat(key).await?;
         let locked = keep
             .lock
@@ -423,7 +424,7 @@ impl Destination {
 }
 
 /// Whether a copy of this archive was begun there already; everything else than that and an empty place is refused.
-async fn standing(source: &Source, to: &dyn Store, remote: bool) -> Result<bool> {
+async fn standing(source: &ArchiveReader, to: &dyn Store, remote: bool) -> Result<bool> {
     if remote {
         for mark in [key::COPY, key::ARCHIVE] {
             refuse_versions(to, &to.versions(mark).await?)?;
@@ -570,7 +571,7 @@ async fn newest_in_common(source: &dyn Store, to: &dyn Store, chain: &str) -> Re
 }
 
 /// An object that was deleted or written over on a versioned bucket shows more than one version.
-fn refuse_versions(to: &dyn Store, versions: &[Version]) -> Result<()> {
+fn refuse_versions(to: &dyn Store, versions: &[ObjectVersion]) -> Result<()> {
     for of_key in versions.chunk_by(|one, other| one.key == other.key) {
         let Some(first) = of_key.first() else {
             continue;

@@ -25,12 +25,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::audit::part::{LocalPart, Scratch};
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::read_head;
-use crate::audit::verify::Meter;
+use crate::audit::verify::VerifyProgress;
 use crate::clock::Clock;
-use crate::copy::chain::{Chain, Step};
-use crate::copy::destination::{Destination, Item, Listed};
+use crate::copy::chain::{CopiedChain, CopyStep};
+use crate::copy::destination::{CopyItem, Destination, Listed};
 use crate::format::place::key;
 use crate::format::record::copy::CopyRecord;
 use crate::format::record::lock::Retention;
@@ -45,10 +45,10 @@ const AT_ONCE: usize = 16;
 
 /// What is to be copied, and how.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct CopyOptions {
     /// None named means all.
     pub sub_accounts: Vec<String>,
-    pub locks: Locks,
+    pub locks: CopyLocks,
     /// Read and hash what lies there already, instead of believing its store's length and checksum.
     pub check: bool,
     /// Look, and put nothing.
@@ -57,7 +57,7 @@ pub struct Options {
 
 /// Which locks the copy gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Locks {
+pub enum CopyLocks {
     /// Those that the chains ask for; what is put now gets this policy's as well, the stronger of both.
     Applied(Option<Retention>),
     /// None, whatever the chains ask for.
@@ -66,10 +66,10 @@ pub enum Locks {
 
 /// From where to where.
 pub struct Job {
-    pub source: Source,
+    pub source: ArchiveReader,
     pub to: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
-    pub options: Options,
+    pub options: CopyOptions,
 }
 
 /// What came of it; with a dry run, what would have.
@@ -108,7 +108,7 @@ pub struct Copied {
 /// by somebody else; whatever the stores say otherwise.
 pub async fn copy(
     job: &Job,
-    meter: &Meter,
+    meter: &VerifyProgress,
     failed: &(dyn Fn(Failure) + Send + Sync),
 ) -> Result<Copied> {
     let source = &job.source;
@@ -149,7 +149,7 @@ pub async fn copy(
 }
 
 /// The newest manifest of each chain.
-async fn heads(source: &Source, sub_accounts: &[String]) -> Result<Vec<ChainHead>> {
+async fn heads(source: &ArchiveReader, sub_accounts: &[String]) -> Result<Vec<ChainHead>> {
     let head = |id: String| async move {
         let stored = read_head(source, &id).await?;
         Ok::<_, Failure>(ChainHead {
@@ -183,10 +183,10 @@ fn unless_violated<T>(
 }
 
 struct Copier<'a> {
-    source: &'a Source,
+    source: &'a ArchiveReader,
     destination: Destination,
     scratch: Scratch,
-    meter: &'a Meter,
+    meter: &'a VerifyProgress,
 }
 
 impl Copier<'_> {
@@ -206,7 +206,7 @@ impl Copier<'_> {
         self.destination.refuse_unlockable("the roster", keeps)?;
         let (mut founded, mut whole) = (false, true);
         for chain_head in heads {
-            let copied = match Chain::read(self.source, chain_head).await {
+            let copied = match CopiedChain::read(self.source, chain_head).await {
                 Ok(chain) => {
                     let (name, keeps) =
                         (&chain.sub_account, chain.steps.iter().map(|step| step.keep));
@@ -247,7 +247,7 @@ impl Copier<'_> {
     }
 
     /// One chain: files on their way side by side, and each manifest when its files and the one before it are there.
-    async fn chain(&self, chain: &Chain) -> Result<()> {
+    async fn chain(&self, chain: &CopiedChain) -> Result<()> {
         let folders = [
             key::chain(&chain.sub_account),
             key::day_root(&chain.sub_account),
@@ -278,9 +278,9 @@ impl Copier<'_> {
     /// before that one are still put.
     async fn files<'c>(
         &self,
-        chain: &'c Chain,
+        chain: &'c CopiedChain,
         listed: &Listed,
-        ready: mpsc::Sender<&'c Step>,
+        ready: mpsc::Sender<&'c CopyStep>,
     ) -> Result<()> {
         let mut work = Vec::new();
         for step in &chain.steps {
@@ -292,7 +292,7 @@ impl Copier<'_> {
                     .chain([(step, None)]),
             );
         }
-        let carry = |(step, file): (&'c Step, Option<&'c File>)| async move {
+        let carry = |(step, file): (&'c CopyStep, Option<&'c File>)| async move {
             match file {
                 Some(file) => self.file(step, file, listed).await.map(|()| None),
                 None => Ok(Some(step)),
@@ -310,11 +310,11 @@ impl Copier<'_> {
         Ok(())
     }
 
-    async fn manifests(&self, listed: &Listed, mut next: mpsc::Receiver<&Step>) -> Result<()> {
+    async fn manifests(&self, listed: &Listed, mut next: mpsc::Receiver<&CopyStep>) -> Result<()> {
         while let Some(step) = next.recv().await {
             self.source.check_stop()?;
             let (bytes, keep) = (step.bytes.len() as u64, step.keep);
-            let item = Item {
+            let item = CopyItem {
                 key: &step.key,
                 bytes,
                 sha256: step.sha256,
@@ -334,9 +334,9 @@ impl Copier<'_> {
         Ok(())
     }
 
-    async fn file(&self, step: &Step, file: &File, listed: &Listed) -> Result<()> {
+    async fn file(&self, step: &CopyStep, file: &File, listed: &Listed) -> Result<()> {
         self.source.check_stop()?;
-        let item = Item {
+        let item = CopyItem {
             key: &file.key,
             bytes: file.bytes,
             sha256: file.sha256,
@@ -363,7 +363,7 @@ impl Copier<'_> {
     }
 
     /// What is not copied, so that it can be said.
-    async fn count_left_behind(&self, chain: &Chain) -> Result<()> {
+    async fn count_left_behind(&self, chain: &CopiedChain) -> Result<()> {
         let committed: BTreeSet<&str> = chain
             .steps
             .iter()

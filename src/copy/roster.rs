@@ -2,13 +2,13 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline;
-use crate::audit::timeline::{Stored, read_record};
+use crate::audit::timeline::{ReadManifest, read_record};
 use crate::audit::violated;
 use crate::copy::AT_ONCE;
-use crate::copy::chain::{Keep, check};
-use crate::copy::destination::{Destination, Item};
+use crate::copy::chain::{RequiredProtection, check};
+use crate::copy::destination::{CopyItem, Destination};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::roster::{Head, RosterRecord};
@@ -17,17 +17,17 @@ use crate::store::{Body, Store};
 
 /// One record that was found sound. Its text is read again where it is put: rolls are long, and there is one a run.
 #[derive(Debug)]
-pub struct Step {
+pub struct RosterStep {
     key: String,
     bytes: u64,
     sha256: Digest,
     /// The lock that it was put under.
-    pub keep: Keep,
+    pub keep: RequiredProtection,
 }
 
-impl Step {
-    fn item(&self, keep: Keep) -> Item<'_> {
-        Item {
+impl RosterStep {
+    fn item(&self, keep: RequiredProtection) -> CopyItem<'_> {
+        CopyItem {
             key: &self.key,
             bytes: self.bytes,
             sha256: self.sha256,
@@ -60,7 +60,7 @@ pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] as for the chain of a sub-account.
-pub async fn read(source: &Source, head: &Head) -> Result<Vec<Step>> {
+pub async fn read(source: &ArchiveReader, head: &Head) -> Result<Vec<RosterStep>> {
     let (mut steps, mut previous, mut signed) = (Vec::new(), None, false);
     let read = |sequence| read_record::<RosterRecord>(source, key::ROSTER, sequence);
     let mut reads = stream::iter(1..=head.sequence)
@@ -69,7 +69,7 @@ pub async fn read(source: &Source, head: &Head) -> Result<Vec<Step>> {
     while let Some(stored) = reads.try_next().await? {
         source.check_stop()?;
         check(source, &stored, previous, &mut signed)?;
-        let Stored {
+        let ReadManifest {
             key,
             bytes,
             sha256,
@@ -78,11 +78,11 @@ pub async fn read(source: &Source, head: &Head) -> Result<Vec<Step>> {
         } = stored;
         previous = Some(sha256);
         let lock = envelope.manifest.object_lock.map(|lock| lock.lock());
-        steps.push(Step {
+        steps.push(RosterStep {
             key,
             bytes,
             sha256,
-            keep: Keep { lock, hold: false },
+            keep: RequiredProtection { lock, hold: false },
         });
     }
     match previous == Some(head.sha256) {
@@ -92,12 +92,12 @@ pub async fn read(source: &Source, head: &Head) -> Result<Vec<Step>> {
 }
 
 /// Confirms the records that are there already, and puts the others, in order.
-pub async fn copy(source: &Source, to: &Destination, steps: &[Step]) -> Result<()> {
+pub async fn copy(source: &ArchiveReader, to: &Destination, steps: &[RosterStep]) -> Result<()> {
     let listed = &to.listed(&[key::ROSTERS.to_owned()]).await?;
     let (there, missing): (Vec<_>, Vec<_>) = steps
         .iter()
         .partition(|step| listed.contains_key(&step.key));
-    let confirm = async |step: &Step| {
+    let confirm = async |step: &RosterStep| {
         source.check_stop()?;
         to.there(&step.item(step.keep), listed.get(&step.key).copied())
             .await
@@ -122,7 +122,7 @@ pub async fn copy(source: &Source, to: &Destination, steps: &[Step]) -> Result<(
 }
 
 /// The record's bytes, the very ones that were checked.
-async fn text(source: &Source, step: &Step) -> Result<bytes::Bytes> {
+async fn text(source: &ArchiveReader, step: &RosterStep) -> Result<bytes::Bytes> {
     let found = source.store.get(&step.key).await?;
     found
         .filter(|bytes| Digest::of(bytes) == step.sha256)

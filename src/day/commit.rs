@@ -3,18 +3,18 @@
 use crate::chain::append::{Appended, append};
 use crate::chain::archive::{Archive, violated};
 use crate::chain::days::Chain;
-use crate::chain::required::Duty;
-use crate::day::encode::Revision;
-use crate::day::prior::{Adopted, Basis};
+use crate::chain::required::Protection;
+use crate::day::encode::NewRevision;
+use crate::day::prior::{Adopted, PriorState};
 use crate::day::run::DayJob;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::{
-    DayRecord, Discovery, File, Incomplete, ObjectLock, Recheck, Record, Why, WindowAnswer,
+    DayRecord, Discovery, File, Incomplete, ObjectLock, Recheck, Record, Why, WindowRecord,
 };
 use crate::format::record::warning;
-use crate::format::record::warning::{Past, Warning};
+use crate::format::record::warning::{PastDay, Warning};
 use crate::format::row::omit::Omission;
-use crate::format::row::recheck::Scope;
+use crate::format::row::recheck::RecheckScope;
 use crate::format::row::tally::{Failures, Tally};
 use crate::format::time::day::LONGEST_WINDOW_MS;
 use crate::journal::{Head, StagedWindow};
@@ -25,7 +25,7 @@ pub const PAST_MANIFESTS: u64 = 70;
 
 /// How the commit ended.
 #[derive(Debug)]
-pub enum Committed {
+pub enum CommitOutcome {
     Done {
         head: Head,
         record: Box<DayRecord>,
@@ -37,21 +37,21 @@ pub enum Committed {
 /// Commits the record, re-numbered as often as others get ahead in the same chain. `duty` is what its parts have
 /// already, and its manifest gets.
 ///
-/// Before this returns [`Committed::Done`] the revision does not exist, whatever parts lie in the store; from then on
+/// Before this returns [`CommitOutcome::Done`] the revision does not exist, whatever parts lie in the store; from then on
 /// it does.
 pub async fn commit(
     archive: &Archive,
     job: &DayJob,
     chain: &mut Chain,
     record: DayRecord,
-    mut duty: Duty,
+    mut duty: Protection,
     clock_skew_ms: Option<i64>,
-) -> Result<Committed> {
+) -> Result<CommitOutcome> {
     loop {
         refuse_disposed(job, chain)?;
         let entry = Record::Day(Box::new(record.clone()));
         if let Appended::Done(head) = append(archive, chain, entry, duty, clock_skew_ms).await? {
-            return Ok(Committed::Done {
+            return Ok(CommitOutcome::Done {
                 head,
                 record: Box::new(record),
             });
@@ -63,10 +63,10 @@ pub async fn commit(
             .last()
             .is_some_and(|(_, day)| day.revision >= record.revision)
         {
-            return Ok(Committed::Lost);
+            return Ok(CommitOutcome::Lost);
         }
         // What came between may have been a hold: whoever recorded it could not see this revision's parts.
-        let now = Duty::of(archive, chain, job.date, duty.lock).await?;
+        let now = Protection::of(archive, chain, job.date, duty.lock).await?;
         if now != duty {
             for file in &record.files {
                 now.give(archive, &file.key).await?;
@@ -148,9 +148,9 @@ pub async fn check_neighbours(archive: &Archive, job: &DayJob, chain: &mut Chain
 }
 
 /// What a revision's record is made of.
-pub struct Facts<'a> {
-    pub basis: &'a Basis,
-    pub revision: &'a Revision,
+pub struct RevisionFacts<'a> {
+    pub basis: &'a PriorState,
+    pub revision: &'a NewRevision,
     pub windows: Vec<StagedWindow>,
     pub files: Vec<File>,
     pub lock: Option<ObjectLock>,
@@ -158,7 +158,7 @@ pub struct Facts<'a> {
     pub now_ms: i64,
     pub why: Why,
     /// What a recheck asked for again, and how many summaries it asked for.
-    pub recheck: Option<Scope>,
+    pub recheck: Option<RecheckScope>,
     pub looked_at: u64,
     /// What the journal, and so each of the revision's own rows, lacks.
     pub omitted_fields: Omission,
@@ -169,9 +169,9 @@ pub async fn record(
     archive: &Archive,
     job: &DayJob,
     chain: &mut Chain,
-    facts: Facts<'_>,
+    facts: RevisionFacts<'_>,
 ) -> Result<DayRecord> {
-    let Facts {
+    let RevisionFacts {
         basis,
         revision,
         windows,
@@ -238,7 +238,7 @@ fn add(rows: &mut Tally, failures: &mut Failures, adopted: &Adopted) {
 fn incomplete(
     archive: &Archive,
     job: &DayJob,
-    basis: &Basis,
+    basis: &PriorState,
     day: &Tally,
     now_ms: i64,
 ) -> Vec<Incomplete> {
@@ -268,7 +268,7 @@ fn asked(job: &DayJob, windows: Vec<StagedWindow>, adopted_only: u64) -> Result<
     }
     let objects = windows.iter().map(|answer| answer.rows).sum();
     let duplicates = windows.iter().map(|answer| answer.duplicates).sum();
-    let windows = windows.into_iter().map(|answer| WindowAnswer {
+    let windows = windows.into_iter().map(|answer| WindowRecord {
         start: answer.window.start_ms,
         end: answer.window.end_ms,
         objects: answer.rows,
@@ -326,20 +326,20 @@ async fn warnings(
     archive: &Archive,
     job: &DayJob,
     chain: &mut Chain,
-    revision: &Revision,
+    revision: &NewRevision,
 ) -> Result<Vec<Warning>> {
     let earlier = chain.recent(archive, PAST_MANIFESTS).await?;
     let first = chain.head.is_none();
-    let past: Vec<Past> = earlier
+    let past: Vec<PastDay> = earlier
         .into_iter()
         .filter(|day| day.date != job.date)
-        .map(|day| Past {
+        .map(|day| PastDay {
             date: day.date,
             segments: day.day.segments,
             groups: day.agent_groups,
         })
         .collect();
-    let Revision { totals, .. } = revision;
+    let NewRevision { totals, .. } = revision;
     let mut warnings = warning::judge(job.date, totals.day.segments, &totals.groups, &past, first);
     for warning in &mut warnings {
         warning.acknowledged = archive.policy.acknowledge.contains(&warning.name());

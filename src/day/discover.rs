@@ -7,9 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::archive::Archive;
 use crate::day::observe::interrupted;
-use crate::day::run::{DayJob, Meter};
+use crate::day::run::{DayJob, DayMeter};
 use crate::format::time::day::{LONGEST_WINDOW_MS, Window, rfc3339};
-use crate::journal::{Begun, Found, Journal, JournalError, JournalHandle, StagedWindow};
+use crate::journal::{
+    DiscoveredSegment, Journal, JournalError, JournalHandle, PendingJob, StagedWindow,
+};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{Discovered, RingCx, WindowAnswer};
 
@@ -26,7 +28,7 @@ pub async fn discover(
     job: &DayJob,
     api: &RingCx,
     journal: &JournalHandle,
-    meter: &Meter,
+    meter: &DayMeter,
     announce: &watch::Sender<Announcement>,
     stop: &CancellationToken,
 ) -> Result<()> {
@@ -129,7 +131,7 @@ async fn ask(
         let omission = journal.call(prepare).await?;
         // Jobs are done in order, and nothing counts before the window is finished: the answer need not wait for
         // the disk, only for the memory that is under way.
-        let mut under_way: VecDeque<Begun<(), JournalError>> = VecDeque::new();
+        let mut under_way: VecDeque<PendingJob<(), JournalError>> = VecDeque::new();
         while let Some(discovered) = incoming.recv().await {
             under_way.push_back(match discovered {
                 Discovered::Restart => {
@@ -138,7 +140,9 @@ async fn ask(
                 Discovered::Objects(objects) => {
                     // Nothing of what is left out goes any further.
                     let objects = objects.into_iter().map(|object| omission.cut(object));
-                    let objects: Vec<Found> = objects.map(|object| Found::read(&object)).collect();
+                    let objects: Vec<DiscoveredSegment> = objects
+                        .map(|object| DiscoveredSegment::read(&object))
+                        .collect();
                     journal.begin(move |journal| journal.stage(window, &objects))?
                 }
             });

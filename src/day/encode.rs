@@ -10,31 +10,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::archive::{Archive, Signers};
 use crate::day::observe::interrupted;
-use crate::day::prior::Basis;
+use crate::day::prior::PriorState;
 use crate::day::run::DayJob;
 use crate::format::hash::digest::{Digest, Hasher};
 use crate::format::part;
-use crate::format::part::{PartReader, PartWriter, Place, Written};
+use crate::format::part::{PartContext, PartReader, PartSummary, PartWriter};
 use crate::format::place::key;
 use crate::format::row::Row;
-use crate::journal::{JournalHandle, Totals};
+use crate::journal::{JournalHandle, RevisionTotals};
 use crate::outcome::{Exit, Failure, Result};
 
 /// A part that lies in the scratch folder, complete and checked.
 #[derive(Debug)]
-pub struct Encoded {
+pub struct EncodedPart {
     pub key: String,
     pub path: PathBuf,
     pub bytes: u64,
     pub sha256: Digest,
-    pub written: Written,
+    pub written: PartSummary,
 }
 
 /// What the next revision adds to its basis.
 #[derive(Debug, Default)]
-pub struct Revision {
-    pub parts: Vec<Encoded>,
-    pub totals: Totals,
+pub struct NewRevision {
+    pub parts: Vec<EncodedPart>,
+    pub totals: RevisionTotals,
     /// Segments that only adopted parts have.
     pub adopted_only: u64,
 }
@@ -43,12 +43,12 @@ pub struct Revision {
 pub async fn encode(
     archive: &Archive,
     job: &DayJob,
-    basis: &Basis,
+    basis: &PriorState,
     journal: &JournalHandle,
     scratch: &Path,
-) -> Result<Revision> {
+) -> Result<NewRevision> {
     let revision = basis.revision();
-    let place = Place {
+    let place = PartContext {
         archive_id: archive.id.clone(),
         window: job.window,
         zone: job.zone.name().to_owned(),
@@ -83,7 +83,7 @@ pub async fn encode(
                 let hashing = scope.spawn(move || {
                     let hash = |rows: Vec<Row>| {
                         rows.into_iter()
-                            .map(part::Encoded::from)
+                            .map(part::EncodedRow::from)
                             .collect::<Vec<_>>()
                     };
                     read.into_iter()
@@ -91,7 +91,7 @@ pub async fn encode(
                         .try_for_each(|rows| leaves.send(rows))
                         .ok()
                 });
-                let mut batch = Batch {
+                let mut batch = RowBatch {
                     rows: Vec::new(),
                     bytes: 0,
                     to: rows,
@@ -103,7 +103,7 @@ pub async fn encode(
                 let parts = encoding.join().unwrap_or_else(|_| Err(ended_early()))?;
                 Ok::<_, Failure>((read?, parts))
             })?;
-            Ok::<_, Failure>(Revision {
+            Ok::<_, Failure>(NewRevision {
                 parts,
                 totals,
                 adopted_only: journal.adopted_only()?,
@@ -119,13 +119,13 @@ const BATCH_ROWS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// Rows on their way to the encoder: one at a time, each would wake the other thread.
-struct Batch {
+struct RowBatch {
     rows: Vec<Row>,
     bytes: usize,
     to: SyncSender<Vec<Row>>,
 }
 
-impl Batch {
+impl RowBatch {
     fn push(&mut self, row: Row) -> Result<()> {
         self.bytes += row.text_bytes();
         self.rows.push(row);
@@ -150,18 +150,18 @@ fn ended_early() -> Failure {
 
 /// Cuts a stream of rows into parts.
 struct Parts {
-    place: Place,
+    place: PartContext,
     signers: Arc<Signers>,
     stop: CancellationToken,
     scratch: PathBuf,
     limits: (u64, u64),
     key: Box<dyn Fn(u32) -> String + Send>,
     open: Option<(PathBuf, PartWriter<HashingFile>)>,
-    done: Vec<Encoded>,
+    done: Vec<EncodedPart>,
 }
 
 impl Parts {
-    fn push(&mut self, row: part::Encoded) -> Result<()> {
+    fn push(&mut self, row: part::EncodedRow) -> Result<()> {
         if self.stop.is_cancelled() {
             return Err(interrupted());
         }
@@ -195,7 +195,7 @@ impl Parts {
         let (file, written) = finished.map_err(|error| local(&path, error))?;
         let (bytes, sha256) = file.finish().map_err(|error| local(&path, error))?;
         check(&path, &written)?;
-        self.done.push(Encoded {
+        self.done.push(EncodedPart {
             key,
             path,
             bytes,
@@ -207,7 +207,7 @@ impl Parts {
 }
 
 /// Reads the file back as a stranger would: what is put must be what was observed.
-fn check(path: &Path, written: &Written) -> Result<()> {
+fn check(path: &Path, written: &PartSummary) -> Result<()> {
     let broken = |error: String| {
         Failure::new(
             Exit::Unexpected,

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::archive::Archive;
 use crate::day::discover::Announcement;
-use crate::day::observe::{Halt, interrupted};
+use crate::day::observe::{FirstFailure, interrupted};
 use crate::day::pipeline::Fetching;
-use crate::day::run::{DayJob, Meter};
+use crate::day::run::{DayJob, DayMeter};
 use crate::format::hash::digest::Digest;
-use crate::format::row::observation::{Kind, Observation, Status};
-use crate::journal::{Journal, JournalHandle, Look, Pending};
+use crate::format::row::observation::{Observation, Status, SummaryKind};
+use crate::journal::{Journal, JournalHandle, NewObservation, Pending};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 
@@ -31,15 +31,15 @@ pub async fn fetch(
     job: &DayJob,
     api: &Arc<RingCx>,
     journal: &JournalHandle,
-    meter: &Meter,
+    meter: &DayMeter,
     discovered: watch::Receiver<Announcement>,
     turn: Fetching<'_>,
-    halt: &Arc<Halt>,
+    halt: &Arc<FirstFailure>,
 ) {
-    let queue = Arc::new(Queue::new());
+    let queue = Arc::new(FetchQueue::new());
     let mut workers = JoinSet::new();
     for _ in 0..archive.policy.concurrency {
-        let worker = Worker {
+        let worker = Fetcher {
             api: api.clone(),
             journal: journal.clone(),
             meter: meter.clone(),
@@ -85,9 +85,9 @@ async fn feed(
     archive: &Archive,
     job: &DayJob,
     journal: &JournalHandle,
-    meter: &Meter,
+    meter: &DayMeter,
     mut discovered: watch::Receiver<Announcement>,
-    queue: &Queue,
+    queue: &FetchQueue,
     stop: &CancellationToken,
 ) -> Result<()> {
     let mut after = 0;
@@ -123,7 +123,7 @@ async fn without_request(
     archive: &Archive,
     job: &DayJob,
     journal: &JournalHandle,
-    meter: &Meter,
+    meter: &DayMeter,
     batch: Vec<Pending>,
 ) -> Result<Vec<Pending>> {
     let (mut open, mut looks) = (Vec::with_capacity(batch.len()), Vec::new());
@@ -141,7 +141,7 @@ async fn without_request(
         };
         for kind in pending.kinds {
             let observation = Observation::bare(status, &archive.run.id);
-            looks.push(Look {
+            looks.push(NewObservation {
                 seq: pending.seq,
                 kind,
                 observation,
@@ -164,15 +164,15 @@ async fn without_request(
 ///
 /// Not a channel: its one receiver would go from worker to worker under an async lock, and each hand-over would wait
 /// until the next worker in the row has its turn to run, while all others stand behind it.
-struct Queue {
+struct FetchQueue {
     segments: Mutex<VecDeque<Pending>>,
     ready: Semaphore,
     room: Semaphore,
 }
 
-impl Queue {
-    fn new() -> Queue {
-        Queue {
+impl FetchQueue {
+    fn new() -> FetchQueue {
+        FetchQueue {
             segments: Mutex::default(),
             ready: Semaphore::new(0),
             room: Semaphore::new(2 * BATCH as usize),
@@ -212,17 +212,17 @@ impl Queue {
     }
 }
 
-struct Worker {
+struct Fetcher {
     api: Arc<RingCx>,
     journal: JournalHandle,
-    meter: Meter,
+    meter: DayMeter,
     sub_account: String,
     run_id: String,
-    queue: Arc<Queue>,
+    queue: Arc<FetchQueue>,
     stop: CancellationToken,
 }
 
-impl Worker {
+impl Fetcher {
     async fn work(self) -> Result<()> {
         while let Some(Pending {
             seq,
@@ -250,7 +250,7 @@ impl Worker {
     }
 
     /// Looks at one summary, and leaves it to the journal: while the disk is at work, so is the network.
-    async fn look(&self, seq: i64, segment_id: &str, kind: Kind) -> Result<()> {
+    async fn look(&self, seq: i64, segment_id: &str, kind: SummaryKind) -> Result<()> {
         let observation = match self.api.summary(&self.sub_account, segment_id, kind).await {
             Ok(answer) => answered(answer, &self.run_id),
             Err(ApiError::GaveUp {
@@ -268,7 +268,7 @@ impl Worker {
         };
         let status = observation.status;
         self.journal
-            .observe(Look {
+            .observe(NewObservation {
                 seq,
                 kind,
                 observation,

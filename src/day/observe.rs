@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::days::Chain;
 use crate::day::discover::{Announcement, discover};
 use crate::day::fetch::fetch;
-use crate::day::pipeline::Place;
-use crate::day::prior::Basis;
-use crate::day::run::{ApiSource, Desk, Meter};
+use crate::day::pipeline::PipelineSlot;
+use crate::day::prior::PriorState;
+use crate::day::run::{ApiSource, DayContext, DayMeter};
 use crate::format::record::coverage::DayState;
 use crate::format::time::day::LONGEST_WINDOW_MS;
 use crate::outcome::{Exit, Failure, Result};
@@ -26,13 +26,13 @@ pub struct ApiTime {
 
 /// Asks the API for what the journal and the store do not have.
 pub(super) async fn observe(
-    desk: &Desk<'_>,
+    desk: &DayContext<'_>,
     source: &impl ApiSource,
-    (meter, place): (&Meter, Place<'_>),
+    (meter, place): (&DayMeter, PipelineSlot<'_>),
     chain: &Chain,
-    basis: &Basis,
+    basis: &PriorState,
 ) -> Result<ApiTime> {
-    let Desk {
+    let DayContext {
         archive,
         job,
         journal,
@@ -61,7 +61,7 @@ pub(super) async fn observe(
         meter.resumed(before.segments, before.looked);
     }
     let api = source.api().await?;
-    let halt = Arc::new(Halt::new(&archive.stop));
+    let halt = Arc::new(FirstFailure::new(&archive.stop));
     let (announce, announced) = watch::channel(Announcement::default());
     let (discovering, may_fetch) = tokio::select! {
         turns = place.enter() => turns,
@@ -90,7 +90,7 @@ pub(super) async fn observe(
     };
     // Both are let end: what is in flight is journalled even when the other one fails.
     tokio::join!(discovering, fetching);
-    if let Some(failure) = Arc::into_inner(halt).and_then(Halt::into_cause) {
+    if let Some(failure) = Arc::into_inner(halt).and_then(FirstFailure::into_cause) {
         return Err(failure);
     }
     if archive.stop.is_cancelled() {
@@ -105,14 +105,14 @@ pub(super) async fn observe(
 /// Ends everything that observes a day when one of them fails, and keeps the failure that came first: the others
 /// fail because of it.
 #[derive(Debug)]
-pub struct Halt {
+pub struct FirstFailure {
     pub token: CancellationToken,
     cause: OnceLock<Failure>,
 }
 
-impl Halt {
-    fn new(parent: &CancellationToken) -> Halt {
-        Halt {
+impl FirstFailure {
+    fn new(parent: &CancellationToken) -> FirstFailure {
+        FirstFailure {
             token: parent.child_token(),
             cause: OnceLock::new(),
         }

@@ -26,7 +26,7 @@ struct Places {
 
 /// A day's place in line. Dropped, it lets the next one pass.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct PipelineSlot<'a> {
     pipeline: &'a Pipeline,
     number: u64,
 }
@@ -38,12 +38,12 @@ pub type Fetching<'a> = MutexGuard<'a, ()>;
 
 impl Pipeline {
     /// The next place in line.
-    pub fn place(&self) -> Place<'_> {
+    pub fn place(&self) -> PipelineSlot<'_> {
         let mut places = self.places();
         places.given += 1;
         let number = places.given;
         places.waiting.insert(number);
-        Place {
+        PipelineSlot {
             pipeline: self,
             number,
         }
@@ -54,7 +54,7 @@ impl Pipeline {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> PipelineSlot<'a> {
     /// Where another place can be taken.
     pub fn pipeline(&self) -> &'a Pipeline {
         self.pipeline
@@ -94,7 +94,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for PipelineSlot<'_> {
     fn drop(&mut self) {
         self.pipeline.places().waiting.remove(&self.number);
         self.pipeline.moved.notify_waiters();

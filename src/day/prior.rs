@@ -15,7 +15,7 @@ use crate::format::part::{PartError, PartReader, Statement};
 use crate::format::place::key;
 use crate::format::record::manifest;
 use crate::format::record::manifest::{DayRecord, Discovery, Leftover, Link};
-use crate::format::row::observation::{Kind, Status};
+use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::row::schema;
 use crate::format::row::tally::{Failures, Tally, count_failure};
 use crate::format::signature;
@@ -25,7 +25,7 @@ use crate::outcome::{Exit, Failure, Result};
 
 /// The ground under the next revision of a day.
 #[derive(Debug, Default)]
-pub struct Basis {
+pub struct PriorState {
     /// The committed revisions, oldest first.
     pub revisions: Vec<(Link, DayRecord)>,
     /// Parts of the next revision that are in the store already, all of whose rows it will hold.
@@ -46,7 +46,7 @@ pub struct Adopted {
     pub wanted_but_skipped: u64,
 }
 
-impl Basis {
+impl PriorState {
     /// The number of the revision that this run may commit.
     pub fn revision(&self) -> u32 {
         self.revisions.last().map_or(1, |(_, day)| day.revision + 1)
@@ -74,11 +74,11 @@ impl Basis {
         chain: &mut Chain,
         journal: &JournalHandle,
         scratch: &Path,
-    ) -> Result<Basis> {
+    ) -> Result<PriorState> {
         let revisions = chain.revisions(archive, job.date).await?;
-        let mut basis = Basis {
+        let mut basis = PriorState {
             revisions,
-            ..Basis::default()
+            ..PriorState::default()
         };
         // What a day's rows lack, its later rows lack as well: otherwise each of them would be a change.
         let omitted = basis
@@ -266,8 +266,8 @@ async fn adopt(
         .await;
     let mut adopted = match judged {
         Ok(adopted) => adopted,
-        Err(Unfit::Foreign(why)) => return Ok(Err(why)),
-        Err(Unfit::Failed(failure)) => return Err(failure),
+        Err(NotAdoptable::Foreign(why)) => return Ok(Err(why)),
+        Err(NotAdoptable::Failed(failure)) => return Err(failure),
     };
     adopted.file.bytes = local.bytes;
     adopted.file.sha256 = local.sha256;
@@ -277,16 +277,16 @@ async fn adopt(
 }
 
 /// Why a part was not taken over.
-enum Unfit {
+enum NotAdoptable {
     /// It is no part of ours, for this reason.
     Foreign(&'static str),
     /// It could not be judged.
     Failed(Failure),
 }
 
-impl<E: Into<Failure>> From<E> for Unfit {
+impl<E: Into<Failure>> From<E> for NotAdoptable {
     fn from(error: E) -> Self {
-        Unfit::Failed(error.into())
+        NotAdoptable::Failed(error.into())
     }
 }
 
@@ -301,20 +301,22 @@ fn judge(
     allowed: Option<&AllowedSigners>,
     wanted: impl Fn(&crate::format::row::Row) -> bool,
     stop: &CancellationToken,
-) -> Result<Adopted, Unfit> {
-    let malformed = |_: PartError| Unfit::Foreign("malformed");
+) -> Result<Adopted, NotAdoptable> {
+    let malformed = |_: PartError| NotAdoptable::Foreign("malformed");
     let mut part = open(path).map_err(malformed)?;
     let statement = part.statement().clone();
     judge_statement(journal.identity(), &statement, key)?;
     let omitted = &statement.omitted_fields;
     if !omitted.is_allowed() || statement.format_version != schema::FORMAT_VERSION {
-        return Err(Unfit::Foreign("malformed"));
+        return Err(NotAdoptable::Foreign("malformed"));
     }
-    let signer = part.signer().map_err(|_| Unfit::Foreign("bad-signature"))?;
+    let signer = part
+        .signer()
+        .map_err(|_| NotAdoptable::Foreign("bad-signature"))?;
     if let Some(allowed) = allowed
         && !signer.is_some_and(|signer| allowed.contains(&signer, signature::PART))
     {
-        return Err(Unfit::Foreign("not-signed-by-us"));
+        return Err(NotAdoptable::Foreign("not-signed-by-us"));
     }
     let (mut rows, mut failures, mut wanted_but_skipped) = (Tally::default(), Failures::new(), 0);
     let mut segment_ends: Option<(i64, i64)> = None;
@@ -325,20 +327,20 @@ fn judge(
         }
         let end = row.segment.metadata.segment_end_time;
         let place = (end, row.segment.key());
-        let hashes_hold = Kind::BOTH
+        let hashes_hold = SummaryKind::BOTH
             .iter()
             .all(|&kind| row.observation(kind).hash_holds());
         let unordered = last.as_ref().is_some_and(|last| *last >= place);
         if unordered || row.revision != revision || !hashes_hold || row.holds(omitted) {
-            return Err(Unfit::Foreign("malformed"));
+            return Err(NotAdoptable::Foreign("malformed"));
         }
         if journal.known(&place.1)?.is_some_and(|(_, adopted)| adopted) {
-            return Err(Unfit::Foreign("repeats-a-segment"));
+            return Err(NotAdoptable::Foreign("repeats-a-segment"));
         }
-        for kind in Kind::BOTH {
+        for kind in SummaryKind::BOTH {
             count_failure(&mut failures, row.observation(kind));
         }
-        let skipped = Kind::BOTH
+        let skipped = SummaryKind::BOTH
             .iter()
             .any(|&kind| row.observation(kind).status == Status::Skipped);
         wanted_but_skipped += u64::from(skipped && wanted(&row));
@@ -372,12 +374,16 @@ fn judge(
 }
 
 /// Whether a part's own statement is of this archive, key, zone and window.
-fn judge_statement(day: &DayIdentity, statement: &Statement, key: &str) -> Result<(), Unfit> {
+fn judge_statement(
+    day: &DayIdentity,
+    statement: &Statement,
+    key: &str,
+) -> Result<(), NotAdoptable> {
     if statement.archive_id != day.archive_id || statement.key != key {
-        return Err(Unfit::Foreign("of-another-place"));
+        return Err(NotAdoptable::Foreign("of-another-place"));
     }
     if statement.zone != day.zone || statement.window != day.window {
-        return Err(Unfit::Foreign("of-another-window"));
+        return Err(NotAdoptable::Foreign("of-another-window"));
     }
     Ok(())
 }

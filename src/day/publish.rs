@@ -1,13 +1,13 @@
 //! Parts into the store, one after the other, never replacing anything (protocol step 3).
 
 use crate::chain::archive::Archive;
-use crate::chain::required::{Duty, stored};
-use crate::day::encode::Encoded;
-use crate::day::prior::Basis;
+use crate::chain::required::{Protection, stored};
+use crate::day::encode::EncodedPart;
+use crate::day::prior::PriorState;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::{File, ObjectLock};
 use crate::outcome::Result;
-use crate::store::{Body, NewObject, Put};
+use crate::store::{Body, NewObject, PutOutcome};
 
 /// How the parts of a revision ended.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ pub enum Published {
 /// revision, which the next run puts again (same bytes, "exists") or adopts.
 pub async fn publish(
     archive: &Archive,
-    basis: &Basis,
-    parts: &[Encoded],
-    duty: Duty,
+    basis: &PriorState,
+    parts: &[EncodedPart],
+    duty: Protection,
 ) -> Result<Published> {
     let mut files = Vec::new();
     let mut locks = Vec::new();
@@ -48,7 +48,7 @@ pub async fn publish(
         };
         let put = archive.store.put_new(&object).await?;
         let mut stat = stored(archive, &part.key).await?;
-        if put == Put::Exists {
+        if put == PutOutcome::Exists {
             if stat.sha256 != Some(part.sha256) {
                 return Ok(Published::Taken);
             }

@@ -7,13 +7,13 @@ use jiff::civil::Date;
 
 use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
-use crate::chain::required::Duty;
+use crate::chain::required::Protection;
 use crate::day::commit;
-use crate::day::commit::{Committed, Facts, commit};
+use crate::day::commit::{CommitOutcome, RevisionFacts, commit};
 use crate::day::encode::encode;
 use crate::day::observe::{interrupted, observe};
-use crate::day::pipeline::Place;
-use crate::day::prior::Basis;
+use crate::day::pipeline::PipelineSlot;
+use crate::day::prior::PriorState;
 use crate::day::publish::{Published, publish};
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
@@ -21,7 +21,7 @@ use crate::format::record::lock::Lock;
 use crate::format::record::manifest::{DayRecord, Why};
 use crate::format::record::warning::Warning;
 use crate::format::row::observation::Status;
-use crate::format::row::recheck::Scope;
+use crate::format::row::recheck::RecheckScope;
 use crate::format::row::segment::Segment;
 use crate::format::time::day::{Window, Zone};
 use crate::journal::{DayFolder, DayIdentity, Head, Journal, JournalHandle, Vanished};
@@ -68,13 +68,13 @@ pub struct DayJob {
     /// Ask again for summaries whose absence somebody has acknowledged.
     pub insist: bool,
     /// Look again at a day that is committed.
-    pub recheck: Option<Again>,
+    pub recheck: Option<RecheckRequest>,
 }
 
 /// How a recheck is done.
 #[derive(Debug, Clone)]
-pub struct Again {
-    pub scope: Scope,
+pub struct RecheckRequest {
+    pub scope: RecheckScope,
     /// Most of the day's segments may have vanished: somebody knows why.
     pub accept_vanished: bool,
 }
@@ -132,10 +132,10 @@ impl DayOutcome {
 
 /// What a day has come to, for whoever shows progress. Cheap to share.
 #[derive(Debug, Clone, Default)]
-pub struct Meter(Arc<Counts>);
+pub struct DayMeter(Arc<MeterCounts>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct MeterCounts {
     windows_done: AtomicU64,
     windows: AtomicU64,
     segments: AtomicU64,
@@ -143,9 +143,9 @@ struct Counts {
     failed: AtomicU64,
 }
 
-/// A glance at a [`Meter`].
+/// A glance at a [`DayMeter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Reading {
+pub struct MeterReading {
     pub windows_done: u64,
     pub windows: u64,
     pub segments: u64,
@@ -154,7 +154,7 @@ pub struct Reading {
     pub failed: u64,
 }
 
-impl Meter {
+impl DayMeter {
     pub(super) fn discovery(&self, done: usize, of: usize) {
         self.0.windows_done.store(done as u64, Ordering::Relaxed);
         self.0.windows.store(of as u64, Ordering::Relaxed);
@@ -177,16 +177,16 @@ impl Meter {
             .fetch_add(u64::from(status == Status::Failed), Ordering::Relaxed);
     }
 
-    pub fn read(&self) -> Reading {
+    pub fn read(&self) -> MeterReading {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Counts {
+        let MeterCounts {
             windows_done,
             windows,
             segments,
             looked,
             failed,
         } = &*self.0;
-        Reading {
+        MeterReading {
             windows_done: load(windows_done),
             windows: load(windows),
             segments: load(segments),
@@ -206,8 +206,8 @@ pub async fn run_day(
     archive: &Archive,
     job: &DayJob,
     source: &impl ApiSource,
-    meter: &Meter,
-    place: Place<'_>,
+    meter: &DayMeter,
+    place: PipelineSlot<'_>,
 ) -> Result<DayOutcome> {
     let folder = archive.state.day(&job.sub_account, job.date)?;
     let _lock = folder.lock()?;
@@ -262,7 +262,7 @@ async fn visit(
     archive: &Archive,
     job: &DayJob,
     source: &impl ApiSource,
-    progress: (&Meter, Place<'_>),
+    progress: (&DayMeter, PipelineSlot<'_>),
     chain: &mut Chain,
     folder: &DayFolder,
 ) -> Result<(DayOutcome, bool)> {
@@ -280,7 +280,7 @@ async fn visit(
     let rechecks = recheck.is_some();
     let room = archive.policy.answers_under_way * archive.policy.concurrency;
     let (journal, thread) = JournalHandle::start(journal, room);
-    let worked = Desk {
+    let worked = DayContext {
         archive,
         job,
         journal: &journal,
@@ -326,30 +326,30 @@ async fn confirm(
 }
 
 /// One day at work: its journal is open, and locked.
-pub(super) struct Desk<'a> {
+pub(super) struct DayContext<'a> {
     pub archive: &'a Archive,
     pub job: &'a DayJob,
     pub journal: &'a JournalHandle,
     folder: &'a DayFolder,
     /// What is asked for again although it is committed.
-    pub recheck: Option<Scope>,
+    pub recheck: Option<RecheckScope>,
 }
 
-impl Desk<'_> {
+impl DayContext<'_> {
     async fn work(
         &self,
         source: &impl ApiSource,
-        (meter, place): (&Meter, Place<'_>),
+        (meter, place): (&DayMeter, PipelineSlot<'_>),
         chain: &mut Chain,
     ) -> Result<DayOutcome> {
-        let Desk {
+        let DayContext {
             archive,
             job,
             journal,
             folder,
             ..
         } = *self;
-        let mut basis = Basis::load(archive, job, chain, journal, &folder.scratch()?).await?;
+        let mut basis = PriorState::load(archive, job, chain, journal, &folder.scratch()?).await?;
         let time = observe(self, source, (meter, place), chain, &basis).await?;
         let mut committed = 0;
         loop {
@@ -371,7 +371,7 @@ impl Desk<'_> {
             }
             archive.check_create_only().await?;
             let lock = frozen_lock(archive, &basis, journal).await?;
-            let duty = Duty::of(archive, chain, job.date, lock).await?;
+            let duty = Protection::of(archive, chain, job.date, lock).await?;
             let published = publish(archive, &basis, &revision.parts, duty).await?;
             if let Published::All {
                 files,
@@ -383,7 +383,7 @@ impl Desk<'_> {
                     (_, Some(_)) => Why::Recheck,
                     (_, None) => Why::GapFill,
                 };
-                let facts = Facts {
+                let facts = RevisionFacts {
                     basis: &basis,
                     revision: &revision,
                     windows,
@@ -399,7 +399,7 @@ impl Desk<'_> {
                 };
                 let record = commit::record(archive, job, chain, facts).await?;
                 match commit(archive, job, chain, record, duty, time.skew_ms).await? {
-                    Committed::Done { head, record } => {
+                    CommitOutcome::Done { head, record } => {
                         committed += 1;
                         if basis.adopted.is_empty() {
                             let state = record.state_after(chain.coverage().state(job.date));
@@ -409,7 +409,7 @@ impl Desk<'_> {
                             "an adopted part is committed; what we know beyond it is weighed next"
                         );
                     }
-                    Committed::Lost => {
+                    CommitOutcome::Lost => {
                         tracing::info!(date = %job.date, "another process committed this day first")
                     }
                 }
@@ -418,7 +418,7 @@ impl Desk<'_> {
             let before = (basis.revision(), basis.next_part);
             *chain = Chain::open(archive, &job.sub_account).await?;
             commit::refuse_disposed(job, chain)?;
-            basis = Basis::load(archive, job, chain, journal, &scratch).await?;
+            basis = PriorState::load(archive, job, chain, journal, &scratch).await?;
             refuse_to_repeat(archive, job, before, (basis.revision(), basis.next_part))?;
         }
     }
@@ -480,7 +480,7 @@ fn refuse_to_repeat(
 /// The lock of this revision's objects: frozen once, so that a rerun after a crash asks for the same.
 async fn frozen_lock(
     archive: &Archive,
-    basis: &Basis,
+    basis: &PriorState,
     journal: &JournalHandle,
 ) -> Result<Option<Lock>> {
     let Some(fresh) = archive.fresh_lock()? else {

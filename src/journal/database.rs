@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use crate::format::hash::digest::Digest;
 use crate::format::row::Row;
 use crate::format::row::change;
-use crate::format::row::observation::{Kind, Observation, Status};
+use crate::format::row::observation::{Observation, Status, SummaryKind};
 use crate::format::row::omit::Omission;
-use crate::format::row::recheck::Scope;
+use crate::format::row::recheck::RecheckScope;
 use crate::format::row::segment::Segment;
 use crate::format::time::day::Window;
 use crate::journal::state::private_file;
@@ -96,12 +96,12 @@ pub struct Pending {
     pub segment_id: Option<String>,
     pub channel_class: Option<String>,
     pub segment_type: Option<String>,
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<SummaryKind>,
 }
 
 /// How far the day is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
+pub struct JournalProgress {
     pub windows: u64,
     pub segments: u64,
     /// Summaries that have an answer, or need none.
@@ -114,21 +114,21 @@ pub struct Journal {
     pub(super) path: PathBuf,
     pub(super) identity: DayIdentity,
     /// What is asked for again although it is committed; `None` where only gaps are filled.
-    pub(super) recheck: Option<Scope>,
+    pub(super) recheck: Option<RecheckScope>,
     /// What is left out of every object.
     pub(super) omission: Omission,
 }
 
 /// The bit of a kind in `known.open`.
-fn open_bit(kind: Kind) -> u8 {
+fn open_bit(kind: SummaryKind) -> u8 {
     match kind {
-        Kind::Agent => 1,
-        Kind::Auto => 2,
+        SummaryKind::Agent => 1,
+        SummaryKind::Auto => 2,
     }
 }
 
-pub(super) fn summary_number(seq: i64, kind: Kind) -> i64 {
-    2 * seq + i64::from(kind == Kind::Auto)
+pub(super) fn summary_number(seq: i64, kind: SummaryKind) -> i64 {
+    2 * seq + i64::from(kind == SummaryKind::Auto)
 }
 
 impl Journal {
@@ -266,14 +266,14 @@ impl Journal {
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let read = |row: &SqlRow| {
             let known: Option<u8> = row.get(7)?;
-            let open = |kind: Kind, column: usize| -> rusqlite::Result<bool> {
+            let open = |kind: SummaryKind, column: usize| -> rusqlite::Result<bool> {
                 let status: Option<String> = row.get(column)?;
                 let unanswered = matches!(status.as_deref(), None | Some("FAILED" | "SKIPPED"));
                 Ok(unanswered && known.is_none_or(|open| open & open_bit(kind) != 0))
             };
             let kinds = [
-                (Kind::Agent, open(Kind::Agent, 2)?),
-                (Kind::Auto, open(Kind::Auto, 3)?),
+                (SummaryKind::Agent, open(SummaryKind::Agent, 2)?),
+                (SummaryKind::Auto, open(SummaryKind::Auto, 3)?),
             ];
             Ok(Pending {
                 seq: row.get(0)?,
@@ -294,7 +294,7 @@ impl Journal {
     }
 
     /// Notes one observation; a later one of the same summary replaces it.
-    pub fn observe(&self, seq: i64, kind: Kind, look: &Observation) -> Result<()> {
+    pub fn observe(&self, seq: i64, kind: SummaryKind, look: &Observation) -> Result<()> {
         // Not INSERT OR REPLACE, before which SQLite copies every page that it touches, to be able to undo it alone.
         if !self
             .insert_observation(seq, kind, look)
@@ -314,7 +314,7 @@ impl Journal {
     fn insert_observation(
         &self,
         seq: i64,
-        kind: Kind,
+        kind: SummaryKind,
         look: &Observation,
     ) -> rusqlite::Result<bool> {
         let sql = "INSERT INTO observation VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING";
@@ -340,12 +340,12 @@ impl Journal {
         Ok(insert.execute(facts)? == 1)
     }
 
-    pub fn progress(&self) -> Result<Progress> {
+    pub fn progress(&self) -> Result<JournalProgress> {
         let sql = "SELECT (SELECT count(*) FROM window), (SELECT count(*) FROM segment),
                    (SELECT count(*) FROM observation WHERE status NOT IN ('FAILED', 'SKIPPED'))";
         let read = |row: &SqlRow| {
             let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
-            Ok(Progress {
+            Ok(JournalProgress {
                 windows: count(0)?,
                 segments: count(1)?,
                 looked: count(2)?,
@@ -373,7 +373,7 @@ impl Journal {
         };
         let sql = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)";
         let mut insert = self.connection.prepare_cached(sql).map_err(self.wrap())?;
-        let open = Kind::BOTH
+        let open = SummaryKind::BOTH
             .into_iter()
             .filter(|kind| self.may_ask(now.observation(*kind).status));
         let open = open.fold(0, |bits, kind| bits | open_bit(kind));
@@ -403,7 +403,7 @@ impl Journal {
                  WHERE summary = ? AND status = ? AND observed_by = ? AND fetched_at IS ?",
             )
             .map_err(self.wrap())?;
-        for kind in Kind::BOTH {
+        for kind in SummaryKind::BOTH {
             let look = row.observation(kind);
             let same = params![
                 summary_number(seq, kind),
@@ -471,12 +471,12 @@ impl Journal {
             };
             after.clone_from(last);
             for (_, row) in &batch {
-                let is_gap = |kind: &Kind| match row.observation(*kind).status {
+                let is_gap = |kind: &SummaryKind| match row.observation(*kind).status {
                     Status::Failed => true,
                     Status::Skipped => wanted(&row.segment),
                     _ => false,
                 };
-                if Kind::BOTH.iter().any(is_gap) {
+                if SummaryKind::BOTH.iter().any(is_gap) {
                     self.adopt_segment(row)?;
                     count += 1;
                 }
@@ -502,7 +502,7 @@ impl Journal {
         let seq = self
             .insert_segment(row, row.vanished)
             .map_err(self.wrap())?;
-        for kind in Kind::BOTH {
+        for kind in SummaryKind::BOTH {
             let sql = "SELECT status FROM observation WHERE summary = ?";
             let id = summary_number(seq, kind);
             let ours: Option<String> = self

@@ -5,7 +5,7 @@ use rusqlite::Row as SqlRow;
 use crate::format::hash::digest::Digest;
 use crate::format::row::Row;
 use crate::format::row::change;
-use crate::format::row::observation::{Kind, Observation, Status};
+use crate::format::row::observation::{Observation, Status, SummaryKind};
 use crate::format::row::recheck::Changes;
 use crate::format::row::schema::Cell;
 use crate::format::row::segment::Segment;
@@ -17,7 +17,7 @@ use crate::journal::{JournalError, Result};
 
 /// What a revision's rows, and the day after them, add up to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Totals {
+pub struct RevisionTotals {
     /// Over the rows that the revision adds, adopted parts not included.
     pub rows: Tally,
     pub failures: Failures,
@@ -35,7 +35,7 @@ impl Journal {
         &self,
         revision: u32,
         mut each: impl FnMut(Row) -> std::result::Result<(), E>,
-    ) -> std::result::Result<Totals, E>
+    ) -> std::result::Result<RevisionTotals, E>
     where
         E: From<JournalError>,
     {
@@ -63,7 +63,7 @@ impl Journal {
                     // It stands in an adopted part, which is never altered: what we know beyond it comes next.
                     continue;
                 }
-                for (kind, committed) in [(Kind::Agent, 16), (Kind::Auto, 27)] {
+                for (kind, committed) in [(SummaryKind::Agent, 16), (SummaryKind::Auto, 27)] {
                     // Committed already; or nobody looked, since an adopted part held it, or a committed row does.
                     if found
                         .get::<_, Option<bool>>(committed)
@@ -96,8 +96,8 @@ impl Journal {
             .map_err(self.wrap())
     }
 
-    fn known_totals(&self) -> Result<Totals> {
-        let mut totals = Totals::default();
+    fn known_totals(&self) -> Result<RevisionTotals> {
+        let mut totals = RevisionTotals::default();
         let mut select = self
             .connection
             .prepare_cached("SELECT row FROM known")
@@ -149,11 +149,11 @@ impl Journal {
     }
 }
 
-impl Totals {
+impl RevisionTotals {
     fn count(&mut self, known: Option<Row>, row: &Row) {
         self.rows.add(row);
         self.changes.count(known.as_ref(), row);
-        for kind in Kind::BOTH {
+        for kind in SummaryKind::BOTH {
             count_failure(&mut self.failures, row.observation(kind));
         }
         let now = known.map(|mut earlier| {

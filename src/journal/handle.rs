@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::format::row::observation::{Kind, Observation};
+use crate::format::row::observation::{Observation, SummaryKind};
 use crate::journal::{Journal, JournalError, Result};
 
 /// What is done with the journal once its transaction is durable.
@@ -15,16 +15,16 @@ type Job = Box<dyn FnOnce(&mut Journal) -> Acknowledge + Send>;
 
 /// One observation on its way into the journal.
 #[derive(Debug)]
-pub struct Look {
+pub struct NewObservation {
     pub seq: i64,
-    pub kind: Kind,
+    pub kind: SummaryKind,
     pub observation: Observation,
 }
 
 // Nearly all of them are looks: a box for each would be work without a gain.
 #[allow(clippy::large_enum_variant)]
-enum Command {
-    Look(Look),
+enum JournalCommand {
+    Observe(NewObservation),
     Job(Job),
 }
 
@@ -33,9 +33,9 @@ const BATCH: usize = 1_024;
 
 /// A job that the journal has been given.
 #[derive(Debug)]
-pub struct Begun<T, E>(oneshot::Receiver<std::result::Result<T, E>>);
+pub struct PendingJob<T, E>(oneshot::Receiver<std::result::Result<T, E>>);
 
-impl<T, E: From<JournalError>> Begun<T, E> {
+impl<T, E: From<JournalError>> PendingJob<T, E> {
     /// Waits for the result; what the job wrote is durable then.
     pub async fn done(self) -> std::result::Result<T, E> {
         self.0.await.map_err(|_| JournalError::Ended)?
@@ -53,15 +53,15 @@ const WAITS: u32 = 8;
 /// The way to a day's journal. Everything that was acknowledged is durable.
 #[derive(Clone)]
 pub struct JournalHandle {
-    queue: mpsc::UnboundedSender<Command>,
+    queue: mpsc::UnboundedSender<JournalCommand>,
     room: Arc<Semaphore>,
 }
 
-/// Room for looks on their way to the disk. Closed when the journal's thread ends, however it ends: who waits for room is
+/// AnswerPermits for looks on their way to the disk. Closed when the journal's thread ends, however it ends: who waits for room is
 /// told.
-struct Room(Arc<Semaphore>);
+struct AnswerPermits(Arc<Semaphore>);
 
-impl Drop for Room {
+impl Drop for AnswerPermits {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -78,19 +78,19 @@ impl JournalHandle {
             queue,
             room: room.clone(),
         };
-        let thread = std::thread::spawn(move || work(journal, commands, &Room(room)));
+        let thread = std::thread::spawn(move || work(journal, commands, &AnswerPermits(room)));
         (handle, thread)
     }
 
     /// Queues an observation, once there is room. It is durable when any later [`JournalHandle::call`] returns.
-    pub async fn observe(&self, look: Look) -> Result<()> {
+    pub async fn observe(&self, look: NewObservation) -> Result<()> {
         self.room
             .acquire()
             .await
             .map_err(|_| JournalError::Ended)?
             .forget();
         self.queue
-            .send(Command::Look(look))
+            .send(JournalCommand::Observe(look))
             .map_err(|_| JournalError::Ended)
     }
 
@@ -106,7 +106,7 @@ impl JournalHandle {
 
     /// Queues `job`, for whoever has more to hand over before its result is needed, and sees to it that not too much of
     /// it lies in memory.
-    pub fn begin<T, E, F>(&self, job: F) -> std::result::Result<Begun<T, E>, E>
+    pub fn begin<T, E, F>(&self, job: F) -> std::result::Result<PendingJob<T, E>, E>
     where
         F: FnOnce(&mut Journal) -> std::result::Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -118,9 +118,9 @@ impl JournalHandle {
             Box::new(move || drop(reply.send(result)))
         });
         self.queue
-            .send(Command::Job(job))
+            .send(JournalCommand::Job(job))
             .map_err(|_| JournalError::Ended)?;
-        Ok(Begun(answer))
+        Ok(PendingJob(answer))
     }
 }
 
@@ -129,8 +129,8 @@ impl JournalHandle {
 /// An error ends the thread: whoever waits is told that it has ended, and the error itself is the thread's result.
 fn work(
     mut journal: Journal,
-    mut commands: mpsc::UnboundedReceiver<Command>,
-    Room(room): &Room,
+    mut commands: mpsc::UnboundedReceiver<JournalCommand>,
+    AnswerPermits(room): &AnswerPermits,
 ) -> Result<()> {
     // More would be gathered while fetchers stand before a full room.
     let enough = ENOUGH.min(room.available_permits() / 2);
@@ -145,7 +145,7 @@ fn work(
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Look(Look {
+                JournalCommand::Observe(NewObservation {
                     seq,
                     kind,
                     observation,
@@ -153,7 +153,7 @@ fn work(
                     journal.observe(seq, kind, &observation)?;
                     looks += 1;
                 }
-                Command::Job(job) => acknowledgements.push(job(&mut journal)),
+                JournalCommand::Job(job) => acknowledgements.push(job(&mut journal)),
             }
             let taken = looks + acknowledgements.len();
             next = if taken < BATCH {
@@ -174,7 +174,7 @@ fn work(
 
 /// Each commit waits for the disk: at full speed, fewer and larger ones let more through. But where nothing comes in any
 /// more, everybody waits for the commit.
-fn gather(commands: &mpsc::UnboundedReceiver<Command>, enough: usize) {
+fn gather(commands: &mpsc::UnboundedReceiver<JournalCommand>, enough: usize) {
     let mut before = commands.len();
     for _ in 0..WAITS {
         if before >= enough {

@@ -15,12 +15,12 @@ mod state;
 mod tests;
 mod windows;
 
-pub use database::{DayIdentity, Journal, Merged, Pending, Progress, StagedWindow};
-pub use encode::Totals;
+pub use database::{DayIdentity, Journal, JournalProgress, Merged, Pending, StagedWindow};
+pub use encode::RevisionTotals;
 pub use error::JournalError;
-pub use handle::{Begun, JournalHandle, Look};
+pub use handle::{JournalHandle, NewObservation, PendingJob};
 pub use recheck::Vanished;
 pub use state::{DayFolder, DayLock, Head, StateDir};
-pub use windows::Found;
+pub use windows::DiscoveredSegment;
 
 pub type Result<T, E = JournalError> = std::result::Result<T, E>;

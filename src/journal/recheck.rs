@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 
 use crate::format::row::Row;
 use crate::format::row::observation::Status;
-use crate::format::row::recheck::Scope;
+use crate::format::row::recheck::RecheckScope;
 use crate::journal::database::Journal;
 use crate::journal::{JournalError, Result};
 
@@ -23,7 +23,7 @@ pub struct Vanished {
 impl Journal {
     /// Makes this journal a recheck's, unless it holds something else that is to be finished first. One that is already
     /// goes on with what it has, and with the new scope. Returns what is asked for again.
-    pub fn begin_recheck(&mut self, wanted: Option<&Scope>) -> Result<Option<Scope>> {
+    pub fn begin_recheck(&mut self, wanted: Option<&RecheckScope>) -> Result<Option<RecheckScope>> {
         if let Some(wanted) = wanted
             && (self.recheck.is_some() || self.is_fresh()?)
         {
@@ -33,7 +33,7 @@ impl Journal {
         Ok(self.recheck.clone())
     }
 
-    pub(super) fn begun_recheck(&self) -> Result<Option<Scope>> {
+    pub(super) fn begun_recheck(&self) -> Result<Option<RecheckScope>> {
         let corrupt = || {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
             let source =

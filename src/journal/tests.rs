@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::format::hash::digest::Digest;
 use crate::format::row::Row;
 use crate::format::row::change;
-use crate::format::row::observation::{Kind, Observation, Status};
+use crate::format::row::observation::{Observation, Status, SummaryKind};
 use crate::format::row::omit::Omission;
 use crate::format::time::day::Window;
 use crate::journal::*;
@@ -57,8 +57,11 @@ fn object(id: &str, end: &str, more: &str) -> String {
     format!(r#"{{"segmentId":"{id}","segmentEndTimeMs":"1970-01-01T{end}:00.000Z"{more}}}"#)
 }
 
-fn found(objects: &[String]) -> Vec<Found> {
-    objects.iter().map(|object| Found::read(object)).collect()
+fn found(objects: &[String]) -> Vec<DiscoveredSegment> {
+    objects
+        .iter()
+        .map(|object| DiscoveredSegment::read(object))
+        .collect()
 }
 
 fn discover(journal: &mut Journal, window: Window, objects: &[String], at: i64) -> Merged {
@@ -96,7 +99,7 @@ fn observe_all(journal: &Journal, look: &Observation) {
     }
 }
 
-fn changes(journal: &Journal, revision: u32) -> (Vec<Row>, Totals) {
+fn changes(journal: &Journal, revision: u32) -> (Vec<Row>, RevisionTotals) {
     let mut rows = Vec::new();
     let push = |row| -> Result<()> {
         rows.push(row);
@@ -116,7 +119,7 @@ fn an_unfinished_window_leaves_no_segment_and_a_restarted_one_only_its_last_answ
             &found(&[object("a", "01:00", ""), object("b", "01:00", "")]),
         )
         .unwrap();
-    assert_eq!(journal.progress().unwrap(), Progress::default());
+    assert_eq!(journal.progress().unwrap(), JournalProgress::default());
     journal.restart_window(MORNING).unwrap();
     let merged = discover(&mut journal, MORNING, &[object("c", "02:00", "")], 9);
     assert_eq!(
@@ -186,15 +189,15 @@ fn rows_come_by_end_then_key_and_failures_are_looked_at_again() {
     discover(&mut journal, MORNING, &objects, 1);
     observe_all(&journal, &look(Status::Failed, "", 2, "me"));
     let open = journal.pending(0, 9).unwrap();
-    assert!(open.len() == 3 && open.iter().all(|open| open.kinds == Kind::BOTH));
+    assert!(open.len() == 3 && open.iter().all(|open| open.kinds == SummaryKind::BOTH));
     journal
         .observe(
             open[0].seq,
-            Kind::Agent,
+            SummaryKind::Agent,
             &look(Status::Present, "x", 3, "me"),
         )
         .unwrap();
-    assert_eq!(journal.pending(0, 9).unwrap()[0].kinds, [Kind::Auto]);
+    assert_eq!(journal.pending(0, 9).unwrap()[0].kinds, [SummaryKind::Auto]);
     let (rows, totals) = changes(&journal, 1);
     assert_eq!(
         rows.iter().map(|row| row.segment.key()).collect::<Vec<_>>(),
@@ -267,11 +270,11 @@ fn gaps_are_reopened_with_the_answers_that_are_there() {
         "skipped, and not wanted"
     );
     let open = fresh.pending(0, 9).unwrap();
-    assert_eq!((open.len(), &open[0].kinds), (1, &vec![Kind::Auto]));
+    assert_eq!((open.len(), &open[0].kinds), (1, &vec![SummaryKind::Auto]));
     fresh
         .observe(
             open[0].seq,
-            Kind::Auto,
+            SummaryKind::Auto,
             &look(Status::Present, "late", 9, "you"),
         )
         .unwrap();
@@ -517,9 +520,9 @@ fn observe_for_ever(path: &Path) -> ! {
         for seq in 1.. {
             let observation = look(Status::Present, "x", seq, "child");
             handle
-                .observe(Look {
+                .observe(NewObservation {
                     seq,
-                    kind: Kind::Agent,
+                    kind: SummaryKind::Agent,
                     observation,
                 })
                 .await
@@ -531,10 +534,10 @@ fn observe_for_ever(path: &Path) -> ! {
     unreachable!("the numbers do not end")
 }
 
-fn some_look(seq: i64) -> Look {
-    Look {
+fn some_look(seq: i64) -> NewObservation {
+    NewObservation {
         seq,
-        kind: Kind::Agent,
+        kind: SummaryKind::Agent,
         observation: look(Status::Present, "x", seq, "me"),
     }
 }
@@ -616,7 +619,7 @@ proptest! {
             let mut journal = journal(folder.path());
             discover(&mut journal, MORNING, &objects, 1);
             for (open, (agent, auto)) in journal.pending(0, 99).unwrap().iter().zip(luck) {
-                for (kind, status) in [(Kind::Agent, *agent), (Kind::Auto, *auto)] {
+                for (kind, status) in [(SummaryKind::Agent, *agent), (SummaryKind::Auto, *auto)] {
                     let look = look(status, &format!("{host}"), times[host], &format!("host{host}"));
                     journal.observe(open.seq, kind, &look).unwrap();
                 }
@@ -639,7 +642,7 @@ proptest! {
             let mut of_segment = committed.iter().filter(|row| row.segment.key() == format!("s{n}"));
             let mut now = of_segment.next().unwrap().clone();
             of_segment.for_each(|row| change::absorb(&mut now, row.clone()));
-            for (kind, looks) in [(Kind::Agent, [mine.0, theirs.0]), (Kind::Auto, [mine.1, theirs.1])] {
+            for (kind, looks) in [(SummaryKind::Agent, [mine.0, theirs.0]), (SummaryKind::Auto, [mine.1, theirs.1])] {
                 let answered = looks.iter().any(|status| status.is_answer());
                 prop_assert_eq!(now.observation(kind).status.is_answer(), answered);
                 let last = (0..2).filter(|&host| looks[host].is_answer()).max_by_key(|&host| times[host]);

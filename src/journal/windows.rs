@@ -10,7 +10,7 @@ use crate::journal::database::{Journal, Merged, StagedWindow};
 
 /// One object of a window's answer, with what the journal must know of it without reading it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct DiscoveredSegment {
     key: String,
     end_ms: Option<i64>,
     has_id: bool,
@@ -19,16 +19,16 @@ pub struct Found {
     raw: String,
 }
 
-impl Found {
+impl DiscoveredSegment {
     /// Reads an object's text. Not the journal's thread's work: everybody waits for that one.
-    pub fn read(raw: &str) -> Found {
-        Found::of(&Segment::borrow(raw))
+    pub fn read(raw: &str) -> DiscoveredSegment {
+        DiscoveredSegment::of(&Segment::borrow(raw))
     }
 
-    fn of<T: AsRef<str>>(segment: &Segment<T>) -> Found {
+    fn of<T: AsRef<str>>(segment: &Segment<T>) -> DiscoveredSegment {
         let Segment { raw, metadata } = segment;
         let own = |text: &Option<T>| text.as_ref().map(|text| text.as_ref().to_owned());
-        Found {
+        DiscoveredSegment {
             key: segment.key(),
             end_ms: metadata.segment_end_time,
             has_id: metadata.segment_id.is_some(),
@@ -45,9 +45,9 @@ const INSERT_OBJECT: &str = "INSERT INTO object (window_ms, key, end_ms, has_id,
 fn insert_object(
     connection: &Connection,
     window_ms: Option<i64>,
-    found: &Found,
+    found: &DiscoveredSegment,
 ) -> rusqlite::Result<i64> {
-    let Found {
+    let DiscoveredSegment {
         key,
         end_ms,
         has_id,
@@ -78,7 +78,7 @@ impl Journal {
     }
 
     /// Notes objects of a window whose answer is still coming in; worth nothing until it is complete.
-    pub fn stage(&self, window: Window, objects: &[Found]) -> Result<()> {
+    pub fn stage(&self, window: Window, objects: &[DiscoveredSegment]) -> Result<()> {
         for found in objects {
             insert_object(&self.connection, Some(window.start_ms), found).map_err(self.wrap())?;
         }
@@ -123,7 +123,7 @@ impl Journal {
         let sql =
             "UPDATE segment SET end_ms = ?, object = ?, others = ?, discovered_at = ?, discovered_by = ?, vanished = ?
                    WHERE seq = ?";
-        let found = Found::of(&row.segment);
+        let found = DiscoveredSegment::of(&row.segment);
         let object = insert_object(&self.connection, None, &found)?;
         let Row {
             other_answers,
@@ -149,7 +149,7 @@ impl Journal {
 
     /// Enters a row's segment, if it is not there; returns its number.
     pub(super) fn insert_segment(&self, row: &Row, vanished: bool) -> rusqlite::Result<i64> {
-        let found = Found::of(&row.segment);
+        let found = DiscoveredSegment::of(&row.segment);
         let find = "SELECT seq FROM segment WHERE key = ?";
         let known = self
             .connection

@@ -72,14 +72,14 @@ impl Output {
         let message = failure_text(failure);
         if self.json {
             #[derive(Serialize)]
-            struct Event<'a> {
+            struct FailureEvent<'a> {
                 event: &'static str,
                 exit: u8,
                 message: &'a str,
                 remedy: Option<&'a str>,
             }
             let remedy = failure.remedy.as_deref();
-            self.event(&Event {
+            self.event(&FailureEvent {
                 event: "error",
                 exit: failure.exit.code(),
                 message: &message,

@@ -147,12 +147,12 @@ fn style() -> ProgressStyle {
 pub struct DayProgress {
     label: String,
     bar: Option<ProgressBar>,
-    state: Mutex<State>,
+    state: Mutex<DayProgressState>,
     sparse: Arc<Sparse>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct State {
+struct DayProgressState {
     windows: (u64, u64),
     summaries: (u64, u64),
     note: String,
@@ -182,7 +182,7 @@ impl DayProgress {
         }
     }
 
-    fn update(&self, change: impl FnOnce(&mut State)) {
+    fn update(&self, change: impl FnOnce(&mut DayProgressState)) {
         let state = {
             // A panic elsewhere leaves nothing half written here.
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

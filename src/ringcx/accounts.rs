@@ -7,18 +7,18 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Deserializer};
 
-use crate::ringcx::auth::{Token, Tokens};
+use crate::ringcx::auth::{AccessToken, Tokens};
 use crate::ringcx::error::{ApiError, ErrorCode};
 use crate::ringcx::retry::{Need, Request};
 use crate::ringcx::summary::denied;
-use crate::ringcx::transport::{Transport, Trouble};
+use crate::ringcx::transport::{AttemptError, Transport};
 
 const ACCOUNTS_BODY_MAX: u64 = 16 * 1024 * 1024;
 
 /// A RingCX sub-account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SubAccount {
+pub struct ListedSubAccount {
     #[serde(deserialize_with = "text_or_number")]
     pub account_id: String,
     #[serde(default)]
@@ -27,25 +27,25 @@ pub struct SubAccount {
 
 /// Which token a question needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Badge {
+pub(super) enum AccountAuth {
     RingCx,
     RingCentral,
 }
 
 /// A GET for a small JSON document.
-pub(super) struct Question<'a> {
+pub(super) struct AccountQuery<'a> {
     pub transport: &'a Transport,
     pub tokens: &'a Tokens,
-    pub badge: Badge,
+    pub badge: AccountAuth,
     pub what: &'static str,
     pub address: String,
-    pub token: Option<Arc<Token>>,
+    pub token: Option<Arc<AccessToken>>,
     pub ringcentral_refused: bool,
 }
 
-impl Question<'_> {
+impl AccountQuery<'_> {
     async fn bearer(&mut self) -> Result<HeaderValue, ApiError> {
-        if self.badge == Badge::RingCx {
+        if self.badge == AccountAuth::RingCx {
             let token = self.tokens.token(Need::Now).await?;
             let bearer = token.bearer.clone();
             self.token = Some(token);
@@ -66,17 +66,17 @@ impl Question<'_> {
     }
 }
 
-impl Request for Question<'_> {
+impl Request for AccountQuery<'_> {
     type Answer = Bytes;
 
     async fn prepare(&self, need: Need) -> Result<(), ApiError> {
         match self.badge {
-            Badge::RingCx => self.tokens.token(need).await.map(drop),
-            Badge::RingCentral => Ok(()),
+            AccountAuth::RingCx => self.tokens.token(need).await.map(drop),
+            AccountAuth::RingCentral => Ok(()),
         }
     }
 
-    async fn attempt(&mut self) -> Result<Bytes, Trouble> {
+    async fn attempt(&mut self) -> Result<Bytes, AttemptError> {
         let bearer = self.bearer().await?;
         let request = self
             .transport
@@ -92,12 +92,12 @@ impl Request for Question<'_> {
             .await?;
         // Checked here, so that an answer that is no JSON at all is asked for again.
         serde_json::from_slice::<serde::de::IgnoredAny>(&body)
-            .map_err(|_| Trouble::passing("bad_answer", Some(200)))?;
+            .map_err(|_| AttemptError::passing("bad_answer", Some(200)))?;
         Ok(body)
     }
 
     fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
-        self.ringcentral_refused = self.badge == Badge::RingCentral;
+        self.ringcentral_refused = self.badge == AccountAuth::RingCentral;
         self.token
             .as_ref()
             .map_or(Ok(()), |token| self.tokens.refuse(token))
@@ -128,7 +128,7 @@ fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
 
 /// The RingCentral account, as far as it matters here.
 #[derive(Deserialize)]
-pub(super) struct Account {
+pub(super) struct RingCentralAccount {
     #[serde(deserialize_with = "text_or_number")]
     pub id: String,
 }

@@ -16,12 +16,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use crate::ringcx::error::{ApiError, ErrorCode};
-use crate::ringcx::lane::{Lane, LaneSettings, LaneUsage, Shared};
+use crate::ringcx::lane::{Lane, LaneSettings, LaneUsage, SharedLane};
 use crate::ringcx::limits::Limits;
 use crate::ringcx::pace::Spacing;
 use crate::ringcx::retry;
 use crate::ringcx::retry::{Need, Request};
-use crate::ringcx::transport::{Transport, Trouble};
+use crate::ringcx::transport::{AttemptError, Transport};
 use crate::ringcx::{Credentials, scope};
 
 const JWT_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -32,7 +32,7 @@ const LAST_MINUTE_MS: i64 = 60_000;
 const EARLY_AGAIN_MS: i64 = 5_000;
 
 /// A RingCX access token, as the two kinds of endpoints want it.
-pub(super) struct Token {
+pub(super) struct AccessToken {
     generation: u64,
     /// For summaries.
     pub cookie: HeaderValue,
@@ -46,16 +46,16 @@ pub(super) struct Token {
 /// Where tokens come from, and the one that serves now.
 pub(super) struct Tokens {
     transport: Arc<Transport>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedLane>,
     credentials: Credentials,
     life_ms: i64,
-    current: RwLock<Option<Arc<Token>>>,
+    current: RwLock<Option<Arc<AccessToken>>>,
     /// Tokens up to this generation were refused.
     refused: AtomicU64,
     early_again_ms: AtomicI64,
     /// Counts the renewals that have ended, well or not.
     renewals: AtomicU64,
-    held: Mutex<Held>,
+    held: Mutex<RenewalState>,
     platform: Lane,
     exchange: Lane,
     refresh: Lane,
@@ -63,7 +63,7 @@ pub(super) struct Tokens {
 
 /// What renewals work with; whoever holds the lock is the one who renews.
 #[derive(Default)]
-struct Held {
+struct RenewalState {
     ringcentral: Option<(SecretString, i64)>,
     refresh: Option<SecretString>,
     generation: u64,
@@ -73,7 +73,7 @@ struct Held {
 impl Tokens {
     pub fn new(
         transport: Arc<Transport>,
-        shared: Arc<Shared>,
+        shared: Arc<SharedLane>,
         credentials: Credentials,
         limits: Limits,
         life: Duration,
@@ -102,7 +102,7 @@ impl Tokens {
         let ready = match &credentials {
             Credentials::Token(token) => {
                 let token =
-                    Token::of(token, 1, i64::MAX, i64::MAX).ok_or_else(not_a_ready_token)?;
+                    AccessToken::of(token, 1, i64::MAX, i64::MAX).ok_or_else(not_a_ready_token)?;
                 Some(Arc::new(token))
             }
             Credentials::Jwt { .. } => None,
@@ -116,7 +116,7 @@ impl Tokens {
             refused: AtomicU64::new(0),
             early_again_ms: AtomicI64::new(i64::MIN),
             renewals: AtomicU64::new(0),
-            held: Mutex::new(Held::default()),
+            held: Mutex::new(RenewalState::default()),
             platform,
             exchange,
             refresh,
@@ -125,7 +125,7 @@ impl Tokens {
 
     /// A token that is good now. With [`Need::Early`] one caller renews it ahead of its end, while the others go
     /// on with the old one.
-    pub async fn token(&self, need: Need) -> Result<Arc<Token>, ApiError> {
+    pub async fn token(&self, need: Need) -> Result<Arc<AccessToken>, ApiError> {
         let now = self.shared.clock.now_ms();
         if let Some(token) = self.usable(now) {
             let renew = need == Need::Early
@@ -155,7 +155,7 @@ impl Tokens {
     }
 
     /// `token` was answered with 401.
-    pub fn refuse(&self, token: &Token) -> Result<(), ApiError> {
+    pub fn refuse(&self, token: &AccessToken) -> Result<(), ApiError> {
         self.refused.fetch_max(token.generation, Relaxed);
         match self.credentials {
             Credentials::Token(_) => Err(ready_token_is_over()),
@@ -180,21 +180,25 @@ impl Tokens {
         self.exchange.usage()
     }
 
-    fn current(&self) -> Option<Arc<Token>> {
+    fn current(&self) -> Option<Arc<AccessToken>> {
         self.current
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn usable(&self, now: i64) -> Option<Arc<Token>> {
+    fn usable(&self, now: i64) -> Option<Arc<AccessToken>> {
         let refused = self.refused.load(Relaxed);
         self.current()
             .filter(|token| token.generation > refused && now < token.expires_at_ms)
     }
 
     /// Renews while the old token is still good, which therefore serves on if that fails.
-    async fn renew_early(&self, held: &mut Held, old: Arc<Token>) -> Arc<Token> {
+    async fn renew_early(
+        &self,
+        held: &mut RenewalState,
+        old: Arc<AccessToken>,
+    ) -> Arc<AccessToken> {
         let now = self.shared.clock.now_ms();
         match self.usable(now) {
             Some(token) if now < token.renew_at_ms => return token,
@@ -211,14 +215,14 @@ impl Tokens {
         }
     }
 
-    async fn renew(&self, held: &mut Held) -> Result<Arc<Token>, ApiError> {
+    async fn renew(&self, held: &mut RenewalState) -> Result<Arc<AccessToken>, ApiError> {
         let result = self.next_token(held).await;
         held.failure = result.as_ref().err().cloned();
         self.renewals.fetch_add(1, Relaxed);
         result
     }
 
-    async fn next_token(&self, held: &mut Held) -> Result<Arc<Token>, ApiError> {
+    async fn next_token(&self, held: &mut RenewalState) -> Result<Arc<AccessToken>, ApiError> {
         // A token that was refused although just refreshed: refreshing yet again would give its like.
         let distrusted = self
             .current()
@@ -254,11 +258,11 @@ impl Tokens {
 
     fn install(
         &self,
-        held: &mut Held,
+        held: &mut RenewalState,
         issued_ms: i64,
         pair: RingCxPair,
         refreshed: bool,
-    ) -> Result<Arc<Token>, ApiError> {
+    ) -> Result<Arc<AccessToken>, ApiError> {
         held.generation += 1;
         held.refresh = pair.refresh_token;
         // Four fifths leave a minute for the renewal itself.
@@ -268,20 +272,23 @@ impl Tokens {
             what: "the RingCX token".into(),
             why: "RingCX gave a token that no header can carry".into(),
         };
-        let token = Token::of(
+        let token = AccessToken::of(
             &pair.access_token,
             held.generation,
             renew_at_ms,
             expires_at_ms,
         )
         .ok_or_else(unusable)?;
-        let token = Arc::new(Token { refreshed, ..token });
+        let token = Arc::new(AccessToken { refreshed, ..token });
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(token)
     }
 
     /// The RingCentral token, and whether it is an old one.
-    async fn ringcentral_of(&self, held: &mut Held) -> Result<(SecretString, bool), ApiError> {
+    async fn ringcentral_of(
+        &self,
+        held: &mut RenewalState,
+    ) -> Result<(SecretString, bool), ApiError> {
         if let Some((token, until)) = &held.ringcentral
             && self.shared.clock.now_ms() < *until
         {
@@ -387,7 +394,7 @@ impl Tokens {
     }
 }
 
-impl Token {
+impl AccessToken {
     /// `None` for a token that is empty or holds characters that no token has.
     fn of(
         secret: &SecretString,
@@ -408,7 +415,7 @@ impl Token {
             Some(value)
         };
         let (cookie, bearer) = (header("access_token=")?, header("Bearer ")?);
-        Some(Token {
+        Some(AccessToken {
             generation,
             cookie,
             bearer,
@@ -457,12 +464,12 @@ impl<T: DeserializeOwned + Send> Request for Ask<'_, T> {
         Ok(())
     }
 
-    async fn attempt(&mut self) -> Result<(i64, T), Trouble> {
+    async fn attempt(&mut self) -> Result<(i64, T), AttemptError> {
         let asked_ms = self.transport.clock.now_ms();
         let mut reply = self.transport.send((self.build)(), false).await?;
         let body = reply.body(TOKEN_BODY_MAX).await?;
-        let answer =
-            serde_json::from_slice(&body).map_err(|_| Trouble::passing("bad_answer", Some(200)))?;
+        let answer = serde_json::from_slice(&body)
+            .map_err(|_| AttemptError::passing("bad_answer", Some(200)))?;
         Ok((asked_ms, answer))
     }
 

@@ -8,17 +8,17 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::format::row::observation::Kind;
-use crate::ringcx::accounts::{Account, Badge, Question, SubAccount};
+use crate::format::row::observation::SummaryKind;
+use crate::ringcx::accounts::{AccountAuth, AccountQuery, ListedSubAccount, RingCentralAccount};
 use crate::ringcx::auth::Tokens;
-use crate::ringcx::discovery::{Discovered, DiscoveryRequest, Window, WindowAnswer};
+use crate::ringcx::discovery::{Discovered, DiscoveryBody, DiscoveryRequest, WindowAnswer};
 use crate::ringcx::error::ApiError;
-use crate::ringcx::lane::{Lane, LaneSettings, LaneUsage, Random, Shared};
+use crate::ringcx::lane::{Lane, LaneSettings, LaneUsage, Random, SharedLane};
 use crate::ringcx::ledger::Ledger;
 use crate::ringcx::limits::Limits;
 use crate::ringcx::pace::Spacing;
 use crate::ringcx::summary::{SummaryAnswer, SummaryRequest};
-use crate::ringcx::transport::{Base, Transport, path_segment};
+use crate::ringcx::transport::{BaseUrl, Transport, path_segment};
 use crate::ringcx::{ClientSettings, Credentials, retry, scope};
 
 /// Patience with a discovery window is larger: giving one up stops its day.
@@ -32,7 +32,7 @@ pub struct RingCx {
     settings: ClientSettings,
     credential: String,
     transport: Arc<Transport>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedLane>,
     tokens: Tokens,
     /// One for the credential, or by sub-account, as the limit counts.
     summaries: Lanes,
@@ -75,7 +75,7 @@ impl RingCx {
         ledger: Arc<Ledger>,
         stop: CancellationToken,
     ) -> Result<Self, ApiError> {
-        let base = |name, text: &str| Base::parse(name, text, settings.allow_http);
+        let base = |name, text: &str| BaseUrl::parse(name, text, settings.allow_http);
         let bases = [
             base("CXVAULT_PLATFORM_URL", &settings.platform_url)?,
             base("CXVAULT_RINGCX_URL", &settings.ringcx_url)?,
@@ -86,7 +86,7 @@ impl RingCx {
         // Two processes that start in the same millisecond should not retry in step.
         let random =
             Random::new(clock.now_ms().unsigned_abs() ^ (u64::from(std::process::id()) << 40));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedLane {
             clock,
             ledger,
             stop,
@@ -135,12 +135,12 @@ impl RingCx {
     ///
     /// # Errors
     /// Any [`ApiError`].
-    pub async fn sub_accounts(&self) -> Result<Vec<SubAccount>, ApiError> {
+    pub async fn sub_accounts(&self) -> Result<Vec<ListedSubAccount>, ApiError> {
         let address = self
             .transport
             .ringcx
             .with(&["/voice/api/v1/admin/accounts"]);
-        self.ask("list of sub-accounts", address, Badge::RingCx)
+        self.ask("list of sub-accounts", address, AccountAuth::RingCx)
             .await
     }
 
@@ -151,8 +151,8 @@ impl RingCx {
     pub async fn rc_account_id(&self) -> Result<String, ApiError> {
         let ask = || async {
             let address = self.transport.platform.with(&["/restapi/v1.0/account/~"]);
-            let account: Account = self
-                .ask("RingCentral account id", address, Badge::RingCentral)
+            let account: RingCentralAccount = self
+                .ask("RingCentral account id", address, AccountAuth::RingCentral)
                 .await?;
             Ok(account.id)
         };
@@ -194,7 +194,7 @@ impl RingCx {
         end_ms: i64,
         out: &mpsc::Sender<Discovered>,
     ) -> Result<WindowAnswer, ApiError> {
-        let window = Window::new(start_ms, end_ms)?;
+        let window = DiscoveryBody::new(start_ms, end_ms)?;
         let account = self.rc_account_id().await?;
         let account = path_segment(&account).ok_or_else(|| bad_id("CXVAULT_RC_ACCOUNT_ID"))?;
         let mut request = DiscoveryRequest {
@@ -228,7 +228,7 @@ impl RingCx {
         &self,
         sub_account: &str,
         segment_id: &str,
-        kind: Kind,
+        kind: SummaryKind,
     ) -> Result<SummaryAnswer, ApiError> {
         let account = path_segment(sub_account).ok_or_else(|| bad_id("CXVAULT_SUB_ACCOUNTS"))?;
         let unaskable = || ApiError::GaveUp {
@@ -328,11 +328,11 @@ impl RingCx {
         &self,
         what: &'static str,
         address: String,
-        badge: Badge,
+        badge: AccountAuth,
     ) -> Result<T, ApiError> {
         let (transport, tokens) = (&*self.transport, &self.tokens);
         let (token, ringcentral_refused) = (None, false);
-        let mut question = Question {
+        let mut question = AccountQuery {
             transport,
             tokens,
             badge,

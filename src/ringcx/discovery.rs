@@ -8,12 +8,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::format::hash::digest::{Digest, Hasher};
-use crate::ringcx::auth::{Token, Tokens};
+use crate::ringcx::auth::{AccessToken, Tokens};
 use crate::ringcx::error::{ApiError, ErrorCode};
 use crate::ringcx::retry::{Need, Request};
 use crate::ringcx::split::{SplitError, Splitter};
 use crate::ringcx::summary::denied;
-use crate::ringcx::transport::{Transport, Trouble};
+use crate::ringcx::transport::{AttemptError, Transport};
 
 /// The longest window that one request may ask for, in seconds (RingCX, "interaction-metadata").
 pub const LONGEST_WINDOW_S: i64 = 10_800;
@@ -59,7 +59,7 @@ pub struct WindowAnswer {
 /// The request's body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Window {
+pub(super) struct DiscoveryBody {
     /// Despite its name the beginning: the API searches forward from here.
     segment_end_time: String,
     /// Seconds.
@@ -69,7 +69,7 @@ pub(super) struct Window {
     time_zone: &'static str,
 }
 
-impl Window {
+impl DiscoveryBody {
     /// The half-open window from `start_ms` to `end_ms`, UTC milliseconds on whole seconds.
     pub fn new(start_ms: i64, end_ms: i64) -> Result<Self, ApiError> {
         let length_ms = end_ms.saturating_sub(start_ms);
@@ -77,11 +77,13 @@ impl Window {
         let seconds = length_ms.div_euclid(1_000);
         let start = Timestamp::from_millisecond(start_ms).ok();
         match start {
-            Some(start) if whole && (1..=LONGEST_WINDOW_S).contains(&seconds) => Ok(Window {
-                segment_end_time: start.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-                time_interval: seconds,
-                time_zone: "UTC",
-            }),
+            Some(start) if whole && (1..=LONGEST_WINDOW_S).contains(&seconds) => {
+                Ok(DiscoveryBody {
+                    segment_end_time: start.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+                    time_interval: seconds,
+                    time_zone: "UTC",
+                })
+            }
             _ => Err(ApiError::Usage {
                 message: format!(
                     "{start_ms} to {end_ms} is no window that RingCX can be asked for"
@@ -99,32 +101,32 @@ pub(super) struct DiscoveryRequest<'a> {
     pub tokens: &'a Tokens,
     pub sub_account: &'a str,
     pub address: String,
-    pub window: Window,
+    pub window: DiscoveryBody,
     pub max_object_bytes: usize,
     pub out: &'a mpsc::Sender<Discovered>,
     /// An earlier attempt has given objects to the receiver.
     pub given: bool,
-    pub token: Option<Arc<Token>>,
+    pub token: Option<Arc<AccessToken>>,
 }
 
 /// Objects that wait to be given on together.
 #[derive(Default)]
-struct Batch {
+struct ObjectBatch {
     objects: Vec<String>,
     bytes: usize,
 }
 
 impl DiscoveryRequest<'_> {
-    async fn give(&self, what: Discovered) -> Result<(), Trouble> {
+    async fn give(&self, what: Discovered) -> Result<(), AttemptError> {
         // A receiver that is gone has stopped for reasons of its own.
         self.out
             .send(what)
             .await
-            .map_err(|_| Trouble::End(ApiError::Stopped))
+            .map_err(|_| AttemptError::End(ApiError::Stopped))
     }
 
-    async fn give_batch(&mut self, batch: &mut Batch) -> Result<(), Trouble> {
-        let Batch { objects, .. } = std::mem::take(batch);
+    async fn give_batch(&mut self, batch: &mut ObjectBatch) -> Result<(), AttemptError> {
+        let ObjectBatch { objects, .. } = std::mem::take(batch);
         if objects.is_empty() {
             return Ok(());
         }
@@ -141,7 +143,7 @@ impl Request for DiscoveryRequest<'_> {
         self.tokens.token(need).await.map(drop)
     }
 
-    async fn attempt(&mut self) -> Result<WindowAnswer, Trouble> {
+    async fn attempt(&mut self) -> Result<WindowAnswer, AttemptError> {
         let token = self.tokens.token(Need::Now).await?;
         let request = self
             .transport
@@ -157,7 +159,7 @@ impl Request for DiscoveryRequest<'_> {
         }
         let (mut hasher, mut bytes) = (Hasher::new(), 0);
         let mut splitter = Splitter::new(self.max_object_bytes);
-        let mut batch = Batch::default();
+        let mut batch = ObjectBatch::default();
         while let Some(piece) = reply.piece().await? {
             hasher.update(&piece);
             bytes += piece.len() as u64;
@@ -199,11 +201,11 @@ impl Request for DiscoveryRequest<'_> {
     }
 }
 
-fn unusable(error: SplitError) -> Trouble {
+fn unusable(error: SplitError) -> AttemptError {
     match error {
         // Perhaps cut short by a proxy: the next answer may be whole.
-        SplitError::NotAnArrayOfObjects => Trouble::passing("bad_answer", Some(200)),
-        SplitError::TooLarge => Trouble::Hopeless {
+        SplitError::NotAnArrayOfObjects => AttemptError::passing("bad_answer", Some(200)),
+        SplitError::TooLarge => AttemptError::Hopeless {
             class: "too_large",
             http_status: Some(200),
         },
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn windows_are_asked_for_in_utc() {
         let start_ms = 1_792_886_400_000; // 2026-10-25T00:00:00Z, an autumn night in Europe
-        let window = Window::new(start_ms, start_ms + 10_800_000).unwrap();
+        let window = DiscoveryBody::new(start_ms, start_ms + 10_800_000).unwrap();
         assert_eq!(
             serde_json::to_string(&window).unwrap(),
             r#"{"segmentEndTime":"2026-10-25 00:00:00","timeInterval":10800,"timeZone":"UTC"}"#
@@ -236,10 +238,13 @@ mod tests {
         ];
         for (start_ms, end_ms) in wrong {
             assert!(
-                matches!(Window::new(start_ms, end_ms), Err(ApiError::Usage { .. })),
+                matches!(
+                    DiscoveryBody::new(start_ms, end_ms),
+                    Err(ApiError::Usage { .. })
+                ),
                 "{start_ms}"
             );
         }
-        assert_eq!(Window::new(-1_000, 0).unwrap().time_interval, 1);
+        assert_eq!(DiscoveryBody::new(-1_000, 0).unwrap().time_interval, 1);
     }
 }

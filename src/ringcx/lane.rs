@@ -29,14 +29,14 @@ const WORTH_SAYING_MS: i64 = 5_000;
 const LONGEST_NAP_MS: i64 = 10_000;
 
 /// What every lane of one client has in common.
-pub(super) struct Shared {
+pub(super) struct SharedLane {
     pub clock: Arc<dyn Clock>,
     pub ledger: Arc<Ledger>,
     pub stop: CancellationToken,
     pub random: Random,
 }
 
-impl Shared {
+impl SharedLane {
     /// Sleeps, but not past the order to stop.
     pub async fn sleep_ms(&self, ms: i64) -> Result<(), ApiError> {
         let duration = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
@@ -61,7 +61,7 @@ pub(super) struct LaneSettings {
 }
 
 pub(super) struct Lane {
-    pub shared: Arc<Shared>,
+    pub shared: Arc<SharedLane>,
     pub max_attempts: u32,
     pub backoff_ms: i64,
     scope: Arc<str>,
@@ -117,7 +117,7 @@ impl LaneUsage {
 }
 
 impl Lane {
-    pub fn new(shared: Arc<Shared>, settings: LaneSettings) -> Self {
+    pub fn new(shared: Arc<SharedLane>, settings: LaneSettings) -> Self {
         Lane {
             shared,
             max_attempts: settings.max_attempts.max(1),
@@ -341,7 +341,7 @@ mod tests {
         let clock = ManualClock::new();
         let ledger = Arc::new(Ledger::in_memory(clock.clone()).unwrap());
         let random = Random::new(7);
-        let shared = Shared {
+        let shared = SharedLane {
             clock: clock.clone(),
             ledger,
             stop: CancellationToken::new(),

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use crate::clock::Clock;
 use crate::ringcx::error::ApiError;
 use crate::ringcx::limits::Limits;
-use crate::ringcx::pace::{Pace, Past, Spacing, Throttle};
+use crate::ringcx::pace::{GrantHistory, Pace, Spacing, Throttle};
 
 /// A server that asks for a longer pause than this is not waited for; a longer one in the file is a mistake.
 pub(super) const LONGEST_PAUSE_MS: i64 = 3_600_000;
@@ -63,7 +63,7 @@ pub enum Turn {
     Wait { until_us: i64, rate: f64 },
 }
 
-struct Scope {
+struct LedgerScope {
     schedule_us: Option<i64>,
     paused_until_ms: i64,
     throttle: Throttle,
@@ -271,7 +271,7 @@ fn honest_pause(until_ms: i64, now_us: i64) -> i64 {
     }
 }
 
-fn state_of(work: &Transaction<'_>, scope: &str, now_us: i64) -> rusqlite::Result<Scope> {
+fn state_of(work: &Transaction<'_>, scope: &str, now_us: i64) -> rusqlite::Result<LedgerScope> {
     work.prepare_cached("INSERT INTO scope (name) VALUES (?1) ON CONFLICT DO NOTHING")?
         .execute([scope])?;
     let sql = "SELECT schedule_us, paused_until_ms, rate, slowed_us, claimed_us FROM scope WHERE name = ?1";
@@ -283,7 +283,7 @@ fn state_of(work: &Transaction<'_>, scope: &str, now_us: i64) -> rusqlite::Resul
         // A claim of long ahead was made before the clock was put back.
         let claimed_us =
             Some(row.get(4)?).filter(|&claimed_us| claimed_us <= now_us + LONGEST_PAUSE_MS * 1_000);
-        Ok(Scope {
+        Ok(LedgerScope {
             schedule_us: row.get(0)?,
             paused_until_ms: row.get(1)?,
             throttle,
@@ -297,10 +297,10 @@ fn state_of(work: &Transaction<'_>, scope: &str, now_us: i64) -> rusqlite::Resul
 fn past_of(
     work: &Transaction<'_>,
     scope: &str,
-    state: &Scope,
+    state: &LedgerScope,
     pace: &Pace,
     now_us: i64,
-) -> rusqlite::Result<Past> {
+) -> rusqlite::Result<GrantHistory> {
     work.prepare_cached("UPDATE request SET at_us = ?2 WHERE scope = ?1 AND at_us > ?2")?
         .execute(params![scope, now_us])?;
     let mut nth = work.prepare_cached(
@@ -310,7 +310,7 @@ fn past_of(
         nth.query_row(params![scope, i64::from(n) - 1], |row| row.get::<_, i64>(0))
             .optional()
     };
-    Ok(Past {
+    Ok(GrantHistory {
         schedule_us: state.schedule_us.filter(|&schedule| schedule <= now_us),
         gates_us: pace
             .depths()

@@ -47,13 +47,13 @@ impl Limits {
     /// Where it does not, machines that may send at all can do so at the same moment: then it is the longer window that
     /// sees no more than the limit allows for that long.
     #[must_use]
-    pub fn share(&self, share: Share) -> Limits {
+    pub fn share(&self, share: QuotaShare) -> Limits {
         Limits(self.0.iter().map(|limit| limit.share(share)).collect())
     }
 }
 
 impl Limit {
-    fn share(&self, Share { parts, of }: Share) -> Limit {
+    fn share(&self, QuotaShare { parts, of }: QuotaShare) -> Limit {
         let (parts, of) = (u64::from(parts), u64::from(of));
         // In products of what a text can say none of this overflows: 2^32 requests, 2^48 ms, a thousand parts.
         let granted = u64::from(self.requests) * parts;
@@ -74,7 +74,7 @@ impl Limit {
 
 /// One machine's share of the limits: `1/3`, or all of them (`1`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct QuotaShare {
     parts: u32,
     of: u32,
 }
@@ -88,19 +88,19 @@ const MOST_PARTS: u32 = 1_000;
 )]
 pub struct NotAShare(String);
 
-impl Share {
-    pub const WHOLE: Share = Share { parts: 1, of: 1 };
+impl QuotaShare {
+    pub const WHOLE: QuotaShare = QuotaShare { parts: 1, of: 1 };
 
     /// What is left for others, if anything is.
-    pub fn rest(self) -> Option<Share> {
-        (self.parts < self.of).then(|| Share {
+    pub fn rest(self) -> Option<QuotaShare> {
+        (self.parts < self.of).then(|| QuotaShare {
             parts: self.of - self.parts,
             of: self.of,
         })
     }
 }
 
-impl FromStr for Share {
+impl FromStr for QuotaShare {
     type Err = NotAShare;
 
     fn from_str(text: &str) -> Result<Self, NotAShare> {
@@ -111,7 +111,7 @@ impl FromStr for Share {
         };
         match (parts, of) {
             (Some(parts), Some(of)) if (1..=of).contains(&parts) && of <= MOST_PARTS => {
-                Ok(Share { parts, of })
+                Ok(QuotaShare { parts, of })
             }
             _ => Err(NotAShare(
                 text.chars().filter(|c| !c.is_control()).take(40).collect(),
@@ -120,7 +120,7 @@ impl FromStr for Share {
     }
 }
 
-impl fmt::Display for Share {
+impl fmt::Display for QuotaShare {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.parts == self.of {
             out.write_str("1")
@@ -250,20 +250,25 @@ mod tests {
                 shared("4294967295/1ms,3/60s", whole),
                 "4294967295/1ms,3/60s"
             );
-            assert_eq!(whole.parse::<Share>().unwrap().rest(), None);
+            assert_eq!(whole.parse::<QuotaShare>().unwrap().rest(), None);
         }
         assert_eq!(
             shared("4294967295/4294967295m", "1/1000"),
             "4294967/4294967295m"
         );
         assert_eq!(
-            "1/3".parse::<Share>().unwrap().rest().unwrap().to_string(),
+            "1/3"
+                .parse::<QuotaShare>()
+                .unwrap()
+                .rest()
+                .unwrap()
+                .to_string(),
             "2/3"
         );
         for wrong in [
             "", "0", "2", "0/3", "4/3", "1/0", "1/1001", "-1/3", "1/3/3", "0.5", "1/3%",
         ] {
-            let error = wrong.parse::<Share>().unwrap_err();
+            let error = wrong.parse::<QuotaShare>().unwrap_err();
             assert!(
                 error.to_string().contains("such as 1/3"),
                 "{wrong}: {error}"
@@ -300,7 +305,7 @@ mod tests {
         ) {
             let whole = Limit { requests, window: Duration::from_millis(window_ms) };
             let machines = begun.len() as u32;
-            let mine = whole.share(Share { parts: 1, of: machines });
+            let mine = whole.share(QuotaShare { parts: 1, of: machines });
             let mine_ms = mine.window.as_millis() as u64;
             let mut sent: Vec<u64> = begun.iter().flat_map(|&at| greedy(mine, at, 8_000)).collect();
             sent.sort_unstable();
@@ -328,7 +333,7 @@ mod tests {
         ) {
             let whole = Limit { requests, window: Duration::from_millis(window_ms) };
             let of = parts.iter().sum();
-            let shares: Vec<Limit> = parts.iter().map(|&parts| whole.share(Share { parts, of })).collect();
+            let shares: Vec<Limit> = parts.iter().map(|&parts| whole.share(QuotaShare { parts, of })).collect();
             // Requests in a time that is a multiple of every window, without rounding.
             let rates: f64 = shares.iter().map(|one| f64::from(one.requests) / one.window.as_millis() as f64).sum();
             prop_assert!(rates <= f64::from(requests) / window_ms as f64 * (1.0 + 1e-9));

@@ -38,7 +38,7 @@ mod testing;
 mod tests;
 mod transport;
 
-pub use accounts::SubAccount;
+pub use accounts::ListedSubAccount;
 pub use client::{RingCx, Usage};
 pub use discovery::{Discovered, LONGEST_WINDOW_S, WindowAnswer};
 pub use error::ApiError;

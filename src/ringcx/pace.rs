@@ -29,7 +29,7 @@ const BURST_MARGIN_MAX_US: i64 = 1_000_000;
 /// Limits and a spacing, worked out into times.
 #[derive(Debug, Clone)]
 pub struct Pace {
-    windows: Vec<Window>,
+    windows: Vec<LimitWindow>,
     /// Between the schedule's times; 0 for bursts.
     interval_us: i64,
     /// How far the schedule may lag behind the clock before it is moved on, losing quota.
@@ -39,14 +39,14 @@ pub struct Pace {
 
 /// At most `requests` in any `span_us`, the margin included.
 #[derive(Debug, Clone, Copy)]
-struct Window {
+struct LimitWindow {
     requests: u32,
     span_us: i64,
 }
 
 /// What earlier grants leave to consider.
 #[derive(Debug, Clone, Default)]
-pub struct Past {
+pub struct GrantHistory {
     /// The last grant's place in the even schedule.
     pub schedule_us: Option<i64>,
     /// For each window in order, when the `requests`-th grant from the end was given.
@@ -75,7 +75,7 @@ impl Pace {
                 Spacing::Even => per_mille(window, EVEN_WINDOW_MARGIN),
                 Spacing::Burst => per_mille(window, BURST_MARGIN).min(BURST_MARGIN_MAX_US),
             };
-            Window {
+            LimitWindow {
                 requests: limit.requests.max(1),
                 span_us: stretch(window + margin),
             }
@@ -102,7 +102,7 @@ impl Pace {
         }
     }
 
-    /// The `requests` of each window, for [`Past::gates_us`].
+    /// The `requests` of each window, for [`GrantHistory::gates_us`].
     pub fn depths(&self) -> impl Iterator<Item = u32> + '_ {
         self.windows.iter().map(|window| window.requests)
     }
@@ -113,7 +113,7 @@ impl Pace {
     }
 
     /// The earliest time for the next request, `now_us` or later.
-    pub fn next(&self, now_us: i64, past: &Past) -> Slot {
+    pub fn next(&self, now_us: i64, past: &GrantHistory) -> Slot {
         // The schedule goes on from its own last time, not from when that request really left: otherwise
         // every late wake-up would be lost quota. Being idle moves it along, so that no burst follows.
         let scheduled = past.schedule_us.map_or(now_us, |last| {
@@ -204,7 +204,7 @@ mod tests {
             let gates_us = pace.depths().map(from_end).collect();
             let slot = pace.next(
                 now_us,
-                &Past {
+                &GrantHistory {
                     schedule_us: self.schedule,
                     gates_us,
                     not_before_us: 0,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::ringcx::error::{ApiError, ErrorCode, class_of};
 use crate::ringcx::lane::Lane;
 use crate::ringcx::ledger::LONGEST_PAUSE_MS;
-use crate::ringcx::transport::{Passing, Trouble};
+use crate::ringcx::transport::{AttemptError, TransientError};
 
 /// Fresh tokens that a request may see refused. By then a refreshed, an exchanged and a wholly new one were.
 const MAX_REFUSALS: u32 = 3;
@@ -35,7 +35,7 @@ pub(super) trait Request: Send {
     fn prepare(&self, need: Need) -> impl Future<Output = Result<(), ApiError>> + Send;
 
     /// Sends it once and reads the answer.
-    fn attempt(&mut self) -> impl Future<Output = Result<Self::Answer, Trouble>> + Send;
+    fn attempt(&mut self) -> impl Future<Output = Result<Self::Answer, AttemptError>> + Send;
 
     /// The token was refused (401). An error ends the loop; otherwise the next attempt has another token.
     fn refused(&mut self, error_code: Option<ErrorCode>) -> Result<(), ApiError>;
@@ -54,7 +54,7 @@ pub(super) trait Request: Send {
 
 /// What a request has been through.
 #[derive(Default)]
-struct Tally {
+struct AttemptCounts {
     sent: u32,
     failures: u32,
     refusals: u32,
@@ -67,7 +67,7 @@ pub(super) async fn run<R: Request>(
     lane: &Lane,
     request: &mut R,
 ) -> Result<(R::Answer, u32), ApiError> {
-    let mut tally = Tally::default();
+    let mut tally = AttemptCounts::default();
     loop {
         let waiting: &R = request;
         waiting.prepare(Need::Early).await?;
@@ -85,8 +85,8 @@ pub(super) async fn run<R: Request>(
 
 async fn unless_stopped<T>(
     lane: &Lane,
-    attempt: impl Future<Output = Result<T, Trouble>>,
-) -> Result<T, Trouble> {
+    attempt: impl Future<Output = Result<T, AttemptError>>,
+) -> Result<T, AttemptError> {
     let shared = &*lane.shared;
     let stopped = async {
         shared.stop.cancelled().await;
@@ -95,7 +95,7 @@ async fn unless_stopped<T>(
     tokio::select! {
         biased;
         result = attempt => result,
-        () = stopped => Err(Trouble::End(ApiError::Stopped)),
+        () = stopped => Err(AttemptError::End(ApiError::Stopped)),
     }
 }
 
@@ -103,14 +103,14 @@ async fn unless_stopped<T>(
 async fn after<R: Request>(
     lane: &Lane,
     request: &mut R,
-    trouble: Trouble,
+    trouble: AttemptError,
     sent_ms: i64,
-    tally: &mut Tally,
+    tally: &mut AttemptCounts,
 ) -> Result<(), ApiError> {
     match trouble {
-        Trouble::End(error) => Err(error),
-        Trouble::Forbidden { error_code } => Err(request.denied(error_code)),
-        Trouble::Unauthorized { error_code } => {
+        AttemptError::End(error) => Err(error),
+        AttemptError::Forbidden { error_code } => Err(request.denied(error_code)),
+        AttemptError::Unauthorized { error_code } => {
             tally.refusals += 1;
             if tally.refusals > MAX_REFUSALS {
                 Err(request.denied(error_code))
@@ -118,11 +118,11 @@ async fn after<R: Request>(
                 request.refused(error_code)
             }
         }
-        Trouble::TooMany { retry_after_ms } => {
+        AttemptError::TooMany { retry_after_ms } => {
             tally.pauses += 1;
             pause(lane, request, retry_after_ms, sent_ms, tally.pauses).await
         }
-        Trouble::Rejected {
+        AttemptError::Rejected {
             http_status,
             error_code,
         } if !request.rejection_is_of_this_one() => Err(ApiError::Rejected {
@@ -130,7 +130,7 @@ async fn after<R: Request>(
             http_status,
             error_code,
         }),
-        Trouble::Rejected {
+        AttemptError::Rejected {
             http_status,
             error_code,
         } => {
@@ -150,12 +150,12 @@ async fn after<R: Request>(
             })
         }
         // Says something about this answer and nothing about the service.
-        Trouble::Hopeless { class, http_status } => Err(ApiError::GaveUp {
+        AttemptError::Hopeless { class, http_status } => Err(ApiError::GaveUp {
             class,
             http_status,
             attempts: tally.sent,
         }),
-        Trouble::Passing(passing) => {
+        AttemptError::Transient(passing) => {
             tally.failures += 1;
             back_off(lane, request, passing, tally).await
         }
@@ -199,10 +199,10 @@ async fn pause<R: Request>(
 async fn back_off<R: Request>(
     lane: &Lane,
     request: &R,
-    passing: Passing,
-    tally: &Tally,
+    passing: TransientError,
+    tally: &AttemptCounts,
 ) -> Result<(), ApiError> {
-    let Passing {
+    let TransientError {
         class,
         http_status,
         retry_after_ms,

@@ -15,7 +15,7 @@ pub enum SplitError {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum SplitState {
     /// Before `[`.
     Start,
     /// Behind `[`: an element, or `]` at once.
@@ -31,7 +31,7 @@ enum Place {
 
 /// Takes the bytes of an array in pieces that may begin and end anywhere, even inside a character.
 pub struct Splitter {
-    place: Place,
+    place: SplitState,
     /// Brackets and braces open inside the element.
     depth: u64,
     in_string: bool,
@@ -48,7 +48,7 @@ impl Splitter {
         let element = Vec::new();
         let (depth, elements) = (0, 0);
         Splitter {
-            place: Place::Start,
+            place: SplitState::Start,
             depth,
             in_string: false,
             escaped: false,
@@ -65,7 +65,7 @@ impl Splitter {
     pub fn push(&mut self, piece: &[u8], mut each: impl FnMut(String)) -> Result<(), SplitError> {
         let mut rest = piece;
         while !rest.is_empty() {
-            if self.place != Place::Element {
+            if self.place != SplitState::Element {
                 rest = self.between(rest)?;
                 continue;
             }
@@ -94,7 +94,7 @@ impl Splitter {
     /// # Errors
     /// [`SplitError::NotAnArrayOfObjects`] when the array is not complete.
     pub fn finish(self) -> Result<u64, SplitError> {
-        if self.place == Place::End {
+        if self.place == SplitState::End {
             Ok(self.elements)
         } else {
             Err(SplitError::NotAnArrayOfObjects)
@@ -108,11 +108,11 @@ impl Splitter {
         };
         self.place = match (self.place, byte) {
             (place, b' ' | b'\t' | b'\n' | b'\r') => place,
-            (Place::Start, b'[') => Place::First,
-            (Place::First | Place::Behind, b']') => Place::End,
-            (Place::Behind, b',') => Place::Next,
-            (Place::First | Place::Next, b'{') => {
-                self.place = Place::Element;
+            (SplitState::Start, b'[') => SplitState::First,
+            (SplitState::First | SplitState::Behind, b']') => SplitState::End,
+            (SplitState::Behind, b',') => SplitState::Next,
+            (SplitState::First | SplitState::Next, b'{') => {
+                self.place = SplitState::Element;
                 return Ok(rest);
             }
             _ => return Err(SplitError::NotAnArrayOfObjects),
@@ -156,7 +156,7 @@ impl Splitter {
             serde_json::from_str::<IgnoredAny>(&text)
                 .map_err(|_| SplitError::NotAnArrayOfObjects)?;
         }
-        self.place = Place::Behind;
+        self.place = SplitState::Behind;
         self.elements += 1;
         Ok(text)
     }

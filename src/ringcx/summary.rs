@@ -6,10 +6,10 @@ use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, COOKIE, HeaderValue};
 
-use crate::ringcx::auth::{Token, Tokens};
+use crate::ringcx::auth::{AccessToken, Tokens};
 use crate::ringcx::error::{ApiError, ErrorCode};
 use crate::ringcx::retry::{Need, Request};
-use crate::ringcx::transport::{Transport, Trouble};
+use crate::ringcx::transport::{AttemptError, Transport};
 
 /// The API's answer for one summary. `Debug` shows no text of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) struct SummaryRequest<'a> {
     pub address: Url,
     pub max_body_bytes: u64,
     /// The token of the last attempt.
-    pub token: Option<Arc<Token>>,
+    pub token: Option<Arc<AccessToken>>,
 }
 
 impl Request for SummaryRequest<'_> {
@@ -58,7 +58,7 @@ impl Request for SummaryRequest<'_> {
         self.tokens.token(need).await.map(drop)
     }
 
-    async fn attempt(&mut self) -> Result<SummaryAnswer, Trouble> {
+    async fn attempt(&mut self) -> Result<SummaryAnswer, AttemptError> {
         let token = self.tokens.token(Need::Now).await?;
         // The two summary endpoints take the token in a cookie only, and want no Authorization header (vendor's
         // article "RingCX Summaries API"). The header's name goes out in lower case, as they want it.

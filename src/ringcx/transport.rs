@@ -25,9 +25,9 @@ const NO_DATE: i64 = i64::MIN;
 
 /// How an attempt failed, by what the retry loop does about it.
 #[derive(Debug)]
-pub(super) enum Trouble {
-    /// Passing, as far as one can tell.
-    Passing(Passing),
+pub(super) enum AttemptError {
+    /// TransientError, as far as one can tell.
+    Transient(TransientError),
     /// 429; with the pause that the server asks for, in milliseconds.
     TooMany { retry_after_ms: Option<i64> },
     /// 401.
@@ -50,7 +50,7 @@ pub(super) enum Trouble {
 
 /// A failure that may not happen again.
 #[derive(Debug)]
-pub(super) struct Passing {
+pub(super) struct TransientError {
     pub class: &'static str,
     pub http_status: Option<u16>,
     pub retry_after_ms: Option<i64>,
@@ -58,9 +58,9 @@ pub(super) struct Passing {
     pub detail: Option<String>,
 }
 
-impl Trouble {
+impl AttemptError {
     pub fn passing(class: &'static str, http_status: Option<u16>) -> Self {
-        Trouble::Passing(Passing {
+        AttemptError::Transient(TransientError {
             class,
             http_status,
             retry_after_ms: None,
@@ -69,22 +69,22 @@ impl Trouble {
     }
 }
 
-impl From<ApiError> for Trouble {
+impl From<ApiError> for AttemptError {
     fn from(error: ApiError) -> Self {
-        Trouble::End(error)
+        AttemptError::End(error)
     }
 }
 
 /// A configured address to which paths are added: scheme, host and perhaps a path, without the last slash.
 #[derive(Debug, Clone)]
-pub(super) struct Base {
+pub(super) struct BaseUrl {
     text: String,
     url: Url,
     pub host: String,
     secure: bool,
 }
 
-impl Base {
+impl BaseUrl {
     /// `setting` names the setting in errors. Plain HTTP would show tokens and summaries to the network, so it
     /// is for loopback only, unless `allow_http`.
     pub fn parse(setting: &str, text: &str, allow_http: bool) -> Result<Self, ApiError> {
@@ -120,7 +120,7 @@ impl Base {
         let host = url
             .port()
             .map_or(host.clone(), |port| format!("{host}:{port}"));
-        Ok(Base {
+        Ok(BaseUrl {
             text: url.as_str().trim_end_matches('/').to_owned(),
             url,
             host,
@@ -128,7 +128,7 @@ impl Base {
         })
     }
 
-    /// Like [`Base::with`], for the many: only the path is read anew. `path` has no query.
+    /// Like [`BaseUrl::with`], for the many: only the path is read anew. `path` has no query.
     pub fn with_path(&self, parts: &[&str]) -> Url {
         let own = self.url.path().trim_end_matches('/');
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
@@ -178,9 +178,9 @@ pub(super) fn path_segment(id: &str) -> Option<Cow<'_, str>> {
 /// The HTTP client, and what its answers tell of the server's clock.
 pub(super) struct Transport {
     pub client: Client,
-    pub platform: Base,
-    pub ringcx: Base,
-    pub summaries: Base,
+    pub platform: BaseUrl,
+    pub ringcx: BaseUrl,
+    pub summaries: BaseUrl,
     pub clock: Arc<dyn Clock>,
     /// For whole requests with a bounded answer; a streamed one is only bounded between two reads.
     patience: Duration,
@@ -198,7 +198,7 @@ struct LastDate {
 
 impl Transport {
     pub fn new(
-        bases: [Base; 3],
+        bases: [BaseUrl; 3],
         clock: Arc<dyn Clock>,
         connect_timeout: Duration,
         request_timeout: Duration,
@@ -248,7 +248,7 @@ impl Transport {
     }
 
     /// Sends a request. Returns its answer when the status is 200, or 404 with `or_404`.
-    pub async fn send(&self, request: RequestBuilder, or_404: bool) -> Result<Reply, Trouble> {
+    pub async fn send(&self, request: RequestBuilder, or_404: bool) -> Result<Reply, AttemptError> {
         let response = request.send().await.map_err(not_sent)?;
         let server_date = self.server_date(response.headers());
         let http_status = response.status().as_u16();
@@ -284,7 +284,7 @@ impl Transport {
         Some(last.ms)
     }
 
-    async fn refusal(&self, mut reply: Reply) -> Trouble {
+    async fn refusal(&self, mut reply: Reply) -> AttemptError {
         let http_status = reply.http_status;
         let server_now = reply
             .server_date
@@ -293,17 +293,17 @@ impl Transport {
         // Also for a status that needs no error code: a body read to its end leaves the connection usable.
         let error_code = ErrorCode::of_body(&reply.beginning().await);
         match http_status {
-            401 => Trouble::Unauthorized { error_code },
-            403 => Trouble::Forbidden { error_code },
-            429 => Trouble::TooMany { retry_after_ms },
+            401 => AttemptError::Unauthorized { error_code },
+            403 => AttemptError::Forbidden { error_code },
+            429 => AttemptError::TooMany { retry_after_ms },
             // Not 501 and 505, which promise never to change; but who sends those is some gateway's mood.
-            408 | 425 | 500..=599 | 200..=399 => Trouble::Passing(Passing {
+            408 | 425 | 500..=599 | 200..=399 => AttemptError::Transient(TransientError {
                 class: class_of(http_status),
                 http_status: Some(http_status),
                 retry_after_ms,
                 detail: None,
             }),
-            _ => Trouble::Rejected {
+            _ => AttemptError::Rejected {
                 http_status,
                 error_code,
             },
@@ -330,7 +330,7 @@ impl Reply {
     }
 
     /// The next bytes of the decoded body, or `None` at its end.
-    pub async fn piece(&mut self) -> Result<Option<Bytes>, Trouble> {
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, AttemptError> {
         self.response
             .chunk()
             .await
@@ -338,7 +338,7 @@ impl Reply {
     }
 
     /// The whole decoded body; `too_large` as soon as it is clear that it holds more than `max` bytes.
-    pub async fn body(&mut self, max: u64) -> Result<Bytes, Trouble> {
+    pub async fn body(&mut self, max: u64) -> Result<Bytes, AttemptError> {
         if self
             .response
             .content_length()
@@ -356,21 +356,21 @@ impl Reply {
         if self.response.content_length() == Some(0) {
             return Ok(first);
         }
-        let timeout = Trouble::passing("timeout", Some(self.http_status));
+        let timeout = AttemptError::passing("timeout", Some(self.http_status));
         tokio::time::timeout(self.patience, self.rest(first, max))
             .await
             .unwrap_or(Err(timeout))
     }
 
-    fn too_large(&self) -> Trouble {
-        Trouble::Hopeless {
+    fn too_large(&self) -> AttemptError {
+        AttemptError::Hopeless {
             class: "too_large",
             http_status: Some(self.http_status),
         }
     }
 
     /// The body after its first piece, with it.
-    async fn rest(&mut self, first: Bytes, max: u64) -> Result<Bytes, Trouble> {
+    async fn rest(&mut self, first: Bytes, max: u64) -> Result<Bytes, AttemptError> {
         let Some(second) = self.piece().await? else {
             return Ok(first);
         };
@@ -403,9 +403,9 @@ impl Reply {
     }
 }
 
-fn not_sent(error: reqwest::Error) -> Trouble {
+fn not_sent(error: reqwest::Error) -> AttemptError {
     if error.is_builder() {
-        return Trouble::Hopeless {
+        return AttemptError::Hopeless {
             class: "unaskable_id",
             http_status: None,
         };
@@ -415,7 +415,7 @@ fn not_sent(error: reqwest::Error) -> Trouble {
     } else {
         "connection"
     };
-    Trouble::Passing(Passing {
+    AttemptError::Transient(TransientError {
         class,
         http_status: None,
         retry_after_ms: None,
@@ -423,7 +423,7 @@ fn not_sent(error: reqwest::Error) -> Trouble {
     })
 }
 
-fn broken_off(error: reqwest::Error, http_status: u16) -> Trouble {
+fn broken_off(error: reqwest::Error, http_status: u16) -> AttemptError {
     let class = if error.is_timeout() {
         "timeout"
     } else {
@@ -436,7 +436,7 @@ fn broken_off(error: reqwest::Error, http_status: u16) -> Trouble {
         }
     };
     let http_status = Some(http_status);
-    Trouble::Passing(Passing {
+    AttemptError::Transient(TransientError {
         class,
         http_status,
         retry_after_ms: None,
@@ -503,7 +503,7 @@ mod tests {
 
     #[test]
     fn ids_survive_the_url() {
-        let base = Base::parse("X", "https://engage.example.com/", false).unwrap();
+        let base = BaseUrl::parse("X", "https://engage.example.com/", false).unwrap();
         let whole = |id: &str| {
             let segment = path_segment(id)?;
             let url = Url::parse(&base.with(&["/segments/", &segment, "/agent"])).unwrap();
@@ -531,7 +531,7 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_loopback() {
-        let parse = |text: &str, allow| Base::parse("CXVAULT_RINGCX_URL", text, allow);
+        let parse = |text: &str, allow| BaseUrl::parse("CXVAULT_RINGCX_URL", text, allow);
         for fine in [
             "http://localhost:80",
             "http://127.3.2.1",

@@ -18,10 +18,10 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     content_type: HeaderValue,
     retry_after: Option<String>,
-    source: Source,
+    source: AnswerBody,
 }
 
-enum Source {
+enum AnswerBody {
     Whole(Bytes),
     Stream(Box<dyn Iterator<Item = Bytes> + Send>),
 }
@@ -34,7 +34,7 @@ impl Answer {
     ) -> Self {
         let (content_type, source) = (
             HeaderValue::from_static(content_type),
-            Source::Whole(body.into()),
+            AnswerBody::Whole(body.into()),
         );
         Answer {
             status,
@@ -58,7 +58,7 @@ impl Answer {
         pieces: impl Iterator<Item = Bytes> + Send + 'static,
     ) -> Self {
         Answer {
-            source: Source::Stream(Box::new(pieces)),
+            source: AnswerBody::Stream(Box::new(pieces)),
             ..Answer::new(StatusCode::OK, content_type, "")
         }
     }
@@ -88,19 +88,19 @@ impl Answer {
     }
 
     /// Dates the answer; with `cut`, lets it end before the length that it announces.
-    pub(super) fn into_response(self, date: HeaderValue, cut: bool) -> Response<Body> {
+    pub(super) fn into_response(self, date: HeaderValue, cut: bool) -> Response<ResponseBody> {
         let announced = match &self.source {
-            Source::Whole(bytes) if cut => Some(bytes.len().max(64)),
+            AnswerBody::Whole(bytes) if cut => Some(bytes.len().max(64)),
             _ => None,
         };
         let body = match (self.source, cut) {
-            (Source::Whole(bytes), false) => {
-                Body::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
+            (AnswerBody::Whole(bytes), false) => {
+                ResponseBody::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
             }
-            (Source::Stream(pieces), false) => Body::Stream(pieces),
-            (Source::Whole(bytes), true) => Body::Cut(half(bytes), Cut::Send),
-            (Source::Stream(mut pieces), true) => {
-                Body::Cut(half(pieces.next().unwrap_or_default()), Cut::Send)
+            (AnswerBody::Stream(pieces), false) => ResponseBody::Stream(pieces),
+            (AnswerBody::Whole(bytes), true) => ResponseBody::Cut(half(bytes), Cut::Send),
+            (AnswerBody::Stream(mut pieces), true) => {
+                ResponseBody::Cut(half(pieces.next().unwrap_or_default()), Cut::Send)
             }
         };
         let mut response = Response::new(body);
@@ -126,7 +126,7 @@ fn half(bytes: Bytes) -> Bytes {
 }
 
 /// A body as hyper sends it.
-pub(super) enum Body {
+pub(super) enum ResponseBody {
     Whole(Option<Bytes>),
     Stream(Box<dyn Iterator<Item = Bytes> + Send>),
     Cut(Bytes, Cut),
@@ -140,7 +140,7 @@ pub(super) enum Cut {
     Break,
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -149,18 +149,18 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let piece = match &mut *self {
-            Body::Whole(bytes) => bytes.take(),
-            Body::Stream(pieces) => pieces.next(),
-            Body::Cut(bytes, cut @ Cut::Send) => {
+            ResponseBody::Whole(bytes) => bytes.take(),
+            ResponseBody::Stream(pieces) => pieces.next(),
+            ResponseBody::Cut(bytes, cut @ Cut::Send) => {
                 *cut = Cut::Flush;
                 Some(std::mem::take(bytes))
             }
-            Body::Cut(_, cut @ Cut::Flush) => {
+            ResponseBody::Cut(_, cut @ Cut::Flush) => {
                 *cut = Cut::Break;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Body::Cut(_, Cut::Break) => {
+            ResponseBody::Cut(_, Cut::Break) => {
                 return Poll::Ready(Some(Err(io::Error::other("cut short on purpose"))));
             }
         };
@@ -168,12 +168,14 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Body::Whole(None))
+        matches!(self, ResponseBody::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            ResponseBody::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
+            }
             _ => SizeHint::default(),
         }
     }

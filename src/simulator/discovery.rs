@@ -10,12 +10,13 @@ use serde_json::Value;
 
 use crate::simulator::answer::{Answer, JSON};
 use crate::simulator::login::authorized;
-use crate::simulator::metadata::Version;
+use crate::simulator::metadata::ApiVersion;
 use crate::simulator::request::has_content_type;
-use crate::simulator::server::{Call, State};
+use crate::simulator::server::{ServerState, SimulatedCall};
 use crate::simulator::time::{MINUTE_MS, SECOND_MS};
 use crate::simulator::world::{
-    MOVED_BY_MS, Place, Position, Positions, REPEATED_AFTER_MS, Segment, SubAccount, World,
+    MOVED_BY_MS, Placement, Position, Positions, REPEATED_AFTER_MS, SimulatedSegment,
+    SimulatedSubAccount, World,
 };
 
 const LONGEST_WINDOW_S: i64 = 10_800;
@@ -25,8 +26,8 @@ const PIECE: usize = 32 * 1024;
 
 /// `POST .../accounts/{rcAccountId}/sub-accounts/{subAccountId}/interaction-metadata`
 pub(super) fn discover(
-    state: &Arc<State>,
-    call: &Call,
+    state: &Arc<ServerState>,
+    call: &SimulatedCall,
     rc_account: &str,
     sub_account: &str,
 ) -> Result<Answer, Answer> {
@@ -106,7 +107,7 @@ fn local_time(text: &str) -> Option<DateTime> {
 /// The segments that discovery shows for a window, one after the other, duplicates included.
 pub(super) struct Showings {
     world: Arc<World>,
-    sub: SubAccount,
+    sub: SimulatedSubAccount,
     now_ms: i64,
     passes: Vec<(Pass, Positions)>,
 }
@@ -125,7 +126,7 @@ enum Pass {
 impl Showings {
     pub(super) fn new(
         world: Arc<World>,
-        sub: SubAccount,
+        sub: SimulatedSubAccount,
         from_ms: i64,
         to_ms: i64,
         now_ms: i64,
@@ -148,17 +149,19 @@ impl Showings {
         }
     }
 
-    fn look(&self, pass: Pass, at: Position) -> Option<(Segment, Version)> {
+    fn look(&self, pass: Pass, at: Position) -> Option<(SimulatedSegment, ApiVersion)> {
         let world = &self.world;
         let segment = world.segment(&self.sub, at);
         let repeated = match (pass, world.place(&segment)) {
-            (Pass::Moved, Place::Moved) => false,
-            (Pass::Own, Place::Once | Place::Twice { .. } | Place::Again { .. }) => false,
-            (Pass::Again, Place::Again { differs }) => differs,
-            (Pass::Twice, Place::Twice { differs }) => differs,
+            (Pass::Moved, Placement::Moved) => false,
+            (Pass::Own, Placement::Once | Placement::Twice { .. } | Placement::Again { .. }) => {
+                false
+            }
+            (Pass::Again, Placement::Again { differs }) => differs,
+            (Pass::Twice, Placement::Twice { differs }) => differs,
             _ => return None,
         };
-        let version = Version {
+        let version = ApiVersion {
             repeated,
             edited: world.is_edited(&segment, self.now_ms),
         };
@@ -169,9 +172,9 @@ impl Showings {
 }
 
 impl Iterator for Showings {
-    type Item = (Segment, Version);
+    type Item = (SimulatedSegment, ApiVersion);
 
-    fn next(&mut self) -> Option<(Segment, Version)> {
+    fn next(&mut self) -> Option<(SimulatedSegment, ApiVersion)> {
         while let Some((pass, positions)) = self.passes.last_mut() {
             let (pass, next) = (*pass, positions.next());
             match next {
@@ -239,7 +242,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::simulator::options::{Faults, Options};
+    use crate::simulator::options::{Faults, SimulatorOptions};
     use crate::simulator::time::{DAY_MS, HOUR_MS};
 
     fn body(begin: &str, seconds: i64, zone: &str) -> Vec<u8> {
@@ -273,7 +276,7 @@ mod tests {
         }
     }
 
-    fn shown(world: &Arc<World>, window_ms: i64) -> Vec<(Segment, Version)> {
+    fn shown(world: &Arc<World>, window_ms: i64) -> Vec<(SimulatedSegment, ApiVersion)> {
         let (from, to) = (20_777 * DAY_MS, 20_778 * DAY_MS);
         let windows = (from..to).step_by(window_ms as usize);
         let sub = world.sub_accounts[0].clone();
@@ -291,9 +294,9 @@ mod tests {
     }
 
     fn world(faults: Faults) -> Arc<World> {
-        Arc::new(World::new(&Options {
+        Arc::new(World::new(&SimulatorOptions {
             faults,
-            ..Options::default()
+            ..SimulatorOptions::default()
         }))
     }
 
@@ -351,9 +354,9 @@ mod tests {
 
     #[test]
     fn an_answer_in_pieces_is_one_array() {
-        let world = Arc::new(World::new(&Options {
+        let world = Arc::new(World::new(&SimulatorOptions {
             segments_per_day: 5_000,
-            ..Options::default()
+            ..SimulatorOptions::default()
         }));
         let read = |from_ms: i64| {
             let sub = world.sub_accounts[0].clone();
@@ -384,9 +387,9 @@ mod tests {
     }
 
     fn empty() -> Vec<u8> {
-        let world = Arc::new(World::new(&Options {
+        let world = Arc::new(World::new(&SimulatorOptions {
             segments_per_day: 0,
-            ..Options::default()
+            ..SimulatorOptions::default()
         }));
         let sub = world.sub_accounts[0].clone();
         Array::new(Showings::new(world, sub, 0, HOUR_MS, DAY_MS))

@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::simulator::answer::Answer;
-use crate::simulator::metadata::Version;
+use crate::simulator::metadata::ApiVersion;
 use crate::simulator::request::field;
-use crate::simulator::server::{Call, State};
-use crate::simulator::texts::{Kind, Summary};
+use crate::simulator::server::{ServerState, SimulatedCall};
+use crate::simulator::texts::{SimulatedKind, SimulatedSummary};
 use crate::simulator::time::{duration, timestamp};
 use crate::simulator::world::{
-    MOVED_BY_MS, Place, Positions, REPEATED_AFTER_MS, Segment, SubAccount, World,
+    MOVED_BY_MS, Placement, Positions, REPEATED_AFTER_MS, SimulatedSegment, SimulatedSubAccount,
+    World,
 };
 
 /// Longer bodies are given by their hash alone.
@@ -27,7 +28,7 @@ const LONGEST_BODY: usize = 1024 * 1024;
 /// - `POST /__sim/reset-stats`
 /// - `POST /__sim/advance?by=2d`: lets simulated time jump ahead
 /// - `GET /__sim/truth?sub=..&from=..&to=..`: see [`Truth`]
-pub(super) fn answer(state: &Arc<State>, call: &Call) -> Answer {
+pub(super) fn answer(state: &Arc<ServerState>, call: &SimulatedCall) -> Answer {
     match (&call.method, call.uri.path()) {
         (&Method::GET, "/__sim/stats") => stats(state),
         (&Method::POST, "/__sim/reset-stats") => {
@@ -57,7 +58,7 @@ pub(super) fn answer(state: &Arc<State>, call: &Call) -> Answer {
     }
 }
 
-fn stats(state: &State) -> Answer {
+fn stats(state: &ServerState) -> Answer {
     let mut report = state.stats.report();
     report["faults"]["token_expiry"] = json!(state.tokens.expired_early());
     report.insert(
@@ -71,7 +72,7 @@ fn stats(state: &State) -> Answer {
     Answer::json(StatusCode::OK, &Value::Object(report))
 }
 
-fn quotas(state: &State) -> [(&'static str, &super::quota::Quota); 5] {
+fn quotas(state: &ServerState) -> [(&'static str, &super::quota::Quota); 5] {
     [
         ("discovery", &state.discovery_quota),
         ("summaries", &state.summary_quota),
@@ -81,12 +82,12 @@ fn quotas(state: &State) -> [(&'static str, &super::quota::Quota); 5] {
     ]
 }
 
-fn query(call: &Call, name: &str) -> Option<String> {
+fn query(call: &SimulatedCall, name: &str) -> Option<String> {
     // A time's `+` is meant as such more often than as a blank.
     field(&call.uri.query()?.replace('+', "%2B"), name)
 }
 
-fn truth(state: &Arc<State>, call: &Call) -> Option<Answer> {
+fn truth(state: &Arc<ServerState>, call: &SimulatedCall) -> Option<Answer> {
     let time = |name| {
         Some(
             query(call, name)?
@@ -121,7 +122,7 @@ fn truth(state: &Arc<State>, call: &Call) -> Option<Answer> {
 ///   for ever `FAILED`.
 struct Truth {
     world: Arc<World>,
-    sub: SubAccount,
+    sub: SimulatedSubAccount,
     from_ms: i64,
     to_ms: i64,
     now_ms: i64,
@@ -130,14 +131,15 @@ struct Truth {
 
 impl Truth {
     /// How often a segment is shown, and whether the last time as a repeat that differs.
-    fn shown(&self, segment: &Segment) -> Option<(u32, bool)> {
+    fn shown(&self, segment: &SimulatedSegment) -> Option<(u32, bool)> {
         let within = |ms: i64| (self.from_ms..self.to_ms).contains(&ms);
         let own = within(segment.end_ms);
         let shown = match self.world.place(segment) {
-            Place::Once => own.then_some((1, false)),
-            Place::Twice { differs } => own.then_some((2, differs)),
-            Place::Moved => within(segment.end_ms + MOVED_BY_MS).then_some((1, false)),
-            Place::Again { differs } => match (own, within(segment.end_ms + REPEATED_AFTER_MS)) {
+            Placement::Once => own.then_some((1, false)),
+            Placement::Twice { differs } => own.then_some((2, differs)),
+            Placement::Moved => within(segment.end_ms + MOVED_BY_MS).then_some((1, false)),
+            Placement::Again { differs } => match (own, within(segment.end_ms + REPEATED_AFTER_MS))
+            {
                 (false, false) => None,
                 (own, again) => Some((u32::from(own) + u32::from(again), again && differs)),
             },
@@ -145,8 +147,8 @@ impl Truth {
         shown.filter(|_| self.world.shown(segment, self.now_ms) && !self.world.faults.empty)
     }
 
-    fn line(&self, segment: &Segment, shown: u32, repeated: bool) -> Vec<u8> {
-        let version = Version {
+    fn line(&self, segment: &SimulatedSegment, shown: u32, repeated: bool) -> Vec<u8> {
+        let version = ApiVersion {
             repeated,
             edited: self.world.is_edited(segment, self.now_ms),
         };
@@ -154,8 +156,8 @@ impl Truth {
         self.world
             .write_object(&mut line, &self.sub, segment, version);
         let (agent, auto) = (
-            self.summary(segment, Kind::Agent),
-            self.summary(segment, Kind::Auto),
+            self.summary(segment, SimulatedKind::Agent),
+            self.summary(segment, SimulatedKind::Auto),
         );
         let in_range = (self.from_ms..self.to_ms).contains(&segment.end_ms);
         let end_ms = segment.end_ms;
@@ -166,12 +168,12 @@ impl Truth {
         line
     }
 
-    fn summary(&self, segment: &Segment, kind: Kind) -> Value {
+    fn summary(&self, segment: &SimulatedSegment, kind: SimulatedKind) -> Value {
         if self.world.has_no_id(segment) {
             return json!({ "status": "NO_ID", "body_base64": null, "bytes": null, "sha256": null, "content_type": null });
         }
         let summary = self.world.summary(segment, kind, self.now_ms);
-        let Summary {
+        let SimulatedSummary {
             http_status,
             ref body,
             content_type,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::simulator::dice::{hash, hits, unit};
 use crate::simulator::options::Faults;
 use crate::simulator::time::{SECOND_MS, http_date};
-use crate::simulator::world::About;
+use crate::simulator::world::SegmentText;
 
 /// After this many faults in a row a request gets through: retries that are bounded at all succeed.
 const MOST_IN_A_ROW: u32 = 3;
@@ -17,23 +17,23 @@ const MANY: usize = 100_000;
 
 /// One thing that goes wrong with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum NetworkFault {
     TooMany { retry_after: Option<String> },
     ServerError,
     Dropped,
     CutShort,
 }
 
-impl Fault {
+impl NetworkFault {
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Fault::TooMany { retry_after: None } => "429",
-            Fault::TooMany {
+            NetworkFault::TooMany { retry_after: None } => "429",
+            NetworkFault::TooMany {
                 retry_after: Some(_),
             } => "429_retry_after",
-            Fault::ServerError => "500",
-            Fault::Dropped => "reset",
-            Fault::CutShort => "short_body",
+            NetworkFault::ServerError => "500",
+            NetworkFault::Dropped => "reset",
+            NetworkFault::CutShort => "short_body",
         }
     }
 }
@@ -70,13 +70,13 @@ impl Line {
     /// How long the answer waits, if at all.
     pub(super) fn latency(&self) -> Option<Duration> {
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        let share = unit(hash(&[self.seed, About::Line as u64, 1, request]));
+        let share = unit(hash(&[self.seed, SegmentText::Line as u64, 1, request]));
         (self.latency_ms > 0)
             .then(|| Duration::from_micros((share * self.latency_ms as f64 * 1_000.0) as u64))
     }
 
     /// What goes wrong with the request that `key` stands for; it depends on how often that went wrong before.
-    pub(super) fn fault(&self, key: u64, now_ms: i64) -> Option<Fault> {
+    pub(super) fn fault(&self, key: u64, now_ms: i64) -> Option<NetworkFault> {
         if self.shares.iter().all(|&share| share == 0.0) {
             return None;
         }
@@ -85,7 +85,13 @@ impl Line {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         let before = in_trouble.get(&key).copied().unwrap_or(0);
-        let roll = hash(&[self.seed, About::Line as u64, 2, key, u64::from(before)]);
+        let roll = hash(&[
+            self.seed,
+            SegmentText::Line as u64,
+            2,
+            key,
+            u64::from(before),
+        ]);
         let fault = self.choose(roll, now_ms).filter(|_| before < MOST_IN_A_ROW);
         match fault {
             None => in_trouble.remove(&key),
@@ -103,12 +109,12 @@ impl Line {
     pub(super) fn discovery_fails(&self) -> bool {
         let request = self.requests.load(Ordering::Relaxed);
         hits(
-            hash(&[self.seed, About::Line as u64, 3, request]),
+            hash(&[self.seed, SegmentText::Line as u64, 3, request]),
             self.discovery_500,
         )
     }
 
-    fn choose(&self, roll: u64, now_ms: i64) -> Option<Fault> {
+    fn choose(&self, roll: u64, now_ms: i64) -> Option<NetworkFault> {
         let mut left = unit(roll) * 100.0;
         let which = self.shares.iter().position(|share| {
             left -= share;
@@ -119,13 +125,13 @@ impl Line {
             _ => http_date(now_ms + 2 * SECOND_MS),
         };
         Some(match which {
-            0 => Fault::TooMany { retry_after: None },
-            1 => Fault::TooMany {
+            0 => NetworkFault::TooMany { retry_after: None },
+            1 => NetworkFault::TooMany {
                 retry_after: Some(retry_after),
             },
-            2 => Fault::ServerError,
-            3 => Fault::Dropped,
-            _ => Fault::CutShort,
+            2 => NetworkFault::ServerError,
+            3 => NetworkFault::Dropped,
+            _ => NetworkFault::CutShort,
         })
     }
 }
@@ -143,10 +149,10 @@ mod tests {
         };
         let line = Line::new(1, &faults);
         let first: Vec<_> = (0..1_000).map(|key| line.fault(key, 0)).collect();
-        let of = |fault: Fault| first.iter().flatten().filter(|one| **one == fault).count();
+        let of = |fault: NetworkFault| first.iter().flatten().filter(|one| **one == fault).count();
         assert!(
-            (250..350).contains(&of(Fault::ServerError))
-                && (250..350).contains(&of(Fault::Dropped))
+            (250..350).contains(&of(NetworkFault::ServerError))
+                && (250..350).contains(&of(NetworkFault::Dropped))
         );
         for key in (0..1_000).filter(|&key| first[key as usize].is_some()) {
             assert!(
@@ -173,7 +179,7 @@ mod tests {
             },
         );
         let said: Vec<_> = (0..50).filter_map(|key| line.fault(key, 0)).collect();
-        let form = |text: &str| Fault::TooMany {
+        let form = |text: &str| NetworkFault::TooMany {
             retry_after: Some(text.into()),
         };
         assert!(said.contains(&form("1")));

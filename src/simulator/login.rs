@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::simulator::answer::Answer;
 use crate::simulator::request::{basic, bearer, field, has_content_type};
-use crate::simulator::server::{Call, State};
+use crate::simulator::server::{ServerState, SimulatedCall};
 use crate::simulator::time::millis;
 use crate::simulator::tokens::{Login, Pair, Refusal};
 
@@ -15,7 +15,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const MAIN_ACCOUNT: &str = "15300001";
 
 /// `POST /restapi/oauth/token`
-pub(super) fn jwt_grant(state: &State, call: &Call) -> Result<Answer, Answer> {
+pub(super) fn jwt_grant(state: &ServerState, call: &SimulatedCall) -> Result<Answer, Answer> {
     let form = form(state, call)?;
     let credentials = state.options.credentials.iter().zip(0..);
     let (user, password) = basic(&call.headers).unwrap_or_default();
@@ -55,7 +55,7 @@ pub(super) fn jwt_grant(state: &State, call: &Call) -> Result<Answer, Answer> {
 }
 
 /// `GET /restapi/v1.0/account/~`
-pub(super) fn rc_account(state: &State, call: &Call) -> Result<Answer, Answer> {
+pub(super) fn rc_account(state: &ServerState, call: &SimulatedCall) -> Result<Answer, Answer> {
     state.tokens.check_rc(bearer(&call.headers), state.time.now_ms()).map_err(|_| {
         let error = json!({ "errorCode": "OAU-213", "message": "Token not found" });
         let value = json!({ "errorCode": "TokenInvalid", "message": "Token not found", "errors": [error] });
@@ -71,7 +71,7 @@ pub(super) fn rc_account(state: &State, call: &Call) -> Result<Answer, Answer> {
 }
 
 /// `POST /api/auth/login/rc/accesstoken?includeRefresh=true`
-pub(super) fn exchange(state: &State, call: &Call) -> Result<Answer, Answer> {
+pub(super) fn exchange(state: &ServerState, call: &SimulatedCall) -> Result<Answer, Answer> {
     let form = form(state, call)?;
     let now_ms = state.time.now_ms();
     let rc_token = field(form, "rcAccessToken");
@@ -94,7 +94,7 @@ pub(super) fn exchange(state: &State, call: &Call) -> Result<Answer, Answer> {
 }
 
 /// `POST /api/auth/token/refresh`
-pub(super) fn refresh(state: &State, call: &Call) -> Result<Answer, Answer> {
+pub(super) fn refresh(state: &ServerState, call: &SimulatedCall) -> Result<Answer, Answer> {
     let token = field(form(state, call)?, "refresh_token").unwrap_or_default();
     let pair = state
         .tokens
@@ -104,7 +104,7 @@ pub(super) fn refresh(state: &State, call: &Call) -> Result<Answer, Answer> {
 }
 
 /// `GET /voice/api/v1/admin/accounts`
-pub(super) fn sub_accounts(state: &State, call: &Call) -> Result<Answer, Answer> {
+pub(super) fn sub_accounts(state: &ServerState, call: &SimulatedCall) -> Result<Answer, Answer> {
     authorized(state, call)?;
     let accounts = state.world.sub_accounts.iter().zip(1..).map(|(sub, n)| {
         json!({
@@ -116,12 +116,12 @@ pub(super) fn sub_accounts(state: &State, call: &Call) -> Result<Answer, Answer>
 }
 
 /// The login behind the Bearer token, or the refusal.
-pub(super) fn authorized(state: &State, call: &Call) -> Result<Login, Answer> {
+pub(super) fn authorized(state: &ServerState, call: &SimulatedCall) -> Result<Login, Answer> {
     token_login(state, bearer(&call.headers))
 }
 
 /// The login behind a RingCX token, or the refusal.
-pub(super) fn token_login(state: &State, token: Option<&str>) -> Result<Login, Answer> {
+pub(super) fn token_login(state: &ServerState, token: Option<&str>) -> Result<Login, Answer> {
     state
         .tokens
         .check(token, state.time.now_ms())
@@ -139,7 +139,7 @@ pub(super) fn token_login(state: &State, token: Option<&str>) -> Result<Login, A
         })
 }
 
-fn pair_answer(state: &State, pair: Pair, refreshable: bool) -> Answer {
+fn pair_answer(state: &ServerState, pair: Pair, refreshable: bool) -> Answer {
     let agents = state.world.sub_accounts.iter().zip(1_400_000..).map(|(sub, agent)| {
         json!({ "accountId": sub.id, "accountName": "Simulated centre", "agentId": agent, "agentType": "AGENT" })
     });
@@ -153,7 +153,7 @@ fn pair_answer(state: &State, pair: Pair, refreshable: bool) -> Answer {
     )
 }
 
-fn form<'a>(state: &State, call: &'a Call) -> Result<&'a str, Answer> {
+fn form<'a>(state: &ServerState, call: &'a SimulatedCall) -> Result<&'a str, Answer> {
     let text = std::str::from_utf8(&call.body)
         .ok()
         .filter(|_| has_content_type(&call.headers, FORM));
@@ -175,7 +175,7 @@ fn oauth_error(status: StatusCode, error: &str, description: &str) -> Answer {
     )
 }
 
-fn unauthorized(state: &State, call: &Call) -> Answer {
+fn unauthorized(state: &ServerState, call: &SimulatedCall) -> Answer {
     state.error(
         StatusCode::UNAUTHORIZED,
         "unauthorized",

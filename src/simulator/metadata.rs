@@ -4,11 +4,11 @@ use std::io::Write as _;
 
 use crate::simulator::dice::Dice;
 use crate::simulator::time::timestamp;
-use crate::simulator::world::{About, Segment, SubAccount, World};
+use crate::simulator::world::{SegmentText, SimulatedSegment, SimulatedSubAccount, World};
 
 /// In which state of correction an object is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Version {
+pub(super) struct ApiVersion {
     /// The repeat of a duplicate that differs from its first showing.
     pub(super) repeated: bool,
     /// Corrected in the source meanwhile.
@@ -33,12 +33,12 @@ const NOTES: [&str; 5] = [
 ];
 
 /// Writes an object field by field.
-struct Object<'a> {
+struct ObjectWriter<'a> {
     out: &'a mut Vec<u8>,
     first: bool,
 }
 
-impl Object<'_> {
+impl ObjectWriter<'_> {
     fn name(&mut self, name: &str) {
         self.out.push(if self.first { b'{' } else { b',' });
         self.first = false;
@@ -78,12 +78,12 @@ impl World {
     pub(super) fn write_object(
         &self,
         out: &mut Vec<u8>,
-        sub: &SubAccount,
-        segment: &Segment,
-        version: Version,
+        sub: &SimulatedSubAccount,
+        segment: &SimulatedSegment,
+        version: ApiVersion,
     ) {
-        let mut dice = self.dice(About::Metadata, segment);
-        let mut object = Object { out, first: true };
+        let mut dice = self.dice(SegmentText::Metadata, segment);
+        let mut object = ObjectWriter { out, first: true };
         object.text("subAccountId", &sub.id);
         self.write_dialog(&mut object, segment);
         match self.has_no_id(segment) {
@@ -107,8 +107,8 @@ impl World {
     }
 
     /// What all segments of one dialog have in common.
-    fn write_dialog(&self, object: &mut Object<'_>, segment: &Segment) {
-        let mut dice = Dice::new(&[segment.dialog, About::Metadata as u64]);
+    fn write_dialog(&self, object: &mut ObjectWriter<'_>, segment: &SimulatedSegment) {
+        let mut dice = Dice::new(&[segment.dialog, SegmentText::Metadata as u64]);
         let id = self.dialog_id(segment);
         object.plain("dialogId", format_args!("{id}"));
         object.plain(
@@ -159,7 +159,7 @@ impl World {
         object.time("dialogStartTimeMs", segment.dialog_start_ms);
     }
 
-    fn write_times(&self, object: &mut Object<'_>, segment: &Segment) {
+    fn write_times(&self, object: &mut ObjectWriter<'_>, segment: &SimulatedSegment) {
         let dialog_ms = segment.dialog_end_ms - segment.dialog_start_ms;
         object.time("dialogEndTimeMs", segment.dialog_end_ms);
         object.raw("dialogDurationMs", format_args!("{dialog_ms}"));
@@ -176,7 +176,7 @@ impl World {
     }
 }
 
-fn write_participant(object: &mut Object<'_>, segment: &Segment, dice: &mut Dice) {
+fn write_participant(object: &mut ObjectWriter<'_>, segment: &SimulatedSegment, dice: &mut Dice) {
     let kind = match dice.below(100) {
         0..88 => "AGENT",
         88..95 => "IVR",
@@ -202,7 +202,7 @@ fn write_participant(object: &mut Object<'_>, segment: &Segment, dice: &mut Dice
     );
 }
 
-fn write_outcome(object: &mut Object<'_>, dice: &mut Dice, version: Version) {
+fn write_outcome(object: &mut ObjectWriter<'_>, dice: &mut Dice, version: ApiVersion) {
     let system = dice.pick(&[
         "HANDLED",
         "HANDLED",
@@ -214,10 +214,12 @@ fn write_outcome(object: &mut Object<'_>, dice: &mut Dice, version: Version) {
     object.plain("systemDisposition", format_args!("{system}"));
     let (disposition, notes) = (dice.below(10), dice.below(20));
     match (version, disposition) {
-        (Version { edited: true, .. }, _) => {
+        (ApiVersion { edited: true, .. }, _) => {
             object.text("agentDisposition", "Resolved after review")
         }
-        (Version { repeated: true, .. }, _) => object.text("agentDisposition", "Wrap-up completed"),
+        (ApiVersion { repeated: true, .. }, _) => {
+            object.text("agentDisposition", "Wrap-up completed")
+        }
         (_, 0) => object.null("agentDisposition"),
         (_, 1) => {}
         (_, n) => object.text(
@@ -233,7 +235,7 @@ fn write_outcome(object: &mut Object<'_>, dice: &mut Dice, version: Version) {
     }
 }
 
-fn write_events(object: &mut Object<'_>, segment: &Segment, dice: &mut Dice) {
+fn write_events(object: &mut ObjectWriter<'_>, segment: &SimulatedSegment, dice: &mut Dice) {
     let recorded = has_recording(segment);
     object.raw("hasRecording", format_args!("{recorded}"));
     object.raw("hasTranscript", format_args!("{}", has_transcript(segment)));
@@ -255,11 +257,11 @@ fn write_events(object: &mut Object<'_>, segment: &Segment, dice: &mut Dice) {
     object.raw("segmentEvents", format_args!("[{start},{stop}]"));
 }
 
-pub(super) fn has_recording(segment: &Segment) -> bool {
+pub(super) fn has_recording(segment: &SimulatedSegment) -> bool {
     segment.voice && segment.key % 10 < 6
 }
 
-pub(super) fn has_transcript(segment: &Segment) -> bool {
+pub(super) fn has_transcript(segment: &SimulatedSegment) -> bool {
     !segment.key.is_multiple_of(4)
 }
 
@@ -268,13 +270,13 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::simulator::options::{Faults, Options};
+    use crate::simulator::options::{Faults, SimulatorOptions};
     use crate::simulator::world::Position;
 
-    fn objects(faults: Faults, version: Version) -> Vec<Value> {
-        let world = World::new(&Options {
+    fn objects(faults: Faults, version: ApiVersion) -> Vec<Value> {
+        let world = World::new(&SimulatorOptions {
             faults,
-            ..Options::default()
+            ..SimulatorOptions::default()
         });
         let sub = &world.sub_accounts[0];
         let object = |index| {
@@ -292,7 +294,7 @@ mod tests {
 
     #[test]
     fn objects_are_json_with_nulls_gaps_and_unknown_fields() {
-        let objects = objects(Faults::default(), Version::default());
+        let objects = objects(Faults::default(), ApiVersion::default());
         let some = |what: &dyn Fn(&Value) -> bool| objects.iter().any(what);
         assert!(
             some(&|one| one["channelClass"] == "DIGITAL")
@@ -316,13 +318,13 @@ mod tests {
     #[test]
     fn a_repeat_and_an_edit_differ_from_the_first_showing() {
         let (first, edited) = (
-            Version::default(),
-            Version {
+            ApiVersion::default(),
+            ApiVersion {
                 edited: true,
                 repeated: false,
             },
         );
-        let repeated = Version {
+        let repeated = ApiVersion {
             repeated: true,
             edited: false,
         };
@@ -346,7 +348,7 @@ mod tests {
             no_end: 100.0,
             ..Faults::default()
         };
-        let objects = objects(faults, Version::default());
+        let objects = objects(faults, ApiVersion::default());
         assert!(
             objects
                 .iter()

@@ -4,8 +4,8 @@
 //! cxvault uses, is as strict as the vendor's documentation, keeps the documented limits exactly, and can be told
 //! to fail. Its segments and summaries are functions of the seed, so it can be asked at `/__sim/truth` what an
 //! archive of it must hold, and at `/__sim/stats` what was asked of it; `/__sim/reset-stats` forgets the counts and
-//! `/__sim/advance?by=2d` lets its time jump. That time is its own: see [`Options::now`] and
-//! [`Options::time_scale`].
+//! `/__sim/advance?by=2d` lets its time jump. That time is its own: see [`SimulatorOptions::now`] and
+//! [`SimulatorOptions::time_scale`].
 
 mod answer;
 mod dice;
@@ -26,8 +26,8 @@ mod tokens;
 mod transcripts;
 mod world;
 
-pub use options::{Credential, Faults, Options};
-pub use server::{Running, serve, start};
+pub use options::{Credential, Faults, SimulatorOptions};
+pub use server::{RunningServer, serve, start};
 
 #[cfg(test)]
 mod tests;

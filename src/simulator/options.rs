@@ -10,7 +10,7 @@ use crate::simulator::time::duration;
 
 /// The simulated world and its rules. The same options give the same segments and summaries, always.
 #[derive(Debug, Clone, Args)]
-pub struct Options {
+pub struct SimulatorOptions {
     /// Everything simulated follows from this number
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
@@ -240,13 +240,13 @@ impl Faults {
     }
 }
 
-impl Default for Options {
+impl Default for SimulatorOptions {
     /// What the flags default to; read from their declaration, so that the two cannot drift apart.
     fn default() -> Self {
         #[derive(Parser)]
         struct Alone {
             #[command(flatten)]
-            options: Options,
+            options: SimulatorOptions,
         }
         Alone::parse_from(["simulate"]).options
     }
@@ -254,7 +254,7 @@ impl Default for Options {
 
 impl Default for Faults {
     fn default() -> Self {
-        Options::default().faults
+        SimulatorOptions::default().faults
     }
 }
 
@@ -309,12 +309,12 @@ mod tests {
     #[derive(Parser)]
     struct Alone {
         #[command(flatten)]
-        options: Options,
+        options: SimulatorOptions,
     }
 
     #[test]
     fn defaults_are_those_of_the_flags() {
-        let options = Options::default();
+        let options = SimulatorOptions::default();
         assert_eq!(options.segments_per_day, 400);
         assert_eq!(options.summary_limits.to_string(), "120/60s");
         assert_eq!(options.discovery_limits.to_string(), "3/60s,9/15m");

@@ -11,18 +11,18 @@ use crate::simulator::time::SimulatedTime;
 /// Limits that hold for each key by itself. A refused request does not count.
 pub(super) struct Quota {
     limits: Limits,
-    state: Mutex<State>,
+    state: Mutex<QuotaState>,
 }
 
 #[derive(Default)]
-struct State {
+struct QuotaState {
     /// For each key the accepted requests, in microseconds; for each limit its own.
     logs: HashMap<u64, Vec<VecDeque<i64>>>,
-    counts: Counts,
+    counts: QuotaCounts,
 }
 
 #[derive(Default)]
-struct Counts {
+struct QuotaCounts {
     accepted: u64,
     refused: u64,
     first_us: Option<i64>,
@@ -39,12 +39,12 @@ impl Quota {
         }
     }
 
-    /// Counts a request of `key`, or says in how many microseconds it would be accepted.
+    /// QuotaCounts a request of `key`, or says in how many microseconds it would be accepted.
     pub(super) fn admit(&self, key: u64, time: &SimulatedTime) -> Result<(), i64> {
         let mut state = self.lock();
         // Read under the lock, so that the log is in order.
         let now_us = time.now_us();
-        let State { logs, counts } = &mut *state;
+        let QuotaState { logs, counts } = &mut *state;
         let limits = &self.limits.0;
         if !limits.is_empty() {
             let logs = logs
@@ -78,7 +78,7 @@ impl Quota {
 
     /// Forgets the counts; the limits themselves go on.
     pub(super) fn reset_counts(&self) {
-        self.lock().counts = Counts::default();
+        self.lock().counts = QuotaCounts::default();
     }
 
     pub(super) fn report(&self) -> Value {
@@ -96,7 +96,7 @@ impl Quota {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QuotaState> {
         self.state
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())

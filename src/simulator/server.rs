@@ -16,23 +16,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::simulator::answer::{Answer, Body};
+use crate::simulator::answer::{Answer, ResponseBody};
 use crate::simulator::dice::{hash, hash_text};
-use crate::simulator::line::{Fault, Line};
-use crate::simulator::options::Options;
+use crate::simulator::line::{Line, NetworkFault};
+use crate::simulator::options::SimulatorOptions;
 use crate::simulator::quota::Quota;
 use crate::simulator::stats::{Ending, Endpoint, Stats, TRACKED_BELOW};
 use crate::simulator::time::{SimulatedTime, pause};
-use crate::simulator::tokens::Tokens;
+use crate::simulator::tokens::SimulatedTokens;
 use crate::simulator::world::World;
 use crate::simulator::{discovery, inspect, login, request, summaries, transcripts};
 
 /// Everything that requests share.
-pub(super) struct State {
-    pub(super) options: Options,
+pub(super) struct ServerState {
+    pub(super) options: SimulatorOptions,
     pub(super) time: SimulatedTime,
     pub(super) world: Arc<World>,
-    pub(super) tokens: Tokens,
+    pub(super) tokens: SimulatedTokens,
     pub(super) stats: Stats,
     pub(super) line: Line,
     pub(super) discovery_quota: Quota,
@@ -42,15 +42,15 @@ pub(super) struct State {
     pub(super) recording_quota: Quota,
 }
 
-impl State {
-    pub(super) fn new(options: Options) -> Self {
+impl ServerState {
+    pub(super) fn new(options: SimulatorOptions) -> Self {
         let world = World::new(&options);
         let tracks = options
             .track
             .unwrap_or(options.segments_per_day < TRACKED_BELOW);
-        State {
+        ServerState {
             time: SimulatedTime::new(options.now, options.time_scale),
-            tokens: Tokens::new(&options, world.faults.fault_token_expiry),
+            tokens: SimulatedTokens::new(&options, world.faults.fault_token_expiry),
             stats: Stats::new(tracks),
             line: Line::new(options.seed, &world.faults),
             discovery_quota: Quota::new(options.discovery_limits.clone()),
@@ -64,7 +64,12 @@ impl State {
     }
 
     /// Counts a request against a limit, or refuses it with 429.
-    pub(super) fn admit(&self, quota: &Quota, key: u64, call: &Call) -> Result<(), Answer> {
+    pub(super) fn admit(
+        &self,
+        quota: &Quota,
+        key: u64,
+        call: &SimulatedCall,
+    ) -> Result<(), Answer> {
         quota.admit(key, &self.time).map_err(|wait_us| {
             let seconds = (wait_us + 999_999) / 1_000_000;
             let retry_after = self
@@ -80,13 +85,13 @@ impl State {
         status: StatusCode,
         code: &str,
         message: &str,
-        call: &Call,
+        call: &SimulatedCall,
     ) -> Answer {
         Answer::error(status, code, message, call.uri.path(), self.time.now_ms())
     }
 
     /// The one refusal that no retry overcomes.
-    pub(super) fn access_denied(&self, call: &Call) -> Answer {
+    pub(super) fn access_denied(&self, call: &SimulatedCall) -> Answer {
         let message = "You do not have permission to access this resource";
         self.error(
             StatusCode::FORBIDDEN,
@@ -96,7 +101,7 @@ impl State {
         )
     }
 
-    fn too_many(&self, call: &Call) -> Answer {
+    fn too_many(&self, call: &SimulatedCall) -> Answer {
         self.error(
             StatusCode::TOO_MANY_REQUESTS,
             "too.many.requests",
@@ -105,7 +110,7 @@ impl State {
         )
     }
 
-    fn server_error(&self, call: &Call) -> Answer {
+    fn server_error(&self, call: &SimulatedCall) -> Answer {
         self.error(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal.error",
@@ -116,7 +121,7 @@ impl State {
 }
 
 /// A request with its body.
-pub(super) struct Call {
+pub(super) struct SimulatedCall {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
@@ -129,10 +134,10 @@ pub(super) struct Call {
 /// None at present; a connection that fails is that client's concern.
 pub async fn serve(
     listener: TcpListener,
-    options: Options,
+    options: SimulatorOptions,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let state = Arc::new(State::new(options));
+    let state = Arc::new(ServerState::new(options));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -154,7 +159,7 @@ pub async fn serve(
     Ok(())
 }
 
-async fn converse(stream: TcpStream, state: Arc<State>) {
+async fn converse(stream: TcpStream, state: Arc<ServerState>) {
     // Answers are small and wait for nothing: Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| answer(state.clone(), request));
@@ -169,7 +174,10 @@ async fn converse(stream: TcpStream, state: Arc<State>) {
 }
 
 /// Answers one request; an error drops the connection without an answer.
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Response<Body>> {
+async fn answer(
+    state: Arc<ServerState>,
+    request: Request<Incoming>,
+) -> io::Result<Response<ResponseBody>> {
     let (parts, body) = request.into_parts();
     let body = match parts.method {
         Method::GET => Bytes::new(),
@@ -177,7 +185,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
             .await
             .ok_or_else(|| io::Error::other("the request broke off"))?,
     };
-    let call = Call {
+    let call = SimulatedCall {
         method: parts.method,
         uri: parts.uri,
         headers: parts.headers,
@@ -197,7 +205,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
     }
     let (endpoint, answer, summary) = match fault {
         // Refused at the door: neither limits nor tokens see it.
-        Some(Fault::TooMany { ref retry_after }) => (
+        Some(NetworkFault::TooMany { ref retry_after }) => (
             route(&call).0,
             state.too_many(&call).retry_after(retry_after.clone()),
             None,
@@ -205,18 +213,18 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
         _ => dispatch(&state, &call),
     };
     let answer = match fault {
-        Some(Fault::ServerError) => state.server_error(&call),
+        Some(NetworkFault::ServerError) => state.server_error(&call),
         _ => answer,
     };
     let status = answer.status.as_u16();
     let ending = match fault {
-        Some(Fault::Dropped) => Ending::Dropped,
-        Some(Fault::CutShort) => Ending::CutShort(status),
+        Some(NetworkFault::Dropped) => Ending::Dropped,
+        Some(NetworkFault::CutShort) => Ending::CutShort(status),
         _ => Ending::Answered(status),
     };
     state
         .stats
-        .ended(endpoint, ending, fault.as_ref().map(Fault::name));
+        .ended(endpoint, ending, fault.as_ref().map(NetworkFault::name));
     match (ending, summary) {
         (Ending::Dropped, _) => return Err(io::Error::other("dropped on purpose")),
         (Ending::Answered(200 | 404), Some(summary)) => state.stats.summary_answered(summary),
@@ -236,7 +244,7 @@ fn words(body: &[u8]) -> Vec<u64> {
 }
 
 /// What is left of a path once its endpoint is known.
-enum Target<'a> {
+enum RequestTarget<'a> {
     None,
     SubAccount {
         rc_account: &'a str,
@@ -255,7 +263,7 @@ enum Target<'a> {
     },
 }
 
-fn route(call: &Call) -> (Endpoint, Target<'_>) {
+fn route(call: &SimulatedCall) -> (Endpoint, RequestTarget<'_>) {
     let mut parts = [""; 16];
     let mut count = 0;
     for (part, place) in call.uri.path().split('/').skip(1).zip(&mut parts) {
@@ -264,12 +272,14 @@ fn route(call: &Call) -> (Endpoint, Target<'_>) {
     }
     let post = call.method == Method::POST;
     match &parts[..count] {
-        ["restapi", "oauth", "token"] if post => (Endpoint::JwtGrant, Target::None),
-        ["restapi", "v1.0", "account", "~"] if !post => (Endpoint::RcAccount, Target::None),
-        ["api", "auth", "login", "rc", "accesstoken"] if post => (Endpoint::Exchange, Target::None),
-        ["api", "auth", "token", "refresh"] if post => (Endpoint::Refresh, Target::None),
+        ["restapi", "oauth", "token"] if post => (Endpoint::JwtGrant, RequestTarget::None),
+        ["restapi", "v1.0", "account", "~"] if !post => (Endpoint::RcAccount, RequestTarget::None),
+        ["api", "auth", "login", "rc", "accesstoken"] if post => {
+            (Endpoint::Exchange, RequestTarget::None)
+        }
+        ["api", "auth", "token", "refresh"] if post => (Endpoint::Refresh, RequestTarget::None),
         ["voice", "api", "v1", "admin", "accounts"] if !post => {
-            (Endpoint::SubAccounts, Target::None)
+            (Endpoint::SubAccounts, RequestTarget::None)
         }
         [
             "voice",
@@ -283,7 +293,7 @@ fn route(call: &Call) -> (Endpoint, Target<'_>) {
             kind,
         ] if !post => (
             Endpoint::Summaries,
-            Target::Segment {
+            RequestTarget::Segment {
                 sub_account,
                 segment,
                 kind,
@@ -303,7 +313,7 @@ fn route(call: &Call) -> (Endpoint, Target<'_>) {
         ] => match rest {
             ["interaction-metadata"] if post => (
                 Endpoint::Discovery,
-                Target::SubAccount {
+                RequestTarget::SubAccount {
                     rc_account,
                     sub_account,
                 },
@@ -322,7 +332,7 @@ fn route(call: &Call) -> (Endpoint, Target<'_>) {
                 };
                 (
                     endpoint,
-                    Target::Dialog {
+                    RequestTarget::Dialog {
                         rc_account,
                         sub_account,
                         dialog,
@@ -330,14 +340,14 @@ fn route(call: &Call) -> (Endpoint, Target<'_>) {
                     },
                 )
             }
-            _ => (Endpoint::Unknown, Target::None),
+            _ => (Endpoint::Unknown, RequestTarget::None),
         },
-        _ => (Endpoint::Unknown, Target::None),
+        _ => (Endpoint::Unknown, RequestTarget::None),
     }
 }
 
 /// The answer of the API itself, and the summary that it holds, as a hash.
-fn dispatch(state: &Arc<State>, call: &Call) -> (Endpoint, Answer, Option<u64>) {
+fn dispatch(state: &Arc<ServerState>, call: &SimulatedCall) -> (Endpoint, Answer, Option<u64>) {
     let (endpoint, target) = route(call);
     let mut summary = None;
     let answer = match (endpoint, target) {
@@ -348,7 +358,7 @@ fn dispatch(state: &Arc<State>, call: &Call) -> (Endpoint, Answer, Option<u64>) 
         (Endpoint::SubAccounts, _) => login::sub_accounts(state, call),
         (
             Endpoint::Discovery,
-            Target::SubAccount {
+            RequestTarget::SubAccount {
                 rc_account,
                 sub_account,
             },
@@ -358,7 +368,7 @@ fn dispatch(state: &Arc<State>, call: &Call) -> (Endpoint, Answer, Option<u64>) 
         },
         (
             Endpoint::Summaries,
-            Target::Segment {
+            RequestTarget::Segment {
                 sub_account,
                 segment,
                 kind,
@@ -369,7 +379,7 @@ fn dispatch(state: &Arc<State>, call: &Call) -> (Endpoint, Answer, Option<u64>) 
         }),
         (
             Endpoint::Transcripts,
-            Target::Dialog {
+            RequestTarget::Dialog {
                 rc_account,
                 sub_account,
                 dialog,
@@ -378,7 +388,7 @@ fn dispatch(state: &Arc<State>, call: &Call) -> (Endpoint, Answer, Option<u64>) 
         ) => transcripts::transcript(state, call, [rc_account, sub_account, dialog, segment]),
         (
             Endpoint::Recordings,
-            Target::Dialog {
+            RequestTarget::Dialog {
                 rc_account,
                 sub_account,
                 dialog,
@@ -397,14 +407,14 @@ fn dispatch(state: &Arc<State>, call: &Call) -> (Endpoint, Answer, Option<u64>) 
 }
 
 /// A simulator in the background. It ends when this is stopped or dropped.
-pub struct Running {
+pub struct RunningServer {
     /// Base address of all three hosts, such as `http://127.0.0.1:8700`.
     pub url: String,
     stop: CancellationToken,
     server: Option<JoinHandle<io::Result<()>>>,
 }
 
-impl Running {
+impl RunningServer {
     /// Ends the simulator and waits until its port is free again.
     pub async fn stop(mut self) {
         self.stop.cancel();
@@ -414,7 +424,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         self.stop.cancel();
     }
@@ -424,10 +434,10 @@ impl Drop for Running {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn start(options: Options, listen: SocketAddr) -> io::Result<Running> {
+pub async fn start(options: SimulatorOptions, listen: SocketAddr) -> io::Result<RunningServer> {
     let listener = TcpListener::bind(listen).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let stop = CancellationToken::new();
     let server = Some(tokio::spawn(serve(listener, options, stop.clone())));
-    Ok(Running { url, stop, server })
+    Ok(RunningServer { url, stop, server })
 }

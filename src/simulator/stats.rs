@@ -49,12 +49,12 @@ pub(super) enum Ending {
 }
 
 pub(super) struct Stats {
-    counts: Mutex<Counts>,
+    counts: Mutex<RequestCounts>,
     tracks: bool,
 }
 
 #[derive(Default)]
-struct Counts {
+struct RequestCounts {
     endings: BTreeMap<(Endpoint, Ending), u64>,
     faults: BTreeMap<&'static str, u64>,
     authorization_on_summaries: u64,
@@ -93,7 +93,7 @@ impl Stats {
     }
 
     pub(super) fn reset(&self) {
-        *self.lock() = Counts::default();
+        *self.lock() = RequestCounts::default();
     }
 
     pub(super) fn report(&self) -> Map<String, Value> {
@@ -141,7 +141,7 @@ impl Stats {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counts> {
+    fn lock(&self) -> MutexGuard<'_, RequestCounts> {
         self.counts
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())

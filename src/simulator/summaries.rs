@@ -7,14 +7,14 @@ use crate::simulator::answer::Answer;
 use crate::simulator::dice::hash;
 use crate::simulator::login::token_login;
 use crate::simulator::request::{cookie_token, decode};
-use crate::simulator::server::{Call, State};
-use crate::simulator::texts::{Kind, Summary};
+use crate::simulator::server::{ServerState, SimulatedCall};
+use crate::simulator::texts::{SimulatedKind, SimulatedSummary};
 
 /// `GET .../summary/accounts/{subAccountId}/segments/{segmentId}/{kind}`: the answer, and a hash of the summary
 /// that was asked for when its segment exists.
 pub(super) fn summary(
-    state: &State,
-    call: &Call,
+    state: &ServerState,
+    call: &SimulatedCall,
     sub_account: &str,
     segment: &str,
     kind: &str,
@@ -43,7 +43,7 @@ pub(super) fn summary(
     let segment = decode(segment, false).and_then(|id| state.world.find(sub, &id));
     let segment =
         segment.filter(|segment| segment.end_ms <= now_ms && state.world.retained(segment, now_ms));
-    let (Some(segment), Some(kind)) = (segment, Kind::named(kind)) else {
+    let (Some(segment), Some(kind)) = (segment, SimulatedKind::named(kind)) else {
         let message = "The segment was not found";
         return Err(state.error(StatusCode::NOT_FOUND, "not.found", message, call));
     };
@@ -52,7 +52,7 @@ pub(super) fn summary(
     Ok((answer(state, call, summary), Some(known)))
 }
 
-fn answer(state: &State, call: &Call, summary: Summary) -> Answer {
+fn answer(state: &ServerState, call: &SimulatedCall, summary: SimulatedSummary) -> Answer {
     match summary.http_status {
         200 => Answer::new(StatusCode::OK, summary.content_type, summary.body),
         404 => state.error(

@@ -6,29 +6,29 @@ use std::net::SocketAddr;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::simulator::{Faults, Options, Running, start};
+use crate::simulator::{Faults, RunningServer, SimulatorOptions, start};
 
 const NOW: &str = "2026-11-21T06:00:00Z";
 const SUB: &str = "99999999";
 
 /// A day ago, unthrottled, and with a clock that practically stands still.
-fn calm() -> Options {
-    Options {
+fn calm() -> SimulatorOptions {
+    SimulatorOptions {
         now: NOW.parse().ok(),
         time_scale: 1e-6,
         summary_limits: "off".parse().unwrap(),
         discovery_limits: "off".parse().unwrap(),
-        ..Options::default()
+        ..SimulatorOptions::default()
     }
 }
 
 struct Caller {
     http: Client,
-    running: Running,
+    running: RunningServer,
 }
 
 impl Caller {
-    async fn new(options: Options) -> Self {
+    async fn new(options: SimulatorOptions) -> Self {
         let running = start(options, SocketAddr::from(([127, 0, 0, 1], 0)))
             .await
             .unwrap();
@@ -255,7 +255,7 @@ async fn every_answer_is_dated_in_simulated_time() {
 
 #[tokio::test]
 async fn discovery_checks_what_it_is_asked() {
-    let options = Options {
+    let options = SimulatorOptions {
         sub_accounts: vec![SUB.into(), "1".into()],
         faults: Faults {
             deny: vec!["1".into()],
@@ -294,7 +294,7 @@ async fn discovery_checks_what_it_is_asked() {
 async fn discovery_limits_hold_for_each_sub_account() {
     let sub_accounts = vec![SUB.into(), "1".into()];
     let discovery_limits = "3/60s,9/15m".parse().unwrap();
-    let caller = Caller::new(Options {
+    let caller = Caller::new(SimulatorOptions {
         sub_accounts,
         discovery_limits,
         ..calm()
@@ -344,7 +344,7 @@ async fn windows_tile_the_day_and_equal_the_truth() {
             .await,
         truth
     );
-    let other = Caller::new(Options { seed: 2, ..calm() }).await;
+    let other = Caller::new(SimulatorOptions { seed: 2, ..calm() }).await;
     assert_ne!(
         other
             .truth("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z")
@@ -355,7 +355,7 @@ async fn windows_tile_the_day_and_equal_the_truth() {
 
 #[tokio::test]
 async fn a_large_answer_is_streamed_and_whole() {
-    let caller = Caller::new(Options {
+    let caller = Caller::new(SimulatorOptions {
         segments_per_day: 20_000,
         ..calm()
     })
@@ -384,7 +384,7 @@ async fn summaries_equal_the_truth_byte_for_byte() {
         late_population: 10.0,
         ..Faults::default()
     };
-    let caller = Caller::new(Options {
+    let caller = Caller::new(SimulatorOptions {
         segments_per_day: 150,
         faults,
         ..calm()
@@ -484,7 +484,7 @@ async fn the_token_goes_to_summaries_as_a_cookie_only() {
 
 #[tokio::test]
 async fn the_summary_limit_is_over_both_kinds() {
-    let caller = Caller::new(Options {
+    let caller = Caller::new(SimulatorOptions {
         summary_limits: "4/60s".parse().unwrap(),
         ..calm()
     })
@@ -516,14 +516,14 @@ async fn a_dropped_connection_and_a_short_body_are_errors_to_the_client() {
         fault_reset: 100.0,
         ..Faults::default()
     };
-    let caller = Caller::new(Options { faults, ..calm() }).await;
+    let caller = Caller::new(SimulatorOptions { faults, ..calm() }).await;
     assert!(caller.try_summary("any", "agent").await.is_err());
 
     let faults = Faults {
         fault_short_body: 100.0,
         ..Faults::default()
     };
-    let caller = Caller::new(Options { faults, ..calm() }).await;
+    let caller = Caller::new(SimulatorOptions { faults, ..calm() }).await;
     let answer = caller.discover("2026-11-20 15:00:00", 10_800).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(answer.bytes().await.is_err());
@@ -546,7 +546,7 @@ async fn with_all_faults_retries_still_get_everything() {
         all_faults: true,
         ..Faults::default()
     };
-    let caller = Caller::new(Options { faults, ..calm() }).await;
+    let caller = Caller::new(SimulatorOptions { faults, ..calm() }).await;
     let mut shown: BTreeMap<String, usize> = BTreeMap::new();
     for hour in (0..24).step_by(3) {
         let mut rows = None;
@@ -590,7 +590,7 @@ async fn a_summary_that_is_broken_for_good_is_told_as_failed() {
         permanent_500: 100.0,
         ..Faults::default()
     };
-    let caller = Caller::new(Options { faults, ..calm() }).await;
+    let caller = Caller::new(SimulatorOptions { faults, ..calm() }).await;
     let id = &caller.ids().await[0];
     for _ in 0..6 {
         assert_eq!(
@@ -610,7 +610,7 @@ async fn an_account_without_permission_looks_empty_and_a_broken_discovery_broken
         empty: true,
         ..Faults::default()
     };
-    let caller = Caller::new(Options {
+    let caller = Caller::new(SimulatorOptions {
         faults: empty,
         ..calm()
     })
@@ -635,7 +635,7 @@ async fn an_account_without_permission_looks_empty_and_a_broken_discovery_broken
         discovery_500: 100.0,
         ..Faults::default()
     };
-    let caller = Caller::new(Options {
+    let caller = Caller::new(SimulatorOptions {
         faults: broken,
         ..calm()
     })

@@ -6,20 +6,20 @@ use bytes::Bytes;
 
 use crate::simulator::dice::{Dice, hash, hits, unit};
 use crate::simulator::time::millis;
-use crate::simulator::world::{About, Segment, World};
+use crate::simulator::world::{SegmentText, SimulatedSegment, World};
 
 /// The two summaries of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SimulatedKind {
     Agent,
     Auto,
 }
 
-impl Kind {
-    pub(super) fn named(name: &str) -> Option<Kind> {
+impl SimulatedKind {
+    pub(super) fn named(name: &str) -> Option<SimulatedKind> {
         match name {
-            "agent" => Some(Kind::Agent),
-            "auto" => Some(Kind::Auto),
+            "agent" => Some(SimulatedKind::Agent),
+            "auto" => Some(SimulatedKind::Auto),
             _ => None,
         }
     }
@@ -27,7 +27,7 @@ impl Kind {
 
 /// What the API answers when asked for a summary, faults of the line aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Summary {
+pub(super) struct SimulatedSummary {
     pub(super) http_status: u16,
     pub(super) body: Bytes,
     pub(super) content_type: &'static str,
@@ -36,9 +36,9 @@ pub(super) struct Summary {
 const PLAIN: &str = "text/plain;charset=UTF-8";
 const JSON: &str = "application/json";
 
-impl Summary {
+impl SimulatedSummary {
     fn without_text(http_status: u16) -> Self {
-        Summary {
+        SimulatedSummary {
             http_status,
             body: Bytes::new(),
             content_type: PLAIN,
@@ -59,37 +59,43 @@ impl Summary {
 
 impl World {
     /// The summary of `kind` as of `now_ms`.
-    pub(super) fn summary(&self, segment: &Segment, kind: Kind, now_ms: i64) -> Summary {
+    pub(super) fn summary(
+        &self,
+        segment: &SimulatedSegment,
+        kind: SimulatedKind,
+        now_ms: i64,
+    ) -> SimulatedSummary {
         let faults = &self.faults;
-        let roll = |about: About| hash(&[segment.key, about as u64, 10 + kind as u64]);
+        let roll = |about: SegmentText| hash(&[segment.key, about as u64, 10 + kind as u64]);
         let age_ms = now_ms - segment.end_ms;
-        if hits(roll(About::Broken), faults.permanent_500) {
-            return Summary::without_text(500);
+        if hits(roll(SegmentText::Broken), faults.permanent_500) {
+            return SimulatedSummary::without_text(500);
         }
-        if kind == Kind::Auto
+        if kind == SimulatedKind::Auto
             && faults
                 .ai_off
                 .iter()
                 .any(|id| *id == segment.agent_group.to_string())
         {
-            return Summary::without_text(200);
+            return SimulatedSummary::without_text(200);
         }
-        let share = unit(roll(About::Summary)) * 100.0;
+        let share = unit(roll(SegmentText::Summary)) * 100.0;
         if share >= self.present {
             let found = share >= self.present + self.not_found;
-            return Summary::without_text(if found { 200 } else { 404 });
+            return SimulatedSummary::without_text(if found { 200 } else { 404 });
         }
-        if hits(roll(About::Late), faults.late_population) && age_ms < millis(faults.late_by) {
-            return Summary::without_text(200);
+        if hits(roll(SegmentText::Late), faults.late_population) && age_ms < millis(faults.late_by)
+        {
+            return SimulatedSummary::without_text(200);
         }
-        let mut dice = Dice::new(&[roll(About::Summary)]);
+        let mut dice = Dice::new(&[roll(SegmentText::Summary)]);
         let content_type = if dice.percent(70.0) { PLAIN } else { JSON };
         let mut body = match () {
-            () if hits(roll(About::Large), faults.too_large) => large(),
-            () if hits(roll(About::Strange), faults.strange_texts) => strange(&mut dice),
+            () if hits(roll(SegmentText::Large), faults.too_large) => large(),
+            () if hits(roll(SegmentText::Strange), faults.strange_texts) => strange(&mut dice),
             () => Bytes::from(ordinary(&mut dice, kind, segment.voice)),
         };
-        if hits(roll(About::Edit), faults.edits) && age_ms >= millis(faults.edit_after) {
+        if hits(roll(SegmentText::Edit), faults.edits) && age_ms >= millis(faults.edit_after) {
             body = [
                 &body[..],
                 b" Correction: the customer called back and confirmed.",
@@ -97,7 +103,7 @@ impl World {
             .concat()
             .into();
         }
-        Summary {
+        SimulatedSummary {
             http_status: 200,
             body,
             content_type,
@@ -145,19 +151,19 @@ const OUTCOMES: [&str; 8] = [
 ];
 
 /// A few sentences, as agents and models write them.
-pub(super) fn ordinary(dice: &mut Dice, kind: Kind, voice: bool) -> String {
+pub(super) fn ordinary(dice: &mut Dice, kind: SimulatedKind, voice: bool) -> String {
     let verb = if voice { "called" } else { "wrote" };
     let (topic, first, second) = (dice.pick(&TOPICS), dice.pick(&ACTIONS), dice.pick(&ACTIONS));
     let (outcome, ticket) = (dice.pick(&OUTCOMES), 100_000 + dice.below(900_000));
     match (kind, dice.below(3)) {
-        (Kind::Agent, 0) => format!("Cust {verb} re {topic}. {outcome}"),
-        (Kind::Agent, _) => {
+        (SimulatedKind::Agent, 0) => format!("Cust {verb} re {topic}. {outcome}"),
+        (SimulatedKind::Agent, _) => {
             format!("Customer {verb} about {topic}; {first}. Ticket {ticket}. {outcome}")
         }
-        (Kind::Auto, 0) => {
+        (SimulatedKind::Auto, 0) => {
             format!("The customer {verb} about {topic}. The agent {first} and {second}. {outcome}")
         }
-        (Kind::Auto, _) => format!(
+        (SimulatedKind::Auto, _) => format!(
             "The customer {verb} about {topic} (reference {ticket}). The agent {first}, then {second}. {outcome} \
              Sentiment: {}.",
             dice.pick(&["neutral", "positive", "negative, improving"]),
@@ -221,21 +227,28 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::simulator::options::{Faults, Options};
+    use crate::simulator::options::{Faults, SimulatorOptions};
     use crate::simulator::time::DAY_MS;
     use crate::simulator::world::Position;
 
-    fn looks(faults: Faults, age_ms: i64) -> Vec<(Segment, Summary, Summary)> {
-        let world = World::new(&Options {
+    fn looks(
+        faults: Faults,
+        age_ms: i64,
+    ) -> Vec<(SimulatedSegment, SimulatedSummary, SimulatedSummary)> {
+        let world = World::new(&SimulatorOptions {
             faults,
-            ..Options::default()
+            ..SimulatorOptions::default()
         });
         let sub = &world.sub_accounts[0];
         (0..400)
             .map(|index| {
                 let segment = world.segment(sub, Position { day: 20_777, index });
                 let look = |kind| world.summary(&segment, kind, segment.end_ms + age_ms);
-                (segment, look(Kind::Agent), look(Kind::Auto))
+                (
+                    segment,
+                    look(SimulatedKind::Agent),
+                    look(SimulatedKind::Auto),
+                )
             })
             .collect()
     }

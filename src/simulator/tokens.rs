@@ -1,12 +1,12 @@
-//! Tokens: RingCentral's, RingCX's, and the refresh tokens that can be spent once.
+//! SimulatedTokens: RingCentral's, RingCX's, and the refresh tokens that can be spent once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::simulator::dice::{Dice, hash};
-use crate::simulator::options::Options;
+use crate::simulator::options::SimulatorOptions;
 use crate::simulator::time::millis;
-use crate::simulator::world::About;
+use crate::simulator::world::SegmentText;
 
 /// Above this many kept tokens the dead ones are forgotten.
 const MANY: usize = 10_000;
@@ -24,25 +24,25 @@ pub(super) enum Refusal {
     Expired,
 }
 
-pub(super) struct Tokens {
+pub(super) struct SimulatedTokens {
     seed: u64,
     life_ms: i64,
     rc_life_ms: i64,
     early_expiry: f64,
     ready: String,
-    state: Mutex<State>,
+    state: Mutex<TokenState>,
 }
 
 #[derive(Default)]
-struct State {
+struct TokenState {
     issued: u64,
-    rc: HashMap<String, Token>,
-    access: HashMap<String, Token>,
+    rc: HashMap<String, SimulatedToken>,
+    access: HashMap<String, SimulatedToken>,
     refresh: HashMap<String, Login>,
     expired_early: u64,
 }
 
-struct Token {
+struct SimulatedToken {
     login: Login,
     expires_ms: i64,
     /// Uses that are left until it is refused before its time.
@@ -55,9 +55,9 @@ pub(super) struct Pair {
     pub(super) refresh: String,
 }
 
-impl Tokens {
-    pub(super) fn new(options: &Options, early_expiry: f64) -> Self {
-        Tokens {
+impl SimulatedTokens {
+    pub(super) fn new(options: &SimulatorOptions, early_expiry: f64) -> Self {
+        SimulatedTokens {
             seed: options.seed,
             life_ms: millis(options.token_life),
             rc_life_ms: millis(options.rc_token_life),
@@ -73,7 +73,7 @@ impl Tokens {
         let name = self.name(&mut state, "rc", now_ms);
         state.rc.insert(
             name.clone(),
-            Token {
+            SimulatedToken {
                 login,
                 expires_ms: now_ms + self.rc_life_ms,
                 uses_left: None,
@@ -91,11 +91,11 @@ impl Tokens {
         forget_dead(&mut state.access, now_ms);
         let access = self.name(&mut state, "cx", now_ms);
         let refresh = self.name(&mut state, "refresh", now_ms);
-        let mut dice = Dice::new(&[self.seed, About::Token as u64, state.issued]);
+        let mut dice = Dice::new(&[self.seed, SegmentText::Token as u64, state.issued]);
         let uses_left = dice.percent(self.early_expiry).then(|| 1 + dice.below(150));
         state.access.insert(
             access.clone(),
-            Token {
+            SimulatedToken {
                 login,
                 expires_ms: now_ms + self.life_ms,
                 uses_left,
@@ -138,14 +138,19 @@ impl Tokens {
         self.lock().expired_early
     }
 
-    fn name(&self, state: &mut State, kind: &str, now_ms: i64) -> String {
+    fn name(&self, state: &mut TokenState, kind: &str, now_ms: i64) -> String {
         state.issued += 1;
         // The time goes in, so that a token of an earlier start is not taken for one of this.
-        let check = hash(&[self.seed, About::Token as u64, state.issued, now_ms as u64]);
+        let check = hash(&[
+            self.seed,
+            SegmentText::Token as u64,
+            state.issued,
+            now_ms as u64,
+        ]);
         format!("sim-{kind}.{}.{check:016x}", state.issued)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TokenState> {
         self.state
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -153,7 +158,7 @@ impl Tokens {
 }
 
 fn use_one(
-    tokens: &mut HashMap<String, Token>,
+    tokens: &mut HashMap<String, SimulatedToken>,
     token: Option<&str>,
     now_ms: i64,
 ) -> Result<Login, Refusal> {
@@ -167,7 +172,7 @@ fn use_one(
     Ok(token.login)
 }
 
-fn forget_dead(tokens: &mut HashMap<String, Token>, now_ms: i64) {
+fn forget_dead(tokens: &mut HashMap<String, SimulatedToken>, now_ms: i64) {
     if tokens.len() > MANY {
         tokens.retain(|_, token| token.expires_ms > now_ms);
     }
@@ -179,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_token_lives_its_time_and_a_refresh_token_is_spent_once() {
-        let tokens = Tokens::new(&Options::default(), 0.0);
+        let tokens = SimulatedTokens::new(&SimulatorOptions::default(), 0.0);
         let pair = tokens.issue_pair(0, 1_000);
         assert_eq!(tokens.check(Some(&pair.access), 300_999), Ok(0));
         assert_eq!(
@@ -198,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_early_expiry_comes_after_some_uses_and_stays() {
-        let tokens = Tokens::new(&Options::default(), 100.0);
+        let tokens = SimulatedTokens::new(&SimulatorOptions::default(), 100.0);
         let pair = tokens.issue_pair(0, 1_000);
         let uses = (0..1_000)
             .take_while(|_| tokens.check(Some(&pair.access), 2_000).is_ok())

@@ -8,16 +8,20 @@ use crate::simulator::login::authorized;
 use crate::simulator::metadata::{has_recording, has_transcript};
 use crate::simulator::quota::Quota;
 use crate::simulator::request::decode;
-use crate::simulator::server::{Call, State};
-use crate::simulator::texts::{Kind, ordinary};
+use crate::simulator::server::{ServerState, SimulatedCall};
+use crate::simulator::texts::{SimulatedKind, ordinary};
 use crate::simulator::time::timestamp;
-use crate::simulator::world::{About, Segment};
+use crate::simulator::world::{SegmentText, SimulatedSegment};
 
 /// `GET .../transcripts/dialogs/{dialogId}/segments/{segmentId}`; `path` is the account, the sub-account, the dialog
 /// and the segment.
-pub(super) fn transcript(state: &State, call: &Call, path: [&str; 4]) -> Result<Answer, Answer> {
+pub(super) fn transcript(
+    state: &ServerState,
+    call: &SimulatedCall,
+    path: [&str; 4],
+) -> Result<Answer, Answer> {
     let segment = find(state, call, path, &state.transcript_quota, has_transcript)?;
-    let mut dice = state.world.dice(About::Transcript, &segment);
+    let mut dice = state.world.dice(SegmentText::Transcript, &segment);
     let count = 2 + dice.below(20) as i64;
     let step_ms = (segment.end_ms - segment.start_ms) / count;
     let messages = (0..count).map(|n| {
@@ -28,7 +32,7 @@ pub(super) fn transcript(state: &State, call: &Call, path: [&str; 4]) -> Result<
             "participantType": if agent { "AGENT" } else { "CONTACT" },
             "rcUserId": agent.then_some(62_000_000_004_u64),
             "timestamp": format!("{:.3}", timestamp(segment.start_ms + n * step_ms)),
-            "message": ordinary(&mut dice, Kind::Agent, segment.voice),
+            "message": ordinary(&mut dice, SimulatedKind::Agent, segment.voice),
         })
     });
     let messages: Vec<Value> = messages.collect();
@@ -38,18 +42,22 @@ pub(super) fn transcript(state: &State, call: &Call, path: [&str; 4]) -> Result<
 }
 
 /// `GET .../recordings/dialogs/{dialogId}/segments/{segmentId}`: a second of silence.
-pub(super) fn recording(state: &State, call: &Call, path: [&str; 4]) -> Result<Answer, Answer> {
+pub(super) fn recording(
+    state: &ServerState,
+    call: &SimulatedCall,
+    path: [&str; 4],
+) -> Result<Answer, Answer> {
     find(state, call, path, &state.recording_quota, has_recording)?;
     Ok(Answer::new(StatusCode::OK, "audio/wav", silence()))
 }
 
 fn find(
-    state: &State,
-    call: &Call,
+    state: &ServerState,
+    call: &SimulatedCall,
     [rc_account, sub_account, dialog, segment]: [&str; 4],
     quota: &Quota,
-    has: fn(&Segment) -> bool,
-) -> Result<Segment, Answer> {
+    has: fn(&SimulatedSegment) -> bool,
+) -> Result<SimulatedSegment, Answer> {
     let login = authorized(state, call)?;
     state.admit(quota, login, call)?;
     let world = &state.world;
@@ -59,7 +67,8 @@ fn find(
     };
     let now_ms = state.time.now_ms();
     let found = decode(segment, false).and_then(|id| world.find(sub, &id));
-    let of_dialog = |segment: &Segment| Some(world.dialog_id(segment)) == decode(dialog, false);
+    let of_dialog =
+        |segment: &SimulatedSegment| Some(world.dialog_id(segment)) == decode(dialog, false);
     let found = found.filter(|segment| segment.end_ms <= now_ms && world.retained(segment, now_ms));
     found
         .filter(|segment| of_dialog(segment) && has(segment))

@@ -1,11 +1,11 @@
 //! The simulated contact centre: which segments end when, and which of them discovery shows.
 //!
-//! Segment number i of a UTC day of a sub-account is computed from (seed, sub-account, day, i) alone, and its end
+//! SimulatedSegment number i of a UTC day of a sub-account is computed from (seed, sub-account, day, i) alone, and its end
 //! never precedes that of segment i - 1. So a window is a range of numbers, found by bisection: a day of a million
 //! segments takes no memory, and asking twice gives the same answer.
 
 use crate::simulator::dice::{Dice, hash, hash_text, hits, mix, unit, unmix};
-use crate::simulator::options::{Faults, Options};
+use crate::simulator::options::{Faults, SimulatorOptions};
 use crate::simulator::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, millis};
 
 /// A repeated segment turns up again this much later: with windows of 3 h, in the neighbouring one.
@@ -21,7 +21,7 @@ const TRAFFIC: [f64; 24] = [
 
 /// What a hash decides, so that no two decisions share their dice.
 #[derive(Clone, Copy)]
-pub(super) enum About {
+pub(super) enum SegmentText {
     Key = 1,
     End,
     Shape,
@@ -46,14 +46,14 @@ pub(super) enum About {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct SubAccount {
+pub(super) struct SimulatedSubAccount {
     pub(super) id: String,
     pub(super) denied: bool,
     hash: u64,
 }
 
 pub(super) struct World {
-    pub(super) sub_accounts: Vec<SubAccount>,
+    pub(super) sub_accounts: Vec<SimulatedSubAccount>,
     pub(super) faults: Faults,
     pub(super) present: f64,
     pub(super) not_found: f64,
@@ -64,7 +64,7 @@ pub(super) struct World {
 
 /// One participant's part of an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Segment {
+pub(super) struct SimulatedSegment {
     pub(super) day: i64,
     pub(super) index: u64,
     /// Hash of everything that tells it from others.
@@ -81,7 +81,7 @@ pub(super) struct Segment {
 
 /// Where discovery shows a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Placement {
     /// In the window its end belongs to.
     Once,
     /// Twice in that window.
@@ -100,9 +100,9 @@ pub(super) struct Position {
 }
 
 impl World {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &SimulatorOptions) -> Self {
         let faults = options.faults.clone().effective();
-        let sub_account = |id: &String| SubAccount {
+        let sub_account = |id: &String| SimulatedSubAccount {
             id: id.clone(),
             denied: faults.deny.contains(id),
             hash: hash(&[options.seed, hash_text(id)]),
@@ -119,22 +119,27 @@ impl World {
         }
     }
 
-    pub(super) fn sub_account(&self, id: &str) -> Option<&SubAccount> {
+    pub(super) fn sub_account(&self, id: &str) -> Option<&SimulatedSubAccount> {
         self.sub_accounts.iter().find(|one| one.id == id)
     }
 
-    pub(super) fn segment(&self, sub: &SubAccount, at: Position) -> Segment {
-        let key = hash(&[sub.hash, About::Key as u64, at.day as u64, at.index]);
+    pub(super) fn segment(&self, sub: &SimulatedSubAccount, at: Position) -> SimulatedSegment {
+        let key = hash(&[sub.hash, SegmentText::Key as u64, at.day as u64, at.index]);
         let first = Position {
             index: at.index & !1,
             ..at
         };
-        let first_key = hash(&[sub.hash, About::Key as u64, first.day as u64, first.index]);
+        let first_key = hash(&[
+            sub.hash,
+            SegmentText::Key as u64,
+            first.day as u64,
+            first.index,
+        ]);
         // Every fourth pair is one dialog that was handed on from one participant to the next.
         let handed_on = first_key & 3 == 0 && first.index + 1 < self.per_day;
         let dialog = hash(&[
             if handed_on { first_key } else { key },
-            About::Dialog as u64,
+            SegmentText::Dialog as u64,
         ]);
         let voice = dialog % 100 < 70;
         let end_ms = self.end_ms(sub, at);
@@ -156,9 +161,9 @@ impl World {
             (false, _) => (end_ms - length_ms(key, voice), end_ms),
         };
         let start_ms = (end_ms - length_ms(key, voice)).max(dialog_start_ms);
-        let agent_group = 4101 + hash(&[key, About::Shape as u64, 1]) % self.agent_groups;
+        let agent_group = 4101 + hash(&[key, SegmentText::Shape as u64, 1]) % self.agent_groups;
         let Position { day, index } = at;
-        Segment {
+        SimulatedSegment {
             day,
             index,
             key,
@@ -173,10 +178,10 @@ impl World {
     }
 
     /// UTC milliseconds; never before that of the position before.
-    fn end_ms(&self, sub: &SubAccount, at: Position) -> i64 {
+    fn end_ms(&self, sub: &SimulatedSubAccount, at: Position) -> i64 {
         let jitter = unit(hash(&[
             sub.hash,
-            About::End as u64,
+            SegmentText::End as u64,
             at.day as u64,
             at.index,
         ]));
@@ -186,7 +191,7 @@ impl World {
     }
 
     /// The first position whose segment does not end before `ms`.
-    fn first_from(&self, sub: &SubAccount, ms: i64) -> Position {
+    fn first_from(&self, sub: &SimulatedSubAccount, ms: i64) -> Position {
         let day = ms.div_euclid(DAY_MS);
         let (mut low, mut high) = (0, self.per_day);
         while low < high {
@@ -200,7 +205,12 @@ impl World {
     }
 
     /// The positions whose segments end in `from_ms..to_ms`.
-    pub(super) fn ending_in(&self, sub: &SubAccount, from_ms: i64, to_ms: i64) -> Positions {
+    pub(super) fn ending_in(
+        &self,
+        sub: &SimulatedSubAccount,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Positions {
         if self.per_day == 0 || to_ms <= from_ms {
             let nowhere = Position { day: 0, index: 0 };
             return Positions {
@@ -219,67 +229,70 @@ impl World {
 
     /// Whether discovery knows the segment at `now_ms`: not for some minutes after it was to be shown, not after it
     /// vanished or the retention is over.
-    pub(super) fn shown(&self, segment: &Segment, now_ms: i64) -> bool {
-        let delay_ms = (hash(&[segment.key, About::Delay as u64]) % 14 * MINUTE_MS as u64) as i64;
-        let moved_ms = if self.place(segment) == Place::Moved {
+    pub(super) fn shown(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
+        let delay_ms =
+            (hash(&[segment.key, SegmentText::Delay as u64]) % 14 * MINUTE_MS as u64) as i64;
+        let moved_ms = if self.place(segment) == Placement::Moved {
             MOVED_BY_MS
         } else {
             0
         };
         let age_ms = now_ms - segment.end_ms;
-        let gone = self.is(About::Vanish, segment, self.faults.vanish)
+        let gone = self.is(SegmentText::Vanish, segment, self.faults.vanish)
             && age_ms >= millis(self.faults.vanish_after);
         age_ms >= delay_ms + moved_ms && !gone && self.retained(segment, now_ms)
     }
 
-    pub(super) fn retained(&self, segment: &Segment, now_ms: i64) -> bool {
+    pub(super) fn retained(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
         now_ms - segment.end_ms <= self.retention_ms
     }
 
-    pub(super) fn place(&self, segment: &Segment) -> Place {
-        if self.is(About::Moved, segment, self.faults.out_of_window) {
-            return Place::Moved;
+    pub(super) fn place(&self, segment: &SimulatedSegment) -> Placement {
+        if self.is(SegmentText::Moved, segment, self.faults.out_of_window) {
+            return Placement::Moved;
         }
         // Without an id, differing copies would be two segments: nobody could tell them from each other.
-        if self.has_no_id(segment) || !self.is(About::Duplicate, segment, self.faults.duplicates) {
-            return Place::Once;
+        if self.has_no_id(segment)
+            || !self.is(SegmentText::Duplicate, segment, self.faults.duplicates)
+        {
+            return Placement::Once;
         }
-        let coin = hash(&[segment.key, About::Duplicate as u64, 1]);
+        let coin = hash(&[segment.key, SegmentText::Duplicate as u64, 1]);
         let differs = coin & 2 != 0;
         if coin & 1 == 0 {
-            Place::Twice { differs }
+            Placement::Twice { differs }
         } else {
-            Place::Again { differs }
+            Placement::Again { differs }
         }
     }
 
-    pub(super) fn has_no_id(&self, segment: &Segment) -> bool {
-        self.is(About::NoId, segment, self.faults.no_id)
+    pub(super) fn has_no_id(&self, segment: &SimulatedSegment) -> bool {
+        self.is(SegmentText::NoId, segment, self.faults.no_id)
     }
 
-    pub(super) fn has_no_end(&self, segment: &Segment) -> bool {
-        self.is(About::NoEnd, segment, self.faults.no_end)
+    pub(super) fn has_no_end(&self, segment: &SimulatedSegment) -> bool {
+        self.is(SegmentText::NoEnd, segment, self.faults.no_end)
     }
 
     /// Whether discovery's object has been corrected by `now_ms`.
-    pub(super) fn is_edited(&self, segment: &Segment, now_ms: i64) -> bool {
-        self.is(About::Edit, segment, self.faults.edits)
+    pub(super) fn is_edited(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
+        self.is(SegmentText::Edit, segment, self.faults.edits)
             && now_ms - segment.end_ms >= millis(self.faults.edit_after)
     }
 
-    fn is(&self, about: About, segment: &Segment, percent: f64) -> bool {
+    fn is(&self, about: SegmentText, segment: &SimulatedSegment, percent: f64) -> bool {
         percent > 0.0 && hits(hash(&[segment.key, about as u64]), percent)
     }
 
     /// Dice that belong to one aspect of one segment.
-    pub(super) fn dice(&self, about: About, segment: &Segment) -> Dice {
+    pub(super) fn dice(&self, about: SegmentText, segment: &SimulatedSegment) -> Dice {
         Dice::new(&[segment.key, about as u64, 2])
     }
 
     /// The id, in the shapes that RingCX uses. It holds the position, scrambled, and a check.
-    pub(super) fn id(&self, sub: &SubAccount, segment: &Segment) -> String {
+    pub(super) fn id(&self, sub: &SimulatedSubAccount, segment: &SimulatedSegment) -> String {
         let place = self.scramble(sub, segment);
-        let check = hash(&[segment.key, About::Check as u64]);
+        let check = hash(&[segment.key, SegmentText::Check as u64]);
         match segment.voice {
             true => format!(
                 "p-v-{place:016x}{check:016x}-{}-{:013x}",
@@ -293,7 +306,7 @@ impl World {
         }
     }
 
-    pub(super) fn dialog_id(&self, segment: &Segment) -> String {
+    pub(super) fn dialog_id(&self, segment: &SimulatedSegment) -> String {
         match segment.voice {
             true => format!("{:016x}{:016x}", segment.dialog, mix(segment.dialog)),
             false => {
@@ -304,7 +317,7 @@ impl World {
     }
 
     /// The segment that an id names, or `None` when it names none.
-    pub(super) fn find(&self, sub: &SubAccount, id: &str) -> Option<Segment> {
+    pub(super) fn find(&self, sub: &SimulatedSubAccount, id: &str) -> Option<SimulatedSegment> {
         let place = match id.strip_prefix("p-v-") {
             Some(rest) => rest.get(..16)?,
             None => id.strip_prefix("d-")?.get(24 + 1 + 8..)?,
@@ -322,7 +335,7 @@ impl World {
         (self.id(sub, &segment) == id && !self.has_no_id(&segment)).then_some(segment)
     }
 
-    fn scramble(&self, sub: &SubAccount, segment: &Segment) -> u64 {
+    fn scramble(&self, sub: &SimulatedSubAccount, segment: &SimulatedSegment) -> u64 {
         mix(((segment.day as u64 & 0xff_ffff) << 40 | segment.index) ^ mix(sub.hash))
     }
 }
@@ -368,7 +381,7 @@ fn time_of_day(share: f64) -> f64 {
 fn length_ms(key: u64, voice: bool) -> i64 {
     let longest_s = if voice { 1_500 } else { 4 * 3_600 };
     // Squared, because most talks are short.
-    let share = unit(hash(&[key, About::Shape as u64]));
+    let share = unit(hash(&[key, SegmentText::Shape as u64]));
     20 * SECOND_MS + (share * share * f64::from(longest_s) * 1_000.0) as i64
 }
 
@@ -378,10 +391,10 @@ mod tests {
 
     fn world(faults: Faults) -> World {
         let sub_accounts = vec!["99999999".into(), "88888888".into()];
-        World::new(&Options {
+        World::new(&SimulatorOptions {
             sub_accounts,
             faults,
-            ..Options::default()
+            ..SimulatorOptions::default()
         })
     }
 
@@ -394,9 +407,9 @@ mod tests {
             index: 7,
         };
         let ids = |seed| {
-            let world = World::new(&Options {
+            let world = World::new(&SimulatorOptions {
                 seed,
-                ..Options::default()
+                ..SimulatorOptions::default()
             });
             let sub = world.sub_accounts[0].clone();
             world.id(&sub, &world.segment(&sub, at))
@@ -425,9 +438,9 @@ mod tests {
 
     #[test]
     fn ends_are_in_order_and_inside_their_day() {
-        let world = World::new(&Options {
+        let world = World::new(&SimulatorOptions {
             segments_per_day: 20_000,
-            ..Options::default()
+            ..SimulatorOptions::default()
         });
         let sub = &world.sub_accounts[0];
         let segments = (0..20_000).map(|index| world.segment(sub, Position { day: 20_777, index }));

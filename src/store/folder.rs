@@ -19,7 +19,8 @@ use crate::store::file::{
     unreadable_body,
 };
 use crate::store::{
-    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key,
+    Body, Children, Hashed, LARGEST_GET, ListedObject, NewObject, ObjectVersion, PutOutcome,
+    Result, Stat, Store, key,
 };
 
 const STORE: &str = "cannot store";
@@ -76,7 +77,7 @@ impl FolderStore {
         Ok(self.root.join(key))
     }
 
-    fn put(&self, object: &NewObject) -> Result<Put> {
+    fn put(&self, object: &NewObject) -> Result<PutOutcome> {
         key::check_new(&object.key)?;
         let target = self.path(&object.key)?;
         if object.lock.is_some() || object.legal_hold {
@@ -85,14 +86,14 @@ impl FolderStore {
         let folder = target.parent().unwrap_or(&self.root);
         if taken(&target)? {
             self.sync_folders(folder)?;
-            return Ok(Put::Exists);
+            return Ok(PutOutcome::Exists);
         }
         let file = self.write_temporary(object, &target)?;
         make_folders(folder)?;
         let put = match file.persist_noclobber(&target) {
-            Ok(_) => Put::Created { version_id: None },
+            Ok(_) => PutOutcome::Created { version_id: None },
             Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists && taken(&target)? => {
-                Put::Exists
+                PutOutcome::Exists
             }
             Err(refused) => return Err(classify(refused.error, STORE, &target)),
         };
@@ -234,7 +235,7 @@ impl FolderStore {
         }))
     }
 
-    fn walk(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+    fn walk(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
         let mut entries = Vec::new();
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {
@@ -257,7 +258,7 @@ impl FolderStore {
                 }
                 match fs::metadata(found.path()) {
                     Ok(about) if about.is_dir() => folders.push(below),
-                    Ok(about) if wanted => entries.push(Entry {
+                    Ok(about) if wanted => entries.push(ListedObject {
                         key,
                         bytes: about.len(),
                     }),
@@ -300,7 +301,7 @@ impl Store for FolderStore {
         shown(&self.root)
     }
 
-    async fn put_new(&self, object: &NewObject) -> Result<Put> {
+    async fn put_new(&self, object: &NewObject) -> Result<PutOutcome> {
         let object = object.clone();
         self.blocking(move |store| store.put(&object)).await
     }
@@ -340,14 +341,14 @@ impl Store for FolderStore {
         self.blocking(move |store| store.describe(&key)).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.blocking(move |store| store.walk(&prefix, after.as_deref()))
             .await
     }
 
-    async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
-        let only = |entry: Entry| Version {
+    async fn versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
+        let only = |entry: ListedObject| ObjectVersion {
             key: entry.key,
             version_id: None,
             is_latest: true,

@@ -13,13 +13,13 @@ use crate::format::record::lock::Lock;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::file;
 use crate::store::{
-    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key,
-    stronger,
+    Body, Children, Hashed, LARGEST_GET, ListedObject, NewObject, ObjectVersion, PutOutcome,
+    Result, Stat, Store, key, stronger,
 };
 
 /// The methods of a store, as the counts and the faults name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Op {
+pub enum StoreOperation {
     PutNew,
     Get,
     Download,
@@ -41,8 +41,8 @@ pub enum Effect {
 
 /// A scripted failure of the calls of one method whose key (or prefix) begins with `prefix`.
 #[derive(Debug, Clone)]
-pub struct Fault {
-    op: Op,
+pub struct StoreFault {
+    op: StoreOperation,
     prefix: String,
     effect: Effect,
     kind: StoreErrorKind,
@@ -50,11 +50,11 @@ pub struct Fault {
     times: u32,
 }
 
-impl Fault {
+impl StoreFault {
     /// One failure of kind Unknown, at the first such call.
-    pub fn new(op: Op, prefix: &str, effect: Effect) -> Self {
+    pub fn new(op: StoreOperation, prefix: &str, effect: Effect) -> Self {
         let kind = StoreErrorKind::Unknown;
-        Fault {
+        StoreFault {
             op,
             prefix: prefix.to_owned(),
             effect,
@@ -83,7 +83,7 @@ impl Fault {
 }
 
 #[derive(Debug, Clone)]
-struct Object {
+struct MemoryObject {
     bytes: Bytes,
     /// As announced by its writer, whatever the bytes are after [`MemoryStore::corrupt`].
     sha256: Digest,
@@ -95,29 +95,29 @@ struct Object {
 struct StoredVersion {
     id: Option<String>,
     /// `None` is a delete marker.
-    object: Option<Object>,
+    object: Option<MemoryObject>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryState {
     /// Oldest version first; never empty.
     keys: BTreeMap<String, Vec<StoredVersion>>,
     /// What a key held first, for ever.
     first: BTreeMap<String, Digest>,
     versions_made: u64,
-    faults: Vec<Fault>,
-    calls: BTreeMap<Op, u64>,
+    faults: Vec<StoreFault>,
+    calls: BTreeMap<StoreOperation, u64>,
 }
 
-/// See the module. Versioned, with Object Lock, unless made by [`MemoryStore::plain`].
+/// See the module. Versioned, with MemoryObject Lock, unless made by [`MemoryStore::plain`].
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     plain: bool,
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
 }
 
 impl MemoryStore {
-    /// Like a bucket with versioning and Object Lock.
+    /// Like a bucket with versioning and MemoryObject Lock.
     pub fn new() -> Self {
         Self::default()
     }
@@ -131,7 +131,7 @@ impl MemoryStore {
     }
 
     /// Adds a failure; the first that fits a call is used up first.
-    pub fn fail(&self, fault: Fault) {
+    pub fn fail(&self, fault: StoreFault) {
         self.state().faults.push(fault);
     }
 
@@ -146,7 +146,7 @@ impl MemoryStore {
     }
 
     /// How often a method was called, failed calls included.
-    pub fn calls(&self, op: Op) -> u64 {
+    pub fn calls(&self, op: StoreOperation) -> u64 {
         self.state().calls.get(&op).copied().unwrap_or(0)
     }
 
@@ -179,7 +179,7 @@ impl MemoryStore {
     /// An attacker's act: another current version (on a plain store, in place of the only one), with its own checksum.
     pub fn overwrite(&self, key: &str, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
-        let object = Object {
+        let object = MemoryObject {
             sha256: Digest::of(&bytes),
             bytes,
             lock: None,
@@ -206,13 +206,18 @@ impl MemoryStore {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         // The panic of one test's task is that test's failure already.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a call and does it, unless the script says otherwise.
-    fn call<T>(&self, op: Op, key: &str, work: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+    fn call<T>(
+        &self,
+        op: StoreOperation,
+        key: &str,
+        work: impl FnOnce(&mut MemoryState) -> Result<T>,
+    ) -> Result<T> {
         let mut state = self.state();
         *state.calls.entry(op).or_default() += 1;
         let fault = state.next_fault(op, key);
@@ -242,9 +247,9 @@ impl MemoryStore {
     }
 }
 
-impl State {
-    fn next_fault(&mut self, op: Op, key: &str) -> Option<(Effect, StoreErrorKind)> {
-        let fits = |fault: &Fault| fault.op == op && key.starts_with(&fault.prefix);
+impl MemoryState {
+    fn next_fault(&mut self, op: StoreOperation, key: &str) -> Option<(Effect, StoreErrorKind)> {
+        let fits = |fault: &StoreFault| fault.op == op && key.starts_with(&fault.prefix);
         let position = self.faults.iter().position(fits)?;
         let fault = self.faults.get_mut(position)?;
         if fault.skip > 0 {
@@ -259,16 +264,16 @@ impl State {
         Some(met)
     }
 
-    fn current(&self, key: &str) -> Option<(&StoredVersion, &Object)> {
+    fn current(&self, key: &str) -> Option<(&StoredVersion, &MemoryObject)> {
         let version = self.keys.get(key)?.last()?;
         version.object.as_ref().map(|object| (version, object))
     }
 
-    fn current_mut(&mut self, key: &str) -> Option<&mut Object> {
+    fn current_mut(&mut self, key: &str) -> Option<&mut MemoryObject> {
         self.keys.get_mut(key)?.last_mut()?.object.as_mut()
     }
 
-    fn push(&mut self, key: &str, object: Option<Object>) -> String {
+    fn push(&mut self, key: &str, object: Option<MemoryObject>) -> String {
         self.versions_made += 1;
         let id = format!("v{}", self.versions_made);
         self.keys
@@ -281,12 +286,12 @@ impl State {
         id
     }
 
-    fn put(&mut self, plain: bool, new: &NewObject, bytes: Bytes) -> Result<Put> {
+    fn put(&mut self, plain: bool, new: &NewObject, bytes: Bytes) -> Result<PutOutcome> {
         if plain && (new.lock.is_some() || new.legal_hold) {
             return Err(MemoryStore::no_lock(&new.key));
         }
         if self.current(&new.key).is_some() {
-            return Ok(Put::Exists);
+            return Ok(PutOutcome::Exists);
         }
         if Digest::of(&bytes) != new.sha256 {
             let object = format!("memory/{}", new.key);
@@ -302,7 +307,7 @@ impl State {
             "the immutable key {} would change",
             new.key
         );
-        let object = Object {
+        let object = MemoryObject {
             bytes,
             sha256: new.sha256,
             lock: new.lock,
@@ -316,9 +321,9 @@ impl State {
                     object: Some(object),
                 }],
             );
-            return Ok(Put::Created { version_id: None });
+            return Ok(PutOutcome::Created { version_id: None });
         }
-        Ok(Put::Created {
+        Ok(PutOutcome::Created {
             version_id: Some(self.push(&new.key, Some(object))),
         })
     }
@@ -330,7 +335,7 @@ impl Store for MemoryStore {
         "memory".to_owned()
     }
 
-    async fn put_new(&self, object: &NewObject) -> Result<Put> {
+    async fn put_new(&self, object: &NewObject) -> Result<PutOutcome> {
         key::check_new(&object.key)?;
         let bytes = match &object.body {
             Body::Bytes(bytes) => bytes.clone(),
@@ -339,13 +344,13 @@ impl Store for MemoryStore {
                 tokio::fs::read(path).await.map_err(unreadable)?.into()
             }
         };
-        self.call(Op::PutNew, &object.key, |state| {
+        self.call(StoreOperation::PutNew, &object.key, |state| {
             state.put(self.plain, object, bytes)
         })
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        self.call(Op::Get, key, |state| match state.current(key) {
+        self.call(StoreOperation::Get, key, |state| match state.current(key) {
             Some((_, object)) if object.bytes.len() as u64 > LARGEST_GET => Err(StoreError::new(
                 StoreErrorKind::Contradiction,
                 file::READ,
@@ -356,7 +361,7 @@ impl Store for MemoryStore {
     }
 
     async fn download(&self, key: &str, to: &Path) -> Result<bool> {
-        let found = self.call(Op::Download, key, |state| {
+        let found = self.call(StoreOperation::Download, key, |state| {
             Ok(state.current(key).map(|(_, object)| object.bytes.clone()))
         })?;
         let Some(bytes) = found else { return Ok(false) };
@@ -366,7 +371,7 @@ impl Store for MemoryStore {
     }
 
     async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
-        self.call(Op::Get, key, |state| {
+        self.call(StoreOperation::Get, key, |state| {
             Ok(state.current(key).map(|(_, object)| {
                 let length = object.bytes.len();
                 let end = usize::try_from(range.end).unwrap_or(length).min(length);
@@ -378,7 +383,7 @@ impl Store for MemoryStore {
     }
 
     async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
-        self.call(Op::Get, key, |state| {
+        self.call(StoreOperation::Get, key, |state| {
             Ok(state.current(key).map(|(_, object)| Hashed {
                 bytes: object.bytes.len() as u64,
                 sha256: Digest::of(&object.bytes),
@@ -402,7 +407,7 @@ impl Store for MemoryStore {
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {
-        self.call(Op::Stat, key, |state| {
+        self.call(StoreOperation::Stat, key, |state| {
             Ok(state.current(key).map(|(version, object)| Stat {
                 bytes: object.bytes.len() as u64,
                 sha256: Some(object.sha256),
@@ -413,14 +418,14 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
-        self.call(Op::List, prefix, |state| {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
+        self.call(StoreOperation::List, prefix, |state| {
             let wanted = |key: &&String| {
                 key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)
             };
             let entry = |key: &String| {
                 let (_, object) = state.current(key)?;
-                Some(Entry {
+                Some(ListedObject {
                     key: key.clone(),
                     bytes: object.bytes.len() as u64,
                 })
@@ -429,29 +434,25 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
-        self.call(Op::Versions, prefix, |state| {
+    async fn versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
+        self.call(StoreOperation::Versions, prefix, |state| {
             let mut listed = Vec::new();
             for (key, versions) in state.keys.iter().filter(|(key, _)| key.starts_with(prefix)) {
-                listed.extend(
-                    versions
-                        .iter()
-                        .rev()
-                        .enumerate()
-                        .map(|(age, version)| Version {
-                            key: key.clone(),
-                            version_id: version.id.clone(),
-                            is_latest: age == 0,
-                            is_delete_marker: version.object.is_none(),
-                        }),
-                );
+                listed.extend(versions.iter().rev().enumerate().map(|(age, version)| {
+                    ObjectVersion {
+                        key: key.clone(),
+                        version_id: version.id.clone(),
+                        is_latest: age == 0,
+                        is_delete_marker: version.object.is_none(),
+                    }
+                }));
             }
             Ok(listed)
         })
     }
 
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
-        self.call(Op::RaiseLock, key, |state| {
+        self.call(StoreOperation::RaiseLock, key, |state| {
             let plain = self.plain;
             let Some(object) = state.current_mut(key) else {
                 return Err(StoreError::new(
@@ -470,7 +471,7 @@ impl Store for MemoryStore {
     }
 
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
-        self.call(Op::SetLegalHold, key, |state| {
+        self.call(StoreOperation::SetLegalHold, key, |state| {
             let plain = self.plain;
             let Some(object) = state.current_mut(key) else {
                 let error = StoreError::new(
@@ -490,7 +491,7 @@ impl Store for MemoryStore {
     }
 
     async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
-        self.call(Op::Stat, key, |_| Ok(!self.plain))
+        self.call(StoreOperation::Stat, key, |_| Ok(!self.plain))
     }
 }
 
@@ -522,7 +523,7 @@ mod tests {
     async fn faults_meet_the_calls_they_are_meant_for() {
         let store = MemoryStore::new();
         store.fail(
-            Fault::new(Op::PutNew, "m/", Effect::FailBefore)
+            StoreFault::new(StoreOperation::PutNew, "m/", Effect::FailBefore)
                 .skip(1)
                 .times(2),
         );
@@ -534,6 +535,9 @@ mod tests {
         }
         assert_eq!(stored, ["p/1", "m/1", "p/2", "m/4"]);
         assert_eq!(store.contents().len(), 4);
-        assert_eq!((store.calls(Op::PutNew), store.pending_faults()), (6, 0));
+        assert_eq!(
+            (store.calls(StoreOperation::PutNew), store.pending_faults()),
+            (6, 0)
+        );
     }
 }

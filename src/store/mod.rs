@@ -54,7 +54,7 @@ pub struct NewObject {
 
 /// How a create-only PUT ended when the store answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Put {
+pub enum PutOutcome {
     Created {
         version_id: Option<String>,
     },
@@ -75,14 +75,14 @@ pub struct Stat {
 
 /// One line of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ListedObject {
     pub key: String,
     pub bytes: u64,
 }
 
 /// One version of a key on a versioned bucket; on other stores every object is one version without id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
+pub struct ObjectVersion {
     pub key: String,
     pub version_id: Option<String>,
     pub is_latest: bool,
@@ -116,7 +116,7 @@ pub trait Store: Send + Sync {
     fn root(&self) -> String;
 
     /// Creates an object, durably, or says that the key is taken. Never replaces anything.
-    async fn put_new(&self, object: &NewObject) -> Result<Put>;
+    async fn put_new(&self, object: &NewObject) -> Result<PutOutcome>;
 
     /// The whole object, or `None`. For small objects (manifests): one over [`LARGEST_GET`] is refused, so that
     /// whoever can write to the bucket cannot use up a reader's memory. Nothing is checked: callers hash.
@@ -145,10 +145,10 @@ pub trait Store: Send + Sync {
     async fn children(&self, prefix: &str) -> Result<Children>;
 
     /// Every object whose key begins with `prefix` and sorts after `after`, in key order (byte order).
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>>;
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>>;
 
     /// Every version and delete marker of keys that begin with `prefix`, in key order, newest first within a key.
-    async fn versions(&self, prefix: &str) -> Result<Vec<Version>>;
+    async fn versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>>;
 
     /// Extends the retention of an existing object's current version to at least `lock`; never shortens or weakens
     /// one.

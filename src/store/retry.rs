@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::format::record::lock::Lock;
 use crate::store::error::{StoreError, StoreErrorKind};
-use crate::store::{Children, Entry, Hashed, NewObject, Put, Result, Stat, Store, Version};
+use crate::store::{
+    Children, Hashed, ListedObject, NewObject, ObjectVersion, PutOutcome, Result, Stat, Store,
+};
 
 /// How often and how slowly. Before attempt n+1 there is a wait of half to the whole of `first_wait` * 2^(n-1), at
 /// most `longest_wait`.
@@ -152,7 +154,7 @@ impl Store for RetryingStore {
         self.inner.root()
     }
 
-    async fn put_new(&self, object: &NewObject) -> Result<Put> {
+    async fn put_new(&self, object: &NewObject) -> Result<PutOutcome> {
         self.retrying(&object.key, || self.inner.put_new(object))
             .await
     }
@@ -186,12 +188,12 @@ impl Store for RetryingStore {
         self.retrying(key, || self.inner.stat(key)).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
         self.retrying(prefix, || self.inner.list(prefix, after))
             .await
     }
 
-    async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
+    async fn versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
         self.retrying(prefix, || self.inner.versions(prefix)).await
     }
 
@@ -221,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::format::hash::digest::Digest;
-    use crate::store::memory::{Effect, Fault, Op};
+    use crate::store::memory::{Effect, StoreFault, StoreOperation};
     use crate::store::{Body, MemoryStore};
 
     /// Does not wait, but remembers for how long it should have; cancels a run after some waits.
@@ -266,25 +268,41 @@ mod tests {
     #[tokio::test]
     async fn a_lost_answer_is_asked_for_again() {
         let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
-        memory.fail(Fault::new(Op::PutNew, "", Effect::FailAfter));
+        memory.fail(StoreFault::new(
+            StoreOperation::PutNew,
+            "",
+            Effect::FailAfter,
+        ));
         let store = retrying(&memory, &waits);
-        assert_eq!(store.put_new(&object(b"x")).await.unwrap(), Put::Exists);
+        assert_eq!(
+            store.put_new(&object(b"x")).await.unwrap(),
+            PutOutcome::Exists
+        );
         assert_eq!(
             store.stat("a").await.unwrap().unwrap().sha256,
             Some(Digest::of(b"x"))
         );
-        assert_eq!((memory.calls(Op::PutNew), memory.calls(Op::Stat)), (2, 1));
+        assert_eq!(
+            (
+                memory.calls(StoreOperation::PutNew),
+                memory.calls(StoreOperation::Stat)
+            ),
+            (2, 1)
+        );
         assert_eq!(waits.asked.lock().unwrap().len(), 1);
     }
 
     #[tokio::test]
     async fn attempts_have_an_end_and_waits_grow_to_a_bound() {
         let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
-        memory.fail(Fault::new(Op::List, "", Effect::FailBefore).times(1_000));
+        memory.fail(StoreFault::new(StoreOperation::List, "", Effect::FailBefore).times(1_000));
         let error = retrying(&memory, &waits).list("", None).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unknown);
         let policy = RetryPolicy::default();
-        assert_eq!(memory.calls(Op::List), u64::from(policy.attempts));
+        assert_eq!(
+            memory.calls(StoreOperation::List),
+            u64::from(policy.attempts)
+        );
         let mut whole = policy.first_wait;
         for wait in waits.asked.lock().unwrap().iter() {
             assert!((whole / 2..=whole).contains(wait), "{wait:?} of {whole:?}");
@@ -297,14 +315,16 @@ mod tests {
         let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
         let attempts = u64::from(RetryPolicy::default().attempts);
         let store = retrying(&memory, &waits);
-        let down = |times| memory.fail(Fault::new(Op::Get, "", Effect::FailBefore).times(times));
+        let down = |times| {
+            memory.fail(StoreFault::new(StoreOperation::Get, "", Effect::FailBefore).times(times))
+        };
         down(RetryPolicy::default().attempts + 2);
         for calls in [attempts, attempts + 1, attempts + 2] {
             assert_eq!(
                 store.get("a").await.unwrap_err().kind,
                 StoreErrorKind::Unknown
             );
-            assert_eq!(memory.calls(Op::Get), calls);
+            assert_eq!(memory.calls(StoreOperation::Get), calls);
         }
         assert_eq!(store.get("a").await.unwrap(), None);
         down(1);
@@ -315,13 +335,13 @@ mod tests {
     async fn a_clear_refusal_is_final() {
         let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
         memory.fail(
-            Fault::new(Op::Get, "", Effect::FailBefore)
+            StoreFault::new(StoreOperation::Get, "", Effect::FailBefore)
                 .kind(StoreErrorKind::Denied)
                 .times(2),
         );
         let error = retrying(&memory, &waits).get("a").await.unwrap_err();
         assert_eq!(
-            (error.kind, memory.calls(Op::Get)),
+            (error.kind, memory.calls(StoreOperation::Get)),
             (StoreErrorKind::Denied, 1)
         );
     }
@@ -334,16 +354,16 @@ mod tests {
             ..Waits::default()
         };
         let memory = Arc::new(MemoryStore::new());
-        memory.fail(Fault::new(Op::Stat, "", Effect::FailBefore).times(1_000));
+        memory.fail(StoreFault::new(StoreOperation::Stat, "", Effect::FailBefore).times(1_000));
         let store = RetryingStore::new(memory.clone(), Arc::new(waits), cancel);
         assert_eq!(
             store.stat("a").await.unwrap_err().kind,
             StoreErrorKind::Unknown
         );
         assert!(
-            (2..=3).contains(&memory.calls(Op::Stat)),
+            (2..=3).contains(&memory.calls(StoreOperation::Stat)),
             "{}",
-            memory.calls(Op::Stat)
+            memory.calls(StoreOperation::Stat)
         );
     }
 

@@ -10,7 +10,7 @@ use crate::outcome::Exit;
 
 /// A run, as its end leaves it. Holds no secret, no text of a summary, and no segment's id.
 #[derive(Debug, Clone)]
-pub struct Ended {
+pub struct RunEnd {
     /// `run`, `backfill` or `recheck`.
     pub command: &'static str,
     pub exit: Exit,
@@ -25,19 +25,19 @@ pub struct Ended {
     pub ended_ms: i64,
     /// When a run last succeeded, this one included, as far as anybody here knows.
     pub last_success_ms: Option<i64>,
-    pub sub_accounts: BTreeMap<String, SubAccount>,
+    pub sub_accounts: BTreeMap<String, SubAccountEnd>,
     pub limits: Vec<LimitUse>,
     /// Everything that was worked on, as it began and ended.
     pub days: Vec<DaySpan>,
-    /// Days, or whole sub-accounts, that did not end well.
-    pub troubles: Vec<Trouble>,
+    /// DayCounts, or whole sub-accounts, that did not end well.
+    pub troubles: Vec<ProblemDay>,
     /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain that was seen.
     pub heads: Vec<String>,
     /// Whether anything was committed.
     pub committed: bool,
 }
 
-impl Ended {
+impl RunEnd {
     /// When this run succeeded, if it did: whatever is committed with gaps is committed.
     pub fn success_ms(&self) -> Option<i64> {
         matches!(self.exit, Exit::Done | Exit::Gaps).then_some(self.ended_ms)
@@ -57,8 +57,8 @@ impl Ended {
 
 /// What a run did for one sub-account, and how its chain stands.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SubAccount {
-    pub days: Days,
+pub struct SubAccountEnd {
+    pub days: DayCounts,
     /// Over all days that are archived.
     pub counts: Tally,
     /// Of the Parquet files that were committed.
@@ -69,9 +69,9 @@ pub struct SubAccount {
     pub chain: Option<ChainState>,
 }
 
-/// Days by what became of them.
+/// DayCounts by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Days {
+pub struct DayCounts {
     pub complete: u64,
     /// With gaps.
     pub incomplete: u64,
@@ -121,7 +121,7 @@ pub struct DaySpan {
 
 /// A day that somebody should look at.
 #[derive(Debug, Clone, Serialize)]
-pub struct Trouble {
+pub struct ProblemDay {
     /// Or the account's name, where its sub-accounts could not be listed.
     pub sub_account: String,
     #[serde(skip_serializing_if = "Option::is_none")]

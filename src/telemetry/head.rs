@@ -21,7 +21,7 @@ pub struct Heads {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct HeadNotice<'a> {
     /// What Slack, Mattermost and others show.
     text: String,
     archive: &'a str,
@@ -59,7 +59,7 @@ impl Heads {
 
     fn body(&self, anchor: &Anchor) -> Vec<u8> {
         let head = anchor.head();
-        let body = Body {
+        let body = HeadNotice {
             text: super::webhook::escaped(&format!(
                 "cxvault on {}: head {head} of {}",
                 self.host, self.archive

@@ -1,12 +1,12 @@
 //! A run as gauges: names, labels and meaning are those of `infra/prometheus/metrics.prom`, which a test compares.
 
 use crate::format::record::warning::WarningCode;
-use crate::format::row::observation::{Kind, Status};
-use crate::telemetry::ended::{ChainState, Ended, LimitUse, SubAccount};
+use crate::format::row::observation::{Status, SummaryKind};
+use crate::telemetry::ended::{ChainState, LimitUse, RunEnd, SubAccountEnd};
 
 /// All values of one name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Family {
+pub struct MetricFamily {
     pub name: &'static str,
     pub help: &'static str,
     pub samples: Vec<Sample>,
@@ -33,8 +33,8 @@ fn plain(value: f64) -> Vec<Sample> {
 }
 
 /// Every family that has a value.
-pub fn families(ended: &Ended) -> Vec<Family> {
-    let family = |name, help, samples| Family {
+pub fn families(ended: &RunEnd) -> Vec<MetricFamily> {
+    let family = |name, help, samples| MetricFamily {
         name,
         help,
         samples,
@@ -73,7 +73,7 @@ pub fn families(ended: &Ended) -> Vec<Family> {
 }
 
 /// The samples of every sub-account, one sub-account after the other.
-fn of_each(ended: &Ended, samples: impl Fn(&str, &SubAccount) -> Vec<Sample>) -> Vec<Sample> {
+fn of_each(ended: &RunEnd, samples: impl Fn(&str, &SubAccountEnd) -> Vec<Sample>) -> Vec<Sample> {
     ended
         .sub_accounts
         .iter()
@@ -81,8 +81,8 @@ fn of_each(ended: &Ended, samples: impl Fn(&str, &SubAccount) -> Vec<Sample>) ->
         .collect()
 }
 
-fn of_days(ended: &Ended) -> [Family; 3] {
-    let days = |id: &str, one: &SubAccount| {
+fn of_days(ended: &RunEnd) -> [MetricFamily; 3] {
+    let days = |id: &str, one: &SubAccountEnd| {
         let outcomes = [
             ("complete", one.days.complete),
             ("incomplete", one.days.incomplete),
@@ -93,14 +93,14 @@ fn of_days(ended: &Ended) -> [Family; 3] {
             |(outcome, days)| sample(&[("sub_account", id), ("outcome", outcome)], days as f64);
         outcomes.map(of).to_vec()
     };
-    let segments = |id: &str, one: &SubAccount| {
+    let segments = |id: &str, one: &SubAccountEnd| {
         vec![sample(&[("sub_account", id)], one.counts.segments as f64)]
     };
-    let summaries = |id: &str, one: &SubAccount| {
-        let each = Kind::BOTH
+    let summaries = |id: &str, one: &SubAccountEnd| {
+        let each = SummaryKind::BOTH
             .into_iter()
             .flat_map(|kind| Status::ALL.map(|status| (kind, status)));
-        let of = |(kind, status): (Kind, Status)| {
+        let of = |(kind, status): (SummaryKind, Status)| {
             let labels = [
                 ("sub_account", id),
                 ("kind", kind.name()),
@@ -111,17 +111,17 @@ fn of_days(ended: &Ended) -> [Family; 3] {
         each.map(of).collect()
     };
     [
-        Family {
+        MetricFamily {
             name: "cxvault_days",
             help: "Days that the last run looked at, by what became of them; failed ones were not committed.",
             samples: of_each(ended, days),
         },
-        Family {
+        MetricFamily {
             name: "cxvault_segments",
             help: "Segments of those days.",
             samples: of_each(ended, segments),
         },
-        Family {
+        MetricFamily {
             name: "cxvault_summaries",
             help: "Summaries of those segments, by kind and status.",
             samples: of_each(ended, summaries),
@@ -129,7 +129,7 @@ fn of_days(ended: &Ended) -> [Family; 3] {
     ]
 }
 
-fn of_requests(limits: &[LimitUse]) -> [Family; 4] {
+fn of_requests(limits: &[LimitUse]) -> [MetricFamily; 4] {
     let by_limit = |value: fn(&LimitUse) -> Option<f64>| {
         let one =
             |limit: &LimitUse| value(limit).map(|value| sample(&[("limit", limit.limit)], value));
@@ -137,22 +137,22 @@ fn of_requests(limits: &[LimitUse]) -> [Family; 4] {
     };
     let sum = |value: fn(&LimitUse) -> u64| plain(limits.iter().map(value).sum::<u64>() as f64);
     [
-        Family {
+        MetricFamily {
             name: "cxvault_requests",
             help: "Requests that the last run sent, by the limit they count against.",
             samples: by_limit(|limit| Some(limit.requests as f64)),
         },
-        Family {
+        MetricFamily {
             name: "cxvault_requests_throttled",
             help: "Requests that were answered with 429.",
             samples: sum(|limit| limit.throttled),
         },
-        Family {
+        MetricFamily {
             name: "cxvault_retries",
             help: "Requests that were sent again.",
             samples: sum(|limit| limit.retries),
         },
-        Family {
+        MetricFamily {
             name: "cxvault_quota_used_ratio",
             help: "Share of each limit that the last run used, 0 to 1.",
             samples: by_limit(|limit| limit.used),
@@ -160,9 +160,10 @@ fn of_requests(limits: &[LimitUse]) -> [Family; 4] {
     ]
 }
 
-fn of_archive(ended: &Ended) -> [Family; 4] {
-    let bytes = |id: &str, one: &SubAccount| vec![sample(&[("sub_account", id)], one.bytes as f64)];
-    let warnings = |id: &str, one: &SubAccount| {
+fn of_archive(ended: &RunEnd) -> [MetricFamily; 4] {
+    let bytes =
+        |id: &str, one: &SubAccountEnd| vec![sample(&[("sub_account", id)], one.bytes as f64)];
+    let warnings = |id: &str, one: &SubAccountEnd| {
         let of = |code: WarningCode| {
             let count = one.warnings.get(&code).copied().unwrap_or(0);
             sample(&[("sub_account", id), ("code", code.name())], count as f64)
@@ -170,7 +171,7 @@ fn of_archive(ended: &Ended) -> [Family; 4] {
         WarningCode::ALL.map(of).to_vec()
     };
     let chain = |value: &dyn Fn(ChainState) -> f64| {
-        let of = |id: &str, one: &SubAccount| {
+        let of = |id: &str, one: &SubAccountEnd| {
             one.chain
                 .map(|chain| sample(&[("sub_account", id)], value(chain)))
                 .into_iter()
@@ -184,22 +185,22 @@ fn of_archive(ended: &Ended) -> [Family; 4] {
             .map_or(0.0, |end| (ended.ended_ms - end).max(0) as f64 / 1000.0)
     };
     [
-        Family {
+        MetricFamily {
             name: "cxvault_bytes_written",
             help: "Bytes of the Parquet files that the last run committed.",
             samples: of_each(ended, bytes),
         },
-        Family {
+        MetricFamily {
             name: "cxvault_warnings",
             help: "Warnings of the last run that are not acknowledged, by their code.",
             samples: of_each(ended, warnings),
         },
-        Family {
+        MetricFamily {
             name: "cxvault_oldest_unsealed_day_age_seconds",
             help: "Time since the end of the oldest day, of the chain's first and all after it, that is missing or has gaps; 0 without one.",
             samples: chain(&age),
         },
-        Family {
+        MetricFamily {
             name: "cxvault_chain_sequence",
             help: "Sequence number of the chain's newest manifest.",
             samples: chain(&|chain| chain.sequence as f64),

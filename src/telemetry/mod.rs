@@ -29,7 +29,7 @@ pub mod prometheus;
 mod send;
 pub mod webhook;
 
-pub use ended::{DaySpan, Ended, LimitUse, SubAccount, Trouble};
+pub use ended::{DaySpan, LimitUse, ProblemDay, RunEnd, SubAccountEnd};
 
 use send::{Message, Patience, send};
 
@@ -44,12 +44,12 @@ pub struct Receivers {
     /// Is asked for when a run was good. The URL itself is the secret.
     pub heartbeat: Option<SecretString>,
     /// An OpenTelemetry collector, or why the one that is named cannot be served.
-    pub otlp: Option<Result<Collector, &'static str>>,
+    pub otlp: Option<Result<OtlpCollector, &'static str>>,
 }
 
 /// An OpenTelemetry collector that takes OTLP over HTTP, as the variables `OTEL_…` of its specification name it.
 #[derive(Debug, Clone)]
-pub struct Collector {
+pub struct OtlpCollector {
     /// Without `/v1/…`.
     pub endpoint: String,
     pub headers: Vec<(String, SecretString)>,
@@ -65,7 +65,7 @@ impl Receivers {
 
 /// Tells everybody who wants to know. With `hurry`, as after SIGTERM, each receiver is tried once only: whoever asked the
 /// process to end will not wait long.
-pub async fn tell(receivers: &Receivers, mut ended: Ended, clock: &Arc<dyn Clock>, hurry: bool) {
+pub async fn tell(receivers: &Receivers, mut ended: RunEnd, clock: &Arc<dyn Clock>, hurry: bool) {
     let mut messages = Vec::new();
     if receivers.want_metrics() {
         let earlier = || {
@@ -127,8 +127,8 @@ async fn message_sent(message: &Message, clock: &Arc<dyn Clock>, patience: Patie
     }
 }
 
-fn exported(collector: &Collector, ended: &Ended) -> [Message; 2] {
-    let Collector {
+fn exported(collector: &OtlpCollector, ended: &RunEnd) -> [Message; 2] {
+    let OtlpCollector {
         endpoint,
         headers,
         resource,
@@ -144,7 +144,7 @@ fn exported(collector: &Collector, ended: &Ended) -> [Message; 2] {
 }
 
 /// One group holds what one host says of its last run.
-fn push(url: &str, ended: &Ended, text: &str) -> Message {
+fn push(url: &str, ended: &RunEnd, text: &str) -> Message {
     let url = match url.contains("/metrics/job/") {
         true => url.to_owned(),
         false => format!(

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::format::hash::digest::Digest;
 use crate::outcome::Exit;
-use crate::telemetry::ended::{DaySpan, Ended};
+use crate::telemetry::ended::{DaySpan, RunEnd};
 use crate::telemetry::metrics;
 use crate::telemetry::metrics::Sample;
 
@@ -35,7 +35,7 @@ fn nanoseconds(instant_ms: i64) -> String {
 }
 
 /// Later ones of the same name win.
-fn resource(ended: &Ended, more: &Resource) -> Value {
+fn resource(ended: &RunEnd, more: &Resource) -> Value {
     let own = [
         ("service.name", "cxvault"),
         ("service.version", env!("CARGO_PKG_VERSION")),
@@ -58,7 +58,7 @@ fn scope() -> Value {
 }
 
 /// The body of a request to `/v1/metrics`: the gauges of the Prometheus file, under the same names.
-pub fn metrics(ended: &Ended, more: &Resource) -> Vec<u8> {
+pub fn metrics(ended: &RunEnd, more: &Resource) -> Vec<u8> {
     let at = nanoseconds(ended.ended_ms);
     let point = |sample: &Sample| {
         let attributes: Vec<Value> = sample
@@ -83,7 +83,7 @@ pub fn metrics(ended: &Ended, more: &Resource) -> Vec<u8> {
 }
 
 /// The body of a request to `/v1/traces`.
-pub fn traces(ended: &Ended, more: &Resource) -> Vec<u8> {
+pub fn traces(ended: &RunEnd, more: &Resource) -> Vec<u8> {
     // Another run on this host cannot begin and end in the same milliseconds and be another trace.
     let identity = format!(
         "{} {} {} {}",
@@ -101,7 +101,7 @@ pub fn traces(ended: &Ended, more: &Resource) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-fn run_span(ended: &Ended, trace: &str, id: &str) -> Value {
+fn run_span(ended: &RunEnd, trace: &str, id: &str) -> Value {
     let mut attributes = vec![number("cxvault.exit_code", u64::from(ended.exit.code()))];
     attributes.extend(
         ended

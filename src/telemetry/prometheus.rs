@@ -3,12 +3,12 @@
 
 use std::fmt::Write as _;
 
-use crate::telemetry::metrics::{Family, LAST_SUCCESS, Sample};
+use crate::telemetry::metrics::{LAST_SUCCESS, MetricFamily, Sample};
 
 /// The families as text. All are gauges: each run replaces what the one before it said.
-pub fn text(families: &[Family]) -> String {
+pub fn text(families: &[MetricFamily]) -> String {
     let mut text = String::new();
-    for Family {
+    for MetricFamily {
         name,
         help,
         samples,
@@ -60,7 +60,7 @@ mod tests {
                 labels: Vec::new(),
                 value,
             }];
-            last_success_ms(&text(&[Family {
+            last_success_ms(&text(&[MetricFamily {
                 name: LAST_SUCCESS,
                 help: "When.",
                 samples,
@@ -86,7 +86,7 @@ mod tests {
             labels: vec![("a", "x\"} 1\n\\".to_owned())],
             value: 1.0,
         };
-        let family = Family {
+        let family = MetricFamily {
             name: "n",
             help: "h",
             samples: vec![sample],

@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use crate::format::time::day::rfc3339;
 use crate::outcome::Exit;
-use crate::telemetry::ended::{Ended, Trouble};
+use crate::telemetry::ended::{ProblemDay, RunEnd};
 
 /// Days named one by one in the text, and in the list: chats cut long messages, and a backfill has hundreds of days.
 const DAYS_IN_TEXT: usize = 10;
 const DAYS: usize = 100;
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct RunNotice<'a> {
     /// What Slack, Mattermost and others show.
     text: String,
     command: &'a str,
@@ -23,16 +23,16 @@ struct Body<'a> {
     ended_at: String,
     message: Option<&'a str>,
     remedy: Option<&'a str>,
-    days: &'a [Trouble],
+    days: &'a [ProblemDay],
     /// Days with trouble that `days` leaves out.
     more_days: usize,
     heads: &'a [String],
 }
 
 /// The message's body.
-pub fn body(ended: &Ended) -> Vec<u8> {
+pub fn body(ended: &RunEnd) -> Vec<u8> {
     let days = ended.troubles.get(..DAYS).unwrap_or(&ended.troubles);
-    let body = Body {
+    let body = RunNotice {
         text: text(ended),
         command: ended.command,
         exit: ended.exit.code(),
@@ -51,7 +51,7 @@ pub fn body(ended: &Ended) -> Vec<u8> {
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
-fn text(ended: &Ended) -> String {
+fn text(ended: &RunEnd) -> String {
     let what = match ended.exit {
         Exit::Gaps => "committed with gaps or warnings",
         Exit::Integrity => "stopped: the archive's integrity is violated",
@@ -82,7 +82,7 @@ pub(super) fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-fn line(day: &Trouble) -> String {
+fn line(day: &ProblemDay) -> String {
     let mut line = day.sub_account.clone();
     line.extend(day.date.iter().flat_map(|date| [" ", date]));
     line.extend([": ", day.outcome]);

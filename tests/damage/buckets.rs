@@ -1,7 +1,7 @@
 //! What only a bucket with versions and Object Lock lets an intruder or an administrator do.
 
 use aws_sdk_s3::types::ObjectLockMode;
-use cxvault::audit::verify::finding::Code::*;
+use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::place::key;
 use serde_json::json;
 

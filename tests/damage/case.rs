@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cxvault::audit::verify::finding::{Code, Severity};
+use cxvault::audit::verify::finding::{FindingCode, Severity};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub enum Where {
 }
 
 /// One of these codes, of this object.
-type Wanted = (Vec<Code>, String);
+type Wanted = (Vec<FindingCode>, String);
 
 type Deed = Box<dyn Fn(&mut Archive) + Send + Sync>;
 type BucketDeed = Box<dyn Fn(&Bucket) + Send + Sync>;
@@ -63,7 +63,7 @@ pub struct Case {
     quick_in_bucket: bool,
     finds: Vec<Wanted>,
     /// What may be told as well, since it follows.
-    beside: Vec<Code>,
+    beside: Vec<FindingCode>,
     /// Heads that the reader knows, of the intact archive.
     heads: Vec<(&'static str, u64)>,
     knows_signers: bool,
@@ -99,13 +99,13 @@ pub fn bucket_case(
 }
 
 impl Case {
-    pub fn finds(mut self, code: Code, object: impl Into<String>) -> Case {
+    pub fn finds(mut self, code: FindingCode, object: impl Into<String>) -> Case {
         self.finds.push((vec![code], object.into()));
         self
     }
 
     /// Either code is an honest name for it.
-    pub fn finds_one_of(mut self, codes: &[Code], object: impl Into<String>) -> Case {
+    pub fn finds_one_of(mut self, codes: &[FindingCode], object: impl Into<String>) -> Case {
         self.finds.push((codes.to_vec(), object.into()));
         self
     }
@@ -116,7 +116,7 @@ impl Case {
         self
     }
 
-    pub fn beside(mut self, codes: &[Code]) -> Case {
+    pub fn beside(mut self, codes: &[FindingCode]) -> Case {
         self.beside.extend_from_slice(codes);
         self
     }
@@ -307,7 +307,7 @@ impl Case {
                 wrong.push(format!("no {codes:?} of {object}"));
             }
         }
-        let wanted: BTreeSet<Code> = self
+        let wanted: BTreeSet<FindingCode> = self
             .finds
             .iter()
             .flat_map(|(codes, _)| codes)
@@ -333,7 +333,7 @@ impl Case {
 /// What a verification said.
 pub struct Verdict {
     pub exit: i32,
-    pub found: Vec<(Code, String)>,
+    pub found: Vec<(FindingCode, String)>,
     pub verified: Value,
     events: Vec<Value>,
     stderr: String,
@@ -355,7 +355,7 @@ impl Verdict {
         let verified = events.pop().unwrap_or_default();
         let found = events.iter().map(|event| {
             let name = event["code"].as_str().unwrap_or_default();
-            let code = Code::ALL.iter().find(|code| code.name() == name);
+            let code = FindingCode::ALL.iter().find(|code| code.name() == name);
             let code = *code.unwrap_or_else(|| panic!("not a finding: {event}"));
             (
                 code,

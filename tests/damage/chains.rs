@@ -1,6 +1,6 @@
 //! Chains: cut, forked, renumbered, signed by others or by nobody.
 
-use cxvault::audit::verify::finding::Code::*;
+use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
 use serde_json::{Value, json};

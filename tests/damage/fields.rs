@@ -1,7 +1,7 @@
 //! Fields of manifests, changed by somebody who makes the whole chain follow: the record itself must give it away.
 
-use cxvault::audit::verify::finding::Code;
-use cxvault::audit::verify::finding::Code::*;
+use cxvault::audit::verify::finding::FindingCode;
+use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::place::key;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub fn cases() -> Vec<Case> {
 fn field(
     name: &str,
     n: u64,
-    code: Code,
+    code: FindingCode,
     change: impl Fn(&mut Value) + Send + Sync + 'static,
 ) -> Case {
     case(format!("a manifest's {name}"), move |a| {
@@ -314,12 +314,12 @@ fn windows() -> Vec<Case> {
 
 fn files() -> Vec<Case> {
     let part = parts(BETWEEN)[0].clone();
-    let file = |name: &str, code: Code, change: fn(&mut Value)| {
+    let file = |name: &str, code: FindingCode, change: fn(&mut Value)| {
         field(&format!("file: {name}"), BETWEEN, code, move |m| {
             change(&mut m["files"][0])
         })
     };
-    let of_part = |name: &str, code: Code, change: fn(&mut Value)| {
+    let of_part = |name: &str, code: FindingCode, change: fn(&mut Value)| {
         case(format!("a manifest's file: {name}"), move |a| {
             a.forge(SUB, BETWEEN, Pen::Own, |m| change(&mut m["files"][0]))
         })
@@ -399,7 +399,7 @@ fn missing_part() -> String {
 }
 
 /// What follows where a manifest lists another's file.
-const FOREIGN_FILE: &[Code] = &[
+const FOREIGN_FILE: &[FindingCode] = &[
     FileMissing,
     FileSize,
     FileHash,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cxvault::audit::verify::finding::{Code, Severity};
+use cxvault::audit::verify::finding::{FindingCode, Severity};
 use cxvault::format::place::key;
 use tempfile::TempDir;
 
@@ -23,7 +23,7 @@ fn signers() -> Vec<String> {
 
 /// Verifies at a level; everything holds, and there is nothing else to tell but `notices`.
 #[track_caller]
-fn holds(location: &str, level: Level, more: &[String], notices: &[Code]) -> Verdict {
+fn holds(location: &str, level: Level, more: &[String], notices: &[FindingCode]) -> Verdict {
     let verdict = Verdict::of(&MADE, location, level, more);
     assert_eq!(
         verdict.holds(),
@@ -32,7 +32,7 @@ fn holds(location: &str, level: Level, more: &[String], notices: &[Code]) -> Ver
     );
     for (code, object) in &verdict.found {
         // These archives have none; the one that has is below.
-        let known = notices.contains(code) || *code == Code::NoRoster;
+        let known = notices.contains(code) || *code == FindingCode::NoRoster;
         assert!(known, "{location} {level:?}: {code:?} of {object}");
     }
     verdict
@@ -62,7 +62,7 @@ fn intact_archives_hold_at_every_level_and_say_what_was_looked_at() {
     let (_keep, signed) = laid(&MADE.signed);
     let (_keep, unsigned) = laid(&MADE.unsigned);
     for level in LEVELS {
-        let verdict = holds(&signed, level, &signers(), &[Code::NoExpectedHead]);
+        let verdict = holds(&signed, level, &signers(), &[FindingCode::NoExpectedHead]);
         let told = &verdict.verified;
         let parts = MADE
             .signed
@@ -112,13 +112,13 @@ fn intact_archives_hold_at_every_level_and_say_what_was_looked_at() {
             &signed,
             level,
             &[],
-            &[Code::NoExpectedHead, Code::NoAllowedSigners],
+            &[FindingCode::NoExpectedHead, FindingCode::NoAllowedSigners],
         );
         holds(
             &unsigned,
             level,
             &[],
-            &[Code::NoExpectedHead, Code::ChainUnsigned],
+            &[FindingCode::NoExpectedHead, FindingCode::ChainUnsigned],
         );
     }
 }
@@ -133,7 +133,7 @@ fn one_head_covers_an_archive_with_a_roster() {
     let head = format!("{}:{newest}:{sha256}", key::ROSTER);
     for level in LEVELS {
         let verdict = Verdict::of(&MADE, &location, level, &signers());
-        let of_roster = (Code::NoExpectedHead, key::ROSTERS.to_owned());
+        let of_roster = (FindingCode::NoExpectedHead, key::ROSTERS.to_owned());
         assert_eq!(
             (verdict.exit, verdict.found),
             (0, vec![of_roster]),
@@ -164,8 +164,13 @@ fn intact_buckets_and_copies_of_them_hold() {
     unlocked.store(&committed.objects, None);
     let (_keep, folder) = laid(&committed);
     for level in LEVELS {
-        holds(&here.location(), level, &signers(), &[Code::NoExpectedHead]);
-        let copied = [Code::NoExpectedHead, Code::RelocatedCopy];
+        holds(
+            &here.location(),
+            level,
+            &signers(),
+            &[FindingCode::NoExpectedHead],
+        );
+        let copied = [FindingCode::NoExpectedHead, FindingCode::RelocatedCopy];
         for copy in [elsewhere.location(), unlocked.location()] {
             // Version ids and locks are those of a place: a reader is told that these are not theirs.
             let verdict = holds(&copy, level, &signers(), &copied);
@@ -173,7 +178,7 @@ fn intact_buckets_and_copies_of_them_hold() {
                 verdict
                     .found
                     .iter()
-                    .any(|(code, _)| *code == Code::RelocatedCopy),
+                    .any(|(code, _)| *code == FindingCode::RelocatedCopy),
                 "{level:?}"
             );
         }
@@ -191,7 +196,9 @@ fn a_damaged_copy_elsewhere_is_still_told() {
     let verdict = Verdict::of(&MADE, &elsewhere.location(), Level::Full, &signers());
     assert_eq!(verdict.exit, 4);
     assert!(
-        verdict.found.contains(&(Code::FileHash, part.clone())),
+        verdict
+            .found
+            .contains(&(FindingCode::FileHash, part.clone())),
         "{:?}",
         verdict.found
     );

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use aws_sdk_s3::types::ObjectLockMode;
 use cxvault::format::place::key;
 use cxvault::format::signature::SigningKey;
-use cxvault::simulator::Options;
+use cxvault::simulator::SimulatorOptions;
 use serde_json::{Value, json};
 
 use crate::support::bucket::Bucket;
@@ -136,7 +136,7 @@ struct World {
 
 impl World {
     fn start() -> World {
-        let with = |change: fn(&mut Options)| {
+        let with = |change: fn(&mut SimulatorOptions)| {
             let mut options = options();
             options.now = Some(real_now());
             options.sub_accounts = vec![SUB.to_owned(), OTHER.to_owned()];

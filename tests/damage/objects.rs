@@ -1,7 +1,7 @@
 //! Whole objects and their bytes: each kind of object, at its chain's or day's first, middle and last place.
 
-use cxvault::audit::verify::finding::Code;
-use cxvault::audit::verify::finding::Code::*;
+use cxvault::audit::verify::finding::FindingCode;
+use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::place::key;
 use cxvault::format::record::copy::CopyRecord;
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::made::{BETWEEN, EMPTY, FILLED, GAPS, LAST, OTHER, SUB, date, manifest
 use crate::support::damage::{Archive, Pen, Spot};
 
 /// What may become of a part whose bytes are any.
-const DAMAGED: &[Code] = &[
+const DAMAGED: &[FindingCode] = &[
     PartUnreadable,
     MerkleRoot,
     SummaryHash,
@@ -24,10 +24,10 @@ const DAMAGED: &[Code] = &[
 ];
 
 /// What moreover follows where the part is a good one, but another.
-const EXCHANGED: &[Code] = &[RowCounts, SegmentRepeated, StoreChecksum];
+const EXCHANGED: &[FindingCode] = &[RowCounts, SegmentRepeated, StoreChecksum];
 
 /// What follows where a manifest cannot be read: its successor hangs in the air, and nobody knows what it listed.
-const UNREADABLE: &[Code] = &[ChainBroken, DiscoveryUnknown, DayIncomplete];
+const UNREADABLE: &[FindingCode] = &[ChainBroken, DiscoveryUnknown, DayIncomplete];
 
 pub fn cases() -> Vec<Case> {
     let mut cases = records();

@@ -1,6 +1,6 @@
 //! What a roster tells that no chain can tell by itself, without any head from elsewhere; and damage to the roster.
 
-use cxvault::audit::verify::finding::Code::*;
+use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::place::key;
 use serde_json::{Value, json};
 

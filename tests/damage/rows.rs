@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
-use cxvault::audit::verify::finding::Code;
-use cxvault::audit::verify::finding::Code::*;
+use cxvault::audit::verify::finding::FindingCode;
+use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::part::Statement;
 use cxvault::format::row::Row;
@@ -39,7 +39,7 @@ pub fn cases() -> Vec<Case> {
 /// Changes a part's rows, and what follows from them.
 type Forgery = fn(&mut Archive, &str, &dyn Fn(&mut Vec<Row>));
 
-fn row(name: &str, n: u64, status: Status, code: Code, change: fn(&mut Row)) -> Case {
+fn row(name: &str, n: u64, status: Status, code: FindingCode, change: fn(&mut Row)) -> Case {
     let (part, at) = MADE
         .unsigned
         .find_row(&parts(n), |row| row.agent.status == status);
@@ -56,7 +56,7 @@ fn row(name: &str, n: u64, status: Status, code: Code, change: fn(&mut Row)) -> 
     .finds(code, object)
 }
 
-fn present(name: &str, code: Code, change: fn(&mut Row)) -> Case {
+fn present(name: &str, code: FindingCode, change: fn(&mut Row)) -> Case {
     row(name, BETWEEN, Status::Present, code, change)
 }
 
@@ -231,7 +231,7 @@ fn metadata() -> Vec<Case> {
 
 fn order() -> Vec<Case> {
     let (first, second) = (parts(BETWEEN)[0].clone(), parts(BETWEEN)[1].clone());
-    let rows = |name: &str, code: Code, change: fn(&mut Vec<Row>)| {
+    let rows = |name: &str, code: FindingCode, change: fn(&mut Vec<Row>)| {
         let at = first.clone();
         case(format!("rows: {name}"), move |a| {
             a.forge_rows(&at, Pen::Own, change)
@@ -319,7 +319,7 @@ fn cell(batch: RecordBatch, column: &str, change: impl Fn(&str) -> String) -> Re
 
 fn columns() -> Vec<Case> {
     let part = parts(BETWEEN)[0].clone();
-    let shaped = |name: &str, code: Code, change: fn(RecordBatch) -> RecordBatch| {
+    let shaped = |name: &str, code: FindingCode, change: fn(RecordBatch) -> RecordBatch| {
         let at = part.clone();
         let deed = move |a: &mut Archive| {
             a.reshape(&at, change);

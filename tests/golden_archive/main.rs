@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use cxvault::audit::anchors::Anchors;
 use cxvault::audit::verify::finding::{Finding, Severity};
-use cxvault::audit::verify::{Level, Meter, Options, Totals, verify};
+use cxvault::audit::verify::{Level, VerifyOptions, VerifyProgress, VerifyTotals, verify};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::hash::merkle;
 use cxvault::format::part::PartReader;
@@ -36,7 +36,7 @@ use cxvault::format::record::receipt;
 use cxvault::format::record::receipt::{Receipt, ReceiptError, row_of};
 use cxvault::format::record::roster::RosterEnvelope;
 use cxvault::format::row::Row;
-use cxvault::format::row::observation::{Kind, Status};
+use cxvault::format::row::observation::{Status, SummaryKind};
 use cxvault::format::signature::{AllowedSigners, SigningKey};
 use cxvault::format::time::range::Days;
 use cxvault::outcome::Exit;
@@ -92,7 +92,7 @@ fn made() -> (Golden, BTreeMap<String, Vec<u8>>) {
 /// That of a row of a revision that a later one follows.
 fn receipt(golden: &Golden) -> Receipt {
     let file = key::part(SUB_ACCOUNT, "2026-11-24".parse().unwrap(), 1, 0);
-    let encoded: Vec<cxvault::format::part::Encoded> = golden.rows[&file]
+    let encoded: Vec<cxvault::format::part::EncodedRow> = golden.rows[&file]
         .iter()
         .map(|row| row.clone().into())
         .collect();
@@ -165,10 +165,10 @@ fn the_same_observations_still_give_the_same_bytes() {
 }
 
 /// What `verify` finds at its deepest level.
-fn verified(archive: &Path) -> (Totals, Vec<Finding>) {
+fn verified(archive: &Path) -> (VerifyTotals, Vec<Finding>) {
     let store: Arc<dyn Store> = Arc::new(FolderStore::open(archive).unwrap());
     let anchor: Arc<dyn Store> = Arc::new(FolderStore::open(&golden("anchor")).unwrap());
-    let options = Options {
+    let options = VerifyOptions {
         days: Days::default(),
         sub_accounts: Vec::new(),
         level: Level::Deep,
@@ -183,7 +183,7 @@ fn verified(archive: &Path) -> (Totals, Vec<Finding>) {
         .enable_all()
         .build()
         .unwrap();
-    let (stop, meter) = (CancellationToken::new(), Meter::default());
+    let (stop, meter) = (CancellationToken::new(), VerifyProgress::default());
     let totals = runtime
         .block_on(verify(store, &options, stop, &meter, &tell))
         .unwrap();
@@ -359,7 +359,7 @@ fn it_has_everything_that_version_1_knows() {
             days.iter()
                 .any(|day| day.rows.statuses(kind).get(status) > 0)
         };
-        assert!(Kind::BOTH.into_iter().all(counted), "{status}");
+        assert!(SummaryKind::BOTH.into_iter().all(counted), "{status}");
     }
     let files: Vec<_> = days.iter().flat_map(|day| &day.files).collect();
     assert!(

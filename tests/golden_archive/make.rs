@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use cxvault::format::hash::digest::Digest;
-use cxvault::format::part::{PartWriter, Place};
+use cxvault::format::part::{PartContext, PartWriter};
 use cxvault::format::place::key;
 use cxvault::format::record::anchor::Anchor;
 use cxvault::format::record::archive::ArchiveRecord;
 use cxvault::format::record::coverage::Coverage;
 use cxvault::format::record::manifest::{
     DayRecord, Discovery, Envelope, File, Link, Manifest, ObjectLock, Record, Run, Why,
-    WindowAnswer,
+    WindowRecord,
 };
-use cxvault::format::record::roster::{Entry, Head, Roll, RosterEnvelope, RosterRecord};
+use cxvault::format::record::roster::{Head, Inventory, RosterEntry, RosterEnvelope, RosterRecord};
 use cxvault::format::row::Row;
-use cxvault::format::row::observation::Kind;
+use cxvault::format::row::observation::SummaryKind;
 use cxvault::format::row::omit::Omission;
 use cxvault::format::row::recheck::Changes;
 use cxvault::format::row::tally::{Failures, Groups, Tally, count_failure, count_group};
@@ -56,7 +56,7 @@ impl Golden {
     }
 
     /// A part, and what its manifest says of it.
-    pub fn part(&mut self, key: String, place: &Place, rows: Vec<Row>) -> File {
+    pub fn part(&mut self, key: String, place: &PartContext, rows: Vec<Row>) -> File {
         let mut writer = PartWriter::new(Vec::new()).unwrap();
         rows.iter()
             .for_each(|row| writer.push(row.clone()).unwrap());
@@ -88,12 +88,12 @@ pub fn run(finished_at: i64) -> Run {
 }
 
 /// The windows that tile a day, the first with all of its objects.
-pub fn windows(window: Window, rows: &[Row], asked_at: i64) -> Vec<WindowAnswer> {
+pub fn windows(window: Window, rows: &[Row], asked_at: i64) -> Vec<WindowRecord> {
     let objects: Vec<&str> = rows.iter().map(|row| row.segment.raw.as_str()).collect();
     let answer = |(n, tile): (usize, Window)| {
         let objects = if n == 0 { &objects[..] } else { &[] };
         let body = format!("[{}]", objects.join(","));
-        WindowAnswer {
+        WindowRecord {
             start: tile.start_ms,
             end: tile.end_ms,
             objects: objects.len() as u64,
@@ -180,7 +180,7 @@ impl Chain {
         let window = self.window(date);
         let (archive_id, zone, omitted_fields) =
             (ARCHIVE_ID.into(), self.zone.name().into(), omitted.clone());
-        let place = Place {
+        let place = PartContext {
             archive_id,
             window,
             zone,
@@ -217,7 +217,7 @@ impl Chain {
             (Tally::default(), Failures::new(), Changes::default());
         for row in &added {
             rows.add(row);
-            Kind::BOTH
+            SummaryKind::BOTH
                 .iter()
                 .for_each(|&kind| count_failure(&mut failures, row.observation(kind)));
             let before = known.get(&row.segment.key());
@@ -318,7 +318,7 @@ impl Chain {
 pub struct Roster {
     pub head: Option<Head>,
     /// What the newest record of its kind says.
-    pub newest: Option<Roll>,
+    pub newest: Option<Inventory>,
     takeover: Option<Link>,
     anchors: BTreeMap<u64, Anchor>,
 }
@@ -336,7 +336,7 @@ impl Roster {
         &mut self,
         golden: &mut Golden,
         (place, object_lock): (&str, Option<ObjectLock>),
-        entry: Entry,
+        entry: RosterEntry,
         finished_at: &str,
     ) {
         let sequence = self.next_sequence();

@@ -9,10 +9,12 @@ use cxvault::format::record::manifest::{
     DayRecord, Discovery, Incomplete, Leftover, ObjectLock, Recheck, Record, Why,
 };
 use cxvault::format::record::notes::{
-    AcknowledgedDay, Acknowledgement, Disposal, DisposedDay, ExtendedDay, Extension, Hold, HoldAct,
-    Span,
+    AcknowledgedDay, Acknowledgement, DateSpan, Disposal, DisposedDay, ExtendedDay, Extension,
+    Hold, HoldAct,
 };
-use cxvault::format::record::roster::{Attendance, ChainHead, Ended, Entry, Head, Roll, Takeover};
+use cxvault::format::record::roster::{
+    AccountListing, ChainHead, Ended, Head, Inventory, RosterEntry, Takeover,
+};
 use cxvault::format::record::warning::{Warning, WarningCode};
 use cxvault::format::row::omit::Omission;
 use cxvault::format::signature::SigningKey;
@@ -265,8 +267,8 @@ fn acknowledged_and_held(golden: &mut Golden, chain: &mut Chain) {
     );
 }
 
-fn span((from, to): (&str, &str)) -> Span {
-    Span::new(from.parse().unwrap(), to.parse().unwrap()).unwrap()
+fn span((from, to): (&str, &str)) -> DateSpan {
+    DateSpan::new(from.parse().unwrap(), to.parse().unwrap()).unwrap()
 }
 
 fn hold(
@@ -441,15 +443,15 @@ fn ids(ids: &[&str]) -> std::collections::BTreeSet<String> {
 }
 
 /// A call that has asked for the list and got all of it.
-fn listing(listed: &[&str], head: Head) -> Attendance {
+fn listing(listed: &[&str], head: Head) -> AccountListing {
     let heads = [(SUB_ACCOUNT.to_owned(), head)].into();
     let outcomes = [(SUB_ACCOUNT.to_owned(), Ended::Done)].into();
-    Attendance {
+    AccountListing {
         listed: ids(listed),
         whole: true,
         outcomes,
         heads,
-        ..Attendance::default()
+        ..AccountListing::default()
     }
 }
 
@@ -457,16 +459,16 @@ fn call(
     golden: &mut Golden,
     roster: &mut Roster,
     (command, exit): (&str, Ended),
-    seen: Attendance,
+    seen: AccountListing,
     at: &str,
 ) {
     let before = roster.newest.as_ref();
-    let roll = Roll::call(command, exit, &seen, before, roster.next_sequence()).unwrap();
+    let roll = Inventory::call(command, exit, &seen, before, roster.next_sequence()).unwrap();
     let place = match roster.next_sequence() {
         ..5 => (FIRST_PLACE, seven_years()),
         _ => (SECOND_PLACE, None),
     };
-    roster.commit(golden, place, Entry::Roster(Box::new(roll)), at);
+    roster.commit(golden, place, RosterEntry::Roster(Box::new(roll)), at);
 }
 
 fn roster_of_first_days(golden: &mut Golden, roster: &mut Roster, head: Head) {
@@ -494,12 +496,12 @@ fn one_goes_missing(golden: &mut Golden, roster: &mut Roster, head: Head) {
 
 /// A call for one sub-account, which asks for no list and forgets nothing.
 fn other_zone(golden: &mut Golden, roster: &mut Roster, head: Head) {
-    let seen = Attendance {
+    let seen = AccountListing {
         named: ids(&[OTHER]),
         narrowed: true,
         outcomes: [(OTHER.to_owned(), Ended::Gaps)].into(),
         heads: [(OTHER.to_owned(), head)].into(),
-        ..Attendance::default()
+        ..AccountListing::default()
     };
     call(
         golden,
@@ -511,7 +513,7 @@ fn other_zone(golden: &mut Golden, roster: &mut Roster, head: Head) {
 }
 
 fn missing_one_acknowledged(golden: &mut Golden, roster: &mut Roster, head: Head) {
-    let seen = Attendance {
+    let seen = AccountListing {
         acknowledge: vec!["unlisted:88888888".to_owned()],
         ..listing(&["77777777", SUB_ACCOUNT, OTHER], head)
     };
@@ -548,7 +550,7 @@ fn taken_over(golden: &mut Golden, roster: &mut Roster, (chain, other): (&Chain,
         by: Some("A. Operator".into()),
     };
     golden.objects.insert(key::COPY.into(), mark);
-    let entry = Entry::Takeover(Box::new(takeover));
+    let entry = RosterEntry::Takeover(Box::new(takeover));
     roster.commit(
         golden,
         (SECOND_PLACE, None),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use cxvault::audit::calendar::{Calendar, Day, Locks};
-use cxvault::command::inspect::report::chain::{Chain, Gap, Told};
+use cxvault::audit::calendar::{Calendar, CalendarDay, LockSummary};
+use cxvault::command::inspect::report::chain::{ChainDetails, DayGap, ReportedChain};
 use cxvault::command::inspect::report::page;
 use cxvault::command::inspect::report::page::Report;
 use cxvault::format::record::coverage::DayState;
@@ -33,7 +33,7 @@ pub fn write(report: &Report, name: &str) -> PathBuf {
 }
 
 /// A report of these chains, and nothing else.
-pub fn report(chains: Vec<Chain>) -> Report {
+pub fn report(chains: Vec<ReportedChain>) -> Report {
     Report {
         archive: "s3://acme-cx-archive/ringcx".into(),
         archive_id: "0123456789abcdef0123456789abcdef".into(),
@@ -51,23 +51,23 @@ pub fn made_up(accounts: u32, first: Date, days: u32) -> Report {
     report((0..accounts).map(|n| chain(n, first, days)).collect())
 }
 
-fn chain(n: u32, first: Date, days: u32) -> Chain {
+fn chain(n: u32, first: Date, days: u32) -> ReportedChain {
     let mut random = Random(u64::from(n) + 7);
     let usual = 200 + random.below(6_000);
     let dates = (0..days).map(|offset| first.saturating_add(i64::from(offset).days()));
-    let days: Vec<Day> = dates.map(|date| day(date, usual, &mut random)).collect();
+    let days: Vec<CalendarDay> = dates.map(|date| day(date, usual, &mut random)).collect();
     let failing = days.iter().filter(|day| day.counts.failed() > 0);
-    let gap = |day: &Day| {
+    let gap = |day: &CalendarDay| {
         let failures = BTreeMap::from([("http_500".to_owned(), day.counts.failed())]);
         (
             day.date,
-            Gap {
+            DayGap {
                 because: vec![Incomplete::SummariesFailed],
                 failures,
             },
         )
     };
-    let told = Told {
+    let told = ChainDetails {
         signers: [Some(
             "SHA256:oWaEQ5ebTTWGFGLe38Wj8XGkfNNqSk7PpXcJCyrCxJQ".into(),
         )]
@@ -83,11 +83,11 @@ fn chain(n: u32, first: Date, days: u32) -> Chain {
         };
         calendar.groups.insert("1187".into(), silent);
     }
-    Chain::of(&calendar, &told, None)
+    ReportedChain::of(&calendar, &told, None)
 }
 
 /// A chain with a lock, of these days.
-pub fn calendar(sub_account: &str, days: Vec<Day>) -> Calendar {
+pub fn calendar(sub_account: &str, days: Vec<CalendarDay>) -> Calendar {
     let sha256 = "19a81bcb04fd139b685801d36755c29eb95cdff4f466cf169fd76d6f5d600ff8";
     Calendar {
         sub_account: sub_account.into(),
@@ -99,7 +99,7 @@ pub fn calendar(sub_account: &str, days: Vec<Day>) -> Calendar {
             .zip(days.last())
             .map(|(first, last)| (first.date, last.date)),
         groups: BTreeMap::new(),
-        locks: Some(Locks {
+        locks: Some(LockSummary {
             compliance: true,
             governance: false,
             earliest_end: 1_900_000_000_000,
@@ -110,7 +110,7 @@ pub fn calendar(sub_account: &str, days: Vec<Day>) -> Calendar {
     }
 }
 
-fn day(date: Date, usual: u64, random: &mut Random) -> Day {
+fn day(date: Date, usual: u64, random: &mut Random) -> CalendarDay {
     let weekend = date.weekday().to_monday_one_offset() > 5;
     let segments = if weekend {
         0
@@ -146,7 +146,7 @@ fn day(date: Date, usual: u64, random: &mut Random) -> Day {
         auto: statuses(0),
         ..Tally::default()
     };
-    Day {
+    CalendarDay {
         warnings: if chance == 500 {
             vec![low_volume()]
         } else {
@@ -176,10 +176,10 @@ pub fn low_volume() -> Warning {
 }
 
 /// A day of one revision.
-pub fn bare_day(date: Date, state: DayState, counts: Tally) -> Day {
+pub fn bare_day(date: Date, state: DayState, counts: Tally) -> CalendarDay {
     let revisions = u32::from(state != DayState::Missing);
     let bytes = counts.segments * 560;
-    Day {
+    CalendarDay {
         date,
         state,
         revisions,

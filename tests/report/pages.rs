@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use cxvault::audit::calendar::Day;
-use cxvault::command::inspect::report::chain::{Chain, Told};
+use cxvault::audit::calendar::CalendarDay;
+use cxvault::command::inspect::report::chain::{ChainDetails, ReportedChain};
 use cxvault::command::inspect::report::page::Damage;
 use cxvault::command::inspect::report::verification::Verification;
 use cxvault::format::record::coverage::DayState;
@@ -124,7 +124,7 @@ fn statuses(present: u64, empty: u64, not_found: u64, rare: [u64; 4]) -> Statuse
 }
 
 /// Days around one that Samoa never had, with numbers of every size and every rare status.
-fn strange() -> Vec<Day> {
+fn strange() -> Vec<CalendarDay> {
     let tally = |segments, agent, auto| Tally {
         segments,
         agent,
@@ -150,19 +150,19 @@ fn strange() -> Vec<Day> {
     };
     vec![
         bare_day(date(2011, 12, 27), DayState::Complete, plain(25)),
-        Day {
+        CalendarDay {
             revisions: 100,
             ..bare_day(date(2011, 12, 28), DayState::Gaps, odd)
         },
         bare_day(date(2011, 12, 29), DayState::Complete, plain(75_650)),
         bare_day(date(2011, 12, 31), DayState::Complete, plain(huge)),
-        Day {
+        CalendarDay {
             revisions: 2,
             ..bare_day(date(2012, 1, 1), DayState::Empty, Tally::default())
         },
         bare_day(date(2012, 1, 2), DayState::Missing, Tally::default()),
         bare_day(date(2012, 1, 3), DayState::Disposed, plain(7)),
-        Day {
+        CalendarDay {
             warnings: vec![low_volume()],
             ..bare_day(date(2012, 1, 4), DayState::Complete, plain(1))
         },
@@ -181,7 +181,11 @@ fn strange() -> Vec<Day> {
 #[test]
 fn strange_days_are_told_as_they_are_and_keys_reach_what_the_pointer_does() {
     let days = strange();
-    let chain = Chain::of(&calendar("apia", days.clone()), &Told::default(), None);
+    let chain = ReportedChain::of(
+        &calendar("apia", days.clone()),
+        &ChainDetails::default(),
+        None,
+    );
     let mut browser = Browser::start();
     browser.open(&write(&report(vec![chain]), "strange.html"));
     let mut pointed = BTreeMap::new();
@@ -322,16 +326,16 @@ fn hostile_texts_are_texts() {
             auto_present: 0,
         },
     );
-    let told = Told {
+    let told = ChainDetails {
         signers: [Some(evil.to_owned())].into(),
-        ..Told::default()
+        ..ChainDetails::default()
     };
     let mut verification = Verification::default();
     let finding = json!({"event": "finding", "severity": evil, "code": evil, "object": evil, "expected": evil, "found": evil, "meaning": evil});
     verification.take(finding);
     verification.take(json!({"event": "error", "message": evil}));
     verification.file = Some((evil.to_owned(), None));
-    let chain = Chain::of(&calendar, &told, None);
+    let chain = ReportedChain::of(&calendar, &told, None);
     let mut page = report(vec![chain.clone(), chain]);
     page.archive = evil.into();
     page.archive_id = evil.into();
@@ -386,7 +390,7 @@ const CONTRAST: &str = "(selector) => {
 
 #[test]
 fn both_schemes_can_be_read_and_the_dark_one_is_dark() {
-    let chain = Chain::of(&calendar("1", strange()), &Told::default(), None);
+    let chain = ReportedChain::of(&calendar("1", strange()), &ChainDetails::default(), None);
     let path = write(&report(vec![chain]), "schemes.html");
     let mut browser = Browser::start();
     let mut backs = Vec::new();
@@ -468,7 +472,7 @@ fn it_prints_on_paper_as_a_whole() {
 
 #[test]
 fn a_screen_reader_finds_tables_with_names_and_a_reader_without_scripts_the_exceptions() {
-    let chain = Chain::of(&calendar("apia", strange()), &Told::default(), None);
+    let chain = ReportedChain::of(&calendar("apia", strange()), &ChainDetails::default(), None);
     let path = write(&report(vec![chain]), "reader.html");
     let mut browser = Browser::start();
     browser.open(&path);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use cxvault::chain::append::Mode;
 use cxvault::chain::roster::{Roster, commit};
-use cxvault::format::record::roster::Attendance;
+use cxvault::format::record::roster::AccountListing;
 use cxvault::journal::Head;
 use cxvault::outcome::Exit;
 use cxvault::store::MemoryStore;
-use cxvault::store::memory::{Effect, Fault, Op};
+use cxvault::store::memory::{Effect, StoreFault, StoreOperation};
 
 use super::support::host::{Host, TestClock};
 use super::*;
@@ -22,15 +22,15 @@ fn now<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-fn seen(id: &str) -> Attendance {
+fn seen(id: &str) -> AccountListing {
     let head = Head {
         sequence: 1,
         sha256: Digest::of(id.as_bytes()),
     };
-    Attendance {
+    AccountListing {
         named: [id.to_owned()].into(),
         heads: [(id.to_owned(), head)].into(),
-        ..Attendance::default()
+        ..AccountListing::default()
     }
 }
 
@@ -56,7 +56,7 @@ fn a_commit_that_fails_in_any_way_is_there_once_or_not_at_all() {
             let (store, host) = (Arc::new(MemoryStore::new()), host(&simulator));
             let archive = now(host.open(store.clone())).unwrap();
             let mut roster = now(Roster::open_to_write(&archive, Mode::Act)).unwrap();
-            store.fail(Fault::new(Op::PutNew, key::ROSTERS, effect).times(times));
+            store.fail(StoreFault::new(StoreOperation::PutNew, key::ROSTERS, effect).times(times));
             let first = now(commit(&archive, &mut roster, "run", Exit::Done, seen("a")));
             let there = records(&store).len();
             match (times, effect) {
@@ -161,7 +161,7 @@ fn a_run_that_knows_no_sub_account_leaves_no_record() {
         &mut roster,
         "run",
         Exit::Later,
-        Attendance::default(),
+        AccountListing::default(),
     ))
     .unwrap();
     assert!(left.is_none() && records(&store).is_empty());

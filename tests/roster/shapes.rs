@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cxvault::audit::verify::finding::{Finding, Severity};
-use cxvault::audit::verify::{Level, Meter, Options, verify};
+use cxvault::audit::verify::{Level, VerifyOptions, VerifyProgress, verify};
 use cxvault::format::record::archive::ArchiveRecord;
 use cxvault::format::record::lock::LockMode;
 use cxvault::format::record::manifest::{ObjectLock, Run};
 use cxvault::format::record::roster::{
-    Ended, Entry, Member, Roll, RosterEnvelope, RosterRecord, Takeover, Unlisted,
+    Ended, Inventory, RosterEntry, RosterEnvelope, RosterRecord, SubAccountEntry, Takeover,
+    Unlisted,
 };
 use cxvault::format::signature::AllowedSigners;
 use cxvault::format::time::range::Days;
@@ -33,7 +34,7 @@ fn schema() -> jsonschema::Validator {
 
 /// A first record in which everything that may be there is there; of one sub-account, since others must follow in order.
 fn full(listed: Option<bool>) -> RosterRecord {
-    let member = Member {
+    let member = SubAccountEntry {
         id: "a-Z_0".into(),
         listed,
         expected: true,
@@ -67,7 +68,7 @@ fn full(listed: Option<bool>) -> RosterRecord {
             retain_until: 1_995_226_400_000,
         }),
         takeover: None,
-        entry: Entry::Roster(Box::new(Roll {
+        entry: RosterEntry::Roster(Box::new(Inventory {
             command: "run".into(),
             exit: Ended::Denied,
             sub_accounts: vec![member],
@@ -85,7 +86,7 @@ fn taken(by: Option<&str>) -> RosterRecord {
         by: by.map(str::to_owned),
     };
     RosterRecord {
-        entry: Entry::Takeover(Box::new(takeover)),
+        entry: RosterEntry::Takeover(Box::new(takeover)),
         ..full(None)
     }
 }
@@ -115,7 +116,7 @@ fn violations(runtime: &tokio::runtime::Runtime, record: &[u8]) -> Vec<Finding> 
             }))
             .unwrap();
     }
-    let options = Options {
+    let options = VerifyOptions {
         days: Days::default(),
         sub_accounts: Vec::new(),
         level: Level::Quick,
@@ -132,7 +133,7 @@ fn violations(runtime: &tokio::runtime::Runtime, record: &[u8]) -> Vec<Finding> 
             store,
             &options,
             CancellationToken::new(),
-            &Meter::default(),
+            &VerifyProgress::default(),
             &tell,
         ))
         .unwrap();
@@ -195,13 +196,13 @@ fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
 fn entries_out_of_order_twice_or_of_the_rosters_name_are_refused() {
     let with = |ids: &[&str]| {
         let mut record = full(None);
-        let Entry::Roster(roll) = &mut record.entry else {
+        let RosterEntry::Roster(roll) = &mut record.entry else {
             panic!("it is a roster")
         };
         let model = roll.sub_accounts[0].clone();
         roll.sub_accounts = ids
             .iter()
-            .map(|id| Member {
+            .map(|id| SubAccountEntry {
                 id: (*id).to_owned(),
                 ..model.clone()
             })

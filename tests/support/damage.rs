@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::part::{
-    PartReader, PartWriter, Place, SIGNATURE_KEY, STATEMENT_KEY, Statement,
+    PartContext, PartReader, PartWriter, SIGNATURE_KEY, STATEMENT_KEY, Statement,
 };
 use cxvault::format::place::key;
 use cxvault::format::row::Row;
@@ -313,7 +313,7 @@ impl Archive {
             omitted_fields,
             ..
         } = statement;
-        let place = Place {
+        let place = PartContext {
             archive_id,
             window,
             zone,

@@ -11,10 +11,10 @@ use cxvault::chain::archive;
 use cxvault::chain::archive::{Archive, Policy, RunFacts, Signers};
 use cxvault::clock::Clock;
 use cxvault::day::pipeline::Pipeline;
-use cxvault::day::run::{ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
+use cxvault::day::run::{ApiSource, DayJob, DayMeter, DayOutcome, Filters, run_day};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::record::manifest::Why;
-use cxvault::format::row::observation::{Kind, Status};
+use cxvault::format::row::observation::{Status, SummaryKind};
 use cxvault::format::row::omit::Omission;
 use cxvault::format::time::day::Zone;
 use cxvault::journal::StateDir;
@@ -66,7 +66,7 @@ pub struct Host {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Look {
     pub segment: String,
-    pub kind: Kind,
+    pub kind: SummaryKind,
     pub status: Status,
     pub sha256: Option<Digest>,
     pub fetched_at: i64,
@@ -139,9 +139,9 @@ impl Host {
             Ok(Look {
                 segment: row.get(0)?,
                 kind: if row.get::<_, i64>(1)? == 0 {
-                    Kind::Agent
+                    SummaryKind::Agent
                 } else {
-                    Kind::Auto
+                    SummaryKind::Auto
                 },
                 status: row.get::<_, String>(2)?.parse().unwrap(),
                 sha256: row.get::<_, Option<[u8; 32]>>(3)?.map(Digest),
@@ -219,7 +219,7 @@ impl Host {
             &archive,
             &job,
             &self.api,
-            &Meter::default(),
+            &DayMeter::default(),
             Pipeline::default().place(),
         )
         .await

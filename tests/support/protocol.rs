@@ -8,7 +8,7 @@ use cxvault::format::part::PartReader;
 use cxvault::format::place::key;
 use cxvault::format::record::manifest::{DayRecord, Discovery, Envelope, Link, Manifest};
 use cxvault::format::row::Row;
-use cxvault::format::row::observation::{Kind, Observation, Status};
+use cxvault::format::row::observation::{Observation, Status, SummaryKind};
 use cxvault::format::row::segment::Segment;
 use cxvault::format::row::tally::Tally;
 
@@ -36,7 +36,7 @@ impl Checked {
     }
 
     /// What counts for a summary, by the rule of the format document.
-    pub fn current(&self, date: &str, segment: &str, kind: Kind) -> &Observation {
+    pub fn current(&self, date: &str, segment: &str, kind: SummaryKind) -> &Observation {
         current(&self.rows[date][segment], kind)
     }
 
@@ -45,7 +45,7 @@ impl Checked {
         &self,
         date: &str,
         segment: &str,
-        kind: Kind,
+        kind: SummaryKind,
         status: Status,
         sha256: Option<Digest>,
     ) -> bool {
@@ -61,7 +61,7 @@ impl Checked {
     }
 }
 
-fn current(rows: &[Row], kind: Kind) -> &Observation {
+fn current(rows: &[Row], kind: SummaryKind) -> &Observation {
     let looks = || rows.iter().map(|row| row.observation(kind));
     let answered = looks().filter(|look| look.status.is_answer());
     // Of equal times the first one counts; `max_by_key` would give the last.
@@ -172,7 +172,7 @@ fn check_revision(
         "{date} revision {}: the day after it",
         record.revision
     );
-    let failed = Kind::BOTH.iter().any(|&kind| {
+    let failed = SummaryKind::BOTH.iter().any(|&kind| {
         now.iter()
             .any(|row| row.observation(kind).status == Status::Failed)
     });
@@ -184,7 +184,7 @@ fn check_revision(
 
 fn as_it_stands(rows: &[Row]) -> Row {
     let mut now = rows.last().expect("a segment has a row").clone();
-    for kind in Kind::BOTH {
+    for kind in SummaryKind::BOTH {
         *now.observation_mut(kind) = current(rows, kind).clone();
     }
     now
@@ -197,7 +197,7 @@ fn tally<'a>(rows: impl Iterator<Item = &'a Row>) -> Tally {
 }
 
 /// The answer that the simulator's truth gives for a summary: status and SHA-256, by segment and kind.
-pub type Expected = BTreeMap<(String, Kind), (Status, Option<Digest>)>;
+pub type Expected = BTreeMap<(String, SummaryKind), (Status, Option<Digest>)>;
 
 #[derive(serde::Deserialize)]
 struct Line<'a> {
@@ -213,7 +213,10 @@ pub fn expected(truth: &str) -> Expected {
     for line in truth.lines() {
         let line: Line = serde_json::from_str(line).unwrap();
         let segment = Segment::read(line.segment.get().to_owned()).key();
-        for (kind, answer) in [(Kind::Agent, line.agent), (Kind::Auto, line.auto)] {
+        for (kind, answer) in [
+            (SummaryKind::Agent, line.agent),
+            (SummaryKind::Auto, line.auto),
+        ] {
             let status = answer["status"].as_str().unwrap().parse().unwrap();
             let sha256 = answer["sha256"].as_str().map(|hex| hex.parse().unwrap());
             expected.insert((segment.clone(), kind), (status, sha256));

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cxvault::format::record::lock::Lock;
-use cxvault::store::memory::Op;
+use cxvault::store::memory::StoreOperation;
 use cxvault::store::{
-    Body, Children, Entry, Hashed, NewObject, Put, Result, Stat, Store, StoreError, StoreErrorKind,
-    Version,
+    Body, Children, Hashed, ListedObject, NewObject, ObjectVersion, PutOutcome, Result, Stat,
+    Store, StoreError, StoreErrorKind,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -34,7 +34,7 @@ pub enum Fate {
 
 /// A call that waits for its step.
 pub struct Waiting {
-    pub op: Op,
+    pub op: StoreOperation,
     pub key: String,
     pub object: Option<NewObject>,
     pub go: oneshot::Sender<Fate>,
@@ -90,7 +90,7 @@ pub struct Stepped {
 impl Stepped {
     async fn step<T>(
         &self,
-        op: Op,
+        op: StoreOperation,
         key: &str,
         object: Option<&NewObject>,
         work: impl Future<Output = Result<T>>,
@@ -146,9 +146,9 @@ impl Store for Stepped {
         self.inner.root()
     }
 
-    async fn put_new(&self, object: &NewObject) -> Result<Put> {
+    async fn put_new(&self, object: &NewObject) -> Result<PutOutcome> {
         self.step(
-            Op::PutNew,
+            StoreOperation::PutNew,
             &object.key,
             Some(object),
             self.inner.put_new(object),
@@ -157,50 +157,83 @@ impl Store for Stepped {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        self.step(Op::Get, key, None, self.inner.get(key)).await
+        self.step(StoreOperation::Get, key, None, self.inner.get(key))
+            .await
     }
 
     async fn download(&self, key: &str, to: &Path) -> Result<bool> {
-        self.step(Op::Download, key, None, self.inner.download(key, to))
-            .await
+        self.step(
+            StoreOperation::Download,
+            key,
+            None,
+            self.inner.download(key, to),
+        )
+        .await
     }
 
     async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
-        self.step(Op::Get, key, None, self.inner.read_at(key, range))
-            .await
+        self.step(
+            StoreOperation::Get,
+            key,
+            None,
+            self.inner.read_at(key, range),
+        )
+        .await
     }
 
     async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
-        self.step(Op::Get, key, None, self.inner.hash(key)).await
+        self.step(StoreOperation::Get, key, None, self.inner.hash(key))
+            .await
     }
 
     async fn children(&self, prefix: &str) -> Result<Children> {
-        self.step(Op::List, prefix, None, self.inner.children(prefix))
-            .await
+        self.step(
+            StoreOperation::List,
+            prefix,
+            None,
+            self.inner.children(prefix),
+        )
+        .await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {
-        self.step(Op::Stat, key, None, self.inner.stat(key)).await
-    }
-
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
-        self.step(Op::List, prefix, None, self.inner.list(prefix, after))
+        self.step(StoreOperation::Stat, key, None, self.inner.stat(key))
             .await
     }
 
-    async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
-        self.step(Op::Versions, prefix, None, self.inner.versions(prefix))
-            .await
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
+        self.step(
+            StoreOperation::List,
+            prefix,
+            None,
+            self.inner.list(prefix, after),
+        )
+        .await
+    }
+
+    async fn versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
+        self.step(
+            StoreOperation::Versions,
+            prefix,
+            None,
+            self.inner.versions(prefix),
+        )
+        .await
     }
 
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
-        self.step(Op::RaiseLock, key, None, self.inner.raise_lock(key, lock))
-            .await
+        self.step(
+            StoreOperation::RaiseLock,
+            key,
+            None,
+            self.inner.raise_lock(key, lock),
+        )
+        .await
     }
 
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
         self.step(
-            Op::SetLegalHold,
+            StoreOperation::SetLegalHold,
             key,
             None,
             self.inner.set_legal_hold(key, on),
@@ -209,7 +242,12 @@ impl Store for Stepped {
     }
 
     async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
-        self.step(Op::Stat, key, None, self.inner.keeps_legal_holds(key))
-            .await
+        self.step(
+            StoreOperation::Stat,
+            key,
+            None,
+            self.inner.keeps_legal_holds(key),
+        )
+        .await
     }
 }

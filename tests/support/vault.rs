@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use cxvault::simulator;
-use cxvault::simulator::{Options, Running};
+use cxvault::simulator::{RunningServer, SimulatorOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -20,14 +20,14 @@ pub const SUB: &str = "99999999";
 const FOREVER: Duration = Duration::from_secs(240);
 
 /// A small world without limits and faults, in which it is [`NOW`].
-pub fn options() -> Options {
-    Options {
+pub fn options() -> SimulatorOptions {
+    SimulatorOptions {
         now: Some(NOW.parse().unwrap()),
         segments_per_day: 80,
         summary_limits: "off".parse().unwrap(),
         discovery_limits: "off".parse().unwrap(),
         token_limits: "off".parse().unwrap(),
-        ..Options::default()
+        ..SimulatorOptions::default()
     }
 }
 
@@ -58,12 +58,12 @@ pub fn nap(moment: Duration) {
 /// A simulator inside the test's process. It ends with the value.
 pub struct Simulator {
     pub url: String,
-    running: Option<Running>,
+    running: Option<RunningServer>,
     runtime: Runtime,
 }
 
 impl Simulator {
-    pub fn start(options: Options) -> Simulator {
+    pub fn start(options: SimulatorOptions) -> Simulator {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

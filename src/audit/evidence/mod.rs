@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use crate::audit::disposed::LeftOut;
+use crate::audit::disposed::OmittedDays;
 use crate::audit::pack::Pack;
 use crate::audit::roster;
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::Timeline;
 use crate::format::place::key;
 use crate::format::time::day::rfc3339;
@@ -20,14 +20,14 @@ const README: &str = include_str!("README.txt");
 
 /// What a pack holds.
 #[derive(Debug, Default)]
-pub struct Packed {
+pub struct EvidenceCounts {
     pub manifests: u64,
     pub rosters: u64,
     pub parts: u64,
     pub bytes: u64,
     pub heads: Vec<String>,
     /// Days of the period that were disposed of: their manifests are here, and none of their files.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<OmittedDays>,
 }
 
 /// Puts whole chains into `pack`, so that they can be checked from their first manifest, the roster's too, and the files of
@@ -38,14 +38,14 @@ pub struct Packed {
 /// [`Exit::Integrity`] when something is missing or has other bytes than its manifest names: evidence of that is what
 /// `verify` gives.
 pub async fn pack(
-    source: &Source,
+    source: &ArchiveReader,
     sub_accounts: &[String],
     days: &Days,
     signers: &str,
     now_ms: i64,
     pack: &mut Pack,
-) -> Result<Packed> {
-    let mut packed = Packed::default();
+) -> Result<EvidenceCounts> {
+    let mut packed = EvidenceCounts::default();
     let (mut keys, mut roster_head) = (BTreeSet::new(), None);
     pack.add_object(source, key::ARCHIVE, key::ARCHIVE, None)
         .await?;

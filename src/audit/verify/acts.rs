@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use crate::audit::verify::chain::{Committed, Day};
-use crate::audit::verify::finding::Code;
+use crate::audit::verify::chain::{CommittedDay, RevisionCheck};
+use crate::audit::verify::finding::FindingCode;
 use crate::audit::verify::record::Findings;
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::lock::Lock;
@@ -13,20 +13,20 @@ use crate::format::record::manifest::Link;
 use crate::format::record::notes::{
     AFTER_LOCK_MS, Acknowledgement, Disposal, DisposedDay, Extension, Hold, HoldAct, has_run_out,
 };
-use crate::format::record::obligations::Orders;
-use crate::format::row::observation::{Kind, Status};
+use crate::format::record::obligations::Obligations;
+use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::time::day::rfc3339;
 
 /// Each day had these gaps then, in its newest revision, and nobody had acknowledged them.
 pub fn acknowledgement(
     found: &mut Findings<'_>,
     note: &Acknowledgement,
-    days: &BTreeMap<Date, Day>,
+    days: &BTreeMap<Date, CommittedDay>,
     before: &Coverage,
 ) {
     if note.days.is_empty() {
         found.add(
-            Code::RecordWrong,
+            FindingCode::RecordWrong,
             "an acknowledgement of some day",
             "one of none",
         );
@@ -35,7 +35,11 @@ pub fn acknowledgement(
         let date = noted.date;
         if before.state(date) != DayState::Gaps {
             let is = format!("{:?}", before.state(date)).to_lowercase();
-            found.add(Code::RecordWrong, format!("a day with gaps on {date}"), is);
+            found.add(
+                FindingCode::RecordWrong,
+                format!("a day with gaps on {date}"),
+                is,
+            );
             continue;
         }
         let Some(newest) = days.get(&date).and_then(|day| day.revisions.last()) else {
@@ -48,27 +52,28 @@ pub fn acknowledgement(
         };
         let same = noted.revision == newest.record.revision
             && noted.manifest == link
-            && (noted.agent_failed, noted.auto_failed) == (failed(Kind::Agent), failed(Kind::Auto))
+            && (noted.agent_failed, noted.auto_failed)
+                == (failed(SummaryKind::Agent), failed(SummaryKind::Auto))
             && noted.incomplete_because == newest.record.incomplete_because;
         if !same {
             let expected = format!("the gaps of {date} as {} has them", newest.manifest_key);
-            found.add(Code::RecordWrong, expected, "others");
+            found.add(FindingCode::RecordWrong, expected, "others");
         }
     }
 }
 
 /// The range holds a day; a case that gives up days held some of them.
-pub fn hold(found: &mut Findings<'_>, hold: &Hold, before: &Orders) {
+pub fn hold(found: &mut Findings<'_>, hold: &Hold, before: &Obligations) {
     if hold.range.from >= hold.range.to {
         found.add(
-            Code::RecordWrong,
+            FindingCode::RecordWrong,
             "a hold on some day",
             hold.range.to_string(),
         );
     }
     if hold.act == HoldAct::Remove && !before.touches(&hold.case, hold.range) {
         found.add(
-            Code::RecordWrong,
+            FindingCode::RecordWrong,
             "a case that holds some of these days",
             "one that holds none",
         );
@@ -79,18 +84,22 @@ pub fn hold(found: &mut Findings<'_>, hold: &Hold, before: &Orders) {
 pub fn extension(
     found: &mut Findings<'_>,
     extension: &Extension,
-    days: &BTreeMap<Date, Day>,
-    (before, coverage): (&Orders, &Coverage),
+    days: &BTreeMap<Date, CommittedDay>,
+    (before, coverage): (&Obligations, &Coverage),
 ) {
     if extension.days.is_empty() {
-        found.add(Code::RecordWrong, "longer retention of some day", "of none");
+        found.add(
+            FindingCode::RecordWrong,
+            "longer retention of some day",
+            "of none",
+        );
     }
     for extended in &extension.days {
         let date = extended.date;
         let kept = extension.range.contains(date) && coverage.state(date) != DayState::Disposed;
         let Some(day) = days.get(&date).filter(|_| kept) else {
             found.add(
-                Code::RecordWrong,
+                FindingCode::RecordWrong,
                 format!("archived days of {}", extension.range),
                 date.to_string(),
             );
@@ -101,13 +110,17 @@ pub fn extension(
         };
         if known.stronger(extended.lock()) != extended.lock() {
             let expected = format!("{date} kept until {} at least", rfc3339(known.until_ms));
-            found.add(Code::RecordWrong, expected, rfc3339(extended.retain_until));
+            found.add(
+                FindingCode::RecordWrong,
+                expected,
+                rfc3339(extended.retain_until),
+            );
         }
     }
 }
 
 /// What the chain asks of a day's objects.
-fn lock_of(day: &Day, ordered: Option<Lock>) -> Option<Lock> {
+fn lock_of(day: &CommittedDay, ordered: Option<Lock>) -> Option<Lock> {
     let own = day
         .revisions
         .iter()
@@ -122,15 +135,19 @@ fn lock_of(day: &Day, ordered: Option<Lock>) -> Option<Lock> {
 pub fn disposal(
     found: &mut Findings<'_>,
     (disposal, committed_at): (&Disposal, i64),
-    days: &BTreeMap<Date, Day>,
-    (before, coverage): (&Orders, &Coverage),
+    days: &BTreeMap<Date, CommittedDay>,
+    (before, coverage): (&Obligations, &Coverage),
 ) -> Vec<Date> {
     if disposal.days.is_empty() {
-        found.add(Code::RecordWrong, "a disposal of some day", "one of none");
+        found.add(
+            FindingCode::RecordWrong,
+            "a disposal of some day",
+            "one of none",
+        );
     }
     if !disposal.days.is_sorted_by(|one, next| one.date < next.date) {
         found.add(
-            Code::RecordWrong,
+            FindingCode::RecordWrong,
             "a disposal of days in their order",
             "another",
         );
@@ -147,7 +164,7 @@ pub fn disposal(
         let Some((day, newest)) = newest.filter(|_| whole) else {
             let is = format!("{date}, {}", format!("{state:?}").to_lowercase());
             found.add(
-                Code::RecordWrong,
+                FindingCode::RecordWrong,
                 format!("whole archived days of {}", disposal.range),
                 is,
             );
@@ -165,7 +182,12 @@ pub fn disposal(
 }
 
 /// The record names the day as it was.
-fn same_day(found: &mut Findings<'_>, named: &DisposedDay, day: &Day, newest: &Committed) {
+fn same_day(
+    found: &mut Findings<'_>,
+    named: &DisposedDay,
+    day: &CommittedDay,
+    newest: &RevisionCheck,
+) {
     let link = Link {
         key: newest.manifest_key.clone(),
         sha256: newest.manifest_sha256,
@@ -180,7 +202,7 @@ fn same_day(found: &mut Findings<'_>, named: &DisposedDay, day: &Day, newest: &C
     if !same {
         let expected = format!("{} as {} has it", named.date, newest.manifest_key);
         found.add(
-            Code::RecordWrong,
+            FindingCode::RecordWrong,
             expected,
             "another revision, or other files",
         );
@@ -192,7 +214,7 @@ fn not_kept(
     found: &mut Findings<'_>,
     (named, committed_at): (&DisposedDay, i64),
     known: Option<Lock>,
-    before: &Orders,
+    before: &Obligations,
 ) {
     let (date, lock) = (named.date, named.lock.as_ref().map(|lock| lock.lock()));
     let until =
@@ -200,18 +222,18 @@ fn not_kept(
     if let Some(known) = known.filter(|known| lock.is_none_or(|lock| lock.stronger(*known) != lock))
     {
         let expected = format!("{date} kept until {} at least", rfc3339(known.until_ms));
-        found.add(Code::RecordWrong, expected, until(lock));
+        found.add(FindingCode::RecordWrong, expected, until(lock));
     }
     if !has_run_out(lock, committed_at) {
         let latest = committed_at.saturating_sub(AFTER_LOCK_MS);
         let expected = format!("{date} kept until {} at most", rfc3339(latest));
-        found.add(Code::RecordWrong, expected, until(lock));
+        found.add(FindingCode::RecordWrong, expected, until(lock));
     }
     let cases: Vec<&str> = before.cases_on(date).into_keys().collect();
     if !cases.is_empty() {
         let found_case = format!("held for case {}", cases.join(", "));
         found.add(
-            Code::RecordWrong,
+            FindingCode::RecordWrong,
             format!("{date} held for no case"),
             found_case,
         );

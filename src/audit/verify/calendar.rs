@@ -4,7 +4,7 @@ use jiff::civil::Date;
 
 use crate::audit::verify::Verifier;
 use crate::audit::verify::chain::ChainCheck;
-use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::format::record::coverage::DayState;
 use crate::format::time::day::Zone;
 
@@ -59,8 +59,8 @@ fn tell(
     check: &ChainCheck<'_>,
 ) {
     let code = match state {
-        DayState::Gaps => Code::DayIncomplete,
-        DayState::Acknowledged => Code::DayAcknowledged,
+        DayState::Gaps => FindingCode::DayIncomplete,
+        DayState::Acknowledged => FindingCode::DayAcknowledged,
         _ => return,
     };
     let record = check.days.get(&date).and_then(|day| day.newest());
@@ -97,7 +97,7 @@ fn tell_missing(verifier: &Verifier<'_>, sub_account: &str, missing: Option<(Dat
         )
     };
     verifier.report(Finding::new(
-        Code::DayMissing,
+        FindingCode::DayMissing,
         object,
         "an archived day",
         found,
@@ -115,7 +115,7 @@ pub fn holds(verifier: &Verifier<'_>, sub_account: &str, check: &ChainCheck<'_>)
             let found = format!("case {case} on {}", ranges.join(", "));
             let object = format!("sub_account={sub_account}");
             verifier.report(Finding::new(
-                Code::HoldNotEnforced,
+                FindingCode::HoldNotEnforced,
                 object,
                 "a store that enforces holds",
                 found,

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 
 use crate::audit::verify::acts;
-use crate::audit::verify::finding::{Code, Finding};
-use crate::audit::verify::heads::Check;
-use crate::audit::verify::links::{LinkCheck, Object};
+use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::heads::RecordCheck;
+use crate::audit::verify::links::{LinkCheck, ReadRecord};
 use crate::audit::verify::record;
 use crate::audit::verify::record::Findings;
 use crate::format::hash::digest::Digest;
@@ -19,13 +19,13 @@ use crate::format::record::manifest::{
     DayRecord, Discovery, Envelope, File, Link, Manifest, Record,
 };
 use crate::format::record::notes::Disposal;
-use crate::format::record::obligations::Orders;
+use crate::format::record::obligations::Obligations;
 use crate::format::signature::AllowedSigners;
 use crate::format::time::day::Window;
 
 /// One committed revision, as far as the checks of its objects need it.
 #[derive(Debug, Clone)]
-pub struct Committed {
+pub struct RevisionCheck {
     pub manifest_key: String,
     pub manifest_sha256: Digest,
     pub signed: bool,
@@ -35,7 +35,7 @@ pub struct Committed {
     /// What its objects must have: once the chain is read, what later records ask for as well.
     pub lock: Option<Lock>,
     pub held: bool,
-    /// Committed at another place, from which the archive was taken over.
+    /// RevisionCheck at another place, from which the archive was taken over.
     pub elsewhere: bool,
     /// Its day was disposed of later.
     pub may_be_gone: bool,
@@ -43,15 +43,15 @@ pub struct Committed {
 
 /// What the chain says of one archive day.
 #[derive(Debug, Clone, Default)]
-pub struct Day {
-    pub revisions: Vec<Committed>,
+pub struct CommittedDay {
+    pub revisions: Vec<RevisionCheck>,
     /// The manifests that have the day's windows.
     pub windows_by: Vec<Link>,
     /// The record that disposed of it, and when that was committed: its files may be gone.
     pub disposed: Option<(Link, i64)>,
 }
 
-impl Day {
+impl CommittedDay {
     pub fn files(&self) -> impl Iterator<Item = &File> {
         self.revisions
             .iter()
@@ -70,24 +70,24 @@ impl Day {
 /// Takes the manifests of one chain in order, and keeps what they say together.
 pub struct ChainCheck<'a> {
     pub links: LinkCheck<'a>,
-    pub days: BTreeMap<Date, Day>,
+    pub days: BTreeMap<Date, CommittedDay>,
     pub coverage: Coverage,
     /// The holds and extensions so far.
-    pub orders: Orders,
+    pub orders: Obligations,
     orders_link: Option<Link>,
     /// When the first of them was committed, by its own account.
     pub first_commit: Option<i64>,
     zone: Option<String>,
 }
 
-impl<'a> Check<'a> for ChainCheck<'a> {
+impl<'a> RecordCheck<'a> for ChainCheck<'a> {
     type Record = Manifest;
 
     fn links(&mut self) -> &mut LinkCheck<'a> {
         &mut self.links
     }
 
-    fn next(&mut self, sequence: u64, object: Object<Manifest>) -> Vec<Finding> {
+    fn next(&mut self, sequence: u64, object: ReadRecord<Manifest>) -> Vec<Finding> {
         let key = key::manifest(&self.links.name, sequence);
         let mut found = Findings {
             object: &key,
@@ -114,7 +114,7 @@ impl<'a> ChainCheck<'a> {
             links: LinkCheck::new(archive_id, sub_account, allowed),
             days: BTreeMap::new(),
             coverage: Coverage::default(),
-            orders: Orders::default(),
+            orders: Obligations::default(),
             orders_link: None,
             first_commit: None,
             zone: None,
@@ -136,7 +136,7 @@ impl<'a> ChainCheck<'a> {
             Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_)
                 if self.links.broken => {}
             _ if self.days.is_empty() && !self.links.broken => found.add(
-                Code::RecordWrong,
+                FindingCode::RecordWrong,
                 "a chain that begins with a day",
                 "another",
             ),
@@ -190,7 +190,7 @@ impl<'a> ChainCheck<'a> {
                     .map_or("nothing".to_owned(), |link| link.key.clone())
             };
             found.add(
-                Code::OrdersWrong,
+                FindingCode::OrdersWrong,
                 text(&self.orders_link),
                 text(&manifest.orders),
             );
@@ -204,11 +204,11 @@ impl<'a> ChainCheck<'a> {
         record::window(found, manifest, record, &zone);
         self.check_neighbours(found, record.date, record.window);
         record::discovery(found, record, day);
-        record::counts(found, record, day.and_then(Day::newest));
+        record::counts(found, record, day.and_then(CommittedDay::newest));
         record::files(found, manifest, record, day);
         record::times(found, manifest, record);
         if let Some(window) = day
-            .and_then(Day::window)
+            .and_then(CommittedDay::window)
             .filter(|window| *window != record.window)
         {
             let expected = format!(
@@ -216,7 +216,7 @@ impl<'a> ChainCheck<'a> {
                 window.start_ms
             );
             found.add(
-                Code::DayWindowWrong,
+                FindingCode::DayWindowWrong,
                 expected,
                 record.window.start_ms.to_string(),
             );
@@ -224,14 +224,19 @@ impl<'a> ChainCheck<'a> {
         if let Some((disposal, _)) = day.and_then(|day| day.disposed.as_ref()) {
             let expected = format!("no revision of {} after {}", record.date, disposal.key);
             found.add(
-                Code::RecordWrong,
+                FindingCode::RecordWrong,
                 expected,
                 format!("revision {}", record.revision),
             );
         }
         if !self.links.broken {
             let expected = day.map_or(0, |day| day.revisions.len() as u32) + 1;
-            found.same(Code::RevisionOrder, "revision", expected, record.revision);
+            found.same(
+                FindingCode::RevisionOrder,
+                "revision",
+                expected,
+                record.revision,
+            );
         }
     }
 
@@ -249,7 +254,7 @@ impl<'a> ChainCheck<'a> {
                 )
             };
             found.add(
-                Code::CoverageWrong,
+                FindingCode::CoverageWrong,
                 text(&self.coverage),
                 text(&manifest.coverage),
             );
@@ -258,7 +263,7 @@ impl<'a> ChainCheck<'a> {
     }
 
     fn check_neighbours(&self, found: &mut Findings<'_>, date: Date, window: Window) {
-        let near = |(date, day): (&Date, &Day)| Some((*date, day.window()?));
+        let near = |(date, day): (&Date, &CommittedDay)| Some((*date, day.window()?));
         if let Some(before) = self.days.range(..date).next_back().and_then(near) {
             record::neighbours(found, before, (date, window));
         }
@@ -283,7 +288,7 @@ impl<'a> ChainCheck<'a> {
             key: manifest_key,
             sha256: manifest_sha256,
         } = link;
-        day.revisions.push(Committed {
+        day.revisions.push(RevisionCheck {
             manifest_key,
             manifest_sha256,
             signed,
@@ -298,7 +303,7 @@ impl<'a> ChainCheck<'a> {
 
     /// The days, each with what the whole chain asks of its objects. Up to number `taken` they were committed at another
     /// place: locks that were promised there are not those of here.
-    pub fn into_days(mut self, taken: u64) -> BTreeMap<Date, Day> {
+    pub fn into_days(mut self, taken: u64) -> BTreeMap<Date, CommittedDay> {
         let since = self.orders.after(taken);
         for (date, day) in &mut self.days {
             let (ordered, held) = (self.orders.lock_on(*date), self.orders.holds_objects(*date));

@@ -17,7 +17,7 @@ pub enum Severity {
 /// One finding. Nothing in it quotes a summary, a phone number or a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    pub code: Code,
+    pub code: FindingCode,
     pub severity: Severity,
     /// Key of the object, or `SUB_ACCOUNT DATE` for a day that has none.
     pub object: String,
@@ -29,7 +29,7 @@ pub struct Finding {
 
 impl Finding {
     pub fn new(
-        code: Code,
+        code: FindingCode,
         object: impl Into<String>,
         expected: impl Into<String>,
         found: impl Into<String>,
@@ -51,24 +51,24 @@ macro_rules! codes {
     ($($code:ident $name:literal $severity:ident $meaning:literal;)+) => {
         /// What kind of finding: a name that scripts may rely on.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        pub enum Code {
+        pub enum FindingCode {
             $(#[doc = $meaning] #[serde(rename = $name)] $code,)+
         }
 
-        impl Code {
+        impl FindingCode {
             /// Every code, in the order of the checks.
-            pub const ALL: &[Code] = &[$(Code::$code),+];
+            pub const ALL: &[FindingCode] = &[$(FindingCode::$code),+];
 
             pub fn name(self) -> &'static str {
-                match self { $(Code::$code => $name,)+ }
+                match self { $(FindingCode::$code => $name,)+ }
             }
 
             pub fn severity(self) -> Severity {
-                match self { $(Code::$code => Severity::$severity,)+ }
+                match self { $(FindingCode::$code => Severity::$severity,)+ }
             }
 
             pub fn meaning(self) -> &'static str {
-                match self { $(Code::$code => $meaning,)+ }
+                match self { $(FindingCode::$code => $meaning,)+ }
             }
         }
     };
@@ -203,11 +203,11 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_meanings_are_sentences() {
-        let mut names: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+        let mut names: Vec<&str> = FindingCode::ALL.iter().map(|code| code.name()).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), Code::ALL.len());
-        for code in Code::ALL {
+        assert_eq!(names.len(), FindingCode::ALL.len());
+        for code in FindingCode::ALL {
             assert!(code.meaning().ends_with('.') && code.name() == code.name().to_lowercase());
             assert_eq!(serde_json::to_value(code).unwrap(), code.name());
         }

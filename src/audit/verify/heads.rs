@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::anchors::Kept;
+use crate::audit::anchors::AnchoredHeads;
 use crate::audit::current::blocking;
 use crate::audit::timeline;
-use crate::audit::verify::finding::{Code, Finding};
-use crate::audit::verify::links::{LinkCheck, Object};
+use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::links::{LinkCheck, ReadRecord};
 use crate::audit::verify::objects::versions_hold;
 use crate::audit::verify::{Verifier, cores};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::anchor::Anchor;
-use crate::format::record::envelope::Body;
+use crate::format::record::envelope::RecordBody;
 use crate::outcome::{Failure, Result};
 use crate::store::StoreErrorKind;
 
@@ -23,18 +23,18 @@ use crate::store::StoreErrorKind;
 pub type Seen = BTreeMap<u64, Digest>;
 
 /// What the records of a chain must be.
-pub trait Check<'a> {
-    type Record: Body;
+pub trait RecordCheck<'a> {
+    type Record: RecordBody;
 
     fn links(&mut self) -> &mut LinkCheck<'a>;
 
     /// The next record; returns what is wrong with it.
-    fn next(&mut self, sequence: u64, object: Object<Self::Record>) -> Vec<Finding>;
+    fn next(&mut self, sequence: u64, object: ReadRecord<Self::Record>) -> Vec<Finding>;
 }
 
 impl Verifier<'_> {
     /// Reads a chain in order, many objects at once. Returns the hashes at the numbers in `wanted`.
-    pub async fn read_chain<'a, C: Check<'a>>(
+    pub async fn read_chain<'a, C: RecordCheck<'a>>(
         &self,
         check: &mut C,
         wanted: &BTreeSet<u64>,
@@ -50,7 +50,7 @@ impl Verifier<'_> {
                 read => read?,
             };
             let object = match bytes {
-                Some(bytes) => Some(blocking(move || Ok(Object::read(&bytes))).await?),
+                Some(bytes) => Some(blocking(move || Ok(ReadRecord::read(&bytes))).await?),
                 None => None,
             };
             Ok::<_, Failure>((sequence, Ok(object)))
@@ -115,7 +115,7 @@ impl Verifier<'_> {
     }
 
     /// The numbers at which somebody knows what must lie there.
-    pub fn known_numbers(&self, name: &str, anchored: &Kept) -> BTreeSet<u64> {
+    pub fn known_numbers(&self, name: &str, anchored: &AnchoredHeads) -> BTreeSet<u64> {
         let kept = self
             .options
             .heads
@@ -135,9 +135,9 @@ impl Verifier<'_> {
     }
 
     /// What is anchored of a chain; what is wrong with the anchors themselves is said here.
-    pub async fn anchored(&self, name: &str) -> Result<Kept> {
+    pub async fn anchored(&self, name: &str) -> Result<AnchoredHeads> {
         let Some(anchors) = &self.options.anchors else {
-            return Ok(Kept::default());
+            return Ok(AnchoredHeads::default());
         };
         let anchored = anchors.of(&self.archive_id, &key::chain_name(name)).await?;
         for finding in versions_hold(&anchored.versions, |_| false) {
@@ -149,7 +149,7 @@ impl Verifier<'_> {
         for place in &anchored.wrong {
             let place = anchors.address(place);
             self.report(Finding::new(
-                Code::AnchorWrong,
+                FindingCode::AnchorWrong,
                 place,
                 "a head of this chain",
                 "another object",
@@ -174,7 +174,7 @@ impl Verifier<'_> {
                 Some(sha256) if *sha256 == head.sha256 => {}
                 Some(sha256) => {
                     self.report(Finding::new(
-                        Code::HeadDiffers,
+                        FindingCode::HeadDiffers,
                         key,
                         head.sha256.hex(),
                         sha256.hex(),
@@ -183,7 +183,7 @@ impl Verifier<'_> {
                 None if head.sequence > newest => {
                     let found = format!("a chain that ends at {newest}");
                     self.report(Finding::new(
-                        Code::HeadMissing,
+                        FindingCode::HeadMissing,
                         key,
                         head.sha256.hex(),
                         found,
@@ -198,7 +198,12 @@ impl Verifier<'_> {
 
     /// Heads that were anchored; whether there is one for this chain. Where hundreds of anchors say the same, one of them
     /// says it: the last that is missing, the first that differs.
-    pub fn anchored_heads(&self, links: &LinkCheck<'_>, anchored: &Kept, seen: &Seen) -> bool {
+    pub fn anchored_heads(
+        &self,
+        links: &LinkCheck<'_>,
+        anchored: &AnchoredHeads,
+        seen: &Seen,
+    ) -> bool {
         let Some(anchors) = &self.options.anchors else {
             return false;
         };
@@ -222,7 +227,7 @@ impl Verifier<'_> {
                 missing().count()
             );
             self.report(Finding::new(
-                Code::HeadMissing,
+                FindingCode::HeadMissing,
                 last.key.as_str(),
                 text(last),
                 found,
@@ -239,7 +244,7 @@ impl Verifier<'_> {
                 differing().count()
             );
             self.report(Finding::new(
-                Code::HeadDiffers,
+                FindingCode::HeadDiffers,
                 first.key.as_str(),
                 text(first),
                 found,
@@ -264,9 +269,9 @@ impl Verifier<'_> {
                 key::manifest(key::ROSTER, head.by)
             );
             let key = key::manifest(&links.name, sequence);
-            self.report(Finding::new(Code::RosterHead, key, expected, found));
+            self.report(Finding::new(FindingCode::RosterHead, key, expected, found));
         };
-        let other = |(sequence, head): (&u64, &super::roster::Vouched)| {
+        let other = |(sequence, head): (&u64, &super::roster::VouchedChain)| {
             seen.get(sequence)
                 .filter(|sha256| **sha256 != head.sha256)
                 .map(|sha256| (*sequence, *sha256))
@@ -286,21 +291,21 @@ impl Verifier<'_> {
             let first = key::manifest(&links.name, 1);
             let expected = "a chain that an allowed signer has signed";
             self.report(Finding::new(
-                Code::ManifestUnsigned,
+                FindingCode::ManifestUnsigned,
                 first,
                 expected,
                 "no signature",
             ));
         } else if links.signed == 0 {
             self.report(Finding::new(
-                Code::ChainUnsigned,
+                FindingCode::ChainUnsigned,
                 chain,
                 "signatures",
                 "none",
             ));
         } else if self.options.allowed.is_empty() {
             self.report(Finding::new(
-                Code::NoAllowedSigners,
+                FindingCode::NoAllowedSigners,
                 chain,
                 "allowed signers",
                 "none",
@@ -316,6 +321,11 @@ impl Verifier<'_> {
             Some(anchors) => format!("none, and none is anchored at {}", anchors.root()),
             None => "none".to_owned(),
         };
-        self.report(Finding::new(Code::NoExpectedHead, chain, expected, found));
+        self.report(Finding::new(
+            FindingCode::NoExpectedHead,
+            chain,
+            expected,
+            found,
+        ));
     }
 }

@@ -1,34 +1,34 @@
 //! Whether the records of one chain follow one another: places, links and signatures, whatever they are about. No input or
 //! output: the objects come in, in order.
 
-use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::audit::verify::record::Findings;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
-use crate::format::record::envelope::{Body, ManifestError, Place, Signed};
+use crate::format::record::envelope::{ManifestError, RecordBody, RecordPlace, Signed};
 use crate::format::record::manifest::Link;
 use crate::format::signature;
 use crate::format::signature::{AllowedSigners, PublicKey};
 
 /// A record's object as far as it can be judged by itself: that is the dear part of the work, and needs no order.
-pub struct Object<B> {
+pub struct ReadRecord<B> {
     pub sha256: Digest,
-    read: Result<Readable<B>, ManifestError>,
+    read: Result<ReadableRecord<B>, ManifestError>,
 }
 
-struct Readable<B> {
+struct ReadableRecord<B> {
     envelope: Signed<B>,
     /// `None` when nobody signed.
     signer: Result<Option<PublicKey>, ManifestError>,
 }
 
-impl<B: Body> Object<B> {
-    pub fn read(bytes: &[u8]) -> Object<B> {
+impl<B: RecordBody> ReadRecord<B> {
+    pub fn read(bytes: &[u8]) -> ReadRecord<B> {
         let read = Signed::from_bytes(bytes).map(|envelope| {
             let signer = envelope.signer();
-            Readable { envelope, signer }
+            ReadableRecord { envelope, signer }
         });
-        Object {
+        ReadRecord {
             sha256: Digest::of(bytes),
             read,
         }
@@ -67,7 +67,7 @@ impl<'a> LinkCheck<'a> {
         self.broken = true;
         self.head = None;
         let key = key::manifest(&self.name, sequence);
-        Finding::new(Code::ManifestMissing, key, "a manifest", "nothing")
+        Finding::new(FindingCode::ManifestMissing, key, "a manifest", "nothing")
     }
 
     /// The next record is there, and cannot be one.
@@ -77,7 +77,7 @@ impl<'a> LinkCheck<'a> {
         self.records += 1;
         let key = key::manifest(&self.name, sequence);
         Finding::new(
-            Code::ManifestUnreadable,
+            FindingCode::ManifestUnreadable,
             key,
             "a manifest of format version 1",
             why,
@@ -85,26 +85,26 @@ impl<'a> LinkCheck<'a> {
     }
 
     /// The next record, which is returned where it can be read.
-    pub fn next<B: Body>(
+    pub fn next<B: RecordBody>(
         &mut self,
         found: &mut Findings<'_>,
         sequence: u64,
-        object: Object<B>,
+        object: ReadRecord<B>,
     ) -> Option<Signed<B>> {
-        let Object { sha256, read } = object;
+        let ReadRecord { sha256, read } = object;
         let before = self.head.replace((sequence, sha256));
         self.records += 1;
         match read {
             Err(error) => {
                 self.broken = true;
                 found.add(
-                    Code::ManifestUnreadable,
+                    FindingCode::ManifestUnreadable,
                     "a manifest of format version 1",
                     error.to_string(),
                 );
                 None
             }
-            Ok(Readable { envelope, signer }) => {
+            Ok(ReadableRecord { envelope, signer }) => {
                 let place = envelope.manifest.place();
                 self.place(found, place, sequence);
                 self.link(found, place, before);
@@ -114,9 +114,9 @@ impl<'a> LinkCheck<'a> {
         }
     }
 
-    fn place(&self, found: &mut Findings<'_>, place: Place<'_>, sequence: u64) {
+    fn place(&self, found: &mut Findings<'_>, place: RecordPlace<'_>, sequence: u64) {
         let mut same = |what, expected: &str, is: &str| {
-            found.same(Code::ManifestMisplaced, what, expected, is)
+            found.same(FindingCode::ManifestMisplaced, what, expected, is)
         };
         same("archive id", &self.archive_id, place.archive_id);
         same("sub-account", &self.name, place.chain);
@@ -128,7 +128,12 @@ impl<'a> LinkCheck<'a> {
         );
     }
 
-    fn link(&self, found: &mut Findings<'_>, place: Place<'_>, before: Option<(u64, Digest)>) {
+    fn link(
+        &self,
+        found: &mut Findings<'_>,
+        place: RecordPlace<'_>,
+        before: Option<(u64, Digest)>,
+    ) {
         let text = |link: &Link| format!("{} {}", link.key, link.sha256);
         let named = place.previous.map_or_else(|| "nothing".to_owned(), text);
         let expected = match before {
@@ -142,7 +147,11 @@ impl<'a> LinkCheck<'a> {
         };
         if named != expected {
             // The one that is named is not the one that is there: which of both was changed, nobody can tell.
-            found.add(Code::ChainBroken, format!("previous: {expected}"), named);
+            found.add(
+                FindingCode::ChainBroken,
+                format!("previous: {expected}"),
+                named,
+            );
         }
     }
 
@@ -153,18 +162,20 @@ impl<'a> LinkCheck<'a> {
     ) {
         match signer {
             Err(error) => found.add(
-                Code::SignatureInvalid,
+                FindingCode::SignatureInvalid,
                 "a signature that fits",
                 error.to_string(),
             ),
-            Ok(None) if self.signed > 0 => found.add(Code::ManifestUnsigned, "a signature", "none"),
+            Ok(None) if self.signed > 0 => {
+                found.add(FindingCode::ManifestUnsigned, "a signature", "none")
+            }
             Ok(None) => {}
             Ok(Some(signer)) => {
                 self.signed += 1;
                 if !self.allowed.is_empty() && !self.allowed.contains(&signer, signature::MANIFEST)
                 {
                     found.add(
-                        Code::SignerNotAllowed,
+                        FindingCode::SignerNotAllowed,
                         "an allowed signer",
                         signer.fingerprint(),
                     );

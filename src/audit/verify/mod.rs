@@ -34,19 +34,19 @@ use jiff::civil::Date;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::anchors::{Anchors, Kept};
+use crate::audit::anchors::{AnchoredHeads, Anchors};
 use crate::audit::current::blocking;
 use crate::audit::part::Scratch;
-use crate::audit::verify::chain::{ChainCheck, Day};
-use crate::audit::verify::finding::{Code, Finding, Severity};
+use crate::audit::verify::chain::{ChainCheck, CommittedDay};
+use crate::audit::verify::finding::{Finding, FindingCode, Severity};
 use crate::audit::verify::heads::Seen;
-use crate::audit::verify::objects::{Listed, Placed, date_of, versions_hold};
+use crate::audit::verify::objects::{Listed, PlacementCounts, date_of, versions_hold};
 use crate::audit::verify::roster::Rostered;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::archive::{ArchiveRecord, ArchiveRecordError};
 use crate::format::record::copy::CopyRecord;
-use crate::format::record::envelope::{Body, Signed};
+use crate::format::record::envelope::{RecordBody, Signed};
 use crate::format::record::manifest::{File, Manifest};
 use crate::format::record::roster::RosterRecord;
 use crate::format::signature::AllowedSigners;
@@ -69,7 +69,7 @@ pub enum Level {
 
 /// A manifest that was seen earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct KnownHead {
     pub sub_account: String,
     pub sequence: u64,
     pub sha256: Digest,
@@ -77,14 +77,14 @@ pub struct Head {
 
 /// What is to be verified.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct VerifyOptions {
     pub days: Days,
     /// None named means all.
     pub sub_accounts: Vec<String>,
     pub level: Level,
     /// Only days of the n-th of t shares; n from 1 to t.
     pub subset: Option<(u32, u32)>,
-    pub heads: Vec<Head>,
+    pub heads: Vec<KnownHead>,
     /// Where heads of all chains were kept.
     pub anchors: Option<Anchors>,
     pub allowed: AllowedSigners,
@@ -92,7 +92,7 @@ pub struct Options {
 
 /// What was verified, and how it came out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
+pub struct VerifyTotals {
     pub sub_accounts: u64,
     pub manifests: u64,
     pub signed_manifests: u64,
@@ -116,15 +116,15 @@ pub struct Totals {
     pub heads: Vec<String>,
 }
 
-impl Totals {
+impl VerifyTotals {
     /// 4 violated; 3 only gaps; 2 nothing was there to verify; 0 all held.
     pub fn exit(&self) -> Exit {
         match self {
-            Totals {
+            VerifyTotals {
                 violations: 1.., ..
             } => Exit::Integrity,
-            Totals { manifests: 0, .. } => Exit::Usage,
-            Totals { gaps: 1.., .. } => Exit::Gaps,
+            VerifyTotals { manifests: 0, .. } => Exit::Usage,
+            VerifyTotals { gaps: 1.., .. } => Exit::Gaps,
             _ => Exit::Done,
         }
     }
@@ -132,7 +132,7 @@ impl Totals {
 
 /// How far a verification is, for whoever shows progress.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub struct VerifyProgress {
     pub sub_accounts: AtomicU64,
     pub sub_accounts_done: AtomicU64,
     /// Of the sub-accounts whose chains were read so far.
@@ -140,7 +140,7 @@ pub struct Meter {
     pub bytes_done: AtomicU64,
 }
 
-impl Meter {
+impl VerifyProgress {
     fn read(&self, bytes: u64) {
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -152,11 +152,11 @@ impl Meter {
 /// When the store cannot be read: then nobody knows whether the archive holds. Findings are no errors.
 pub async fn verify(
     store: Arc<dyn Store>,
-    options: &Options,
+    options: &VerifyOptions,
     stop: CancellationToken,
-    meter: &Meter,
+    meter: &VerifyProgress,
     found: &(dyn Fn(Finding) + Send + Sync),
-) -> Result<Totals> {
+) -> Result<VerifyTotals> {
     let mut verifier = Verifier {
         remote: store.local(key::ARCHIVE).is_none(),
         store,
@@ -184,7 +184,7 @@ pub async fn verify(
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     totals.heads.extend(verifier.rostered.head);
-    Ok(Totals {
+    Ok(VerifyTotals {
         bytes: meter.bytes_done.load(Ordering::Relaxed),
         ..totals
     })
@@ -192,9 +192,9 @@ pub async fn verify(
 
 struct Verifier<'a> {
     store: Arc<dyn Store>,
-    options: &'a Options,
+    options: &'a VerifyOptions,
     stop: CancellationToken,
-    meter: &'a Meter,
+    meter: &'a VerifyProgress,
     found: &'a (dyn Fn(Finding) + Send + Sync),
     archive_id: String,
     /// By `archive.json`.
@@ -202,7 +202,7 @@ struct Verifier<'a> {
     rostered: Rostered,
     /// The store keeps checksums, versions and locks of its own.
     remote: bool,
-    totals: Mutex<Totals>,
+    totals: Mutex<VerifyTotals>,
 }
 
 impl Verifier<'_> {
@@ -215,7 +215,7 @@ impl Verifier<'_> {
         (self.found)(finding);
     }
 
-    fn count(&self, change: impl FnOnce(&mut Totals)) {
+    fn count(&self, change: impl FnOnce(&mut VerifyTotals)) {
         change(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -248,7 +248,7 @@ impl Verifier<'_> {
         let record = read.and_then(Result::ok);
         if record.is_none() {
             self.report(Finding::new(
-                Code::ArchiveRecord,
+                FindingCode::ArchiveRecord,
                 key::ARCHIVE,
                 "the record of an archive",
                 is,
@@ -330,7 +330,7 @@ impl Verifier<'_> {
         self.claim::<Manifest>(first).await
     }
 
-    async fn claim<B: Body>(&self, chain: &str) -> Result<String> {
+    async fn claim<B: RecordBody>(&self, chain: &str) -> Result<String> {
         let bytes = self.store.get(&key::manifest(chain, 1)).await?;
         let envelope = bytes.and_then(|bytes| Signed::<B>::from_bytes(&bytes).ok());
         Ok(envelope
@@ -340,7 +340,7 @@ impl Verifier<'_> {
 
     fn foreign(&self, object: &str) {
         self.report(Finding::new(
-            Code::ForeignObject,
+            FindingCode::ForeignObject,
             object,
             "nothing",
             "an object",
@@ -352,7 +352,12 @@ impl Verifier<'_> {
         let objects = self.store.list(prefix, None).await?.len();
         if objects > 0 {
             let found = format!("{objects} objects");
-            self.report(Finding::new(Code::ForeignObject, prefix, "nothing", found));
+            self.report(Finding::new(
+                FindingCode::ForeignObject,
+                prefix,
+                "nothing",
+                found,
+            ));
         }
         Ok(())
     }
@@ -418,7 +423,7 @@ impl Verifier<'_> {
         };
         let is_disposed = |date: Date| {
             days.get(&date)
-                .is_some_and(|day: &Day| day.disposed.is_some())
+                .is_some_and(|day: &CommittedDay| day.disposed.is_some())
         };
         let may_be_gone = |object: &str| date_of(sub_account, object).is_some_and(is_disposed);
         versions_hold(&versions, may_be_gone)
@@ -431,35 +436,38 @@ impl Verifier<'_> {
         for (date, day) in days.iter().filter(|(date, _)| chosen(date)) {
             self.expired(sub_account, *date, day, (&listed, &versions));
         }
-        let days: Vec<Day> = days
+        let days: Vec<CommittedDay> = days
             .into_iter()
             .filter(|(date, _)| chosen(date))
             .map(|(_, day)| day)
             .collect();
         let there = days
             .iter()
-            .flat_map(Day::files)
+            .flat_map(CommittedDay::files)
             .filter(|file| listed.contains_key(&file.key));
         let bytes: u64 = there.map(|file| file.bytes).sum();
         self.meter.bytes.fetch_add(bytes, Ordering::Relaxed);
         let listed = &listed;
         let work = stream::iter(days).map(|day| async move { self.day(day, listed).await });
-        let placed: Vec<Placed> = work.buffer_unordered(self.at_once()).try_collect().await?;
-        let placed = placed.into_iter().fold(Placed::default(), |mut all, one| {
-            all.found.extend(one.found);
-            Placed {
-                same: all.same + one.same,
-                other: all.other + one.other,
-                ..all
-            }
-        });
+        let placed: Vec<PlacementCounts> =
+            work.buffer_unordered(self.at_once()).try_collect().await?;
+        let placed = placed
+            .into_iter()
+            .fold(PlacementCounts::default(), |mut all, one| {
+                all.found.extend(one.found);
+                PlacementCounts {
+                    same: all.same + one.same,
+                    other: all.other + one.other,
+                    ..all
+                }
+            });
         placed.settle(sub_account, |finding| self.report(finding));
         self.count(|totals| totals.sub_accounts += 1);
         Ok(())
     }
 
     /// What cannot be told from inside a chain: where it ends, when it began, and whose it is.
-    fn check_from_outside(&self, check: &ChainCheck<'_>, anchored: &Kept, seen: &Seen) {
+    fn check_from_outside(&self, check: &ChainCheck<'_>, anchored: &AnchoredHeads, seen: &Seen) {
         let links = &check.links;
         let known = self.kept_heads(links, seen) | self.anchored_heads(links, anchored, seen);
         self.vouched_heads(links, seen);
@@ -474,7 +482,7 @@ impl Verifier<'_> {
         if check.first_commit.is_some_and(|oldest| oldest < founded) {
             let found = "a manifest that was committed before the archive was made";
             self.report(Finding::new(
-                Code::ArchiveRecord,
+                FindingCode::ArchiveRecord,
                 key::ARCHIVE,
                 "manifests younger than it",
                 found,
@@ -513,8 +521,8 @@ impl Verifier<'_> {
     }
 
     /// The objects of one day, and at the deepest level its rows.
-    async fn day(&self, day: Day, listed: &Listed) -> Result<Placed> {
-        let mut placed = Placed::default();
+    async fn day(&self, day: CommittedDay, listed: &Listed) -> Result<PlacementCounts> {
+        let mut placed = PlacementCounts::default();
         let scratch = if self.remote {
             Some(Scratch::new()?)
         } else {
@@ -549,7 +557,7 @@ impl Verifier<'_> {
         Ok(placed)
     }
 
-    async fn rows(&self, day: Day, parts: rows::Parts) -> Result<()> {
+    async fn rows(&self, day: CommittedDay, parts: rows::Parts) -> Result<()> {
         let expected = rows::Expected {
             archive_id: self.archive_id.clone(),
             allowed: self.options.allowed.clone(),

@@ -7,8 +7,8 @@ use jiff::civil::Date;
 
 use crate::audit::current::blocking;
 use crate::audit::part::Scratch;
-use crate::audit::verify::chain::{Committed, Day};
-use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::chain::{CommittedDay, RevisionCheck};
+use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::audit::verify::{Level, Verifier};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
@@ -18,13 +18,16 @@ use crate::format::signature;
 use crate::format::signature::PublicKey;
 use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
-use crate::store::{Hashed, Stat, Version};
+use crate::store::{Hashed, ObjectVersion, Stat};
 
 /// What the store lists under one prefix: keys with their lengths.
 pub type Listed = BTreeMap<String, u64>;
 
 /// Deleted and repeated versions, where the store keeps versions; `may_be_gone` says which keys were disposed of.
-pub fn versions_hold(versions: &[Version], may_be_gone: impl Fn(&str) -> bool) -> Vec<Finding> {
+pub fn versions_hold(
+    versions: &[ObjectVersion],
+    may_be_gone: impl Fn(&str) -> bool,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     for of_key in versions.chunk_by(|one, other| one.key == other.key) {
         let Some(first) = of_key.first() else {
@@ -32,7 +35,7 @@ pub fn versions_hold(versions: &[Version], may_be_gone: impl Fn(&str) -> bool) -
         };
         if of_key.iter().any(|version| version.is_delete_marker) && !may_be_gone(&first.key) {
             found.push(Finding::new(
-                Code::DeleteMarker,
+                FindingCode::DeleteMarker,
                 first.key.as_str(),
                 "no delete marker",
                 "one",
@@ -44,7 +47,7 @@ pub fn versions_hold(versions: &[Version], may_be_gone: impl Fn(&str) -> bool) -
             .count();
         if contents > 1 {
             found.push(Finding::new(
-                Code::OtherVersions,
+                FindingCode::OtherVersions,
                 first.key.as_str(),
                 "one version",
                 contents.to_string(),
@@ -72,7 +75,7 @@ pub fn part_of(sub_account: &str, object: &str) -> Option<(Date, u32)> {
 
 /// What is wrong only if the objects are the very ones that were committed, and not a copy of them.
 #[derive(Default)]
-pub struct Placed {
+pub struct PlacementCounts {
     pub found: Vec<Finding>,
     /// Files whose version id is the manifest's, and others.
     pub same: u64,
@@ -85,12 +88,12 @@ impl Verifier<'_> {
         &self,
         sub_account: &str,
         listed: &Listed,
-        days: &BTreeMap<Date, Day>,
+        days: &BTreeMap<Date, CommittedDay>,
         signed: bool,
     ) -> Result<()> {
         let committed: BTreeSet<&str> = days
             .values()
-            .flat_map(Day::files)
+            .flat_map(CommittedDay::files)
             .map(|file| file.key.as_str())
             .collect();
         let named: BTreeSet<&str> = days
@@ -110,7 +113,7 @@ impl Verifier<'_> {
         {
             let leftover = || {
                 Finding::new(
-                    Code::Leftover,
+                    FindingCode::Leftover,
                     object.as_str(),
                     "a listed part",
                     "one that no manifest lists",
@@ -124,7 +127,7 @@ impl Verifier<'_> {
                 .is_some_and(|(date, _)| self.options.days.contains(date));
             match part_of(sub_account, object) {
                 None => self.report(Finding::new(
-                    Code::ForeignObject,
+                    FindingCode::ForeignObject,
                     object.as_str(),
                     "nothing",
                     "an object",
@@ -139,7 +142,7 @@ impl Verifier<'_> {
                 Some(_) => {
                     let found = "a file that is no part of this archive";
                     self.report(Finding::new(
-                        Code::ForeignObject,
+                        FindingCode::ForeignObject,
                         object.as_str(),
                         "nothing",
                         found,
@@ -184,7 +187,13 @@ impl Verifier<'_> {
     }
 
     /// What is left of a day that was disposed of; told once, however many files it had.
-    pub fn expired(&self, sub_account: &str, date: Date, day: &Day, there: (&Listed, &[Version])) {
+    pub fn expired(
+        &self,
+        sub_account: &str,
+        date: Date,
+        day: &CommittedDay,
+        there: (&Listed, &[ObjectVersion]),
+    ) {
         let (listed, versions) = there;
         let Some((disposal, at)) = &day.disposed else {
             return;
@@ -214,7 +223,7 @@ impl Verifier<'_> {
         let found = format!("{} gone{hidden}, {} there", gone.len(), all - gone.len());
         if all > 0 {
             self.report(Finding::new(
-                Code::Expired,
+                FindingCode::Expired,
                 format!("{sub_account} {date}"),
                 expected,
                 found,
@@ -226,15 +235,15 @@ impl Verifier<'_> {
     pub async fn file(
         &self,
         file: &File,
-        revision: &Committed,
+        revision: &RevisionCheck,
         listed: &Listed,
-        placed: &mut Placed,
+        placed: &mut PlacementCounts,
     ) -> Result<bool> {
         let Some(&bytes) = listed.get(&file.key) else {
             if !revision.may_be_gone {
                 let expected = format!("{} bytes", file.bytes);
                 self.report(Finding::new(
-                    Code::FileMissing,
+                    FindingCode::FileMissing,
                     file.key.as_str(),
                     expected,
                     "nothing",
@@ -245,7 +254,7 @@ impl Verifier<'_> {
         if bytes != file.bytes {
             let found = format!("{bytes} bytes");
             self.report(Finding::new(
-                Code::FileSize,
+                FindingCode::FileSize,
                 file.key.as_str(),
                 format!("{} bytes", file.bytes),
                 found,
@@ -255,7 +264,7 @@ impl Verifier<'_> {
             && let Some(stat) = self.store.stat(&file.key).await?
         {
             if let Some(sha256) = stat.sha256.filter(|sha256| *sha256 != file.sha256) {
-                self.differs(Code::StoreChecksum, file, sha256);
+                self.differs(FindingCode::StoreChecksum, file, sha256);
             }
             if !revision.elsewhere {
                 self.version(file, &stat, placed);
@@ -272,12 +281,12 @@ impl Verifier<'_> {
     }
 
     /// Hashes a file where it lies.
-    pub async fn hash(&self, file: &File, revision: &Committed) -> Result<()> {
+    pub async fn hash(&self, file: &File, revision: &RevisionCheck) -> Result<()> {
         let Some(hashed) = self.store.hash(&file.key).await? else {
             // It was listed a moment ago: a lifecycle rule may be at work.
             if !revision.may_be_gone {
                 self.report(Finding::new(
-                    Code::FileMissing,
+                    FindingCode::FileMissing,
                     file.key.as_str(),
                     "a file",
                     "nothing",
@@ -293,11 +302,11 @@ impl Verifier<'_> {
         self.meter.read(hashed.bytes);
         // Of another length the bytes are others: that has been said.
         if hashed.sha256 != file.sha256 && hashed.bytes == file.bytes {
-            self.differs(Code::FileHash, file, hashed.sha256);
+            self.differs(FindingCode::FileHash, file, hashed.sha256);
         }
     }
 
-    fn differs(&self, code: Code, file: &File, found: Digest) {
+    fn differs(&self, code: FindingCode, file: &File, found: Digest) {
         self.report(Finding::new(
             code,
             file.key.as_str(),
@@ -306,7 +315,7 @@ impl Verifier<'_> {
         ));
     }
 
-    fn version(&self, file: &File, stat: &Stat, placed: &mut Placed) {
+    fn version(&self, file: &File, stat: &Stat, placed: &mut PlacementCounts) {
         let (Some(expected), found) = (&file.version_id, &stat.version_id) else {
             return;
         };
@@ -317,7 +326,7 @@ impl Verifier<'_> {
         placed.other += 1;
         let found = found.clone().unwrap_or_else(|| "none".to_owned());
         placed.found.push(Finding::new(
-            Code::VersionDiffers,
+            FindingCode::VersionDiffers,
             file.key.as_str(),
             expected.as_str(),
             found,
@@ -325,7 +334,11 @@ impl Verifier<'_> {
     }
 
     /// The lock and the hold of a manifest are put with it, and are those of its revision's parts.
-    pub async fn manifest_kept(&self, revision: &Committed, placed: &mut Placed) -> Result<()> {
+    pub async fn manifest_kept(
+        &self,
+        revision: &RevisionCheck,
+        placed: &mut PlacementCounts,
+    ) -> Result<()> {
         if !self.remote || (revision.lock.is_none() && !revision.held) {
             return Ok(());
         }
@@ -346,7 +359,7 @@ impl Verifier<'_> {
 pub fn kept(object: &str, lock: Option<Lock>, held: bool, stat: &Stat, found: &mut Vec<Finding>) {
     if held && !stat.legal_hold {
         found.push(Finding::new(
-            Code::HoldMissing,
+            FindingCode::HoldMissing,
             object,
             "a legal hold",
             "none",
@@ -357,14 +370,14 @@ pub fn kept(object: &str, lock: Option<Lock>, held: bool, stat: &Stat, found: &m
         |lock: Lock| format!("{:?} until {}", lock.mode, rfc3339(lock.until_ms)).to_lowercase();
     match stat.lock {
         None => found.push(Finding::new(
-            Code::LockMissing,
+            FindingCode::LockMissing,
             object,
             text(expected),
             "none",
         )),
         Some(lock) if lock.stronger(expected) != lock => {
             found.push(Finding::new(
-                Code::LockWeaker,
+                FindingCode::LockWeaker,
                 object,
                 text(expected),
                 text(lock),
@@ -374,14 +387,14 @@ pub fn kept(object: &str, lock: Option<Lock>, held: bool, stat: &Stat, found: &m
     }
 }
 
-impl Placed {
+impl PlacementCounts {
     /// Where no file has the version id that its manifest names, all of it is a copy: version ids and locks are bound
     /// to a place. One exchanged object does not make the others copies.
     pub fn settle(self, sub_account: &str, report: impl Fn(Finding)) {
         if self.same == 0 && self.other > 0 {
             let found = format!("none of {} version ids", self.other);
             return report(Finding::new(
-                Code::RelocatedCopy,
+                FindingCode::RelocatedCopy,
                 format!("sub_account={sub_account}"),
                 "the same",
                 found,

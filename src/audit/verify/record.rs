@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use crate::audit::verify::chain::Day;
-use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::chain::CommittedDay;
+use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::format::place::key;
 use crate::format::record::manifest::{
-    DayRecord, Discovery, Link, Manifest, Run, Why, WindowAnswer,
+    DayRecord, Discovery, Link, Manifest, Run, Why, WindowRecord,
 };
 use crate::format::row::recheck::{Changes, SummaryChanges};
 use crate::format::row::schema;
@@ -21,7 +21,12 @@ pub struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    pub fn add(&mut self, code: Code, expected: impl Into<String>, found: impl Into<String>) {
+    pub fn add(
+        &mut self,
+        code: FindingCode,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
         self.found
             .push(Finding::new(code, self.object, expected, found));
     }
@@ -29,7 +34,7 @@ impl Findings<'_> {
     /// Adds a finding where two values differ.
     pub fn same<T: PartialEq + std::fmt::Display>(
         &mut self,
-        code: Code,
+        code: FindingCode,
         what: &str,
         expected: T,
         found: T,
@@ -43,22 +48,27 @@ impl Findings<'_> {
 /// The date's interval in the chain's zone. Rules of zones change: where the record was made with another version of
 /// the time-zone database, only what no rule can change is checked, and that neighbours abut.
 pub fn window(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord, zone: &str) {
-    found.same(Code::DayWindowWrong, "zone", zone, record.zone.as_str());
+    found.same(
+        FindingCode::DayWindowWrong,
+        "zone",
+        zone,
+        record.zone.as_str(),
+    );
     let text =
         |window: Window| format!("{} to {}", rfc3339(window.start_ms), rfc3339(window.end_ms));
     let length = record.window.end_ms - record.window.start_ms;
     if manifest.run.tz_database == tz_database_version() {
         match Zone::named(&record.zone).and_then(|zone| zone.day(record.date)) {
             Ok(day) if day == record.window => {}
-            Ok(day) => found.add(Code::DayWindowWrong, text(day), text(record.window)),
+            Ok(day) => found.add(FindingCode::DayWindowWrong, text(day), text(record.window)),
             Err(error) => found.add(
-                Code::DayWindowWrong,
+                FindingCode::DayWindowWrong,
                 "a date of its zone",
                 error.to_string(),
             ),
         }
     } else if !(1..=50 * 3_600_000).contains(&length) {
-        found.add(Code::DayWindowWrong, "a day", text(record.window));
+        found.add(FindingCode::DayWindowWrong, "a day", text(record.window));
     }
 }
 
@@ -73,12 +83,16 @@ pub fn neighbours(found: &mut Findings<'_>, before: (Date, Window), after: (Date
             before.0,
             rfc3339(before.1.end_ms)
         );
-        found.add(Code::DayWindowWrong, expected, rfc3339(after.1.start_ms));
+        found.add(
+            FindingCode::DayWindowWrong,
+            expected,
+            rfc3339(after.1.start_ms),
+        );
     }
 }
 
 /// Where the segments come from: windows that tile the day, or a manifest of the same day that has them.
-pub fn discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&Day>) {
+pub fn discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&CommittedDay>) {
     match (&record.discovery, record.revision) {
         (
             Discovery::Windows {
@@ -89,14 +103,14 @@ pub fn discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&Day>
             tiles(found, record.window, windows);
             let in_windows: u64 = windows.iter().map(|window| window.objects).sum();
             found.same(
-                Code::CountsWrong,
+                FindingCode::CountsWrong,
                 "objects of all windows",
                 in_windows,
                 *objects,
             );
         }
         (Discovery::Manifest(_), 1) => found.add(
-            Code::DiscoveryUnknown,
+            FindingCode::DiscoveryUnknown,
             "the windows of a first revision",
             "a reference",
         ),
@@ -104,36 +118,36 @@ pub fn discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&Day>
     }
 }
 
-fn tiles(found: &mut Findings<'_>, day: Window, windows: &[WindowAnswer]) {
+fn tiles(found: &mut Findings<'_>, day: Window, windows: &[WindowRecord]) {
     let mut at = day.start_ms;
     for window in windows {
         let length = window.end - window.start;
         if window.start != at || !(1..=LONGEST_WINDOW_MS).contains(&length) {
             let expected = format!("a window from {} of at most 10,800 s", rfc3339(at));
             let is = format!("{} to {}", rfc3339(window.start), rfc3339(window.end));
-            return found.add(Code::WindowsIncomplete, expected, is);
+            return found.add(FindingCode::WindowsIncomplete, expected, is);
         }
         at = window.end;
         let answered = window.server_date.unwrap_or(window.answered_at);
         if answered < window.end {
             let expected = format!("an answer after {}", rfc3339(window.end));
-            found.add(Code::WindowTooEarly, expected, rfc3339(answered));
+            found.add(FindingCode::WindowTooEarly, expected, rfc3339(answered));
         }
     }
     if at != day.end_ms {
         found.add(
-            Code::WindowsIncomplete,
+            FindingCode::WindowsIncomplete,
             format!("windows up to {}", rfc3339(day.end_ms)),
             rfc3339(at),
         );
     }
 }
 
-fn known_windows(found: &mut Findings<'_>, link: &Link, day: Option<&Day>) {
-    let of_day = |day: &Day| day.windows_by.iter().any(|known| known == link);
+fn known_windows(found: &mut Findings<'_>, link: &Link, day: Option<&CommittedDay>) {
+    let of_day = |day: &CommittedDay| day.windows_by.iter().any(|known| known == link);
     if !day.is_some_and(of_day) {
         found.add(
-            Code::DiscoveryUnknown,
+            FindingCode::DiscoveryUnknown,
             "an earlier manifest of this day that has windows",
             link.key.as_str(),
         );
@@ -143,7 +157,7 @@ fn known_windows(found: &mut Findings<'_>, link: &Link, day: Option<&Day>) {
 /// All counts that must balance, within the record and against the revision before it.
 pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayRecord>) {
     let mut same =
-        |what: &str, expected, is| found.same::<u64>(Code::CountsWrong, what, expected, is);
+        |what: &str, expected, is| found.same::<u64>(FindingCode::CountsWrong, what, expected, is);
     for (of, tally) in [("rows", &record.rows), ("day", &record.day)] {
         same(
             &format!("{of}: segments in the agent statuses"),
@@ -205,7 +219,7 @@ pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayR
     }
     rechecked(found, record);
     let mut same =
-        |what: &str, expected, is| found.same::<u64>(Code::CountsWrong, what, expected, is);
+        |what: &str, expected, is| found.same::<u64>(FindingCode::CountsWrong, what, expected, is);
     let because = u64::from(record.complete) + u64::from(!record.incomplete_because.is_empty());
     same("complete, or a reason why not:", 1, because);
     if record.complete {
@@ -214,7 +228,7 @@ pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayR
     match before {
         None if record.revision == 1 && record.rows != record.day => {
             found.add(
-                Code::CountsWrong,
+                FindingCode::CountsWrong,
                 "a first revision's rows to be the day",
                 "other counts",
             );
@@ -226,7 +240,11 @@ pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayR
             );
             if !(least..=most).contains(&record.day.segments) {
                 let expected = format!("{least} to {most} segments of the day");
-                found.add(Code::CountsWrong, expected, record.day.segments.to_string());
+                found.add(
+                    FindingCode::CountsWrong,
+                    expected,
+                    record.day.segments.to_string(),
+                );
             }
         }
         None => {}
@@ -238,7 +256,7 @@ fn rechecked(found: &mut Findings<'_>, record: &DayRecord) {
     let Some(recheck) = &record.recheck else {
         if record.why == Why::Recheck {
             found.add(
-                Code::CountsWrong,
+                FindingCode::CountsWrong,
                 "what the recheck asked for and found",
                 "nothing",
             );
@@ -252,7 +270,7 @@ fn rechecked(found: &mut Findings<'_>, record: &DayRecord) {
     } = &record.discovery
     else {
         found.add(
-            Code::DiscoveryUnknown,
+            FindingCode::DiscoveryUnknown,
             "the windows of a recheck",
             "a reference",
         );
@@ -265,7 +283,7 @@ fn rechecked(found: &mut Findings<'_>, record: &DayRecord) {
             record.day.segments
         );
         found.add(
-            Code::CountsWrong,
+            FindingCode::CountsWrong,
             expected,
             format!("{listed} in revision {}", record.revision),
         );
@@ -289,7 +307,7 @@ fn rechecked(found: &mut Findings<'_>, record: &DayRecord) {
     ];
     if most.into_iter().any(|count| count > record.rows.segments) {
         found.add(
-            Code::CountsWrong,
+            FindingCode::CountsWrong,
             format!("at most {} changes of a sort", record.rows.segments),
             "more",
         );
@@ -301,7 +319,7 @@ pub fn files(
     found: &mut Findings<'_>,
     manifest: &Manifest,
     record: &DayRecord,
-    listed: Option<&Day>,
+    listed: Option<&CommittedDay>,
 ) {
     let folder = key::day(&manifest.sub_account, record.date);
     let mut seen: BTreeSet<&str> = BTreeSet::new();
@@ -314,7 +332,7 @@ pub fn files(
         let before = listed.is_some_and(|day| day.files().any(|known| known.key == file.key));
         if !own || before || !seen.insert(&file.key) {
             found.add(
-                Code::FileMisplaced,
+                FindingCode::FileMisplaced,
                 format!("a part of revision {}", record.revision),
                 file.key.as_str(),
             );
@@ -322,7 +340,7 @@ pub fn files(
         if file.schema_sha256 != schema::fingerprint() {
             let expected = format!("columns {}", schema::fingerprint());
             found.add(
-                Code::PartStatement,
+                FindingCode::PartStatement,
                 expected,
                 format!("{} for {}", file.schema_sha256, file.key),
             );
@@ -334,7 +352,7 @@ pub fn files(
 pub fn run_times(found: &mut Findings<'_>, run: &Run) {
     if run.finished_at < run.started_at {
         let expected = format!("an end after {}", rfc3339(run.started_at));
-        found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));
+        found.add(FindingCode::TimesWrong, expected, rfc3339(run.finished_at));
     }
 }
 
@@ -348,14 +366,14 @@ pub fn times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) 
             "a commit after the last window's answer {}",
             rfc3339(answered)
         );
-        found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));
+        found.add(FindingCode::TimesWrong, expected, rfc3339(run.finished_at));
     }
     if run.finished_at < record.window.end_ms - CLOCK_SLACK_MS {
         let expected = format!(
             "a commit after the day's end {}",
             rfc3339(record.window.end_ms)
         );
-        found.add(Code::TimesWrong, expected, rfc3339(run.finished_at));
+        found.add(FindingCode::TimesWrong, expected, rfc3339(run.finished_at));
     }
 }
 

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::audit::verify::Verifier;
-use crate::audit::verify::finding::{Code, Finding};
-use crate::audit::verify::heads::Check;
-use crate::audit::verify::links::{LinkCheck, Object};
+use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::heads::RecordCheck;
+use crate::audit::verify::links::{LinkCheck, ReadRecord};
 use crate::audit::verify::objects::kept;
 use crate::audit::verify::record::{Findings, run_times};
 use crate::format::hash::digest::Digest;
@@ -16,13 +16,13 @@ use crate::format::place::key;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::Link;
 use crate::format::record::roster;
-use crate::format::record::roster::{Member, Roll, RosterRecord};
+use crate::format::record::roster::{Inventory, RosterRecord, SubAccountEntry};
 use crate::format::signature::AllowedSigners;
 use crate::outcome::{Failure, Result};
 
 /// What a roster says lies at a number of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Vouched {
+pub struct VouchedChain {
     pub sha256: Digest,
     /// Number of the roster that said so first.
     pub by: u64,
@@ -32,7 +32,7 @@ pub struct Vouched {
 #[derive(Debug, Default)]
 pub struct Rostered {
     /// By sub-account and number.
-    pub heads: BTreeMap<String, BTreeMap<u64, Vouched>>,
+    pub heads: BTreeMap<String, BTreeMap<u64, VouchedChain>>,
     /// Where each chain stood when the archive was last taken over.
     pub taken: BTreeMap<String, u64>,
     /// Its own: `roster:SEQUENCE:SHA256`.
@@ -43,7 +43,7 @@ pub struct Rostered {
 struct RosterCheck<'a> {
     links: LinkCheck<'a>,
     rostered: Rostered,
-    newest: Option<Roll>,
+    newest: Option<Inventory>,
     takeover: Option<Link>,
     /// The newest takeover: its record, from where, and to where.
     moved: Option<(String, String, String)>,
@@ -52,14 +52,14 @@ struct RosterCheck<'a> {
     place: String,
 }
 
-impl<'a> Check<'a> for RosterCheck<'a> {
+impl<'a> RecordCheck<'a> for RosterCheck<'a> {
     type Record = RosterRecord;
 
     fn links(&mut self) -> &mut LinkCheck<'a> {
         &mut self.links
     }
 
-    fn next(&mut self, sequence: u64, object: Object<RosterRecord>) -> Vec<Finding> {
+    fn next(&mut self, sequence: u64, object: ReadRecord<RosterRecord>) -> Vec<Finding> {
         let key = key::manifest(key::ROSTER, sequence);
         let mut found = Findings {
             object: &key,
@@ -95,7 +95,7 @@ impl<'a> RosterCheck<'a> {
                     .map_or("nothing".to_owned(), |link| link.key.clone())
             };
             let expected = format!("the newest takeover before it: {}", text(&self.takeover));
-            found.add(Code::RosterWrong, expected, text(&record.takeover));
+            found.add(FindingCode::RosterWrong, expected, text(&record.takeover));
         }
         self.takeover = record.takeover_for_next(sha256);
         if let Some(takeover) = record.taking_over() {
@@ -115,7 +115,7 @@ impl<'a> RosterCheck<'a> {
     fn record(&mut self, found: &mut Findings<'_>, record: RosterRecord) {
         run_times(found, &record.run);
         for (id, head) in record.heads() {
-            let vouched = Vouched {
+            let vouched = VouchedChain {
                 sha256: head.sha256,
                 by: record.sequence,
             };
@@ -123,7 +123,7 @@ impl<'a> RosterCheck<'a> {
             let first = heads.entry(head.sequence).or_insert(vouched);
             if first.sha256 != head.sha256 {
                 found.add(
-                    Code::RosterWrong,
+                    FindingCode::RosterWrong,
                     format!("{id} {}", first.sha256),
                     head.sha256.hex(),
                 );
@@ -147,26 +147,31 @@ impl<'a> RosterCheck<'a> {
 }
 
 /// No sub-account is forgotten, none goes back, and none that was counted on goes missing without being missed.
-fn follows(found: &mut Findings<'_>, roll: &Roll, before: &Roll) {
+fn follows(found: &mut Findings<'_>, roll: &Inventory, before: &Inventory) {
     for earlier in &before.sub_accounts {
         let id = &earlier.id;
         let Some(member) = roll.member(id) else {
             found.add(
-                Code::RosterWrong,
+                FindingCode::RosterWrong,
                 format!("sub-account {id}"),
                 "nothing of it",
             );
             continue;
         };
-        let number = |member: &Member| member.head.as_ref().map_or(0, |head| head.sequence);
+        let number =
+            |member: &SubAccountEntry| member.head.as_ref().map_or(0, |head| head.sequence);
         if number(member) < number(earlier) {
             let expected = format!("{id} at {} at least", number(earlier));
-            found.add(Code::RosterWrong, expected, number(member).to_string());
+            found.add(
+                FindingCode::RosterWrong,
+                expected,
+                number(member).to_string(),
+            );
         }
         let missed = member.unlisted.is_some() || !earlier.counted_on();
         if member.listed == Some(false) && !missed {
             found.add(
-                Code::RosterWrong,
+                FindingCode::RosterWrong,
                 format!("{id} missed since it is not listed"),
                 "not missed",
             );
@@ -199,7 +204,7 @@ impl Verifier<'_> {
             self.signed(&links);
         } else if !known && !self.archive_id.is_empty() {
             self.report(Finding::new(
-                Code::NoRoster,
+                FindingCode::NoRoster,
                 key::ROSTERS,
                 "a roster",
                 "none",
@@ -207,7 +212,7 @@ impl Verifier<'_> {
         }
         self.roster_locks(locks).await?;
         if let Some((record, from, to)) = moved {
-            self.report(Finding::new(Code::TakenOver, record, from, to));
+            self.report(Finding::new(FindingCode::TakenOver, record, from, to));
         }
         newest.iter().for_each(|roll| self.no_longer_listed(roll));
         self.count(|totals| totals.rosters += links.records);
@@ -240,7 +245,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    fn no_longer_listed(&self, newest: &Roll) {
+    fn no_longer_listed(&self, newest: &Inventory) {
         let wanted = &self.options.sub_accounts;
         for member in newest
             .sub_accounts
@@ -251,8 +256,8 @@ impl Verifier<'_> {
                 continue;
             };
             let code = match unlisted.acknowledged {
-                true => Code::SubAccountAcknowledged,
-                false => Code::SubAccountUnlisted,
+                true => FindingCode::SubAccountAcknowledged,
+                false => FindingCode::SubAccountUnlisted,
             };
             let found = format!("none since {}", key::manifest(key::ROSTER, unlisted.since));
             let object = format!("sub_account={}", member.id);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::audit::verify::chain::{Committed, Day};
-use crate::audit::verify::finding::{Code, Finding};
+use crate::audit::verify::chain::{CommittedDay, RevisionCheck};
+use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::audit::verify::record::CLOCK_SLACK_MS;
 use crate::format::hash::digest::Digest;
 use crate::format::part::{PartError, PartReader};
@@ -14,7 +14,7 @@ use crate::format::place::key;
 use crate::format::record::manifest;
 use crate::format::row::Row;
 use crate::format::row::change;
-use crate::format::row::observation::{Kind, Observation};
+use crate::format::row::observation::{Observation, SummaryKind};
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::row::tally::{
     Failures, Groups, Tally, count_failure, count_group, uncount_group,
@@ -38,22 +38,22 @@ pub struct Expected {
 /// Reads all parts of a day; gives each finding to `report`, and returns the rows read.
 pub fn check_day(
     expected: &Expected,
-    day: &Day,
+    day: &CommittedDay,
     parts: &Parts,
     report: &mut dyn FnMut(Finding),
 ) -> u64 {
     let changed = keys_of_later_revisions(day, parts);
-    let mut state = DayState {
+    let mut state = DayRows {
         expected,
         changed,
         known: BTreeMap::new(),
         rows: 0,
-        totals: Totals::default(),
+        totals: RowTotals::default(),
     };
     // Where a part could not be read the counts cannot be told, and that it could not be read has been said.
     let mut whole = true;
     for revision in &day.revisions {
-        let mut rows = Totals::default();
+        let mut rows = RowTotals::default();
         let mut keys = HashSet::new();
         for file in &revision.record.files {
             let Some(path) = parts.get(&file.key) else {
@@ -72,13 +72,13 @@ pub fn check_day(
 
 /// What rows add up to.
 #[derive(Default)]
-struct Totals {
+struct RowTotals {
     tally: Tally,
     failures: Failures,
     groups: Groups,
 }
 
-impl Totals {
+impl RowTotals {
     fn add<T: AsRef<str>>(&mut self, row: &Row<T>) {
         self.tally.add(row);
         count_group(&mut self.groups, row);
@@ -87,29 +87,29 @@ impl Totals {
     /// What a revision counts of its own rows.
     fn add_looks(&mut self, row: &Row<&str>) {
         self.tally.add(row);
-        for kind in Kind::BOTH {
+        for kind in SummaryKind::BOTH {
             count_failure(&mut self.failures, row.observation(kind));
         }
     }
 
-    /// Takes a row out that [`Totals::add`] had counted.
+    /// Takes a row out that [`RowTotals::add`] had counted.
     fn remove(&mut self, row: &Row) {
         self.tally.remove(row);
         uncount_group(&mut self.groups, row);
     }
 }
 
-struct DayState<'a> {
+struct DayRows<'a> {
     expected: &'a Expected,
     /// Keys of segments that a later revision has again: only these must be remembered.
     changed: HashSet<String>,
     known: BTreeMap<String, Row>,
     rows: u64,
     /// Over the current row of each segment, as far as revisions were read.
-    totals: Totals,
+    totals: RowTotals,
 }
 
-impl DayState<'_> {
+impl DayRows<'_> {
     /// Counts a row over what earlier revisions have of its segment.
     fn count(&mut self, row: &Row<&str>, owned: impl FnOnce() -> Option<Row>) {
         self.rows += 1;
@@ -131,7 +131,7 @@ impl DayState<'_> {
     }
 }
 
-fn keys_of_later_revisions(day: &Day, parts: &Parts) -> HashSet<String> {
+fn keys_of_later_revisions(day: &CommittedDay, parts: &Parts) -> HashSet<String> {
     let mut keys = HashSet::new();
     let later = day
         .revisions
@@ -153,11 +153,11 @@ fn keys_of_later_revisions(day: &Day, parts: &Parts) -> HashSet<String> {
 /// One part under check.
 struct PartCheck<'a> {
     file: &'a manifest::File,
-    revision: &'a Committed,
+    revision: &'a RevisionCheck,
     report: &'a mut dyn FnMut(Finding),
     /// That of the file's name: whether that is the manifest's is another question.
     named_revision: u32,
-    told: BTreeMap<Code, usize>,
+    told: BTreeMap<FindingCode, usize>,
     /// End and key of the row before.
     last: (Option<i64>, String),
     ends: Option<(i64, i64)>,
@@ -166,7 +166,7 @@ struct PartCheck<'a> {
 impl<'a> PartCheck<'a> {
     fn new(
         file: &'a manifest::File,
-        revision: &'a Committed,
+        revision: &'a RevisionCheck,
         report: &'a mut dyn FnMut(Finding),
     ) -> Self {
         let named_revision =
@@ -182,7 +182,7 @@ impl<'a> PartCheck<'a> {
         }
     }
 
-    fn add(&mut self, code: Code, expected: impl Into<String>, found: impl Into<String>) {
+    fn add(&mut self, code: FindingCode, expected: impl Into<String>, found: impl Into<String>) {
         let told = self.told.entry(code).or_default();
         *told += 1;
         if *told <= LISTED {
@@ -193,9 +193,9 @@ impl<'a> PartCheck<'a> {
     /// Whether every row could be read.
     fn run(
         &mut self,
-        day: &mut DayState<'_>,
+        day: &mut DayRows<'_>,
         path: &PathBuf,
-        rows: &mut Totals,
+        rows: &mut RowTotals,
         keys: &mut HashSet<Digest>,
     ) -> bool {
         let opened = File::open(path)
@@ -205,7 +205,7 @@ impl<'a> PartCheck<'a> {
             Ok(part) => part,
             Err(error) => {
                 self.add(
-                    Code::PartUnreadable,
+                    FindingCode::PartUnreadable,
                     "a part of format version 1",
                     error.to_string(),
                 );
@@ -227,8 +227,8 @@ impl<'a> PartCheck<'a> {
     fn rows(
         &mut self,
         part: &mut PartReader,
-        day: &mut DayState<'_>,
-        totals: &mut Totals,
+        day: &mut DayRows<'_>,
+        totals: &mut RowTotals,
         keys: &mut HashSet<Digest>,
     ) -> bool {
         let mut whole = true;
@@ -239,11 +239,15 @@ impl<'a> PartCheck<'a> {
                 Err(PartError::Rows) => {
                     let stated = part.statement();
                     let stated = format!("{} rows, root {}", stated.rows, stated.merkle_root);
-                    self.add(Code::MerkleRoot, stated, "other rows");
+                    self.add(FindingCode::MerkleRoot, stated, "other rows");
                     return whole;
                 }
                 Err(error) => {
-                    self.add(Code::PartUnreadable, "readable rows", error.to_string());
+                    self.add(
+                        FindingCode::PartUnreadable,
+                        "readable rows",
+                        error.to_string(),
+                    );
                     return false;
                 }
             };
@@ -258,7 +262,7 @@ impl<'a> PartCheck<'a> {
                         whole = false;
                         let expected =
                             format!("row {} to agree with itself", rows.first() + n as u64);
-                        self.add(Code::RowContradicts, expected, error.to_string());
+                        self.add(FindingCode::RowContradicts, expected, error.to_string());
                     }
                 }
             }
@@ -277,7 +281,7 @@ impl<'a> PartCheck<'a> {
         // By hash: a day may have millions of keys, of any length.
         if !keys.insert(Digest::of(key.as_bytes())) {
             self.add(
-                Code::SegmentRepeated,
+                FindingCode::SegmentRepeated,
                 "each segment once",
                 format!("row {number} repeats one"),
             );
@@ -285,7 +289,7 @@ impl<'a> PartCheck<'a> {
         let (last_end, last_key) = &mut self.last;
         if number > 0 && (*last_end, last_key.as_str()) >= (end, &*key) {
             self.add(
-                Code::RowOrder,
+                FindingCode::RowOrder,
                 "rows by segment end, then key",
                 format!("row {number} comes too late"),
             );
@@ -298,12 +302,12 @@ impl<'a> PartCheck<'a> {
         if row.revision != revision || row.out_of_day != out_of_day {
             let expected = format!("row {number}: revision {revision}, out_of_day {out_of_day}");
             self.add(
-                Code::RowContradicts,
+                FindingCode::RowContradicts,
                 expected,
                 format!("{}, {}", row.revision, row.out_of_day),
             );
         }
-        for kind in Kind::BOTH {
+        for kind in SummaryKind::BOTH {
             self.observation(number, kind, row.observation(kind), record.window);
         }
         let others = row.other_answers;
@@ -311,14 +315,14 @@ impl<'a> PartCheck<'a> {
             serde_json::from_str::<Vec<serde::de::IgnoredAny>>(others).is_err()
         }) {
             self.add(
-                Code::RowContradicts,
+                FindingCode::RowContradicts,
                 format!("row {number}: a JSON array of other answers"),
                 "another text",
             );
         }
         if row.holds(record.omitted_in(self.file)) {
             let expected = format!("row {number}: none of the omitted fields");
-            self.add(Code::OmittedField, expected, "one of them");
+            self.add(FindingCode::OmittedField, expected, "one of them");
         }
         self.in_time(
             number,
@@ -328,21 +332,27 @@ impl<'a> PartCheck<'a> {
         );
     }
 
-    fn observation(&mut self, number: u64, kind: Kind, look: &Observation<&str>, day: Window) {
+    fn observation(
+        &mut self,
+        number: u64,
+        kind: SummaryKind,
+        look: &Observation<&str>,
+        day: Window,
+    ) {
         if !look.fits_status() {
             let expected = format!(
                 "row {number}: what {} {} comes with",
                 kind.name(),
                 look.status
             );
-            self.add(Code::RowContradicts, expected, "something else");
+            self.add(FindingCode::RowContradicts, expected, "something else");
         } else if !look.hash_holds() {
             let expected = format!(
                 "row {number}: {}_sha256 of the {}_summary",
                 kind.name(),
                 kind.name()
             );
-            self.add(Code::SummaryHash, expected, "another hash");
+            self.add(FindingCode::SummaryHash, expected, "another hash");
         }
         self.in_time(number, "fetched_at", look.fetched_at, day);
         if let Some(answered) = look.server_date.filter(|answered| *answered < day.start_ms) {
@@ -350,7 +360,7 @@ impl<'a> PartCheck<'a> {
                 "row {number}: an answer after the day began, {}",
                 rfc3339(day.start_ms)
             );
-            self.add(Code::RowTimes, expected, rfc3339(answered));
+            self.add(FindingCode::RowTimes, expected, rfc3339(answered));
         }
     }
 
@@ -362,7 +372,7 @@ impl<'a> PartCheck<'a> {
                 "row {number}: {what} after the day began, {}",
                 rfc3339(earliest)
             );
-            self.add(Code::RowTimes, expected, rfc3339(at));
+            self.add(FindingCode::RowTimes, expected, rfc3339(at));
         }
         let latest = self.revision.finished_at + CLOCK_SLACK_MS;
         if let Some(at) = at.filter(|at| *at > latest) {
@@ -370,7 +380,7 @@ impl<'a> PartCheck<'a> {
                 "row {number}: {what} before the commit, {}",
                 rfc3339(latest)
             );
-            self.add(Code::RowTimes, expected, rfc3339(at));
+            self.add(FindingCode::RowTimes, expected, rfc3339(at));
         }
     }
 
@@ -409,17 +419,17 @@ impl<'a> PartCheck<'a> {
         ];
         for (what, should, is) in facts {
             if should != is {
-                self.add(Code::PartStatement, format!("{what} {should}"), is);
+                self.add(FindingCode::PartStatement, format!("{what} {should}"), is);
             }
         }
         match part.signer() {
             Err(error) => self.add(
-                Code::PartSignature,
+                FindingCode::PartSignature,
                 "a signature that fits",
                 error.to_string(),
             ),
             Ok(None) if self.revision.signed => self.add(
-                Code::PartSignature,
+                FindingCode::PartSignature,
                 "a signature, as its manifest has",
                 "none",
             ),
@@ -428,7 +438,7 @@ impl<'a> PartCheck<'a> {
                     && !expected.allowed.contains(&signer, signature::PART) =>
             {
                 self.add(
-                    Code::PartSignature,
+                    FindingCode::PartSignature,
                     "an allowed signer",
                     signer.fingerprint(),
                 )
@@ -442,7 +452,7 @@ impl<'a> PartCheck<'a> {
         if whole && (rows, root) != (self.file.rows, self.file.merkle_root) {
             let expected = format!("{} rows, root {}", self.file.rows, self.file.merkle_root);
             self.add(
-                Code::MerkleRoot,
+                FindingCode::MerkleRoot,
                 expected,
                 format!("{rows} rows, root {root}"),
             );
@@ -454,7 +464,7 @@ impl<'a> PartCheck<'a> {
                 format!("{:?} to {:?}", ends.0.map(rfc3339), ends.1.map(rfc3339))
             };
             self.add(
-                Code::RowCounts,
+                FindingCode::RowCounts,
                 format!("segment ends {}", text(named)),
                 text(found),
             );
@@ -467,7 +477,12 @@ fn text(window: Window) -> String {
 }
 
 /// What was counted, against what the manifest names.
-fn compare(revision: &Committed, rows: &Totals, day: &Totals, report: &mut dyn FnMut(Finding)) {
+fn compare(
+    revision: &RevisionCheck,
+    rows: &RowTotals,
+    day: &RowTotals,
+    report: &mut dyn FnMut(Finding),
+) {
     let record = &revision.record;
     let facts = [
         ("rows", record.rows == rows.tally),
@@ -478,7 +493,7 @@ fn compare(revision: &Committed, rows: &Totals, day: &Totals, report: &mut dyn F
     for (what, _) in facts.into_iter().filter(|(_, same)| !same) {
         let expected = format!("`{what}` as its rows count up");
         report(Finding::new(
-            Code::RowCounts,
+            FindingCode::RowCounts,
             revision.manifest_key.as_str(),
             expected,
             "other counts",

@@ -5,11 +5,11 @@ use jiff::civil::Date;
 use crate::chain::append::{Appended, Mode, append, open_begun};
 use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
-use crate::chain::required::Duty;
+use crate::chain::required::Protection;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Record;
-use crate::format::record::notes::{AcknowledgedDay, Acknowledgement, Span};
-use crate::format::row::observation::{Kind, Status};
+use crate::format::record::notes::{AcknowledgedDay, Acknowledgement, DateSpan};
+use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::time::day::Zone;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
@@ -39,7 +39,7 @@ pub enum Acknowledged {
 pub async fn acknowledge(
     archive: &Archive,
     sub_account: &str,
-    range: Span,
+    range: DateSpan,
     reason: &str,
     by: Option<&str>,
     mode: Mode,
@@ -59,7 +59,7 @@ pub async fn acknowledge(
             return Ok(Acknowledged::Proposed { note });
         }
         let record = Record::Acknowledgement(Box::new(note.clone()));
-        let duty = Duty {
+        let duty = Protection {
             lock: archive.fresh_lock()?,
             hold: false,
         };
@@ -71,7 +71,11 @@ pub async fn acknowledge(
 }
 
 /// The days with gaps; a day that was never archived has more than gaps.
-async fn gaps(archive: &Archive, chain: &mut Chain, range: Span) -> Result<Vec<AcknowledgedDay>> {
+async fn gaps(
+    archive: &Archive,
+    chain: &mut Chain,
+    range: DateSpan,
+) -> Result<Vec<AcknowledgedDay>> {
     let coverage = chain.coverage();
     let zone = chain
         .newest_day(archive)
@@ -116,8 +120,8 @@ async fn gaps(archive: &Archive, chain: &mut Chain, range: Span) -> Result<Vec<A
             date,
             revision: record.revision,
             manifest,
-            agent_failed: failed(Kind::Agent),
-            auto_failed: failed(Kind::Auto),
+            agent_failed: failed(SummaryKind::Agent),
+            auto_failed: failed(SummaryKind::Auto),
             incomplete_because: record.incomplete_because.clone(),
         });
     }
@@ -127,7 +131,7 @@ async fn gaps(archive: &Archive, chain: &mut Chain, range: Span) -> Result<Vec<A
 async fn noted_before(
     archive: &Archive,
     chain: &mut Chain,
-    range: Span,
+    range: DateSpan,
     reason: &str,
 ) -> Result<Acknowledged> {
     let coverage = chain.coverage();

@@ -10,13 +10,13 @@ use crate::chain::append::{Appended, Mode, append, open_begun};
 use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::notes::hold::AT_ONCE;
-use crate::chain::required::Duty;
+use crate::chain::required::Protection;
 use crate::day::observe::interrupted;
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::{DayRecord, Link, Record};
-use crate::format::record::notes::{Disposal, DisposedDay, Span, has_run_out};
-use crate::format::record::obligations::Orders;
+use crate::format::record::notes::{DateSpan, Disposal, DisposedDay, has_run_out};
+use crate::format::record::obligations::Obligations;
 use crate::format::time::day::{Zone, rfc3339};
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
@@ -26,15 +26,15 @@ const NAMED: usize = 10;
 
 /// Which days' time is over, and why.
 #[derive(Debug, Clone)]
-pub struct Wish {
-    pub range: Span,
+pub struct DisposalRequest {
+    pub range: DateSpan,
     pub reason: String,
     pub by: Option<String>,
 }
 
 /// What came of it.
 #[derive(Debug, Clone, Default)]
-pub struct Disposed {
+pub struct DisposalOutcome {
     /// The manifest that was committed; none where there was nothing left to say, or nothing was to be committed.
     pub head: Option<Head>,
     /// What the record says, or would say.
@@ -54,23 +54,23 @@ pub struct Disposed {
 pub async fn dispose(
     archive: &Archive,
     sub_account: &str,
-    wish: &Wish,
+    wish: &DisposalRequest,
     mode: Mode,
-) -> Result<Disposed> {
+) -> Result<DisposalOutcome> {
     let mut chain = open_begun(archive, sub_account, mode).await?;
     loop {
         let mut disposed = draw_up(archive, &mut chain, wish).await?;
         if disposed.days.is_empty() || mode == Mode::DryRun {
             return Ok(disposed);
         }
-        let Wish { range, reason, by } = wish.clone();
+        let DisposalRequest { range, reason, by } = wish.clone();
         let record = Record::Disposal(Box::new(Disposal {
             range,
             days: disposed.days.clone(),
             reason,
             by,
         }));
-        let duty = Duty {
+        let duty = Protection {
             lock: archive.fresh_lock()?,
             hold: false,
         };
@@ -92,7 +92,11 @@ struct Candidate {
     against: Option<String>,
 }
 
-async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Disposed> {
+async fn draw_up(
+    archive: &Archive,
+    chain: &mut Chain,
+    wish: &DisposalRequest,
+) -> Result<DisposalOutcome> {
     let (mut against, before) = unfit(archive, chain, wish.range).await?;
     let orders = chain.orders(archive).await?;
     let candidates = candidates(archive, chain, wish.range, &orders).await?;
@@ -108,7 +112,7 @@ async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Di
     }
     let files_there = candidates.iter().map(|day| day.files_there).sum();
     let days = candidates.into_iter().filter_map(entry).collect();
-    Ok(Disposed {
+    Ok(DisposalOutcome {
         head: None,
         days,
         before,
@@ -120,7 +124,7 @@ async fn draw_up(archive: &Archive, chain: &mut Chain, wish: &Wish) -> Result<Di
 async fn unfit(
     archive: &Archive,
     chain: &mut Chain,
-    range: Span,
+    range: DateSpan,
 ) -> Result<(BTreeMap<Date, String>, u64)> {
     let coverage = chain.coverage();
     let zone = chain
@@ -152,8 +156,8 @@ async fn unfit(
 async fn candidates(
     archive: &Archive,
     chain: &mut Chain,
-    range: Span,
-    orders: &Orders,
+    range: DateSpan,
+    orders: &Obligations,
 ) -> Result<Vec<Candidate>> {
     let (coverage, now_ms) = (chain.coverage(), archive.clock.now_ms());
     let mut by_date: BTreeMap<Date, Vec<(Link, DayRecord)>> = BTreeMap::new();

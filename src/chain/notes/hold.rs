@@ -8,13 +8,13 @@ use jiff::civil::Date;
 use crate::chain::append::{Appended, Mode, append, open_begun};
 use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
-use crate::chain::required::{Duty, stored};
+use crate::chain::required::{Protection, stored};
 use crate::day::observe::interrupted;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Record;
-use crate::format::record::notes::{Hold, HoldAct, Span};
-use crate::format::record::obligations::Orders;
+use crate::format::record::notes::{DateSpan, Hold, HoldAct};
+use crate::format::record::obligations::Obligations;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
@@ -23,17 +23,17 @@ pub(super) const AT_ONCE: usize = 16;
 
 /// What is to be held, or no longer, and why.
 #[derive(Debug, Clone)]
-pub struct Claim {
+pub struct HoldRequest {
     pub case: String,
     /// Without one, when a case is closed: all that it holds.
-    pub range: Option<Span>,
+    pub range: Option<DateSpan>,
     pub reason: String,
     pub by: Option<String>,
 }
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Held {
+pub struct HoldOutcome {
     /// The manifest that was committed; none where the chain said so already.
     pub head: Option<Head>,
     /// Records that were committed, or would be.
@@ -55,19 +55,24 @@ pub struct Held {
 ///
 /// A crash after the commit leaves objects that lack their hold; the same call again finds its record in the chain, makes
 /// no other, and completes them.
-pub async fn add(archive: &Archive, sub_account: &str, claim: &Claim, mode: Mode) -> Result<Held> {
+pub async fn add(
+    archive: &Archive,
+    sub_account: &str,
+    claim: &HoldRequest,
+    mode: Mode,
+) -> Result<HoldOutcome> {
     let mut chain = open_begun(archive, sub_account, mode).await?;
     let enforced = keeps_holds(archive, mode).await?;
     let range = claim
         .range
         .ok_or_else(|| Failure::new(Exit::Usage, "a hold needs a range of days"))?;
-    let mut held = Held {
+    let mut held = HoldOutcome {
         enforced,
-        ..Held::default()
+        ..HoldOutcome::default()
     };
-    let mut task = Task {
+    let mut task = HoldTask {
         ranges: vec![range],
-        lift: Lift::Nothing,
+        lift: HoldChange::Nothing,
         mode,
         proposed: Vec::new(),
     };
@@ -92,18 +97,18 @@ pub async fn add(archive: &Archive, sub_account: &str, claim: &Claim, mode: Mode
 pub async fn remove(
     archive: &Archive,
     sub_account: &str,
-    claim: &Claim,
+    claim: &HoldRequest,
     mode: Mode,
-) -> Result<Held> {
+) -> Result<HoldOutcome> {
     let mut chain = open_begun(archive, sub_account, mode).await?;
     let enforced = keeps_holds(archive, mode).await?;
-    let mut held = Held {
+    let mut held = HoldOutcome {
         enforced,
-        ..Held::default()
+        ..HoldOutcome::default()
     };
-    let mut task = Task {
+    let mut task = HoldTask {
         ranges: Vec::new(),
-        lift: Lift::Free,
+        lift: HoldChange::Free,
         mode,
         proposed: Vec::new(),
     };
@@ -125,7 +130,7 @@ pub async fn remove(
     settle(archive, sub_account, &task, held).await
 }
 
-fn disposed_in(chain: &Chain, ranges: &[Span]) -> u64 {
+fn disposed_in(chain: &Chain, ranges: &[DateSpan]) -> u64 {
     let coverage = chain.coverage();
     let dates = ranges
         .iter()
@@ -136,12 +141,16 @@ fn disposed_in(chain: &Chain, ranges: &[Span]) -> u64 {
 
 /// The range that is named, or every one that the case has ever held: closed already, its objects may still carry a hold
 /// that nobody lifted.
-fn ranges_to_lift(orders: &Orders, claim: &Claim, sub_account: &str) -> Result<Vec<Span>> {
+fn ranges_to_lift(
+    orders: &Obligations,
+    claim: &HoldRequest,
+    sub_account: &str,
+) -> Result<Vec<DateSpan>> {
     let of_case = orders
         .holds()
         .iter()
         .filter(|(_, hold)| hold.case == claim.case && hold.act == HoldAct::Add);
-    let ever: Vec<Span> = of_case.map(|(_, hold)| hold.range).collect();
+    let ever: Vec<DateSpan> = of_case.map(|(_, hold)| hold.range).collect();
     let wanted = match claim.range {
         None => ever,
         Some(range)
@@ -168,8 +177,8 @@ fn ranges_to_lift(orders: &Orders, claim: &Claim, sub_account: &str) -> Result<V
         .remedy("`cxvault hold list` shows the cases and their days."))
 }
 
-fn record(act: HoldAct, claim: &Claim, range: Span, enforced: bool) -> Record {
-    let Claim {
+fn record(act: HoldAct, claim: &HoldRequest, range: DateSpan, enforced: bool) -> Record {
+    let HoldRequest {
         case, reason, by, ..
     } = claim.clone();
     Record::Hold(Box::new(Hold {
@@ -198,17 +207,17 @@ pub(super) async fn keeps_holds(archive: &Archive, mode: Mode) -> Result<bool> {
 }
 
 /// What is to become of the objects of some days.
-struct Task {
-    ranges: Vec<Span>,
-    lift: Lift,
+struct HoldTask {
+    ranges: Vec<DateSpan>,
+    lift: HoldChange,
     mode: Mode,
     /// Records that a dry run did not commit.
     proposed: Vec<Record>,
 }
 
-impl Task {
+impl HoldTask {
     /// What the chain orders, or would.
-    async fn orders(&self, archive: &Archive, chain: &mut Chain) -> Result<Orders> {
+    async fn orders(&self, archive: &Archive, chain: &mut Chain) -> Result<Obligations> {
         let mut orders = chain.orders(archive).await?;
         let next = chain.head.as_ref().map_or(0, |head| head.sequence) + 1;
         (next..)
@@ -224,14 +233,14 @@ impl Task {
         archive: &Archive,
         chain: &mut Chain,
         record: Record,
-        held: &mut Held,
+        held: &mut HoldOutcome,
     ) -> Result<bool> {
         if self.mode == Mode::DryRun {
             self.proposed.push(record);
             held.records += 1;
             return Ok(true);
         }
-        let duty = Duty {
+        let duty = Protection {
             lock: archive.fresh_lock()?,
             hold: false,
         };
@@ -246,7 +255,7 @@ impl Task {
 
 /// Which holds may be lifted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lift {
+enum HoldChange {
     Nothing,
     /// Those of days that no enforced case holds.
     Free,
@@ -254,7 +263,12 @@ enum Lift {
 
 /// Makes the objects carry what the chain says, and looks at the chain again until nothing came between: another host may
 /// have opened a case on objects whose hold was just lifted, or committed a day.
-async fn settle(archive: &Archive, sub_account: &str, task: &Task, mut held: Held) -> Result<Held> {
+async fn settle(
+    archive: &Archive,
+    sub_account: &str,
+    task: &HoldTask,
+    mut held: HoldOutcome,
+) -> Result<HoldOutcome> {
     if !held.enforced {
         return Ok(held);
     }
@@ -270,7 +284,12 @@ async fn settle(archive: &Archive, sub_account: &str, task: &Task, mut held: Hel
 }
 
 /// Once over all objects.
-async fn sweep(archive: &Archive, chain: &mut Chain, task: &Task, held: &mut Held) -> Result<()> {
+async fn sweep(
+    archive: &Archive,
+    chain: &mut Chain,
+    task: &HoldTask,
+    held: &mut HoldOutcome,
+) -> Result<()> {
     let (orders, coverage) = (task.orders(archive, chain).await?, chain.coverage());
     let mut all = BTreeMap::new();
     for range in &task.ranges {
@@ -278,7 +297,7 @@ async fn sweep(archive: &Archive, chain: &mut Chain, task: &Task, held: &mut Hel
     }
     let carry = |(object, date): (String, Date)| {
         let on = orders.holds_objects(date);
-        let concerned = on || task.lift == Lift::Free;
+        let concerned = on || task.lift == HoldChange::Free;
         let may_be_gone = coverage.state(date) == DayState::Disposed;
         async move {
             if may_be_gone && archive.store.stat(&object).await?.is_none() {
@@ -296,7 +315,7 @@ async fn sweep(archive: &Archive, chain: &mut Chain, task: &Task, held: &mut Hel
             continue;
         };
         held.objects += 1;
-        held.held_by_others += u64::from(on && task.lift == Lift::Free);
+        held.held_by_others += u64::from(on && task.lift == HoldChange::Free);
         held.changed += u64::from(changed);
     }
     Ok(())
@@ -321,7 +340,7 @@ async fn carry(archive: &Archive, object: &str, on: bool, mode: Mode) -> Result<
 pub(super) async fn objects(
     archive: &Archive,
     chain: &mut Chain,
-    range: Span,
+    range: DateSpan,
 ) -> Result<Vec<(String, Date)>> {
     let revisions = chain.revisions_in(archive, &range.days()).await?;
     let objects = revisions.iter().flat_map(|(link, day)| {

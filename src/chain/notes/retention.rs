@@ -9,13 +9,13 @@ use crate::chain::append::{Appended, Mode, append, open_begun};
 use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::notes::hold::{AT_ONCE, keeps_holds, objects};
-use crate::chain::required::{Duty, stored};
+use crate::chain::required::{Protection, stored};
 use crate::day::observe::interrupted;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::Record;
-use crate::format::record::notes::{ExtendedDay, Extension, Span};
+use crate::format::record::notes::{DateSpan, ExtendedDay, Extension};
 use crate::format::time::day::rfc3339;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
@@ -25,8 +25,8 @@ const LONGEST_YEARS: i64 = 100;
 
 /// How long which days are to be kept, and why.
 #[derive(Debug, Clone)]
-pub struct Wish {
-    pub range: Span,
+pub struct ExtensionRequest {
+    pub range: DateSpan,
     /// UTC milliseconds, whole seconds.
     pub until_ms: i64,
     pub reason: Option<String>,
@@ -35,7 +35,7 @@ pub struct Wish {
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Extended {
+pub struct ExtensionOutcome {
     /// The manifest that was committed; none where the chain said so already.
     pub head: Option<Head>,
     /// Records that were committed, or would be.
@@ -58,12 +58,12 @@ pub struct Extended {
 pub async fn extend(
     archive: &Archive,
     sub_account: &str,
-    wish: &Wish,
+    wish: &ExtensionRequest,
     mode: Mode,
-) -> Result<Extended> {
+) -> Result<ExtensionOutcome> {
     check_time(archive, wish)?;
     let mut chain = open_begun(archive, sub_account, mode).await?;
-    let mut extended = Extended::default();
+    let mut extended = ExtensionOutcome::default();
     loop {
         extended.days = draw_up(archive, &mut chain, wish, mode).await?;
         let orders = chain.orders(archive).await?;
@@ -78,7 +78,7 @@ pub async fn extend(
         if mode == Mode::DryRun {
             break;
         }
-        let Wish {
+        let ExtensionRequest {
             range, reason, by, ..
         } = wish.clone();
         let days = extended.days.clone();
@@ -88,7 +88,7 @@ pub async fn extend(
             reason,
             by,
         }));
-        let duty = Duty {
+        let duty = Protection {
             lock: archive.fresh_lock()?,
             hold: false,
         };
@@ -108,7 +108,7 @@ pub async fn extend(
 }
 
 /// A slip of the hand in a year cannot be taken back under COMPLIANCE.
-fn check_time(archive: &Archive, wish: &Wish) -> Result<()> {
+fn check_time(archive: &Archive, wish: &ExtensionRequest) -> Result<()> {
     let now_ms = archive.clock.now_ms();
     let until = rfc3339(wish.until_ms);
     if wish.until_ms <= now_ms {
@@ -129,7 +129,7 @@ fn check_time(archive: &Archive, wish: &Wish) -> Result<()> {
 async fn draw_up(
     archive: &Archive,
     chain: &mut Chain,
-    wish: &Wish,
+    wish: &ExtensionRequest,
     mode: Mode,
 ) -> Result<Vec<ExtendedDay>> {
     let (coverage, orders) = (chain.coverage(), chain.orders(archive).await?);
@@ -175,7 +175,7 @@ async fn draw_up(
 
 fn refuse_shorter(
     locks: &BTreeMap<Date, Option<Lock>>,
-    wish: &Wish,
+    wish: &ExtensionRequest,
     sub_account: &str,
 ) -> Result<()> {
     let longer = |known: &Option<Lock>| known.is_some_and(|known| known.until_ms > wish.until_ms);
@@ -235,10 +235,10 @@ async fn check_store(
 async fn raise(
     archive: &Archive,
     sub_account: &str,
-    range: Span,
+    range: DateSpan,
     mode: Mode,
-    mut extended: Extended,
-) -> Result<Extended> {
+    mut extended: ExtensionOutcome,
+) -> Result<ExtensionOutcome> {
     let locks: BTreeMap<Date, Lock> = extended
         .days
         .iter()

@@ -27,7 +27,7 @@ pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context)
 
 fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct AcknowledgementEvent<'a> {
         event: &'static str,
         sub_account: &'a str,
         /// None where all of it was acknowledged before.
@@ -69,7 +69,7 @@ fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) 
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));
-    context.output.event(&Event {
+    context.output.event(&AcknowledgementEvent {
         event: "acknowledged",
         sub_account,
         days,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::chain::anchor;
-use crate::chain::anchor::{Anchoring, Herald, Keeper};
+use crate::chain::anchor::{AnchorStore, Anchoring, HeadNotifier};
 use crate::chain::append::Mode;
 use crate::chain::archive::Archive;
 use crate::clock::Clock;
@@ -59,7 +59,7 @@ pub async fn anchoring(settings: &Settings, clock: Arc<dyn Clock>, context: &Con
                 Arc::new(store.with_policy(PATIENCE))
             };
             let store = open_bare(settings, location).await.map(retrying);
-            Some(Keeper {
+            Some(AnchorStore {
                 store,
                 lock: settings.anchor.object_lock,
             })
@@ -69,7 +69,7 @@ pub async fn anchoring(settings: &Settings, clock: Arc<dyn Clock>, context: &Con
         .anchor
         .webhook
         .clone()
-        .map(|url| -> Arc<dyn Herald> {
+        .map(|url| -> Arc<dyn HeadNotifier> {
             let host = gethostname::gethostname().to_string_lossy().into_owned();
             let heads = Heads {
                 url,
@@ -90,7 +90,7 @@ struct Webhook {
 }
 
 #[async_trait]
-impl Herald for Webhook {
+impl HeadNotifier for Webhook {
     async fn tell(&self, anchor: &Anchor, hurry: bool) -> Result<(), String> {
         self.heads.tell(anchor, &self.clock, hurry).await
     }

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::audit::verify::Meter;
+use crate::audit::verify::VerifyProgress;
 use crate::cli::copy::CopyArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::command::{Context, inspect, wiring};
 use crate::config::Settings;
-use crate::copy::{Copied, Job, Locks, Options, copy};
+use crate::copy::{Copied, CopyLocks, CopyOptions, Job, copy};
 use crate::format::place::key;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Amount, count, size};
@@ -21,12 +21,12 @@ pub async fn run(args: &CopyArgs, settings: &Settings, context: &Context) -> Res
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let source = inspect::open(settings, None, context).await?;
     let to = wiring::open_copy(&args.to, settings, clock.clone(), context).await?;
-    let options = Options {
+    let options = CopyOptions {
         sub_accounts: context.sub_accounts.clone(),
         locks: if args.without_locks {
-            Locks::LeftOut
+            CopyLocks::LeftOut
         } else {
-            Locks::Applied(args.object_lock)
+            CopyLocks::Applied(args.object_lock)
         },
         check: args.check,
         dry_run: args.dry_run,
@@ -45,7 +45,7 @@ pub async fn run(args: &CopyArgs, settings: &Settings, context: &Context) -> Res
             .unwrap_or_else(PoisonError::into_inner)
             .push(failure.exit);
     };
-    let meter = Meter::default();
+    let meter = VerifyProgress::default();
     let copied = {
         let progress = Amount::new(&context.output, clock, "copying");
         progress
@@ -71,7 +71,7 @@ fn surroundings(job: &Job, settings: &Settings) -> String {
 
 fn tell(job: &Job, copied: &Copied, exit: Exit, surroundings: &str, context: &Context) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct CopyEvent<'a> {
         event: &'static str,
         from: &'a str,
         to: &'a str,
@@ -82,7 +82,7 @@ fn tell(job: &Job, copied: &Copied, exit: Exit, surroundings: &str, context: &Co
         copied: &'a Copied,
     }
     let (from, to) = (job.source.store.root(), job.to.root());
-    context.output.event(&Event {
+    context.output.event(&CopyEvent {
         event: "copy",
         from: &from,
         to: &to,

@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use crate::chain::append::Mode;
-use crate::chain::notes::disposal::{Disposed, Wish, dispose};
+use crate::chain::notes::disposal::{DisposalOutcome, DisposalRequest, dispose};
 use crate::cli::records::RetentionDisposeArgs;
 use crate::command::Context;
 use crate::command::archive::anchor;
 use crate::config::Settings;
-use crate::format::record::notes::{DisposedDay, Span};
+use crate::format::record::notes::{DateSpan, DisposedDay};
 use crate::outcome::{Exit, Result};
 use crate::render::{count, size};
 
@@ -17,7 +17,7 @@ pub async fn run(
     settings: &Settings,
     context: &Context,
 ) -> Result<Exit> {
-    let wish = Wish {
+    let wish = DisposalRequest {
         range: args.range.span()?,
         reason: args.act.reason.clone(),
         by: args.act.by.clone(),
@@ -39,9 +39,15 @@ pub async fn run(
     Ok(Exit::worst(exits))
 }
 
-fn tell(sub_account: &str, range: Span, mode: Mode, disposed: &Disposed, context: &Context) {
+fn tell(
+    sub_account: &str,
+    range: DateSpan,
+    mode: Mode,
+    disposed: &DisposalOutcome,
+    context: &Context,
+) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct DisposalEvent<'a> {
         event: &'static str,
         sub_account: &'a str,
         days: &'a [DisposedDay],
@@ -54,7 +60,7 @@ fn tell(sub_account: &str, range: Span, mode: Mode, disposed: &Disposed, context
         dry_run: bool,
     }
     let dry_run = mode == Mode::DryRun;
-    let Disposed {
+    let DisposalOutcome {
         days,
         before,
         files_there,
@@ -66,7 +72,7 @@ fn tell(sub_account: &str, range: Span, mode: Mode, disposed: &Disposed, context
         .map(|head| crate::command::archive::head_text(sub_account, head));
     let files: u64 = days.iter().map(|day| day.files).sum();
     let bytes: u64 = days.iter().map(|day| day.bytes).sum();
-    context.output.event(&Event {
+    context.output.event(&DisposalEvent {
         event: "disposed",
         sub_account,
         days,

@@ -4,11 +4,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use crate::audit::orders;
-use crate::audit::orders::Standing;
-use crate::audit::source::Source;
+use crate::audit::orders::StandingObligations;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::Timeline;
 use crate::chain::append::Mode;
-use crate::chain::notes::hold::{Claim, Held, add, remove};
+use crate::chain::notes::hold::{HoldOutcome, HoldRequest, add, remove};
 use crate::cli::records::{HoldArgs, HoldCommand, HoldListArgs};
 use crate::command::archive::anchor;
 use crate::command::{Context, inspect};
@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Run;
-use crate::format::record::notes::{Hold, HoldAct, Span};
+use crate::format::record::notes::{DateSpan, Hold, HoldAct};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Output, count};
@@ -33,7 +33,7 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
                 args.act.reason.clone(),
                 args.act.by.clone(),
             );
-            let claim = Claim {
+            let claim = HoldRequest {
                 case,
                 range: Some(args.range.span()?),
                 reason,
@@ -49,7 +49,7 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
             );
             (
                 HoldAct::Remove,
-                Claim {
+                HoldRequest {
                     case,
                     range: args.span()?,
                     reason,
@@ -73,7 +73,7 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
         // What is wrong with one sub-account must not leave the others unheld.
         match ended {
             Ok(held) => {
-                let told = Told {
+                let told = HoldReport {
                     sub_account,
                     act,
                     claim: &claim,
@@ -93,7 +93,11 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
 }
 
 /// Those in which the case was ever opened.
-async fn knowing(source: &Source, sub_accounts: Vec<String>, case: &str) -> Result<Vec<String>> {
+async fn knowing(
+    source: &ArchiveReader,
+    sub_accounts: Vec<String>,
+    case: &str,
+) -> Result<Vec<String>> {
     let mut knowing = Vec::new();
     for sub_account in sub_accounts {
         if orders::read(source, &sub_account).await?.orders.knows(case) {
@@ -111,23 +115,23 @@ async fn knowing(source: &Source, sub_accounts: Vec<String>, case: &str) -> Resu
 }
 
 /// What was done in one sub-account, or would be.
-struct Told<'a> {
+struct HoldReport<'a> {
     sub_account: &'a str,
     act: HoldAct,
-    claim: &'a Claim,
+    claim: &'a HoldRequest,
     mode: Mode,
-    held: &'a Held,
+    held: &'a HoldOutcome,
 }
 
-impl Told<'_> {
+impl HoldReport<'_> {
     fn tell(&self, store: &str, output: &Output) {
         #[derive(Serialize)]
-        struct Event<'a> {
+        struct HoldEvent<'a> {
             event: &'static str,
             sub_account: &'a str,
             act: HoldAct,
             case: &'a str,
-            range: Option<Span>,
+            range: Option<DateSpan>,
             enforced: bool,
             records: u64,
             objects: u64,
@@ -139,7 +143,7 @@ impl Told<'_> {
             #[serde(skip_serializing_if = "std::ops::Not::not")]
             dry_run: bool,
         }
-        let Told {
+        let HoldReport {
             sub_account,
             act,
             claim,
@@ -150,7 +154,7 @@ impl Told<'_> {
             .head
             .as_ref()
             .map(|head| crate::command::archive::head_text(sub_account, head));
-        let Held {
+        let HoldOutcome {
             enforced,
             records,
             objects,
@@ -161,7 +165,7 @@ impl Told<'_> {
             ..
         } = *held;
         let case = claim.case.as_str();
-        output.event(&Event {
+        output.event(&HoldEvent {
             event: "hold",
             sub_account,
             act,
@@ -192,7 +196,7 @@ impl Told<'_> {
     }
 
     fn line(&self) -> String {
-        let Held {
+        let HoldOutcome {
             enforced,
             records,
             objects,
@@ -240,7 +244,7 @@ impl Told<'_> {
 }
 
 /// Whoever counts on data should hear at once that some of it is no more.
-fn disposed(held: &Held) -> Option<String> {
+fn disposed(held: &HoldOutcome) -> Option<String> {
     let gone = match held.enforced {
         true => format!("{} of their files are gone", count(held.files_gone)),
         false => "their files may be gone".to_owned(),
@@ -255,21 +259,21 @@ fn disposed(held: &Held) -> Option<String> {
 
 /// A case in one sub-account.
 #[derive(Serialize)]
-struct Case<'a> {
+struct CaseEvent<'a> {
     event: &'static str,
     sub_account: &'a str,
     case: &'a str,
     /// None where it is closed.
-    open: Vec<Span>,
+    open: Vec<DateSpan>,
     /// Of the open days: whether the records say that the store enforces it on all of them.
     enforced: bool,
     objects: u64,
     held: u64,
-    records: Vec<Record<'a>>,
+    records: Vec<HoldRecordEvent<'a>>,
 }
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct HoldRecordEvent<'a> {
     manifest: &'a str,
     committed_at: String,
     host: &'a str,
@@ -299,11 +303,11 @@ async fn list(args: &HoldListArgs, settings: &Settings, context: &Context) -> Re
 }
 
 async fn case<'a>(
-    source: &Source,
+    source: &ArchiveReader,
     sub_account: &'a str,
-    standing: &'a Standing,
+    standing: &'a StandingObligations,
     name: &'a str,
-) -> Result<Case<'a>> {
+) -> Result<CaseEvent<'a>> {
     let open = standing.orders.open_ranges(name, None);
     let (mut objects, mut held) = (0, 0);
     for range in &open {
@@ -315,13 +319,13 @@ async fn case<'a>(
         .holds
         .iter()
         .filter(|(_, _, hold)| hold.case == name);
-    let record = |(manifest, run, hold): &'a (String, Run, Hold)| Record {
+    let record = |(manifest, run, hold): &'a (String, Run, Hold)| HoldRecordEvent {
         manifest,
         committed_at: rfc3339(run.finished_at),
         host: &run.host,
         hold,
     };
-    Ok(Case {
+    Ok(CaseEvent {
         event: "case",
         sub_account,
         case: name,
@@ -334,7 +338,7 @@ async fn case<'a>(
 }
 
 /// The objects of the days, and how many of them the store says are held.
-async fn carried(source: &Source, sub_account: &str, range: Span) -> Result<(u64, u64)> {
+async fn carried(source: &ArchiveReader, sub_account: &str, range: DateSpan) -> Result<(u64, u64)> {
     let timeline = Timeline::read(source, sub_account, &range.days()).await?;
     let objects = timeline.revisions.iter().flat_map(|revision| {
         // Those of a day that was disposed of may be gone.
@@ -365,9 +369,9 @@ async fn carried(source: &Source, sub_account: &str, range: Span) -> Result<(u64
     ))
 }
 
-fn tell_case(case: &Case<'_>, source: &Source, output: &Output) -> Exit {
+fn tell_case(case: &CaseEvent<'_>, source: &ArchiveReader, output: &Output) -> Exit {
     output.event(case);
-    let ranges = |open: &[Span]| {
+    let ranges = |open: &[DateSpan]| {
         open.iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()
@@ -397,7 +401,7 @@ fn tell_case(case: &Case<'_>, source: &Source, output: &Output) -> Exit {
         case.sub_account,
         inspect::visible(case.case)
     )];
-    for Record {
+    for HoldRecordEvent {
         committed_at,
         host,
         hold,

@@ -1,6 +1,6 @@
 //! What an operator puts into the chain beside days.
 
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::chain::append::Mode;
 use crate::chain::archive::Archive;
 use crate::chain::roster::Roster;
@@ -19,7 +19,11 @@ pub mod takeover;
 
 /// Opens the archive for writing, or for a look only, and as a reader sees it. None is founded here, and a copy is left
 /// alone.
-async fn open(settings: &Settings, mode: Mode, context: &Context) -> Result<(Archive, Source)> {
+async fn open(
+    settings: &Settings,
+    mode: Mode,
+    context: &Context,
+) -> Result<(Archive, ArchiveReader)> {
     let (archive, source) = open_anywhere(settings, mode, context).await?;
     Roster::open_to_write(&archive, mode).await?;
     Ok((archive, source))
@@ -30,7 +34,7 @@ async fn open_anywhere(
     settings: &Settings,
     mode: Mode,
     context: &Context,
-) -> Result<(Archive, Source)> {
+) -> Result<(Archive, ArchiveReader)> {
     let source = inspect::open(settings, None, context).await?;
     let archive = match mode {
         Mode::Act => wiring::open_archive(settings, context).await?,
@@ -40,7 +44,7 @@ async fn open_anywhere(
 }
 
 /// The one sub-account of the archive, or those that were named: of several none is meant by chance.
-async fn named_sub_accounts(source: &Source, context: &Context) -> Result<Vec<String>> {
+async fn named_sub_accounts(source: &ArchiveReader, context: &Context) -> Result<Vec<String>> {
     let all = inspect::sub_accounts(source, context).await?;
     if all.len() > 1 && context.sub_accounts.is_empty() {
         let message = format!(

@@ -5,17 +5,17 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::orders;
-use crate::audit::source::Source;
-use crate::audit::timeline::Revision;
+use crate::audit::source::ArchiveReader;
+use crate::audit::timeline::CommittedRevision;
 use crate::chain::append::Mode;
-use crate::chain::notes::retention::{Extended, Wish, extend};
+use crate::chain::notes::retention::{ExtensionOutcome, ExtensionRequest, extend};
 use crate::cli::records::{RetentionArgs, RetentionCommand, RetentionExtendArgs};
 use crate::command::archive::anchor;
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::place::key;
 use crate::format::record::lock::{Lock, LockMode};
-use crate::format::record::obligations::Orders;
+use crate::format::record::obligations::Obligations;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
@@ -40,7 +40,7 @@ async fn lengthen(
     settings: &Settings,
     context: &Context,
 ) -> Result<Exit> {
-    let wish = Wish {
+    let wish = ExtensionRequest {
         range: args.range.span()?,
         until_ms: args.until_ms()?,
         reason: args.reason.clone(),
@@ -63,9 +63,15 @@ async fn lengthen(
     Ok(Exit::worst(exits))
 }
 
-fn tell(sub_account: &str, wish: &Wish, extended: &Extended, mode: Mode, context: &Context) {
+fn tell(
+    sub_account: &str,
+    wish: &ExtensionRequest,
+    extended: &ExtensionOutcome,
+    mode: Mode,
+    context: &Context,
+) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct RetentionEvent<'a> {
         event: &'static str,
         sub_account: &'a str,
         days: &'a [crate::format::record::notes::ExtendedDay],
@@ -82,7 +88,7 @@ fn tell(sub_account: &str, wish: &Wish, extended: &Extended, mode: Mode, context
         .head
         .as_ref()
         .map(|head| crate::command::archive::head_text(sub_account, head));
-    let Extended {
+    let ExtensionOutcome {
         records,
         days,
         objects,
@@ -113,7 +119,7 @@ fn tell(sub_account: &str, wish: &Wish, extended: &Extended, mode: Mode, context
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
     context.output.say(lines.join("\n"));
-    context.output.event(&Event {
+    context.output.event(&RetentionEvent {
         event: "retention-extended",
         sub_account,
         days,
@@ -129,14 +135,14 @@ fn tell(sub_account: &str, wish: &Wish, extended: &Extended, mode: Mode, context
 
 /// A lock as people and programs read it.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct RetentionView {
     mode: LockMode,
     retain_until: String,
 }
 
-impl Shown {
-    fn of(lock: Lock) -> Shown {
-        Shown {
+impl RetentionView {
+    fn of(lock: Lock) -> RetentionView {
+        RetentionView {
             mode: lock.mode,
             retain_until: rfc3339(lock.until_ms),
         }
@@ -145,14 +151,14 @@ impl Shown {
 
 /// One day: what the chain records, what the store has.
 #[derive(Debug, Serialize)]
-struct Day<'a> {
+struct RetentionDayEvent<'a> {
     event: &'static str,
     sub_account: &'a str,
     date: Date,
     /// The weakest of its revisions, what later records ask for included; none where one of them has no lock.
-    recorded: Option<Shown>,
+    recorded: Option<RetentionView>,
     /// The weakest of its objects.
-    found: Option<Shown>,
+    found: Option<RetentionView>,
     objects: u64,
     /// Objects whose lock is shorter or weaker than recorded.
     short: u64,
@@ -180,11 +186,12 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
         let days = timeline
             .by_day()
             .map(|revisions| day(&source, &sub_account, revisions, &orders));
-        let days: Vec<Day<'_>> = stream::iter(days).buffered(AT_ONCE).try_collect().await?;
+        let days: Vec<RetentionDayEvent<'_>> =
+            stream::iter(days).buffered(AT_ONCE).try_collect().await?;
         for day in days {
             context.output.event(&day);
             short += day.short;
-            let text = |shown: &Option<Shown>| {
+            let text = |shown: &Option<RetentionView>| {
                 shown
                     .as_ref()
                     .map_or("no lock".to_owned(), |shown| shown.retain_until.clone())
@@ -219,11 +226,11 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
 }
 
 async fn day<'a>(
-    source: &Source,
+    source: &ArchiveReader,
     sub_account: &'a str,
-    revisions: &[Revision],
-    orders: &Orders,
-) -> Result<Day<'a>> {
+    revisions: &[CommittedRevision],
+    orders: &Obligations,
+) -> Result<RetentionDayEvent<'a>> {
     let date = revisions
         .first()
         .map(|revision| revision.record.date)
@@ -253,10 +260,10 @@ async fn day<'a>(
         }
     }
     let (recorded, found) = (
-        recorded.0.flatten().map(Shown::of),
-        found.0.flatten().map(Shown::of),
+        recorded.0.flatten().map(RetentionView::of),
+        found.0.flatten().map(RetentionView::of),
     );
-    Ok(Day {
+    Ok(RetentionDayEvent {
         event: "retention",
         sub_account,
         date,

@@ -15,7 +15,7 @@ use crate::render::count;
 
 pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct TakeoverEvent<'a> {
         event: &'static str,
         place: &'a str,
         from: Option<&'a str>,
@@ -39,7 +39,7 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
     let sub_accounts = takeover.map_or(0, |takeover| takeover.sub_accounts.len());
     let copy = takeover.and_then(|takeover| takeover.copy);
     let head = head.as_deref();
-    context.output.event(&Event {
+    context.output.event(&TakeoverEvent {
         event: "takeover",
         place: &place,
         from,

@@ -44,12 +44,12 @@ fn plain(error: &serde_json::Error) -> String {
 
 fn tell(proven: &Proven, allowed: &AllowedSigners, args: &CheckReceiptArgs, context: &Context) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct CheckedReceiptEvent<'a> {
         event: &'static str,
         #[serde(flatten)]
         proven: &'a Proven,
     }
-    context.output.event(&Event {
+    context.output.event(&CheckedReceiptEvent {
         event: "receipt-holds",
         proven,
     });

@@ -45,7 +45,7 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         .for_each(|one| crate::command::inspect::tell_left_out(one, &context.output));
 
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct EvidenceEvent<'a> {
         event: &'static str,
         folder: &'a std::path::Path,
         files: u64,
@@ -55,7 +55,7 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         bytes: u64,
         heads: &'a [String],
     }
-    let evidence::Packed {
+    let evidence::EvidenceCounts {
         manifests,
         rosters,
         parts,
@@ -64,7 +64,7 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         ..
     } = &packed;
     let (manifests, rosters, parts, bytes) = (*manifests, *rosters, *parts, *bytes);
-    context.output.event(&Event {
+    context.output.event(&EvidenceEvent {
         event: "evidence",
         folder: &args.out,
         files,

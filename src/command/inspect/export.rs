@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::audit::current::{Which, rows};
-use crate::audit::disposed::LeftOut;
-use crate::audit::export::{Format, Writer, escaped};
+use crate::audit::current::{RowSelection, rows};
+use crate::audit::disposed::OmittedDays;
+use crate::audit::export::{ExportWriter, Format, escaped};
 use crate::audit::pack::{Pack, unwritable};
 use crate::audit::part::Scratch;
 use crate::audit::roster;
-use crate::audit::source::Source;
-use crate::audit::timeline::{Revision, Timeline};
+use crate::audit::source::ArchiveReader;
+use crate::audit::timeline::{CommittedRevision, Timeline};
 use crate::cli::audit as cli;
 use crate::cli::audit::ExportArgs;
 use crate::clock::{Clock as _, SystemClock};
@@ -30,7 +30,7 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
     let range = args.range.days()?;
     let source = crate::command::inspect::open(settings, None, context).await?;
     let mut pack = Pack::begin(&args.out)?;
-    let mut about = About::new(args, &range, &source);
+    let mut about = ExportAbout::new(args, &range, &source);
     pack.add_object(&source, key::ARCHIVE, key::ARCHIVE, None)
         .await?;
     for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
@@ -54,7 +54,7 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
             about.left_out.push(left_out);
         }
         for revision in &timeline.revisions {
-            let Revision { manifest, .. } = revision;
+            let CommittedRevision { manifest, .. } = revision;
             pack.add_object(&source, &manifest.key, &manifest.key, Some(manifest.sha256))
                 .await?;
         }
@@ -90,7 +90,7 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
 
 /// `export.json`: what this is, and where it goes on.
 #[derive(Serialize)]
-struct About {
+struct ExportAbout {
     event: &'static str,
     archive: String,
     archive_id: String,
@@ -101,16 +101,16 @@ struct About {
     days: String,
     rows: u64,
     /// Days that were disposed of: nothing here is of them.
-    left_out: Vec<LeftOut>,
+    left_out: Vec<OmittedDays>,
     files: Vec<String>,
     heads: Vec<String>,
     /// For `--after`, so that the next export gives only what is new then.
     next: Vec<String>,
 }
 
-impl About {
-    fn new(args: &ExportArgs, range: &Days, source: &Source) -> About {
-        About {
+impl ExportAbout {
+    fn new(args: &ExportArgs, range: &Days, source: &ArchiveReader) -> ExportAbout {
+        ExportAbout {
             event: "exported",
             archive: source.store.root(),
             archive_id: source.record.archive_id.clone(),
@@ -137,21 +137,21 @@ impl About {
 }
 
 #[derive(Default)]
-struct Written {
+struct ExportedRows {
     rows: u64,
     files: Vec<String>,
 }
 
 /// The data of one sub-account, file by file: days come in order, so only one file is open.
 async fn export(
-    source: &Source,
+    source: &ArchiveReader,
     timeline: &Timeline,
     args: &ExportArgs,
     pack: &mut Pack,
-) -> Result<Written> {
+) -> Result<ExportedRows> {
     let (format, which) = (format_of(args.format), which_of(args.revisions));
     let scratch = Scratch::new()?;
-    let mut by_file: BTreeMap<String, Vec<(Date, Vec<Revision>)>> = BTreeMap::new();
+    let mut by_file: BTreeMap<String, Vec<(Date, Vec<CommittedRevision>)>> = BTreeMap::new();
     for revisions in timeline.by_day() {
         let Some(date) = revisions.first().map(|revision| revision.record.date) else {
             continue;
@@ -162,7 +162,7 @@ async fn export(
             .or_default()
             .push((date, revisions.to_vec()));
     }
-    let mut written = Written::default();
+    let mut written = ExportedRows::default();
     for (name, days) in by_file {
         let path = pack.path(&name)?;
         let title = format!(
@@ -172,7 +172,10 @@ async fn export(
                 .map(|(date, _)| date.to_string())
                 .unwrap_or_default()
         );
-        let writer = Arc::new(Mutex::new((Writer::create(format, &path, &title)?, 0_u64)));
+        let writer = Arc::new(Mutex::new((
+            ExportWriter::create(format, &path, &title)?,
+            0_u64,
+        )));
         for (date, revisions) in &days {
             let (to, path, sub_account, dt) = (
                 writer.clone(),
@@ -211,10 +214,10 @@ fn format_of(format: cli::Format) -> Format {
     }
 }
 
-fn which_of(revisions: cli::Revisions) -> Which {
+fn which_of(revisions: cli::Revisions) -> RowSelection {
     match revisions {
-        cli::Revisions::Current => Which::Current,
-        cli::Revisions::All => Which::Every,
+        cli::Revisions::Current => RowSelection::Current,
+        cli::Revisions::All => RowSelection::Every,
     }
 }
 
@@ -238,7 +241,7 @@ fn index(files: &[String]) -> String {
     )
 }
 
-fn tell(about: &About, files: u64, args: &ExportArgs, context: &Context) {
+fn tell(about: &ExportAbout, files: u64, args: &ExportArgs, context: &Context) {
     context.output.event(about);
     let out = args.out.display();
     let new = if about.rows == 0 {

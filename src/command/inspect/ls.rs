@@ -4,9 +4,9 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::calendar::Calendar;
-use crate::audit::current::{Which, rows};
+use crate::audit::current::{RowSelection, rows};
 use crate::audit::part::Scratch;
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::Timeline;
 use crate::cli::audit::LsArgs;
 use crate::command::Context;
@@ -45,7 +45,7 @@ pub async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Resul
 
 fn days(timeline: &Timeline, range: &Days, output: &Output) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct ListedRevisionEvent<'a> {
         event: &'static str,
         sub_account: &'a str,
         dt: Date,
@@ -56,7 +56,7 @@ fn days(timeline: &Timeline, range: &Days, output: &Output) {
         files: &'a [crate::format::record::manifest::File],
     }
     for revision in &timeline.revisions {
-        output.event(&Event {
+        output.event(&ListedRevisionEvent {
             event: "revision",
             sub_account: &timeline.sub_account,
             dt: revision.record.date,
@@ -99,7 +99,7 @@ fn days(timeline: &Timeline, range: &Days, output: &Output) {
 }
 
 /// Streams: a day may have a hundred thousand segments.
-async fn segments(source: &Source, timeline: &Timeline, output: &Output) -> Result<()> {
+async fn segments(source: &ArchiveReader, timeline: &Timeline, output: &Output) -> Result<()> {
     let scratch = Scratch::new()?;
     for revisions in timeline.by_day() {
         let (output, sub_account) = (output.clone(), timeline.sub_account.clone());
@@ -107,14 +107,14 @@ async fn segments(source: &Source, timeline: &Timeline, output: &Output) -> Resu
             tell(&row, &sub_account, &output);
             Ok(())
         };
-        rows(source, &scratch, revisions, Which::Current, each).await?;
+        rows(source, &scratch, revisions, RowSelection::Current, each).await?;
     }
     Ok(())
 }
 
 fn tell(row: &Row, sub_account: &str, output: &Output) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct ListedRowEvent<'a> {
         event: &'static str,
         sub_account: &'a str,
         segment_id: &'a Option<String>,
@@ -145,7 +145,7 @@ fn tell(row: &Row, sub_account: &str, output: &Output) {
         row.agent.status.name(),
         row.auto.status.name(),
     ));
-    output.event(&Event {
+    output.event(&ListedRowEvent {
         event: "segment",
         sub_account,
         segment_id: &metadata.segment_id,

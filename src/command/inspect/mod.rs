@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::audit::disposed::LeftOut;
-use crate::audit::source::Source;
+use crate::audit::disposed::OmittedDays;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::Timeline;
 use crate::clock::SystemClock;
 use crate::command::{Context, wiring};
@@ -33,27 +33,27 @@ pub async fn open(
     settings: &Settings,
     signers: Option<&Path>,
     context: &Context,
-) -> Result<Source> {
+) -> Result<ArchiveReader> {
     let allowed = match signers {
         Some(file) => allowed_signers(file)?,
         None => settings.trusted_signers()?,
     };
     let store = wiring::open_store(settings, Arc::new(SystemClock), context).await?;
-    Source::open(store, allowed, context.cancel.clone()).await
+    ArchiveReader::open(store, allowed, context.cancel.clone()).await
 }
 
 /// The sub-accounts that flags or settings name, or all of the archive's.
 ///
 /// Settings name those that are to be archived; an older one of the archive is still a part of it, so only the flag
 /// narrows what is read.
-pub async fn sub_accounts(source: &Source, context: &Context) -> Result<Vec<String>> {
+pub async fn sub_accounts(source: &ArchiveReader, context: &Context) -> Result<Vec<String>> {
     source.sub_accounts(&context.sub_accounts).await
 }
 
 /// The days of a range whose rows can be read. Says which cannot, since they were disposed of; also returns whether
 /// there are any.
 pub async fn readable(
-    source: &Source,
+    source: &ArchiveReader,
     sub_account: &str,
     days: &Days,
     output: &Output,
@@ -74,28 +74,28 @@ pub fn but_for_disposed(left_out: bool) -> &'static str {
 }
 
 /// Days that nobody reads any more.
-pub fn tell_left_out(left_out: &LeftOut, output: &Output) {
+pub fn tell_left_out(left_out: &OmittedDays, output: &Output) {
     event_left_out(left_out, output);
     output.say(format!("left out: {}", left_out_text(left_out)));
 }
 
 /// The same for programs.
-pub fn event_left_out(left_out: &LeftOut, output: &Output) {
+pub fn event_left_out(left_out: &OmittedDays, output: &Output) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct LeftOutEvent<'a> {
         event: &'static str,
         #[serde(flatten)]
-        left_out: &'a LeftOut,
+        left_out: &'a OmittedDays,
     }
-    output.event(&Event {
+    output.event(&LeftOutEvent {
         event: "left-out",
         left_out,
     });
 }
 
 /// When, by which record, and why.
-pub fn left_out_text(left_out: &LeftOut) -> String {
-    let LeftOut {
+pub fn left_out_text(left_out: &OmittedDays) -> String {
+    let OmittedDays {
         sub_account,
         from,
         to,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::audit::find::{Found, find};
+use crate::audit::find::{FoundRow, find};
 use crate::audit::prove::prove;
 use crate::cli::audit::ProveArgs;
 use crate::command::Context;
@@ -25,7 +25,7 @@ pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Re
                 .await?;
         left_out |= without;
         let found = find(&source, &timeline, &args.segment_id).await?;
-        let this_one = |found: &Found| {
+        let this_one = |found: &FoundRow| {
             found.row.segment.metadata.segment_id.as_deref() == Some(args.segment_id.as_str())
                 && args
                     .revision
@@ -73,7 +73,7 @@ pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Re
 
 fn tell(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct ReceiptEvent<'a> {
         event: &'static str,
         file: &'a Path,
         sub_account: &'a str,
@@ -92,7 +92,7 @@ fn tell(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
         ..
     } = receipt;
     let (file, date, revision) = (args.out.as_path(), *date, *revision);
-    context.output.event(&Event {
+    context.output.event(&ReceiptEvent {
         event: "receipt",
         file,
         sub_account,

@@ -3,15 +3,15 @@
 use serde::Serialize;
 
 use crate::audit::roster;
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
 use crate::render::{Output, count};
 
 /// Says where the roster stands, and which sub-accounts RingCX no longer lists; nothing where there is no roster.
-pub async fn tell(source: &Source, output: &Output) -> Result<()> {
+pub async fn tell(source: &ArchiveReader, output: &Output) -> Result<()> {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct UnlistedEvent<'a> {
         event: &'static str,
         head: &'a str,
         committed_at: String,
@@ -42,7 +42,7 @@ pub async fn tell(source: &Source, output: &Output) -> Result<()> {
         of(true).map(|one| format!("  {} is no longer listed by RingCX (acknowledged)", one.id)),
     );
     lines.push(format!("  head {}\n", newest.head));
-    output.event(&Event {
+    output.event(&UnlistedEvent {
         event: "roster",
         head: &newest.head,
         committed_at,

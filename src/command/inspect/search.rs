@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::audit::current::{Which, rows};
+use crate::audit::current::{RowSelection, rows};
 use crate::audit::part::Scratch;
 use crate::cli::audit as cli;
 use crate::cli::audit::SearchArgs;
 use crate::command::Context;
 use crate::config::Settings;
 use crate::format::row::Row;
-use crate::format::row::observation::Kind;
+use crate::format::row::observation::SummaryKind;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Output, count};
 
@@ -31,9 +31,9 @@ pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> R
     let search = Arc::new(Search {
         text: args.text.to_lowercase(),
         kinds: match args.kind {
-            Some(cli::Which::Agent) => vec![Kind::Agent],
-            Some(cli::Which::Auto) => vec![Kind::Auto],
-            None => Kind::BOTH.to_vec(),
+            Some(cli::SummaryChoice::Agent) => vec![SummaryKind::Agent],
+            Some(cli::SummaryChoice::Auto) => vec![SummaryKind::Auto],
+            None => SummaryKind::BOTH.to_vec(),
         },
         limit: args.limit,
         found: AtomicU64::new(0),
@@ -54,7 +54,7 @@ pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> R
                 looking.look(&row, &sub_account, date);
                 Ok(())
             };
-            rows(&source, &scratch, revisions, Which::Current, each).await?;
+            rows(&source, &scratch, revisions, RowSelection::Current, each).await?;
             if search.is_full() {
                 break;
             }
@@ -65,7 +65,7 @@ pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> R
 
 struct Search {
     text: String,
-    kinds: Vec<Kind>,
+    kinds: Vec<SummaryKind>,
     limit: u64,
     found: AtomicU64,
     output: Output,
@@ -92,9 +92,9 @@ impl Search {
         }
     }
 
-    fn tell(&self, row: &Row, sub_account: &str, date: Date, kind: Kind, snippet: &str) {
+    fn tell(&self, row: &Row, sub_account: &str, date: Date, kind: SummaryKind, snippet: &str) {
         #[derive(Serialize)]
-        struct Event<'a> {
+        struct HitEvent<'a> {
             event: &'static str,
             sub_account: &'a str,
             dt: Date,
@@ -105,7 +105,7 @@ impl Search {
         }
         let segment_id = &row.segment.metadata.segment_id;
         let (kind, revision) = (kind.name(), row.revision);
-        self.output.event(&Event {
+        self.output.event(&HitEvent {
             event: "hit",
             sub_account,
             dt: date,
@@ -144,13 +144,13 @@ fn snippet(text: &str, wanted: &str) -> ControlFlow<String> {
 
 fn finish(search: &Search) -> Result<Exit> {
     #[derive(Serialize)]
-    struct Event {
+    struct SearchEndEvent {
         event: &'static str,
         hits: u64,
         limit_reached: bool,
     }
     let hits = search.found.load(Ordering::Relaxed);
-    search.output.event(&Event {
+    search.output.event(&SearchEndEvent {
         event: "searched",
         hits,
         limit_reached: search.is_full(),

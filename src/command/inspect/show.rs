@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::audit::find::{Found, find};
+use crate::audit::find::{FoundRow, find};
 use crate::cli::audit::ShowArgs;
 use crate::command::Context;
 use crate::config::Settings;
-use crate::format::row::observation::{Kind, Observation};
+use crate::format::row::observation::{Observation, SummaryKind};
 use crate::format::row::schema::{COLUMNS, Cell, Type};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
@@ -71,9 +71,9 @@ pub fn columns(row: &crate::format::row::Row) -> serde_json::Map<String, serde_j
     COLUMNS.iter().zip(cells).filter_map(value).collect()
 }
 
-fn event(found: &Found) -> impl Serialize {
+fn event(found: &FoundRow) -> impl Serialize {
     #[derive(Serialize)]
-    struct Event {
+    struct RevisionEvent {
         event: &'static str,
         sub_account: String,
         dt: String,
@@ -87,7 +87,7 @@ fn event(found: &Found) -> impl Serialize {
         file_hash_holds: bool,
         row: serde_json::Map<String, serde_json::Value>,
     }
-    Event {
+    RevisionEvent {
         event: "row",
         sub_account: found.sub_account.clone(),
         dt: found.date.to_string(),
@@ -103,8 +103,8 @@ fn event(found: &Found) -> impl Serialize {
     }
 }
 
-fn text(found: &Found) -> String {
-    let Found { revision, row, .. } = found;
+fn text(found: &FoundRow) -> String {
+    let FoundRow { revision, row, .. } = found;
     let metadata = &row.segment.metadata;
     let mut lines = Vec::new();
     let mut line = |name: &str, value: String| {
@@ -160,7 +160,7 @@ fn text(found: &Found) -> String {
             "RingCX gave differing objects; see other_answers_json with --json".into(),
         );
     }
-    for kind in Kind::BOTH {
+    for kind in SummaryKind::BOTH {
         observation(kind, row.observation(kind), &mut line);
     }
     line("file", found.file.key.clone());
@@ -180,7 +180,7 @@ fn text(found: &Found) -> String {
     lines.join("\n") + "\n"
 }
 
-fn observation(kind: Kind, look: &Observation, line: &mut impl FnMut(&str, String)) {
+fn observation(kind: SummaryKind, look: &Observation, line: &mut impl FnMut(&str, String)) {
     let when = look
         .fetched_at
         .map(|at| format!(", fetched {} by {}", rfc3339(at), look.observed_by));
@@ -208,7 +208,7 @@ fn observation(kind: Kind, look: &Observation, line: &mut impl FnMut(&str, Strin
 }
 
 /// What was checked, and nothing beyond it.
-fn verified(found: &Found) -> String {
+fn verified(found: &FoundRow) -> String {
     let said = |holds: bool, what: &str| {
         if holds {
             what.to_owned()

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::audit::calendar::{Calendar, Day};
-use crate::audit::disposed::LeftOut;
+use crate::audit::calendar::{Calendar, CalendarDay};
+use crate::audit::disposed::OmittedDays;
 use crate::audit::shares;
 use crate::audit::shares::Shares;
 use crate::audit::timeline::Timeline;
-use crate::cli::audit::{By, StatusArgs};
+use crate::cli::audit::{GroupingArg, StatusArgs};
 use crate::command::Context;
 use crate::config::Settings;
 use crate::format::record::coverage::DayState;
-use crate::format::row::observation::{Kind, Status};
+use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::row::tally::{Statuses, Tally};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Result};
@@ -24,7 +24,7 @@ pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> R
     let range = args.range.days()?;
     let source = crate::command::inspect::open(settings, None, context).await?;
     let output = &context.output;
-    let (mut all, mut by_all) = (Sums::default(), Shares::new());
+    let (mut all, mut by_all) = (StatusTotals::default(), Shares::new());
     for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
         let mut timeline = Timeline::read(&source, &sub_account, &range).await?;
         let calendar = Calendar::of(&timeline, &range);
@@ -46,18 +46,18 @@ pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> R
     Ok(Exit::Done)
 }
 
-fn by_of(by: By) -> shares::By {
+fn by_of(by: GroupingArg) -> shares::Grouping {
     match by {
-        By::Queue => shares::By::AgentGroup,
-        By::Agent => shares::By::Agent,
-        By::Channel => shares::By::Channel,
-        By::Type => shares::By::SegmentType,
+        GroupingArg::Queue => shares::Grouping::AgentGroup,
+        GroupingArg::Agent => shares::Grouping::Agent,
+        GroupingArg::Channel => shares::Grouping::Channel,
+        GroupingArg::Type => shares::Grouping::SegmentType,
     }
 }
 
 /// Over all sub-accounts.
 #[derive(Debug, Default, Serialize)]
-struct Sums {
+struct StatusTotals {
     sub_accounts: u64,
     days_complete: u64,
     days_empty: u64,
@@ -70,7 +70,7 @@ struct Sums {
     counts: Tally,
 }
 
-impl Sums {
+impl StatusTotals {
     fn add(&mut self, calendar: &Calendar) {
         self.sub_accounts += 1;
         self.days_complete += calendar.count(DayState::Complete);
@@ -85,13 +85,13 @@ impl Sums {
     }
 }
 
-fn tell(calendar: &Calendar, disposed: &[LeftOut], output: &Output) {
+fn tell(calendar: &Calendar, disposed: &[OmittedDays], output: &Output) {
     #[derive(Serialize)]
     struct DayEvent<'a> {
         event: &'static str,
         sub_account: &'a str,
         #[serde(flatten)]
-        day: &'a Day,
+        day: &'a CalendarDay,
     }
     #[derive(Serialize)]
     struct ChainEvent<'a> {
@@ -138,14 +138,14 @@ fn tell(calendar: &Calendar, disposed: &[LeftOut], output: &Output) {
 }
 
 /// A month a line, a character a day.
-fn text(calendar: &Calendar, disposed: &[LeftOut]) -> String {
+fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
     let mut lines = vec![format!(
         "{}  days in {}, last commit {}",
         calendar.sub_account,
         calendar.zone,
         rfc3339(calendar.committed_at)
     )];
-    let mut months: BTreeMap<(i16, i8), Vec<&Day>> = BTreeMap::new();
+    let mut months: BTreeMap<(i16, i8), Vec<&CalendarDay>> = BTreeMap::new();
     for day in &calendar.days {
         months
             .entry((day.date.year(), day.date.month()))
@@ -227,19 +227,19 @@ fn without_ai(group: &str, segments: u64) -> String {
     )
 }
 
-fn tell_shares(by: By, shares: &Shares, output: &Output) {
+fn tell_shares(by: GroupingArg, shares: &Shares, output: &Output) {
     #[derive(Serialize)]
-    struct Share<'a> {
+    struct ShareEvent<'a> {
         event: &'static str,
         by: &'static str,
         name: &'a str,
         counts: &'a Tally,
     }
     let heading = match by {
-        By::Queue => "queue",
-        By::Agent => "agent",
-        By::Channel => "channel",
-        By::Type => "type",
+        GroupingArg::Queue => "queue",
+        GroupingArg::Agent => "agent",
+        GroupingArg::Channel => "channel",
+        GroupingArg::Type => "type",
     };
     let mut table = Table::new([
         heading,
@@ -252,14 +252,14 @@ fn tell_shares(by: By, shares: &Shares, output: &Output) {
         "other",
     ]);
     for (name, counts) in shares {
-        output.event(&Share {
+        output.event(&ShareEvent {
             event: "share",
             by: heading,
             name,
             counts,
         });
-        for kind in Kind::BOTH {
-            let first = kind == Kind::Agent;
+        for kind in SummaryKind::BOTH {
+            let first = kind == SummaryKind::Agent;
             // Ids are somebody else's text.
             let shown: String = if name.is_empty() {
                 "(none)".into()
@@ -282,7 +282,7 @@ fn tell_shares(by: By, shares: &Shares, output: &Output) {
         }
     }
     output.print(format!("{table}\n"));
-    if by == By::Queue {
+    if by == GroupingArg::Queue {
         for (group, counts) in shares.iter().filter(|(_, counts)| counts.auto.present == 0) {
             output.print(without_ai(group, counts.segments));
         }
@@ -312,14 +312,14 @@ fn percents(statuses: &Statuses) -> Vec<String> {
     counts.into_iter().map(percent).collect()
 }
 
-fn finish(all: &Sums, output: &Output) {
+fn finish(all: &StatusTotals, output: &Output) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct StatusEvent<'a> {
         event: &'static str,
         #[serde(flatten)]
-        sums: &'a Sums,
+        sums: &'a StatusTotals,
     }
-    output.event(&Event {
+    output.event(&StatusEvent {
         event: "status",
         sums: all,
     });
@@ -333,7 +333,7 @@ fn finish(all: &Sums, output: &Output) {
         "skipped",
         "no id",
     ]);
-    for kind in Kind::BOTH {
+    for kind in SummaryKind::BOTH {
         let statuses = all.counts.statuses(kind);
         let shown = [
             Status::Present,

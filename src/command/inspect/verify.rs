@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::audit::anchors::Anchors;
 use crate::audit::verify;
 use crate::audit::verify::finding::{Finding, Severity};
-use crate::audit::verify::{Head, Level, Meter, Options, Totals};
+use crate::audit::verify::{KnownHead, Level, VerifyOptions, VerifyProgress, VerifyTotals};
 use crate::cli::audit as cli;
 use crate::cli::audit::VerifyArgs;
 use crate::clock::SystemClock;
@@ -24,7 +24,7 @@ pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> R
         Some(file) => crate::command::inspect::allowed_signers(file)?,
         None => settings.trusted_signers()?,
     };
-    let options = Options {
+    let options = VerifyOptions {
         days: args.range.days()?,
         sub_accounts: context.sub_accounts.clone(),
         level: match args.level {
@@ -40,7 +40,7 @@ pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> R
     let clock = Arc::new(SystemClock);
     let store = wiring::open_store(settings, clock.clone(), context).await?;
     let root = store.root();
-    let meter = Meter::default();
+    let meter = VerifyProgress::default();
     let output = &context.output;
     let found = |finding: Finding| tell(&finding, output);
     let totals = {
@@ -66,8 +66,8 @@ async fn anchors(
     Ok(Some(Anchors::new(Arc::new(store))))
 }
 
-pub fn head(head: &cli::ExpectedHead) -> Head {
-    Head {
+pub fn head(head: &cli::ExpectedHead) -> KnownHead {
+    KnownHead {
         sub_account: head.sub_account.clone(),
         sequence: head.sequence,
         sha256: head.sha256,
@@ -75,7 +75,7 @@ pub fn head(head: &cli::ExpectedHead) -> Head {
 }
 
 /// Bytes done and to be done, as far as one can tell, and which sub-account it is.
-pub fn reading(meter: &Meter) -> (u64, u64, String) {
+pub fn reading(meter: &VerifyProgress) -> (u64, u64, String) {
     let (done, all) = (
         meter.sub_accounts_done.load(Relaxed),
         meter.sub_accounts.load(Relaxed),
@@ -92,12 +92,12 @@ pub fn reading(meter: &Meter) -> (u64, u64, String) {
 
 fn tell(finding: &Finding, output: &Output) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct FindingEvent<'a> {
         event: &'static str,
         #[serde(flatten)]
         finding: &'a Finding,
     }
-    output.event(&Event {
+    output.event(&FindingEvent {
         event: "finding",
         finding,
     });
@@ -125,18 +125,23 @@ fn tell(finding: &Finding, output: &Output) {
     ));
 }
 
-fn finish(root: &str, options: &Options, totals: &Totals, output: &Output) -> Result<Exit> {
+fn finish(
+    root: &str,
+    options: &VerifyOptions,
+    totals: &VerifyTotals,
+    output: &Output,
+) -> Result<Exit> {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct VerifyEndEvent<'a> {
         event: &'static str,
         archive: &'a str,
         level: Level,
         exit: u8,
         #[serde(flatten)]
-        totals: &'a Totals,
+        totals: &'a VerifyTotals,
     }
     let exit = totals.exit();
-    output.event(&Event {
+    output.event(&VerifyEndEvent {
         event: "verified",
         archive: root,
         level: options.level,
@@ -154,8 +159,8 @@ fn finish(root: &str, options: &Options, totals: &Totals, output: &Output) -> Re
     Ok(exit)
 }
 
-fn summary(totals: &Totals, options: &Options) -> String {
-    let Totals {
+fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
+    let VerifyTotals {
         days_complete,
         days_empty,
         days_incomplete,

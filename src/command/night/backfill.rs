@@ -8,9 +8,11 @@ use crate::command::Context;
 use crate::command::night::days;
 use crate::command::night::notify::watched;
 use crate::command::night::plan;
-use crate::command::night::plan::Wanted;
+use crate::command::night::plan::PlannedCommand;
 use crate::command::night::shard::Shard;
-use crate::command::night::sub_accounts::{Outcome, Target, Task, Worker, for_sub_accounts};
+use crate::command::night::sub_accounts::{
+    DayTask, NightContext, Outcome, SubAccountJob, for_sub_accounts,
+};
 use crate::command::night::summary;
 use crate::command::night::summary::DayReport;
 use crate::command::wiring::Urgency;
@@ -23,7 +25,7 @@ use crate::outcome::{Exit, Failure, Result};
 
 pub async fn run(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     if args.dry_run {
-        let wanted = Wanted::Backfill(args.days()?, args.order);
+        let wanted = PlannedCommand::Backfill(args.days()?, args.order);
         return plan::show(
             &wanted,
             shard(args.shard, context)?,
@@ -67,7 +69,7 @@ async fn archive_range(
         context,
         Urgency::Spare,
         shard,
-        async |worker: &Worker<'_>, target: &Target<'_>| {
+        async |worker: &NightContext<'_>, target: &SubAccountJob<'_>| {
             sub_account(worker, target, range, args.order).await
         },
     )
@@ -117,13 +119,13 @@ pub fn shard(given: Option<Subset>, context: &Context) -> Result<Option<Shard>> 
 
 /// The range's days of one sub-account that are not sealed.
 async fn sub_account(
-    worker: &Worker<'_>,
-    target: &Target<'_>,
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
     range: Days,
     order: Order,
 ) -> Vec<DayReport> {
     // Whoever names days wants them tried, also where somebody has acknowledged their gaps.
-    let task = Task::Archive {
+    let task = DayTask::Archive {
         why: Why::Backfill,
         insist: true,
     };
@@ -135,8 +137,8 @@ async fn sub_account(
 
 /// The range's days that are not sealed, or that a run has left unfinished.
 pub async fn open_days(
-    worker: &Worker<'_>,
-    target: &Target<'_>,
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
     range: Days,
     order: Order,
 ) -> Result<Vec<Date>> {

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use futures_util::{StreamExt, stream};
 use jiff::civil::Date;
 
-use crate::command::night::sub_accounts::{Target, Task, Worker};
+use crate::command::night::sub_accounts::{DayTask, NightContext, SubAccountJob};
 use crate::command::night::summary::DayReport;
 use crate::day::pipeline::Pipeline;
 use crate::format::time::range::Days;
@@ -21,10 +21,10 @@ const FAILURES_IN_A_ROW: u32 = 3;
 /// Does `task` for each of `days`, in their order. A day that fails does not stop the others, unless they would end
 /// likewise.
 pub async fn in_order(
-    worker: &Worker<'_>,
-    target: &Target<'_>,
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
     days: Vec<Date>,
-    task: &Task,
+    task: &DayTask,
 ) -> Vec<DayReport> {
     let shown = worker.progress.days(&target.sub_account, days.len() as u64);
     let pipeline = Pipeline::default();
@@ -60,7 +60,11 @@ fn ends(report: &DayReport) -> bool {
 }
 
 /// The first and the last day of `range`, which must be over.
-pub fn ended(worker: &Worker<'_>, target: &Target<'_>, range: Days) -> Result<(Date, Date)> {
+pub fn ended(
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
+    range: Days,
+) -> Result<(Date, Date)> {
     let yesterday = worker.yesterday(&target.zone)?;
     let from = range.from.unwrap_or(yesterday);
     if let Some(failure) = worker.mistyped(from) {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::chain::archive::Archive;
 use crate::chain::roster::{Roster, commit, ended};
-use crate::command::night::sub_accounts::Target;
+use crate::command::night::sub_accounts::SubAccountJob;
 use crate::command::night::summary::DayReport;
 use crate::format::place::key;
 use crate::format::record::roster;
-use crate::format::record::roster::{Attendance, Roll};
+use crate::format::record::roster::{AccountListing, Inventory};
 use crate::outcome::{Exit, Failure, Result};
 
 /// Reports who is no longer listed, and commits the roster of this run; its head, as an auditor may be given it.
@@ -19,8 +19,8 @@ pub async fn leave(
     archive: &Archive,
     roster: &mut Roster,
     command: &str,
-    mut seen: Attendance,
-    targets: &[Target<'_>],
+    mut seen: AccountListing,
+    targets: &[SubAccountJob<'_>],
     days: &mut Vec<DayReport>,
     troubles: Exit,
 ) -> Option<String> {
@@ -46,7 +46,7 @@ pub async fn leave(
 }
 
 /// Access that was lost looks like a sub-account that never was: it has no days, and no errors either.
-fn missing(seen: &Attendance, before: Option<&Roll>) -> Vec<DayReport> {
+fn missing(seen: &AccountListing, before: Option<&Inventory>) -> Vec<DayReport> {
     let report = |id: String| {
         let message = format!(
             "RingCX no longer lists sub-account {id}, and nothing is archived of it any more"
@@ -67,8 +67,8 @@ fn missing(seen: &Attendance, before: Option<&Roll>) -> Vec<DayReport> {
 /// How each sub-account fared that was to be worked on, and where its chain stands by this host's notes.
 fn attend(
     archive: &Archive,
-    seen: &mut Attendance,
-    targets: &[Target<'_>],
+    seen: &mut AccountListing,
+    targets: &[SubAccountJob<'_>],
     days: &[DayReport],
 ) -> Result<()> {
     let mut worked: BTreeMap<&str, Exit> = BTreeMap::new();

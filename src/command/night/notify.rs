@@ -17,7 +17,7 @@ use crate::config::{Environment, Flags, Settings};
 use crate::format::row::tally::Tally;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{LaneUsage, Limits};
-use crate::telemetry::{DaySpan, Ended, LimitUse, Receivers, SubAccount, Trouble, tell};
+use crate::telemetry::{DaySpan, LimitUse, ProblemDay, Receivers, RunEnd, SubAccountEnd, tell};
 
 /// Does `work`, lets it be said how it ended, and tells the receivers of the settings: also when it fails, panics, or is
 /// asked to stop.
@@ -36,7 +36,7 @@ pub async fn watched(
     if let Ok(outcome) = &result {
         say(outcome);
     }
-    let begun = Ended {
+    let begun = RunEnd {
         archive: Some(settings.archive.clone()),
         ..begun(command, started_ms, clock.now_ms())
     };
@@ -75,8 +75,8 @@ pub fn never_begun(command: &Command, failure: &Failure, flags: &Flags, environm
     }
 }
 
-fn begun(command: &'static str, started_ms: i64, ended_ms: i64) -> Ended {
-    Ended {
+fn begun(command: &'static str, started_ms: i64, ended_ms: i64) -> RunEnd {
+    RunEnd {
         command,
         exit: Exit::Done,
         message: None,
@@ -100,9 +100,9 @@ fn begun(command: &'static str, started_ms: i64, ended_ms: i64) -> Ended {
     }
 }
 
-fn of_failure(begun: Ended, failure: &Failure) -> Ended {
+fn of_failure(begun: RunEnd, failure: &Failure) -> RunEnd {
     let told = DayReport::failed("", None, failure);
-    Ended {
+    RunEnd {
         exit: failure.exit,
         message: told.message,
         remedy: told.remedy,
@@ -110,7 +110,7 @@ fn of_failure(begun: Ended, failure: &Failure) -> Ended {
     }
 }
 
-fn of_outcome(begun: Ended, outcome: &Outcome, settings: &Settings) -> Ended {
+fn of_outcome(begun: RunEnd, outcome: &Outcome, settings: &Settings) -> RunEnd {
     let Outcome {
         exit,
         days,
@@ -127,7 +127,7 @@ fn of_outcome(begun: Ended, outcome: &Outcome, settings: &Settings) -> Ended {
             .as_ref()
             .is_some_and(|archived| archived.committed)
     };
-    Ended {
+    RunEnd {
         exit: *exit,
         limits: limits(measured, settings, begun.ended_ms - begun.started_ms),
         sub_accounts: sub_accounts(days, measured),
@@ -160,17 +160,17 @@ fn limits(measured: &Measured, settings: &Settings, elapsed_ms: i64) -> Vec<Limi
     ]
 }
 
-fn sub_accounts(days: &[DayReport], measured: &Measured) -> BTreeMap<String, SubAccount> {
+fn sub_accounts(days: &[DayReport], measured: &Measured) -> BTreeMap<String, SubAccountEnd> {
     let new = |(id, chain): (&String, &Option<_>)| {
         (
             id.clone(),
-            SubAccount {
+            SubAccountEnd {
                 chain: *chain,
-                ..SubAccount::default()
+                ..SubAccountEnd::default()
             },
         )
     };
-    let mut all: BTreeMap<String, SubAccount> = measured.chains.iter().map(new).collect();
+    let mut all: BTreeMap<String, SubAccountEnd> = measured.chains.iter().map(new).collect();
     for day in days {
         // What is told of an account as a whole has no sub-account's place.
         let Some(one) = all.get_mut(&day.sub_account) else {
@@ -219,8 +219,8 @@ fn span(day: &DayReport, run: (i64, i64)) -> DaySpan {
     }
 }
 
-fn not_anchored(one: &Unanchored) -> Trouble {
-    Trouble {
+fn not_anchored(one: &Unanchored) -> ProblemDay {
+    ProblemDay {
         sub_account: one.chain().to_owned(),
         date: None,
         outcome: "not anchored",
@@ -232,10 +232,10 @@ fn not_anchored(one: &Unanchored) -> Trouble {
     }
 }
 
-fn trouble(day: &DayReport) -> Trouble {
+fn trouble(day: &DayReport) -> ProblemDay {
     let archived = day.archived.as_ref();
     let warnings = archived.iter().flat_map(|archived| &archived.warnings);
-    Trouble {
+    ProblemDay {
         sub_account: day.sub_account.clone(),
         date: day.date.map(|date| date.to_string()),
         outcome: day.outcome,

@@ -13,14 +13,14 @@ use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
 use crate::command::night::shard::Shard;
 use crate::command::night::sub_accounts::{
-    SUB_ACCOUNTS_AT_ONCE, Target, Task, Worker, look_at_sub_accounts,
+    DayTask, NightContext, SUB_ACCOUNTS_AT_ONCE, SubAccountJob, look_at_sub_accounts,
 };
 use crate::command::night::summary::DayReport;
 use crate::command::night::{backfill, recheck, run};
 use crate::config::{LimitScope, Settings};
 use crate::format::record::manifest::DayRecord;
-use crate::format::row::observation::{Kind, Status};
-use crate::format::row::recheck::Scope;
+use crate::format::row::observation::{Status, SummaryKind};
+use crate::format::row::recheck::RecheckScope;
 use crate::format::time::day::{LONGEST_WINDOW_MS, Window, rfc3339};
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Result};
@@ -33,10 +33,10 @@ const PAST: u64 = 14;
 const MOST_ROWS: usize = 20;
 
 /// Whose work is planned.
-pub enum Wanted {
+pub enum PlannedCommand {
     Night(Option<Date>),
     Backfill(Days, Order),
-    Recheck(Days, Order, Task),
+    Recheck(Days, Order, DayTask),
 }
 
 /// What one day takes; `None` where nobody can know yet.
@@ -92,8 +92,8 @@ struct Total {
 
 pub async fn run(args: &PlanArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let wanted = match args.days()? {
-        Some(range) => Wanted::Backfill(range, args.order),
-        None => Wanted::Night(None),
+        Some(range) => PlannedCommand::Backfill(range, args.order),
+        None => PlannedCommand::Night(None),
     };
     let shard = backfill::shard(args.shard, context)?;
     show(&wanted, shard, args.segments_per_day, settings, context).await
@@ -101,13 +101,13 @@ pub async fn run(args: &PlanArgs, settings: &Settings, context: &Context) -> Res
 
 /// Plans, and prints it.
 pub async fn show(
-    wanted: &Wanted,
+    wanted: &PlannedCommand,
     shard: Option<Shard>,
     guess: Option<u64>,
     settings: &Settings,
     context: &Context,
 ) -> Result<Exit> {
-    let work = async |worker: &Worker<'_>, target: &Target<'_>| {
+    let work = async |worker: &NightContext<'_>, target: &SubAccountJob<'_>| {
         let days = plan(worker, target, wanted, guess).await;
         let (sub_account, account) = (
             target.sub_account.clone(),
@@ -136,18 +136,18 @@ pub async fn show(
 }
 
 async fn plan(
-    worker: &Worker<'_>,
-    target: &Target<'_>,
-    wanted: &Wanted,
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
+    wanted: &PlannedCommand,
     guess: Option<u64>,
 ) -> Result<Vec<PlannedDay>> {
     let days = match wanted {
-        Wanted::Night(date) => run::wanted(worker, target, *date).await?,
-        Wanted::Backfill(range, order) => {
+        PlannedCommand::Night(date) => run::wanted(worker, target, *date).await?,
+        PlannedCommand::Backfill(range, order) => {
             let open = backfill::open_days(worker, target, *range, *order).await?;
             open.into_iter().map(|date| (date, run::NIGHTLY)).collect()
         }
-        Wanted::Recheck(range, order, task) => {
+        PlannedCommand::Recheck(range, order, task) => {
             let archived = recheck::archived_days(worker, target, *range, *order).await?;
             archived
                 .into_iter()
@@ -159,7 +159,7 @@ async fn plan(
         return Ok(Vec::new());
     }
     let mut chain = Chain::open(worker.archive, &target.sub_account).await?;
-    let usual = Usual::of(&chain.recent(worker.archive, PAST).await?, guess);
+    let usual = UsualVolume::of(&chain.recent(worker.archive, PAST).await?, guess);
     let mut planned = Vec::new();
     for (date, task) in days {
         let window = target
@@ -175,9 +175,9 @@ async fn plan(
 fn planned_day(
     date: Date,
     window: Window,
-    task: &Task,
+    task: &DayTask,
     record: Option<&DayRecord>,
-    usual: &Usual,
+    usual: &UsualVolume,
 ) -> PlannedDay {
     let tiles = window.tiles(LONGEST_WINDOW_MS).len() as u64;
     let (what, windows, segments, summaries) = match (record, task) {
@@ -185,13 +185,13 @@ fn planned_day(
             let (segments, summaries) = usual.on(date.weekday()).unzip();
             (What::Archive, tiles, segments, summaries)
         }
-        (Some(record), Task::Archive { .. }) => (
+        (Some(record), DayTask::Archive { .. }) => (
             What::FillGaps,
             0,
             Some(record.day.segments),
             Some(record.day.failed()),
         ),
-        (Some(record), Task::Recheck(again)) => {
+        (Some(record), DayTask::Recheck(again)) => {
             let asked = in_scope(record, &again.scope);
             (What::Recheck, tiles, Some(record.day.segments), Some(asked))
         }
@@ -207,8 +207,8 @@ fn planned_day(
 }
 
 /// Summaries of a day that a recheck asks for again.
-fn in_scope(record: &DayRecord, scope: &Scope) -> u64 {
-    let covered = |kind: Kind| {
+fn in_scope(record: &DayRecord, scope: &RecheckScope) -> u64 {
+    let covered = |kind: SummaryKind| {
         let statuses = record.day.statuses(kind);
         Status::ALL
             .into_iter()
@@ -216,19 +216,19 @@ fn in_scope(record: &DayRecord, scope: &Scope) -> u64 {
             .map(|status| statuses.get(status))
             .sum::<u64>()
     };
-    Kind::BOTH.into_iter().map(covered).sum()
+    SummaryKind::BOTH.into_iter().map(covered).sum()
 }
 
 /// How many segments and summary requests a day of a sub-account usually takes.
-struct Usual {
+struct UsualVolume {
     days: Vec<(Weekday, u64, u64)>,
     guess: Option<u64>,
 }
 
-impl Usual {
-    fn of(past: &[DayRecord], guess: Option<u64>) -> Usual {
+impl UsualVolume {
+    fn of(past: &[DayRecord], guess: Option<u64>) -> UsualVolume {
         let day = |record: &DayRecord| {
-            let asked = Kind::BOTH.map(|kind| {
+            let asked = SummaryKind::BOTH.map(|kind| {
                 let statuses = record.day.statuses(kind);
                 record.day.segments - statuses.get(Status::Skipped) - statuses.get(Status::NoId)
             });
@@ -238,7 +238,7 @@ impl Usual {
                 asked.into_iter().sum(),
             )
         };
-        Usual {
+        UsualVolume {
             days: past.iter().map(day).collect(),
             guess,
         }
@@ -359,14 +359,14 @@ fn print(
     context: &Context,
 ) {
     #[derive(Serialize)]
-    struct Event<'a, T> {
+    struct PlannedDayEvent<'a, T> {
         event: &'static str,
         #[serde(flatten)]
         of: &'a T,
     }
     let output = &context.output;
     plans.iter().for_each(|plan| {
-        output.event(&Event {
+        output.event(&PlannedDayEvent {
             event: "plan",
             of: plan,
         })
@@ -374,7 +374,7 @@ fn print(
     failed
         .iter()
         .for_each(|report| output.event(&report.event()));
-    output.event(&Event {
+    output.event(&PlannedDayEvent {
         event: "plan-total",
         of: total,
     });
@@ -516,7 +516,7 @@ mod tests {
 
     #[test]
     fn the_usual_volume_is_the_weekdays_median_or_everybodys() {
-        let usual = Usual {
+        let usual = UsualVolume {
             days: vec![
                 (Weekday::Monday, 100, 200),
                 (Weekday::Monday, 300, 600),
@@ -532,13 +532,13 @@ mod tests {
             Some((200, 390)),
             "of all, the upper median"
         );
-        let none = Usual {
+        let none = UsualVolume {
             days: Vec::new(),
             guess: Some(7),
         };
         assert_eq!(none.on(Weekday::Friday), Some((7, 14)));
         assert_eq!(
-            Usual {
+            UsualVolume {
                 guess: None,
                 ..none
             }

@@ -9,13 +9,15 @@ use crate::command::Context;
 use crate::command::night::days;
 use crate::command::night::notify::watched;
 use crate::command::night::plan;
-use crate::command::night::plan::Wanted;
-use crate::command::night::sub_accounts::{Outcome, Target, Task, Worker, for_sub_accounts};
+use crate::command::night::plan::PlannedCommand;
+use crate::command::night::sub_accounts::{
+    DayTask, NightContext, Outcome, SubAccountJob, for_sub_accounts,
+};
 use crate::command::night::summary;
 use crate::command::night::summary::DayReport;
 use crate::command::wiring::Urgency;
 use crate::config::Settings;
-use crate::day::run::Again;
+use crate::day::run::RecheckRequest;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::{DayRecord, Discovery};
 use crate::format::time::range::Days;
@@ -23,7 +25,7 @@ use crate::outcome::{Exit, Result};
 
 pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     if args.dry_run {
-        let wanted = Wanted::Recheck(args.days()?, args.order, task(args));
+        let wanted = PlannedCommand::Recheck(args.days()?, args.order, task(args));
         return plan::show(&wanted, None, None, settings, context).await;
     }
     let range = Days {
@@ -41,8 +43,8 @@ pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> 
     .await
 }
 
-fn task(args: &RecheckArgs) -> Task {
-    Task::Recheck(Again {
+fn task(args: &RecheckArgs) -> DayTask {
+    DayTask::Recheck(RecheckRequest {
         scope: args.only.clone(),
         accept_vanished: args.accept_vanished,
     })
@@ -56,7 +58,7 @@ async fn look_again(args: &RecheckArgs, settings: &Settings, context: &Context) 
         context,
         Urgency::Spare,
         None,
-        async |worker: &Worker<'_>, target: &Target<'_>| {
+        async |worker: &NightContext<'_>, target: &SubAccountJob<'_>| {
             sub_account(worker, target, range, args.order, &task).await
         },
     )
@@ -64,11 +66,11 @@ async fn look_again(args: &RecheckArgs, settings: &Settings, context: &Context) 
 }
 
 async fn sub_account(
-    worker: &Worker<'_>,
-    target: &Target<'_>,
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
     range: Days,
     order: Order,
-    task: &Task,
+    task: &DayTask,
 ) -> Vec<DayReport> {
     match archived_days(worker, target, range, order).await {
         Ok(archived) => days::in_order(worker, target, archived, task).await,
@@ -78,8 +80,8 @@ async fn sub_account(
 
 /// The range's days that can be looked at again.
 pub async fn archived_days(
-    worker: &Worker<'_>,
-    target: &Target<'_>,
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
     range: Days,
     order: Order,
 ) -> Result<Vec<Date>> {
@@ -124,7 +126,11 @@ const DAY_MS: i64 = 24 * 3_600_000;
 
 /// Days that the setting `recheck_after` wants looked at again, newest first: those that have reached an age since
 /// discovery was last asked for them.
-pub async fn due(worker: &Worker<'_>, target: &Target<'_>, yesterday: Date) -> Result<Vec<Date>> {
+pub async fn due(
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
+    yesterday: Date,
+) -> Result<Vec<Date>> {
     let ages = &worker.settings.recheck_after;
     let Some(oldest) = ages.iter().map(|age| age.0).max() else {
         return Ok(Vec::new());

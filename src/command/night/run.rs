@@ -7,24 +7,33 @@ use crate::cli::RunArgs;
 use crate::command::Context;
 use crate::command::night::notify::watched;
 use crate::command::night::plan;
-use crate::command::night::plan::Wanted;
+use crate::command::night::plan::PlannedCommand;
 use crate::command::night::recheck;
-use crate::command::night::sub_accounts::{Outcome, Target, Task, Worker, for_sub_accounts};
+use crate::command::night::sub_accounts::{
+    DayTask, NightContext, Outcome, SubAccountJob, for_sub_accounts,
+};
 use crate::command::night::summary;
 use crate::command::night::summary::DayReport;
 use crate::command::wiring::Urgency;
 use crate::config::Settings;
 use crate::day::pipeline::Pipeline;
-use crate::day::run::Again;
+use crate::day::run::RecheckRequest;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Why;
-use crate::format::row::recheck::Scope;
+use crate::format::row::recheck::RecheckScope;
 use crate::format::time::day::{DayError, Window};
 use crate::outcome::{Exit, Result};
 
 pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     if args.dry_run {
-        return plan::show(&Wanted::Night(args.date), None, None, settings, context).await;
+        return plan::show(
+            &PlannedCommand::Night(args.date),
+            None,
+            None,
+            settings,
+            context,
+        )
+        .await;
     }
     let work = archive_days(args.date, settings, context);
     watched("run", settings, context, work, |outcome| {
@@ -45,18 +54,24 @@ pub async fn archive_days(
         context,
         Urgency::First,
         None,
-        async |worker: &Worker<'_>, target: &Target<'_>| night(worker, target, date).await,
+        async |worker: &NightContext<'_>, target: &SubAccountJob<'_>| {
+            night(worker, target, date).await
+        },
     )
     .await
 }
 
-pub const NIGHTLY: Task = Task::Archive {
+pub const NIGHTLY: DayTask = DayTask::Archive {
     why: Why::Nightly,
     insist: false,
 };
 
 /// The days of one sub-account, one after the other.
-async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> Vec<DayReport> {
+async fn night(
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
+    date: Option<Date>,
+) -> Vec<DayReport> {
     let failed = |failure| vec![DayReport::failed(&target.sub_account, date, &failure)];
     if let Some(failure) = date.and_then(|date| worker.mistyped(date)) {
         return failed(failure);
@@ -67,7 +82,7 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
     };
     let pipeline = Pipeline::default();
     // Whoever names a day wants it tried, also where somebody has acknowledged its gaps.
-    let named = Task::Archive {
+    let named = DayTask::Archive {
         why: Why::Nightly,
         insist: date.is_some(),
     };
@@ -89,8 +104,8 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
     // Rechecks last: what is archived already can wait for another night, should the quota not suffice.
     for task in [NIGHTLY, look_again()] {
         let days = match &task {
-            Task::Archive { .. } => missed(worker, target, yesterday).await,
-            Task::Recheck(_) => recheck::due(worker, target, yesterday).await,
+            DayTask::Archive { .. } => missed(worker, target, yesterday).await,
+            DayTask::Recheck(_) => recheck::due(worker, target, yesterday).await,
         };
         match days {
             Err(failure) => reports.push(DayReport::failed(&target.sub_account, None, &failure)),
@@ -109,19 +124,19 @@ async fn night(worker: &Worker<'_>, target: &Target<'_>, date: Option<Date>) -> 
     reports
 }
 
-fn look_again() -> Task {
-    Task::Recheck(Again {
-        scope: Scope::default(),
+fn look_again() -> DayTask {
+    DayTask::Recheck(RecheckRequest {
+        scope: RecheckScope::default(),
         accept_vanished: false,
     })
 }
 
 /// The days that [`night`] would work on, if all goes well.
 pub async fn wanted(
-    worker: &Worker<'_>,
-    target: &Target<'_>,
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
     date: Option<Date>,
-) -> Result<Vec<(Date, Task)>> {
+) -> Result<Vec<(Date, DayTask)>> {
     let newest = date.map_or_else(|| worker.yesterday(&target.zone), Ok)?;
     let sealed = worker.coverage(target).await?.state(newest).is_sealed();
     let open = !sealed
@@ -129,7 +144,7 @@ pub async fn wanted(
             .archive
             .state
             .has_journal(&target.sub_account, newest);
-    let mut wanted: Vec<(Date, Task)> = open.then_some((newest, NIGHTLY)).into_iter().collect();
+    let mut wanted: Vec<(Date, DayTask)> = open.then_some((newest, NIGHTLY)).into_iter().collect();
     if date.is_none() {
         let missed = missed(worker, target, newest).await?;
         wanted.extend(missed.into_iter().map(|date| (date, NIGHTLY)));
@@ -141,7 +156,11 @@ pub async fn wanted(
 
 /// Days within `catch_up` that want another visit: missing ones after the chain's first, those with gaps, and those that
 /// a run or recheck which ended too early left unfinished.
-async fn missed(worker: &Worker<'_>, target: &Target<'_>, yesterday: Date) -> Result<Vec<Date>> {
+async fn missed(
+    worker: &NightContext<'_>,
+    target: &SubAccountJob<'_>,
+    yesterday: Date,
+) -> Result<Vec<Date>> {
     let coverage = worker.coverage(target).await?;
     let Some(first) = coverage.first_day else {
         return Ok(Vec::new());

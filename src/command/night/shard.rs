@@ -11,13 +11,13 @@ pub struct Shard {
 
 /// Which days of a sub-account one process archives: every `of`-th, from the `index`-th on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct DayShare {
     index: usize,
     of: usize,
 }
 
-impl Share {
-    pub const WHOLE: Share = Share { index: 0, of: 1 };
+impl DayShare {
+    pub const WHOLE: DayShare = DayShare { index: 0, of: 1 };
 
     /// By the date alone, so that another range divides alike.
     pub fn takes(&self, date: Date) -> bool {
@@ -33,16 +33,16 @@ impl Shard {
     /// This process's share of the sub-account at `place` among `sub_accounts`; `None` when others have all of it. Whole
     /// sub-accounts first: limits count for each of them, or for its credential. Where there are more processes than
     /// sub-accounts, those that have one together divide its days.
-    pub fn share(&self, place: usize, sub_accounts: usize) -> Option<Share> {
+    pub fn share(&self, place: usize, sub_accounts: usize) -> Option<DayShare> {
         let Shard { index, of } = *self;
         if of <= sub_accounts {
-            return (place % of == index).then_some(Share::WHOLE);
+            return (place % of == index).then_some(DayShare::WHOLE);
         }
         if index % sub_accounts != place {
             return None;
         }
         let together = (of - place).div_ceil(sub_accounts);
-        Some(Share {
+        Some(DayShare {
             index: index / sub_accounts,
             of: together,
         })

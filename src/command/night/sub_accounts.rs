@@ -17,18 +17,18 @@ use crate::chain::days::Chain;
 use crate::chain::roster::Roster;
 use crate::command::Context;
 use crate::command::night::inventory;
-use crate::command::night::shard::{Shard, Share};
+use crate::command::night::shard::{DayShare, Shard};
 use crate::command::night::summary;
 use crate::command::night::summary::DayReport;
 use crate::command::wiring;
 use crate::command::wiring::{AccountClient, LazyLedger, Urgency};
 use crate::config::Settings;
-use crate::day::pipeline::Place;
-use crate::day::run::{Again, ApiSource, DayJob, DayOutcome, Filters, Meter, run_day};
+use crate::day::pipeline::PipelineSlot;
+use crate::day::run::{ApiSource, DayJob, DayMeter, DayOutcome, Filters, RecheckRequest, run_day};
 use crate::format::place::key;
 use crate::format::record::coverage::Coverage;
 use crate::format::record::manifest::Why;
-use crate::format::record::roster::Attendance;
+use crate::format::record::roster::AccountListing;
 use crate::format::time::day::{DayError, Zone};
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::Progress;
@@ -66,42 +66,42 @@ pub struct Measured {
 }
 
 /// One sub-account, and which of its days are this process's.
-pub struct Target<'a> {
+pub struct SubAccountJob<'a> {
     pub account: &'a AccountClient<'a>,
     pub sub_account: String,
     pub zone: Zone,
-    pub share: Share,
+    pub share: DayShare,
 }
 
 /// What is to be done with a day.
 #[derive(Debug, Clone)]
-pub enum Task {
+pub enum DayTask {
     Archive {
         why: Why,
         /// Ask again for summaries whose absence somebody has acknowledged.
         insist: bool,
     },
-    Recheck(Again),
+    Recheck(RecheckRequest),
 }
 
-impl Task {
+impl DayTask {
     fn why(&self) -> Why {
         match self {
-            Task::Archive { why, .. } => *why,
-            Task::Recheck(_) => Why::Recheck,
+            DayTask::Archive { why, .. } => *why,
+            DayTask::Recheck(_) => Why::Recheck,
         }
     }
 
-    fn again(&self) -> Option<&Again> {
+    fn again(&self) -> Option<&RecheckRequest> {
         match self {
-            Task::Archive { .. } => None,
-            Task::Recheck(again) => Some(again),
+            DayTask::Archive { .. } => None,
+            DayTask::Recheck(again) => Some(again),
         }
     }
 }
 
 /// What the days of all sub-accounts have in common.
-pub struct Worker<'a> {
+pub struct NightContext<'a> {
     pub archive: &'a Archive,
     pub settings: &'a Settings,
     pub context: &'a Context,
@@ -120,7 +120,7 @@ pub async fn for_sub_accounts<W>(
     work: W,
 ) -> Result<Outcome>
 where
-    W: AsyncFn(&Worker<'_>, &Target<'_>) -> Vec<DayReport>,
+    W: AsyncFn(&NightContext<'_>, &SubAccountJob<'_>) -> Vec<DayReport>,
 {
     let archive = wiring::open_archive(settings, context).await?;
     archive.check_create_only().await?;
@@ -135,12 +135,12 @@ where
             AccountClient::new(settings, account, archive.clock.clone(), &ledger, context)
         })
         .collect();
-    let Called {
+    let JobList {
         targets,
         failed: mut days,
         seen,
     } = call(&accounts, shard).await;
-    let worker = Worker {
+    let worker = NightContext {
         archive: &archive,
         settings,
         context,
@@ -153,7 +153,7 @@ where
         days.extend(reports);
     }
     drop(done);
-    let seen = Attendance {
+    let seen = AccountListing {
         acknowledge: settings.acknowledge.clone(),
         narrowed: !context.sub_accounts.is_empty(),
         ..seen
@@ -211,7 +211,7 @@ pub async fn look_at_sub_accounts<T, W>(
     look: W,
 ) -> Result<(Vec<T>, Vec<DayReport>)>
 where
-    W: AsyncFn(&Worker<'_>, &Target<'_>) -> T,
+    W: AsyncFn(&NightContext<'_>, &SubAccountJob<'_>) -> T,
 {
     let archive = wiring::look_at_archive(settings, context).await?;
     let ledger = LazyLedger::new(settings, archive.clock.clone(), Urgency::Spare);
@@ -223,10 +223,10 @@ where
             AccountClient::new(settings, account, archive.clock.clone(), &ledger, context)
         })
         .collect();
-    let Called {
+    let JobList {
         targets, failed, ..
     } = call(&accounts, shard).await;
-    let worker = Worker {
+    let worker = NightContext {
         archive: &archive,
         settings,
         context,
@@ -239,17 +239,17 @@ where
 }
 
 /// The sub-accounts of all accounts.
-struct Called<'a> {
+struct JobList<'a> {
     /// This process's, in the same order in every process.
-    targets: Vec<Target<'a>>,
+    targets: Vec<SubAccountJob<'a>>,
     /// Reports of those that cannot be worked on.
     failed: Vec<DayReport>,
     /// All of them, other processes' too: who is named, and who is listed.
-    seen: Attendance,
+    seen: AccountListing,
 }
 
-async fn call<'a>(accounts: &'a [AccountClient<'a>], shard: Option<Shard>) -> Called<'a> {
-    let (mut found, mut failed, mut seen) = (Vec::new(), Vec::new(), Attendance::default());
+async fn call<'a>(accounts: &'a [AccountClient<'a>], shard: Option<Shard>) -> JobList<'a> {
+    let (mut found, mut failed, mut seen) = (Vec::new(), Vec::new(), AccountListing::default());
     for account in accounts {
         let named = !account.account.sub_accounts.is_empty();
         match sub_accounts(account).await {
@@ -271,10 +271,10 @@ async fn call<'a>(accounts: &'a [AccountClient<'a>], shard: Option<Shard>) -> Ca
     let of = found.len();
     let mut targets = Vec::new();
     for (index, (account, sub_account)) in found.into_iter().enumerate() {
-        let share = shard.map_or(Some(Share::WHOLE), |shard| shard.share(index, of));
+        let share = shard.map_or(Some(DayShare::WHOLE), |shard| shard.share(index, of));
         match (share, Zone::named(account.account.zone_of(&sub_account))) {
             (None, _) => {}
-            (Some(share), Ok(zone)) => targets.push(Target {
+            (Some(share), Ok(zone)) => targets.push(SubAccountJob {
                 account,
                 sub_account,
                 zone,
@@ -285,7 +285,7 @@ async fn call<'a>(accounts: &'a [AccountClient<'a>], shard: Option<Shard>) -> Ca
             }
         }
     }
-    Called {
+    JobList {
         targets,
         failed,
         seen,
@@ -323,11 +323,11 @@ async fn sub_accounts(account: &AccountClient<'_>) -> Result<Vec<String>> {
     }
 }
 
-impl Worker<'_> {
+impl NightContext<'_> {
     /// How the chains stand. The store is asked only when somebody wants to know.
-    async fn chains(&self, targets: &[Target<'_>]) -> BTreeMap<String, Option<ChainState>> {
+    async fn chains(&self, targets: &[SubAccountJob<'_>]) -> BTreeMap<String, Option<ChainState>> {
         let wanted = self.settings.telemetry.want_metrics();
-        let state = async |target: &Target<'_>| {
+        let state = async |target: &SubAccountJob<'_>| {
             let state = if wanted {
                 self.chain_state(target).await
             } else {
@@ -342,7 +342,7 @@ impl Worker<'_> {
             .await
     }
 
-    async fn chain_state(&self, target: &Target<'_>) -> Option<ChainState> {
+    async fn chain_state(&self, target: &SubAccountJob<'_>) -> Option<ChainState> {
         // Why a chain cannot be read, its days have told already.
         let chain = Chain::open(self.archive, &target.sub_account).await.ok()?;
         let coverage = chain.coverage();
@@ -364,7 +364,7 @@ impl Worker<'_> {
     }
 
     /// What the sub-account's chain covers.
-    pub async fn coverage(&self, target: &Target<'_>) -> Result<Coverage> {
+    pub async fn coverage(&self, target: &SubAccountJob<'_>) -> Result<Coverage> {
         Ok(Chain::open(self.archive, &target.sub_account)
             .await?
             .coverage())
@@ -395,10 +395,10 @@ impl Worker<'_> {
     /// Archives one day, and reports it at once.
     pub async fn day(
         &self,
-        target: &Target<'_>,
+        target: &SubAccountJob<'_>,
         date: Date,
-        task: &Task,
-        place: Place<'_>,
+        task: &DayTask,
+        place: PipelineSlot<'_>,
     ) -> DayReport {
         let began_ms = self.archive.clock.now_ms();
         let mut report = match self.try_day(target, date, task, place).await {
@@ -416,10 +416,10 @@ impl Worker<'_> {
 
     async fn try_day(
         &self,
-        target: &Target<'_>,
+        target: &SubAccountJob<'_>,
         date: Date,
-        task: &Task,
-        place: Place<'_>,
+        task: &DayTask,
+        place: PipelineSlot<'_>,
     ) -> Result<DayOutcome> {
         let account = target.account.account;
         let job = DayJob {
@@ -433,10 +433,10 @@ impl Worker<'_> {
             },
             why: task.why(),
             recheck: task.again().cloned(),
-            insist: matches!(task, Task::Archive { insist: true, .. }),
+            insist: matches!(task, DayTask::Archive { insist: true, .. }),
         };
-        let meter = Meter::default();
-        let source = Watched {
+        let meter = DayMeter::default();
+        let source = ObservedClient {
             account: target.account,
             client: OnceLock::new(),
         };
@@ -449,7 +449,7 @@ impl Worker<'_> {
     }
 
     /// Shows the meter until the day is done; never returns.
-    async fn show(&self, job: &DayJob, meter: &Meter, source: &Watched<'_>) {
+    async fn show(&self, job: &DayJob, meter: &DayMeter, source: &ObservedClient<'_>) {
         let shown = self
             .progress
             .day(format!("{} {}", job.sub_account, job.date));
@@ -473,12 +473,12 @@ impl Worker<'_> {
 }
 
 /// Lets the progress display see the client, once there is one.
-struct Watched<'a> {
+struct ObservedClient<'a> {
     account: &'a AccountClient<'a>,
     client: OnceLock<Arc<RingCx>>,
 }
 
-impl ApiSource for Watched<'_> {
+impl ApiSource for ObservedClient<'_> {
     async fn api(&self) -> Result<Arc<RingCx>> {
         let client = self.account.api().await?;
         Ok(self.client.get_or_init(|| client).clone())

@@ -9,7 +9,7 @@ use crate::command::night::sub_accounts::Outcome;
 use crate::day::run::DayOutcome;
 use crate::format::record::manifest::{Discovery, Recheck};
 use crate::format::record::warning::Warning;
-use crate::format::row::observation::{Kind, Status};
+use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::row::tally::Tally;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure};
@@ -143,12 +143,12 @@ impl DayReport {
     /// The day as one JSON line.
     pub fn event(&self) -> impl Serialize + '_ {
         #[derive(Serialize)]
-        struct Event<'a> {
+        struct DayReportEvent<'a> {
             event: &'static str,
             #[serde(flatten)]
             day: &'a DayReport,
         }
-        Event {
+        DayReportEvent {
             event: "day",
             day: self,
         }
@@ -221,14 +221,14 @@ pub fn usage_note(usage: &Usage, quota_percent: Option<f64>, failed: u64) -> Str
 /// The beginning of a run, for machines.
 pub fn begin(archive: &Archive, output: &Output) {
     #[derive(Serialize)]
-    struct Begun<'a> {
+    struct RunBeginEvent<'a> {
         event: &'static str,
         archive: String,
         archive_id: &'a str,
         run_id: &'a str,
     }
     let archive_at = archive.store.root();
-    output.event(&Begun {
+    output.event(&RunBeginEvent {
         event: "run",
         archive: archive_at,
         archive_id: &archive.id,
@@ -311,8 +311,8 @@ fn changes_table(changed: &[(&DayReport, &Recheck)]) -> String {
         "other",
     ]);
     for (day, recheck) in changed {
-        for kind in Kind::BOTH {
-            let first = kind == Kind::Agent;
+        for kind in SummaryKind::BOTH {
+            let first = kind == SummaryKind::Agent;
             let only_first = |text: String| if first { text } else { String::new() };
             let Recheck {
                 looked_at, changes, ..
@@ -359,7 +359,7 @@ pub fn finish(outcome: &Outcome, output: &Output) {
 
 fn finish_event(outcome: &Outcome, output: &Output) {
     #[derive(Serialize)]
-    struct Summary<'a> {
+    struct SummaryEvent<'a> {
         event: &'static str,
         exit: u8,
         outcome: Exit,
@@ -376,7 +376,7 @@ fn finish_event(outcome: &Outcome, output: &Output) {
         ..
     } = outcome;
     let roster = roster.as_deref();
-    output.event(&Summary {
+    output.event(&SummaryEvent {
         event: "summary",
         exit: exit.code(),
         outcome: *exit,
@@ -470,7 +470,7 @@ fn table(days: &[DayReport]) -> String {
         let Some(archived) = &day.archived else {
             continue;
         };
-        for kind in Kind::BOTH {
+        for kind in SummaryKind::BOTH {
             let statuses = archived.counts.statuses(kind);
             let number = |status| count(statuses.get(status));
             let other =
@@ -482,7 +482,7 @@ fn table(days: &[DayReport]) -> String {
                 number(Status::Failed),
                 count(other.iter().sum()),
             ];
-            let first = kind == Kind::Agent;
+            let first = kind == SummaryKind::Agent;
             let only_first = |text: String| if first { text } else { String::new() };
             let before = [
                 only_first(day.sub_account.clone()),

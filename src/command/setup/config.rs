@@ -10,26 +10,26 @@ use crate::outcome::{Exit, Result};
 use crate::render::Table;
 
 #[derive(Serialize)]
-struct Event<'a> {
+struct ConfigEvent<'a> {
     event: &'static str,
     file: Option<&'a Path>,
     file_from: Option<&'a str>,
     settings_digest: String,
     settings: Vec<Setting<'a>>,
     /// What this machine keeps of each limit, by its share.
-    limits: Limits,
+    limits: LimitsView,
 }
 
 #[derive(Serialize)]
-struct Limits {
+struct LimitsView {
     summaries: String,
     discovery: String,
     tokens: String,
 }
 
-impl Limits {
-    fn of(settings: &Settings) -> Limits {
-        Limits {
+impl LimitsView {
+    fn of(settings: &Settings) -> LimitsView {
+        LimitsView {
             summaries: settings.summary_limits.to_string(),
             discovery: settings.discovery_limits.to_string(),
             tokens: settings.token_limits.to_string(),
@@ -64,13 +64,13 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
         .as_ref()
         .map(|(path, from)| (path.as_path(), *from))
         .unzip();
-    context.output.event(&Event {
+    context.output.event(&ConfigEvent {
         event: "settings",
         file,
         file_from,
         settings_digest: loaded.settings.digest(),
         settings: loaded.in_force.iter().map(Setting::from).collect(),
-        limits: Limits::of(&loaded.settings),
+        limits: LimitsView::of(&loaded.settings),
     });
     let several = loaded.settings.accounts.len() > 1;
     let mut table = Table::new(["SETTING", "VALUE", "FROM"]);
@@ -92,11 +92,11 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
     context.output.print(table);
     let share = loaded.settings.quota_share;
     if share.rest().is_some() {
-        let Limits {
+        let LimitsView {
             summaries,
             discovery,
             tokens,
-        } = Limits::of(&loaded.settings);
+        } = LimitsView::of(&loaded.settings);
         context.output.print(format!(
             "\n{share} of the limits is this machine's: summaries {summaries}, discovery {discovery}, tokens {tokens}"
         ));

@@ -10,7 +10,7 @@ use crate::command::night::summary;
 use crate::config::{Environment, Settings};
 use crate::outcome::{Exit, Failure, Result};
 use crate::simulator;
-use crate::simulator::Options;
+use crate::simulator::SimulatorOptions;
 
 /// A minute of RingCX in a second: pacing, tokens and limits are at work, and nobody waits for them.
 const TIME_SCALE: u32 = 60;
@@ -37,17 +37,17 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     Ok(outcome.exit)
 }
 
-async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulator::Running> {
+async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulator::RunningServer> {
     let midnight = today
         .to_zoned_datetime(jiff::tz::TimeZone::UTC)
         .map(|day| day.timestamp())
         .unwrap_or(now);
     // Just after midnight yesterday is still settling; the simulated clock need not wait.
     let settled = midnight.checked_add(20.minutes()).unwrap_or(now);
-    let mut options = Options {
+    let mut options = SimulatorOptions {
         now: Some(now.max(settled)),
         time_scale: f64::from(TIME_SCALE),
-        ..Options::default()
+        ..SimulatorOptions::default()
     };
     options.faults.fault_500 = 2.0;
     options.faults.fault_reset = 1.0;

@@ -12,7 +12,7 @@ use crate::config::{Settings, document, usual_file};
 use crate::outcome::{Exit, Failure, Result};
 
 #[derive(Serialize)]
-struct Event<'a> {
+struct InitEvent<'a> {
     event: &'static str,
     file: &'a Path,
 }
@@ -36,7 +36,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
             .because(error)
             .remedy("Name a file in a folder where you may write: cxvault init FILE."),
     })?;
-    context.output.event(&Event {
+    context.output.event(&InitEvent {
         event: "settings-file",
         file: &path,
     });

@@ -16,7 +16,7 @@ use crate::outcome::{Exit, Failure, Result};
 const PRINCIPAL: &str = "cxvault";
 
 #[derive(Serialize)]
-struct Event<'a> {
+struct KeyEvent<'a> {
     event: &'static str,
     file: &'a Path,
     public_key: &'a str,
@@ -33,7 +33,7 @@ pub fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
     let public = key.public_key();
     let (line, fingerprint) = (public.to_openssh_line(), public.fingerprint());
     let allowed = public.allowed_signers_line(PRINCIPAL);
-    context.output.event(&Event {
+    context.output.event(&KeyEvent {
         event: "key",
         file: &args.file,
         public_key: &line,

@@ -31,7 +31,7 @@ pub async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
 }
 
 /// The lines that make a shell's `cxvault run` talk to the simulator.
-fn invitation(url: &str, options: &simulator::Options) -> String {
+fn invitation(url: &str, options: &simulator::SimulatorOptions) -> String {
     let mut lines = vec![
         format!(
             "# The RingCX simulator listens on {url}. Paste this into another shell, then try `cxvault run`:"
@@ -106,7 +106,10 @@ mod tests {
 
     #[test]
     fn the_invitation_names_every_host_and_credential() {
-        let text = invitation("http://127.0.0.1:8700", &simulator::Options::default());
+        let text = invitation(
+            "http://127.0.0.1:8700",
+            &simulator::SimulatorOptions::default(),
+        );
         for name in ["PLATFORM_URL", "RINGCX_URL", "SUMMARIES_URL"] {
             assert!(
                 text.contains(&format!("export CXVAULT_{name}=http://127.0.0.1:8700\n")),
@@ -119,9 +122,9 @@ mod tests {
 
     #[test]
     fn scaled_time_scales_the_limits_of_the_client() {
-        let options = simulator::Options {
+        let options = simulator::SimulatorOptions {
             time_scale: 60.0,
-            ..simulator::Options::default()
+            ..simulator::SimulatorOptions::default()
         };
         let text = invitation("http://127.0.0.1:8700", &options);
         assert!(

@@ -80,7 +80,7 @@ impl Statement {
 
 /// What every part of one revision has in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct PartContext {
     pub archive_id: String,
     pub window: Window,
     pub zone: String,
@@ -89,7 +89,7 @@ pub struct Place {
 
 /// What is known of a part once it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct PartSummary {
     pub rows: u64,
     pub merkle_root: Digest,
     /// Smallest and largest segment end; `None` when no row has one.
@@ -98,14 +98,14 @@ pub struct Written {
 
 /// A row as a part holds it: its values, and the hash of its Merkle leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Encoded {
+pub struct EncodedRow {
     cells: Cells,
     leaf: Digest,
     segment_end: Option<i64>,
     bytes: usize,
 }
 
-impl Encoded {
+impl EncodedRow {
     /// Hash of the row's Merkle leaf.
     pub fn leaf_hash(&self) -> Digest {
         self.leaf
@@ -119,14 +119,14 @@ impl Encoded {
     }
 }
 
-impl From<Row> for Encoded {
-    fn from(row: Row) -> Encoded {
+impl From<Row> for EncodedRow {
+    fn from(row: Row) -> EncodedRow {
         let segment_end = row.segment.metadata.segment_end_time;
         let cells = row.into_cells();
         let bytes = cells.iter().map(Cell::text_len).sum();
         let mut json = Vec::with_capacity(bytes + 2_048);
         leaf(&cells, &mut json);
-        Encoded {
+        EncodedRow {
             leaf: merkle::leaf_hash(&json),
             cells,
             segment_end,
@@ -161,8 +161,8 @@ impl<W: Write + Send> PartWriter<W> {
     }
 
     /// Takes a row, or what was made of one elsewhere: that is half of the work.
-    pub fn push(&mut self, row: impl Into<Encoded>) -> Result<(), ParquetError> {
-        let Encoded {
+    pub fn push(&mut self, row: impl Into<EncodedRow>) -> Result<(), ParquetError> {
+        let EncodedRow {
             cells,
             leaf,
             segment_end,
@@ -216,11 +216,11 @@ impl<W: Write + Send> PartWriter<W> {
     pub fn finish(
         mut self,
         key: &str,
-        place: &Place,
+        place: &PartContext,
         signer: Option<&SigningKey>,
-    ) -> Result<(W, Written), ParquetError> {
+    ) -> Result<(W, PartSummary), ParquetError> {
         self.write_batch()?;
-        let written = Written {
+        let written = PartSummary {
             rows: self.tree.leaves(),
             merkle_root: self.tree.root(),
             segment_ends: self.segment_ends,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
-use crate::format::record::envelope::{Body, Place};
+use crate::format::record::envelope::{RecordBody, RecordPlace};
 use crate::format::time::wire::instant;
 
 /// One head of one chain. Canonical JSON, and made of the manifest alone: whoever anchors the same head, on whichever
@@ -28,8 +28,8 @@ pub struct Anchor {
 
 impl Anchor {
     /// That of a record whose whole object has `sha256`.
-    pub fn of(record: &impl Body, sha256: Digest) -> Anchor {
-        let Place {
+    pub fn of(record: &impl RecordBody, sha256: Digest) -> Anchor {
+        let RecordPlace {
             archive_id,
             chain,
             key,

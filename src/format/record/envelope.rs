@@ -30,8 +30,8 @@ pub struct Signature {
 }
 
 /// What is recorded, and where in which chain.
-pub trait Body: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
-    fn place(&self) -> Place<'_>;
+pub trait RecordBody: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    fn place(&self) -> RecordPlace<'_>;
 
     /// Who committed it, when, with what.
     fn run(&self) -> &Run;
@@ -43,7 +43,7 @@ pub trait Body: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 
 /// What a record says of its own place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct RecordPlace<'a> {
     pub archive_id: &'a str,
     /// A sub-account, or [`crate::format::place::key::ROSTER`].
     pub chain: &'a str,
@@ -111,7 +111,7 @@ fn other_version(bytes: &[u8]) -> Option<u64> {
     (version != u64::from(FORMAT_VERSION)).then_some(version)
 }
 
-impl<B: Body> Signed<B> {
+impl<B: RecordBody> Signed<B> {
     pub fn seal(body: B, signer: Option<&SigningKey>) -> Result<Signed<B>, ManifestError> {
         let message = canonical(&body)?;
         let signature = signer.map(|signer| Signature {

@@ -4,12 +4,12 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::format::hash::digest::Digest;
-use crate::format::part::Written;
+use crate::format::part::PartSummary;
 use crate::format::place::key;
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::envelope;
-use crate::format::record::envelope::{Body, Place, Signed, known_version, must};
 pub use crate::format::record::envelope::{ManifestError, Signature};
+use crate::format::record::envelope::{RecordBody, RecordPlace, Signed, known_version, must};
 use crate::format::record::lock::{Lock, LockMode};
 use crate::format::record::notes;
 use crate::format::record::notes::{
@@ -17,7 +17,7 @@ use crate::format::record::notes::{
 };
 use crate::format::record::warning::Warning;
 use crate::format::row::omit::Omission;
-use crate::format::row::recheck::{Changes, Scope};
+use crate::format::row::recheck::{Changes, RecheckScope};
 use crate::format::row::schema;
 use crate::format::row::tally::{Failures, Groups, Tally};
 use crate::format::signature::SigningKey;
@@ -157,7 +157,7 @@ pub struct DayRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recheck {
-    pub statuses: Scope,
+    pub statuses: RecheckScope,
     /// Summaries that were asked for, those of new segments included.
     pub looked_at: u64,
     /// Adopted parts not included.
@@ -170,7 +170,7 @@ pub struct Recheck {
 pub enum Discovery {
     /// The windows that this run asked; they tile the day.
     Windows {
-        windows: Vec<WindowAnswer>,
+        windows: Vec<WindowRecord>,
         /// Objects in all answers together.
         objects: u64,
         /// Objects that repeat a segment.
@@ -184,7 +184,7 @@ pub enum Discovery {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WindowAnswer {
+pub struct WindowRecord {
     #[serde(with = "instant")]
     pub start: i64,
     #[serde(with = "instant")]
@@ -213,7 +213,7 @@ pub struct File {
     #[serde(with = "optional_instant")]
     pub max_segment_end: Option<i64>,
     pub version_id: Option<String>,
-    /// Written by an earlier attempt or another host, and taken over with all its rows.
+    /// PartSummary by an earlier attempt or another host, and taken over with all its rows.
     pub adopted: bool,
     /// Of an adopted file whose rows lack other fields than the record says: those that they lack, perhaps none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -226,7 +226,7 @@ impl File {
         key: &str,
         bytes: u64,
         sha256: Digest,
-        written: &Written,
+        written: &PartSummary,
         version_id: Option<String>,
     ) -> File {
         File {
@@ -315,8 +315,8 @@ impl Manifest {
     }
 }
 
-impl Body for Manifest {
-    fn place(&self) -> Place<'_> {
+impl RecordBody for Manifest {
+    fn place(&self) -> RecordPlace<'_> {
         let Manifest {
             archive_id,
             key,
@@ -325,7 +325,7 @@ impl Body for Manifest {
             previous,
             ..
         } = self;
-        Place {
+        RecordPlace {
             archive_id,
             chain: sub_account,
             key,

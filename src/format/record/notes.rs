@@ -47,7 +47,7 @@ pub struct AcknowledgedDay {
 pub struct Hold {
     pub act: HoldAct,
     pub case: String,
-    pub range: Span,
+    pub range: DateSpan,
     pub reason: String,
     pub by: Option<String>,
     /// Whether the store keeps legal holds; where it does not, this record is all there is.
@@ -65,7 +65,7 @@ pub enum HoldAct {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extension {
-    pub range: Span,
+    pub range: DateSpan,
     /// The archived days of the range, each with the lock that all its objects have from now on, at least.
     pub days: Vec<ExtendedDay>,
     pub reason: Option<String>,
@@ -94,7 +94,7 @@ impl ExtendedDay {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disposal {
-    pub range: Span,
+    pub range: DateSpan,
     /// The days of the range that were not disposed of before, in order.
     pub days: Vec<DisposedDay>,
     pub reason: String,
@@ -127,15 +127,15 @@ pub fn has_run_out(lock: Option<Lock>, now_ms: i64) -> bool {
 /// The days from `from` up to, and not including, `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Span {
+pub struct DateSpan {
     pub from: Date,
     pub to: Date,
 }
 
-impl Span {
+impl DateSpan {
     /// `None` for a range without a day.
-    pub fn new(from: Date, to: Date) -> Option<Span> {
-        (from < to).then_some(Span { from, to })
+    pub fn new(from: Date, to: Date) -> Option<DateSpan> {
+        (from < to).then_some(DateSpan { from, to })
     }
 
     pub fn days(&self) -> Days {
@@ -150,7 +150,7 @@ impl Span {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for DateSpan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.days().fmt(out)
     }
@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn a_range_without_a_day_is_none() {
         let date = |day| jiff::civil::date(2026, 11, day);
-        assert_eq!(Span::new(date(2), date(2)), None);
-        let span = Span::new(date(2), date(4)).unwrap();
+        assert_eq!(DateSpan::new(date(2), date(2)), None);
+        let span = DateSpan::new(date(2), date(4)).unwrap();
         assert!(span.contains(date(3)) && !span.contains(date(4)));
         assert_eq!(span.to_string(), "2026-11-02..2026-11-04");
     }

@@ -6,16 +6,16 @@ use jiff::civil::Date;
 
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::Record;
-use crate::format::record::notes::{Extension, Hold, HoldAct, Span};
+use crate::format::record::notes::{DateSpan, Extension, Hold, HoldAct};
 
 /// The hold and retention records of one chain, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Orders {
+pub struct Obligations {
     holds: Vec<(u64, Hold)>,
     extensions: Vec<(u64, Extension)>,
 }
 
-impl Orders {
+impl Obligations {
     /// Takes the next record of the chain; of kinds that order nothing there is nothing to take.
     pub fn take(&mut self, sequence: u64, record: &Record) {
         match record {
@@ -26,7 +26,7 @@ impl Orders {
     }
 
     /// Those of records after number `sequence`.
-    pub fn after(&self, sequence: u64) -> Orders {
+    pub fn after(&self, sequence: u64) -> Obligations {
         let mut later = self.clone();
         later.holds.retain(|(at, _)| *at > sequence);
         later.extensions.retain(|(at, _)| *at > sequence);
@@ -65,13 +65,13 @@ impl Orders {
     }
 
     /// The ranges that a case holds, in order; none when it is closed. `enforced` picks those of one kind.
-    pub fn open_ranges(&self, case: &str, enforced: Option<bool>) -> Vec<Span> {
+    pub fn open_ranges(&self, case: &str, enforced: Option<bool>) -> Vec<DateSpan> {
         let of_case = self.holds.iter().filter(|(_, hold)| hold.case == case);
         let bounds: BTreeSet<Date> = of_case
             .flat_map(|(_, hold)| [hold.range.from, hold.range.to])
             .collect();
         let bounds: Vec<Date> = bounds.into_iter().collect();
-        let mut open: Vec<Span> = Vec::new();
+        let mut open: Vec<DateSpan> = Vec::new();
         for pair in bounds.windows(2) {
             let [from, to] = *pair else { continue };
             // Between two bounds nothing changes.
@@ -81,21 +81,21 @@ impl Orders {
             }
             match open.last_mut() {
                 Some(last) if last.to == from => last.to = to,
-                _ => open.push(Span { from, to }),
+                _ => open.push(DateSpan { from, to }),
             }
         }
         open
     }
 
     /// Whether a case holds every day of `range` already, and as well as the store can.
-    pub fn covers(&self, case: &str, range: Span, enforced: bool) -> bool {
+    pub fn covers(&self, case: &str, range: DateSpan, enforced: bool) -> bool {
         self.open_ranges(case, Some(enforced))
             .iter()
             .any(|open| open.from <= range.from && range.to <= open.to)
     }
 
     /// Whether a case holds any day of `range`.
-    pub fn touches(&self, case: &str, range: Span) -> bool {
+    pub fn touches(&self, case: &str, range: DateSpan) -> bool {
         self.open_ranges(case, None)
             .iter()
             .any(|open| open.from < range.to && range.from < open.to)
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn hold(act: HoldAct, case: &str, from: i32, to: i32, enforced: bool) -> Record {
-        let range = Span {
+        let range = DateSpan {
             from: date(from),
             to: date(to),
         };
@@ -156,8 +156,8 @@ mod tests {
         }))
     }
 
-    fn orders(records: impl IntoIterator<Item = Record>) -> Orders {
-        let mut orders = Orders::default();
+    fn orders(records: impl IntoIterator<Item = Record>) -> Obligations {
+        let mut orders = Obligations::default();
         records
             .into_iter()
             .zip(1..)
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_case_opened_where_nothing_enforced_it_is_not_covered_where_something_does() {
         let orders = orders([hold(HoldAct::Add, "A", 0, 10, false)]);
-        let range = Span {
+        let range = DateSpan {
             from: date(2),
             to: date(4),
         };
@@ -208,7 +208,7 @@ mod tests {
                 mode,
                 retain_until,
             }];
-            let range = Span {
+            let range = DateSpan {
                 from: date(0),
                 to: date(1),
             };

@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use crate::format::hash::digest::Digest;
 use crate::format::hash::merkle;
-use crate::format::part::Encoded;
+use crate::format::part::EncodedRow;
 use crate::format::place::key;
-use crate::format::record::envelope::Body;
+use crate::format::record::envelope::RecordBody;
 use crate::format::record::manifest::Envelope;
 use crate::format::row::leaf_of;
-use crate::format::row::observation::Kind;
+use crate::format::row::observation::SummaryKind;
 use crate::format::signature;
 use crate::format::signature::AllowedSigners;
 
@@ -233,7 +233,9 @@ impl Receipt {
         if root != Some(file.merkle_root) {
             return Err(ReceiptError::NotInFile);
         }
-        let hold = Kind::BOTH.iter().all(|&kind| self.summary_hash_holds(kind));
+        let hold = SummaryKind::BOTH
+            .iter()
+            .all(|&kind| self.summary_hash_holds(kind));
         if hold {
             Ok(())
         } else {
@@ -241,7 +243,7 @@ impl Receipt {
         }
     }
 
-    fn summary_hash_holds(&self, kind: Kind) -> bool {
+    fn summary_hash_holds(&self, kind: SummaryKind) -> bool {
         use base64::Engine as _;
         let text = |what: &str| {
             self.row
@@ -260,7 +262,7 @@ impl Receipt {
 }
 
 /// A row's columns as a receipt has them.
-pub fn row_of(encoded: &Encoded) -> Map<String, Value> {
+pub fn row_of(encoded: &EncodedRow) -> Map<String, Value> {
     // The leaf is an object by construction.
     serde_json::from_slice(&encoded.leaf_bytes()).unwrap_or_default()
 }

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
-use crate::format::record::envelope::{Body, ManifestError, Place, Signed, known_version, must};
+use crate::format::record::envelope::{
+    ManifestError, RecordBody, RecordPlace, Signed, known_version, must,
+};
 use crate::format::record::manifest::{Link, ObjectLock, Run};
 use crate::format::record::notes;
 use crate::format::record::notes::{LONGEST_NAME, LONGEST_REASON};
@@ -45,14 +47,14 @@ pub struct RosterRecord {
     pub takeover: Option<Link>,
     /// What is recorded, told apart by `kind`.
     #[serde(flatten)]
-    pub entry: Entry,
+    pub entry: RosterEntry,
 }
 
 /// What kind of record it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Entry {
-    Roster(Box<Roll>),
+pub enum RosterEntry {
+    Roster(Box<Inventory>),
     Takeover(Box<Takeover>),
 }
 
@@ -82,13 +84,13 @@ pub struct ChainHead {
 /// All sub-accounts that the archive has ever known, as one run left them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Roll {
+pub struct Inventory {
     /// One of [`COMMANDS`].
     pub command: String,
     /// How the run ended, but for this record.
     pub exit: Ended,
     /// By their ids, none twice.
-    pub sub_accounts: Vec<Member>,
+    pub sub_accounts: Vec<SubAccountEntry>,
 }
 
 /// The commands that leave a roster.
@@ -97,7 +99,7 @@ pub const COMMANDS: [&str; 3] = ["run", "backfill", "recheck"];
 /// One sub-account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Member {
+pub struct SubAccountEntry {
     pub id: String,
     /// Whether the API lists it; null where this run has asked for no list, or not every list was answered.
     pub listed: Option<bool>,
@@ -139,7 +141,7 @@ pub enum Ended {
 
 /// What a run knows by itself; the rest of its roster follows from the one before.
 #[derive(Debug, Clone, Default)]
-pub struct Attendance {
+pub struct AccountListing {
     /// Named by the settings or by a flag: of these nobody is asked.
     pub named: BTreeSet<String>,
     /// What the API lists, where it was asked.
@@ -163,7 +165,7 @@ pub struct Rewritten {
     pub key: String,
 }
 
-impl Roll {
+impl Inventory {
     /// The roster that follows `before` and will have the number `sequence`.
     ///
     /// # Errors
@@ -171,12 +173,12 @@ impl Roll {
     pub fn call(
         command: &str,
         exit: Ended,
-        seen: &Attendance,
-        before: Option<&Roll>,
+        seen: &AccountListing,
+        before: Option<&Inventory>,
         sequence: u64,
-    ) -> Result<Roll, Rewritten> {
+    ) -> Result<Inventory, Rewritten> {
         let known = before.iter().flat_map(|roll| &roll.sub_accounts);
-        let mut known: BTreeMap<&str, &Member> =
+        let mut known: BTreeMap<&str, &SubAccountEntry> =
             known.map(|member| (member.id.as_str(), member)).collect();
         let here = seen
             .named
@@ -191,7 +193,7 @@ impl Roll {
             .collect();
         let member = |id: &str| seen.member(id, known.remove(id), sequence);
         let sub_accounts = ids.into_iter().map(member).collect::<Result<_, _>>()?;
-        Ok(Roll {
+        Ok(Inventory {
             command: command.to_owned(),
             exit,
             sub_accounts,
@@ -220,7 +222,7 @@ impl Roll {
         }
     }
 
-    pub fn member(&self, id: &str) -> Option<&Member> {
+    pub fn member(&self, id: &str) -> Option<&SubAccountEntry> {
         let at = self
             .sub_accounts
             .binary_search_by(|member| member.id.as_str().cmp(id))
@@ -229,9 +231,9 @@ impl Roll {
     }
 }
 
-impl Attendance {
+impl AccountListing {
     /// Expected ones that the API, asked by this run, does not list, and of which nobody has taken note.
-    pub fn missing(&self, before: Option<&Roll>) -> Vec<String> {
+    pub fn missing(&self, before: Option<&Inventory>) -> Vec<String> {
         let known = before.iter().flat_map(|roll| &roll.sub_accounts);
         let missing = known.filter(|member| {
             self.unlisted(member, 0)
@@ -244,9 +246,9 @@ impl Attendance {
     fn member(
         &self,
         id: &str,
-        before: Option<&Member>,
+        before: Option<&SubAccountEntry>,
         sequence: u64,
-    ) -> Result<Member, Rewritten> {
+    ) -> Result<SubAccountEntry, Rewritten> {
         let head = later(
             before.and_then(|before| before.head.as_ref()),
             self.heads.get(id),
@@ -256,10 +258,10 @@ impl Attendance {
                 key: key::manifest(id, sequence),
             })?
             .cloned();
-        Ok(Member {
+        Ok(SubAccountEntry {
             id: id.to_owned(),
             listed: self.lists(id),
-            expected: self.named.contains(id) || before.is_some_and(Member::counted_on),
+            expected: self.named.contains(id) || before.is_some_and(SubAccountEntry::counted_on),
             outcome: self.outcomes.get(id).copied(),
             head,
             unlisted: before.and_then(|before| self.unlisted(before, sequence)),
@@ -274,7 +276,7 @@ impl Attendance {
         }
     }
 
-    fn unlisted(&self, before: &Member, sequence: u64) -> Option<Unlisted> {
+    fn unlisted(&self, before: &SubAccountEntry, sequence: u64) -> Option<Unlisted> {
         let known = before.unlisted.as_ref();
         let found = match self.lists(&before.id) {
             Some(true) => None,
@@ -298,7 +300,7 @@ impl Attendance {
 /// What the setting `acknowledge` calls a sub-account that is no longer listed, before its id.
 pub const NAME: &str = "unlisted";
 
-impl Member {
+impl SubAccountEntry {
     /// Whether the next roster may expect it.
     pub fn counted_on(&self) -> bool {
         let acknowledged = self
@@ -329,25 +331,25 @@ pub fn place(root: &str) -> String {
 }
 
 impl RosterRecord {
-    pub fn roll(&self) -> Option<&Roll> {
+    pub fn roll(&self) -> Option<&Inventory> {
         match &self.entry {
-            Entry::Roster(roll) => Some(roll),
-            Entry::Takeover(_) => None,
+            RosterEntry::Roster(roll) => Some(roll),
+            RosterEntry::Takeover(_) => None,
         }
     }
 
     pub fn taking_over(&self) -> Option<&Takeover> {
         match &self.entry {
-            Entry::Roster(_) => None,
-            Entry::Takeover(takeover) => Some(takeover),
+            RosterEntry::Roster(_) => None,
+            RosterEntry::Takeover(takeover) => Some(takeover),
         }
     }
 
     /// What the record after this one, whose whole object has `sha256`, names as the newest takeover.
     pub fn takeover_for_next(&self, sha256: Digest) -> Option<Link> {
         match &self.entry {
-            Entry::Roster(_) => self.takeover.clone(),
-            Entry::Takeover(_) => Some(Link {
+            RosterEntry::Roster(_) => self.takeover.clone(),
+            RosterEntry::Takeover(_) => Some(Link {
                 key: self.key.clone(),
                 sha256,
             }),
@@ -366,8 +368,8 @@ impl RosterRecord {
     }
 }
 
-impl Body for RosterRecord {
-    fn place(&self) -> Place<'_> {
+impl RecordBody for RosterRecord {
+    fn place(&self) -> RecordPlace<'_> {
         let RosterRecord {
             archive_id,
             key,
@@ -375,7 +377,7 @@ impl Body for RosterRecord {
             previous,
             ..
         } = self;
-        Place {
+        RecordPlace {
             archive_id,
             chain: key::ROSTER,
             key,
@@ -394,8 +396,8 @@ impl Body for RosterRecord {
         must(!self.place.is_empty(), "place")?;
         must(self.heads().all(|(_, head)| head.sequence > 0), "head")?;
         let roll = match &self.entry {
-            Entry::Roster(roll) => roll,
-            Entry::Takeover(takeover) => return takeover.check_shape(),
+            RosterEntry::Roster(roll) => roll,
+            RosterEntry::Takeover(takeover) => return takeover.check_shape(),
         };
         must(COMMANDS.contains(&roll.command.as_str()), "command")?;
         let members = &roll.sub_accounts;
@@ -407,7 +409,7 @@ impl Body for RosterRecord {
             members.is_sorted_by(|one, next| one.id < next.id),
             "order of sub-accounts",
         )?;
-        let unlisted = |member: &Member| match &member.unlisted {
+        let unlisted = |member: &SubAccountEntry| match &member.unlisted {
             Some(unlisted) => member.listed != Some(true) && unlisted.since > 0,
             None => true,
         };
@@ -455,19 +457,19 @@ mod tests {
         ids.iter().map(|id| (*id).to_owned()).collect()
     }
 
-    fn listing(listed: &[&str]) -> Attendance {
-        Attendance {
+    fn listing(listed: &[&str]) -> AccountListing {
+        AccountListing {
             listed: ids(listed),
             whole: true,
-            ..Attendance::default()
+            ..AccountListing::default()
         }
     }
 
-    fn call(seen: &Attendance, before: Option<&Roll>, sequence: u64) -> Roll {
-        Roll::call("run", Ended::Done, seen, before, sequence).unwrap()
+    fn call(seen: &AccountListing, before: Option<&Inventory>, sequence: u64) -> Inventory {
+        Inventory::call("run", Ended::Done, seen, before, sequence).unwrap()
     }
 
-    fn unlisted(roll: &Roll, id: &str) -> Option<(u64, bool)> {
+    fn unlisted(roll: &Inventory, id: &str) -> Option<(u64, bool)> {
         let unlisted = roll.member(id).unwrap().unlisted.as_ref()?;
         Some((unlisted.since, unlisted.acknowledged))
     }
@@ -490,10 +492,10 @@ mod tests {
             (Some(false), true, Some((2, false)))
         );
         // Runs that ask for no list, or get none, forget nothing, and complain of nothing.
-        let named = Attendance {
+        let named = AccountListing {
             named: ids(&["a"]),
             narrowed: true,
-            ..Attendance::default()
+            ..AccountListing::default()
         };
         assert!(named.missing(Some(&second)).is_empty());
         let third = call(&named, Some(&second), 3);
@@ -501,7 +503,7 @@ mod tests {
             (third.member("b").unwrap().listed, unlisted(&third, "b")),
             (None, Some((2, false)))
         );
-        let half = Attendance {
+        let half = AccountListing {
             whole: false,
             ..listing(&["a"])
         };
@@ -509,7 +511,7 @@ mod tests {
         let fourth = call(&half, Some(&third), 4);
         assert_eq!(seen.missing(Some(&fourth)), ["b"]);
         // Once in the chain, the setting may go.
-        let noted = Attendance {
+        let noted = AccountListing {
             acknowledge: vec!["unlisted:b".to_owned()],
             ..listing(&["a"])
         };
@@ -532,7 +534,7 @@ mod tests {
     fn settings_that_name_a_sub_account_need_no_list() {
         let first = call(&listing(&["a", "b"]), None, 1);
         let second = call(&listing(&["a"]), Some(&first), 2);
-        let named = Attendance {
+        let named = AccountListing {
             named: ids(&["b"]),
             ..listing(&["a"])
         };
@@ -544,7 +546,7 @@ mod tests {
             (None, true, None)
         );
         // What was never expected is not missed: a chain that was found, and that nobody has ever named or listed.
-        let found = Attendance {
+        let found = AccountListing {
             heads: [("c".to_owned(), head(3, "c"))].into(),
             ..listing(&["a"])
         };
@@ -554,9 +556,9 @@ mod tests {
 
     #[test]
     fn the_later_head_counts_and_another_one_at_the_same_number_is_a_contradiction() {
-        let with = |head: Head| Attendance {
+        let with = |head: Head| AccountListing {
             heads: [("a".to_owned(), head)].into(),
-            ..Attendance::default()
+            ..AccountListing::default()
         };
         let first = call(&with(head(5, "five")), None, 1);
         for (seen, kept) in [
@@ -570,7 +572,7 @@ mod tests {
                 kept
             );
         }
-        let other = Roll::call("run", Ended::Done, &with(head(5, "other")), Some(&first), 2);
+        let other = Inventory::call("run", Ended::Done, &with(head(5, "other")), Some(&first), 2);
         assert_eq!(
             other,
             Err(Rewritten {
@@ -578,7 +580,7 @@ mod tests {
             })
         );
         // Carried along by runs that have nothing to do with it.
-        let next = call(&Attendance::default(), Some(&first), 2);
+        let next = call(&AccountListing::default(), Some(&first), 2);
         assert_eq!(
             (
                 next.member("a").unwrap().head.clone(),

@@ -78,7 +78,7 @@ impl Warning {
 
 /// Another day, as its manifest tells it.
 #[derive(Debug, Clone)]
-pub struct Past {
+pub struct PastDay {
     pub date: Date,
     pub segments: u64,
     pub groups: Groups,
@@ -95,7 +95,7 @@ pub fn judge(
     date: Date,
     segments: u64,
     groups: &Groups,
-    past: &[Past],
+    past: &[PastDay],
     first: bool,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -141,7 +141,7 @@ pub fn judge(
 }
 
 /// The median of the same weekday's volumes; one such day is enough to compare with.
-fn usual_volume(weekday: Weekday, past: &[Past]) -> Option<u64> {
+fn usual_volume(weekday: Weekday, past: &[PastDay]) -> Option<u64> {
     let mut volumes: Vec<u64> = past
         .iter()
         .filter(|day| day.date.weekday() == weekday)
@@ -167,11 +167,11 @@ mod tests {
         )])
     }
 
-    fn weeks(volumes: &[u64], groups: &Groups) -> Vec<Past> {
+    fn weeks(volumes: &[u64], groups: &Groups) -> Vec<PastDay> {
         let day = |n: usize| {
             jiff::civil::date(2026, 11, 20).checked_sub(jiff::Span::new().weeks(n as i64 + 1))
         };
-        let past = |(n, &segments): (usize, &u64)| Past {
+        let past = |(n, &segments): (usize, &u64)| PastDay {
             date: day(n).unwrap(),
             segments,
             groups: groups.clone(),
@@ -179,7 +179,7 @@ mod tests {
         volumes.iter().enumerate().map(past).collect()
     }
 
-    fn names(segments: u64, groups: &Groups, past: &[Past], first: bool) -> Vec<String> {
+    fn names(segments: u64, groups: &Groups, past: &[PastDay], first: bool) -> Vec<String> {
         let date = jiff::civil::date(2026, 11, 20);
         judge(date, segments, groups, past, first)
             .iter()

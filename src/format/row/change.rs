@@ -1,7 +1,7 @@
 //! What a revision adds to what is already committed: which observation is current, which row is new.
 
 use crate::format::row::Row;
-use crate::format::row::observation::{Kind, Observation};
+use crate::format::row::observation::{Observation, SummaryKind};
 
 /// Of two observations of one summary, the one that counts: an answer before none, then the later look.
 ///
@@ -23,7 +23,7 @@ pub fn same(first: &Observation, second: &Observation) -> bool {
 
 /// A segment's row after `later`, a row of a later revision, has been read over it.
 pub fn absorb(earlier: &mut Row, later: Row) {
-    for kind in Kind::BOTH {
+    for kind in SummaryKind::BOTH {
         if current(earlier.observation(kind), later.observation(kind)) == later.observation(kind) {
             *earlier.observation_mut(kind) = later.observation(kind).clone();
         }
@@ -58,7 +58,7 @@ pub fn change(known: Option<&Row>, mut seen: Row, revision: u32) -> Option<Row> 
         return Some(seen);
     };
     let mut changed = known.vanished != seen.vanished || !seen.same_segment(known);
-    for kind in Kind::BOTH {
+    for kind in SummaryKind::BOTH {
         let before = known.observation(kind);
         let now = seen.observation_mut(kind);
         let no_news = same(before, now) || (before.status.is_answer() && !now.status.is_answer());
@@ -162,7 +162,7 @@ mod tests {
             if let Some(change) = change(Some(&known), seen.clone(), 2) {
                 absorb(&mut now, change);
             }
-            for kind in Kind::BOTH {
+            for kind in SummaryKind::BOTH {
                 // Nothing that answers is lost to something that doesn't, and the last answer is current.
                 let (before, look, after) = (known.observation(kind), seen.observation(kind), now.observation(kind));
                 prop_assert_eq!(after.status.is_answer(), before.status.is_answer() || look.status.is_answer());
@@ -171,7 +171,7 @@ mod tests {
                 }
             }
             if let Some(again) = change(Some(&now), seen.clone(), 3) {
-                let older = Kind::BOTH.into_iter().any(|kind| again.observation(kind).fetched_at < now.observation(kind).fetched_at
+                let older = SummaryKind::BOTH.into_iter().any(|kind| again.observation(kind).fetched_at < now.observation(kind).fetched_at
                     || (again.observation(kind).fetched_at == now.observation(kind).fetched_at));
                 prop_assert!(older, "only an older look may differ from what is current");
             }

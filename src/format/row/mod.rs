@@ -10,7 +10,7 @@ pub mod tally;
 
 use serde_json::{Map, Value};
 
-use crate::format::row::observation::{Kind, Observation};
+use crate::format::row::observation::{Observation, SummaryKind};
 use crate::format::row::omit::Omission;
 use crate::format::row::schema::{COLUMNS, Cell, CellRef, Cells, LEAF_ORDER};
 use crate::format::row::segment::{METADATA_FIELDS, Metadata, Segment, canonical_json};
@@ -46,17 +46,17 @@ pub enum RowError {
 }
 
 impl<T> Row<T> {
-    pub fn observation(&self, kind: Kind) -> &Observation<T> {
+    pub fn observation(&self, kind: SummaryKind) -> &Observation<T> {
         match kind {
-            Kind::Agent => &self.agent,
-            Kind::Auto => &self.auto,
+            SummaryKind::Agent => &self.agent,
+            SummaryKind::Auto => &self.auto,
         }
     }
 
-    pub fn observation_mut(&mut self, kind: Kind) -> &mut Observation<T> {
+    pub fn observation_mut(&mut self, kind: SummaryKind) -> &mut Observation<T> {
         match kind {
-            Kind::Agent => &mut self.agent,
-            Kind::Auto => &mut self.auto,
+            SummaryKind::Agent => &mut self.agent,
+            SummaryKind::Auto => &mut self.auto,
         }
     }
 }
@@ -122,7 +122,7 @@ impl<T: AsRef<str>> Row<T> {
 
     /// Reads a row back, and refuses one whose typed columns are not what its `segment_json` says.
     pub fn from_cells(cells: impl IntoIterator<Item = Cell<T>>) -> Result<Row<T>, RowError> {
-        let mut cells = Reader {
+        let mut cells = CellReader {
             cells: cells.into_iter(),
             column: 0,
         };
@@ -136,7 +136,7 @@ impl<T: AsRef<str>> Row<T> {
         {
             return Err(RowError::Contradiction(COLUMNS[column].name));
         }
-        let metadata = Reader {
+        let metadata = CellReader {
             cells: typed.into_iter(),
             column: 0,
         }
@@ -256,12 +256,12 @@ fn observation_cells(o: Observation) -> [Cell; 11] {
 }
 
 /// Takes cells one after the other, in the order of [`COLUMNS`].
-struct Reader<I> {
+struct CellReader<I> {
     cells: I,
     column: usize,
 }
 
-impl<T: AsRef<str>, I: Iterator<Item = Cell<T>>> Reader<I> {
+impl<T: AsRef<str>, I: Iterator<Item = Cell<T>>> CellReader<I> {
     fn next(&mut self) -> Cell<T> {
         self.column += 1;
         self.cells.next().unwrap_or(Cell::Null)

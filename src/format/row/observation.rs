@@ -12,24 +12,24 @@ use crate::format::hash::digest::Digest;
 /// The two summaries of a segment: what the agent wrote, and what the AI wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum SummaryKind {
     Agent,
     Auto,
 }
 
-impl Kind {
-    pub const BOTH: [Kind; 2] = [Kind::Agent, Kind::Auto];
+impl SummaryKind {
+    pub const BOTH: [SummaryKind; 2] = [SummaryKind::Agent, SummaryKind::Auto];
 
     /// As the API's path and the archive's column names have it.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Agent => "agent",
-            Kind::Auto => "auto",
+            SummaryKind::Agent => "agent",
+            SummaryKind::Auto => "auto",
         }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for SummaryKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.name())
     }

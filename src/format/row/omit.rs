@@ -170,11 +170,13 @@ fn members(object: &str) -> Vec<&str> {
 /// A member's name as it is meant, however it is spelt; none where it has no form in UTF-8.
 fn name_of(member: &str) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
-    struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
+    struct MemberName<'n>(#[serde(borrow)] Cow<'n, str>);
 
     // Reads the name and stops there: the colon and the value follow.
     let mut from = serde_json::Deserializer::from_str(member);
-    Name::deserialize(&mut from).ok().map(|Name(name)| name)
+    MemberName::deserialize(&mut from)
+        .ok()
+        .map(|MemberName(name)| name)
 }
 
 fn elements(array: &str) -> Option<Vec<&RawValue>> {

@@ -7,21 +7,21 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::format::row::Row;
-use crate::format::row::observation::{Kind, Observation, Status};
+use crate::format::row::observation::{Observation, Status, SummaryKind};
 
 /// The statuses whose summaries are asked for again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Scope(BTreeSet<Status>);
+pub struct RecheckScope(BTreeSet<Status>);
 
-impl Scope {
+impl RecheckScope {
     pub fn covers(&self, status: Status) -> bool {
         self.0.contains(&status)
     }
 
-    fn all() -> Scope {
+    fn all() -> RecheckScope {
         // A segment without an id cannot be asked for.
-        Scope(
+        RecheckScope(
             Status::ALL
                 .into_iter()
                 .filter(|status| *status != Status::NoId)
@@ -31,9 +31,9 @@ impl Scope {
 }
 
 /// What may have been populated since: a text that was there is asked for again only on demand.
-impl Default for Scope {
-    fn default() -> Scope {
-        Scope(BTreeSet::from([
+impl Default for RecheckScope {
+    fn default() -> RecheckScope {
+        RecheckScope(BTreeSet::from([
             Status::Empty,
             Status::NotFound,
             Status::Failed,
@@ -41,9 +41,9 @@ impl Default for Scope {
     }
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for RecheckScope {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Scope::all() {
+        if *self == RecheckScope::all() {
             return out.write_str("all");
         }
         let names: Vec<String> = self.0.iter().map(|status| spoken(*status)).collect();
@@ -61,15 +61,15 @@ fn spoken(status: Status) -> String {
 pub struct NotAScope(String);
 
 /// `all`, or statuses with commas between: `empty,not-found,failed`.
-impl FromStr for Scope {
+impl FromStr for RecheckScope {
     type Err = NotAScope;
 
     fn from_str(text: &str) -> Result<Self, NotAScope> {
         if text.trim() == "all" {
-            return Ok(Scope::all());
+            return Ok(RecheckScope::all());
         }
         let named = |name: &str| {
-            let known = Scope::all()
+            let known = RecheckScope::all()
                 .0
                 .into_iter()
                 .find(|status| spoken(*status) == name.trim());
@@ -78,7 +78,7 @@ impl FromStr for Scope {
         text.split(',')
             .map(named)
             .collect::<Result<_, _>>()
-            .map(Scope)
+            .map(RecheckScope)
     }
 }
 
@@ -117,10 +117,10 @@ impl Changes {
         *self == Changes::default()
     }
 
-    pub fn of(&self, kind: Kind) -> &SummaryChanges {
+    pub fn of(&self, kind: SummaryKind) -> &SummaryChanges {
         match kind {
-            Kind::Agent => &self.agent,
-            Kind::Auto => &self.auto,
+            SummaryKind::Agent => &self.agent,
+            SummaryKind::Auto => &self.auto,
         }
     }
 
@@ -160,20 +160,26 @@ mod tests {
     #[test]
     fn a_scope_is_written_as_it_is_read() {
         for text in ["all", "empty,not-found,failed", "present", "empty,skipped"] {
-            assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<RecheckScope>().unwrap().to_string(), text);
         }
-        assert_eq!(Scope::default().to_string(), "empty,not-found,failed");
         assert_eq!(
-            " failed , empty".parse::<Scope>().unwrap().to_string(),
+            RecheckScope::default().to_string(),
+            "empty,not-found,failed"
+        );
+        assert_eq!(
+            " failed , empty"
+                .parse::<RecheckScope>()
+                .unwrap()
+                .to_string(),
             "empty,failed"
         );
         assert_eq!(
-            "present,binary,empty,not-found,failed,skipped".parse::<Scope>(),
+            "present,binary,empty,not-found,failed,skipped".parse::<RecheckScope>(),
             "all".parse()
         );
         for bad in ["", "no-id", "empty,", "EMPTY", "all,empty"] {
-            assert!(bad.parse::<Scope>().is_err(), "{bad}");
+            assert!(bad.parse::<RecheckScope>().is_err(), "{bad}");
         }
-        assert!(!"all".parse::<Scope>().unwrap().covers(Status::NoId));
+        assert!(!"all".parse::<RecheckScope>().unwrap().covers(Status::NoId));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::format::row::Row;
-use crate::format::row::observation::{Kind, Observation, Status};
+use crate::format::row::observation::{Observation, Status, SummaryKind};
 
 /// How many summaries of one kind ended in each status. All seven are always written, zeros too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -62,10 +62,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn statuses(&self, kind: Kind) -> &Statuses {
+    pub fn statuses(&self, kind: SummaryKind) -> &Statuses {
         match kind {
-            Kind::Agent => &self.agent,
-            Kind::Auto => &self.auto,
+            SummaryKind::Agent => &self.agent,
+            SummaryKind::Auto => &self.auto,
         }
     }
 

@@ -83,9 +83,9 @@ impl AllowedSigners {
 fn signer(line: &str) -> Result<Option<Signer>, String> {
     let (_principals, rest) = word(line)?;
     let (mut first, mut rest) = word(rest)?;
-    let mut options = Options::default();
+    let mut options = SignerOptions::default();
     if first != KEY_TYPE && !OTHER_KEY_TYPES.contains(&first) {
-        options = Options::parse(first)?;
+        options = SignerOptions::parse(first)?;
         (first, rest) = word(rest)?;
     }
     if OTHER_KEY_TYPES.contains(&first) || options.cert_authority {
@@ -120,14 +120,14 @@ fn word(line: &str) -> Result<(&str, &str), String> {
 }
 
 #[derive(Default)]
-struct Options {
+struct SignerOptions {
     namespaces: Option<String>,
     cert_authority: bool,
 }
 
-impl Options {
+impl SignerOptions {
     fn parse(text: &str) -> Result<Self, String> {
-        let mut options = Options::default();
+        let mut options = SignerOptions::default();
         let mut quoted = false;
         let unquoted_comma = |c| {
             quoted ^= c == '"';

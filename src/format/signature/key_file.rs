@@ -3,7 +3,7 @@
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest as _, Sha256};
 
-use crate::format::signature::wire::{Reader, Writer, armor, dearmor};
+use crate::format::signature::wire::{WireReader, WireWriter, armor, dearmor};
 use crate::format::signature::{KEY_TYPE, KeyError, SigningKey, printable};
 
 const LABEL: &str = "OPENSSH PRIVATE KEY";
@@ -23,7 +23,7 @@ pub fn parse(text: &str) -> Result<SigningKey, KeyError> {
         return Err(KeyError::NotAPrivateKey);
     }
     let blob = dearmor(LABEL, text).map_err(KeyError::Damaged)?;
-    let mut blob = Reader(&blob);
+    let mut blob = WireReader(&blob);
     if blob.raw(MAGIC.len()).map_err(KeyError::Damaged)? != MAGIC {
         return Err(KeyError::Damaged("no openssh-key-v1 magic"));
     }
@@ -47,7 +47,7 @@ pub fn parse(text: &str) -> Result<SigningKey, KeyError> {
 }
 
 fn private_section(section: &[u8]) -> Result<SigningKey, KeyError> {
-    let mut section = Reader(section);
+    let mut section = WireReader(section);
     if section.u32().map_err(KeyError::Damaged)? != section.u32().map_err(KeyError::Damaged)? {
         return Err(KeyError::Damaged("its check numbers differ"));
     }
@@ -76,10 +76,10 @@ pub fn write(key: &SigningKey, comment: &str) -> Result<Zeroizing<String>, KeyEr
     pair[..32].copy_from_slice(&*key.seed()?);
     pair[32..].copy_from_slice(&public.0);
     // The two equal check numbers tell a right passphrase from a wrong one; without a passphrase any will do.
-    let check = Reader(&Sha256::digest(public.0))
+    let check = WireReader(&Sha256::digest(public.0))
         .u32()
         .map_err(KeyError::Damaged)?;
-    let mut section = Writer::default();
+    let mut section = WireWriter::default();
     section
         .u32(check)
         .u32(check)
@@ -93,7 +93,7 @@ pub fn write(key: &SigningKey, comment: &str) -> Result<Zeroizing<String>, KeyEr
         }
         section.raw(&[byte]);
     }
-    let mut blob = Writer::default();
+    let mut blob = WireWriter::default();
     blob.raw(MAGIC)
         .string(b"none")
         .string(b"none")

@@ -18,7 +18,7 @@ mod key_file;
 mod wire;
 
 pub use allowed::AllowedSigners;
-use wire::{Reader, Writer};
+use wire::{WireReader, WireWriter};
 
 /// SSHSIG namespace of manifests: a signature for one purpose never passes for another.
 pub const MANIFEST: &str = "cxvault-manifest";
@@ -107,11 +107,11 @@ impl SigningKey {
         let signature = self
             .0
             .sign(&signed_data(namespace, HASH, &Sha512::digest(message)));
-        let mut signature_blob = Writer::default();
+        let mut signature_blob = WireWriter::default();
         signature_blob
             .string(KEY_TYPE.as_bytes())
             .string(signature.as_ref());
-        let mut blob = Writer::default();
+        let mut blob = WireWriter::default();
         blob.raw(MAGIC)
             .u32(VERSION)
             .string(&self.public_key().blob())
@@ -146,7 +146,7 @@ impl fmt::Debug for SigningKey {
 
 /// What an SSHSIG signature really covers: the namespace and the hash, never the bare message.
 fn signed_data(namespace: &str, hash: &str, digest: &[u8]) -> Vec<u8> {
-    let mut data = Writer::default();
+    let mut data = WireWriter::default();
     data.raw(MAGIC)
         .string(namespace.as_bytes())
         .string(b"")
@@ -160,7 +160,7 @@ fn signed_data(namespace: &str, hash: &str, digest: &[u8]) -> Vec<u8> {
 pub fn verify(armored: &str, namespace: &str, message: &[u8]) -> Result<PublicKey, SignatureError> {
     use SignatureError::Malformed;
     let blob = wire::dearmor(LABEL, armored).map_err(Malformed)?;
-    let mut blob = Reader(&blob);
+    let mut blob = WireReader(&blob);
     if blob.raw(MAGIC.len()).map_err(Malformed)? != MAGIC {
         return Err(Malformed("no SSHSIG magic"));
     }
@@ -204,7 +204,7 @@ fn ed25519_blob<'a>(
     length: usize,
     what: &'static str,
 ) -> Result<&'a [u8], SignatureError> {
-    let mut blob = Reader(blob);
+    let mut blob = WireReader(blob);
     let kind = blob.text().map_err(SignatureError::Malformed)?;
     if kind != KEY_TYPE {
         return Err(SignatureError::OtherType(printable(kind)));
@@ -253,7 +253,7 @@ impl PublicKey {
     }
 
     fn blob(&self) -> Vec<u8> {
-        let mut blob = Writer::default();
+        let mut blob = WireWriter::default();
         blob.string(KEY_TYPE.as_bytes()).string(&self.0);
         blob.finish().to_vec()
     }

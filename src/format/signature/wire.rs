@@ -6,9 +6,9 @@ use secrecy::zeroize::Zeroizing;
 
 /// Builds an SSH blob. The buffer is wiped when dropped, since private keys pass through it.
 #[derive(Default)]
-pub struct Writer(Zeroizing<Vec<u8>>);
+pub struct WireWriter(Zeroizing<Vec<u8>>);
 
-impl Writer {
+impl WireWriter {
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self
@@ -34,9 +34,9 @@ impl Writer {
 }
 
 /// Takes an SSH blob apart; whatever it holds, nothing here panics or reads beyond it.
-pub struct Reader<'a>(pub &'a [u8]);
+pub struct WireReader<'a>(pub &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> WireReader<'a> {
     pub fn raw(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or("it is cut short")?;
         self.0 = rest;

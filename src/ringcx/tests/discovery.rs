@@ -8,7 +8,7 @@ use crate::clock::Clock as _;
 use crate::format::hash::digest::Digest;
 use crate::ringcx::testing::OAUTH;
 use crate::ringcx::tests::*;
-use crate::ringcx::{Discovered, SubAccount, WindowAnswer};
+use crate::ringcx::{Discovered, ListedSubAccount, WindowAnswer};
 
 /// 2026-11-19T21:00:00Z, for three hours.
 const START_MS: i64 = ManualClock::START_MS - 15 * 3_600_000;
@@ -365,7 +365,11 @@ async fn each_answer_has_its_own_date() {
     let mut dates = Vec::new();
     for _ in 0..6 {
         world.clock.set(world.clock.now_ms() + 400);
-        let answer = world.api.summary("1", "s", Kind::Agent).await.unwrap();
+        let answer = world
+            .api
+            .summary("1", "s", SummaryKind::Agent)
+            .await
+            .unwrap();
         dates.push(answer.server_date.map(|date| date - ManualClock::START_MS));
     }
     assert_eq!(
@@ -409,7 +413,7 @@ async fn sub_accounts_come_in_order_with_text_ids() {
         })
     };
     let world = world(handler).await;
-    let sub_account = |id: &str, name: Option<&str>| SubAccount {
+    let sub_account = |id: &str, name: Option<&str>| ListedSubAccount {
         account_id: id.into(),
         account_name: name.map(str::to_owned),
     };

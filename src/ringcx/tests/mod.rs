@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::format::row::observation::Kind;
+use crate::format::row::observation::SummaryKind;
 use crate::ringcx::testing::{ManualClock, Reply, Seen, Server};
 use crate::ringcx::{ApiError, ClientSettings, Credentials, Ledger, Limits, RingCx, SummaryAnswer};
 
@@ -84,7 +84,9 @@ fn ready_token() -> Credentials {
 
 impl World {
     async fn summary(&self, segment_id: &str) -> Result<SummaryAnswer, ApiError> {
-        self.api.summary("21630001", segment_id, Kind::Agent).await
+        self.api
+            .summary("21630001", segment_id, SummaryKind::Agent)
+            .await
     }
 }
 

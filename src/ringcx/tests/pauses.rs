@@ -109,7 +109,7 @@ async fn all_workers_sit_out_one_pause() {
     );
     let ask = || {
         let api = world.api.clone();
-        tokio::spawn(async move { api.summary("21630001", "p-v-1", Kind::Agent).await })
+        tokio::spawn(async move { api.summary("21630001", "p-v-1", SummaryKind::Agent).await })
     };
     let mut workers = vec![ask()];
     world.clock.somebody_sleeps().await;
@@ -150,11 +150,12 @@ async fn another_process_sits_it_out_too() {
     });
     let server = Server::start(theirs.clone(), handler).await;
     let api = process(&server, &mine);
-    let worker = tokio::spawn(async move { api.summary("21630001", "p-v-1", Kind::Agent).await });
+    let worker =
+        tokio::spawn(async move { api.summary("21630001", "p-v-1", SummaryKind::Agent).await });
     mine.somebody_sleeps().await;
     let other = process(&server, &theirs);
     other
-        .summary("21630001", "p-v-2", Kind::Agent)
+        .summary("21630001", "p-v-2", SummaryKind::Agent)
         .await
         .unwrap();
     assert_eq!(theirs.elapsed_ms(), 30_000);
@@ -223,7 +224,7 @@ async fn sub_accounts_have_limits_of_their_own_where_the_settings_say_so() {
         for sub_account in ["21630001", "21630002"] {
             world
                 .api
-                .summary(sub_account, "p-v-1", Kind::Agent)
+                .summary(sub_account, "p-v-1", SummaryKind::Agent)
                 .await
                 .unwrap();
         }
@@ -231,7 +232,7 @@ async fn sub_accounts_have_limits_of_their_own_where_the_settings_say_so() {
         assert_eq!(waited == 0, own, "{waited}");
         world
             .api
-            .summary("21630001", "p-v-1", Kind::Auto)
+            .summary("21630001", "p-v-1", SummaryKind::Auto)
             .await
             .unwrap();
         assert!(

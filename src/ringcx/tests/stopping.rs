@@ -39,7 +39,7 @@ async fn waits_end_at_once() {
         let world = frozen(limits, path, reply).await;
         let api = world.api.clone();
         let worker =
-            tokio::spawn(async move { api.summary("21630001", "p-v-1", Kind::Agent).await });
+            tokio::spawn(async move { api.summary("21630001", "p-v-1", SummaryKind::Agent).await });
         world.clock.somebody_sleeps().await;
         assert!(!worker.is_finished());
         world.stop.cancel();
@@ -57,7 +57,8 @@ async fn waiting_for_a_turn_ends_at_once() {
     let world = frozen("1/60s", "/summary/", || Reply::ok("")).await;
     world.summary("p-v-1").await.unwrap();
     let api = world.api.clone();
-    let worker = tokio::spawn(async move { api.summary("21630001", "p-v-2", Kind::Agent).await });
+    let worker =
+        tokio::spawn(async move { api.summary("21630001", "p-v-2", SummaryKind::Agent).await });
     world.clock.somebody_sleeps().await;
     world.stop.cancel();
     assert_eq!(worker.await.unwrap(), Err(ApiError::Stopped));
@@ -88,7 +89,10 @@ async fn an_answer_under_way_is_still_taken() {
     let server = Server::start(clock.clone(), handler).await;
     let ledger = Arc::new(Ledger::in_memory(clock.clone()).unwrap());
     let api = RingCx::new(settings(&server.url()), jwt(), clock, ledger, stop).unwrap();
-    let answer = api.summary("21630001", "p-v-1", Kind::Agent).await.unwrap();
+    let answer = api
+        .summary("21630001", "p-v-1", SummaryKind::Agent)
+        .await
+        .unwrap();
     assert_eq!(&answer.body[..], b"paid for");
 }
 
@@ -104,7 +108,8 @@ async fn an_answer_that_does_not_come_is_not_waited_for() {
     let server = Server::start(clock.clone(), handler).await;
     let world = client(server.clone(), settings(&server.url()), jwt(), clock);
     let api = world.api.clone();
-    let worker = tokio::spawn(async move { api.summary("21630001", "p-v-1", Kind::Agent).await });
+    let worker =
+        tokio::spawn(async move { api.summary("21630001", "p-v-1", SummaryKind::Agent).await });
     asked.notified().await;
     world.stop.cancel();
     assert_eq!(worker.await.unwrap(), Err(ApiError::Stopped));

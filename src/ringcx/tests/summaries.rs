@@ -16,7 +16,7 @@ async fn the_token_travels_in_a_lowercase_cookie_only() {
     world.summary("p-v-93bd").await.unwrap();
     world
         .api
-        .summary("21630001", "p-v-93bd", Kind::Auto)
+        .summary("21630001", "p-v-93bd", SummaryKind::Auto)
         .await
         .unwrap();
     let paths: Vec<_> = world
@@ -82,7 +82,7 @@ async fn what_no_address_can_carry_is_not_asked_for() {
     }
     let error = world
         .api
-        .summary("..", "p-v-1", Kind::Agent)
+        .summary("..", "p-v-1", SummaryKind::Agent)
         .await
         .unwrap_err();
     assert!(shown(&error).contains("CXVAULT_SUB_ACCOUNTS"), "{error}");

@@ -76,7 +76,7 @@ async fn fifty_workers_renew_an_expired_token_once() {
     let ask = |n| {
         let api = world.api.clone();
         tokio::spawn(async move {
-            api.summary("21630001", &format!("p-v-{n}"), Kind::Agent)
+            api.summary("21630001", &format!("p-v-{n}"), SummaryKind::Agent)
                 .await
         })
     };

@@ -6,7 +6,7 @@ use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::location::percent_decoded;
 use crate::store::s3::failure::classify;
 use crate::store::s3::{S3Store, version_id};
-use crate::store::{Children, Entry, Result, Version};
+use crate::store::{Children, ListedObject, ObjectVersion, Result};
 
 const LIST: &str = "cannot list";
 
@@ -15,7 +15,7 @@ impl S3Store {
         &self,
         prefix: &str,
         after: Option<&str>,
-    ) -> Result<Vec<Entry>> {
+    ) -> Result<Vec<ListedObject>> {
         let mut entries = Vec::new();
         let mut token = None;
         loop {
@@ -38,7 +38,7 @@ impl S3Store {
                     .size()
                     .and_then(|bytes| u64::try_from(bytes).ok())
                     .unwrap_or(0);
-                entries.push(Entry { key, bytes });
+                entries.push(ListedObject { key, bytes });
             }
             if page.is_truncated() != Some(true) {
                 break;
@@ -86,7 +86,7 @@ impl S3Store {
         Ok(children)
     }
 
-    pub(super) async fn list_versions(&self, prefix: &str) -> Result<Vec<Version>> {
+    pub(super) async fn list_versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
         let mut found = Vec::new();
         let (mut next_key, mut next_version) = (None, None);
         loop {
@@ -144,8 +144,8 @@ impl S3Store {
         id: Option<&str>,
         is_latest: Option<bool>,
         is_delete_marker: bool,
-    ) -> Result<Version> {
-        Ok(Version {
+    ) -> Result<ObjectVersion> {
+        Ok(ObjectVersion {
             key: self.relative(key)?,
             version_id: version_id(id),
             is_latest: is_latest == Some(true),

@@ -32,8 +32,8 @@ use crate::store::file;
 use crate::store::file::READ;
 use crate::store::s3::failure::{classify, has_no_hold, is_missing, lacks_object_lock, status_of};
 use crate::store::{
-    Body, Children, Entry, Hashed, LARGEST_GET, NewObject, Put, Result, Stat, Store, Version, key,
-    stronger,
+    Body, Children, Hashed, LARGEST_GET, ListedObject, NewObject, ObjectVersion, PutOutcome,
+    Result, Stat, Store, key, stronger,
 };
 
 const STORE: &str = "cannot store";
@@ -134,7 +134,7 @@ impl S3Store {
         }
     }
 
-    async fn put(&self, object: &NewObject, body: ByteStream, bytes: u64) -> Result<Put> {
+    async fn put(&self, object: &NewObject, body: ByteStream, bytes: u64) -> Result<PutOutcome> {
         let lock = object.lock;
         let mut request = self
             .client
@@ -172,10 +172,10 @@ impl S3Store {
             .send()
             .await
         {
-            Ok(stored) => Ok(Put::Created {
+            Ok(stored) => Ok(PutOutcome::Created {
                 version_id: version_id(stored.version_id()),
             }),
-            Err(error) if status_of(&error) == Some(412) => Ok(Put::Exists),
+            Err(error) if status_of(&error) == Some(412) => Ok(PutOutcome::Exists),
             Err(error) => Err(classify(error, STORE, self.address(&object.key))),
         }
     }
@@ -253,7 +253,7 @@ impl Store for S3Store {
             .to_owned()
     }
 
-    async fn put_new(&self, object: &NewObject) -> Result<Put> {
+    async fn put_new(&self, object: &NewObject) -> Result<PutOutcome> {
         key::check_new(&object.key)?;
         let (body, bytes) = open_body(&object.body).await?;
         if bytes > LARGEST_PUT {
@@ -268,7 +268,7 @@ impl Store for S3Store {
             .remedy("Set a lower limit on the bytes of a part."));
         }
         if bytes >= ASK_FIRST && self.head(&object.key).await?.is_some() {
-            return Ok(Put::Exists);
+            return Ok(PutOutcome::Exists);
         }
         self.put(object, body, bytes).await
     }
@@ -370,11 +370,11 @@ impl Store for S3Store {
         Ok(self.head(key).await?.map(|found| stat_of(&found)))
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
         self.list_objects(prefix, after).await
     }
 
-    async fn versions(&self, prefix: &str) -> Result<Vec<Version>> {
+    async fn versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
         self.list_versions(prefix).await
     }
 

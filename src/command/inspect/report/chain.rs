@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use crate::audit::calendar::{Calendar, Locks};
+use crate::audit::calendar::{Calendar, LockSummary};
 use crate::audit::timeline::Timeline;
 use crate::command::inspect::report::exceptions;
 use crate::command::inspect::report::exceptions::Exception;
-use crate::command::inspect::report::page::data::Packed;
+use crate::command::inspect::report::page::data::PackedDays;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Incomplete;
 use crate::format::row::tally::{Failures, Tally};
@@ -16,7 +16,7 @@ use crate::format::time::day::Zone;
 
 /// What the page tells of one sub-account.
 #[derive(Debug, Clone)]
-pub struct Chain {
+pub struct ReportedChain {
     pub sub_account: String,
     pub zone: String,
     /// `SUB_ACCOUNT:SEQUENCE:SHA256`.
@@ -31,9 +31,9 @@ pub struct Chain {
     pub revisions: u64,
     pub files: u64,
     pub bytes: u64,
-    pub locks: Option<Locks>,
+    pub locks: Option<LockSummary>,
     pub exceptions: Vec<Exception>,
-    pub packed: Option<Packed>,
+    pub packed: Option<PackedDays>,
 }
 
 /// Days by their state.
@@ -68,32 +68,32 @@ impl States {
 
 /// What a calendar leaves out of a chain's manifests.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub struct ChainDetails {
     pub signers: BTreeSet<Option<String>>,
     /// Of the days that lack something.
-    pub gaps: BTreeMap<Date, Gap>,
+    pub gaps: BTreeMap<Date, DayGap>,
 }
 
 /// Why a day is not complete, by its newest manifest.
 #[derive(Debug, Clone, Default)]
-pub struct Gap {
+pub struct DayGap {
     /// Codes.
     pub because: Vec<Incomplete>,
     /// Of the newest revision's rows, by class.
     pub failures: Failures,
 }
 
-impl Told {
-    pub fn of(timeline: &Timeline) -> Told {
+impl ChainDetails {
+    pub fn of(timeline: &Timeline) -> ChainDetails {
         let newest = timeline.by_day().filter_map(|revisions| revisions.last());
         let gap = |record: &crate::format::record::manifest::DayRecord| {
-            let gap = Gap {
+            let gap = DayGap {
                 because: record.incomplete_because.clone(),
                 failures: record.failures.clone(),
             };
             (record.date, gap)
         };
-        Told {
+        ChainDetails {
             signers: timeline
                 .revisions
                 .iter()
@@ -107,13 +107,13 @@ impl Told {
     }
 }
 
-impl Chain {
+impl ReportedChain {
     /// `today_ms` is what days are over by, where the range has no end: a chain that has stopped must not look whole.
-    pub fn of(calendar: &Calendar, told: &Told, today_ms: Option<i64>) -> Chain {
+    pub fn of(calendar: &Calendar, told: &ChainDetails, today_ms: Option<i64>) -> ReportedChain {
         let mut states = States::default();
         calendar.days.iter().for_each(|day| states.add(day.state));
         let behind = today_ms.and_then(|today_ms| behind(calendar, today_ms));
-        Chain {
+        ReportedChain {
             sub_account: calendar.sub_account.clone(),
             zone: calendar.zone.clone(),
             head: calendar.head.clone(),
@@ -135,7 +135,7 @@ impl Chain {
             bytes: calendar.days.iter().map(|day| day.bytes).sum(),
             locks: calendar.locks.clone(),
             exceptions: exceptions::of(calendar, told, behind),
-            packed: Packed::of(calendar),
+            packed: PackedDays::of(calendar),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use jiff::civil::Date;
 
-use crate::audit::calendar::{Calendar, Day};
-use crate::command::inspect::report::chain::{Gap, Told};
+use crate::audit::calendar::{Calendar, CalendarDay};
+use crate::command::inspect::report::chain::{ChainDetails, DayGap};
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Incomplete;
 use crate::format::row::tally::GroupShare;
@@ -12,7 +12,7 @@ use crate::render::count;
 /// One thing to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exception {
-    pub class: Class,
+    pub class: ExceptionClass,
     pub sub_account: String,
     pub from: Date,
     /// The last day of it.
@@ -24,7 +24,7 @@ pub struct Exception {
 
 /// Worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum ExceptionClass {
     Missing,
     /// Days after the range's last one, which are over and not archived.
     Behind,
@@ -36,7 +36,11 @@ pub enum Class {
 }
 
 /// All of one sub-account. `behind` are the days that are over since the last archived one.
-pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec<Exception> {
+pub fn of(
+    calendar: &Calendar,
+    told: &ChainDetails,
+    behind: Option<(Date, Date)>,
+) -> Vec<Exception> {
     let whole = |class, from, to, days, why| Exception {
         class,
         from,
@@ -56,7 +60,7 @@ pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec
         if first.state == DayState::Missing {
             let why = missing(calendar, first.date, last.date);
             exceptions.push(whole(
-                Class::Missing,
+                ExceptionClass::Missing,
                 first.date,
                 last.date,
                 run.len() as u64,
@@ -71,12 +75,18 @@ pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec
             + 1;
         let why = "Over, and not archived yet when this page was made: look at the nightly run."
             .to_owned();
-        exceptions.push(whole(Class::Behind, from, to, u64::from(days), why));
+        exceptions.push(whole(
+            ExceptionClass::Behind,
+            from,
+            to,
+            u64::from(days),
+            why,
+        ));
     }
     for day in &calendar.days {
         let class = match day.state {
-            DayState::Gaps => Some(Class::Gaps),
-            DayState::Acknowledged => Some(Class::Acknowledged),
+            DayState::Gaps => Some(ExceptionClass::Gaps),
+            DayState::Acknowledged => Some(ExceptionClass::Acknowledged),
             _ => None,
         };
         if let Some(class) = class {
@@ -85,14 +95,14 @@ pub fn of(calendar: &Calendar, told: &Told, behind: Option<(Date, Date)>) -> Vec
         }
         for warning in &day.warnings {
             let why = sentence(&warning.explain());
-            exceptions.push(whole(Class::Warning, day.date, day.date, 1, why));
+            exceptions.push(whole(ExceptionClass::Warning, day.date, day.date, 1, why));
         }
     }
     if let Some((first, last)) = calendar.days.first().zip(calendar.days.last()) {
         for (group, share) in calendar.groups_without_ai() {
             let days = calendar.days.len() as u64;
             exceptions.push(whole(
-                Class::Silent,
+                ExceptionClass::Silent,
                 first.date,
                 last.date,
                 days,
@@ -116,7 +126,7 @@ fn missing(calendar: &Calendar, first: Date, last: Date) -> String {
 }
 
 /// What the newest manifest says of a day that is not complete.
-fn gaps(day: &Day, gap: Option<&Gap>) -> String {
+fn gaps(day: &CalendarDay, gap: Option<&DayGap>) -> String {
     let failed = day.counts.failed();
     let summaries = if failed == 1 { "summary" } else { "summaries" };
     let no_answer = format!("for {} {summaries} RingCX gave no answer", count(failed));

@@ -9,15 +9,15 @@ use serde_json::json;
 
 use crate::audit::calendar::Calendar;
 use crate::audit::roster;
-use crate::audit::source::Source;
+use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::{Timeline, read_one};
 use crate::audit::verify;
 use crate::audit::verify::finding::Finding;
-use crate::audit::verify::{Level, Meter, Options};
+use crate::audit::verify::{Level, VerifyOptions, VerifyProgress};
 use crate::cli::audit::{ReportArgs, ReportLevel};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::Context;
-use crate::command::inspect::report::chain::{Chain, Told};
+use crate::command::inspect::report::chain::{ChainDetails, ReportedChain};
 use crate::command::inspect::report::page::{Damage, Report};
 use crate::command::inspect::report::verification::Verification;
 use crate::command::inspect::sub_accounts;
@@ -88,19 +88,19 @@ pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> R
 
 /// The chains, and those that do not hold: the page has to be made then more than ever, for whoever opens it.
 async fn read(
-    source: &Source,
+    source: &ArchiveReader,
     names: &[String],
     range: &Days,
     made_at: i64,
-) -> Result<(Vec<Chain>, Vec<Damage>)> {
+) -> Result<(Vec<ReportedChain>, Vec<Damage>)> {
     let (mut chains, mut damaged) = (Vec::new(), Vec::new());
     for name in names {
         match Timeline::read(source, name, range).await {
             Ok(timeline) => {
                 let today = range.to.is_none().then_some(made_at);
-                chains.push(Chain::of(
+                chains.push(ReportedChain::of(
                     &Calendar::of(&timeline, range),
-                    &Told::of(&timeline),
+                    &ChainDetails::of(&timeline),
                     today,
                 ));
             }
@@ -120,10 +120,10 @@ async fn read(
 async fn verified(
     level: Level,
     args: &ReportArgs,
-    source: &Source,
+    source: &ArchiveReader,
     context: &Context,
 ) -> Result<Verification> {
-    let options = Options {
+    let options = VerifyOptions {
         days: args.range.days()?,
         sub_accounts: context.sub_accounts.clone(),
         level,
@@ -142,7 +142,7 @@ async fn verified(
             .unwrap_or_else(PoisonError::into_inner)
             .take(body);
     };
-    let meter = Meter::default();
+    let meter = VerifyProgress::default();
     let totals = {
         let finding = |finding: Finding| take("finding", json!(finding));
         let work = verify::verify(
@@ -166,7 +166,7 @@ async fn of_this_archive(
     file: &Path,
     verification: &Option<Verification>,
     names: &[String],
-    source: &Source,
+    source: &ArchiveReader,
 ) -> Result<()> {
     let heads = verification
         .iter()
@@ -237,18 +237,18 @@ fn exists(path: &Path) -> Failure {
 
 fn tell(report: &Report, path: &Path, bytes: u64, exit: Exit, context: &Context) {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct ReportEvent<'a> {
         event: &'static str,
         file: &'a Path,
         bytes: u64,
         exit: u8,
-        standing: page::Standing,
+        standing: page::ArchiveCondition,
         verdict: &'a str,
         sub_accounts: usize,
         damaged: usize,
     }
     let verdict = page::verdict(report);
-    context.output.event(&Event {
+    context.output.event(&ReportEvent {
         event: "report",
         file: path,
         bytes,

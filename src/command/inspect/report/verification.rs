@@ -20,18 +20,18 @@ pub struct Verification {
     /// for the page.
     pub file: Option<(String, Option<i64>)>,
     /// Every finding counted by its kind, worst first.
-    pub kinds: BTreeMap<Kind, u64>,
+    pub kinds: BTreeMap<FindingKind, u64>,
     /// The first findings of each severity, worst first.
-    pub shown: Vec<Found>,
+    pub shown: Vec<ReportedFinding>,
     /// What its last line says; `None` when the verification did not come to its end.
-    pub ended: Option<Ended>,
+    pub ended: Option<VerificationEnd>,
     /// Why it ended early, where it says so.
     pub error: Option<String>,
 }
 
 /// How much a finding weighs to the page. Worst first: a word that is not known here might mean anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Weight {
+pub enum FindingWeight {
     Unknown,
     Violation,
     Gap,
@@ -40,16 +40,16 @@ pub enum Weight {
 
 /// What kind of finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kind {
-    pub weight: Weight,
+pub struct FindingKind {
+    pub weight: FindingWeight,
     pub code: String,
     pub meaning: String,
 }
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    pub weight: Weight,
+pub struct ReportedFinding {
+    pub weight: FindingWeight,
     pub code: String,
     pub object: String,
     pub expected: String,
@@ -59,7 +59,7 @@ pub struct Found {
 /// The last line of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Ended {
+pub struct VerificationEnd {
     /// `quick`, `full` or `deep`.
     pub level: String,
     pub manifests: u64,
@@ -122,12 +122,12 @@ impl Verification {
 
     fn found(&mut self, event: &Value) {
         let weight = match event["severity"].as_str() {
-            Some("violation") => Weight::Violation,
-            Some("gap") => Weight::Gap,
-            Some("notice") => Weight::Notice,
-            _ => Weight::Unknown,
+            Some("violation") => FindingWeight::Violation,
+            Some("gap") => FindingWeight::Gap,
+            Some("notice") => FindingWeight::Notice,
+            _ => FindingWeight::Unknown,
         };
-        let kind = Kind {
+        let kind = FindingKind {
             weight,
             code: text(event, "code"),
             meaning: text(event, "meaning"),
@@ -140,7 +140,7 @@ impl Verification {
         if end - begin < SHOWN {
             self.shown.insert(
                 end,
-                Found {
+                ReportedFinding {
                     weight,
                     code: kind.code.clone(),
                     object,
@@ -152,7 +152,7 @@ impl Verification {
         *self.kinds.entry(kind).or_default() += 1;
     }
 
-    pub fn count(&self, weight: Weight) -> u64 {
+    pub fn count(&self, weight: FindingWeight) -> u64 {
         self.kinds
             .iter()
             .filter(|(kind, _)| kind.weight == weight)
@@ -162,7 +162,7 @@ impl Verification {
 
     /// Something is not as it was committed, or was found that this program does not know.
     pub fn violations(&self) -> u64 {
-        self.count(Weight::Violation) + self.count(Weight::Unknown)
+        self.count(FindingWeight::Violation) + self.count(FindingWeight::Unknown)
     }
 }
 
@@ -192,7 +192,11 @@ mod tests {
         lines.extend([bad, later, r#"{"event":"whatever"}"#, "", end]);
         let read = read(&lines).unwrap();
         assert_eq!(
-            (read.violations(), read.count(Weight::Gap), read.shown.len()),
+            (
+                read.violations(),
+                read.count(FindingWeight::Gap),
+                read.shown.len()
+            ),
             (2, 600, SHOWN + 2)
         );
         let codes: Vec<&str> = read.shown[..3].iter().map(|found| &*found.code).collect();

@@ -2,17 +2,17 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::command::setup::doctor::Check;
+use crate::command::setup::doctor::DoctorCheck;
 use crate::config::{Loaded, Settings};
 use crate::outcome::Exit;
 
-pub fn settings(loaded: &Loaded) -> Check {
+pub fn settings(loaded: &Loaded) -> DoctorCheck {
     let from = match &loaded.file {
         Some((path, _)) => format!("read from {} and the environment", path.display()),
         None => "read from the environment; there is no settings file".to_owned(),
     };
     let accounts = loaded.settings.accounts.len();
-    Check::ok(
+    DoctorCheck::ok(
         "settings",
         format!(
             "{from}; {accounts} accounts, archive {}",
@@ -22,7 +22,7 @@ pub fn settings(loaded: &Loaded) -> Check {
 }
 
 /// Where fields are left out: a misspelt name would leave nothing out, and nobody would notice.
-pub fn omitted_fields(settings: &Settings) -> Option<Check> {
+pub fn omitted_fields(settings: &Settings) -> Option<DoctorCheck> {
     let name = "omitted fields";
     if settings.omit_fields.is_empty() {
         return None;
@@ -33,8 +33,8 @@ pub fn omitted_fields(settings: &Settings) -> Option<Check> {
         .map(|(name, meant)| format!("`{name}` (was `{meant}` meant?)"))
         .collect();
     Some(match meant.is_empty() {
-        true => Check::ok(name, format!("of every segment: {}", settings.omit_fields)),
-        false => Check::warning(
+        true => DoctorCheck::ok(name, format!("of every segment: {}", settings.omit_fields)),
+        false => DoctorCheck::warning(
             name,
             format!("RingCX documents no field {}", meant.join(", ")),
             "Correct omit_fields (CXVAULT_OMIT_FIELDS); what is archived until then holds the field.",
@@ -43,24 +43,24 @@ pub fn omitted_fields(settings: &Settings) -> Option<Check> {
 }
 
 /// Where machines share the quota: what is left for the others.
-pub fn quota_share(settings: &Settings) -> Option<Check> {
+pub fn quota_share(settings: &Settings) -> Option<DoctorCheck> {
     let share = settings.quota_share;
     let left = share.rest()?;
     let limits = format!(
         "{share} of RingCX's limits: summaries {}, discovery {}, tokens {}; {left} is left for other machines",
         settings.summary_limits, settings.discovery_limits, settings.token_limits
     );
-    Some(Check::ok("quota share", limits))
+    Some(DoctorCheck::ok("quota share", limits))
 }
 
 /// Made, written and removed by doing.
-pub fn state_folder(settings: &Settings) -> Check {
+pub fn state_folder(settings: &Settings) -> DoctorCheck {
     let (name, folder) = ("state folder", &settings.state_dir);
     let tried =
         std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
     if let Err(error) = tried {
         let found = format!("cannot write to {}: {error}", folder.display());
-        return Check::failed(
+        return DoctorCheck::failed(
             name,
             Exit::Usage,
             found,
@@ -71,24 +71,24 @@ pub fn state_folder(settings: &Settings) -> Check {
         std::fs::metadata(folder).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
     let shown = format!("{} (mode {mode:03o})", folder.display());
     if mode & 0o002 == 0 {
-        return Check::ok(name, shown);
+        return DoctorCheck::ok(name, shown);
     }
-    Check::warning(
+    DoctorCheck::warning(
         name,
         shown,
         "Others can write there: chmod o-w, or name another folder with --state-dir.",
     )
 }
 
-pub fn signing_key(settings: &Settings) -> Check {
+pub fn signing_key(settings: &Settings) -> DoctorCheck {
     let name = "signing key";
     match settings.signing_key() {
-        Ok(Some(key)) => Check::ok(name, key.public_key().fingerprint()),
-        Ok(None) => Check::warning(
+        Ok(Some(key)) => DoctorCheck::ok(name, key.public_key().fingerprint()),
+        Ok(None) => DoctorCheck::warning(
             name,
             "none: whoever can write to the store could rewrite a whole chain unseen",
             "Make one with `cxvault keygen FILE`, and set CXVAULT_SIGNING_KEY_FILE.",
         ),
-        Err(failure) => Check::of_failure(name, failure),
+        Err(failure) => DoctorCheck::of_failure(name, failure),
     }
 }

@@ -35,7 +35,7 @@ impl Verdict {
 
 /// One thing that was tried.
 #[derive(Debug, Clone, Serialize)]
-pub struct Check {
+pub struct DoctorCheck {
     pub check: String,
     pub verdict: Verdict,
     pub found: String,
@@ -45,9 +45,9 @@ pub struct Check {
     exit: Exit,
 }
 
-impl Check {
-    fn new(check: &str, verdict: Verdict, found: impl Into<String>) -> Check {
-        Check {
+impl DoctorCheck {
+    fn new(check: &str, verdict: Verdict, found: impl Into<String>) -> DoctorCheck {
+        DoctorCheck {
             check: check.to_owned(),
             verdict,
             found: found.into(),
@@ -56,18 +56,22 @@ impl Check {
         }
     }
 
-    pub fn ok(check: &str, found: impl Into<String>) -> Check {
-        Check::new(check, Verdict::Ok, found)
+    pub fn ok(check: &str, found: impl Into<String>) -> DoctorCheck {
+        DoctorCheck::new(check, Verdict::Ok, found)
     }
 
-    pub fn not_applicable(check: &str, why: impl Into<String>) -> Check {
-        Check::new(check, Verdict::NotApplicable, why)
+    pub fn not_applicable(check: &str, why: impl Into<String>) -> DoctorCheck {
+        DoctorCheck::new(check, Verdict::NotApplicable, why)
     }
 
-    pub fn warning(check: &str, found: impl Into<String>, remedy: impl Into<String>) -> Check {
-        Check {
+    pub fn warning(
+        check: &str,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> DoctorCheck {
+        DoctorCheck {
             remedy: Some(remedy.into()),
-            ..Check::new(check, Verdict::Warning, found)
+            ..DoctorCheck::new(check, Verdict::Warning, found)
         }
     }
 
@@ -76,16 +80,16 @@ impl Check {
         exit: Exit,
         found: impl Into<String>,
         remedy: impl Into<String>,
-    ) -> Check {
-        Check {
+    ) -> DoctorCheck {
+        DoctorCheck {
             remedy: Some(remedy.into()),
             exit,
-            ..Check::new(check, Verdict::Failed, found)
+            ..DoctorCheck::new(check, Verdict::Failed, found)
         }
     }
 
     /// What kept a check from being made, or what it was about.
-    pub fn of_failure(check: &str, failure: impl Into<Failure>) -> Check {
+    pub fn of_failure(check: &str, failure: impl Into<Failure>) -> DoctorCheck {
         let failure = failure.into();
         let mut found = failure.message.clone();
         let mut cause = std::error::Error::source(&failure);
@@ -93,10 +97,10 @@ impl Check {
             found.push_str(&format!(": {error}"));
             cause = error.source();
         }
-        Check {
+        DoctorCheck {
             remedy: failure.remedy.clone(),
             exit: failure.exit,
-            ..Check::new(check, Verdict::Failed, found)
+            ..DoctorCheck::new(check, Verdict::Failed, found)
         }
     }
 }
@@ -117,7 +121,7 @@ pub async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -> Resul
     store::examine(settings, &mut checks).await;
     store::examine_anchor(settings, &mut checks).await;
     if args.store_only {
-        checks.add(Check::not_applicable("RingCX", "--store-only"));
+        checks.add(DoctorCheck::not_applicable("RingCX", "--store-only"));
     } else {
         ringcx::examine(settings, context, &mut checks).await;
     }
@@ -127,18 +131,18 @@ pub async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -> Resul
 /// Says each check as it is made.
 struct Checks<'a> {
     output: &'a Output,
-    all: Vec<Check>,
+    all: Vec<DoctorCheck>,
 }
 
 impl Checks<'_> {
-    fn add(&mut self, check: Check) {
+    fn add(&mut self, check: DoctorCheck) {
         #[derive(Serialize)]
-        struct Event<'a> {
+        struct CheckEvent<'a> {
             event: &'static str,
             #[serde(flatten)]
-            check: &'a Check,
+            check: &'a DoctorCheck,
         }
-        self.output.event(&Event {
+        self.output.event(&CheckEvent {
             event: "check",
             check: &check,
         });
@@ -157,7 +161,7 @@ impl Checks<'_> {
 
     fn end(self) -> Exit {
         #[derive(Serialize)]
-        struct Summary {
+        struct DoctorSummaryEvent {
             event: &'static str,
             exit: u8,
             ok: usize,
@@ -184,7 +188,7 @@ impl Checks<'_> {
             (Exit::Done, _) => Exit::Gaps,
             (worst, _) => worst,
         };
-        self.output.event(&Summary {
+        self.output.event(&DoctorSummaryEvent {
             event: "doctor",
             exit: exit.code(),
             ok,
@@ -197,15 +201,15 @@ impl Checks<'_> {
     }
 }
 
-fn clocks_differ(check: &str, skew_ms: i64, whose: &str) -> Check {
+fn clocks_differ(check: &str, skew_ms: i64, whose: &str) -> DoctorCheck {
     let seconds = skew_ms as f64 / 1000.0;
     if skew_ms.abs() <= MOST_SKEW_MS {
-        return Check::ok(
+        return DoctorCheck::ok(
             check,
             format!("{whose} is {seconds:+.1} s against this host"),
         );
     }
-    Check::warning(
+    DoctorCheck::warning(
         check,
         format!("{whose} is {seconds:+.1} s against this host"),
         "Let this host's clock be set by NTP: signatures of requests and times in manifests depend on it.",

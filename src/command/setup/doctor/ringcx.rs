@@ -9,7 +9,7 @@ use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
-use crate::command::setup::doctor::{Check, Checks, clocks_differ};
+use crate::command::setup::doctor::{Checks, DoctorCheck, clocks_differ};
 use crate::command::wiring;
 use crate::command::wiring::{AccountClient, LazyLedger, Urgency};
 use crate::config::Settings;
@@ -71,25 +71,25 @@ async fn token(
     match tried.await {
         Ok((api, listed)) => {
             let ids: Vec<String> = listed.into_iter().map(|one| one.account_id).collect();
-            checks.add(Check::ok(
+            checks.add(DoctorCheck::ok(
                 &name,
                 format!("granted; {} sub-accounts are listed", ids.len()),
             ));
             Some((api, ids))
         }
         Err(failure) => {
-            checks.add(Check::of_failure(&name, failure));
+            checks.add(DoctorCheck::of_failure(&name, failure));
             None
         }
     }
 }
 
-fn expected(account: &str, configured: &[String], listed: &[String]) -> Check {
+fn expected(account: &str, configured: &[String], listed: &[String]) -> DoctorCheck {
     let name = format!("sub-accounts of account {account}");
     if configured.is_empty() {
         return match listed.is_empty() {
-            false => Check::ok(&name, format!("all that are listed: {}", listed.join(", "))),
-            true => Check::failed(
+            false => DoctorCheck::ok(&name, format!("all that are listed: {}", listed.join(", "))),
+            true => DoctorCheck::failed(
                 &name,
                 Exit::Denied,
                 "none is configured, and none is listed",
@@ -103,12 +103,12 @@ fn expected(account: &str, configured: &[String], listed: &[String]) -> Check {
         .map(String::as_str)
         .collect();
     if missing.is_empty() {
-        return Check::ok(
+        return DoctorCheck::ok(
             &name,
             format!("all {} that are configured are listed", configured.len()),
         );
     }
-    Check::failed(
+    DoctorCheck::failed(
         &name,
         Exit::Denied,
         format!("configured, but not listed: {}", missing.join(", ")),
@@ -117,16 +117,18 @@ fn expected(account: &str, configured: &[String], listed: &[String]) -> Check {
 }
 
 /// The last settled three hours, whose objects are counted and forgotten.
-async fn discovery(api: &RingCx, sub_account: &str, settings: &Settings) -> Check {
+async fn discovery(api: &RingCx, sub_account: &str, settings: &Settings) -> DoctorCheck {
     let name = format!("discovery of {sub_account} (WEM access)");
     match count(api, sub_account, settings).await {
-        Err(failure) => Check::of_failure(&name, failure),
-        Ok(0) => Check::warning(
+        Err(failure) => DoctorCheck::of_failure(&name, failure),
+        Ok(0) => DoctorCheck::warning(
             &name,
             "the last three hours answer with an empty list",
             "If there were interactions, the user lacks WEM access: without it discovery answers an empty list.",
         ),
-        Ok(objects) => Check::ok(&name, format!("{objects} segments in the last three hours")),
+        Ok(objects) => {
+            DoctorCheck::ok(&name, format!("{objects} segments in the last three hours"))
+        }
     }
 }
 
@@ -149,10 +151,10 @@ async fn retention(
     settings: &Settings,
     account: &str,
     sub_accounts: impl Iterator<Item = (&str, Zone)>,
-) -> Check {
+) -> DoctorCheck {
     let name = format!("source retention of account {account}");
     let Some(kept) = settings.source_retention else {
-        return Check::not_applicable(
+        return DoctorCheck::not_applicable(
             &name,
             "source_retention is not set, so nobody knows what RingCX forgets",
         );
@@ -167,27 +169,27 @@ async fn retention(
                 oldest = Some((start_ms, day));
             }
             Ok(_) => {}
-            Err(failure) => return Check::of_failure(&name, failure),
+            Err(failure) => return DoctorCheck::of_failure(&name, failure),
         }
     }
     let Some((start_ms, day)) = oldest else {
-        return Check::ok(&name, "no archived chain has an open day");
+        return DoctorCheck::ok(&name, "no archived chain has an open day");
     };
     let left_days = i64::from(kept.0) - (now_ms - start_ms).div_euclid(DAY_MS);
     let found = format!("the oldest open day is {day}; RingCX keeps it for {left_days} more days");
     match left_days {
-        ..=0 => Check::failed(
+        ..=0 => DoctorCheck::failed(
             &name,
             Exit::Gaps,
             format!("{day} is open, and older than source_retention ({kept})"),
             "It cannot become complete. Acknowledge it: cxvault acknowledge.",
         ),
-        1..=SOON_DAYS => Check::warning(
+        1..=SOON_DAYS => DoctorCheck::warning(
             &name,
             found,
             "Archive it today: cxvault backfill, oldest days first.",
         ),
-        _ => Check::ok(&name, found),
+        _ => DoctorCheck::ok(&name, found),
     }
 }
 

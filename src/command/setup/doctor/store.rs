@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::clock::{Clock, SystemClock};
 use crate::command::archive::anchor;
-use crate::command::setup::doctor::{Check, Checks, clocks_differ};
+use crate::command::setup::doctor::{Checks, DoctorCheck, clocks_differ};
 use crate::command::wiring;
 use crate::config::Settings;
 use crate::format::hash::digest::Digest;
@@ -16,7 +16,7 @@ use crate::format::record::lock::{Lock, LockMode, Retention};
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::s3::probe::Deletion;
 use crate::store::{
-    Body, FolderStore, Location, NewObject, Put, S3Options, S3Settings, S3Store, Store,
+    Body, FolderStore, Location, NewObject, PutOutcome, S3Options, S3Settings, S3Store, Store,
     StoreErrorKind,
 };
 
@@ -24,7 +24,7 @@ use crate::store::{
 const LOCKED_MS: i64 = 120_000;
 
 /// What can be tried with a store, and what only S3 has.
-struct Patient {
+struct ProbedStore {
     /// What stands before the name of each check.
     whose: &'static str,
     lock_setting: &'static str,
@@ -45,7 +45,7 @@ pub(super) async fn examine(settings: &Settings, checks: &mut Checks<'_>) {
     .await
     {
         Ok(patient) => patient,
-        Err(failure) => return checks.add(Check::of_failure("store", failure)),
+        Err(failure) => return checks.add(DoctorCheck::of_failure("store", failure)),
     };
     checks.add(patient.archive().await);
     patient.examined(checks).await;
@@ -61,30 +61,30 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
                 "none is set: that a chain's end was cut off shows only to who keeps the printed heads"
             }
         };
-        return checks.add(Check::not_applicable("anchor", found));
+        return checks.add(DoctorCheck::not_applicable("anchor", found));
     };
     let patient = match open(location, anchor::s3_options(settings), anchor.object_lock).await {
-        Ok(patient) => Patient {
+        Ok(patient) => ProbedStore {
             whose: "anchor: ",
             lock_setting: "CXVAULT_ANCHOR_OBJECT_LOCK",
             ..patient
         },
-        Err(failure) => return checks.add(Check::of_failure("anchor", failure)),
+        Err(failure) => return checks.add(DoctorCheck::of_failure("anchor", failure)),
     };
     checks.add(if anchor.is_s3() && settings.is_s3() && !anchor.has_own_credentials() {
-        Check::warning(
+        DoctorCheck::warning(
             "anchor",
             format!("{location}, with the same credentials as the archive"),
             "Give it others (CXVAULT_ANCHOR_ACCESS_KEY_ID or CXVAULT_ANCHOR_S3_PROFILE): who can rewrite the archive \
              must not reach its anchor.",
         )
     } else {
-        Check::ok("anchor", location.as_str())
+        DoctorCheck::ok("anchor", location.as_str())
     });
     patient.examined(checks).await;
 }
 
-impl Patient {
+impl ProbedStore {
     /// Everything that a store must promise.
     async fn examined(&self, checks: &mut Checks<'_>) {
         let created = self.created(checks).await;
@@ -99,7 +99,11 @@ impl Patient {
     }
 }
 
-async fn open(location: &str, options: S3Options, policy: Option<Retention>) -> Result<Patient> {
+async fn open(
+    location: &str,
+    options: S3Options,
+    policy: Option<Retention>,
+) -> Result<ProbedStore> {
     let location: Location = location
         .parse()
         .map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
@@ -125,7 +129,7 @@ async fn open(location: &str, options: S3Options, policy: Option<Retention>) -> 
         until_ms,
     });
     let key = format!("{}{now_ms}-{}", key::DOCTOR, std::process::id());
-    Ok(Patient {
+    Ok(ProbedStore {
         whose: "",
         lock_setting: "CXVAULT_OBJECT_LOCK",
         store,
@@ -151,23 +155,23 @@ fn object(key: &str, bytes: &'static [u8], lock: Option<Lock>) -> NewObject {
 const BYTES: &[u8] =
     b"cxvault doctor was here; this object can be removed once its lock has ended.\n";
 
-impl Patient {
+impl ProbedStore {
     fn name(&self, check: &str) -> String {
         format!("{}{check}", self.whose)
     }
 
-    async fn archive(&self) -> Check {
+    async fn archive(&self) -> DoctorCheck {
         let name = "archive";
         match crate::chain::archive::record(&*self.store).await {
-            Ok(Some(record)) => Check::ok(
+            Ok(Some(record)) => DoctorCheck::ok(
                 name,
                 format!("{} at {}", record.archive_id, self.store.root()),
             ),
-            Ok(None) => Check::ok(
+            Ok(None) => DoctorCheck::ok(
                 name,
                 format!("none yet at {}; the first run founds it", self.store.root()),
             ),
-            Err(failure) => Check::of_failure(name, failure),
+            Err(failure) => DoctorCheck::of_failure(name, failure),
         }
     }
 
@@ -179,13 +183,13 @@ impl Patient {
             .put_new(&object(&self.key, BYTES, self.lock))
             .await
         {
-            Ok(Put::Created { version_id }) => {
-                checks.add(Check::ok(name, self.key.clone()));
+            Ok(PutOutcome::Created { version_id }) => {
+                checks.add(DoctorCheck::ok(name, self.key.clone()));
                 Some(version_id)
             }
-            Ok(Put::Exists) => {
+            Ok(PutOutcome::Exists) => {
                 let found = format!("{} is said to exist already", self.key);
-                checks.add(Check::failed(
+                checks.add(DoctorCheck::failed(
                     name,
                     Exit::Integrity,
                     found,
@@ -194,13 +198,13 @@ impl Patient {
                 None
             }
             Err(error) => {
-                checks.add(Check::of_failure(name, error));
+                checks.add(DoctorCheck::of_failure(name, error));
                 None
             }
         }
     }
 
-    async fn create_only(&self) -> Check {
+    async fn create_only(&self) -> DoctorCheck {
         let name = &self.name("a name is given once");
         let again = self
             .store
@@ -208,11 +212,11 @@ impl Patient {
             .await;
         let kept = self.store.get(&self.key).await;
         match (again, kept) {
-            (Ok(Put::Exists), Ok(Some(bytes))) if bytes == BYTES => {
-                Check::ok(name, "a second PUT of the same key was refused")
+            (Ok(PutOutcome::Exists), Ok(Some(bytes))) if bytes == BYTES => {
+                DoctorCheck::ok(name, "a second PUT of the same key was refused")
             }
-            (Err(error), _) | (_, Err(error)) => Check::of_failure(name, error),
-            _ => Check::failed(
+            (Err(error), _) | (_, Err(error)) => DoctorCheck::of_failure(name, error),
+            _ => DoctorCheck::failed(
                 name,
                 Exit::Integrity,
                 "a second PUT of the same key replaced the first: the store ignores If-None-Match",
@@ -221,16 +225,16 @@ impl Patient {
         }
     }
 
-    async fn checksum(&self) -> Check {
+    async fn checksum(&self) -> DoctorCheck {
         let name = &self.name("wrong bytes are refused");
         let mut wrong = object(&format!("{}-checksum", self.key), b"these bytes\n", None);
         wrong.sha256 = Digest::of(b"other bytes\n");
         match self.store.put_new(&wrong).await {
             Err(error) if error.kind == StoreErrorKind::Checksum => {
-                Check::ok(name, "a body with another SHA-256 was refused")
+                DoctorCheck::ok(name, "a body with another SHA-256 was refused")
             }
-            Err(error) => Check::of_failure(name, error),
-            Ok(_) => Check::failed(
+            Err(error) => DoctorCheck::of_failure(name, error),
+            Ok(_) => DoctorCheck::failed(
                 name,
                 Exit::Integrity,
                 "a body with another SHA-256 than announced was stored",
@@ -239,7 +243,7 @@ impl Patient {
         }
     }
 
-    async fn listing(&self) -> Check {
+    async fn listing(&self) -> DoctorCheck {
         let name = &self.name("listing");
         let listed = self.store.list(key::DOCTOR, None).await;
         let versions = self.store.versions(&self.key).await;
@@ -247,22 +251,22 @@ impl Patient {
             (Ok(listed), Ok(versions))
                 if listed.iter().any(|entry| entry.key == self.key) && !versions.is_empty() =>
             {
-                Check::ok(name, "the new object is listed, and so are its versions")
+                DoctorCheck::ok(name, "the new object is listed, and so are its versions")
             }
-            (Ok(_), Ok(_)) => Check::failed(
+            (Ok(_), Ok(_)) => DoctorCheck::failed(
                 name,
                 Exit::Integrity,
                 "the new object is not listed",
                 "Nothing can be proven complete on a store whose listings lag; ask its operator.",
             ),
-            (Err(error), _) | (_, Err(error)) => Check::of_failure(name, error),
+            (Err(error), _) | (_, Err(error)) => DoctorCheck::of_failure(name, error),
         }
     }
 
-    async fn clock_skew(&self) -> Check {
+    async fn clock_skew(&self) -> DoctorCheck {
         let name = &self.name("store's clock");
         let Some(s3) = &self.s3 else {
-            return Check::not_applicable(name, "a folder has this host's");
+            return DoctorCheck::not_applicable(name, "a folder has this host's");
         };
         match s3.written_at(&self.key).await {
             // Whole seconds, and a moment has gone since.
@@ -271,19 +275,20 @@ impl Patient {
                 written_ms + 500 - self.clock.now_ms(),
                 "the store's clock",
             ),
-            Ok(None) => {
-                Check::not_applicable(name, "the store does not tell when an object was written")
-            }
-            Err(error) => Check::of_failure(name, error),
+            Ok(None) => DoctorCheck::not_applicable(
+                name,
+                "the store does not tell when an object was written",
+            ),
+            Err(error) => DoctorCheck::of_failure(name, error),
         }
     }
 
-    fn versioning(&self, version_id: Option<&str>) -> Check {
+    fn versioning(&self, version_id: Option<&str>) -> DoctorCheck {
         let name = &self.name("versioning");
         match (&self.s3, version_id) {
-            (None, _) => Check::not_applicable(name, "a folder keeps no versions"),
-            (Some(_), Some(_)) => Check::ok(name, "on"),
-            (Some(_), None) => Check::warning(
+            (None, _) => DoctorCheck::not_applicable(name, "a folder keeps no versions"),
+            (Some(_), Some(_)) => DoctorCheck::ok(name, "on"),
+            (Some(_), None) => DoctorCheck::warning(
                 name,
                 "off: whoever can delete an object leaves no trace of it",
                 "Switch versioning on, and Object Lock with it (it needs a new bucket on most stores).",
@@ -295,14 +300,14 @@ impl Patient {
     async fn locked(&self, version_id: Option<&str>, checks: &mut Checks<'_>) {
         let Some(s3) = &self.s3 else {
             let why = "a folder keeps no locks: whoever may write there may delete";
-            return checks.add(Check::not_applicable(&self.name("Object Lock"), why));
+            return checks.add(DoctorCheck::not_applicable(&self.name("Object Lock"), why));
         };
         checks.add(self.lock_read_back().await);
         if self
             .policy
             .is_some_and(|policy| policy.mode == LockMode::Governance)
         {
-            checks.add(Check::warning(
+            checks.add(DoctorCheck::warning(
                 &self.name("lock mode"),
                 "GOVERNANCE: privileged users lift it, and some stores (MinIO) let every user",
                 format!(
@@ -315,10 +320,10 @@ impl Patient {
         checks.add(self.no_permission(s3).await);
     }
 
-    async fn lock_read_back(&self) -> Check {
+    async fn lock_read_back(&self) -> DoctorCheck {
         let name = &self.name("Object Lock");
         let Some(wanted) = self.lock else {
-            return Check::warning(
+            return DoctorCheck::warning(
                 name,
                 "off: nothing keeps a privileged user from deleting",
                 format!(
@@ -329,45 +334,45 @@ impl Patient {
         };
         match self.store.stat(&self.key).await {
             Ok(Some(stat)) if stat.lock.is_some_and(|lock| lock.stronger(wanted) == lock) => {
-                Check::ok(name, "applied, and read back")
+                DoctorCheck::ok(name, "applied, and read back")
             }
-            Ok(_) => Check::failed(
+            Ok(_) => DoctorCheck::failed(
                 name,
                 Exit::Integrity,
                 "the lock that was asked for does not stand on the object",
                 "Use a bucket with Object Lock, and a role with s3:PutObjectRetention and s3:GetObjectRetention.",
             ),
-            Err(error) => Check::of_failure(name, error),
+            Err(error) => DoctorCheck::of_failure(name, error),
         }
     }
 
-    async fn version_stays(&self, s3: &S3Store, version_id: Option<&str>) -> Check {
+    async fn version_stays(&self, s3: &S3Store, version_id: Option<&str>) -> DoctorCheck {
         let name = &self.name("a locked version stays");
         let (Some(_), Some(version_id)) = (self.lock, version_id) else {
-            return Check::not_applicable(name, "nothing is locked");
+            return DoctorCheck::not_applicable(name, "nothing is locked");
         };
         match s3.try_to_delete(&self.key, Some(version_id)).await {
-            Ok(Deletion::Refused) => Check::ok(name, "its deletion was refused"),
-            Ok(Deletion::Done) => Check::failed(
+            Ok(Deletion::Refused) => DoctorCheck::ok(name, "its deletion was refused"),
+            Ok(Deletion::Done) => DoctorCheck::failed(
                 name,
                 Exit::Integrity,
                 "it was deleted in spite of its lock",
                 "The store does not keep Object Lock's promise; nothing can be kept safely there.",
             ),
-            Err(error) => Check::of_failure(name, error),
+            Err(error) => DoctorCheck::of_failure(name, error),
         }
     }
 
-    async fn no_permission(&self, s3: &S3Store) -> Check {
+    async fn no_permission(&self, s3: &S3Store) -> DoctorCheck {
         let name = &self.name("no permission to delete");
         match s3.try_to_delete(&self.key, None).await {
-            Ok(Deletion::Refused) => Check::ok(name, "a plain DELETE was refused"),
-            Ok(Deletion::Done) => Check::warning(
+            Ok(Deletion::Refused) => DoctorCheck::ok(name, "a plain DELETE was refused"),
+            Ok(Deletion::Done) => DoctorCheck::warning(
                 name,
                 "these credentials may delete objects (of a versioned bucket: hide them)",
                 "Take s3:DeleteObject and s3:DeleteObjectVersion from the writer (infra/terraform/identity).",
             ),
-            Err(error) => Check::of_failure(name, error),
+            Err(error) => DoctorCheck::of_failure(name, error),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 
-use crate::command::inspect::report::exceptions::{Class, Exception};
+use crate::command::inspect::report::exceptions::{Exception, ExceptionClass};
 use crate::command::inspect::report::page::words::day;
 use crate::command::inspect::report::page::{Report, text};
 use crate::render::count;
@@ -11,16 +11,16 @@ use crate::render::count;
 /// Rows of a class: all together are what a browser and a printer can still cope with.
 const MOST: usize = 300;
 
-impl Class {
+impl ExceptionClass {
     /// As a cell shows it: the letter of the state whose colour it has, its mark, and a word.
     fn shown(self) -> (char, char, &'static str) {
         match self {
-            Class::Missing => ('m', '×', "Missing"),
-            Class::Behind => ('m', '×', "Not up to date"),
-            Class::Gaps => ('g', '!', "Gaps"),
-            Class::Warning => ('w', '?', "Warning"),
-            Class::Silent => ('w', '?', "No AI summaries"),
-            Class::Acknowledged => ('a', '~', "Acknowledged"),
+            ExceptionClass::Missing => ('m', '×', "Missing"),
+            ExceptionClass::Behind => ('m', '×', "Not up to date"),
+            ExceptionClass::Gaps => ('g', '!', "Gaps"),
+            ExceptionClass::Warning => ('w', '?', "Warning"),
+            ExceptionClass::Silent => ('w', '?', "No AI summaries"),
+            ExceptionClass::Acknowledged => ('a', '~', "Acknowledged"),
         }
     }
 }
@@ -113,7 +113,7 @@ fn row(exception: &Exception) -> String {
     };
     let dates = match class {
         // No square of the calendar.
-        Class::Behind => dates,
+        ExceptionClass::Behind => dates,
         _ => format!("<a href=\"#{}/{from}\">{dates}</a>", text(sub_account)),
     };
     format!(

@@ -23,8 +23,8 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::audit::calendar::{Calendar, Day};
-use crate::command::inspect::report::chain::Chain;
+use crate::audit::calendar::{Calendar, CalendarDay};
+use crate::command::inspect::report::chain::ReportedChain;
 use crate::format::record::coverage::DayState;
 use crate::format::row::tally::Statuses;
 
@@ -33,7 +33,7 @@ const SKIPPED: char = '.';
 
 /// One sub-account's days.
 #[derive(Debug, Clone, Serialize)]
-pub struct Packed {
+pub struct PackedDays {
     id: String,
     zone: String,
     first: Date,
@@ -44,10 +44,10 @@ pub struct Packed {
 }
 
 /// The data as JSON that nothing in it can lead out of a `<script>`.
-pub fn json(chains: &[Chain]) -> String {
+pub fn json(chains: &[ReportedChain]) -> String {
     #[derive(Serialize)]
     struct Data<'a> {
-        accounts: Vec<&'a Packed>,
+        accounts: Vec<&'a PackedDays>,
     }
     let accounts = chains
         .iter()
@@ -59,9 +59,9 @@ pub fn json(chains: &[Chain]) -> String {
         .replace('<', "\\u003c")
 }
 
-impl Packed {
+impl PackedDays {
     /// `None` without any day.
-    pub fn of(calendar: &Calendar) -> Option<Packed> {
+    pub fn of(calendar: &Calendar) -> Option<PackedDays> {
         let first = calendar.days.first()?.date;
         let (mut states, mut counts) = (Vec::with_capacity(calendar.days.len()), String::new());
         let mut next = first;
@@ -77,7 +77,7 @@ impl Packed {
             next = next.saturating_add(1.day());
         }
         let warned = calendar.days.iter().filter(|day| !day.warnings.is_empty());
-        Some(Packed {
+        Some(PackedDays {
             id: calendar.sub_account.clone(),
             zone: calendar.zone.clone(),
             first,
@@ -107,7 +107,7 @@ fn runs(letters: &[char]) -> String {
     text
 }
 
-fn record(day: &Day, into: &mut String) {
+fn record(day: &CalendarDay, into: &mut String) {
     let tally = &day.counts;
     let rare = |of: &Statuses| [of.failed, of.binary, of.skipped, of.no_id];
     let (agent, auto) = (rare(&tally.agent), rare(&tally.auto));

@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::audit::export::escaped;
-use crate::audit::roster::{Missing, Newest};
-use crate::command::inspect::report::chain::{Chain, States};
-use crate::command::inspect::report::exceptions::Class;
+use crate::audit::roster::{Newest, UnlistedSubAccount};
+use crate::command::inspect::report::chain::{ReportedChain, States};
+use crate::command::inspect::report::exceptions::ExceptionClass;
 use crate::command::inspect::report::verification::Verification;
 use crate::command::inspect::visible;
 use crate::format::hash::digest::Digest;
@@ -55,7 +55,7 @@ pub struct Report {
     /// As it was asked for.
     pub range: Days,
     /// One for each sub-account whose chain could be read, in order.
-    pub chains: Vec<Chain>,
+    pub chains: Vec<ReportedChain>,
     /// Of all sub-accounts, where the archive has one.
     pub roster: Option<Newest>,
     pub damaged: Vec<Damage>,
@@ -83,7 +83,7 @@ impl Damage {
 /// How the archive stands, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum ArchiveCondition {
     /// It is not what was committed.
     Violated,
     /// It holds, and something was never archived.
@@ -103,19 +103,23 @@ impl Report {
                 .is_some_and(|found| found.violations() > 0)
     }
 
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> ArchiveCondition {
         let states = self.states();
-        let behind = self.exceptions().any(|one| one.class == Class::Behind);
+        let behind = self
+            .exceptions()
+            .any(|one| one.class == ExceptionClass::Behind);
         match () {
-            () if self.violated() => Standing::Violated,
-            () if states.open() > 0 || behind || self.unlisted().next().is_some() => Standing::Open,
-            () if states.total() > 0 => Standing::Complete,
-            () => Standing::Nothing,
+            () if self.violated() => ArchiveCondition::Violated,
+            () if states.open() > 0 || behind || self.unlisted().next().is_some() => {
+                ArchiveCondition::Open
+            }
+            () if states.total() > 0 => ArchiveCondition::Complete,
+            () => ArchiveCondition::Nothing,
         }
     }
 
     /// Sub-accounts that RingCX no longer lists, and nobody has taken note of it.
-    fn unlisted(&self) -> impl Iterator<Item = Missing<'_>> {
+    fn unlisted(&self) -> impl Iterator<Item = UnlistedSubAccount<'_>> {
         self.roster
             .iter()
             .flat_map(Newest::missing)

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::command::inspect::report::chain::Chain;
+use crate::command::inspect::report::chain::ReportedChain;
 use crate::command::inspect::report::page::words::{instant, percent, some};
 use crate::command::inspect::report::page::{Report, text};
-use crate::command::inspect::report::verification::{Ended, Verification, Weight};
+use crate::command::inspect::report::verification::{FindingWeight, Verification, VerificationEnd};
 use crate::format::record::coverage::DayState;
 use crate::render::{count, size};
 
@@ -65,8 +65,8 @@ fn ended(report: &Report, found: &Verification) -> String {
     for (name, value) in [
         ("Level", text(&ended.level)),
         ("Violations", count(found.violations())),
-        ("Gaps", count(found.count(Weight::Gap))),
-        ("Notices", count(found.count(Weight::Notice))),
+        ("Gaps", count(found.count(FindingWeight::Gap))),
+        ("Notices", count(found.count(FindingWeight::Notice))),
         ("Manifests", count(ended.manifests)),
         ("of them signed", count(ended.signed_manifests)),
         ("Files", count(ended.files)),
@@ -78,7 +78,7 @@ fn ended(report: &Report, found: &Verification) -> String {
 }
 
 /// Whether the verification saw what the page shows.
-fn newer(report: &Report, ended: &Ended) -> String {
+fn newer(report: &Report, ended: &VerificationEnd) -> String {
     let not_seen: Vec<&str> = report
         .chains
         .iter()
@@ -100,7 +100,7 @@ fn findings(found: &Verification) -> String {
     }
     let mut html = String::from(
         "<div class=\"scroll\" role=\"region\" aria-label=\"Findings by kind\" tabindex=\"0\"><table class=\"list\">\n\
-         <thead><tr><th scope=\"col\">Weight</th><th scope=\"col\">Finding</th><th scope=\"col\" class=\"n\">Number</th>\
+         <thead><tr><th scope=\"col\">FindingWeight</th><th scope=\"col\">Finding</th><th scope=\"col\" class=\"n\">Number</th>\
          <th scope=\"col\">What it means</th></tr></thead>\n<tbody>\n",
     );
     for (kind, number) in &found.kinds {
@@ -117,12 +117,14 @@ fn findings(found: &Verification) -> String {
     html + &each(found)
 }
 
-fn weight(weight: Weight) -> &'static str {
+fn weight(weight: FindingWeight) -> &'static str {
     match weight {
-        Weight::Unknown => "<span class=\"mark s-m\" aria-hidden=\"true\">×</span>Unknown",
-        Weight::Violation => "<span class=\"mark s-m\" aria-hidden=\"true\">×</span>Violation",
-        Weight::Gap => "<span class=\"mark s-g\" aria-hidden=\"true\">!</span>Gap",
-        Weight::Notice => "<span class=\"mark s-e\" aria-hidden=\"true\">i</span>Notice",
+        FindingWeight::Unknown => "<span class=\"mark s-m\" aria-hidden=\"true\">×</span>Unknown",
+        FindingWeight::Violation => {
+            "<span class=\"mark s-m\" aria-hidden=\"true\">×</span>Violation"
+        }
+        FindingWeight::Gap => "<span class=\"mark s-g\" aria-hidden=\"true\">!</span>Gap",
+        FindingWeight::Notice => "<span class=\"mark s-e\" aria-hidden=\"true\">i</span>Notice",
     }
 }
 
@@ -137,7 +139,7 @@ fn each(found: &Verification) -> String {
     let open = if found.violations() > 0 { " open" } else { "" };
     let mut html = format!(
         "<details{open}><summary>{title}</summary>\n<div class=\"scroll tall\" role=\"region\" aria-label=\"Findings\" \
-         tabindex=\"0\"><table class=\"list\">\n<thead><tr><th scope=\"col\">Weight</th><th scope=\"col\">Finding</th>\
+         tabindex=\"0\"><table class=\"list\">\n<thead><tr><th scope=\"col\">FindingWeight</th><th scope=\"col\">Finding</th>\
          <th scope=\"col\">Object</th><th scope=\"col\">Expected</th><th scope=\"col\">Found</th></tr></thead>\n<tbody>\n"
     );
     for one in &found.shown {
@@ -196,7 +198,12 @@ const NUMBERS: [&str; 10] = [
 const HEADS: [&str; 4] = ["Sub-account", "Head", "Committed", "Signed by"];
 
 /// A table with a row for each sub-account.
-fn list(title: &str, columns: &[&str], report: &Report, row: fn(&Chain) -> Vec<String>) -> String {
+fn list(
+    title: &str,
+    columns: &[&str],
+    report: &Report,
+    row: fn(&ReportedChain) -> Vec<String>,
+) -> String {
     let number = |name: &str| NUMBERS[1..9].contains(&name);
     let class = |name: &str| if number(name) { " class=\"n\"" } else { "" };
     let mut html = format!(
@@ -230,7 +237,7 @@ fn list(title: &str, columns: &[&str], report: &Report, row: fn(&Chain) -> Vec<S
     html + "</tbody></table></div>\n"
 }
 
-fn numbers(chain: &Chain) -> Vec<String> {
+fn numbers(chain: &ReportedChain) -> Vec<String> {
     let counts = &chain.counts;
     vec![
         count(chain.states.total()),
@@ -245,7 +252,7 @@ fn numbers(chain: &Chain) -> Vec<String> {
     ]
 }
 
-fn head(chain: &Chain) -> Vec<String> {
+fn head(chain: &ReportedChain) -> Vec<String> {
     let signers = chain.signers.iter().map(|signer| match signer {
         Some(key) => format!("<span class=\"mono any\">{}</span>", text(key)),
         None => "nobody".to_owned(),
@@ -257,7 +264,7 @@ fn head(chain: &Chain) -> Vec<String> {
     ]
 }
 
-fn lock(chain: &Chain) -> String {
+fn lock(chain: &ReportedChain) -> String {
     let Some(locks) = &chain.locks else {
         return "none: whoever may delete objects can delete these".to_owned();
     };

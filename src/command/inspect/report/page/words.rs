@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use jiff::civil::Date;
 
-use crate::command::inspect::report::exceptions::Class;
-use crate::command::inspect::report::page::{Report, Standing, text};
+use crate::command::inspect::report::exceptions::ExceptionClass;
+use crate::command::inspect::report::page::{ArchiveCondition, Report, text};
 use crate::command::inspect::report::verification::Verification;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
-use crate::format::row::observation::Kind;
+use crate::format::row::observation::SummaryKind;
 use crate::render::count;
 
 /// `20 Nov 2026`: no reader takes the day for the month.
@@ -121,7 +121,7 @@ pub fn verdict(report: &Report) -> String {
     }
     let behind = report
         .exceptions()
-        .filter(|one| one.class == Class::Behind)
+        .filter(|one| one.class == ExceptionClass::Behind)
         .count() as u64;
     if behind > 0 {
         let _ = write!(sentence, " {} not up to date.", are(behind, "sub-account"));
@@ -196,10 +196,10 @@ pub fn header(report: &Report) -> String {
 
 pub fn summary(report: &Report) -> String {
     let (class, word) = match report.standing() {
-        Standing::Violated => ("violated", "Do not rely on it"),
-        Standing::Open => ("open", "Not complete"),
-        Standing::Complete => ("complete", "Complete"),
-        Standing::Nothing => ("open", "Nothing archived"),
+        ArchiveCondition::Violated => ("violated", "Do not rely on it"),
+        ArchiveCondition::Open => ("open", "Not complete"),
+        ArchiveCondition::Complete => ("complete", "Complete"),
+        ArchiveCondition::Nothing => ("open", "Nothing archived"),
     };
     format!(
         "<section id=\"summary\" class=\"{class}\" aria-labelledby=\"summary-title\">\n\
@@ -221,12 +221,12 @@ fn held(report: &Report) -> String {
     if counts.segments == 0 {
         return "No interaction segment is archived.".to_owned();
     }
-    let present = |kind: Kind| percent(counts.statuses(kind).present, counts.segments);
+    let present = |kind: SummaryKind| percent(counts.statuses(kind).present, counts.segments);
     let mut words = format!(
         "Of {}, {} have a summary by the agent and {} one by the AI.",
         some(counts.segments, "interaction segment"),
-        present(Kind::Agent),
-        present(Kind::Auto)
+        present(SummaryKind::Agent),
+        present(SummaryKind::Auto)
     );
     let skipped = counts.agent.skipped + counts.auto.skipped;
     for (number, why) in [
