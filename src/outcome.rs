@@ -84,6 +84,12 @@ impl Failure {
         .remedy("Please report it, with the lines above. What is committed stays valid; run again.")
     }
 
+    /// The user asked the command to stop. What it has stored or journalled so far is kept.
+    pub fn interrupted() -> Self {
+        Failure::new(Exit::Later, "interrupted")
+            .remedy("Run the same command again; it goes on where this one stopped.")
+    }
+
     /// What the user can do about it, as a sentence.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());

@@ -6,7 +6,6 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::archive::Archive;
-use crate::day::observe::interrupted;
 use crate::day::run::{DayJob, DayMeter};
 use crate::format::time::day::{LONGEST_WINDOW_MS, Window, rfc3339};
 use crate::journal::{
@@ -52,7 +51,7 @@ pub async fn discover(
         let answer = tokio::select! {
             answer = ask(job, api, journal, window) => answer?,
             // Fetching has failed: a window takes minutes to come, and what it staged is worth nothing yet.
-            () = stop.cancelled() => return Err(interrupted()),
+            () = stop.cancelled() => return Err(Failure::interrupted()),
         };
         settled(window, &answer, archive.policy.settle_ms)?;
         let staged = StagedWindow {

@@ -9,7 +9,6 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::archive::{Archive, Signers};
-use crate::day::observe::interrupted;
 use crate::day::prior::PriorState;
 use crate::day::run::DayJob;
 use crate::format::hash::digest::{Digest, Hasher};
@@ -140,7 +139,7 @@ impl RowBatch {
         self.bytes = 0;
         let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(BATCH_ROWS));
         // A receiver that is gone has failed, and says why.
-        self.to.send(rows).map_err(|_| interrupted())
+        self.to.send(rows).map_err(|_| Failure::interrupted())
     }
 }
 
@@ -163,7 +162,7 @@ struct Parts {
 impl Parts {
     fn push(&mut self, row: part::EncodedRow) -> Result<()> {
         if self.stop.is_cancelled() {
-            return Err(interrupted());
+            return Err(Failure::interrupted());
         }
         let (_, writer) = match &mut self.open {
             Some(open) => open,

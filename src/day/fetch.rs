@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::archive::Archive;
 use crate::day::discover::Announcement;
-use crate::day::observe::{FirstFailure, interrupted};
+use crate::day::observe::FirstFailure;
 use crate::day::pipeline::Fetching;
 use crate::day::run::{DayJob, DayMeter};
 use crate::format::hash::digest::Digest;
@@ -102,7 +102,7 @@ async fn feed(
             let open = without_request(archive, job, journal, meter, batch).await?;
             tokio::select! {
                 () = queue.add(open) => {}
-                () = stop.cancelled() => return Err(interrupted()),
+                () = stop.cancelled() => return Err(Failure::interrupted()),
             }
             continue;
         }
@@ -111,7 +111,7 @@ async fn feed(
         }
         tokio::select! {
             changed = discovered.changed() => if changed.is_err() { return Ok(()) },
-            () = stop.cancelled() => return Err(interrupted()),
+            () = stop.cancelled() => return Err(Failure::interrupted()),
         }
     }
 }
@@ -243,7 +243,7 @@ impl Fetcher {
         // Who waits here when the run stops is woken by the feeder, which closes the queue.
         let next = self.queue.next().await;
         if self.stop.is_cancelled() {
-            Err(interrupted())
+            Err(Failure::interrupted())
         } else {
             Ok(next)
         }

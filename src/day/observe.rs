@@ -13,7 +13,7 @@ use crate::day::prior::PriorState;
 use crate::day::run::{ApiSource, DayContext, DayMeter};
 use crate::format::record::coverage::DayState;
 use crate::format::time::day::LONGEST_WINDOW_MS;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// The API's clock at the end of the observation.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,7 @@ pub(super) async fn observe(
     let (announce, announced) = watch::channel(Announcement::default());
     let (discovering, may_fetch) = tokio::select! {
         turns = place.enter() => turns,
-        () = archive.stop.cancelled() => return Err(interrupted()),
+        () = archive.stop.cancelled() => return Err(Failure::interrupted()),
     };
     let discovering = async {
         let _turn = discovering;
@@ -94,7 +94,7 @@ pub(super) async fn observe(
         return Err(failure);
     }
     if archive.stop.is_cancelled() {
-        return Err(interrupted());
+        return Err(Failure::interrupted());
     }
     Ok(ApiTime {
         now_ms: api.server_now().await?,
@@ -126,10 +126,4 @@ impl FirstFailure {
     fn into_cause(self) -> Option<Failure> {
         self.cause.into_inner()
     }
-}
-
-/// The run was asked to stop: what is journalled stays, and the next run goes on from there.
-pub fn interrupted() -> Failure {
-    Failure::new(Exit::Later, "interrupted")
-        .remedy("Run the same command again; it goes on where this one stopped.")
 }

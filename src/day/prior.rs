@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::archive::{Archive, violated};
 use crate::chain::days::{Chain, one_version_each};
-use crate::day::observe::interrupted;
 use crate::day::run::DayJob;
 use crate::format::hash::digest::{Digest, Hasher};
 use crate::format::part::{PartError, PartReader, Statement};
@@ -323,7 +322,7 @@ fn judge(
     let mut last: Option<(Option<i64>, String)> = None;
     while let Some(row) = part.next_row().map_err(malformed)? {
         if stop.is_cancelled() {
-            return Err(interrupted().into());
+            return Err(Failure::interrupted().into());
         }
         let end = row.segment.metadata.segment_end_time;
         let place = (end, row.segment.key());
@@ -400,7 +399,7 @@ fn learn_rows(
     };
     loop {
         if stop.is_cancelled() {
-            return Err(interrupted());
+            return Err(Failure::interrupted());
         }
         match part.next_row() {
             Ok(Some(row)) => journal.learn(row, false)?,

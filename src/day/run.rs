@@ -11,7 +11,7 @@ use crate::chain::required::Protection;
 use crate::day::commit;
 use crate::day::commit::{CommitOutcome, RevisionFacts, commit};
 use crate::day::encode::encode;
-use crate::day::observe::{interrupted, observe};
+use crate::day::observe::observe;
 use crate::day::pipeline::PipelineSlot;
 use crate::day::prior::PriorState;
 use crate::day::publish::{Published, publish};
@@ -356,7 +356,7 @@ impl DayContext<'_> {
             // From here on nothing asks the API: what the journal holds goes into the store, and into the chain.
             let scratch = folder.scratch()?;
             if archive.stop.is_cancelled() {
-                return Err(interrupted());
+                return Err(Failure::interrupted());
             }
             self.mark_vanished().await?;
             tracing::debug!(date = %job.date, revision = basis.revision(), "observed; encoding");

@@ -11,7 +11,6 @@ use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::notes::hold::AT_ONCE;
 use crate::chain::required::Protection;
-use crate::day::observe::interrupted;
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::{DayRecord, Link, Record};
@@ -204,7 +203,7 @@ async fn look(archive: &Archive, mut day: Candidate) -> Result<Candidate> {
             break;
         }
         if archive.stop.is_cancelled() {
-            return Err(interrupted());
+            return Err(Failure::interrupted());
         }
         let Some(stat) = archive.store.stat(&file.key).await? else {
             continue;

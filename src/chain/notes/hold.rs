@@ -9,7 +9,6 @@ use crate::chain::append::{Appended, Mode, append, open_begun};
 use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::required::{Protection, stored};
-use crate::day::observe::interrupted;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Record;
@@ -324,7 +323,7 @@ async fn sweep(
 /// Sets or lifts one object's hold, or would; `false` where it is as it should be.
 async fn carry(archive: &Archive, object: &str, on: bool, mode: Mode) -> Result<bool> {
     if archive.stop.is_cancelled() {
-        return Err(interrupted());
+        return Err(Failure::interrupted());
     }
     if stored(archive, object).await?.legal_hold == on {
         return Ok(false);

@@ -10,7 +10,6 @@ use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::notes::hold::{AT_ONCE, keeps_holds, objects};
 use crate::chain::required::{Protection, stored};
-use crate::day::observe::interrupted;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::Lock;
@@ -271,7 +270,7 @@ async fn raise(
 /// `false` where the lock is long and strong enough.
 async fn raise_one(archive: &Archive, object: &str, lock: Lock, mode: Mode) -> Result<bool> {
     if archive.stop.is_cancelled() {
-        return Err(interrupted());
+        return Err(Failure::interrupted());
     }
     let stat = stored(archive, object).await?;
     if stat.lock.is_some_and(|now| now.stronger(lock) == now) {
