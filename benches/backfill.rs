@@ -19,7 +19,7 @@ fn main() {
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    settings.push(("CXVAULT_ACKNOWLEDGE", "first-day-empty,low-volume"));
+    settings.push(("CXVAULT_KNOWN_WARNINGS", "first-day-empty,low-volume"));
     let range = [
         "backfill",
         "--quiet",

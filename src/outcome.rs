@@ -111,14 +111,33 @@ impl Failure {
 
     /// Message and causes in one line, without the remedy.
     pub fn reason(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        text
+        followed_by_causes(self.message.clone(), self)
     }
+}
+
+/// Returns the errors behind `error`, the nearest cause first; `error` itself is not among them.
+pub fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+/// Returns the text of `error` and of its causes in one line, with `: ` between them.
+///
+/// A cause that only repeats the end of the text before it is left out: many libraries print their cause themselves.
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    followed_by_causes(error.to_string(), error)
+}
+
+fn followed_by_causes(text: String, error: &(dyn Error + 'static)) -> String {
+    causes(error).fold(text, |text, cause| {
+        let cause = cause.to_string();
+        if text.ends_with(&cause) {
+            text
+        } else {
+            format!("{text}: {cause}")
+        }
+    })
 }
 
 impl fmt::Display for Failure {

@@ -42,7 +42,7 @@ fn a_first_day_without_segments_is_warned_of_until_somebody_acknowledges_it() {
 
     let mut knowing = Vault::new(&simulator);
     let done = knowing
-        .set("ACKNOWLEDGE", "first-day-empty")
+        .set("KNOWN_WARNINGS", "first-day-empty")
         .run_day(DAY, &[])
         .expect(0);
     assert_eq!(

@@ -45,7 +45,7 @@ fn case() -> Case {
     let failing = simulator(0.05);
     let mut vault = Vault::new(&failing);
     vault
-        .set("ACKNOWLEDGE", "low-volume")
+        .set("KNOWN_WARNINGS", "low-volume")
         .set("MAX_ATTEMPTS", "1")
         .set("PART_ROWS", "15");
     let signers = sign(&mut vault);
@@ -439,7 +439,7 @@ fn a_bucket_is_read_like_a_folder() {
     let mut vault = Vault::new(&simulator);
     bucket.used_by(&mut vault, None);
     vault
-        .set("ACKNOWLEDGE", "low-volume")
+        .set("KNOWN_WARNINGS", "low-volume")
         .set("OBJECT_LOCK", "governance:1d")
         .set("PART_ROWS", "15");
     let signers = sign(&mut vault);

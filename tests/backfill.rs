@@ -24,7 +24,10 @@ const DAYS: [&str; 7] = [
 /// Weekends of the simulated centre are nearly empty, and its first days are warned of.
 fn vault(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
-    vault.set("ACKNOWLEDGE", "first-day-empty,volume-low,ai-never-present");
+    vault.set(
+        "KNOWN_WARNINGS",
+        "first-day-empty,volume-low,ai-never-present",
+    );
     vault
 }
 

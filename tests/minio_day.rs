@@ -28,7 +28,7 @@ fn simulator(segments: u64) -> Simulator {
 fn signing_vault(simulator: &Simulator, bucket: &Bucket) -> Vault {
     let mut vault = Vault::new(simulator);
     bucket.used_by(&mut vault, None);
-    vault.set("ACKNOWLEDGE", "first-day-empty,low-volume");
+    vault.set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     let key = vault.folder.path().join("signing-key");
     vault.run(&["keygen", key.to_str().unwrap()]).expect(0);
     vault.set("SIGNING_KEY_FILE", key.to_str().unwrap());
@@ -181,7 +181,7 @@ fn stranger(vault: &Vault, simulator: &Simulator, bucket: &Bucket) -> Vault {
     let key = vault.folder.path().join("signing-key");
     stranger
         .set("SIGNING_KEY_FILE", key.to_str().unwrap())
-        .set("ACKNOWLEDGE", "first-day-empty,low-volume");
+        .set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     stranger
 }
 

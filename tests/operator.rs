@@ -49,7 +49,7 @@ fn the_operators_chapter_can_be_followed() {
         .set("METRICS_FILE", "cxvault.prom")
         .set("SOURCE_RETENTION", "3650d")
         .set(
-            "ACKNOWLEDGE",
+            "KNOWN_WARNINGS",
             "first-day-empty,low-volume,summaries-stopped:4101",
         );
     let commands = commands();

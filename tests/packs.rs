@@ -28,7 +28,7 @@ fn vault() -> (Vault, String) {
     let (healthy, failing) = (simulator(0.0), simulator(0.05));
     let mut vault = Vault::new(&failing);
     vault
-        .set("ACKNOWLEDGE", "low-volume")
+        .set("KNOWN_WARNINGS", "low-volume")
         .set("MAX_ATTEMPTS", "1")
         .set("PART_ROWS", "12");
     let signers = sign(&mut vault);
@@ -415,7 +415,7 @@ fn evidence_of_an_unsigned_bucket_and_of_a_part_of_its_days() {
     let bucket = Bucket::new(minio(), "evidence", true);
     let mut vault = Vault::new(&simulator);
     bucket.used_by(&mut vault, None);
-    vault.set("ACKNOWLEDGE", "low-volume");
+    vault.set("KNOWN_WARNINGS", "low-volume");
     vault.run_day(EVE, &[]).expect(0);
     vault.run_day(DAY, &[]).expect(0);
     let pack: PathBuf = vault.folder.path().join("pack");

@@ -110,7 +110,7 @@ const SAMPLES: [(&str, &str, &str); 55] = [
     ("recheck_after", "['1d', '7d']", "3d"),
     ("source_retention", "'30d'", "90d"),
     (
-        "acknowledge",
+        "known_warnings",
         "['low-volume']",
         "first-day-empty,summaries-stopped:Sales",
     ),
@@ -358,8 +358,16 @@ fn bad_files_are_refused_in_clear_words() {
             &["s3_endpoint is plain HTTP"],
         ),
         (
-            "acknowledge = ['low-volumes']",
+            "known_warnings = ['low-volumes']",
             &["did you mean `low-volume`?"],
+        ),
+        (
+            "acknowledge = ['low-volume']",
+            &[
+                "line 1",
+                "`acknowledge` is not a setting",
+                "`known_warnings`",
+            ],
         ),
         ("log = 'debg'", &["`debg` is not a log level"]),
         ("[account]\nname = 'a'", &["line 1", "two brackets"]),
@@ -431,6 +439,14 @@ fn bad_variables_are_refused_by_their_name() {
             &["CXVAULT_SUBACCOUNTS", "CXVAULT_SUB_ACCOUNTS"][..],
         ),
         (&[("CXVAULT_FOO", "1")], &["CXVAULT_FOO is not a setting"]),
+        (
+            &[("CXVAULT_ACKNOWLEDGE", "low-volume")],
+            &[
+                "CXVAULT_ACKNOWLEDGE",
+                "set that variable",
+                "CXVAULT_KNOWN_WARNINGS",
+            ],
+        ),
         (
             &[("CXVAULT_TIME_ZONE", "Berlin/Europe")],
             &["CXVAULT_TIME_ZONE: ", "is not a time zone"],

@@ -164,7 +164,7 @@ fn two_revisions(vault: &mut Vault) -> Simulator {
     vault
         .set("MAX_ATTEMPTS", "1")
         .set("PART_ROWS", "25")
-        .set("ACKNOWLEDGE", "first-day-empty,low-volume");
+        .set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     vault.run_day(DAY, &[]).expect(3);
     vault.move_to(&whole);
     let filled = vault.run_day(DAY, &[]).expect(0);
@@ -403,7 +403,7 @@ fn a_segment_of_two_days_is_current_once() {
     let simulator = Simulator::start(options);
     let mut vault = Vault::new(&simulator);
     vault
-        .set("ACKNOWLEDGE", "low-volume")
+        .set("KNOWN_WARNINGS", "low-volume")
         .run_day(DAY, &[])
         .expect(0);
     vault.run_day(EVE, &[]).expect(0);
@@ -433,7 +433,7 @@ fn coverage_tells_each_days_state() {
     let mut vault = Vault::new(&whole);
     vault
         .set("MAX_ATTEMPTS", "1")
-        .set("ACKNOWLEDGE", "first-day-empty,low-volume");
+        .set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     let mut counts = BTreeMap::new();
     for (date, simulator, exit) in [
         ("2026-11-16", &whole, 0),

@@ -32,7 +32,7 @@ impl Writer {
         vault
             .set("PART_ROWS", &part_rows.to_string())
             .set("MAX_ATTEMPTS", "1");
-        vault.set("ACKNOWLEDGE", "first-day-empty,low-volume");
+        vault.set("KNOWN_WARNINGS", "first-day-empty,low-volume");
         let (arrival, holds) = holds();
         for below in ["segments/", "manifests/"] {
             proxy.times(Method::PUT, below, 0, MANY, Act::HoldBefore(arrival()));

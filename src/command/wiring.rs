@@ -156,7 +156,7 @@ fn assemble(
         part_bytes: settings.part_bytes.0,
         lock: settings.object_lock,
         source_retention_days: settings.source_retention.map(|days| days.0),
-        acknowledge: settings.acknowledge.clone(),
+        acknowledge: settings.known_warnings.clone(),
         omitted_fields: settings.omit_fields.clone(),
         concurrency: settings.concurrency as usize,
         // Where requests are rationed, losing an answer costs more than waiting for the disk; where they are free, it is

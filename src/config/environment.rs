@@ -105,13 +105,18 @@ impl Environment {
         let Some(unknown) = self.0.keys().filter(ours).find(|name| !known(name)) else {
             return Ok(());
         };
-        // Without the common beginning, which would make everything look alike.
-        let bare = |name: &'static str| name.strip_prefix(PREFIX);
-        let meant = nearest(&unknown[PREFIX.len()..], keys::env_names().filter_map(bare));
+        // Without the common beginning, which would make all names look alike.
+        let bare = &unknown[PREFIX.len()..];
+        let candidates = keys::env_names().filter_map(|name| name.strip_prefix(PREFIX));
         let failure = Failure::new(Exit::Usage, format!("{unknown} is not a setting"));
-        Err(failure.remedy(match meant {
-            Some(meant) => format!("Did you mean {PREFIX}{meant}? If not, unset it."),
-            None => "Unset it; `cxvault config` lists every name there is.".into(),
+        let renamed = keys::renamed(&bare.to_ascii_lowercase());
+        Err(failure.remedy(match (renamed, nearest(bare, candidates)) {
+            (Some(new), _) => format!(
+                "It is now called {PREFIX}{}: set that variable and unset this one.",
+                new.to_ascii_uppercase()
+            ),
+            (None, Some(meant)) => format!("Did you mean {PREFIX}{meant}? If not, unset it."),
+            (None, None) => "Unset it; `cxvault config` lists every name there is.".into(),
         }))
     }
 }

@@ -150,9 +150,12 @@ impl FileText<'_> {
         let known = keys::ALL.iter().map(|key| key.name).chain(["account"]);
         let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
         self.failure(line, &format!("`{shown}` is not a setting"))
-            .remedy(match nearest(name, known) {
-                Some(meant) => format!("Did you mean `{meant}`?"),
-                None => "Take it out; `cxvault config` lists every setting there is.".into(),
+            .remedy(match (keys::renamed(name), nearest(name, known)) {
+                (Some(new), _) => format!("It is now called `{new}`: write that name."),
+                (None, Some(meant)) => format!("Did you mean `{meant}`?"),
+                (None, None) => {
+                    "Take it out; `cxvault config` lists every setting there is.".into()
+                }
             })
     }
 }
@@ -240,7 +243,7 @@ mod tests {
         fn what_is_written_is_read(value in "[ -~&&[^,=]]{1,20}") {
             let entry = |key| SettingsFile::parse(Path::new("x.toml"), &written(key, &value)).unwrap().top.remove(0);
             prop_assert_eq!(&entry(&keys::S3_REGION).text, &value);
-            prop_assert_eq!(&entry(&keys::ACKNOWLEDGE).text, &value);
+            prop_assert_eq!(&entry(&keys::KNOWN_WARNINGS).text, &value);
         }
     }
 }

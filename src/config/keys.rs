@@ -239,7 +239,7 @@ keys! {
             .is(List).like("1d,3d,7d");
         SOURCE_RETENTION: "source_retention", "CXVAULT_SOURCE_RETENTION",
             "How far back the account keeps interactions; an older day is never called complete." .like("90d");
-        ACKNOWLEDGE: "acknowledge", "CXVAULT_ACKNOWLEDGE",
+        KNOWN_WARNINGS: "known_warnings", "CXVAULT_KNOWN_WARNINGS",
             "Warnings that are known and shall not make a run exit 3 or 6, such as `low-volume`, `first-day-empty`, `summaries-stopped:GROUP`, `unlisted:SUB_ACCOUNT`."
             .is(List).like("low-volume");
     }
@@ -327,6 +327,18 @@ keys! {
             .is(SecretFile { env: "CXVAULT_HEARTBEAT_URL", inline: "heartbeat_url" })
             .like("/etc/cxvault/heartbeat_url").local();
     }
+}
+
+/// Names of settings that releases before 1.0 had, each with the present name. They are no aliases: an old name is an
+/// error whose message says the new one.
+const RENAMED: [(&str, &str); 1] = [("acknowledge", "known_warnings")];
+
+/// Returns the present name of a setting that is no longer called `name`, if there is one.
+pub fn renamed(name: &str) -> Option<&'static str> {
+    RENAMED
+        .iter()
+        .find(|(old, _)| *old == name)
+        .map(|(_, new)| *new)
 }
 
 /// The key of that name in the file.

@@ -78,7 +78,7 @@ pub struct Settings {
     pub recheck_after: Vec<DayCount>,
     pub source_retention: Option<DayCount>,
     /// Codes of warnings, some with what they are about after a colon.
-    pub acknowledge: Vec<String>,
+    pub known_warnings: Vec<String>,
     pub s3_endpoint: Option<BaseUrl>,
     pub s3_region: Option<String>,
     pub s3_path_style: bool,
@@ -340,7 +340,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
             .map(|list| list.0)
             .unwrap_or_default(),
         source_retention: optional(layers, &keys::SOURCE_RETENTION)?,
-        acknowledge: optional::<List<WarningCode>>(layers, &keys::ACKNOWLEDGE)?
+        known_warnings: optional::<List<WarningCode>>(layers, &keys::KNOWN_WARNINGS)?
             .map(|list| list.0.into_iter().map(|code| code.0).collect())
             .unwrap_or_default(),
         s3_endpoint: optional(layers, &keys::S3_ENDPOINT)?,

@@ -69,7 +69,7 @@ impl Output {
 
     /// Says why the program ends: on stderr, or as the last event.
     pub fn failure(&self, failure: &Failure) {
-        let message = failure_text(failure);
+        let message = failure.reason();
         if self.json {
             #[derive(Serialize)]
             struct FailureEvent<'a> {
@@ -117,17 +117,6 @@ impl Output {
     fn stderr(&self, bytes: &[u8]) {
         let _ = self.bars.suspend(|| io::stderr().lock().write_all(bytes));
     }
-}
-
-/// Message and causes, without the remedy.
-fn failure_text(failure: &Failure) -> String {
-    let mut text = failure.message.clone();
-    let mut cause = std::error::Error::source(failure);
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Writes whole log lines; see [`Output::log_writer`].
@@ -238,7 +227,6 @@ impl fmt::Display for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Exit;
 
     #[test]
     fn numbers_are_grouped() {
@@ -275,13 +263,5 @@ mod tests {
             .row(["empty", "7", "höher"]);
         let expected = "           agent  note\npresent    1,234  ok\nnot found      -\nempty          7  höher";
         assert_eq!(table.to_string(), expected);
-    }
-
-    #[test]
-    fn a_failure_names_its_causes() {
-        let failure = Failure::new(Exit::Later, "cannot read")
-            .because(io::Error::other("disk on fire"))
-            .remedy("x");
-        assert_eq!(failure_text(&failure), "cannot read: disk on fire");
     }
 }

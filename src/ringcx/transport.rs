@@ -3,7 +3,6 @@
 //! Nothing here waits or repeats; see [`super::retry`].
 
 use std::borrow::Cow;
-use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +16,7 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, Url};
 
 use crate::clock::Clock;
+use crate::outcome::{causes, with_causes};
 use crate::ringcx::error::{ApiError, ErrorCode, class_of};
 
 /// Of an error body, as much is read as its error code needs.
@@ -223,7 +223,10 @@ impl Transport {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| ApiError::Usage {
-            message: format!("the HTTP client cannot start: {}", causes(error)),
+            message: format!(
+                "the HTTP client cannot start: {}",
+                with_causes(&error.without_url())
+            ),
             remedy: "Check this machine's certificate store and proxy settings.".into(),
         })?;
         let patience = request_timeout.saturating_mul(4);
@@ -419,7 +422,8 @@ fn not_sent(error: reqwest::Error) -> AttemptError {
         class,
         http_status: None,
         retry_after_ms: None,
-        detail: Some(causes(error)),
+        // Without the address, which holds ids of accounts and segments.
+        detail: Some(with_causes(&error.without_url())),
     })
 }
 
@@ -440,35 +444,17 @@ fn broken_off(error: reqwest::Error, http_status: u16) -> AttemptError {
         class,
         http_status,
         retry_after_ms: None,
-        detail: Some(causes(error)),
+        // Without the address, which holds ids of accounts and segments.
+        detail: Some(with_causes(&error.without_url())),
     })
 }
 
-/// The kind of the innermost input/output error.
+/// Returns the kind of the innermost input/output error.
 fn io_kind(error: &reqwest::Error) -> Option<ErrorKind> {
-    let mut found = None;
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        found = error
-            .downcast_ref::<std::io::Error>()
-            .map(std::io::Error::kind)
-            .or(found);
-        cause = error.source();
-    }
-    found
-}
-
-/// An HTTP client's error in words, without the address, which holds account and segment ids.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .map(std::io::Error::kind)
+        .last()
 }
 
 /// An HTTP date (RFC 9110 5.6.7, the form that may still be sent) in UTC milliseconds.

@@ -1,6 +1,5 @@
 //! One request to a receiver, with bounded patience.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
@@ -8,6 +7,7 @@ use reqwest::{Client, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::clock::Clock;
+use crate::outcome::with_causes;
 
 /// One attempt may take this long, connecting included.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ pub async fn send(message: &Message, clock: &dyn Clock, patience: Patience) -> R
         let (why, passing) = match once(&client, message).await {
             Ok(status) if status.is_success() => return Ok(()),
             Ok(status) => (format!("answered {}", status.as_u16()), may_pass(status)),
-            Err(error) => (causes(error), true),
+            Err(error) => (with_causes(&error.without_url()), true),
         };
         if attempt >= patience.attempts || !passing {
             return Err(why);
@@ -105,7 +105,9 @@ fn client(message: &Message) -> Result<Client, String> {
         // A proxy of the environment could read it, and cannot reach our loopback.
         builder = builder.no_proxy();
     }
-    builder.build().map_err(causes)
+    builder
+        .build()
+        .map_err(|error| with_causes(&error.without_url()))
 }
 
 async fn once(client: &Client, message: &Message) -> Result<StatusCode, reqwest::Error> {
@@ -124,16 +126,4 @@ async fn once(client: &Client, message: &Message) -> Result<StatusCode, reqwest:
 /// Whether the same request may be answered differently soon.
 fn may_pass(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
-}
-
-/// The whole chain of causes, without the address.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -35,7 +35,7 @@ fn simulator() -> Simulator {
 /// A user who takes note of what is usual on a first day.
 fn user(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
-    vault.set("ACKNOWLEDGE", "first-day-empty,low-volume");
+    vault.set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     vault
 }
 

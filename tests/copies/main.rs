@@ -33,7 +33,7 @@ fn simulator() -> Simulator {
 fn owner(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault
-        .set("ACKNOWLEDGE", "first-day-empty,low-volume")
+        .set("KNOWN_WARNINGS", "first-day-empty,low-volume")
         .set("PART_ROWS", "8");
     vault
 }

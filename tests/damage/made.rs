@@ -159,7 +159,7 @@ impl World {
             .set("PART_ROWS", "6")
             .set("SUB_ACCOUNTS", SUB);
         vault.set(
-            "ACKNOWLEDGE",
+            "KNOWN_WARNINGS",
             "first-day-empty,low-volume,summaries-stopped:4101,summaries-stopped:4102",
         );
         vault.move_to(&self.silent);

@@ -37,7 +37,7 @@ def write(cxvault, work, s3, bucket):
         "HOME": str(work), "CXVAULT_ARCHIVE": f"s3://{bucket}/{PREFIX}", "CXVAULT_STATE_DIR": str(work / "state"),
         "CXVAULT_SUB_ACCOUNTS": ",".join(SUBS), "CXVAULT_S3_ENDPOINT": s3.endpoint, "CXVAULT_S3_PATH_STYLE": "true",
         "AWS_ACCESS_KEY_ID": s3.key, "AWS_SECRET_ACCESS_KEY": s3.secret, "AWS_REGION": s3.region,
-        "CXVAULT_MAX_ATTEMPTS": "1", "CXVAULT_PART_ROWS": "60", "CXVAULT_ACKNOWLEDGE": "first-day-empty,low-volume",
+        "CXVAULT_MAX_ATTEMPTS": "1", "CXVAULT_PART_ROWS": "60", "CXVAULT_KNOWN_WARNINGS": "first-day-empty,low-volume",
         "CXVAULT_SUMMARY_LIMITS": "off", "CXVAULT_DISCOVERY_LIMITS": "off", "CXVAULT_TOKEN_LIMITS": "off",
         "CXVAULT_SIGNING_KEY_FILE": str(work / "signing.key"),
     }

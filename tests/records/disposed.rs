@@ -270,7 +270,7 @@ fn what_stands_against_it_is_named() {
 /// the head.
 fn locked_until(simulator: &Simulator, mode: &str, until_ms: i64) -> Vault {
     let mut vault = Vault::new(simulator);
-    vault.set("ACKNOWLEDGE", "first-day-empty,low-volume");
+    vault.set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     vault.run_day(EVE, &[]).expect(0);
     let lock = json!({ "mode": mode, "retain_until": instant(until_ms) });
     forge(&vault, |day| day["object_lock"] = lock.clone());
@@ -352,7 +352,7 @@ fn a_record_that_does_not_follow_from_the_chain_is_found() {
 fn a_disposal_of_held_days_is_found() {
     let simulator = intact();
     let mut vault = Vault::new(&simulator);
-    vault.set("ACKNOWLEDGE", "first-day-empty,low-volume");
+    vault.set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     vault.run_day(EVE, &[]).expect(0);
     for case in ["A", "B"] {
         vault

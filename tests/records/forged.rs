@@ -9,7 +9,7 @@ use super::*;
 fn archive(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault
-        .set("ACKNOWLEDGE", "first-day-empty,low-volume")
+        .set("KNOWN_WARNINGS", "first-day-empty,low-volume")
         .set("MAX_ATTEMPTS", "1");
     vault.run_day(DAY, &[]).expect(3);
     vault

@@ -37,7 +37,7 @@ fn intact() -> Simulator {
 fn signing(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault
-        .set("ACKNOWLEDGE", "first-day-empty,low-volume")
+        .set("KNOWN_WARNINGS", "first-day-empty,low-volume")
         .set("MAX_ATTEMPTS", "1");
     let key = vault.folder.path().join("signing-key");
     let line = vault

@@ -30,7 +30,7 @@ fn case() -> Case {
     let (healthy, quiet, failing) = (simulator(40, 0.0), simulator(0, 0.0), simulator(40, 30.0));
     let mut vault = Vault::new(&healthy);
     vault
-        .set("ACKNOWLEDGE", "low-volume")
+        .set("KNOWN_WARNINGS", "low-volume")
         .set("MAX_ATTEMPTS", "1")
         .set("PART_ROWS", "15");
     let key = vault.folder.path().join("key");
@@ -433,7 +433,7 @@ fn locks_of_a_bucket_are_shown() {
     let mut vault = Vault::new(&simulator);
     bucket.used_by(&mut vault, None);
     vault
-        .set("ACKNOWLEDGE", "low-volume")
+        .set("KNOWN_WARNINGS", "low-volume")
         .set("OBJECT_LOCK", "governance:2d");
     vault.run_day(DAY, &[]).expect(0);
     let page = shown("bucket.html");

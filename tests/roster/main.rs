@@ -33,7 +33,7 @@ fn signing(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault
         .unset("SUB_ACCOUNTS")
-        .set("ACKNOWLEDGE", "first-day-empty,low-volume");
+        .set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     let key = vault.folder.path().join("signing-key");
     let line = vault
         .run(&["keygen", "--quiet", key.to_str().unwrap()])

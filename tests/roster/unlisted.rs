@@ -81,13 +81,13 @@ fn a_sub_account_that_disappears_is_missed_until_it_is_acknowledged() {
     );
 
     vault.set(
-        "ACKNOWLEDGE",
+        "KNOWN_WARNINGS",
         &format!("first-day-empty,low-volume,unlisted:{OTHER}"),
     );
     vault.run_day(DAY, &[]).expect(0);
     // It stands in the chain now: the setting need not stay.
     vault
-        .set("ACKNOWLEDGE", "first-day-empty,low-volume")
+        .set("KNOWN_WARNINGS", "first-day-empty,low-volume")
         .run_day(DAY, &[])
         .expect(0);
     let verified = vault.run(&["verify", "--json"]).expect(0);

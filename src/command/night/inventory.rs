@@ -53,7 +53,7 @@ fn missing(seen: &AccountListing, before: Option<&Inventory>) -> Vec<DayReport> 
         );
         let failure = Failure::new(Exit::Denied, message).remedy(format!(
             "Give the user access to it again in RingCX Admin; or, if the sub-account was closed, name {}:{id} in \
-             CXVAULT_ACKNOWLEDGE.",
+             CXVAULT_KNOWN_WARNINGS.",
             roster::NAME
         ));
         DayReport {

@@ -154,7 +154,7 @@ where
     }
     drop(done);
     let seen = AccountListing {
-        acknowledge: settings.acknowledge.clone(),
+        acknowledge: settings.known_warnings.clone(),
         narrowed: !context.sub_accounts.is_empty(),
         ..seen
     };

@@ -103,13 +103,6 @@ impl DayReport {
     }
 
     pub fn failed(sub_account: &str, date: Option<Date>, failure: &Failure) -> DayReport {
-        // The remedy has a place of its own.
-        let mut message = failure.message.clone();
-        let mut cause = std::error::Error::source(failure);
-        while let Some(error) = cause {
-            message.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
         DayReport {
             sub_account: sub_account.to_owned(),
             date,
@@ -122,7 +115,7 @@ impl DayReport {
             },
             exit: failure.exit,
             archived: None,
-            message: Some(message),
+            message: Some(failure.reason()),
             remedy: failure.remedy.clone(),
             worked_ms: None,
         }

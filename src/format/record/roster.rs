@@ -121,7 +121,7 @@ pub struct SubAccountEntry {
 pub struct Unlisted {
     /// Number of the first roster that missed it.
     pub since: u64,
-    /// Somebody has taken note, by the setting `acknowledge`.
+    /// Somebody has taken note, by the setting `known_warnings`.
     pub acknowledged: bool,
 }
 
@@ -154,7 +154,7 @@ pub struct AccountListing {
     pub outcomes: BTreeMap<String, Ended>,
     /// Where chains stand, as this run has seen them.
     pub heads: BTreeMap<String, Head>,
-    /// What the setting `acknowledge` names.
+    /// What the setting `known_warnings` names.
     pub acknowledge: Vec<String>,
 }
 
@@ -297,7 +297,7 @@ impl AccountListing {
     }
 }
 
-/// What the setting `acknowledge` calls a sub-account that is no longer listed, before its id.
+/// What the setting `known_warnings` calls a sub-account that is no longer listed, before its id.
 pub const NAME: &str = "unlisted";
 
 impl SubAccountEntry {

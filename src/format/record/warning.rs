@@ -48,7 +48,7 @@ impl WarningCode {
 }
 
 impl Warning {
-    /// As the setting `acknowledge` names it: `low-volume`, or `summaries-stopped:GROUP`.
+    /// As the setting `known_warnings` names it: `low-volume`, or `summaries-stopped:GROUP`.
     pub fn name(&self) -> String {
         match &self.agent_group {
             Some(group) => format!("{}:{group}", self.code.name()),

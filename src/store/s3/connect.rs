@@ -21,6 +21,7 @@ use aws_sdk_s3::error::BoxError;
 use hyper::Uri;
 use secrecy::ExposeSecret;
 
+use crate::outcome::with_causes;
 use crate::store::Result;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::s3::{ANSWER, S3Options, S3Settings};
@@ -209,7 +210,7 @@ async fn credentials(settings: &S3Settings, region: Region) -> Result<SharedCred
                 .to_owned(),
         };
         StoreError::new(StoreErrorKind::Denied, "found no AWS credentials for", object)
-            .because(super::failure::chain_of(&error))
+            .because(with_causes(&error))
             .remedy(remedy)
     })?;
     Ok(chain)

@@ -8,6 +8,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 
+use crate::outcome::with_causes;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::s3::connect::CLEAR_TEXT;
 
@@ -99,8 +100,8 @@ where
                 format!("{}{region}{}", reason.trim_end(), request_id(error)),
             )
         }
-        SdkError::ConstructionFailure(_) => ((StoreErrorKind::Unusable, None), chain_of(&error)),
-        _ => unanswered(chain_of(&error)),
+        SdkError::ConstructionFailure(_) => ((StoreErrorKind::Unusable, None), with_causes(&error)),
+        _ => unanswered(with_causes(&error)),
     };
     let failed = StoreError::new(kind, what, object).because(reason);
     match remedy {
@@ -127,20 +128,6 @@ fn request_id(error: &impl RequestId) -> String {
         .request_id()
         .map(|id| format!(", request {id}"))
         .unwrap_or_default()
-}
-
-/// An error and its causes, without what `Debug` would add: whole requests.
-pub(super) fn chain_of(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.ends_with(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn answered(status: u16, code: &str, message: &str) -> Verdict {

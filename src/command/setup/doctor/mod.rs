@@ -91,16 +91,10 @@ impl DoctorCheck {
     /// What kept a check from being made, or what it was about.
     pub fn of_failure(check: &str, failure: impl Into<Failure>) -> DoctorCheck {
         let failure = failure.into();
-        let mut found = failure.message.clone();
-        let mut cause = std::error::Error::source(&failure);
-        while let Some(error) = cause {
-            found.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
         DoctorCheck {
             remedy: failure.remedy.clone(),
             exit: failure.exit,
-            ..DoctorCheck::new(check, Verdict::Failed, found)
+            ..DoctorCheck::new(check, Verdict::Failed, failure.reason())
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn section(report: &Report) -> String {
             html,
             "<p class=\"alarm\"><strong>Sub-account {0}: RingCX no longer lists it.</strong> Nothing is archived of it \
              since <span class=\"mono\">{1}</span>. Give the user access to it again in RingCX Admin; or, if it was closed, \
-             name <code>unlisted:{0}</code> in CXVAULT_ACKNOWLEDGE.</p>",
+             name <code>unlisted:{0}</code> in CXVAULT_KNOWN_WARNINGS.</p>",
             text(one.id),
             text(&one.since)
         );
