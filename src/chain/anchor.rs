@@ -257,7 +257,7 @@ impl Anchoring {
                     "Check CXVAULT_ANCHOR_WEBHOOK_URL and its receiver; the next run tells it.",
                 )
             })?;
-        Ok(archive.state.note_announced(&anchor.chain, &head)?)
+        Ok(archive.state.record_announced_head(&anchor.chain, &head)?)
     }
 }
 

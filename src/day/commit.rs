@@ -17,7 +17,7 @@ use crate::format::row::omit::Omission;
 use crate::format::row::recheck::RecheckScope;
 use crate::format::row::tally::{Failures, Tally};
 use crate::format::time::day::LONGEST_WINDOW_MS;
-use crate::journal::{Head, StagedWindow};
+use crate::journal::{AnsweredWindow, Head};
 use crate::outcome::{Exit, Failure, Result};
 
 /// How many manifests back the usual volume of a weekday is looked for: eight weeks, and some gap-fills.
@@ -151,7 +151,7 @@ pub async fn check_neighbours(archive: &Archive, job: &DayJob, chain: &mut Chain
 pub struct RevisionFacts<'a> {
     pub basis: &'a PriorState,
     pub revision: &'a NewRevision,
-    pub windows: Vec<StagedWindow>,
+    pub windows: Vec<AnsweredWindow>,
     pub files: Vec<File>,
     pub lock: Option<ObjectLock>,
     /// By the API's clock where it is known.
@@ -261,7 +261,7 @@ fn incomplete(
     reasons
 }
 
-fn asked(job: &DayJob, windows: Vec<StagedWindow>, adopted_only: u64) -> Result<Discovery> {
+fn asked(job: &DayJob, windows: Vec<AnsweredWindow>, adopted_only: u64) -> Result<Discovery> {
     let tiles = job.window.tiles(LONGEST_WINDOW_MS);
     if windows.iter().map(|answer| answer.window).ne(tiles) {
         return Err(violated("the journal's windows do not tile the day"));

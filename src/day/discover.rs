@@ -9,7 +9,7 @@ use crate::chain::archive::Archive;
 use crate::day::run::{DayJob, DayMeter};
 use crate::format::time::day::{LONGEST_WINDOW_MS, Window, rfc3339};
 use crate::journal::{
-    DiscoveredSegment, Journal, JournalError, JournalHandle, PendingJob, StagedWindow,
+    AnsweredWindow, DiscoveredSegment, Journal, JournalError, JournalHandle, PendingJob,
 };
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{Discovered, RingCx, WindowAnswer};
@@ -54,7 +54,7 @@ pub async fn discover(
             () = stop.cancelled() => return Err(Failure::interrupted()),
         };
         settled(window, &answer, archive.policy.settle_ms)?;
-        let staged = StagedWindow {
+        let staged = AnsweredWindow {
             window,
             rows: answer.rows,
             bytes: answer.bytes,
@@ -124,7 +124,7 @@ async fn ask(
     let (objects, mut incoming) = mpsc::channel(4);
     let stage = async {
         let prepare = move |journal: &mut Journal| {
-            journal.restart_window(window)?;
+            journal.discard_window(window)?;
             Ok::<_, JournalError>(journal.omission().clone())
         };
         let omission = journal.call(prepare).await?;
@@ -134,7 +134,7 @@ async fn ask(
         while let Some(discovered) = incoming.recv().await {
             under_way.push_back(match discovered {
                 Discovered::Restart => {
-                    journal.begin(move |journal| journal.restart_window(window))?
+                    journal.submit(move |journal| journal.discard_window(window))?
                 }
                 Discovered::Objects(objects) => {
                     // Nothing of what is left out goes any further.
@@ -142,7 +142,7 @@ async fn ask(
                     let objects: Vec<DiscoveredSegment> = objects
                         .map(|object| DiscoveredSegment::read(&object))
                         .collect();
-                    journal.begin(move |journal| journal.stage(window, &objects))?
+                    journal.submit(move |journal| journal.stage_objects(window, &objects))?
                 }
             });
             if under_way.len() > UNDER_WAY

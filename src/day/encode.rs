@@ -105,7 +105,7 @@ pub async fn encode(
             Ok::<_, Failure>(NewRevision {
                 parts,
                 totals,
-                adopted_only: journal.adopted_only()?,
+                adopted_only: journal.count_adopted_only()?,
             })
         })
         .await

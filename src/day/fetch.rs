@@ -15,7 +15,7 @@ use crate::day::pipeline::Fetching;
 use crate::day::run::{DayJob, DayMeter};
 use crate::format::hash::digest::Digest;
 use crate::format::row::observation::{Observation, Status, SummaryKind};
-use crate::journal::{Journal, JournalHandle, NewObservation, Pending};
+use crate::journal::{Journal, JournalHandle, NewObservation, PendingSegment};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 
@@ -124,8 +124,8 @@ async fn without_request(
     job: &DayJob,
     journal: &JournalHandle,
     meter: &DayMeter,
-    batch: Vec<Pending>,
-) -> Result<Vec<Pending>> {
+    batch: Vec<PendingSegment>,
+) -> Result<Vec<PendingSegment>> {
     let (mut open, mut looks) = (Vec::with_capacity(batch.len()), Vec::new());
     for pending in batch {
         let status = if pending.segment_id.is_none() {
@@ -139,7 +139,7 @@ async fn without_request(
             open.push(pending);
             continue;
         };
-        for kind in pending.kinds {
+        for kind in pending.missing {
             let observation = Observation::bare(status, &archive.run.id);
             looks.push(NewObservation {
                 seq: pending.seq,
@@ -151,9 +151,9 @@ async fn without_request(
     }
     if !looks.is_empty() {
         let note = move |journal: &mut Journal| {
-            looks
-                .iter()
-                .try_for_each(|look| journal.observe(look.seq, look.kind, &look.observation))
+            looks.iter().try_for_each(|look| {
+                journal.record_observation(look.seq, look.kind, &look.observation)
+            })
         };
         journal.call(note).await?;
     }
@@ -165,7 +165,7 @@ async fn without_request(
 /// Not a channel: its one receiver would go from worker to worker under an async lock, and each hand-over would wait
 /// until the next worker in the row has its turn to run, while all others stand behind it.
 struct FetchQueue {
-    segments: Mutex<VecDeque<Pending>>,
+    segments: Mutex<VecDeque<PendingSegment>>,
     ready: Semaphore,
     room: Semaphore,
 }
@@ -179,12 +179,12 @@ impl FetchQueue {
         }
     }
 
-    fn segments(&self) -> MutexGuard<'_, VecDeque<Pending>> {
+    fn segments(&self) -> MutexGuard<'_, VecDeque<PendingSegment>> {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds one batch once there is room for all of it, so that the feeder is woken once a batch.
-    async fn add(&self, batch: Vec<Pending>) {
+    async fn add(&self, batch: Vec<PendingSegment>) {
         let count = batch.len();
         if let Ok(room) = self
             .room
@@ -202,7 +202,7 @@ impl FetchQueue {
         self.ready.close();
     }
 
-    async fn next(&self) -> Option<Pending> {
+    async fn next(&self) -> Option<PendingSegment> {
         if let Ok(ready) = self.ready.acquire().await {
             ready.forget();
         }
@@ -224,22 +224,22 @@ struct Fetcher {
 
 impl Fetcher {
     async fn work(self) -> Result<()> {
-        while let Some(Pending {
+        while let Some(PendingSegment {
             seq,
             segment_id,
-            kinds,
+            missing,
             ..
         }) = self.next().await?
         {
             let Some(id) = segment_id else { continue };
-            for kind in kinds {
+            for kind in missing {
                 self.look(seq, &id, kind).await?;
             }
         }
         Ok(())
     }
 
-    async fn next(&self) -> Result<Option<Pending>> {
+    async fn next(&self) -> Result<Option<PendingSegment>> {
         // Who waits here when the run stops is woken by the feeder, which closes the queue.
         let next = self.queue.next().await;
         if self.stop.is_cancelled() {
@@ -268,7 +268,7 @@ impl Fetcher {
         };
         let status = observation.status;
         self.journal
-            .observe(NewObservation {
+            .record(NewObservation {
                 seq,
                 kind,
                 observation,

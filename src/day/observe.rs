@@ -58,7 +58,7 @@ pub(super) async fn observe(
         });
     }
     if asks_windows {
-        meter.resumed(before.segments, before.looked);
+        meter.resumed(before.segments, before.answered);
     }
     let api = source.api().await?;
     let halt = Arc::new(FirstFailure::new(&archive.stop));

@@ -19,7 +19,7 @@ use crate::format::row::schema;
 use crate::format::row::tally::{Failures, Tally, count_failure};
 use crate::format::signature;
 use crate::format::signature::AllowedSigners;
-use crate::journal::{DayIdentity, Journal, JournalHandle, StagedWindow};
+use crate::journal::{AnsweredWindow, DayIdentity, Journal, JournalHandle};
 use crate::outcome::{Exit, Failure, Result};
 
 /// The ground under the next revision of a day.
@@ -52,9 +52,9 @@ impl PriorState {
     }
 
     /// Whether a committed revision was discovered by exactly these windows' answers.
-    pub fn has_windows(&self, windows: &[StagedWindow]) -> bool {
+    pub fn has_windows(&self, windows: &[AnsweredWindow]) -> bool {
         let answer =
-            |staged: &StagedWindow| (staged.window.start_ms, staged.sha256, staged.answered_at);
+            |staged: &AnsweredWindow| (staged.window.start_ms, staged.sha256, staged.answered_at);
         self.revisions.iter().any(|(_, day)| match &day.discovery {
             Discovery::Windows {
                 windows: committed, ..
@@ -89,8 +89,8 @@ impl PriorState {
             .unwrap_or_default();
         journal
             .call(move |journal| {
-                journal.forget_known()?;
-                journal.leave_out(&omitted)
+                journal.clear_known_rows()?;
+                journal.omit_fields(&omitted)
             })
             .await?;
         let day_key = key::day(&job.sub_account, job.date);
@@ -250,7 +250,7 @@ async fn adopt(
     let judged = journal
         .call(move |journal| {
             let wanted = |row: &crate::format::row::Row| filters.want_segment(&row.segment);
-            journal.all_or_nothing(|journal| {
+            journal.in_savepoint(|journal| {
                 judge(
                     journal,
                     &path,
@@ -333,7 +333,10 @@ fn judge(
         if unordered || row.revision != revision || !hashes_hold || row.holds(omitted) {
             return Err(NotAdoptable::Foreign("malformed"));
         }
-        if journal.known(&place.1)?.is_some_and(|(_, adopted)| adopted) {
+        if journal
+            .known_row(&place.1)?
+            .is_some_and(|(_, adopted)| adopted)
+        {
             return Err(NotAdoptable::Foreign("repeats-a-segment"));
         }
         for kind in SummaryKind::BOTH {
@@ -349,7 +352,7 @@ fn judge(
         }
         rows.add(&row);
         last = Some(place);
-        journal.learn(row, true)?;
+        journal.add_known_row(row, true)?;
     }
     let file = manifest::File {
         key: key.to_owned(),
@@ -402,7 +405,7 @@ fn learn_rows(
             return Err(Failure::interrupted());
         }
         match part.next_row() {
-            Ok(Some(row)) => journal.learn(row, false)?,
+            Ok(Some(row)) => journal.add_known_row(row, false)?,
             Ok(None) => return Ok(Ok(())),
             Err(error) => return Ok(Err(error)),
         }

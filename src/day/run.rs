@@ -24,7 +24,7 @@ use crate::format::row::observation::Status;
 use crate::format::row::recheck::RecheckScope;
 use crate::format::row::segment::Segment;
 use crate::format::time::day::{Window, Zone};
-use crate::journal::{DayFolder, DayIdentity, Head, Journal, JournalHandle, Vanished};
+use crate::journal::{DayFolder, DayIdentity, Head, Journal, JournalHandle, VanishedCounts};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::RingCx;
 
@@ -226,13 +226,13 @@ pub async fn run_day(
             // People's words must not outlive their day on this host either.
             tracing::warn!(date = %job.date, "disposed of: what an unfinished run had noted of it here is dropped");
         }
-        folder.clear()?;
+        folder.delete_journal()?;
         return confirm(archive, job, &mut chain, 0).await;
     }
     let again = job.recheck.is_some() || (job.insist && state == DayState::Acknowledged);
     if state.is_sealed() && !again && !folder.has_journal() {
         // Of a journal whose dropping was interrupted.
-        folder.clear()?;
+        folder.delete_journal()?;
         return confirm(archive, job, &mut chain, 0).await;
     }
     commit::check_neighbours(archive, job, &mut chain).await?;
@@ -274,9 +274,9 @@ async fn visit(
         window: job.window,
     };
     let mut journal = Journal::open(&folder.database(), identity)?;
-    journal.leave_out(&archive.policy.omitted_fields)?;
-    journal.remove_traces()?;
-    let recheck = journal.begin_recheck(job.recheck.as_ref().map(|again| &again.scope))?;
+    journal.omit_fields(&archive.policy.omitted_fields)?;
+    journal.purge_omitted_bytes()?;
+    let recheck = journal.start_recheck(job.recheck.as_ref().map(|again| &again.scope))?;
     let rechecks = recheck.is_some();
     let room = archive.policy.answers_under_way * archive.policy.concurrency;
     let (journal, thread) = JournalHandle::start(journal, room);
@@ -296,7 +296,7 @@ async fn visit(
         return Err(error.into());
     }
     let outcome = worked?;
-    folder.clear()?;
+    folder.delete_journal()?;
     Ok((outcome, rechecks))
 }
 
@@ -349,12 +349,13 @@ impl DayContext<'_> {
             folder,
             ..
         } = *self;
-        let mut basis = PriorState::load(archive, job, chain, journal, &folder.scratch()?).await?;
+        let mut basis =
+            PriorState::load(archive, job, chain, journal, &folder.create_scratch()?).await?;
         let time = observe(self, source, (meter, place), chain, &basis).await?;
         let mut committed = 0;
         loop {
             // From here on nothing asks the API: what the journal holds goes into the store, and into the chain.
-            let scratch = folder.scratch()?;
+            let scratch = folder.create_scratch()?;
             if archive.stop.is_cancelled() {
                 return Err(Failure::interrupted());
             }
@@ -388,7 +389,7 @@ impl DayContext<'_> {
                     revision: &revision,
                     windows,
                     recheck: self.recheck.clone(),
-                    looked_at: journal.call(|journal| journal.looked_at()).await?,
+                    looked_at: journal.call(|journal| journal.count_requested()).await?,
                     omitted_fields: journal
                         .call(|journal| Ok::<_, Failure>(journal.omission().clone()))
                         .await?,
@@ -429,23 +430,24 @@ impl DayContext<'_> {
         if self.recheck.is_none() {
             return Ok(());
         }
-        let Vanished { newly, of } = self.journal.call(|journal| journal.mark_vanished()).await?;
+        let VanishedCounts { newly, compared } =
+            self.journal.call(|journal| journal.mark_vanished()).await?;
         let accepted = self
             .job
             .recheck
             .as_ref()
             .is_some_and(|again| again.accept_vanished);
-        if newly < FEW_VANISHED || newly * 2 <= of || accepted {
+        if newly < FEW_VANISHED || newly * 2 <= compared || accepted {
             return Ok(());
         }
         self.journal
-            .call(|journal| journal.give_up_recheck())
+            .call(|journal| journal.discard_recheck())
             .await?;
         let DayJob {
             sub_account, date, ..
         } = self.job;
         let message = format!(
-            "RingCX no longer lists {newly} of the {of} segments of {sub_account} {date}; nothing was committed"
+            "RingCX no longer lists {newly} of the {compared} segments of {sub_account} {date}; nothing was committed"
         );
         Err(Failure::new(Exit::Denied, message).remedy(
             "Check that the user still has WEM access, and that RingCX still keeps that day; where the segments really \

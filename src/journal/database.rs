@@ -70,7 +70,7 @@ pub struct DayIdentity {
 
 /// An answered window, as the journal keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StagedWindow {
+pub struct AnsweredWindow {
     pub window: Window,
     pub rows: u64,
     pub bytes: u64,
@@ -83,20 +83,20 @@ pub struct StagedWindow {
 
 /// How a window's objects joined the segments known before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Merged {
+pub struct MergeCounts {
     pub new: u64,
     pub duplicates: u64,
 }
 
 /// A segment with summaries still to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
+pub struct PendingSegment {
     pub seq: i64,
     /// What the API knows it by; `None` when it gave none.
     pub segment_id: Option<String>,
     pub channel_class: Option<String>,
     pub segment_type: Option<String>,
-    pub kinds: Vec<SummaryKind>,
+    pub missing: Vec<SummaryKind>,
 }
 
 /// How far the day is.
@@ -105,7 +105,7 @@ pub struct JournalProgress {
     pub windows: u64,
     pub segments: u64,
     /// Summaries that have an answer, or need none.
-    pub looked: u64,
+    pub answered: u64,
 }
 
 /// One archive day's notes. Every method blocks; [`super::JournalHandle`] keeps them off the async threads.
@@ -223,9 +223,9 @@ impl Journal {
     }
 
     /// The answered windows, in order.
-    pub fn windows(&self) -> Result<Vec<StagedWindow>> {
+    pub fn windows(&self) -> Result<Vec<AnsweredWindow>> {
         let read = |row: &SqlRow| {
-            Ok(StagedWindow {
+            Ok(AnsweredWindow {
                 window: Window {
                     start_ms: row.get(0)?,
                     end_ms: row.get(1)?,
@@ -250,7 +250,7 @@ impl Journal {
     /// Segments after `after` that have a summary without an answer, in the order of their discovery.
     ///
     /// A failure or a filter's verdict of an earlier run counts as none: both may come out otherwise now.
-    pub fn pending(&self, after: i64, limit: u32) -> Result<Vec<Pending>> {
+    pub fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingSegment>> {
         let sql = "
             SELECT s.seq, s.key, a.status, b.status, o.has_id, o.channel_class, o.segment_type, k.open
             FROM segment s JOIN object o ON o.id = s.object LEFT JOIN known k ON k.key = s.key
@@ -275,12 +275,12 @@ impl Journal {
                 (SummaryKind::Agent, open(SummaryKind::Agent, 2)?),
                 (SummaryKind::Auto, open(SummaryKind::Auto, 3)?),
             ];
-            Ok(Pending {
+            Ok(PendingSegment {
                 seq: row.get(0)?,
                 segment_id: row.get::<_, bool>(4)?.then(|| row.get(1)).transpose()?,
                 channel_class: row.get(5)?,
                 segment_type: row.get(6)?,
-                kinds: kinds
+                missing: kinds
                     .into_iter()
                     .filter(|(_, open)| *open)
                     .map(|(kind, _)| kind)
@@ -294,7 +294,12 @@ impl Journal {
     }
 
     /// Notes one observation; a later one of the same summary replaces it.
-    pub fn observe(&self, seq: i64, kind: SummaryKind, look: &Observation) -> Result<()> {
+    pub fn record_observation(
+        &self,
+        seq: i64,
+        kind: SummaryKind,
+        look: &Observation,
+    ) -> Result<()> {
         // Not INSERT OR REPLACE, before which SQLite copies every page that it touches, to be able to undo it alone.
         if !self
             .insert_observation(seq, kind, look)
@@ -348,7 +353,7 @@ impl Journal {
             Ok(JournalProgress {
                 windows: count(0)?,
                 segments: count(1)?,
-                looked: count(2)?,
+                answered: count(2)?,
             })
         };
         self.connection
@@ -357,14 +362,14 @@ impl Journal {
     }
 
     /// Loads a row that is committed, or that an adopted part holds: evidence, and the measure of what is new.
-    pub fn learn(&self, row: Row, adopted: bool) -> Result<()> {
+    pub fn add_known_row(&self, row: Row, adopted: bool) -> Result<()> {
         let key = row.segment.key();
         let row = row.without(&self.omission);
         if !adopted && *row.segment.known_by() != *key {
             self.settle(&row)?;
         }
-        self.compare_with_ours(&key, &row)?;
-        let now = match self.known(&key)? {
+        self.reconcile_own_notes(&key, &row)?;
+        let now = match self.known_row(&key)? {
             Some((mut earlier, _)) => {
                 change::absorb(&mut earlier, row);
                 earlier
@@ -384,7 +389,7 @@ impl Journal {
     }
 
     /// Marks looks of ours that `row` holds already, and takes its metadata where another host asked later.
-    fn compare_with_ours(&self, key: &str, row: &Row) -> Result<()> {
+    fn reconcile_own_notes(&self, key: &str, row: &Row) -> Result<()> {
         let mut find = self
             .connection
             .prepare_cached("SELECT seq, discovered_at FROM segment WHERE key = ?")
@@ -420,7 +425,7 @@ impl Journal {
     }
 
     /// The current committed or adopted row of a segment, and whether an adopted part of this revision holds it.
-    pub fn known(&self, key: &str) -> Result<Option<(Row, bool)>> {
+    pub fn known_row(&self, key: &str) -> Result<Option<(Row, bool)>> {
         let mut select = self
             .connection
             .prepare_cached("SELECT row, adopted FROM known WHERE key = ?")
@@ -435,7 +440,7 @@ impl Journal {
     }
 
     /// Does `work`; where it fails, nothing of what it wrote stays.
-    pub fn all_or_nothing<T, E>(
+    pub fn in_savepoint<T, E>(
         &self,
         work: impl FnOnce(&Journal) -> Result<T, E>,
     ) -> Result<Result<T, E>> {
@@ -454,7 +459,7 @@ impl Journal {
     ///
     /// With them which of our looks they hold: a part that was adopted may never be committed, and a look that only
     /// it held would otherwise be taken for committed, and be lost.
-    pub fn forget_known(&self) -> Result<()> {
+    pub fn clear_known_rows(&self) -> Result<()> {
         let sql = "DELETE FROM known; DELETE FROM settled; UPDATE observation SET committed = 0 WHERE committed = 1;";
         self.connection.execute_batch(sql).map_err(self.wrap())
     }
@@ -465,7 +470,7 @@ impl Journal {
         let mut count = 0;
         let mut after = String::new();
         loop {
-            let batch = self.known_after(&after, 256)?;
+            let batch = self.known_rows_after(&after, 256)?;
             let Some((last, _)) = batch.last() else {
                 return Ok(count);
             };
@@ -484,7 +489,7 @@ impl Journal {
         }
     }
 
-    pub(super) fn known_after(&self, after: &str, limit: u32) -> Result<Vec<(String, Row)>> {
+    pub(super) fn known_rows_after(&self, after: &str, limit: u32) -> Result<Vec<(String, Row)>> {
         let sql = "SELECT key, row FROM known WHERE key > ? ORDER BY key LIMIT ?";
         let mut select = self.connection.prepare_cached(sql).map_err(self.wrap())?;
         let read = |row: &SqlRow| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
@@ -514,7 +519,7 @@ impl Journal {
                 .and_then(|status| status.parse().ok())
                 .is_some_and(Status::is_answer);
             if !answered {
-                self.observe(seq, kind, row.observation(kind))?;
+                self.record_observation(seq, kind, row.observation(kind))?;
             }
         }
         Ok(())

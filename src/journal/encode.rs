@@ -57,7 +57,11 @@ impl Journal {
         while let Some(found) = rows.next().map_err(self.wrap())? {
             let mut seen = self.seen_row(found).map_err(self.wrap())?;
             let key: String = found.get(0).map_err(self.wrap())?;
-            let known = if any_known { self.known(&key)? } else { None };
+            let known = if any_known {
+                self.known_row(&key)?
+            } else {
+                None
+            };
             if let Some((known, adopted)) = &known {
                 if *adopted {
                     // It stands in an adopted part, which is never altered: what we know beyond it comes next.
@@ -87,7 +91,7 @@ impl Journal {
     }
 
     /// Segments that only adopted parts have: discovery gave them to another host, or another attempt.
-    pub fn adopted_only(&self) -> Result<u64> {
+    pub fn count_adopted_only(&self) -> Result<u64> {
         let sql =
             "SELECT count(*) FROM known WHERE adopted AND key NOT IN (SELECT key FROM segment)";
         self.connection

@@ -83,7 +83,7 @@ impl JournalHandle {
     }
 
     /// Queues an observation, once there is room. It is durable when any later [`JournalHandle::call`] returns.
-    pub async fn observe(&self, look: NewObservation) -> Result<()> {
+    pub async fn record(&self, look: NewObservation) -> Result<()> {
         self.room
             .acquire()
             .await
@@ -101,12 +101,12 @@ impl JournalHandle {
         T: Send + 'static,
         E: From<JournalError> + Send + 'static,
     {
-        self.begin(job)?.done().await
+        self.submit(job)?.done().await
     }
 
     /// Queues `job`, for whoever has more to hand over before its result is needed, and sees to it that not too much of
     /// it lies in memory.
-    pub fn begin<T, E, F>(&self, job: F) -> std::result::Result<PendingJob<T, E>, E>
+    pub fn submit<T, E, F>(&self, job: F) -> std::result::Result<PendingJob<T, E>, E>
     where
         F: FnOnce(&mut Journal) -> std::result::Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -150,7 +150,7 @@ fn work(
                     kind,
                     observation,
                 }) => {
-                    journal.observe(seq, kind, &observation)?;
+                    journal.record_observation(seq, kind, &observation)?;
                     looks += 1;
                 }
                 JournalCommand::Job(job) => acknowledgements.push(job(&mut journal)),

@@ -15,11 +15,13 @@ mod state;
 mod tests;
 mod windows;
 
-pub use database::{DayIdentity, Journal, JournalProgress, Merged, Pending, StagedWindow};
+pub use database::{
+    AnsweredWindow, DayIdentity, Journal, JournalProgress, MergeCounts, PendingSegment,
+};
 pub use encode::RevisionTotals;
 pub use error::JournalError;
 pub use handle::{JournalHandle, NewObservation, PendingJob};
-pub use recheck::Vanished;
+pub use recheck::VanishedCounts;
 pub use state::{DayFolder, DayLock, Head, StateDir};
 pub use windows::DiscoveredSegment;
 

@@ -40,16 +40,16 @@ impl Journal {
 
     /// Leaves out these fields from now on, and takes them out of what was noted before. What is left out already stays
     /// so: it was never noted, and nobody can have it back without asking anew.
-    pub fn leave_out(&mut self, fields: &Omission) -> Result<()> {
+    pub fn omit_fields(&mut self, fields: &Omission) -> Result<()> {
         let all = self.omission.and(fields);
         if all == self.omission {
             return Ok(());
         }
         let names: Vec<&str> = all.names().collect();
         let names = serde_json::to_string(&names).unwrap_or_default();
-        self.all_or_nothing(|journal| {
+        self.in_savepoint(|journal| {
             // Loaded afresh from the store whenever it is needed.
-            journal.forget_known()?;
+            journal.clear_known_rows()?;
             journal.cut_objects(&all)?;
             journal.cut_other_answers(&all)?;
             // Also where nothing had to be cut: what was deleted before lies in free pages.
@@ -61,7 +61,7 @@ impl Journal {
     }
 
     /// Overwrites what the file still holds of what is left out now. Outside of any transaction.
-    pub fn remove_traces(&mut self) -> Result<()> {
+    pub fn purge_omitted_bytes(&mut self) -> Result<()> {
         if self.meta(TRACES)?.is_none() {
             return Ok(());
         }

@@ -13,17 +13,17 @@ const RECHECK: &str = "recheck";
 
 /// What a recheck's discovery no longer gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Vanished {
+pub struct VanishedCounts {
     /// Segments that are marked now, and were not before.
     pub newly: u64,
     /// Committed segments that discovery gave before.
-    pub of: u64,
+    pub compared: u64,
 }
 
 impl Journal {
     /// Makes this journal a recheck's, unless it holds something else that is to be finished first. One that is already
     /// goes on with what it has, and with the new scope. Returns what is asked for again.
-    pub fn begin_recheck(&mut self, wanted: Option<&RecheckScope>) -> Result<Option<RecheckScope>> {
+    pub fn start_recheck(&mut self, wanted: Option<&RecheckScope>) -> Result<Option<RecheckScope>> {
         if let Some(wanted) = wanted
             && (self.recheck.is_some() || self.is_fresh()?)
         {
@@ -67,18 +67,18 @@ impl Journal {
     }
 
     /// Enters every committed segment that no window gave as a vanished one. All windows are answered.
-    pub fn mark_vanished(&mut self) -> Result<Vanished> {
+    pub fn mark_vanished(&mut self) -> Result<VanishedCounts> {
         let sql = "SELECT min(coalesce(server_date, answered_at)) FROM window";
         let asked: Option<i64> = self
             .connection
             .query_row(sql, [], |row| row.get(0))
             .map_err(self.wrap())?;
         let Some(asked) = asked else {
-            return Ok(Vanished::default());
+            return Ok(VanishedCounts::default());
         };
-        let (mut vanished, mut after) = (Vanished::default(), String::new());
+        let (mut vanished, mut after) = (VanishedCounts::default(), String::new());
         loop {
-            let batch = self.known_after(&after, 256)?;
+            let batch = self.known_rows_after(&after, 256)?;
             let Some((last, _)) = batch.last() else {
                 return Ok(vanished);
             };
@@ -89,7 +89,7 @@ impl Journal {
                 if row.vanished || row.discovered_at >= asked || *row.segment.known_by() != **key {
                     continue;
                 }
-                vanished.of += 1;
+                vanished.compared += 1;
                 vanished.newly += u64::from(self.is_vanished(key, row)?);
             }
         }
@@ -110,7 +110,7 @@ impl Journal {
     }
 
     /// How many summaries this journal has asked for.
-    pub fn looked_at(&self) -> Result<u64> {
+    pub fn count_requested(&self) -> Result<u64> {
         let sql = "SELECT count(*) FROM observation WHERE status NOT IN ('SKIPPED', 'NO_ID')";
         self.connection
             .query_row(sql, [], |row| row.get::<_, i64>(0))
@@ -119,7 +119,7 @@ impl Journal {
     }
 
     /// Forgets what this recheck was given: it cannot be believed, and the next one asks anew.
-    pub fn give_up_recheck(&mut self) -> Result<()> {
+    pub fn discard_recheck(&mut self) -> Result<()> {
         let sql =
             "DELETE FROM observation; DELETE FROM segment; DELETE FROM object; DELETE FROM window;
                    DELETE FROM meta WHERE name = 'recheck';";

@@ -45,7 +45,7 @@ impl StateDir {
     }
 
     /// Whether a day has such notes, and nobody is at work on it.
-    pub fn is_left_unfinished(&self, sub_account: &str, date: Date) -> bool {
+    pub fn is_unfinished(&self, sub_account: &str, date: Date) -> bool {
         let day = DayFolder {
             path: self.day_path(sub_account, date),
         };
@@ -96,7 +96,7 @@ impl StateDir {
     }
 
     /// Notes that others were told of a head. Lost, it is told again.
-    pub fn note_announced(&self, chain: &str, head: &Head) -> Result<()> {
+    pub fn record_announced_head(&self, chain: &str, head: &Head) -> Result<()> {
         let folder = self.announced_folder();
         write_head(&folder, &folder.join(format!("{chain}.json")), head)
     }
@@ -151,7 +151,7 @@ impl DayFolder {
     }
 
     /// Where parts are encoded before they are put; made anew.
-    pub fn scratch(&self) -> Result<PathBuf> {
+    pub fn create_scratch(&self) -> Result<PathBuf> {
         let path = self.path.join("scratch");
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -167,7 +167,7 @@ impl DayFolder {
 
     /// Drops the journal, once each of its observations is committed. The lock's file stays: another process may
     /// wait for that very file.
-    pub fn clear(&self) -> Result<()> {
+    pub fn delete_journal(&self) -> Result<()> {
         let _ = fs::remove_dir_all(self.path.join("scratch"));
         for name in ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"] {
             let path = self.path.join(name);

@@ -40,8 +40,8 @@ fn journal(folder: &Path) -> Journal {
     Journal::open(&folder.join("journal.sqlite"), identity()).unwrap()
 }
 
-fn answer(window: Window, rows: u64, at: i64) -> StagedWindow {
-    StagedWindow {
+fn answer(window: Window, rows: u64, at: i64) -> AnsweredWindow {
+    AnsweredWindow {
         window,
         rows,
         bytes: 2,
@@ -64,8 +64,8 @@ fn found(objects: &[String]) -> Vec<DiscoveredSegment> {
         .collect()
 }
 
-fn discover(journal: &mut Journal, window: Window, objects: &[String], at: i64) -> Merged {
-    journal.stage(window, &found(objects)).unwrap();
+fn discover(journal: &mut Journal, window: Window, objects: &[String], at: i64) -> MergeCounts {
+    journal.stage_objects(window, &found(objects)).unwrap();
     journal
         .finish_window(
             &answer(window, objects.len() as u64, at),
@@ -93,8 +93,8 @@ fn look(status: Status, text: &str, at: i64, by: &str) -> Observation {
 
 fn observe_all(journal: &Journal, look: &Observation) {
     for pending in journal.pending(0, 1_000).unwrap() {
-        for kind in pending.kinds {
-            journal.observe(pending.seq, kind, look).unwrap();
+        for kind in pending.missing {
+            journal.record_observation(pending.seq, kind, look).unwrap();
         }
     }
 }
@@ -114,17 +114,17 @@ fn an_unfinished_window_leaves_no_segment_and_a_restarted_one_only_its_last_answ
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
     journal
-        .stage(
+        .stage_objects(
             MORNING,
             &found(&[object("a", "01:00", ""), object("b", "01:00", "")]),
         )
         .unwrap();
     assert_eq!(journal.progress().unwrap(), JournalProgress::default());
-    journal.restart_window(MORNING).unwrap();
+    journal.discard_window(MORNING).unwrap();
     let merged = discover(&mut journal, MORNING, &[object("c", "02:00", "")], 9);
     assert_eq!(
         merged,
-        Merged {
+        MergeCounts {
             new: 1,
             duplicates: 0
         }
@@ -152,14 +152,14 @@ fn of_differing_duplicates_the_last_is_the_row_and_the_others_stay_verbatim() {
     ];
     assert_eq!(
         discover(&mut journal, MORNING, &morning, 1),
-        Merged {
+        MergeCounts {
             new: 2,
             duplicates: 2
         }
     );
     assert_eq!(
         discover(&mut journal, NOON, &[versions[2].clone()], 2),
-        Merged {
+        MergeCounts {
             new: 0,
             duplicates: 1
         }
@@ -189,15 +189,18 @@ fn rows_come_by_end_then_key_and_failures_are_looked_at_again() {
     discover(&mut journal, MORNING, &objects, 1);
     observe_all(&journal, &look(Status::Failed, "", 2, "me"));
     let open = journal.pending(0, 9).unwrap();
-    assert!(open.len() == 3 && open.iter().all(|open| open.kinds == SummaryKind::BOTH));
+    assert!(open.len() == 3 && open.iter().all(|open| open.missing == SummaryKind::BOTH));
     journal
-        .observe(
+        .record_observation(
             open[0].seq,
             SummaryKind::Agent,
             &look(Status::Present, "x", 3, "me"),
         )
         .unwrap();
-    assert_eq!(journal.pending(0, 9).unwrap()[0].kinds, [SummaryKind::Auto]);
+    assert_eq!(
+        journal.pending(0, 9).unwrap()[0].missing,
+        [SummaryKind::Auto]
+    );
     let (rows, totals) = changes(&journal, 1);
     assert_eq!(
         rows.iter().map(|row| row.segment.key()).collect::<Vec<_>>(),
@@ -225,7 +228,7 @@ fn what_is_committed_or_adopted_is_neither_asked_nor_written_again() {
     );
     observe_all(&journal, &look(Status::Present, "x", 2, "me"));
     let (rows, _) = changes(&journal, 1);
-    journal.learn(rows[0].clone(), true).unwrap();
+    journal.add_known_row(rows[0].clone(), true).unwrap();
     let (left, totals) = changes(&journal, 1);
     assert_eq!(
         left.iter().map(|row| row.segment.key()).collect::<Vec<_>>(),
@@ -235,13 +238,13 @@ fn what_is_committed_or_adopted_is_neither_asked_nor_written_again() {
         (
             totals.rows.segments,
             totals.day.segments,
-            journal.adopted_only().unwrap()
+            journal.count_adopted_only().unwrap()
         ),
         (1, 2, 0)
     );
-    journal.forget_known().unwrap();
+    journal.clear_known_rows().unwrap();
     rows.into_iter()
-        .for_each(|row| journal.learn(row, false).unwrap());
+        .for_each(|row| journal.add_known_row(row, false).unwrap());
     assert_eq!(changes(&journal, 2).0, []);
     assert_eq!(journal.pending(0, 9).unwrap(), []);
 }
@@ -263,16 +266,19 @@ fn gaps_are_reopened_with_the_answers_that_are_there() {
     let other = tempfile::tempdir().unwrap();
     let mut fresh = self::journal(other.path());
     rows.into_iter()
-        .for_each(|row| fresh.learn(row, false).unwrap());
+        .for_each(|row| fresh.add_known_row(row, false).unwrap());
     assert_eq!(
         fresh.reopen_gaps(|_| false).unwrap(),
         1,
         "skipped, and not wanted"
     );
     let open = fresh.pending(0, 9).unwrap();
-    assert_eq!((open.len(), &open[0].kinds), (1, &vec![SummaryKind::Auto]));
+    assert_eq!(
+        (open.len(), &open[0].missing),
+        (1, &vec![SummaryKind::Auto])
+    );
     fresh
-        .observe(
+        .record_observation(
             open[0].seq,
             SummaryKind::Auto,
             &look(Status::Present, "late", 9, "you"),
@@ -319,7 +325,7 @@ fn what_is_left_out_later_goes_from_what_was_noted_before() {
     let morning = [a, nameless[0].clone(), nameless[1].clone(), again];
     assert_eq!(
         discover(&mut journal, MORNING, &morning, 1),
-        Merged {
+        MergeCounts {
             new: 3,
             duplicates: 1
         }
@@ -327,13 +333,13 @@ fn what_is_left_out_later_goes_from_what_was_noted_before() {
     observe_all(&journal, &look(Status::Present, "x", 2, "me"));
     // A window that was never finished, and asked anew.
     journal
-        .stage(NOON, &found(&[object("b", "04:00", &phone(5))]))
+        .stage_objects(NOON, &found(&[object("b", "04:00", &phone(5))]))
         .unwrap();
-    journal.restart_window(NOON).unwrap();
+    journal.discard_window(NOON).unwrap();
     assert!(on_disk(folder.path(), PHONE));
 
-    journal.leave_out(&omission(&["phone"])).unwrap();
-    journal.remove_traces().unwrap();
+    journal.omit_fields(&omission(&["phone"])).unwrap();
+    journal.purge_omitted_bytes().unwrap();
     assert!(!on_disk(folder.path(), PHONE) && on_disk(folder.path(), "01:00:00"));
     let (rows, totals) = changes(&journal, 1);
     let kept: Vec<&str> = rows.iter().map(|row| row.segment.raw.as_str()).collect();
@@ -358,7 +364,7 @@ fn what_is_left_out_later_goes_from_what_was_noted_before() {
     // Under other settings it stays so, and more goes.
     drop(journal);
     let mut journal = self::journal(folder.path());
-    journal.leave_out(&omission(&["n"])).unwrap();
+    journal.omit_fields(&omission(&["n"])).unwrap();
     assert_eq!(*journal.omission(), omission(&["n", "phone"]));
     assert_eq!(changes(&journal, 1).0[0].segment.raw, "{}");
     drop(journal);
@@ -388,15 +394,15 @@ fn committed_rows_are_compared_without_what_is_left_out() {
     let later = tempfile::tempdir().unwrap();
     let mut journal = self::journal(later.path());
     journal
-        .begin_recheck(Some(&"all".parse().unwrap()))
+        .start_recheck(Some(&"all".parse().unwrap()))
         .unwrap();
-    journal.leave_out(&omission(&["phone"])).unwrap();
+    journal.omit_fields(&omission(&["phone"])).unwrap();
     committed
         .iter()
-        .for_each(|row| journal.learn(row.clone(), false).unwrap());
+        .for_each(|row| journal.add_known_row(row.clone(), false).unwrap());
     assert!(
         !journal
-            .known("a")
+            .known_row("a")
             .unwrap()
             .unwrap()
             .0
@@ -411,7 +417,7 @@ fn committed_rows_are_compared_without_what_is_left_out() {
     discover(&mut journal, MORNING, &found, 50);
     observe_all(&journal, &look(Status::Empty, "", 51, "me"));
     let vanished = journal.mark_vanished().unwrap();
-    assert_eq!((vanished.newly, vanished.of), (0, 2));
+    assert_eq!((vanished.newly, vanished.compared), (0, 2));
     let (rows, totals) = changes(&journal, 2);
     assert_eq!(
         rows.iter()
@@ -458,7 +464,7 @@ fn a_day_is_locked_private_and_bound_to_its_settings() {
             .remedy
             .is_some_and(|remedy| remedy.contains("Move that folder away"))
     );
-    day.clear().unwrap();
+    day.delete_journal().unwrap();
     assert!(!day.has_journal());
 }
 
@@ -506,7 +512,7 @@ fn what_is_acknowledged_survives_a_kill() {
     let last = said.last().unwrap_or(seen);
     let journal = Journal::open(&path, identity()).unwrap();
     assert!(
-        journal.progress().unwrap().looked >= last,
+        journal.progress().unwrap().answered >= last,
         "{last} were acknowledged"
     );
 }
@@ -520,7 +526,7 @@ fn observe_for_ever(path: &Path) -> ! {
         for seq in 1.. {
             let observation = look(Status::Present, "x", seq, "child");
             handle
-                .observe(NewObservation {
+                .record(NewObservation {
                     seq,
                     kind: SummaryKind::Agent,
                     observation,
@@ -548,12 +554,12 @@ async fn no_more_looks_are_on_their_way_than_there_is_room_for() {
     let (handle, _thread) = JournalHandle::start(journal(folder.path()), 2);
     let (let_go, held) = std::sync::mpsc::channel::<()>();
     let slow_disk = handle
-        .begin(move |_| Ok::<_, JournalError>(held.recv().is_err()))
+        .submit(move |_| Ok::<_, JournalError>(held.recv().is_err()))
         .unwrap();
     for seq in 1..=2 {
-        handle.observe(some_look(seq)).await.unwrap();
+        handle.record(some_look(seq)).await.unwrap();
     }
-    let mut third = Box::pin(handle.observe(some_look(3)));
+    let mut third = Box::pin(handle.record(some_look(3)));
     assert!(third.as_mut().now_or_never().is_none());
     drop(let_go);
     third.await.unwrap();
@@ -563,7 +569,7 @@ async fn no_more_looks_are_on_their_way_than_there_is_room_for() {
             .call(|journal| journal.progress())
             .await
             .unwrap()
-            .looked,
+            .answered,
         3
     );
 }
@@ -580,9 +586,9 @@ async fn who_waits_for_room_is_told_that_the_journal_has_ended() {
             .execute_batch("ROLLBACK")
             .map_err(journal.wrap())
     };
-    let _lost = handle.begin(broken_disk).unwrap();
-    handle.observe(some_look(1)).await.unwrap();
-    let mut second = Box::pin(handle.observe(some_look(2)));
+    let _lost = handle.submit(broken_disk).unwrap();
+    handle.record(some_look(1)).await.unwrap();
+    let mut second = Box::pin(handle.record(some_look(2)));
     assert!(second.as_mut().now_or_never().is_none());
     drop(let_go);
     assert!(matches!(second.await, Err(JournalError::Ended)));
@@ -621,7 +627,7 @@ proptest! {
             for (open, (agent, auto)) in journal.pending(0, 99).unwrap().iter().zip(luck) {
                 for (kind, status) in [(SummaryKind::Agent, *agent), (SummaryKind::Auto, *auto)] {
                     let look = look(status, &format!("{host}"), times[host], &format!("host{host}"));
-                    journal.observe(open.seq, kind, &look).unwrap();
+                    journal.record_observation(open.seq, kind, &look).unwrap();
                 }
             }
             hosts.push(journal);
@@ -629,8 +635,8 @@ proptest! {
         let mut committed: Vec<Row> = Vec::new();
         for round in 1..=3 {
             for host in &hosts {
-                host.forget_known().unwrap();
-                committed.iter().for_each(|row| host.learn(row.clone(), false).unwrap());
+                host.clear_known_rows().unwrap();
+                committed.iter().for_each(|row| host.add_known_row(row.clone(), false).unwrap());
                 let (rows, totals) = changes(host, round);
                 prop_assert!(round < 2 || rows.is_empty(), "nothing is left for a second round");
                 prop_assert!(totals.rows.balances() && totals.day.balances());

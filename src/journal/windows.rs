@@ -6,7 +6,7 @@ use crate::format::row::Row;
 use crate::format::row::segment::{Segment, canonical_json};
 use crate::format::time::day::Window;
 use crate::journal::Result;
-use crate::journal::database::{Journal, Merged, StagedWindow};
+use crate::journal::database::{AnsweredWindow, Journal, MergeCounts};
 
 /// One object of a window's answer, with what the journal must know of it without reading it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ fn insert_object(
 
 impl Journal {
     /// Forgets what a window gave so far: its answer begins anew.
-    pub fn restart_window(&self, window: Window) -> Result<()> {
+    pub fn discard_window(&self, window: Window) -> Result<()> {
         let sql = "DELETE FROM object WHERE window_ms = ?";
         self.connection
             .execute(sql, [window.start_ms])
@@ -78,7 +78,7 @@ impl Journal {
     }
 
     /// Notes objects of a window whose answer is still coming in; worth nothing until it is complete.
-    pub fn stage(&self, window: Window, objects: &[DiscoveredSegment]) -> Result<()> {
+    pub fn stage_objects(&self, window: Window, objects: &[DiscoveredSegment]) -> Result<()> {
         for found in objects {
             insert_object(&self.connection, Some(window.start_ms), found).map_err(self.wrap())?;
         }
@@ -86,13 +86,13 @@ impl Journal {
     }
 
     /// Makes a window's objects segments of the day, all of them or none: its answer is complete.
-    pub fn finish_window(&mut self, answer: &StagedWindow, run_id: &str) -> Result<Merged> {
+    pub fn finish_window(&mut self, answer: &AnsweredWindow, run_id: &str) -> Result<MergeCounts> {
         let wrap = self.wrap();
         let savepoint = self.connection.savepoint().map_err(&wrap)?;
         let discovered_at = answer.server_date.unwrap_or(answer.answered_at);
         let merged = merge(&savepoint, answer.window, discovered_at, run_id).map_err(&wrap)?;
         let sql = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let StagedWindow {
+        let AnsweredWindow {
             window,
             rows,
             bytes,
@@ -187,7 +187,7 @@ fn merge(
     window: Window,
     discovered_at: i64,
     run_id: &str,
-) -> rusqlite::Result<Merged> {
+) -> rusqlite::Result<MergeCounts> {
     // Everybody waits meanwhile, so it is one statement; texts stay where they are.
     let mut insert = connection.prepare_cached(
         "INSERT INTO segment (key, end_ms, object, discovered_at, discovered_by)
@@ -197,7 +197,7 @@ fn merge(
     let mut staged =
         connection.prepare_cached("SELECT count(*) FROM object WHERE window_ms = ?")?;
     if new == staged.query_row([window.start_ms], |row| row.get::<_, i64>(0))? as u64 {
-        return Ok(Merged { new, duplicates: 0 });
+        return Ok(MergeCounts { new, duplicates: 0 });
     }
     let mut repeated = connection.prepare_cached(
         "SELECT o.id, o.key, o.end_ms FROM object o JOIN segment s ON s.key = o.key
@@ -210,7 +210,7 @@ fn merge(
     for (object, key, end) in &found {
         merge_duplicate(connection, key, *object, *end, (discovered_at, run_id))?;
     }
-    Ok(Merged {
+    Ok(MergeCounts {
         new,
         duplicates: found.len() as u64,
     })

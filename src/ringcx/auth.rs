@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use crate::ringcx::error::{ApiError, ErrorCode};
-use crate::ringcx::lane::{Lane, LaneSettings, LaneUsage, SharedLane};
+use crate::ringcx::limiter::{LimiterContext, LimiterSettings, LimiterUsage, RateLimiter};
 use crate::ringcx::limits::Limits;
 use crate::ringcx::pace::Spacing;
 use crate::ringcx::retry;
@@ -46,7 +46,7 @@ pub(super) struct AccessToken {
 /// Where tokens come from, and the one that serves now.
 pub(super) struct Tokens {
     transport: Arc<Transport>,
-    shared: Arc<SharedLane>,
+    shared: Arc<LimiterContext>,
     credentials: Credentials,
     life_ms: i64,
     current: RwLock<Option<Arc<AccessToken>>>,
@@ -56,9 +56,9 @@ pub(super) struct Tokens {
     /// Counts the renewals that have ended, well or not.
     renewals: AtomicU64,
     held: Mutex<RenewalState>,
-    platform: Lane,
-    exchange: Lane,
-    refresh: Lane,
+    platform: RateLimiter,
+    exchange: RateLimiter,
+    refresh: RateLimiter,
 }
 
 /// What renewals work with; whoever holds the lock is the one who renews.
@@ -73,7 +73,7 @@ struct RenewalState {
 impl Tokens {
     pub fn new(
         transport: Arc<Transport>,
-        shared: Arc<SharedLane>,
+        shared: Arc<LimiterContext>,
         credentials: Credentials,
         limits: Limits,
         life: Duration,
@@ -81,14 +81,14 @@ impl Tokens {
     ) -> Result<Self, ApiError> {
         let lane = |kind: &str, host: &str, limits: Limits, max_attempts| {
             let scope = scope(kind, host, &credentials.fingerprint());
-            let settings = LaneSettings {
+            let settings = LimiterSettings {
                 scope,
                 limits,
                 spacing: Spacing::Burst,
                 max_attempts,
                 backoff_ms: 500,
             };
-            Lane::new(shared.clone(), settings)
+            RateLimiter::new(shared.clone(), settings)
         };
         let platform = lane(
             "platform",
@@ -176,7 +176,7 @@ impl Tokens {
     }
 
     /// Of the exchanges, whose limit is the tightest.
-    pub fn usage(&self) -> LaneUsage {
+    pub fn usage(&self) -> LimiterUsage {
         self.exchange.usage()
     }
 
@@ -367,7 +367,7 @@ impl Tokens {
 
     async fn ask<T: DeserializeOwned + Send>(
         &self,
-        lane: &Lane,
+        lane: &RateLimiter,
         what: &'static str,
         build: &(dyn Fn() -> RequestBuilder + Sync),
     ) -> Result<(i64, T), ApiError> {

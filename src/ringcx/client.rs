@@ -13,8 +13,8 @@ use crate::ringcx::accounts::{AccountAuth, AccountQuery, ListedSubAccount, RingC
 use crate::ringcx::auth::Tokens;
 use crate::ringcx::discovery::{Discovered, DiscoveryBody, DiscoveryRequest, WindowAnswer};
 use crate::ringcx::error::ApiError;
-use crate::ringcx::lane::{Lane, LaneSettings, LaneUsage, Random, SharedLane};
 use crate::ringcx::ledger::Ledger;
+use crate::ringcx::limiter::{LimiterContext, LimiterSettings, LimiterUsage, Random, RateLimiter};
 use crate::ringcx::limits::Limits;
 use crate::ringcx::pace::Spacing;
 use crate::ringcx::summary::{SummaryAnswer, SummaryRequest};
@@ -25,31 +25,31 @@ use crate::ringcx::{ClientSettings, Credentials, retry, scope};
 const SUMMARY_BACKOFF_MS: i64 = 500;
 const DISCOVERY_BACKOFF_MS: i64 = 2_000;
 
-type Lanes = Mutex<HashMap<String, Arc<Lane>>>;
+type Lanes = Mutex<HashMap<String, Arc<RateLimiter>>>;
 
 /// The RingCX API with one credential. Share it in an [`Arc`]; every method may run any number of times at once.
 pub struct RingCx {
     settings: ClientSettings,
     credential: String,
     transport: Arc<Transport>,
-    shared: Arc<SharedLane>,
+    shared: Arc<LimiterContext>,
     tokens: Tokens,
     /// One for the credential, or by sub-account, as the limit counts.
     summaries: Lanes,
     /// By sub-account, as the limit counts.
     discovery: Lanes,
-    admin: Lane,
+    admin: RateLimiter,
     rc_account_id: OnceCell<String>,
 }
 
 /// Counters of what was sent, for progress and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
-    pub summaries: LaneUsage,
+    pub summaries: LimiterUsage,
     /// Like `summaries`: all lanes together, with the slowest pace and the longest pause of them.
-    pub discovery: LaneUsage,
+    pub discovery: LimiterUsage,
     /// Exchanges of a RingCentral token for a RingCX token.
-    pub tokens: LaneUsage,
+    pub tokens: LimiterUsage,
 }
 
 impl Usage {
@@ -86,7 +86,7 @@ impl RingCx {
         // Two processes that start in the same millisecond should not retry in step.
         let random =
             Random::new(clock.now_ms().unsigned_abs() ^ (u64::from(std::process::id()) << 40));
-        let shared = Arc::new(SharedLane {
+        let shared = Arc::new(LimiterContext {
             clock,
             ledger,
             stop,
@@ -103,9 +103,9 @@ impl RingCx {
         )?;
         let lane = |scope, limits, spacing| {
             let (max_attempts, backoff_ms) = (settings.max_attempts, SUMMARY_BACKOFF_MS);
-            Lane::new(
+            RateLimiter::new(
                 shared.clone(),
-                LaneSettings {
+                LimiterSettings {
                     scope,
                     limits,
                     spacing,
@@ -260,9 +260,9 @@ impl RingCx {
     /// Counters so far, and the pace.
     pub fn usage(&self) -> Usage {
         // As fast as can be, before there is a lane.
-        let start = LaneUsage {
+        let start = LimiterUsage {
             pace: 1.0,
-            ..LaneUsage::default()
+            ..LimiterUsage::default()
         };
         let all = |lanes: &Lanes| {
             let lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -277,7 +277,7 @@ impl RingCx {
         }
     }
 
-    fn summary_lane(&self, sub_account: &str) -> Arc<Lane> {
+    fn summary_lane(&self, sub_account: &str) -> Arc<RateLimiter> {
         let own = self.settings.summaries_per_sub_account;
         let whose = if own {
             format!("{} {sub_account}", self.credential)
@@ -291,32 +291,32 @@ impl RingCx {
         if let Some(lane) = lanes.get(&whose) {
             return lane.clone();
         }
-        let settings = LaneSettings {
+        let settings = LimiterSettings {
             scope: scope("summaries", &self.transport.summaries.host, &whose),
             limits: self.settings.summary_limits.clone(),
             spacing: Spacing::Even,
             max_attempts: self.settings.max_attempts,
             backoff_ms: SUMMARY_BACKOFF_MS,
         };
-        let lane = Arc::new(Lane::new(self.shared.clone(), settings));
+        let lane = Arc::new(RateLimiter::new(self.shared.clone(), settings));
         lanes.insert(whose, lane.clone());
         lane
     }
 
-    fn discovery_lane(&self, sub_account: &str) -> Arc<Lane> {
+    fn discovery_lane(&self, sub_account: &str) -> Arc<RateLimiter> {
         let mut lanes = self
             .discovery
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let new = || {
-            let settings = LaneSettings {
+            let settings = LimiterSettings {
                 scope: scope("discovery", &self.transport.ringcx.host, sub_account),
                 limits: self.settings.discovery_limits.clone(),
                 spacing: Spacing::Burst,
                 max_attempts: self.settings.max_attempts,
                 backoff_ms: DISCOVERY_BACKOFF_MS,
             };
-            Arc::new(Lane::new(self.shared.clone(), settings))
+            Arc::new(RateLimiter::new(self.shared.clone(), settings))
         };
         lanes
             .entry(sub_account.to_owned())

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::ringcx::error::{ApiError, ErrorCode, class_of};
-use crate::ringcx::lane::Lane;
 use crate::ringcx::ledger::LONGEST_PAUSE_MS;
+use crate::ringcx::limiter::RateLimiter;
 use crate::ringcx::transport::{AttemptError, TransientError};
 
 /// Fresh tokens that a request may see refused. By then a refreshed, an exchanged and a wholly new one were.
@@ -64,7 +64,7 @@ struct AttemptCounts {
 /// Sends `request` until it is answered or there is nothing left to hope for. Returns the answer and how many
 /// requests were sent.
 pub(super) async fn run<R: Request>(
-    lane: &Lane,
+    lane: &RateLimiter,
     request: &mut R,
 ) -> Result<(R::Answer, u32), ApiError> {
     let mut tally = AttemptCounts::default();
@@ -84,7 +84,7 @@ pub(super) async fn run<R: Request>(
 }
 
 async fn unless_stopped<T>(
-    lane: &Lane,
+    lane: &RateLimiter,
     attempt: impl Future<Output = Result<T, AttemptError>>,
 ) -> Result<T, AttemptError> {
     let shared = &*lane.shared;
@@ -101,7 +101,7 @@ async fn unless_stopped<T>(
 
 /// Waits as long as `trouble` demands; an error when it ends the request.
 async fn after<R: Request>(
-    lane: &Lane,
+    lane: &RateLimiter,
     request: &mut R,
     trouble: AttemptError,
     sent_ms: i64,
@@ -163,7 +163,7 @@ async fn after<R: Request>(
 }
 
 async fn pause<R: Request>(
-    lane: &Lane,
+    lane: &RateLimiter,
     request: &R,
     retry_after_ms: Option<i64>,
     sent_ms: i64,
@@ -197,7 +197,7 @@ async fn pause<R: Request>(
 
 /// Waits before the next attempt, or gives the request up.
 async fn back_off<R: Request>(
-    lane: &Lane,
+    lane: &RateLimiter,
     request: &R,
     passing: TransientError,
     tally: &AttemptCounts,

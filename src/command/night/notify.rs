@@ -16,7 +16,7 @@ use crate::command::night::summary::DayReport;
 use crate::config::{Environment, Flags, Settings};
 use crate::format::row::tally::Tally;
 use crate::outcome::{Exit, Failure, Result};
-use crate::ringcx::{LaneUsage, Limits};
+use crate::ringcx::{LimiterUsage, Limits};
 use crate::telemetry::{DaySpan, LimitUse, ProblemDay, Receivers, RunEnd, SubAccountEnd, tell};
 
 /// Does `work`, lets it be said how it ended, and tells the receivers of the settings: also when it fails, panics, or is
@@ -146,12 +146,12 @@ fn of_outcome(begun: RunEnd, outcome: &Outcome, settings: &Settings) -> RunEnd {
 
 fn limits(measured: &Measured, settings: &Settings, elapsed_ms: i64) -> Vec<LimitUse> {
     let usage = &measured.usage;
-    let of = |limit, lane: &LaneUsage, limits: &Limits| LimitUse {
+    let of = |limit, limiter: &LimiterUsage, limits: &Limits| LimitUse {
         limit,
-        requests: lane.requests,
-        throttled: lane.too_many,
-        retries: lane.retries,
-        used: limits.used(lane.requests, lane.lanes, elapsed_ms),
+        requests: limiter.requests,
+        throttled: limiter.too_many,
+        retries: limiter.retries,
+        used: limits.used(limiter.requests, limiter.limiters, elapsed_ms),
     };
     vec![
         of("summaries", &usage.summaries, &settings.summary_limits),

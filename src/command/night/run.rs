@@ -177,7 +177,7 @@ async fn missed(
         worker
             .archive
             .state
-            .is_left_unfinished(&target.sub_account, date)
+            .is_unfinished(&target.sub_account, date)
     };
     let open = |date: &Date| {
         matches!(coverage.state(*date), DayState::Missing | DayState::Gaps) || unfinished(*date)

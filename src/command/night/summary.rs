@@ -14,7 +14,7 @@ use crate::format::row::tally::Tally;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure};
 use crate::render::{Output, Table, count, size};
-use crate::ringcx::{LaneUsage, Limits, Usage};
+use crate::ringcx::{LimiterUsage, Limits, Usage};
 
 /// One day of one sub-account, as the run left it.
 #[derive(Debug, Clone, Serialize)]
@@ -188,8 +188,10 @@ pub fn quota_percent(usage: &Usage, limits: &Limits, elapsed_ms: i64) -> Option<
 
 /// A short line beside the bar: how the quota is used, and what went wrong so far.
 pub fn usage_note(usage: &Usage, quota_percent: Option<f64>, failed: u64) -> String {
-    let lanes = [&usage.summaries, &usage.discovery];
-    let sum = |count: fn(&LaneUsage) -> u64| lanes.iter().map(|lane| count(lane)).sum::<u64>();
+    let limiters = [&usage.summaries, &usage.discovery];
+    let sum = |count: fn(&LimiterUsage) -> u64| {
+        limiters.iter().map(|limiter| count(limiter)).sum::<u64>()
+    };
     let (throttled, retries) = (sum(|lane| lane.too_many), sum(|lane| lane.retries));
     let mut note = Vec::new();
     note.extend(quota_percent.map(|percent| format!("quota {percent:.0} %")));

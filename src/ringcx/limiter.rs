@@ -29,14 +29,14 @@ const WORTH_SAYING_MS: i64 = 5_000;
 const LONGEST_NAP_MS: i64 = 10_000;
 
 /// What every lane of one client has in common.
-pub(super) struct SharedLane {
+pub(super) struct LimiterContext {
     pub clock: Arc<dyn Clock>,
     pub ledger: Arc<Ledger>,
     pub stop: CancellationToken,
     pub random: Random,
 }
 
-impl SharedLane {
+impl LimiterContext {
     /// Sleeps, but not past the order to stop.
     pub async fn sleep_ms(&self, ms: i64) -> Result<(), ApiError> {
         let duration = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
@@ -49,7 +49,7 @@ impl SharedLane {
 }
 
 /// How a lane is set up.
-pub(super) struct LaneSettings {
+pub(super) struct LimiterSettings {
     /// Names the limit in the ledger: kind of request, host, account or hash of the credential.
     pub scope: String,
     pub limits: Limits,
@@ -60,8 +60,8 @@ pub(super) struct LaneSettings {
     pub backoff_ms: i64,
 }
 
-pub(super) struct Lane {
-    pub shared: Arc<SharedLane>,
+pub(super) struct RateLimiter {
+    pub shared: Arc<LimiterContext>,
     pub max_attempts: u32,
     pub backoff_ms: i64,
     scope: Arc<str>,
@@ -82,9 +82,9 @@ pub(super) struct Lane {
 
 /// A lane's counters, for progress.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct LaneUsage {
+pub struct LimiterUsage {
     /// Lanes that are counted together, each with the whole limit to itself.
-    pub lanes: u64,
+    pub limiters: u64,
     /// Requests sent, whatever came of them.
     pub requests: u64,
     /// Answered with 429.
@@ -97,16 +97,16 @@ pub struct LaneUsage {
     pub paused_until: Option<i64>,
 }
 
-impl LaneUsage {
+impl LimiterUsage {
     /// Both together, with the slower pace and the longer pause of them.
-    pub fn and(self, other: LaneUsage) -> LaneUsage {
-        let pace = match (self.lanes, other.lanes) {
+    pub fn and(self, other: LimiterUsage) -> LimiterUsage {
+        let pace = match (self.limiters, other.limiters) {
             (0, _) => other.pace,
             (_, 0) => self.pace,
             _ => self.pace.min(other.pace),
         };
-        LaneUsage {
-            lanes: self.lanes + other.lanes,
+        LimiterUsage {
+            limiters: self.limiters + other.limiters,
             requests: self.requests + other.requests,
             too_many: self.too_many + other.too_many,
             retries: self.retries + other.retries,
@@ -116,9 +116,9 @@ impl LaneUsage {
     }
 }
 
-impl Lane {
-    pub fn new(shared: Arc<SharedLane>, settings: LaneSettings) -> Self {
-        Lane {
+impl RateLimiter {
+    pub fn new(shared: Arc<LimiterContext>, settings: LimiterSettings) -> Self {
+        RateLimiter {
             shared,
             max_attempts: settings.max_attempts.max(1),
             backoff_ms: settings.backoff_ms,
@@ -288,10 +288,10 @@ impl Lane {
             }
     }
 
-    pub fn usage(&self) -> LaneUsage {
+    pub fn usage(&self) -> LimiterUsage {
         let now = self.shared.clock.now_ms();
-        LaneUsage {
-            lanes: 1,
+        LimiterUsage {
+            limiters: 1,
             requests: self.requests.load(Relaxed),
             too_many: self.too_many.load(Relaxed),
             retries: self.retries.load(Relaxed),
@@ -337,24 +337,24 @@ mod tests {
     use super::*;
     use crate::ringcx::testing::ManualClock;
 
-    fn lane(limits: &str) -> (Lane, Arc<ManualClock>) {
+    fn lane(limits: &str) -> (RateLimiter, Arc<ManualClock>) {
         let clock = ManualClock::new();
         let ledger = Arc::new(Ledger::in_memory(clock.clone()).unwrap());
         let random = Random::new(7);
-        let shared = SharedLane {
+        let shared = LimiterContext {
             clock: clock.clone(),
             ledger,
             stop: CancellationToken::new(),
             random,
         };
-        let settings = LaneSettings {
+        let settings = LimiterSettings {
             scope: "test".into(),
             limits: limits.parse().unwrap(),
             spacing: Spacing::Burst,
             max_attempts: 6,
             backoff_ms: 500,
         };
-        (Lane::new(Arc::new(shared), settings), clock)
+        (RateLimiter::new(Arc::new(shared), settings), clock)
     }
 
     #[test]
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn a_row_of_give_ups_is_an_outage() {
         let (lane, _) = lane("off");
-        let until_outage = |lane: &Lane| (1..).find(|_| lane.gave_up(false)).unwrap();
+        let until_outage = |lane: &RateLimiter| (1..).find(|_| lane.gave_up(false)).unwrap();
         assert_eq!(until_outage(&lane), GIVE_UPS_AT_FIRST);
         lane.succeeded();
         assert_eq!(until_outage(&lane), GIVE_UPS_LATER);
