@@ -16,7 +16,7 @@
 //! ```
 //!
 //! `simulator` is the RingCX stand-in behind `cxvault demo` and the tests; of ours it uses only the limits' notation
-//! and digests. `tests/layers.rs` checks these directions by reading the `use crate::` lines.
+//! and digests. `tests/format/layers.rs` checks these directions by reading the `use crate::` lines.
 
 pub mod audit;
 pub mod chain;

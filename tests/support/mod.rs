@@ -11,6 +11,7 @@ pub mod bucket;
 pub mod damage;
 pub mod host;
 pub mod minio;
+pub mod mutants;
 pub mod protocol;
 pub mod proxy;
 pub mod python;
