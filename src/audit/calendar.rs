@@ -107,7 +107,7 @@ impl Calendar {
         Calendar {
             sub_account: timeline.sub_account.clone(),
             zone: timeline.zone.clone().unwrap_or_default(),
-            head: timeline.head_text(),
+            head: timeline.head_ref().to_string(),
             committed_at: timeline.committed_at,
             archived,
             days,

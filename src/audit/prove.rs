@@ -68,7 +68,7 @@ pub async fn prove(
         leaf_index: index as u64,
         path: merkle::audit_path(&leaves, index).ok_or_else(gone)?,
         chain: chain.into_iter().map(|stored| stored.envelope).collect(),
-        head: timeline.head_text(),
+        head: timeline.head_ref().to_string(),
         later_manifests_of_day: (first + 1..=timeline.head.0).filter(of_day).collect(),
     };
     receipt

@@ -6,6 +6,7 @@ use crate::audit::source::ArchiveReader;
 use crate::audit::timeline::{AT_ONCE, ReadManifest, newest, read_record, signed_by};
 use crate::audit::violated;
 use crate::format::place::key;
+use crate::format::record::head::HeadRef;
 use crate::format::record::manifest::Link;
 use crate::format::record::roster::{Inventory, RosterRecord};
 use crate::outcome::Result;
@@ -55,7 +56,7 @@ pub async fn read(source: &ArchiveReader) -> Result<Option<Newest>> {
         return Ok(None);
     };
     let head: ReadManifest<RosterRecord> = read_record(source, key::ROSTER, head).await?;
-    let text = head_text(&head);
+    let text = head_ref(&head).to_string();
     let link = Link {
         key: head.key.clone(),
         sha256: head.sha256,
@@ -64,7 +65,7 @@ pub async fn read(source: &ArchiveReader) -> Result<Option<Newest>> {
     let mut stored = head;
     loop {
         signed_by(source, &stored)?;
-        if let Some(roll) = stored.envelope.manifest.roll() {
+        if let Some(roll) = stored.envelope.manifest.inventory() {
             return Ok(Some(Newest {
                 head: text,
                 link,
@@ -102,9 +103,13 @@ pub async fn read_all(source: &ArchiveReader) -> Result<Vec<ReadManifest<RosterR
     Ok(all)
 }
 
-/// `roster:SEQUENCE:SHA256`.
-pub fn head_text(stored: &ReadManifest<RosterRecord>) -> String {
-    format!("{}:{}:{}", key::ROSTER, stored.sequence, stored.sha256)
+/// Returns the head that `stored`, a record of the roster's chain, makes.
+pub fn head_ref(stored: &ReadManifest<RosterRecord>) -> HeadRef {
+    HeadRef {
+        chain: key::ROSTER.to_owned(),
+        sequence: stored.sequence,
+        sha256: stored.sha256,
+    }
 }
 
 fn follows(stored: &ReadManifest<RosterRecord>, before: &ReadManifest<RosterRecord>) -> Result<()> {

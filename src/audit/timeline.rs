@@ -12,6 +12,7 @@ use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::envelope::{RecordBody, Signed};
+use crate::format::record::head::HeadRef;
 use crate::format::record::manifest::{DayRecord, Link, Manifest, Record, Run};
 use crate::format::signature;
 use crate::format::time::range::Days;
@@ -214,9 +215,13 @@ impl Timeline {
         self
     }
 
-    /// `SUB_ACCOUNT:SEQUENCE:SHA256`.
-    pub fn head_text(&self) -> String {
-        format!("{}:{}:{}", self.sub_account, self.head.0, self.head.1)
+    /// Returns the chain's head, as `--expect-head` takes it.
+    pub fn head_ref(&self) -> HeadRef {
+        HeadRef {
+            chain: self.sub_account.clone(),
+            sequence: self.head.0,
+            sha256: self.head.1,
+        }
     }
 
     /// The revisions of each archived day, in order.

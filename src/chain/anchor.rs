@@ -17,6 +17,7 @@ use crate::chain::roster::Roster;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::anchor::Anchor;
+use crate::format::record::head::HeadRef;
 use crate::format::record::lock::Retention;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
@@ -70,8 +71,8 @@ struct AnchorState {
 /// A head that is not kept elsewhere as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unanchored {
-    /// `SUB_ACCOUNT:SEQUENCE:SHA256`.
-    pub head: String,
+    /// The head, serialised as `CHAIN:SEQUENCE:SHA256`.
+    pub head: HeadRef,
     pub exit: Exit,
     pub message: String,
     pub remedy: Option<String>,
@@ -94,11 +95,11 @@ impl Unanchored {
 
     /// The sub-account, or the name of a chain of another kind.
     pub fn chain(&self) -> &str {
-        self.head.split(':').next().unwrap_or_default()
+        &self.head.chain
     }
 
     pub fn log(&self) {
-        tracing::error!(head = self.head, remedy = self.remedy, "{}", self.message);
+        tracing::error!(head = %self.head, remedy = self.remedy, "{}", self.message);
     }
 }
 
@@ -155,7 +156,7 @@ impl Anchoring {
     pub async fn committed(&self, archive: &Archive, anchor: &Anchor) {
         for receiver in self.receivers() {
             if self.standing().down.contains(&receiver) {
-                tracing::warn!(head = anchor.head(), "committed, and not anchored yet");
+                tracing::warn!(head = %anchor.head(), "committed, and not anchored yet");
                 continue;
             }
             if let Err(failure) = self.bring(archive, receiver, anchor).await {

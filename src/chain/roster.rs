@@ -59,13 +59,13 @@ impl Roster {
 
     /// What the newest roster says, with what was seen after it; `None` where there is none yet.
     pub async fn roll(&mut self, archive: &Archive) -> Result<Option<Inventory>> {
-        self.walk_until(archive, |read| read.envelope.manifest.roll().is_some())
+        self.walk_until(archive, |read| read.envelope.manifest.inventory().is_some())
             .await?;
         let mut later = Vec::new();
         for record in self.read.values().rev().map(|read| &read.envelope.manifest) {
-            if let Some(roll) = record.roll() {
+            if let Some(roll) = record.inventory() {
                 let mut roll = roll.clone();
-                roll.catch_up(later.into_iter().flat_map(RosterRecord::heads));
+                roll.raise_heads(later.into_iter().flat_map(RosterRecord::heads));
                 return Ok(Some(roll));
             }
             later.push(record);
@@ -117,7 +117,7 @@ pub async fn commit(
         let strangers = strangers(archive, before.as_ref(), &seen).await?;
         seen.heads.extend(strangers);
         let sequence = roster.next_sequence();
-        let roll = Inventory::call(command, ended(exit), &seen, before.as_ref(), sequence)
+        let roll = Inventory::updated(command, ended(exit), &seen, before.as_ref(), sequence)
             .map_err(|error| violated(error.to_string()))?;
         if roll.sub_accounts.is_empty() {
             return Ok(None);

@@ -84,7 +84,7 @@ async fn taken_over(archive: &Archive, roster: &Roster) -> Result<Option<Takeove
     let Some(link) = link else { return Ok(None) };
     let sequence = key::parse_manifest(&link.key).unwrap_or_default();
     let read = read::fetch::<RosterRecord>(archive, key::ROSTER, sequence).await?;
-    match read.envelope.manifest.taking_over() {
+    match read.envelope.manifest.as_takeover() {
         Some(takeover) if read.sha256 == link.sha256 => Ok(Some(takeover.clone())),
         _ => Err(violated(format!(
             "{} is not the takeover that is named",

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 
 use crate::cli::date;
-use crate::format::place::key;
+use crate::format::record::head::HeadRef;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure};
 
@@ -69,8 +69,8 @@ pub struct VerifyArgs {
     pub subset: Option<Subset>,
     /// A head that a chain must hold, as SUB_ACCOUNT:SEQUENCE:SHA256, or roster:SEQUENCE:SHA256 for all of them; may be
     /// repeated
-    #[arg(long, value_name = "HEAD", value_parser = head)]
-    pub expect_head: Vec<ExpectedHead>,
+    #[arg(long, value_name = "HEAD")]
+    pub expect_head: Vec<HeadRef>,
     /// Where heads were anchored: s3://bucket/prefix, or a folder [env: CXVAULT_ANCHOR]
     #[arg(long, value_name = "LOCATION", conflicts_with = "no_anchor")]
     pub anchor: Option<String>,
@@ -105,33 +105,6 @@ pub(super) fn subset(text: &str) -> Result<Subset, String> {
         Some((n, of)) if (1..=of).contains(&n) => Ok(Subset { n, of }),
         _ => Err("write it as n/t with n from 1 to t, such as 3/30".into()),
     }
-}
-
-/// A head that somebody has kept elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExpectedHead {
-    pub sub_account: String,
-    pub sequence: u64,
-    pub sha256: crate::format::hash::digest::Digest,
-}
-
-fn head(text: &str) -> Result<ExpectedHead, String> {
-    let mut parts = text.split(':');
-    let parsed = (|| {
-        let (sub_account, sequence, sha256) = (parts.next()?, parts.next()?, parts.next()?);
-        let sequence = sequence.parse().ok().filter(|&sequence| sequence > 0)?;
-        let whole = parts.next().is_none()
-            && (key::is_sub_account(sub_account) || sub_account == key::ROSTER);
-        let sha256 = sha256.parse().ok()?;
-        whole.then(|| ExpectedHead {
-            sub_account: sub_account.to_owned(),
-            sequence,
-            sha256,
-        })
-    })();
-    parsed.ok_or_else(|| {
-        "a head is SUB_ACCOUNT:SEQUENCE:SHA256 or roster:SEQUENCE:SHA256, as `cxvault run` prints it".into()
-    })
 }
 
 /// `SUB_ACCOUNT=SEQUENCE`.
@@ -189,8 +162,8 @@ pub struct CheckReceiptArgs {
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,
     /// A head that the receipt's chain must hold, as SUB_ACCOUNT:SEQUENCE:SHA256; may be repeated
-    #[arg(long, value_name = "HEAD", value_parser = head)]
-    pub expect_head: Vec<ExpectedHead>,
+    #[arg(long, value_name = "HEAD")]
+    pub expect_head: Vec<HeadRef>,
 }
 
 #[derive(Debug, Args)]
@@ -350,8 +323,8 @@ pub struct ReportArgs {
     pub verification: Option<PathBuf>,
     /// A head that a chain must hold, as SUB_ACCOUNT:SEQUENCE:SHA256, or roster:SEQUENCE:SHA256 for all of them; may be
     /// repeated
-    #[arg(long, value_name = "HEAD", value_parser = head)]
-    pub expect_head: Vec<ExpectedHead>,
+    #[arg(long, value_name = "HEAD")]
+    pub expect_head: Vec<HeadRef>,
     /// OpenSSH allowed_signers file: whose signatures count [env: CXVAULT_ALLOWED_SIGNERS_FILE]
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,
@@ -390,20 +363,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_heads_and_sequences_are_read_strictly() {
+    fn shares_and_sequences_are_read_strictly() {
         assert_eq!(subset("3/30"), Ok(Subset { n: 3, of: 30 }));
         for text in ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/3/4"] {
             assert!(subset(text).is_err(), "{text}");
-        }
-        let digest = "0".repeat(64);
-        assert_eq!(head(&format!("1:2:{digest}")).unwrap().sequence, 2);
-        for text in [
-            format!("1:0:{digest}"),
-            format!("1:2:{digest}:x"),
-            "1:2:3".into(),
-            format!("../:1:{digest}"),
-        ] {
-            assert!(head(&text).is_err(), "{text}");
         }
         assert_eq!(
             after("1=0").unwrap(),

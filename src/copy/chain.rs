@@ -12,10 +12,11 @@ use crate::audit::violated;
 use crate::format::hash::digest::Digest;
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::envelope::RecordBody;
+use crate::format::record::head::Head;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::{File, Record};
 use crate::format::record::obligations::Obligations;
-use crate::format::record::roster::{ChainHead, Head};
+use crate::format::record::roster::ChainHead;
 use crate::outcome::Result;
 
 /// The lock and the hold that a chain asks of an object, at least.

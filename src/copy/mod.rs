@@ -33,9 +33,10 @@ use crate::copy::chain::{CopiedChain, CopyStep};
 use crate::copy::destination::{CopyItem, Destination, Listed};
 use crate::format::place::key;
 use crate::format::record::copy::CopyRecord;
+use crate::format::record::head::Head;
 use crate::format::record::lock::Retention;
 use crate::format::record::manifest::File;
-use crate::format::record::roster::{ChainHead, Head};
+use crate::format::record::roster::ChainHead;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::{Body, Store};
 
@@ -239,10 +240,10 @@ impl Copier<'_> {
         }
     }
 
-    fn count_head(&self, chain: &str, Head { sequence, sha256 }: &Head) {
+    fn count_head(&self, chain: &str, head: &Head) {
         self.destination.count(|copied| {
             copied.sub_accounts += u64::from(chain != key::ROSTER);
-            copied.heads.push(format!("{chain}:{sequence}:{sha256}"));
+            copied.heads.push(head.of_chain(chain).to_string());
         });
     }
 

@@ -11,7 +11,8 @@ use crate::copy::chain::{RequiredProtection, check};
 use crate::copy::destination::{CopyItem, Destination};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
-use crate::format::record::roster::{Head, RosterRecord};
+use crate::format::record::head::Head;
+use crate::format::record::roster::RosterRecord;
 use crate::outcome::{Failure, Result};
 use crate::store::{Body, Store};
 

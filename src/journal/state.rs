@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
-pub use crate::format::record::roster::Head;
+pub use crate::format::record::head::Head;
 use crate::journal::{JournalError, Result};
 
 /// `<state-dir>/<archive id>/…`, for one archive.

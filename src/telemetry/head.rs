@@ -58,7 +58,7 @@ impl Heads {
     }
 
     fn body(&self, anchor: &Anchor) -> Vec<u8> {
-        let head = anchor.head();
+        let head = anchor.head().to_string();
         let body = HeadNotice {
             text: super::webhook::escaped(&format!(
                 "cxvault on {}: head {head} of {}",

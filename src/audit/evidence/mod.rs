@@ -83,7 +83,7 @@ pub async fn pack(
         packed
             .left_out
             .extend(disposed.into_iter().filter(|one| one.touches(days)));
-        packed.heads.push(timeline.head_text());
+        packed.heads.push(timeline.head_ref().to_string());
     }
     for stored in roster::read_all(source).await? {
         pack.add_object(source, &stored.key, &stored.key, Some(stored.sha256))
@@ -96,7 +96,7 @@ pub async fn pack(
                 .as_ref()
                 .map(|signature| signature.public_key.clone()),
         );
-        roster_head = Some(roster::head_text(&stored));
+        roster_head = Some(roster::head_ref(&stored).to_string());
     }
     packed.heads.extend(roster_head);
     let (from, to) = bounds(days);

@@ -116,11 +116,7 @@ impl Verifier<'_> {
 
     /// The numbers at which somebody knows what must lie there.
     pub fn known_numbers(&self, name: &str, anchored: &AnchoredHeads) -> BTreeSet<u64> {
-        let kept = self
-            .options
-            .heads
-            .iter()
-            .filter(|head| head.sub_account == name);
+        let kept = self.options.heads.iter().filter(|head| head.chain == name);
         let vouched = self
             .rostered
             .heads
@@ -166,7 +162,7 @@ impl Verifier<'_> {
             .options
             .heads
             .iter()
-            .filter(|head| head.sub_account == links.name)
+            .filter(|head| head.chain == links.name)
         {
             known = true;
             let key = key::manifest(&links.name, head.sequence);

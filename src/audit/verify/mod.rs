@@ -47,6 +47,7 @@ use crate::format::place::key;
 use crate::format::record::archive::{ArchiveRecord, ArchiveRecordError};
 use crate::format::record::copy::CopyRecord;
 use crate::format::record::envelope::{RecordBody, Signed};
+use crate::format::record::head::{Head, HeadRef};
 use crate::format::record::manifest::{File, Manifest};
 use crate::format::record::roster::RosterRecord;
 use crate::format::signature::AllowedSigners;
@@ -67,14 +68,6 @@ pub enum Level {
     Deep,
 }
 
-/// A manifest that was seen earlier.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownHead {
-    pub sub_account: String,
-    pub sequence: u64,
-    pub sha256: Digest,
-}
-
 /// What is to be verified.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
@@ -84,7 +77,7 @@ pub struct VerifyOptions {
     pub level: Level,
     /// Only days of the n-th of t shares; n from 1 to t.
     pub subset: Option<(u32, u32)>,
-    pub heads: Vec<KnownHead>,
+    pub heads: Vec<HeadRef>,
     /// Where heads of all chains were kept.
     pub anchors: Option<Anchors>,
     pub allowed: AllowedSigners,
@@ -378,7 +371,7 @@ impl Verifier<'_> {
             .options
             .heads
             .iter()
-            .map(|head| &head.sub_account)
+            .map(|head| &head.chain)
             .filter(|name| *name != key::ROSTER);
         all.extend(kept.chain(self.rostered.heads.keys()).cloned());
         if let Some(anchors) = &self.options.anchors {
@@ -492,11 +485,9 @@ impl Verifier<'_> {
         self.count(|totals| {
             totals.manifests += links.records;
             totals.signed_manifests += links.signed;
-            totals.heads.extend(
-                links
-                    .head
-                    .map(|(n, sha256)| format!("{}:{n}:{sha256}", links.name)),
-            );
+            totals.heads.extend(links.head.map(|(sequence, sha256)| {
+                Head { sequence, sha256 }.of_chain(&links.name).to_string()
+            }));
         });
     }
 

@@ -13,6 +13,7 @@ use crate::audit::verify::objects::kept;
 use crate::audit::verify::record::{Findings, run_times};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
+use crate::format::record::head::Head;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::Link;
 use crate::format::record::roster;
@@ -98,7 +99,7 @@ impl<'a> RosterCheck<'a> {
             found.add(FindingCode::RosterWrong, expected, text(&record.takeover));
         }
         self.takeover = record.takeover_for_next(sha256);
-        if let Some(takeover) = record.taking_over() {
+        if let Some(takeover) = record.as_takeover() {
             let from = takeover
                 .from
                 .clone()
@@ -136,7 +137,7 @@ impl<'a> RosterCheck<'a> {
         {
             self.locks.push((record.key.clone(), lock.lock()));
         }
-        if let Some(roll) = record.roll() {
+        if let Some(roll) = record.inventory() {
             // Of what is missing between them nobody knows what it said.
             if let Some(before) = self.newest.as_ref().filter(|_| !self.links.broken) {
                 follows(found, roll, before);
@@ -168,7 +169,7 @@ fn follows(found: &mut Findings<'_>, roll: &Inventory, before: &Inventory) {
                 number(member).to_string(),
             );
         }
-        let missed = member.unlisted.is_some() || !earlier.counted_on();
+        let missed = member.unlisted.is_some() || !earlier.is_expected();
         if member.listed == Some(false) && !missed {
             found.add(
                 FindingCode::RosterWrong,
@@ -218,7 +219,7 @@ impl Verifier<'_> {
         self.count(|totals| totals.rosters += links.records);
         let head = links
             .head
-            .map(|(n, sha256)| format!("{}:{n}:{sha256}", key::ROSTER));
+            .map(|(sequence, sha256)| Head { sequence, sha256 }.of_chain(key::ROSTER).to_string());
         self.rostered = Rostered { head, ..rostered };
         Ok(())
     }

@@ -37,10 +37,9 @@ fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) 
         dry_run: bool,
     }
     let (days, head): (&[AcknowledgedDay], _) = match ended {
-        Acknowledged::Now { head, note } => (
-            &note.days,
-            Some(crate::command::archive::head_text(sub_account, head)),
-        ),
+        Acknowledged::Now { head, note } => {
+            (&note.days, Some(head.of_chain(sub_account).to_string()))
+        }
         Acknowledged::Proposed { note } => (&note.days, None),
         Acknowledged::Before { .. } => (&[], None),
     };

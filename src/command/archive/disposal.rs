@@ -69,7 +69,7 @@ fn tell(
     let head = disposed
         .head
         .as_ref()
-        .map(|head| crate::command::archive::head_text(sub_account, head));
+        .map(|head| head.of_chain(sub_account).to_string());
     let files: u64 = days.iter().map(|day| day.files).sum();
     let bytes: u64 = days.iter().map(|day| day.bytes).sum();
     context.output.event(&DisposalEvent {

@@ -153,7 +153,7 @@ impl HoldReport<'_> {
         let head = held
             .head
             .as_ref()
-            .map(|head| crate::command::archive::head_text(sub_account, head));
+            .map(|head| head.of_chain(sub_account).to_string());
         let HoldOutcome {
             enforced,
             records,

@@ -6,7 +6,6 @@ use crate::chain::archive::Archive;
 use crate::chain::roster::Roster;
 use crate::command::{Context, inspect, wiring};
 use crate::config::Settings;
-use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
 pub mod acknowledge;
@@ -57,9 +56,4 @@ async fn named_sub_accounts(source: &ArchiveReader, context: &Context) -> Result
         )));
     }
     Ok(all)
-}
-
-/// `SUB_ACCOUNT:SEQUENCE:SHA256`: what an auditor may be given to expect.
-fn head_text(sub_account: &str, head: &Head) -> String {
-    format!("{sub_account}:{}:{}", head.sequence, head.sha256)
 }

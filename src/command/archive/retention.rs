@@ -87,7 +87,7 @@ fn tell(
     let head = extended
         .head
         .as_ref()
-        .map(|head| crate::command::archive::head_text(sub_account, head));
+        .map(|head| head.of_chain(sub_account).to_string());
     let ExtensionOutcome {
         records,
         days,

@@ -30,10 +30,9 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
     let (takeover, head) = match &ended {
         TakenOver::Before => (None, None),
         TakenOver::Planned(takeover) => (Some(takeover), None),
-        TakenOver::Now { head, takeover } => (
-            Some(takeover),
-            Some(crate::command::archive::head_text(key::ROSTER, head)),
-        ),
+        TakenOver::Now { head, takeover } => {
+            (Some(takeover), Some(head.of_chain(key::ROSTER).to_string()))
+        }
     };
     let from = takeover.and_then(|takeover| takeover.from.as_deref());
     let sub_accounts = takeover.map_or(0, |takeover| takeover.sub_accounts.len());

@@ -25,11 +25,7 @@ pub fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
         Some(file) => crate::command::inspect::allowed_signers(file)?,
         None => AllowedSigners::default(),
     };
-    let heads = args
-        .expect_head
-        .iter()
-        .map(|head| (head.sub_account.clone(), head.sequence, head.sha256));
-    let proven = receipt.check(&allowed, &heads.collect::<Vec<_>>()).map_err(|error| {
+    let proven = receipt.check(&allowed, &args.expect_head).map_err(|error| {
         Failure::new(Exit::Integrity, format!("{file} does not hold: {error}"))
             .remedy("Do not rely on it; ask for another, and for the head of the chain from a second source.")
     })?;

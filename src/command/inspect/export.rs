@@ -61,7 +61,7 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
         let written = export(&source, &timeline, args, &mut pack).await?;
         about.rows += written.rows;
         about.files.extend(written.files);
-        about.heads.push(timeline.head_text());
+        about.heads.push(timeline.head_ref().to_string());
         about
             .next
             .push(format!("{sub_account}={}", timeline.head.0));

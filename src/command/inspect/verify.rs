@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::audit::anchors::Anchors;
 use crate::audit::verify;
 use crate::audit::verify::finding::{Finding, Severity};
-use crate::audit::verify::{KnownHead, Level, VerifyOptions, VerifyProgress, VerifyTotals};
+use crate::audit::verify::{Level, VerifyOptions, VerifyProgress, VerifyTotals};
 use crate::cli::audit as cli;
 use crate::cli::audit::VerifyArgs;
 use crate::clock::SystemClock;
@@ -33,7 +33,7 @@ pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> R
             cli::Level::Deep => Level::Deep,
         },
         subset: args.subset.map(|subset| (subset.n, subset.of)),
-        heads: args.expect_head.iter().map(head).collect(),
+        heads: args.expect_head.clone(),
         anchors: anchors(args, settings, context).await?,
         allowed,
     };
@@ -64,14 +64,6 @@ async fn anchors(
     let store = anchor::open_bare(settings, location).await?;
     let store = RetryingStore::new(store, Arc::new(SystemClock), context.cancel.clone());
     Ok(Some(Anchors::new(Arc::new(store))))
-}
-
-pub fn head(head: &cli::ExpectedHead) -> KnownHead {
-    KnownHead {
-        sub_account: head.sub_account.clone(),
-        sequence: head.sequence,
-        sha256: head.sha256,
-    }
 }
 
 /// Bytes done and to be done, as far as one can tell, and which sub-account it is.

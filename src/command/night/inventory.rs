@@ -37,7 +37,7 @@ pub async fn leave(
     }
     .await;
     match committed {
-        Ok(head) => head.map(|head| format!("{}:{}:{}", key::ROSTER, head.sequence, head.sha256)),
+        Ok(head) => head.map(|head| head.of_chain(key::ROSTER).to_string()),
         Err(failure) => {
             days.push(DayReport::failed(key::ROSTER, None, &failure));
             None
@@ -54,7 +54,7 @@ fn missing(seen: &AccountListing, before: Option<&Inventory>) -> Vec<DayReport> 
         let failure = Failure::new(Exit::Denied, message).remedy(format!(
             "Give the user access to it again in RingCX Admin; or, if the sub-account was closed, name {}:{id} in \
              CXVAULT_KNOWN_WARNINGS.",
-            roster::NAME
+            roster::UNLISTED
         ));
         DayReport {
             outcome: "unlisted",

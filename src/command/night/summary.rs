@@ -75,10 +75,7 @@ impl DayReport {
             duplicates,
             files: files.len(),
             bytes: files.iter().map(|file| file.bytes).sum(),
-            head: format!(
-                "{sub_account}:{}:{}",
-                outcome.head.sequence, outcome.head.sha256
-            ),
+            head: outcome.head.of_chain(sub_account).to_string(),
             warnings: outcome.warnings().to_vec(),
             recheck: outcome.record.recheck.clone(),
             committed: outcome.committed > 0,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::envelope::{RecordBody, RecordPlace};
+use crate::format::record::head::HeadRef;
 use crate::format::time::wire::instant;
 
 /// One head of one chain. Canonical JSON, and made of the manifest alone: whoever anchors the same head, on whichever
@@ -51,10 +52,15 @@ impl Anchor {
         key::anchor(&self.archive_id, &self.chain, self.sequence)
     }
 
-    /// `SUB_ACCOUNT:SEQUENCE:SHA256`, as `--expect-head` takes it; of another chain its name stands in front.
-    pub fn head(&self) -> String {
-        let name = key::parse_sub_account(&self.chain).unwrap_or(&self.chain);
-        format!("{name}:{}:{}", self.sequence, self.sha256)
+    /// Returns the head that this anchor retains, as `--expect-head` takes it.
+    pub fn head(&self) -> HeadRef {
+        HeadRef {
+            chain: key::parse_sub_account(&self.chain)
+                .unwrap_or(&self.chain)
+                .to_owned(),
+            sequence: self.sequence,
+            sha256: self.sha256,
+        }
     }
 
     pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
@@ -95,7 +101,10 @@ mod tests {
         assert_eq!(anchor.place(), place);
         let bytes = anchor.to_bytes().unwrap();
         assert_eq!(Anchor::from_bytes(place, &bytes), Some(anchor.clone()));
-        assert_eq!(anchor.head(), format!("99999999:42:{}", anchor.sha256));
+        assert_eq!(
+            anchor.head().to_string(),
+            format!("99999999:42:{}", anchor.sha256)
+        );
         for elsewhere in [
             "anchors/v1/0123abcd/sub_account=99999999/0000000043.json",
             "anchors/v1/0123abcd/sub_account=9/0000000042.json",
@@ -116,7 +125,7 @@ mod tests {
             ..anchor()
         };
         assert_eq!(roster.place(), "anchors/v1/0123abcd/roster/0000000042.json");
-        assert!(roster.head().starts_with("roster:42:"));
+        assert!(roster.head().to_string().starts_with("roster:42:"));
         assert!(!roster.same_head(&anchor()));
         assert!(anchor().same_head(&Anchor {
             committed_at: 0,

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::record::roster::{ChainHead, Head};
+use crate::format::record::head::Head;
+use crate::format::record::roster::ChainHead;
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::time::wire::instant;
 

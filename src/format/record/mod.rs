@@ -5,6 +5,7 @@ pub mod archive;
 pub mod copy;
 pub mod coverage;
 pub mod envelope;
+pub mod head;
 pub mod lock;
 pub mod manifest;
 pub mod notes;

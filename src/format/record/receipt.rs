@@ -9,6 +9,7 @@ use crate::format::hash::merkle;
 use crate::format::part::EncodedRow;
 use crate::format::place::key;
 use crate::format::record::envelope::RecordBody;
+use crate::format::record::head::{Head, HeadRef};
 use crate::format::record::manifest::Envelope;
 use crate::format::row::leaf_of;
 use crate::format::row::observation::SummaryKind;
@@ -85,7 +86,7 @@ pub enum ReceiptError {
     #[error("it names other later manifests of the day than its chain has")]
     LaterManifests,
     #[error("its chain does not hold the expected head {0}")]
-    NotExpected(String),
+    NotExpected(HeadRef),
 }
 
 impl Receipt {
@@ -102,7 +103,7 @@ impl Receipt {
     pub fn check(
         &self,
         allowed: &AllowedSigners,
-        heads: &[(String, u64, Digest)],
+        heads: &[HeadRef],
     ) -> Result<Proven, ReceiptError> {
         if self.receipt_version != RECEIPT_VERSION {
             return Err(ReceiptError::Version(self.receipt_version));
@@ -112,7 +113,12 @@ impl Receipt {
         let first = self.chain.first().ok_or(ReceiptError::Head)?;
         self.check_row(first)?;
         let (newest, sha256) = hashes.last().copied().ok_or(ReceiptError::Head)?;
-        if self.head != format!("{}:{newest}:{sha256}", self.sub_account) {
+        let head = Head {
+            sequence: newest,
+            sha256,
+        }
+        .of_chain(&self.sub_account);
+        if self.head != head.to_string() {
             return Err(ReceiptError::Head);
         }
         let later = self.chain.iter().skip(1).map(|envelope| &envelope.manifest);
@@ -124,11 +130,11 @@ impl Receipt {
         {
             return Err(ReceiptError::LaterManifests);
         }
-        for (sub_account, sequence, sha256) in heads {
-            let named = || format!("{sub_account}:{sequence}:{sha256}");
-            if *sub_account != self.sub_account || !hashes.contains(&(*sequence, *sha256)) {
-                return Err(ReceiptError::NotExpected(named()));
-            }
+        let unknown = heads.iter().find(|head| {
+            head.chain != self.sub_account || !hashes.contains(&(head.sequence, head.sha256))
+        });
+        if let Some(head) = unknown {
+            return Err(ReceiptError::NotExpected(head.clone()));
         }
         let text = |name: &str| {
             self.row

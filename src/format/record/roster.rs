@@ -11,21 +11,13 @@ use crate::format::place::key;
 use crate::format::record::envelope::{
     ManifestError, RecordBody, RecordPlace, Signed, known_version, must,
 };
+use crate::format::record::head::Head;
 use crate::format::record::manifest::{Link, ObjectLock, Run};
 use crate::format::record::notes;
 use crate::format::record::notes::{LONGEST_NAME, LONGEST_REASON};
 
 /// The whole object that is stored.
 pub type RosterEnvelope = Signed<RosterRecord>;
-
-/// The newest record of a chain: what the next one must descend from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    pub sequence: u64,
-    /// SHA-256 of the whole object.
-    pub sha256: Digest,
-}
 
 /// One record of the roster's chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,7 +162,7 @@ impl Inventory {
     ///
     /// # Errors
     /// [`Rewritten`]: a chain is not the one that it was.
-    pub fn call(
+    pub fn updated(
         command: &str,
         exit: Ended,
         seen: &AccountListing,
@@ -201,7 +193,7 @@ impl Inventory {
     }
 
     /// Takes note of heads that were seen after it.
-    pub fn catch_up<'a>(&mut self, heads: impl Iterator<Item = (&'a str, &'a Head)>) {
+    pub fn raise_heads<'a>(&mut self, heads: impl Iterator<Item = (&'a str, &'a Head)>) {
         for (id, head) in heads {
             let Ok(at) = self
                 .sub_accounts
@@ -261,7 +253,7 @@ impl AccountListing {
         Ok(SubAccountEntry {
             id: id.to_owned(),
             listed: self.lists(id),
-            expected: self.named.contains(id) || before.is_some_and(SubAccountEntry::counted_on),
+            expected: self.named.contains(id) || before.is_some_and(SubAccountEntry::is_expected),
             outcome: self.outcomes.get(id).copied(),
             head,
             unlisted: before.and_then(|before| self.unlisted(before, sequence)),
@@ -280,7 +272,7 @@ impl AccountListing {
         let known = before.unlisted.as_ref();
         let found = match self.lists(&before.id) {
             Some(true) => None,
-            Some(false) if before.counted_on() => Some(known.cloned().unwrap_or(Unlisted {
+            Some(false) if before.is_expected() => Some(known.cloned().unwrap_or(Unlisted {
                 since: sequence,
                 acknowledged: false,
             })),
@@ -288,7 +280,7 @@ impl AccountListing {
             None if self.named.contains(&before.id) && !self.narrowed => None,
             Some(false) | None => known.cloned(),
         };
-        let named = format!("{}:{}", NAME, before.id);
+        let named = format!("{UNLISTED}:{}", before.id);
         let acknowledged = self.acknowledge.contains(&named);
         found.map(|found| Unlisted {
             acknowledged: found.acknowledged || acknowledged,
@@ -298,11 +290,11 @@ impl AccountListing {
 }
 
 /// What the setting `known_warnings` calls a sub-account that is no longer listed, before its id.
-pub const NAME: &str = "unlisted";
+pub const UNLISTED: &str = "unlisted";
 
 impl SubAccountEntry {
     /// Whether the next roster may expect it.
-    pub fn counted_on(&self) -> bool {
+    pub fn is_expected(&self) -> bool {
         let acknowledged = self
             .unlisted
             .as_ref()
@@ -331,14 +323,14 @@ pub fn place(root: &str) -> String {
 }
 
 impl RosterRecord {
-    pub fn roll(&self) -> Option<&Inventory> {
+    pub fn inventory(&self) -> Option<&Inventory> {
         match &self.entry {
             RosterEntry::Roster(roll) => Some(roll),
             RosterEntry::Takeover(_) => None,
         }
     }
 
-    pub fn taking_over(&self) -> Option<&Takeover> {
+    pub fn as_takeover(&self) -> Option<&Takeover> {
         match &self.entry {
             RosterEntry::Roster(_) => None,
             RosterEntry::Takeover(takeover) => Some(takeover),
@@ -358,9 +350,12 @@ impl RosterRecord {
 
     /// The heads that it vouches for, by sub-account.
     pub fn heads(&self) -> impl Iterator<Item = (&str, &Head)> {
-        let members = self.roll().into_iter().flat_map(|roll| &roll.sub_accounts);
+        let members = self
+            .inventory()
+            .into_iter()
+            .flat_map(|roll| &roll.sub_accounts);
         let taken = self
-            .taking_over()
+            .as_takeover()
             .into_iter()
             .flat_map(|takeover| &takeover.sub_accounts);
         let told = members.filter_map(|member| Some((member.id.as_str(), member.head.as_ref()?)));
@@ -465,8 +460,8 @@ mod tests {
         }
     }
 
-    fn call(seen: &AccountListing, before: Option<&Inventory>, sequence: u64) -> Inventory {
-        Inventory::call("run", Ended::Done, seen, before, sequence).unwrap()
+    fn update(seen: &AccountListing, before: Option<&Inventory>, sequence: u64) -> Inventory {
+        Inventory::updated("run", Ended::Done, seen, before, sequence).unwrap()
     }
 
     fn unlisted(roll: &Inventory, id: &str) -> Option<(u64, bool)> {
@@ -476,7 +471,7 @@ mod tests {
 
     #[test]
     fn one_that_is_no_longer_listed_is_missed_until_somebody_takes_note() {
-        let first = call(&listing(&["a", "b"]), None, 1);
+        let first = update(&listing(&["a", "b"]), None, 1);
         assert!(
             first
                 .sub_accounts
@@ -485,7 +480,7 @@ mod tests {
         );
         let seen = listing(&["a"]);
         assert_eq!(seen.missing(Some(&first)), ["b"]);
-        let second = call(&seen, Some(&first), 2);
+        let second = update(&seen, Some(&first), 2);
         let b = second.member("b").unwrap();
         assert_eq!(
             (b.listed, b.expected, unlisted(&second, "b")),
@@ -498,7 +493,7 @@ mod tests {
             ..AccountListing::default()
         };
         assert!(named.missing(Some(&second)).is_empty());
-        let third = call(&named, Some(&second), 3);
+        let third = update(&named, Some(&second), 3);
         assert_eq!(
             (third.member("b").unwrap().listed, unlisted(&third, "b")),
             (None, Some((2, false)))
@@ -508,7 +503,7 @@ mod tests {
             ..listing(&["a"])
         };
         assert!(half.missing(Some(&third)).is_empty());
-        let fourth = call(&half, Some(&third), 4);
+        let fourth = update(&half, Some(&third), 4);
         assert_eq!(seen.missing(Some(&fourth)), ["b"]);
         // Once in the chain, the setting may go.
         let noted = AccountListing {
@@ -516,30 +511,30 @@ mod tests {
             ..listing(&["a"])
         };
         assert!(noted.missing(Some(&fourth)).is_empty());
-        let fifth = call(&noted, Some(&fourth), 5);
+        let fifth = update(&noted, Some(&fourth), 5);
         assert!(seen.missing(Some(&fifth)).is_empty());
-        let sixth = call(&seen, Some(&fifth), 6);
+        let sixth = update(&seen, Some(&fifth), 6);
         let b = sixth.member("b").unwrap();
         assert_eq!(
             (b.expected, unlisted(&sixth, "b")),
             (false, Some((2, true)))
         );
         // Back again, it is counted on again.
-        let seventh = call(&listing(&["a", "b"]), Some(&sixth), 7);
+        let seventh = update(&listing(&["a", "b"]), Some(&sixth), 7);
         assert_eq!(unlisted(&seventh, "b"), None);
         assert_eq!(seen.missing(Some(&seventh)), ["b"]);
     }
 
     #[test]
     fn settings_that_name_a_sub_account_need_no_list() {
-        let first = call(&listing(&["a", "b"]), None, 1);
-        let second = call(&listing(&["a"]), Some(&first), 2);
+        let first = update(&listing(&["a", "b"]), None, 1);
+        let second = update(&listing(&["a"]), Some(&first), 2);
         let named = AccountListing {
             named: ids(&["b"]),
             ..listing(&["a"])
         };
         assert!(named.missing(Some(&second)).is_empty());
-        let third = call(&named, Some(&second), 3);
+        let third = update(&named, Some(&second), 3);
         let b = third.member("b").unwrap();
         assert_eq!(
             (b.listed, b.expected, unlisted(&third, "b")),
@@ -550,7 +545,7 @@ mod tests {
             heads: [("c".to_owned(), head(3, "c"))].into(),
             ..listing(&["a"])
         };
-        let fourth = call(&found, Some(&third), 4);
+        let fourth = update(&found, Some(&third), 4);
         assert!(listing(&["a", "b"]).missing(Some(&fourth)).is_empty());
     }
 
@@ -560,19 +555,20 @@ mod tests {
             heads: [("a".to_owned(), head)].into(),
             ..AccountListing::default()
         };
-        let first = call(&with(head(5, "five")), None, 1);
+        let first = update(&with(head(5, "five")), None, 1);
         for (seen, kept) in [
             (head(4, "four"), 5),
             (head(5, "five"), 5),
             (head(6, "six"), 6),
         ] {
-            let next = call(&with(seen), Some(&first), 2);
+            let next = update(&with(seen), Some(&first), 2);
             assert_eq!(
                 next.member("a").unwrap().head.as_ref().unwrap().sequence,
                 kept
             );
         }
-        let other = Inventory::call("run", Ended::Done, &with(head(5, "other")), Some(&first), 2);
+        let other =
+            Inventory::updated("run", Ended::Done, &with(head(5, "other")), Some(&first), 2);
         assert_eq!(
             other,
             Err(Rewritten {
@@ -580,7 +576,7 @@ mod tests {
             })
         );
         // Carried along by runs that have nothing to do with it.
-        let next = call(&AccountListing::default(), Some(&first), 2);
+        let next = update(&AccountListing::default(), Some(&first), 2);
         assert_eq!(
             (
                 next.member("a").unwrap().head.clone(),

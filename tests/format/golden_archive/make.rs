@@ -8,11 +8,12 @@ use cxvault::format::place::key;
 use cxvault::format::record::anchor::Anchor;
 use cxvault::format::record::archive::ArchiveRecord;
 use cxvault::format::record::coverage::Coverage;
+use cxvault::format::record::head::Head;
 use cxvault::format::record::manifest::{
     DayRecord, Discovery, Envelope, File, Link, Manifest, ObjectLock, Record, Run, Why,
     WindowRecord,
 };
-use cxvault::format::record::roster::{Head, Inventory, RosterEntry, RosterEnvelope, RosterRecord};
+use cxvault::format::record::roster::{Inventory, RosterEntry, RosterEnvelope, RosterRecord};
 use cxvault::format::row::Row;
 use cxvault::format::row::observation::SummaryKind;
 use cxvault::format::row::omit::Omission;
@@ -361,7 +362,7 @@ impl Roster {
         let bytes = envelope.to_bytes().unwrap();
         let sha256 = Digest::of(&bytes);
         self.takeover = envelope.manifest.takeover_for_next(sha256);
-        if let Some(roll) = envelope.manifest.roll() {
+        if let Some(roll) = envelope.manifest.inventory() {
             self.newest = Some(roll.clone());
         }
         self.anchors

@@ -451,7 +451,7 @@ fn its_roster_and_its_mark_are_still_read() {
         );
         assert_eq!(envelope.manifest.takeover.is_some(), sequence == 6);
         previous = Some(Digest::of(&bytes));
-        if let Some(takeover) = envelope.manifest.taking_over() {
+        if let Some(takeover) = envelope.manifest.as_takeover() {
             let mark = read("archive/copy.json");
             assert_eq!(takeover.copy, Some(Digest::of(&mark)));
             assert_eq!(

@@ -4,6 +4,7 @@
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
 use cxvault::format::record::copy::CopyRecord;
+use cxvault::format::record::head::Head;
 use cxvault::format::record::lock::LockMode;
 use cxvault::format::record::manifest::{
     DayRecord, Discovery, Incomplete, Leftover, ObjectLock, Recheck, Record, Why,
@@ -13,7 +14,7 @@ use cxvault::format::record::notes::{
     Hold, HoldAct,
 };
 use cxvault::format::record::roster::{
-    AccountListing, ChainHead, Ended, Head, Inventory, RosterEntry, Takeover,
+    AccountListing, ChainEnded, Head, Inventory, RosterEntry, Takeover,
 };
 use cxvault::format::record::warning::{Warning, WarningCode};
 use cxvault::format::row::omit::Omission;
@@ -463,7 +464,7 @@ fn call(
     at: &str,
 ) {
     let before = roster.newest.as_ref();
-    let roll = Inventory::call(command, exit, &seen, before, roster.next_sequence()).unwrap();
+    let roll = Inventory::updated(command, exit, &seen, before, roster.next_sequence()).unwrap();
     let place = match roster.next_sequence() {
         ..5 => (FIRST_PLACE, seven_years()),
         _ => (SECOND_PLACE, None),

@@ -21,7 +21,7 @@ use crate::command::inspect::report::chain::{ChainDetails, ReportedChain};
 use crate::command::inspect::report::page::{Damage, Report};
 use crate::command::inspect::report::verification::Verification;
 use crate::command::inspect::sub_accounts;
-use crate::command::inspect::verify::{head, reading};
+use crate::command::inspect::verify::reading;
 use crate::config::Settings;
 use crate::format::place::key;
 use crate::format::time::range::Days;
@@ -128,7 +128,7 @@ async fn verified(
         sub_accounts: context.sub_accounts.clone(),
         level,
         subset: None,
-        heads: args.expect_head.iter().map(head).collect(),
+        heads: args.expect_head.clone(),
         // A page is made with read access to the archive alone; `verify --json` makes one that knows the anchors.
         anchors: None,
         allowed: source.allowed.clone(),
