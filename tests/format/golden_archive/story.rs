@@ -14,7 +14,7 @@ use cxvault::format::record::notes::{
     Hold, HoldAct,
 };
 use cxvault::format::record::roster::{
-    AccountListing, ChainEnded, Head, Inventory, RosterEntry, Takeover,
+    AccountListing, ChainHead, Ended, Inventory, RosterEntry, Takeover,
 };
 use cxvault::format::record::warning::{Warning, WarningCode};
 use cxvault::format::row::omit::Omission;
