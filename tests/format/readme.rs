@@ -1,4 +1,4 @@
-//! What the README says is so.
+//! Tables in the documents that must agree with the program.
 
 use std::fs;
 use std::path::Path;
@@ -6,27 +6,27 @@ use std::path::Path;
 use cxvault::config::document::settings_table_markdown;
 use cxvault::outcome::Exit;
 
-fn readme() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+fn document(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 #[test]
 fn the_settings_table_is_the_programs_own() {
-    let readme = readme();
-    let between = readme
+    let settings = document("docs/settings.md");
+    let between = settings
         .split("<!-- settings -->\n")
         .nth(1)
         .and_then(|rest| rest.split("<!-- /settings -->").next());
     let table = settings_table_markdown();
     assert!(
         between == Some(table.as_str()),
-        "put this between the README's settings marks:\n{table}"
+        "put this between the settings marks of docs/settings.md:\n{table}"
     );
 }
 
 #[test]
 fn every_exit_code_is_documented() {
-    let readme = readme();
+    let operators = document("docs/operators.md");
     let all = [
         Exit::Done,
         Exit::Unexpected,
@@ -39,7 +39,7 @@ fn every_exit_code_is_documented() {
     ];
     for exit in all {
         assert!(
-            readme.contains(&format!("\n| {} | ", exit.code())),
+            operators.contains(&format!("\n| {} | ", exit.code())),
             "{exit:?}"
         );
     }

@@ -1,4 +1,4 @@
-//! The README's chapter for operators, followed command by command: a real bucket with Object Lock, the simulator, and
+//! The walk through of docs/operators.md, followed command by command: a real bucket with Object Lock, the simulator, and
 //! the binary on PATH.
 
 use std::fs;
@@ -11,10 +11,10 @@ use crate::support::vault::{SUB, Simulator, Vault, options, real_now};
 
 /// The `$` lines of the chapter's console blocks.
 fn commands() -> Vec<String> {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let chapter = readme
-        .split("\n## For operators\n")
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operators.md");
+    let operators = fs::read_to_string(path).unwrap();
+    let chapter = operators
+        .split("\n## A walk through\n")
         .nth(1)
         .unwrap()
         .split("\n## ")
