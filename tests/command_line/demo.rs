@@ -89,24 +89,13 @@ fn the_demo_archives_a_day_and_its_next_steps_work_as_printed() {
     assert!(demo(&folder, &[]).contains("confirmed"));
 }
 
-/// The `$` lines of the README's auditor chapter, as one shell session.
+/// The `$` lines of the commands in docs/auditors.md, as one shell session.
 fn auditors_session() -> String {
-    let readme =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let chapter = readme
-        .split("\n## For auditors\n")
-        .nth(1)
-        .unwrap()
-        .split("\n## ")
-        .next()
-        .unwrap();
-    let block = chapter
-        .split("```console\n")
-        .nth(2)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/auditors.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let commands = document.split("\n## Commands\n").nth(1).unwrap();
+    let block = commands.split("```console\n").nth(1).unwrap();
+    let block = block.split("```").next().unwrap();
     let lines = block
         .lines()
         .map(|line| line.strip_prefix("$ ").expect("a command"));
@@ -114,7 +103,7 @@ fn auditors_session() -> String {
 }
 
 #[test]
-fn an_auditor_follows_the_readme_on_the_demos_archive_and_gets_every_answer() {
+fn the_commands_of_the_auditors_document_work_on_the_demo_archive() {
     let folder = TempDir::new().unwrap();
     demo(&folder, &[]);
     let bin = assert_cmd::cargo::cargo_bin!("cxvault").parent().unwrap();
