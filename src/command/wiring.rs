@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
 use crate::command::archive::anchor;
 use crate::config::{Account, CredentialSettings, LimitScope, Settings};
-use crate::day::run::ApiSource;
+use crate::day::context::ApiSource;
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};

@@ -1,4 +1,7 @@
-//! From the journal to parts on the local disk, each re-read and checked before anybody sees it.
+//! Step 2: from the journal to parts on the local disk, each read back and checked before it is stored.
+//!
+//! The same journal encodes to the same bytes. A crash leaves files in the scratch folder, which the next run removes and
+//! encodes again; a part that was stored in between is then found to be identical.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -6,122 +9,143 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use jiff::civil::Date;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::archive::{Archive, Signers};
+use crate::chain::archive::Signers;
+use crate::day::context::DayContext;
 use crate::day::prior::PriorState;
-use crate::day::run::DayJob;
 use crate::format::hash::digest::{Digest, Hasher};
-use crate::format::part;
-use crate::format::part::{PartContext, PartReader, PartSummary, PartWriter};
+use crate::format::part::{EncodedRow, PartContext, PartReader, PartSummary, PartWriter};
 use crate::format::place::key;
 use crate::format::row::Row;
-use crate::journal::{JournalHandle, RevisionTotals};
+use crate::format::row::omit::Omission;
+use crate::journal::{AnsweredWindow, Journal, RevisionTotals};
 use crate::outcome::{Exit, Failure, Result};
 
-/// A part that lies in the scratch folder, complete and checked.
+/// A part in the scratch folder, complete and checked.
 #[derive(Debug)]
-pub struct EncodedPart {
+pub(super) struct EncodedPart {
     pub key: String,
     pub path: PathBuf,
+    /// Length of the file in bytes.
     pub bytes: u64,
     pub sha256: Digest,
     pub written: PartSummary,
 }
 
-/// What the next revision adds to its basis.
+/// What the next revision adds to the prior state, read from the journal at one moment.
 #[derive(Debug, Default)]
-pub struct NewRevision {
+pub(super) struct NewRevision {
     pub parts: Vec<EncodedPart>,
     pub totals: RevisionTotals,
-    /// Segments that only adopted parts have.
+    /// Number of segments that only adopted parts have.
     pub adopted_only: u64,
+    /// The answered windows of the day's discovery.
+    pub windows: Vec<AnsweredWindow>,
+    /// Number of summaries that a recheck has requested.
+    pub looked_at: u64,
+    /// The fields that every row of the revision lacks.
+    pub omitted_fields: Omission,
 }
 
-/// Encodes every row that the journal has beyond the basis. Same journal, same bytes.
-pub async fn encode(
-    archive: &Archive,
-    job: &DayJob,
-    basis: &PriorState,
-    journal: &JournalHandle,
-    scratch: &Path,
-) -> Result<NewRevision> {
-    let revision = basis.revision();
-    let place = PartContext {
-        archive_id: archive.id.clone(),
-        window: job.window,
-        zone: job.zone.name().to_owned(),
-        omitted_fields: journal
-            .call(|journal| Ok::<_, Failure>(journal.omission().clone()))
-            .await?,
-    };
-    let (sub_account, date, first) = (job.sub_account.clone(), job.date, basis.next_part);
-    let mut parts = Parts {
-        place,
+/// Encodes every row that the journal has beyond the prior state.
+///
+/// # Errors
+/// [`Exit::Later`] where the local disk fails, [`Exit::Unexpected`] where a part does not read back as it was written.
+pub(super) async fn encode(context: &DayContext<'_>, prior: &PriorState) -> Result<NewRevision> {
+    let DayContext { archive, job, .. } = *context;
+    let revision = prior.revision();
+    let mut cutter = PartCutter {
+        part_context: PartContext {
+            archive_id: archive.id.clone(),
+            window: job.window,
+            zone: job.zone.name().to_owned(),
+            omitted_fields: Omission::default(),
+        },
+        sub_account: job.sub_account.clone(),
+        date: job.date,
+        revision,
+        first_part: prior.next_part,
         signers: archive.signers.clone(),
         stop: archive.stop.clone(),
-        scratch: scratch.to_owned(),
-        limits: (archive.policy.part_rows, archive.policy.part_bytes),
-        key: Box::new(move |n| key::part(&sub_account, date, revision, first.saturating_add(n))),
+        // Made anew: it may hold the parts of the round before.
+        scratch: context.folder.create_scratch()?,
+        max_rows: archive.policy.part_rows,
+        max_bytes: archive.policy.part_bytes,
         open: None,
         done: Vec::new(),
     };
-    journal
+    context
+        .journal
         .call(move |journal| {
-            let (totals, parts) = std::thread::scope(|scope| {
-                // Reading the journal, hashing rows and writing Parquet together fill two cores.
-                let (rows, read) = sync_channel(QUEUE);
-                let (leaves, hashed) = sync_channel(QUEUE);
-                let encoding = scope.spawn(move || {
-                    hashed
-                        .into_iter()
-                        .flatten()
-                        .try_for_each(|row| parts.push(row))?;
-                    parts.close().map(|()| parts.done)
-                });
-                let hashing = scope.spawn(move || {
-                    let hash = |rows: Vec<Row>| {
-                        rows.into_iter()
-                            .map(part::EncodedRow::from)
-                            .collect::<Vec<_>>()
-                    };
-                    read.into_iter()
-                        .map(hash)
-                        .try_for_each(|rows| leaves.send(rows))
-                        .ok()
-                });
-                let mut batch = RowBatch {
-                    rows: Vec::new(),
-                    bytes: 0,
-                    to: rows,
-                };
-                let read = journal.changes(revision, |row| batch.push(row));
-                let read = read.and_then(|totals| batch.send().map(|()| totals));
-                drop(batch);
-                hashing.join().map_err(|_| ended_early())?;
-                let parts = encoding.join().unwrap_or_else(|_| Err(ended_early()))?;
-                Ok::<_, Failure>((read?, parts))
-            })?;
-            Ok::<_, Failure>(NewRevision {
+            let omitted_fields = journal.omission().clone();
+            cutter.part_context.omitted_fields = omitted_fields.clone();
+            let (totals, parts) = cut_changes(journal, revision, cutter)?;
+            Ok(NewRevision {
                 parts,
                 totals,
                 adopted_only: journal.count_adopted_only()?,
+                windows: journal.windows()?,
+                looked_at: journal.count_requested()?,
+                omitted_fields,
             })
         })
         .await
 }
 
-/// Batches between the journal, the hashing and the encoder, which now and then stops to compress a page of every column.
-const QUEUE: usize = 4;
+/// Batches of rows between two of the three threads. The encoder stops now and then to compress a page of every column.
+const QUEUED_BATCHES: usize = 4;
 const BATCH_ROWS: usize = 256;
 /// Texts of 64 KiB end a batch earlier.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Rows on their way to the encoder: one at a time, each would wake the other thread.
+/// Reads the changed rows from the journal, hashes them, and writes Parquet, in three threads: together they fill two
+/// cores. The order of the rows stays that of the journal.
+fn cut_changes(
+    journal: &Journal,
+    revision: u32,
+    mut cutter: PartCutter,
+) -> Result<(RevisionTotals, Vec<EncodedPart>)> {
+    std::thread::scope(|scope| {
+        let (rows, unhashed) = sync_channel::<Vec<Row>>(QUEUED_BATCHES);
+        let (leaves, hashed) = sync_channel::<Vec<EncodedRow>>(QUEUED_BATCHES);
+        let encoding = scope.spawn(move || {
+            let mut rows = hashed.into_iter().flatten();
+            rows.try_for_each(|row| cutter.push(row))?;
+            cutter.close().map(|()| cutter.done)
+        });
+        let hashing = scope.spawn(move || {
+            for batch in unhashed {
+                // A receiver that is gone has failed, and its own error is the one to report.
+                if leaves
+                    .send(batch.into_iter().map(EncodedRow::from).collect())
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+        let mut batch = RowBatch {
+            rows: Vec::new(),
+            bytes: 0,
+            receiver: rows,
+        };
+        let read = journal
+            .changes(revision, |row| batch.push(row))
+            .and_then(|totals| batch.send().map(|()| totals));
+        drop(batch);
+        hashing.join().map_err(|_| ended_early())?;
+        let parts = encoding.join().unwrap_or_else(|_| Err(ended_early()))?;
+        Ok((read?, parts))
+    })
+}
+
+/// Rows on their way to the hashing thread: sent one by one, each row would wake that thread.
 struct RowBatch {
     rows: Vec<Row>,
     bytes: usize,
-    to: SyncSender<Vec<Row>>,
+    receiver: SyncSender<Vec<Row>>,
 }
 
 impl RowBatch {
@@ -129,17 +153,16 @@ impl RowBatch {
         self.bytes += row.text_bytes();
         self.rows.push(row);
         if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
-            self.send()
-        } else {
-            Ok(())
+            return self.send();
         }
+        Ok(())
     }
 
     fn send(&mut self) -> Result<()> {
         self.bytes = 0;
         let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(BATCH_ROWS));
-        // A receiver that is gone has failed, and says why.
-        self.to.send(rows).map_err(|_| Failure::interrupted())
+        // A receiver that is gone has failed, and its own error is the one to report.
+        self.receiver.send(rows).map_err(|_| Failure::interrupted())
     }
 }
 
@@ -148,52 +171,59 @@ fn ended_early() -> Failure {
 }
 
 /// Cuts a stream of rows into parts.
-struct Parts {
-    place: PartContext,
+struct PartCutter {
+    part_context: PartContext,
+    sub_account: String,
+    date: Date,
+    revision: u32,
+    /// Number of the first part; parts before it exist in the store.
+    first_part: u32,
     signers: Arc<Signers>,
     stop: CancellationToken,
     scratch: PathBuf,
-    limits: (u64, u64),
-    key: Box<dyn Fn(u32) -> String + Send>,
+    /// A part is complete when it has reached either of these sizes.
+    max_rows: u64,
+    max_bytes: u64,
     open: Option<(PathBuf, PartWriter<HashingFile>)>,
     done: Vec<EncodedPart>,
 }
 
-impl Parts {
-    fn push(&mut self, row: part::EncodedRow) -> Result<()> {
+impl PartCutter {
+    fn push(&mut self, row: EncodedRow) -> Result<()> {
         if self.stop.is_cancelled() {
             return Err(Failure::interrupted());
         }
         let (_, writer) = match &mut self.open {
             Some(open) => open,
             None => {
-                let path = self
-                    .scratch
-                    .join(format!("p{:04}.parquet", self.done.len()));
-                let file = HashingFile::create(&path).map_err(|error| local(&path, error))?;
-                let writer = PartWriter::new(file).map_err(|error| local(&path, error))?;
+                let name = format!("p{:04}.parquet", self.done.len());
+                let path = self.scratch.join(name);
+                let file =
+                    HashingFile::create(&path).map_err(|error| disk_failure(&path, error))?;
+                let writer = PartWriter::new(file).map_err(|error| disk_failure(&path, error))?;
                 self.open.insert((path, writer))
             }
         };
-        writer
-            .push(row)
-            .map_err(|error| local(&self.scratch, error))?;
-        let (most_rows, most_bytes) = self.limits;
-        if writer.rows() >= most_rows || writer.bytes() >= most_bytes {
+        let pushed = writer.push(row);
+        pushed.map_err(|error| disk_failure(&self.scratch, error))?;
+        if writer.rows() >= self.max_rows || writer.bytes() >= self.max_bytes {
             self.close()?;
         }
         Ok(())
     }
 
+    /// Completes the open part, if there is one: signs it, and reads it back.
     fn close(&mut self) -> Result<()> {
         let Some((path, writer)) = self.open.take() else {
             return Ok(());
         };
-        let key = (self.key)(u32::try_from(self.done.len()).unwrap_or(u32::MAX));
-        let finished = writer.finish(&key, &self.place, self.signers.key.as_ref());
-        let (file, written) = finished.map_err(|error| local(&path, error))?;
-        let (bytes, sha256) = file.finish().map_err(|error| local(&path, error))?;
-        check(&path, &written)?;
+        let done = u32::try_from(self.done.len()).unwrap_or(u32::MAX);
+        let part = self.first_part.saturating_add(done);
+        let key = key::part(&self.sub_account, self.date, self.revision, part);
+        let finished = writer.finish(&key, &self.part_context, self.signers.key.as_ref());
+        let (file, written) = finished.map_err(|error| disk_failure(&path, error))?;
+        let (bytes, sha256) = file.finish().map_err(|error| disk_failure(&path, error))?;
+        check_written(&path, &written)?;
         self.done.push(EncodedPart {
             key,
             path,
@@ -205,35 +235,37 @@ impl Parts {
     }
 }
 
-/// Reads the file back as a stranger would: what is put must be what was observed.
-fn check(path: &Path, written: &PartSummary) -> Result<()> {
-    let broken = |error: String| {
-        Failure::new(
-            Exit::Unexpected,
-            format!(
-                "{} does not read back as it was written: {error}",
-                path.display()
-            ),
-        )
-        .remedy("Check this host's disk and memory; nothing was stored. Then run again.")
-    };
-    let file = File::open(path).map_err(|error| local(path, error))?;
-    let part = PartReader::open(file).map_err(|error| broken(error.to_string()))?;
-    if part.statement().merkle_root != written.merkle_root || part.statement().rows != written.rows
-    {
-        return Err(broken("another Merkle root".to_owned()));
+/// Reads a part back as a verifier does: what is stored must be what was observed.
+fn check_written(path: &Path, written: &PartSummary) -> Result<()> {
+    let file = File::open(path).map_err(|error| disk_failure(path, error))?;
+    let part = PartReader::open(file).map_err(|error| not_as_written(path, &error.to_string()))?;
+    let statement = part.statement();
+    if statement.merkle_root != written.merkle_root || statement.rows != written.rows {
+        return Err(not_as_written(path, "another Merkle root"));
     }
-    part.check().map_err(|error| broken(error.to_string()))?;
+    part.check()
+        .map_err(|error| not_as_written(path, &error.to_string()))?;
     Ok(())
 }
 
-fn local(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::new(Exit::Later, format!("cannot write {}", path.display())).because(error).remedy(
-        "Free some space on the state folder's disk, or name another with --state-dir; then run again.",
-    )
+fn not_as_written(path: &Path, reason: &str) -> Failure {
+    let message = format!(
+        "{} does not read back as it was written: {reason}",
+        path.display()
+    );
+    Failure::new(Exit::Unexpected, message)
+        .remedy("Check this host's disk and memory; nothing was stored. Then run again.")
 }
 
-/// A local file that is hashed as it is written.
+fn disk_failure(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::new(Exit::Later, format!("cannot write {}", path.display()))
+        .because(error)
+        .remedy(
+            "Free some space on the state folder's disk, or name another with --state-dir; then run again.",
+        )
+}
+
+/// A local file that is hashed while it is written.
 struct HashingFile {
     file: BufWriter<File>,
     hasher: Hasher,

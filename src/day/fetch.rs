@@ -1,4 +1,7 @@
-//! Both summaries of every segment, while discovery goes on: a feeder, and workers that the API's pace holds back.
+//! Both summaries of every segment, while discovery goes on.
+//!
+//! A feeder reads pending segments from the journal in batches, so that memory does not grow with the day. Fetchers take
+//! them from a queue; the client's rate limits hold them back. Each answer goes into the journal.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,73 +9,58 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use crate::chain::archive::Archive;
-use crate::day::discover::Announcement;
-use crate::day::observe::FirstFailure;
-use crate::day::pipeline::Fetching;
-use crate::day::run::{DayJob, DayMeter};
+use crate::day::context::DayContext;
+use crate::day::first_failure::FirstFailure;
+use crate::day::pipeline::FetchTurn;
+use crate::day::progress::{DayMeter, DiscoveryState};
 use crate::format::hash::digest::Digest;
 use crate::format::row::observation::{Observation, Status, SummaryKind};
 use crate::journal::{Journal, JournalHandle, NewObservation, PendingSegment};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 
-/// Segments read from the journal at once; as many lie ready again while the workers are busy with them.
+/// Segments read from the journal at once. The queue has room for two batches, so that one is ready when one is used up.
 const BATCH: u32 = 4_000;
 
-/// Looks at every summary that has no answer yet, until discovery has finished and nothing is left, or until
-/// `halt` says so. A failure goes to `halt`. `turn` passes on when nothing is left to hand out: the last fetchers may sit
-/// out a server's pause, which must not keep the next day from its quota.
-#[allow(clippy::too_many_arguments)]
-pub async fn fetch(
-    archive: &Archive,
-    job: &DayJob,
+/// Requests every summary that has no answer yet, until discovery has finished and nothing is left, or until a failure
+/// stops the day. Failures go to `failures`.
+///
+/// `turn` passes on when nothing is left to hand out: the last fetchers may wait out a pause of the server, during which
+/// the next day can use the quota.
+pub(super) async fn fetch(
+    context: &DayContext<'_>,
     api: &Arc<RingCx>,
-    journal: &JournalHandle,
-    meter: &DayMeter,
-    discovered: watch::Receiver<Announcement>,
-    turn: Fetching<'_>,
-    halt: &Arc<FirstFailure>,
+    discovered: watch::Receiver<DiscoveryState>,
+    turn: FetchTurn<'_>,
+    failures: &Arc<FirstFailure>,
 ) {
     let queue = Arc::new(FetchQueue::new());
-    let mut workers = JoinSet::new();
-    for _ in 0..archive.policy.concurrency {
-        let worker = Fetcher {
+    let mut fetchers = JoinSet::new();
+    for _ in 0..context.archive.policy.concurrency {
+        let fetcher = Fetcher {
             api: api.clone(),
-            journal: journal.clone(),
-            meter: meter.clone(),
-            sub_account: job.sub_account.clone(),
-            run_id: archive.run.id.clone(),
+            journal: context.journal.clone(),
+            meter: context.meter.clone(),
+            sub_account: context.job.sub_account.clone(),
+            run_id: context.archive.run.id.clone(),
             queue: queue.clone(),
-            stop: halt.token.clone(),
+            failures: failures.clone(),
         };
-        let halt = halt.clone();
-        workers.spawn(async move {
-            if let Err(failure) = worker.work().await {
-                halt.fail(failure);
+        fetchers.spawn(async move {
+            if let Err(failure) = fetcher.fetch_all().await {
+                fetcher.failures.report(failure);
             }
         });
     }
-    if let Err(failure) = feed(
-        archive,
-        job,
-        journal,
-        meter,
-        discovered,
-        &queue,
-        &halt.token,
-    )
-    .await
-    {
-        halt.fail(failure);
+    if let Err(failure) = feed(context, discovered, &queue, failures).await {
+        failures.report(failure);
     }
     queue.close();
     drop(turn);
-    while let Some(ended) = workers.join_next().await {
+    while let Some(ended) = fetchers.join_next().await {
         if ended.is_err() {
-            halt.fail(
+            failures.report(
                 Failure::new(Exit::Unexpected, "a fetcher ended early")
                     .remedy("Run again, and report this."),
             );
@@ -80,93 +68,89 @@ pub async fn fetch(
     }
 }
 
-/// Reads what is pending from the journal, batch by batch, so that memory does not grow with the day.
+/// Reads pending segments from the journal, batch by batch, and queues them.
 async fn feed(
-    archive: &Archive,
-    job: &DayJob,
-    journal: &JournalHandle,
-    meter: &DayMeter,
-    mut discovered: watch::Receiver<Announcement>,
+    context: &DayContext<'_>,
+    mut discovered: watch::Receiver<DiscoveryState>,
     queue: &FetchQueue,
-    stop: &CancellationToken,
+    failures: &FirstFailure,
 ) -> Result<()> {
-    let mut after = 0;
+    let mut last_seq = 0;
     loop {
-        // Read before the journal is: what is announced later wakes us again.
-        let announced = *discovered.borrow_and_update();
-        let batch = journal
-            .call(move |journal| journal.pending(after, BATCH))
+        // Read before the journal: a window that is merged later wakes the feeder again.
+        let discovery = *discovered.borrow_and_update();
+        let batch = context
+            .journal
+            .call(move |journal| journal.pending(last_seq, BATCH))
             .await?;
         if let Some(last) = batch.last() {
-            after = last.seq;
-            let open = without_request(archive, job, journal, meter, batch).await?;
+            last_seq = last.seq;
+            let open = settle_without_request(context, batch).await?;
             tokio::select! {
                 () = queue.add(open) => {}
-                () = stop.cancelled() => return Err(Failure::interrupted()),
+                () = failures.stop.cancelled() => return Err(Failure::interrupted()),
             }
             continue;
         }
-        if announced.finished {
+        if discovery.finished {
             return Ok(());
         }
         tokio::select! {
             changed = discovered.changed() => if changed.is_err() { return Ok(()) },
-            () = stop.cancelled() => return Err(Failure::interrupted()),
+            () = failures.stop.cancelled() => return Err(Failure::interrupted()),
         }
     }
 }
 
-/// Notes what needs no request: filtered segments, and those without an id. Hands back the others.
+/// Journals what needs no request: segments that the filters leave out, and those without an id. Returns the others.
 ///
-/// One job of the journal for all of them: they cost nobody a request, so they take no room from the fetchers' looks.
-async fn without_request(
-    archive: &Archive,
-    job: &DayJob,
-    journal: &JournalHandle,
-    meter: &DayMeter,
+/// One job of the journal for the whole batch: these observations cost no request, and take no room from those of the
+/// fetchers.
+async fn settle_without_request(
+    context: &DayContext<'_>,
     batch: Vec<PendingSegment>,
 ) -> Result<Vec<PendingSegment>> {
-    let (mut open, mut looks) = (Vec::with_capacity(batch.len()), Vec::new());
+    let filters = &context.job.filters;
+    let (mut open, mut settled) = (Vec::with_capacity(batch.len()), Vec::new());
     for pending in batch {
+        let channel_class = pending.channel_class.as_deref();
         let status = if pending.segment_id.is_none() {
             Status::NoId
-        } else if !job.filters.want(
-            pending.channel_class.as_deref(),
-            pending.segment_type.as_deref(),
-        ) {
+        } else if !filters.admit(channel_class, pending.segment_type.as_deref()) {
             Status::Skipped
         } else {
             open.push(pending);
             continue;
         };
         for kind in pending.missing {
-            let observation = Observation::bare(status, &archive.run.id);
-            looks.push(NewObservation {
+            settled.push(NewObservation {
                 seq: pending.seq,
                 kind,
-                observation,
+                observation: Observation::bare(status, &context.archive.run.id),
             });
-            meter.looked(status);
+            context.meter.add_summary(status);
         }
     }
-    if !looks.is_empty() {
-        let note = move |journal: &mut Journal| {
-            looks.iter().try_for_each(|look| {
-                journal.record_observation(look.seq, look.kind, &look.observation)
-            })
+    if !settled.is_empty() {
+        let write = move |journal: &mut Journal| {
+            settled
+                .iter()
+                .try_for_each(|new| journal.record_observation(new.seq, new.kind, &new.observation))
         };
-        journal.call(note).await?;
+        context.journal.call(write).await?;
     }
     Ok(open)
 }
 
-/// Segments between the feeder and the workers.
+/// Segments between the feeder and the fetchers.
 ///
-/// Not a channel: its one receiver would go from worker to worker under an async lock, and each hand-over would wait
-/// until the next worker in the row has its turn to run, while all others stand behind it.
+/// A channel would be slower: its single receiver goes from fetcher to fetcher under an async lock, and each hand-over
+/// waits until the next fetcher in line is scheduled, while all others wait behind it.
 struct FetchQueue {
     segments: Mutex<VecDeque<PendingSegment>>,
+    /// A permit for each queued segment; closed when no more will follow.
     ready: Semaphore,
+    /// A permit for each segment that may still be queued.
     room: Semaphore,
 }
 
@@ -183,25 +167,23 @@ impl FetchQueue {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds one batch once there is room for all of it, so that the feeder is woken once a batch.
+    /// Adds one batch once there is room for all of it, so that the feeder wakes once a batch.
     async fn add(&self, batch: Vec<PendingSegment>) {
         let count = batch.len();
-        if let Ok(room) = self
-            .room
-            .acquire_many(u32::try_from(count).unwrap_or(BATCH))
-            .await
-        {
+        let permits = u32::try_from(count).unwrap_or(BATCH);
+        if let Ok(room) = self.room.acquire_many(permits).await {
             room.forget();
         }
         self.segments().extend(batch);
         self.ready.add_permits(count);
     }
 
-    /// Nothing will be added; what is there is still handed out.
+    /// Ends the queue: what is in it is still handed out.
     fn close(&self) {
         self.ready.close();
     }
 
+    /// Waits for the next segment; `None` when the queue is closed and empty.
     async fn next(&self) -> Option<PendingSegment> {
         if let Ok(ready) = self.ready.acquire().await {
             ready.forget();
@@ -212,6 +194,7 @@ impl FetchQueue {
     }
 }
 
+/// One of the concurrent tasks that send summary requests.
 struct Fetcher {
     api: Arc<RingCx>,
     journal: JournalHandle,
@@ -219,90 +202,86 @@ struct Fetcher {
     sub_account: String,
     run_id: String,
     queue: Arc<FetchQueue>,
-    stop: CancellationToken,
+    failures: Arc<FirstFailure>,
 }
 
 impl Fetcher {
-    async fn work(self) -> Result<()> {
-        while let Some(PendingSegment {
-            seq,
-            segment_id,
-            missing,
-            ..
-        }) = self.next().await?
-        {
-            let Some(id) = segment_id else { continue };
-            for kind in missing {
-                self.look(seq, &id, kind).await?;
+    async fn fetch_all(&self) -> Result<()> {
+        // A fetcher that waits here when the day stops wakes when the feeder closes the queue.
+        while let Some(pending) = self.queue.next().await {
+            self.check_stop()?;
+            let Some(id) = &pending.segment_id else {
+                continue;
+            };
+            for kind in pending.missing {
+                self.fetch_summary(pending.seq, id, kind).await?;
             }
+        }
+        self.check_stop()
+    }
+
+    fn check_stop(&self) -> Result<()> {
+        if self.failures.stop.is_cancelled() {
+            return Err(Failure::interrupted());
         }
         Ok(())
     }
 
-    async fn next(&self) -> Result<Option<PendingSegment>> {
-        // Who waits here when the run stops is woken by the feeder, which closes the queue.
-        let next = self.queue.next().await;
-        if self.stop.is_cancelled() {
-            Err(Failure::interrupted())
-        } else {
-            Ok(next)
-        }
-    }
-
-    /// Looks at one summary, and leaves it to the journal: while the disk is at work, so is the network.
-    async fn look(&self, seq: i64, segment_id: &str, kind: SummaryKind) -> Result<()> {
-        let observation = match self.api.summary(&self.sub_account, segment_id, kind).await {
-            Ok(answer) => answered(answer, &self.run_id),
+    /// Requests one summary, and queues the answer for the journal: the next request need not wait for the disk.
+    async fn fetch_summary(&self, seq: i64, segment_id: &str, kind: SummaryKind) -> Result<()> {
+        let answer = self.api.summary(&self.sub_account, segment_id, kind).await;
+        let observation = match answer {
+            Ok(answer) => observation_of(answer, &self.run_id),
             Err(ApiError::GaveUp {
                 class,
                 http_status,
                 attempts,
-            }) => {
-                let mut failed = Observation::bare(Status::Failed, &self.run_id);
-                failed.error = Some(class.to_owned());
-                failed.http_status = http_status;
-                failed.attempts = attempts;
-                failed
-            }
+            }) => Observation {
+                error: Some(class.to_owned()),
+                http_status,
+                attempts,
+                ..Observation::bare(Status::Failed, &self.run_id)
+            },
             Err(fatal) => return Err(fatal.into()),
         };
         let status = observation.status;
-        self.journal
-            .record(NewObservation {
-                seq,
-                kind,
-                observation,
-            })
-            .await?;
-        self.meter.looked(status);
+        let new = NewObservation {
+            seq,
+            kind,
+            observation,
+        };
+        self.journal.record(new).await?;
+        self.meter.add_summary(status);
         Ok(())
     }
 }
 
-/// What HTTP delivered, as the archive keeps it.
-fn answered(answer: SummaryAnswer, run_id: &str) -> Observation {
-    let mut observation = Observation::bare(Status::NotFound, run_id);
-    observation.http_status = Some(answer.http_status);
-    observation.fetched_at = Some(answer.fetched_at);
-    observation.server_date = answer.server_date;
-    observation.attempts = answer.attempts;
+/// Returns an HTTP answer as the archive records it (`schemas/FORMAT.md`, the statuses of a summary).
+fn observation_of(answer: SummaryAnswer, run_id: &str) -> Observation {
+    let mut observation = Observation {
+        http_status: Some(answer.http_status),
+        fetched_at: Some(answer.fetched_at),
+        server_date: answer.server_date,
+        attempts: answer.attempts,
+        ..Observation::bare(Status::NotFound, run_id)
+    };
     if answer.http_status != 200 {
         return observation;
     }
     observation.content_type = answer.content_type;
     observation.sha256 = Some(Digest::of(&answer.body));
     match String::from_utf8(answer.body.into()) {
+        Ok(text) if text.is_empty() => {
+            observation.status = Status::Empty;
+            observation.summary = Some(text);
+        }
         Ok(text) => {
-            observation.status = if text.is_empty() {
-                Status::Empty
-            } else {
-                Status::Present
-            };
+            observation.status = Status::Present;
             observation.summary = Some(text);
         }
         Err(not_utf8) => {
-            observation.status = Status::Binary;
             let bytes = not_utf8.into_bytes();
+            observation.status = Status::Binary;
             observation.binary = Some(base64::engine::general_purpose::STANDARD.encode(bytes));
         }
     }

@@ -1,129 +1,156 @@
-//! Everything that asks the API: discovery and fetching side by side, until both are done or one has failed.
+//! Step 1: every request to the API, with discovery and fetching side by side.
+//!
+//! Everything received goes into the journal. A crash during this step costs the requests in flight and the answers on
+//! their way to the disk; the next run continues with what is missing.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::chain::days::Chain;
-use crate::day::discover::{Announcement, discover};
+use crate::day::context::{ApiSource, DayContext};
+use crate::day::discover::discover;
 use crate::day::fetch::fetch;
+use crate::day::first_failure::FirstFailure;
 use crate::day::pipeline::PipelineSlot;
 use crate::day::prior::PriorState;
-use crate::day::run::{ApiSource, DayContext, DayMeter};
+use crate::day::progress::DiscoveryState;
 use crate::format::record::coverage::DayState;
 use crate::format::time::day::LONGEST_WINDOW_MS;
-use crate::outcome::{Failure, Result};
+use crate::journal::VanishedCounts;
+use crate::outcome::{Exit, Failure, Result};
+use crate::ringcx::RingCx;
 
-/// The API's clock at the end of the observation.
+/// The time at the end of the observation.
 #[derive(Debug, Clone, Copy)]
-pub struct ApiTime {
-    /// UTC milliseconds; this host's clock where the API was not asked.
+pub(super) struct ApiTime {
+    /// UTC milliseconds by the API's clock, or by this host's clock where no request was sent.
     pub now_ms: i64,
-    /// The API's clock minus this host's, where the API was asked.
+    /// The API's clock minus this host's clock in milliseconds; `None` where no request was sent.
     pub skew_ms: Option<i64>,
 }
 
-/// Asks the API for what the journal and the store do not have.
+/// Requests what neither the journal nor the store has: windows for a first revision or a recheck, and the summaries that
+/// have no answer yet.
+///
+/// # Errors
+/// The failure that came first, whichever part of the observation it ended. What was received before it is in the
+/// journal.
 pub(super) async fn observe(
-    desk: &DayContext<'_>,
+    context: &DayContext<'_>,
     source: &impl ApiSource,
-    (meter, place): (&DayMeter, PipelineSlot<'_>),
+    slot: PipelineSlot<'_>,
     chain: &Chain,
-    basis: &PriorState,
+    prior: &PriorState,
 ) -> Result<ApiTime> {
     let DayContext {
         archive,
         job,
         journal,
+        meter,
         ..
-    } = *desk;
-    let asks_windows = basis.revisions.is_empty() || desk.recheck.is_some();
+    } = *context;
+    let discovers = prior.revisions.is_empty() || context.recheck.is_some();
     let state = chain.coverage().state(job.date);
-    let gaps = state == DayState::Gaps || (state == DayState::Acknowledged && job.insist);
-    if !asks_windows && gaps {
+    let has_gaps = state == DayState::Gaps || (state == DayState::Acknowledged && job.insist);
+    if !discovers && has_gaps {
         let filters = job.filters.clone();
         let reopened = journal
-            .call(move |journal| journal.reopen_gaps(|segment| filters.want_segment(segment)))
+            .call(move |journal| journal.reopen_gaps(|segment| filters.admit_segment(segment)))
             .await?;
-        meter.found(reopened);
+        meter.add_segments(reopened);
     }
     let before = journal.call(|journal| journal.progress()).await?;
-    let open = journal.call(|journal| journal.pending(0, 1)).await?;
+    let pending = journal.call(|journal| journal.pending(0, 1)).await?;
     let windows = job.window.tiles(LONGEST_WINDOW_MS).len();
-    if open.is_empty() && (!asks_windows || before.windows as usize == windows) {
+    if pending.is_empty() && (!discovers || before.windows as usize == windows) {
         return Ok(ApiTime {
             now_ms: archive.clock.now_ms(),
             skew_ms: None,
         });
     }
-    if asks_windows {
-        meter.resumed(before.segments, before.answered);
+    if discovers {
+        meter.add_resumed(before.segments, before.answered);
     }
     let api = source.api().await?;
-    let halt = Arc::new(FirstFailure::new(&archive.stop));
-    let (announce, announced) = watch::channel(Announcement::default());
-    let (discovering, may_fetch) = tokio::select! {
-        turns = place.enter() => turns,
-        () = archive.stop.cancelled() => return Err(Failure::interrupted()),
-    };
-    let discovering = async {
-        let _turn = discovering;
-        if !asks_windows {
-            // The windows of revision 1 hold; only summaries are looked at again.
-            announce.send_replace(Announcement {
-                windows: 0,
-                finished: true,
-            });
-        } else if let Err(failure) =
-            discover(archive, job, &api, journal, meter, &announce, &halt.token).await
-        {
-            halt.fail(failure);
-        }
-    };
-    let fetching = async {
-        let turn = tokio::select! {
-            turn = may_fetch => turn,
-            () = halt.token.cancelled() => return,
-        };
-        fetch(archive, job, &api, journal, meter, announced, turn, &halt).await;
-    };
-    // Both are let end: what is in flight is journalled even when the other one fails.
-    tokio::join!(discovering, fetching);
-    if let Some(failure) = Arc::into_inner(halt).and_then(FirstFailure::into_cause) {
-        return Err(failure);
-    }
-    if archive.stop.is_cancelled() {
-        return Err(Failure::interrupted());
-    }
+    send_requests(context, &api, slot, discovers).await?;
     Ok(ApiTime {
         now_ms: api.server_now().await?,
         skew_ms: api.clock_skew_ms(),
     })
 }
 
-/// Ends everything that observes a day when one of them fails, and keeps the failure that came first: the others
-/// fail because of it.
-#[derive(Debug)]
-pub struct FirstFailure {
-    pub token: CancellationToken,
-    cause: OnceLock<Failure>,
+/// Runs discovery and fetching until both are done, or one has failed.
+async fn send_requests(
+    context: &DayContext<'_>,
+    api: &Arc<RingCx>,
+    slot: PipelineSlot<'_>,
+    discovers: bool,
+) -> Result<()> {
+    let run_stop = &context.archive.stop;
+    let failures = Arc::new(FirstFailure::new(run_stop));
+    let (announce, discovered) = watch::channel(DiscoveryState::default());
+    let (discovery_turn, fetch_turn) = tokio::select! {
+        turns = slot.enter() => turns,
+        () = run_stop.cancelled() => return Err(Failure::interrupted()),
+    };
+    let discovery = async {
+        let _turn = discovery_turn;
+        if !discovers {
+            // The windows of revision 1 stay valid; only summaries are requested again.
+            announce.send_replace(DiscoveryState {
+                windows: 0,
+                finished: true,
+            });
+        } else if let Err(failure) = discover(context, api, &announce, &failures.stop).await {
+            failures.report(failure);
+        }
+    };
+    let fetching = async {
+        let turn = tokio::select! {
+            turn = fetch_turn => turn,
+            () = failures.stop.cancelled() => return,
+        };
+        fetch(context, api, discovered, turn, &failures).await;
+    };
+    // Neither is dropped early: what is in flight reaches the journal even when the other one fails.
+    tokio::join!(discovery, fetching);
+    match Arc::into_inner(failures).and_then(FirstFailure::into_cause) {
+        Some(failure) => Err(failure),
+        None if run_stop.is_cancelled() => Err(Failure::interrupted()),
+        None => Ok(()),
+    }
 }
 
-impl FirstFailure {
-    fn new(parent: &CancellationToken) -> FirstFailure {
-        FirstFailure {
-            token: parent.child_token(),
-            cause: OnceLock::new(),
-        }
-    }
+/// So few segments can vanish one by one.
+const FEW_VANISHED: u64 = 10;
 
-    pub fn fail(&self, failure: Failure) {
-        let _ = self.cause.set(failure);
-        self.token.cancel();
+/// Marks the segments that a recheck's discovery no longer lists.
+///
+/// # Errors
+/// [`Exit::Denied`] where these are most of the day, unless the operator has accepted it: a user that has lost a permission
+/// receives an empty list. The journal's recheck ends then, so that the next run starts a new one.
+pub(super) async fn mark_vanished(context: &DayContext<'_>) -> Result<()> {
+    if context.recheck.is_none() {
+        return Ok(());
     }
-
-    fn into_cause(self) -> Option<Failure> {
-        self.cause.into_inner()
+    let (job, journal) = (context.job, context.journal);
+    let VanishedCounts { newly, compared } =
+        journal.call(|journal| journal.mark_vanished()).await?;
+    let accepted = job
+        .recheck
+        .as_ref()
+        .is_some_and(|recheck| recheck.accept_vanished);
+    if newly < FEW_VANISHED || newly * 2 <= compared || accepted {
+        return Ok(());
     }
+    journal.call(|journal| journal.discard_recheck()).await?;
+    let message = format!(
+        "RingCX no longer lists {newly} of the {compared} segments of {} {}; nothing was committed",
+        job.sub_account, job.date
+    );
+    Err(Failure::new(Exit::Denied, message).remedy(
+        "Check that the user still has WEM access, and that RingCX still retains that day; if the segments are really \
+         gone, use --accept-vanished to record it.",
+    ))
 }

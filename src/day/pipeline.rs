@@ -1,103 +1,123 @@
-//! Several days of one sub-account under way at once: discovery of the next ones goes on while summaries of this one
-//! are fetched, so that neither limit waits for the other.
+//! Which of several days of one sub-account may send requests.
+//!
+//! Discovery of the next day goes on while the summaries of this day are fetched, so that neither of the two rate limits
+//! waits for the other. One day at a time discovers and one fetches, both in the order in which the days took their slots.
 
 use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
-use std::sync::{MutexGuard as Held, PoisonError};
+use std::sync::{MutexGuard as StdMutexGuard, PoisonError};
 use std::task::Poll;
 
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
-/// In which order days ask. One day asks for windows at a time, and one hands out its summaries; both in the order in
-/// which they took their places.
+/// The order in which days of one sub-account send their requests.
+///
+/// # Examples
+/// ```
+/// use cxvault::day::pipeline::Pipeline;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let pipeline = Pipeline::default();
+/// let (discovery_turn, fetch_turn) = pipeline.slot().enter().await;
+/// // Every window of the day has been requested: the next day may discover.
+/// drop(discovery_turn);
+/// let next_day = pipeline.slot().enter().await;
+/// // This day still goes first with its summaries.
+/// drop(fetch_turn.await);
+/// # drop(next_day);
+/// # });
+/// ```
 #[derive(Debug, Default)]
 pub struct Pipeline {
-    discovering: Mutex<()>,
+    discovery: Mutex<()>,
     fetching: Mutex<()>,
-    places: std::sync::Mutex<Places>,
-    moved: Notify,
+    slots: std::sync::Mutex<SlotQueue>,
+    slot_left: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Places {
-    given: u64,
+struct SlotQueue {
+    /// Number of slots taken so far.
+    taken: u64,
+    /// Slots of days that have not entered yet, and have not given up.
     waiting: BTreeSet<u64>,
 }
 
-/// A day's place in line. Dropped, it lets the next one pass.
+/// A day's position in the queue. Dropping it lets the next day pass.
 #[derive(Debug)]
 pub struct PipelineSlot<'a> {
     pipeline: &'a Pipeline,
     number: u64,
 }
 
-/// Held while a day asks for windows.
-pub type Discovering<'a> = MutexGuard<'a, ()>;
-/// Held while a day has summaries to hand out to fetchers; the last of them may still be under way after it.
-pub type Fetching<'a> = MutexGuard<'a, ()>;
+/// Held while a day requests windows.
+pub type DiscoveryTurn<'a> = MutexGuard<'a, ()>;
+/// Held while a day has summaries to hand out to fetchers; requests of the last ones may still be in flight after it.
+pub type FetchTurn<'a> = MutexGuard<'a, ()>;
 
 impl Pipeline {
-    /// The next place in line.
-    pub fn place(&self) -> PipelineSlot<'_> {
-        let mut places = self.places();
-        places.given += 1;
-        let number = places.given;
-        places.waiting.insert(number);
+    /// Takes the next position in the queue.
+    pub fn slot(&self) -> PipelineSlot<'_> {
+        let mut slots = self.slots();
+        slots.taken += 1;
+        let number = slots.taken;
+        slots.waiting.insert(number);
         PipelineSlot {
             pipeline: self,
             number,
         }
     }
 
-    fn places(&self) -> Held<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> StdMutexGuard<'_, SlotQueue> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<'a> PipelineSlot<'a> {
-    /// Where another place can be taken.
+    /// Returns the pipeline, from which a day takes another slot when it has to be observed twice.
     pub fn pipeline(&self) -> &'a Pipeline {
         self.pipeline
     }
 
-    /// Waits until this day may ask for windows. The future that comes with it waits until it may fetch.
+    /// Waits until this day may request windows. The returned future waits until it may fetch summaries.
     pub async fn enter(
         self,
     ) -> (
-        Discovering<'a>,
-        impl Future<Output = Fetching<'a>> + Send + use<'a>,
+        DiscoveryTurn<'a>,
+        impl Future<Output = FetchTurn<'a>> + Send + use<'a>,
     ) {
-        self.first_in_line().await;
+        self.wait_until_first().await;
         let pipeline = self.pipeline;
-        let discovering = pipeline.discovering.lock().await;
+        let discovery_turn = pipeline.discovery.lock().await;
         let mut fetching = Box::pin(pipeline.fetching.lock());
-        // In line now, before the day that discovers next: with its first windows just asked, that one would hold up a
-        // day that has everything.
-        let at_once = poll_fn(|context| Poll::Ready(fetching.as_mut().poll(context))).await;
-        let may_fetch = async move {
-            match at_once {
+        // The lock queues this day when it is polled first. It is polled here, before the next day can discover: that day
+        // would otherwise queue first, with its windows just requested, and hold up a day that has all of its windows.
+        let polled = poll_fn(|context| Poll::Ready(fetching.as_mut().poll(context))).await;
+        let fetch_turn = async move {
+            match polled {
                 Poll::Ready(turn) => turn,
                 Poll::Pending => fetching.await,
             }
         };
-        (discovering, may_fetch)
+        (discovery_turn, fetch_turn)
     }
 
-    async fn first_in_line(&self) {
+    async fn wait_until_first(&self) {
         loop {
-            let moved = self.pipeline.moved.notified();
-            if self.pipeline.places().waiting.first() == Some(&self.number) {
+            // Created before the queue is read, so that no change in between is missed.
+            let slot_left = self.pipeline.slot_left.notified();
+            if self.pipeline.slots().waiting.first() == Some(&self.number) {
                 return;
             }
-            moved.await;
+            slot_left.await;
         }
     }
 }
 
 impl Drop for PipelineSlot<'_> {
     fn drop(&mut self) {
-        self.pipeline.places().waiting.remove(&self.number);
-        self.pipeline.moved.notify_waiters();
+        self.pipeline.slots().waiting.remove(&self.number);
+        self.pipeline.slot_left.notify_waiters();
     }
 }
 
@@ -110,12 +130,12 @@ mod tests {
     #[tokio::test]
     async fn days_fetch_in_the_order_in_which_they_discovered() {
         let pipeline = Pipeline::default();
-        let (first, may_fetch_first) = pipeline.place().enter().await;
+        let (first, may_fetch_first) = pipeline.slot().enter().await;
         let mut may_fetch_first = Box::pin(may_fetch_first);
         drop(first);
-        let (_second, may_fetch_second) = pipeline.place().enter().await;
+        let (_second, may_fetch_second) = pipeline.slot().enter().await;
         let mut may_fetch_second = Box::pin(may_fetch_second);
-        // The second day asks first, and waits all the same.
+        // The second day polls first, and waits all the same.
         assert!(may_fetch_second.as_mut().now_or_never().is_none());
         let fetching = may_fetch_first.as_mut().await;
         assert!(may_fetch_second.as_mut().now_or_never().is_none());
@@ -124,9 +144,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_day_that_comes_late_to_its_place_finds_it() {
+    async fn a_day_that_enters_late_keeps_its_position() {
         let pipeline = Pipeline::default();
-        let (first, second, third) = (pipeline.place(), pipeline.place(), pipeline.place());
+        let (first, second, third) = (pipeline.slot(), pipeline.slot(), pipeline.slot());
         let mut third = Box::pin(third.enter());
         assert!(third.as_mut().now_or_never().is_none());
         let (discovering, _) = first.enter().await;
@@ -137,11 +157,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_day_that_gives_up_lets_the_next_one_pass() {
+    async fn a_day_that_drops_its_turns_lets_the_next_one_pass() {
         let pipeline = Pipeline::default();
-        let (discovering, may_fetch) = pipeline.place().enter().await;
+        let (discovering, may_fetch) = pipeline.slot().enter().await;
         drop((discovering, may_fetch));
-        let (_discovering, may_fetch) = pipeline.place().enter().await;
+        let (_discovering, may_fetch) = pipeline.slot().enter().await;
         drop(may_fetch.await);
     }
 }

@@ -1,40 +1,87 @@
-//! Parts into the store, one after the other, never replacing anything (protocol step 3).
+//! Step 3: parts into the store, one after another, never replacing an object.
+//!
+//! A crash before the first part leaves nothing in the store; after the n-th it leaves n parts of an uncommitted revision.
+//! The next run stores them again (same bytes, so the store answers "exists") or adopts them.
 
-use crate::chain::archive::Archive;
+use crate::chain::days::Chain;
 use crate::chain::required::{Protection, stored};
+use crate::day::context::DayContext;
 use crate::day::encode::EncodedPart;
 use crate::day::prior::PriorState;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::{File, ObjectLock};
-use crate::outcome::Result;
+use crate::outcome::{Exit, Failure, Result};
 use crate::store::{Body, NewObject, PutOutcome};
 
-/// How the parts of a revision ended.
+/// How the parts of a revision were stored.
 #[derive(Debug)]
-pub enum Published {
-    /// All are stored; with their lock as read back.
-    All {
-        files: Vec<File>,
-        lock: Option<ObjectLock>,
-    },
-    /// Somebody else put a part under one of our names first: their rows must be weighed before ours go on.
+pub(super) enum Published {
+    /// All parts are stored.
+    All(PublishedParts),
+    /// Another process has stored a part under the same name: its rows must be read before this revision goes on.
     Taken,
 }
 
-/// Puts each part only when the one before is known to be stored.
+/// The stored parts of a revision, adopted ones first.
+#[derive(Debug)]
+pub(super) struct PublishedParts {
+    pub files: Vec<File>,
+    /// The lock that each of them has at least, as read back from the store; `None` where one of them has none.
+    pub lock: Option<ObjectLock>,
+}
+
+/// Returns the lock and the legal hold of this revision's objects.
 ///
-/// A crash before the first leaves nothing in the store; after the n-th it leaves n parts of an uncommitted
-/// revision, which the next run puts again (same bytes, "exists") or adopts.
-pub async fn publish(
-    archive: &Archive,
-    basis: &PriorState,
+/// The lock by the settings is frozen in the journal the first time, so that a run after a crash stores its objects with
+/// the same lock. Holds and longer retention that the chain records are added.
+pub(super) async fn required_protection(
+    context: &DayContext<'_>,
+    chain: &mut Chain,
+    prior: &PriorState,
+) -> Result<Protection> {
+    let lock = frozen_lock(context, prior).await?;
+    Protection::of(context.archive, chain, context.job.date, lock).await
+}
+
+async fn frozen_lock(context: &DayContext<'_>, prior: &PriorState) -> Result<Option<Lock>> {
+    let Some(fresh) = context.archive.fresh_lock()? else {
+        return Ok(None);
+    };
+    let name = format!("lock of revision {}", prior.revision());
+    context
+        .journal
+        .call(move |journal| {
+            let frozen = journal
+                .meta(&name)?
+                .and_then(|text| serde_json::from_str::<Lock>(&text).ok());
+            // Settings that were changed since to another mode win.
+            if let Some(frozen) = frozen.filter(|frozen| frozen.mode == fresh.mode) {
+                return Ok(Some(frozen));
+            }
+            let text = serde_json::to_string(&fresh).map_err(|error| {
+                Failure::new(Exit::Unexpected, "cannot write the lock to the journal")
+                    .because(error)
+            })?;
+            journal.set_meta(&name, &text)?;
+            Ok(Some(fresh))
+        })
+        .await
+}
+
+/// Stores each part only when the part before it is known to be stored.
+///
+/// # Errors
+/// Those of the store. Parts stored before the error stay; the next run finds them.
+pub(super) async fn publish(
+    context: &DayContext<'_>,
+    prior: &PriorState,
     parts: &[EncodedPart],
-    duty: Protection,
+    protection: Protection,
 ) -> Result<Published> {
-    let mut files = Vec::new();
-    let mut locks = Vec::new();
-    for adopted in &basis.adopted {
-        let stat = duty.give(archive, &adopted.file.key).await?;
+    let archive = context.archive;
+    let (mut files, mut locks) = (Vec::new(), Vec::new());
+    for adopted in &prior.adopted {
+        let stat = protection.give(archive, &adopted.file.key).await?;
         locks.push(stat.lock);
         files.push(adopted.file.clone());
     }
@@ -43,8 +90,8 @@ pub async fn publish(
             key: part.key.clone(),
             body: Body::File(part.path.clone()),
             sha256: part.sha256,
-            lock: duty.lock,
-            legal_hold: duty.hold,
+            lock: protection.lock,
+            legal_hold: protection.hold,
         };
         let put = archive.store.put_new(&object).await?;
         let mut stat = stored(archive, &part.key).await?;
@@ -52,8 +99,8 @@ pub async fn publish(
             if stat.sha256 != Some(part.sha256) {
                 return Ok(Published::Taken);
             }
-            // Ours, from an attempt that died: its lock and hold may be that attempt's.
-            stat = duty.give(archive, &part.key).await?;
+            // Stored by an earlier run, and perhaps with another lock and hold.
+            stat = protection.give(archive, &part.key).await?;
         }
         locks.push(stat.lock);
         files.push(File::of(
@@ -64,14 +111,14 @@ pub async fn publish(
             stat.version_id,
         ));
     }
-    Ok(Published::All {
+    Ok(Published::All(PublishedParts {
         files,
-        lock: common(&locks),
-    })
+        lock: weakest(&locks),
+    }))
 }
 
-/// The lock that every object has at least: what the manifest may claim of them. None where one of them has none.
-fn common(locks: &[Option<Lock>]) -> Option<ObjectLock> {
+/// Returns the lock that every object has at least, which is what the manifest may claim; `None` where an object has none.
+fn weakest(locks: &[Option<Lock>]) -> Option<ObjectLock> {
     let locks: Option<Vec<Lock>> = locks.iter().copied().collect();
     let lock = locks?.into_iter().reduce(Lock::weaker)?;
     Some(ObjectLock {
@@ -102,7 +149,7 @@ mod tests {
             (vec![lock(Compliance, 5), None], None),
             (vec![], None),
         ] {
-            assert_eq!(common(&locks), claim, "{locks:?}");
+            assert_eq!(weakest(&locks), claim, "{locks:?}");
         }
     }
 }

@@ -10,8 +10,13 @@ use async_trait::async_trait;
 use cxvault::chain::archive;
 use cxvault::chain::archive::{Archive, Policy, RunFacts, Signers};
 use cxvault::clock::Clock;
+use cxvault::day::context::{ApiSource, DayJob};
+use cxvault::day::day_outcome::DayOutcome;
+use cxvault::day::filters::Filters;
 use cxvault::day::pipeline::Pipeline;
-use cxvault::day::run::{ApiSource, DayJob, DayMeter, DayOutcome, Filters, run_day};
+use cxvault::day::progress::DayMeter;
+use cxvault::day::run::run_day;
+use cxvault::day::shared_chain::SharedChain;
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::record::manifest::Why;
 use cxvault::format::row::observation::{Status, SummaryKind};
@@ -217,10 +222,11 @@ impl Host {
         };
         run_day(
             &archive,
+            &SharedChain::new(SUB),
             &job,
             &self.api,
             &DayMeter::default(),
-            Pipeline::default().place(),
+            Pipeline::default().slot(),
         )
         .await
     }

@@ -31,7 +31,7 @@ pub async fn in_order(
     let ended = Cell::new(false);
     let work = |date: Date| {
         // The stream asks for days one after the other, as their predecessors end.
-        let place = (!ended.get()).then(|| pipeline.place());
+        let place = (!ended.get()).then(|| pipeline.slot());
         async move { Some(worker.day(target, date, task, place?).await) }
     };
     let mut done = stream::iter(days).map(work).buffer_unordered(DAYS_AT_ONCE);

@@ -17,7 +17,7 @@ use crate::command::night::summary;
 use crate::command::night::summary::DayReport;
 use crate::command::wiring::Urgency;
 use crate::config::Settings;
-use crate::day::run::RecheckRequest;
+use crate::day::context::RecheckRequest;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::{DayRecord, Discovery};
 use crate::format::time::range::Days;

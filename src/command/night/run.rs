@@ -16,8 +16,8 @@ use crate::command::night::summary;
 use crate::command::night::summary::DayReport;
 use crate::command::wiring::Urgency;
 use crate::config::Settings;
+use crate::day::context::RecheckRequest;
 use crate::day::pipeline::Pipeline;
-use crate::day::run::RecheckRequest;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Why;
 use crate::format::row::recheck::RecheckScope;
@@ -86,11 +86,7 @@ async fn night(
         why: Why::Nightly,
         insist: date.is_some(),
     };
-    let mut reports = vec![
-        worker
-            .day(target, yesterday, &named, pipeline.place())
-            .await,
-    ];
+    let mut reports = vec![worker.day(target, yesterday, &named, pipeline.slot()).await];
     // Just after midnight yesterday is still settling; that is no reason to leave older days for another night.
     let settles_until = |day: Window| day.end_ms + worker.archive.policy.settle_ms;
     let now_ms = worker.archive.clock.now_ms();
@@ -111,7 +107,7 @@ async fn night(
             Err(failure) => reports.push(DayReport::failed(&target.sub_account, None, &failure)),
             Ok(days) => {
                 for date in days {
-                    let report = worker.day(target, date, &task, pipeline.place()).await;
+                    let report = worker.day(target, date, &task, pipeline.slot()).await;
                     let ends = report.ends_sub_account();
                     reports.push(report);
                     if ends {

@@ -23,8 +23,13 @@ use crate::command::night::summary::DayReport;
 use crate::command::wiring;
 use crate::command::wiring::{AccountClient, LazyLedger, Urgency};
 use crate::config::Settings;
+use crate::day::context::{ApiSource, DayJob, RecheckRequest};
+use crate::day::day_outcome::DayOutcome;
+use crate::day::filters::Filters;
 use crate::day::pipeline::PipelineSlot;
-use crate::day::run::{ApiSource, DayJob, DayMeter, DayOutcome, Filters, RecheckRequest, run_day};
+use crate::day::progress::DayMeter;
+use crate::day::run::run_day;
+use crate::day::shared_chain::SharedChain;
 use crate::format::place::key;
 use crate::format::record::coverage::Coverage;
 use crate::format::record::manifest::Why;
@@ -440,8 +445,9 @@ impl NightContext<'_> {
             account: target.account,
             client: OnceLock::new(),
         };
+        let chain = SharedChain::new(target.sub_account.clone());
         let shown = self.show(&job, &meter, &source);
-        let worked = run_day(self.archive, &job, &source, &meter, place);
+        let worked = run_day(self.archive, &chain, &job, &source, &meter, place);
         tokio::select! {
             outcome = worked => outcome,
             () = shown => Err(Failure::new(Exit::Unexpected, "the progress display ended the run")),
@@ -461,7 +467,7 @@ impl NightContext<'_> {
                 continue;
             }
             shown.set_discovery(reading.windows_done, reading.windows);
-            shown.set_summaries(reading.looked, 2 * reading.segments);
+            shown.set_summaries(reading.summaries, 2 * reading.segments);
             if let Some(api) = source.client.get() {
                 let elapsed_ms = self.archive.clock.now_ms() - begun_ms;
                 let quota =

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::chain::anchor::Unanchored;
 use crate::chain::archive::Archive;
 use crate::command::night::sub_accounts::Outcome;
-use crate::day::run::DayOutcome;
+use crate::day::day_outcome::DayOutcome;
 use crate::format::record::manifest::{Discovery, Recheck};
 use crate::format::record::warning::Warning;
 use crate::format::row::observation::{Status, SummaryKind};

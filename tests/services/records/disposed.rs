@@ -604,7 +604,7 @@ fn a_run_that_was_under_way_commits_nothing_to_a_day_that_was_disposed_of() {
     assert!(
         again
             .stderr
-            .contains("what an unfinished run had noted of it here is dropped"),
+            .contains("the journal of an unfinished run of it is removed"),
         "{again}"
     );
     // Its part is a leftover like any other.

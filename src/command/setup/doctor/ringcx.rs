@@ -13,7 +13,7 @@ use crate::command::setup::doctor::{Checks, DoctorCheck, clocks_differ};
 use crate::command::wiring;
 use crate::command::wiring::{AccountClient, LazyLedger, Urgency};
 use crate::config::Settings;
-use crate::day::run::ApiSource as _;
+use crate::day::context::ApiSource as _;
 use crate::format::record::coverage::DayState;
 use crate::format::time::day::Zone;
 use crate::outcome::{Exit, Failure, Result};
