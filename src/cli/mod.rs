@@ -228,7 +228,7 @@ pub enum Command {
 #[command(after_help = "\
 Without --date it archives yesterday in each sub-account's time zone, and then every day since the \
 chain's first that is unsealed, has gaps, or was left unfinished by a run that was killed, as far back \
-as the setting raise_heads says. It can be run as often as you like: a complete day is only confirmed.
+as the setting catch_up says. It can be run as often as you like: a complete day is only confirmed.
 
 Examples:
   cxvault run

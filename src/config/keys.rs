@@ -232,7 +232,7 @@ keys! {
     "Days" {
         SETTLE: "settle", "CXVAULT_SETTLE",
             "A day is archived this long after its end, by the API's clock; the vendor asks for at least 5m and advises 15m." .or("15m");
-        CATCH_UP: "raise_heads", "CXVAULT_CATCH_UP",
+        CATCH_UP: "catch_up", "CXVAULT_CATCH_UP",
             "Without --date, unsealed and unfinished days this far back are made up for." .or("14d");
         RECHECK_AFTER: "recheck_after", "CXVAULT_RECHECK_AFTER",
             "Ages of days (from their end) at which a run without --date looks at them again, for summaries that came or changed later."

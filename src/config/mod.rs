@@ -73,7 +73,7 @@ pub struct Settings {
     pub request_timeout: DurationValue,
     pub max_summary_bytes: ByteSize,
     pub settle: DurationValue,
-    pub raise_heads: DayCount,
+    pub catch_up: DayCount,
     /// Ages at which archived days are looked at again.
     pub recheck_after: Vec<DayCount>,
     pub source_retention: Option<DayCount>,
@@ -335,7 +335,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
             .take_or_default::<SizeWithin<1, { 256 << 20 }>>(&keys::MAX_SUMMARY_BYTES)?
             .0,
         settle: layers.take_or_default(&keys::SETTLE)?,
-        raise_heads: layers.take_or_default(&keys::CATCH_UP)?,
+        catch_up: layers.take_or_default(&keys::CATCH_UP)?,
         recheck_after: optional::<List<DayCount>>(layers, &keys::RECHECK_AFTER)?
             .map(|list| list.0)
             .unwrap_or_default(),

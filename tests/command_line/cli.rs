@@ -185,7 +185,7 @@ fn help_of_the_commands_says_what_they_do_and_where_to_look() {
             "run",
             &[
                 "--date <DATE>",
-                "raise_heads",
+                "catch_up",
                 "as often as you like",
                 "17 4 * * *",
                 "CXVAULT_ARCHIVE",
@@ -323,7 +323,7 @@ fn config_shows_where_each_value_comes_from_and_no_secret() {
         ["concurrency", "8", "CXVAULT_CONCURRENCY"]
     );
     assert_eq!(line("settle"), ["settle", "20m", "c.toml,", "line", "3"]);
-    assert_eq!(line("raise_heads"), ["raise_heads", "14d", "default"]);
+    assert_eq!(line("catch_up"), ["catch_up", "14d", "default"]);
     assert_eq!(
         line("client_secret_file"),
         ["client_secret_file", "********", "CXVAULT_CLIENT_SECRET"]

@@ -106,7 +106,7 @@ const SAMPLES: [(&str, &str, &str); 55] = [
     ("request_timeout", "'10s'", "20s"),
     ("max_summary_bytes", "'1MiB'", "2MiB"),
     ("settle", "'20m'", "30m"),
-    ("raise_heads", "'3d'", "4d"),
+    ("catch_up", "'3d'", "4d"),
     ("recheck_after", "['1d', '7d']", "3d"),
     ("source_retention", "'30d'", "90d"),
     (
@@ -332,7 +332,7 @@ fn bad_files_are_refused_in_clear_words() {
         ("settle = 15", &["`15` is not a duration", "15m"]),
         ("settle = 1.5", &["in quotes"]),
         ("request_timeout = '0s'", &["longer than nothing"]),
-        ("raise_heads = '24h'", &["days", "14d"]),
+        ("catch_up = '24h'", &["days", "14d"]),
         ("part_bytes = '256MB'", &["`256MB`", "MiB"]),
         ("part_bytes = '5GiB'", &["between 1KiB and 4GiB"]),
         (

@@ -135,7 +135,7 @@ pub async fn due(
     let Some(oldest) = ages.iter().map(|age| age.0).max() else {
         return Ok(Vec::new());
     };
-    let reach = i64::from(oldest) + i64::from(worker.settings.raise_heads.0);
+    let reach = i64::from(oldest) + i64::from(worker.settings.catch_up.0);
     let now_ms = worker.archive.clock.now_ms();
     let mut chain = Chain::open(worker.archive, &target.sub_account).await?;
     let coverage = chain.coverage();

@@ -150,7 +150,7 @@ pub async fn wanted(
     Ok(wanted)
 }
 
-/// Days within `raise_heads` that want another visit: missing ones after the chain's first, those with gaps, and those that
+/// Days within `catch_up` that want another visit: missing ones after the chain's first, those with gaps, and those that
 /// a run or recheck which ended too early left unfinished.
 async fn missed(
     worker: &NightContext<'_>,
@@ -161,7 +161,7 @@ async fn missed(
     let Some(first) = coverage.first_day else {
         return Ok(Vec::new());
     };
-    let reach = i64::from(worker.settings.raise_heads.0).days();
+    let reach = i64::from(worker.settings.catch_up.0).days();
     let from = yesterday.checked_sub(reach).unwrap_or(first).max(first);
     // Newest first, since today's questions are about recent days. Missing days before those with gaps: the source
     // forgets what nobody asked for, while a gap may never close, and must not keep others from their turn.
