@@ -1,24 +1,22 @@
 //! Two or three hosts on one day, their calls to the store interleaved by a seed, with failures, deaths and lost disks:
 //! whatever the order, the archive is whole.
 
-mod support;
-
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::support::host::{Host, Look, TestClock};
+use crate::support::protocol::{Checked, check};
+use crate::support::random::Random;
+use crate::support::stepped::{Fate, Gates, Stepped, with_bytes};
+use crate::support::vault::{DAY, SUB, Simulator, options};
 use cxvault::day::day_outcome::DayOutcome;
 use cxvault::format::row::observation::SummaryKind;
 use cxvault::outcome::{Exit, Result};
 use cxvault::simulator::SimulatorOptions;
 use cxvault::store::memory::StoreOperation;
 use cxvault::store::{MemoryStore, NewObject, Store};
-use support::host::{Host, Look, TestClock};
-use support::protocol::{Checked, check};
-use support::random::Random;
-use support::stepped::{Fate, Gates, Stepped, with_bytes};
-use support::vault::{DAY, SUB, Simulator, options};
 use tokio::task::JoinHandle;
 
 /// No schedule needs as many steps: who takes more goes round in circles.
