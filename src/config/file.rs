@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::config::keys;
 use crate::config::keys::{Key, KeyScope, Syntax};
 use crate::config::suggest::nearest;
+use crate::format::text::printable_start;
 use crate::outcome::{Exit, Failure, Result};
 
 /// A settings file, taken apart and not yet understood.
@@ -148,7 +149,7 @@ impl FileText<'_> {
             );
         }
         let known = keys::ALL.iter().map(|key| key.name).chain(["account"]);
-        let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+        let shown = printable_start(name, 60);
         self.failure(line, &format!("`{shown}` is not a setting"))
             .remedy(match (keys::renamed(name), nearest(name, known)) {
                 (Some(new), _) => format!("It is now called `{new}`: write that name."),

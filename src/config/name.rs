@@ -8,6 +8,7 @@ use crate::config::suggest::nearest;
 use crate::config::value::{Invalid, Parsed, invalid};
 use crate::format::place::key;
 use crate::format::row::omit;
+use crate::format::text::printable_start;
 
 /// Declares a checked text.
 macro_rules! texts {
@@ -70,12 +71,9 @@ fn id(text: &str) -> Parsed<String> {
     }
 }
 
-/// What a user wrote, as a message may repeat it.
+/// Returns the beginning of what a user wrote, as a message may repeat it.
 fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .take(80)
-        .collect()
+    printable_start(text, 80)
 }
 
 fn text(text: &str) -> Parsed<String> {

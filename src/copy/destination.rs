@@ -14,6 +14,7 @@ use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::copy::CopyRecord;
 use crate::format::record::lock::Lock;
+use crate::format::text::printable;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::{Body, NewObject, ObjectVersion, PutOutcome, Stat, Store};
@@ -486,8 +487,7 @@ fn refuse_occupied(to: &dyn Store, folders: &[String], objects: &[String]) -> Re
     else {
         return Ok(());
     };
-    // Somebody else's text.
-    let first: String = first.escape_debug().collect();
+    let first = printable(first);
     Err(Failure::new(
         Exit::Usage,
         format!(
@@ -589,7 +589,7 @@ fn refuse_versions(to: &dyn Store, versions: &[ObjectVersion]) -> Result<()> {
 
 /// What lies at the copy's place is not what belongs there.
 fn wrong(to: &dyn Store, key: &str, how: &str) -> Failure {
-    let key: String = key.escape_debug().collect();
+    let key = printable(key);
     Failure::new(Exit::Integrity, format!("{}/{key} {how}", to.root())).remedy(
         "Nothing was put over it. Find out who changed the copy (`cxvault verify --archive` with its place tells the rest), \
          or copy to another place.",

@@ -10,6 +10,7 @@
 //! place       the keys of objects
 //! hash        SHA-256, Merkle trees, canonical text
 //! time        dates, windows, instants
+//! text        foreign text made safe for a terminal, numbers with their nouns
 //! ```
 
 pub mod hash;
@@ -18,4 +19,5 @@ pub mod place;
 pub mod record;
 pub mod row;
 pub mod signature;
+pub mod text;
 pub mod time;

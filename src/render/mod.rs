@@ -12,8 +12,11 @@ use serde::Serialize;
 use crate::outcome::Failure;
 
 mod progress;
+mod table;
 
+pub use crate::format::text::{count, grouped, printable};
 pub use progress::{Amount, DayProgress, DaysProgress, Progress};
+pub use table::Table;
 
 /// Where results go, and in which form. Cheap to clone; all clones share the terminal.
 #[derive(Debug, Clone)]
@@ -54,7 +57,7 @@ impl Output {
     }
 
     /// Writes text for people; nothing with `--json` or `--quiet`.
-    pub fn say(&self, text: impl fmt::Display) {
+    pub fn print_info(&self, text: impl fmt::Display) {
         if !self.quiet {
             self.print(text);
         }
@@ -86,9 +89,13 @@ impl Output {
                 remedy,
             });
         } else {
-            let mut text = format!("error: {message}\n");
+            let mut text = String::from("error: ");
+            // Errors of libraries and of the API quote what they were sent.
+            for line in message.lines() {
+                let _ = writeln!(text, "{}", printable(line)); // writing to a String cannot fail
+            }
             for line in failure.remedy.iter().flat_map(|remedy| remedy.lines()) {
-                let _ = writeln!(text, "  {line}"); // writing to a String cannot fail
+                let _ = writeln!(text, "  {}", printable(line));
             }
             self.stderr(text.as_bytes());
         }
@@ -133,19 +140,6 @@ impl Write for LogWriter {
     }
 }
 
-/// `1234567` as `1,234,567`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Bytes as `512 B`, `1.5 KiB`, `256.0 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -176,63 +170,9 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// Aligned columns for people. Columns of numbers are aligned to the right.
-#[derive(Debug, Clone, Default)]
-pub struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    pub fn new<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Self {
-        Table {
-            rows: vec![header.into_iter().map(Into::into).collect()],
-        }
-    }
-
-    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) -> &mut Self {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Width, and whether every cell below the header begins as a number does.
-    fn column(&self, n: usize) -> (usize, bool) {
-        let cells = || self.rows.iter().filter_map(|row| row.get(n));
-        let width = cells().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        let mut body = cells().skip(1).filter(|cell| !cell.is_empty()).peekable();
-        let numbers = body.peek().is_some()
-            && body.all(|cell| cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit()));
-        (width, numbers)
-    }
-}
-
-impl fmt::Display for Table {
-    /// Lines without blanks at their ends, and without a newline after the last.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let columns: Vec<_> = (0..columns).map(|n| self.column(n)).collect();
-        for (n, row) in self.rows.iter().enumerate() {
-            let mut line = String::new();
-            for (cell, &(width, right)) in row.iter().zip(&columns) {
-                match right {
-                    true => write!(line, "{cell:>width$}  ")?,
-                    false => write!(line, "{cell:<width$}  ")?,
-                }
-            }
-            write!(out, "{}{}", if n == 0 { "" } else { "\n" }, line.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        let texts = [0, 999, 1_000, 86_400, 1_234_567].map(count);
-        assert_eq!(texts, ["0", "999", "1,000", "86,400", "1,234,567"]);
-    }
 
     #[test]
     fn sizes_and_durations_are_short() {
@@ -252,16 +192,5 @@ mod tests {
         let durations =
             [4_200, 125_000, 4_980_000, 273_600_000].map(|ms| duration(Duration::from_millis(ms)));
         assert_eq!(durations, ["4.2 s", "2 m 5 s", "1 h 23 m", "3 d 4 h"]);
-    }
-
-    #[test]
-    fn tables_align() {
-        let mut table = Table::new(["", "agent", "note"]);
-        table
-            .row(["present", "1,234", "ok"])
-            .row(["not found", "-", ""])
-            .row(["empty", "7", "höher"]);
-        let expected = "           agent  note\npresent    1,234  ok\nnot found      -\nempty          7  höher";
-        assert_eq!(table.to_string(), expected);
     }
 }

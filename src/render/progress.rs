@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::clock::Clock;
-use crate::render::{Output, count};
+use crate::render::{Output, grouped};
 
 /// A log that is read in the morning must not be full of progress.
 const SPARSE_MS: i64 = 30_000;
@@ -111,14 +111,14 @@ impl DaysProgress {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
-                bar.set_message(format!("{} segments", count(segments)));
+                bar.set_message(format!("{} segments", grouped(segments)));
             }
             // Days are rare enough to be told one by one.
             None => tracing::info!(
                 "{}: {done}/{} days, {} segments",
                 self.label,
                 self.days,
-                count(segments)
+                grouped(segments)
             ),
         }
     }
@@ -197,7 +197,7 @@ impl DayProgress {
             let gap = if state.note.is_empty() { "" } else { ", " };
             bar.set_message(format!("{windows}{gap}{}", state.note));
         } else if self.sparse.may_speak() {
-            let (done, total) = (count(done), count(total));
+            let (done, total) = (grouped(done), grouped(total));
             tracing::info!(
                 "{}: {windows}, {done}/{total} summaries {}",
                 self.label,

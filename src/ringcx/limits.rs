@@ -113,9 +113,7 @@ impl FromStr for QuotaShare {
             (Some(parts), Some(of)) if (1..=of).contains(&parts) && of <= MOST_PARTS => {
                 Ok(QuotaShare { parts, of })
             }
-            _ => Err(NotAShare(
-                text.chars().filter(|c| !c.is_control()).take(40).collect(),
-            )),
+            _ => Err(NotAShare(crate::format::text::printable_start(text, 40))),
         }
     }
 }

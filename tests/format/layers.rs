@@ -28,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("simulator", &["format", "ringcx"]),
     ("config", &["format", "outcome", "ringcx", "telemetry"]),
     ("logging", &["config", "outcome", "render"]),
-    ("render", &["clock", "outcome"]),
+    ("render", &["clock", "format", "outcome"]),
     ("cli", &["format", "config", "outcome", "simulator"]),
     (
         "command",

@@ -10,7 +10,7 @@ use crate::command::archive::anchor;
 use crate::config::Settings;
 use crate::format::record::notes::AcknowledgedDay;
 use crate::outcome::{Exit, Result};
-use crate::render::count;
+use crate::render::grouped;
 
 pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.span()?;
@@ -54,7 +54,7 @@ fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) 
         lines.push(format!("{sub_account}: acknowledged before, by {manifest}"));
     }
     for day in days {
-        let failed = count(day.agent_failed + day.auto_failed);
+        let failed = grouped(day.agent_failed + day.auto_failed);
         let because: Vec<&str> = day
             .incomplete_because
             .iter()
@@ -67,7 +67,7 @@ fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) 
         ));
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
-    context.output.say(lines.join("\n"));
+    context.output.print_info(lines.join("\n"));
     context.output.event(&AcknowledgementEvent {
         event: "acknowledged",
         sub_account,

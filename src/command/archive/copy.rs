@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::copy::{Copied, CopyLocks, CopyOptions, Job, copy};
 use crate::format::place::key;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Amount, count, size};
+use crate::render::{Amount, grouped, size};
 
 /// More heads than that make no command line.
 const HEADS_SHOWN: usize = 3;
@@ -99,7 +99,7 @@ fn tell(job: &Job, copied: &Copied, exit: Exit, surroundings: &str, context: &Co
         );
     }
     let advice = format!("{surroundings}{}", advice(&to, &copied.heads));
-    context.output.say(summary(
+    context.output.print_info(summary(
         &from,
         &to,
         copied,
@@ -128,18 +128,18 @@ fn summary(
     let mut lines = vec![
         format!("from          {from}"),
         format!("to            {to}"),
-        format!("sub-accounts  {}", count(*sub_accounts)),
-        format!("manifests     {} {put}", count(*manifests)),
-        format!("files         {} {put}", count(*files)),
+        format!("sub-accounts  {}", grouped(*sub_accounts)),
+        format!("manifests     {} {put}", grouped(*manifests)),
+        format!("files         {} {put}", grouped(*files)),
     ];
     if *rosters > 0 {
-        lines.push(format!("rosters       {} {put}", count(*rosters)));
+        lines.push(format!("rosters       {} {put}", grouped(*rosters)));
     }
     lines.push(format!("size          {}", size(*bytes)));
-    lines.push(format!("there already {}", count(*there)));
+    lines.push(format!("there already {}", grouped(*there)));
     lines.push(format!("locks         {}", locks(copied)));
     if copied.disposed + copied.unlisted > 0 {
-        let (disposed, unlisted) = (count(copied.disposed), count(copied.unlisted));
+        let (disposed, unlisted) = (grouped(copied.disposed), grouped(copied.unlisted));
         lines.push(format!(
             "not copied    {disposed} files of disposed days, {unlisted} objects that no manifest lists"
         ));
@@ -169,13 +169,20 @@ fn locks(copied: &Copied) -> String {
         ..
     } = copied;
     let mut text = match unlocked {
-        0 => format!("{} objects locked, {} held", count(*locked), count(*held)),
-        _ => format!("NONE, though {} objects should have some", count(*unlocked)),
+        0 => format!(
+            "{} objects locked, {} held",
+            grouped(*locked),
+            grouped(*held)
+        ),
+        _ => format!(
+            "NONE, though {} objects should have some",
+            grouped(*unlocked)
+        ),
     };
     if *held_beyond > 0 {
         text.push_str(&format!(
             "; {} are held there for no open case",
-            count(*held_beyond)
+            grouped(*held_beyond)
         ));
     }
     text

@@ -10,7 +10,7 @@ use crate::command::archive::anchor;
 use crate::config::Settings;
 use crate::format::record::notes::{DateSpan, DisposedDay};
 use crate::outcome::{Exit, Result};
-use crate::render::{count, size};
+use crate::render::{grouped, size};
 
 pub async fn run(
     args: &RetentionDisposeArgs,
@@ -87,21 +87,24 @@ fn tell(
         (true, _) => "there is nothing to dispose of".to_owned(),
         (false, dry) => format!(
             "{} days {}: {} files, {}, of which {} are still there",
-            count(days.len() as u64),
+            grouped(days.len() as u64),
             if dry {
                 "may be disposed of, and nothing was recorded"
             } else {
                 "disposed of"
             },
-            count(files),
+            grouped(files),
             size(bytes),
-            count(*files_there)
+            grouped(*files_there)
         ),
     };
     let mut lines = vec![format!("{sub_account} {range}: {done}")];
     if *before > 0 {
-        lines.push(format!("  {} days were disposed of before", count(*before)));
+        lines.push(format!(
+            "  {} days were disposed of before",
+            grouped(*before)
+        ));
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
-    context.output.say(lines.join("\n"));
+    context.output.print_info(lines.join("\n"));
 }

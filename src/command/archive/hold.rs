@@ -19,7 +19,7 @@ use crate::format::record::manifest::Run;
 use crate::format::record::notes::{DateSpan, Hold, HoldAct};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Output, count};
+use crate::render::{Output, grouped, printable};
 
 /// Objects that are asked for at once.
 const AT_ONCE: usize = 16;
@@ -192,7 +192,7 @@ impl HoldReport<'_> {
         let mut lines = vec![self.line()];
         lines.extend(disposed(held));
         lines.extend(head.map(|head| format!("head {head}")));
-        output.say(lines.join("\n"));
+        output.print_info(lines.join("\n"));
     }
 
     fn line(&self) -> String {
@@ -221,14 +221,14 @@ impl HoldReport<'_> {
             (HoldAct::Add, true) => {
                 format!(
                     "{} objects {would}held, {} of them now",
-                    count(objects),
-                    count(changed)
+                    grouped(objects),
+                    grouped(changed)
                 )
             }
             (HoldAct::Remove, true) => format!(
                 "{} objects {would}released, {} stay held for other cases",
-                count(changed),
-                count(held_by_others)
+                grouped(changed),
+                grouped(held_by_others)
             ),
         };
         let before = if records == 0 {
@@ -246,11 +246,11 @@ impl HoldReport<'_> {
 /// Whoever counts on data should hear at once that some of it is no more.
 fn disposed(held: &HoldOutcome) -> Option<String> {
     let gone = match held.enforced {
-        true => format!("{} of their files are gone", count(held.files_gone)),
+        true => format!("{} of their files are gone", grouped(held.files_gone)),
         false => "their files may be gone".to_owned(),
     };
     (held.days_disposed > 0).then(|| {
-        let days = count(held.days_disposed);
+        let days = grouped(held.days_disposed);
         format!(
             "  {days} days of these were disposed of after their retention: {gone}; their audit records stay"
         )
@@ -297,7 +297,9 @@ async fn list(args: &HoldListArgs, settings: &Settings, context: &Context) -> Re
         }
     }
     if cases == 0 {
-        context.output.say("no case holds anything, or ever did");
+        context
+            .output
+            .print_info("no case holds anything, or ever did");
     }
     Ok(Exit::worst(exits))
 }
@@ -386,20 +388,20 @@ fn tell_case(case: &CaseEvent<'_>, source: &ArchiveReader, output: &Output) -> E
             format!(
                 "open on {}; all {} objects carry it",
                 ranges(&case.open),
-                count(case.objects)
+                grouped(case.objects)
             )
         }
         (_, _, lacking) => format!(
             "open on {}; {} of {} objects LACK it: run `cxvault hold add` for these days again",
             ranges(&case.open),
-            count(lacking),
-            count(case.objects)
+            grouped(lacking),
+            grouped(case.objects)
         ),
     };
     let mut lines = vec![format!(
         "{} case {}: {state}",
         case.sub_account,
-        inspect::visible(case.case)
+        printable(case.case)
     )];
     for HoldRecordEvent {
         committed_at,
@@ -414,7 +416,7 @@ fn tell_case(case: &CaseEvent<'_>, source: &ArchiveReader, output: &Output) -> E
             "removed"
         };
         let by = hold.by.as_deref().unwrap_or(host);
-        let (by, reason) = (inspect::visible(by), inspect::visible(&hold.reason));
+        let (by, reason) = (printable(by), printable(&hold.reason));
         lines.push(format!(
             "  {committed_at}  {act} {}  by {by}: {reason}",
             hold.range

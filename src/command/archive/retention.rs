@@ -19,7 +19,7 @@ use crate::format::record::obligations::Obligations;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Table, count};
+use crate::render::{Table, grouped};
 
 /// Days that are looked at at once.
 const AT_ONCE: usize = 16;
@@ -107,18 +107,18 @@ fn tell(
     let mut lines = vec![format!(
         "{sub_account} {}: {} days {would}kept until {until}, {} objects, {} locks {would}raised{before}",
         wish.range,
-        count(days.len() as u64),
-        count(*objects),
-        count(*raised)
+        grouped(days.len() as u64),
+        grouped(*objects),
+        grouped(*raised)
     )];
     if *days_disposed > 0 {
         lines.push(format!(
             "  {} days of these were disposed of, and are left alone",
-            count(*days_disposed)
+            grouped(*days_disposed)
         ));
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
-    context.output.say(lines.join("\n"));
+    context.output.print_info(lines.join("\n"));
     context.output.event(&RetentionEvent {
         event: "retention-extended",
         sub_account,
@@ -206,9 +206,9 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
                 mode.unwrap_or_default(),
                 text(&day.recorded),
                 text(&day.found),
-                count(day.objects),
-                count(day.short),
-                count(day.held),
+                grouped(day.objects),
+                grouped(day.short),
+                grouped(day.held),
             ]);
         }
     }
@@ -217,10 +217,10 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
     if short == 0 || source.store.local(key::ARCHIVE).is_some() {
         return Ok(Exit::Done);
     }
-    context.output.say(format!(
+    context.output.print_info(format!(
         "{} objects are locked for shorter than the chain says: run the interrupted `cxvault retention extend` again, or find \
          out who has lifted their locks",
-        count(short)
+        grouped(short)
     ));
     Ok(Exit::Integrity)
 }

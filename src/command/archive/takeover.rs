@@ -6,12 +6,12 @@ use crate::chain::append::Mode;
 use crate::chain::takeover::{TakenOver, take_over};
 use crate::cli::records::TakeoverArgs;
 use crate::command::archive::anchor;
-use crate::command::{Context, inspect};
+use crate::command::Context;
 use crate::config::Settings;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::outcome::{Exit, Result};
-use crate::render::count;
+use crate::render::{grouped, printable};
 
 pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     #[derive(Serialize)]
@@ -57,10 +57,10 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
     };
     let mut lines = vec![format!("{place}: {what}")];
     if let Some(takeover) = takeover {
-        let from = inspect::visible(takeover.from.as_deref().unwrap_or("another place"));
+        let from = printable(takeover.from.as_deref().unwrap_or("another place"));
         lines.push(format!(
             "taken over from {from}; sub-accounts: {}",
-            count(sub_accounts as u64)
+            grouped(sub_accounts as u64)
         ));
     }
     if head.is_some() {
@@ -70,6 +70,6 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
         );
     }
     lines.extend(head.map(|head| format!("head {head}")));
-    context.output.say(lines.join("\n"));
+    context.output.print_info(lines.join("\n"));
     Ok(anchor::settle(&archive, &[], mode, context).await)
 }

@@ -8,6 +8,7 @@ use crate::format::record::receipt::{Proven, Receipt};
 use crate::format::signature::AllowedSigners;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
+use crate::render::printable;
 
 pub fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
     let file = args.file.display();
@@ -75,11 +76,11 @@ fn tell(proven: &Proven, allowed: &AllowedSigners, args: &CheckReceiptArgs, cont
     } else {
         "\nThe expected heads are in its chain."
     };
-    context.output.say(format!(
+    context.output.print_info(format!(
         "HOLDS: this row of segment {} was committed on {} as part of {sub_account} {date}, revision {revision}.\n\
          Its summaries have the SHA-256 that was recorded when they were fetched.\n\
          It leads to head {head}.{kept}\n{signed}\n{later}",
-        crate::command::inspect::visible(&proven.segment),
+        printable(&proven.segment),
         rfc3339(proven.committed_at),
     ));
 }

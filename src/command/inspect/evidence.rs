@@ -9,7 +9,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::command::Context;
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{count, size};
+use crate::render::{grouped, size};
 
 pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let days = args.range.days()?;
@@ -79,12 +79,12 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
     } else {
         ""
     };
-    context.output.say(format!(
+    context.output.print_info(format!(
         "{}: {} manifests, {} rosters, {} Parquet files, {}\nCheck it by hand as README.txt says, or with: sh {}/check.sh{whose}",
         args.out.display(),
-        count(manifests),
-        count(rosters),
-        count(parts),
+        grouped(manifests),
+        grouped(rosters),
+        grouped(parts),
         size(bytes),
         args.out.display(),
     ));

@@ -24,7 +24,7 @@ use crate::format::row::Row;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::count;
+use crate::render::grouped;
 
 pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
@@ -254,12 +254,12 @@ fn tell(about: &ExportAbout, files: u64, args: &ExportArgs, context: &Context) {
         .iter()
         .map(|next| format!("--after {next}"))
         .collect();
-    context.output.say(format!(
+    context.output.print_info(format!(
         "{new}: {} rows as {} in {out} ({} files; check them with: cd {out} && sha256sum -c SHA256SUMS)\nWhat is new after \
          this: {}",
-        count(about.rows),
+        grouped(about.rows),
         about.format,
-        count(files),
+        grouped(files),
         next.join(" "),
     ));
 }

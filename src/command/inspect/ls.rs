@@ -15,7 +15,7 @@ use crate::format::row::Row;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Result};
-use crate::render::{Output, Table, count, size};
+use crate::render::{Output, Table, grouped, printable, size};
 
 pub async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = match args.date {
@@ -83,9 +83,9 @@ fn days(timeline: &Timeline, range: &Days, output: &Output) {
             timeline.sub_account.clone(),
             day.date.to_string(),
             day.revisions.to_string(),
-            count(day.counts.segments),
-            count(day.counts.failed()),
-            count(day.files),
+            grouped(day.counts.segments),
+            grouped(day.counts.failed()),
+            grouped(day.files),
             size(day.bytes),
             format!("{:?}", day.state).to_lowercase(),
         ]);
@@ -130,16 +130,11 @@ fn tell(row: &Row, sub_account: &str, output: &Output) {
     }
     let metadata = &row.segment.metadata;
     let end = metadata.segment_end_time.map(rfc3339);
-    let shown = |value: &Option<String>| {
-        value
-            .as_deref()
-            .map(crate::command::inspect::visible)
-            .unwrap_or_default()
-    };
+    let shown = |value: &Option<String>| value.as_deref().map(printable).unwrap_or_default();
     output.print(format!(
         "{:<24}  {:<40}  {:<8} {:<18} agent {:<9} auto {}",
         end.clone().unwrap_or_default(),
-        crate::command::inspect::visible(&row.segment.key()),
+        printable(&row.segment.key()),
         shown(&metadata.channel_class),
         shown(&metadata.channel_type),
         row.agent.status.name(),

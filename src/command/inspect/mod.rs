@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::format::signature::AllowedSigners;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Output, count};
+use crate::render::{Output, grouped, printable};
 
 pub mod check_receipt;
 pub mod evidence;
@@ -76,7 +76,7 @@ pub fn but_for_disposed(left_out: bool) -> &'static str {
 /// Days that nobody reads any more.
 pub fn tell_left_out(left_out: &OmittedDays, output: &Output) {
     event_left_out(left_out, output);
-    output.say(format!("left out: {}", left_out_text(left_out)));
+    output.print_info(format!("left out: {}", left_out_text(left_out)));
 }
 
 /// The same for programs.
@@ -108,9 +108,9 @@ pub fn left_out_text(left_out: &OmittedDays) -> String {
     let days = if *days == 1 {
         from.to_string()
     } else {
-        format!("{from}..{to}, {} days,", count(*days))
+        format!("{from}..{to}, {} days,", grouped(*days))
     };
-    let reason = visible(reason);
+    let reason = printable(reason);
     format!("{sub_account} {days} disposed of on {committed_at} by {manifest}: {reason}")
 }
 
@@ -123,18 +123,4 @@ pub fn allowed_signers(file: &Path) -> Result<AllowedSigners> {
     })?;
     AllowedSigners::parse(&text)
         .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", file.display())))
-}
-
-/// Somebody else's text as a terminal may show it: control characters, which could rewrite the screen, are escaped.
-pub fn visible(text: &str) -> String {
-    let escaped = |c: char| -> String {
-        // Marks of writing direction as well: they make a text read as another.
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
-            c.escape_default().collect()
-        } else {
-            c.into()
-        }
-    };
-    text.chars().map(escaped).collect()
 }

@@ -13,7 +13,7 @@ use crate::command::Context;
 use crate::config::Settings;
 use crate::format::record::receipt::Receipt;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::size;
+use crate::render::{printable, size};
 
 pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
@@ -42,10 +42,7 @@ pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Re
         .iter()
         .any(|(_, found)| found.sub_account != candidates[0].1.sub_account);
     if several {
-        let message = format!(
-            "several sub-accounts have {}",
-            crate::command::inspect::visible(&args.segment_id)
-        );
+        let message = format!("several sub-accounts have {}", printable(&args.segment_id));
         return Err(
             Failure::new(Exit::Usage, message).remedy("Name one of them with --sub-account.")
         );
@@ -57,7 +54,7 @@ pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Re
         let but = crate::command::inspect::but_for_disposed(left_out);
         let message = format!(
             "no row is archived of segment {}{but}",
-            crate::command::inspect::visible(&args.segment_id)
+            printable(&args.segment_id)
         );
         return Err(Failure::new(Exit::Usage, message)
             .remedy("Check the id, --revision, --from, --to and --sub-account; `cxvault show ID` shows what there is."));
@@ -105,7 +102,7 @@ fn tell(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
         0 => "No later manifest of that day exists.".to_owned(),
         n => format!("{n} later manifests of that day exist; they may hold a newer row of it."),
     };
-    context.output.say(format!(
+    context.output.print_info(format!(
         "{}: {}, row of {sub_account} {date}, revision {revision}, with {} manifests up to head {head}\n{later}\nCheck it \
          with: cxvault check-receipt {}",
         file.display(),

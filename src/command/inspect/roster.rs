@@ -6,7 +6,7 @@ use crate::audit::roster;
 use crate::audit::source::ArchiveReader;
 use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
-use crate::render::{Output, count};
+use crate::render::{Output, grouped};
 
 /// Says where the roster stands, and which sub-accounts RingCX no longer lists; nothing where there is no roster.
 pub async fn tell(source: &ArchiveReader, output: &Output) -> Result<()> {
@@ -30,7 +30,7 @@ pub async fn tell(source: &ArchiveReader, output: &Output) -> Result<()> {
     };
     let mut lines = vec![format!(
         "roster    sub-accounts: {}, last commit {committed_at}",
-        count(newest.roll.sub_accounts.len() as u64)
+        grouped(newest.roll.sub_accounts.len() as u64)
     )];
     lines.extend(of(false).map(|one| {
         format!(

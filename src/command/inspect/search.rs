@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::format::row::Row;
 use crate::format::row::observation::SummaryKind;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Output, count};
+use crate::render::{Output, grouped, printable};
 
 /// Characters shown on each side of a hit.
 const AROUND: usize = 40;
@@ -114,10 +114,7 @@ impl Search {
             revision,
             snippet,
         });
-        let (key, snippet) = (
-            crate::command::inspect::visible(&row.segment.key()),
-            crate::command::inspect::visible(snippet),
-        );
+        let (key, snippet) = (printable(&row.segment.key()), printable(snippet));
         self.output
             .print(format!("{sub_account} {date}  {key}  {kind:<5}  {snippet}"));
     }
@@ -162,7 +159,7 @@ fn finish(search: &Search) -> Result<Exit> {
     };
     search
         .output
-        .say(format!("{} summaries{more}", count(hits)));
+        .print_info(format!("{} summaries{more}", grouped(hits)));
     Ok(Exit::Done)
 }
 

@@ -10,6 +10,7 @@ use crate::format::row::observation::{Observation, SummaryKind};
 use crate::format::row::schema::{COLUMNS, Cell, Type};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
+use crate::render::printable;
 
 pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
@@ -30,10 +31,7 @@ pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Res
     }
     if shown == 0 {
         let but = crate::command::inspect::but_for_disposed(left_out);
-        let message = format!(
-            "nothing is archived of {}{but}",
-            crate::command::inspect::visible(&args.id)
-        );
+        let message = format!("nothing is archived of {}{but}", printable(&args.id));
         return Err(Failure::new(Exit::Usage, message).remedy(
             "Check the id, and that --from, --to and --sub-account (if given) are wide enough; `cxvault status` \
              shows which days are archived.",
@@ -112,17 +110,9 @@ fn text(found: &FoundRow) -> String {
             lines.push(format!("{name:<16} {value}"));
         }
     };
-    let shown = |value: &Option<String>| {
-        value
-            .as_deref()
-            .map(crate::command::inspect::visible)
-            .unwrap_or_default()
-    };
+    let shown = |value: &Option<String>| value.as_deref().map(printable).unwrap_or_default();
     let time = |value: Option<i64>| value.map(rfc3339).unwrap_or_default();
-    line(
-        "segment",
-        crate::command::inspect::visible(&row.segment.key()),
-    );
+    line("segment", printable(&row.segment.key()));
     line("dialog", shown(&metadata.dialog_id));
     line("interaction", shown(&metadata.interaction_id));
     line(
@@ -199,10 +189,7 @@ fn observation(kind: SummaryKind, look: &Observation, line: &mut impl FnMut(&str
     );
     line(
         "  text",
-        look.summary
-            .as_deref()
-            .map(crate::command::inspect::visible)
-            .unwrap_or_default(),
+        look.summary.as_deref().map(printable).unwrap_or_default(),
     );
     line("  base64", look.binary.clone().unwrap_or_default());
 }

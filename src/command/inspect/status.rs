@@ -18,7 +18,7 @@ use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::row::tally::{Statuses, Tally};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Result};
-use crate::render::{Output, Table, count, size};
+use crate::render::{Output, Table, grouped, printable, size};
 
 pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
@@ -171,7 +171,7 @@ fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
         let row: String = row.iter().collect();
         lines.push(format!(
             "  {year}-{month:02}  {row}  {} segments{later}",
-            count(segments)
+            grouped(segments)
         ));
     }
     for day in calendar
@@ -182,7 +182,7 @@ fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
         lines.push(format!(
             "  {}  {} summaries could not be had",
             day.date,
-            count(day.counts.failed())
+            grouped(day.counts.failed())
         ));
     }
     for day in &calendar.days {
@@ -223,7 +223,7 @@ fn without_ai(group: &str, segments: u64) -> String {
     format!(
         "agent group {group} has no AI summary on any of {} segments: in RingCX Admin, Routing, Queues & Skills, \
          select the queue and Enable AI Summaries",
-        count(segments)
+        grouped(segments)
     )
 }
 
@@ -260,15 +260,14 @@ fn tell_shares(by: GroupingArg, shares: &Shares, output: &Output) {
         });
         for kind in SummaryKind::BOTH {
             let first = kind == SummaryKind::Agent;
-            // Ids are somebody else's text.
             let shown: String = if name.is_empty() {
                 "(none)".into()
             } else {
-                name.escape_debug().collect()
+                printable(name)
             };
             let name = if first { shown } else { String::new() };
             let segments = if first {
-                count(counts.segments)
+                grouped(counts.segments)
             } else {
                 String::new()
             };
@@ -344,20 +343,20 @@ fn finish(all: &StatusTotals, output: &Output) {
             Status::Skipped,
             Status::NoId,
         ];
-        let cells = shown.map(|status| count(statuses.get(status)));
+        let cells = shown.map(|status| grouped(statuses.get(status)));
         table.row([kind.name().to_owned()].into_iter().chain(cells));
     }
     output.print(format!(
         "{} days complete (#), {} empty (o), {} with gaps (!), {} acknowledged (a), {} missing (.), {} disposed of (d)\n\
          {} segments in {} files, {}\n{table}",
-        count(all.days_complete),
-        count(all.days_empty),
-        count(all.days_with_gaps),
-        count(all.days_acknowledged),
-        count(all.days_missing),
-        count(all.days_disposed),
-        count(all.counts.segments),
-        count(all.files),
+        grouped(all.days_complete),
+        grouped(all.days_empty),
+        grouped(all.days_with_gaps),
+        grouped(all.days_acknowledged),
+        grouped(all.days_missing),
+        grouped(all.days_disposed),
+        grouped(all.counts.segments),
+        grouped(all.files),
         size(all.bytes),
     ));
 }

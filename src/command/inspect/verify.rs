@@ -16,7 +16,7 @@ use crate::command::archive::anchor;
 use crate::command::{Context, wiring};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Amount, Output, count, size};
+use crate::render::{Amount, Output, grouped, printable, size};
 use crate::store::RetryingStore;
 
 pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
@@ -109,8 +109,7 @@ fn tell(finding: &Finding, output: &Output) {
         meaning,
         ..
     } = finding;
-    // Keys of foreign objects are somebody else's text.
-    let object: String = object.escape_debug().collect();
+    let object = printable(object);
     output.print(format!(
         "{weight:<9}  {}  {object}\n           expected {expected}; found {found}\n           {meaning}",
         code.name()
@@ -147,7 +146,7 @@ fn finish(
             ),
         );
     }
-    output.say(summary(totals, options));
+    output.print_info(summary(totals, options));
     Ok(exit)
 }
 
@@ -167,11 +166,11 @@ fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
     };
     let signed = match (totals.signed_manifests, options.allowed.is_empty()) {
         (0, _) => "not signed".to_owned(),
-        (signed, true) => format!("{} signed, by whomever", count(signed)),
-        (signed, false) => format!("{} signed by allowed signers", count(signed)),
+        (signed, true) => format!("{} signed, by whomever", grouped(signed)),
+        (signed, false) => format!("{} signed by allowed signers", grouped(signed)),
     };
     let verdict = match totals.exit() {
-        Exit::Integrity => format!("VIOLATED: {} violations", count(totals.violations)),
+        Exit::Integrity => format!("VIOLATED: {} violations", grouped(totals.violations)),
         Exit::Gaps => {
             "HOLDS, WITH GAPS: what is archived is as it was committed; some of it never was".to_owned()
         }
@@ -183,7 +182,7 @@ fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
     };
     let disposed = match totals.days_disposed {
         0 => String::new(),
-        days => format!(", {} disposed of", count(days)),
+        days => format!(", {} disposed of", grouped(days)),
     };
     let share = options
         .subset
@@ -191,19 +190,19 @@ fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
         .unwrap_or_default();
     let mut text = format!(
         "\nsub-accounts  {}\nmanifests     {} ({signed})\nrosters       {}\ndays          {} complete, {} empty, {} incomplete, {} acknowledged, {} missing{disposed}\nfiles{share}         {} ({level}; {})\n",
-        count(totals.sub_accounts),
-        count(totals.manifests),
-        count(totals.rosters),
-        count(*days_complete),
-        count(*days_empty),
-        count(*days_incomplete),
-        count(*days_acknowledged),
-        count(*days_missing),
-        count(totals.files),
+        grouped(totals.sub_accounts),
+        grouped(totals.manifests),
+        grouped(totals.rosters),
+        grouped(*days_complete),
+        grouped(*days_empty),
+        grouped(*days_incomplete),
+        grouped(*days_acknowledged),
+        grouped(*days_missing),
+        grouped(totals.files),
         size(totals.bytes),
     );
     if options.level == Level::Deep {
-        text.push_str(&format!("rows          {}\n", count(totals.rows)));
+        text.push_str(&format!("rows          {}\n", grouped(totals.rows)));
     }
     for head in &totals.heads {
         text.push_str(&format!("head          {head}\n"));

@@ -24,7 +24,7 @@ use crate::format::row::recheck::RecheckScope;
 use crate::format::time::day::{LONGEST_WINDOW_MS, Window, rfc3339};
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Result};
-use crate::render::{Table, count, duration};
+use crate::render::{Table, duration, grouped};
 use crate::ringcx::Limits;
 
 /// Manifests that tell the usual volume: two weeks of each weekday.
@@ -397,9 +397,9 @@ fn headline(plans: &[SubAccountPlan], total: &Total) -> String {
     }
     format!(
         "{} days to archive, {} with gaps to fill, {} to look at again, in {} sub-accounts. Nothing has been changed.\n",
-        count(total.archive as u64),
-        count(total.fill_gaps as u64),
-        count(total.recheck as u64),
+        grouped(total.archive as u64),
+        grouped(total.fill_gaps as u64),
+        grouped(total.recheck as u64),
         plans.len()
     )
 }
@@ -420,7 +420,7 @@ fn table(busy: &[&SubAccountPlan], settings: &Settings) -> String {
         let text = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();
         let sum = |of: fn(&PlannedDay) -> Option<u64>| match plan.days.iter().filter_map(of).sum() {
             0 if plan.days.iter().any(|day| of(day).is_none()) => "?".to_owned(),
-            sum => count(sum),
+            sum => grouped(sum),
         };
         let windows: u64 = plan.days.iter().map(|day| day.windows).sum();
         let summaries = plan.days.iter().filter_map(|day| day.summaries).sum();
@@ -430,10 +430,10 @@ fn table(busy: &[&SubAccountPlan], settings: &Settings) -> String {
             .max(settings.summary_limits.time_for(summaries));
         table.row([
             plan.sub_account.clone(),
-            count(plan.days.len() as u64),
+            grouped(plan.days.len() as u64),
             text(dates().min()),
             text(dates().max()),
-            count(windows),
+            grouped(windows),
             sum(|day| day.segments),
             sum(|day| day.summaries),
             duration(time),
@@ -469,14 +469,14 @@ fn limits_told(total: &Total, settings: &Settings, now_ms: i64) -> Vec<String> {
     let mut lines = vec![
         format!(
             "discovery  {} requests at {} for each sub-account: {}{}",
-            count(total.discovery_requests),
+            grouped(total.discovery_requests),
             settings.discovery_limits,
             seconds(total.discovery_seconds),
             mark("discovery")
         ),
         format!(
             "summaries  {} requests at {} for each {scope}: {}{}",
-            count(total.summary_requests),
+            grouped(total.summary_requests),
             settings.summary_limits,
             seconds(total.summary_seconds),
             mark("summaries")

@@ -13,7 +13,7 @@ use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::row::tally::Tally;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure};
-use crate::render::{Output, Table, count, size};
+use crate::render::{Output, Table, grouped, size};
 use crate::ringcx::{LimiterUsage, Limits, Usage};
 
 /// One day of one sub-account, as the run left it.
@@ -246,7 +246,7 @@ pub fn finish_backfill(range: Days, outcome: &Outcome, output: &Output) {
         days_of(complete),
         incomplete,
         failed,
-        count(segments)
+        grouped(segments)
     )];
     let wants_eyes = |day: &&DayReport| {
         day.archived
@@ -258,7 +258,7 @@ pub fn finish_backfill(range: Days, outcome: &Outcome, output: &Output) {
     lines.extend(troubles(days));
     lines.extend(unanchored(outcome));
     lines.extend(heads(outcome).map(|head| format!("head {head}")));
-    output.say(lines.join("\n"));
+    output.print_info(lines.join("\n"));
 }
 
 /// The end of a recheck: what has changed, day by day.
@@ -284,7 +284,7 @@ pub fn finish_recheck(range: Days, outcome: &Outcome, output: &Output) {
     lines.extend(troubles(days));
     lines.extend(unanchored(outcome));
     lines.extend(heads(outcome).map(|head| format!("head {head}")));
-    output.say(lines.join("\n"));
+    output.print_info(lines.join("\n"));
 }
 
 fn changes_table(changed: &[(&DayReport, &Recheck)]) -> String {
@@ -313,16 +313,16 @@ fn changes_table(changed: &[(&DayReport, &Recheck)]) -> String {
             table.row([
                 only_first(day.sub_account.clone()),
                 only_first(day.date.map(|date| date.to_string()).unwrap_or_default()),
-                only_first(count(changes.new_segments)),
-                only_first(count(changes.vanished_segments)),
-                only_first(count(changes.returned_segments)),
-                only_first(count(changes.changed_metadata)),
+                only_first(grouped(changes.new_segments)),
+                only_first(grouped(changes.vanished_segments)),
+                only_first(grouped(changes.returned_segments)),
+                only_first(grouped(changes.changed_metadata)),
                 kind.name().to_owned(),
-                only_first(count(*looked_at)),
-                count(summaries.appeared),
-                count(summaries.edited),
-                count(summaries.withdrawn),
-                count(summaries.other),
+                only_first(grouped(*looked_at)),
+                grouped(summaries.appeared),
+                grouped(summaries.edited),
+                grouped(summaries.withdrawn),
+                grouped(summaries.other),
             ]);
         }
     }
@@ -346,7 +346,7 @@ pub fn finish(outcome: &Outcome, output: &Output) {
     lines.extend(troubles(days));
     lines.extend(unanchored(outcome));
     lines.extend(heads(outcome).map(|head| format!("head {head}")));
-    output.say(lines.join("\n"));
+    output.print_info(lines.join("\n"));
 }
 
 fn finish_event(outcome: &Outcome, output: &Output) {
@@ -464,7 +464,7 @@ fn table(days: &[DayReport]) -> String {
         };
         for kind in SummaryKind::BOTH {
             let statuses = archived.counts.statuses(kind);
-            let number = |status| count(statuses.get(status));
+            let number = |status| grouped(statuses.get(status));
             let other =
                 [Status::Binary, Status::Skipped, Status::NoId].map(|status| statuses.get(status));
             let counts = [
@@ -472,7 +472,7 @@ fn table(days: &[DayReport]) -> String {
                 number(Status::Empty),
                 number(Status::NotFound),
                 number(Status::Failed),
-                count(other.iter().sum()),
+                grouped(other.iter().sum()),
             ];
             let first = kind == SummaryKind::Agent;
             let only_first = |text: String| if first { text } else { String::new() };
@@ -481,12 +481,12 @@ fn table(days: &[DayReport]) -> String {
                 only_first(date.clone()),
                 only_first(day.outcome.to_owned()),
                 only_first(archived.revision.to_string()),
-                only_first(archived.objects.map(count).unwrap_or_default()),
-                only_first(count(archived.counts.segments)),
+                only_first(archived.objects.map(grouped).unwrap_or_default()),
+                only_first(grouped(archived.counts.segments)),
                 kind.name().to_owned(),
             ];
             let after = [
-                only_first(count(archived.files as u64)),
+                only_first(grouped(archived.files as u64)),
                 only_first(size(archived.bytes)),
             ];
             table.row(before.into_iter().chain(counts).chain(after));

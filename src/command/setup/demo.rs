@@ -24,7 +24,7 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     let yesterday = today.yesterday().unwrap_or(today);
     let simulator = start(now, today).await?;
     let settings = settings(args, context, &simulator.url)?;
-    context.output.say(format!(
+    context.output.print_info(format!(
         "A simulated RingCX ({} times as fast) answers at {}.\nArchiving {yesterday} of sub-account {SUB_ACCOUNT} into {} ...\n",
         TIME_SCALE, simulator.url, args.dir.display()
     ));
@@ -32,7 +32,9 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     simulator.stop().await;
     summary::finish(&outcome, &context.output);
     if outcome.exit == Exit::Done {
-        context.output.say(next_steps(args, &yesterday.to_string()));
+        context
+            .output
+            .print_info(next_steps(args, &yesterday.to_string()));
     }
     Ok(outcome.exit)
 }

@@ -47,7 +47,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
     } else {
         format!("--config {file} ")
     };
-    context.output.say(format_args!(
+    context.output.print_info(format_args!(
         "Wrote {file}. Edit it, then:\n  cxvault {flag}config    shows what is in force\n  cxvault {flag}run       \
          archives yesterday"
     ));

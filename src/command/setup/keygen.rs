@@ -41,7 +41,7 @@ pub fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
         allowed_signers_line: &allowed,
     });
     let file = args.file.display();
-    context.output.say(format_args!(
+    context.output.print_info(format_args!(
         "Private key: {file}\nPublic key:  {line}\nFingerprint: {fingerprint}\n\nSign with it: {}={file}\nCheck with \
          it, as a line of an allowed_signers file:",
         keys::SIGNING_KEY_FILE.env

@@ -146,7 +146,7 @@ impl SignerOptions {
                 _ => {
                     return Err(format!(
                         "`{}` is neither an option nor a key type",
-                        crate::format::signature::printable(name)
+                        crate::format::signature::quoted(name)
                     ));
                 }
             }

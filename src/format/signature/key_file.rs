@@ -4,7 +4,7 @@ use secrecy::zeroize::Zeroizing;
 use sha2::{Digest as _, Sha256};
 
 use crate::format::signature::wire::{WireReader, WireWriter, armor, dearmor};
-use crate::format::signature::{KEY_TYPE, KeyError, SigningKey, printable};
+use crate::format::signature::{KEY_TYPE, KeyError, SigningKey, quoted};
 
 const LABEL: &str = "OPENSSH PRIVATE KEY";
 const MAGIC: &[u8] = b"openssh-key-v1\0";
@@ -53,7 +53,7 @@ fn private_section(section: &[u8]) -> Result<SigningKey, KeyError> {
     }
     let kind = section.text().map_err(KeyError::Damaged)?;
     if kind != KEY_TYPE {
-        return Err(KeyError::OtherType(printable(kind)));
+        return Err(KeyError::OtherType(quoted(kind)));
     }
     let public = section.string().map_err(KeyError::Damaged)?;
     let private = section.string().map_err(KeyError::Damaged)?;

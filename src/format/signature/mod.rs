@@ -207,7 +207,7 @@ fn ed25519_blob<'a>(
     let mut blob = WireReader(blob);
     let kind = blob.text().map_err(SignatureError::Malformed)?;
     if kind != KEY_TYPE {
-        return Err(SignatureError::OtherType(printable(kind)));
+        return Err(SignatureError::OtherType(quoted(kind)));
     }
     let content = blob.string().map_err(SignatureError::Malformed)?;
     blob.end().map_err(SignatureError::Malformed)?;
@@ -218,12 +218,9 @@ fn ed25519_blob<'a>(
     }
 }
 
-/// A foreign name as an error message may show it: no control characters for the terminal, and short.
-fn printable(text: &str) -> String {
-    text.chars()
-        .filter(|c| c.is_ascii_graphic())
-        .take(40)
-        .collect()
+/// Returns the beginning of a foreign name, as an error message may quote it.
+fn quoted(text: &str) -> String {
+    crate::format::text::printable_start(text, 40)
 }
 
 /// An Ed25519 public key.

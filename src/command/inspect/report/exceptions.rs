@@ -7,7 +7,7 @@ use crate::command::inspect::report::chain::{ChainDetails, DayGap};
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Incomplete;
 use crate::format::row::tally::GroupShare;
-use crate::render::count;
+use crate::render::grouped;
 
 /// One thing to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +129,7 @@ fn missing(calendar: &Calendar, first: Date, last: Date) -> String {
 fn gaps(day: &CalendarDay, gap: Option<&DayGap>) -> String {
     let failed = day.counts.failed();
     let summaries = if failed == 1 { "summary" } else { "summaries" };
-    let no_answer = format!("for {} {summaries} RingCX gave no answer", count(failed));
+    let no_answer = format!("for {} {summaries} RingCX gave no answer", grouped(failed));
     let reasons = gap
         .into_iter()
         .flat_map(|gap| &gap.because)
@@ -148,7 +148,7 @@ fn gaps(day: &CalendarDay, gap: Option<&DayGap>) -> String {
     }
     let classes = gap.into_iter().flat_map(|gap| &gap.failures);
     let classes: Vec<String> = classes
-        .map(|(class, number)| format!("{} × {class}", count(*number)))
+        .map(|(class, number)| format!("{} × {class}", grouped(*number)))
         .collect();
     if !classes.is_empty() {
         why.push_str(&format!(" In the newest revision: {}.", classes.join(", ")));
@@ -161,8 +161,8 @@ fn silent(group: &str, share: &GroupShare) -> String {
     format!(
         "Agent group {group} has no AI summary on any of {} segments ({} have one by the agent): in RingCX Admin, \
          Routing, Queues & Skills, select the queue and Enable AI Summaries.",
-        count(share.segments),
-        count(share.agent_present)
+        grouped(share.segments),
+        grouped(share.agent_present)
     )
 }
 

@@ -258,7 +258,7 @@ fn tell(report: &Report, path: &Path, bytes: u64, exit: Exit, context: &Context)
         sub_accounts: report.chains.len(),
         damaged: report.damaged.len(),
     });
-    context.output.say(format_args!(
+    context.output.print_info(format_args!(
         "{verdict}\nwritten to {} ({})",
         path.display(),
         size(bytes)

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::command::inspect::report::exceptions::{Exception, ExceptionClass};
 use crate::command::inspect::report::page::words::day;
 use crate::command::inspect::report::page::{Report, text};
-use crate::render::count;
+use crate::render::grouped;
 
 /// Rows of a class: all together are what a browser and a printer can still cope with.
 const MOST: usize = 300;
@@ -69,7 +69,7 @@ fn table(exceptions: &[&Exception]) -> String {
         .iter()
         .filter_map(|class| Some((class.first()?.class.shown().2, class.len())));
     let counted: Vec<String> = counted
-        .map(|(word, rows)| format!("{word}: {}", count(rows as u64)))
+        .map(|(word, rows)| format!("{word}: {}", grouped(rows as u64)))
         .collect();
     let mut html = format!(
         "<p class=\"muted\">{}. What is worst stands first, and of that what is newest. Missing days that follow one \
@@ -89,7 +89,7 @@ fn table(exceptions: &[&Exception]) -> String {
                 html,
                 "<tr><td colspan=\"5\">… and {} older ones like these: the calendar shows them, and <code>cxvault status \
                  --json</code> lists every day.</td></tr>",
-                count(more as u64)
+                grouped(more as u64)
             );
         }
     }
@@ -120,7 +120,7 @@ fn row(exception: &Exception) -> String {
         "<tr><td class=\"what\"><span class=\"mark s-{letter}\" aria-hidden=\"true\">{mark}</span>{word}</td>\
          <td class=\"mono\">{}</td><td class=\"when\">{dates}</td><td class=\"n\">{}</td><td>{}</td></tr>\n",
         text(sub_account),
-        count(*days),
+        grouped(*days),
         text(why),
     )
 }

@@ -14,7 +14,6 @@ use crate::audit::roster::{Newest, UnlistedSubAccount};
 use crate::command::inspect::report::chain::{ReportedChain, States};
 use crate::command::inspect::report::exceptions::ExceptionClass;
 use crate::command::inspect::report::verification::Verification;
-use crate::command::inspect::visible;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::row::tally::Tally;
@@ -196,7 +195,7 @@ fn head(report: &Report) -> String {
 /// Anything as a text of HTML, in an element or between the quotes of an attribute; marks that make a text look like
 /// another are shown as what they are.
 fn text(inner: impl fmt::Display) -> String {
-    escaped(&visible(&inner.to_string()))
+    escaped(&crate::render::printable(&inner.to_string()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::command::inspect::report::page::words::{instant, percent, some};
 use crate::command::inspect::report::page::{Report, text};
 use crate::command::inspect::report::verification::{FindingWeight, Verification, VerificationEnd};
 use crate::format::record::coverage::DayState;
-use crate::render::{count, size};
+use crate::render::{grouped, size};
 
 pub fn verification(report: &Report) -> String {
     let mut html = String::from(
@@ -64,12 +64,12 @@ fn ended(report: &Report, found: &Verification) -> String {
     );
     for (name, value) in [
         ("Level", text(&ended.level)),
-        ("Violations", count(found.violations())),
-        ("Gaps", count(found.count(FindingWeight::Gap))),
-        ("Notices", count(found.count(FindingWeight::Notice))),
-        ("Manifests", count(ended.manifests)),
-        ("of them signed", count(ended.signed_manifests)),
-        ("Files", count(ended.files)),
+        ("Violations", grouped(found.violations())),
+        ("Gaps", grouped(found.count(FindingWeight::Gap))),
+        ("Notices", grouped(found.count(FindingWeight::Notice))),
+        ("Manifests", grouped(ended.manifests)),
+        ("of them signed", grouped(ended.signed_manifests)),
+        ("Files", grouped(ended.files)),
         ("Bytes read", size(ended.bytes)),
     ] {
         let _ = write!(html, "<div><dt>{name}</dt><dd>{value}</dd></div>");
@@ -109,7 +109,7 @@ fn findings(found: &Verification) -> String {
             "<tr><td class=\"what\">{}</td><td class=\"mono\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
             weight(kind.weight),
             text(&kind.code),
-            count(*number),
+            grouped(*number),
             text(&kind.meaning)
         );
     }
@@ -133,7 +133,11 @@ fn each(found: &Verification) -> String {
     let all: u64 = found.kinds.values().sum();
     let shown = found.shown.len() as u64;
     let title = match shown < all {
-        true => format!("{} of {} findings, one by one", count(shown), count(all)),
+        true => format!(
+            "{} of {} findings, one by one",
+            grouped(shown),
+            grouped(all)
+        ),
         false => format!("{}, one by one", some(all, "finding")),
     };
     let open = if found.violations() > 0 { " open" } else { "" };
@@ -240,13 +244,13 @@ fn list(
 fn numbers(chain: &ReportedChain) -> Vec<String> {
     let counts = &chain.counts;
     vec![
-        count(chain.states.total()),
-        count(chain.states.get(DayState::Missing)),
-        count(chain.states.get(DayState::Gaps)),
-        count(counts.segments),
+        grouped(chain.states.total()),
+        grouped(chain.states.get(DayState::Missing)),
+        grouped(chain.states.get(DayState::Gaps)),
+        grouped(counts.segments),
         percent(counts.agent.present, counts.segments),
         percent(counts.auto.present, counts.segments),
-        count(chain.revisions),
+        grouped(chain.revisions),
         size(chain.bytes),
         lock(chain),
     ]

@@ -10,7 +10,7 @@ use crate::command::inspect::report::verification::Verification;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::row::observation::SummaryKind;
-use crate::render::count;
+use crate::render::grouped;
 
 /// `20 Nov 2026`: no reader takes the day for the month.
 pub fn day(date: Date) -> String {
@@ -29,7 +29,7 @@ pub fn instant(instant_ms: i64) -> String {
 pub fn some(number: u64, what: &str) -> String {
     format!(
         "{} {what}{}",
-        count(number),
+        grouped(number),
         if number == 1 { "" } else { "s" }
     )
 }
@@ -38,7 +38,7 @@ pub fn some(number: u64, what: &str) -> String {
 fn summaries(number: u64) -> String {
     format!(
         "{} {}",
-        count(number),
+        grouped(number),
         if number == 1 { "summary" } else { "summaries" }
     )
 }
@@ -95,7 +95,7 @@ pub fn verdict(report: &Report) -> String {
             let were = |number: u64, one: &str, more: &str| match number {
                 0 => None,
                 1 => Some(format!("1 {one}")),
-                _ => Some(format!("{} {more}", count(number))),
+                _ => Some(format!("{} {more}", grouped(number))),
             };
             let (missing, gaps) = (states.get(DayState::Missing), states.get(DayState::Gaps));
             let parts = [
@@ -103,7 +103,7 @@ pub fn verdict(report: &Report) -> String {
                 were(gaps, "has gaps", "have gaps"),
             ];
             let parts: Vec<String> = parts.into_iter().flatten().collect();
-            let settled = count(all - open);
+            let settled = grouped(all - open);
             format!(
                 "{period}: {settled} of {days} of {accounts} are archived in full; {}.",
                 parts.join(" and ")
@@ -115,7 +115,7 @@ pub fn verdict(report: &Report) -> String {
         let were = if disposed == 1 {
             "1 of these was".to_owned()
         } else {
-            format!("{} of these were", count(disposed))
+            format!("{} of these were", grouped(disposed))
         };
         let _ = write!(sentence, " {were} disposed of after retention.");
     }
@@ -280,15 +280,15 @@ fn figures(report: &Report) -> String {
             figure(
                 &format!("state s-{}{none}", state.letter()),
                 name,
-                count(days),
+                grouped(days),
             );
         }
     }
-    figure("", "segments", count(counts.segments));
+    figure("", "segments", grouped(counts.segments));
     figure(
         "",
         "revisions",
-        count(report.chains.iter().map(|chain| chain.revisions).sum()),
+        grouped(report.chains.iter().map(|chain| chain.revisions).sum()),
     );
     html + "</dl>\n"
 }
