@@ -86,8 +86,7 @@ impl Failure {
 
     /// The user asked the command to stop. What it has stored or journalled so far is kept.
     pub fn interrupted() -> Self {
-        Failure::new(Exit::Later, "interrupted")
-            .remedy("Run the same command again; it goes on where this one stopped.")
+        Failure::new(Exit::Later, "interrupted").remedy("Run the same command again.")
     }
 
     /// What the user can do about it, as a sentence.

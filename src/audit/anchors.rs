@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::timeline::AT_ONCE;
 use crate::format::place::key;
 use crate::format::record::anchor::Anchor;
 use crate::outcome::{Failure, Result};
 use crate::store::{ObjectVersion, Store, StoreErrorKind};
+
+/// Anchors, and records of a remote store, that are fetched at once.
+pub(super) const AT_ONCE: usize = 32;
 
 /// The second place, opened for reading.
 #[derive(Clone)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::{CommittedRevision, Timeline};
+use crate::chain::archive::Archive;
+use crate::chain::timeline::{CommittedRevision, Timeline};
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::LockMode;
 use crate::format::record::manifest::ObjectLock;
@@ -63,7 +63,7 @@ pub struct LockSummary {
 impl Calendar {
     /// # Errors
     /// As [`Timeline::read`].
-    pub async fn read(source: &ArchiveReader, sub_account: &str, range: &Days) -> Result<Calendar> {
+    pub async fn read(source: &Archive, sub_account: &str, range: &Days) -> Result<Calendar> {
         Ok(Calendar::of(
             &Timeline::read(source, sub_account, range).await?,
             range,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::part::{LocalPart, Scratch};
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::CommittedRevision;
-use crate::audit::violated;
+use crate::audit::blocking;
+use crate::audit::part::LocalPart;
+use crate::audit::scratch::Scratch;
+use crate::chain::archive::{Archive, violated};
+use crate::chain::timeline::CommittedRevision;
 use crate::format::row::Row;
 use crate::format::row::change;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::Result;
 
 /// RowSelection rows of a day are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +26,9 @@ pub enum RowSelection {
 /// `revisions` are those of the day, oldest first.
 ///
 /// # Errors
-/// [`Exit::Integrity`] when a part is missing or damaged; whatever `each` returns.
+/// [`Exit::Integrity`](crate::outcome::Exit::Integrity) when a part is missing or damaged, and the errors of `each`.
 pub async fn rows<F>(
-    source: &ArchiveReader,
+    source: &Archive,
     scratch: &Scratch,
     revisions: &[CommittedRevision],
     which: RowSelection,
@@ -93,16 +94,4 @@ fn collect(part: &LocalPart, mut later: BTreeMap<String, Row>) -> Result<BTreeMa
         Ok(())
     })?;
     Ok(later)
-}
-
-/// Runs work that blocks on a thread of its own.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let ended_early = |_| {
-        Failure::new(Exit::Unexpected, "a reader ended early").remedy("Run again, and report this.")
-    };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(ended_early)?
 }

@@ -3,11 +3,11 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::audit::current::blocking;
+use crate::audit::blocking;
 use crate::audit::remote::RemoteFile;
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::{CommittedRevision, Timeline};
-use crate::audit::violated;
+use crate::chain::archive::Archive;
+use crate::chain::archive::violated;
+use crate::chain::timeline::{CommittedRevision, Timeline};
 use crate::format::part::lookup::rows_with_id;
 use crate::format::record::manifest::File;
 use crate::format::row::Row;
@@ -36,7 +36,7 @@ pub struct FoundRow {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] when a file is missing or cannot be read.
-pub async fn find(source: &ArchiveReader, timeline: &Timeline, id: &str) -> Result<Vec<FoundRow>> {
+pub async fn find(source: &Archive, timeline: &Timeline, id: &str) -> Result<Vec<FoundRow>> {
     let files = timeline.revisions.iter().flat_map(|revision| {
         revision
             .record
@@ -57,7 +57,7 @@ pub async fn find(source: &ArchiveReader, timeline: &Timeline, id: &str) -> Resu
 }
 
 async fn look_into(
-    source: &ArchiveReader,
+    source: &Archive,
     sub_account: &str,
     revision: CommittedRevision,
     file: File,

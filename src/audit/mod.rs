@@ -1,56 +1,48 @@
-//! The auditor's side: reads an archive, believes nothing of it, and writes nothing into it.
+//! The auditor's side: reads an archive through [`crate::chain`], and writes nothing into it.
 //!
 //! ```text
-//! source     which archive is this, and which sub-accounts does it have
-//! timeline   the chain of one sub-account, read back from its head: which revisions its days have
-//! roster     which sub-accounts there are, and which are no longer listed
-//! disposed   days whose retention is over, which readers leave out and name
-//! orders     holds and longer retention, read back from the head by their own links
 //! part       a stored part as a local file whose hash is the manifest's
+//! scratch    temporary space for parts
 //! remote     a stored part of which only what is needed is fetched
+//! current    the rows of a day: the current one of each segment, or every revision's
 //! find       the rows of one segment, dialog or interaction in years of days
-//! pack       a folder for somebody else: complete or not there, with sums of everything
+//! pack       a folder for a third party: complete or absent, with checksums of everything
 //! export     rows as CSV, JSON lines, HTML or Parquet
 //! evidence   a folder that proves a period without this program
 //! prove      a receipt for one segment's row
-//! anchors    heads that were kept elsewhere
-//! verify     nothing is missing, nothing was changed, or what exactly was
+//! anchors    heads that were stored in a second place
 //! calendar   the days, each reduced to what a calendar shows
 //! shares     how many summaries are present, empty, missing, by queue, agent, channel
-//! current    the rows of a day: the current one of each segment, or every revision's
+//! verify     nothing is missing, nothing was changed, or what exactly was
 //! ```
 //!
-//! Only the archive's own objects and the store are used: what is told here could be told by anybody who has read
-//! `schemas/FORMAT.md`.
+//! [`verify`] shares no code with [`crate::chain`]: it would share the writer's mistakes. It uses the store, the format,
+//! and of this module only [`anchors`], [`scratch`] and [`blocking`], which know nothing of chains.
 
 pub mod anchors;
 pub mod calendar;
 pub mod current;
-pub mod disposed;
 pub mod evidence;
 pub mod export;
 pub mod find;
-pub mod orders;
 pub mod pack;
 pub mod part;
 pub mod prove;
 pub mod remote;
-pub mod roster;
+pub mod scratch;
 pub mod shares;
-pub mod source;
-pub mod timeline;
 pub mod verify;
 
-use crate::outcome::{Exit, Failure};
+use crate::outcome::{Exit, Failure, Result};
 
-/// The archive contradicts itself, and a reader cannot go on; `verify` tells everything there is to tell.
-pub fn violated(message: impl Into<String>) -> Failure {
-    Failure::new(Exit::Integrity, message).remedy(
-        "Run `cxvault verify` for all findings; do not rely on this archive before they are explained.",
-    )
-}
-
-/// The reader was asked to stop.
-pub fn interrupted() -> Failure {
-    Failure::new(Exit::Later, "interrupted").remedy("Run the same command again.")
+/// Runs blocking work, such as reading a part, on a thread that may block.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let ended_early = |_| {
+        Failure::new(Exit::Unexpected, "a reader ended early").remedy("Run again, and report this.")
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(ended_early)?
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::audit::source::ArchiveReader;
-use crate::audit::violated;
+use crate::chain::archive::Archive;
+use crate::chain::archive::violated;
 use crate::format::hash::digest::Digest;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::file::hash_file;
@@ -78,7 +78,7 @@ impl Pack {
     /// Copies an object of the archive, byte for byte; with `expected` only if that is its hash.
     pub async fn add_object(
         &mut self,
-        source: &ArchiveReader,
+        source: &Archive,
         key: &str,
         name: &str,
         expected: Option<Digest>,

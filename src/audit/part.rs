@@ -3,35 +3,12 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use tempfile::TempDir;
-
-use crate::audit::source::ArchiveReader;
-use crate::audit::violated;
+use crate::audit::scratch::Scratch;
+use crate::chain::archive::{Archive, violated};
 use crate::format::part::PartReader;
 use crate::format::record::manifest;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::Result;
 use crate::store::file::hash_file;
-
-/// Where parts of remote stores are copied to while they are read; it goes away with this.
-pub struct Scratch(TempDir);
-
-impl Scratch {
-    pub fn new() -> Result<Scratch> {
-        let made = tempfile::Builder::new().prefix("cxvault-").tempdir();
-        made.map(Scratch).map_err(|error| {
-            Failure::new(Exit::Later, "cannot make a temporary folder")
-                .because(error)
-                .remedy("Free some space, or set TMPDIR to a folder that this user can write to.")
-        })
-    }
-}
-
-impl Scratch {
-    /// A name in it that no other key gets.
-    pub fn path(&self, key: &str) -> PathBuf {
-        self.0.path().join(key.replace('/', "!"))
-    }
-}
 
 /// A file whose bytes are those that a manifest names: the archive's own where it is a folder, otherwise a copy that
 /// is removed when this is dropped.
@@ -45,7 +22,7 @@ impl LocalPart {
     /// # Errors
     /// [`Exit::Integrity`] when the part is missing, or has other bytes.
     pub async fn get(
-        source: &ArchiveReader,
+        source: &Archive,
         scratch: &Scratch,
         file: &manifest::File,
     ) -> Result<LocalPart> {

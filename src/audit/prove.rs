@@ -2,12 +2,14 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::current::{blocking, for_each_row};
+use crate::audit::blocking;
+use crate::audit::current::for_each_row;
 use crate::audit::find::FoundRow;
-use crate::audit::part::{LocalPart, Scratch};
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::{AT_ONCE, Timeline, read_one};
-use crate::audit::violated;
+use crate::audit::part::LocalPart;
+use crate::audit::scratch::Scratch;
+use crate::chain::archive::Archive;
+use crate::chain::archive::violated;
+use crate::chain::timeline::{AT_ONCE, Timeline, read_one};
 use crate::format::hash::merkle;
 use crate::format::part::EncodedRow;
 use crate::format::record::receipt::{RECEIPT_VERSION, Receipt, row_of};
@@ -18,11 +20,7 @@ use crate::outcome::{Exit, Failure, Result};
 ///
 /// # Errors
 /// [`Exit::Integrity`] when the file, a manifest, or what follows from them does not hold.
-pub async fn prove(
-    source: &ArchiveReader,
-    timeline: &Timeline,
-    found: &FoundRow,
-) -> Result<Receipt> {
+pub async fn prove(source: &Archive, timeline: &Timeline, found: &FoundRow) -> Result<Receipt> {
     let scratch = Scratch::new()?;
     let part = LocalPart::get(source, &scratch, &found.file).await?;
     let key = found.row.segment.key();

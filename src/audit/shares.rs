@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::audit::current::{RowSelection, rows};
-use crate::audit::part::Scratch;
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::Timeline;
+use crate::audit::scratch::Scratch;
+use crate::chain::archive::Archive;
+use crate::chain::timeline::Timeline;
 use crate::format::row::Row;
 use crate::format::row::tally::Tally;
 use crate::outcome::Result;
@@ -44,7 +44,7 @@ pub type Shares = BTreeMap<String, Tally>;
 ///
 /// # Errors
 /// As [`rows`].
-pub async fn shares(source: &ArchiveReader, timeline: &Timeline, by: Grouping) -> Result<Shares> {
+pub async fn shares(source: &Archive, timeline: &Timeline, by: Grouping) -> Result<Shares> {
     let scratch = Scratch::new()?;
     let shares: Arc<Mutex<Shares>> = Arc::default();
     for revisions in timeline.by_day() {

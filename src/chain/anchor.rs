@@ -11,9 +11,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::roster::Roster;
+use crate::chain::writer::Writer;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::anchor::Anchor;
@@ -153,7 +153,7 @@ impl Anchoring {
     }
 
     /// Brings a head that was just committed to its receivers. What fails is a warning, and left to [`settle`].
-    pub async fn committed(&self, archive: &Archive, anchor: &Anchor) {
+    pub async fn committed(&self, archive: &Writer, anchor: &Anchor) {
         for receiver in self.receivers() {
             if self.standing().down.contains(&receiver) {
                 tracing::warn!(head = %anchor.head(), "committed, and not anchored yet");
@@ -178,12 +178,7 @@ impl Anchoring {
             .chain(self.herald.as_ref().map(|_| AnchorTarget::Webhook))
     }
 
-    async fn bring(
-        &self,
-        archive: &Archive,
-        receiver: AnchorTarget,
-        anchor: &Anchor,
-    ) -> Result<()> {
+    async fn bring(&self, archive: &Writer, receiver: AnchorTarget, anchor: &Anchor) -> Result<()> {
         let place = (receiver, anchor.chain.clone());
         if self
             .standing()
@@ -202,7 +197,7 @@ impl Anchoring {
     }
 
     /// Create-only, as everything: whoever can write to the archive can add an anchor, and change none.
-    async fn keep(&self, archive: &Archive, anchor: &Anchor) -> Result<()> {
+    async fn keep(&self, archive: &Writer, anchor: &Anchor) -> Result<()> {
         let Some(AnchorStore { store, lock }) = &self.keeper else {
             return Ok(());
         };
@@ -239,7 +234,7 @@ impl Anchoring {
     }
 
     /// At least once: a state folder that was lost tells the same head again.
-    async fn announce(&self, archive: &Archive, anchor: &Anchor) -> Result<()> {
+    async fn announce(&self, archive: &Writer, anchor: &Anchor) -> Result<()> {
         let Some(herald) = &self.herald else {
             return Ok(());
         };
@@ -264,7 +259,7 @@ impl Anchoring {
 
 /// The heads of these chains, and of the roster, as they are now, where anybody wants them. Why a chain cannot be read,
 /// the work on it has told.
-pub async fn heads(archive: &Archive, sub_accounts: impl IntoIterator<Item = &str>) -> Vec<Anchor> {
+pub async fn heads(archive: &Writer, sub_accounts: impl IntoIterator<Item = &str>) -> Vec<Anchor> {
     if archive.anchoring.is_off() || archive.stop.is_cancelled() {
         return Vec::new();
     }
@@ -281,7 +276,7 @@ pub async fn heads(archive: &Archive, sub_accounts: impl IntoIterator<Item = &st
 }
 
 /// The roster's head as it is now, where anybody wants it.
-pub async fn roster_head(archive: &Archive) -> Option<Anchor> {
+pub async fn roster_head(archive: &Writer) -> Option<Anchor> {
     if archive.anchoring.is_off() || archive.stop.is_cancelled() {
         return None;
     }
@@ -292,7 +287,7 @@ pub async fn roster_head(archive: &Archive) -> Option<Anchor> {
 
 /// Brings `heads` to whoever lacks them, at the end of a run or a command, and says which of them could not be brought.
 /// Again and again the same until it succeeds: nothing has to be remembered.
-pub async fn settle(archive: &Archive, heads: Vec<Anchor>) -> Vec<Unanchored> {
+pub async fn settle(archive: &Writer, heads: Vec<Anchor>) -> Vec<Unanchored> {
     let anchoring = &archive.anchoring;
     anchoring.standing().down.clear();
     let settle = |anchor: Anchor| async move {
@@ -314,7 +309,7 @@ pub async fn settle(archive: &Archive, heads: Vec<Anchor>) -> Vec<Unanchored> {
 }
 
 async fn settle_one(
-    archive: &Archive,
+    archive: &Writer,
     receiver: AnchorTarget,
     anchor: &Anchor,
 ) -> Option<Unanchored> {
@@ -334,7 +329,7 @@ async fn settle_one(
 }
 
 /// The chain's end was cut off before this run: the number that it would give next is anchored.
-pub fn cut_off(archive: &Archive, anchor: &Anchor) -> Failure {
+pub fn cut_off(archive: &Writer, anchor: &Anchor) -> Failure {
     let root = match &archive.anchoring.keeper {
         Some(AnchorStore {
             store: Ok(store), ..

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 
 use crate::chain::anchor;
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::read::ChainReader;
 use crate::chain::required::Protection;
+use crate::chain::writer::Writer;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::anchor::Anchor;
@@ -32,7 +32,7 @@ pub enum Appended {
 
 /// Puts `record` as the manifest after the head of `chain`, signed, under the lock and hold that `duty` asks for.
 pub async fn append(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut Chain,
     record: Record,
     duty: Protection,
@@ -47,7 +47,7 @@ pub async fn append(
 /// Before this returns [`Appended::Done`] the record does not exist; from then on it does. A crash in between is told
 /// apart by the next run: the record is in the chain, or it isn't.
 pub async fn put<B: RecordBody>(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut ChainReader<B>,
     record: B,
     duty: Protection,
@@ -97,7 +97,7 @@ pub async fn put<B: RecordBody>(
 }
 
 /// Back to step 0, with all its checks.
-async fn open_again<B: RecordBody>(archive: &Archive, chain: &mut ChainReader<B>) -> Result<()> {
+async fn open_again<B: RecordBody>(archive: &Writer, chain: &mut ChainReader<B>) -> Result<()> {
     archive.check_create_only().await?;
     *chain = ChainReader::open(archive, &chain.name).await?;
     Ok(())
@@ -118,7 +118,7 @@ impl Mode {
 }
 
 /// A chain that has a head: records other than days are about days, and cannot be its first.
-pub async fn open_begun(archive: &Archive, sub_account: &str, mode: Mode) -> Result<Chain> {
+pub async fn open_begun(archive: &Writer, sub_account: &str, mode: Mode) -> Result<Chain> {
     if mode == Mode::Act {
         archive.check_create_only().await?;
     }
@@ -134,7 +134,7 @@ pub async fn open_begun(archive: &Archive, sub_account: &str, mode: Mode) -> Res
 }
 
 fn manifest(
-    archive: &Archive,
+    archive: &Writer,
     chain: &Chain,
     record: Record,
     clock_skew_ms: Option<i64>,
@@ -144,7 +144,7 @@ fn manifest(
     record.mark(&mut coverage);
     Manifest {
         format_version: FORMAT_VERSION,
-        archive_id: archive.id.clone(),
+        archive_id: archive.id().to_owned(),
         key: key::manifest(&chain.name, sequence),
         sub_account: chain.name.clone(),
         sequence,
@@ -157,7 +157,7 @@ fn manifest(
 }
 
 /// This run, as the record says that is put now.
-pub fn run(archive: &Archive, clock_skew_ms: Option<i64>) -> Run {
+pub fn run(archive: &Writer, clock_skew_ms: Option<i64>) -> Run {
     Run {
         id: archive.run.id.clone(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,210 +1,124 @@
-//! Which archive this is, and what every stage needs of it.
+//! An archive as a reader opens it: with nothing but read access.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::anchor::Anchoring;
-use crate::clock::Clock;
-use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::archive::{ArchiveRecord, ArchiveRecordError};
-use crate::format::record::lock::{Lock, Retention};
-use crate::format::row::omit::Omission;
 use crate::format::row::schema::FORMAT_VERSION;
-use crate::format::signature::{AllowedSigners, SigningKey};
-use crate::journal::StateDir;
+use crate::format::signature::AllowedSigners;
 use crate::outcome::{Exit, Failure, Result};
-use crate::store::{Body, NewObject, PutOutcome, Store};
+use crate::store::Store;
 
-/// Who signs, and whose signatures count.
-#[derive(Debug, Default)]
-pub struct Signers {
-    pub key: Option<SigningKey>,
-    /// Holds our own public key as well.
-    pub allowed: AllowedSigners,
-}
-
-/// What the settings say about how days are made.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    pub settle_ms: i64,
-    pub part_rows: u64,
-    pub part_bytes: u64,
-    pub lock: Option<Retention>,
-    pub source_retention_days: Option<u32>,
-    /// Warnings that somebody has acknowledged, as [`crate::format::record::warning::Warning::name`] names them.
-    pub acknowledge: Vec<String>,
-    /// What is left out of discovery's objects before anything of them is kept.
-    pub omitted_fields: Omission,
-    pub concurrency: usize,
-    /// Answers of each of the concurrent fetchers that may be on their way to the disk. A crash costs them, beside the
-    /// requests in flight.
-    pub answers_under_way: usize,
-}
-
-/// This run, as manifests tell it.
-#[derive(Debug, Clone)]
-pub struct RunFacts {
-    pub id: String,
-    pub started_at: i64,
-    pub host: String,
-    pub settings_sha256: Digest,
-}
-
-/// One archive, opened for writing.
+/// One archive, opened for reading.
+#[derive(Clone)]
 pub struct Archive {
-    pub id: String,
     pub store: Arc<dyn Store>,
-    pub state: StateDir,
-    pub clock: Arc<dyn Clock>,
-    pub signers: Arc<Signers>,
-    pub policy: Policy,
-    pub run: RunFacts,
-    /// Where heads are kept a second time.
-    pub anchoring: Anchoring,
+    pub record: ArchiveRecord,
+    /// Whose signatures count; none named means that signatures are checked, but not whose they are.
+    pub allowed: AllowedSigners,
     pub stop: CancellationToken,
 }
 
+impl Archive {
+    /// # Errors
+    /// [`Exit::Usage`] where there is no archive, or one of another format; whatever the store says otherwise.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        allowed: AllowedSigners,
+        stop: CancellationToken,
+    ) -> Result<Archive> {
+        let Some(record) = record(&*store).await? else {
+            return Err(none_at(&store.root()));
+        };
+        Ok(Archive {
+            store,
+            record,
+            allowed,
+            stop,
+        })
+    }
+
+    /// The archive's sub-accounts in order: those that are `wanted`, or all that have manifests.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for a wanted one that has none.
+    pub async fn sub_accounts(&self, wanted: &[String]) -> Result<Vec<String>> {
+        let folders = self.store.children(key::MANIFESTS).await?.folders;
+        let all: BTreeSet<String> = folders
+            .iter()
+            .filter_map(|name| key::parse_sub_account(name))
+            .map(str::to_owned)
+            .collect();
+        if let Some(unknown) = wanted.iter().find(|one| !all.contains(*one)) {
+            let known = if all.is_empty() {
+                "none".to_owned()
+            } else {
+                Vec::from_iter(all).join(", ")
+            };
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("{} has no sub-account {unknown}", self.store.root()),
+            )
+            .remedy(format!("It has: {known}.")));
+        }
+        Ok(all
+            .into_iter()
+            .filter(|one| wanted.is_empty() || wanted.contains(one))
+            .collect())
+    }
+
+    /// Returns the archive's id, which every record and file of it names.
+    pub fn id(&self) -> &str {
+        &self.record.archive_id
+    }
+
+    /// # Errors
+    /// [`Exit::Later`] where the command was asked to stop.
+    pub fn check_stop(&self) -> Result<()> {
+        if self.stop.is_cancelled() {
+            Err(Failure::interrupted())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Returns the failure for a location that holds no archive.
+pub fn none_at(root: &str) -> Failure {
+    let message = format!("there is no archive at {root}: it has no archive.json");
+    Failure::new(Exit::Usage, message)
+        .remedy("Name the archive's root with --archive (s3://bucket/prefix, or a folder).")
+}
+
 /// Reads `archive.json`; `None` where there is no archive yet.
+///
+/// # Errors
+/// [`Exit::Usage`] where it is of another format version; [`Exit::Integrity`] where it is damaged.
 pub async fn record(store: &dyn Store) -> Result<Option<ArchiveRecord>> {
     let Some(bytes) = store.get(key::ARCHIVE).await? else {
         return Ok(None);
     };
+    let root = store.root();
     let record = ArchiveRecord::read(&bytes).map_err(|error| match error {
-        ArchiveRecordError::Version(version) => {
-            let remedy = format!(
-                "This program writes version {FORMAT_VERSION}; use the program that made the archive."
-            );
-            Failure::new(Exit::Usage, format!("{} has format version {version}", store.root())).remedy(remedy)
-        }
-        error => Failure::new(
-            Exit::Integrity,
-            format!("{}/{} is not an archive's record", store.root(), key::ARCHIVE),
+        ArchiveRecordError::Version(version) => Failure::new(
+            Exit::Usage,
+            format!("{root} has format version {version}"),
         )
-        .because(error)
-        .remedy("Check that the location is the right one, and who changed that object."),
+        .remedy(format!(
+            "This program knows version {FORMAT_VERSION}; use the program that made the archive."
+        )),
+        error => violated(format!("{root}/{} is damaged", key::ARCHIVE)).because(error),
     })?;
     Ok(Some(record))
 }
 
-/// Finds the archive's id, or creates the archive with `new_id`.
-pub async fn found_or_find(
-    store: &dyn Store,
-    new_id: &str,
-    now_ms: i64,
-    lock: Option<Retention>,
-) -> Result<String> {
-    if let Some(record) = record(store).await? {
-        return Ok(record.archive_id);
-    }
-    refuse_to_found_again(store).await?;
-    let record = ArchiveRecord {
-        archive_id: new_id.to_owned(),
-        created_at: now_ms,
-        format_version: FORMAT_VERSION,
-    };
-    let bytes = record.to_bytes().map_err(|error| {
-        Failure::new(Exit::Unexpected, "cannot write archive.json").because(error)
-    })?;
-    // Two first runs may race: the first one founds the archive, the other reads what it founded.
-    let object = archive_object(bytes.into(), lock.and_then(|lock| lock.lock_from(now_ms)));
-    if let PutOutcome::Created { .. } = store.put_new(&object).await? {
-        // A mistyped location would otherwise look like an archive that has forgotten everything.
-        tracing::info!(
-            location = store.root(),
-            "there was no archive; a new one is founded"
-        );
-    }
-    match crate::chain::archive::record(store).await? {
-        Some(record) => Ok(record.archive_id),
-        None => {
-            Err(Failure::new(Exit::Later, format!("{} does not show what was just stored", store.root()))
-                .remedy(
-                    "The store is not consistent; run again later, or choose one that reads its own writes.",
-                ))
-        }
-    }
-}
-
-/// An archive whose record was deleted is not a new one: under another id nothing of it could be continued.
-async fn refuse_to_found_again(store: &dyn Store) -> Result<()> {
-    let deleted = store
-        .versions(key::ARCHIVE)
-        .await?
-        .iter()
-        .any(|version| version.is_delete_marker);
-    let lost = deleted || !store.list(key::MANIFESTS, None).await?.is_empty();
-    // Between the first look and these another host may have founded it.
-    if lost && record(store).await?.is_none() {
-        return Err(violated(format!(
-            "{}/{} was deleted",
-            store.root(),
-            key::ARCHIVE
-        )));
-    }
-    Ok(())
-}
-
-fn archive_object(bytes: Bytes, lock: Option<Lock>) -> NewObject {
-    let (key, sha256) = (key::ARCHIVE.to_owned(), Digest::of(&bytes));
-    NewObject {
-        key,
-        sha256,
-        body: Body::Bytes(bytes),
-        lock,
-        legal_hold: false,
-    }
-}
-
-impl Archive {
-    /// The lock that the settings ask for an object that is put now.
-    pub fn fresh_lock(&self) -> Result<Option<Lock>> {
-        let Some(policy) = self.policy.lock else {
-            return Ok(None);
-        };
-        let beyond = || {
-            Failure::new(
-                Exit::Usage,
-                format!("object_lock {policy} ends beyond the calendar"),
-            )
-        };
-        policy
-            .lock_from(self.clock.now_ms())
-            .map(Some)
-            .ok_or_else(beyond)
-    }
-
-    /// Proves that the store honours create-only: a PUT of `archive.json` again must answer "exists".
-    ///
-    /// A store that ignores the condition would let two hosts overwrite each other's manifests.
-    pub async fn check_create_only(&self) -> Result<()> {
-        let Some(bytes) = self.store.get(key::ARCHIVE).await? else {
-            // Putting anything now would give the name to other bytes.
-            return Err(violated(format!(
-                "{}/{} was deleted",
-                self.store.root(),
-                key::ARCHIVE
-            )));
-        };
-        match self.store.put_new(&archive_object(bytes, None)).await? {
-            PutOutcome::Exists => Ok(()),
-            PutOutcome::Created { .. } => {
-                let message = format!(
-                    "{} overwrites objects although told not to",
-                    self.store.root()
-                );
-                let remedy = "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";
-                Err(Failure::new(Exit::Usage, message).remedy(remedy))
-            }
-        }
-    }
-}
-
-/// The archive contradicts itself, or what this host remembers: nobody may write on before it is understood.
+/// Returns the failure for an archive that contradicts itself, its anchors, or what this host remembers: neither a
+/// reader nor a writer can go on before that is explained.
 pub fn violated(message: impl Into<String>) -> Failure {
     Failure::new(Exit::Integrity, message).remedy(
-        "Do not write to this archive; find out who changed it, and compare with a copy or a known head.",
+        "Run `cxvault verify` for all findings. Do not write to this archive, or rely on it, before they are explained.",
     )
 }

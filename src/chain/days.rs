@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use crate::chain::archive::{Archive, violated};
+use crate::chain::archive::violated;
 use crate::chain::read;
 use crate::chain::read::ChainReader;
 pub use crate::chain::read::one_version_each;
+use crate::chain::writer::Writer;
 use crate::format::place::key;
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::manifest::{DayRecord, Link, Manifest, Record};
@@ -36,7 +37,7 @@ impl Chain {
 
     /// The holds and extensions in force. Each names the one before it by its hash, so that days in between, of years
     /// as a rule, need not be read.
-    pub async fn orders(&mut self, archive: &Archive) -> Result<Obligations> {
+    pub async fn orders(&mut self, archive: &Writer) -> Result<Obligations> {
         let (mut newest_first, mut next) = (Vec::new(), self.orders_link());
         while let Some(link) = next {
             let sequence = key::parse_manifest(&link.key).unwrap_or_default();
@@ -64,7 +65,7 @@ impl Chain {
     }
 
     /// The newest record of any day.
-    pub async fn newest_day(&mut self, archive: &Archive) -> Result<Option<DayRecord>> {
+    pub async fn newest_day(&mut self, archive: &Writer) -> Result<Option<DayRecord>> {
         self.walk_until(archive, |read| read.envelope.manifest.day().is_some())
             .await?;
         let mut newest_first = self.read.values().rev();
@@ -76,7 +77,7 @@ impl Chain {
     /// The newest acknowledgement of the gaps of `date`, and its manifest's key.
     pub async fn acknowledgement_of(
         &mut self,
-        archive: &Archive,
+        archive: &Writer,
         date: Date,
     ) -> Result<Option<(String, Acknowledgement)>> {
         let of_date = |read: &Read| match &read.envelope.manifest.record {
@@ -99,7 +100,7 @@ impl Chain {
     /// Every revision of the archived days of `range`, by date and revision.
     pub async fn revisions_in(
         &mut self,
-        archive: &Archive,
+        archive: &Writer,
         range: &Days,
     ) -> Result<Vec<(Link, DayRecord)>> {
         let coverage = self.coverage();
@@ -115,7 +116,7 @@ impl Chain {
     /// The day's revisions, oldest first; reads no further back than revision 1.
     pub async fn revisions(
         &mut self,
-        archive: &Archive,
+        archive: &Writer,
         date: Date,
     ) -> Result<Vec<(Link, DayRecord)>> {
         if self.coverage().state(date) == DayState::Missing {
@@ -146,7 +147,7 @@ impl Chain {
     }
 
     /// The newest record of `date`, if it is covered.
-    pub async fn record_of(&mut self, archive: &Archive, date: Date) -> Result<Option<DayRecord>> {
+    pub async fn record_of(&mut self, archive: &Writer, date: Date) -> Result<Option<DayRecord>> {
         if self.coverage().state(date) == DayState::Missing {
             return Ok(None);
         }
@@ -165,7 +166,7 @@ impl Chain {
     }
 
     /// The newest records of the last `count` manifests, one a date.
-    pub async fn recent(&mut self, archive: &Archive, count: u64) -> Result<Vec<DayRecord>> {
+    pub async fn recent(&mut self, archive: &Writer, count: u64) -> Result<Vec<DayRecord>> {
         let head = self.head.as_ref().map_or(0, |head| head.sequence);
         self.walk_to(archive, head.saturating_sub(count).max(1))
             .await?;

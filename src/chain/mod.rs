@@ -1,11 +1,33 @@
 //! Everything that reads or writes a chain of records.
+//!
+//! ```text
+//! archive      the reading handle: which archive this is, and which sub-accounts it has
+//! writer       the writing handle: also the clock, the signing key, the settings and the state folder
+//! read         one chain as a writer reads it, with the checks that precede a commit
+//! days         a sub-account's chain: the newest record of a day, obligations, coverage
+//! append       the commit point of every record
+//! required     the lock and the legal hold that an object needs
+//! roster       the chain about all sub-accounts, as a writer continues it
+//! takeover     whether this is a copy, and the decision to continue it
+//! anchor       heads that are stored in a second place
+//! notes        acknowledgement, legal hold, longer retention, disposal
+//! timeline     a sub-account's chain as a reader reads it: the revisions of a range of days
+//! obligations  legal holds and longer retention, read back from the head by their own links
+//! inventory    which sub-accounts there are, by the newest record of the roster
+//! disposed     days whose retention is over, which readers leave out and name
+//! ```
 
 pub mod anchor;
 pub mod append;
 pub mod archive;
 pub mod days;
+pub mod disposed;
+pub mod inventory;
 pub mod notes;
+pub mod obligations;
 pub mod read;
 pub mod required;
 pub mod roster;
 pub mod takeover;
+pub mod timeline;
+pub mod writer;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::chain::archive::{Archive, violated};
+use crate::chain::archive::violated;
+use crate::chain::writer::Writer;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::envelope::{RecordBody, Signed};
@@ -36,7 +37,7 @@ pub struct ChainReader<B> {
 impl<B: RecordBody> ChainReader<B> {
     /// Finds the head, and checks that it is whole, trustworthy, and descends from the head that this host
     /// remembers (protocol step 0).
-    pub async fn open(archive: &Archive, name: &str) -> Result<Self> {
+    pub async fn open(archive: &Writer, name: &str) -> Result<Self> {
         let remembered = archive.state.remembered_head(name)?;
         let mut chain = ChainReader {
             name: name.to_owned(),
@@ -93,7 +94,7 @@ impl<B: RecordBody> ChainReader<B> {
     /// Reads back until one is found, or to the first.
     pub(super) async fn walk_until(
         &mut self,
-        archive: &Archive,
+        archive: &Writer,
         found: impl Fn(&StoredRecord<B>) -> bool,
     ) -> Result<()> {
         while !self.read.values().any(&found) {
@@ -110,7 +111,7 @@ impl<B: RecordBody> ChainReader<B> {
     }
 
     /// Reads back to `sequence`, checking each link.
-    pub(super) async fn walk_to(&mut self, archive: &Archive, sequence: u64) -> Result<()> {
+    pub(super) async fn walk_to(&mut self, archive: &Writer, sequence: u64) -> Result<()> {
         let Some(&oldest) = self.read.keys().next() else {
             return Ok(());
         };
@@ -143,14 +144,14 @@ impl<B: RecordBody> ChainReader<B> {
         Ok(())
     }
 
-    async fn check_one_version(&self, archive: &Archive, sequence: u64) -> Result<()> {
+    async fn check_one_version(&self, archive: &Writer, sequence: u64) -> Result<()> {
         let key = key::manifest(&self.name, sequence);
         let versions = archive.store.versions(&key).await?;
         one_version_each(&versions)
     }
 
     /// After the first signed manifest of a chain all must be signed, and by a key that we allow.
-    async fn check_head_signature(&mut self, archive: &Archive, sequence: u64) -> Result<()> {
+    async fn check_head_signature(&mut self, archive: &Writer, sequence: u64) -> Result<()> {
         let Some(head) = self.read.get(&sequence) else {
             return Ok(());
         };
@@ -186,7 +187,7 @@ impl<B: RecordBody> ChainReader<B> {
 }
 
 /// The newest sequence number in the store, and that none is missing since the remembered one.
-async fn newest(archive: &Archive, name: &str, remembered: Option<&Head>) -> Result<Option<u64>> {
+async fn newest(archive: &Writer, name: &str, remembered: Option<&Head>) -> Result<Option<u64>> {
     let from = remembered.map_or(1, |head| head.sequence);
     let after = key::manifest(name, from - 1);
     let listed = archive.store.list(&key::chain(name), Some(&after)).await?;
@@ -217,7 +218,7 @@ async fn newest(archive: &Archive, name: &str, remembered: Option<&Head>) -> Res
 }
 
 pub(super) async fn fetch<B: RecordBody>(
-    archive: &Archive,
+    archive: &Writer,
     name: &str,
     sequence: u64,
 ) -> Result<StoredRecord<B>> {
@@ -229,7 +230,7 @@ pub(super) async fn fetch<B: RecordBody>(
         .map_err(|error| violated(format!("{key} is damaged: {error}")))?;
     let place = envelope.manifest.place();
     let own = place.key == key && place.sequence == sequence && place.chain == name;
-    if !own || place.archive_id != archive.id {
+    if !own || place.archive_id != archive.id() {
         return Err(violated(format!(
             "{key} is the manifest of another place or archive"
         )));

@@ -2,9 +2,10 @@
 
 use jiff::civil::Date;
 
-use crate::chain::archive::{Archive, violated};
+use crate::chain::archive::violated;
 use crate::chain::days::Chain;
 use crate::chain::takeover;
+use crate::chain::writer::Writer;
 use crate::format::record::lock::Lock;
 use crate::outcome::Result;
 use crate::store::Stat;
@@ -19,7 +20,7 @@ pub struct Protection {
 impl Protection {
     /// That of the objects of `date`, whose own lock would be `lock`, by the orders of the chain as it was opened.
     pub async fn of(
-        archive: &Archive,
+        archive: &Writer,
         chain: &mut Chain,
         date: Date,
         lock: Option<Lock>,
@@ -41,7 +42,7 @@ impl Protection {
     }
 
     /// Gives a stored object what it lacks; returns what the store says of it then.
-    pub async fn give(self, archive: &Archive, key: &str) -> Result<Stat> {
+    pub async fn give(self, archive: &Writer, key: &str) -> Result<Stat> {
         let stat = stored(archive, key).await?;
         let lock = self
             .lock
@@ -65,7 +66,7 @@ impl Protection {
 }
 
 /// What the store says of an object that must be there.
-pub async fn stored(archive: &Archive, key: &str) -> Result<Stat> {
+pub async fn stored(archive: &Writer, key: &str) -> Result<Stat> {
     let stat = archive.store.stat(key).await?;
     stat.ok_or_else(|| violated(format!("{key} was stored, and is gone")))
 }

@@ -6,11 +6,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::append;
 use crate::chain::append::{Appended, Mode};
-use crate::chain::archive::{Archive, violated};
+use crate::chain::archive::violated;
 use crate::chain::days::Chain;
 use crate::chain::read::ChainReader;
 use crate::chain::required::Protection;
 use crate::chain::takeover;
+use crate::chain::writer::Writer;
 use crate::format::place::key;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::ObjectLock;
@@ -33,7 +34,7 @@ impl Roster {
     ///
     /// # Errors
     /// [`Exit::Usage`] where this is a copy that nobody has taken over.
-    pub async fn open_to_write(archive: &Archive, mode: Mode) -> Result<Roster> {
+    pub async fn open_to_write(archive: &Writer, mode: Mode) -> Result<Roster> {
         let mut roster = Roster::open(archive, key::ROSTER).await?;
         if let Some(elsewhere) = takeover::elsewhere(archive, &roster).await? {
             return Err(elsewhere.refusal(&archive.store.root()));
@@ -44,7 +45,7 @@ impl Roster {
         Ok(roster)
     }
 
-    pub(super) async fn remember(&mut self, archive: &Archive) -> Result<()> {
+    pub(super) async fn remember(&mut self, archive: &Writer) -> Result<()> {
         if let Some(roll) = self.roll(archive).await? {
             let heads = roll
                 .sub_accounts
@@ -58,7 +59,7 @@ impl Roster {
     }
 
     /// What the newest roster says, with what was seen after it; `None` where there is none yet.
-    pub async fn roll(&mut self, archive: &Archive) -> Result<Option<Inventory>> {
+    pub async fn roll(&mut self, archive: &Writer) -> Result<Option<Inventory>> {
         self.walk_until(archive, |read| read.envelope.manifest.inventory().is_some())
             .await?;
         let mut later = Vec::new();
@@ -75,14 +76,14 @@ impl Roster {
 
     pub(super) fn record(
         &self,
-        archive: &Archive,
+        archive: &Writer,
         lock: Option<Lock>,
         entry: RosterEntry,
     ) -> RosterRecord {
         let sequence = self.next_sequence();
         RosterRecord {
             format_version: FORMAT_VERSION,
-            archive_id: archive.id.clone(),
+            archive_id: archive.id().to_owned(),
             key: key::manifest(key::ROSTER, sequence),
             sequence,
             previous: self.link(),
@@ -105,7 +106,7 @@ impl Roster {
 /// A crash before this loses the record and nothing else: the next run's says as much. Where another process commits
 /// its roster meanwhile, this one is drawn up anew behind it.
 pub async fn commit(
-    archive: &Archive,
+    archive: &Writer,
     roster: &mut Roster,
     command: &str,
     exit: Exit,
@@ -134,7 +135,7 @@ pub async fn commit(
 /// Heads of chains that nobody has named so far: those of an archive that is older than its roster, or of a run that
 /// died before it could tell.
 async fn strangers(
-    archive: &Archive,
+    archive: &Writer,
     before: Option<&Inventory>,
     seen: &AccountListing,
 ) -> Result<BTreeMap<String, Head>> {

@@ -5,11 +5,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::append;
 use crate::chain::append::{Appended, Mode};
-use crate::chain::archive::{Archive, violated};
+use crate::chain::archive::violated;
 use crate::chain::days::Chain;
 use crate::chain::read;
 use crate::chain::required::Protection;
 use crate::chain::roster::Roster;
+use crate::chain::writer::Writer;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::roster;
@@ -43,7 +44,7 @@ impl Elsewhere {
 ///
 /// # Errors
 /// [`Exit::Integrity`] where the takeover that is named is not there.
-pub async fn elsewhere(archive: &Archive, roster: &Roster) -> Result<Option<Elsewhere>> {
+pub async fn elsewhere(archive: &Writer, roster: &Roster) -> Result<Option<Elsewhere>> {
     let newest = roster.newest().map(|read| &read.envelope.manifest);
     if let Some(bytes) = archive.store.get(key::COPY).await? {
         let sha256 = Digest::of(&bytes);
@@ -77,7 +78,7 @@ fn copied_from(bytes: &[u8]) -> Option<String> {
 }
 
 /// The newest takeover.
-async fn taken_over(archive: &Archive, roster: &Roster) -> Result<Option<Takeover>> {
+async fn taken_over(archive: &Writer, roster: &Roster) -> Result<Option<Takeover>> {
     let link = roster
         .newest()
         .and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256));
@@ -95,7 +96,7 @@ async fn taken_over(archive: &Archive, roster: &Roster) -> Result<Option<Takeove
 
 /// The number up to which the manifests of a chain were committed where the archive lay before the newest takeover; 0
 /// where there is none.
-pub async fn taken_up_to(archive: &Archive, sub_account: &str) -> Result<u64> {
+pub async fn taken_up_to(archive: &Writer, sub_account: &str) -> Result<u64> {
     let roster = Roster::open(archive, key::ROSTER).await?;
     let taken = taken_over(archive, &roster)
         .await?
@@ -121,7 +122,7 @@ pub enum TakenOver {
 /// Makes this copy the archive that goes on. Every chain is opened with all its checks first, and must hold what the
 /// roster, and this host, have seen of it: a copy that lacks something is completed, not continued.
 pub async fn take_over(
-    archive: &Archive,
+    archive: &Writer,
     reason: &str,
     by: Option<&str>,
     mode: Mode,
@@ -162,7 +163,7 @@ pub async fn take_over(
 }
 
 /// The heads of all chains: those that lie here, and those that the roster knows, in the order of their ids.
-async fn chains(archive: &Archive, roster: &mut Roster) -> Result<Vec<ChainHead>> {
+async fn chains(archive: &Writer, roster: &mut Roster) -> Result<Vec<ChainHead>> {
     roster.remember(archive).await?;
     let folders = archive.store.children(key::MANIFESTS).await?.folders;
     let here = folders

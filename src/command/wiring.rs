@@ -6,13 +6,17 @@ use aws_lc_rs::rand;
 use tokio::sync::OnceCell;
 
 use crate::chain::anchor::Anchoring;
+use crate::chain::append::Mode;
 use crate::chain::archive;
-use crate::chain::archive::{Archive, Policy, RunFacts, Signers};
+use crate::chain::archive::Archive;
+use crate::chain::writer;
+use crate::chain::writer::{Policy, RunFacts, Signers, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
 use crate::command::archive::anchor;
 use crate::config::{Account, CredentialSettings, LimitScope, Settings};
 use crate::day::context::ApiSource;
+use crate::format::record::archive::ArchiveRecord;
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
@@ -91,65 +95,117 @@ fn copy_options(settings: &Settings) -> Result<S3Options> {
     })
 }
 
-/// Opens the archive for writing; founds it where there is none.
-pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Archive> {
+/// Opens the archive for writing, and creates it where there is none.
+pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Writer> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let signers = Signers {
-        key: settings.signing_key()?,
-        allowed: settings.allowed_signers()?,
-    };
+    let signers = signers(settings)?;
     let store = open_store(settings, clock.clone(), context).await?;
     let started_at = clock.now_ms();
     if archive::record(&*store).await?.is_none() {
-        // Whatever is to be archived cannot be asked for: then nothing should be founded either.
+        // Without credentials nothing can be archived: then no archive should be created either.
         settings
             .accounts
             .iter()
             .try_for_each(|account| account.credentials().map(drop))?;
     }
+    let new_id = random_id()?;
+    let record = writer::open_or_create(&*store, &new_id, started_at, settings.object_lock).await?;
+    let archive = reading(settings, context, store, record)?;
+    for_writing(settings, context, archive, signers, clock).await
+}
+
+/// Opens an archive for a record command; with [`Mode::DryRun`] nothing of it is written, nor are anchors used.
+///
+/// # Errors
+/// [`Exit::Usage`] where there is no archive: a record command creates none.
+pub async fn open_existing(settings: &Settings, mode: Mode, context: &Context) -> Result<Writer> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let signers = signers(settings)?;
+    let store = open_store(settings, clock.clone(), context).await?;
+    let record = archive::record(&*store)
+        .await?
+        .ok_or_else(|| archive::none_at(&store.root()))?;
+    let archive = reading(settings, context, store, record)?;
+    match mode {
+        Mode::Act => for_writing(settings, context, archive, signers, clock).await,
+        Mode::DryRun => assemble(settings, archive, signers, clock),
+    }
+}
+
+/// Opens the archive for a plan; where there is none yet, none is created.
+pub async fn look_at_archive(settings: &Settings, context: &Context) -> Result<Writer> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let signers = signers(settings)?;
+    let store = open_store(settings, clock.clone(), context).await?;
+    let record = archive::record(&*store).await?.unwrap_or(ArchiveRecord {
+        archive_id: "not-founded-yet".to_owned(),
+        created_at: clock.now_ms(),
+        format_version: FORMAT_VERSION,
+    });
+    let archive = reading(settings, context, store, record)?;
+    assemble(settings, archive, signers, clock)
+}
+
+fn signers(settings: &Settings) -> Result<Signers> {
+    Ok(Signers {
+        key: settings.signing_key()?,
+        allowed: settings.allowed_signers()?,
+    })
+}
+
+fn reading(
+    settings: &Settings,
+    context: &Context,
+    store: Arc<dyn Store>,
+    record: ArchiveRecord,
+) -> Result<Archive> {
+    let mut allowed = settings.trusted_signers()?;
+    if !allowed.is_empty() {
+        allowed = settings.allowed_signers()?;
+    }
+    Ok(Archive {
+        store,
+        record,
+        allowed,
+        stop: context.cancel.clone(),
+    })
+}
+
+async fn for_writing(
+    settings: &Settings,
+    context: &Context,
+    archive: Archive,
+    signers: Signers,
+    clock: Arc<dyn Clock>,
+) -> Result<Writer> {
     for (name, meant) in settings.doubtful_fields() {
         tracing::warn!(
             name,
             "omit_fields: RingCX documents no such field; was `{meant}` meant?"
         );
     }
-    let id =
-        archive::found_or_find(&*store, &random_id()?, started_at, settings.object_lock).await?;
-    let anchoring = anchor::anchoring(settings, clock, context).await;
-    let archive = Archive {
+    let anchoring = anchor::anchoring(settings, clock.clone(), context).await;
+    let writer = Writer {
         anchoring,
-        ..assemble(settings, context, store, signers, (id, started_at))?
+        ..assemble(settings, archive, signers, clock)?
     };
     tracing::info!(
-        archive = archive.store.root(),
-        archive_id = archive.id,
-        run = archive.run.id,
+        archive = writer.store.root(),
+        archive_id = writer.id(),
+        run = writer.run.id,
         format = FORMAT_VERSION,
         "archive opened"
     );
-    Ok(archive)
-}
-
-/// The archive for a look only: where there is none yet, none is founded.
-pub async fn look_at_archive(settings: &Settings, context: &Context) -> Result<Archive> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let signers = Signers {
-        key: settings.signing_key()?,
-        allowed: settings.allowed_signers()?,
-    };
-    let store = open_store(settings, clock.clone(), context).await?;
-    let record = archive::record(&*store).await?;
-    let id = record.map_or_else(|| "not-founded-yet".to_owned(), |record| record.archive_id);
-    assemble(settings, context, store, signers, (id, clock.now_ms()))
+    Ok(writer)
 }
 
 fn assemble(
     settings: &Settings,
-    context: &Context,
-    store: Arc<dyn Store>,
+    archive: Archive,
     signers: Signers,
-    (id, started_at): (String, i64),
-) -> Result<Archive> {
+    clock: Arc<dyn Clock>,
+) -> Result<Writer> {
+    let started_at = clock.now_ms();
     let policy = Policy {
         settle_ms: millis(settings.settle.0),
         part_rows: settings.part_rows,
@@ -176,17 +232,15 @@ fn assemble(
         host: gethostname::gethostname().to_string_lossy().into_owned(),
         settings_sha256,
     };
-    Ok(Archive {
-        state: StateDir::open(&settings.state_dir, &id),
-        id,
-        store,
-        clock: Arc::new(SystemClock),
+    Ok(Writer {
+        state: StateDir::open(&settings.state_dir, archive.id()),
+        archive,
+        clock,
         signers: Arc::new(signers),
         policy,
         run,
         // Whoever only looks commits nothing.
         anchoring: Anchoring::default(),
-        stop: context.cancel.clone(),
     })
 }
 

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline;
-use crate::audit::timeline::{ReadManifest, read_one, signed_by};
-use crate::audit::violated;
+use crate::chain::archive::Archive;
+use crate::chain::archive::violated;
+use crate::chain::timeline;
+use crate::chain::timeline::{ReadManifest, read_one, signed_by};
 use crate::format::hash::digest::Digest;
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::envelope::RecordBody;
@@ -53,7 +53,7 @@ impl CopiedChain {
     /// # Errors
     /// [`crate::outcome::Exit::Integrity`] where a manifest is missing, damaged, signed by nobody or by a stranger after
     /// signed ones, or not the one that the next one or `head` names.
-    pub async fn read(source: &ArchiveReader, head: &ChainHead) -> Result<CopiedChain> {
+    pub async fn read(source: &Archive, head: &ChainHead) -> Result<CopiedChain> {
         let ChainHead {
             id: sub_account,
             head: Head { sequence, sha256 },
@@ -92,7 +92,7 @@ impl CopiedChain {
 
 /// Whether a record of any chain follows the one before it.
 pub fn check<B: RecordBody>(
-    source: &ArchiveReader,
+    source: &Archive,
     stored: &ReadManifest<B>,
     previous: Option<Digest>,
     signed: &mut bool,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::source::ArchiveReader;
+use crate::chain::archive::Archive;
 use crate::clock::Clock;
 use crate::copy::chain::RequiredProtection;
 use crate::copy::{AT_ONCE, Copied, CopyLocks, Job};
@@ -171,7 +171,7 @@ impl Destination {
     ///
     /// The mark comes first: from the first instant at which there is an archive to write to, writers find it. A crash
     /// before it leaves nothing; after it the same copy goes on.
-    pub async fn found(&self, source: &ArchiveReader, mark: &CopyRecord) -> Result<()> {
+    pub async fn found(&self, source: &Archive, mark: &CopyRecord) -> Result<()> {
         if self.dry_run {
             return Ok(());
         }
@@ -184,8 +184,9 @@ impl Destination {
             self.read_mark(source).await?;
         }
         let bytes = source.store.get(key::ARCHIVE).await?;
-        let bytes =
-            bytes.ok_or_else(|| crate::audit::violated("archive.json was deleted".to_owned()))?;
+        let bytes = bytes.ok_or_else(|| {
+            crate::chain::archive::violated("archive.json was deleted".to_owned())
+        })?;
         let again = self.put_mark(key::ARCHIVE, bytes.clone()).await? == PutOutcome::Exists
             || self.put_mark(key::ARCHIVE, bytes.clone()).await? == PutOutcome::Exists;
         if !again {
@@ -213,7 +214,7 @@ impl Destination {
         Ok(self.store.put_new(&object).await?)
     }
 
-    async fn read_mark(&self, source: &ArchiveReader) -> Result<()> {
+    async fn read_mark(&self, source: &Archive) -> Result<()> {
         let bytes = self.store.get(key::COPY).await?.unwrap_or_default();
         check_mark(&*self.store, &bytes, &source.record.archive_id)
     }
@@ -425,7 +426,7 @@ impl Destination {
 }
 
 /// Whether a copy of this archive was begun there already; everything else than that and an empty place is refused.
-async fn standing(source: &ArchiveReader, to: &dyn Store, remote: bool) -> Result<bool> {
+async fn standing(source: &Archive, to: &dyn Store, remote: bool) -> Result<bool> {
     if remote {
         for mark in [key::COPY, key::ARCHIVE] {
             refuse_versions(to, &to.versions(mark).await?)?;

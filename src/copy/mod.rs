@@ -24,10 +24,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::audit::part::{LocalPart, Scratch};
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::read_head;
+use crate::audit::part::LocalPart;
+use crate::audit::scratch::Scratch;
 use crate::audit::verify::VerifyProgress;
+use crate::chain::archive::Archive;
+use crate::chain::timeline::read_head;
 use crate::clock::Clock;
 use crate::copy::chain::{CopiedChain, CopyStep};
 use crate::copy::destination::{CopyItem, Destination, Listed};
@@ -67,7 +68,7 @@ pub enum CopyLocks {
 
 /// From where to where.
 pub struct Job {
-    pub source: ArchiveReader,
+    pub source: Archive,
     pub to: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub options: CopyOptions,
@@ -150,7 +151,7 @@ pub async fn copy(
 }
 
 /// The newest manifest of each chain.
-async fn heads(source: &ArchiveReader, sub_accounts: &[String]) -> Result<Vec<ChainHead>> {
+async fn heads(source: &Archive, sub_accounts: &[String]) -> Result<Vec<ChainHead>> {
     let head = |id: String| async move {
         let stored = read_head(source, &id).await?;
         Ok::<_, Failure>(ChainHead {
@@ -184,7 +185,7 @@ fn unless_violated<T>(
 }
 
 struct Copier<'a> {
-    source: &'a ArchiveReader,
+    source: &'a Archive,
     destination: Destination,
     scratch: Scratch,
     meter: &'a VerifyProgress,

@@ -2,10 +2,10 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline;
-use crate::audit::timeline::{ReadManifest, read_record};
-use crate::audit::violated;
+use crate::chain::archive::Archive;
+use crate::chain::archive::violated;
+use crate::chain::timeline;
+use crate::chain::timeline::{ReadManifest, read_record};
 use crate::copy::AT_ONCE;
 use crate::copy::chain::{RequiredProtection, check};
 use crate::copy::destination::{CopyItem, Destination};
@@ -61,7 +61,7 @@ pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] as for the chain of a sub-account.
-pub async fn read(source: &ArchiveReader, head: &Head) -> Result<Vec<RosterStep>> {
+pub async fn read(source: &Archive, head: &Head) -> Result<Vec<RosterStep>> {
     let (mut steps, mut previous, mut signed) = (Vec::new(), None, false);
     let read = |sequence| read_record::<RosterRecord>(source, key::ROSTER, sequence);
     let mut reads = stream::iter(1..=head.sequence)
@@ -93,7 +93,7 @@ pub async fn read(source: &ArchiveReader, head: &Head) -> Result<Vec<RosterStep>
 }
 
 /// Confirms the records that are there already, and puts the others, in order.
-pub async fn copy(source: &ArchiveReader, to: &Destination, steps: &[RosterStep]) -> Result<()> {
+pub async fn copy(source: &Archive, to: &Destination, steps: &[RosterStep]) -> Result<()> {
     let listed = &to.listed(&[key::ROSTERS.to_owned()]).await?;
     let (there, missing): (Vec<_>, Vec<_>) = steps
         .iter()
@@ -123,7 +123,7 @@ pub async fn copy(source: &ArchiveReader, to: &Destination, steps: &[RosterStep]
 }
 
 /// The record's bytes, the very ones that were checked.
-async fn text(source: &ArchiveReader, step: &RosterStep) -> Result<bytes::Bytes> {
+async fn text(source: &Archive, step: &RosterStep) -> Result<bytes::Bytes> {
     let found = source.store.get(&step.key).await?;
     found
         .filter(|bytes| Digest::of(bytes) == step.sha256)

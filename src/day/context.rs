@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use crate::chain::archive::Archive;
+use crate::chain::writer::Writer;
 use crate::day::filters::Filters;
 use crate::day::progress::DayMeter;
 use crate::day::shared_chain::SharedChain;
@@ -44,9 +44,9 @@ impl DayJob {
         self.recheck.is_some() || (self.insist && state == DayState::Acknowledged)
     }
 
-    pub(super) fn identity(&self, archive: &Archive) -> DayIdentity {
+    pub(super) fn identity(&self, archive: &Writer) -> DayIdentity {
         DayIdentity {
-            archive_id: archive.id.clone(),
+            archive_id: archive.id().to_owned(),
             sub_account: self.sub_account.clone(),
             date: self.date,
             zone: self.zone.name().to_owned(),
@@ -78,7 +78,7 @@ pub trait ApiSource: Sync {
 /// [`run`](crate::day::run) makes it once a visit; every step of the day takes it.
 #[derive(Clone, Copy)]
 pub(super) struct DayContext<'a> {
-    pub archive: &'a Archive,
+    pub archive: &'a Writer,
     /// The sub-account's chain, from which a step takes a new copy when another process was ahead.
     pub shared_chain: &'a SharedChain,
     pub job: &'a DayJob,

@@ -12,7 +12,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use jiff::civil::Date;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::archive::Signers;
+use crate::chain::writer::Signers;
 use crate::day::context::DayContext;
 use crate::day::prior::PriorState;
 use crate::format::hash::digest::{Digest, Hasher};
@@ -58,7 +58,7 @@ pub(super) async fn encode(context: &DayContext<'_>, prior: &PriorState) -> Resu
     let revision = prior.revision();
     let mut cutter = PartCutter {
         part_context: PartContext {
-            archive_id: archive.id.clone(),
+            archive_id: archive.id().to_owned(),
             window: job.window,
             zone: job.zone.name().to_owned(),
             omitted_fields: Omission::default(),

@@ -5,8 +5,8 @@
 
 use jiff::civil::Date;
 
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
+use crate::chain::writer::Writer;
 use crate::day::context::DayJob;
 use crate::format::record::coverage::DayState;
 use crate::outcome::{Exit, Failure, Result};
@@ -49,7 +49,7 @@ pub(super) fn check_recheck_of_disposed(job: &DayJob) -> Result<()> {
 
 /// Checks that the job's zone is that of the chain. A chain's first manifest fixes its zone: with another zone, days
 /// would overlap or leave holes between them.
-pub(super) async fn check_zone(archive: &Archive, job: &DayJob, chain: &mut Chain) -> Result<()> {
+pub(super) async fn check_zone(archive: &Writer, job: &DayJob, chain: &mut Chain) -> Result<()> {
     let configured = job.zone.name();
     let newest = chain.newest_day(archive).await?;
     let Some(newest) = newest.filter(|newest| newest.zone != configured) else {
@@ -68,7 +68,7 @@ pub(super) async fn check_zone(archive: &Archive, job: &DayJob, chain: &mut Chai
 /// Checks the zone, and that the day begins where the archived day before it ends, and ends where the archived day after
 /// it begins. Zone rules change: under new rules the same two dates may overlap or leave a hole.
 pub(super) async fn check_neighbours(
-    archive: &Archive,
+    archive: &Writer,
     job: &DayJob,
     chain: &mut Chain,
 ) -> Result<()> {

@@ -2,8 +2,9 @@
 //!
 //! Recovery is the normal way: a run after a crash executes the same steps, and each step finds what is done already.
 
-use crate::chain::archive::{Archive, violated};
+use crate::chain::archive::violated;
 use crate::chain::days::Chain;
+use crate::chain::writer::Writer;
 use crate::day::commit::{CommitOutcome, commit};
 use crate::day::context::{ApiSource, DayContext, DayJob};
 use crate::day::day_outcome::DayOutcome;
@@ -33,7 +34,7 @@ use crate::outcome::{Exit, Failure, Result};
 /// as asked, [`Exit::Later`] where the API or the store does not serve it now, and [`Exit::Integrity`] where the archive
 /// contradicts itself. Whatever the error, answers received so far are in the day's journal.
 pub async fn run_day(
-    archive: &Archive,
+    archive: &Writer,
     shared_chain: &SharedChain,
     job: &DayJob,
     source: &impl ApiSource,
@@ -94,7 +95,7 @@ pub async fn run_day(
 
 /// A day whose lock this process holds.
 struct DayRun<'a, S> {
-    archive: &'a Archive,
+    archive: &'a Writer,
     shared_chain: &'a SharedChain,
     job: &'a DayJob,
     source: &'a S,
@@ -249,7 +250,7 @@ fn check_progress(context: &DayContext<'_>, before: (u32, u32), prior: &PriorSta
 
 /// Returns the outcome of a day that stays as it is in the chain, after `committed` revisions of this run.
 async fn confirm(
-    archive: &Archive,
+    archive: &Writer,
     job: &DayJob,
     chain: &mut Chain,
     committed: u32,

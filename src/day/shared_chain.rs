@@ -1,7 +1,7 @@
 //! The chain of one sub-account, opened once and shared by all days of it that one process archives.
 
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
+use crate::chain::writer::Writer;
 use crate::outcome::Result;
 
 /// The chain of one sub-account as this process knows it so far.
@@ -25,7 +25,7 @@ impl SharedChain {
     ///
     /// # Errors
     /// Those of [`Chain::open`]: the store cannot be read, or the chain contradicts itself or what this host remembers.
-    pub async fn current(&self, archive: &Archive) -> Result<Chain> {
+    pub async fn current(&self, archive: &Writer) -> Result<Chain> {
         Chain::open(archive, &self.sub_account).await
     }
 }

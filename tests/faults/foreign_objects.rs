@@ -6,7 +6,7 @@ use crate::support::host::{Host, TestClock};
 use crate::support::protocol::{Checked, Expected, check, check_truth, expected};
 use crate::support::vault::{DAY, SUB, Simulator, options};
 use bytes::Bytes;
-use cxvault::chain::archive::Signers;
+use cxvault::chain::writer::Signers;
 use cxvault::format::part::{PartContext, PartReader, PartWriter};
 use cxvault::format::place::key;
 use cxvault::format::record::manifest::Leftover;

@@ -14,7 +14,7 @@ use crate::support::protocol::{check, check_truth, expected};
 use crate::support::python::{duckdb_python, duckdb_s3_python};
 use crate::support::truth::{Archived, Truth, archived};
 use crate::support::vault::{DAY, SUB, Simulator, Vault, options};
-use cxvault::chain::archive::Signers;
+use cxvault::chain::writer::Signers;
 use cxvault::format::place::key;
 use cxvault::format::signature::{AllowedSigners, SigningKey};
 use cxvault::outcome::Exit;

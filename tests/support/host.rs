@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cxvault::chain::archive;
-use cxvault::chain::archive::{Archive, Policy, RunFacts, Signers};
+use cxvault::chain::archive::Archive;
+use cxvault::chain::writer;
+use cxvault::chain::writer::{Policy, RunFacts, Signers, Writer};
 use cxvault::clock::Clock;
 use cxvault::day::context::{ApiSource, DayJob};
 use cxvault::day::day_outcome::DayOutcome;
@@ -21,6 +22,7 @@ use cxvault::format::hash::digest::Digest;
 use cxvault::format::record::manifest::Why;
 use cxvault::format::row::observation::{Status, SummaryKind};
 use cxvault::format::row::omit::Omission;
+use cxvault::format::signature::AllowedSigners;
 use cxvault::format::time::day::Zone;
 use cxvault::journal::StateDir;
 use cxvault::outcome::Result;
@@ -165,19 +167,23 @@ impl Host {
     }
 
     /// The archive as the binary opens it for writing, with the retries of the store around it.
-    pub async fn open(&self, store: Arc<dyn Store>) -> Result<Archive> {
+    pub async fn open(&self, store: Arc<dyn Store>) -> Result<Writer> {
         let stop = CancellationToken::new();
         let state = self.state();
         let store: Arc<dyn Store> =
             Arc::new(RetryingStore::new(store, self.clock.clone(), stop.clone()));
         let run = format!("{}-{}", self.name, self.runs.fetch_add(1, Ordering::SeqCst));
         let started_at = self.clock.now_ms();
-        let id =
-            archive::found_or_find(&*store, &format!("archive-of-{run}"), started_at, None).await?;
-        Ok(Archive {
-            state: StateDir::open(state.path(), &id),
-            id,
-            store,
+        let record =
+            writer::open_or_create(&*store, &format!("archive-of-{run}"), started_at, None).await?;
+        Ok(Writer {
+            state: StateDir::open(state.path(), &record.archive_id),
+            archive: Archive {
+                store,
+                record,
+                allowed: AllowedSigners::default(),
+                stop,
+            },
             clock: self.clock.clone(),
             signers: self.signers.clone(),
             policy: Policy {
@@ -198,7 +204,6 @@ impl Host {
                 settings_sha256: Digest::of(b""),
             },
             anchoring: Default::default(),
-            stop,
         })
     }
 

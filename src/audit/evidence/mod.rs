@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use crate::audit::disposed::OmittedDays;
 use crate::audit::pack::Pack;
-use crate::audit::roster;
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::Timeline;
+use crate::chain::archive::Archive;
+use crate::chain::disposed::OmittedDays;
+use crate::chain::inventory;
+use crate::chain::timeline::Timeline;
 use crate::format::place::key;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
@@ -38,7 +38,7 @@ pub struct EvidenceCounts {
 /// [`Exit::Integrity`] when something is missing or has other bytes than its manifest names: evidence of that is what
 /// `verify` gives.
 pub async fn pack(
-    source: &ArchiveReader,
+    source: &Archive,
     sub_accounts: &[String],
     days: &Days,
     signers: &str,
@@ -85,7 +85,7 @@ pub async fn pack(
             .extend(disposed.into_iter().filter(|one| one.touches(days)));
         packed.heads.push(timeline.head_ref().to_string());
     }
-    for stored in roster::read_all(source).await? {
+    for stored in inventory::read_all(source).await? {
         pack.add_object(source, &stored.key, &stored.key, Some(stored.sha256))
             .await?;
         packed.rosters += 1;
@@ -96,7 +96,7 @@ pub async fn pack(
                 .as_ref()
                 .map(|signature| signature.public_key.clone()),
         );
-        roster_head = Some(roster::head_ref(&stored).to_string());
+        roster_head = Some(inventory::head_ref(&stored).to_string());
     }
     packed.heads.extend(roster_head);
     let (from, to) = bounds(days);

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::anchors::AnchoredHeads;
-use crate::audit::current::blocking;
-use crate::audit::timeline;
+use crate::audit::anchors::{AT_ONCE, AnchoredHeads};
+use crate::audit::blocking;
 use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::audit::verify::links::{LinkCheck, ReadRecord};
 use crate::audit::verify::objects::versions_hold;
@@ -55,11 +54,7 @@ impl Verifier<'_> {
             };
             Ok::<_, Failure>((sequence, Ok(object)))
         };
-        let at_once = if self.remote {
-            timeline::AT_ONCE
-        } else {
-            cores()
-        };
+        let at_once = if self.remote { AT_ONCE } else { cores() };
         let mut reads = stream::iter(numbers).map(read).buffered(at_once);
         let mut expected = 1;
         while let Some((sequence, object)) = reads.try_next().await? {

@@ -35,8 +35,8 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::anchors::{AnchoredHeads, Anchors};
-use crate::audit::current::blocking;
-use crate::audit::part::Scratch;
+use crate::audit::blocking;
+use crate::audit::scratch::Scratch;
 use crate::audit::verify::chain::{ChainCheck, CommittedDay};
 use crate::audit::verify::finding::{Finding, FindingCode, Severity};
 use crate::audit::verify::heads::Seen;
@@ -52,7 +52,7 @@ use crate::format::record::manifest::{File, Manifest};
 use crate::format::record::roster::RosterRecord;
 use crate::format::signature::AllowedSigners;
 use crate::format::time::range::Days;
-use crate::outcome::{Exit, Result};
+use crate::outcome::{Exit, Failure, Result};
 use crate::store::Store;
 use crate::store::file::hash_file;
 
@@ -214,7 +214,7 @@ impl Verifier<'_> {
 
     fn check_stop(&self) -> Result<()> {
         if self.stop.is_cancelled() {
-            Err(super::interrupted())
+            Err(Failure::interrupted())
         } else {
             Ok(())
         }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use crate::audit::current::blocking;
-use crate::audit::part::Scratch;
+use crate::audit::blocking;
+use crate::audit::scratch::Scratch;
 use crate::audit::verify::chain::{CommittedDay, RevisionCheck};
 use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::audit::verify::{Level, Verifier};

@@ -3,9 +3,9 @@
 use jiff::civil::Date;
 
 use crate::chain::append::{Appended, Mode, append, open_begun};
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::required::Protection;
+use crate::chain::writer::Writer;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Record;
 use crate::format::record::notes::{AcknowledgedDay, Acknowledgement, DateSpan};
@@ -37,7 +37,7 @@ pub enum Acknowledged {
 /// # Errors
 /// [`Exit::Usage`] where a day of the range was never archived, or none of them has gaps that nobody has acknowledged.
 pub async fn acknowledge(
-    archive: &Archive,
+    archive: &Writer,
     sub_account: &str,
     range: DateSpan,
     reason: &str,
@@ -72,7 +72,7 @@ pub async fn acknowledge(
 
 /// The days with gaps; a day that was never archived has more than gaps.
 async fn gaps(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut Chain,
     range: DateSpan,
 ) -> Result<Vec<AcknowledgedDay>> {
@@ -129,7 +129,7 @@ async fn gaps(
 }
 
 async fn noted_before(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut Chain,
     range: DateSpan,
     reason: &str,

@@ -7,10 +7,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
 use crate::chain::append::{Appended, Mode, append, open_begun};
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::notes::hold::AT_ONCE;
 use crate::chain::required::Protection;
+use crate::chain::writer::Writer;
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::{DayRecord, Link, Record};
@@ -51,7 +51,7 @@ pub struct DisposalOutcome {
 /// # Errors
 /// [`Exit::Usage`] where a day is locked, held, missing, unfinished, or has gaps that nobody has acknowledged.
 pub async fn dispose(
-    archive: &Archive,
+    archive: &Writer,
     sub_account: &str,
     wish: &DisposalRequest,
     mode: Mode,
@@ -92,7 +92,7 @@ struct Candidate {
 }
 
 async fn draw_up(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut Chain,
     wish: &DisposalRequest,
 ) -> Result<DisposalOutcome> {
@@ -121,7 +121,7 @@ async fn draw_up(
 
 /// The days that the coverage alone speaks against, and how many are disposed of already.
 async fn unfit(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut Chain,
     range: DateSpan,
 ) -> Result<(BTreeMap<Date, String>, u64)> {
@@ -153,7 +153,7 @@ async fn unfit(
 
 /// The sealed days of the range, as the chain alone judges them.
 async fn candidates(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut Chain,
     range: DateSpan,
     orders: &Obligations,
@@ -196,7 +196,7 @@ fn locked(lock: Lock) -> String {
 }
 
 /// Asks the store for each file that is still there: somebody may have locked or held it beyond what the chain knows.
-async fn look(archive: &Archive, mut day: Candidate) -> Result<Candidate> {
+async fn look(archive: &Writer, mut day: Candidate) -> Result<Candidate> {
     let now_ms = archive.clock.now_ms();
     for file in day.revisions.iter().flat_map(|(_, record)| &record.files) {
         if day.against.is_some() {

@@ -6,9 +6,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
 use crate::chain::append::{Appended, Mode, append, open_begun};
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::required::{Protection, stored};
+use crate::chain::writer::Writer;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Record;
@@ -55,7 +55,7 @@ pub struct HoldOutcome {
 /// A crash after the commit leaves objects that lack their hold; the same call again finds its record in the chain, makes
 /// no other, and completes them.
 pub async fn add(
-    archive: &Archive,
+    archive: &Writer,
     sub_account: &str,
     claim: &HoldRequest,
     mode: Mode,
@@ -94,7 +94,7 @@ pub async fn add(
 /// # Errors
 /// [`Exit::Usage`] where the case was never opened on these days.
 pub async fn remove(
-    archive: &Archive,
+    archive: &Writer,
     sub_account: &str,
     claim: &HoldRequest,
     mode: Mode,
@@ -192,7 +192,7 @@ fn record(act: HoldAct, claim: &HoldRequest, range: DateSpan, enforced: bool) ->
 
 /// Whether this store keeps legal holds. Of who writes, only trying tells for sure: `archive.json`, which no case ever
 /// holds, is given the hold that it has.
-pub(super) async fn keeps_holds(archive: &Archive, mode: Mode) -> Result<bool> {
+pub(super) async fn keeps_holds(archive: &Writer, mode: Mode) -> Result<bool> {
     let stat = stored(archive, key::ARCHIVE).await?;
     Ok(match mode {
         Mode::Act => {
@@ -216,7 +216,7 @@ struct HoldTask {
 
 impl HoldTask {
     /// What the chain orders, or would.
-    async fn orders(&self, archive: &Archive, chain: &mut Chain) -> Result<Obligations> {
+    async fn orders(&self, archive: &Writer, chain: &mut Chain) -> Result<Obligations> {
         let mut orders = chain.orders(archive).await?;
         let next = chain.head.as_ref().map_or(0, |head| head.sequence) + 1;
         (next..)
@@ -229,7 +229,7 @@ impl HoldTask {
     /// be looked at again.
     async fn commit(
         &mut self,
-        archive: &Archive,
+        archive: &Writer,
         chain: &mut Chain,
         record: Record,
         held: &mut HoldOutcome,
@@ -263,7 +263,7 @@ enum HoldChange {
 /// Makes the objects carry what the chain says, and looks at the chain again until nothing came between: another host may
 /// have opened a case on objects whose hold was just lifted, or committed a day.
 async fn settle(
-    archive: &Archive,
+    archive: &Writer,
     sub_account: &str,
     task: &HoldTask,
     mut held: HoldOutcome,
@@ -284,7 +284,7 @@ async fn settle(
 
 /// Once over all objects.
 async fn sweep(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut Chain,
     task: &HoldTask,
     held: &mut HoldOutcome,
@@ -321,7 +321,7 @@ async fn sweep(
 }
 
 /// Sets or lifts one object's hold, or would; `false` where it is as it should be.
-async fn carry(archive: &Archive, object: &str, on: bool, mode: Mode) -> Result<bool> {
+async fn carry(archive: &Writer, object: &str, on: bool, mode: Mode) -> Result<bool> {
     if archive.stop.is_cancelled() {
         return Err(Failure::interrupted());
     }
@@ -337,7 +337,7 @@ async fn carry(archive: &Archive, object: &str, on: bool, mode: Mode) -> Result<
 /// Every committed object of the days, and its day: parts, and the manifests that commit them. Parts of a day that was
 /// disposed of may be gone; those that are still there can be held like any other.
 pub(super) async fn objects(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut Chain,
     range: DateSpan,
 ) -> Result<Vec<(String, Date)>> {

@@ -6,10 +6,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
 use crate::chain::append::{Appended, Mode, append, open_begun};
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::notes::hold::{AT_ONCE, keeps_holds, objects};
 use crate::chain::required::{Protection, stored};
+use crate::chain::writer::Writer;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::Lock;
@@ -55,7 +55,7 @@ pub struct ExtensionOutcome {
 /// # Errors
 /// [`Exit::Usage`] where a day is kept longer already, nothing is archived in the range, or the store keeps no locks.
 pub async fn extend(
-    archive: &Archive,
+    archive: &Writer,
     sub_account: &str,
     wish: &ExtensionRequest,
     mode: Mode,
@@ -107,7 +107,7 @@ pub async fn extend(
 }
 
 /// A slip of the hand in a year cannot be taken back under COMPLIANCE.
-fn check_time(archive: &Archive, wish: &ExtensionRequest) -> Result<()> {
+fn check_time(archive: &Writer, wish: &ExtensionRequest) -> Result<()> {
     let now_ms = archive.clock.now_ms();
     let until = rfc3339(wish.until_ms);
     if wish.until_ms <= now_ms {
@@ -126,7 +126,7 @@ fn check_time(archive: &Archive, wish: &ExtensionRequest) -> Result<()> {
 
 /// The archived days of the range, each with its lock from now on.
 async fn draw_up(
-    archive: &Archive,
+    archive: &Writer,
     chain: &mut Chain,
     wish: &ExtensionRequest,
     mode: Mode,
@@ -213,7 +213,7 @@ fn refuse_shorter(
 
 /// A record of locks that no store keeps would promise what nobody can keep.
 async fn check_store(
-    archive: &Archive,
+    archive: &Writer,
     locks: &BTreeMap<Date, Option<Lock>>,
     mode: Mode,
 ) -> Result<()> {
@@ -232,7 +232,7 @@ async fn check_store(
 /// Raises the lock of every object, and looks at the chain again until nothing came between: a revision that another host
 /// was about to commit.
 async fn raise(
-    archive: &Archive,
+    archive: &Writer,
     sub_account: &str,
     range: DateSpan,
     mode: Mode,
@@ -268,7 +268,7 @@ async fn raise(
 }
 
 /// `false` where the lock is long and strong enough.
-async fn raise_one(archive: &Archive, object: &str, lock: Lock, mode: Mode) -> Result<bool> {
+async fn raise_one(archive: &Writer, object: &str, lock: Lock, mode: Mode) -> Result<bool> {
     if archive.stop.is_cancelled() {
         return Err(Failure::interrupted());
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::chain::anchor;
 use crate::chain::anchor::{AnchorStore, Anchoring, HeadNotifier};
 use crate::chain::append::Mode;
-use crate::chain::archive::Archive;
+use crate::chain::writer::Writer;
 use crate::clock::Clock;
 use crate::command::Context;
 use crate::config::Settings;
@@ -98,7 +98,7 @@ impl HeadNotifier for Webhook {
 
 /// At the end of a command that put records into these chains: what is not anchored is said, and counts.
 pub async fn settle(
-    archive: &Archive,
+    archive: &Writer,
     sub_accounts: &[String],
     mode: Mode,
     context: &Context,

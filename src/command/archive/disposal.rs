@@ -23,8 +23,8 @@ pub async fn run(
         by: args.act.by.clone(),
     };
     let mode = Mode::of(args.act.dry_run);
-    let (archive, source) = crate::command::archive::open(settings, mode, context).await?;
-    let sub_accounts = crate::command::archive::named_sub_accounts(&source, context).await?;
+    let archive = crate::command::archive::open(settings, mode, context).await?;
+    let sub_accounts = crate::command::archive::named_sub_accounts(&archive, context).await?;
     let mut exits = Vec::new();
     for sub_account in &sub_accounts {
         match dispose(&archive, sub_account, &wish, mode).await {

@@ -3,12 +3,12 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use crate::audit::orders;
-use crate::audit::orders::StandingObligations;
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::Timeline;
 use crate::chain::append::Mode;
+use crate::chain::archive::Archive;
 use crate::chain::notes::hold::{HoldOutcome, HoldRequest, add, remove};
+use crate::chain::obligations;
+use crate::chain::obligations::StandingObligations;
+use crate::chain::timeline::Timeline;
 use crate::cli::records::{HoldArgs, HoldCommand, HoldListArgs};
 use crate::command::archive::anchor;
 use crate::command::{Context, inspect};
@@ -59,10 +59,10 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
             )
         }
     };
-    let (archive, source) = crate::command::archive::open(settings, mode, context).await?;
-    let mut sub_accounts = inspect::sub_accounts(&source, context).await?;
+    let archive = crate::command::archive::open(settings, mode, context).await?;
+    let mut sub_accounts = inspect::sub_accounts(&archive, context).await?;
     if act == HoldAct::Remove && context.sub_accounts.is_empty() {
-        sub_accounts = knowing(&source, sub_accounts, &claim.case).await?;
+        sub_accounts = knowing(&archive, sub_accounts, &claim.case).await?;
     }
     let mut exits = Vec::new();
     for sub_account in &sub_accounts {
@@ -93,14 +93,14 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
 }
 
 /// Those in which the case was ever opened.
-async fn knowing(
-    source: &ArchiveReader,
-    sub_accounts: Vec<String>,
-    case: &str,
-) -> Result<Vec<String>> {
+async fn knowing(source: &Archive, sub_accounts: Vec<String>, case: &str) -> Result<Vec<String>> {
     let mut knowing = Vec::new();
     for sub_account in sub_accounts {
-        if orders::read(source, &sub_account).await?.orders.knows(case) {
+        if obligations::read(source, &sub_account)
+            .await?
+            .orders
+            .knows(case)
+        {
             knowing.push(sub_account);
         }
     }
@@ -286,7 +286,7 @@ async fn list(args: &HoldListArgs, settings: &Settings, context: &Context) -> Re
     let mut exits = Vec::new();
     let mut cases = 0;
     for sub_account in inspect::sub_accounts(&source, context).await? {
-        let standing = orders::read(&source, &sub_account).await?;
+        let standing = obligations::read(&source, &sub_account).await?;
         for name in standing.orders.cases() {
             if args.case.as_deref().is_some_and(|wanted| wanted != name) {
                 continue;
@@ -305,7 +305,7 @@ async fn list(args: &HoldListArgs, settings: &Settings, context: &Context) -> Re
 }
 
 async fn case<'a>(
-    source: &ArchiveReader,
+    source: &Archive,
     sub_account: &'a str,
     standing: &'a StandingObligations,
     name: &'a str,
@@ -340,7 +340,7 @@ async fn case<'a>(
 }
 
 /// The objects of the days, and how many of them the store says are held.
-async fn carried(source: &ArchiveReader, sub_account: &str, range: DateSpan) -> Result<(u64, u64)> {
+async fn carried(source: &Archive, sub_account: &str, range: DateSpan) -> Result<(u64, u64)> {
     let timeline = Timeline::read(source, sub_account, &range.days()).await?;
     let objects = timeline.revisions.iter().flat_map(|revision| {
         // Those of a day that was disposed of may be gone.
@@ -371,7 +371,7 @@ async fn carried(source: &ArchiveReader, sub_account: &str, range: DateSpan) -> 
     ))
 }
 
-fn tell_case(case: &CaseEvent<'_>, source: &ArchiveReader, output: &Output) -> Exit {
+fn tell_case(case: &CaseEvent<'_>, source: &Archive, output: &Output) -> Exit {
     output.event(case);
     let ranges = |open: &[DateSpan]| {
         open.iter()

@@ -4,11 +4,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::audit::orders;
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::CommittedRevision;
 use crate::chain::append::Mode;
+use crate::chain::archive::Archive;
 use crate::chain::notes::retention::{ExtensionOutcome, ExtensionRequest, extend};
+use crate::chain::obligations;
+use crate::chain::timeline::CommittedRevision;
 use crate::cli::records::{RetentionArgs, RetentionCommand, RetentionExtendArgs};
 use crate::command::archive::anchor;
 use crate::command::{Context, inspect};
@@ -47,9 +47,9 @@ async fn lengthen(
         by: args.by.clone(),
     };
     let mode = Mode::of(args.dry_run);
-    let (archive, source) = crate::command::archive::open(settings, mode, context).await?;
+    let archive = crate::command::archive::open(settings, mode, context).await?;
     let mut exits = Vec::new();
-    let sub_accounts = inspect::sub_accounts(&source, context).await?;
+    let sub_accounts = inspect::sub_accounts(&archive, context).await?;
     for sub_account in &sub_accounts {
         match extend(&archive, sub_account, &wish, mode).await {
             Ok(extended) => tell(sub_account, &wish, &extended, mode, context),
@@ -182,7 +182,7 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
     for sub_account in inspect::sub_accounts(&source, context).await? {
         let (timeline, _) =
             inspect::readable(&source, &sub_account, range, &context.output).await?;
-        let orders = orders::read(&source, &sub_account).await?.orders;
+        let orders = obligations::read(&source, &sub_account).await?.orders;
         let days = timeline
             .by_day()
             .map(|revisions| day(&source, &sub_account, revisions, &orders));
@@ -226,7 +226,7 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
 }
 
 async fn day<'a>(
-    source: &ArchiveReader,
+    source: &Archive,
     sub_account: &'a str,
     revisions: &[CommittedRevision],
     orders: &Obligations,

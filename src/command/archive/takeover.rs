@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::chain::append::Mode;
 use crate::chain::takeover::{TakenOver, take_over};
 use crate::cli::records::TakeoverArgs;
-use crate::command::Context;
 use crate::command::archive::anchor;
+use crate::command::{Context, wiring};
 use crate::config::Settings;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
@@ -23,7 +23,7 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
         sub_accounts: usize,
         head: Option<&'a str>,
     }
-    let (archive, _) = crate::command::archive::open_anywhere(settings, Mode::Act, context).await?;
+    let archive = wiring::open_existing(settings, Mode::Act, context).await?;
     let mode = Mode::of(args.act.dry_run);
     let place = archive.store.root();
     let ended = take_over(&archive, &args.act.reason, args.act.by.as_deref(), mode).await?;

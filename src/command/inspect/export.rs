@@ -7,13 +7,13 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::current::{RowSelection, rows};
-use crate::audit::disposed::OmittedDays;
 use crate::audit::export::{ExportWriter, Format, escaped};
 use crate::audit::pack::{Pack, unwritable};
-use crate::audit::part::Scratch;
-use crate::audit::roster;
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::{CommittedRevision, Timeline};
+use crate::audit::scratch::Scratch;
+use crate::chain::archive::Archive;
+use crate::chain::disposed::OmittedDays;
+use crate::chain::inventory;
+use crate::chain::timeline::{CommittedRevision, Timeline};
 use crate::cli::audit as cli;
 use crate::cli::audit::ExportArgs;
 use crate::clock::{Clock as _, SystemClock};
@@ -66,7 +66,7 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
             .next
             .push(format!("{sub_account}={}", timeline.head.0));
     }
-    if let Some(roster) = roster::read(&source).await? {
+    if let Some(roster) = inventory::read(&source).await? {
         pack.add_object(
             &source,
             &roster.link.key,
@@ -109,7 +109,7 @@ struct ExportAbout {
 }
 
 impl ExportAbout {
-    fn new(args: &ExportArgs, range: &Days, source: &ArchiveReader) -> ExportAbout {
+    fn new(args: &ExportArgs, range: &Days, source: &Archive) -> ExportAbout {
         ExportAbout {
             event: "exported",
             archive: source.store.root(),
@@ -144,7 +144,7 @@ struct ExportedRows {
 
 /// The data of one sub-account, file by file: days come in order, so only one file is open.
 async fn export(
-    source: &ArchiveReader,
+    source: &Archive,
     timeline: &Timeline,
     args: &ExportArgs,
     pack: &mut Pack,

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::audit::calendar::Calendar;
 use crate::audit::current::{RowSelection, rows};
-use crate::audit::part::Scratch;
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::Timeline;
+use crate::audit::scratch::Scratch;
+use crate::chain::archive::Archive;
+use crate::chain::timeline::Timeline;
 use crate::cli::audit::LsArgs;
 use crate::command::Context;
 use crate::config::Settings;
@@ -99,7 +99,7 @@ fn days(timeline: &Timeline, range: &Days, output: &Output) {
 }
 
 /// Streams: a day may have a hundred thousand segments.
-async fn segments(source: &ArchiveReader, timeline: &Timeline, output: &Output) -> Result<()> {
+async fn segments(source: &Archive, timeline: &Timeline, output: &Output) -> Result<()> {
     let scratch = Scratch::new()?;
     for revisions in timeline.by_day() {
         let (output, sub_account) = (output.clone(), timeline.sub_account.clone());

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::audit::disposed::OmittedDays;
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::Timeline;
+use crate::chain::archive::Archive;
+use crate::chain::disposed::OmittedDays;
+use crate::chain::timeline::Timeline;
 use crate::clock::SystemClock;
 use crate::command::{Context, wiring};
 use crate::config::Settings;
@@ -33,27 +33,27 @@ pub async fn open(
     settings: &Settings,
     signers: Option<&Path>,
     context: &Context,
-) -> Result<ArchiveReader> {
+) -> Result<Archive> {
     let allowed = match signers {
         Some(file) => allowed_signers(file)?,
         None => settings.trusted_signers()?,
     };
     let store = wiring::open_store(settings, Arc::new(SystemClock), context).await?;
-    ArchiveReader::open(store, allowed, context.cancel.clone()).await
+    Archive::open(store, allowed, context.cancel.clone()).await
 }
 
 /// The sub-accounts that flags or settings name, or all of the archive's.
 ///
 /// Settings name those that are to be archived; an older one of the archive is still a part of it, so only the flag
 /// narrows what is read.
-pub async fn sub_accounts(source: &ArchiveReader, context: &Context) -> Result<Vec<String>> {
+pub async fn sub_accounts(source: &Archive, context: &Context) -> Result<Vec<String>> {
     source.sub_accounts(&context.sub_accounts).await
 }
 
 /// The days of a range whose rows can be read. Says which cannot, since they were disposed of; also returns whether
 /// there are any.
 pub async fn readable(
-    source: &ArchiveReader,
+    source: &Archive,
     sub_account: &str,
     days: &Days,
     output: &Output,

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use crate::audit::roster;
-use crate::audit::source::ArchiveReader;
+use crate::chain::archive::Archive;
+use crate::chain::inventory;
 use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
 use crate::render::{Output, grouped};
 
 /// Says where the roster stands, and which sub-accounts RingCX no longer lists; nothing where there is no roster.
-pub async fn tell(source: &ArchiveReader, output: &Output) -> Result<()> {
+pub async fn tell(source: &Archive, output: &Output) -> Result<()> {
     #[derive(Serialize)]
     struct UnlistedEvent<'a> {
         event: &'static str,
@@ -19,7 +19,7 @@ pub async fn tell(source: &ArchiveReader, output: &Output) -> Result<()> {
         unlisted: Vec<&'a str>,
         unlisted_acknowledged: Vec<&'a str>,
     }
-    let Some(newest) = roster::read(source).await? else {
+    let Some(newest) = inventory::read(source).await? else {
         return Ok(());
     };
     let committed_at = rfc3339(newest.committed_at);

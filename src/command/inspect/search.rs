@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::current::{RowSelection, rows};
-use crate::audit::part::Scratch;
+use crate::audit::scratch::Scratch;
 use crate::cli::audit as cli;
 use crate::cli::audit::SearchArgs;
 use crate::command::Context;

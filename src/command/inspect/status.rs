@@ -6,10 +6,10 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::calendar::{Calendar, CalendarDay};
-use crate::audit::disposed::OmittedDays;
 use crate::audit::shares;
 use crate::audit::shares::Shares;
-use crate::audit::timeline::Timeline;
+use crate::chain::disposed::OmittedDays;
+use crate::chain::timeline::Timeline;
 use crate::cli::audit::{GroupingArg, StatusArgs};
 use crate::command::Context;
 use crate::config::Settings;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::chain::archive::Archive;
 use crate::chain::roster::{Roster, commit, ended};
+use crate::chain::writer::Writer;
 use crate::command::night::sub_accounts::SubAccountJob;
 use crate::command::night::summary::DayReport;
 use crate::format::place::key;
@@ -16,7 +16,7 @@ use crate::outcome::{Exit, Failure, Result};
 /// `troubles` is how the run fared beside its days. What goes wrong here is a trouble of the run like any other: it is
 /// added to `days`.
 pub async fn leave(
-    archive: &Archive,
+    archive: &Writer,
     roster: &mut Roster,
     command: &str,
     mut seen: AccountListing,
@@ -66,7 +66,7 @@ fn missing(seen: &AccountListing, before: Option<&Inventory>) -> Vec<DayReport> 
 
 /// How each sub-account fared that was to be worked on, and where its chain stands by this host's notes.
 fn attend(
-    archive: &Archive,
+    archive: &Writer,
     seen: &mut AccountListing,
     targets: &[SubAccountJob<'_>],
     days: &[DayReport],

@@ -12,9 +12,9 @@ use serde::Serialize;
 use crate::chain::anchor;
 use crate::chain::anchor::Unanchored;
 use crate::chain::append::Mode;
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
 use crate::chain::roster::Roster;
+use crate::chain::writer::Writer;
 use crate::command::Context;
 use crate::command::night::inventory;
 use crate::command::night::shard::{DayShare, Shard};
@@ -107,7 +107,7 @@ impl DayTask {
 
 /// What the days of all sub-accounts have in common.
 pub struct NightContext<'a> {
-    pub archive: &'a Archive,
+    pub archive: &'a Writer,
     pub settings: &'a Settings,
     pub context: &'a Context,
     pub progress: &'a Progress,

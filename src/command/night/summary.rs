@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::chain::anchor::Unanchored;
-use crate::chain::archive::Archive;
+use crate::chain::writer::Writer;
 use crate::command::night::sub_accounts::Outcome;
 use crate::day::day_outcome::DayOutcome;
 use crate::format::record::manifest::{Discovery, Recheck};
@@ -211,7 +211,7 @@ pub fn usage_note(usage: &Usage, quota_percent: Option<f64>, failed: u64) -> Str
 }
 
 /// The beginning of a run, for machines.
-pub fn begin(archive: &Archive, output: &Output) {
+pub fn begin(archive: &Writer, output: &Output) {
     #[derive(Serialize)]
     struct RunBeginEvent<'a> {
         event: &'static str,
@@ -223,7 +223,7 @@ pub fn begin(archive: &Archive, output: &Output) {
     output.event(&RunBeginEvent {
         event: "run",
         archive: archive_at,
-        archive_id: &archive.id,
+        archive_id: archive.id(),
         run_id: &archive.run.id,
     });
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 
 use crate::audit::calendar::{Calendar, LockSummary};
-use crate::audit::timeline::Timeline;
+use crate::chain::timeline::Timeline;
 use crate::command::inspect::report::exceptions;
 use crate::command::inspect::report::exceptions::Exception;
 use crate::command::inspect::report::page::data::PackedDays;

@@ -8,12 +8,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::audit::calendar::Calendar;
-use crate::audit::roster;
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::{Timeline, read_one};
 use crate::audit::verify;
 use crate::audit::verify::finding::Finding;
 use crate::audit::verify::{Level, VerifyOptions, VerifyProgress};
+use crate::chain::archive::Archive;
+use crate::chain::inventory;
+use crate::chain::timeline::{Timeline, read_one};
 use crate::cli::audit::{ReportArgs, ReportLevel};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::Context;
@@ -51,7 +51,7 @@ pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> R
     };
     let made_at = SystemClock.now_ms();
     let (chains, mut damaged) = read(&source, &names, &range, made_at).await?;
-    let roster = match roster::read(&source).await {
+    let roster = match inventory::read(&source).await {
         Err(failure) if failure.exit == Exit::Integrity => {
             damaged.push(Damage {
                 sub_account: key::ROSTER.to_owned(),
@@ -88,7 +88,7 @@ pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> R
 
 /// The chains, and those that do not hold: the page has to be made then more than ever, for whoever opens it.
 async fn read(
-    source: &ArchiveReader,
+    source: &Archive,
     names: &[String],
     range: &Days,
     made_at: i64,
@@ -120,7 +120,7 @@ async fn read(
 async fn verified(
     level: Level,
     args: &ReportArgs,
-    source: &ArchiveReader,
+    source: &Archive,
     context: &Context,
 ) -> Result<Verification> {
     let options = VerifyOptions {
@@ -166,7 +166,7 @@ async fn of_this_archive(
     file: &Path,
     verification: &Option<Verification>,
     names: &[String],
-    source: &ArchiveReader,
+    source: &Archive,
 ) -> Result<()> {
     let heads = verification
         .iter()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::ToSpan;
 use tokio::sync::mpsc;
 
-use crate::chain::archive::Archive;
 use crate::chain::days::Chain;
+use crate::chain::writer::Writer;
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
 use crate::command::setup::doctor::{Checks, DoctorCheck, clocks_differ};
@@ -147,7 +147,7 @@ async fn count(api: &RingCx, sub_account: &str, settings: &Settings) -> Result<u
 
 /// Whether RingCX still has what is not archived yet.
 async fn retention(
-    archive: &Archive,
+    archive: &Writer,
     settings: &Settings,
     account: &str,
     sub_accounts: impl Iterator<Item = (&str, Zone)>,
@@ -195,7 +195,7 @@ async fn retention(
 
 /// The oldest day of a chain that is missing or has gaps, and when it began.
 async fn oldest_open(
-    archive: &Archive,
+    archive: &Writer,
     sub_account: &str,
     zone: &Zone,
     now_ms: i64,

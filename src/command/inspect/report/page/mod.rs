@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::audit::export::escaped;
-use crate::audit::roster::{Newest, UnlistedSubAccount};
+use crate::chain::inventory::{Newest, UnlistedSubAccount};
 use crate::command::inspect::report::chain::{ReportedChain, States};
 use crate::command::inspect::report::exceptions::ExceptionClass;
 use crate::command::inspect::report::verification::Verification;

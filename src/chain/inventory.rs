@@ -2,9 +2,9 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::{AT_ONCE, ReadManifest, newest, read_record, signed_by};
-use crate::audit::violated;
+use crate::chain::archive::Archive;
+use crate::chain::archive::violated;
+use crate::chain::timeline::{AT_ONCE, ReadManifest, newest, read_record, signed_by};
 use crate::format::place::key;
 use crate::format::record::head::HeadRef;
 use crate::format::record::manifest::Link;
@@ -51,7 +51,7 @@ impl Newest {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] where the chain does not hold.
-pub async fn read(source: &ArchiveReader) -> Result<Option<Newest>> {
+pub async fn read(source: &Archive) -> Result<Option<Newest>> {
     let Some(head) = newest(source, key::ROSTER).await? else {
         return Ok(None);
     };
@@ -87,7 +87,7 @@ pub async fn read(source: &ArchiveReader) -> Result<Option<Newest>> {
 ///
 /// # Errors
 /// As [`read`].
-pub async fn read_all(source: &ArchiveReader) -> Result<Vec<ReadManifest<RosterRecord>>> {
+pub async fn read_all(source: &Archive) -> Result<Vec<ReadManifest<RosterRecord>>> {
     let newest = newest(source, key::ROSTER).await?.unwrap_or(0);
     let read = |sequence| read_record(source, key::ROSTER, sequence);
     let mut reads = stream::iter(1..=newest).map(read).buffered(AT_ONCE);

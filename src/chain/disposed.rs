@@ -6,20 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::audit::timeline::Timeline;
+use crate::chain::timeline::{DisposalRecord, Timeline};
 use crate::format::record::coverage::DayState;
-use crate::format::record::manifest::{Link, Run};
-use crate::format::record::notes::Disposal;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
-
-/// A record that disposes of days.
-#[derive(Debug, Clone)]
-pub struct DisposalRecord {
-    pub manifest: Link,
-    pub run: Run,
-    pub record: Disposal,
-}
 
 /// A stretch of days that one record disposed of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

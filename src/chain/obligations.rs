@@ -1,8 +1,8 @@
 //! The holds and extensions of one chain, read from its head backwards.
 
-use crate::audit::source::ArchiveReader;
-use crate::audit::timeline::{read_head, read_one};
-use crate::audit::violated;
+use crate::chain::archive::Archive;
+use crate::chain::archive::violated;
+use crate::chain::timeline::{read_head, read_one};
 use crate::format::place::key;
 use crate::format::record::manifest::{Record, Run};
 use crate::format::record::notes::Hold;
@@ -21,7 +21,7 @@ pub struct StandingObligations {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] where one of them is not the one that is named.
-pub async fn read(source: &ArchiveReader, sub_account: &str) -> Result<StandingObligations> {
+pub async fn read(source: &Archive, sub_account: &str) -> Result<StandingObligations> {
     let head = read_head(source, sub_account).await?;
     let mut next = head.envelope.manifest.orders_for_next(head.sha256);
     let mut newest_first = Vec::new();

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::audit::disposed::DisposalRecord;
-use crate::audit::source::ArchiveReader;
-use crate::audit::violated;
+use crate::chain::archive::Archive;
+use crate::chain::archive::violated;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::envelope::{RecordBody, Signed};
 use crate::format::record::head::HeadRef;
 use crate::format::record::manifest::{DayRecord, Link, Manifest, Record, Run};
+use crate::format::record::notes::Disposal;
 use crate::format::signature;
 use crate::format::time::range::Days;
 use crate::outcome::Result;
@@ -53,6 +53,14 @@ pub struct NoteRecord {
     pub public_key: Option<String>,
 }
 
+/// A record that disposes of days.
+#[derive(Debug, Clone)]
+pub struct DisposalRecord {
+    pub manifest: Link,
+    pub run: Run,
+    pub record: Disposal,
+}
+
 /// What the chain of one sub-account says of a range of days.
 #[derive(Debug, Clone)]
 pub struct Timeline {
@@ -78,7 +86,7 @@ impl Timeline {
     /// # Errors
     /// [`crate::outcome::Exit::Integrity`] where the chain does not hold: a missing number, another hash than the one
     /// that the successor names, a bad signature.
-    pub async fn read(source: &ArchiveReader, sub_account: &str, days: &Days) -> Result<Timeline> {
+    pub async fn read(source: &Archive, sub_account: &str, days: &Days) -> Result<Timeline> {
         let head = read_head(source, sub_account).await?;
         let coverage = head.envelope.manifest.coverage.clone();
         let mut wanted = archived(&coverage, days);
@@ -102,7 +110,7 @@ impl Timeline {
     /// # Errors
     /// As [`Timeline::read`].
     pub async fn read_after(
-        source: &ArchiveReader,
+        source: &Archive,
         sub_account: &str,
         sequence: u64,
     ) -> Result<Timeline> {
@@ -118,7 +126,7 @@ impl Timeline {
     }
 
     async fn read_until(
-        source: &ArchiveReader,
+        source: &Archive,
         sub_account: &str,
         head: ReadManifest,
         mut enough: impl FnMut(&ReadManifest) -> bool,
@@ -165,7 +173,7 @@ impl Timeline {
         Ok(timeline)
     }
 
-    fn take(&mut self, source: &ArchiveReader, stored: ReadManifest) -> Result<()> {
+    fn take(&mut self, source: &Archive, stored: ReadManifest) -> Result<()> {
         let signed_by = signed_by(source, &stored)?;
         let ReadManifest {
             sequence,
@@ -242,7 +250,7 @@ fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
 }
 
 /// The newest manifest of a chain.
-pub async fn read_head(source: &ArchiveReader, sub_account: &str) -> Result<ReadManifest> {
+pub async fn read_head(source: &Archive, sub_account: &str) -> Result<ReadManifest> {
     match newest(source, sub_account).await? {
         Some(newest) => read_one(source, sub_account, newest).await,
         None => Err(violated(format!(
@@ -253,7 +261,7 @@ pub async fn read_head(source: &ArchiveReader, sub_account: &str) -> Result<Read
 }
 
 /// The greatest number of a chain; `None` where it has no record.
-pub(super) async fn newest(source: &ArchiveReader, chain: &str) -> Result<Option<u64>> {
+pub(super) async fn newest(source: &Archive, chain: &str) -> Result<Option<u64>> {
     let listed = source.store.list(&key::chain(chain), None).await?;
     Ok(listed
         .iter()
@@ -262,17 +270,13 @@ pub(super) async fn newest(source: &ArchiveReader, chain: &str) -> Result<Option
 }
 
 /// Reads one manifest, and checks that it is the one that belongs at its place.
-pub async fn read_one(
-    source: &ArchiveReader,
-    sub_account: &str,
-    sequence: u64,
-) -> Result<ReadManifest> {
+pub async fn read_one(source: &Archive, sub_account: &str, sequence: u64) -> Result<ReadManifest> {
     read_record(source, sub_account, sequence).await
 }
 
 /// Like [`read_one`], for a record of any chain.
 pub async fn read_record<B: RecordBody>(
-    source: &ArchiveReader,
+    source: &Archive,
     chain: &str,
     sequence: u64,
 ) -> Result<ReadManifest<B>> {
@@ -301,7 +305,7 @@ pub async fn read_record<B: RecordBody>(
 /// Whose signature a manifest bears, if it bears one; an invalid one, or a stranger's where signers are named, is an
 /// error.
 pub fn signed_by<B: RecordBody>(
-    source: &ArchiveReader,
+    source: &Archive,
     stored: &ReadManifest<B>,
 ) -> Result<Option<String>> {
     let untrusted = |error: &dyn std::fmt::Display| {
