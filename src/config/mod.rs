@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::format::hash::digest::Digest;
 use crate::format::record::lock::Retention;
+use crate::format::row::metadata;
 use crate::format::row::omit::Omission;
-use crate::format::row::segment;
 use crate::format::signature::{AllowedSigners, SigningKey};
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::limits::{Limits, QuotaShare};
@@ -198,9 +198,9 @@ impl Settings {
         let unknown = self
             .omit_fields
             .names()
-            .filter(|name| !segment::NAMES.contains(name));
+            .filter(|name| !metadata::NAMES.contains(name));
         unknown
-            .filter_map(|name| Some((name, suggest::nearest(name, segment::NAMES)?)))
+            .filter_map(|name| Some((name, suggest::nearest(name, metadata::NAMES)?)))
             .collect()
     }
 
