@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 
 use crate::cli::date;
+use crate::format::place::location::Location;
 use crate::format::record::head::HeadRef;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure};
@@ -73,7 +74,7 @@ pub struct VerifyArgs {
     pub expect_head: Vec<HeadRef>,
     /// Where heads were anchored: s3://bucket/prefix, or a folder [env: CXVAULT_ANCHOR]
     #[arg(long, value_name = "LOCATION", conflicts_with = "no_anchor")]
-    pub anchor: Option<String>,
+    pub anchor: Option<Location>,
     /// Leave the anchor of the settings alone
     #[arg(long)]
     pub no_anchor: bool,

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::config::{Flags, Location, LockPolicy, keys};
+use crate::config::{Flags, LockPolicy, keys};
+use crate::format::place::location::Location;
 use crate::format::record::lock::Retention;
 
 #[derive(Debug, Args)]
@@ -33,8 +34,8 @@ Examples:
   cxvault copy --to s3://other-bucket/ringcx --dry-run")]
 pub struct CopyArgs {
     /// Where the copy is to be: s3://bucket/prefix, or a folder
-    #[arg(long, value_name = "LOCATION", value_parser = location)]
-    pub to: String,
+    #[arg(long, value_name = "LOCATION")]
+    pub to: Location,
     /// S3 service of the copy [env: CXVAULT_COPY_ENDPOINT] [default: the archive's]
     #[arg(long, value_name = "URL")]
     pub to_endpoint: Option<String>,
@@ -86,12 +87,6 @@ impl CopyArgs {
             flags.set(&keys::COPY_PATH_STYLE, "--to-path-style", "true");
         }
     }
-}
-
-fn location(text: &str) -> Result<String, String> {
-    text.parse::<Location>()
-        .map(|location| location.0)
-        .map_err(|error| error.to_string())
 }
 
 fn policy(text: &str) -> Result<Retention, String> {

@@ -14,15 +14,16 @@ use crate::chain::writer::{Policy, RunFacts, Signers, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
 use crate::command::archive::anchor;
-use crate::config::{Account, CredentialSettings, LimitScope, Settings};
+use crate::config::{Account, CredentialSettings, LimitScope, S3Access, Settings};
 use crate::day::context::ApiSource;
+use crate::format::place::location::Location;
 use crate::format::record::archive::ArchiveRecord;
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
 use crate::store;
-use crate::store::{Location, RetryingStore, S3Options, Store};
+use crate::store::{RetryingStore, S3Options, Store};
 
 /// Opens the archive's store as the settings say, with its retries around it.
 pub async fn open_store(
@@ -30,11 +31,8 @@ pub async fn open_store(
     clock: Arc<dyn Clock>,
     context: &Context,
 ) -> Result<Arc<dyn Store>> {
-    let location: Location = settings
-        .archive
-        .parse()
-        .map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
-    let store = store::open(&location, s3_options(settings)).await?;
+    let options = s3_options(settings, &settings.s3)?;
+    let store = store::open(&settings.archive, options).await?;
     Ok(Arc::new(RetryingStore::new(
         store,
         clock,
@@ -42,29 +40,27 @@ pub async fn open_store(
     )))
 }
 
-/// How S3 is reached, as the settings say.
-pub fn s3_options(settings: &Settings) -> S3Options {
-    S3Options {
-        endpoint: settings.s3_endpoint.as_ref().map(ToString::to_string),
-        region: settings.s3_region.clone(),
-        path_style: settings.s3_path_style,
-        kms_key_id: settings.s3_kms_key_id.clone(),
+/// Returns the store's options for the S3 of one place.
+pub fn s3_options(settings: &Settings, access: &S3Access) -> Result<S3Options> {
+    Ok(S3Options {
+        endpoint: access.endpoint.as_ref().map(ToString::to_string),
+        region: access.region.clone(),
+        path_style: access.path_style,
+        kms_key_id: access.kms_key_id.clone(),
         allow_http: settings.allow_http,
-        ..S3Options::default()
-    }
+        profile: access.profile.clone(),
+        credentials: access.credentials()?,
+    })
 }
 
 /// Opens the place of a copy, with its retries around it.
 pub async fn open_copy(
-    to: &str,
+    to: &Location,
     settings: &Settings,
     clock: Arc<dyn Clock>,
     context: &Context,
 ) -> Result<Arc<dyn Store>> {
-    let location: Location = to
-        .parse()
-        .map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
-    let store = store::open(&location, copy_options(settings)?).await?;
+    let store = store::open(to, copy_options(settings)?).await?;
     Ok(Arc::new(RetryingStore::new(
         store,
         clock,
@@ -72,26 +68,25 @@ pub async fn open_copy(
     )))
 }
 
-/// How a copy's S3 is reached: as the archive's, but for what is set; another service has nothing in common with it.
+/// Returns how the S3 of a copy is reached: as the archive's, apart from what is set for the copy. With an endpoint of its
+/// own the copy has nothing in common with the archive's service.
 fn copy_options(settings: &Settings) -> Result<S3Options> {
-    let copy = &settings.copy;
-    let near = copy.endpoint.is_none();
-    let endpoint = if near {
-        &settings.s3_endpoint
-    } else {
-        &copy.endpoint
-    };
+    let options = s3_options(settings, &settings.copy)?;
+    if options.profile.is_some() && options.credentials.is_some() {
+        // Which credentials write must not depend on an order of precedence.
+        return Err(Failure::new(Exit::Usage, "a profile and an access key are both set for the copy").remedy(
+            "Unset CXVAULT_COPY_PROFILE (--to-profile), or CXVAULT_COPY_ACCESS_KEY_ID and its secret.",
+        ));
+    }
+    if options.endpoint.is_some() {
+        return Ok(options);
+    }
+    let archive = s3_options(settings, &settings.s3)?;
     Ok(S3Options {
-        endpoint: endpoint.as_ref().map(ToString::to_string),
-        region: copy
-            .region
-            .clone()
-            .or_else(|| settings.s3_region.clone().filter(|_| near)),
-        path_style: copy.path_style || (near && settings.s3_path_style),
-        kms_key_id: copy.kms_key_id.clone(),
-        allow_http: settings.allow_http,
-        profile: copy.profile.clone(),
-        credentials: copy.credentials()?,
+        endpoint: archive.endpoint,
+        region: options.region.or(archive.region),
+        path_style: options.path_style || archive.path_style,
+        ..options
     })
 }
 

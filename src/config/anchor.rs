@@ -1,111 +1,60 @@
-//! Where heads are kept a second time.
+//! The anchor: the place where the head of each chain is stored a second time, out of reach of the archive's writer.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::config::keys;
-use crate::config::layers::{AccountScope, Layers};
-use crate::config::name::{BaseUrl, Location, Text};
-use crate::config::secret;
-use crate::config::telemetry;
-use crate::config::value::{LockPolicy, Switch};
+use crate::config::name::is_exposed;
+use crate::config::value::LockPolicy;
+use crate::config::{BaseUrl, S3Access, keys, layers::Layers, optional, s3, telemetry};
+use crate::format::place::location::Location;
 use crate::format::record::lock::Retention;
 use crate::outcome::{Exit, Failure, Result};
 
-/// The second place, how it is reached, and who else is told. The documentation of each field is its line in
-/// [`keys`].
+/// The settings of the anchor. The documentation of each field is its line in [`keys`].
 #[derive(Debug, Clone, Default)]
 pub struct AnchorSettings {
-    /// `s3://bucket/prefix` without a slash at its end, or a folder.
-    pub location: Option<String>,
-    pub endpoint: Option<BaseUrl>,
-    pub region: Option<String>,
-    pub path_style: bool,
-    /// A profile of the AWS configuration, where there is no key.
-    pub profile: Option<String>,
-    /// Access key id and secret.
-    pub credentials: Option<(String, SecretString)>,
-    /// `None` is off.
+    /// Where the heads are stored.
+    pub location: Option<Location>,
+    /// How the anchor's S3 is reached.
+    pub s3: S3Access,
+    /// Object Lock of every anchor; `None` is off.
     pub object_lock: Option<Retention>,
-    /// The URL itself is the secret.
+    /// URL that receives each head. The URL itself is the secret.
     pub webhook: Option<SecretString>,
 }
 
 impl AnchorSettings {
+    /// Returns whether the anchor is in S3.
     pub fn is_s3(&self) -> bool {
-        self.location
-            .as_deref()
-            .is_some_and(|location| location.starts_with("s3://"))
-    }
-
-    /// Whether the second place is written with credentials of its own.
-    pub fn has_own_credentials(&self) -> bool {
-        self.credentials.is_some() || self.profile.is_some()
+        self.location.as_ref().is_some_and(Location::is_s3)
     }
 }
 
 pub(super) fn take(layers: &mut Layers<'_>) -> Result<AnchorSettings> {
-    let location = layers.take::<Location>(&keys::ANCHOR, AccountScope::Program)?;
-    let endpoint = layers.take::<BaseUrl>(&keys::ANCHOR_S3_ENDPOINT, AccountScope::Program)?;
-    let region = layers.take::<Text>(&keys::ANCHOR_S3_REGION, AccountScope::Program)?;
-    let path_style = layers.take_or_default::<Switch>(&keys::ANCHOR_S3_PATH_STYLE)?;
-    let profile = layers.take::<Text>(&keys::ANCHOR_S3_PROFILE, AccountScope::Program)?;
-    let id = layers.take::<Text>(&keys::ANCHOR_ACCESS_KEY_ID, AccountScope::Program)?;
-    let secret = secret::take(
-        layers,
-        &keys::ANCHOR_SECRET_ACCESS_KEY_FILE,
-        AccountScope::Program,
-    )?;
-    let object_lock = layers.take_or_default::<LockPolicy>(&keys::ANCHOR_OBJECT_LOCK)?;
-    Ok(AnchorSettings {
-        location: location.map(|location| location.0),
-        endpoint,
-        region: region.map(|text| text.0),
-        path_style: path_style.0,
-        profile: profile.map(|text| text.0),
-        credentials: pair(id.map(|text| text.0), secret.map(|(secret, _)| secret))?,
-        object_lock: object_lock.0,
+    let anchor = AnchorSettings {
+        location: optional(layers, &keys::ANCHOR)?,
+        s3: s3::take(layers, &s3::ANCHOR)?,
+        object_lock: layers
+            .take_or_default::<LockPolicy>(&keys::ANCHOR_OBJECT_LOCK)?
+            .0,
         webhook: telemetry::secret_url(layers, &keys::ANCHOR_WEBHOOK_URL_FILE)?,
-    })
-}
-
-/// Half a pair would silently let the archive's own credentials write the anchor.
-fn pair(
-    id: Option<String>,
-    secret: Option<SecretString>,
-) -> Result<Option<(String, SecretString)>> {
-    let half = |has: &str, lacks: &str| {
-        let message = format!("{has} is set, but {lacks} is not");
-        Err(Failure::new(Exit::Usage, message).remedy("Set both of the pair, or neither."))
     };
-    match (id, secret) {
-        (None, None) => Ok(None),
-        (Some(id), Some(secret)) => Ok(Some((id, secret))),
-        (Some(_), None) => half(
-            "anchor_access_key_id",
-            "CXVAULT_ANCHOR_SECRET_ACCESS_KEY (or its file)",
-        ),
-        (None, Some(_)) => half(
-            "the anchor's secret access key",
-            "CXVAULT_ANCHOR_ACCESS_KEY_ID",
-        ),
-    }
+    // With half of a pair, the archive's own credentials would write the anchor, and no message would say so.
+    anchor.s3.credentials()?;
+    Ok(anchor)
 }
 
 pub(super) fn refuse_contradictions(
     anchor: &AnchorSettings,
-    archive: &str,
+    archive: &Location,
     allow_http: bool,
 ) -> Result<()> {
     let webhook = anchor.webhook.as_ref().map(|url| url.expose_secret());
     let exposed = [
         (
             "anchor_s3_endpoint",
-            anchor.endpoint.as_ref().is_some_and(BaseUrl::is_exposed),
+            anchor.s3.endpoint.as_ref().is_some_and(BaseUrl::is_exposed),
         ),
-        (
-            "anchor_webhook_url",
-            webhook.is_some_and(super::name::is_exposed),
-        ),
+        ("anchor_webhook_url", webhook.is_some_and(is_exposed)),
     ];
     if let Some((name, _)) = exposed
         .into_iter()
@@ -116,11 +65,7 @@ pub(super) fn refuse_contradictions(
     let Some(location) = &anchor.location else {
         return Ok(());
     };
-    if location == archive
-        || location
-            .strip_prefix(archive)
-            .is_some_and(|rest| rest.starts_with('/'))
-    {
+    if archive.contains(location) {
         let message = format!("the anchor {location} lies in the archive {archive}");
         return Err(Failure::new(Exit::Usage, message).remedy(
             "Set CXVAULT_ANCHOR to a place of its own, best with credentials that the archive's writer lacks: what \

@@ -85,6 +85,22 @@ impl Key {
         }
     }
 
+    /// What the value itself is called, where the key is about a file with it.
+    pub fn inline_name(&self) -> &'static str {
+        match self.syntax {
+            Syntax::SecretFile { inline, .. } => inline,
+            _ => self.name,
+        }
+    }
+
+    /// The variable with the value itself, where the key is about a file with it.
+    pub fn inline_env(&self) -> &'static str {
+        match self.syntax {
+            Syntax::SecretFile { env, .. } => env,
+            _ => self.env,
+        }
+    }
+
     const fn is(mut self, syntax: Syntax) -> Self {
         self.syntax = syntax;
         self

@@ -9,6 +9,7 @@ use crate::config::environment::Environment;
 use crate::config::file::{FileEntry, SettingsFile};
 use crate::config::keys;
 use crate::config::keys::{Fallback, Key, KeyScope, Syntax};
+use crate::format::place::location::Location;
 use crate::outcome::{Exit, Failure, Result};
 
 /// Settings from the command line.
@@ -146,7 +147,7 @@ impl<'a> Layers<'a> {
     /// Paths in the file count from its folder, so that a job's working directory does not matter.
     fn path_text(&self, key: &Key, text: &str, folder: &Path) -> String {
         let is_path = matches!(key.syntax, Syntax::Path | Syntax::SecretFile { .. });
-        if !is_path || text.is_empty() || text.contains("://") {
+        if !is_path || text.is_empty() || Location::is_url(text) {
             return text.to_owned();
         }
         let path = self.env.expand(text);

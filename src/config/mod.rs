@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::format::hash::digest::Digest;
+use crate::format::place::location::Location;
 use crate::format::record::lock::Retention;
 use crate::format::row::metadata;
 use crate::format::row::omit::Omission;
@@ -17,13 +18,13 @@ use crate::telemetry::Receivers;
 
 mod account;
 mod anchor;
-mod copy;
 pub mod document;
 mod environment;
 mod file;
 pub mod keys;
 mod layers;
 mod name;
+mod s3;
 mod secret;
 mod suggest;
 mod telemetry;
@@ -31,22 +32,21 @@ mod value;
 
 pub use account::{Account, CredentialSettings};
 pub use anchor::AnchorSettings;
-pub use copy::CopySettings;
 pub use environment::Environment;
 pub use layers::{Flags, InForce, Origin};
-pub use name::{BaseUrl, Location};
+pub use name::BaseUrl;
+pub use s3::S3Access;
 pub use value::{ByteSize, DayCount, DurationValue, LimitScope, LockPolicy, LogFormat};
 
 use file::SettingsFile;
 use layers::{AccountScope, Layers};
-use name::{Field, LogFilter, PathText, Text, WarningCode};
+use name::{Field, LogFilter, PathText, WarningCode};
 use value::{Count, List, PositiveSpan, SizeWithin, Switch};
 
 /// Everything that can be set, checked. The documentation of each field is its line in [`keys`].
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `s3://bucket/prefix` without a slash at its end, or a folder.
-    pub archive: String,
+    pub archive: Location,
     pub state_dir: PathBuf,
     pub signing_key_file: Option<PathBuf>,
     pub allowed_signers_file: Option<PathBuf>,
@@ -79,16 +79,14 @@ pub struct Settings {
     pub source_retention: Option<DayCount>,
     /// Codes of warnings, some with what they are about after a colon.
     pub known_warnings: Vec<String>,
-    pub s3_endpoint: Option<BaseUrl>,
-    pub s3_region: Option<String>,
-    pub s3_path_style: bool,
-    pub s3_kms_key_id: Option<String>,
+    /// How the archive's S3 is reached.
+    pub s3: S3Access,
     /// `None` is off.
     pub object_lock: Option<Retention>,
     pub allow_http: bool,
     pub anchor: AnchorSettings,
-    /// Where `cxvault copy` writes to.
-    pub copy: CopySettings,
+    /// How the S3 is reached that `cxvault copy` writes to.
+    pub copy: S3Access,
     pub logging: Logging,
     pub telemetry: Receivers,
     digest: Digest,
@@ -204,10 +202,6 @@ impl Settings {
             .collect()
     }
 
-    pub fn is_s3(&self) -> bool {
-        self.archive.starts_with("s3://")
-    }
-
     /// The key that signs manifests, if one is configured.
     pub fn signing_key(&self) -> Result<Option<SigningKey>> {
         let Some(path) = &self.signing_key_file else {
@@ -298,7 +292,7 @@ pub fn usual_file(env: &Environment) -> Option<PathBuf> {
 fn take(layers: &mut Layers<'_>) -> Result<Settings> {
     let path = |path: PathText| PathBuf::from(path.0);
     let settings = Settings {
-        archive: layers.take_or_default::<Location>(&keys::ARCHIVE)?.0,
+        archive: layers.take_or_default(&keys::ARCHIVE)?,
         state_dir: state_dir(layers)?,
         signing_key_file: optional::<PathText>(layers, &keys::SIGNING_KEY_FILE)?.map(path),
         allowed_signers_file: optional::<PathText>(layers, &keys::ALLOWED_SIGNERS_FILE)?.map(path),
@@ -343,14 +337,11 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         known_warnings: optional::<List<WarningCode>>(layers, &keys::KNOWN_WARNINGS)?
             .map(|list| list.0.into_iter().map(|code| code.0).collect())
             .unwrap_or_default(),
-        s3_endpoint: optional(layers, &keys::S3_ENDPOINT)?,
-        s3_region: optional::<Text>(layers, &keys::S3_REGION)?.map(|text| text.0),
-        s3_path_style: layers.take_or_default::<Switch>(&keys::S3_PATH_STYLE)?.0,
-        s3_kms_key_id: optional::<Text>(layers, &keys::S3_KMS_KEY_ID)?.map(|text| text.0),
+        s3: s3::take(layers, &s3::ARCHIVE)?,
         object_lock: layers.take_or_default::<LockPolicy>(&keys::OBJECT_LOCK)?.0,
         allow_http: layers.take_or_default::<Switch>(&keys::ALLOW_HTTP)?.0,
         anchor: anchor::take(layers)?,
-        copy: copy::take(layers)?,
+        copy: s3::take(layers, &s3::COPY)?,
         logging: Logging::take(layers)?,
         telemetry: telemetry::take(layers)?,
         digest: Digest([0; 32]), // over what has just been taken, so it follows
@@ -389,7 +380,7 @@ fn state_dir(layers: &mut Layers<'_>) -> Result<PathBuf> {
 }
 
 fn refuse_contradictions(settings: &Settings) -> Result<()> {
-    if settings.object_lock.is_some() && !settings.is_s3() {
+    if settings.object_lock.is_some() && !settings.archive.is_s3() {
         let message = format!(
             "object_lock is set, but the archive {} is a folder, which cannot lock",
             settings.archive
@@ -402,7 +393,7 @@ fn refuse_contradictions(settings: &Settings) -> Result<()> {
         (&keys::PLATFORM_URL, Some(&settings.platform_url)),
         (&keys::RINGCX_URL, Some(&settings.ringcx_url)),
         (&keys::SUMMARIES_URL, Some(&settings.summaries_url)),
-        (&keys::S3_ENDPOINT, settings.s3_endpoint.as_ref()),
+        (&keys::S3_ENDPOINT, settings.s3.endpoint.as_ref()),
         (&keys::COPY_ENDPOINT, settings.copy.endpoint.as_ref()),
     ];
     let exposed = |url: Option<&BaseUrl>| url.is_some_and(BaseUrl::is_exposed);

@@ -1,12 +1,13 @@
 //! Values that are names and addresses: they end up in paths, URLs and messages, so they are checked first.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
+
+use url::Url;
 
 use crate::config::suggest::nearest;
 use crate::config::value::{Invalid, Parsed, invalid};
-use crate::format::place::key;
+use crate::format::place::{key, plain_http};
 use crate::format::row::omit;
 use crate::format::text::printable_start;
 
@@ -41,8 +42,6 @@ texts! {
     Text = text;
     /// A folder or file.
     PathText = text;
-    /// Where the archive is: `s3://bucket/prefix` or a folder.
-    Location = location;
     /// The root of an HTTP service, without a slash at its end.
     BaseUrl = base_url;
     /// `channelClass` of a segment.
@@ -83,78 +82,31 @@ fn text(text: &str) -> Parsed<String> {
     Ok(text.into())
 }
 
-fn location(location: &str) -> Parsed<String> {
-    let scheme = location
-        .split_once(':')
-        .map(|(scheme, _)| scheme.to_ascii_lowercase());
-    let typo = scheme.is_some_and(|scheme| matches!(scheme.as_str(), "s3" | "file"))
-        && !location.contains("://");
-    // A folder of that very name would be made, and nobody would look for the archive there.
-    if typo || location.starts_with('~') {
-        return invalid("write s3://bucket/prefix, or a folder's path without `~`");
-    }
-    let Some((scheme, rest)) = location.split_once("://") else {
-        return text(location);
-    };
-    let bucket = rest.split('/').next().unwrap_or_default();
-    let bucket_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    if scheme != "s3" {
-        return invalid(format!(
-            "`{}://` is not supported; write s3://bucket/prefix or a folder",
-            shown(scheme)
-        ));
-    }
-    if bucket.is_empty() || !bucket.chars().all(bucket_char) {
-        return invalid("there is no bucket name after s3://; write s3://bucket/prefix");
-    }
-    let prefix = &rest[bucket.len()..];
-    // S3 takes such keys literally, browsers and tools do not: two roots would look like one.
-    if prefix
-        .trim_matches('/')
-        .split('/')
-        .any(|part| matches!(part, "." | ".."))
-        || prefix.contains("//")
-    {
-        return invalid("the prefix after the bucket has an empty part, `.` or `..`");
-    }
-    text(location.trim_end_matches('/'))
+/// Reads the address of an HTTP service, which may hold a secret: so no message repeats it.
+pub(super) fn http_url(text: &str) -> Option<Url> {
+    // The parser drops line breaks and takes a backslash for a slash: it would find another host than a reader does.
+    let is_plain = |c: char| !c.is_control() && c != ' ' && c != '\\';
+    let url = Url::parse(text)
+        .ok()
+        .filter(|_| text.chars().all(is_plain))?;
+    (matches!(url.scheme(), "http" | "https") && url.port() != Some(0)).then_some(url)
 }
 
-fn base_url(url: &str) -> Parsed<String> {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
-    let Some(rest) = rest else {
-        return invalid("it is not a URL that begins with https://");
-    };
-    let authority = rest.split('/').next().unwrap_or_default();
+/// Checks the root of an HTTP service. The text stays as it is written, without slashes at its end: it is a part of the
+/// digest of the settings.
+fn base_url(text: &str) -> Parsed<String> {
     // Not shown: what stands before an @ is a password, what stands behind a ? may be a token.
-    if url.contains(['@', '?', '#']) || url.chars().any(|c| c.is_control() || c == ' ') {
-        return invalid("a base URL must not hold `@`, `?`, `#` or blanks");
+    if text.contains(['@', '?', '#']) {
+        return invalid("a base URL must not hold `@`, `?` or `#`");
     }
-    let (host, port) = split_port(authority);
-    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    if host.is_empty() || !port_fits {
-        return invalid(format!("`{}` has no host, or no valid port", shown(url)));
+    match http_url(text) {
+        Some(_) => Ok(text.trim_end_matches('/').into()),
+        None => invalid("it is not a URL such as https://host or https://host:port"),
     }
-    Ok(url.trim_end_matches('/').into())
-}
-
-/// Host and port; an IPv6 host without its brackets.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    if let Some((host, rest)) = authority
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-    {
-        return (host, rest.strip_prefix(':'));
-    }
-    authority
-        .split_once(':')
-        .map_or((authority, None), |(host, port)| (host, Some(port)))
 }
 
 impl BaseUrl {
-    /// Whether what is sent there could be read on the way: plain HTTP to another machine.
+    /// Returns whether requests to it leave this host in clear text.
     pub fn is_exposed(&self) -> bool {
         is_exposed(&self.0)
     }
@@ -162,37 +114,7 @@ impl BaseUrl {
 
 /// Like [`BaseUrl::is_exposed`], of an address that may hold secrets.
 pub(super) fn is_exposed(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else {
-        return false;
-    };
-    let (host, _) = split_port(authority(rest));
-    // Names below or beside `localhost` can be anybody's, so only the name itself and addresses count.
-    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    !loopback
-}
-
-/// Host and port of what follows the scheme, without a user and a password.
-fn authority(rest: &str) -> &str {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.rsplit('@').next().unwrap_or_default()
-}
-
-/// Whether a secret is an address at all; it must not be shown.
-pub(super) fn is_url(url: &str) -> bool {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))
-        .unwrap_or_default();
-    let (host, port) = split_port(authority(rest));
-    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    // A browser takes `\\` for `/`, and so would find another host than we do.
-    !host.is_empty() && port_fits && !url.contains('\\')
-}
-
-impl Location {
-    pub fn is_s3(&self) -> bool {
-        self.0.starts_with("s3://")
-    }
+    http_url(url).is_some_and(|url| plain_http::is_exposed(&url))
 }
 
 /// A documented value, or one that came later; but no misspelling, which would silently skip every segment.
@@ -275,54 +197,6 @@ mod tests {
         assert_eq!("99999999".parse(), Ok(Id("99999999".into())));
         for text in ["", "a/b", "..", "a b", "ä", "a%2f", &"x".repeat(65)] {
             assert!(text.parse::<Id>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn locations_are_a_bucket_or_a_folder() {
-        for (text, parsed) in [
-            ("s3://b/p/", "s3://b/p"),
-            ("s3://b", "s3://b"),
-            ("./x", "./x"),
-        ] {
-            assert_eq!(text.parse(), Ok(Location(parsed.into())));
-        }
-        for text in [
-            "",
-            "s3://",
-            "s3:///p",
-            "gs://b",
-            "S3://b",
-            "s3://b/../c",
-            "s3://b//c",
-            "s3://b c",
-            "s3:b",
-            "s3:/b/c",
-            "~/x",
-            "file:x",
-        ] {
-            assert!(text.parse::<Location>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn plain_http_is_harmless_on_this_machine_only() {
-        let exposed = |url: &str| url.parse::<BaseUrl>().unwrap().is_exposed();
-        for url in [
-            "https://a.example",
-            "http://127.0.0.1:9000",
-            "http://[::1]:80/x",
-            "http://localhost",
-        ] {
-            assert!(!exposed(url), "{url}");
-        }
-        for url in [
-            "http://a.example",
-            "http://localhost.a.example",
-            "http://127.0.0.1.a.example",
-            "http://10.0.0.1",
-        ] {
-            assert!(exposed(url), "{url}");
         }
     }
 

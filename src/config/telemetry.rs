@@ -6,9 +6,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::environment::Environment;
 use crate::config::keys;
-use crate::config::keys::{Key, Syntax};
+use crate::config::keys::Key;
 use crate::config::layers::{AccountScope, Layers};
-use crate::config::name::{BaseUrl, PathText, is_exposed, is_url};
+use crate::config::name::{BaseUrl, PathText, http_url, is_exposed};
 use crate::config::secret;
 use crate::outcome::{Exit, Failure, Result};
 use crate::telemetry::{OtlpCollector, Receivers};
@@ -37,7 +37,7 @@ fn collector(env: &Environment) -> Option<Result<OtlpCollector, &'static str>> {
     {
         return None;
     }
-    if !is_url(endpoint) {
+    if http_url(endpoint).is_none() {
         return Some(Err("it is not a URL"));
     }
     if env
@@ -99,7 +99,7 @@ pub(super) fn secret_url(
     let Some((url, origin)) = secret::take(layers, key, AccountScope::Program)? else {
         return Ok(None);
     };
-    if is_url(url.expose_secret()) {
+    if http_url(url.expose_secret()).is_some() {
         return Ok(Some(url));
     }
     Err(Failure::new(
@@ -125,15 +125,7 @@ pub(super) fn refuse_exposed(receivers: &Receivers) -> Result<()> {
         (&keys::HEARTBEAT_URL_FILE, secret(&receivers.heartbeat)),
     ];
     match all.into_iter().find(|(_, exposed)| *exposed) {
-        Some((key, _)) => Err(super::plain_http(name(key))),
+        Some((key, _)) => Err(super::plain_http(key.inline_name())),
         None => Ok(()),
-    }
-}
-
-/// What the address itself is called, where the key is about a file with it.
-fn name(key: &'static Key) -> &'static str {
-    match key.syntax {
-        Syntax::SecretFile { inline, .. } => inline,
-        _ => key.name,
     }
 }

@@ -103,7 +103,7 @@ impl Default for ClientSettings {
             max_body_bytes: 4 * 1024 * 1024,
             max_object_bytes: 16 * 1024 * 1024,
             connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(60),
             max_attempts: 6,
             allow_http: false,
         }

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, Url};
 
 use crate::clock::Clock;
+use crate::format::place::plain_http::is_exposed;
 use crate::outcome::{causes, with_causes};
 use crate::ringcx::error::{ApiError, ErrorCode, class_of};
 
@@ -106,7 +106,7 @@ impl BaseUrl {
         }
         let secure = match url.scheme() {
             "https" => true,
-            "http" if allow_http || is_loopback(&host) => false,
+            "http" if allow_http || !is_exposed(&url) => false,
             "http" => {
                 return Err(wrong(
                     format!(
@@ -149,14 +149,6 @@ impl BaseUrl {
         parts.iter().for_each(|part| text.push_str(part));
         text
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// `id` as one segment of a path, or `None` where no URL can carry it: `.` and `..` mean "here" and "up" there,

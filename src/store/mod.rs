@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::format::hash::digest::Digest;
+use crate::format::place::location::Location;
 use crate::format::record::lock::Lock;
 
 pub mod error;
 pub mod file;
 pub mod folder;
 mod key;
-pub mod location;
 #[doc(hidden)]
 pub mod memory;
 pub mod retry;
@@ -22,7 +22,6 @@ pub mod s3;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use folder::FolderStore;
-pub use location::{Location, NotALocation};
 pub use memory::MemoryStore;
 pub use retry::{RetryPolicy, RetryingStore};
 pub use s3::{S3Options, S3Settings, S3Store};

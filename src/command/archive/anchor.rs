@@ -10,12 +10,13 @@ use crate::chain::anchor::{AnchorStore, Anchoring, HeadNotifier};
 use crate::chain::append::Mode;
 use crate::chain::writer::Writer;
 use crate::clock::Clock;
-use crate::command::Context;
+use crate::command::{Context, wiring};
 use crate::config::Settings;
+use crate::format::place::location::Location;
 use crate::format::record::anchor::Anchor;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Exit, Result};
 use crate::store;
-use crate::store::{Location, RetryPolicy, RetryingStore, S3Options, Store};
+use crate::store::{RetryPolicy, RetryingStore, Store};
 use crate::telemetry::head::Heads;
 
 /// A night does not wait long for its anchor, since the next one makes up for it.
@@ -26,26 +27,10 @@ const PATIENCE: RetryPolicy = RetryPolicy {
     grace: Duration::from_secs(3),
 };
 
-/// How the anchor's S3 is reached: nothing of the archive's own settings counts there.
-pub fn s3_options(settings: &Settings) -> S3Options {
-    let anchor = &settings.anchor;
-    S3Options {
-        endpoint: anchor.endpoint.as_ref().map(ToString::to_string),
-        region: anchor.region.clone(),
-        path_style: anchor.path_style,
-        kms_key_id: None,
-        allow_http: settings.allow_http,
-        credentials: anchor.credentials.clone(),
-        profile: anchor.profile.clone(),
-    }
-}
-
-/// The place of anchors, as a store without retries.
-pub async fn open_bare(settings: &Settings, location: &str) -> Result<Arc<dyn Store>> {
-    let location: Location = location
-        .parse()
-        .map_err(|error| Failure::new(Exit::Usage, format!("the anchor: {error}")))?;
-    Ok(store::open(&location, s3_options(settings)).await?)
+/// Opens the place of anchors, as a store without retries.
+pub async fn open_bare(settings: &Settings, location: &Location) -> Result<Arc<dyn Store>> {
+    let options = wiring::s3_options(settings, &settings.anchor.s3)?;
+    Ok(store::open(location, options).await?)
 }
 
 /// Who keeps heads, as the settings say. That it cannot be opened is told when a head should have been kept: the archive
@@ -73,7 +58,7 @@ pub async fn anchoring(settings: &Settings, clock: Arc<dyn Clock>, context: &Con
             let host = gethostname::gethostname().to_string_lossy().into_owned();
             let heads = Heads {
                 url,
-                archive: settings.archive.clone(),
+                archive: settings.archive.to_string(),
                 host,
             };
             Arc::new(Webhook {

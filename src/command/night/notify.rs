@@ -37,7 +37,7 @@ pub async fn watched(
         say(outcome);
     }
     let begun = RunEnd {
-        archive: Some(settings.archive.clone()),
+        archive: Some(settings.archive.to_string()),
         ..begun(command, started_ms, clock.now_ms())
     };
     let ended = match &result {

@@ -1,3 +1,5 @@
 //! Where each object of an archive lies.
 
 pub mod key;
+pub mod location;
+pub mod plain_http;

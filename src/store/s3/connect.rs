@@ -18,9 +18,10 @@ use aws_sdk_s3::config::{
     SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::BoxError;
-use hyper::Uri;
 use secrecy::ExposeSecret;
+use url::Url;
 
+use crate::format::place::plain_http::is_exposed;
 use crate::outcome::with_causes;
 use crate::store::Result;
 use crate::store::error::{StoreError, StoreErrorKind};
@@ -93,37 +94,19 @@ fn check_endpoint(settings: &S3Settings) -> Result<()> {
     let Some(endpoint) = &settings.options.endpoint else {
         return Ok(());
     };
-    let url = endpoint.parse::<Uri>().ok();
-    let url = url.filter(|url| {
-        let plain = url
-            .authority()
-            .is_some_and(|authority| !authority.as_str().contains('@'));
-        plain && matches!(url.scheme_str(), Some("http" | "https")) && url.query().is_none()
+    let url = endpoint.parse::<Url>().ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && (url.username(), url.password(), url.query()) == ("", None, None)
     });
     let Some(url) = url else {
         return Err(unusable(settings, "the endpoint is not a URL")
             .remedy("Set CXVAULT_S3_ENDPOINT to https://host or https://host:port."));
     };
-    if settings.options.allow_http || !is_clear_text(&url) {
+    if settings.options.allow_http || !is_exposed(&url) {
         return Ok(());
     }
     Err(unusable(settings, CLEAR_TEXT)
         .remedy("Set CXVAULT_S3_ENDPOINT to an https:// address, or CXVAULT_ALLOW_HTTP=true if that network is yours."))
-}
-
-/// Whether a request there can be read on the way: plain HTTP, and not to this host.
-fn is_clear_text(url: &Uri) -> bool {
-    let host = url
-        .host()
-        .unwrap_or_default()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    let loopback = host.eq_ignore_ascii_case("localhost")
-        || host.to_ascii_lowercase().ends_with(".localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    url.scheme_str() != Some("https") && !loopback
 }
 
 /// The endpoint can also come from AWS_ENDPOINT_URL_S3 or a profile, which only the SDK reads.
@@ -141,8 +124,8 @@ impl Intercept for RefuseClearText {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
-        match context.request().uri().parse::<Uri>() {
-            Ok(url) if !is_clear_text(&url) => Ok(()),
+        match context.request().uri().parse::<Url>() {
+            Ok(url) if !is_exposed(&url) => Ok(()),
             _ => Err(CLEAR_TEXT.into()),
         }
     }
@@ -150,14 +133,9 @@ impl Intercept for RefuseClearText {
 
 /// Whether the settings name a server that is not AWS; an interface endpoint of AWS's own is.
 fn is_foreign(options: &S3Options) -> bool {
-    let host = options
-        .endpoint
-        .as_ref()
-        .and_then(|endpoint| endpoint.parse::<Uri>().ok());
-    let host = host
-        .as_ref()
-        .and_then(Uri::host)
-        .map(str::to_ascii_lowercase);
+    let endpoint = options.endpoint.as_ref();
+    let url = endpoint.and_then(|endpoint| endpoint.parse::<Url>().ok());
+    let host = url.as_ref().and_then(Url::host_str);
     host.is_some_and(|host| {
         !host.ends_with(".amazonaws.com") && !host.ends_with(".amazonaws.com.cn")
     })

@@ -1,9 +1,11 @@
 //! Listings of objects and of versions, page by page.
 
+use std::borrow::Cow;
+
 use aws_sdk_s3::types::EncodingType;
+use percent_encoding::percent_decode_str;
 
 use crate::store::error::{StoreError, StoreErrorKind};
-use crate::store::location::percent_decoded;
 use crate::store::s3::failure::classify;
 use crate::store::s3::{S3Store, version_id};
 use crate::store::{Children, ListedObject, ObjectVersion, Result};
@@ -164,7 +166,10 @@ impl S3Store {
     /// S3 encodes as forms do: `+` is a space.
     fn decoded(&self, listed: Option<&str>) -> Result<String> {
         let spaced = listed.unwrap_or_default().replace('+', " ");
-        percent_decoded(&spaced).ok_or_else(|| self.not_understood("a key that is not UTF-8"))
+        percent_decode_str(&spaced)
+            .decode_utf8()
+            .map(Cow::into_owned)
+            .map_err(|_| self.not_understood("a key that is not UTF-8"))
     }
 
     fn next_page(&self, token: Option<&str>) -> Result<String> {

@@ -6,18 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::clock::{Clock, SystemClock};
-use crate::command::archive::anchor;
 use crate::command::setup::doctor::{Checks, DoctorCheck, clocks_differ};
 use crate::command::wiring;
 use crate::config::Settings;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
+use crate::format::place::location::Location;
 use crate::format::record::lock::{Lock, LockMode, Retention};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Exit, Result};
 use crate::store::s3::probe::Deletion;
 use crate::store::{
-    Body, FolderStore, Location, NewObject, PutOutcome, S3Options, S3Settings, S3Store, Store,
-    StoreErrorKind,
+    Body, FolderStore, NewObject, PutOutcome, S3Options, S3Settings, S3Store, Store, StoreErrorKind,
 };
 
 /// As short as a lock can be and still be seen to hold.
@@ -39,7 +38,7 @@ struct ProbedStore {
 pub(super) async fn examine(settings: &Settings, checks: &mut Checks<'_>) {
     let patient = match open(
         &settings.archive,
-        wiring::s3_options(settings),
+        wiring::s3_options(settings, &settings.s3),
         settings.object_lock,
     )
     .await
@@ -63,7 +62,13 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
         };
         return checks.add(DoctorCheck::not_applicable("anchor", found));
     };
-    let patient = match open(location, anchor::s3_options(settings), anchor.object_lock).await {
+    let patient = match open(
+        location,
+        wiring::s3_options(settings, &anchor.s3),
+        anchor.object_lock,
+    )
+    .await
+    {
         Ok(patient) => ProbedStore {
             whose: "anchor: ",
             lock_setting: "CXVAULT_ANCHOR_OBJECT_LOCK",
@@ -71,7 +76,7 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
         },
         Err(failure) => return checks.add(DoctorCheck::of_failure("anchor", failure)),
     };
-    checks.add(if anchor.is_s3() && settings.is_s3() && !anchor.has_own_credentials() {
+    checks.add(if anchor.is_s3() && settings.archive.is_s3() && !anchor.s3.has_own_credentials() {
         DoctorCheck::warning(
             "anchor",
             format!("{location}, with the same credentials as the archive"),
@@ -79,7 +84,7 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
              must not reach its anchor.",
         )
     } else {
-        DoctorCheck::ok("anchor", location.as_str())
+        DoctorCheck::ok("anchor", location.to_string())
     });
     patient.examined(checks).await;
 }
@@ -100,20 +105,18 @@ impl ProbedStore {
 }
 
 async fn open(
-    location: &str,
-    options: S3Options,
+    location: &Location,
+    options: Result<S3Options>,
     policy: Option<Retention>,
 ) -> Result<ProbedStore> {
-    let location: Location = location
-        .parse()
-        .map_err(|error| Failure::new(Exit::Usage, format!("{error}")))?;
+    let options = options?;
     let (store, s3): (Arc<dyn Store>, _) = match location {
-        Location::Folder(root) => (Arc::new(FolderStore::open(&root)?), None),
+        Location::Folder(root) => (Arc::new(FolderStore::open(root)?), None),
         Location::S3 { bucket, prefix } => {
             let s3 = Arc::new(
                 S3Store::open(S3Settings {
-                    bucket,
-                    prefix,
+                    bucket: bucket.clone(),
+                    prefix: prefix.clone(),
                     options,
                 })
                 .await?,
