@@ -381,6 +381,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_client_has_the_defaults_of_the_table() {
+        let default = |key: &Key| match key.default {
+            Fallback::Value(text) => text,
+            _ => panic!("{} has no default", key.name),
+        };
+        let seconds = |key: &Key| {
+            let text = default(key);
+            text.parse::<crate::config::DurationValue>().unwrap().0
+        };
+        let client = crate::ringcx::ClientSettings::default();
+        assert_eq!(client.request_timeout, seconds(&REQUEST_TIMEOUT));
+        assert_eq!(client.token_life, seconds(&TOKEN_LIFE));
+        assert_eq!(client.max_attempts.to_string(), default(&MAX_ATTEMPTS));
+        assert_eq!(client.platform_url, default(&PLATFORM_URL));
+        assert_eq!(client.ringcx_url, default(&RINGCX_URL));
+        assert_eq!(client.summaries_url, default(&SUMMARIES_URL));
+        assert_eq!(client.summary_limits.to_string(), default(&SUMMARY_LIMITS));
+        assert_eq!(
+            client.discovery_limits.to_string(),
+            default(&DISCOVERY_LIMITS)
+        );
+        assert_eq!(client.token_limits.to_string(), default(&TOKEN_LIMITS));
+    }
+
+    #[test]
     fn names_are_unique_and_of_one_form() {
         let unique: BTreeSet<_> = env_names().collect();
         assert_eq!(unique.len(), env_names().count());

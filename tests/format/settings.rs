@@ -8,6 +8,7 @@ use cxvault::config::keys::{Fallback, Syntax};
 use cxvault::config::{
     CredentialSettings, Environment, Flags, InForce, Loaded, LogFormat, Origin, Settings, document,
 };
+use cxvault::format::place::location::Location;
 use cxvault::outcome::{Exit, Failure};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -169,7 +170,7 @@ fn every_key_obeys_environment_over_file_over_default() {
         let key = keys::named(name).unwrap();
         // What the samples of other keys need: a lock needs S3, and a key's id its secret, which is refused alone.
         let base = if name == "object_lock" {
-            "archive = 's3://b/p'\n"
+            "archive = 's3://bucket/p'\n"
         } else {
             ""
         };
@@ -216,31 +217,31 @@ fn flags_win_in_every_combination() {
         let [flag, env, file] = [1, 2, 4].map(|bit| layers & bit != 0);
         let mut flags = Flags::default();
         if flag {
-            flags.set(&keys::ARCHIVE, "--archive", "s3://b/flag");
+            flags.set(&keys::ARCHIVE, "--archive", "s3://bucket/flag");
             flags.set(&keys::SUB_ACCOUNTS, "--sub-account", "1");
             flags.set(&keys::LOG_FORMAT, "--log-format", "json");
         }
         let env_pairs: &[_] = match env {
             true => &[
-                ("CXVAULT_ARCHIVE", "s3://b/env"),
+                ("CXVAULT_ARCHIVE", "s3://bucket/env"),
                 ("CXVAULT_SUB_ACCOUNTS", "2"),
                 ("CXVAULT_LOG_FORMAT", "text"),
             ],
             false => &[],
         };
         let toml = if file {
-            "archive = 's3://b/file'\nsub_accounts = ['3']\nlog_format = 'json'"
+            "archive = 's3://bucket/file'\nsub_accounts = ['3']\nlog_format = 'json'"
         } else {
             ""
         };
         let settings = home.load_with(toml, env_pairs, &flags).unwrap().settings;
         let (archive, sub_accounts, format): (_, &[&str], _) = match (flag, env, file) {
-            (true, ..) => ("s3://b/flag", &["1"], LogFormat::Json),
-            (_, true, _) => ("s3://b/env", &["2"], LogFormat::Text),
-            (_, _, true) => ("s3://b/file", &["3"], LogFormat::Json),
+            (true, ..) => ("s3://bucket/flag", &["1"], LogFormat::Json),
+            (_, true, _) => ("s3://bucket/env", &["2"], LogFormat::Text),
+            (_, _, true) => ("s3://bucket/file", &["3"], LogFormat::Json),
             _ => ("./cxvault-archive", &[], LogFormat::Text),
         };
-        assert_eq!(settings.archive, archive);
+        assert_eq!(settings.archive.to_string(), archive);
         assert_eq!(settings.accounts[0].sub_accounts, sub_accounts);
         assert_eq!(settings.logging.format, format);
     }
@@ -286,14 +287,14 @@ fn paths_in_the_file_count_from_its_folder() {
             &[],
         )
         .unwrap();
-    assert_eq!(loaded.settings.archive, folder.join("a").to_str().unwrap());
+    assert_eq!(loaded.settings.archive, Location::Folder(folder.join("a")));
     assert_eq!(loaded.settings.state_dir, home.0.path().join("s"));
     assert_eq!(
         loaded.settings.signing_key_file,
         Some(folder.join("keys/k"))
     );
     let loaded = home.load("", &[("CXVAULT_ARCHIVE", "./a")]).unwrap();
-    assert_eq!(loaded.settings.archive, "./a");
+    assert_eq!(loaded.settings.archive.to_string(), "./a");
     assert_eq!(
         loaded.settings.state_dir,
         home.0.path().join(".local/state/cxvault")
@@ -348,7 +349,10 @@ fn bad_files_are_refused_in_clear_words() {
             "object_lock = 'governance:2555d'",
             &["a folder, which cannot lock"],
         ),
-        ("archive = 'gs://bucket'", &["`gs://` is not supported"]),
+        (
+            "archive = 'gs://bucket'",
+            &["only S3 and folders are supported"],
+        ),
         (
             "ringcx_url = 'http://ringcx.example'",
             &["ringcx_url is plain HTTP", "CXVAULT_ALLOW_HTTP"],
@@ -394,15 +398,15 @@ fn bad_files_are_refused_in_clear_words() {
         ),
         (
             "anchor = 'gs://bucket'",
-            &["line 1", "`gs://` is not supported"],
+            &["line 1", "only S3 and folders are supported"],
         ),
         (
             "anchor = './a'\nanchor_object_lock = 'compliance:7y'",
             &["a folder, which cannot lock"],
         ),
         (
-            "archive = 's3://b'\nanchor = 's3://b/x'",
-            &["the anchor s3://b/x lies in the archive s3://b"],
+            "archive = 's3://bucket'\nanchor = 's3://bucket/x'",
+            &["the anchor s3://bucket/x lies in the archive s3://bucket"],
         ),
         (
             "anchor_s3_endpoint = 'http://minio.example:9000'",

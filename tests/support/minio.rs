@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
-use cxvault::store::{Location, S3Options, S3Settings};
+use cxvault::format::place::location::Location;
+use cxvault::store::{S3Options, S3Settings};
 use secrecy::SecretString;
 
 use super::{exclusively, must_run, target};

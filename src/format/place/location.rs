@@ -112,7 +112,9 @@ impl fmt::Display for Location {
 
 fn folder(text: &str) -> Result<Location, &'static str> {
     if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(FORMS);
+        return Err(
+            "it is empty or has control characters; write s3://bucket/prefix, or a folder's path",
+        );
     }
     if text.starts_with('~') {
         // Only a shell replaces it; a folder of that very name would be created.

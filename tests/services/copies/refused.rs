@@ -269,7 +269,8 @@ fn a_place_that_is_something_else_is_refused_and_left_alone() {
     refused(&vault, &text(&unreadable), 4, "is not the mark of a copy");
 
     for (at, said) in [
-        ("gs://bucket/x", "not supported"),
+        ("gs://bucket/x", "only S3 and folders are supported"),
+        ("file:///x", "without file://"),
         ("s3:/x", "s3://bucket/prefix"),
         ("", "empty"),
     ] {
