@@ -48,6 +48,11 @@ pub struct SimulatorOptions {
     #[arg(long, value_name = "TIME")]
     pub now: Option<Timestamp>,
 
+    /// The UTC day, counted from 1970-01-01, that the world counts its days from. Tests that archive days of the real
+    /// calendar set it to today: the days around it have the same segments then, whatever the date is.
+    #[arg(skip)]
+    pub day_zero: i64,
+
     /// How many times faster than real time the simulated time runs; limits and token lives follow it
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = scale)]
     pub time_scale: f64,

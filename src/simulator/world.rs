@@ -58,6 +58,7 @@ pub(super) struct World {
     pub(super) present: f64,
     pub(super) not_found: f64,
     per_day: u64,
+    day_zero: i64,
     agent_groups: u64,
     retention_ms: i64,
 }
@@ -113,6 +114,7 @@ impl World {
             not_found: options.not_found,
             // Numbers above 40 bits would not fit into a segment id.
             per_day: options.segments_per_day.min((1 << 40) - 1),
+            day_zero: options.day_zero,
             agent_groups: u64::from(options.agent_groups.max(1)),
             retention_ms: options.retention.map_or(i64::MAX / 4, millis),
             faults,
@@ -124,17 +126,12 @@ impl World {
     }
 
     pub(super) fn segment(&self, sub: &SimulatedSubAccount, at: Position) -> SimulatedSegment {
-        let key = hash(&[sub.hash, SegmentText::Key as u64, at.day as u64, at.index]);
+        let key = self.roll(sub, SegmentText::Key, at);
         let first = Position {
             index: at.index & !1,
             ..at
         };
-        let first_key = hash(&[
-            sub.hash,
-            SegmentText::Key as u64,
-            first.day as u64,
-            first.index,
-        ]);
+        let first_key = self.roll(sub, SegmentText::Key, first);
         // Every fourth pair is one dialog that was handed on from one participant to the next.
         let handed_on = first_key & 3 == 0 && first.index + 1 < self.per_day;
         let dialog = hash(&[
@@ -177,14 +174,15 @@ impl World {
         }
     }
 
+    /// Returns the hash that decides one aspect of the segment at a position.
+    fn roll(&self, sub: &SimulatedSubAccount, about: SegmentText, at: Position) -> u64 {
+        let day = (at.day - self.day_zero) as u64;
+        hash(&[sub.hash, about as u64, day, at.index])
+    }
+
     /// UTC milliseconds; never before that of the position before.
     fn end_ms(&self, sub: &SimulatedSubAccount, at: Position) -> i64 {
-        let jitter = unit(hash(&[
-            sub.hash,
-            SegmentText::End as u64,
-            at.day as u64,
-            at.index,
-        ]));
+        let jitter = unit(self.roll(sub, SegmentText::End, at));
         let share = (at.index as f64 + jitter) / self.per_day as f64;
         let of_day = (time_of_day(share) * DAY_MS as f64) as i64;
         at.day * DAY_MS + of_day.clamp(0, DAY_MS - 1)
@@ -416,6 +414,22 @@ mod tests {
         };
         assert_eq!(ids(1), ids(1));
         assert_ne!(ids(1), ids(2));
+    }
+
+    #[test]
+    fn days_that_are_equally_far_from_day_zero_have_the_same_segments() {
+        let keys = |day_zero, day| -> Vec<u64> {
+            let world = World::new(&SimulatorOptions {
+                day_zero,
+                ..SimulatorOptions::default()
+            });
+            let sub = &world.sub_accounts[0];
+            (0..400)
+                .map(|index| world.segment(sub, Position { day, index }).key)
+                .collect()
+        };
+        assert_eq!(keys(20_777, 20_775), keys(20_900, 20_898));
+        assert_ne!(keys(20_777, 20_775), keys(20_777, 20_774));
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use crate::support::python::path_with_duckdb;
 use crate::support::truth::{Archived, Truth, archived};
-use crate::support::vault::{Finished, SUB, Simulator, Vault, days_ago, options, real_now, until};
+use crate::support::vault::{
+    Finished, SUB, Simulator, Vault, days_ago, options, options_of_today, real_now, until,
+};
 use cxvault::simulator::SimulatorOptions;
 use serde_json::Value;
 
@@ -293,7 +295,7 @@ fn days_that_are_not_archived_are_left_to_backfill() {
 #[test]
 fn the_nightly_run_looks_again_at_days_of_the_ages_that_are_set() {
     let (old, younger) = (days_ago(4), days_ago(2));
-    let mut options = options();
+    let mut options = options_of_today();
     // Two hours after the older day's end.
     options.now = Some(format!("{}T02:00:00Z", days_ago(3)).parse().unwrap());
     let then = Simulator::start(options.clone());

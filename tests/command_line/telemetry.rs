@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::support::receiver::Receiver;
 use crate::support::telemetry::Scrape;
-use crate::support::vault::{Finished, SUB, Simulator, Vault, days_ago, options, real_now, until};
+use crate::support::vault::{Finished, SUB, Simulator, Vault, days_ago, options_of_today, until};
 use cxvault::format::record::warning::WarningCode;
 use cxvault::format::row::tally::{Statuses, Tally};
 use cxvault::outcome::Exit;
@@ -21,10 +21,7 @@ const OTHER: &str = "88888888";
 
 /// A world in which the binary's own "yesterday" is over.
 fn today() -> SimulatorOptions {
-    SimulatorOptions {
-        now: Some(real_now()),
-        ..options()
-    }
+    options_of_today()
 }
 
 /// A user whose runs leave metrics.
@@ -118,7 +115,7 @@ fn stored(vault: &Vault) -> f64 {
 #[test]
 fn a_runs_metrics_are_the_truth_to_prometheus() {
     let mut world = today();
-    (world.faults.fault_500, world.faults.permanent_500) = (3.0, 0.0);
+    world.faults.fault_500 = 20.0;
     let simulator = Simulator::start(world);
     let mut vault = watched(&simulator);
     vault

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::support::bucket::Bucket;
 use crate::support::minio::minio;
-use crate::support::vault::{Finished, SUB, Simulator, Vault, days_ago, options, real_now};
+use crate::support::vault::{
+    Finished, SUB, Simulator, Vault, days_ago, options_of_today, real_now,
+};
 use cxvault::simulator::SimulatorOptions;
 use serde_json::Value;
 
@@ -14,7 +16,7 @@ fn today() -> SimulatorOptions {
     SimulatorOptions {
         now: Some(afternoon),
         segments_per_day: 400,
-        ..options()
+        ..options_of_today()
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::bucket::Bucket;
 use crate::support::minio::minio;
-use crate::support::vault::{SUB, Simulator, Vault, options, real_now};
+use crate::support::vault::{SUB, Simulator, Vault, options_of_today};
 
 /// The `$` lines of the chapter's console blocks.
 fn commands() -> Vec<String> {
@@ -32,8 +32,7 @@ fn commands() -> Vec<String> {
 
 #[test]
 fn the_operators_chapter_can_be_followed() {
-    let mut world = options();
-    world.now = Some(real_now());
+    let mut world = options_of_today();
     world.segments_per_day = 40;
     // So that the kill comes while days are open.
     world.faults.fault_latency_ms = 5;

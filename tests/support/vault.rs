@@ -31,23 +31,47 @@ pub fn options() -> SimulatorOptions {
     }
 }
 
-/// The real time, for tests in which the binary chooses the days itself, an hour ahead: so yesterday has settled
-/// also when a test runs just after midnight.
-pub fn real_now() -> jiff::Timestamp {
-    jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)
+/// Like [`options`], but on the real calendar, for tests in which the program chooses the days itself. The segments of
+/// each day depend only on how many days ago it was, so that no result depends on today's date.
+pub fn options_of_today() -> SimulatorOptions {
+    let today = now_away_from_midnight().as_millisecond() / 86_400_000;
+    SimulatorOptions {
+        now: Some(real_now()),
+        day_zero: today,
+        ..options()
+    }
 }
 
-/// UTC dates before today, for tests in which the binary chooses the days itself.
+/// Returns the real time plus one hour: a simulator with this clock has settled yesterday also just after midnight.
+pub fn real_now() -> jiff::Timestamp {
+    now_away_from_midnight() + jiff::SignedDuration::from_hours(1)
+}
+
+/// Returns the UTC date that was `days` days ago; a negative number gives a date in the future.
 pub fn days_ago(days: i64) -> String {
-    let day = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+    let day = now_away_from_midnight() - jiff::SignedDuration::from_hours(24 * days);
     day.to_zoned_datetime(jiff::tz::TimeZone::UTC)
         .date()
         .to_string()
 }
 
-/// UTC milliseconds of the real time before now.
+/// Returns the real time `hours` hours ago in UTC milliseconds.
 pub fn hours_ago(hours: i64) -> i64 {
-    (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours)).as_millisecond()
+    (now_away_from_midnight() - jiff::SignedDuration::from_hours(hours)).as_millisecond()
+}
+
+/// Returns the real time. Shortly before midnight UTC it waits for the new day first, so that the date does not change
+/// between a test's preparations and the program that it runs.
+fn now_away_from_midnight() -> jiff::Timestamp {
+    const DAY_MS: i64 = 86_400_000;
+    const MARGIN_MS: i64 = 3 * 60_000;
+    let now = jiff::Timestamp::now();
+    let left_ms = DAY_MS - now.as_millisecond().rem_euclid(DAY_MS);
+    if left_ms > MARGIN_MS {
+        return now;
+    }
+    std::thread::sleep(Duration::from_millis(left_ms as u64));
+    jiff::Timestamp::now()
 }
 
 /// Waits a moment that may as well be longer or shorter.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::bucket::Bucket;
 use crate::support::damage::{Archive, Pen};
 use crate::support::minio::minio;
-use crate::support::vault::{Simulator, Vault, days_ago, options, real_now};
+use crate::support::vault::{Simulator, Vault, days_ago, options_of_today};
 
 /// The sub-account with a chain of five manifests; each of the numbers below is one.
 pub const SUB: &str = "99999999";
@@ -137,11 +137,10 @@ struct World {
 impl World {
     fn start() -> World {
         let with = |change: fn(&mut SimulatorOptions)| {
-            let mut options = options();
-            options.now = Some(real_now());
+            let mut options = options_of_today();
             options.sub_accounts = vec![SUB.to_owned(), OTHER.to_owned()];
             (options.segments_per_day, options.agent_groups) = (20, 2);
-            // Enough of each status for every case, whatever today's dice say.
+            // Enough of each status for every case.
             (options.present, options.not_found) = (60.0, 20.0);
             change(&mut options);
             Simulator::start(options)

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::support::vault::days_ago;
+use crate::support::vault::{days_ago, options_of_today};
 
 const REASON: &str = "RingCX answers 500 for these – Fall 0815";
 
@@ -162,10 +162,9 @@ fn a_recheck_that_adds_no_gap_leaves_them_acknowledged() {
 /// Days of the real calendar, since catching up chooses them itself.
 #[test]
 fn the_nightly_run_leaves_acknowledged_days_alone() {
-    let mut options = options();
+    let mut options = options_of_today();
     options.segments_per_day = 40;
     options.faults.permanent_500 = 15.0;
-    options.now = Some(crate::support::vault::real_now());
     let simulator = Simulator::start(options);
     let vault = signing(&simulator);
     let (older, yesterday, today) = (days_ago(2), days_ago(1), days_ago(0));

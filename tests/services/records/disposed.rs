@@ -517,10 +517,10 @@ fn a_lock_that_only_the_store_knows_of_stands_against_it_too() {
             .to_owned();
         objects.insert(key, fs::read(&file).unwrap().into());
     }
-    let soon = hours_ago(0) / 1_000 * 1_000 + 3_000;
+    let soon = hours_ago(0) / 1_000 * 1_000 + 60_000;
     bucket.store(&objects, Some((ObjectLockMode::Governance, soon)));
     bucket.used_by(&mut vault, None);
-    // In three seconds over, but not for a day.
+    // The lock ends in a minute. A day is disposed of only a day after its lock.
     refused(&vault, EVE, DAY, "in the store");
     let part = bucket
         .versions()
