@@ -1,7 +1,5 @@
 //! Makes a receipt for one segment's row.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
 use crate::audit::blocking;
 use crate::audit::current::for_each_row;
 use crate::audit::find::FoundRow;
@@ -9,7 +7,8 @@ use crate::audit::part::LocalPart;
 use crate::audit::scratch::Scratch;
 use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
-use crate::chain::timeline::{AT_ONCE, Timeline, read_one};
+use crate::chain::read::ChainWalk;
+use crate::chain::timeline::Timeline;
 use crate::format::hash::merkle;
 use crate::format::part::EncodedRow;
 use crate::format::record::receipt::{RECEIPT_VERSION, Receipt, row_of};
@@ -41,12 +40,11 @@ pub async fn prove(source: &Archive, timeline: &Timeline, found: &FoundRow) -> R
     let gone = || violated(format!("{} no longer holds the segment", found.file.key));
     let (index, row) = place.ok_or_else(gone)?;
     let first = found.revision.sequence;
-    let read = |sequence| read_one(source, &timeline.sub_account, sequence);
-    let chain: Vec<_> = stream::iter(first..=timeline.head.0)
-        .map(read)
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let mut walk = ChainWalk::forwards(source, &timeline.sub_account, first, timeline.head.0);
+    let mut chain = Vec::new();
+    while let Some(stored) = walk.next().await? {
+        chain.push(stored.envelope);
+    }
     let of_day = |sequence: &u64| {
         let later = timeline
             .revisions
@@ -65,7 +63,7 @@ pub async fn prove(source: &Archive, timeline: &Timeline, found: &FoundRow) -> R
         file: found.file.key.clone(),
         leaf_index: index as u64,
         path: merkle::audit_path(&leaves, index).ok_or_else(gone)?,
-        chain: chain.into_iter().map(|stored| stored.envelope).collect(),
+        chain,
         head: timeline.head_ref().to_string(),
         later_manifests_of_day: (first + 1..=timeline.head.0).filter(of_day).collect(),
     };

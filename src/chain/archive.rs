@@ -75,6 +75,14 @@ impl Archive {
         &self.record.archive_id
     }
 
+    /// Returns which records of a chain count.
+    pub fn trust(&self) -> Trust<'_> {
+        Trust {
+            archive_id: self.id(),
+            allowed: &self.allowed,
+        }
+    }
+
     /// # Errors
     /// [`Exit::Later`] where the command was asked to stop.
     pub fn check_stop(&self) -> Result<()> {
@@ -84,6 +92,14 @@ impl Archive {
             Ok(())
         }
     }
+}
+
+/// Which records count: those of one archive, signed by keys that are allowed.
+#[derive(Debug, Clone, Copy)]
+pub struct Trust<'a> {
+    pub archive_id: &'a str,
+    /// Where the list is empty, signatures are verified, but any key counts.
+    pub allowed: &'a AllowedSigners,
 }
 
 /// Returns the failure for a location that holds no archive.

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use crate::chain::archive::violated;
-use crate::chain::read;
-use crate::chain::read::ChainReader;
+use crate::chain::archive::Archive;
+use crate::chain::obligations;
 pub use crate::chain::read::one_version_each;
-use crate::chain::writer::Writer;
-use crate::format::place::key;
+use crate::chain::read::{ChainReader, StoredRecord};
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::manifest::{DayRecord, Link, Manifest, Record};
 use crate::format::record::notes::Acknowledgement;
@@ -20,7 +18,7 @@ use crate::outcome::Result;
 /// One chain as the store shows it.
 pub type Chain = ChainReader<Manifest>;
 
-type Read = read::StoredRecord<Manifest>;
+type Read = StoredRecord<Manifest>;
 
 impl Chain {
     pub fn coverage(&self) -> Coverage {
@@ -35,40 +33,23 @@ impl Chain {
         newest.envelope.manifest.orders_for_next(newest.sha256)
     }
 
-    /// The holds and extensions in force. Each names the one before it by its hash, so that days in between, of years
-    /// as a rule, need not be read.
-    pub async fn orders(&mut self, archive: &Writer) -> Result<Obligations> {
-        let (mut newest_first, mut next) = (Vec::new(), self.orders_link());
-        while let Some(link) = next {
-            let sequence = key::parse_manifest(&link.key).unwrap_or_default();
-            let read = match self.read.get(&sequence) {
-                Some(read) => read.clone(),
-                None => read::fetch(archive, &self.name, sequence).await?,
-            };
-            let manifest = read.envelope.manifest;
-            let ours = manifest.key == link.key && read.sha256 == link.sha256;
-            if !ours || manifest.orders_for_next(read.sha256).as_ref() != Some(&link) {
-                return Err(violated(format!(
-                    "{} is not the hold or retention record that is named",
-                    link.key
-                )));
-            }
-            next = manifest.orders;
-            newest_first.push((sequence, manifest.record));
-        }
-        let mut orders = Obligations::default();
-        newest_first
-            .iter()
-            .rev()
-            .for_each(|(sequence, record)| orders.take(*sequence, record));
-        Ok(orders)
+    /// Returns the legal holds and the longer retention that are in force.
+    ///
+    /// # Errors
+    /// Those of [`obligations::read_back`].
+    pub async fn orders(&self, archive: &Archive) -> Result<Obligations> {
+        let Some(newest) = self.newest() else {
+            return Ok(Obligations::default());
+        };
+        let found = obligations::read_back(archive, newest, |sequence| self.get(sequence));
+        Ok(found.await?.orders)
     }
 
     /// The newest record of any day.
-    pub async fn newest_day(&mut self, archive: &Writer) -> Result<Option<DayRecord>> {
+    pub async fn newest_day(&mut self, archive: &Archive) -> Result<Option<DayRecord>> {
         self.walk_until(archive, |read| read.envelope.manifest.day().is_some())
             .await?;
-        let mut newest_first = self.read.values().rev();
+        let mut newest_first = self.records().rev();
         Ok(newest_first
             .find_map(|read| read.envelope.manifest.day())
             .cloned())
@@ -77,7 +58,7 @@ impl Chain {
     /// The newest acknowledgement of the gaps of `date`, and its manifest's key.
     pub async fn acknowledgement_of(
         &mut self,
-        archive: &Writer,
+        archive: &Archive,
         date: Date,
     ) -> Result<Option<(String, Acknowledgement)>> {
         let of_date = |read: &Read| match &read.envelope.manifest.record {
@@ -90,7 +71,7 @@ impl Chain {
         };
         self.walk_until(archive, |read| of_date(read).is_some())
             .await?;
-        let mut newest_first = self.read.values().rev();
+        let mut newest_first = self.records().rev();
         Ok(
             newest_first
                 .find_map(|read| Some((read.envelope.manifest.key.clone(), of_date(read)?))),
@@ -100,7 +81,7 @@ impl Chain {
     /// Every revision of the archived days of `range`, by date and revision.
     pub async fn revisions_in(
         &mut self,
-        archive: &Writer,
+        archive: &Archive,
         range: &Days,
     ) -> Result<Vec<(Link, DayRecord)>> {
         let coverage = self.coverage();
@@ -116,7 +97,7 @@ impl Chain {
     /// The day's revisions, oldest first; reads no further back than revision 1.
     pub async fn revisions(
         &mut self,
-        archive: &Writer,
+        archive: &Archive,
         date: Date,
     ) -> Result<Vec<(Link, DayRecord)>> {
         if self.coverage().state(date) == DayState::Missing {
@@ -129,25 +110,19 @@ impl Chain {
                 .is_some_and(|day| day.date == date && day.revision == 1)
         };
         self.walk_until(archive, first).await?;
-        let of_date = self.read.values().filter_map(|read| {
+        let of_date = self.records().filter_map(|read| {
             let day = read
                 .envelope
                 .manifest
                 .day()
                 .filter(|day| day.date == date)?;
-            Some((
-                Link {
-                    key: read.envelope.manifest.key.clone(),
-                    sha256: read.sha256,
-                },
-                day.clone(),
-            ))
+            Some((read.link(), day.clone()))
         });
         Ok(of_date.collect())
     }
 
     /// The newest record of `date`, if it is covered.
-    pub async fn record_of(&mut self, archive: &Writer, date: Date) -> Result<Option<DayRecord>> {
+    pub async fn record_of(&mut self, archive: &Archive, date: Date) -> Result<Option<DayRecord>> {
         if self.coverage().state(date) == DayState::Missing {
             return Ok(None);
         }
@@ -158,7 +133,7 @@ impl Chain {
                 .is_some_and(|day| day.date == date)
         };
         self.walk_until(archive, of_date).await?;
-        let mut newest_first = self.read.values().rev();
+        let mut newest_first = self.records().rev();
         Ok(newest_first
             .find(|read| of_date(read))
             .and_then(|read| read.envelope.manifest.day())
@@ -166,14 +141,13 @@ impl Chain {
     }
 
     /// The newest records of the last `count` manifests, one a date.
-    pub async fn recent(&mut self, archive: &Writer, count: u64) -> Result<Vec<DayRecord>> {
+    pub async fn recent(&mut self, archive: &Archive, count: u64) -> Result<Vec<DayRecord>> {
         let head = self.head.as_ref().map_or(0, |head| head.sequence);
         self.walk_to(archive, head.saturating_sub(count).max(1))
             .await?;
         let mut by_date = BTreeMap::new();
         for day in self
-            .read
-            .values()
+            .records()
             .filter_map(|read| read.envelope.manifest.day())
         {
             by_date.insert(day.date, day.clone());

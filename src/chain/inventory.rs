@@ -1,19 +1,16 @@
 //! The roster as a reader finds it.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
 use crate::chain::archive::Archive;
-use crate::chain::archive::violated;
-use crate::chain::timeline::{AT_ONCE, ReadManifest, newest, read_record, signed_by};
+use crate::chain::read;
+use crate::chain::read::{ChainWalk, StoredRecord};
 use crate::format::place::key;
-use crate::format::record::head::HeadRef;
 use crate::format::record::manifest::Link;
 use crate::format::record::roster::{Inventory, RosterRecord};
 use crate::outcome::Result;
 
 /// What the newest roster says.
 #[derive(Debug, Clone)]
-pub struct Newest {
+pub struct NewestInventory {
     /// `roster:SEQUENCE:SHA256`.
     pub head: String,
     pub link: Link,
@@ -32,7 +29,7 @@ pub struct UnlistedSubAccount<'a> {
     pub acknowledged: bool,
 }
 
-impl Newest {
+impl NewestInventory {
     /// Sub-accounts that RingCX no longer lists.
     pub fn missing(&self) -> impl Iterator<Item = UnlistedSubAccount<'_>> {
         self.roll.sub_accounts.iter().filter_map(|member| {
@@ -47,83 +44,51 @@ impl Newest {
     }
 }
 
-/// Reads back from the head to the newest roll; `None` where there is no roster.
+/// Reads back from the head of the roster's chain to the newest inventory; `None` where there is none.
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] where the chain does not hold.
-pub async fn read(source: &Archive) -> Result<Option<Newest>> {
-    let Some(head) = newest(source, key::ROSTER).await? else {
+pub async fn read(archive: &Archive) -> Result<Option<NewestInventory>> {
+    let head: Option<StoredRecord<RosterRecord>> = read::newest(archive, key::ROSTER).await?;
+    let Some(head) = head else {
         return Ok(None);
     };
-    let head: ReadManifest<RosterRecord> = read_record(source, key::ROSTER, head).await?;
-    let text = head_ref(&head).to_string();
-    let link = Link {
-        key: head.key.clone(),
-        sha256: head.sha256,
+    let inventory = match head.envelope.manifest.inventory() {
+        Some(inventory) => Some(inventory.clone()),
+        None => before(archive, &head).await?,
     };
-    let committed_at = head.envelope.manifest.run.finished_at;
-    let mut stored = head;
-    loop {
-        signed_by(source, &stored)?;
-        if let Some(roll) = stored.envelope.manifest.inventory() {
-            return Ok(Some(Newest {
-                head: text,
-                link,
-                committed_at,
-                roll: roll.clone(),
-            }));
-        }
-        source.check_stop()?;
-        if stored.sequence == 1 {
-            return Ok(None);
-        }
-        let next = read_record(source, key::ROSTER, stored.sequence - 1).await?;
-        follows(&stored, &next)?;
-        stored = next;
-    }
+    Ok(inventory.map(|roll| NewestInventory {
+        head: head.head_ref().to_string(),
+        link: head.link(),
+        committed_at: head.envelope.manifest.run.finished_at,
+        roll,
+    }))
 }
 
-/// Every record of the chain, oldest first.
+/// Returns the newest inventory before `head`.
+async fn before(archive: &Archive, head: &StoredRecord<RosterRecord>) -> Result<Option<Inventory>> {
+    let mut older = ChainWalk::backwards(archive, key::ROSTER, head, 1);
+    while let Some(record) = older.next().await? {
+        archive.check_stop()?;
+        if let Some(inventory) = record.envelope.manifest.inventory() {
+            return Ok(Some(inventory.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads every record of the roster's chain, oldest first.
 ///
 /// # Errors
 /// As [`read`].
-pub async fn read_all(source: &Archive) -> Result<Vec<ReadManifest<RosterRecord>>> {
-    let newest = newest(source, key::ROSTER).await?.unwrap_or(0);
-    let read = |sequence| read_record(source, key::ROSTER, sequence);
-    let mut reads = stream::iter(1..=newest).map(read).buffered(AT_ONCE);
-    let mut all: Vec<ReadManifest<RosterRecord>> = Vec::new();
-    while let Some(stored) = reads.try_next().await? {
-        source.check_stop()?;
-        signed_by(source, &stored)?;
-        if let Some(before) = all.last() {
-            follows(&stored, before)?;
-        }
-        all.push(stored);
+pub async fn read_all(archive: &Archive) -> Result<Vec<StoredRecord<RosterRecord>>> {
+    let newest = read::newest::<RosterRecord>(archive, key::ROSTER).await?;
+    let last = newest.map_or(0, |newest| newest.sequence);
+    let mut walk = ChainWalk::forwards(archive, key::ROSTER, 1, last);
+    let mut all = Vec::new();
+    while let Some(record) = walk.next().await? {
+        archive.check_stop()?;
+        all.push(record);
     }
     Ok(all)
-}
-
-/// Returns the head that `stored`, a record of the roster's chain, makes.
-pub fn head_ref(stored: &ReadManifest<RosterRecord>) -> HeadRef {
-    HeadRef {
-        chain: key::ROSTER.to_owned(),
-        sequence: stored.sequence,
-        sha256: stored.sha256,
-    }
-}
-
-fn follows(stored: &ReadManifest<RosterRecord>, before: &ReadManifest<RosterRecord>) -> Result<()> {
-    let named = stored
-        .envelope
-        .manifest
-        .previous
-        .as_ref()
-        .map(|link| link.sha256);
-    if named == Some(before.sha256) {
-        return Ok(());
-    }
-    Err(violated(format!(
-        "{} is not the record that {} names",
-        before.key, stored.key
-    )))
 }

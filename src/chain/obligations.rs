@@ -1,37 +1,55 @@
-//! The holds and extensions of one chain, read from its head backwards.
+//! The legal holds and longer retention of one sub-account's chain, read from its head backwards.
+//!
+//! Each record of a hold or of longer retention names the one before it by its hash, and every other record names the
+//! newest of them. So the records in between, of years as a rule, need not be read.
 
-use crate::chain::archive::Archive;
-use crate::chain::archive::violated;
-use crate::chain::timeline::{read_head, read_one};
+use crate::chain::archive::{Archive, violated};
+use crate::chain::read;
+use crate::chain::read::StoredRecord;
 use crate::format::place::key;
-use crate::format::record::manifest::{Record, Run};
+use crate::format::record::manifest::{Manifest, Record, Run};
 use crate::format::record::notes::Hold;
 use crate::format::record::obligations::Obligations;
 use crate::outcome::Result;
 
-/// What is in force, and who ordered it.
+/// What is in force, and which records ordered it.
 #[derive(Debug, Clone, Default)]
 pub struct StandingObligations {
     pub orders: Obligations,
-    /// The hold records with the run that committed each, oldest first.
+    /// The hold records, oldest first: key, the run that committed it, and what it says.
     pub holds: Vec<(String, Run, Hold)>,
 }
 
-/// Reads the records that the head names, and those that they name, each by its hash.
+/// Reads the obligations of a sub-account as of the head of its chain.
 ///
 /// # Errors
-/// [`crate::outcome::Exit::Integrity`] where one of them is not the one that is named.
-pub async fn read(source: &Archive, sub_account: &str) -> Result<StandingObligations> {
-    let head = read_head(source, sub_account).await?;
-    let mut next = head.envelope.manifest.orders_for_next(head.sha256);
-    let mut newest_first = Vec::new();
+/// Those of [`read_back`].
+pub async fn read(archive: &Archive, sub_account: &str) -> Result<StandingObligations> {
+    let head = read::head(archive, sub_account).await?;
+    read_back(archive, &head, |_| None).await
+}
+
+/// Reads the hold and retention records that `newest` names, and those that they name. Records that `known` returns are
+/// not fetched again.
+///
+/// # Errors
+/// [`Exit::Integrity`](crate::outcome::Exit::Integrity) where a record is not the one that is named.
+pub async fn read_back<'a>(
+    archive: &Archive,
+    newest: &StoredRecord,
+    known: impl Fn(u64) -> Option<&'a StoredRecord>,
+) -> Result<StandingObligations> {
+    let chain = newest.envelope.manifest.sub_account.as_str();
+    let mut next = newest.envelope.manifest.orders_for_next(newest.sha256);
+    let mut newest_first: Vec<Manifest> = Vec::new();
     while let Some(link) = next {
-        source.check_stop()?;
-        let sequence = key::parse_manifest(&link.key).unwrap_or_default();
-        let stored = read_one(source, sub_account, sequence).await?;
-        let manifest = stored.envelope.manifest;
-        let ours = manifest.key == link.key && stored.sha256 == link.sha256;
-        if !ours || manifest.orders_for_next(stored.sha256).as_ref() != Some(&link) {
+        let read = key::parse_manifest(&link.key).and_then(&known).cloned();
+        let read = match read.filter(|read| read.link() == link) {
+            Some(read) => read,
+            None => read::fetch_linked(archive, chain, &link).await?,
+        };
+        let manifest = read.envelope.manifest;
+        if manifest.orders_for_next(read.sha256).as_ref() != Some(&link) {
             return Err(violated(format!(
                 "{} is not the hold or retention record that is named",
                 link.key

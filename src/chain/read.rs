@@ -1,194 +1,464 @@
-//! A chain of records as the store shows it: its numbers, links, versions and signatures, whatever the records are about.
-//! Those of a sub-account are [`crate::chain::days::Chain`], the one of all sub-accounts is [`crate::chain::roster`].
+//! Reading a chain of records, verified: the one place for what a record must fulfil before anything in it is used.
+//!
+//! A chain is a sub-account's, or the roster's; its records are objects with consecutive numbers from 1, and each names
+//! the hash of the one before it (FORMAT.md, "Manifests"). Two questions are answered here:
+//!
+//! - **May this object be the record with that number?** [`verify`] answers for one object: its format version, that its
+//!   bytes are canonical, its key, chain, number and archive, and its signature.
+//! - **Does this record follow that one?** [`Neighbour`] answers for two consecutive records: the later one names the
+//!   earlier one by its hash, and once a chain is signed, it stays signed.
+//!
+//! Every record that the program reads passes the first check, in [`fetch`]; records that are read in sequence pass the
+//! second one as well, in [`ChainWalk`]. A rule of trust that is added to either applies to all commands, apart from
+//! `verify`, which shares no code with this module on purpose.
+//!
+//! [`ChainReader`] is a chain as a writer sees it. It adds what only a writer can and must check before it commits: that
+//! the chain descends from the head that this host remembers, that no object was overwritten or deleted in a versioned
+//! bucket, and that the head carries a signature of an allowed key.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::chain::archive::violated;
+use crate::chain::archive::{Archive, Trust, violated};
 use crate::chain::writer::Writer;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::envelope::{RecordBody, Signed};
-use crate::format::record::manifest::Link;
+use crate::format::record::head::HeadRef;
+use crate::format::record::manifest::{Link, Manifest};
+use crate::format::signature;
+use crate::format::signature::PublicKey;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
+use crate::store::ObjectVersion;
 
-/// Manifests read at once when walking back.
-const WALK: u64 = 16;
+/// Records of one chain that are fetched concurrently.
+pub const AT_ONCE: usize = 32;
 
-/// A record that was read, and whose bytes were hashed.
+/// Records that a writer reads at a time while it looks for one.
+const STEP: u64 = 16;
+
+/// A record that was read and has passed [`verify`].
 #[derive(Debug, Clone)]
-pub struct StoredRecord<B> {
-    pub envelope: Signed<B>,
+pub struct StoredRecord<B = Manifest> {
+    pub sequence: u64,
+    pub key: String,
+    /// Length of the object in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the whole object.
     pub sha256: Digest,
+    /// The key whose signature the record carries; `None` for an unsigned record.
+    pub signer: Option<PublicKey>,
+    pub envelope: Signed<B>,
 }
 
-/// One chain as the store shows it.
-#[derive(Debug)]
-pub struct ChainReader<B> {
+impl<B> StoredRecord<B> {
+    /// Returns the link by which other records name this one.
+    pub fn link(&self) -> Link {
+        Link {
+            key: self.key.clone(),
+            sha256: self.sha256,
+        }
+    }
+
+    pub fn head(&self) -> Head {
+        Head {
+            sequence: self.sequence,
+            sha256: self.sha256,
+        }
+    }
+}
+
+impl<B: RecordBody> StoredRecord<B> {
+    /// Returns the record as a head of its chain: `CHAIN:SEQUENCE:SHA256`.
+    pub fn head_ref(&self) -> HeadRef {
+        self.head().of_chain(self.envelope.manifest.place().chain)
+    }
+}
+
+/// Verifies that `bytes` are the record with number `sequence` of `chain`, by themselves.
+///
+/// # Errors
+/// [`Exit::Integrity`] for another format version, bytes that are not canonical, a record of another place or archive, a
+/// predecessor with another number, a signature that is not valid, and one by a key that is not allowed.
+pub fn verify<B: RecordBody>(
+    trust: Trust<'_>,
+    chain: &str,
+    sequence: u64,
+    bytes: &[u8],
+) -> Result<StoredRecord<B>> {
+    let key = key::manifest(chain, sequence);
+    let envelope = Signed::<B>::from_bytes(bytes)
+        .map_err(|error| violated(format!("{key} is damaged: {error}")))?;
+    let place = envelope.manifest.place();
+    let own = place.key == key && place.sequence == sequence && place.chain == chain;
+    if !own || place.archive_id != trust.archive_id {
+        return Err(violated(format!(
+            "{key} is the manifest of another place or archive"
+        )));
+    }
+    let before = sequence.checked_sub(1).filter(|before| *before > 0);
+    let named = place.previous.map(|link| link.key.as_str());
+    if named != before.map(|before| key::manifest(chain, before)).as_deref() {
+        return Err(violated(format!(
+            "{key} does not name the record before it"
+        )));
+    }
+    let signer = envelope
+        .signer()
+        .map_err(|error| violated(format!("{key} cannot be trusted: {error}")))?;
+    let stranger = signer.filter(|signer| {
+        !trust.allowed.is_empty() && !trust.allowed.contains(signer, signature::MANIFEST)
+    });
+    if let Some(stranger) = stranger {
+        return Err(violated(format!(
+            "{key} cannot be trusted: {} is not among the allowed signers",
+            stranger.fingerprint()
+        )));
+    }
+    Ok(StoredRecord {
+        sequence,
+        key,
+        bytes: bytes.len() as u64,
+        sha256: Digest::of(bytes),
+        signer,
+        envelope,
+    })
+}
+
+/// Fetches and verifies one record.
+///
+/// # Errors
+/// Those of [`verify`], and [`Exit::Integrity`] where there is no such object.
+pub async fn fetch<B: RecordBody>(
+    archive: &Archive,
+    chain: &str,
+    sequence: u64,
+) -> Result<StoredRecord<B>> {
+    let Some(bytes) = archive.store.get(&key::manifest(chain, sequence)).await? else {
+        let key = key::manifest(chain, sequence);
+        return Err(violated(format!("{key} is missing")));
+    };
+    verify(archive.trust(), chain, sequence, &bytes)
+}
+
+/// Fetches the record that `link` names, which another record of the chain holds.
+///
+/// # Errors
+/// Those of [`fetch`], and [`Exit::Integrity`] where the record is not the one that is named.
+pub async fn fetch_linked<B: RecordBody>(
+    archive: &Archive,
+    chain: &str,
+    link: &Link,
+) -> Result<StoredRecord<B>> {
+    let named = key::parse_manifest(&link.key)
+        .filter(|sequence| key::manifest(chain, *sequence) == link.key)
+        .ok_or_else(|| violated(format!("{} is no record of its chain", link.key)))?;
+    let record = fetch(archive, chain, named).await?;
+    if record.sha256 == link.sha256 {
+        Ok(record)
+    } else {
+        Err(violated(format!(
+            "{} is not the record that is named",
+            link.key
+        )))
+    }
+}
+
+/// Fetches the newest record of a chain; `None` where it has none.
+///
+/// # Errors
+/// Those of [`fetch`].
+pub async fn newest<B: RecordBody>(
+    archive: &Archive,
+    chain: &str,
+) -> Result<Option<StoredRecord<B>>> {
+    let listed = archive.store.list(&key::chain(chain), None).await?;
+    let numbers = listed
+        .iter()
+        .filter_map(|entry| key::parse_manifest(&entry.key));
+    match numbers.max() {
+        Some(newest) => fetch(archive, chain, newest).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Fetches the newest record of a sub-account's chain.
+///
+/// # Errors
+/// Those of [`fetch`], and [`Exit::Integrity`] for a chain without records: its folder is there.
+pub async fn head(archive: &Archive, sub_account: &str) -> Result<StoredRecord> {
+    let newest = newest(archive, sub_account).await?;
+    newest.ok_or_else(|| violated(format!("{} holds no manifest", key::chain(sub_account))))
+}
+
+/// What a record says about the record beside it in its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Neighbour {
+    sequence: u64,
+    key: String,
+    sha256: Digest,
+    previous: Option<Digest>,
+    signed: bool,
+}
+
+impl Neighbour {
+    fn of<B: RecordBody>(record: &StoredRecord<B>) -> Neighbour {
+        let previous = record.envelope.manifest.place().previous;
+        Neighbour {
+            sequence: record.sequence,
+            key: record.key.clone(),
+            sha256: record.sha256,
+            previous: previous.map(|link| link.sha256),
+            signed: record.signer.is_some(),
+        }
+    }
+
+    /// Checks that this record follows `older`.
+    fn check_follows(&self, older: &Neighbour) -> Result<()> {
+        let (key, before) = (&self.key, &older.key);
+        if self.previous != Some(older.sha256) {
+            return Err(violated(format!(
+                "{key} does not name the record before it, {before}"
+            )));
+        }
+        // Without a key, nothing can be appended to a signed chain.
+        if older.signed && !self.signed {
+            return Err(violated(format!(
+                "{key} is not signed, but the record before it is"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Consecutive records of a chain, forwards or backwards, fetched ahead and each checked against the one before it in
+/// the walk.
+pub struct ChainWalk<'a, B> {
+    records: BoxStream<'a, Result<StoredRecord<B>>>,
+    neighbour: Option<Neighbour>,
+}
+
+impl<'a, B: RecordBody> ChainWalk<'a, B> {
+    /// Walks from `first` to `last`, both included.
+    pub fn forwards(archive: &'a Archive, chain: &'a str, first: u64, last: u64) -> Self {
+        ChainWalk::over(archive, chain, first..=last, None)
+    }
+
+    /// Walks from the record before `newer` back to the one with number `last`, which is at least 1.
+    pub fn backwards(
+        archive: &'a Archive,
+        chain: &'a str,
+        newer: &StoredRecord<B>,
+        last: u64,
+    ) -> Self {
+        let numbers = (last.max(1)..newer.sequence).rev();
+        ChainWalk::over(archive, chain, numbers, Some(Neighbour::of(newer)))
+    }
+
+    fn over(
+        archive: &'a Archive,
+        chain: &'a str,
+        numbers: impl Iterator<Item = u64> + Send + 'a,
+        neighbour: Option<Neighbour>,
+    ) -> Self {
+        let records = stream::iter(numbers)
+            .map(move |sequence| fetch(archive, chain, sequence))
+            .buffered(AT_ONCE)
+            .boxed();
+        ChainWalk { records, neighbour }
+    }
+
+    /// Returns the next record; `None` at the end of the walk.
+    ///
+    /// # Errors
+    /// Those of [`fetch`], and [`Exit::Integrity`] where it and its neighbour do not follow each other.
+    pub async fn next(&mut self) -> Result<Option<StoredRecord<B>>> {
+        let Some(record) = self.records.try_next().await? else {
+            return Ok(None);
+        };
+        let next = Neighbour::of(&record);
+        match &self.neighbour {
+            Some(newer) if newer.sequence > next.sequence => newer.check_follows(&next)?,
+            Some(older) => next.check_follows(older)?,
+            None => {}
+        }
+        self.neighbour = Some(next);
+        Ok(Some(record))
+    }
+}
+
+/// One chain as a writer has read it: its head, and as many records before it as were needed so far.
+///
+/// Clones share the records.
+#[derive(Debug, Clone)]
+pub struct ChainReader<B = Manifest> {
     /// A sub-account, or [`key::ROSTER`].
     pub name: String,
-    /// Sequence numbers that were read, all linked to the head.
-    pub(super) read: BTreeMap<u64, StoredRecord<B>>,
+    /// Consecutive records up to the head, by number.
+    records: BTreeMap<u64, Arc<StoredRecord<B>>>,
     pub head: Option<Head>,
 }
 
 impl<B: RecordBody> ChainReader<B> {
-    /// Finds the head, and checks that it is whole, trustworthy, and descends from the head that this host
-    /// remembers (protocol step 0).
-    pub async fn open(archive: &Writer, name: &str) -> Result<Self> {
-        let remembered = archive.state.remembered_head(name)?;
+    /// Finds the head, and checks that it is valid, trusted, and descends from the head that this host remembers
+    /// (protocol step 0).
+    ///
+    /// # Errors
+    /// [`Exit::Integrity`] where the chain does not hold, [`Exit::Usage`] where it is signed and no key is configured.
+    pub async fn open(writer: &Writer, name: &str) -> Result<Self> {
         let mut chain = ChainReader {
             name: name.to_owned(),
-            read: BTreeMap::new(),
+            records: BTreeMap::new(),
             head: None,
         };
-        let newest = newest(archive, name, remembered.as_ref()).await?;
-        // A delete marker hides the head from the listing, and lets its number be taken again.
-        chain
-            .check_one_version(archive, newest.unwrap_or(0) + 1)
-            .await?;
-        let Some(newest) = newest else {
-            return Ok(chain);
-        };
-        let read = fetch(archive, name, newest).await?;
-        chain.head = Some(Head {
-            sequence: newest,
-            sha256: read.sha256,
-        });
-        chain.read.insert(newest, read);
-        chain.check_one_version(archive, newest).await?;
-        chain.check_head_signature(archive, newest).await?;
-        if let Some(remembered) = &remembered {
-            chain.walk_to(archive, remembered.sequence).await?;
-            let found = chain.read.get(&remembered.sequence).map(|read| read.sha256);
-            if found != Some(remembered.sha256) {
-                let key = key::manifest(name, remembered.sequence);
-                return Err(violated(format!(
-                    "{key} is not the manifest that this host remembers"
-                )));
-            }
-        }
+        chain.refresh(writer).await?;
         Ok(chain)
     }
 
-    pub fn newest(&self) -> Option<&StoredRecord<B>> {
-        self.read.get(&self.head.as_ref()?.sequence)
+    /// Reads what was committed since the chain was read, with the checks of [`ChainReader::open`]. Where nothing was,
+    /// that takes one listing from the known head on. After an error the chain is as it was before.
+    ///
+    /// # Errors
+    /// Those of [`ChainReader::open`].
+    pub async fn refresh(&mut self, writer: &Writer) -> Result<()> {
+        let remembered = writer.state.remembered_head(&self.name)?;
+        let known: Vec<Head> = self.head.iter().chain(&remembered).cloned().collect();
+        let from = known.iter().max_by_key(|head| head.sequence);
+        let newest = newest_listed(writer, &self.name, from).await?;
+        // A delete marker hides the head from the listing, and lets its number be taken again.
+        self.check_one_version(writer, newest.unwrap_or(0) + 1)
+            .await?;
+        let Some(newest) = newest.filter(|newest| !self.records.contains_key(newest)) else {
+            return self.check_remembered(known.last());
+        };
+        let head: StoredRecord<B> = fetch(writer, &self.name, newest).await?;
+        let mut fresh = ChainReader {
+            name: self.name.clone(),
+            head: Some(head.head()),
+            records: BTreeMap::from([(newest, Arc::new(head))]),
+        };
+        fresh.check_one_version(writer, newest).await?;
+        fresh.check_head_signature(writer).await?;
+        for head in &known {
+            fresh.walk_to(writer, head.sequence).await?;
+            fresh.check_remembered(Some(head))?;
+        }
+        fresh.records.append(&mut self.records.clone());
+        *self = fresh;
+        Ok(())
     }
 
-    /// The number of the record that comes next.
+    /// Checks that a head which was seen before is still the record with its number, where that was read.
+    fn check_remembered(&self, head: Option<&Head>) -> Result<()> {
+        let changed = head.filter(|head| {
+            self.records
+                .get(&head.sequence)
+                .is_some_and(|record| record.sha256 != head.sha256)
+        });
+        match changed {
+            None => Ok(()),
+            Some(head) => Err(violated(format!(
+                "{} is not the manifest that this host remembers",
+                key::manifest(&self.name, head.sequence)
+            ))),
+        }
+    }
+
+    pub fn newest(&self) -> Option<&StoredRecord<B>> {
+        self.records.values().next_back().map(|record| &**record)
+    }
+
+    /// Returns the record with this number, where it was read.
+    pub fn get(&self, sequence: u64) -> Option<&StoredRecord<B>> {
+        self.records.get(&sequence).map(|record| &**record)
+    }
+
+    /// Returns what was read so far, oldest first.
+    pub fn records(&self) -> impl DoubleEndedIterator<Item = &StoredRecord<B>> {
+        self.records.values().map(|record| &**record)
+    }
+
+    /// Returns the number of the record that comes next.
     pub fn next_sequence(&self) -> u64 {
         self.head.as_ref().map_or(0, |head| head.sequence) + 1
     }
 
-    /// What the next manifest says of the one before it.
+    /// Returns what the next record names as the one before it.
     pub fn link(&self) -> Option<Link> {
-        let head = self.head.as_ref()?;
-        Some(Link {
-            key: key::manifest(&self.name, head.sequence),
-            sha256: head.sha256,
-        })
+        self.newest().map(StoredRecord::link)
     }
 
-    /// Reads back until one is found, or to the first.
-    pub(super) async fn walk_until(
+    /// Reads back until `found` accepts a record, or to the first record.
+    ///
+    /// # Errors
+    /// Those of [`ChainWalk::next`].
+    pub async fn walk_until(
         &mut self,
-        archive: &Writer,
+        archive: &Archive,
         found: impl Fn(&StoredRecord<B>) -> bool,
     ) -> Result<()> {
-        while !self.read.values().any(&found) {
-            let Some(&oldest) = self.read.keys().next() else {
-                return Ok(());
-            };
-            if oldest <= 1 {
-                return Ok(());
+        while !self.records().any(&found) {
+            match self.records.keys().next() {
+                Some(&oldest) if oldest > 1 => {
+                    self.walk_to(archive, oldest.saturating_sub(STEP)).await?;
+                }
+                _ => return Ok(()),
             }
-            self.walk_to(archive, oldest.saturating_sub(WALK).max(1))
-                .await?;
         }
         Ok(())
     }
 
-    /// Reads back to `sequence`, checking each link.
-    pub(super) async fn walk_to(&mut self, archive: &Writer, sequence: u64) -> Result<()> {
-        let Some(&oldest) = self.read.keys().next() else {
+    /// Reads back to number `sequence`.
+    ///
+    /// # Errors
+    /// Those of [`ChainWalk::next`].
+    pub async fn walk_to(&mut self, archive: &Archive, sequence: u64) -> Result<()> {
+        let Some(oldest) = self.records.values().next().cloned() else {
             return Ok(());
         };
-        let name = &self.name;
-        let read = |sequence| async move {
-            Ok::<_, Failure>((sequence, fetch(archive, name, sequence).await?))
-        };
-        let mut reads = stream::iter((sequence.max(1)..oldest).rev())
-            .map(read)
-            .buffered(WALK as usize);
-        while let Some((sequence, read)) = reads.try_next().await? {
-            let next = self.read.get(&(sequence + 1));
-            let named = next.and_then(|next| next.envelope.manifest.place().previous);
-            if named.map(|link| link.sha256) != Some(read.sha256) {
-                let key = key::manifest(&self.name, sequence);
-                return Err(violated(format!(
-                    "{key} is not the manifest that its successor names"
-                )));
-            }
-            // Seen without a key of ours, too: whoever has none may not continue a signed chain.
-            let unsigned = next.filter(|next| next.envelope.signature.is_none());
-            if let Some(next) = unsigned.filter(|_| read.envelope.signature.is_some()) {
-                let key = next.envelope.manifest.place().key;
-                return Err(violated(format!(
-                    "{key} is not signed, but the manifest before it is"
-                )));
-            }
-            self.read.insert(sequence, read);
+        let name = self.name.clone();
+        let mut walk = ChainWalk::backwards(archive, &name, &oldest, sequence);
+        while let Some(record) = walk.next().await? {
+            self.records.insert(record.sequence, Arc::new(record));
         }
         Ok(())
     }
 
-    async fn check_one_version(&self, archive: &Writer, sequence: u64) -> Result<()> {
+    async fn check_one_version(&self, archive: &Archive, sequence: u64) -> Result<()> {
         let key = key::manifest(&self.name, sequence);
-        let versions = archive.store.versions(&key).await?;
-        one_version_each(&versions)
+        one_version_each(&archive.store.versions(&key).await?)
     }
 
-    /// After the first signed manifest of a chain all must be signed, and by a key that we allow.
-    async fn check_head_signature(&mut self, archive: &Writer, sequence: u64) -> Result<()> {
-        let Some(head) = self.read.get(&sequence) else {
+    /// After the first signed record of a chain all must be signed, the head by a key that this writer allows.
+    async fn check_head_signature(&mut self, writer: &Writer) -> Result<()> {
+        let Some(head) = self.newest() else {
             return Ok(());
         };
-        let key = key::manifest(&self.name, sequence);
-        let signed = head.envelope.signature.is_some();
-        match (signed, &archive.signers.key) {
-            (false, None) => Ok(()),
-            (true, Some(_)) => head
+        let key = head.key.clone();
+        match (head.signer, &writer.signers.key) {
+            (None, None) => Ok(()),
+            (Some(_), Some(_)) => head
                 .envelope
-                .require_signer(&archive.signers.allowed)
+                .require_signer(&writer.signers.allowed)
                 .map_err(|error| violated(format!("{key} cannot be trusted: {error}"))),
-            (true, None) => Err(Failure::new(
+            (Some(_), None) => Err(Failure::new(
                 Exit::Usage,
                 format!("{key} is signed, so the next manifest must be"),
             )
             .remedy("Configure CXVAULT_SIGNING_KEY_FILE with a key of this archive.")),
-            (false, Some(_)) => {
-                // Signing has just been switched on, or somebody without the key has appended.
-                self.walk_to(archive, 1).await?;
-                match self
-                    .read
-                    .values()
-                    .find(|read| read.envelope.signature.is_some())
-                {
-                    None => Ok(()),
-                    Some(_) => Err(violated(format!(
-                        "{key} is not signed, but an earlier manifest of its chain is"
-                    ))),
-                }
-            }
+            // Signing has just been switched on, or the record was appended without the key: the walk decides.
+            (None, Some(_)) => self.walk_to(writer, 1).await,
         }
     }
 }
 
-/// The newest sequence number in the store, and that none is missing since the remembered one.
-async fn newest(archive: &Writer, name: &str, remembered: Option<&Head>) -> Result<Option<u64>> {
-    let from = remembered.map_or(1, |head| head.sequence);
+/// Returns the newest number in the store, and checks that none is missing since the known one.
+async fn newest_listed(archive: &Archive, name: &str, known: Option<&Head>) -> Result<Option<u64>> {
+    let from = known.map_or(1, |head| head.sequence);
     let after = key::manifest(name, from - 1);
     let listed = archive.store.list(&key::chain(name), Some(&after)).await?;
     let mut expected = from;
@@ -204,11 +474,11 @@ async fn newest(archive: &Writer, name: &str, remembered: Option<&Head>) -> Resu
             }
             None => tracing::warn!(
                 key = entry.key,
-                "an object that is not ours lies among the manifests"
+                "an object that is not a record lies among the manifests"
             ),
         }
     }
-    if remembered.is_some() && expected == from {
+    if known.is_some() && expected == from {
         let missing = key::manifest(name, from);
         return Err(violated(format!(
             "{missing} is missing, which this host remembers as the chain's head"
@@ -217,35 +487,14 @@ async fn newest(archive: &Writer, name: &str, remembered: Option<&Head>) -> Resu
     Ok(expected.checked_sub(1).filter(|&newest| newest > 0))
 }
 
-pub(super) async fn fetch<B: RecordBody>(
-    archive: &Writer,
-    name: &str,
-    sequence: u64,
-) -> Result<StoredRecord<B>> {
-    let key = key::manifest(name, sequence);
-    let Some(bytes) = archive.store.get(&key).await? else {
-        return Err(violated(format!("{key} is listed but cannot be read")));
-    };
-    let envelope = Signed::<B>::from_bytes(&bytes)
-        .map_err(|error| violated(format!("{key} is damaged: {error}")))?;
-    let place = envelope.manifest.place();
-    let own = place.key == key && place.sequence == sequence && place.chain == name;
-    if !own || place.archive_id != archive.id() {
-        return Err(violated(format!(
-            "{key} is the manifest of another place or archive"
-        )));
-    }
-    Ok(StoredRecord {
-        sha256: Digest::of(&bytes),
-        envelope,
-    })
-}
-
-/// An object that was deleted or written over on a versioned bucket shows more than one version.
-pub fn one_version_each(versions: &[crate::store::ObjectVersion]) -> Result<()> {
-    let mut seen = BTreeMap::<&str, u32>::new();
+/// Checks that no object was deleted or overwritten: on a versioned bucket it would have more than one version.
+///
+/// # Errors
+/// [`Exit::Integrity`] for the first object that has other versions.
+pub fn one_version_each(versions: &[ObjectVersion]) -> Result<()> {
+    let mut counts = BTreeMap::<&str, u32>::new();
     for version in versions {
-        let count = seen.entry(&version.key).or_default();
+        let count = counts.entry(&version.key).or_default();
         *count += 1;
         if *count > 1 || version.is_delete_marker {
             return Err(violated(format!(

@@ -63,7 +63,7 @@ impl Roster {
         self.walk_until(archive, |read| read.envelope.manifest.inventory().is_some())
             .await?;
         let mut later = Vec::new();
-        for record in self.read.values().rev().map(|read| &read.envelope.manifest) {
+        for record in self.records().rev().map(|read| &read.envelope.manifest) {
             if let Some(roll) = record.inventory() {
                 let mut roll = roll.clone();
                 roll.raise_heads(later.into_iter().flat_map(RosterRecord::heads));

@@ -83,11 +83,10 @@ async fn taken_over(archive: &Writer, roster: &Roster) -> Result<Option<Takeover
         .newest()
         .and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256));
     let Some(link) = link else { return Ok(None) };
-    let sequence = key::parse_manifest(&link.key).unwrap_or_default();
-    let read = read::fetch::<RosterRecord>(archive, key::ROSTER, sequence).await?;
+    let read = read::fetch_linked::<RosterRecord>(archive, key::ROSTER, &link).await?;
     match read.envelope.manifest.as_takeover() {
-        Some(takeover) if read.sha256 == link.sha256 => Ok(Some(takeover.clone())),
-        _ => Err(violated(format!(
+        Some(takeover) => Ok(Some(takeover.clone())),
+        None => Err(violated(format!(
             "{} is not the takeover that is named",
             link.key
         ))),

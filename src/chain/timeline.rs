@@ -2,34 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
 use crate::chain::archive::Archive;
-use crate::chain::archive::violated;
+use crate::chain::read;
+use crate::chain::read::{ChainWalk, StoredRecord};
 use crate::format::hash::digest::Digest;
-use crate::format::place::key;
 use crate::format::record::coverage::{Coverage, DayState};
-use crate::format::record::envelope::{RecordBody, Signed};
 use crate::format::record::head::HeadRef;
-use crate::format::record::manifest::{DayRecord, Link, Manifest, Record, Run};
+use crate::format::record::manifest::{DayRecord, Link, Record, Run};
 use crate::format::record::notes::Disposal;
-use crate::format::signature;
 use crate::format::time::range::Days;
 use crate::outcome::Result;
-
-/// Manifests read at once.
-pub const AT_ONCE: usize = 32;
-
-/// One manifest, or another record of a chain, as it lies in the store.
-#[derive(Debug, Clone)]
-pub struct ReadManifest<B = Manifest> {
-    pub sequence: u64,
-    pub key: String,
-    pub bytes: u64,
-    pub sha256: Digest,
-    pub envelope: Signed<B>,
-}
 
 /// One committed revision of one archive day.
 #[derive(Debug, Clone)]
@@ -87,7 +71,7 @@ impl Timeline {
     /// [`crate::outcome::Exit::Integrity`] where the chain does not hold: a missing number, another hash than the one
     /// that the successor names, a bad signature.
     pub async fn read(source: &Archive, sub_account: &str, days: &Days) -> Result<Timeline> {
-        let head = read_head(source, sub_account).await?;
+        let head = read::head(source, sub_account).await?;
         let coverage = head.envelope.manifest.coverage.clone();
         let mut wanted = archived(&coverage, days);
         Self::read_until(source, sub_account, head, |stored| {
@@ -114,7 +98,7 @@ impl Timeline {
         sub_account: &str,
         sequence: u64,
     ) -> Result<Timeline> {
-        let head = read_head(source, sub_account).await?;
+        let head = read::head(source, sub_account).await?;
         let mut timeline = Self::read_until(source, sub_account, head, |stored| {
             stored.sequence <= sequence + 1
         })
@@ -125,11 +109,13 @@ impl Timeline {
         Ok(timeline)
     }
 
+    /// Reads back from `head` until `enough` has accepted a record, and the zone of the days is known: the newest
+    /// records may be of other kinds.
     async fn read_until(
         source: &Archive,
         sub_account: &str,
-        head: ReadManifest,
-        mut enough: impl FnMut(&ReadManifest) -> bool,
+        head: StoredRecord,
+        mut enough: impl FnMut(&StoredRecord) -> bool,
     ) -> Result<Timeline> {
         let mut timeline = Timeline {
             sub_account: sub_account.to_owned(),
@@ -141,31 +127,16 @@ impl Timeline {
             acts: Vec::new(),
             disposals: Vec::new(),
         };
-        let read = |sequence| read_one(source, sub_account, sequence);
-        let mut older = stream::iter((1..head.sequence).rev())
-            .map(read)
-            .buffered(AT_ONCE);
-        let mut stored = head;
-        loop {
+        let mut older = ChainWalk::backwards(source, sub_account, &head, 1);
+        let mut next = Some(head);
+        while let Some(stored) = next {
             let done = enough(&stored);
-            let previous = stored.envelope.manifest.previous.clone();
-            let (sequence, key) = (stored.sequence, stored.key.clone());
-            timeline.take(source, stored)?;
-            // The zone is that of the days, and the newest records may be of other kinds.
-            if (done && timeline.zone.is_some()) || sequence == 1 {
+            timeline.take(stored);
+            if done && timeline.zone.is_some() {
                 break;
             }
             source.check_stop()?;
-            let Some(next) = older.try_next().await? else {
-                break;
-            };
-            if previous.map(|link| link.sha256) != Some(next.sha256) {
-                return Err(violated(format!(
-                    "{} is not the manifest that {key} names",
-                    next.key
-                )));
-            }
-            stored = next;
+            next = older.next().await?;
         }
         timeline
             .revisions
@@ -173,20 +144,14 @@ impl Timeline {
         Ok(timeline)
     }
 
-    fn take(&mut self, source: &Archive, stored: ReadManifest) -> Result<()> {
-        let signed_by = signed_by(source, &stored)?;
-        let ReadManifest {
-            sequence,
-            key,
-            sha256,
-            envelope,
-            ..
+    fn take(&mut self, stored: StoredRecord) {
+        let manifest = stored.link();
+        let signed_by = stored.signer.map(|signer| signer.fingerprint());
+        let StoredRecord {
+            sequence, envelope, ..
         } = stored;
-        let public_key = envelope
-            .signature
-            .as_ref()
-            .map(|signature| signature.public_key.clone());
-        let (manifest, run) = (Link { key, sha256 }, envelope.manifest.run);
+        let public_key = envelope.signature.map(|signature| signature.public_key);
+        let run = envelope.manifest.run;
         let record = match envelope.manifest.record {
             Record::Day(record) => *record,
             other => {
@@ -202,7 +167,7 @@ impl Timeline {
                     manifest,
                     public_key,
                 });
-                return Ok(());
+                return;
             }
         };
         self.zone.get_or_insert_with(|| record.zone.clone());
@@ -214,7 +179,6 @@ impl Timeline {
             public_key,
             record,
         });
-        Ok(())
     }
 
     fn only(mut self, days: &Days) -> Timeline {
@@ -247,82 +211,4 @@ fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
     days.within(first, last)
         .filter(|date| coverage.state(*date) != DayState::Missing)
         .collect()
-}
-
-/// The newest manifest of a chain.
-pub async fn read_head(source: &Archive, sub_account: &str) -> Result<ReadManifest> {
-    match newest(source, sub_account).await? {
-        Some(newest) => read_one(source, sub_account, newest).await,
-        None => Err(violated(format!(
-            "{} holds no manifest",
-            key::chain(sub_account)
-        ))),
-    }
-}
-
-/// The greatest number of a chain; `None` where it has no record.
-pub(super) async fn newest(source: &Archive, chain: &str) -> Result<Option<u64>> {
-    let listed = source.store.list(&key::chain(chain), None).await?;
-    Ok(listed
-        .iter()
-        .filter_map(|entry| key::parse_manifest(&entry.key))
-        .max())
-}
-
-/// Reads one manifest, and checks that it is the one that belongs at its place.
-pub async fn read_one(source: &Archive, sub_account: &str, sequence: u64) -> Result<ReadManifest> {
-    read_record(source, sub_account, sequence).await
-}
-
-/// Like [`read_one`], for a record of any chain.
-pub async fn read_record<B: RecordBody>(
-    source: &Archive,
-    chain: &str,
-    sequence: u64,
-) -> Result<ReadManifest<B>> {
-    let key = key::manifest(chain, sequence);
-    let Some(bytes) = source.store.get(&key).await? else {
-        return Err(violated(format!("{key} is missing")));
-    };
-    let envelope = Signed::<B>::from_bytes(&bytes)
-        .map_err(|error| violated(format!("{key} is damaged: {error}")))?;
-    let place = envelope.manifest.place();
-    let own = place.key == key && place.sequence == sequence && place.chain == chain;
-    if !own || place.archive_id != source.record.archive_id {
-        return Err(violated(format!(
-            "{key} is the manifest of another place or archive"
-        )));
-    }
-    Ok(ReadManifest {
-        sequence,
-        key,
-        bytes: bytes.len() as u64,
-        sha256: Digest::of(&bytes),
-        envelope,
-    })
-}
-
-/// Whose signature a manifest bears, if it bears one; an invalid one, or a stranger's where signers are named, is an
-/// error.
-pub fn signed_by<B: RecordBody>(
-    source: &Archive,
-    stored: &ReadManifest<B>,
-) -> Result<Option<String>> {
-    let untrusted = |error: &dyn std::fmt::Display| {
-        violated(format!("{} cannot be trusted: {error}", stored.key))
-    };
-    let Some(signer) = stored
-        .envelope
-        .signer()
-        .map_err(|error| untrusted(&error))?
-    else {
-        return Ok(None);
-    };
-    if !source.allowed.is_empty() && !source.allowed.contains(&signer, signature::MANIFEST) {
-        return Err(untrusted(&format!(
-            "{} is not among the allowed signers",
-            signer.fingerprint()
-        )));
-    }
-    Ok(Some(signer.fingerprint()))
 }

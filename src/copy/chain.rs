@@ -2,19 +2,16 @@
 //! names, and an order that was given late reaches the objects of the early days it is about.
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
 use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
-use crate::chain::timeline;
-use crate::chain::timeline::{ReadManifest, read_one, signed_by};
+use crate::chain::read::{ChainWalk, StoredRecord};
 use crate::format::hash::digest::Digest;
 use crate::format::record::coverage::{Coverage, DayState};
-use crate::format::record::envelope::RecordBody;
 use crate::format::record::head::Head;
 use crate::format::record::lock::Lock;
-use crate::format::record::manifest::{File, Record};
+use crate::format::record::manifest::{File, Manifest, Record};
 use crate::format::record::obligations::Obligations;
 use crate::format::record::roster::ChainHead;
 use crate::outcome::Result;
@@ -60,20 +57,16 @@ impl CopiedChain {
         } = head;
         let (mut steps, mut orders, mut coverage) =
             (Vec::new(), Obligations::default(), Coverage::default());
-        let (mut previous, mut signed) = (None, false);
-        let read = |sequence| read_one(source, sub_account, sequence);
-        let mut reads = stream::iter(1..=*sequence)
-            .map(read)
-            .buffered(timeline::AT_ONCE);
-        while let Some(stored) = reads.try_next().await? {
+        let mut newest = None;
+        let mut walk = ChainWalk::<Manifest>::forwards(source, sub_account, 1, *sequence);
+        while let Some(stored) = walk.next().await? {
             source.check_stop()?;
-            check(source, &stored, previous, &mut signed)?;
-            previous = Some(stored.sha256);
+            newest = Some(stored.sha256);
             orders.take(stored.sequence, &stored.envelope.manifest.record);
             coverage.clone_from(&stored.envelope.manifest.coverage);
             steps.push(step(stored)?);
         }
-        if previous != Some(*sha256) {
+        if newest != Some(*sha256) {
             return Err(violated(format!(
                 "the head of sub-account {sub_account} was changed while it was read"
             )));
@@ -90,44 +83,13 @@ impl CopiedChain {
     }
 }
 
-/// Whether a record of any chain follows the one before it.
-pub fn check<B: RecordBody>(
-    source: &Archive,
-    stored: &ReadManifest<B>,
-    previous: Option<Digest>,
-    signed: &mut bool,
-) -> Result<()> {
-    let named = stored
-        .envelope
-        .manifest
-        .place()
-        .previous
-        .map(|link| link.sha256);
-    if named != previous {
-        return Err(violated(format!(
-            "{} does not name the record before it",
-            stored.key
-        )));
-    }
-    match (signed_by(source, stored)?, *signed) {
-        (None, true) => Err(violated(format!(
-            "{} is not signed, but the record before it is",
-            stored.key
-        ))),
-        (signer, _) => {
-            *signed = signer.is_some();
-            Ok(())
-        }
-    }
-}
-
-fn step(stored: ReadManifest) -> Result<CopyStep> {
+fn step(stored: StoredRecord) -> Result<CopyStep> {
     // The very bytes: whoever reads a manifest has refused any other spelling.
     let bytes = stored
         .envelope
         .to_bytes()
         .map_err(|error| violated(format!("{}: {error}", stored.key)))?;
-    let ReadManifest {
+    let StoredRecord {
         key,
         sha256,
         envelope,

@@ -28,7 +28,7 @@ use crate::audit::part::LocalPart;
 use crate::audit::scratch::Scratch;
 use crate::audit::verify::VerifyProgress;
 use crate::chain::archive::Archive;
-use crate::chain::timeline::read_head;
+use crate::chain::read;
 use crate::clock::Clock;
 use crate::copy::chain::{CopiedChain, CopyStep};
 use crate::copy::destination::{CopyItem, Destination, Listed};
@@ -153,7 +153,7 @@ pub async fn copy(
 /// The newest manifest of each chain.
 async fn heads(source: &Archive, sub_accounts: &[String]) -> Result<Vec<ChainHead>> {
     let head = |id: String| async move {
-        let stored = read_head(source, &id).await?;
+        let stored = read::head(source, &id).await?;
         Ok::<_, Failure>(ChainHead {
             id,
             head: Head {

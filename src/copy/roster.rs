@@ -4,14 +4,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
-use crate::chain::timeline;
-use crate::chain::timeline::{ReadManifest, read_record};
+use crate::chain::read::ChainWalk;
 use crate::copy::AT_ONCE;
-use crate::copy::chain::{RequiredProtection, check};
+use crate::copy::chain::RequiredProtection;
 use crate::copy::destination::{CopyItem, Destination};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::head::Head;
+use crate::format::record::manifest::ObjectLock;
 use crate::format::record::roster::RosterRecord;
 use crate::outcome::{Failure, Result};
 use crate::store::{Body, Store};
@@ -62,31 +62,21 @@ pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] as for the chain of a sub-account.
 pub async fn read(source: &Archive, head: &Head) -> Result<Vec<RosterStep>> {
-    let (mut steps, mut previous, mut signed) = (Vec::new(), None, false);
-    let read = |sequence| read_record::<RosterRecord>(source, key::ROSTER, sequence);
-    let mut reads = stream::iter(1..=head.sequence)
-        .map(read)
-        .buffered(timeline::AT_ONCE);
-    while let Some(stored) = reads.try_next().await? {
+    let (mut steps, mut newest) = (Vec::new(), None);
+    let mut walk = ChainWalk::<RosterRecord>::forwards(source, key::ROSTER, 1, head.sequence);
+    while let Some(stored) = walk.next().await? {
         source.check_stop()?;
-        check(source, &stored, previous, &mut signed)?;
-        let ReadManifest {
-            key,
-            bytes,
-            sha256,
-            envelope,
-            ..
-        } = stored;
-        previous = Some(sha256);
-        let lock = envelope.manifest.object_lock.map(|lock| lock.lock());
+        newest = Some(stored.sha256);
+        let lock = stored.envelope.manifest.object_lock;
+        let lock = lock.as_ref().map(ObjectLock::lock);
         steps.push(RosterStep {
-            key,
-            bytes,
-            sha256,
+            key: stored.key,
+            bytes: stored.bytes,
+            sha256: stored.sha256,
             keep: RequiredProtection { lock, hold: false },
         });
     }
-    match previous == Some(head.sha256) {
+    match newest == Some(head.sha256) {
         true => Ok(steps),
         false => Err(changed(&key::manifest(key::ROSTER, head.sequence))),
     }

@@ -96,7 +96,7 @@ pub async fn pack(
                 .as_ref()
                 .map(|signature| signature.public_key.clone()),
         );
-        roster_head = Some(inventory::head_ref(&stored).to_string());
+        roster_head = Some(stored.head_ref().to_string());
     }
     packed.heads.extend(roster_head);
     let (from, to) = bounds(days);

@@ -13,7 +13,8 @@ use crate::audit::verify::finding::Finding;
 use crate::audit::verify::{Level, VerifyOptions, VerifyProgress};
 use crate::chain::archive::Archive;
 use crate::chain::inventory;
-use crate::chain::timeline::{Timeline, read_one};
+use crate::chain::read;
+use crate::chain::timeline::Timeline;
 use crate::cli::audit::{ReportArgs, ReportLevel};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::Context;
@@ -24,6 +25,7 @@ use crate::command::inspect::sub_accounts;
 use crate::command::inspect::verify::reading;
 use crate::config::Settings;
 use crate::format::place::key;
+use crate::format::record::manifest::Manifest;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Amount, size};
@@ -179,7 +181,7 @@ async fn of_this_archive(
             continue;
         }
         let there = match sequence.and_then(|sequence| sequence.parse().ok()) {
-            Some(sequence) => read_one(source, sub_account, sequence)
+            Some(sequence) => read::fetch::<Manifest>(source, sub_account, sequence)
                 .await
                 .map(|stored| stored.sha256.hex()),
             None => Ok(String::new()),

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::audit::export::escaped;
-use crate::chain::inventory::{Newest, UnlistedSubAccount};
+use crate::chain::inventory::{NewestInventory, UnlistedSubAccount};
 use crate::command::inspect::report::chain::{ReportedChain, States};
 use crate::command::inspect::report::exceptions::ExceptionClass;
 use crate::command::inspect::report::verification::Verification;
@@ -56,7 +56,7 @@ pub struct Report {
     /// One for each sub-account whose chain could be read, in order.
     pub chains: Vec<ReportedChain>,
     /// Of all sub-accounts, where the archive has one.
-    pub roster: Option<Newest>,
+    pub roster: Option<NewestInventory>,
     pub damaged: Vec<Damage>,
     pub verification: Option<Verification>,
 }
@@ -121,7 +121,7 @@ impl Report {
     fn unlisted(&self) -> impl Iterator<Item = UnlistedSubAccount<'_>> {
         self.roster
             .iter()
-            .flat_map(Newest::missing)
+            .flat_map(NewestInventory::missing)
             .filter(|one| !one.acknowledged)
     }
 
