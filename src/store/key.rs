@@ -11,7 +11,7 @@ pub(super) const TEMPORARY: &str = "tmp";
 const LONGEST: usize = 900;
 
 /// Refuses keys that some store, tool or file system would read differently than they are written.
-pub(super) fn check_new(key: &str) -> Result<()> {
+pub fn check_new(key: &str) -> Result<()> {
     let plain = key
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && !b"\\\"<>|*?:".contains(&byte));

@@ -15,14 +15,12 @@ pub mod error;
 pub mod file;
 pub mod folder;
 mod key;
-#[doc(hidden)]
-pub mod memory;
 pub mod retry;
 pub mod s3;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use folder::FolderStore;
-pub use memory::MemoryStore;
+pub use key::check_new as check_new_key;
 pub use retry::{RetryPolicy, RetryingStore};
 pub use s3::{S3Options, S3Settings, S3Store};
 

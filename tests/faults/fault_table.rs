@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use crate::support::host::{Host, TestClock};
+use crate::support::memory::{Effect, MemoryStore, StoreFault, StoreOperation};
 use crate::support::protocol::{check, check_truth, expected};
 use crate::support::vault::{DAY, SUB, Simulator, options};
 use cxvault::outcome::Exit;
 use cxvault::simulator::SimulatorOptions;
-use cxvault::store::MemoryStore;
-use cxvault::store::memory::{Effect, StoreFault, StoreOperation};
 
 const FOR_EVER: u32 = u32::MAX;
 

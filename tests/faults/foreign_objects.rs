@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::host::{Host, TestClock};
+use crate::support::memory::{Effect, MemoryStore, StoreFault, StoreOperation};
 use crate::support::protocol::{Checked, Expected, check, check_truth, expected};
 use crate::support::vault::{DAY, SUB, Simulator, options};
 use bytes::Bytes;
@@ -15,8 +16,6 @@ use cxvault::format::row::segment::Segment;
 use cxvault::format::signature::{AllowedSigners, SigningKey};
 use cxvault::outcome::Exit;
 use cxvault::simulator::SimulatorOptions;
-use cxvault::store::MemoryStore;
-use cxvault::store::memory::{Effect, StoreFault, StoreOperation};
 
 const FOLDER: &str = "segments/v1/sub_account=99999999/dt=2026-11-20/";
 

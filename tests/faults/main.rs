@@ -8,5 +8,6 @@ mod damage;
 mod fault_table;
 mod foreign_objects;
 mod protocol_model;
+mod store_retries;
 mod store_s3_answers;
 mod two_writers;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::support::host::{Host, Look, TestClock};
+use crate::support::memory::{MemoryStore, StoreOperation};
 use crate::support::protocol::{Checked, check};
 use crate::support::random::Random;
 use crate::support::stepped::{Fate, Gates, Stepped, with_bytes};
@@ -15,8 +16,7 @@ use cxvault::day::day_outcome::DayOutcome;
 use cxvault::format::row::observation::SummaryKind;
 use cxvault::outcome::{Exit, Result};
 use cxvault::simulator::SimulatorOptions;
-use cxvault::store::memory::StoreOperation;
-use cxvault::store::{MemoryStore, NewObject, Store};
+use cxvault::store::{NewObject, Store};
 use tokio::task::JoinHandle;
 
 /// No schedule needs as many steps: who takes more goes round in circles.

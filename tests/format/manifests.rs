@@ -22,10 +22,11 @@ use cxvault::format::row::recheck::Changes;
 use cxvault::format::row::tally::GroupShare;
 use cxvault::format::signature::{AllowedSigners, SigningKey};
 use cxvault::format::time::range::Days;
-use cxvault::store::{Body, MemoryStore, NewObject, Store};
+use cxvault::store::{Body, NewObject, Store};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::memory::MemoryStore;
 use crate::support::mutants::{Mutant, mutants};
 
 const SUB: &str = "99999999";

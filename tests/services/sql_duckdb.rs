@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::support::bucket::Bucket;
 use crate::support::host::{Host, TestClock};
+use crate::support::memory::{Effect, MemoryStore, StoreFault, StoreOperation};
 use crate::support::minio::minio;
 use crate::support::protocol::{check, check_truth, expected};
 use crate::support::python::{duckdb_python, duckdb_s3_python};
@@ -19,8 +20,6 @@ use cxvault::format::place::key;
 use cxvault::format::signature::{AllowedSigners, SigningKey};
 use cxvault::outcome::Exit;
 use cxvault::simulator::SimulatorOptions;
-use cxvault::store::MemoryStore;
-use cxvault::store::memory::{Effect, StoreFault, StoreOperation};
 use serde_json::{Value, json};
 
 const EVE: &str = "2026-11-19";

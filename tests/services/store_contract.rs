@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::support::memory::MemoryStore;
 use bytes::Bytes;
 use cxvault::clock::{Clock, SystemClock};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::record::lock::{Lock, LockMode};
 use cxvault::store::{
-    Body, Children, FolderStore, MemoryStore, NewObject, ObjectVersion, PutOutcome, S3Settings,
-    S3Store, Store, StoreErrorKind,
+    Body, Children, FolderStore, NewObject, ObjectVersion, PutOutcome, S3Settings, S3Store, Store,
+    StoreErrorKind,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;

@@ -10,6 +10,7 @@ pub mod browser;
 pub mod bucket;
 pub mod damage;
 pub mod host;
+pub mod memory;
 pub mod minio;
 pub mod mutants;
 pub mod protocol;

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::memory::StoreOperation;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cxvault::format::record::lock::Lock;
-use cxvault::store::memory::StoreOperation;
 use cxvault::store::{
     Body, Children, Hashed, ListedObject, NewObject, ObjectVersion, PutOutcome, Result, Stat,
     Store, StoreError, StoreErrorKind,

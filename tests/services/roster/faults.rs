@@ -7,11 +7,10 @@ use cxvault::chain::roster::{Roster, commit};
 use cxvault::format::record::roster::AccountListing;
 use cxvault::journal::Head;
 use cxvault::outcome::Exit;
-use cxvault::store::MemoryStore;
-use cxvault::store::memory::{Effect, StoreFault, StoreOperation};
 
 use super::*;
 use crate::support::host::{Host, TestClock};
+use crate::support::memory::{Effect, MemoryStore, StoreFault, StoreOperation};
 
 /// Runs a future to its end on this thread.
 fn now<T>(work: impl Future<Output = T>) -> T {

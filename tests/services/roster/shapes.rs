@@ -15,11 +15,12 @@ use cxvault::format::record::roster::{
 };
 use cxvault::format::signature::AllowedSigners;
 use cxvault::format::time::range::Days;
-use cxvault::store::{Body, MemoryStore, NewObject, Store};
+use cxvault::store::{Body, NewObject, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 
+use crate::support::memory::MemoryStore;
 use crate::support::mutants::{Mutant, mutants};
 
 const ARCHIVE_ID: &str = "00112233445566778899aabbccddeeff";

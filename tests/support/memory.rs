@@ -1,20 +1,21 @@
-//! A store in memory for tests: it counts its calls, fails on demand, and panics if an immutable key would change.
+//! A store in memory: it counts its calls, fails on demand, and panics if an immutable key would change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{future, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::format::hash::digest::Digest;
-use crate::format::record::lock::Lock;
-use crate::store::error::{StoreError, StoreErrorKind};
-use crate::store::file;
-use crate::store::{
+use cxvault::format::hash::digest::Digest;
+use cxvault::format::record::lock::Lock;
+use cxvault::store::error::{StoreError, StoreErrorKind};
+use cxvault::store::{
     Body, Children, Hashed, LARGEST_GET, ListedObject, NewObject, ObjectVersion, PutOutcome,
-    Result, Stat, Store, key, stronger,
+    Result, Stat, Store, check_new_key,
 };
 
 /// The methods of a store, as the counts and the faults name them.
@@ -109,15 +110,17 @@ struct MemoryState {
     calls: BTreeMap<StoreOperation, u64>,
 }
 
-/// See the module. Versioned, with MemoryObject Lock, unless made by [`MemoryStore::plain`].
+/// See the module. Versioned, with Object Lock, unless made by [`MemoryStore::plain`].
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     plain: bool,
+    /// Whether no request for an object's bytes is ever answered.
+    silent: AtomicBool,
     state: Mutex<MemoryState>,
 }
 
 impl MemoryStore {
-    /// Like a bucket with versioning and MemoryObject Lock.
+    /// Like a bucket with versioning and Object Lock.
     pub fn new() -> Self {
         Self::default()
     }
@@ -133,6 +136,11 @@ impl MemoryStore {
     /// Adds a failure; the first that fits a call is used up first.
     pub fn fail(&self, fault: StoreFault) {
         self.state().faults.push(fault);
+    }
+
+    /// Answers no request for an object's bytes from now on.
+    pub fn fall_silent(&self) {
+        self.silent.store(true, Relaxed);
     }
 
     /// Failures that no call has met yet.
@@ -329,6 +337,14 @@ impl MemoryState {
     }
 }
 
+fn local_failure(error: io::Error, what: &'static str, path: &Path) -> StoreError {
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull => StoreErrorKind::Full,
+        _ => StoreErrorKind::Unusable,
+    };
+    StoreError::new(kind, what, path.display().to_string()).because(error)
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     fn root(&self) -> String {
@@ -336,12 +352,14 @@ impl Store for MemoryStore {
     }
 
     async fn put_new(&self, object: &NewObject) -> Result<PutOutcome> {
-        key::check_new(&object.key)?;
+        check_new_key(&object.key)?;
         let bytes = match &object.body {
             Body::Bytes(bytes) => bytes.clone(),
             Body::File(path) => {
-                let unreadable = |error| file::unreadable_body(error, path);
-                tokio::fs::read(path).await.map_err(unreadable)?.into()
+                let content = tokio::fs::read(path).await;
+                content
+                    .map_err(|error| local_failure(error, "cannot read", path))?
+                    .into()
             }
         };
         self.call(StoreOperation::PutNew, &object.key, |state| {
@@ -350,10 +368,13 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        if self.silent.load(Relaxed) {
+            future::pending::<()>().await;
+        }
         self.call(StoreOperation::Get, key, |state| match state.current(key) {
             Some((_, object)) if object.bytes.len() as u64 > LARGEST_GET => Err(StoreError::new(
                 StoreErrorKind::Contradiction,
-                file::READ,
+                "cannot read",
                 format!("memory/{key}"),
             )),
             found => Ok(found.map(|(_, object)| object.bytes.clone())),
@@ -365,8 +386,9 @@ impl Store for MemoryStore {
             Ok(state.current(key).map(|(_, object)| object.bytes.clone()))
         })?;
         let Some(bytes) = found else { return Ok(false) };
-        let failed = |error| file::classify(error, file::WRITE, to);
-        tokio::fs::write(to, bytes).await.map_err(failed)?;
+        tokio::fs::write(to, bytes)
+            .await
+            .map_err(|error| local_failure(error, "cannot write", to))?;
         Ok(true)
     }
 
@@ -465,7 +487,7 @@ impl Store for MemoryStore {
             if plain {
                 return Err(Self::no_lock(key));
             }
-            object.lock = Some(stronger(object.lock, lock));
+            object.lock = Some(object.lock.map_or(lock, |now| now.stronger(lock)));
             Ok(())
         })
     }
@@ -492,52 +514,5 @@ impl Store for MemoryStore {
 
     async fn keeps_legal_holds(&self, key: &str) -> Result<bool> {
         self.call(StoreOperation::Stat, key, |_| Ok(!self.plain))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object(key: &str, content: &'static [u8]) -> NewObject {
-        let body = Body::Bytes(Bytes::from_static(content));
-        NewObject {
-            key: key.to_owned(),
-            body,
-            sha256: Digest::of(content),
-            lock: None,
-            legal_hold: false,
-        }
-    }
-
-    #[tokio::test]
-    #[should_panic(expected = "the immutable key a would change")]
-    async fn a_key_that_comes_back_with_other_bytes_ends_the_test() {
-        let store = MemoryStore::new();
-        store.put_new(&object("a", b"first")).await.unwrap();
-        store.delete("a");
-        let _ = store.put_new(&object("a", b"second")).await;
-    }
-
-    #[tokio::test]
-    async fn faults_meet_the_calls_they_are_meant_for() {
-        let store = MemoryStore::new();
-        store.fail(
-            StoreFault::new(StoreOperation::PutNew, "m/", Effect::FailBefore)
-                .skip(1)
-                .times(2),
-        );
-        let mut stored = Vec::new();
-        for key in ["p/1", "m/1", "m/2", "p/2", "m/3", "m/4"] {
-            if store.put_new(&object(key, b"x")).await.is_ok() {
-                stored.push(key);
-            }
-        }
-        assert_eq!(stored, ["p/1", "m/1", "p/2", "m/4"]);
-        assert_eq!(store.contents().len(), 4);
-        assert_eq!(
-            (store.calls(StoreOperation::PutNew), store.pending_faults()),
-            (6, 0)
-        );
     }
 }
