@@ -1,17 +1,17 @@
--- An archive in Athena (engine version 3), read without cxvault. FORMAT.md, "Reading with SQL", tells what each view
--- means. Trino reads it with the same views.
+-- An archive in Athena (engine version 3), read without cxvault. FORMAT.md, "Reading with SQL",
+-- explains each view. Trino reads it with the same views.
 --
--- Three words are to be filled in, here and nowhere else:
+-- Replace three words, here and nowhere else:
 --
---     BUCKET/PREFIX     where the archive lies, as in s3://BUCKET/PREFIX
+--     BUCKET/PREFIX     the place of the archive, as in s3://BUCKET/PREFIX
 --     SUB_ACCOUNTS      the sub-accounts, comma-separated, without blanks
 --     FIRST_DAY         the first archived day or an earlier one, as 2026-11-20
 --
 --     sed -e 's#BUCKET/PREFIX#acme-cx-archive/ringcx#; s#SUB_ACCOUNTS#99999999#; s#FIRST_DAY#2026-11-20#' athena.sql
 --
--- Athena takes one statement at a time; each ends with a semicolon at the end of a line. There is no crawler and no
--- partition to add: partitions are projected, so that a day can be queried as soon as it is committed. A sub-account
--- that comes later is added by ALTER TABLE ... SET TBLPROPERTIES. Where there are too many of them to be listed, make
+-- Athena takes one statement at a time; each ends with a semicolon at the end of a line. No crawler is
+-- needed and no partition has to be added: partitions are projected, so that a day can be queried as soon as it is
+-- committed. Add a later sub-account by ALTER TABLE ... SET TBLPROPERTIES. Where there are too many of them to be listed, make
 -- the projection type of sub_account `injected`: then every query must say WHERE sub_account = '...'.
 
 -- The rows of every object under segments/, leftovers of unfinished or lost commits included: a bare scan.
@@ -82,7 +82,7 @@ TBLPROPERTIES (
     'storage.location.template' = 's3://BUCKET/PREFIX/segments/v1/sub_account=${sub_account}/dt=${dt}/'
 );
 
--- Whatever lies where manifests do. A manifest is one line of canonical JSON, in which no control character stands.
+-- All objects under manifests/. A manifest is one line of canonical JSON without control characters.
 CREATE EXTERNAL TABLE IF NOT EXISTS manifest_objects (
     line string
 )
@@ -97,8 +97,8 @@ TBLPROPERTIES (
     'storage.location.template' = 's3://BUCKET/PREFIX/manifests/v1/sub_account=${sub_account}/'
 );
 
--- One row a manifest, in full as JSON text, since each kind of record has its own fields. A manifest says what its own
--- place is: a copy under another name, or of another chain, is none.
+-- One row a manifest, in full as JSON text, since each kind of record has its own fields. A manifest names its own
+-- place: a copy under another name, or of another chain, is not a manifest.
 CREATE OR REPLACE VIEW manifests AS
 SELECT *
 FROM (
@@ -120,7 +120,7 @@ FROM (
 )
 WHERE key = 'manifests/v1/sub_account=' || sub_account || '/' || lpad(CAST(sequence AS varchar), 10, '0') || '.json';
 
--- One row a day whose gaps somebody has taken note of: by which record, when and why, and what was missing then.
+-- One row for each day whose gaps were acknowledged: by which record, when and why, and what was missing then.
 CREATE OR REPLACE VIEW acknowledgements AS
 SELECT
     sub_account,
@@ -217,8 +217,8 @@ CROSS JOIN UNNEST(CAST(json_extract(json, '$.manifest.files') AS array(row(
 )))) AS file(key, bytes, rows, sha256, merkle_root, version_id, adopted)
 WHERE kind = 'day';
 
--- Those that must be there. The files of a day that was disposed of may be gone, by right: no view below has a row of
--- theirs, also where they are still there.
+-- Those that must exist. The files of a day that was disposed of may be absent: no view below has rows of them, even
+-- where they still exist.
 CREATE OR REPLACE VIEW files AS
 SELECT committed_files.*
 FROM committed_files
@@ -226,8 +226,8 @@ LEFT JOIN coverage ON coverage.sub_account = committed_files.sub_account AND cov
 WHERE coverage.state IS DISTINCT FROM 'disposed';
 
 -- The rows that manifests list, of every revision: exact in the presence of leftovers. `sequence` is the committing
--- manifest's: later commits have greater ones, across days too. A leftover that is no Parquet at all, which only
--- somebody else can have put there, stops queries of its day; WHERE path <> 's3://...' passes it over.
+-- manifest's: later commits have greater ones, across days too. An object that is not Parquet, which cxvault
+-- never puts there, stops queries of its day; WHERE path <> 's3://...' skips it.
 CREATE OR REPLACE VIEW audited_rows AS
 SELECT
     coalesce(segment_id, 'sha256:' || lower(to_hex(sha256(to_utf8(segment_json))))) AS segment_key,
@@ -247,7 +247,7 @@ WHERE key NOT IN (SELECT key FROM committed_files);
 
 -- One row a segment, known by sub-account and key across all days: metadata of the last commit that has it; of each
 -- kind the answer that was fetched last, whatever its revision, and only without any answer the last commit's look.
--- `segment_id` stands in the windows so that a search for one reaches the Bloom filters.
+-- `segment_id` is part of the windows so that a search for one id uses the Bloom filters.
 CREATE OR REPLACE VIEW current_segments AS
 SELECT
     segment_key,
@@ -476,7 +476,7 @@ WITH linked AS (
     FROM manifests
     WHERE kind = 'day'
     GROUP BY sub_account, dt
-), told AS (
+), stated AS (
     SELECT
         coalesce(coverage.sub_account, last_records.sub_account) AS sub_account,
         coalesce(coverage.dt, last_records.dt) AS dt,
@@ -522,7 +522,7 @@ UNION ALL
 SELECT
     'coverage-differs', sub_account || ' ' || dt,
     'the head says ' || coalesce(state, 'nothing') || ', its records ' || recomputed
-FROM told
+FROM stated
 WHERE state IS DISTINCT FROM recomputed
     -- Which later revisions leave an acknowledgement standing is for `cxvault verify`; here there must be one.
     AND NOT (coalesce(state, '') = 'acknowledged' AND recomputed = 'gaps'

@@ -1,4 +1,4 @@
--- An archive in DuckDB (1.5 or newer), read without cxvault. FORMAT.md, "Reading with SQL", tells what each view means.
+-- An archive in DuckDB (1.5 or newer), read without cxvault. FORMAT.md, "Reading with SQL", explains each view.
 --
 --     SET VARIABLE archive = './cxvault-demo';        -- a folder, or s3://bucket/prefix (with the httpfs extension)
 --     .read schemas/duckdb.sql
@@ -26,8 +26,8 @@ SELECT
     TRY_CAST(TRY(decode(content)) AS JSON) AS json
 FROM read_blob(getvariable('archive_root') || '/manifests/v1/' || getvariable('archive_chain') || '/*');
 
--- One row a manifest, in full as JSON, since each kind of record has its own fields. A manifest says what its own
--- place is: a copy under another name, or of another chain, is none.
+-- One row a manifest, in full as JSON, since each kind of record has its own fields. A manifest names its own
+-- place: a copy under another name, or of another chain, is not a manifest.
 CREATE OR REPLACE TEMP VIEW manifests AS
 SELECT
     json ->> '$.manifest.sub_account' AS sub_account,
@@ -83,7 +83,7 @@ SELECT
     sha256
 FROM records;
 
--- One row a day whose gaps somebody has taken note of: by which record, when and why, and what was missing then.
+-- One row for each day whose gaps were acknowledged: by which record, when and why, and what was missing then.
 CREATE OR REPLACE TEMP VIEW acknowledgements AS
 SELECT
     sub_account, day.date AS dt, day.revision AS revision,
@@ -242,7 +242,7 @@ CREATE OR REPLACE TEMP MACRO is_answer(status) AS status IN ('PRESENT', 'EMPTY',
 
 -- One row a segment, known by sub-account and key across all days: metadata of the last commit that has it; of each
 -- kind the answer that was fetched last, whatever its revision, and only without any answer the last commit's look.
--- `segment_id` stands in the windows so that a search for one reaches the Bloom filters.
+-- `segment_id` is part of the windows so that a search for one id uses the Bloom filters.
 CREATE OR REPLACE TEMP VIEW current_segments AS
 SELECT * EXCLUDE (newest, agent, auto) REPLACE (
     agent.agent_status AS agent_status,
@@ -441,7 +441,7 @@ WITH linked AS (
     FROM manifests
     WHERE kind = 'day'
     GROUP BY sub_account, dt
-), told AS (
+), stated AS (
     SELECT
         sub_account, dt, coverage.state,
         CASE
@@ -478,7 +478,7 @@ UNION ALL
 SELECT
     'coverage-differs', sub_account || ' ' || dt,
     'the head says ' || coalesce(state, 'nothing') || ', its records ' || recomputed
-FROM told
+FROM stated
 WHERE state IS DISTINCT FROM recomputed
     -- Which later revisions leave an acknowledgement standing is for `cxvault verify`; here there must be one.
     AND NOT (coalesce(state, '') = 'acknowledged' AND recomputed = 'gaps'

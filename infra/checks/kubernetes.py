@@ -10,7 +10,7 @@ from common import (
 )
 
 SECRETS = "/run/secrets/cxvault"
-# Made by hand, so that no secret stands in a file.
+# Created by hand, so that no file contains a secret.
 BY_HAND = {("Secret", "cxvault")}
 # Only of these is it true that trying again may help.
 AGAIN = {5, 11}
@@ -117,7 +117,7 @@ def main(program, work, *rendered):
     nightly = {(one["kind"], one["metadata"]["name"]) for one in folders["nightly"]}
     for folder, resources in folders.items():
         own = {(one["kind"], one["metadata"]["name"]) for one in resources}
-        findings.expect(not any(kind == "Secret" for kind, _ in own), f"{folder}: a Secret stands in a file")
+        findings.expect(not any(kind == "Secret" for kind, _ in own), f"{folder}: a file contains a Secret")
         # A backfill lives beside the nightly run, and uses what that brought.
         known = own | BY_HAND | (nightly if folder == "backfill" else set())
         for name, spec in jobs(resources):

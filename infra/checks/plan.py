@@ -110,7 +110,7 @@ def check_roles(findings, plan):
     ]:
         request = Request(admin, action, PART, context)
         findings.expect(not decide([everything, bucket], request), f"policies: an administrator may: {request}")
-    findings.expect(decide([everything, bucket], Request(admin, "s3:GetObject", PART)), "policies: nobody can read")
+    findings.expect(decide([everything, bucket], Request(admin, "s3:GetObject", PART)), "policies: no principal can read")
 
 
 def check_key(findings, plan):
@@ -137,7 +137,7 @@ def check_trust(findings, plan):
         findings.equal(decide([trust], request), passes, f"policies: who becomes the writer: {change}")
     for address, values in plan.of("aws_iam_role").items():
         for statement in json.loads(values["assume_role_policy"])["Statement"]:
-            findings.expect("*" not in json.dumps(statement["Principal"]), f"{address}: anybody can become it")
+            findings.expect("*" not in json.dumps(statement["Principal"]), f"{address}: any principal can assume it")
 
 
 def check_storage(findings, plan):

@@ -177,7 +177,7 @@ def refused(findings, what, request, **arguments):
         request(Bucket="archive", **arguments)
         findings.expect(False, f"allowed: {what}")
     except botocore.exceptions.ClientError as error:
-        # MinIO says so of what is locked, whoever asks.
+        # MinIO says so of every locked object.
         locked = "WORM protected" in error.response["Error"].get("Message", "")
         findings.expect(locked or error.response["Error"]["Code"] == "AccessDenied", f"{what}: {error}")
 

@@ -1,4 +1,4 @@
-"""Archives for the engines, written by our binary: one in order, and a copy of it that somebody has changed."""
+"""Archives for the engines, written by our binary: an intact one, and a changed copy of it."""
 
 import datetime
 import hashlib
@@ -90,7 +90,7 @@ def rewrite(path, change):
 
 
 def damage(intact, damaged):
-    """A text changed, a binary one, a status, a row gone, one twice, and a manifest that tells of another host."""
+    """A text changed, a binary one, a status, a row gone, one twice, and a manifest that names another host."""
     shutil.copytree(intact, damaged)
     folders = sorted(pathlib.Path(damaged).glob("segments/v1/*/*"))
     with_binary = [part for folder in folders[:-1] for part in folder.glob("r*.parquet") if binaries(part)]

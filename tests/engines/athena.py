@@ -15,7 +15,7 @@ def statements(place, sub_accounts, first_day):
         assert blank in text, blank
         text = text.replace(blank, value)
     found = [one.strip() for one in text.split(";\n")]
-    assert found.pop() == "", "something stands behind the last statement"
+    assert found.pop() == "", "there is text after the last statement"
     return found
 
 

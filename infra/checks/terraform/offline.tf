@@ -1,4 +1,4 @@
-# Laid over a root module by infra/check, so that a plan needs no account and asks nobody.
+# Added to a root module by infra/check, so that a plan needs no account and asks no questions.
 
 provider "aws" {
   region                      = "eu-central-1"

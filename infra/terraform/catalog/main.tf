@@ -1,7 +1,7 @@
 # The tables of schemas/athena.sql in Glue, and its views as saved queries.
 #
-# All is taken from that file, so that no column and no property can differ from what is tested there against a real
-# engine. Partitions are projected: no crawler, and a day can be queried as soon as it is committed.
+# Everything is read from that file, so that no column and no property can differ from what is tested there against a
+# real engine. Partitions are projected: no crawler is needed, and a day can be queried as soon as it is committed.
 
 locals {
   sql  = file("${path.module}/../../../schemas/athena.sql")
@@ -39,7 +39,7 @@ locals {
       serde      = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
       parameters = { "serialization.format" = "1" }
     }
-    # A control character stands in no manifest: so a line is one field.
+    # No manifest contains a control character, so a line is one field.
     text = {
       input      = "org.apache.hadoop.mapred.TextInputFormat"
       output     = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
@@ -92,11 +92,11 @@ resource "aws_glue_catalog_table" "archive" {
   }
 }
 
-# Only an administrator of the catalog can make views: who audits runs these once, in their order.
+# Only an administrator of the catalog can create views: run these once, in their order.
 resource "aws_athena_named_query" "views" {
   for_each    = local.views
   name        = "cxvault ${each.key}"
-  description = "Makes a view of schemas/athena.sql"
+  description = "Creates a view of schemas/athena.sql"
   workgroup   = aws_athena_workgroup.audit.name
   database    = aws_glue_catalog_database.archive.name
   query       = each.value
@@ -108,7 +108,7 @@ resource "aws_athena_workgroup" "audit" {
   tags        = var.tags
 
   configuration {
-    # Otherwise a client could choose a place, and an encryption, of its own for what people said.
+    # Otherwise a client could choose another place and encryption for results, which contain people's words.
     enforce_workgroup_configuration    = true
     publish_cloudwatch_metrics_enabled = true
     bytes_scanned_cutoff_per_query     = var.bytes_scanned_limit

@@ -4,7 +4,7 @@ variable "bucket" {
 }
 
 variable "prefix" {
-  description = "Where in the bucket the archive lies, without slashes at its ends; empty for the bucket's root."
+  description = "Prefix of the archive in the bucket, without leading and trailing slashes; empty for the bucket's root."
   type        = string
   default     = ""
 
@@ -15,7 +15,7 @@ variable "prefix" {
 }
 
 variable "sub_accounts" {
-  description = "The sub-accounts that queries shall see. One that comes later is added here."
+  description = "The sub-accounts that queries include. Add new ones here."
   type        = list(string)
 
   validation {
@@ -47,7 +47,7 @@ variable "workgroup" {
 }
 
 variable "results_bucket" {
-  description = "Bucket for Athena's results, which hold what people said: not the archive's, where Athena could not write."
+  description = "Bucket for Athena's results, which contain people's words; not the archive's bucket, where Athena cannot write."
   type        = string
 
   validation {
@@ -63,13 +63,13 @@ variable "results_kms_key_arn" {
 }
 
 variable "bytes_scanned_limit" {
-  description = "A query that would read more than this is stopped, for its price. A deep check of a large archive reads all of it."
+  description = "A query that would read more than this is cancelled, because of its cost. A deep check reads the whole archive."
   type        = number
   default     = 1099511627776
 }
 
 variable "tags" {
-  description = "Tags of everything that is made here."
+  description = "Tags of all resources of this module."
   type        = map(string)
   default     = {}
 }

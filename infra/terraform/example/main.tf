@@ -1,4 +1,4 @@
-# Everything for one archive. Copy it, name your own things, and keep its state where the writer cannot reach it.
+# Everything for one archive. Copy it, replace the names, and store its state where the writer has no access.
 
 terraform {
   required_version = ">= 1.9"

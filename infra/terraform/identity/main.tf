@@ -1,4 +1,4 @@
-# Who may do what: a writer that can add and never remove, an auditor that can read, and a custodian of legal holds.
+# The roles: a writer that can add but never remove, an auditor that can read, and a custodian of legal holds.
 
 locals {
   issuer  = regex("oidc-provider/(.+)$", var.oidc_provider_arn)[0]
@@ -10,7 +10,7 @@ resource "aws_iam_role" "writer" {
   description          = "cxvault's nightly run and backfills: adds to the archive, removes nothing"
   assume_role_policy   = data.aws_iam_policy_document.web_identity.json
   permissions_boundary = var.permissions_boundary_arn
-  # A night's run can last as long; the SDK renews the session from the pod's token before.
+  # A nightly run can last longer; the SDK renews the session from the pod's token before it ends.
   max_session_duration = 43200
   tags                 = var.tags
 }

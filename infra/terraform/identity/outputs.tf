@@ -14,11 +14,11 @@ output "auditor_role_arn" {
 }
 
 output "writer_policy" {
-  description = "The writer's permissions as JSON, for a role that is made elsewhere."
+  description = "The writer's permissions as JSON, for a role that is created elsewhere."
   value       = data.aws_iam_policy_document.writer.json
 }
 
 output "auditor_policy" {
-  description = "The auditor's permissions as JSON, for a role that is made elsewhere."
+  description = "The auditor's permissions as JSON, for a role that is created elsewhere."
   value       = data.aws_iam_policy_document.reader.json
 }

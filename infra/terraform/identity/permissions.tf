@@ -1,16 +1,16 @@
-# What each role may do. None of them has a permission to delete; the writer's denials hold also when somebody attaches
-# another policy to its role.
+# The permissions of each role. None of them may delete; the writer's denials also apply if another policy is attached
+# to its role.
 
 data "aws_iam_policy_document" "reader" {
   # Without a condition on the prefix: S3 answers a read of a missing object with 403 instead of 404 where listing is
-  # allowed below a prefix only, and "is it there?" is what the writer asks all the time.
+  # allowed below a prefix only, and the writer often checks whether an object exists.
   statement {
     sid       = "List"
     actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
     resources = [var.bucket_arn]
   }
 
-  # The state that `cxvault doctor` and an auditor look at.
+  # The bucket's settings that `cxvault doctor` and an auditor read.
   statement {
     sid       = "LookAtTheBucket"
     actions   = ["s3:GetBucketLocation", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning"]
@@ -76,7 +76,7 @@ data "aws_iam_policy_document" "adder" {
 data "aws_iam_policy_document" "writer" {
   source_policy_documents = [data.aws_iam_policy_document.adder.json]
 
-  # A commit under an open legal hold sets it on its objects. Only the custodian lifts one.
+  # A commit under an open legal hold sets it on its objects. Only the custodian can lift a hold.
   statement {
     sid       = "Hold"
     actions   = ["s3:PutObjectLegalHold"]

@@ -1,4 +1,4 @@
-# Who may become one of the roles. No role has a long-lived key.
+# Which principals may assume each role. No role has a long-lived key.
 
 data "aws_iam_policy_document" "web_identity" {
   statement {

@@ -10,7 +10,7 @@ variable "bucket_arn" {
 }
 
 variable "prefix" {
-  description = "Where in the bucket the archive lies, without slashes at its ends; empty for the bucket's root."
+  description = "Prefix of the archive in the bucket, without leading and trailing slashes; empty for the bucket's root."
   type        = string
   default     = ""
 
@@ -32,7 +32,7 @@ variable "oidc_provider_arn" {
 }
 
 variable "service_accounts" {
-  description = "Kubernetes service accounts that are the writer, as NAMESPACE:NAME."
+  description = "Kubernetes service accounts that may assume the writer role, as NAMESPACE:NAME."
   type        = list(string)
   default     = ["cxvault:cxvault"]
 
@@ -43,7 +43,7 @@ variable "service_accounts" {
 }
 
 variable "auditor_arns" {
-  description = "Roles or users that may become the auditor. Empty: no such role is made."
+  description = "Roles or users that may assume the auditor role. Empty: the role is not created."
   type        = list(string)
   default     = []
 }
@@ -55,19 +55,19 @@ variable "auditor_policy_arns" {
 }
 
 variable "custodian_arns" {
-  description = "Roles or users that may become the custodian, who sets and lifts legal holds. Empty: no such role is made."
+  description = "Roles or users that may assume the custodian role, which sets and lifts legal holds. Empty: it is not created."
   type        = list(string)
   default     = []
 }
 
 variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the roles, where the account asks for one."
+  description = "Permissions boundary of the roles, where the account requires one."
   type        = string
   default     = null
 }
 
 variable "tags" {
-  description = "Tags of everything that is made here."
+  description = "Tags of all resources of this module."
   type        = map(string)
   default     = {}
 }

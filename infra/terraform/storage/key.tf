@@ -1,8 +1,8 @@
-# Whoever destroys the key destroys the archive, whatever is locked: so it takes 30 days. AWS's default key policy
-# holds: permissions are given by IAM, as those of the identity module are.
+# Destroying the key destroys the archive, even if it is locked, so the deletion takes 30 days. AWS's default key policy
+# applies: permissions come from IAM, such as those of the identity module.
 
 resource "aws_kms_key" "archive" {
-  #checkov:skip=CKV2_AWS_64:AWS's default policy is the wanted one: permissions come from IAM
+  #checkov:skip=CKV2_AWS_64:AWS's default policy is intended: permissions come from IAM
   count                   = local.kms ? 1 : 0
   description             = "Encrypts the archive in ${var.bucket}"
   enable_key_rotation     = true

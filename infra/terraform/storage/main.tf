@@ -4,7 +4,7 @@ locals {
   aws = !var.s3_compatible
   kms = local.aws && var.kms
 
-  # Folders of data, never of audit records.
+  # Prefixes of data, never of audit records.
   expiring = {
     for prefix in try(var.expire_segments.prefixes, []) :
     (prefix == "" ? "root" : prefix) => "${prefix == "" ? "" : "${trim(prefix, "/")}/"}segments/"
@@ -13,7 +13,7 @@ locals {
 
 resource "aws_s3_bucket" "archive" {
   #checkov:skip=CKV_AWS_144:S3 replication copies neither a chain's place nor its order; `cxvault copy` makes a checked copy
-  #checkov:skip=CKV2_AWS_62:Nobody waits for single objects: a run says itself what it has committed
+  #checkov:skip=CKV2_AWS_62:Nothing waits for single objects: a run reports what it has committed
   bucket              = var.bucket
   object_lock_enabled = true
   tags                = var.tags
@@ -79,8 +79,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "archive" {
   }
 }
 
-# The policy lets nobody begin a multi-part upload; what was begun before it was set is cleared away. What a lifecycle
-# rule removes no policy forbids: S3 does it itself, and leaves alone what is locked or held.
+# The policy forbids multi-part uploads; uploads that were begun before it was set are removed. No policy forbids what a
+# lifecycle rule removes: S3 itself does it, and does not touch what is locked or held.
 resource "aws_s3_bucket_lifecycle_configuration" "archive" {
   count  = local.aws ? 1 : 0
   bucket = aws_s3_bucket.archive.id
@@ -117,7 +117,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
     }
   }
 
-  # A rule of its own: S3 takes both expirations in one for a contradiction.
+  # A separate rule: S3 rejects both expirations in one.
   dynamic "rule" {
     for_each = local.expiring
 

@@ -2,7 +2,7 @@ output "bucket" {
   description = "The bucket's name; cxvault's `archive` is s3://BUCKET/PREFIX."
   value       = aws_s3_bucket.archive.id
 
-  # Whoever writes before versioning stands writes unversioned objects.
+  # Objects that are written before versioning is enabled are unversioned.
   depends_on = [aws_s3_bucket_versioning.archive, aws_s3_bucket_policy.archive]
 }
 

@@ -1,5 +1,5 @@
-# What nobody may do, whatever else allows it. Who wants to do it all the same must change this policy first, and that
-# stands in CloudTrail.
+# What is denied to every principal, whatever other policies allow. To do it nevertheless, this policy must be changed
+# first, which CloudTrail records.
 
 data "aws_iam_policy_document" "archive" {
   statement {
@@ -71,8 +71,8 @@ data "aws_iam_policy_document" "archive" {
     }
   }
 
-  # In GOVERNANCE mode this permission is what a lock can be shortened, lifted or ignored with. In COMPLIANCE mode
-  # nobody can. The price: a GOVERNANCE lock cannot become COMPLIANCE, which S3 counts as leaving it.
+  # In GOVERNANCE mode this permission allows to shorten, lift or ignore a lock. In COMPLIANCE mode no principal can.
+  # The price: a GOVERNANCE lock cannot become COMPLIANCE, which S3 treats as leaving GOVERNANCE.
   statement {
     sid       = "NoShorterLock"
     effect    = "Deny"
@@ -149,7 +149,7 @@ data "aws_iam_policy_document" "archive" {
 }
 
 locals {
-  # By name, not by the resource: so the policy can be read, and checked, before the bucket exists.
+  # By name, not by the resource, so that the policy can be read and checked before the bucket exists.
   bucket_arn         = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket}"
   objects            = ["${local.bucket_arn}/*"]
   bucket_and_objects = [local.bucket_arn, "${local.bucket_arn}/*"]

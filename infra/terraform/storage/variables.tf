@@ -5,17 +5,17 @@ variable "bucket" {
 
 variable "s3_compatible" {
   description = <<-TEXT
-    The bucket lies in an S3-compatible store such as MinIO, not in Amazon's. Versioning and Object Lock are set up all
-    the same; what only Amazon has is left out: the bucket policy with its conditions (so nothing but the writer's own
-    permissions forbids deleting and writing over), the public access block, ownership controls, encryption by KMS, and
-    the lifecycle rule. Set the writer's permissions there by that store's own means.
+    The bucket is in an S3-compatible store such as MinIO, not in AWS. Versioning and Object Lock are set up as usual;
+    what only AWS has is left out: the bucket policy with its conditions (so only the writer's own permissions forbid
+    deleting and overwriting), the public access block, ownership controls, encryption by KMS, and the lifecycle rule.
+    Set the writer's permissions by that store's own means.
   TEXT
   type        = bool
   default     = false
 }
 
 variable "writer_arns" {
-  description = "Roles that may write. Empty: whoever has the permission in this account."
+  description = "Roles that may write. Empty: every principal of this account that has the permission."
   type        = list(string)
   default     = []
 }
@@ -23,14 +23,14 @@ variable "writer_arns" {
 variable "minimum_retention_days" {
   description = <<-TEXT
     A lock that ends sooner than this is refused, so that no mistake in the settings leaves a night unprotected. Keep it
-    below the period of cxvault's `object_lock`; 0 allows any, and then `cxvault doctor` can try locks of a day.
+    below the period of cxvault's `object_lock`; 0 allows any, and then `cxvault doctor` can test locks of one day.
   TEXT
   type        = number
   default     = 0
 }
 
 variable "maximum_retention_days" {
-  description = "A lock that ends later than this is refused: COMPLIANCE for 700 years by a slip of the key is for ever."
+  description = "A lock that ends later than this is refused: a mistyped COMPLIANCE lock of 700 years cannot be undone."
   type        = number
   default     = 3700
 
@@ -42,8 +42,8 @@ variable "maximum_retention_days" {
 
 variable "default_retention" {
   description = <<-TEXT
-    A lock that the bucket gives to objects that are put without one. cxvault asks for its own lock with each object
-    (`object_lock`), so this only matters for what others put here.
+    A lock that the bucket gives to objects that are put without one. cxvault sends its own lock with each object
+    (`object_lock`), so this only affects objects that other programs put here.
   TEXT
   type = object({
     mode = string
@@ -59,11 +59,11 @@ variable "default_retention" {
 
 variable "expire_segments" {
   description = <<-TEXT
-    What lies under `segments/` of the archives at these prefixes ("" for the bucket's root) is deleted so many days after
-    it was written: first hidden by a delete marker, then its version, then the marker. Never a manifest: audit records
-    outlive data. Null keeps everything. Say more days than any lock lasts, longer ones by `cxvault retention extend`
-    included: S3 removes no version that is locked or held, but hides it all the same. See ../../README.md, "After
-    retention".
+    Objects under `segments/` of the archives at these prefixes ("" for the bucket's root) are deleted this many days
+    after they were written: first hidden by a delete marker, then the version, then the marker. Manifests are never
+    deleted: audit records outlive data. Null keeps everything. Use more days than any lock lasts, including locks
+    extended by `cxvault retention extend`: S3 removes no version that is locked or held, but still hides it. See
+    ../../README.md, "After retention".
   TEXT
   type = object({
     days     = number
@@ -78,7 +78,7 @@ variable "expire_segments" {
 
   validation {
     condition     = var.expire_segments == null || !var.s3_compatible
-    error_message = "In another store than Amazon's set up the lifecycle rule by that store's own means."
+    error_message = "For a store other than AWS, set up the lifecycle rule by that store's own means."
   }
 }
 
@@ -95,7 +95,7 @@ variable "access_log_bucket" {
 }
 
 variable "tags" {
-  description = "Tags of everything that is made here."
+  description = "Tags of all resources of this module."
   type        = map(string)
   default     = {}
 }

@@ -17,7 +17,7 @@ variable "endpoint" {
 }
 
 variable "bucket" {
-  description = "The bucket to make."
+  description = "The bucket to create."
   type        = string
 }
 
@@ -46,6 +46,6 @@ module "storage" {
 }
 
 output "bucket" {
-  description = "Known when versioning stands."
+  description = "Known when versioning is enabled."
   value       = module.storage.bucket
 }

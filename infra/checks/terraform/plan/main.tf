@@ -1,4 +1,4 @@
-# Every module with values that are known beforehand: so infra/check can read the plan without an account.
+# Every module with values that are known in advance, so that infra/check can read the plan without an account.
 
 terraform {
   required_version = ">= 1.9"
@@ -26,7 +26,7 @@ module "storage" {
   minimum_retention_days = 2500
 }
 
-# One whose data goes after its time.
+# A bucket whose data expires.
 module "storage_expiring" {
   source                 = "../../../terraform/storage"
   bucket                 = "expiring"
@@ -47,7 +47,7 @@ module "identity" {
   custodian_arns    = ["${local.account}:role/legal"]
 }
 
-# With a key there are two more permissions.
+# With a key there are two additional permissions.
 module "identity_with_key" {
   source            = "../../../terraform/identity"
   name              = "with-key"
