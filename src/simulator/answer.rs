@@ -1,4 +1,4 @@
-//! Answers and their bodies: whole, streamed, or cut short on purpose.
+//! Answers and their bodies: complete, streamed, or cut short on purpose.
 
 use std::io;
 use std::pin::Pin;
@@ -10,60 +10,62 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+/// The media type of most answers.
 pub(super) const JSON: &str = "application/json";
+/// The media type of refused tokens and of most summaries, as RingCX spells it.
 pub(super) const TEXT: &str = "text/plain;charset=UTF-8";
 
-/// An answer on its way out.
+/// An answer before it becomes an HTTP response: without date, and not yet subject to faults of the network.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     content_type: HeaderValue,
     retry_after: Option<String>,
-    source: AnswerBody,
+    body: AnswerBody,
 }
 
 enum AnswerBody {
-    Whole(Bytes),
+    Complete(Bytes),
+    /// Computed piece by piece while it is sent.
     Stream(Box<dyn Iterator<Item = Bytes> + Send>),
 }
 
 impl Answer {
+    /// Builds an answer with a complete body.
     pub(super) fn new(
         status: StatusCode,
         content_type: &'static str,
         body: impl Into<Bytes>,
     ) -> Self {
-        let (content_type, source) = (
-            HeaderValue::from_static(content_type),
-            AnswerBody::Whole(body.into()),
-        );
         Answer {
             status,
-            content_type,
+            content_type: HeaderValue::from_static(content_type),
             retry_after: None,
-            source,
+            body: AnswerBody::Complete(body.into()),
         }
     }
 
+    /// Builds an answer from a JSON value.
     pub(super) fn json(status: StatusCode, value: &Value) -> Self {
         Answer::new(status, JSON, value.to_string())
     }
 
+    /// Builds an answer of plain text.
     pub(super) fn text(status: StatusCode, text: &'static str) -> Self {
         Answer::new(status, TEXT, text)
     }
 
-    /// 200, with pieces that are made while they are sent.
+    /// Builds a 200 whose pieces are computed while they are sent.
     pub(super) fn stream(
         content_type: &'static str,
         pieces: impl Iterator<Item = Bytes> + Send + 'static,
     ) -> Self {
         Answer {
-            source: AnswerBody::Stream(Box::new(pieces)),
+            body: AnswerBody::Stream(Box::new(pieces)),
             ..Answer::new(StatusCode::OK, content_type, "")
         }
     }
 
-    /// An error in the form that RingCX gives it. `now_ms` is its timestamp.
+    /// Builds an error in RingCX's JSON form; `now_ms` is its timestamp in UTC milliseconds.
     pub(super) fn error(
         status: StatusCode,
         code: &str,
@@ -82,25 +84,27 @@ impl Answer {
         Answer::json(status, &value)
     }
 
+    /// Sets the value of `Retry-After`; `None` sends no such header.
     pub(super) fn retry_after(mut self, when: Option<String>) -> Self {
         self.retry_after = when;
         self
     }
 
-    /// Dates the answer; with `cut`, lets it end before the length that it announces.
+    /// Dates the answer; with `cut`, the body ends before the length that the headers announce.
     pub(super) fn into_response(self, date: HeaderValue, cut: bool) -> Response<ResponseBody> {
-        let announced = match &self.source {
-            AnswerBody::Whole(bytes) if cut => Some(bytes.len().max(64)),
-            _ => None,
-        };
-        let body = match (self.source, cut) {
-            (AnswerBody::Whole(bytes), false) => {
-                ResponseBody::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
+        let mut announced = None;
+        let body = match (self.body, cut) {
+            (AnswerBody::Complete(bytes), false) => {
+                ResponseBody::Complete(Some(bytes).filter(|bytes| !bytes.is_empty()))
             }
             (AnswerBody::Stream(pieces), false) => ResponseBody::Stream(pieces),
-            (AnswerBody::Whole(bytes), true) => ResponseBody::Cut(half(bytes), Cut::Send),
+            (AnswerBody::Complete(bytes), true) => {
+                // At least 64, so that an empty body can end early as well.
+                announced = Some(bytes.len().max(64));
+                ResponseBody::Cut(half(bytes), CutStep::Send)
+            }
             (AnswerBody::Stream(mut pieces), true) => {
-                ResponseBody::Cut(half(pieces.next().unwrap_or_default()), Cut::Send)
+                ResponseBody::Cut(half(pieces.next().unwrap_or_default()), CutStep::Send)
             }
         };
         let mut response = Response::new(body);
@@ -127,15 +131,19 @@ fn half(bytes: Bytes) -> Bytes {
 
 /// A body as hyper sends it.
 pub(super) enum ResponseBody {
-    Whole(Option<Bytes>),
+    /// `None` when it is empty or sent.
+    Complete(Option<Bytes>),
     Stream(Box<dyn Iterator<Item = Bytes> + Send>),
-    Cut(Bytes, Cut),
+    /// The bytes that are sent before the connection breaks.
+    Cut(Bytes, CutStep),
 }
 
+/// The steps of a body that is cut short on purpose.
 #[derive(Clone, Copy)]
-pub(super) enum Cut {
+pub(super) enum CutStep {
     Send,
-    /// hyper flushes what it has when a body is not ready; without this the client would see a reset instead.
+    /// hyper flushes what it has when a body is not ready; without this step the client would see a reset and
+    /// none of the bytes.
     Flush,
     Break,
 }
@@ -149,18 +157,18 @@ impl http_body::Body for ResponseBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let piece = match &mut *self {
-            ResponseBody::Whole(bytes) => bytes.take(),
+            ResponseBody::Complete(bytes) => bytes.take(),
             ResponseBody::Stream(pieces) => pieces.next(),
-            ResponseBody::Cut(bytes, cut @ Cut::Send) => {
-                *cut = Cut::Flush;
+            ResponseBody::Cut(bytes, cut @ CutStep::Send) => {
+                *cut = CutStep::Flush;
                 Some(std::mem::take(bytes))
             }
-            ResponseBody::Cut(_, cut @ Cut::Flush) => {
-                *cut = Cut::Break;
+            ResponseBody::Cut(_, cut @ CutStep::Flush) => {
+                *cut = CutStep::Break;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            ResponseBody::Cut(_, Cut::Break) => {
+            ResponseBody::Cut(_, CutStep::Break) => {
                 return Poll::Ready(Some(Err(io::Error::other("cut short on purpose"))));
             }
         };
@@ -168,12 +176,12 @@ impl http_body::Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, ResponseBody::Whole(None))
+        matches!(self, ResponseBody::Complete(None))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            ResponseBody::Whole(bytes) => {
+            ResponseBody::Complete(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
             _ => SizeHint::default(),

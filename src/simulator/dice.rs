@@ -1,12 +1,12 @@
-//! Chance that is the same in every run: everything the simulator invents is a function of the seed.
+//! Pseudorandom numbers that are the same in every run: everything the simulator invents is a function of the seed.
 //!
 //! The mixing function is the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
-//! number generators", 2014). It is a bijection, so that segment ids can be read back without a table.
+//! number generators", 2014). It is a bijection, so that segment ids can be decoded without a table.
 
 const FIRST: u64 = 0xbf58_476d_1ce4_e5b9;
 const SECOND: u64 = 0x94d0_49bb_1331_11eb;
 
-/// A bijection of 64-bit numbers that spreads every bit.
+/// Maps 64-bit numbers one to one, spreading every bit.
 pub(super) const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(FIRST);
     z = (z ^ (z >> 27)).wrapping_mul(SECOND);
@@ -31,56 +31,59 @@ const fn inverse(odd: u64) -> u64 {
     x
 }
 
-/// A hash of several numbers, order included.
+/// Hashes several numbers; their order matters.
 pub(super) fn hash(parts: &[u64]) -> u64 {
-    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |seen, &part| {
-        mix(seen.rotate_left(17) ^ mix(part))
+    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |state, &part| {
+        mix(state.rotate_left(17) ^ mix(part))
     })
 }
 
-/// A hash of a text.
+/// Hashes a text: FNV-1a, then [`mix`].
 pub(super) fn hash_text(text: &str) -> u64 {
-    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |seen, byte| {
-        (seen ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
+        (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     mix(fnv)
 }
 
-/// A stream of numbers from one start.
+/// A pseudorandom sequence (SplitMix64) with a given start.
 #[derive(Clone)]
 pub(super) struct Dice(u64);
 
 impl Dice {
+    /// Starts the sequence that belongs to `parts`.
     pub(super) fn new(parts: &[u64]) -> Self {
         Dice(hash(parts))
     }
 
+    /// Returns the next number of the sequence.
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
-    /// From 0 up to, and without, `end`; 0 when `end` is 0.
+    /// Returns a number in `0..end`; 0 when `end` is 0.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
+    /// Returns true with a probability of `percent` in a hundred.
     pub(super) fn percent(&mut self, percent: f64) -> bool {
         hits(self.next(), percent)
     }
 
-    /// One of `all`, which is never empty.
+    /// Picks an element of `all`, which must not be empty.
     pub(super) fn pick<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
         all[self.below(all.len() as u64) as usize]
     }
 }
 
-/// Whether a hash falls into the first `percent` of all hashes.
+/// Returns whether a hash falls into the first `percent` of all hashes.
 pub(super) fn hits(hash: u64, percent: f64) -> bool {
     percent > 0.0 && unit(hash) * 100.0 < percent
 }
 
-/// A hash as a number from 0 up to, and without, 1.
+/// Converts a hash to a number in `0.0..1.0`.
 pub(super) fn unit(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -1,4 +1,7 @@
-//! Discovery: which segments ended in a window, streamed.
+//! Discovery: which segments ended in a window, streamed while they are computed.
+//!
+//! A window is answered in passes, since a fault can make a segment appear where it does not belong:
+//! displaced segments, then the window's own, then repeats of the window before, then repeats of this window.
 
 use std::sync::Arc;
 
@@ -10,21 +13,26 @@ use serde_json::Value;
 
 use crate::simulator::answer::{Answer, JSON};
 use crate::simulator::login::authorized;
-use crate::simulator::metadata::ApiVersion;
+use crate::simulator::metadata::ObjectState;
 use crate::simulator::request::has_content_type;
-use crate::simulator::server::{ServerState, SimulatedCall};
+use crate::simulator::state::{ServerState, SimulatedCall};
 use crate::simulator::time::{MINUTE_MS, SECOND_MS};
 use crate::simulator::world::{
     MOVED_BY_MS, Placement, Position, Positions, REPEATED_AFTER_MS, SimulatedSegment,
     SimulatedSubAccount, World,
 };
 
+/// The documented maximum of `timeInterval`, in seconds.
 const LONGEST_WINDOW_S: i64 = 10_800;
+/// Data must be at least 5 minutes old (RingCX documentation).
 const YOUNGEST_MS: i64 = 5 * MINUTE_MS;
-/// Bytes that are made at once.
+/// Bytes of the answer that are computed at a time.
 const PIECE: usize = 32 * 1024;
 
 /// `POST .../accounts/{rcAccountId}/sub-accounts/{subAccountId}/interaction-metadata`
+///
+/// # Errors
+/// The refusal: 400, 401, 403, 415 or 429.
 pub(super) fn discover(
     state: &Arc<ServerState>,
     call: &SimulatedCall,
@@ -33,46 +41,42 @@ pub(super) fn discover(
 ) -> Result<Answer, Answer> {
     authorized(state, call)?;
     let world = &state.world;
-    let place = world
+    let index = world
         .sub_accounts
         .iter()
-        .position(|sub| sub.id == sub_account && !sub.denied);
-    let Some(place) = place.filter(|_| rc_account == state.options.rc_account_id) else {
-        return Err(state.access_denied(call));
-    };
-    state.admit(&state.discovery_quota, place as u64, call)?;
+        .position(|sub| sub.id == sub_account && !sub.denied)
+        .filter(|_| rc_account == state.options.rc_account_id)
+        .ok_or_else(|| state.access_denied(call))?;
+    state.admit(&state.discovery_quota, index as u64, call)?;
     if !has_content_type(&call.headers, JSON) {
-        let message = "The body must be application/json";
-        return Err(state.error(
+        let (status, message) = (
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "media.type",
-            message,
-            call,
-        ));
+            "The body must be application/json",
+        );
+        return Err(state.error(status, "media.type", message, call));
     }
-    let bad = |message: &str| state.error(StatusCode::BAD_REQUEST, "bad.request", message, call);
-    let (from_ms, to_ms) = window(&call.body).map_err(|message| bad(&message))?;
     let now_ms = state.time.now_ms();
-    if to_ms > now_ms - YOUNGEST_MS {
-        return Err(bad("The look-up window must end at least 5 minutes ago"));
-    }
+    let (from_ms, to_ms) = window(&call.body)
+        .and_then(|window| match window.1 > now_ms - YOUNGEST_MS {
+            true => Err("The look-up window must end at least 5 minutes ago".into()),
+            false => Ok(window),
+        })
+        .map_err(|message| state.error(StatusCode::BAD_REQUEST, "bad.request", &message, call))?;
     if world.faults.empty {
         return Ok(Answer::new(StatusCode::OK, JSON, "[]"));
     }
-    let sub = world.sub_accounts[place].clone();
-    Ok(Answer::stream(
-        JSON,
-        Array::new(Showings::new(world.clone(), sub, from_ms, to_ms, now_ms)),
-    ))
+    let sub = world.sub_accounts[index].clone();
+    let segments = ShownSegments::new(world.clone(), sub, from_ms, to_ms, now_ms);
+    Ok(Answer::stream(JSON, JsonArray::new(segments)))
 }
 
-/// The look-up window of a request, in UTC milliseconds.
+/// Returns the requested window as half-open UTC milliseconds, or the message of the 400.
 fn window(body: &[u8]) -> Result<(i64, i64), String> {
     let body: Value = serde_json::from_slice(body).map_err(|_| "The body is not JSON")?;
-    let begin = body["segmentEndTime"]
+    let start = body["segmentEndTime"]
         .as_str()
         .ok_or("segmentEndTime is missing")?;
-    let begin = local_time(begin).ok_or("segmentEndTime must be YYYY-MM-DD HH:mm:ss")?;
+    let start = local_time(start).ok_or("segmentEndTime must be YYYY-MM-DD HH:mm:ss")?;
     let seconds = body["timeInterval"]
         .as_i64()
         .ok_or("timeInterval must be a whole number")?;
@@ -81,49 +85,49 @@ fn window(body: &[u8]) -> Result<(i64, i64), String> {
     }
     let zone = body["timeZone"].as_str().ok_or("timeZone is missing")?;
     let zone = TimeZone::get(zone).map_err(|_| "timeZone is not known")?;
-    // An hour that comes twice is taken as its first coming, and one that is left out as the hour after.
-    let begin = zone
-        .to_timestamp(begin)
+    // A local time that exists twice is the earlier instant; one that a clock change skips is an hour later.
+    let start = zone
+        .to_timestamp(start)
         .map_err(|_| "segmentEndTime is out of range")?;
-    let begin_ms = begin.as_millisecond();
-    Ok((begin_ms, begin_ms + seconds * SECOND_MS))
+    let start_ms = start.as_millisecond();
+    Ok((start_ms, start_ms + seconds * SECOND_MS))
 }
 
-/// `YYYY-MM-DD HH:mm:ss` and nothing else, although the parser knows more forms.
+/// Parses `YYYY-MM-DD HH:mm:ss` and nothing else, although jiff's parser accepts more forms.
 fn local_time(text: &str) -> Option<DateTime> {
-    let form = text
-        .bytes()
-        .zip(b"dddd-dd-dd dd:dd:dd")
-        .all(|(byte, form)| match form {
+    const FORM: &[u8; 19] = b"dddd-dd-dd dd:dd:dd";
+    let matches = text.len() == FORM.len()
+        && text.bytes().zip(FORM).all(|(byte, form)| match form {
             b'd' => byte.is_ascii_digit(),
-            other => byte == *other,
+            separator => byte == *separator,
         });
-    if !form || text.len() != 19 {
-        return None;
-    }
-    text.parse().ok()
+    text.parse().ok().filter(|_| matches)
 }
 
-/// The segments that discovery shows for a window, one after the other, duplicates included.
-pub(super) struct Showings {
+/// The segments that discovery shows for a window, in order, duplicates included.
+pub(super) struct ShownSegments {
     world: Arc<World>,
     sub: SimulatedSubAccount,
     now_ms: i64,
+    /// The last pass comes first.
     passes: Vec<(Pass, Positions)>,
 }
 
+/// Why a segment is shown in a window.
 #[derive(Clone, Copy)]
 enum Pass {
-    /// Segments that belong elsewhere.
+    /// It belongs to a window 7 h earlier, and is shown only here.
     Moved,
+    /// It belongs here.
     Own,
-    /// Segments that an earlier window has shown already.
+    /// An earlier window has shown it already.
     Again,
-    /// Segments that this window has shown already.
+    /// This window has shown it already.
     Twice,
 }
 
-impl Showings {
+impl ShownSegments {
+    /// Prepares the window `from_ms..to_ms` as of `now_ms`, all in UTC milliseconds.
     pub(super) fn new(
         world: Arc<World>,
         sub: SimulatedSubAccount,
@@ -131,17 +135,21 @@ impl Showings {
         to_ms: i64,
         now_ms: i64,
     ) -> Self {
-        let ending = |earlier_ms| world.ending_in(&sub, from_ms - earlier_ms, to_ms - earlier_ms);
-        let mut passes = vec![(Pass::Own, ending(0))];
-        // Last first. Without such faults their passes would cost as much as the real one.
+        let pass = |pass, earlier_ms| {
+            let positions = world.ending_in(&sub, from_ms - earlier_ms, to_ms - earlier_ms);
+            (pass, positions)
+        };
+        // Without their faults the extra passes would cost as much as the real one and find nothing.
+        let mut passes = Vec::new();
         if world.faults.duplicates > 0.0 {
-            passes.insert(0, (Pass::Again, ending(REPEATED_AFTER_MS)));
-            passes.insert(0, (Pass::Twice, ending(0)));
+            passes.push(pass(Pass::Twice, 0));
+            passes.push(pass(Pass::Again, REPEATED_AFTER_MS));
         }
+        passes.push(pass(Pass::Own, 0));
         if world.faults.out_of_window > 0.0 {
-            passes.push((Pass::Moved, ending(MOVED_BY_MS)));
+            passes.push(pass(Pass::Moved, MOVED_BY_MS));
         }
-        Showings {
+        ShownSegments {
             world,
             sub,
             now_ms,
@@ -149,10 +157,11 @@ impl Showings {
         }
     }
 
-    fn look(&self, pass: Pass, at: Position) -> Option<(SimulatedSegment, ApiVersion)> {
+    /// Returns the segment at `position` if `pass` shows it.
+    fn visit(&self, pass: Pass, position: Position) -> Option<(SimulatedSegment, ObjectState)> {
         let world = &self.world;
-        let segment = world.segment(&self.sub, at);
-        let repeated = match (pass, world.place(&segment)) {
+        let segment = world.segment(&self.sub, position);
+        let repeated = match (pass, world.placement(&segment)) {
             (Pass::Moved, Placement::Moved) => false,
             (Pass::Own, Placement::Once | Placement::Twice { .. } | Placement::Again { .. }) => {
                 false
@@ -161,27 +170,24 @@ impl Showings {
             (Pass::Twice, Placement::Twice { differs }) => differs,
             _ => return None,
         };
-        let version = ApiVersion {
-            repeated,
-            edited: world.is_edited(&segment, self.now_ms),
-        };
+        let edited = world.is_edited(&segment, self.now_ms);
         world
-            .shown(&segment, self.now_ms)
-            .then_some((segment, version))
+            .is_shown(&segment, self.now_ms)
+            .then_some((segment, ObjectState { repeated, edited }))
     }
 }
 
-impl Iterator for Showings {
-    type Item = (SimulatedSegment, ApiVersion);
+impl Iterator for ShownSegments {
+    type Item = (SimulatedSegment, ObjectState);
 
-    fn next(&mut self) -> Option<(SimulatedSegment, ApiVersion)> {
+    fn next(&mut self) -> Option<(SimulatedSegment, ObjectState)> {
         while let Some((pass, positions)) = self.passes.last_mut() {
             let (pass, next) = (*pass, positions.next());
             match next {
                 None => drop(self.passes.pop()),
-                Some(at) => {
-                    if let Some(showing) = self.look(pass, at) {
-                        return Some(showing);
+                Some(position) => {
+                    if let Some(shown) = self.visit(pass, position) {
+                        return Some(shown);
                     }
                 }
             }
@@ -190,24 +196,24 @@ impl Iterator for Showings {
     }
 }
 
-/// A JSON array of showings in pieces.
-struct Array {
-    showings: Showings,
+/// A JSON array of the shown segments, in pieces of about [`PIECE`] bytes.
+struct JsonArray {
+    segments: ShownSegments,
     began: bool,
     ended: bool,
 }
 
-impl Array {
-    fn new(showings: Showings) -> Self {
-        Array {
-            showings,
+impl JsonArray {
+    fn new(segments: ShownSegments) -> Self {
+        JsonArray {
+            segments,
             began: false,
             ended: false,
         }
     }
 }
 
-impl Iterator for Array {
+impl Iterator for JsonArray {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -216,16 +222,12 @@ impl Iterator for Array {
         }
         let mut piece = Vec::with_capacity(PIECE + 2_048);
         while piece.len() < PIECE && !self.ended {
-            match self.showings.next() {
+            match self.segments.next() {
                 Some((segment, version)) => {
                     piece.push(if self.began { b',' } else { b'[' });
                     self.began = true;
-                    self.showings.world.write_object(
-                        &mut piece,
-                        &self.showings.sub,
-                        &segment,
-                        version,
-                    );
+                    let ShownSegments { world, sub, .. } = &self.segments;
+                    world.write_object(&mut piece, sub, &segment, version);
                 }
                 None => {
                     piece.extend_from_slice(if self.began { b"]" } else { b"[]" });
@@ -276,13 +278,13 @@ mod tests {
         }
     }
 
-    fn shown(world: &Arc<World>, window_ms: i64) -> Vec<(SimulatedSegment, ApiVersion)> {
+    fn shown(world: &Arc<World>, window_ms: i64) -> Vec<(SimulatedSegment, ObjectState)> {
         let (from, to) = (20_777 * DAY_MS, 20_778 * DAY_MS);
         let windows = (from..to).step_by(window_ms as usize);
         let sub = world.sub_accounts[0].clone();
         windows
             .flat_map(|at| {
-                Showings::new(
+                ShownSegments::new(
                     world.clone(),
                     sub.clone(),
                     at,
@@ -303,7 +305,10 @@ mod tests {
     #[test]
     fn without_faults_each_segment_of_the_day_is_shown_once() {
         let shown = shown(&world(Faults::default()), 3 * HOUR_MS);
-        let indexes: Vec<_> = shown.iter().map(|(segment, _)| segment.index).collect();
+        let indexes: Vec<_> = shown
+            .iter()
+            .map(|(segment, _)| segment.position.index)
+            .collect();
         assert_eq!(indexes, (0..400).collect::<Vec<_>>());
     }
 
@@ -319,7 +324,7 @@ mod tests {
         let mut versions: HashMap<(i64, u64), Vec<bool>> = HashMap::new();
         for (segment, version) in shown {
             versions
-                .entry((segment.day, segment.index))
+                .entry((segment.position.day, segment.position.index))
                 .or_default()
                 .push(version.repeated);
         }
@@ -360,7 +365,7 @@ mod tests {
         }));
         let read = |from_ms: i64| {
             let sub = world.sub_accounts[0].clone();
-            let pieces = Array::new(Showings::new(
+            let pieces = JsonArray::new(ShownSegments::new(
                 world.clone(),
                 sub,
                 from_ms,
@@ -392,7 +397,7 @@ mod tests {
             ..SimulatorOptions::default()
         }));
         let sub = world.sub_accounts[0].clone();
-        Array::new(Showings::new(world, sub, 0, HOUR_MS, DAY_MS))
+        JsonArray::new(ShownSegments::new(world, sub, 0, HOUR_MS, DAY_MS))
             .collect::<Vec<_>>()
             .concat()
     }

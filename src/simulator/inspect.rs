@@ -1,4 +1,4 @@
-//! What tests ask the simulator about itself, under `/__sim/`.
+//! What a test can ask the simulator about itself, under `/__sim/`.
 
 use std::sync::Arc;
 
@@ -11,31 +11,34 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::simulator::answer::Answer;
-use crate::simulator::metadata::ApiVersion;
+use crate::simulator::metadata::ObjectState;
+use crate::simulator::quota::Quota;
 use crate::simulator::request::field;
-use crate::simulator::server::{ServerState, SimulatedCall};
-use crate::simulator::texts::{SimulatedKind, SimulatedSummary};
+use crate::simulator::state::{ServerState, SimulatedCall};
+use crate::simulator::texts::SimulatedKind;
 use crate::simulator::time::{duration, timestamp};
 use crate::simulator::world::{
     MOVED_BY_MS, Placement, Positions, REPEATED_AFTER_MS, SimulatedSegment, SimulatedSubAccount,
     World,
 };
 
-/// Longer bodies are given by their hash alone.
+/// In bytes. A longer body is represented by its hash alone.
 const LONGEST_BODY: usize = 1024 * 1024;
 
+/// Answers a request under `/__sim/`:
 /// - `GET /__sim/stats`: counts since the start or the last reset
-/// - `POST /__sim/reset-stats`
+/// - `POST /__sim/reset-stats`: sets the counts to zero and returns them
 /// - `POST /__sim/advance?by=2d`: lets simulated time jump ahead
 /// - `GET /__sim/truth?sub=..&from=..&to=..`: see [`Truth`]
 pub(super) fn answer(state: &Arc<ServerState>, call: &SimulatedCall) -> Answer {
+    let bad_request = |text| Answer::text(StatusCode::BAD_REQUEST, text);
     match (&call.method, call.uri.path()) {
         (&Method::GET, "/__sim/stats") => stats(state),
         (&Method::POST, "/__sim/reset-stats") => {
             state.stats.reset();
-            quotas(state)
-                .iter()
-                .for_each(|(_, quota)| quota.reset_counts());
+            for (_, quota) in quotas(state) {
+                quota.reset_counts();
+            }
             stats(state)
         }
         (&Method::POST, "/__sim/advance") => {
@@ -44,35 +47,33 @@ pub(super) fn answer(state: &Arc<ServerState>, call: &SimulatedCall) -> Answer {
                     state.time.advance(by);
                     stats(state)
                 }
-                None => Answer::text(StatusCode::BAD_REQUEST, "by= must be a duration such as 2d"),
+                None => bad_request("by= must be a duration such as 2d"),
             }
         }
         (&Method::GET, "/__sim/truth") => truth(state, call).unwrap_or_else(|| {
-            let text = "sub= must be a sub-account, from= and to= RFC 3339 times";
-            Answer::text(StatusCode::BAD_REQUEST, text)
+            bad_request("sub= must be a sub-account, from= and to= RFC 3339 times")
         }),
-        _ => Answer::text(
-            StatusCode::NOT_FOUND,
-            "There is stats, reset-stats, advance and truth",
-        ),
+        _ => {
+            let text = "There is stats, reset-stats, advance and truth";
+            Answer::text(StatusCode::NOT_FOUND, text)
+        }
     }
 }
 
 fn stats(state: &ServerState) -> Answer {
     let mut report = state.stats.report();
+    let now_ms = state.time.now_ms();
     report["faults"]["token_expiry"] = json!(state.tokens.expired_early());
-    report.insert(
-        "now".into(),
-        json!(timestamp(state.time.now_ms()).to_string()),
-    );
-    report.insert("now_ms".into(), json!(state.time.now_ms()));
+    report["now"] = json!(timestamp(now_ms).to_string());
+    report["now_ms"] = json!(now_ms);
     for (name, quota) in quotas(state) {
-        report.entry("limits").or_insert_with(|| json!({}))[name] = quota.report();
+        report["limits"][name] = quota.report();
     }
-    Answer::json(StatusCode::OK, &Value::Object(report))
+    Answer::json(StatusCode::OK, &report)
 }
 
-fn quotas(state: &ServerState) -> [(&'static str, &super::quota::Quota); 5] {
+/// Returns the quotas with the names that the statistics give them.
+fn quotas(state: &ServerState) -> [(&'static str, &Quota); 5] {
     [
         ("discovery", &state.discovery_quota),
         ("summaries", &state.summary_quota),
@@ -83,20 +84,18 @@ fn quotas(state: &ServerState) -> [(&'static str, &super::quota::Quota); 5] {
 }
 
 fn query(call: &SimulatedCall, name: &str) -> Option<String> {
-    // A time's `+` is meant as such more often than as a blank.
+    // In a time with an offset the `+` is meant literally, not as a blank.
     field(&call.uri.query()?.replace('+', "%2B"), name)
 }
 
+fn query_time_ms(call: &SimulatedCall, name: &str) -> Option<i64> {
+    let time: Timestamp = query(call, name)?.parse().ok()?;
+    Some(time.as_millisecond())
+}
+
+/// Returns the lines of [`Truth`], or `None` where a parameter is missing or invalid.
 fn truth(state: &Arc<ServerState>, call: &SimulatedCall) -> Option<Answer> {
-    let time = |name| {
-        Some(
-            query(call, name)?
-                .parse::<Timestamp>()
-                .ok()?
-                .as_millisecond(),
-        )
-    };
-    let (from_ms, to_ms) = (time("from")?, time("to")?);
+    let (from_ms, to_ms) = (query_time_ms(call, "from")?, query_time_ms(call, "to")?);
     let world = state.world.clone();
     let sub = world.sub_account(&query(call, "sub")?)?.clone();
     // A displaced segment can have ended long before the window that shows it.
@@ -112,14 +111,14 @@ fn truth(state: &Arc<ServerState>, call: &SimulatedCall) -> Option<Answer> {
     Some(Answer::stream("application/x-ndjson", truth))
 }
 
-/// What an archive of `from..to` must hold, as JSON lines: one for each segment that discovery shows when it is
-/// asked, at the simulated now, for windows of 3 h that tile that time, in order.
+/// What an archive of `from..to` must hold, as JSON lines: one line for each segment that discovery shows at the
+/// simulated present when it is asked, in order, for windows of 3 h that tile that time.
 ///
 /// - `segment`: the object as shown last; `shown`: how often it is shown
 /// - `end_ms`: the segment's end; `in_range`: whether that lies in `from..to`
 /// - `agent`, `auto`: `status`, `content_type`, `bytes`, `sha256` and `body_base64` (of at most 1 MiB), the latter
-///   four null unless the answer is a 200. A segment without id has the status `NO_ID`, a summary that answers 500
-///   for ever `FAILED`.
+///   four null unless the answer is a 200. A segment without id has the status `NO_ID`, a summary that always
+///   answers 500 has `FAILED`.
 struct Truth {
     world: Arc<World>,
     sub: SimulatedSubAccount,
@@ -130,37 +129,36 @@ struct Truth {
 }
 
 impl Truth {
-    /// How often a segment is shown, and whether the last time as a repeat that differs.
+    fn in_range(&self, ms: i64) -> bool {
+        (self.from_ms..self.to_ms).contains(&ms)
+    }
+
+    /// Returns how often a segment is shown, and whether the last time is a repeat that differs from the first.
     fn shown(&self, segment: &SimulatedSegment) -> Option<(u32, bool)> {
-        let within = |ms: i64| (self.from_ms..self.to_ms).contains(&ms);
-        let own = within(segment.end_ms);
-        let shown = match self.world.place(segment) {
+        let own = self.in_range(segment.end_ms);
+        let shown = match self.world.placement(segment) {
             Placement::Once => own.then_some((1, false)),
             Placement::Twice { differs } => own.then_some((2, differs)),
-            Placement::Moved => within(segment.end_ms + MOVED_BY_MS).then_some((1, false)),
-            Placement::Again { differs } => match (own, within(segment.end_ms + REPEATED_AFTER_MS))
-            {
-                (false, false) => None,
-                (own, again) => Some((u32::from(own) + u32::from(again), again && differs)),
-            },
+            Placement::Moved => self
+                .in_range(segment.end_ms + MOVED_BY_MS)
+                .then_some((1, false)),
+            Placement::Again { differs } => {
+                let again = self.in_range(segment.end_ms + REPEATED_AFTER_MS);
+                (own || again).then_some((u32::from(own) + u32::from(again), again && differs))
+            }
         };
-        shown.filter(|_| self.world.shown(segment, self.now_ms) && !self.world.faults.empty)
+        shown.filter(|_| self.world.is_shown(segment, self.now_ms) && !self.world.faults.empty)
     }
 
     fn line(&self, segment: &SimulatedSegment, shown: u32, repeated: bool) -> Vec<u8> {
-        let version = ApiVersion {
-            repeated,
-            edited: self.world.is_edited(segment, self.now_ms),
-        };
+        let edited = self.world.is_edited(segment, self.now_ms);
+        let version = ObjectState { repeated, edited };
         let mut line = b"{\"segment\":".to_vec();
         self.world
             .write_object(&mut line, &self.sub, segment, version);
-        let (agent, auto) = (
-            self.summary(segment, SimulatedKind::Agent),
-            self.summary(segment, SimulatedKind::Auto),
-        );
-        let in_range = (self.from_ms..self.to_ms).contains(&segment.end_ms);
-        let end_ms = segment.end_ms;
+        let agent = self.summary(segment, SimulatedKind::Agent);
+        let auto = self.summary(segment, SimulatedKind::Auto);
+        let (in_range, end_ms) = (self.in_range(segment.end_ms), segment.end_ms);
         let rest = format!(
             ",\"in_range\":{in_range},\"shown\":{shown},\"end_ms\":{end_ms},\"agent\":{agent},\"auto\":{auto}}}\n"
         );
@@ -173,12 +171,8 @@ impl Truth {
             return json!({ "status": "NO_ID", "body_base64": null, "bytes": null, "sha256": null, "content_type": null });
         }
         let summary = self.world.summary(segment, kind, self.now_ms);
-        let SimulatedSummary {
-            http_status,
-            ref body,
-            content_type,
-        } = summary;
-        let answered = http_status == 200;
+        let body = &summary.body;
+        let answered = summary.http_status == 200;
         let short = answered && body.len() <= LONGEST_BODY;
         let sha256: String = Sha256::digest(body)
             .iter()
@@ -187,7 +181,7 @@ impl Truth {
         json!({
             "status": summary.status(), "body_base64": short.then(|| BASE64_STANDARD.encode(body)),
             "bytes": answered.then_some(body.len()), "sha256": answered.then_some(sha256),
-            "content_type": answered.then_some(content_type),
+            "content_type": answered.then_some(summary.content_type),
         })
     }
 }
@@ -197,8 +191,8 @@ impl Iterator for Truth {
 
     fn next(&mut self) -> Option<Bytes> {
         loop {
-            let at = self.positions.next()?;
-            let segment = self.world.segment(&self.sub, at);
+            let position = self.positions.next()?;
+            let segment = self.world.segment(&self.sub, position);
             if let Some((shown, repeated)) = self.shown(&segment) {
                 return Some(self.line(&segment, shown, repeated).into());
             }

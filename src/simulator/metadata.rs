@@ -1,17 +1,20 @@
-//! A segment as discovery's JSON shows it, with the nulls, gaps and novelties of a real one.
+//! A segment as discovery's JSON shows it (v1 names), with the nulls, absent fields and unknown fields of a real one.
+//!
+//! Objects are written field by field, not through a JSON tree: benchmarks request days of a million segments.
+//! All phone numbers and addresses are from ranges reserved for fiction.
 
 use std::io::Write as _;
 
 use crate::simulator::dice::Dice;
 use crate::simulator::time::timestamp;
-use crate::simulator::world::{SegmentText, SimulatedSegment, SimulatedSubAccount, World};
+use crate::simulator::world::{Decision, SimulatedSegment, SimulatedSubAccount, World};
 
-/// In which state of correction an object is shown.
+/// Which version of an object discovery shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct ApiVersion {
-    /// The repeat of a duplicate that differs from its first showing.
+pub(super) struct ObjectState {
+    /// It is a repeat, and differs from the object shown first.
     pub(super) repeated: bool,
-    /// Corrected in the source meanwhile.
+    /// It has been edited in the source meanwhile.
     pub(super) edited: bool,
 }
 
@@ -32,7 +35,7 @@ const NOTES: [&str; 5] = [
     "\u{00c9}l\u{00e8}ve, caf\u{00e9} n\u{00b0} 7 \\ see C:\\notes",
 ];
 
-/// Writes an object field by field.
+/// Writes a JSON object field by field.
 struct ObjectWriter<'a> {
     out: &'a mut Vec<u8>,
     first: bool,
@@ -47,18 +50,20 @@ impl ObjectWriter<'_> {
         self.out.extend_from_slice(b"\":");
     }
 
+    /// Writes a field whose value is given as JSON.
     fn raw(&mut self, name: &str, json: std::fmt::Arguments<'_>) {
         self.name(name);
         // Writing into memory cannot fail.
         let _ = self.out.write_fmt(json);
     }
 
+    /// Writes a string, escaped.
     fn text(&mut self, name: &str, text: &str) {
         self.name(name);
         let _ = serde_json::to_writer(&mut *self.out, text);
     }
 
-    /// What needs no escaping.
+    /// Writes a string that needs no escaping.
     fn plain(&mut self, name: &str, text: std::fmt::Arguments<'_>) {
         self.raw(name, format_args!("\"{text}\""));
     }
@@ -67,22 +72,22 @@ impl ObjectWriter<'_> {
         self.raw(name, format_args!("null"));
     }
 
-    /// ISO 8601 with milliseconds and `Z`.
+    /// Writes a time as ISO 8601 with milliseconds and `Z`, which the API uses despite the `Ms` of the names.
     fn time(&mut self, name: &str, ms: i64) {
         self.plain(name, format_args!("{:.3}", timestamp(ms)));
     }
 }
 
 impl World {
-    /// Appends the object that discovery shows for `segment`.
+    /// Appends to `out` the object that discovery shows for `segment`.
     pub(super) fn write_object(
         &self,
         out: &mut Vec<u8>,
         sub: &SimulatedSubAccount,
         segment: &SimulatedSegment,
-        version: ApiVersion,
+        version: ObjectState,
     ) {
-        let mut dice = self.dice(SegmentText::Metadata, segment);
+        let mut dice = self.dice(Decision::Metadata, segment);
         let mut object = ObjectWriter { out, first: true };
         object.text("subAccountId", &sub.id);
         self.write_dialog(&mut object, segment);
@@ -106,9 +111,9 @@ impl World {
         object.out.push(b'}');
     }
 
-    /// What all segments of one dialog have in common.
+    /// Writes the fields that all segments of a dialog have in common.
     fn write_dialog(&self, object: &mut ObjectWriter<'_>, segment: &SimulatedSegment) {
-        let mut dice = Dice::new(&[segment.dialog, SegmentText::Metadata as u64]);
+        let mut dice = Dice::new(&[segment.dialog, Decision::Metadata as u64]);
         let id = self.dialog_id(segment);
         object.plain("dialogId", format_args!("{id}"));
         object.plain(
@@ -134,7 +139,7 @@ impl World {
                 format_args!("+1650555{:04}", n * 7),
             ),
         }
-        // 555-01xx numbers and example.com belong to nobody.
+        // 555-01xx numbers and example.com are reserved for fiction (RFC 2606 for the domain).
         match (channel, dice.below(200)) {
             (_, 0) => object.null("contactEndpointAddress"),
             ("VOICE", n) => object.plain(
@@ -164,7 +169,10 @@ impl World {
         object.time("dialogEndTimeMs", segment.dialog_end_ms);
         object.raw("dialogDurationMs", format_args!("{dialog_ms}"));
         object.time("segmentStartTimeMs", segment.start_ms);
-        match (self.has_no_end(segment), segment.index.is_multiple_of(2)) {
+        match (
+            self.has_no_end(segment),
+            segment.position.index.is_multiple_of(2),
+        ) {
             (true, true) => object.null("segmentEndTimeMs"),
             (true, false) => {}
             (false, _) => object.time("segmentEndTimeMs", segment.end_ms),
@@ -176,6 +184,7 @@ impl World {
     }
 }
 
+/// Writes the agent, IVR or bot of the segment, and the agent group.
 fn write_participant(object: &mut ObjectWriter<'_>, segment: &SimulatedSegment, dice: &mut Dice) {
     let kind = match dice.below(100) {
         0..88 => "AGENT",
@@ -202,7 +211,8 @@ fn write_participant(object: &mut ObjectWriter<'_>, segment: &SimulatedSegment, 
     );
 }
 
-fn write_outcome(object: &mut ObjectWriter<'_>, dice: &mut Dice, version: ApiVersion) {
+/// Writes dispositions and notes, the fields that are edited after a call.
+fn write_outcome(object: &mut ObjectWriter<'_>, dice: &mut Dice, version: ObjectState) {
     let system = dice.pick(&[
         "HANDLED",
         "HANDLED",
@@ -214,10 +224,10 @@ fn write_outcome(object: &mut ObjectWriter<'_>, dice: &mut Dice, version: ApiVer
     object.plain("systemDisposition", format_args!("{system}"));
     let (disposition, notes) = (dice.below(10), dice.below(20));
     match (version, disposition) {
-        (ApiVersion { edited: true, .. }, _) => {
+        (ObjectState { edited: true, .. }, _) => {
             object.text("agentDisposition", "Resolved after review")
         }
-        (ApiVersion { repeated: true, .. }, _) => {
+        (ObjectState { repeated: true, .. }, _) => {
             object.text("agentDisposition", "Wrap-up completed")
         }
         (_, 0) => object.null("agentDisposition"),
@@ -235,6 +245,7 @@ fn write_outcome(object: &mut ObjectWriter<'_>, dice: &mut Dice, version: ApiVer
     }
 }
 
+/// Writes the recording flags and the recording's events.
 fn write_events(object: &mut ObjectWriter<'_>, segment: &SimulatedSegment, dice: &mut Dice) {
     let recorded = has_recording(segment);
     object.raw("hasRecording", format_args!("{recorded}"));
@@ -244,23 +255,22 @@ fn write_events(object: &mut ObjectWriter<'_>, segment: &SimulatedSegment, dice:
             object.null("segmentEvents")
         };
     }
-    let event = |ms: i64, name: &str| {
-        let time = timestamp(ms);
-        format!(
-            r#"{{"eventTimeMs":"{time:.3}","clientEventTimeMs":"{time:.3}","eventType":"{name}"}}"#
-        )
-    };
-    let (start, stop) = (
-        event(segment.start_ms, "REC_START"),
-        event(segment.end_ms, "REC_STOP"),
-    );
+    let start = event(segment.start_ms, "REC_START");
+    let stop = event(segment.end_ms, "REC_STOP");
     object.raw("segmentEvents", format_args!("[{start},{stop}]"));
 }
 
+fn event(ms: i64, name: &str) -> String {
+    let time = timestamp(ms);
+    format!(r#"{{"eventTimeMs":"{time:.3}","clientEventTimeMs":"{time:.3}","eventType":"{name}"}}"#)
+}
+
+/// Returns whether a recording of the segment exists: of 60 % of the calls.
 pub(super) fn has_recording(segment: &SimulatedSegment) -> bool {
     segment.voice && segment.key % 10 < 6
 }
 
+/// Returns whether a transcript of the segment exists: of 75 % of the segments.
 pub(super) fn has_transcript(segment: &SimulatedSegment) -> bool {
     !segment.key.is_multiple_of(4)
 }
@@ -273,7 +283,7 @@ mod tests {
     use crate::simulator::options::{Faults, SimulatorOptions};
     use crate::simulator::world::Position;
 
-    fn objects(faults: Faults, version: ApiVersion) -> Vec<Value> {
+    fn objects(faults: Faults, version: ObjectState) -> Vec<Value> {
         let world = World::new(&SimulatorOptions {
             faults,
             ..SimulatorOptions::default()
@@ -294,21 +304,21 @@ mod tests {
 
     #[test]
     fn objects_are_json_with_nulls_gaps_and_unknown_fields() {
-        let objects = objects(Faults::default(), ApiVersion::default());
+        let objects = objects(Faults::default(), ObjectState::default());
         let some = |what: &dyn Fn(&Value) -> bool| objects.iter().any(what);
         assert!(
-            some(&|one| one["channelClass"] == "DIGITAL")
-                && some(&|one| one["channelClass"] == "VOICE")
+            some(&|object| object["channelClass"] == "DIGITAL")
+                && some(&|object| object["channelClass"] == "VOICE")
         );
-        assert!(some(&|one| one.get("agentNotes").is_none()));
-        assert!(some(&|one| one
+        assert!(some(&|object| object.get("agentNotes").is_none()));
+        assert!(some(&|object| object
             .get("agentNotes")
             .is_some_and(Value::is_null)));
-        assert!(some(&|one| one["agentNotes"]
+        assert!(some(&|object| object["agentNotes"]
             .as_str()
             .is_some_and(|notes| notes.contains('\n'))));
-        assert!(some(&|one| one.get("futureField").is_some()));
-        assert!(some(&|one| one["segmentEvents"]
+        assert!(some(&|object| object.get("futureField").is_some()));
+        assert!(some(&|object| object["segmentEvents"]
             .as_array()
             .is_some_and(|events| events.len() == 2)));
         let end = objects[0]["segmentEndTimeMs"].as_str().unwrap();
@@ -318,13 +328,13 @@ mod tests {
     #[test]
     fn a_repeat_and_an_edit_differ_from_the_first_showing() {
         let (first, edited) = (
-            ApiVersion::default(),
-            ApiVersion {
+            ObjectState::default(),
+            ObjectState {
                 edited: true,
                 repeated: false,
             },
         );
-        let repeated = ApiVersion {
+        let repeated = ObjectState {
             repeated: true,
             edited: false,
         };
@@ -348,11 +358,11 @@ mod tests {
             no_end: 100.0,
             ..Faults::default()
         };
-        let objects = objects(faults, ApiVersion::default());
+        let objects = objects(faults, ObjectState::default());
         assert!(
             objects
                 .iter()
-                .all(|one| one["segmentId"].is_null() && one["segmentEndTimeMs"].is_null())
+                .all(|object| object["segmentId"].is_null() && object["segmentEndTimeMs"].is_null())
         );
         assert!(
             objects[0].get("segmentEndTimeMs").is_some()

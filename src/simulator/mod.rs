@@ -1,23 +1,53 @@
-//! A stand-in for RingCX: behind `cxvault demo` and `cxvault simulate`, and what the tests talk to.
+//! The RingCX simulator: what `cxvault simulate` serves, what `cxvault demo` archives, and the API of the tests.
 //!
-//! One port serves the three hosts of the real thing; the paths do not collide. It knows every endpoint that
-//! cxvault uses, is as strict as the vendor's documentation, keeps the documented limits exactly, and can be told
-//! to fail. Its segments and summaries are functions of the seed, so it can be asked at `/__sim/truth` what an
-//! archive of it must hold, and at `/__sim/stats` what was asked of it; `/__sim/reset-stats` forgets the counts and
-//! `/__sim/advance?by=2d` lets its time jump. That time is its own: see [`SimulatorOptions::now`] and
-//! [`SimulatorOptions::time_scale`].
+//! One port serves the three hosts of the real API (platform, RingCX, summaries); their paths do not collide.
+//! The simulator implements every endpoint that cxvault uses, plus transcripts and recordings. It checks requests
+//! as strictly as the vendor's documentation allows, enforces the documented limits exactly, and injects the
+//! faults that its options ask for.
+//!
+//! # What it serves
+//! | request | answer |
+//! |---|---|
+//! | `POST /restapi/oauth/token` | RingCentral token (JWT grant) |
+//! | `GET /restapi/v1.0/account/~` | RingCentral account id |
+//! | `POST /api/auth/login/rc/accesstoken`, `POST /api/auth/token/refresh` | RingCX token pair |
+//! | `GET /voice/api/v1/admin/accounts` | sub-accounts |
+//! | `POST .../interaction-metadata` | discovery (v1), streamed |
+//! | `GET .../segments/{id}/agent`, `.../auto` | summaries |
+//! | `GET .../transcripts/...`, `.../recordings/...` | transcripts and recordings |
+//! | `GET /__sim/stats`, `POST /__sim/reset-stats` | request counts since the start or the last reset |
+//! | `GET /__sim/truth?sub=..&from=..&to=..` | what an archive of that time must hold, as JSON lines |
+//! | `POST /__sim/advance?by=2d` | lets simulated time jump ahead |
+//!
+//! # Determinism
+//! Segments, summaries and faults are functions of the seed, never of a random source: the same options give the
+//! same bytes in every run, and a day of a million segments takes no memory. Time is simulated as well: see
+//! [`SimulatorOptions::now`] and [`SimulatorOptions::time_scale`].
+//!
+//! # Modules
+//! ```text
+//! server     connections; draws and applies faults; counts endings
+//! routes     path -> endpoint -> answer
+//! login  discovery  summaries  transcripts  inspect     the endpoints
+//! state      what all requests share, and the request itself
+//! world  metadata  texts     which segments exist, their JSON, their summaries
+//! tokens  quota  network  stats  time     state that requests change
+//! answer  request  dice  options     building blocks
+//! ```
 
 mod answer;
 mod dice;
 mod discovery;
 mod inspect;
-mod line;
 mod login;
 mod metadata;
+mod network;
 mod options;
 mod quota;
 mod request;
+mod routes;
 mod server;
+mod state;
 mod stats;
 mod summaries;
 mod texts;

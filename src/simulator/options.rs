@@ -1,4 +1,6 @@
-//! What the simulator can be told.
+//! The options of the simulator: flags of `cxvault simulate`, and how tests configure it.
+//!
+//! The texts on the fields are the help texts of the command line, so they are written without a final full stop.
 
 use std::time::Duration;
 
@@ -8,7 +10,18 @@ use jiff::Timestamp;
 use crate::ringcx::limits::Limits;
 use crate::simulator::time::duration;
 
-/// The simulated world and its rules. The same options give the same segments and summaries, always.
+/// The simulated world and its rules. The same options always give the same segments and summaries.
+///
+/// ```
+/// use cxvault::simulator::{Faults, SimulatorOptions};
+///
+/// let options = SimulatorOptions {
+///     segments_per_day: 50,
+///     faults: Faults { fault_500: 5.0, ..Faults::default() },
+///     ..SimulatorOptions::default()
+/// };
+/// assert_eq!(options.discovery_limits.to_string(), "3/60s,9/15m");
+/// ```
 #[derive(Debug, Clone, Args)]
 pub struct SimulatorOptions {
     /// Everything simulated follows from this number
@@ -77,7 +90,7 @@ pub struct SimulatorOptions {
     #[arg(long, value_name = "LIMITS", default_value = "120/60s")]
     pub transcript_limits: Limits,
 
-    /// Say when to come back in a 429 that a limit causes
+    /// Send Retry-After with a 429 that a limit causes
     #[arg(long)]
     pub limits_say_retry_after: bool,
 
@@ -106,11 +119,11 @@ pub struct SimulatorOptions {
     pub faults: Faults,
 }
 
-/// What goes wrong. Shares are percentages, 0 to 100, and 0 unless told.
+/// The faults that the simulator injects. Shares are percentages from 0 to 100; the default is 0.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Faults")]
 pub struct Faults {
-    /// A bit of every fault below that retries get over, or that an archive must keep
+    /// A small share of every fault below that retries overcome or that an archive must represent
     #[arg(long)]
     pub all_faults: bool,
 
@@ -190,7 +203,7 @@ pub struct Faults {
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub no_end: f64,
 
-    /// Texts that break careless programs: blanks, emoji, right-to-left, control characters, not UTF-8, ...
+    /// Texts that careless programs alter: blanks, emoji, right-to-left, control characters, not UTF-8, ...
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub strange_texts: f64,
 
@@ -212,7 +225,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// With the preset spelled out: a flag that was given keeps its value.
+    /// Returns the faults with `--all-faults` expanded; a share that was given explicitly is kept.
     pub(super) fn effective(mut self) -> Self {
         if !self.all_faults {
             return self;
@@ -246,15 +259,17 @@ impl Faults {
 }
 
 impl Default for SimulatorOptions {
-    /// What the flags default to; read from their declaration, so that the two cannot drift apart.
+    /// Returns the defaults of the flags, read from their declaration so that the two cannot differ.
     fn default() -> Self {
-        #[derive(Parser)]
-        struct Alone {
-            #[command(flatten)]
-            options: SimulatorOptions,
-        }
-        Alone::parse_from(["simulate"]).options
+        OptionsParser::parse_from(["simulate"]).options
     }
+}
+
+/// Parses the options without the rest of the command line.
+#[derive(Parser)]
+struct OptionsParser {
+    #[command(flatten)]
+    options: SimulatorOptions,
 }
 
 impl Default for Faults {
@@ -263,11 +278,14 @@ impl Default for Faults {
     }
 }
 
-/// What a client logs in with. Invented, but shaped like a secret: it is not shown either.
+/// A credential that the simulator accepts. Although invented, it is treated as a secret: `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
+    /// User of HTTP Basic in the JWT grant.
     pub client_id: String,
+    /// Password of HTTP Basic in the JWT grant.
     pub client_secret: String,
+    /// The `assertion` of the JWT grant.
     pub jwt: String,
 }
 
@@ -278,15 +296,12 @@ impl std::fmt::Debug for Credential {
 }
 
 fn credential(text: &str) -> Result<Credential, String> {
-    let mut parts = text.splitn(3, ':').map(str::to_owned);
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(client_id), Some(client_secret), Some(jwt))
-            if !client_id.is_empty() && !client_secret.is_empty() && !jwt.is_empty() =>
-        {
+    match text.splitn(3, ':').collect::<Vec<_>>()[..] {
+        [client_id, client_secret, jwt] if ![client_id, client_secret, jwt].contains(&"") => {
             Ok(Credential {
-                client_id,
-                client_secret,
-                jwt,
+                client_id: client_id.into(),
+                client_secret: client_secret.into(),
+                jwt: jwt.into(),
             })
         }
         _ => Err("write CLIENT_ID:CLIENT_SECRET:JWT, none of them empty".into()),
@@ -311,12 +326,6 @@ fn scale(text: &str) -> Result<f64, String> {
 mod tests {
     use super::*;
 
-    #[derive(Parser)]
-    struct Alone {
-        #[command(flatten)]
-        options: SimulatorOptions,
-    }
-
     #[test]
     fn defaults_are_those_of_the_flags() {
         let options = SimulatorOptions::default();
@@ -331,7 +340,8 @@ mod tests {
     #[test]
     fn flags_are_read_and_nonsense_is_refused() {
         let read = |flags: &[&str]| {
-            Alone::try_parse_from([&["simulate"], flags].concat()).map(|alone| alone.options)
+            OptionsParser::try_parse_from([&["simulate"], flags].concat())
+                .map(|parsed| parsed.options)
         };
         let options = read(&[
             "--sub-accounts",

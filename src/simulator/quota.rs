@@ -1,4 +1,7 @@
-//! Request limits, counted exactly: every accepted request's time is kept as long as its window lasts.
+//! Request limits, enforced exactly.
+//!
+//! The time of every accepted request is stored as long as its window lasts, so a limit holds for every sliding
+//! window, not only for fixed minutes. This is stricter than a token bucket, and never kinder than the real API.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -8,7 +11,7 @@ use serde_json::{Value, json};
 use crate::ringcx::limits::Limits;
 use crate::simulator::time::SimulatedTime;
 
-/// Limits that hold for each key by itself. A refused request does not count.
+/// Limits that hold for each key (login or sub-account) separately. A refused request does not count.
 pub(super) struct Quota {
     limits: Limits,
     state: Mutex<QuotaState>,
@@ -16,7 +19,7 @@ pub(super) struct Quota {
 
 #[derive(Default)]
 struct QuotaState {
-    /// For each key the accepted requests, in microseconds; for each limit its own.
+    /// For each key and each limit, the times of the accepted requests in UTC microseconds.
     logs: HashMap<u64, Vec<VecDeque<i64>>>,
     counts: QuotaCounts,
 }
@@ -27,11 +30,12 @@ struct QuotaCounts {
     refused: u64,
     first_us: Option<i64>,
     last_us: Option<i64>,
-    /// For each limit the most requests that any window held.
+    /// For each limit, the largest number of requests in any window.
     fullest: Vec<usize>,
 }
 
 impl Quota {
+    /// Creates a quota without requests; empty limits admit everything.
     pub(super) fn new(limits: Limits) -> Self {
         Quota {
             limits,
@@ -39,7 +43,10 @@ impl Quota {
         }
     }
 
-    /// QuotaCounts a request of `key`, or says in how many microseconds it would be accepted.
+    /// Counts a request of `key` at the simulated present.
+    ///
+    /// # Errors
+    /// The microseconds after which it would be accepted; the request is not counted then.
     pub(super) fn admit(&self, key: u64, time: &SimulatedTime) -> Result<(), i64> {
         let mut state = self.lock();
         // Read under the lock, so that the log is in order.
@@ -76,11 +83,13 @@ impl Quota {
         Ok(())
     }
 
-    /// Forgets the counts; the limits themselves go on.
+    /// Resets the counts for the report; the windows are not reset.
     pub(super) fn reset_counts(&self) {
         self.lock().counts = QuotaCounts::default();
     }
 
+    /// Returns the counts as they appear under `limits` in `/__sim/stats`. A `share` of 1.0 means that a window
+    /// was full.
     pub(super) fn report(&self) -> Value {
         let state = self.lock();
         let counts = &state.counts;

@@ -1,4 +1,6 @@
-//! A request as the endpoints look at it: whole body, decoded texts.
+//! Reading requests: bodies, tokens in headers, and fields of forms and queries.
+//!
+//! Decoding is done by hand, so that the simulator does not share mistakes with the client's libraries.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,10 +12,10 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap};
 
-/// No request of this API is longer.
+/// In bytes; no request of this API is longer.
 const LONGEST_BODY: usize = 64 * 1024;
 
-/// The whole body, or `None` when it breaks off or is too long.
+/// Reads a request's body to its end; `None` when it breaks off or is longer than [`LONGEST_BODY`].
 pub(super) async fn read(mut body: Incoming) -> Option<Bytes> {
     let mut all = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
@@ -27,7 +29,7 @@ pub(super) async fn read(mut body: Incoming) -> Option<Bytes> {
     Some(all.into())
 }
 
-/// The token of `Authorization: Bearer`.
+/// Returns the token of `Authorization: Bearer`.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers
         .get(AUTHORIZATION)?
@@ -36,7 +38,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
         .strip_prefix("Bearer ")
 }
 
-/// The token of the cookie `access_token`.
+/// Returns the token of the cookie `access_token`.
 pub(super) fn cookie_token(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers
         .get_all(COOKIE)
@@ -46,7 +48,7 @@ pub(super) fn cookie_token(headers: &HeaderMap) -> Option<&str> {
     pairs.find_map(|pair| pair.trim().strip_prefix("access_token="))
 }
 
-/// User and password of `Authorization: Basic`.
+/// Returns user and password of `Authorization: Basic` (RFC 7617).
 pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     let encoded = headers
         .get(AUTHORIZATION)?
@@ -58,18 +60,15 @@ pub(super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
         .map(|(user, password)| (user.to_owned(), password.to_owned()))
 }
 
+/// Returns whether the request's media type is `wanted`, parameters such as `charset` aside.
 pub(super) fn has_content_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let value = headers
+    headers
         .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
-    value
-        .split(';')
-        .next()
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
+        .and_then(|value| value.to_str().ok()?.split(';').next())
+        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(wanted))
 }
 
-/// One field of a form or of a query.
+/// Returns the value of the first field called `name` in a form or a query; `None` if it is absent or malformed.
 pub(super) fn field(form: &str, name: &str) -> Option<String> {
     form.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -79,22 +78,24 @@ pub(super) fn field(form: &str, name: &str) -> Option<String> {
     })
 }
 
-/// Undoes percent-encoding; `None` when it is none or not UTF-8.
+/// Undoes percent-encoding; `None` when the encoding is malformed or the result is not UTF-8.
+///
+/// With `plus_is_blank`, `+` means a blank, as in forms and queries; in paths it does not.
 pub(super) fn decode(text: &str, plus_is_blank: bool) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
-                (high * 16 + low) as u8
-            }
+            b'%' => (hex_digit(bytes.next()?)? * 16 + hex_digit(bytes.next()?)?) as u8,
             b'+' if plus_is_blank => b' ',
             byte => byte,
         });
     }
     String::from_utf8(decoded).ok()
+}
+
+fn hex_digit(byte: u8) -> Option<u32> {
+    char::from(byte).to_digit(16)
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! What was asked and answered, counted for tests.
+//! Counts of requests and answers, for tests and for `/__sim/stats`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
 use serde_json::{Map, Value, json};
 
-/// Below this many segments a day each summary is remembered unless told otherwise.
+/// Below this many segments a day, answered summaries are tracked unless the options say otherwise.
 pub(super) const TRACKED_BELOW: u64 = 100_000;
 
-/// Where a request goes.
+/// An endpoint of the simulated API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Endpoint {
     JwtGrant,
@@ -24,6 +24,7 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
+    /// Returns the name under which requests are counted.
     pub(super) fn name(self) -> &'static str {
         match self {
             Endpoint::JwtGrant => "jwt_grant",
@@ -40,7 +41,7 @@ impl Endpoint {
     }
 }
 
-/// How a request ended.
+/// How a request ended, with the HTTP status that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ending {
     Answered(u16),
@@ -48,8 +49,10 @@ pub(super) enum Ending {
     Dropped,
 }
 
+/// The counters of one simulator.
 pub(super) struct Stats {
     counts: Mutex<RequestCounts>,
+    /// Whether each answered summary is remembered, to count summaries that were answered twice.
     tracks: bool,
 }
 
@@ -64,6 +67,7 @@ struct RequestCounts {
 }
 
 impl Stats {
+    /// Creates counters at zero; with `tracks` they need memory for every summary.
     pub(super) fn new(tracks: bool) -> Self {
         Stats {
             counts: Mutex::default(),
@@ -71,6 +75,7 @@ impl Stats {
         }
     }
 
+    /// Counts a request that has ended, and the fault that it suffered.
     pub(super) fn ended(&self, endpoint: Endpoint, ending: Ending, fault: Option<&'static str>) {
         let mut counts = self.lock();
         *counts.endings.entry((endpoint, ending)).or_default() += 1;
@@ -79,7 +84,7 @@ impl Stats {
         }
     }
 
-    /// Notes that a summary, known by a hash, went out in full.
+    /// Counts a summary, identified by a hash, that was sent completely.
     pub(super) fn summary_answered(&self, summary: u64) {
         let mut counts = self.lock();
         counts.summaries_answered += 1;
@@ -88,15 +93,18 @@ impl Stats {
         }
     }
 
+    /// Counts a summary request with an `Authorization` header, which the real endpoints refuse.
     pub(super) fn authorization_on_summaries(&self) {
         self.lock().authorization_on_summaries += 1;
     }
 
+    /// Sets all counts to zero and forgets the tracked summaries.
     pub(super) fn reset(&self) {
         *self.lock() = RequestCounts::default();
     }
 
-    pub(super) fn report(&self) -> Map<String, Value> {
+    /// Returns the counts as a JSON object. `summaries_answered_twice` is null unless summaries are tracked.
+    pub(super) fn report(&self) -> Value {
         let counts = self.lock();
         let mut requests = Map::new();
         for (&(endpoint, ending), &count) in &counts.endings {
@@ -104,11 +112,11 @@ impl Stats {
                 .entry(endpoint.name())
                 .or_insert_with(|| json!({ "total": 0 }));
             let name = match ending {
-                Ending::Answered(status) => status.to_string(),
-                Ending::CutShort(_) => "cut_short".to_owned(),
-                Ending::Dropped => "dropped".to_owned(),
+                Ending::Answered(status) => &status.to_string(),
+                Ending::CutShort(_) => "cut_short",
+                Ending::Dropped => "dropped",
             };
-            for name in [name.as_str(), "total"] {
+            for name in [name, "total"] {
                 of_endpoint[name] = json!(of_endpoint[name].as_u64().unwrap_or(0) + count);
             }
         }
@@ -118,14 +126,7 @@ impl Stats {
                 *statuses.entry(status.to_string()).or_default() += count;
             }
         }
-        let tracked = |count: u64| {
-            if self.tracks {
-                json!(count)
-            } else {
-                Value::Null
-            }
-        };
-        let report = json!({
+        json!({
             "requests": requests,
             "statuses": statuses,
             "exchanges": counts.endings.get(&(Endpoint::Exchange, Ending::Answered(200))).unwrap_or(&0),
@@ -133,12 +134,8 @@ impl Stats {
             "faults": counts.faults,
             "authorization_on_summaries": counts.authorization_on_summaries,
             "summaries_answered": counts.summaries_answered,
-            "summaries_answered_twice": tracked(counts.summaries_answered_twice),
-        });
-        match report {
-            Value::Object(report) => report,
-            _ => Map::new(),
-        }
+            "summaries_answered_twice": self.tracks.then_some(counts.summaries_answered_twice),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, RequestCounts> {

@@ -254,7 +254,7 @@ async fn every_answer_is_dated_in_simulated_time() {
 }
 
 #[tokio::test]
-async fn discovery_checks_what_it_is_asked() {
+async fn discovery_checks_the_request() {
     let options = SimulatorOptions {
         sub_accounts: vec![SUB.into(), "1".into()],
         faults: Faults {
@@ -334,9 +334,9 @@ async fn windows_tile_the_day_and_equal_the_truth() {
     let truth = caller
         .truth("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z")
         .await;
-    let told: Vec<Value> = truth.iter().map(|line| line["segment"].clone()).collect();
+    let expected: Vec<Value> = truth.iter().map(|line| line["segment"].clone()).collect();
     assert_eq!(found.len(), 400);
-    assert_eq!(found, told);
+    assert_eq!(found, expected);
     let again = Caller::new(calm()).await;
     assert_eq!(
         again
@@ -422,8 +422,8 @@ async fn summaries_equal_the_truth_byte_for_byte() {
             );
         }
     }
-    let seen: Vec<_> = statuses.keys().map(String::as_str).collect();
-    assert_eq!(seen, ["BINARY", "EMPTY", "NOT_FOUND", "PRESENT"]);
+    let names: Vec<_> = statuses.keys().map(String::as_str).collect();
+    assert_eq!(names, ["BINARY", "EMPTY", "NOT_FOUND", "PRESENT"]);
     let stats = caller.stats().await;
     assert_eq!(stats["summaries_answered"], json!(300));
     assert_eq!(stats["summaries_answered_twice"], json!(0));
@@ -573,19 +573,19 @@ async fn with_all_faults_retries_still_get_everything() {
     let truth = caller
         .truth("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z")
         .await;
-    let told = truth.iter().map(|line| {
+    let expected = truth.iter().map(|line| {
         let segment = &line["segment"];
         let name = segment["segmentId"].to_string() + &segment["dialogId"].to_string();
         (name, line["shown"].as_u64().unwrap() as usize)
     });
-    assert_eq!(shown, told.collect());
+    assert_eq!(shown, expected.collect());
     assert!(truth.iter().any(|line| line["agent"]["status"] == "NO_ID"));
     assert!(truth.iter().any(|line| line["in_range"] == false));
     assert!(truth.iter().any(|line| line["shown"] == 2));
 }
 
 #[tokio::test]
-async fn a_summary_that_is_broken_for_good_is_told_as_failed() {
+async fn a_summary_that_is_broken_for_good_is_reported_as_failed() {
     let faults = Faults {
         permanent_500: 100.0,
         ..Faults::default()
@@ -655,7 +655,7 @@ async fn a_transcript_exists_where_discovery_says_so() {
         .json()
         .await
         .unwrap();
-    let mut seen = BTreeSet::new();
+    let mut pairs = BTreeSet::new();
     for row in rows {
         let path = |kind: &str| {
             format!(
@@ -679,10 +679,10 @@ async fn a_transcript_exists_where_discovery_says_so() {
             let known = answer.status() == StatusCode::OK;
             // The limit of 120 a minute is above this window's rows.
             assert_eq!(known, has, "{kind} {}", answer.status());
-            seen.insert((kind, has));
+            pairs.insert((kind, has));
         }
     }
-    assert_eq!(seen.len(), 4);
+    assert_eq!(pairs.len(), 4);
 }
 
 #[tokio::test]

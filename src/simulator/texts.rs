@@ -1,4 +1,6 @@
-//! What was said: the summaries, ordinary and strange.
+//! The summaries: ordinary texts, texts that careless programs mishandle, and missing ones.
+//!
+//! Like the segments they are functions of the seed, so a test can compute what an archive must hold.
 
 use std::sync::OnceLock;
 
@@ -6,9 +8,9 @@ use bytes::Bytes;
 
 use crate::simulator::dice::{Dice, hash, hits, unit};
 use crate::simulator::time::millis;
-use crate::simulator::world::{SegmentText, SimulatedSegment, World};
+use crate::simulator::world::{Decision, SimulatedSegment, World};
 
-/// The two summaries of a segment.
+/// The two kinds of summaries of a segment. Its numbers are hashed: do not renumber them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SimulatedKind {
     Agent,
@@ -16,7 +18,8 @@ pub(super) enum SimulatedKind {
 }
 
 impl SimulatedKind {
-    pub(super) fn named(name: &str) -> Option<SimulatedKind> {
+    /// Parses the last part of the request's path.
+    pub(super) fn from_name(name: &str) -> Option<SimulatedKind> {
         match name {
             "agent" => Some(SimulatedKind::Agent),
             "auto" => Some(SimulatedKind::Auto),
@@ -25,7 +28,7 @@ impl SimulatedKind {
     }
 }
 
-/// What the API answers when asked for a summary, faults of the line aside.
+/// The API's answer for a summary, without faults of the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SimulatedSummary {
     pub(super) http_status: u16,
@@ -37,6 +40,7 @@ const PLAIN: &str = "text/plain;charset=UTF-8";
 const JSON: &str = "application/json";
 
 impl SimulatedSummary {
+    /// Builds an answer with an empty body.
     fn without_text(http_status: u16) -> Self {
         SimulatedSummary {
             http_status,
@@ -45,7 +49,7 @@ impl SimulatedSummary {
         }
     }
 
-    /// As the archive names it.
+    /// Returns the status that an archive records for this answer.
     pub(super) fn status(&self) -> &'static str {
         match self.http_status {
             200 if self.body.is_empty() => "EMPTY",
@@ -58,7 +62,7 @@ impl SimulatedSummary {
 }
 
 impl World {
-    /// The summary of `kind` as of `now_ms`.
+    /// Returns the summary of `kind` as of `now_ms` (UTC milliseconds): summaries can be populated late, and edited.
     pub(super) fn summary(
         &self,
         segment: &SimulatedSegment,
@@ -66,42 +70,34 @@ impl World {
         now_ms: i64,
     ) -> SimulatedSummary {
         let faults = &self.faults;
-        let roll = |about: SegmentText| hash(&[segment.key, about as u64, 10 + kind as u64]);
+        let roll = |decision: Decision| hash(&[segment.key, decision as u64, 10 + kind as u64]);
         let age_ms = now_ms - segment.end_ms;
-        if hits(roll(SegmentText::Broken), faults.permanent_500) {
+        if hits(roll(Decision::Broken), faults.permanent_500) {
             return SimulatedSummary::without_text(500);
         }
-        if kind == SimulatedKind::Auto
-            && faults
-                .ai_off
-                .iter()
-                .any(|id| *id == segment.agent_group.to_string())
-        {
+        let ai_off =
+            !faults.ai_off.is_empty() && faults.ai_off.contains(&segment.agent_group.to_string());
+        if kind == SimulatedKind::Auto && ai_off {
             return SimulatedSummary::without_text(200);
         }
-        let share = unit(roll(SegmentText::Summary)) * 100.0;
+        let share = unit(roll(Decision::Summary)) * 100.0;
         if share >= self.present {
-            let found = share >= self.present + self.not_found;
-            return SimulatedSummary::without_text(if found { 200 } else { 404 });
+            let empty = share >= self.present + self.not_found;
+            return SimulatedSummary::without_text(if empty { 200 } else { 404 });
         }
-        if hits(roll(SegmentText::Late), faults.late_population) && age_ms < millis(faults.late_by)
-        {
+        if hits(roll(Decision::Late), faults.late_population) && age_ms < millis(faults.late_by) {
             return SimulatedSummary::without_text(200);
         }
-        let mut dice = Dice::new(&[roll(SegmentText::Summary)]);
+        let mut dice = Dice::new(&[roll(Decision::Summary)]);
         let content_type = if dice.percent(70.0) { PLAIN } else { JSON };
         let mut body = match () {
-            () if hits(roll(SegmentText::Large), faults.too_large) => large(),
-            () if hits(roll(SegmentText::Strange), faults.strange_texts) => strange(&mut dice),
+            () if hits(roll(Decision::Large), faults.too_large) => large(),
+            () if hits(roll(Decision::Strange), faults.strange_texts) => strange(&mut dice),
             () => Bytes::from(ordinary(&mut dice, kind, segment.voice)),
         };
-        if hits(roll(SegmentText::Edit), faults.edits) && age_ms >= millis(faults.edit_after) {
-            body = [
-                &body[..],
-                b" Correction: the customer called back and confirmed.",
-            ]
-            .concat()
-            .into();
+        if hits(roll(Decision::Edit), faults.edits) && age_ms >= millis(faults.edit_after) {
+            let correction = b" Correction: the customer called back and confirmed.";
+            body = [&body[..], correction].concat().into();
         }
         SimulatedSummary {
             http_status: 200,
@@ -150,7 +146,7 @@ const OUTCOMES: [&str; 8] = [
     "The customer declined the offer and may call again.",
 ];
 
-/// A few sentences, as agents and models write them.
+/// Composes a few sentences, as agents and language models write them.
 pub(super) fn ordinary(dice: &mut Dice, kind: SimulatedKind, voice: bool) -> String {
     let verb = if voice { "called" } else { "wrote" };
     let (topic, first, second) = (dice.pick(&TOPICS), dice.pick(&ACTIONS), dice.pick(&ACTIONS));
@@ -171,7 +167,8 @@ pub(super) fn ordinary(dice: &mut Dice, kind: SimulatedKind, voice: bool) -> Str
     }
 }
 
-/// Texts that programs trip over; each must come back byte for byte.
+/// Texts that careless programs alter; an archive must return each byte for byte. They cover blanks, line ends, emoji,
+/// right-to-left scripts, JSON, numbers, control characters, U+FEFF, SQL and CSV syntax, and invalid UTF-8.
 const STRANGE: [&[u8]; 22] = [
     b" ",
     b"   \t  ",
@@ -197,6 +194,7 @@ const STRANGE: [&[u8]; 22] = [
     b"\x80",
 ];
 
+/// Picks one of [`STRANGE`], or a text around the 64 KiB at which many buffers end.
 fn strange(dice: &mut Dice) -> Bytes {
     match dice.below(STRANGE.len() as u64 + 2) {
         n if n < STRANGE.len() as u64 => Bytes::from_static(STRANGE[n as usize]),
@@ -207,7 +205,7 @@ fn strange(dice: &mut Dice) -> Bytes {
     }
 }
 
-/// Longer than any sensible limit on a summary.
+/// Returns 5 MiB: more than the default limit on a summary.
 fn large() -> Bytes {
     static LARGE: OnceLock<Bytes> = OnceLock::new();
     LARGE
@@ -215,7 +213,7 @@ fn large() -> Bytes {
         .clone()
 }
 
-/// `length` bytes of `text` over and over, then blanks, so that no character is cut.
+/// Returns `length` bytes: `text` repeated, then blanks, so that no character is cut.
 fn sized(length: usize, text: &str) -> Bytes {
     let mut all = text.repeat(length / text.len());
     all.push_str(&" ".repeat(length - all.len()));
@@ -231,7 +229,7 @@ mod tests {
     use crate::simulator::time::DAY_MS;
     use crate::simulator::world::Position;
 
-    fn looks(
+    fn summaries(
         faults: Faults,
         age_ms: i64,
     ) -> Vec<(SimulatedSegment, SimulatedSummary, SimulatedSummary)> {
@@ -243,21 +241,21 @@ mod tests {
         (0..400)
             .map(|index| {
                 let segment = world.segment(sub, Position { day: 20_777, index });
-                let look = |kind| world.summary(&segment, kind, segment.end_ms + age_ms);
+                let summary = |kind| world.summary(&segment, kind, segment.end_ms + age_ms);
                 (
                     segment,
-                    look(SimulatedKind::Agent),
-                    look(SimulatedKind::Auto),
+                    summary(SimulatedKind::Agent),
+                    summary(SimulatedKind::Auto),
                 )
             })
             .collect()
     }
 
     #[test]
-    fn four_in_five_have_a_text_and_the_kinds_differ() {
-        let looks = looks(Faults::default(), DAY_MS);
+    fn four_of_five_summaries_have_a_text_and_the_kinds_differ() {
+        let summaries = summaries(Faults::default(), DAY_MS);
         let mut counts = BTreeMap::new();
-        for (_, agent, auto) in &looks {
+        for (_, agent, auto) in &summaries {
             *counts.entry(agent.status()).or_insert(0) += 1;
             *counts.entry(auto.status()).or_insert(0) += 1;
         }
@@ -267,22 +265,29 @@ mod tests {
             "{counts:?}"
         );
         assert!(
-            looks
+            summaries
                 .iter()
                 .any(|(_, agent, auto)| agent.status() != auto.status())
         );
-        assert!(looks.iter().any(|(_, agent, _)| agent.content_type == JSON));
+        assert!(
+            summaries
+                .iter()
+                .any(|(_, agent, _)| agent.content_type == JSON)
+        );
     }
 
     #[test]
-    fn late_ones_come_later_and_edits_change_the_text() {
+    fn late_summaries_appear_later_and_edits_change_the_text() {
         let faults = || Faults {
             late_population: 100.0,
             edits: 100.0,
             ..Faults::default()
         };
-        let early = looks(faults(), DAY_MS);
-        let (late, edited) = (looks(faults(), 2 * DAY_MS), looks(faults(), 3 * DAY_MS));
+        let early = summaries(faults(), DAY_MS);
+        let (late, edited) = (
+            summaries(faults(), 2 * DAY_MS),
+            summaries(faults(), 3 * DAY_MS),
+        );
         assert!(
             early
                 .iter()
@@ -301,14 +306,14 @@ mod tests {
 
     #[test]
     fn strange_texts_come_in_every_kind() {
-        let looks = looks(
+        let summaries = summaries(
             Faults {
                 strange_texts: 100.0,
                 ..Faults::default()
             },
             DAY_MS,
         );
-        let bodies: Vec<&[u8]> = looks
+        let bodies: Vec<&[u8]> = summaries
             .iter()
             .flat_map(|(_, agent, auto)| [&agent.body[..], &auto.body[..]])
             .collect();
@@ -316,19 +321,23 @@ mod tests {
             assert!(bodies.contains(&strange), "{strange:?}");
         }
         assert!(bodies.iter().any(|body| body.len() == 64 * 1024));
-        assert!(looks.iter().any(|(_, agent, _)| agent.status() == "BINARY"));
+        assert!(
+            summaries
+                .iter()
+                .any(|(_, agent, _)| agent.status() == "BINARY")
+        );
     }
 
     #[test]
     fn a_group_without_ai_has_no_auto_summary() {
-        let looks = looks(
+        let summaries = summaries(
             Faults {
                 ai_off: vec!["4102".into()],
                 ..Faults::default()
             },
             DAY_MS,
         );
-        let (off, on): (Vec<_>, Vec<_>) = looks
+        let (off, on): (Vec<_>, Vec<_>) = summaries
             .iter()
             .partition(|(segment, ..)| segment.agent_group == 4102);
         assert!(off.len() > 20 && off.iter().all(|(_, _, auto)| auto.status() == "EMPTY"));

@@ -1,4 +1,7 @@
-//! Simulated time, and the forms in which the simulator reads and writes time.
+//! Simulated time, and the forms in which the simulator reads and writes times and durations.
+//!
+//! The simulator is the only part of the program besides [`crate::clock`] that reads the machine's clock: it plays
+//! the part of another host, whose clock cxvault must not share.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,18 +15,19 @@ pub(super) const MINUTE_MS: i64 = 60 * SECOND_MS;
 pub(super) const HOUR_MS: i64 = 60 * MINUTE_MS;
 pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// A clock that begins where it is told and runs as fast as it is told.
+/// A clock with a start and a speed of its own.
 pub(super) struct SimulatedTime {
     begin_us: i64,
     began: Instant,
     scale: f64,
-    /// What `/__sim/advance` added.
+    /// The sum of what `/__sim/advance` added.
     jumped_us: AtomicI64,
-    /// The `Date` header of a second, since most answers fall into the same one.
+    /// The last second (since the epoch) for which a `Date` header was built, and that header.
     date: Mutex<(i64, HeaderValue)>,
 }
 
 impl SimulatedTime {
+    /// Starts the clock at `begin` (default: the real time); it runs `scale` times as fast as real time.
     pub(super) fn new(begin: Option<Timestamp>, scale: f64) -> Self {
         SimulatedTime {
             begin_us: begin.unwrap_or_else(real_now).as_microsecond(),
@@ -34,7 +38,7 @@ impl SimulatedTime {
         }
     }
 
-    /// UTC microseconds since the epoch: milliseconds are too coarse to order requests in scaled time.
+    /// Returns UTC microseconds since the epoch: milliseconds are too coarse to order requests in scaled time.
     pub(super) fn now_us(&self) -> i64 {
         let elapsed = self.began.elapsed().as_micros() as f64 * self.scale;
         self.begin_us
@@ -42,56 +46,60 @@ impl SimulatedTime {
             .saturating_add(self.jumped_us.load(Ordering::Relaxed))
     }
 
+    /// Returns UTC milliseconds since the epoch.
     pub(super) fn now_ms(&self) -> i64 {
         self.now_us().div_euclid(1_000)
     }
 
+    /// Lets the clock jump ahead.
     pub(super) fn advance(&self, by: Duration) {
         self.jumped_us
             .fetch_add(by.as_micros() as i64, Ordering::Relaxed);
     }
 
-    /// The simulated now as a `Date` header (RFC 9110, IMF-fixdate).
+    /// Returns the simulated present as a `Date` header (RFC 9110, IMF-fixdate).
     pub(super) fn date(&self) -> HeaderValue {
         let second = self.now_ms().div_euclid(SECOND_MS);
-        let mut kept = self
+        let mut last = self
             .date
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if kept.0 != second {
-            let text = http_date(second * SECOND_MS);
-            *kept = (
-                second,
-                HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("")),
-            );
+        if last.0 != second {
+            let date = HeaderValue::try_from(http_date(second * SECOND_MS));
+            *last = (second, date.unwrap_or(HeaderValue::from_static("")));
         }
-        kept.1.clone()
+        last.1.clone()
     }
 }
 
-/// The one look at the machine's clock in the simulator, which has no clock handed in: it is its own world.
+/// Reads the machine's clock, once per simulator.
 #[allow(clippy::disallowed_methods)]
 fn real_now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Waits in real time: a faulty line is slow for the client, whatever the simulated hour is.
+/// Waits in real time: latency is what the client experiences, whatever the simulated clock shows.
 #[allow(clippy::disallowed_methods)]
 pub(super) async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
+/// Converts UTC milliseconds; what no timestamp can hold becomes the epoch.
 pub(super) fn timestamp(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// Formats UTC milliseconds as an HTTP date (RFC 9110, 5.6.7).
 pub(super) fn http_date(ms: i64) -> String {
     timestamp(ms)
         .strftime("%a, %d %b %Y %H:%M:%S GMT")
         .to_string()
 }
 
-/// A length of time as the flags write it: a whole number with `ms`, `s`, `m`, `h` or `d`.
+/// Parses a duration as the flags write it: a whole number with `ms`, `s`, `m`, `h` or `d`.
+///
+/// # Errors
+/// The message for the command line.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit_ms: u64 = match &text[digits.len()..] {
@@ -108,7 +116,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(u64::from(number) * unit_ms))
 }
 
-/// As milliseconds; what does not fit is as good as for ever.
+/// Converts to milliseconds; what does not fit becomes a quarter of the range, so that sums cannot overflow.
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }

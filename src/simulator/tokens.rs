@@ -1,4 +1,7 @@
-//! SimulatedTokens: RingCentral's, RingCX's, and the refresh tokens that can be spent once.
+//! The tokens that the simulator has issued: RingCentral tokens, RingCX tokens, and refresh tokens.
+//!
+//! As in the real API, a RingCX token lives 5 minutes (by default) and a refresh token can be spent once. Tokens
+//! hold no data: they are keys of the tables here, so a restart invalidates all of them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -6,17 +9,18 @@ use std::sync::{Mutex, MutexGuard};
 use crate::simulator::dice::{Dice, hash};
 use crate::simulator::options::SimulatorOptions;
 use crate::simulator::time::millis;
-use crate::simulator::world::SegmentText;
+use crate::simulator::world::Decision;
 
-/// Above this many kept tokens the dead ones are forgotten.
+/// Above this many stored tokens, expired tokens are removed.
 const MANY: usize = 10_000;
 
-/// Which of the configured credentials a token stems from.
+/// The index of the configured credential that a token was issued for. Quotas are counted for each login.
 pub(super) type Login = u64;
 
-/// The login of the token that needs none.
+/// The login of [`SimulatorOptions::ready_token`], which needs no credential.
 const READY: Login = u64::MAX;
 
+/// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Missing,
@@ -24,10 +28,12 @@ pub(super) enum Refusal {
     Expired,
 }
 
+/// All tokens of one simulator. Times are UTC milliseconds of simulated time.
 pub(super) struct SimulatedTokens {
     seed: u64,
     life_ms: i64,
     rc_life_ms: i64,
+    /// Percentage of the RingCX tokens that expire before their time.
     early_expiry: f64,
     ready: String,
     state: Mutex<TokenState>,
@@ -45,17 +51,18 @@ struct TokenState {
 struct SimulatedToken {
     login: Login,
     expires_ms: i64,
-    /// Uses that are left until it is refused before its time.
+    /// Uses left until it expires before its time; `None` for a token that lives its whole life.
     uses_left: Option<u64>,
 }
 
-/// What an exchange or a refresh gives.
-pub(super) struct Pair {
+/// The tokens that an exchange or a refresh returns.
+pub(super) struct TokenPair {
     pub(super) access: String,
     pub(super) refresh: String,
 }
 
 impl SimulatedTokens {
+    /// Creates an empty store; `early_expiry` is a percentage.
     pub(super) fn new(options: &SimulatorOptions, early_expiry: f64) -> Self {
         SimulatedTokens {
             seed: options.seed,
@@ -67,83 +74,77 @@ impl SimulatedTokens {
         }
     }
 
+    /// Issues a RingCentral token.
     pub(super) fn issue_rc(&self, login: Login, now_ms: i64) -> String {
         let mut state = self.lock();
-        forget_dead(&mut state.rc, now_ms);
-        let name = self.name(&mut state, "rc", now_ms);
-        state.rc.insert(
-            name.clone(),
-            SimulatedToken {
-                login,
-                expires_ms: now_ms + self.rc_life_ms,
-                uses_left: None,
-            },
-        );
+        remove_expired(&mut state.rc, now_ms);
+        let name = self.new_name(&mut state, "rc", now_ms);
+        let token = SimulatedToken {
+            login,
+            expires_ms: now_ms + self.rc_life_ms,
+            uses_left: None,
+        };
+        state.rc.insert(name.clone(), token);
         name
     }
 
+    /// Returns the login of a RingCentral token.
     pub(super) fn check_rc(&self, token: Option<&str>, now_ms: i64) -> Result<Login, Refusal> {
-        use_one(&mut self.lock().rc, token, now_ms)
+        use_token(&mut self.lock().rc, token, now_ms)
     }
 
-    pub(super) fn issue_pair(&self, login: Login, now_ms: i64) -> Pair {
+    /// Issues a RingCX token and its refresh token.
+    pub(super) fn issue_pair(&self, login: Login, now_ms: i64) -> TokenPair {
         let mut state = self.lock();
-        forget_dead(&mut state.access, now_ms);
-        let access = self.name(&mut state, "cx", now_ms);
-        let refresh = self.name(&mut state, "refresh", now_ms);
-        let mut dice = Dice::new(&[self.seed, SegmentText::Token as u64, state.issued]);
-        let uses_left = dice.percent(self.early_expiry).then(|| 1 + dice.below(150));
-        state.access.insert(
-            access.clone(),
-            SimulatedToken {
-                login,
-                expires_ms: now_ms + self.life_ms,
-                uses_left,
-            },
-        );
+        remove_expired(&mut state.access, now_ms);
+        let access = self.new_name(&mut state, "cx", now_ms);
+        let refresh = self.new_name(&mut state, "refresh", now_ms);
+        let mut dice = Dice::new(&[self.seed, Decision::Token as u64, state.issued]);
+        let token = SimulatedToken {
+            login,
+            expires_ms: now_ms + self.life_ms,
+            uses_left: dice.percent(self.early_expiry).then(|| 1 + dice.below(150)),
+        };
+        state.access.insert(access.clone(), token);
         state.refresh.insert(refresh.clone(), login);
-        Pair { access, refresh }
+        TokenPair { access, refresh }
     }
 
-    /// A new pair for a refresh token, which is spent by that.
-    pub(super) fn rotate(&self, refresh: &str, now_ms: i64) -> Result<Pair, Refusal> {
-        let login = self
-            .lock()
-            .refresh
-            .remove(refresh)
-            .ok_or(Refusal::Unknown)?;
-        Ok(self.issue_pair(login, now_ms))
+    /// Spends a refresh token and issues a new pair for it.
+    pub(super) fn rotate(&self, refresh: &str, now_ms: i64) -> Result<TokenPair, Refusal> {
+        let login = self.lock().refresh.remove(refresh);
+        login
+            .map(|login| self.issue_pair(login, now_ms))
+            .ok_or(Refusal::Unknown)
     }
 
+    /// Returns the login of a RingCX token, and counts the use towards an early expiry.
     pub(super) fn check(&self, token: Option<&str>, now_ms: i64) -> Result<Login, Refusal> {
         if token == Some(self.ready.as_str()) && !self.ready.is_empty() {
             return Ok(READY);
         }
         let mut state = self.lock();
-        let early = token
-            .and_then(|token| state.access.get_mut(token))
-            .is_some_and(|token| {
-                let early = token.expires_ms > now_ms && token.uses_left == Some(0);
-                if early {
-                    token.expires_ms = now_ms;
-                }
-                early
-            });
-        state.expired_early += u64::from(early);
-        use_one(&mut state.access, token, now_ms)
+        if let Some(known) = token.and_then(|token| state.access.get_mut(token))
+            && known.expires_ms > now_ms
+            && known.uses_left == Some(0)
+        {
+            known.expires_ms = now_ms;
+            state.expired_early += 1;
+        }
+        use_token(&mut state.access, token, now_ms)
     }
 
-    /// How many tokens were refused before their time.
+    /// Returns how many tokens have expired before their time.
     pub(super) fn expired_early(&self) -> u64 {
         self.lock().expired_early
     }
 
-    fn name(&self, state: &mut TokenState, kind: &str, now_ms: i64) -> String {
+    fn new_name(&self, state: &mut TokenState, kind: &str, now_ms: i64) -> String {
         state.issued += 1;
-        // The time goes in, so that a token of an earlier start is not taken for one of this.
+        // With the time, so that a token of an earlier start with the same seed is not accepted.
         let check = hash(&[
             self.seed,
-            SegmentText::Token as u64,
+            Decision::Token as u64,
             state.issued,
             now_ms as u64,
         ]);
@@ -157,7 +158,8 @@ impl SimulatedTokens {
     }
 }
 
-fn use_one(
+/// Returns the login of a token that has not expired, and takes a use off it.
+fn use_token(
     tokens: &mut HashMap<String, SimulatedToken>,
     token: Option<&str>,
     now_ms: i64,
@@ -172,7 +174,7 @@ fn use_one(
     Ok(token.login)
 }
 
-fn forget_dead(tokens: &mut HashMap<String, SimulatedToken>, now_ms: i64) {
+fn remove_expired(tokens: &mut HashMap<String, SimulatedToken>, now_ms: i64) {
     if tokens.len() > MANY {
         tokens.retain(|_, token| token.expires_ms > now_ms);
     }

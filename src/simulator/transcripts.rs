@@ -1,4 +1,5 @@
-//! Transcripts and recordings.
+//! Transcripts and recordings. Whether a segment has either is what discovery says in `hasTranscript` and
+//! `hasRecording`.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -8,20 +9,22 @@ use crate::simulator::login::authorized;
 use crate::simulator::metadata::{has_recording, has_transcript};
 use crate::simulator::quota::Quota;
 use crate::simulator::request::decode;
-use crate::simulator::server::{ServerState, SimulatedCall};
+use crate::simulator::state::{DialogPath, ServerState, SimulatedCall};
 use crate::simulator::texts::{SimulatedKind, ordinary};
 use crate::simulator::time::timestamp;
-use crate::simulator::world::{SegmentText, SimulatedSegment};
+use crate::simulator::world::{Decision, SimulatedSegment};
 
-/// `GET .../transcripts/dialogs/{dialogId}/segments/{segmentId}`; `path` is the account, the sub-account, the dialog
-/// and the segment.
+/// `GET .../transcripts/dialogs/{dialogId}/segments/{segmentId}`: 2 to 21 messages.
+///
+/// # Errors
+/// The refusal: 401, 403, 404 or 429.
 pub(super) fn transcript(
     state: &ServerState,
     call: &SimulatedCall,
-    path: [&str; 4],
+    path: DialogPath<'_>,
 ) -> Result<Answer, Answer> {
     let segment = find(state, call, path, &state.transcript_quota, has_transcript)?;
-    let mut dice = state.world.dice(SegmentText::Transcript, &segment);
+    let mut dice = state.world.dice(Decision::Transcript, &segment);
     let count = 2 + dice.below(20) as i64;
     let step_ms = (segment.end_ms - segment.start_ms) / count;
     let messages = (0..count).map(|n| {
@@ -41,48 +44,43 @@ pub(super) fn transcript(
     Ok(Answer::json(StatusCode::OK, &answer))
 }
 
-/// `GET .../recordings/dialogs/{dialogId}/segments/{segmentId}`: a second of silence.
+/// `GET .../recordings/dialogs/{dialogId}/segments/{segmentId}`: one second of silence.
+///
+/// # Errors
+/// The refusal: 401, 403, 404 or 429.
 pub(super) fn recording(
     state: &ServerState,
     call: &SimulatedCall,
-    path: [&str; 4],
+    path: DialogPath<'_>,
 ) -> Result<Answer, Answer> {
     find(state, call, path, &state.recording_quota, has_recording)?;
     Ok(Answer::new(StatusCode::OK, "audio/wav", silence()))
 }
 
+/// Checks token, quota and access, and returns the segment if `has` says that it has what was requested.
 fn find(
     state: &ServerState,
     call: &SimulatedCall,
-    [rc_account, sub_account, dialog, segment]: [&str; 4],
+    path: DialogPath<'_>,
     quota: &Quota,
     has: fn(&SimulatedSegment) -> bool,
 ) -> Result<SimulatedSegment, Answer> {
     let login = authorized(state, call)?;
     state.admit(quota, login, call)?;
     let world = &state.world;
-    let sub = world.sub_account(sub_account).filter(|sub| !sub.denied);
-    let Some(sub) = sub.filter(|_| rc_account == state.options.rc_account_id) else {
-        return Err(state.access_denied(call));
-    };
+    let sub = world
+        .sub_account(path.sub_account)
+        .filter(|sub| !sub.denied && path.rc_account == state.options.rc_account_id)
+        .ok_or_else(|| state.access_denied(call))?;
     let now_ms = state.time.now_ms();
-    let found = decode(segment, false).and_then(|id| world.find(sub, &id));
-    let of_dialog =
-        |segment: &SimulatedSegment| Some(world.dialog_id(segment)) == decode(dialog, false);
-    let found = found.filter(|segment| segment.end_ms <= now_ms && world.retained(segment, now_ms));
-    found
-        .filter(|segment| of_dialog(segment) && has(segment))
-        .ok_or_else(|| {
-            state.error(
-                StatusCode::NOT_FOUND,
-                "not.found",
-                "There is none for this segment",
-                call,
-            )
-        })
+    decode(path.segment, false)
+        .and_then(|id| world.find(sub, &id))
+        .filter(|segment| world.is_available(segment, now_ms) && has(segment))
+        .filter(|segment| Some(world.dialog_id(segment)) == decode(path.dialog, false))
+        .ok_or_else(|| state.not_found("There is none for this segment", call))
 }
 
-/// A WAV file of one second, 8 kHz, 8 bits, mono.
+/// Returns a WAV file of one second: 8 kHz, 8 bits, mono.
 fn silence() -> Vec<u8> {
     const RATE: u32 = 8_000;
     let mut wav = Vec::with_capacity(44 + RATE as usize);

@@ -1,27 +1,32 @@
 //! The simulated contact centre: which segments end when, and which of them discovery shows.
 //!
-//! SimulatedSegment number i of a UTC day of a sub-account is computed from (seed, sub-account, day, i) alone, and its end
-//! never precedes that of segment i - 1. So a window is a range of numbers, found by bisection: a day of a million
-//! segments takes no memory, and asking twice gives the same answer.
+//! Segment number `i` of a UTC day of a sub-account is computed from (seed, sub-account, day, `i`) alone, and it never
+//! ends before segment `i - 1`. So a window is a range of numbers, found by bisection: a day of a million segments
+//! takes no memory, and the same request always has the same answer.
+//!
+//! A segment's id contains its position, scrambled by a bijection, and a check: a request for a summary finds its
+//! segment without a table, and an altered id finds nothing.
 
 use crate::simulator::dice::{Dice, hash, hash_text, hits, mix, unit, unmix};
 use crate::simulator::options::{Faults, SimulatorOptions};
 use crate::simulator::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, millis};
 
-/// A repeated segment turns up again this much later: with windows of 3 h, in the neighbouring one.
+/// A repeated segment is shown again this much later: with windows of 3 h, in the next window.
 pub(super) const REPEATED_AFTER_MS: i64 = 3 * HOUR_MS;
-/// A displaced segment turns up only this much later.
+/// A displaced segment is shown only this much later.
 pub(super) const MOVED_BY_MS: i64 = 7 * HOUR_MS;
 
-/// Relative traffic of the UTC hours: a centre in the Americas, never quite asleep.
+/// Relative traffic of the UTC hours: a centre in the Americas that is never quite idle.
 const TRAFFIC: [f64; 24] = [
     2.0, 1.0, 0.6, 0.4, 0.3, 0.3, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 5.0, 5.5, 5.5, 5.0, 5.0,
     5.0, 4.5, 4.0, 3.5, 3.0,
 ];
 
-/// What a hash decides, so that no two decisions share their dice.
+/// What a hash decides. Its number is part of the hashed data, so that no two decisions are correlated.
+///
+/// Never renumber these: every segment, summary and fault of a seed depends on the numbers.
 #[derive(Clone, Copy)]
-pub(super) enum SegmentText {
+pub(super) enum Decision {
     Key = 1,
     End,
     Shape,
@@ -40,42 +45,48 @@ pub(super) enum SegmentText {
     Strange,
     Large,
     Broken,
-    Line,
+    NetworkFault,
     Token,
     Transcript,
 }
 
+/// A sub-account of the simulated RingCentral account.
 #[derive(Debug, Clone)]
 pub(super) struct SimulatedSubAccount {
     pub(super) id: String,
+    /// Whether requests for it are answered 403.
     pub(super) denied: bool,
     hash: u64,
 }
 
+/// All segments of all sub-accounts, past and future.
 pub(super) struct World {
     pub(super) sub_accounts: Vec<SimulatedSubAccount>,
     pub(super) faults: Faults,
+    /// Percentage of the summaries that have a text.
     pub(super) present: f64,
+    /// Percentage of the summaries that answer 404.
     pub(super) not_found: f64,
     per_day: u64,
+    /// The UTC day since the epoch whose hashes are those of day 0.
     day_zero: i64,
     agent_groups: u64,
     retention_ms: i64,
 }
 
-/// One participant's part of an interaction.
+/// One participant's part of an interaction. Times are UTC milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SimulatedSegment {
-    pub(super) day: i64,
-    pub(super) index: u64,
-    /// Hash of everything that tells it from others.
+    pub(super) position: Position,
+    /// Hash of everything that distinguishes it from other segments.
     pub(super) key: u64,
-    /// Hash of its dialog; two segments in a row may share one.
+    /// Hash of its dialog; two neighbouring segments may share one.
     pub(super) dialog: u64,
     pub(super) dialog_start_ms: i64,
     pub(super) dialog_end_ms: i64,
     pub(super) start_ms: i64,
     pub(super) end_ms: i64,
+    /// Whether it is a call; otherwise it is digital.
     pub(super) voice: bool,
     pub(super) agent_group: u64,
 }
@@ -83,36 +94,43 @@ pub(super) struct SimulatedSegment {
 /// Where discovery shows a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Placement {
-    /// In the window its end belongs to.
+    /// In the window that contains its end.
     Once,
     /// Twice in that window.
     Twice { differs: bool },
-    /// There, and again [`REPEATED_AFTER_MS`] later.
+    /// In that window, and again [`REPEATED_AFTER_MS`] later.
     Again { differs: bool },
     /// Only [`MOVED_BY_MS`] later.
     Moved,
 }
 
-/// The number of a segment: its UTC day since the epoch, and which one of that day.
+/// The number of a segment: its UTC day since the epoch, and its index in that day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     pub(super) day: i64,
     pub(super) index: u64,
 }
 
+impl Position {
+    fn with_index(self, index: u64) -> Position {
+        Position { index, ..self }
+    }
+}
+
 impl World {
+    /// Creates the world that `options` describe.
     pub(super) fn new(options: &SimulatorOptions) -> Self {
         let faults = options.faults.clone().effective();
-        let sub_account = |id: &String| SimulatedSubAccount {
+        let sub_accounts = options.sub_accounts.iter().map(|id| SimulatedSubAccount {
             id: id.clone(),
             denied: faults.deny.contains(id),
             hash: hash(&[options.seed, hash_text(id)]),
-        };
+        });
         World {
-            sub_accounts: options.sub_accounts.iter().map(sub_account).collect(),
+            sub_accounts: sub_accounts.collect(),
             present: options.present,
             not_found: options.not_found,
-            // Numbers above 40 bits would not fit into a segment id.
+            // A segment id has room for 40 bits.
             per_day: options.segments_per_day.min((1 << 40) - 1),
             day_zero: options.day_zero,
             agent_groups: u64::from(options.agent_groups.max(1)),
@@ -121,74 +139,66 @@ impl World {
         }
     }
 
+    /// Returns the sub-account with this id.
     pub(super) fn sub_account(&self, id: &str) -> Option<&SimulatedSubAccount> {
-        self.sub_accounts.iter().find(|one| one.id == id)
+        self.sub_accounts.iter().find(|sub| sub.id == id)
     }
 
-    pub(super) fn segment(&self, sub: &SimulatedSubAccount, at: Position) -> SimulatedSegment {
-        let key = self.roll(sub, SegmentText::Key, at);
-        let first = Position {
-            index: at.index & !1,
-            ..at
-        };
-        let first_key = self.roll(sub, SegmentText::Key, first);
-        // Every fourth pair is one dialog that was handed on from one participant to the next.
+    /// Computes the segment at a position.
+    pub(super) fn segment(
+        &self,
+        sub: &SimulatedSubAccount,
+        position: Position,
+    ) -> SimulatedSegment {
+        let key = self.roll(sub, Decision::Key, position);
+        let first = position.with_index(position.index & !1);
+        let first_key = self.roll(sub, Decision::Key, first);
+        // Every fourth pair of segments is one dialog, handed from one participant to the next.
         let handed_on = first_key & 3 == 0 && first.index + 1 < self.per_day;
-        let dialog = hash(&[
-            if handed_on { first_key } else { key },
-            SegmentText::Dialog as u64,
-        ]);
+        let dialog_key = if handed_on { first_key } else { key };
+        let dialog = hash(&[dialog_key, Decision::Dialog as u64]);
         let voice = dialog % 100 < 70;
-        let end_ms = self.end_ms(sub, at);
-        let (dialog_start_ms, dialog_end_ms) = match (handed_on, first == at) {
-            (true, true) => (
-                end_ms - length_ms(key, voice),
-                self.end_ms(
-                    sub,
-                    Position {
-                        index: at.index + 1,
-                        ..at
-                    },
-                ),
-            ),
-            (true, false) => (
-                self.end_ms(sub, first) - length_ms(first_key, voice),
-                end_ms,
-            ),
+        let end_ms = self.end_ms(sub, position);
+        let (dialog_start_ms, dialog_end_ms) = match (handed_on, first == position) {
+            (true, true) => {
+                let second = position.with_index(position.index + 1);
+                (end_ms - length_ms(key, voice), self.end_ms(sub, second))
+            }
+            (true, false) => {
+                let first_end_ms = self.end_ms(sub, first);
+                (first_end_ms - length_ms(first_key, voice), end_ms)
+            }
             (false, _) => (end_ms - length_ms(key, voice), end_ms),
         };
-        let start_ms = (end_ms - length_ms(key, voice)).max(dialog_start_ms);
-        let agent_group = 4101 + hash(&[key, SegmentText::Shape as u64, 1]) % self.agent_groups;
-        let Position { day, index } = at;
         SimulatedSegment {
-            day,
-            index,
+            position,
             key,
             dialog,
             dialog_start_ms,
             dialog_end_ms,
-            start_ms,
+            start_ms: (end_ms - length_ms(key, voice)).max(dialog_start_ms),
             end_ms,
             voice,
-            agent_group,
+            agent_group: 4101 + hash(&[key, Decision::Shape as u64, 1]) % self.agent_groups,
         }
     }
 
     /// Returns the hash that decides one aspect of the segment at a position.
-    fn roll(&self, sub: &SimulatedSubAccount, about: SegmentText, at: Position) -> u64 {
-        let day = (at.day - self.day_zero) as u64;
-        hash(&[sub.hash, about as u64, day, at.index])
+    fn roll(&self, sub: &SimulatedSubAccount, decision: Decision, position: Position) -> u64 {
+        let day = (position.day - self.day_zero) as u64;
+        hash(&[sub.hash, decision as u64, day, position.index])
     }
 
-    /// UTC milliseconds; never before that of the position before.
-    fn end_ms(&self, sub: &SimulatedSubAccount, at: Position) -> i64 {
-        let jitter = unit(self.roll(sub, SegmentText::End, at));
-        let share = (at.index as f64 + jitter) / self.per_day as f64;
-        let of_day = (time_of_day(share) * DAY_MS as f64) as i64;
-        at.day * DAY_MS + of_day.clamp(0, DAY_MS - 1)
+    /// Returns the end of a segment in UTC milliseconds, which is never before that of the previous position.
+    fn end_ms(&self, sub: &SimulatedSubAccount, position: Position) -> i64 {
+        let Position { day, index } = position;
+        let jitter = unit(self.roll(sub, Decision::End, position));
+        let share = (index as f64 + jitter) / self.per_day as f64;
+        let of_day_ms = (time_of_day(share) * DAY_MS as f64) as i64;
+        day * DAY_MS + of_day_ms.clamp(0, DAY_MS - 1)
     }
 
-    /// The first position whose segment does not end before `ms`.
+    /// Returns the first position whose segment does not end before `ms`.
     fn first_from(&self, sub: &SimulatedSubAccount, ms: i64) -> Position {
         let day = ms.div_euclid(DAY_MS);
         let (mut low, mut high) = (0, self.per_day);
@@ -202,22 +212,19 @@ impl World {
         Position { day, index: low }
     }
 
-    /// The positions whose segments end in `from_ms..to_ms`.
+    /// Returns the positions whose segments end in `from_ms..to_ms`.
     pub(super) fn ending_in(
         &self,
         sub: &SimulatedSubAccount,
         from_ms: i64,
         to_ms: i64,
     ) -> Positions {
-        if self.per_day == 0 || to_ms <= from_ms {
+        let (next, end) = if self.per_day == 0 || to_ms <= from_ms {
             let nowhere = Position { day: 0, index: 0 };
-            return Positions {
-                next: nowhere,
-                end: nowhere,
-                per_day: self.per_day,
-            };
-        }
-        let (next, end) = (self.first_from(sub, from_ms), self.first_from(sub, to_ms));
+            (nowhere, nowhere)
+        } else {
+            (self.first_from(sub, from_ms), self.first_from(sub, to_ms))
+        };
         Positions {
             next,
             end,
@@ -225,37 +232,42 @@ impl World {
         }
     }
 
-    /// Whether discovery knows the segment at `now_ms`: not for some minutes after it was to be shown, not after it
-    /// vanished or the retention is over.
-    pub(super) fn shown(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
+    /// Returns whether discovery shows the segment at `now_ms`: up to 13 minutes after its end (or after the time that
+    /// it was displaced to) it does not yet, and after it vanished or its retention ended no longer.
+    pub(super) fn is_shown(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
         let delay_ms =
-            (hash(&[segment.key, SegmentText::Delay as u64]) % 14 * MINUTE_MS as u64) as i64;
-        let moved_ms = if self.place(segment) == Placement::Moved {
-            MOVED_BY_MS
-        } else {
-            0
+            (hash(&[segment.key, Decision::Delay as u64]) % 14 * MINUTE_MS as u64) as i64;
+        let moved_ms = match self.placement(segment) {
+            Placement::Moved => MOVED_BY_MS,
+            _ => 0,
         };
         let age_ms = now_ms - segment.end_ms;
-        let gone = self.is(SegmentText::Vanish, segment, self.faults.vanish)
+        let gone = hits_fault(Decision::Vanish, segment, self.faults.vanish)
             && age_ms >= millis(self.faults.vanish_after);
-        age_ms >= delay_ms + moved_ms && !gone && self.retained(segment, now_ms)
+        age_ms >= delay_ms + moved_ms && !gone && self.is_retained(segment, now_ms)
     }
 
-    pub(super) fn retained(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
+    /// Returns whether summaries and transcripts can be requested: the segment has ended and is retained.
+    pub(super) fn is_available(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
+        segment.end_ms <= now_ms && self.is_retained(segment, now_ms)
+    }
+
+    fn is_retained(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
         now_ms - segment.end_ms <= self.retention_ms
     }
 
-    pub(super) fn place(&self, segment: &SimulatedSegment) -> Placement {
-        if self.is(SegmentText::Moved, segment, self.faults.out_of_window) {
+    /// Returns in which windows discovery shows the segment.
+    pub(super) fn placement(&self, segment: &SimulatedSegment) -> Placement {
+        if hits_fault(Decision::Moved, segment, self.faults.out_of_window) {
             return Placement::Moved;
         }
-        // Without an id, differing copies would be two segments: nobody could tell them from each other.
+        // Without an id, copies that differ would be two segments: no client could match them.
         if self.has_no_id(segment)
-            || !self.is(SegmentText::Duplicate, segment, self.faults.duplicates)
+            || !hits_fault(Decision::Duplicate, segment, self.faults.duplicates)
         {
             return Placement::Once;
         }
-        let coin = hash(&[segment.key, SegmentText::Duplicate as u64, 1]);
+        let coin = hash(&[segment.key, Decision::Duplicate as u64, 1]);
         let differs = coin & 2 != 0;
         if coin & 1 == 0 {
             Placement::Twice { differs }
@@ -264,33 +276,33 @@ impl World {
         }
     }
 
+    /// Returns whether discovery shows the segment without an id.
     pub(super) fn has_no_id(&self, segment: &SimulatedSegment) -> bool {
-        self.is(SegmentText::NoId, segment, self.faults.no_id)
+        hits_fault(Decision::NoId, segment, self.faults.no_id)
     }
 
+    /// Returns whether discovery shows the segment without its end.
     pub(super) fn has_no_end(&self, segment: &SimulatedSegment) -> bool {
-        self.is(SegmentText::NoEnd, segment, self.faults.no_end)
+        hits_fault(Decision::NoEnd, segment, self.faults.no_end)
     }
 
-    /// Whether discovery's object has been corrected by `now_ms`.
+    /// Returns whether discovery's object has been edited by `now_ms`.
     pub(super) fn is_edited(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
-        self.is(SegmentText::Edit, segment, self.faults.edits)
+        hits_fault(Decision::Edit, segment, self.faults.edits)
             && now_ms - segment.end_ms >= millis(self.faults.edit_after)
     }
 
-    fn is(&self, about: SegmentText, segment: &SimulatedSegment, percent: f64) -> bool {
-        percent > 0.0 && hits(hash(&[segment.key, about as u64]), percent)
+    /// Returns the numbers that belong to one aspect of one segment.
+    pub(super) fn dice(&self, decision: Decision, segment: &SimulatedSegment) -> Dice {
+        Dice::new(&[segment.key, decision as u64, 2])
     }
 
-    /// Dice that belong to one aspect of one segment.
-    pub(super) fn dice(&self, about: SegmentText, segment: &SimulatedSegment) -> Dice {
-        Dice::new(&[segment.key, about as u64, 2])
-    }
-
-    /// The id, in the shapes that RingCX uses. It holds the position, scrambled, and a check.
+    /// Returns the segment's id in the forms that RingCX uses for voice and digital. It contains the scrambled position
+    /// and a check.
     pub(super) fn id(&self, sub: &SimulatedSubAccount, segment: &SimulatedSegment) -> String {
-        let place = self.scramble(sub, segment);
-        let check = hash(&[segment.key, SegmentText::Check as u64]);
+        let Position { day, index } = segment.position;
+        let place = mix(((day as u64 & 0xff_ffff) << 40 | index) ^ mix(sub.hash));
+        let check = hash(&[segment.key, Decision::Check as u64]);
         match segment.voice {
             true => format!(
                 "p-v-{place:016x}{check:016x}-{}-{:013x}",
@@ -304,6 +316,7 @@ impl World {
         }
     }
 
+    /// Returns the id of the segment's dialog.
     pub(super) fn dialog_id(&self, segment: &SimulatedSegment) -> String {
         match segment.voice {
             true => format!("{:016x}{:016x}", segment.dialog, mix(segment.dialog)),
@@ -314,31 +327,32 @@ impl World {
         }
     }
 
-    /// The segment that an id names, or `None` when it names none.
+    /// Returns the segment with this id, or `None` when no segment of the sub-account has it.
     pub(super) fn find(&self, sub: &SimulatedSubAccount, id: &str) -> Option<SimulatedSegment> {
         let place = match id.strip_prefix("p-v-") {
             Some(rest) => rest.get(..16)?,
             None => id.strip_prefix("d-")?.get(24 + 1 + 8..)?,
         };
         let packed = unmix(u64::from_str_radix(place, 16).ok()?) ^ mix(sub.hash);
-        let at = Position {
+        let position = Position {
             day: (packed >> 40) as i64,
             index: packed & ((1 << 40) - 1),
         };
-        if at.index >= self.per_day {
+        if position.index >= self.per_day {
             return None;
         }
-        let segment = self.segment(sub, at);
-        // Whatever was altered in the id, the genuine one differs from it.
+        let segment = self.segment(sub, position);
+        // Whatever was altered in the id, it differs from the genuine one.
         (self.id(sub, &segment) == id && !self.has_no_id(&segment)).then_some(segment)
-    }
-
-    fn scramble(&self, sub: &SimulatedSubAccount, segment: &SimulatedSegment) -> u64 {
-        mix(((segment.day as u64 & 0xff_ffff) << 40 | segment.index) ^ mix(sub.hash))
     }
 }
 
-/// Positions in a row.
+
+fn hits_fault(decision: Decision, segment: &SimulatedSegment, percent: f64) -> bool {
+    percent > 0.0 && hits(hash(&[segment.key, decision as u64]), percent)
+}
+
+/// Consecutive positions, across days.
 #[derive(Debug, Clone)]
 pub(super) struct Positions {
     next: Position,
@@ -364,7 +378,7 @@ impl Iterator for Positions {
     }
 }
 
-/// The share of a day that has passed when the given share of its segments has ended.
+/// Returns the share of a day that has passed when the given share of its segments has ended.
 fn time_of_day(share: f64) -> f64 {
     let mut left = share * TRAFFIC.iter().sum::<f64>();
     for (hour, traffic) in TRAFFIC.iter().enumerate() {
@@ -376,10 +390,11 @@ fn time_of_day(share: f64) -> f64 {
     1.0
 }
 
+/// Returns the length of a segment: 20 s to 25 minutes for a call, to 4 hours for digital.
 fn length_ms(key: u64, voice: bool) -> i64 {
     let longest_s = if voice { 1_500 } else { 4 * 3_600 };
-    // Squared, because most talks are short.
-    let share = unit(hash(&[key, SegmentText::Shape as u64]));
+    // Squared, because most conversations are short.
+    let share = unit(hash(&[key, Decision::Shape as u64]));
     20 * SECOND_MS + (share * share * f64::from(longest_s) * 1_000.0) as i64
 }
 
@@ -526,8 +541,8 @@ mod tests {
                 index: 100,
             },
         );
-        assert!(!world.shown(&segment, segment.end_ms - 1));
-        assert!(world.shown(&segment, segment.end_ms + 15 * MINUTE_MS));
-        assert!(!world.shown(&segment, segment.end_ms + 3 * DAY_MS));
+        assert!(!world.is_shown(&segment, segment.end_ms - 1));
+        assert!(world.is_shown(&segment, segment.end_ms + 15 * MINUTE_MS));
+        assert!(!world.is_shown(&segment, segment.end_ms + 3 * DAY_MS));
     }
 }

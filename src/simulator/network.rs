@@ -1,4 +1,7 @@
-//! Faults of the line: what happens to an answer between the API and the client.
+//! Faults of the network and of gateways: what happens to an answer between the API and the client.
+//!
+//! Faults are drawn from a hash of the seed, the request and how often it failed before, so they do not depend on
+//! the order in which concurrent requests arrive.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,23 +11,28 @@ use std::time::Duration;
 use crate::simulator::dice::{hash, hits, unit};
 use crate::simulator::options::Faults;
 use crate::simulator::time::{SECOND_MS, http_date};
-use crate::simulator::world::SegmentText;
+use crate::simulator::world::Decision;
 
-/// After this many faults in a row a request gets through: retries that are bounded at all succeed.
+/// After this many faults in a row a request succeeds, so that a client with 4 attempts gets every answer.
 const MOST_IN_A_ROW: u32 = 3;
-/// Requests that were given up stay in the table; above this many it starts anew.
+/// Requests that the client gave up stay in the table; above this many entries it is emptied.
 const MANY: usize = 100_000;
 
-/// One thing that goes wrong with one request.
+/// A fault of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NetworkFault {
+    /// 429, whatever the limits.
     TooMany { retry_after: Option<String> },
+    /// 500.
     ServerError,
+    /// The connection is closed without an answer.
     Dropped,
+    /// The body ends before the announced length.
     CutShort,
 }
 
 impl NetworkFault {
+    /// Returns the name under which `/__sim/stats` counts the fault.
     pub(super) fn name(&self) -> &'static str {
         match self {
             NetworkFault::TooMany { retry_after: None } => "429",
@@ -38,20 +46,22 @@ impl NetworkFault {
     }
 }
 
-pub(super) struct Line {
+/// The network between the simulator and its clients.
+pub(super) struct Network {
     seed: u64,
-    /// Shares of the faults, in the order of [`Line::fault`].
+    /// Percentages of the faults, in the order of [`Network::choose`].
     shares: [f64; 5],
     discovery_500: f64,
     latency_ms: u64,
     requests: AtomicU64,
-    /// Faults in a row, of the requests that are in trouble now.
-    in_trouble: Mutex<HashMap<u64, u32>>,
+    /// For each request that failed last time, the number of faults in a row.
+    failing: Mutex<HashMap<u64, u32>>,
 }
 
-impl Line {
+impl Network {
+    /// Prepares the faults that the options ask for.
     pub(super) fn new(seed: u64, faults: &Faults) -> Self {
-        Line {
+        Network {
             seed,
             shares: [
                 faults.fault_429,
@@ -63,72 +73,77 @@ impl Line {
             discovery_500: faults.discovery_500,
             latency_ms: faults.fault_latency_ms,
             requests: AtomicU64::new(0),
-            in_trouble: Mutex::default(),
+            failing: Mutex::default(),
         }
     }
 
-    /// How long the answer waits, if at all.
+    /// Returns the real time that the next answer is delayed, if any.
     pub(super) fn latency(&self) -> Option<Duration> {
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        let share = unit(hash(&[self.seed, SegmentText::Line as u64, 1, request]));
+        let share = unit(hash(&[
+            self.seed,
+            Decision::NetworkFault as u64,
+            1,
+            request,
+        ]));
         (self.latency_ms > 0)
             .then(|| Duration::from_micros((share * self.latency_ms as f64 * 1_000.0) as u64))
     }
 
-    /// What goes wrong with the request that `key` stands for; it depends on how often that went wrong before.
+    /// Returns the fault of the request with the hash `key`, if it has one this time.
     pub(super) fn fault(&self, key: u64, now_ms: i64) -> Option<NetworkFault> {
         if self.shares.iter().all(|&share| share == 0.0) {
             return None;
         }
-        let mut in_trouble = self
-            .in_trouble
+        let mut failing = self
+            .failing
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let before = in_trouble.get(&key).copied().unwrap_or(0);
+        let before = failing.get(&key).copied().unwrap_or(0);
         let roll = hash(&[
             self.seed,
-            SegmentText::Line as u64,
+            Decision::NetworkFault as u64,
             2,
             key,
             u64::from(before),
         ]);
         let fault = self.choose(roll, now_ms).filter(|_| before < MOST_IN_A_ROW);
         match fault {
-            None => in_trouble.remove(&key),
+            None => failing.remove(&key),
             Some(_) => {
-                if in_trouble.len() >= MANY {
-                    in_trouble.clear();
+                if failing.len() >= MANY {
+                    failing.clear();
                 }
-                in_trouble.insert(key, before + 1)
+                failing.insert(key, before + 1)
             }
         };
         fault
     }
 
-    /// Whether a discovery request fails, however often it is repeated.
+    /// Returns whether the current discovery request fails with the share `--discovery-500`, which retries do not
+    /// overcome at 100 %.
     pub(super) fn discovery_fails(&self) -> bool {
         let request = self.requests.load(Ordering::Relaxed);
         hits(
-            hash(&[self.seed, SegmentText::Line as u64, 3, request]),
+            hash(&[self.seed, Decision::NetworkFault as u64, 3, request]),
             self.discovery_500,
         )
     }
 
     fn choose(&self, roll: u64, now_ms: i64) -> Option<NetworkFault> {
         let mut left = unit(roll) * 100.0;
-        let which = self.shares.iter().position(|share| {
+        let index = self.shares.iter().position(|share| {
             left -= share;
             left < 0.0
         })?;
-        let retry_after = match roll & 1 {
-            0 => "1".to_owned(),
-            _ => http_date(now_ms + 2 * SECOND_MS),
+        // Seconds or a date: RFC 9110, 10.2.3 allows both.
+        let retry_after = match (index, roll & 1) {
+            (0, _) => None,
+            (_, 0) => Some("1".to_owned()),
+            _ => Some(http_date(now_ms + 2 * SECOND_MS)),
         };
-        Some(match which {
-            0 => NetworkFault::TooMany { retry_after: None },
-            1 => NetworkFault::TooMany {
-                retry_after: Some(retry_after),
-            },
+        Some(match index {
+            0 | 1 => NetworkFault::TooMany { retry_after },
             2 => NetworkFault::ServerError,
             3 => NetworkFault::Dropped,
             _ => NetworkFault::CutShort,
@@ -147,20 +162,26 @@ mod tests {
             fault_reset: 30.0,
             ..Faults::default()
         };
-        let line = Line::new(1, &faults);
-        let first: Vec<_> = (0..1_000).map(|key| line.fault(key, 0)).collect();
-        let of = |fault: NetworkFault| first.iter().flatten().filter(|one| **one == fault).count();
+        let network = Network::new(1, &faults);
+        let first: Vec<_> = (0..1_000).map(|key| network.fault(key, 0)).collect();
+        let count = |fault: NetworkFault| {
+            first
+                .iter()
+                .flatten()
+                .filter(|drawn| **drawn == fault)
+                .count()
+        };
         assert!(
-            (250..350).contains(&of(NetworkFault::ServerError))
-                && (250..350).contains(&of(NetworkFault::Dropped))
+            (250..350).contains(&count(NetworkFault::ServerError))
+                && (250..350).contains(&count(NetworkFault::Dropped))
         );
         for key in (0..1_000).filter(|&key| first[key as usize].is_some()) {
             assert!(
-                (1..=MOST_IN_A_ROW).any(|_| line.fault(key, 0).is_none()),
+                (1..=MOST_IN_A_ROW).any(|_| network.fault(key, 0).is_none()),
                 "{key}"
             );
         }
-        let again = Line::new(1, &faults);
+        let again = Network::new(1, &faults);
         assert_eq!(
             first,
             (0..1_000)
@@ -171,18 +192,18 @@ mod tests {
 
     #[test]
     fn retry_after_has_both_its_forms() {
-        let line = Line::new(
+        let network = Network::new(
             1,
             &Faults {
                 fault_429_retry_after: 100.0,
                 ..Faults::default()
             },
         );
-        let said: Vec<_> = (0..50).filter_map(|key| line.fault(key, 0)).collect();
+        let drawn: Vec<_> = (0..50).filter_map(|key| network.fault(key, 0)).collect();
         let form = |text: &str| NetworkFault::TooMany {
             retry_after: Some(text.into()),
         };
-        assert!(said.contains(&form("1")));
-        assert!(said.contains(&form("Thu, 01 Jan 1970 00:00:02 GMT")));
+        assert!(drawn.contains(&form("1")));
+        assert!(drawn.contains(&form("Thu, 01 Jan 1970 00:00:02 GMT")));
     }
 }
