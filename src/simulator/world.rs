@@ -347,7 +347,6 @@ impl World {
     }
 }
 
-
 fn hits_fault(decision: Decision, segment: &SimulatedSegment, percent: f64) -> bool {
     percent > 0.0 && hits(hash(&[segment.key, decision as u64]), percent)
 }
