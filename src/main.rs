@@ -54,7 +54,7 @@ fn work(cli: &Cli, output: &Output) -> Result<Exit> {
         .then(|| Settings::load(&flags, &environment))
         .transpose();
     let loaded = loaded.inspect_err(|failure| {
-        command::night::notify::never_begun(&cli.command, failure, &flags, &environment);
+        command::night::notify::notify_not_started(&cli.command, failure, &flags, &environment);
     })?;
     match &loaded {
         Some(loaded) => logging::start(&loaded.settings.logging, output)?,

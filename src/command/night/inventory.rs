@@ -1,43 +1,44 @@
-//! What a run says of all sub-accounts at its end, and leaves in the roster.
+//! Records all sub-accounts at the end of a command, in the archive's roster (`schemas/FORMAT.md`, the roster).
 
 use std::collections::BTreeMap;
 
 use crate::chain::roster::{Roster, commit, ended};
 use crate::chain::writer::Writer;
-use crate::command::night::sub_accounts::SubAccountJob;
-use crate::command::night::summary::DayReport;
+use crate::command::night::day_report::DayReport;
+use crate::command::night::job::SubAccountJob;
 use crate::format::place::key;
-use crate::format::record::roster;
-use crate::format::record::roster::{AccountListing, Inventory};
+use crate::format::record::head::HeadRef;
+use crate::format::record::roster::{AccountListing, Inventory, UNLISTED};
 use crate::outcome::{Exit, Failure, Result};
 
-/// Reports who is no longer listed, and commits the roster of this run; its head, as an auditor may be given it.
+/// Reports sub-accounts that are no longer listed, and commits the roster of this command. Returns its
+/// head.
 ///
-/// `troubles` is how the run fared beside its days. What goes wrong here is a trouble of the run like any other: it is
-/// added to `days`.
-pub async fn leave(
+/// `anchors_exit` is the worst exit code of the anchors. A failure here is added to `days` like that of any day. A crash
+/// before the commit loses this record and nothing else: the next run's record says as much.
+pub async fn record_inventory(
     archive: &Writer,
     roster: &mut Roster,
     command: &str,
-    mut seen: AccountListing,
-    targets: &[SubAccountJob<'_>],
+    mut listing: AccountListing,
+    jobs: &[SubAccountJob<'_>],
     days: &mut Vec<DayReport>,
-    troubles: Exit,
-) -> Option<String> {
+    anchors_exit: Exit,
+) -> Option<HeadRef> {
     let committed: Result<_> = async {
         let before = roster.roll(archive).await?;
-        days.extend(missing(&seen, before.as_ref()));
-        attend(archive, &mut seen, targets, days)?;
-        let exit = Exit::worst(days.iter().map(|day| day.exit).chain([troubles]));
-        // Nothing is written any more before somebody knows what has happened; the roster before still says what was.
+        days.extend(unlisted(&listing, before.as_ref()));
+        add_outcomes(archive, &mut listing, jobs, days)?;
+        let exit = Exit::worst(days.iter().map(|day| day.exit).chain([anchors_exit]));
+        // After a violation nothing more is written until it is understood; the roster before still holds.
         if exit == Exit::Integrity {
             return Ok(None);
         }
-        commit(archive, roster, command, exit, seen).await
+        commit(archive, roster, command, exit, listing).await
     }
     .await;
     match committed {
-        Ok(head) => head.map(|head| head.of_chain(key::ROSTER).to_string()),
+        Ok(head) => head.map(|head| head.of_chain(key::ROSTER)),
         Err(failure) => {
             days.push(DayReport::failed(key::ROSTER, None, &failure));
             None
@@ -45,50 +46,50 @@ pub async fn leave(
     }
 }
 
-/// Access that was lost looks like a sub-account that never was: it has no days, and no errors either.
-fn missing(seen: &AccountListing, before: Option<&Inventory>) -> Vec<DayReport> {
-    let report = |id: String| {
-        let message = format!(
-            "RingCX no longer lists sub-account {id}, and nothing is archived of it any more"
-        );
-        let failure = Failure::new(Exit::Denied, message).remedy(format!(
-            "Give the user access to it again in RingCX Admin; or, if the sub-account was closed, name {}:{id} in \
-             CXVAULT_KNOWN_WARNINGS.",
-            roster::UNLISTED
-        ));
-        DayReport {
-            outcome: "unlisted",
-            ..DayReport::failed(&id, None, &failure)
-        }
-    };
-    seen.missing(before).into_iter().map(report).collect()
+/// Reports expected sub-accounts that the API no longer lists. Lost access looks like a sub-account that never existed: it
+/// has no days, and no errors either.
+fn unlisted(listing: &AccountListing, before: Option<&Inventory>) -> Vec<DayReport> {
+    let missing = listing.missing(before).into_iter();
+    missing.map(|id| unlisted_report(&id)).collect()
 }
 
-/// How each sub-account fared that was to be worked on, and where its chain stands by this host's notes.
-fn attend(
+fn unlisted_report(id: &str) -> DayReport {
+    let message = format!(
+        "RingCX no longer lists sub-account {id}, and none of its days can be archived any more"
+    );
+    let failure = Failure::new(Exit::Denied, message).remedy(format!(
+        "Give the user access to it again in RingCX Admin; or, if the sub-account was closed, name {UNLISTED}:{id} in \
+         CXVAULT_KNOWN_WARNINGS."
+    ));
+    DayReport {
+        outcome: "unlisted",
+        ..DayReport::failed(id, None, &failure)
+    }
+}
+
+/// Adds the worst exit code of each sub-account, and the head that this host remembers of its chain.
+fn add_outcomes(
     archive: &Writer,
-    seen: &mut AccountListing,
-    targets: &[SubAccountJob<'_>],
+    listing: &mut AccountListing,
+    jobs: &[SubAccountJob<'_>],
     days: &[DayReport],
 ) -> Result<()> {
-    let mut worked: BTreeMap<&str, Exit> = BTreeMap::new();
-    worked.extend(
-        targets
-            .iter()
-            .map(|target| (target.sub_account.as_str(), Exit::Done)),
-    );
-    // Also of one that could not even be begun with.
-    let is_one = |day: &&DayReport| {
-        seen.named.contains(&day.sub_account) || seen.listed.contains(&day.sub_account)
-    };
-    for day in days.iter().filter(is_one) {
-        let exit = worked.entry(&day.sub_account).or_insert(Exit::Done);
-        *exit = Exit::worst([*exit, day.exit]);
+    let mut exits: BTreeMap<&str, Exit> = jobs
+        .iter()
+        .map(|job| (job.sub_account.as_str(), Exit::Done))
+        .collect();
+    for day in days {
+        let id = &day.sub_account;
+        // Also of a sub-account whose work could not begin; reports of accounts and of the roster are left out.
+        if listing.named.contains(id) || listing.listed.contains(id) {
+            let exit = exits.entry(id).or_insert(Exit::Done);
+            *exit = Exit::worst([*exit, day.exit]);
+        }
     }
-    for (id, exit) in worked {
-        seen.outcomes.insert(id.to_owned(), ended(exit));
+    for (id, exit) in exits {
+        listing.outcomes.insert(id.to_owned(), ended(exit));
         if let Some(head) = archive.state.remembered_head(id)? {
-            seen.heads.insert(id.to_owned(), head);
+            listing.heads.insert(id.to_owned(), head);
         }
     }
     Ok(())

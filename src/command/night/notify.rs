@@ -1,4 +1,4 @@
-//! A command whose end is told to whoever watches.
+//! Runs a command, and notifies the receivers of the settings of its end.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -10,72 +10,76 @@ use crate::chain::anchor::Unanchored;
 use crate::cli::Command;
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
-use crate::command::night::sub_accounts::{Measured, Outcome};
+use crate::command::night::day_report::{CommandOutcome, DayReport};
+use crate::command::night::sub_accounts::archive_sub_accounts;
 use crate::command::night::summary;
-use crate::command::night::summary::DayReport;
+use crate::command::night::worklist::NightCommand;
 use crate::config::{Environment, Flags, Settings};
+use crate::format::record::head::HeadRef;
 use crate::format::row::tally::Tally;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{LimiterUsage, Limits};
-use crate::telemetry::{DaySpan, LimitUse, ProblemDay, Receivers, RunEnd, SubAccountEnd, tell};
+use crate::telemetry::{DaySpan, LimitUse, ProblemDay, RunEnd, SubAccountEnd, tell};
 
-/// Does `work`, lets it be said how it ended, and tells the receivers of the settings: also when it fails, panics, or is
-/// asked to stop.
-pub async fn watched(
-    command: &'static str,
+/// Runs the command, prints its end with `print`, and notifies the receivers: also when it fails, panics, or is stopped.
+///
+/// # Errors
+/// The failure of the command as a whole. A receiver that cannot be notified is logged, and changes no exit code.
+pub async fn run_and_notify(
+    command: &NightCommand,
     settings: &Settings,
     context: &Context,
-    work: impl Future<Output = Result<Outcome>>,
-    say: impl FnOnce(&Outcome),
+    print: impl FnOnce(&CommandOutcome),
 ) -> Result<Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_ms = clock.now_ms();
-    let result = AssertUnwindSafe(work).catch_unwind().await;
+    let archiving = archive_sub_accounts(command, settings, context);
+    let result = AssertUnwindSafe(archiving).catch_unwind().await;
     let result = result.unwrap_or_else(|_| Err(Failure::unforeseen()));
-    // Who looks on should not have to wait until others know.
+    // Printed first: the operator need not wait for the receivers.
     if let Ok(outcome) = &result {
-        say(outcome);
+        print(outcome);
     }
-    let begun = RunEnd {
+    let end = RunEnd {
         archive: Some(settings.archive.to_string()),
-        ..begun(command, started_ms, clock.now_ms())
+        ..empty_end(command.name, started_ms, clock.now_ms())
     };
-    let ended = match &result {
-        Ok(outcome) => of_outcome(begun, outcome, settings),
-        Err(failure) => of_failure(begun, failure),
+    let end = match &result {
+        Ok(outcome) => end_of_outcome(end, outcome, settings),
+        Err(failure) => end_of_failure(end, failure),
     };
-    tell(
-        &settings.telemetry,
-        ended,
-        &clock,
-        context.cancel.is_cancelled(),
-    )
-    .await;
+    let is_stopping = context.cancel.is_cancelled();
+    tell(&settings.telemetry, end, &clock, is_stopping).await;
     result.map(|outcome| outcome.exit)
 }
 
-/// Tells of a run that wrong settings have kept from beginning, as far as these can be read at all.
-pub fn never_begun(command: &Command, failure: &Failure, flags: &Flags, environment: &Environment) {
+/// Notifies the receivers of a command that wrong settings have prevented, as far as these settings can be read.
+pub fn notify_not_started(
+    command: &Command,
+    failure: &Failure,
+    flags: &Flags,
+    environment: &Environment,
+) {
     let command = match command {
         Command::Run(_) => "run",
         Command::Backfill(_) => "backfill",
         Command::Recheck(_) => "recheck",
         _ => return,
     };
-    let receivers: Receivers = Settings::load_telemetry(flags, environment);
+    let receivers = Settings::load_telemetry(flags, environment);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let now_ms = clock.now_ms();
-    let ended = of_failure(begun(command, now_ms, now_ms), failure);
+    let end = end_of_failure(empty_end(command, now_ms, now_ms), failure);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    // Where not even this can be had, the failure itself is still printed.
+    // Without a runtime the failure is still printed.
     if let Ok(runtime) = runtime {
-        runtime.block_on(tell(&receivers, ended, &clock, false));
+        runtime.block_on(tell(&receivers, end, &clock, false));
     }
 }
 
-fn begun(command: &'static str, started_ms: i64, ended_ms: i64) -> RunEnd {
+fn empty_end(command: &'static str, started_ms: i64, ended_ms: i64) -> RunEnd {
     RunEnd {
         command,
         exit: Exit::Done,
@@ -100,112 +104,94 @@ fn begun(command: &'static str, started_ms: i64, ended_ms: i64) -> RunEnd {
     }
 }
 
-fn of_failure(begun: RunEnd, failure: &Failure) -> RunEnd {
-    let told = DayReport::failed("", None, failure);
+fn end_of_failure(end: RunEnd, failure: &Failure) -> RunEnd {
     RunEnd {
         exit: failure.exit,
-        message: told.message,
-        remedy: told.remedy,
-        ..begun
+        message: Some(failure.reason()),
+        remedy: failure.remedy.clone(),
+        ..end
     }
 }
 
-fn of_outcome(begun: RunEnd, outcome: &Outcome, settings: &Settings) -> RunEnd {
-    let Outcome {
-        exit,
-        days,
-        unanchored,
-        measured,
-        ..
-    } = outcome;
-    let troubles = days
-        .iter()
-        .filter(|day| day.exit != Exit::Done)
-        .map(trouble);
-    let committed = |day: &DayReport| {
-        day.archived
-            .as_ref()
-            .is_some_and(|archived| archived.committed)
-    };
+fn end_of_outcome(end: RunEnd, outcome: &CommandOutcome, settings: &Settings) -> RunEnd {
+    let days = &outcome.days;
+    let (usage, elapsed_ms) = (&outcome.usage, end.ended_ms - end.started_ms);
+    let run_ms = (end.started_ms, end.ended_ms);
     RunEnd {
-        exit: *exit,
-        limits: limits(measured, settings, begun.ended_ms - begun.started_ms),
-        sub_accounts: sub_accounts(days, measured),
-        days: days
+        exit: outcome.exit,
+        limits: [
+            ("summaries", &usage.summaries, &settings.summary_limits),
+            ("discovery", &usage.discovery, &settings.discovery_limits),
+            ("token", &usage.tokens, &settings.token_limits),
+        ]
+        .map(|(name, usage, limits)| limit_use(name, usage, limits, elapsed_ms))
+        .to_vec(),
+        sub_accounts: sub_account_ends(outcome),
+        days: days.iter().map(|day| day_span(day, run_ms)).collect(),
+        troubles: days
             .iter()
-            .map(|day| span(day, (begun.started_ms, begun.ended_ms)))
+            .filter(|day| day.exit != Exit::Done)
+            .map(problem_day)
+            .chain(outcome.unanchored.iter().map(problem_head))
             .collect(),
-        troubles: troubles
-            .chain(unanchored.iter().map(not_anchored))
-            .collect(),
-        heads: summary::heads(outcome).map(str::to_owned).collect(),
-        committed: days.iter().any(committed),
-        ..begun
+        heads: summary::heads(outcome).map(HeadRef::to_string).collect(),
+        committed: days
+            .iter()
+            .filter_map(|day| day.archived.as_ref())
+            .any(|archived| archived.committed),
+        ..end
     }
 }
 
-fn limits(measured: &Measured, settings: &Settings, elapsed_ms: i64) -> Vec<LimitUse> {
-    let usage = &measured.usage;
-    let of = |limit, limiter: &LimiterUsage, limits: &Limits| LimitUse {
+fn limit_use(
+    limit: &'static str,
+    usage: &LimiterUsage,
+    limits: &Limits,
+    elapsed_ms: i64,
+) -> LimitUse {
+    LimitUse {
         limit,
-        requests: limiter.requests,
-        throttled: limiter.too_many,
-        retries: limiter.retries,
-        used: limits.used(limiter.requests, limiter.limiters, elapsed_ms),
-    };
-    vec![
-        of("summaries", &usage.summaries, &settings.summary_limits),
-        of("discovery", &usage.discovery, &settings.discovery_limits),
-        of("token", &usage.tokens, &settings.token_limits),
-    ]
+        requests: usage.requests,
+        throttled: usage.too_many,
+        retries: usage.retries,
+        used: limits.used(usage.requests, usage.limiters, elapsed_ms),
+    }
 }
 
-fn sub_accounts(days: &[DayReport], measured: &Measured) -> BTreeMap<String, SubAccountEnd> {
-    let new = |(id, chain): (&String, &Option<_>)| {
-        (
-            id.clone(),
-            SubAccountEnd {
-                chain: *chain,
-                ..SubAccountEnd::default()
-            },
-        )
-    };
-    let mut all: BTreeMap<String, SubAccountEnd> = measured.chains.iter().map(new).collect();
-    for day in days {
-        // What is told of an account as a whole has no sub-account's place.
-        let Some(one) = all.get_mut(&day.sub_account) else {
+fn sub_account_ends(outcome: &CommandOutcome) -> BTreeMap<String, SubAccountEnd> {
+    let mut ends: BTreeMap<String, SubAccountEnd> = BTreeMap::new();
+    for (id, chain) in &outcome.chains {
+        ends.entry(id.clone()).or_default().chain = *chain;
+    }
+    for day in &outcome.days {
+        // Reports of accounts and of the roster belong to no sub-account.
+        let Some(end) = ends.get_mut(&day.sub_account) else {
             continue;
         };
         let Some(archived) = &day.archived else {
-            one.days.failed += u64::from(day.date.is_some());
+            end.days.failed += u64::from(day.date.is_some());
             continue;
         };
         match (archived.complete, archived.counts.segments) {
-            (true, 0) => one.days.empty += 1,
-            (true, _) => one.days.complete += 1,
-            (false, _) => one.days.incomplete += 1,
+            (true, 0) => end.days.empty += 1,
+            (true, _) => end.days.complete += 1,
+            (false, _) => end.days.incomplete += 1,
         }
-        one.counts.merge(&archived.counts);
-        one.bytes += if archived.committed {
-            archived.bytes
-        } else {
-            0
-        };
-        for warning in archived
-            .warnings
-            .iter()
-            .filter(|warning| !warning.acknowledged)
-        {
-            *one.warnings.entry(warning.code).or_default() += 1;
+        end.counts.merge(&archived.counts);
+        if archived.committed {
+            end.bytes += archived.bytes;
+        }
+        for warning in day.open_warnings() {
+            *end.warnings.entry(warning.code).or_default() += 1;
         }
     }
-    all
+    ends
 }
 
-/// What never began as a day of its own took the run's time.
-fn span(day: &DayReport, run: (i64, i64)) -> DaySpan {
+/// Returns the span of a day. A report that never began as a day took the time of the whole run.
+fn day_span(day: &DayReport, run_ms: (i64, i64)) -> DaySpan {
     let counts = day.archived.as_ref().map(|archived| &archived.counts);
-    let (started_ms, ended_ms) = day.worked_ms.unwrap_or(run);
+    let (started_ms, ended_ms) = day.worked_ms.unwrap_or(run_ms);
     DaySpan {
         sub_account: day.sub_account.clone(),
         date: day.date.map(|date| date.to_string()),
@@ -213,38 +199,34 @@ fn span(day: &DayReport, run: (i64, i64)) -> DaySpan {
         exit: day.exit,
         started_ms,
         ended_ms,
-        segments: counts.map_or(0, |counts| counts.segments),
+        segments: day.segments(),
         failed: counts.map_or(0, Tally::failed),
         message: day.message.clone(),
     }
 }
 
-fn not_anchored(one: &Unanchored) -> ProblemDay {
+fn problem_head(unanchored: &Unanchored) -> ProblemDay {
     ProblemDay {
-        sub_account: one.chain().to_owned(),
+        sub_account: unanchored.chain().to_owned(),
         date: None,
         outcome: "not anchored",
-        exit: one.exit,
+        exit: unanchored.exit,
         failed: 0,
         warnings: Vec::new(),
-        message: Some(one.message.clone()),
-        remedy: one.remedy.clone(),
+        message: Some(unanchored.message.clone()),
+        remedy: unanchored.remedy.clone(),
     }
 }
 
-fn trouble(day: &DayReport) -> ProblemDay {
-    let archived = day.archived.as_ref();
-    let warnings = archived.iter().flat_map(|archived| &archived.warnings);
+fn problem_day(day: &DayReport) -> ProblemDay {
+    let counts = day.archived.as_ref().map(|archived| &archived.counts);
     ProblemDay {
         sub_account: day.sub_account.clone(),
         date: day.date.map(|date| date.to_string()),
         outcome: day.outcome,
         exit: day.exit,
-        failed: archived.map_or(0, |archived| archived.counts.failed()),
-        warnings: warnings
-            .filter(|warning| !warning.acknowledged)
-            .map(|warning| warning.name())
-            .collect(),
+        failed: counts.map_or(0, Tally::failed),
+        warnings: day.open_warnings().map(|warning| warning.name()).collect(),
         message: day.message.clone(),
         remedy: day.remedy.clone(),
     }

@@ -1,12 +1,34 @@
-//! Which part of a backfill is whose, when several processes divide it.
+//! Which part of a backfill this process does, when several processes divide it.
+
+use std::fmt;
 
 use jiff::civil::Date;
 
-/// The n-th of several processes; `index` counts from 0.
+use crate::cli::audit::Subset;
+use crate::config::Environment;
+use crate::outcome::{Exit, Failure, Result};
+
+/// Variables by which engines number the processes of one job, and the variables with the number of processes: those of
+/// Kubernetes (Indexed Job; the count is for the operator to set), and those of AWS Batch (array jobs).
+const JOB_VARIABLES: [(&str, &str); 2] = [
+    ("JOB_COMPLETION_INDEX", "CXVAULT_SHARDS"),
+    ("AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"),
+];
+
+/// The number of this process among several that divide the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
+    /// Counted from 0.
     pub index: usize,
+    /// Number of processes.
     pub of: usize,
+}
+
+/// Shown as `--shard` takes it, counted from 1: `2/5`.
+impl fmt::Display for Shard {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.index + 1, self.of)
+    }
 }
 
 /// Which days of a sub-account one process archives: every `of`-th, from the `index`-th on.
@@ -17,10 +39,12 @@ pub struct DayShare {
 }
 
 impl DayShare {
+    /// All days of the sub-account.
     pub const WHOLE: DayShare = DayShare { index: 0, of: 1 };
 
-    /// By the date alone, so that another range divides alike.
-    pub fn takes(&self, date: Date) -> bool {
+    /// Returns whether the share includes a day. It depends on the date alone, so that a day belongs to the same process in
+    /// every range.
+    pub fn includes(&self, date: Date) -> bool {
         let epoch = Date::constant(2000, 1, 1);
         let days = date
             .since(epoch)
@@ -30,23 +54,63 @@ impl DayShare {
 }
 
 impl Shard {
-    /// This process's share of the sub-account at `place` among `sub_accounts`; `None` when others have all of it. Whole
-    /// sub-accounts first: limits count for each of them, or for its credential. Where there are more processes than
-    /// sub-accounts, those that have one together divide its days.
-    pub fn share(&self, place: usize, sub_accounts: usize) -> Option<DayShare> {
+    /// Returns the shard that `--shard` names, or that the engine which runs the processes has set in the environment.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where a variable of the engine is not a number, or the number of processes is not set.
+    pub fn select(given: Option<Subset>, environment: &Environment) -> Result<Option<Shard>> {
+        if let Some(given) = given {
+            return Ok(Some(Shard {
+                index: given.n as usize - 1,
+                of: given.of as usize,
+            }));
+        }
+        for (index_name, count_name) in JOB_VARIABLES {
+            let Some(index) = number(environment, index_name)? else {
+                continue;
+            };
+            let count = number(environment, count_name)?;
+            let of = count.filter(|&of| index < of).ok_or_else(|| {
+                let message = format!(
+                    "{index_name} is {index}, but {count_name} is not a number of processes above it"
+                );
+                Failure::new(Exit::Usage, message).remedy(format!(
+                    "Set {count_name} to the number of completions, or use --shard N/T."
+                ))
+            })?;
+            return Ok(Some(Shard { index, of }));
+        }
+        Ok(None)
+    }
+
+    /// Returns this process's share of the sub-account at `position` among `sub_accounts`; `None` where other processes do
+    /// all of it.
+    ///
+    /// Sub-accounts are not divided where there are enough of them: rate limits count for each sub-account, or for its
+    /// credential. Where there are more processes than sub-accounts, several processes divide the days of one.
+    pub fn share(&self, position: usize, sub_accounts: usize) -> Option<DayShare> {
         let Shard { index, of } = *self;
         if of <= sub_accounts {
-            return (place % of == index).then_some(DayShare::WHOLE);
+            return (position % of == index).then_some(DayShare::WHOLE);
         }
-        if index % sub_accounts != place {
+        if index % sub_accounts != position {
             return None;
         }
-        let together = (of - place).div_ceil(sub_accounts);
         Some(DayShare {
             index: index / sub_accounts,
-            of: together,
+            of: (of - position).div_ceil(sub_accounts),
         })
     }
+}
+
+fn number(environment: &Environment, name: &str) -> Result<Option<usize>> {
+    let Some(text) = environment.get(name).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        Failure::new(Exit::Usage, format!("{name} is not a number"))
+            .remedy("Use --shard N/T instead.")
+    })
 }
 
 #[cfg(test)]
@@ -58,15 +122,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_day_of_every_sub_account_is_exactly_one_shards(of in 1..40usize, sub_accounts in 1..40usize) {
+        fn every_day_of_every_sub_account_is_in_exactly_one_shard(of in 1..40usize, sub_accounts in 1..40usize) {
             let first: Date = "2026-10-20".parse().unwrap();
-            for place in 0..sub_accounts {
+            for position in 0..sub_accounts {
                 for date in first.series(1.day()).take(50) {
-                    let takers = (0..of).filter(|&index| {
-                        let share = Shard { index, of }.share(place, sub_accounts);
-                        share.is_some_and(|share| share.takes(date))
+                    let shards = (0..of).filter(|&index| {
+                        let share = Shard { index, of }.share(position, sub_accounts);
+                        share.is_some_and(|share| share.includes(date))
                     });
-                    prop_assert_eq!(takers.count(), 1);
+                    prop_assert_eq!(shards.count(), 1);
                 }
             }
         }
@@ -76,8 +140,8 @@ mod tests {
             let first: Date = "2026-10-20".parse().unwrap();
             let days: Vec<Date> = first.series(1.day()).take(120).collect();
             let work = |index| -> usize {
-                let shares = (0..sub_accounts).filter_map(|place| Shard { index, of }.share(place, sub_accounts));
-                shares.map(|share| days.iter().filter(|date| share.takes(**date)).count()).sum()
+                let shares = (0..sub_accounts).filter_map(|position| Shard { index, of }.share(position, sub_accounts));
+                shares.map(|share| days.iter().filter(|date| share.includes(**date)).count()).sum()
             };
             let work: Vec<usize> = (0..of).map(work).collect();
             let (least, most) = (work.iter().min().unwrap(), work.iter().max().unwrap());

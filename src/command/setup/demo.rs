@@ -5,8 +5,9 @@ use jiff::ToSpan;
 use crate::cli::DemoArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
-use crate::command::night::run::archive_days;
+use crate::command::night::sub_accounts::archive_sub_accounts;
 use crate::command::night::summary;
+use crate::command::night::worklist::NightCommand;
 use crate::config::{Environment, Settings};
 use crate::outcome::{Exit, Failure, Result};
 use crate::simulator;
@@ -28,9 +29,10 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
         "A simulated RingCX ({} times as fast) answers at {}.\nArchiving {yesterday} of sub-account {SUB_ACCOUNT} into {} ...\n",
         TIME_SCALE, simulator.url, args.dir.display()
     ));
-    let outcome = archive_days(Some(yesterday), &settings, context).await?;
+    let command = NightCommand::nightly(Some(yesterday));
+    let outcome = archive_sub_accounts(&command, &settings, context).await?;
     simulator.stop().await;
-    summary::finish(&outcome, &context.output);
+    summary::print_run(&outcome, &context.output);
     if outcome.exit == Exit::Done {
         context
             .output

@@ -110,7 +110,8 @@ pub fn judge(
     if first && segments == 0 {
         warnings.push(warning(WarningCode::FirstDayEmpty, None, 0, 0));
     }
-    if let Some(usual) = usual_volume(date.weekday(), past)
+    let volumes = past.iter().map(|day| (day.date.weekday(), day.segments));
+    if let Some(usual) = usual_volume(date.weekday(), volumes)
         && usual >= LEAST_SAMPLE
         && segments * 100 < usual * LOW_VOLUME_PERCENT
     {
@@ -140,15 +141,21 @@ pub fn judge(
     warnings
 }
 
-/// The median of the same weekday's volumes; one such day is enough to compare with.
-fn usual_volume(weekday: Weekday, past: &[PastDay]) -> Option<u64> {
-    let mut volumes: Vec<u64> = past
-        .iter()
-        .filter(|day| day.date.weekday() == weekday)
-        .map(|day| day.segments)
-        .collect();
-    volumes.sort_unstable();
-    volumes.get(volumes.len().checked_sub(1)? / 2).copied()
+/// Returns the usual volume of a weekday: the lower median of the days on it, in any measure. A single such day suffices.
+pub fn usual_volume<V: Ord>(
+    weekday: Weekday,
+    days: impl IntoIterator<Item = (Weekday, V)>,
+) -> Option<V> {
+    let same_weekday = days.into_iter().filter(|day| day.0 == weekday);
+    lower_median(same_weekday.map(|(_, volume)| volume))
+}
+
+/// Returns the median; of an even number of values the lower one of the two in the middle.
+pub fn lower_median<V: Ord>(values: impl IntoIterator<Item = V>) -> Option<V> {
+    let mut values: Vec<V> = values.into_iter().collect();
+    values.sort_unstable();
+    let middle = values.len().checked_sub(1)? / 2;
+    values.into_iter().nth(middle)
 }
 
 #[cfg(test)]

@@ -1,0 +1,96 @@
+//! What the loop over sub-accounts hands to the work on each of them.
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+
+use crate::chain::days::Chain;
+use crate::chain::writer::Writer;
+use crate::command::night::shard::DayShare;
+use crate::command::wiring::AccountClient;
+use crate::config::Settings;
+use crate::day::shared_chain::SharedChain;
+use crate::format::record::coverage::Coverage;
+use crate::format::time::day::{DayError, Window, Zone};
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::{Output, Progress};
+
+/// Days that are older than this many years are taken for a mistyped year.
+const OLDEST_YEARS: i64 = 15;
+
+/// What the days of all sub-accounts have in common.
+pub struct NightContext<'a> {
+    pub archive: &'a Writer,
+    pub settings: &'a Settings,
+    pub output: &'a Output,
+    pub progress: &'a Progress,
+}
+
+/// One sub-account, and which of its days this process archives.
+pub struct SubAccountJob<'a> {
+    /// The client of the account that the sub-account belongs to.
+    pub client: &'a AccountClient<'a>,
+    pub sub_account: String,
+    pub zone: Zone,
+    pub share: DayShare,
+    /// The sub-account's chain, opened once for all that the command does with it.
+    pub chain: SharedChain,
+}
+
+impl NightContext<'_> {
+    /// Returns the last day that has ended in the sub-account's zone, by this host's clock.
+    pub fn yesterday(&self, job: &SubAccountJob<'_>) -> Result<Date> {
+        let now_ms = self.archive.clock.now_ms();
+        let today = job.zone.date_at(now_ms).map_err(day_failure)?;
+        today.yesterday().map_err(|error| {
+            Failure::new(Exit::Usage, "this host's clock is out of range").because(error)
+        })
+    }
+
+    /// Refuses a date with a mistyped year: a chain keeps its first day for ever.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for a date more than 15 years ago.
+    pub fn check_year(&self, date: Date) -> Result<()> {
+        let now = jiff::Timestamp::from_millisecond(self.archive.clock.now_ms());
+        let oldest = now.ok().and_then(|now| {
+            let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
+            today.checked_sub(OLDEST_YEARS.years()).ok()
+        });
+        if oldest.is_none_or(|oldest| date >= oldest) {
+            return Ok(());
+        }
+        let message = format!("{date} is more than {OLDEST_YEARS} years ago");
+        Err(Failure::new(Exit::Usage, message)
+            .remedy("Check the year; RingCX retains interactions for a much shorter time."))
+    }
+}
+
+impl SubAccountJob<'_> {
+    /// Returns the sub-account's chain as the store shows it now.
+    pub async fn chain(&self, context: &NightContext<'_>) -> Result<Chain> {
+        self.chain.current(context.archive).await
+    }
+
+    /// Returns which days the sub-account's chain covers, and with what result.
+    pub async fn coverage(&self, context: &NightContext<'_>) -> Result<Coverage> {
+        Ok(self.chain(context).await?.coverage())
+    }
+
+    /// Returns the instants at which `date` begins and ends in the sub-account's zone.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for a date that the zone does not have.
+    pub fn window(&self, date: Date) -> Result<Window> {
+        self.zone.day(date).map_err(day_failure)
+    }
+
+    /// Returns whether the zone has this date. A zone that moves across the date line skips one.
+    pub fn has_date(&self, date: Date) -> bool {
+        !matches!(self.zone.day(date), Err(DayError::SkippedDate { .. }))
+    }
+}
+
+/// Turns an error of a date or zone into a failure.
+pub fn day_failure(error: DayError) -> Failure {
+    Failure::new(Exit::Usage, error.to_string()).remedy("Name another date or zone.")
+}
