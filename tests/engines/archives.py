@@ -18,16 +18,18 @@ SUBS = ["88888888", "99999999"]
 PREFIX = "the/archive"
 FAULTS = [
     "--segments-per-day=150", "--strange-texts=30", "--no-id=4", "--no-end=4", "--duplicates=15", "--out-of-window=5",
-    f"--sub-accounts={','.join(SUBS)}",
+    f"--sub-accounts={','.join(SUBS)}", "--now=2026-11-21T06:00:00Z",
 ]
+# Fixed days give the same archive in every run. They lie before the end of the partition projection, which is today.
+LAST_DAY = datetime.date(2026, 11, 20)
 
 
-def days_ago(days):
-    # Partition projection ends today, so the days must lie before it.
-    return str(datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(days))
+def day(days_back):
+    """The UTC date that lies `days_back` days before LAST_DAY."""
+    return str(LAST_DAY - datetime.timedelta(days_back))
 
 
-FIRST_DAY = days_ago(9)
+FIRST_DAY = day(9)
 
 
 def write(cxvault, work, s3, bucket):
@@ -45,7 +47,7 @@ def write(cxvault, work, s3, bucket):
 
     def run(simulated, days, exit_code):
         for days_back in days:
-            command = [cxvault, "run", "--quiet", "--date", days_ago(days_back)]
+            command = [cxvault, "run", "--quiet", "--date", day(days_back)]
             done = subprocess.run(command, env=settings | simulated, capture_output=True, text=True)
             if done.returncode != exit_code:
                 raise SystemExit(f"{command} exited {done.returncode}, not {exit_code}:\n{done.stdout}{done.stderr}")
@@ -58,7 +60,7 @@ def write(cxvault, work, s3, bucket):
         run(nothing, [5], 0)
     for sub in SUBS:
         for days_back, *command in [(6, "retention", "dispose"), (9, "acknowledge")]:
-            range_ = ["--from", days_ago(days_back), "--to", days_ago(days_back - 1), "--sub-account", sub]
+            range_ = ["--from", day(days_back), "--to", day(days_back - 1), "--sub-account", sub]
             command = [cxvault, *command, *range_, "--reason", "a test"]
             subprocess.run(command, env=settings, check=True, capture_output=True)
 

@@ -100,7 +100,7 @@ def check_intact(ours, theirs, leftover):
     must(findings == [], findings[:5])
     states = {state for (state,) in ours.ask("SELECT state FROM coverage")}
     must(states == {"complete", "empty", "gaps", "acknowledged", "missing", "disposed"}, states)
-    left = [ours.ask(f"SELECT count(*) FROM {view} WHERE dt = '{archives.days_ago(6)}'")[0][0] for view in
+    left = [ours.ask(f"SELECT count(*) FROM {view} WHERE dt = '{archives.day(6)}'")[0][0] for view in
             ("committed_files", "files", "audited_rows")]
     must(left[0] > 0 and left[1:] == [0, 0], "files and rows of a day that was disposed of", left)
     repeats = "SELECT count(*) FROM (SELECT segment_key FROM audited_rows GROUP BY 1 HAVING count(DISTINCT dt) > 1)"
