@@ -1,20 +1,16 @@
 //! A month's backfill at the documented limits, with time scaled: how near it comes to the slower limit's own time.
-#![allow(clippy::disallowed_methods)]
-
-mod support;
-
 const WINDOWS_A_DAY: u64 = 8;
 
-fn main() {
-    let scale = support::setting("CXVAULT_TEST_TIME_SCALE", 30);
-    let segments = support::setting("CXVAULT_TEST_SEGMENTS", 900);
-    let (_, mut options) = support::day(segments);
+pub fn run() {
+    let scale = crate::support::setting("CXVAULT_TEST_TIME_SCALE", 30);
+    let segments = crate::support::setting("CXVAULT_TEST_SEGMENTS", 900);
+    let (_, mut options) = crate::support::day(segments);
     options.time_scale = scale as f64;
     options.summary_limits = "120/60s".parse().unwrap();
     options.discovery_limits = "3/60s,9/15m".parse().unwrap();
-    let simulator = support::Simulator::start(options);
-    let (_keep, folder) = support::scratch();
-    let limits = support::documented_limits(scale);
+    let simulator = crate::support::Simulator::start(options);
+    let (_keep, folder) = crate::support::scratch();
+    let limits = crate::support::documented_limits(scale);
     let mut settings: Vec<(&str, &str)> = limits
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
@@ -28,7 +24,7 @@ fn main() {
         "--to",
         "2026-10-31",
     ];
-    let run = support::cxvault(&folder, &simulator.running.url, &range, &settings);
+    let run = crate::support::cxvault(&folder, &simulator.running.url, &range, &settings);
     assert_eq!(run.exit, 0, "the backfill failed");
 
     let stats = simulator.stats();

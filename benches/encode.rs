@@ -1,17 +1,13 @@
 //! Rows a second through the encoder, re-reading included, and bytes a segment.
-#![allow(clippy::disallowed_methods)]
-
-mod support;
-
 use std::time::Instant;
 
+use crate::support::rows::row;
 use bytes::Bytes;
 use cxvault::format::part::{PartContext, PartReader, PartWriter};
 use cxvault::format::row::Row;
 use cxvault::format::time::day::Window;
-use support::rows::row;
 
-fn main() {
+pub fn run() {
     let rows: u64 = 200_000;
     let start = 1_763_596_800_000;
     let made: Vec<Row> = (0..rows)

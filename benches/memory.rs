@@ -1,23 +1,19 @@
 //! Peak memory of the whole run at 100,000 and at 1,000,000 segments.
-#![allow(clippy::disallowed_methods)]
-
-mod support;
-
-fn main() {
-    let nginx = support::Nginx::start();
+pub fn run() {
+    let nginx = crate::support::Nginx::start();
     let mut peaks = Vec::new();
     for segments in [
         100_000,
-        support::setting("CXVAULT_TEST_SEGMENTS", 1_000_000),
+        crate::support::setting("CXVAULT_TEST_SEGMENTS", 1_000_000),
     ] {
-        let (date, options) = support::day(segments);
-        let simulator = support::Simulator::start(options);
-        let (_keep, folder) = support::scratch();
+        let (date, options) = crate::support::day(segments);
+        let simulator = crate::support::Simulator::start(options);
+        let (_keep, folder) = crate::support::scratch();
         let settings = [
             ("CXVAULT_SUMMARIES_URL", nginx.url.as_str()),
             ("CXVAULT_CONCURRENCY", "64"),
         ];
-        let run = support::run(&folder, &simulator.running.url, date, &settings);
+        let run = crate::support::run(&folder, &simulator.running.url, date, &settings);
         assert_eq!(run.exit, 0, "the run failed");
         println!(
             "{segments:>9} segments: peak {} MiB in {:.0} s ({:.0} segments/s)",

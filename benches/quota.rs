@@ -1,23 +1,19 @@
 //! A night at the documented limits, with time scaled: how much of the quota is used, and how many 429s there are.
-#![allow(clippy::disallowed_methods)]
-
-mod support;
-
-fn main() {
-    let scale = support::setting("CXVAULT_TEST_TIME_SCALE", 60);
-    let segments = support::setting("CXVAULT_TEST_SEGMENTS", 3_600);
-    let (date, mut options) = support::day(segments);
+pub fn run() {
+    let scale = crate::support::setting("CXVAULT_TEST_TIME_SCALE", 60);
+    let segments = crate::support::setting("CXVAULT_TEST_SEGMENTS", 3_600);
+    let (date, mut options) = crate::support::day(segments);
     options.time_scale = scale as f64;
     options.summary_limits = "120/60s".parse().unwrap();
     options.discovery_limits = "3/60s,9/15m".parse().unwrap();
-    let simulator = support::Simulator::start(options);
-    let (_keep, folder) = support::scratch();
-    let settings = support::documented_limits(scale);
+    let simulator = crate::support::Simulator::start(options);
+    let (_keep, folder) = crate::support::scratch();
+    let settings = crate::support::documented_limits(scale);
     let settings: Vec<(&str, &str)> = settings
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    let run = support::run(&folder, &simulator.running.url, date, &settings);
+    let run = crate::support::run(&folder, &simulator.running.url, date, &settings);
     assert_eq!(run.exit, 0, "the run failed");
     let stats = simulator.stats();
     let limit = &stats["limits"]["summaries"];

@@ -1,9 +1,5 @@
 //! Unthrottled segments a second of the whole run against static servers (nginx for the summaries, recorded answers for
 //! discovery), next to a bare loop and to wrk on the same nginx, in the same run.
-#![allow(clippy::disallowed_methods)]
-
-mod support;
-
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,12 +66,12 @@ fn wrk(url: &str) -> Option<f64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn main() {
-    let segments = support::setting("CXVAULT_TEST_SEGMENTS", 100_000);
-    let nginx = support::Nginx::start();
-    let (date, options) = support::day(segments);
-    let simulator = support::Simulator::start(options);
-    let recorded = support::recorded::Recorded::start(&simulator);
+pub fn run() {
+    let segments = crate::support::setting("CXVAULT_TEST_SEGMENTS", 100_000);
+    let nginx = crate::support::Nginx::start();
+    let (date, options) = crate::support::day(segments);
+    let simulator = crate::support::Simulator::start(options);
+    let recorded = crate::support::recorded::Recorded::start(&simulator);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -88,13 +84,13 @@ fn main() {
     // The first run is for the recording of its windows.
     for measured in [false, true, true, true] {
         let bare = runtime.block_on(bare(&nginx.url, 2 * segments));
-        let (_keep, folder) = support::scratch();
+        let (_keep, folder) = crate::support::scratch();
         let concurrency = CONCURRENCY.to_string();
         let settings = [
             ("CXVAULT_SUMMARIES_URL", nginx.url.as_str()),
             ("CXVAULT_CONCURRENCY", &concurrency),
         ];
-        let run = support::run(&folder, &recorded.url, date, &settings);
+        let run = crate::support::run(&folder, &recorded.url, date, &settings);
         assert_eq!(run.exit, 0, "the run failed");
         if !measured {
             continue;

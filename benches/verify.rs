@@ -1,13 +1,11 @@
 //! `cxvault verify` over a year of ten sub-accounts, beside `sha256sum` over the same files, and its peak memory.
-#![allow(clippy::disallowed_methods)]
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::rows::row;
+use crate::support::{Measured, setting};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::part::{PartContext, PartWriter};
 use cxvault::format::place::key;
@@ -22,8 +20,6 @@ use cxvault::format::row::tally::{Failures, Groups, Tally, count_group};
 use cxvault::format::signature::SigningKey;
 use cxvault::format::time::day::{LONGEST_WINDOW_MS, Window, Zone, tz_database_version};
 use jiff::civil::Date;
-use support::rows::row;
-use support::{Measured, setting};
 
 const FIRST_DAY: Date = jiff::civil::date(2025, 11, 20);
 const HOUR_MS: i64 = 3_600_000;
@@ -249,20 +245,20 @@ fn files(folder: &Path, into: &mut Vec<PathBuf>) -> u64 {
 /// The fastest of some rounds; the files are in the page cache after the first.
 fn best(scratch: &Path, command: impl Fn() -> Command) -> Measured {
     let rounds = (0..ROUNDS).map(|_| {
-        let round = support::measured(scratch, &command());
+        let round = crate::support::measured(scratch, &command());
         assert_eq!(round.exit, 0, "{:?} failed", command());
         round
     });
     rounds.min_by_key(|round| round.wall).unwrap()
 }
 
-fn main() {
+pub fn run() {
     let size = Size {
         sub_accounts: setting("CXVAULT_TEST_SUB_ACCOUNTS", 10),
         days: setting("CXVAULT_TEST_DAYS", 365),
         segments: setting("CXVAULT_TEST_SEGMENTS", 1_000),
     };
-    let (_keep, scratch) = support::scratch();
+    let (_keep, scratch) = crate::support::scratch();
     let root = scratch.join("archive");
     let signer = SigningKey::generate().unwrap();
     let rows = build(&root, &size, &signer);

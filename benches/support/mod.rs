@@ -1,5 +1,4 @@
 //! What the benchmarks share: a static nginx, the simulator, and the binary as a measured child process.
-#![allow(dead_code)]
 
 pub mod recorded;
 pub mod rows;
