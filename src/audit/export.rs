@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use askama::Template;
 use jiff::civil::Date;
 
 use crate::audit::pack::unwritable;
@@ -12,7 +13,7 @@ use crate::format::row::Row;
 use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::row::schema::{COLUMNS, Cell, Type};
 use crate::format::time::day::rfc3339;
-use crate::outcome::Result;
+use crate::outcome;
 
 /// The data's form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ enum Form {
 }
 
 impl ExportWriter {
-    pub fn create(format: Format, path: &Path, title: &str) -> Result<ExportWriter> {
+    pub fn create(format: Format, path: &Path, title: &str) -> outcome::Result<ExportWriter> {
         let failed = |error| unwritable(path, error);
         let mut file = BufWriter::new(File::create(path).map_err(failed)?);
         let form = match format {
@@ -61,8 +62,11 @@ impl ExportWriter {
             }
             Format::JsonLines => Form::JsonLines(file),
             Format::Html => {
-                file.write_all(html_begin(title).as_bytes())
-                    .map_err(failed)?;
+                HtmlBegin {
+                    title: &without_controls(title),
+                }
+                .write_into(&mut file)
+                .map_err(failed)?;
                 Form::Html(file)
             }
             Format::Parquet => Form::Parquet(Box::new(
@@ -83,7 +87,7 @@ impl ExportWriter {
                 serde_json::to_writer(&mut *file, &object(sub_account, dt, row))?;
                 file.write_all(b"\n")
             }
-            Form::Html(file) => file.write_all(html_row(&row).as_bytes()),
+            Form::Html(file) => HtmlRow::of(&row).write_into(file),
             Form::Parquet(table) => table
                 .push(sub_account, dt, row)
                 .map_err(std::io::Error::other),
@@ -124,57 +128,72 @@ fn object(sub_account: &str, dt: &str, row: Row) -> serde_json::Map<String, serd
 
 const HTML_END: &str = "</tbody></table></body></html>\n";
 
-fn html_begin(title: &str) -> String {
-    format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>\
-         :root{{color-scheme:light dark}}body{{font:15px/1.45 system-ui,sans-serif;margin:2rem}}\
-         table{{border-collapse:collapse;width:100%}}th,td{{text-align:left;vertical-align:top;padding:.5rem;\
-         border-bottom:1px solid #8884}}td{{overflow-wrap:anywhere}}.text{{white-space:pre-wrap}}\
-         .none{{opacity:.6;font-style:italic}}</style></head><body><h1>{title}</h1><table><thead><tr>\
-         <th>Segment end</th><th>Segment</th><th>Channel</th><th>Agent</th><th>Agent's summary</th>\
-         <th>AI's summary</th></tr></thead><tbody>\n",
-        title = escaped(title)
-    )
+/// The page up to its first row.
+#[derive(Template)]
+#[template(path = "audit/export_html/begin.html")]
+struct HtmlBegin<'a> {
+    title: &'a str,
 }
 
-fn html_row(row: &Row) -> String {
-    let metadata = &row.segment.metadata;
-    let text = |value: &Option<String>| escaped(value.as_deref().unwrap_or_default());
-    let summary = |kind: SummaryKind| {
-        let look = row.observation(kind);
-        match (&look.summary, look.status) {
-            (Some(text), Status::Present) => {
-                format!("<div class=\"text\" dir=\"auto\">{}</div>", escaped(text))
-            }
-            (_, status) => format!("<span class=\"none\">{}</span>", status.name()),
-        }
-    };
-    format!(
-        "<tr><td>{}</td><td>{}</td><td>{} {}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        metadata.segment_end_time.map(rfc3339).unwrap_or_default(),
-        escaped(&row.segment.key()),
-        text(&metadata.channel_class),
-        text(&metadata.channel_type),
-        text(&metadata.segment_participant_id),
-        summary(SummaryKind::Agent),
-        summary(SummaryKind::Auto),
-    )
+/// One row of the page.
+#[derive(Template)]
+#[template(path = "audit/export_html/row.html")]
+struct HtmlRow {
+    end: String,
+    segment: String,
+    channel: String,
+    agent: String,
+    /// The agent's and the AI's: a text, or the status of a summary without one.
+    summaries: [Result<String, &'static str>; 2],
 }
 
-/// Somebody else's text inside a page.
-pub fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            // Neither HTML nor XML can carry these.
-            c if c.is_control() && !matches!(c, '\n' | '\t') => safe.push('\u{fffd}'),
-            c => safe.push(c),
+impl HtmlRow {
+    fn of(row: &Row) -> HtmlRow {
+        let metadata = &row.segment.metadata;
+        let [class, channel_type, agent] = [
+            &metadata.channel_class,
+            &metadata.channel_type,
+            &metadata.segment_participant_id,
+        ]
+        .map(|text| without_controls(text.as_deref().unwrap_or_default()));
+        HtmlRow {
+            end: metadata.segment_end_time.map(rfc3339).unwrap_or_default(),
+            segment: without_controls(&row.segment.key()),
+            channel: format!("{class} {channel_type}"),
+            agent,
+            summaries: [SummaryKind::Agent, SummaryKind::Auto].map(|kind| {
+                let observation = row.observation(kind);
+                match (&observation.summary, observation.status) {
+                    (Some(text), Status::Present) => Ok(without_controls(text)),
+                    (_, status) => Err(status.name()),
+                }
+            }),
         }
     }
-    safe
+}
+
+/// The page that links to the files of an export in HTML.
+#[derive(Template)]
+#[template(path = "audit/export_html/index.html")]
+pub struct HtmlIndex<'a> {
+    /// Names of the files below the export's folder, `data/SUB_ACCOUNT/DATE.html`.
+    pub files: &'a [String],
+}
+
+impl HtmlIndex<'_> {
+    /// Returns `SUB_ACCOUNT DATE`.
+    fn title(file: &str) -> String {
+        file.trim_start_matches("data/")
+            .trim_end_matches(".html")
+            .replace('/', " ")
+    }
+}
+
+/// Replaces control characters, which neither HTML nor XML can represent, by U+FFFD. Marks of writing direction stay:
+/// texts in Arabic or Hebrew need them.
+fn without_controls(text: &str) -> String {
+    text.replace(
+        |c: char| c.is_control() && !matches!(c, '\n' | '\t'),
+        "\u{fffd}",
+    )
 }

@@ -254,14 +254,14 @@ fn a_pack_checks_itself_without_our_binary_and_finds_each_damage() {
         "{said}"
     );
     let chain =
-        format!("manifests/v1/sub_account={SUB}/ has 3 manifests without a gap, 3 of them signed");
+        format!("manifests/v1/sub_account={SUB}/ has 3 records without a gap, 3 of them signed");
     assert!(said.contains(&chain), "{said}");
     assert!(
-        said.contains("roster/v1/ has 3 manifests without a gap, 3 of them signed"),
+        said.contains("roster/v1/ has 3 records without a gap, 3 of them signed"),
         "{said}"
     );
     assert!(
-        said.contains("ok    roster: each chain holds every head that a roster has seen of it"),
+        said.contains("ok    roster: each chain contains every head that the roster names of it"),
         "{said}"
     );
 
@@ -315,7 +315,7 @@ fn a_pack_checks_itself_without_our_binary_and_finds_each_damage() {
             "chmod -R u+w . && jq -jcS '.manifest.place = \"x\"' roster/v1/0000000001.json > n && mv n roster/v1/0000000001.json"
                 .into(),
             true,
-            "signature: that of roster/v1/0000000001.json",
+            "signature: the signature of roster/v1/0000000001.json",
         ),
         (
             "a manifest re-serialised",
@@ -329,8 +329,8 @@ fn a_pack_checks_itself_without_our_binary_and_finds_each_damage() {
             true,
             "does not name the manifest before it",
         ),
-        ("another key", manifest(1, ".manifest.key = \"x\""), true, "another place"),
-        ("another number", manifest(2, ".manifest.sequence = 7"), true, "another number"),
+        ("another key", manifest(1, ".manifest.key = \"x\""), true, "not at the path that it names"),
+        ("another number", manifest(2, ".manifest.sequence = 7"), true, "does not have the number 2"),
         ("another archive", manifest(2, ".manifest.archive_id = \"x\""), true, "another archive"),
         ("a count", manifest(1, ".manifest.rows.agent.PRESENT += 1"), true, "counts:"),
         ("a window left out", manifest(1, "del(.manifest.discovery.windows[3])"), true, "windows:"),
@@ -378,7 +378,7 @@ fn a_pack_checks_itself_without_our_binary_and_finds_each_damage() {
             true,
             "rows:",
         ),
-        ("a row removed", rewritten("table = table.slice(1)") + &relisted(), true, "rows: as many rows"),
+        ("a row removed", rewritten("table = table.slice(1)") + &relisted(), true, "rows: there are as many rows"),
         (
             "a row repeated",
             rewritten("table = pa.concat_tables([table.slice(0, 1), table])") + &relisted(),
@@ -422,7 +422,7 @@ fn evidence_of_an_unsigned_bucket_and_of_a_part_of_its_days() {
         .expect(0);
     let (holds, said) = check(&pack);
     assert!(
-        holds && said.contains("nobody said whose signatures count"),
+        holds && said.contains("no trusted keys were given"),
         "{said}"
     );
     assert!(

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Checks this folder by hand: nothing of cxvault is needed, only jq, sha256sum, ssh-keygen and DuckDB.
-# One line a check; ends with "ALL CHECKS PASSED" and 0, or with 1. README.txt says what each check proves.
+# Checks this folder without cxvault: only jq, sha256sum, ssh-keygen and DuckDB are needed.
+# Prints one line for each check. Ends with "ALL CHECKS PASSED" and exit status 0, or with exit status 1; 2 means that a
+# program is missing. README.txt explains what each check proves.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -32,7 +33,7 @@ to=$(jq -r .to range.json)
 
 # 1. The folder is as it was packed.
 if sha256sum --quiet -c SHA256SUMS >"$work/sums" 2>&1; then
-    ok 'sums: every file has the SHA-256 that was written down when it was packed'
+    ok 'sums: every file has the SHA-256 that was recorded when it was packed'
 else
     bad "sums: $(head -n 1 "$work/sums")"
 fi
@@ -44,7 +45,8 @@ else
     bad "sums: $(grep '^[<>]' "$work/diff" | head -n 1)"
 fi
 
-# 2. Each chain of manifests, and that of the rosters.
+# 2. Each chain of manifests, and the chain of the roster.
+# signature FILE: succeeds if the signature of a record is valid, and by a trusted key where trusted keys are given.
 signature() {
     jq -jcS .manifest "$1" >"$work/m"
     jq -r .signature.value "$1" >"$work/s"
@@ -68,46 +70,47 @@ for folder in manifests/v1/sub_account=*/ roster/v1/; do
         expected=$(printf '%s%010d.json' "$folder" "$number")
         [ "$file" = "$expected" ] || { bad "chain: $expected is missing"; break; }
         [ "$(jq -jcS . "$file" | sha256sum)" = "$(sha256sum <"$file")" ] || bad "chain: $file is not in canonical form"
-        [ "$(jq -r .manifest.key "$file")" = "$expected" ] || bad "chain: $file is the manifest of another place"
-        [ "$(jq -r .manifest.sequence "$file")" = "$number" ] || bad "chain: $file has another number"
+        [ "$(jq -r .manifest.key "$file")" = "$expected" ] || bad "chain: $file is not at the path that it names"
+        [ "$(jq -r .manifest.sequence "$file")" = "$number" ] || bad "chain: $file does not have the number $number"
         [ "$(jq -r .manifest.archive_id "$file")" = "$(jq -r .archive_id archive.json)" ] ||
-            bad "chain: $file is of another archive"
+            bad "chain: $file belongs to another archive"
         [ "$(jq -r '.manifest.previous.sha256 // "null"' "$file")" = "$previous" ] ||
             bad "chain: $file does not name the manifest before it"
         previous=$(sha256sum <"$file" | cut -d ' ' -f 1)
         if [ "$(jq -r '.signature == null' "$file")" = false ]; then
             signed=$((signed + 1))
-            signature "$file" || bad "signature: that of $file does not hold, or is not by an allowed signer"
+            signature "$file" || bad "signature: the signature of $file is not valid, or is not by a trusted key"
         elif [ "$signed" -gt 0 ]; then
             bad "signature: $file is not signed, but an earlier manifest is"
         fi
     done
-    [ "$failed" -eq 0 ] && ok "chain: $folder has $number manifests without a gap, $signed of them signed"
+    [ "$failed" -eq 0 ] && ok "chain: $folder has $number records without a gap, $signed of them signed"
     grep -q ":$number:$previous\$" heads.txt || bad "chain: the head of $folder is not the one in heads.txt"
     [ "$before" -ne 0 ] && failed=1
 done
 
-# What each roster has seen of the chains that are here.
+# The heads that the roster's records name of the chains in this folder.
 jq -r '.manifest.sub_accounts[] | select(.head) |
   "\(.head.sha256)  manifests/v1/sub_account=\(.id)/\(("000000000" + (.head.sequence | tostring))[-10:]).json"' \
     roster/v1/*.json 2>/dev/null | sort -u >"$work/rostered"
 ls -d manifests/v1/sub_account=*/ >"$work/chains"
 grep -F -f "$work/chains" "$work/rostered" >"$work/vouched"
 if [ ! -d roster ]; then
-    echo 'note  there is no roster: nothing here tells whether all of a sub-account was removed'
+    echo 'note  there is no roster, so this folder cannot show whether all records of a sub-account were removed'
 elif [ ! -s "$work/vouched" ]; then
-    ok 'roster: it has seen none of the chains that are here'
+    ok 'roster: it names none of the chains in this folder'
 elif sha256sum --quiet -c "$work/vouched" >"$work/heads" 2>&1; then
-    ok 'roster: each chain holds every head that a roster has seen of it'
+    ok 'roster: each chain contains every head that the roster names of it'
 else
     bad "roster: $(head -n 1 "$work/heads")"
 fi
 others=$(grep -v -F -f "$work/chains" "$work/rostered" | cut -d / -f 3 | sort -u | wc -l)
-[ "$others" -gt 0 ] && echo "note  $others more sub-accounts have manifests by the roster: they are not in this folder"
-[ -s allowed_signers ] || echo 'note  nobody said whose signatures count: allowed_signers is empty'
+[ "$others" -gt 0 ] && echo "note  the roster names $others more sub-accounts with manifests, which are not in this folder"
+[ -s allowed_signers ] || echo 'note  no trusted keys were given: allowed_signers is empty'
 
-# 3. What each manifest says of itself.
-# Nothing is said of other kinds of records; a question that jq cannot answer is not answered with yes.
+# 3. The statements of each manifest are consistent.
+# holds EXPRESSION FILE: fails if jq prints false or cannot evaluate the expression. It succeeds for records of a kind
+# that the expression does not select.
 holds() {
     answer=$(jq "$1" "$2") || return 1
     [ "$answer" != false ]
@@ -129,14 +132,15 @@ ran_out='.manifest | select(.kind == "disposal") | .run.finished_at as $at |
 before=$failed
 failed=0
 for file in manifests/v1/sub_account=*/*.json; do
-    holds "$balance" "$file" || bad "counts: those of $file do not balance"
-    holds "$windows" "$file" || bad "windows: those of $file do not tile the day, or were asked too early"
+    holds "$balance" "$file" || bad "counts: the counts of $file are not consistent"
+    holds "$windows" "$file" || bad "windows: the windows of $file do not cover the day, or were requested before it was over"
     holds "$ran_out" "$file" || bad "disposal: $file disposes of days that were still locked"
 done
-[ "$failed" -eq 0 ] && ok 'counts: those of every manifest balance' && ok 'windows: they tile each day, and were asked when it was over'
+[ "$failed" -eq 0 ] && ok 'counts: the counts of every manifest are consistent' &&
+    ok 'windows: they cover each day without a gap, and were requested after it was over'
 [ "$before" -ne 0 ] && failed=1
 
-# 4. The files of the period are those that the manifests name. Of days that were disposed of there are none.
+# 4. The files of the period are those that the manifests name. Days that were disposed of have no files here.
 jq -r --arg from "$from" --arg to "$to" '.manifest | select(.kind == "disposal") | .sub_account as $of |
   .days[] | select(.date >= $from and .date < $to) | "\($of) \(.date)"' manifests/v1/sub_account=*/*.json >"$work/disposed"
 [ -s "$work/disposed" ] && echo "note  $(wc -l <"$work/disposed") days of the period were disposed of after their retention"
@@ -146,23 +150,23 @@ jq -r --arg from "$from" --arg to "$to" --rawfile disposed "$work/disposed" '.ma
 sed 's/^[0-9a-f]*  //' "$work/files" | sort >"$work/listed"
 find segments -type f 2>/dev/null | sort >"$work/parts"
 if diff "$work/listed" "$work/parts" >"$work/diff"; then
-    ok "files: the manifests name $(wc -l <"$work/listed") files, and these are here"
+    ok "files: the manifests name $(wc -l <"$work/listed") files, and all of them are here"
 else
     bad "files: $(grep '^[<>]' "$work/diff" | head -n 1)"
 fi
 if [ ! -s "$work/files" ]; then
-    ok 'files: the period has no segments'
+    ok 'files: there are no segments in the period'
 elif sha256sum --quiet -c "$work/files" >"$work/hashes" 2>&1; then
     ok 'files: each has the SHA-256 that its manifest names'
 else
     bad "files: $(head -n 1 "$work/hashes")"
 fi
 
-# 5. The rows, in SQL: every number must be 0.
+# 5. The rows, in SQL: every query must return 0.
 if [ -s "$work/parts" ]; then
     if sql >"$work/sql" 2>"$work/error"; then
         while IFS='|' read -r name count; do
-            if [ "$count" = 0 ]; then ok "rows: $name"; else bad "rows: $name: $count do not hold"; fi
+            if [ "$count" = 0 ]; then ok "rows: $name"; else bad "rows: $name: not true of $count"; fi
         done <"$work/sql"
     else
         bad "rows: DuckDB cannot read them: $(tail -n 1 "$work/error")"

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use askama::Template as _;
 use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::current::{RowSelection, rows};
-use crate::audit::export::{ExportWriter, Format, escaped};
+use crate::audit::export::{ExportWriter, Format, HtmlIndex};
 use crate::audit::pack::{Pack, unwritable};
 use crate::audit::scratch::Scratch;
 use crate::chain::archive::Archive;
@@ -77,7 +78,13 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
         about.heads.push(roster.head);
     }
     if about.format == "html" {
-        pack.add_bytes("index.html", index(&about.files).as_bytes())?;
+        let index = HtmlIndex {
+            files: &about.files,
+        };
+        let index = index.render().map_err(|error| {
+            Failure::new(Exit::Unexpected, "cannot make index.html").because(error)
+        })?;
+        pack.add_bytes("index.html", index.as_bytes())?;
     }
     let text = serde_json::to_vec_pretty(&about).map_err(|error| {
         Failure::new(Exit::Unexpected, "cannot write export.json").because(error)
@@ -219,26 +226,6 @@ fn which_of(revisions: cli::Revisions) -> RowSelection {
         cli::Revisions::Current => RowSelection::Current,
         cli::Revisions::All => RowSelection::Every,
     }
-}
-
-fn index(files: &[String]) -> String {
-    let link = |file: &String| {
-        let shown = file
-            .trim_start_matches("data/")
-            .trim_end_matches(".html")
-            .replace('/', " ");
-        format!(
-            "<li><a href=\"{0}\">{1}</a></li>\n",
-            escaped(file),
-            escaped(&shown)
-        )
-    };
-    let links: String = files.iter().map(link).collect();
-    format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Archived days</title><style>:root{{\
-         color-scheme:light dark}}body{{font:16px/1.6 system-ui,sans-serif;margin:2rem}}</style></head><body>\
-         <h1>Archived days</h1><ul>\n{links}</ul></body></html>\n"
-    )
 }
 
 fn tell(about: &ExportAbout, files: u64, args: &ExportArgs, context: &Context) {

@@ -223,12 +223,15 @@ fn sums_heads_signers_and_findings_are_the_archives_own() {
         text.contains(chain["head"].as_str().unwrap()) && text.contains("SHA256:"),
         "{text}"
     );
-    assert!(text.contains("none: whoever may delete objects"), "{text}");
+    assert!(
+        text.contains("none: a user who may delete objects"),
+        "{text}"
+    );
     let text = browser.text("document.getElementById('verification').innerText");
     for words in [
         "Made for this page",
         "SHA-256 of every file",
-        "It reaches to each head",
+        "It covers every head",
         "day-missing",
         "day-incomplete",
         "no-expected-head",
@@ -293,7 +296,7 @@ fn a_violated_archive_exits_4_and_the_page_says_so_first() {
     browser.open(&page);
     let attention = browser.text("document.getElementById('attention').innerText");
     assert!(
-        attention.contains(SUB) && attention.contains("does not hold"),
+        attention.contains(SUB) && attention.contains("failed verification"),
         "{attention}"
     );
     assert!(
@@ -339,7 +342,7 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
     for words in [
         "Read from found.jsonl",
         "every row",
-        "It reaches to each head",
+        "It covers every head",
         "day-missing",
     ] {
         assert!(text.contains(words), "no {words} in {text}");
@@ -353,7 +356,7 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
     let page = case.report("five-days-later.html", &["--verification", found], 0);
     browser.open(&page);
     let text = browser.text("document.getElementById('verification').innerText");
-    assert!(text.contains("does not reach to the head"), "{text}");
+    assert!(text.contains("does not cover the head"), "{text}");
 
     let out = case.vault.folder.path().join("out.html");
     let out = out.to_str().unwrap();
@@ -362,7 +365,7 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
         .replace(&format!("{SUB}:5:"), &format!("{SUB}:4:"));
     for (text, words) in [
         (other.as_str(), "is not in this archive's chain"),
-        ("nonsense", "line 1 is no JSON object"),
+        ("nonsense", "line 1 is not a JSON object"),
     ] {
         fs::write(found, text).unwrap();
         let refused = case
@@ -403,7 +406,7 @@ fn nothing_is_overwritten_and_machines_are_told() {
     assert_eq!(event["bytes"], page.len());
     let again = case.vault.run(&args).expect(2);
     assert!(
-        again.stdout.contains("exists, and is left as it is"),
+        again.stdout.contains("already exists and was not changed"),
         "{again}"
     );
     assert_eq!(fs::read(&out).unwrap(), page);

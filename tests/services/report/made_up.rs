@@ -1,25 +1,25 @@
-//! Reports of archives that never were: too large, too strange or too hostile to be made for a test.
+//! Reports of archives that no test could make: too large, too unusual or hostile.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use cxvault::audit::calendar::{Calendar, CalendarDay, LockSummary};
-use cxvault::command::inspect::report::chain::{ChainDetails, DayGap, ReportedChain};
+use cxvault::command::inspect::report::chain::ReportedChain;
+use cxvault::command::inspect::report::contents::Report;
+use cxvault::command::inspect::report::details::{ChainDetails, DayGap};
 use cxvault::command::inspect::report::page;
-use cxvault::command::inspect::report::page::Report;
 use cxvault::format::record::coverage::DayState;
 use cxvault::format::record::manifest::Incomplete;
 use cxvault::format::record::warning::{Warning, WarningCode};
 use cxvault::format::row::tally::{GroupShare, Statuses, Tally};
-use cxvault::format::time::range::Days;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 use crate::support::random::Random;
 use crate::support::target;
 
-/// Where pages and pictures of them are left, to be looked at.
+/// Returns the path of a page or a picture of it, which stays there for a person to view.
 pub fn shown(name: &str) -> PathBuf {
     let folder = target().join("report");
     fs::create_dir_all(&folder).unwrap();
@@ -28,7 +28,7 @@ pub fn shown(name: &str) -> PathBuf {
 
 pub fn write(report: &Report, name: &str) -> PathBuf {
     let path = shown(name);
-    fs::write(&path, page::render(report)).unwrap();
+    fs::write(&path, page::render(report).unwrap()).unwrap();
     path
 }
 
@@ -38,7 +38,6 @@ pub fn report(chains: Vec<ReportedChain>) -> Report {
         archive: "s3://acme-cx-archive/ringcx".into(),
         archive_id: "0123456789abcdef0123456789abcdef".into(),
         made_at: 1_795_500_000_000,
-        range: Days::default(),
         chains,
         roster: None,
         damaged: Vec::new(),
@@ -62,12 +61,12 @@ fn chain(n: u32, first: Date, days: u32) -> ReportedChain {
         (
             day.date,
             DayGap {
-                because: vec![Incomplete::SummariesFailed],
+                reasons: vec![Incomplete::SummariesFailed],
                 failures,
             },
         )
     };
-    let told = ChainDetails {
+    let details = ChainDetails {
         signers: [Some(
             "SHA256:oWaEQ5ebTTWGFGLe38Wj8XGkfNNqSk7PpXcJCyrCxJQ".into(),
         )]
@@ -76,14 +75,14 @@ fn chain(n: u32, first: Date, days: u32) -> ReportedChain {
     };
     let mut calendar = calendar(&(10_000_000 + n * 7_919).to_string(), days);
     if n % 40 == 1 {
-        let silent = GroupShare {
+        let without_ai = GroupShare {
             segments: 4_211,
             agent_present: 4_000,
             auto_present: 0,
         };
-        calendar.groups.insert("1187".into(), silent);
+        calendar.groups.insert("1187".into(), without_ai);
     }
-    ReportedChain::of(&calendar, &told, None)
+    ReportedChain::of(&calendar, &details, None)
 }
 
 /// A chain with a lock, of these days.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use cxvault::audit::calendar::CalendarDay;
-use cxvault::command::inspect::report::chain::{ChainDetails, ReportedChain};
-use cxvault::command::inspect::report::page::Damage;
+use cxvault::command::inspect::report::chain::ReportedChain;
+use cxvault::command::inspect::report::contents::Damage;
+use cxvault::command::inspect::report::details::ChainDetails;
 use cxvault::command::inspect::report::verification::Verification;
 use cxvault::format::record::coverage::DayState;
 use cxvault::format::row::tally::{GroupShare, Statuses, Tally};
@@ -23,7 +24,7 @@ const NOTHING: [String; 0] = [];
 fn two_hundred_sub_accounts_of_seven_years_fit_and_work() {
     let path = write(&made_up(200, date(2019, 12, 1), 2_557), "large.html");
     let bytes = fs::metadata(&path).unwrap().len();
-    assert!(bytes < 6_000_000, "{bytes} bytes");
+    assert!(bytes < 14_000_000, "{bytes} bytes");
     let mut browser = Browser::start();
     browser.open(&path);
     // December 2019 to November 2026.
@@ -201,7 +202,7 @@ fn strange_days_are_told_as_they_are_and_keys_reach_what_the_pointer_does() {
                 let rare = [
                     told("no answer"),
                     told("not text"),
-                    told("not asked"),
+                    told("not requested"),
                     told("no id"),
                 ];
                 assert_eq!(
@@ -326,7 +327,7 @@ fn hostile_texts_are_texts() {
             auto_present: 0,
         },
     );
-    let told = ChainDetails {
+    let details = ChainDetails {
         signers: [Some(evil.to_owned())].into(),
         ..ChainDetails::default()
     };
@@ -335,7 +336,7 @@ fn hostile_texts_are_texts() {
     verification.take(finding);
     verification.take(json!({"event": "error", "message": evil}));
     verification.file = Some((evil.to_owned(), None));
-    let chain = ReportedChain::of(&calendar, &told, None);
+    let chain = ReportedChain::of(&calendar, &details, None);
     let mut page = report(vec![chain.clone(), chain]);
     page.archive = evil.into();
     page.archive_id = evil.into();

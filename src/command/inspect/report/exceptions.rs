@@ -1,180 +1,203 @@
-//! What a reader has to look at: missing days, gaps, and days that look wrong.
+//! What needs attention in a sub-account's days: days that are missing or have gaps, and days that look wrong.
 
 use jiff::civil::Date;
 
 use crate::audit::calendar::{Calendar, CalendarDay};
-use crate::command::inspect::report::chain::{ChainDetails, DayGap};
+use crate::command::inspect::report::details::{ChainDetails, DayGap};
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Incomplete;
 use crate::format::row::tally::GroupShare;
-use crate::render::grouped;
+use crate::render::{count, grouped};
 
-/// One thing to look at.
+/// One row of the table of what needs attention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exception {
+    /// What is wrong.
     pub class: ExceptionClass,
+    /// The sub-account's id.
     pub sub_account: String,
+    /// The first day.
     pub from: Date,
-    /// The last day of it.
+    /// The last day.
     pub to: Date,
+    /// Number of days from the first to the last, without dates that the time zone skipped.
     pub days: u64,
-    /// Why, and what to do.
-    pub why: String,
+    /// The reason and the remedy, as sentences.
+    pub explanation: String,
 }
 
-/// Worst first.
+/// The classes of exceptions, the most severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExceptionClass {
+    /// Days within the archived period that were never archived.
     Missing,
-    /// Days after the range's last one, which are over and not archived.
+    /// Days after the last archived one that are over and not archived.
     Behind,
+    /// A day for which RingCX did not answer every request.
     Gaps,
+    /// A day with a warning, such as far fewer segments than usual.
     Warning,
     /// An agent group without any AI summary.
-    Silent,
+    NoAiSummaries,
+    /// A day whose gaps were accepted with a reason.
     Acknowledged,
 }
 
-/// All of one sub-account. `behind` are the days that are over since the last archived one.
+/// Returns all exceptions of one sub-account. `behind` are the first and the last of the days that are over and not
+/// archived, after the last archived day.
 pub fn of(
     calendar: &Calendar,
-    told: &ChainDetails,
+    details: &ChainDetails,
     behind: Option<(Date, Date)>,
 ) -> Vec<Exception> {
-    let whole = |class, from, to, days, why| Exception {
-        class,
-        from,
-        to,
-        days,
-        sub_account: calendar.sub_account.clone(),
-        why,
-    };
-    let mut exceptions = Vec::new();
-    for run in calendar
-        .days
-        .chunk_by(|one, other| one.state == other.state)
-    {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else {
-            continue;
-        };
-        if first.state == DayState::Missing {
-            let why = missing(calendar, first.date, last.date);
-            exceptions.push(whole(
-                ExceptionClass::Missing,
-                first.date,
-                last.date,
-                run.len() as u64,
-                why,
-            ));
-        }
-    }
-    if let Some((from, to)) = behind {
-        let days = to
-            .since(from)
-            .map_or(0, |span| span.get_days().unsigned_abs())
-            + 1;
-        let why = "Over, and not archived yet when this page was made: look at the nightly run."
-            .to_owned();
-        exceptions.push(whole(
-            ExceptionClass::Behind,
-            from,
+    let mut exceptions = missing(calendar);
+    exceptions.extend(behind.map(|(from, to)| {
+        Exception {
+            days: 1 + to
+                .since(from)
+                .map_or(0, |span| u64::from(span.get_days().unsigned_abs())),
             to,
-            u64::from(days),
-            why,
-        ));
-    }
+            ..on_day(calendar, ExceptionClass::Behind, from, BEHIND.to_owned())
+        }
+    }));
     for day in &calendar.days {
         let class = match day.state {
             DayState::Gaps => Some(ExceptionClass::Gaps),
             DayState::Acknowledged => Some(ExceptionClass::Acknowledged),
             _ => None,
         };
-        if let Some(class) = class {
-            let why = gaps(day, told.gaps.get(&day.date));
-            exceptions.push(whole(class, day.date, day.date, 1, why));
-        }
-        for warning in &day.warnings {
-            let why = sentence(&warning.explain());
-            exceptions.push(whole(ExceptionClass::Warning, day.date, day.date, 1, why));
-        }
+        exceptions.extend(class.map(|class| {
+            let explanation = explain_gaps(day, details.gaps.get(&day.date));
+            on_day(calendar, class, day.date, explanation)
+        }));
+        exceptions.extend(day.warnings.iter().map(|warning| {
+            let explanation = sentence(&warning.explain());
+            on_day(calendar, ExceptionClass::Warning, day.date, explanation)
+        }));
     }
     if let Some((first, last)) = calendar.days.first().zip(calendar.days.last()) {
-        for (group, share) in calendar.groups_without_ai() {
-            let days = calendar.days.len() as u64;
-            exceptions.push(whole(
-                ExceptionClass::Silent,
-                first.date,
-                last.date,
-                days,
-                silent(group, share),
-            ));
-        }
+        exceptions.extend(
+            calendar
+                .groups_without_ai()
+                .map(|(group, share)| Exception {
+                    to: last.date,
+                    days: calendar.days.len() as u64,
+                    ..on_day(
+                        calendar,
+                        ExceptionClass::NoAiSummaries,
+                        first.date,
+                        explain_no_ai_summaries(group, share),
+                    )
+                }),
+        );
     }
     exceptions
 }
 
-fn missing(calendar: &Calendar, first: Date, last: Date) -> String {
+const BEHIND: &str =
+    "These days are over and were not archived when this page was made. Check the nightly run.";
+
+/// An exception of a single day.
+fn on_day(
+    calendar: &Calendar,
+    class: ExceptionClass,
+    date: Date,
+    explanation: String,
+) -> Exception {
+    Exception {
+        class,
+        sub_account: calendar.sub_account.clone(),
+        from: date,
+        to: date,
+        days: 1,
+        explanation,
+    }
+}
+
+/// Returns one exception for each run of consecutive missing days.
+fn missing(calendar: &Calendar) -> Vec<Exception> {
+    calendar
+        .days
+        .chunk_by(|day, next| day.state == next.state)
+        .filter_map(|run| Some((run.first()?, run.last()?, run.len() as u64)))
+        .filter(|(first, ..)| first.state == DayState::Missing)
+        .map(|(first, last, days)| Exception {
+            to: last.date,
+            days,
+            ..on_day(
+                calendar,
+                ExceptionClass::Missing,
+                first.date,
+                explain_missing(calendar, first.date, last.date),
+            )
+        })
+        .collect()
+}
+
+fn explain_missing(calendar: &Calendar, first: Date, last: Date) -> String {
     match calendar.archived {
         Some((begin, _)) if last < begin => {
             format!("Never archived: the archive of this sub-account begins on {begin}.")
         }
         _ if first < last => {
-            "Never archived. cxvault run --date fetches one after the other, as long as RingCX still has them.".to_owned()
+            "Never archived. Run cxvault run --date DATE for each of these days, while RingCX still has them."
+                .to_owned()
         }
-        _ => format!("Never archived. cxvault run --date {last} fetches it, as long as RingCX still has it."),
+        _ => format!(
+            "Never archived. Run cxvault run --date {last}, while RingCX still has the day."
+        ),
     }
 }
 
-/// What the newest manifest says of a day that is not complete.
-fn gaps(day: &CalendarDay, gap: Option<&DayGap>) -> String {
-    let failed = day.counts.failed();
-    let summaries = if failed == 1 { "summary" } else { "summaries" };
-    let no_answer = format!("for {} {summaries} RingCX gave no answer", grouped(failed));
-    let reasons = gap
+/// Explains by its newest manifest why a day is not complete.
+fn explain_gaps(day: &CalendarDay, gap: Option<&DayGap>) -> String {
+    let no_answer = format!(
+        "RingCX gave no answer for {}",
+        count(day.counts.failed(), "summary")
+    );
+    let reasons: Vec<String> = gap
         .into_iter()
-        .flat_map(|gap| &gap.because)
+        .flat_map(|gap| &gap.reasons)
         .map(|reason| match reason {
             Incomplete::SummariesFailed => no_answer.clone(),
             Incomplete::BeyondSourceRetention => {
-                "the day is older than RingCX keeps interactions, so some may be unknown".to_owned()
+                "the day is older than the time for which RingCX keeps interactions, so some may be unknown"
+                    .to_owned()
             }
             Incomplete::WantedSummariesSkipped => {
-                "an earlier run left summaries out by a filter that is wanted now".to_owned()
+                "an earlier run left out summaries that the present settings include".to_owned()
             }
-        });
-    let mut why = sentence(&reasons.collect::<Vec<_>>().join("; "));
-    if why.is_empty() {
-        why = sentence(&no_answer);
-    }
-    let classes = gap.into_iter().flat_map(|gap| &gap.failures);
-    let classes: Vec<String> = classes
+        })
+        .collect();
+    let mut explanation = match reasons.as_slice() {
+        [] => sentence(&no_answer),
+        reasons => sentence(&reasons.join("; ")),
+    };
+    let failures: Vec<String> = gap
+        .into_iter()
+        .flat_map(|gap| &gap.failures)
         .map(|(class, number)| format!("{} × {class}", grouped(*number)))
         .collect();
-    if !classes.is_empty() {
-        why.push_str(&format!(" In the newest revision: {}.", classes.join(", ")));
+    if !failures.is_empty() {
+        explanation += &format!(" Failures in the newest revision: {}.", failures.join(", "));
     }
-    why
+    explanation
 }
 
-fn silent(group: &str, share: &GroupShare) -> String {
+fn explain_no_ai_summaries(group: &str, share: &GroupShare) -> String {
     let group = if group.is_empty() { "(none)" } else { group };
     format!(
-        "Agent group {group} has no AI summary on any of {} segments ({} have one by the agent): in RingCX Admin, \
-         Routing, Queues & Skills, select the queue and Enable AI Summaries.",
+        "Agent group {group} has no AI summary on any of {} segments ({} have a summary by the agent). In RingCX Admin, \
+         open Routing, Queues & Skills, select the queue, and turn on Enable AI Summaries.",
         grouped(share.segments),
         grouped(share.agent_present)
     )
 }
 
-/// With a capital, and a full stop.
-fn sentence(words: &str) -> String {
-    let mut chars = words.chars();
-    match chars.next() {
-        Some(first) => format!(
-            "{}{}.",
-            first.to_uppercase(),
-            chars.as_str().trim_end_matches('.')
-        ),
-        None => String::new(),
-    }
+/// Gives a phrase a capital letter and a full stop.
+fn sentence(phrase: &str) -> String {
+    let mut chars = phrase.trim_end_matches('.').chars();
+    chars.next().map_or_else(String::new, |first| {
+        format!("{}{}.", first.to_uppercase(), chars.as_str())
+    })
 }

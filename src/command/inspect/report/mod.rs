@@ -1,11 +1,16 @@
-//! `cxvault report`: one page that says what is archived, and what is not.
+//! `cxvault report`: one HTML page that says what is archived and what is missing.
+//!
+//! The command reads each chain, reduces it to what the page shows ([`chain`]), verifies the archive or reads an earlier
+//! verification ([`verification`]), and renders the page ([`page`]). A chain that fails verification while it is read is
+//! part of the page as well, and the exit code is 4 then. The file appears under its name when it is complete; a crash
+//! before that leaves a temporary file beside it.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::audit::calendar::Calendar;
 use crate::audit::verify;
@@ -13,113 +18,125 @@ use crate::audit::verify::finding::Finding;
 use crate::audit::verify::{Level, VerifyOptions, VerifyProgress};
 use crate::chain::archive::Archive;
 use crate::chain::inventory;
-use crate::chain::read;
+use crate::chain::read::fetch;
 use crate::chain::timeline::Timeline;
 use crate::cli::audit::{ReportArgs, ReportLevel};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::Context;
-use crate::command::inspect::report::chain::{ChainDetails, ReportedChain};
-use crate::command::inspect::report::page::{Damage, Report};
+use crate::command::inspect::report::chain::ReportedChain;
+use crate::command::inspect::report::contents::{ArchiveCondition, Damage, Report};
+use crate::command::inspect::report::details::ChainDetails;
 use crate::command::inspect::report::verification::Verification;
 use crate::command::inspect::sub_accounts;
 use crate::command::inspect::verify::reading;
 use crate::config::Settings;
 use crate::format::place::key;
+use crate::format::record::head::HeadRef;
 use crate::format::record::manifest::Manifest;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Amount, size};
 
 pub mod chain;
+pub mod contents;
+pub mod days;
+pub mod details;
 pub mod exceptions;
 pub mod page;
 pub mod verification;
 
+/// Runs the command.
+///
+/// # Errors
+/// [`Exit::Usage`] if the file exists or cannot be written, or if the earlier verification is unusable; otherwise as the
+/// readers of the archive. Damage of the archive is no error: it is part of the page, and of the exit code.
 pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let range = args.range.days()?;
-    // Said before years of manifests are read; the write below makes sure of it.
+    // This fails early, before years of manifests are read; `write_new` makes sure of it later.
     if args.out.exists() {
-        return Err(exists(&args.out));
+        return Err(already_exists(&args.out));
     }
     let source =
         crate::command::inspect::open(settings, args.allowed_signers.as_deref(), context).await?;
-    let names = sub_accounts(&source, context).await?;
-    let verification = match (&args.verification, args.level) {
-        (Some(file), _) => Some(Verification::read(file)?),
-        (None, ReportLevel::None) => None,
-        (None, ReportLevel::Quick) => Some(verified(Level::Quick, args, &source, context).await?),
-        (None, ReportLevel::Full) => Some(verified(Level::Full, args, &source, context).await?),
-        (None, ReportLevel::Deep) => Some(verified(Level::Deep, args, &source, context).await?),
+    let report = read(args, &source, context).await?;
+    let bytes = write_new(&args.out, page::render(&report)?.as_bytes())?;
+    let exit = match report.violated() {
+        true => Exit::Integrity,
+        false => Exit::Done,
     };
-    let made_at = SystemClock.now_ms();
-    let (chains, mut damaged) = read(&source, &names, &range, made_at).await?;
-    let roster = match inventory::read(&source).await {
-        Err(failure) if failure.exit == Exit::Integrity => {
-            damaged.push(Damage {
-                sub_account: key::ROSTER.to_owned(),
-                message: failure.message,
-            });
-            None
-        }
-        read => read?,
-    };
-    if let Some(file) = &args.verification {
-        of_this_archive(file, &verification, &names, &source).await?;
-    }
-    let archive_id = source.record.archive_id.clone();
-    let archive = source.store.root();
-    let report = Report {
-        archive,
-        archive_id,
-        made_at,
-        range,
-        chains,
-        roster,
-        damaged,
-        verification,
-    };
-    let bytes = write_new(&args.out, page::render(&report).as_bytes())?;
-    let exit = if report.violated() {
-        Exit::Integrity
-    } else {
-        Exit::Done
-    };
-    tell(&report, &args.out, bytes, exit, context);
+    print_result(&report, &args.out, bytes, exit, context);
     Ok(exit)
 }
 
-/// The chains, and those that do not hold: the page has to be made then more than ever, for whoever opens it.
-async fn read(
-    source: &Archive,
-    names: &[String],
-    range: &Days,
-    made_at: i64,
-) -> Result<(Vec<ReportedChain>, Vec<Damage>)> {
-    let (mut chains, mut damaged) = (Vec::new(), Vec::new());
-    for name in names {
-        match Timeline::read(source, name, range).await {
-            Ok(timeline) => {
-                let today = range.to.is_none().then_some(made_at);
-                chains.push(ReportedChain::of(
-                    &Calendar::of(&timeline, range),
-                    &ChainDetails::of(&timeline),
-                    today,
-                ));
-            }
-            Err(failure) if failure.exit == Exit::Integrity => {
-                damaged.push(Damage {
-                    sub_account: name.clone(),
-                    message: failure.message,
-                });
-            }
-            Err(failure) => return Err(failure),
-        }
+/// Collects what the page shows.
+async fn read(args: &ReportArgs, source: &Archive, context: &Context) -> Result<Report> {
+    let names = sub_accounts(source, context).await?;
+    let verification = match (&args.verification, args.level) {
+        (Some(file), _) => Some(Verification::read(file)?),
+        (None, ReportLevel::None) => None,
+        (None, ReportLevel::Quick) => Some(verify_now(Level::Quick, args, source, context).await?),
+        (None, ReportLevel::Full) => Some(verify_now(Level::Full, args, source, context).await?),
+        (None, ReportLevel::Deep) => Some(verify_now(Level::Deep, args, source, context).await?),
+    };
+    let range = args.range.days()?;
+    let mut report = Report {
+        archive: source.store.root(),
+        archive_id: source.record.archive_id.clone(),
+        made_at: SystemClock.now_ms(),
+        chains: Vec::new(),
+        roster: None,
+        damaged: Vec::new(),
+        verification,
+    };
+    for name in &names {
+        let chain = read_chain(source, name, &range, report.made_at).await;
+        report
+            .chains
+            .extend(unless_damaged(chain, name, &mut report.damaged)?);
     }
-    Ok((chains, damaged))
+    let roster = inventory::read(source).await;
+    report.roster = unless_damaged(roster, key::ROSTER, &mut report.damaged)?.flatten();
+    if let Some(file) = &args.verification {
+        check_same_archive(file, &report.verification, &names, source).await?;
+    }
+    Ok(report)
 }
 
-/// Verifies what the page will show.
-async fn verified(
+async fn read_chain(
+    source: &Archive,
+    sub_account: &str,
+    range: &Days,
+    now_ms: i64,
+) -> Result<ReportedChain> {
+    let timeline = Timeline::read(source, sub_account, range).await?;
+    Ok(ReportedChain::of(
+        &Calendar::of(&timeline, range),
+        &ChainDetails::of(&timeline),
+        range.to.is_none().then_some(now_ms),
+    ))
+}
+
+/// Adds a chain that failed verification to `damaged`, so that the page is made all the same: its reader needs it then
+/// most.
+fn unless_damaged<T>(
+    read: Result<T>,
+    sub_account: &str,
+    damaged: &mut Vec<Damage>,
+) -> Result<Option<T>> {
+    match read {
+        Err(failure) if failure.exit == Exit::Integrity => {
+            damaged.push(Damage {
+                sub_account: sub_account.to_owned(),
+                message: failure.message,
+            });
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
+/// Verifies what the page will show. The findings take the form of the events of `verify --json`, so that there is one
+/// way to read them.
+async fn verify_now(
     level: Level,
     args: &ReportArgs,
     source: &Archive,
@@ -131,40 +148,42 @@ async fn verified(
         level,
         subset: None,
         heads: args.expect_head.clone(),
-        // A page is made with read access to the archive alone; `verify --json` makes one that knows the anchors.
+        // A report needs read access to the archive only; a verification with anchors can be passed as a file.
         anchors: None,
         allowed: source.allowed.clone(),
     };
     let found = Mutex::new(Verification::default());
-    // As `verify --json` would tell it, so that there is one way to read it.
-    let take = |event: &str, mut body: serde_json::Value| {
-        body["event"] = json!(event);
-        found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(body);
-    };
     let meter = VerifyProgress::default();
+    let on_finding = |finding: Finding| take(&found, "finding", json!(finding));
     let totals = {
-        let finding = |finding: Finding| take("finding", json!(finding));
         let work = verify::verify(
             source.store.clone(),
             &options,
             source.stop.clone(),
             &meter,
-            &finding,
+            &on_finding,
         );
         let progress = Amount::new(&context.output, Arc::new(SystemClock), "verifying");
         progress.during(work, || reading(&meter)).await?
     };
-    let mut ended = json!(totals);
-    ended["level"] = json!(level);
-    take("verified", ended);
+    let mut end = json!(totals);
+    end["level"] = json!(level);
+    take(&found, "verified", end);
     Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A verification of another archive would clear this one.
-async fn of_this_archive(
+/// Gives a verification an event of this name.
+fn take(verification: &Mutex<Verification>, event: &str, mut body: Value) {
+    body["event"] = json!(event);
+    verification
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take(body);
+}
+
+/// Makes sure that a verification from a file is one of this archive: each head that it names must be a record of the
+/// chain. Otherwise the verification of an intact archive could make a damaged one look intact.
+async fn check_same_archive(
     file: &Path,
     verification: &Option<Verification>,
     names: &[String],
@@ -172,79 +191,80 @@ async fn of_this_archive(
 ) -> Result<()> {
     let heads = verification
         .iter()
-        .flat_map(|one| &one.ended)
-        .flat_map(|ended| &ended.heads);
+        .flat_map(|verification| &verification.ended)
+        .flat_map(|end| &end.heads);
     for text in heads {
-        let mut parts = text.split(':');
-        let (sub_account, sequence) = (parts.next().unwrap_or_default(), parts.next());
-        if !names.iter().any(|name| name == sub_account) {
-            continue;
-        }
-        let there = match sequence.and_then(|sequence| sequence.parse().ok()) {
-            Some(sequence) => read::fetch::<Manifest>(source, sub_account, sequence)
-                .await
-                .map(|stored| stored.sha256.hex()),
-            None => Ok(String::new()),
-        };
-        if there.is_ok_and(|sha256| Some(sha256.as_str()) == parts.next()) {
-            continue;
+        if let Ok(head) = text.parse::<HeadRef>() {
+            if !names.contains(&head.chain) {
+                continue;
+            }
+            let stored = fetch::<Manifest>(source, &head.chain, head.sequence).await;
+            if stored.is_ok_and(|stored| stored.sha256 == head.sha256) {
+                continue;
+            }
         }
         let message = format!(
             "{}: its head {text} is not in this archive's chain",
             file.display()
         );
         return Err(Failure::new(Exit::Usage, message).remedy(format!(
-            "It is the verification of another archive, or this one was rewritten since: `cxvault verify \
-             --expect-head {text}` tells."
+            "The file is the verification of another archive, or this archive was rewritten since. Run `cxvault verify \
+             --expect-head {text}` to find out."
         )));
     }
     Ok(())
 }
 
-/// Gives the whole page its name at once, so that nobody mails half of it.
+/// Writes a new file under a temporary name and then renames it, so that a file of this name is always complete. Returns
+/// its size in bytes.
 fn write_new(path: &Path, page: &[u8]) -> Result<u64> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
     };
-    let cannot = |error: io::Error| {
-        Failure::new(Exit::Usage, format!("cannot write {}", path.display()))
-            .because(error)
-            .remedy("Name a file in a folder that exists and where you may write.")
-    };
-    let mut new = tempfile::Builder::new();
-    new.prefix(".cxvault-report-");
-    // As any new file: what the user's umask lets others read.
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".cxvault-report-");
+    // The umask applies, as to any new file; the default of `tempfile` would let nobody but the owner read it.
     #[cfg(unix)]
-    new.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = new.tempfile_in(folder).map_err(cannot)?;
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder
+        .tempfile_in(folder)
+        .map_err(|error| cannot_write(path, error))?;
     file.write_all(page)
         .and_then(|()| file.as_file().sync_all())
-        .map_err(cannot)?;
-    file.persist_noclobber(path)
-        .map_err(|error| match error.error.kind() {
-            io::ErrorKind::AlreadyExists => exists(path),
-            _ => cannot(error.error),
-        })?;
-    Ok(page.len() as u64)
+        .map_err(|error| cannot_write(path, error))?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(page.len() as u64),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(already_exists(path))
+        }
+        Err(failed) => Err(cannot_write(path, failed.error)),
+    }
 }
 
-fn exists(path: &Path) -> Failure {
+fn cannot_write(path: &Path, error: io::Error) -> Failure {
+    Failure::new(Exit::Usage, format!("cannot write {}", path.display()))
+        .because(error)
+        .remedy("Name a file in a folder that exists and that you may write to.")
+}
+
+fn already_exists(path: &Path) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("{} exists, and is left as it is", path.display()),
+        format!("{} already exists and was not changed", path.display()),
     )
-    .remedy("Name another file, or move that one away.")
+    .remedy("Name another file, or move the existing one.")
 }
 
-fn tell(report: &Report, path: &Path, bytes: u64, exit: Exit, context: &Context) {
+fn print_result(report: &Report, path: &Path, bytes: u64, exit: Exit, context: &Context) {
     #[derive(Serialize)]
     struct ReportEvent<'a> {
         event: &'static str,
         file: &'a Path,
         bytes: u64,
         exit: u8,
-        standing: page::ArchiveCondition,
+        #[serde(rename = "standing")]
+        condition: ArchiveCondition,
         verdict: &'a str,
         sub_accounts: usize,
         damaged: usize,
@@ -255,7 +275,7 @@ fn tell(report: &Report, path: &Path, bytes: u64, exit: Exit, context: &Context)
         file: path,
         bytes,
         exit: exit.code(),
-        standing: report.standing(),
+        condition: report.condition(),
         verdict: &verdict,
         sub_accounts: report.chains.len(),
         damaged: report.damaged.len(),

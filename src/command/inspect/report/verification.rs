@@ -1,4 +1,4 @@
-//! A verification as the page shows it: one made now, or the output of an earlier `cxvault verify --json`.
+//! A verification as the page shows it: made for the page, or the output of an earlier `cxvault verify --json`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,99 +10,122 @@ use serde_json::Value;
 
 use crate::outcome::{Exit, Failure, Result};
 
-/// Findings that a page shows one by one, of each severity; all of them are counted.
-const SHOWN: usize = 300;
+/// Findings of each severity that a page lists; all of them are counted.
+const MAX_LISTED: usize = 300;
 
-/// What was found, as far as the output tells.
+/// What a verification found, as far as its output says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verification {
-    /// Name of the file that it was read from, and when that was written (UTC milliseconds); `None` when it was made
-    /// for the page.
+    /// Name of the file that it was read from, and when that was written (UTC milliseconds); `None` if it was made for
+    /// the page.
     pub file: Option<(String, Option<i64>)>,
-    /// Every finding counted by its kind, worst first.
+    /// Number of findings of each kind, the most severe first.
     pub kinds: BTreeMap<FindingKind, u64>,
-    /// The first findings of each severity, worst first.
+    /// The first findings of each severity, the most severe first.
     pub shown: Vec<ReportedFinding>,
-    /// What its last line says; `None` when the verification did not come to its end.
+    /// The last line of the output; `None` if the verification ended early.
     pub ended: Option<VerificationEnd>,
-    /// Why it ended early, where it says so.
+    /// Why it ended early, if the output says so.
     pub error: Option<String>,
 }
 
-/// How much a finding weighs to the page. Worst first: a word that is not known here might mean anything.
+/// The severity of a finding, the most severe first. A word that this version does not know might mean anything, so it
+/// counts as the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FindingWeight {
+pub enum ReportedSeverity {
+    /// The output has a word that this version does not know.
     Unknown,
+    /// Something differs from what was committed.
     Violation,
+    /// Something was never archived.
     Gap,
+    /// Something that a reader should know, and that is no fault.
     Notice,
 }
 
-/// What kind of finding.
+/// A kind of finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FindingKind {
-    pub weight: FindingWeight,
+    /// The severity of all findings of this kind.
+    pub severity: ReportedSeverity,
+    /// The documented code, such as `file-missing`.
     pub code: String,
+    /// What the code means, as a sentence.
     pub meaning: String,
 }
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportedFinding {
-    pub weight: FindingWeight,
+    /// As its kind's.
+    pub severity: ReportedSeverity,
+    /// As its kind's.
     pub code: String,
+    /// The object's key, or the sub-account and date.
     pub object: String,
+    /// What should be there, if anything is to be compared.
     pub expected: String,
+    /// What is there.
     pub found: String,
 }
 
-/// The last line of a verification.
+/// The last line of a verification's output. What a line lacks counts as empty or 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct VerificationEnd {
     /// `quick`, `full` or `deep`.
     pub level: String,
+    /// Number of records that were read.
     pub manifests: u64,
+    /// Number of those that are signed.
     pub signed_manifests: u64,
+    /// Number of files that were checked.
     pub files: u64,
+    /// Bytes of files that were read.
     pub bytes: u64,
+    /// Rows that were checked.
     pub rows: u64,
     /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain.
     pub heads: Vec<String>,
 }
 
 impl Verification {
-    /// Reads a file of JSON lines. Events that nobody knows are passed over; a line that is no event is not, since it
+    /// Reads a file of JSON lines. Events of an unknown name are skipped; a line that is not JSON is an error, because it
     /// might have been a violation.
     ///
     /// # Errors
-    /// [`Exit::Usage`] when the file cannot be read, or is no such output.
+    /// [`Exit::Usage`] if the file cannot be read, or is not such output.
     pub fn read(path: &Path) -> Result<Verification> {
-        let unusable = |why: String| {
-            Failure::new(Exit::Usage, format!("{}: {why}", path.display()))
-                .remedy("Name a file that `cxvault verify --json` of this archive has written.")
-        };
-        let file = File::open(path).map_err(|error| unusable(error.to_string()))?;
-        let written_at = file.metadata().and_then(|about| about.modified()).ok();
-        let written_at = written_at.and_then(|at| jiff::Timestamp::try_from(at).ok());
+        let file = File::open(path).map_err(|error| unusable(path, error))?;
+        let written_at = file
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+            .and_then(|time| jiff::Timestamp::try_from(time).ok())
+            .map(|time| time.as_millisecond());
         let name = path
             .file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
         let mut verification = Verification {
-            file: Some((name, written_at.map(|at| at.as_millisecond()))),
+            file: Some((name, written_at)),
             ..Verification::default()
         };
         for (n, line) in BufReader::new(file).lines().enumerate() {
-            let line = line.map_err(|error| unusable(error.to_string()))?;
+            let line = line.map_err(|error| unusable(path, error))?;
             if line.trim().is_empty() {
                 continue;
             }
-            let event = serde_json::from_str(&line).ok().filter(Value::is_object);
-            let event =
-                event.ok_or_else(|| unusable(format!("line {} is no JSON object", n + 1)))?;
-            verification.take(event);
+            match serde_json::from_str(&line) {
+                Ok(event @ Value::Object(_)) => verification.take(event),
+                _ => {
+                    return Err(unusable(
+                        path,
+                        format!("line {} is not a JSON object", n + 1),
+                    ));
+                }
+            }
         }
         Ok(verification)
     }
@@ -110,9 +133,8 @@ impl Verification {
     /// Takes one event of `verify --json`.
     pub fn take(&mut self, event: Value) {
         match event["event"].as_str() {
-            Some("finding") => self.found(&event),
+            Some("finding") => self.take_finding(&event),
             Some("error") => self.error = Some(text(&event, "message")),
-            // Whatever is not there counts as nothing.
             Some("verified") => {
                 self.ended = Some(serde_json::from_value(event).unwrap_or_default())
             }
@@ -120,50 +142,67 @@ impl Verification {
         }
     }
 
-    fn found(&mut self, event: &Value) {
-        let weight = match event["severity"].as_str() {
-            Some("violation") => FindingWeight::Violation,
-            Some("gap") => FindingWeight::Gap,
-            Some("notice") => FindingWeight::Notice,
-            _ => FindingWeight::Unknown,
+    fn take_finding(&mut self, event: &Value) {
+        let severity = match event["severity"].as_str() {
+            Some("violation") => ReportedSeverity::Violation,
+            Some("gap") => ReportedSeverity::Gap,
+            Some("notice") => ReportedSeverity::Notice,
+            _ => ReportedSeverity::Unknown,
         };
+        let code = text(event, "code");
+        // The list is ordered by severity, and by arrival within a severity.
+        let end = self
+            .shown
+            .partition_point(|finding| finding.severity <= severity);
+        let begin = self
+            .shown
+            .partition_point(|finding| finding.severity < severity);
+        if end - begin < MAX_LISTED {
+            let finding = ReportedFinding {
+                severity,
+                code: code.clone(),
+                object: text(event, "object"),
+                expected: text(event, "expected"),
+                found: text(event, "found"),
+            };
+            self.shown.insert(end, finding);
+        }
         let kind = FindingKind {
-            weight,
-            code: text(event, "code"),
+            severity,
+            code,
             meaning: text(event, "meaning"),
         };
-        let [object, expected, found] =
-            ["object", "expected", "found"].map(|name| text(event, name));
-        // Kept in order of weight, and in order of coming within it.
-        let end = self.shown.partition_point(|one| one.weight <= weight);
-        let begin = self.shown.partition_point(|one| one.weight < weight);
-        if end - begin < SHOWN {
-            self.shown.insert(
-                end,
-                ReportedFinding {
-                    weight,
-                    code: kind.code.clone(),
-                    object,
-                    expected,
-                    found,
-                },
-            );
-        }
         *self.kinds.entry(kind).or_default() += 1;
     }
 
-    pub fn count(&self, weight: FindingWeight) -> u64 {
+    /// Returns the number of findings of a severity.
+    pub fn count(&self, severity: ReportedSeverity) -> u64 {
         self.kinds
             .iter()
-            .filter(|(kind, _)| kind.weight == weight)
+            .filter(|(kind, _)| kind.severity == severity)
             .map(|(_, count)| count)
             .sum()
     }
 
-    /// Something is not as it was committed, or was found that this program does not know.
+    /// Returns the number of findings that say, or may say, that something differs from what was committed.
     pub fn violations(&self) -> u64 {
-        self.count(FindingWeight::Violation) + self.count(FindingWeight::Unknown)
+        self.count(ReportedSeverity::Violation) + self.count(ReportedSeverity::Unknown)
     }
+
+    /// Returns the number of gaps.
+    pub fn gaps(&self) -> u64 {
+        self.count(ReportedSeverity::Gap)
+    }
+
+    /// Returns the number of notices.
+    pub fn notices(&self) -> u64 {
+        self.count(ReportedSeverity::Notice)
+    }
+}
+
+fn unusable(path: &Path, reason: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, format!("{}: {reason}", path.display()))
+        .remedy("Name a file that `cxvault verify --json` has written for this archive.")
 }
 
 fn text(event: &Value, name: &str) -> String {
@@ -182,22 +221,22 @@ mod tests {
     }
 
     #[test]
-    fn findings_are_counted_and_the_worst_come_first() {
+    fn findings_are_counted_and_the_most_severe_come_first() {
         let gap = r#"{"event":"finding","code":"day-missing","severity":"gap","object":"1 2026-11-20","meaning":"."}"#;
         let bad = r#"{"event":"finding","code":"file-missing","severity":"violation","object":"k","expected":"x"}"#;
         let later =
             r#"{"event":"finding","code":"from-tomorrow","severity":"catastrophe","object":"k"}"#;
         let end = r#"{"event":"verified","exit":4,"files":3,"level":"deep","heads":["h"]}"#;
         let mut lines = vec![gap; 600];
-        lines.extend([bad, later, r#"{"event":"whatever"}"#, "", end]);
+        lines.extend([bad, later, r#"{"event":"unknown"}"#, "", end]);
         let read = read(&lines).unwrap();
         assert_eq!(
             (
                 read.violations(),
-                read.count(FindingWeight::Gap),
+                read.count(ReportedSeverity::Gap),
                 read.shown.len()
             ),
-            (2, 600, SHOWN + 2)
+            (2, 600, MAX_LISTED + 2)
         );
         let codes: Vec<&str> = read.shown[..3].iter().map(|found| &*found.code).collect();
         assert_eq!(codes, ["from-tomorrow", "file-missing", "day-missing"]);
@@ -210,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_output_of_verify_is_refused_and_what_was_cut_off_has_no_end() {
+    fn other_files_are_refused_and_output_that_was_cut_off_has_no_end() {
         for line in ["42 findings", "42", r#"{"event":"find"#] {
             let refused = read(&[line]).unwrap_err();
             assert!(

@@ -1,6 +1,6 @@
-// ---- elements, and the card that tells of what is pointed at or focused
+// ---- elements, and the card with the details of what the pointer or the keyboard has reached
 
-/** An element with attributes and children; texts become text, never markup. */
+/** Makes an element with attributes and children. A child that is a string becomes text, never markup. */
 function el(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -10,23 +10,23 @@ function el(name, attributes = {}, ...children) {
 
 const card = byId('card');
 
-/** Shows the card beside an element; `content` are its children. */
+/** Shows the card above an element, or below it where there is no room above; `content` are the card's children. */
 function showCard(anchor, content) {
   card.replaceChildren(...content);
   card.hidden = false;
-  const at = anchor.getBoundingClientRect();
-  const own = card.getBoundingClientRect();
-  const room = document.documentElement.clientWidth;
-  const left = Math.min(Math.max(at.left + at.width / 2 - own.width / 2, 8), Math.max(room - own.width - 8, 8));
-  const above = at.top - own.height - 10;
-  const top = above >= 8 ? above : at.bottom + 10;
+  const target = anchor.getBoundingClientRect();
+  const box = card.getBoundingClientRect();
+  const width = document.documentElement.clientWidth;
+  const left = Math.min(Math.max(target.left + target.width / 2 - box.width / 2, 8), Math.max(width - box.width - 8, 8));
+  const above = target.top - box.height - 10;
+  const top = above >= 8 ? above : target.bottom + 10;
   card.style.left = `${left + window.scrollX}px`;
   card.style.top = `${top + window.scrollY}px`;
 }
 
 const hideCard = () => { card.hidden = true; };
 
-/** The lines of a day: the same whether it is pointed at or focused. */
+/** The lines of a day's card. */
 function dayCard(account, record) {
   const lines = [
     el('p', { class: 'when' }, longDate(record.day)),
@@ -46,7 +46,7 @@ const stateMark = (record) => {
   return el('span', { class: `mark s-${record.state}${record.state === 'c' ? ' q3' : ''}`, 'aria-hidden': 'true' }, mark);
 };
 
-/** Both kinds of summaries by status; statuses that do not occur are left out. */
+/** A table of both kinds of summaries by status. The rare statuses are left out where they do not occur. */
 function countsTable(sums) {
   const shown = STATUSES.map((_, n) => n).filter((n) => n < 4 || sums.agent[n] + sums.auto[n] > 0);
   const head = el('tr', {}, el('td', {}), ...shown.map((n) => el('th', { scope: 'col' }, STATUSES[n])));

@@ -1,13 +1,13 @@
 // ---- days: a calendar for each year
 
-/** Weeks up to which a day has room for its number. */
+/** Up to this number of weeks a square is large enough for the date. */
 const ROOMY_WEEKS = 18;
-/** Days up to which all sub-accounts are shown at once. */
-const MOST_AT_ONCE = 3000;
+/** Up to this number of days all sub-accounts are shown at once. */
+const MAX_DAYS_AT_ONCE = 3000;
 
-/** What the squares show: records and cells by `account/day`. */
+/** The records and cells of the squares, by `account/day`. */
 const shownDays = new Map();
-/** The first and the last day of each account that is shown. */
+/** The first and the last day of each shown account. */
 const shownRanges = new Map();
 
 function drawDays(indices) {
@@ -84,7 +84,7 @@ function dayInWords(record) {
   return words.join(', ');
 }
 
-/** A month's name stands over the weeks that begin in it. */
+/** The head row: each month's name above the weeks that begin in it. */
 function weeksHead(firstMonday, weeks, days) {
   const row = el('tr', {}, el('td'));
   const [first, last] = [days[0].day, days[days.length - 1].day];
@@ -106,7 +106,7 @@ function cardOfDay(cell) {
   return dayCard(accounts[index], shownDays.get(cell.dataset.cell).record);
 }
 
-/** The next day that there is on the way, or the last one before the end. */
+/** The cell that a key leads to; null if the key does not move. */
 function moveDay(cell, key) {
   const [index, day] = dayAt(cell);
   const steps = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -7, ArrowRight: 7, PageUp: -28, PageDown: 28, Home: -Infinity, End: Infinity };
@@ -116,7 +116,7 @@ function moveDay(cell, key) {
   const found = (target) => shownDays.get(`${index}/${target}`);
   const wanted = Math.min(Math.max(day + step, first), last);
   const onward = Math.sign(step);
-  // A zone may have skipped the date.
+  // The time zone may have skipped the date; then the next one in this direction is meant.
   for (let target = wanted; target >= first && target <= last; target += onward) {
     if (found(target)) return found(target).cell;
   }

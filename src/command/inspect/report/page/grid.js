@@ -1,10 +1,11 @@
-// ---- cells that pointer and keyboard reach alike
+// ---- cells that the pointer and the keyboard can reach
 
 /**
- * Makes the cells below `root` one stop of the Tab key, with a card for each.
+ * Makes the cells below `root` a single stop of the Tab key, with arrow keys between cells and a card for each cell, as
+ * the WAI-ARIA grid pattern describes.
  *
- * `cardOf(cell)` gives a card's children, `move(cell, key)` the cell that a key leads to (or nothing), `open(cell)`,
- * if given, is what Enter, space and a click do.
+ * `cardOf(cell)` returns the children of a cell's card, `move(cell, key)` the cell that a key leads to (or null), and
+ * `open(cell)`, if given, is called by Enter, the space bar and a click.
  */
 function grid(root, { cardOf, move, open }) {
   const cellOf = (event) => (event.target instanceof Element ? event.target.closest('[data-cell]') : null);
@@ -18,7 +19,7 @@ function grid(root, { cardOf, move, open }) {
   root.addEventListener('focusin', (event) => {
     const cell = cellOf(event);
     if (!cell) return;
-    stop(root, cell);
+    makeTabStop(root, cell);
     cell.setAttribute('aria-describedby', 'card');
     show(cell);
   });
@@ -44,8 +45,8 @@ function grid(root, { cardOf, move, open }) {
   });
 }
 
-/** The cell where the Tab key stops. */
-function stop(root, cell) {
+/** Makes a cell the one that the Tab key reaches. */
+function makeTabStop(root, cell) {
   const before = root.querySelector('[data-cell][tabindex="0"]');
   if (before) before.setAttribute('tabindex', '-1');
   cell.setAttribute('tabindex', '0');

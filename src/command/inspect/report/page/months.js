@@ -1,6 +1,6 @@
 // ---- months: a row for each sub-account
 
-/** Of each account: its months' sums, and of all accounts together each day's sums. */
+/** The sums of each account's months, and those of each day over all accounts. */
 const months = accounts.map(() => new Map());
 const everyDay = new Map();
 
@@ -24,22 +24,22 @@ const worst = (sum) => WORST_FIRST.find((state) => sum.days[state]);
 const daysInWords = (sum) => WORST_FIRST.filter((state) => sum.days[state])
   .map((state) => `${count(sum.days[state])} ${STATES[state].days}`).join(', ');
 
-/** How much, from 1 to 4: what is usual is 3, so that what is unusual can be seen. */
+/** The shade of a number of segments, from 1 to 4; a usual number has shade 3, so that an unusual one stands out. */
 const shade = (segments, usual) => [0.5, 0.85, 1.15].filter((share) => segments >= share * usual).length + 1;
-/** The median of days, or months, with segments. */
+/** The usual number of segments: the median of the days, or months, that have any. */
 const usualOf = (numbers) => {
-  const sorted = numbers.filter((number) => number > 0).sort((one, other) => one - other);
+  const sorted = numbers.filter((number) => number > 0).sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] || 1;
 };
-/** A warning's mark gives way to that of a state. */
+/** The mark of a square: that of its state, or else that of a warning. */
 const markOf = (state, warned) => STATES[state].mark || (warned ? '?' : '');
 
-/** The cells of each row, by month. */
+/** The rows of the table: for each account its row, its cells by month, and its number of missing days and gaps. */
 const monthRows = [];
 
 function drawMonths() {
-  const all = months.flatMap((own) => [...own.keys()]);
-  const [first, last] = all.reduce(([low, high], month) => [Math.min(low, month), Math.max(high, month)], [Infinity, 0]);
+  const shown = months.flatMap((sums) => [...sums.keys()]);
+  const [first, last] = shown.reduce(([low, high], month) => [Math.min(low, month), Math.max(high, month)], [Infinity, 0]);
   byId('months').append(monthsHead(first, last), el('tbody', {}, ...accounts.map((_, index) => monthsRow(index, first, last))));
   byId('months').classList.toggle('few', last - first < 26);
   grid(byId('months'), { cardOf: monthCard, move: moveMonth, open: openMonth });
@@ -67,13 +67,13 @@ function monthsHead(first, last) {
 }
 
 function monthsRow(index, first, last) {
-  const own = months[index];
-  const usual = usualOf([...own.values()].map((sum) => sum.segments));
+  const sums = months[index];
+  const usual = usualOf([...sums.values()].map((sum) => sum.segments));
   const row = el('tr', {}, el('th', { scope: 'row' }, accounts[index].id));
   const cells = [];
   let open = 0;
   for (let month = first; month <= last; month++) {
-    const sum = own.get(month);
+    const sum = sums.get(month);
     const cell = el('td', month % 12 === 0 ? { class: 'january' } : {});
     if (sum) {
       const state = worst(sum);
@@ -103,7 +103,7 @@ function monthCard(cell) {
     el('p', {}, some(sum.segments, 'segment')),
   ];
   if (sum.segments > 0) lines.push(countsTable(sum));
-  if (sum.revised) lines.push(el('p', { class: 'muted' }, `${some(sum.revised, 'day')} in later revisions`));
+  if (sum.revised) lines.push(el('p', { class: 'muted' }, `${some(sum.revised, 'day')} with more than one revision`));
   if (sum.warned) lines.push(el('p', { class: 'warning' }, `${some(sum.warned, 'day')} with a warning`));
   return lines;
 }
@@ -111,16 +111,16 @@ function monthCard(cell) {
 function moveMonth(cell, key) {
   const [index, month] = monthAt(cell);
   const { cells, first } = monthRows[index];
-  const at = month - first;
-  const seek = (from, by, get, most) => {
-    for (let n = from + by; n >= 0 && n < most; n += by) if (get(n)) return get(n);
+  const column = month - first;
+  const seek = (from, step, get, end) => {
+    for (let n = from + step; n >= 0 && n < end; n += step) if (get(n)) return get(n);
     return null;
   };
   const inRow = (n) => cells[n];
-  const inColumn = (n) => (monthRows[n].row.hidden ? null : monthRows[n].cells[at]);
+  const inColumn = (n) => (monthRows[n].row.hidden ? null : monthRows[n].cells[column]);
   switch (key) {
-    case 'ArrowLeft': return seek(at, -1, inRow, cells.length);
-    case 'ArrowRight': return seek(at, 1, inRow, cells.length);
+    case 'ArrowLeft': return seek(column, -1, inRow, cells.length);
+    case 'ArrowRight': return seek(column, 1, inRow, cells.length);
     case 'ArrowUp': return seek(index, -1, inColumn, monthRows.length);
     case 'ArrowDown': return seek(index, 1, inColumn, monthRows.length);
     case 'Home': return seek(-1, 1, inRow, cells.length);
@@ -144,6 +144,6 @@ function filterMonths() {
   });
   byId('months-shown').textContent = `${count(shown)} of ${some(accounts.length, 'sub-account')}`;
   const focusable = monthRows.filter(({ row }) => !row.hidden).flatMap(({ cells }) => cells).find(Boolean);
-  if (focusable) stop(byId('months'), focusable);
+  if (focusable) makeTabStop(byId('months'), focusable);
 }
 

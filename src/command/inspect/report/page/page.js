@@ -1,16 +1,16 @@
-// ---- what is shown at first, and what leads where
+// ---- the first view, links and choices
 
 const ALL = -1;
 let shownAccount = ALL;
 
-/** Shows an account's days, or all accounts'. */
+/** Shows the days of an account, or of all accounts. */
 function showAccount(index) {
   shownAccount = index;
   byId('account').value = String(index);
   drawDays(index === ALL ? accounts.map((_, n) => n) : [index]);
 }
 
-/** Goes to a day's square. */
+/** Moves to a day's square. */
 function goTo(index, day) {
   if (!shownDays.has(`${index}/${day}`)) showAccount(index);
   const found = shownDays.get(`${index}/${day}`);
@@ -19,7 +19,7 @@ function goTo(index, day) {
   found.cell.focus({ preventScroll: true });
 }
 
-/** Links of the form `#SUB_ACCOUNT/DATE`. */
+/** Follows a link of the form `#SUB_ACCOUNT/DATE`. */
 function followLink() {
   const [, id, date] = /^#([\w-]+)\/(\d{4}-\d\d-\d\d)$/.exec(location.hash) || [];
   const index = accounts.findIndex((account) => account.id === id);
@@ -38,8 +38,8 @@ function start() {
     return;
   }
   const several = accounts.length > 1;
-  const few = months.flatMap((own) => [...own.values()]).reduce((sum, { days }) =>
-    sum + Object.values(days).reduce((one, other) => one + other, 0), 0) <= MOST_AT_ONCE;
+  const few = months.flatMap((sums) => [...sums.values()]).reduce((sum, { days }) =>
+    sum + Object.values(days).reduce((a, b) => a + b, 0), 0) <= MAX_DAYS_AT_ONCE;
   byId('account-choice').hidden = byId('scope-choice').hidden = !several;
   choices(byId('account'), few && 'all sub-accounts');
   choices(byId('scope'), 'all sub-accounts');
@@ -50,7 +50,7 @@ function start() {
   showAccount(few ? ALL : 0);
   drawTrend(ALL);
   addEventListener('hashchange', followLink);
-  // A second click on the same link changes no address.
+  // A second click on the same link changes no address, so the browser sends no event for it.
   byId('attention').addEventListener('click', (event) => {
     if (event.target.hash && event.target.hash === location.hash) followLink();
   });
