@@ -60,7 +60,7 @@ pub async fn read_back<'a>(
     }
     let mut standing = StandingObligations::default();
     for manifest in newest_first.into_iter().rev() {
-        standing.orders.take(manifest.sequence, &manifest.record);
+        standing.orders.push(manifest.sequence, &manifest.record);
         if let Record::Hold(hold) = manifest.record {
             standing.holds.push((manifest.key, manifest.run, *hold));
         }

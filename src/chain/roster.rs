@@ -142,7 +142,7 @@ async fn strangers(
     let folders = archive.store.children(key::MANIFESTS).await?.folders;
     let told = |id: &str| {
         before
-            .and_then(|roll| roll.member(id))
+            .and_then(|roll| roll.entry(id))
             .is_some_and(|member| member.head.is_some())
     };
     let known = |id: &&str| seen.heads.contains_key(*id) || told(id);

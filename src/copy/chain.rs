@@ -62,7 +62,7 @@ impl CopiedChain {
         while let Some(stored) = walk.next().await? {
             source.check_stop()?;
             newest = Some(stored.sha256);
-            orders.take(stored.sequence, &stored.envelope.manifest.record);
+            orders.push(stored.sequence, &stored.envelope.manifest.record);
             coverage.clone_from(&stored.envelope.manifest.coverage);
             steps.push(step(stored)?);
         }
@@ -247,8 +247,8 @@ mod tests {
             by: None,
             enforced: true,
         };
-        orders.take(3, &Record::Retention(Box::new(extension)));
-        orders.take(4, &Record::Hold(Box::new(hold)));
+        orders.push(3, &Record::Retention(Box::new(extension)));
+        orders.push(4, &Record::Hold(Box::new(hold)));
         let chain = [
             (Some(1), true, Some(9_000)),
             (Some(2), true, Some(5_000)),

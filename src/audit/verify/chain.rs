@@ -150,7 +150,7 @@ impl<'a> ChainCheck<'a> {
             }
         }
         self.check_coverage(found, &manifest);
-        self.orders.take(manifest.sequence, &manifest.record);
+        self.orders.push(manifest.sequence, &manifest.record);
         if let Record::Day(record) = manifest.record {
             self.keep(*record, finished_at, signature.is_some(), link);
         }

@@ -151,7 +151,7 @@ impl<'a> RosterCheck<'a> {
 fn follows(found: &mut Findings<'_>, roll: &Inventory, before: &Inventory) {
     for earlier in &before.sub_accounts {
         let id = &earlier.id;
-        let Some(member) = roll.member(id) else {
+        let Some(member) = roll.entry(id) else {
             found.add(
                 FindingCode::RosterWrong,
                 format!("sub-account {id}"),

@@ -221,7 +221,7 @@ impl HoldTask {
         let next = chain.head.as_ref().map_or(0, |head| head.sequence) + 1;
         (next..)
             .zip(&self.proposed)
-            .for_each(|(sequence, record)| orders.take(sequence, record));
+            .for_each(|(sequence, record)| orders.push(sequence, record));
         Ok(orders)
     }
 

@@ -178,7 +178,7 @@ async fn list_jobs<'a>(clients: &'a [AccountClient<'a>], shard: Option<Shard>) -
         }
     }
     // Only requests for lists can have failed so far.
-    list.listing.whole = !list.listing.listed.is_empty() && list.failed.is_empty();
+    list.listing.complete = !list.listing.listed.is_empty() && list.failed.is_empty();
     found.sort_by(|a, b| a.1.cmp(&b.1));
     let count = found.len();
     for (position, (client, sub_account)) in found.into_iter().enumerate() {

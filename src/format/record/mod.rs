@@ -1,15 +1,37 @@
-//! The signed records of an archive: manifests, roster records, and what they contain.
+//! The signed records of an archive, and the small unsigned ones beside them.
+//!
+//! ```text
+//! envelope     a record and its signature: one object of a chain     error        why an object is not a record
+//! manifest     the records of one sub-account's chain                roster       the records of the roster's chain
+//! day          one revision of one archive day                       inventory    the sub-accounts, as one run left them
+//! notes        records that commit no rows: acknowledgement,         obligations  the holds and locks that such records
+//!              hold, retention, disposal                                          require of objects
+//! link, run    a named object; which process wrote a record          lock         Object Lock of one object
+//! coverage     one letter a day: what a chain covers                 warning      days that look suspicious
+//! head         the newest record of a chain                          anchor       a head retained outside of the archive
+//! archive      `archive.json`                                        copy         `copy.json`
+//! receipt      proves one row without the archive
+//! ```
+//!
+//! Every record is canonical JSON (RFC 8785), created once and never changed. Reading is strict: a record with other
+//! bytes than this program would write for it, or with a member that it does not know, is refused, since what is signed
+//! would not be what was read (`schemas/FORMAT.md`, "What frozen means").
 
 pub mod anchor;
 pub mod archive;
 pub mod copy;
 pub mod coverage;
+pub mod day;
 pub mod envelope;
+pub mod error;
 pub mod head;
+pub mod inventory;
+pub mod link;
 pub mod lock;
 pub mod manifest;
 pub mod notes;
 pub mod obligations;
 pub mod receipt;
 pub mod roster;
+pub mod run;
 pub mod warning;

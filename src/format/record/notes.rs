@@ -1,13 +1,17 @@
-//! Records of a chain that commit no rows: gaps that somebody has acknowledged, legal holds, longer retention, disposal
-//! after retention.
+//! Records of a chain that commit no rows: acknowledgements of gaps, legal holds, longer retention, disposal.
+//!
+//! The operator's commands write them. Each states its reason, and the person responsible where a name was given. What
+//! holds and extensions require of objects, also of those that are committed later, is worked out by
+//! [`Obligations`](crate::format::record::obligations::Obligations).
 
 use std::fmt;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::format::record::lock::{Lock, LockMode};
-use crate::format::record::manifest::{Incomplete, Link, ObjectLock};
+use crate::format::record::day::Incomplete;
+use crate::format::record::link::Link;
+use crate::format::record::lock::{Lock, LockMode, ObjectLock};
 use crate::format::time::range::Days;
 use crate::format::time::wire::instant;
 
@@ -17,13 +21,15 @@ pub const LONGEST_REASON: usize = 1_000;
 /// The longest name of a case or a person, in characters.
 pub const LONGEST_NAME: usize = 128;
 
-/// Gaps of some days that will stay, as they stood when somebody took note of them.
+/// Gaps of some days that will stay, as they were when the operator acknowledged them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledgement {
+    /// The days, in order.
     pub days: Vec<AcknowledgedDay>,
+    /// Why the gaps will stay.
     pub reason: String,
-    /// Who says so, if they gave a name; the host is in the manifest's `run`.
+    /// Name of the person responsible, where one was given. The host is in the manifest's `run`.
     pub by: Option<String>,
 }
 
@@ -31,57 +37,77 @@ pub struct Acknowledgement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcknowledgedDay {
+    /// The archive day.
     pub date: Date,
+    /// The newest revision of the day.
     pub revision: u32,
     /// The manifest that committed that revision.
     pub manifest: Link,
-    /// Summaries that could not be had.
+    /// Summaries of agents that have no answer.
     pub agent_failed: u64,
+    /// AI summaries that have no answer.
     pub auto_failed: u64,
+    /// Why the day is not complete.
     pub incomplete_because: Vec<Incomplete>,
 }
 
-/// A case opens, or gives up, its claim on a range of days.
+/// A case holds a range of days, or releases it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hold {
+    /// Whether the case holds the range or releases it.
     pub act: HoldAct,
+    /// Name of the case.
     pub case: String,
+    /// The days.
     pub range: DateSpan,
+    /// Why the days are held or released.
     pub reason: String,
+    /// Name of the person responsible, where one was given.
     pub by: Option<String>,
-    /// Whether the store keeps legal holds; where it does not, this record is all there is.
+    /// Whether the store retains legal holds. Where it does not, this record is the only trace of the hold.
     pub enforced: bool,
 }
 
+/// What a hold record does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HoldAct {
+    /// The case holds the range from now on.
     Add,
+    /// The case releases the range.
     Remove,
 }
 
-/// Days whose objects are kept longer than their manifests say.
+/// Days whose objects are retained longer than their manifests say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extension {
+    /// The days that the operator named.
     pub range: DateSpan,
     /// The archived days of the range, each with the lock that all its objects have from now on, at least.
     pub days: Vec<ExtendedDay>,
+    /// Why the days are retained longer, where a reason was given.
     pub reason: Option<String>,
+    /// Name of the person responsible, where one was given.
     pub by: Option<String>,
 }
 
+/// One day whose retention was extended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExtendedDay {
+    /// The archive day.
     pub date: Date,
+    /// Mode of the lock.
     pub mode: LockMode,
+    /// End of the lock: UTC milliseconds since the epoch.
     #[serde(with = "instant")]
     pub retain_until: i64,
 }
 
 impl ExtendedDay {
+    /// Returns the lock that the day's objects have, at least.
     pub fn lock(&self) -> Lock {
         Lock {
             mode: self.mode,
@@ -90,54 +116,64 @@ impl ExtendedDay {
     }
 }
 
-/// Days whose time is over: from now on their data may be gone. Their manifests stay.
+/// Days whose retention is over: from now on their data may be gone. Their manifests stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disposal {
+    /// The days that the operator named.
     pub range: DateSpan,
-    /// The days of the range that were not disposed of before, in order.
+    /// The archived days of the range that were not disposed of before, in order.
     pub days: Vec<DisposedDay>,
+    /// Why the days are disposed of.
     pub reason: String,
+    /// Name of the person responsible, where one was given.
     pub by: Option<String>,
 }
 
+/// One day that was disposed of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DisposedDay {
+    /// The archive day.
     pub date: Date,
-    /// The newest one; all of them are disposed of.
+    /// The newest revision. All revisions are disposed of.
     pub revision: u32,
-    /// The manifest that committed it.
+    /// The manifest that committed the newest revision.
     pub manifest: Link,
-    /// Of all revisions.
+    /// Number of parts of all revisions.
     pub files: u64,
+    /// Bytes of the parts of all revisions.
     pub bytes: u64,
-    /// What had kept them; none where nothing ever did.
+    /// The lock that has run out; null where there never was one.
     pub lock: Option<ObjectLock>,
 }
 
-/// A lock must have run out for so long before its day is disposed of: hosts' clocks are off, and this cannot be undone.
+/// Time between the end of a lock and the disposal of its day, in milliseconds: 24 hours. Clocks of hosts differ, and a
+/// disposal cannot be undone.
 pub const AFTER_LOCK_MS: i64 = 24 * 3_600_000;
 
-/// Whether what `lock` kept may be disposed of at `now_ms` (UTC milliseconds).
+/// Returns whether what `lock` retained may be disposed of at `now_ms` (UTC milliseconds).
 pub fn has_run_out(lock: Option<Lock>, now_ms: i64) -> bool {
     lock.is_none_or(|lock| lock.until_ms.saturating_add(AFTER_LOCK_MS) <= now_ms)
 }
 
-/// The days from `from` up to, and not including, `to`.
+/// The days from `from` up to, and not including, `to`. There is at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DateSpan {
+    /// The first day.
     pub from: Date,
+    /// The day after the last one.
     pub to: Date,
 }
 
 impl DateSpan {
-    /// `None` for a range without a day.
+    /// Returns the span, or `None` where there is no day between `from` and `to`.
     pub fn new(from: Date, to: Date) -> Option<DateSpan> {
         (from < to).then_some(DateSpan { from, to })
     }
 
+    /// Returns the span as a range with both bounds.
     pub fn days(&self) -> Days {
         Days {
             from: Some(self.from),
@@ -145,6 +181,7 @@ impl DateSpan {
         }
     }
 
+    /// Returns whether `date` is one of the days.
     pub fn contains(&self, date: Date) -> bool {
         self.days().contains(date)
     }
@@ -159,20 +196,25 @@ impl fmt::Display for DateSpan {
 /// Why a person's text cannot be in a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WordsError {
+    /// Nothing but blanks.
     #[error("it is empty")]
     Empty,
+    /// A control character.
     #[error(
         "it holds a control character, such as a line break or a tab; write it in one plain line"
     )]
     Control,
+    /// More characters than the limit: the length, and the limit.
     #[error(
         "it has {0} characters, and a record takes at most {1}; name a document that says the rest"
     )]
     TooLong(usize, usize),
 }
 
-/// A person's text as a record may hold it: any script, in one line, so that `jq` prints the bytes that are signed and
-/// nobody's terminal is rewritten by reading it. Blanks around it are dropped.
+/// Returns a person's text as a record may hold it: any script, in one line, without blanks around it.
+///
+/// Control characters are refused, so that `jq` prints the bytes that are signed, and so that a text cannot change the
+/// terminal on which it is read. `longest` is the limit in characters.
 ///
 /// # Errors
 /// Says what is wrong, as a clause about the text.
@@ -190,7 +232,8 @@ pub fn words(text: &str, longest: usize) -> Result<String, WordsError> {
     }
 }
 
-/// Whether a record that was read may hold such a text; that none of its texts has control characters is seen before.
+/// Returns whether a record that was read may hold such a text: 1 to `longest` characters. Control characters are
+/// refused earlier, for all texts of a record.
 pub fn fits(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.chars().count())
 }

@@ -1,4 +1,7 @@
-//! Standing orders: what the holds and extensions of a chain ask of objects, also of those that are committed later.
+//! Holds and locks that a chain's records require of objects, also of objects that are committed later.
+//!
+//! A hold record adds a claim of a case on a range of days, or removes it; a retention record names days and the locks
+//! of their objects. Records of a chain are pushed in their order; the questions below are answered as of the newest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +11,29 @@ use crate::format::record::lock::Lock;
 use crate::format::record::manifest::Record;
 use crate::format::record::notes::{DateSpan, Extension, Hold, HoldAct};
 
-/// The hold and retention records of one chain, oldest first.
+/// The hold and retention records of one chain, oldest first, with their numbers in the chain.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::record::manifest::Record;
+/// use cxvault::format::record::notes::{DateSpan, Hold, HoldAct};
+/// use cxvault::format::record::obligations::Obligations;
+/// use jiff::civil::date;
+///
+/// let mut obligations = Obligations::default();
+/// let hold = Hold {
+///     act: HoldAct::Add,
+///     case: "12 O 34/26".to_owned(),
+///     range: DateSpan { from: date(2026, 11, 1), to: date(2026, 12, 1) },
+///     reason: "court order".to_owned(),
+///     by: None,
+///     enforced: true,
+/// };
+/// obligations.push(7, &Record::Hold(Box::new(hold)));
+/// assert!(obligations.holds_objects(date(2026, 11, 30)));
+/// assert!(!obligations.holds_objects(date(2026, 12, 1)));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Obligations {
     holds: Vec<(u64, Hold)>,
@@ -16,8 +41,8 @@ pub struct Obligations {
 }
 
 impl Obligations {
-    /// Takes the next record of the chain; of kinds that order nothing there is nothing to take.
-    pub fn take(&mut self, sequence: u64, record: &Record) {
+    /// Adds the next record of the chain. Records of other kinds require nothing and are ignored.
+    pub fn push(&mut self, sequence: u64, record: &Record) {
         match record {
             Record::Hold(hold) => self.holds.push((sequence, (**hold).clone())),
             Record::Retention(extension) => self.extensions.push((sequence, (**extension).clone())),
@@ -25,28 +50,25 @@ impl Obligations {
         }
     }
 
-    /// Those of records after number `sequence`.
+    /// Returns the obligations of records after number `sequence` alone.
     pub fn after(&self, sequence: u64) -> Obligations {
         let mut later = self.clone();
-        later.holds.retain(|(at, _)| *at > sequence);
-        later.extensions.retain(|(at, _)| *at > sequence);
+        later.holds.retain(|(number, _)| *number > sequence);
+        later.extensions.retain(|(number, _)| *number > sequence);
         later
     }
 
-    /// The hold records, with their numbers in the chain.
+    /// Returns the hold records with their numbers in the chain.
     pub fn holds(&self) -> &[(u64, Hold)] {
         &self.holds
     }
 
-    /// The cases that hold `date`, each with whether its record says that the store enforces it.
+    /// Returns the cases that hold `date`, each with whether its record says that the store enforces it.
     pub fn cases_on(&self, date: Date) -> BTreeMap<&str, bool> {
         let mut open = BTreeMap::new();
-        for (_, hold) in self
-            .holds
-            .iter()
-            .filter(|(_, hold)| hold.range.contains(date))
-        {
+        for (_, hold) in &self.holds {
             match hold.act {
+                _ if !hold.range.contains(date) => {}
                 HoldAct::Add => drop(open.insert(hold.case.as_str(), hold.enforced)),
                 HoldAct::Remove => drop(open.remove(hold.case.as_str())),
             }
@@ -54,17 +76,18 @@ impl Obligations {
         open
     }
 
-    /// Whether the objects of `date` must carry a legal hold.
+    /// Returns whether the objects of `date` must carry a legal hold.
     pub fn holds_objects(&self, date: Date) -> bool {
         self.cases_on(date).values().any(|enforced| *enforced)
     }
 
-    /// Whether a case of this name was ever opened.
+    /// Returns whether a case of this name was ever opened.
     pub fn knows(&self, case: &str) -> bool {
         self.holds.iter().any(|(_, hold)| hold.case == case)
     }
 
-    /// The ranges that a case holds, in order; none when it is closed. `enforced` picks those of one kind.
+    /// Returns the ranges that a case holds, in order; none when it is closed. `enforced` restricts them to those that
+    /// the store enforces (`Some(true)`), or does not (`Some(false)`).
     pub fn open_ranges(&self, case: &str, enforced: Option<bool>) -> Vec<DateSpan> {
         let of_case = self.holds.iter().filter(|(_, hold)| hold.case == case);
         let bounds: BTreeSet<Date> = of_case
@@ -74,7 +97,7 @@ impl Obligations {
         let mut open: Vec<DateSpan> = Vec::new();
         for pair in bounds.windows(2) {
             let [from, to] = *pair else { continue };
-            // Between two bounds nothing changes.
+            // The days between two neighbouring bounds are all held, or none is.
             let held = self.cases_on(from).get(case).copied();
             if held.is_none_or(|held| enforced.is_some_and(|wanted| wanted != held)) {
                 continue;
@@ -87,21 +110,21 @@ impl Obligations {
         open
     }
 
-    /// Whether a case holds every day of `range` already, and as well as the store can.
+    /// Returns whether a case holds every day of `range` already, with the same enforcement.
     pub fn covers(&self, case: &str, range: DateSpan, enforced: bool) -> bool {
         self.open_ranges(case, Some(enforced))
             .iter()
             .any(|open| open.from <= range.from && range.to <= open.to)
     }
 
-    /// Whether a case holds any day of `range`.
+    /// Returns whether a case holds any day of `range`.
     pub fn touches(&self, case: &str, range: DateSpan) -> bool {
         self.open_ranges(case, None)
             .iter()
             .any(|open| open.from < range.to && range.from < open.to)
     }
 
-    /// The case names, in order.
+    /// Returns the names of the cases, in order.
     pub fn cases(&self) -> BTreeSet<&str> {
         self.holds
             .iter()
@@ -109,7 +132,7 @@ impl Obligations {
             .collect()
     }
 
-    /// The lock that extensions ask for the objects of `date`, at least.
+    /// Returns the lock that the objects of `date` must have, at least, because of extensions.
     pub fn lock_on(&self, date: Date) -> Option<Lock> {
         let days = self
             .extensions
@@ -119,7 +142,7 @@ impl Obligations {
         of_date.reduce(Lock::stronger)
     }
 
-    /// Where something is ordered for ever: whether any hold is open, on whatever day.
+    /// Returns whether any case holds any day.
     pub fn any_open(&self) -> bool {
         self.cases()
             .into_iter()
@@ -156,18 +179,18 @@ mod tests {
         }))
     }
 
-    fn orders(records: impl IntoIterator<Item = Record>) -> Obligations {
-        let mut orders = Obligations::default();
+    fn obligations(records: impl IntoIterator<Item = Record>) -> Obligations {
+        let mut all = Obligations::default();
         records
             .into_iter()
             .zip(1..)
-            .for_each(|(record, sequence)| orders.take(sequence, &record));
-        orders
+            .for_each(|(record, sequence)| all.push(sequence, &record));
+        all
     }
 
     #[test]
-    fn what_one_case_gives_up_another_still_holds() {
-        let orders = orders([
+    fn a_released_range_stays_held_by_the_other_case() {
+        let orders = obligations([
             hold(HoldAct::Add, "A", 0, 10, true),
             hold(HoldAct::Add, "B", 5, 15, true),
             hold(HoldAct::Remove, "A", 3, 8, true),
@@ -190,8 +213,8 @@ mod tests {
     }
 
     #[test]
-    fn a_case_opened_where_nothing_enforced_it_is_not_covered_where_something_does() {
-        let orders = orders([hold(HoldAct::Add, "A", 0, 10, false)]);
+    fn a_hold_that_the_store_does_not_enforce_covers_no_enforced_one() {
+        let orders = obligations([hold(HoldAct::Add, "A", 0, 10, false)]);
         let range = DateSpan {
             from: date(2),
             to: date(4),
@@ -201,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_extensions_the_stronger_counts() {
+    fn several_extensions_require_their_strongest_lock() {
         let extension = |mode, retain_until| {
             let days = vec![ExtendedDay {
                 date: date(0),
@@ -219,7 +242,7 @@ mod tests {
                 by: None,
             }))
         };
-        let orders = orders([
+        let orders = obligations([
             extension(LockMode::Compliance, 5_000),
             extension(LockMode::Governance, 9_000),
         ]);
@@ -234,13 +257,13 @@ mod tests {
     }
 
     proptest! {
-        /// Ranges say the same as asking day by day.
+        /// The open ranges contain exactly the days that the case holds.
         #[test]
-        fn ranges_hold_the_days_that_are_held(acts in prop::collection::vec((any::<bool>(), 0i32..20, 1i32..10), 0..12)) {
+        fn open_ranges_are_the_held_days(acts in prop::collection::vec((any::<bool>(), 0i32..20, 1i32..10), 0..12)) {
             let records = acts.into_iter().map(|(add, from, length)| {
                 hold(if add { HoldAct::Add } else { HoldAct::Remove }, "A", from, from + length, true)
             });
-            let orders = orders(records);
+            let orders = obligations(records);
             let open = orders.open_ranges("A", None);
             prop_assert!(open.windows(2).all(|pair| pair[0].to < pair[1].from));
             for day in -1..32 {

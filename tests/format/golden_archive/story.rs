@@ -449,7 +449,7 @@ fn listing(listed: &[&str], head: Head) -> AccountListing {
     let outcomes = [(SUB_ACCOUNT.to_owned(), Ended::Done)].into();
     AccountListing {
         listed: ids(listed),
-        whole: true,
+        complete: true,
         outcomes,
         heads,
         ..AccountListing::default()
