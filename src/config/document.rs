@@ -1,16 +1,19 @@
-//! What the table of keys says to people: the commented file of `cxvault init`, and the README's table.
+//! The table of settings as documents: the commented settings file of `cxvault init`, and the table in `docs/settings.md`.
+//!
+//! Tests compare `docs/settings.md` with [`settings_table_markdown`], and read the commented file with its comments taken
+//! away, so that neither can disagree with the program.
 
 use crate::config::file::written;
 use crate::config::keys;
 use crate::config::keys::{Fallback, Key, KeyScope, Syntax};
 
-/// A settings file in which every key stands with its meaning and its default, commented out.
+/// Returns a settings file that has every setting with its meaning and its default, commented out.
 pub fn commented_file() -> String {
     let mut text = String::from(
-        "# Settings of cxvault. Each line that begins with `#` and a key shows the default, or an example where\n\
-         # there is none: take the `# ` away to set it. Flags and environment variables win over this file;\n\
-         # `cxvault config` shows what is in force and where it came from. Relative paths count from this file's\n\
-         # folder. Secrets do not belong here: they have files of their own.\n",
+        "# Settings of cxvault. Each line that begins with `#` and a name shows the default, or an example where\n\
+         # there is none: remove the `# ` to set it. Flags and environment variables override this file;\n\
+         # `cxvault config` shows every value and its origin. Relative paths count from the folder of this file.\n\
+         # Secrets do not belong here: they have files of their own.\n",
     );
     let mut section = "";
     for key in keys::ALL
@@ -27,7 +30,7 @@ pub fn commented_file() -> String {
         }
         text += &entry(key);
     }
-    text += "\n# --- Accounts: one [[account]] for each; environment variables do for a single one ---\n";
+    text += "\n# --- Accounts: one [[account]] table for each; a single account can be set by environment variables ---\n";
     text += "\n[[account]]\n";
     for key in keys::ALL
         .iter()
@@ -38,6 +41,7 @@ pub fn commented_file() -> String {
     text
 }
 
+/// Returns the lines of one setting: its meaning as prose, and the setting itself commented out.
 fn entry(key: &Key) -> String {
     let example = match key.default {
         Fallback::Value(value) if value != key.example => format!(" Default: {value}; an example:"),
@@ -54,7 +58,8 @@ fn entry(key: &Key) -> String {
     )
 }
 
-/// `text` as comment lines of a fair width. Two `#`, so that taking away `# ` never makes prose a setting.
+/// Returns `text` as comment lines of at most 104 characters. They begin with two `#`, so that prose never becomes a
+/// setting when `# ` is removed from a line.
 fn wrapped(text: &str) -> String {
     let mut lines = String::new();
     let mut line = String::from("##");
@@ -70,7 +75,7 @@ fn wrapped(text: &str) -> String {
     lines + &line + "\n"
 }
 
-/// The README's table of settings, in Markdown.
+/// Returns the table of `docs/settings.md`, in Markdown: one row for each setting.
 pub fn settings_table_markdown() -> String {
     let mut text = String::from(
         "| key in the file | environment | flag | default | meaning |\n|---|---|---|---|---|\n",
