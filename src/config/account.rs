@@ -1,4 +1,8 @@
-//! Accounts: whose interactions are archived, with which credentials, in which zone.
+//! Accounts: whose interactions are archived, with which credentials, and in which time zones.
+//!
+//! Most installations have one account, which needs no table: its settings can be in the environment, or anywhere in the
+//! settings file. Several accounts are `[[account]]` tables. Then only the tables can say which account a setting is for,
+//! and everything else that names one account is refused instead of guessed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,40 +20,44 @@ use crate::outcome::{Exit, Failure, Result};
 /// One RingCentral account.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// What messages and the request ledger call it; unique.
+    /// Name in messages and in the request ledger; unique.
     pub name: String,
-    /// `None` without or with incomplete credentials; [`Account::credentials`] says what is missing.
+    /// `None` if there are none or if they are incomplete; [`Account::credentials`] says what is missing.
     pub credentials: Option<CredentialSettings>,
+    /// RingCentral account id; `None` if the API is to be asked for it.
     pub rc_account_id: Option<String>,
-    /// Empty means all that the API lists.
+    /// Ids of the sub-accounts to archive; empty means all that the API lists.
     pub sub_accounts: Vec<String>,
-    /// IANA name; for sub-accounts without an entry in `time_zones`.
+    /// IANA name of the time zone of sub-accounts without an entry in `time_zones`.
     pub time_zone: String,
-    /// By sub-account, IANA names.
+    /// IANA names of time zones by sub-account.
     pub time_zones: BTreeMap<String, String>,
-    /// Empty means every class; upper case.
+    /// Channel classes in upper case; empty means all.
     pub channel_classes: Vec<String>,
-    /// Empty means every type; upper case.
+    /// Segment types in upper case; empty means all.
     pub segment_types: Vec<String>,
-    /// What incomplete credentials lack.
+    /// The missing parts of incomplete credentials.
     missing: Vec<&'static str>,
 }
 
-/// How to get at the API. Debug shows no secret.
+/// Credentials for the API. `Debug` shows no secret.
 #[derive(Debug, Clone)]
 pub enum CredentialSettings {
-    /// JWT grant of a RingCentral app.
+    /// JWT grant of a RingCentral app, from which tokens are obtained and renewed.
     Jwt {
+        /// Client id of the app.
         client_id: String,
+        /// Client secret of the app.
         client_secret: SecretString,
+        /// JWT credential of the user.
         jwt: SecretString,
     },
-    /// A ready RingCX access token, which nothing can renew.
+    /// A RingCX access token, which cannot be renewed.
     Token(SecretString),
 }
 
 impl CredentialSettings {
-    /// For the settings digest and for people; no secret.
+    /// Returns the kind of the credentials, for the digest of the settings and for messages. It is no secret.
     pub fn kind(&self) -> &'static str {
         match self {
             CredentialSettings::Jwt { .. } => "jwt",
@@ -59,15 +67,15 @@ impl CredentialSettings {
 }
 
 impl Account {
-    /// The IANA name of the zone whose calendar days of `sub_account` are archived.
+    /// Returns the IANA name of the time zone whose calendar days of `sub_account` are archived.
     pub fn zone_of(&self, sub_account: &str) -> &str {
         self.time_zones.get(sub_account).unwrap_or(&self.time_zone)
     }
 
-    /// The credentials, for whoever needs them.
+    /// Returns the credentials. Only commands that send requests to RingCX need them.
     ///
     /// # Errors
-    /// [`Exit::Usage`] when there are none, or when parts are missing, with all ways to give them.
+    /// [`Exit::Usage`] if there are none, or if parts are missing, with all ways to set them.
     pub fn credentials(&self) -> Result<&CredentialSettings> {
         if let Some(credentials) = &self.credentials {
             return Ok(credentials);
@@ -88,7 +96,7 @@ impl Account {
     }
 }
 
-/// Zones by sub-account: `99999999=America/New_York,...`.
+/// Time zones by sub-account: `99999999=America/New_York,...`.
 struct ZoneMap(BTreeMap<String, String>);
 
 impl FromStr for ZoneMap {
@@ -122,7 +130,7 @@ impl fmt::Display for ZoneMap {
     }
 }
 
-/// Every account, at least one; narrowed to the sub-accounts that flags ask for.
+/// Takes all accounts, at least one, reduced to the sub-accounts that flags name.
 pub(super) fn take_all(layers: &mut Layers<'_>) -> Result<Vec<Account>> {
     layers.refuse_ambiguous()?;
     let file = layers.file;
@@ -161,6 +169,7 @@ pub(super) fn take_all(layers: &mut Layers<'_>) -> Result<Vec<Account>> {
     Ok(accounts)
 }
 
+/// Takes one account.
 fn take<'a>(
     layers: &mut Layers<'a>,
     place: AccountScope<'a>,
@@ -201,13 +210,13 @@ fn take<'a>(
             .unwrap_or_default()
             .0
             .into_iter()
-            .map(|one| one.0)
+            .map(|class| class.0)
             .collect(),
         segment_types: segment_types
             .unwrap_or_default()
             .0
             .into_iter()
-            .map(|one| one.0)
+            .map(|kind| kind.0)
             .collect(),
         missing,
     };
@@ -215,7 +224,10 @@ fn take<'a>(
     Ok(account)
 }
 
-/// The credentials, or what of them is missing. A token and an app's credentials: the higher layer counts.
+/// Takes the credentials, or the names of the parts that are missing.
+///
+/// Where there are both a token and the credentials of an app, those from the environment take precedence over those from the
+/// file. Both from one layer are an error.
 fn credentials<'a>(
     layers: &mut Layers<'a>,
     place: AccountScope<'a>,
@@ -250,15 +262,15 @@ fn credentials<'a>(
             return Ok((Some(CredentialSettings::Token(token.clone())), Vec::new()));
         }
     }
-    let mut missing = Vec::new();
-    let mut note = |absent: bool, what| {
-        if absent {
-            missing.push(what)
-        }
-    };
-    note(client_id.is_none(), "the client id");
-    note(client_secret.is_none(), "the client secret");
-    note(jwt.is_none(), "the JWT credential");
+    let missing = [
+        (client_id.is_none(), "the client id"),
+        (client_secret.is_none(), "the client secret"),
+        (jwt.is_none(), "the JWT credential"),
+    ];
+    let missing = missing
+        .into_iter()
+        .filter_map(|(is_missing, part)| is_missing.then_some(part))
+        .collect();
     match (client_id, client_secret, jwt) {
         (Some(client_id), Some((client_secret, _)), Some((jwt, _))) => Ok((
             Some(CredentialSettings::Jwt {
@@ -273,7 +285,8 @@ fn credentials<'a>(
     }
 }
 
-/// A zone for a sub-account that is not archived is a misspelt id, and the real one would get another zone.
+/// Refuses a time zone of a sub-account that is not archived: its id is misspelt, and the sub-account that was meant would
+/// get another time zone.
 fn refuse_stray_zones<'a>(
     layers: &Layers<'a>,
     place: AccountScope<'a>,
@@ -295,7 +308,8 @@ fn refuse_stray_zones<'a>(
     }
 }
 
-/// Two accounts of one name share a ledger; one sub-account in two accounts would be archived twice.
+/// Refuses two accounts of one name, which would share their rate limits, and a sub-account in two accounts, which would be
+/// archived twice.
 fn refuse_duplicates(accounts: &[Account]) -> Result<()> {
     let mut names = BTreeSet::new();
     if let Some(twice) = accounts.iter().find(|account| !names.insert(&account.name)) {
@@ -313,13 +327,13 @@ fn refuse_duplicates(accounts: &[Account]) -> Result<()> {
                 Exit::Usage,
                 format!("sub-account `{twice}` belongs to two accounts"),
             );
-            Err(failure.remedy("Take it out of one [[account]]'s sub_accounts."))
+            Err(failure.remedy("Remove it from the sub_accounts of one [[account]]."))
         }
         None => Ok(()),
     }
 }
 
-/// The accounts that have one of the wanted sub-accounts, each with only these.
+/// Returns the accounts that have one of the wanted sub-accounts, each with only these.
 fn narrow(accounts: Vec<Account>, wanted: &[Id]) -> Result<Vec<Account>> {
     let wanted: BTreeSet<&String> = wanted.iter().map(|id| &id.0).collect();
     let listed: BTreeSet<&String> = accounts
@@ -327,13 +341,14 @@ fn narrow(accounts: Vec<Account>, wanted: &[Id]) -> Result<Vec<Account>> {
         .flat_map(|account| &account.sub_accounts)
         .collect();
     if let Some(stranger) = wanted.difference(&listed).next() {
-        let message = format!("--sub-account: `{stranger}` is in no account's sub_accounts");
+        let message = format!("--sub-account: no account has `{stranger}` among its sub_accounts");
         return Err(Failure::new(Exit::Usage, message)
-            .remedy("With several accounts, list it below the [[account]] that it belongs to."));
+            .remedy("With several accounts, add it to the sub_accounts of its [[account]]."));
     }
-    let keep = |mut account: Account| {
+    let mut narrowed = accounts.clone();
+    for account in &mut narrowed {
         account.sub_accounts.retain(|id| wanted.contains(id));
-        (!account.sub_accounts.is_empty()).then_some(account)
-    };
-    Ok(accounts.clone().into_iter().filter_map(keep).collect())
+    }
+    narrowed.retain(|account| !account.sub_accounts.is_empty());
+    Ok(narrowed)
 }

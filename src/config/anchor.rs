@@ -29,6 +29,7 @@ impl AnchorSettings {
     }
 }
 
+/// Takes the settings of the anchor.
 pub(super) fn take(layers: &mut Layers<'_>) -> Result<AnchorSettings> {
     let anchor = AnchorSettings {
         location: optional(layers, &keys::ANCHOR)?,
@@ -43,6 +44,7 @@ pub(super) fn take(layers: &mut Layers<'_>) -> Result<AnchorSettings> {
     Ok(anchor)
 }
 
+/// Refuses an anchor that cannot protect the archive, or that would be reached in clear text.
 pub(super) fn refuse_contradictions(
     anchor: &AnchorSettings,
     archive: &Location,
@@ -66,18 +68,19 @@ pub(super) fn refuse_contradictions(
         return Ok(());
     };
     if archive.contains(location) {
-        let message = format!("the anchor {location} lies in the archive {archive}");
+        let message = format!("the anchor {location} is inside of the archive {archive}");
         return Err(Failure::new(Exit::Usage, message).remedy(
-            "Set CXVAULT_ANCHOR to a place of its own, best with credentials that the archive's writer lacks: what \
-             can cut off a chain must not reach its anchor.",
+            "Set CXVAULT_ANCHOR to a location outside of the archive, with credentials of its own: a user who can \
+             truncate a chain must not have access to its anchor.",
         ));
     }
     if anchor.object_lock.is_some() && !anchor.is_s3() {
         let message = format!(
-            "anchor_object_lock is set, but the anchor {location} is a folder, which cannot lock"
+            "anchor_object_lock is set, but the anchor {location} is a folder, which has no Object Lock"
         );
-        return Err(Failure::new(Exit::Usage, message)
-            .remedy("Set CXVAULT_ANCHOR_OBJECT_LOCK=off, or keep anchors in s3://bucket/prefix."));
+        return Err(Failure::new(Exit::Usage, message).remedy(
+            "Set CXVAULT_ANCHOR_OBJECT_LOCK=off, or use an anchor in S3: s3://bucket/prefix.",
+        ));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The environment, read once: nothing else in the program looks at it.
+//! A snapshot of the environment. No other module of the program reads variables, except the AWS SDK and the HTTP client.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,13 +8,14 @@ use crate::config::keys;
 use crate::config::suggest::nearest;
 use crate::outcome::{Exit, Failure, Result};
 
+/// Beginning of the names of all variables that are settings.
 const PREFIX: &str = "CXVAULT_";
-/// For test suites, which pass names of their own down to child processes.
+/// Beginning of names that test suites pass to child processes; they are ignored.
 const TEST_PREFIX: &str = "CXVAULT_TEST_";
-/// Where the platform keeps a user's files (XDG Base Directory Specification).
+/// The variables with the folders of the user's files (XDG Base Directory Specification).
 const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
-/// Which of several processes this one is, and of how many. Said by the engine that starts them, to each another; so they
-/// are no settings.
+/// The variables that number several processes of one backfill. The engine that starts the processes gives each a value of
+/// its own, so they are not settings.
 const SHARDS: [&str; 4] = [
     "CXVAULT_SHARDS",
     "JOB_COMPLETION_INDEX",
@@ -22,18 +23,18 @@ const SHARDS: [&str; 4] = [
     "AWS_BATCH_JOB_ARRAY_SIZE",
 ];
 
-/// Where OpenTelemetry's own specification says that signals go, and what they carry.
+/// Beginning of the variables of the OpenTelemetry specification.
 const OTEL: &str = "OTEL_";
 
-/// A snapshot of the variables that matter here. Some of them are secrets: Debug shows names only.
+/// The variables that this program uses. Some of them are secrets, so `Debug` shows the names only.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The process's own environment.
+    /// Reads the environment of this process.
     ///
     /// # Errors
-    /// A variable of ours whose value is not UTF-8.
+    /// [`Exit::Usage`] if a variable of this program has a value that is not UTF-8.
     pub fn of_process() -> Result<Self> {
         let mut all = BTreeMap::new();
         for (name, value) in std::env::vars_os() {
@@ -49,7 +50,7 @@ impl Environment {
         Ok(Environment(all))
     }
 
-    /// An environment made up, for `cxvault demo` and for tests.
+    /// Makes an environment of these variables, for `cxvault demo` and for tests.
     pub fn from_pairs<N: Into<String>, V: Into<String>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
@@ -61,8 +62,8 @@ impl Environment {
         )
     }
 
-    /// The value of a variable. An empty one counts as not set: that is how compose files and CI systems
-    /// hand on a variable that has no value.
+    /// Returns the value of a variable. An empty variable counts as not set, since that is how compose files and CI systems
+    /// pass on a variable without a value.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .get(name)
@@ -70,12 +71,12 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// `$XDG_CONFIG_HOME/cxvault`, or `~/.config/cxvault`; `None` without a home.
+    /// Returns `$XDG_CONFIG_HOME/cxvault`, or `~/.config/cxvault`; `None` without a home.
     pub fn config_folder(&self) -> Option<PathBuf> {
         self.folder("XDG_CONFIG_HOME", ".config")
     }
 
-    /// `$XDG_STATE_HOME/cxvault`, or `~/.local/state/cxvault`; `None` without a home.
+    /// Returns `$XDG_STATE_HOME/cxvault`, or `~/.local/state/cxvault`; `None` without a home.
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.folder("XDG_STATE_HOME", ".local/state")
     }
@@ -90,7 +91,7 @@ impl Environment {
         Some(base.join("cxvault"))
     }
 
-    /// `path` with a leading `~/` replaced by the home folder, which no shell does in files and variables.
+    /// Returns `path` with a leading `~/` replaced by the home folder. In files and variables no shell does that.
     pub fn expand(&self, path: &str) -> PathBuf {
         match (path.strip_prefix("~/"), self.get("HOME")) {
             (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
@@ -98,11 +99,17 @@ impl Environment {
         }
     }
 
-    /// Refuses names that look like ours and mean nothing: a misspelt setting would silently not hold.
+    /// Refuses variables whose names begin with `CXVAULT_` and are not settings: a misspelt setting would silently have no
+    /// effect.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`], with the name that was probably meant.
     pub fn refuse_unknown(&self) -> Result<()> {
-        let ours = |name: &&String| name.starts_with(PREFIX) && !name.starts_with(TEST_PREFIX);
-        let known = |name: &str| keys::env_names().chain(SHARDS).any(|known| known == name);
-        let Some(unknown) = self.0.keys().filter(ours).find(|name| !known(name)) else {
+        let Some(unknown) = self.0.keys().find(|name| {
+            name.starts_with(PREFIX)
+                && !name.starts_with(TEST_PREFIX)
+                && !keys::env_names().chain(SHARDS).any(|known| known == *name)
+        }) else {
             return Ok(());
         };
         // Without the common beginning, which would make all names look alike.
@@ -116,11 +123,12 @@ impl Environment {
                 new.to_ascii_uppercase()
             ),
             (None, Some(meant)) => format!("Did you mean {PREFIX}{meant}? If not, unset it."),
-            (None, None) => "Unset it; `cxvault config` lists every name there is.".into(),
+            (None, None) => "Unset it; `cxvault config` lists all settings.".into(),
         }))
     }
 }
 
+/// Returns whether this program uses a variable of this name.
 fn relevant(name: &str) -> bool {
     [PREFIX, OTEL].iter().any(|prefix| name.starts_with(prefix))
         || FOLDERS.contains(&name)

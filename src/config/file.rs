@@ -1,4 +1,9 @@
-//! The settings file: TOML, every key checked against the table, every value with the line it stands on.
+//! The settings file: TOML, with every name checked against the table of settings.
+//!
+//! Each value becomes one text together with its line, so that all layers look alike and messages can name the line. The
+//! text is only read as a value by [`Layers::take`](crate::config::layers::Layers::take).
+//!
+//! No message repeats a value: it may be a secret that was written to the wrong place.
 
 use std::fs;
 use std::ops::Range;
@@ -13,24 +18,34 @@ use crate::config::suggest::nearest;
 use crate::format::text::printable_start;
 use crate::outcome::{Exit, Failure, Result};
 
-/// A settings file, taken apart and not yet understood.
+/// The entries of a settings file. Their names are checked, their values are not.
 #[derive(Debug, Default)]
 pub struct SettingsFile {
+    /// Path of the file, for messages; empty without a file.
     pub path: PathBuf,
+    /// The entries above the first `[[account]]` line.
     pub top: Vec<FileEntry>,
-    /// One element for each `[[account]]`.
+    /// The entries of each `[[account]]` table.
     pub accounts: Vec<Vec<FileEntry>>,
 }
 
-/// One key with its value as text: arrays with commas between, tables as `key=value` with commas between.
+/// One setting with its value as text: arrays with commas between the elements, tables as `key=value` with commas between
+/// the pairs.
 #[derive(Debug)]
 pub struct FileEntry {
+    /// The setting.
     pub key: &'static Key,
+    /// The value.
     pub text: String,
+    /// Line of the name, counted from 1.
     pub line: usize,
 }
 
 impl SettingsFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if it cannot be read, is not TOML, or has a name that is not a setting.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(|error| {
             Failure::new(
@@ -39,16 +54,19 @@ impl SettingsFile {
             )
             .because(error)
             .remedy(
-                "Name another with --config or CXVAULT_CONFIG, or make one with `cxvault init`.",
+                "Name another file with --config or CXVAULT_CONFIG, or create one with `cxvault init`.",
             )
         })?;
         Self::parse(path, &text)
     }
 
-    /// Reads `text` as the content of `path`, which is only named in errors.
+    /// Reads `text` as the content of the file `path`, which is only named in messages.
+    ///
+    /// # Errors
+    /// Those of [`SettingsFile::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let source = FileText { path, text };
-        // The error's own form quotes the line, which may hold a secret; so message and line number only.
+        // The parser's own text quotes the line, which may hold a secret: so only its message and the line number.
         let table = DeTable::parse(text).map_err(|error| {
             let line = source.line(&error.span().unwrap_or_default());
             source
@@ -71,12 +89,14 @@ impl SettingsFile {
     }
 }
 
+/// The text of a settings file while it is read.
 struct FileText<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
 impl FileText<'_> {
+    /// Returns the line in which `span` begins, counted from 1.
     fn line(&self, span: &Range<usize>) -> usize {
         self.text
             .bytes()
@@ -93,13 +113,14 @@ impl FileText<'_> {
         )
     }
 
+    /// Reads the `[[account]]` tables.
     fn accounts(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Vec<FileEntry>>> {
         let not_accounts = || {
             self.failure(
                 self.line(&value.span()),
                 "`account` is not an array of tables",
             )
-            .remedy("Begin each account with a line `[[account]]`, with two brackets.")
+            .remedy("Begin each account with a line `[[account]]`, with two brackets on each side.")
         };
         let mut accounts = Vec::new();
         for account in value.get_ref().as_array().ok_or_else(not_accounts)? {
@@ -112,6 +133,7 @@ impl FileText<'_> {
         Ok(accounts)
     }
 
+    /// Reads one name with its value.
     fn entry(
         &self,
         name: &str,
@@ -123,7 +145,7 @@ impl FileText<'_> {
         let key = keys::named(name).ok_or_else(|| self.unknown(line, name))?;
         if in_account && key.scope == KeyScope::Program {
             return Err(self
-                .failure(line, &format!("`{name}` does not belong to an account"))
+                .failure(line, &format!("`{name}` is not a setting of an account"))
                 .remedy("Move it to the top of the file, before the first [[account]]."));
         }
         let text = text_of(value.get_ref(), key.syntax).map_err(|what| {
@@ -134,19 +156,17 @@ impl FileText<'_> {
         Ok(FileEntry { key, text, line })
     }
 
+    /// Returns the failure for a name that is not a setting: it may be a secret, an old name, or a misspelling.
     fn unknown(&self, line: usize, name: &str) -> Failure {
-        let inline =
-            |key: &&&Key| matches!(key.syntax, Syntax::SecretFile { inline, .. } if inline == name);
-        if let Some(key) = keys::ALL.iter().find(inline)
-            && let Syntax::SecretFile { env, .. } = key.syntax
-        {
-            return self.failure(line, &format!("`{name}` is a secret, and secrets do not belong here")).remedy(
-                format!(
-                    "Put it into a file of its own that only you can read, and write {} = \"PATH\" here; or set \
-                     {env}. If others could read this file, replace the secret.",
-                    key.name
-                ),
-            );
+        let is_secret = |key: &&&Key| key.inline_name() == name && key.name != name;
+        if let Some(key) = keys::ALL.iter().find(is_secret) {
+            let message = format!("`{name}` is a secret, and secrets do not belong into this file");
+            return self.failure(line, &message).remedy(format!(
+                "Write it to a file of its own that only this user can read, and set {} = \"PATH\" here; or set {}. \
+                 If other users could read this file, replace the secret.",
+                key.name,
+                key.inline_env()
+            ));
         }
         let known = keys::ALL.iter().map(|key| key.name).chain(["account"]);
         let shown = printable_start(name, 60);
@@ -154,14 +174,12 @@ impl FileText<'_> {
             .remedy(match (keys::renamed(name), nearest(name, known)) {
                 (Some(new), _) => format!("It is now called `{new}`: write that name."),
                 (None, Some(meant)) => format!("Did you mean `{meant}`?"),
-                (None, None) => {
-                    "Take it out; `cxvault config` lists every setting there is.".into()
-                }
+                (None, None) => "Remove it; `cxvault config` lists all settings.".into(),
             })
     }
 }
 
-/// One text for a TOML value, or what is wrong with it. Never repeats the value: it may be a misplaced secret.
+/// Returns a TOML value as one text, or what is wrong with it.
 fn text_of(value: &DeValue<'_>, syntax: Syntax) -> Result<String, &'static str> {
     match (value, syntax) {
         (DeValue::Array(array), Syntax::List) => {
@@ -186,11 +204,11 @@ fn pair(name: &str, value: &DeValue<'_>) -> Result<String, &'static str> {
     Ok(format!("{name}={}", element(value)?))
 }
 
-/// A value inside an array or table; these are joined with `,` and `=`, so it must not hold any.
+/// Returns a value inside an array or table. It must not have a `,` or a `=`, with which these are joined.
 fn element(value: &DeValue<'_>) -> Result<String, &'static str> {
     let text = scalar(value)?;
     if text.contains([',', '=']) {
-        Err("holds an element with a comma or an equals sign")
+        Err("has an element with a comma or an equals sign")
     } else {
         Ok(text)
     }
@@ -201,15 +219,14 @@ fn scalar(value: &DeValue<'_>) -> Result<String, &'static str> {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
         DeValue::Boolean(value) => Ok(value.to_string()),
-        DeValue::Float(_) => Err("is a number with a point; write it as a text in quotes"),
-        DeValue::Datetime(_) => Err("is a date or time; write it as a text in quotes"),
-        DeValue::Array(_) | DeValue::Table(_) => Err("holds arrays or tables inside"),
+        DeValue::Float(_) => Err("is a number with a point; write it in quotes"),
+        DeValue::Datetime(_) => Err("is a date or time; write it in quotes"),
+        DeValue::Array(_) | DeValue::Table(_) => Err("has arrays or tables inside"),
     }
 }
 
-/// `key = value` in TOML.
+/// Returns the line `key = value` in TOML.
 pub fn written(key: &Key, value: &str) -> String {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let value = match key.syntax {
         Syntax::Integer | Syntax::Boolean => value.to_owned(),
         Syntax::List => format!(
@@ -226,6 +243,11 @@ pub fn written(key: &Key, value: &str) -> String {
         Syntax::Text | Syntax::Path | Syntax::SecretFile { .. } => quoted(value),
     };
     format!("{} = {value}", key.name)
+}
+
+/// Returns `text` as a basic string of TOML.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]

@@ -1,4 +1,8 @@
-//! Which value counts: flag > environment > file > default. And where it came from.
+//! The layers of settings: flags, environment, settings file and defaults, the strongest first.
+//!
+//! [`Layers::find`] returns the text of a setting from the strongest layer that has it, [`Layers::take`] also reads the text
+//! and notes its origin. `cxvault config` shows these notes, and the digest of the settings is computed from them, so that
+//! every setting has to be taken through here exactly once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,12 +16,12 @@ use crate::config::keys::{Fallback, Key, KeyScope, Syntax};
 use crate::format::place::location::Location;
 use crate::outcome::{Exit, Failure, Result};
 
-/// Settings from the command line.
+/// The settings among the flags of the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
-    /// The settings file.
+    /// Path of the settings file, from `--config`.
     pub config: Option<PathBuf>,
-    /// By key name: the flag as the user knows it, and its value.
+    /// By the name of the setting: the flag as the user wrote it, and its value.
     values: BTreeMap<&'static str, (&'static str, String)>,
 }
 
@@ -28,17 +32,23 @@ impl Flags {
     }
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
+    /// The flag of this name.
     Flag(&'static str),
+    /// The environment variable of this name.
     Environment(&'static str),
+    /// The settings file.
     File {
+        /// Path of the file.
         path: PathBuf,
+        /// Line of the value, counted from 1.
         line: usize,
     },
+    /// The default of the table.
     Default,
-    /// Neither set nor with a default.
+    /// The setting has no value.
     Unset,
 }
 
@@ -54,41 +64,47 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One setting as `cxvault config` shows it; never a secret.
+/// One setting as `cxvault config` shows it. It never has a secret.
 #[derive(Debug, Clone)]
 pub struct InForce {
-    /// Which account it is for, when it is not for the whole program.
+    /// Name of the account that the value is for; `None` for settings of the program.
     pub account: Option<String>,
+    /// The setting.
     pub key: &'static Key,
-    /// The canonical text; for a secret's file its path, and for a secret a mask; `None` when unset.
+    /// The canonical text; the path for a file with a secret, and a mask for a secret. `None` if it is not set.
     pub value: Option<String>,
+    /// Where the value came from.
     pub origin: Origin,
 }
 
-/// An account's place among the settings.
+/// What a setting is taken for: the program, or an account.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum AccountScope<'a> {
+    /// The program.
     Program,
     /// The only account, without an `[[account]]` table.
     Shorthand,
-    /// This `[[account]]` table, whether there are others, and whether flags count for it.
+    /// The account of an `[[account]]` table.
     Table {
+        /// The entries of the table.
         entries: &'a [FileEntry],
+        /// Whether it is the only table. Only then do flags about one account apply to it.
         alone: bool,
     },
 }
 
-/// The sources, and what has been taken from them.
+/// The sources, and the settings that were taken from them so far.
 pub(super) struct Layers<'a> {
     pub flags: &'a Flags,
     pub env: &'a Environment,
     pub file: &'a SettingsFile,
+    /// The settings that were taken, in this order.
     pub in_force: Vec<InForce>,
-    /// Name of the account whose keys are being taken.
+    /// Name of the account whose settings are being taken.
     pub account: Option<String>,
 }
 
-/// A text that somebody wrote, and where.
+/// The text of a value and its origin.
 #[derive(Debug, Clone)]
 pub(super) struct RawValue {
     pub text: String,
@@ -96,7 +112,8 @@ pub(super) struct RawValue {
 }
 
 impl RawValue {
-    /// A failure about this value; `what` must not repeat a secret.
+    /// Returns a failure about this value, with the meaning of the setting and an example. `what` must not repeat a
+    /// secret.
     pub fn failure(&self, key: &Key, what: &str) -> Failure {
         let named = match &self.origin {
             Origin::File { .. } | Origin::Default => format!("{}: `{}`", self.origin, key.name),
@@ -108,7 +125,7 @@ impl RawValue {
 }
 
 impl<'a> Layers<'a> {
-    /// The text of `key` from the highest layer that has it.
+    /// Returns the text of `key` from the strongest layer that has one. Defaults are not considered.
     pub fn find(&self, key: &'static Key, place: AccountScope<'a>) -> Option<RawValue> {
         let (flags_count, in_table) = match place {
             AccountScope::Table { entries, alone } => {
@@ -144,7 +161,8 @@ impl<'a> Layers<'a> {
         })
     }
 
-    /// Paths in the file count from its folder, so that a job's working directory does not matter.
+    /// Returns a path as it counts from `folder`: relative paths in the settings file count from the folder of that file, so
+    /// that the working directory of a job does not matter.
     fn path_text(&self, key: &Key, text: &str, folder: &Path) -> String {
         let is_path = matches!(key.syntax, Syntax::Path | Syntax::SecretFile { .. });
         if !is_path || text.is_empty() || Location::is_url(text) {
@@ -160,7 +178,10 @@ impl<'a> Layers<'a> {
             .into_owned()
     }
 
-    /// The value of `key`, and a note of where it came from; `None` when it has none.
+    /// Takes the value of `key` and notes its origin; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if the text is not such a value, with the origin of the text.
     pub fn take<T>(&mut self, key: &'static Key, place: AccountScope<'a>) -> Result<Option<T>>
     where
         T: FromStr<Err: fmt::Display> + fmt::Display,
@@ -184,7 +205,7 @@ impl<'a> Layers<'a> {
         Ok(Some(value))
     }
 
-    /// Like [`Layers::take`], for a key of the program that has a default.
+    /// Like [`Layers::take`], for a setting of the program that has a default.
     pub fn take_or_default<T>(&mut self, key: &'static Key) -> Result<T>
     where
         T: FromStr<Err: fmt::Display> + fmt::Display,
@@ -198,6 +219,7 @@ impl<'a> Layers<'a> {
         self.take(key, AccountScope::Program)?.ok_or_else(missing)
     }
 
+    /// Notes a value that is in force.
     pub fn note(&mut self, key: &'static Key, value: Option<String>, origin: Origin) {
         self.in_force.push(InForce {
             account: self.account.clone(),
@@ -207,13 +229,9 @@ impl<'a> Layers<'a> {
         });
     }
 
-    /// With several accounts, what says which one a value is for: neither the environment nor the file's top can.
+    /// Refuses settings of one account where it is not clear which account they are for: above an `[[account]]` table, or in
+    /// the environment while there are several tables.
     pub fn refuse_ambiguous(&self) -> Result<()> {
-        let one_account = || {
-            keys::ALL
-                .iter()
-                .filter(|key| key.scope == KeyScope::OneAccount)
-        };
         if let Some(stray) = self
             .file
             .top
@@ -226,29 +244,29 @@ impl<'a> Layers<'a> {
                 line: stray.line,
             };
             let message = format!(
-                "{origin}: `{}` is for one account, but stands outside of [[account]]",
+                "{origin}: `{}` is a setting of one account, but is outside of [[account]]",
                 stray.key.name
             );
             return Err(Failure::new(Exit::Usage, message)
-                .remedy("Move it below the [[account]] that it is for."));
+                .remedy("Move it below the [[account]] line of its account."));
         }
         if self.file.accounts.len() < 2 {
             return Ok(());
         }
-        let names = one_account().flat_map(|key| match key.syntax {
-            Syntax::SecretFile { env, .. } => vec![key.env, env],
-            _ => vec![key.env],
-        });
+        let names = keys::ALL
+            .iter()
+            .filter(|key| key.scope == KeyScope::OneAccount)
+            .flat_map(|key| [key.env, key.inline_env()]);
         match names.into_iter().find(|name| self.env.get(name).is_some()) {
             None => Ok(()),
             Some(name) => {
                 let message = format!(
-                    "{name} is for one account, but {} has {}",
+                    "{name} is a setting of one account, but {} has {} accounts",
                     self.file.path.display(),
                     self.file.accounts.len()
                 );
                 Err(Failure::new(Exit::Usage, message).remedy(
-                    "Unset it, and write the value below its [[account]] (secrets as a file).",
+                    "Unset it, and write the value below the [[account]] line of its account (a secret as the path of a file).",
                 ))
             }
         }

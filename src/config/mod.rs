@@ -1,6 +1,29 @@
-//! Settings: read in one place, typed, and handed down as small values.
+//! Settings: read in one place, checked, and handed down as small values.
 //!
-//! Flag > environment > file > default. Every key, with its names and its meaning, is a line of [`keys`].
+//! A flag takes precedence over the environment, the environment over the settings file, and the file over the default.
+//! Every setting, with its names and its meaning, is a line of [`keys`].
+//!
+//! The parts, from the texts to the values: [`environment`] is a snapshot of the variables, [`file`](SettingsFile) the
+//! settings file with the line of each value, [`layers`] finds the text that counts, [`value`], [`name`] and the types of
+//! the format read it, and [`Settings::load`] takes all of them and refuses values that contradict each other. Unknown
+//! names are errors everywhere, since a misspelt setting would silently have no effect.
+//!
+//! No other module reads the environment, and no command reads a setting by its name: each gets the fields that it needs.
+//!
+//! # Examples
+//! ```
+//! use cxvault::config::{Environment, Flags, Settings};
+//!
+//! let variables = [
+//!     ("HOME", "/home/operator"),
+//!     ("CXVAULT_ARCHIVE", "s3://my-bucket/ringcx"),
+//!     ("CXVAULT_TIME_ZONE", "America/New_York"),
+//! ];
+//! let loaded = Settings::load(&Flags::default(), &Environment::from_pairs(variables))?;
+//! assert!(loaded.settings.archive.is_s3());
+//! assert_eq!(loaded.settings.accounts[0].time_zone, "America/New_York");
+//! # Ok::<(), cxvault::outcome::Failure>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,75 +66,101 @@ use layers::{AccountScope, Layers};
 use name::{Field, LogFilter, PathText, WarningCode};
 use value::{Count, List, PositiveSpan, SizeWithin, Switch};
 
-/// Everything that can be set, checked. The documentation of each field is its line in [`keys`].
+/// All settings, read and checked. The line of each setting in [`keys`] describes it.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Root of the archive.
     pub archive: Location,
+    /// Folder of the journals and of the request ledger.
     pub state_dir: PathBuf,
+    /// File with the key that signs manifests and parts.
     pub signing_key_file: Option<PathBuf>,
+    /// File with the keys whose signatures are accepted.
     pub allowed_signers_file: Option<PathBuf>,
+    /// Largest number of segments in one part.
     pub part_rows: u64,
+    /// Approximate largest size of one part before compression, in bytes.
     pub part_bytes: ByteSize,
-    /// What is left out of every segment's object.
+    /// Metadata fields that are removed from every segment.
     pub omit_fields: Omission,
-    /// At least one.
+    /// The accounts, at least one.
     pub accounts: Vec<Account>,
+    /// Base URL of the RingCentral platform.
     pub platform_url: BaseUrl,
+    /// Base URL of RingCX.
     pub ringcx_url: BaseUrl,
+    /// Base URL of the summaries API.
     pub summaries_url: BaseUrl,
-    /// As this machine keeps them: its share.
+    /// Rate limits of summary requests: this machine's share of them.
     pub summary_limits: Limits,
+    /// Whether the summary limits count for a credential or for each sub-account.
     pub summary_limit_scope: LimitScope,
-    /// As this machine keeps them.
+    /// Rate limits of discovery requests: this machine's share of them.
     pub discovery_limits: Limits,
-    /// As this machine keeps them.
+    /// Rate limits of token exchanges: this machine's share of them.
     pub token_limits: Limits,
+    /// Share of the limits that this machine uses.
     pub quota_share: QuotaShare,
+    /// Lifetime of a RingCX token.
     pub token_life: DurationValue,
+    /// Number of concurrent summary requests, 1 to 1,024.
     pub concurrency: u32,
+    /// Attempts of one request, 1 to 100.
     pub max_attempts: u32,
+    /// Time-out of one request.
     pub request_timeout: DurationValue,
+    /// Largest summary, in bytes.
     pub max_summary_bytes: ByteSize,
+    /// Time between the end of a day and its archiving.
     pub settle: DurationValue,
+    /// Days back in which a run completes what is missing.
     pub catch_up: DayCount,
-    /// Ages at which archived days are looked at again.
+    /// Ages at which archived days are fetched again.
     pub recheck_after: Vec<DayCount>,
+    /// How long RingCX retains interactions.
     pub source_retention: Option<DayCount>,
-    /// Codes of warnings, some with what they are about after a colon.
+    /// Codes of expected warnings, some with what they are about after a colon.
     pub known_warnings: Vec<String>,
     /// How the archive's S3 is reached.
     pub s3: S3Access,
-    /// `None` is off.
+    /// Object Lock of every object; `None` is off.
     pub object_lock: Option<Retention>,
+    /// Whether plain HTTP to other hosts is allowed.
     pub allow_http: bool,
+    /// Where and how heads are stored a second time.
     pub anchor: AnchorSettings,
     /// How the S3 is reached that `cxvault copy` writes to.
     pub copy: S3Access,
+    /// What is logged.
     pub logging: Logging,
+    /// Where the result of a run is reported.
     pub telemetry: Receivers,
+    /// Digest of what is archived and how; see [`Settings::digest`].
     digest: Digest,
 }
 
-/// What is written to stderr.
+/// What is logged to stderr.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
+    /// Text for people, or JSON for programs.
     pub format: LogFormat,
-    /// Levels, for all or by module; `tracing_subscriber::filter::Targets` reads it.
+    /// Levels, for all modules or for single ones, as `tracing_subscriber::filter::Targets` reads them.
     pub filter: String,
 }
 
-/// Settings, and where each came from.
+/// The settings, and the origin of each.
 #[derive(Debug, Clone)]
 pub struct Loaded {
+    /// The checked settings.
     pub settings: Settings,
     /// The settings file that was read, if any, and what named it.
     pub file: Option<(PathBuf, &'static str)>,
-    /// In the order of the table; account keys once for each account.
+    /// All settings in the order of the table; those of accounts once for each account.
     pub in_force: Vec<InForce>,
 }
 
 impl Settings {
-    /// Reads everything.
+    /// Reads and checks all settings.
     ///
     /// # Errors
     /// [`Exit::Usage`], naming the flag, variable or line that is wrong, with what would be right.
@@ -142,7 +191,10 @@ impl Settings {
         })
     }
 
-    /// As much of who is told how a run ends as wrong settings let one read.
+    /// Returns the receivers of telemetry, as far as they can be read.
+    ///
+    /// For the case that [`Settings::load`] fails: a night that does not start because of a wrong setting must be reported
+    /// too. What cannot be read, or would send a secret in clear text, is left out.
     pub fn load_telemetry(flags: &Flags, env: &Environment) -> Receivers {
         let file = file_location(flags, env).and_then(|(path, _)| SettingsFile::read(&path).ok());
         let file = file.unwrap_or_default();
@@ -157,29 +209,30 @@ impl Settings {
         let allow_http = layers
             .take_or_default::<Switch>(&keys::ALLOW_HTTP)
             .is_ok_and(|switch| switch.0);
-        let harmless = allow_http || telemetry::refuse_exposed(&receivers).is_ok();
-        if harmless {
+        if allow_http || telemetry::refuse_exposed(&receivers).is_ok() {
             receivers
         } else {
             Receivers::default()
         }
     }
 
-    /// Where a settings file would be read from, if one was there; `None` without a home folder.
+    /// Returns where `cxvault init` creates a settings file; `None` without a home folder.
     pub fn file_to_write(flags: &Flags, env: &Environment) -> Option<PathBuf> {
         file_location(flags, env)
             .map(|(path, _)| path)
             .or_else(|| usual_file(env))
     }
 
-    /// SHA-256 in hexadecimal over the values that say what is archived and how: a manifest's
-    /// `settings_digest`. Secrets, local paths and logging are left out. It is over the RFC 8785 form of an
-    /// object `{"key": "value"}`, account keys as `account.NAME.key`, unset ones absent.
+    /// Returns the SHA-256, in hexadecimal, of the settings that say what is archived and how: `settings_sha256` of the
+    /// run in a manifest.
+    ///
+    /// It is the hash of the RFC 8785 form of an object `{"key": "value"}`. Settings of accounts are in it as
+    /// `account.NAME.key`; unset settings are absent, as are secrets, local paths and logging.
     pub fn digest(&self) -> String {
         self.digest.hex()
     }
 
-    /// With the limits that this machine keeps: everything that counts on them counts on these.
+    /// Reduces the rate limits to the share of this machine. All code that plans or paces requests uses these limits.
     fn within_share(self) -> Settings {
         let share = self.quota_share;
         Settings {
@@ -190,8 +243,8 @@ impl Settings {
         }
     }
 
-    /// Names in `omit_fields` that RingCX does not document, each with the one that was probably meant. They may be new
-    /// fields of the vendor's: so it is said, and not refused.
+    /// Returns the names in `omit_fields` that RingCX does not document, each with the documented name that was probably
+    /// meant. RingCX may have added a field of such a name, so this is worth a warning and not an error.
     pub fn doubtful_fields(&self) -> Vec<(&str, &'static str)> {
         let unknown = self
             .omit_fields
@@ -202,7 +255,10 @@ impl Settings {
             .collect()
     }
 
-    /// The key that signs manifests, if one is configured.
+    /// Returns the key that signs manifests, if one is configured.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if the file cannot be read or does not hold an Ed25519 key.
     pub fn signing_key(&self) -> Result<Option<SigningKey>> {
         let Some(path) = &self.signing_key_file else {
             return Ok(None);
@@ -218,7 +274,10 @@ impl Settings {
             })
     }
 
-    /// Whose signatures count to a reader: the allowed signers file's keys. A reader needs no signing key.
+    /// Returns the keys whose signatures a reader accepts: those of the allowed signers file. A reader needs no signing key.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if the file cannot be read or has a line that is not understood.
     pub fn trusted_signers(&self) -> Result<AllowedSigners> {
         let Some(path) = &self.allowed_signers_file else {
             return Ok(AllowedSigners::default());
@@ -228,7 +287,10 @@ impl Settings {
             .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
     }
 
-    /// Whose signatures count to a writer: the allowed signers file's keys, and the signing key's own.
+    /// Returns the keys whose signatures a writer accepts: those of the allowed signers file, and its own.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`], as [`Settings::signing_key`] and [`Settings::trusted_signers`].
     pub fn allowed_signers(&self) -> Result<AllowedSigners> {
         let mut allowed = self.trusted_signers()?;
         if let Some(key) = self.signing_key()? {
@@ -239,7 +301,7 @@ impl Settings {
 }
 
 impl Logging {
-    /// For commands that need no other settings: from flags and the environment only.
+    /// Reads what commands need that use no other settings, from flags and the environment only.
     pub fn load(flags: &Flags, env: &Environment) -> Result<Self> {
         let file = SettingsFile::default();
         Self::take(&mut Layers {
@@ -260,6 +322,7 @@ impl Logging {
     }
 }
 
+/// Reads a file that the setting `key` names.
 fn read(path: &Path, key: &keys::Key) -> Result<String> {
     fs::read_to_string(path).map_err(|error| {
         Failure::new(Exit::Usage, format!("cannot read {}", path.display()))
@@ -271,8 +334,9 @@ fn read(path: &Path, key: &keys::Key) -> Result<String> {
     })
 }
 
-/// Which file holds the settings, and what says so: the flag, the variable, or the platform's place for it.
-/// Not a file in the working directory: a job would change with where it is started.
+/// Returns the path of the settings file and what names it: the flag, the variable, or the usual path if a file is there.
+///
+/// The working directory is not searched, since the result of a job would depend on where it is started.
 fn file_location(flags: &Flags, env: &Environment) -> Option<(PathBuf, &'static str)> {
     if let Some(path) = &flags.config {
         return Some((path.clone(), "--config"));
@@ -281,31 +345,33 @@ fn file_location(flags: &Flags, env: &Environment) -> Option<(PathBuf, &'static 
         return Some((env.expand(path), keys::CONFIG_ENV));
     }
     let path = usual_file(env).filter(|path| path.exists())?;
-    Some((path, "the usual place"))
+    Some((path, "the usual path"))
 }
 
-/// Where the settings file is when nothing names one: `~/.config/cxvault/config.toml` by default.
+/// Returns the path of the settings file if no flag and no variable names one: by default
+/// `~/.config/cxvault/config.toml`.
 pub fn usual_file(env: &Environment) -> Option<PathBuf> {
     env.config_folder().map(|folder| folder.join("config.toml"))
 }
 
+/// Takes all settings from the layers and checks them.
 fn take(layers: &mut Layers<'_>) -> Result<Settings> {
-    let path = |path: PathText| PathBuf::from(path.0);
     let settings = Settings {
         archive: layers.take_or_default(&keys::ARCHIVE)?,
         state_dir: state_dir(layers)?,
-        signing_key_file: optional::<PathText>(layers, &keys::SIGNING_KEY_FILE)?.map(path),
-        allowed_signers_file: optional::<PathText>(layers, &keys::ALLOWED_SIGNERS_FILE)?.map(path),
+        signing_key_file: optional_path(layers, &keys::SIGNING_KEY_FILE)?,
+        allowed_signers_file: optional_path(layers, &keys::ALLOWED_SIGNERS_FILE)?,
         part_rows: layers
             .take_or_default::<Count<1, 10_000_000>>(&keys::PART_ROWS)?
             .0,
-        // One PutObject takes at most 5 GiB (Amazon S3 quotas), and a part may end a little late.
+        // One PutObject takes at most 5 GiB (Amazon S3 quotas), and a part may be a little larger than its limit.
         part_bytes: layers
             .take_or_default::<SizeWithin<1024, { 4 << 30 }>>(&keys::PART_BYTES)?
             .0,
-        omit_fields: optional::<List<Field>>(layers, &keys::OMIT_FIELDS)?
-            .map(|list| list.0.into_iter().map(|field| field.0).collect())
-            .unwrap_or_default(),
+        omit_fields: list::<Field>(layers, &keys::OMIT_FIELDS)?
+            .into_iter()
+            .map(|field| field.0)
+            .collect(),
         accounts: account::take_all(layers)?,
         platform_url: layers.take_or_default(&keys::PLATFORM_URL)?,
         ringcx_url: layers.take_or_default(&keys::RINGCX_URL)?,
@@ -330,13 +396,12 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
             .0,
         settle: layers.take_or_default(&keys::SETTLE)?,
         catch_up: layers.take_or_default(&keys::CATCH_UP)?,
-        recheck_after: optional::<List<DayCount>>(layers, &keys::RECHECK_AFTER)?
-            .map(|list| list.0)
-            .unwrap_or_default(),
+        recheck_after: list(layers, &keys::RECHECK_AFTER)?,
         source_retention: optional(layers, &keys::SOURCE_RETENTION)?,
-        known_warnings: optional::<List<WarningCode>>(layers, &keys::KNOWN_WARNINGS)?
-            .map(|list| list.0.into_iter().map(|code| code.0).collect())
-            .unwrap_or_default(),
+        known_warnings: list::<WarningCode>(layers, &keys::KNOWN_WARNINGS)?
+            .into_iter()
+            .map(|code| code.0)
+            .collect(),
         s3: s3::take(layers, &s3::ARCHIVE)?,
         object_lock: layers.take_or_default::<LockPolicy>(&keys::OBJECT_LOCK)?.0,
         allow_http: layers.take_or_default::<Switch>(&keys::ALLOW_HTTP)?.0,
@@ -344,12 +409,25 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         copy: s3::take(layers, &s3::COPY)?,
         logging: Logging::take(layers)?,
         telemetry: telemetry::take(layers)?,
-        digest: Digest([0; 32]), // over what has just been taken, so it follows
+        digest: Digest([0; 32]), // `Settings::load` computes it from what is taken here
     };
     refuse_contradictions(&settings)?;
     Ok(settings.within_share())
 }
 
+/// Takes a list, which is empty where it is not set.
+fn list<T>(layers: &mut Layers<'_>, key: &'static keys::Key) -> Result<Vec<T>>
+where
+    T: std::str::FromStr<Err = value::Invalid> + std::fmt::Display + PartialEq,
+{
+    Ok(optional::<List<T>>(layers, key)?.unwrap_or_default().0)
+}
+
+fn optional_path(layers: &mut Layers<'_>, key: &'static keys::Key) -> Result<Option<PathBuf>> {
+    Ok(optional::<PathText>(layers, key)?.map(|path| PathBuf::from(path.0)))
+}
+
+/// Takes a setting of the program that need not be set.
 fn optional<T>(layers: &mut Layers<'_>, key: &'static keys::Key) -> Result<Option<T>>
 where
     T: std::str::FromStr<Err: std::fmt::Display> + std::fmt::Display,
@@ -357,19 +435,15 @@ where
     layers.take(key, AccountScope::Program)
 }
 
+/// Takes the state folder, which by default is the usual folder of the platform.
 fn state_dir(layers: &mut Layers<'_>) -> Result<PathBuf> {
     let key = &keys::STATE_DIR;
     if layers.find(key, AccountScope::Program).is_some() {
-        return Ok(PathBuf::from(
-            layers
-                .take::<PathText>(key, AccountScope::Program)?
-                .map(|path| path.0)
-                .unwrap_or_default(),
-        ));
+        return Ok(PathBuf::from(layers.take_or_default::<PathText>(key)?.0));
     }
     let folder = layers.env.state_folder().ok_or_else(|| {
-        Failure::new(Exit::Usage, "there is no home folder to keep the state in")
-            .remedy("Name a folder with --state-dir or CXVAULT_STATE_DIR, or set HOME.")
+        Failure::new(Exit::Usage, "there is no home folder for the state folder")
+            .remedy("Set --state-dir or CXVAULT_STATE_DIR to a folder, or set HOME.")
     })?;
     layers.note(
         key,
@@ -379,14 +453,15 @@ fn state_dir(layers: &mut Layers<'_>) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Refuses settings that are valid alone and contradict each other.
 fn refuse_contradictions(settings: &Settings) -> Result<()> {
     if settings.object_lock.is_some() && !settings.archive.is_s3() {
         let message = format!(
-            "object_lock is set, but the archive {} is a folder, which cannot lock",
+            "object_lock is set, but the archive {} is a folder, which has no Object Lock",
             settings.archive
         );
         return Err(Failure::new(Exit::Usage, message)
-            .remedy("Set CXVAULT_OBJECT_LOCK=off, or keep the archive in s3://bucket/prefix."));
+            .remedy("Set CXVAULT_OBJECT_LOCK=off, or use an archive in S3: s3://bucket/prefix."));
     }
     anchor::refuse_contradictions(&settings.anchor, &settings.archive, settings.allow_http)?;
     let urls = [
@@ -396,40 +471,48 @@ fn refuse_contradictions(settings: &Settings) -> Result<()> {
         (&keys::S3_ENDPOINT, settings.s3.endpoint.as_ref()),
         (&keys::COPY_ENDPOINT, settings.copy.endpoint.as_ref()),
     ];
-    let exposed = |url: Option<&BaseUrl>| url.is_some_and(BaseUrl::is_exposed);
+    if settings.allow_http {
+        return Ok(());
+    }
     match urls
         .into_iter()
-        .find(|(_, url)| exposed(*url) && !settings.allow_http)
+        .find(|(_, url)| url.is_some_and(BaseUrl::is_exposed))
     {
         Some((key, _)) => Err(plain_http(key.name)),
-        None if settings.allow_http => Ok(()),
         None => telemetry::refuse_exposed(&settings.telemetry),
     }
 }
 
+/// The failure for an address whose requests would leave this host in clear text.
 fn plain_http(name: &str) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("{name} is plain HTTP, which anybody on the way can read"),
+        format!("{name} is plain HTTP to another host, which can be read in transit"),
     )
-    .remedy("Use https://, or set CXVAULT_ALLOW_HTTP=true if the network is yours.")
+    .remedy("Use https://, or set CXVAULT_ALLOW_HTTP=true if the network is trusted.")
 }
 
+/// Computes [`Settings::digest`].
 fn digest(settings: &Settings, in_force: &[InForce]) -> Result<Digest> {
     let mut values: BTreeMap<String, &str> = BTreeMap::new();
-    for one in in_force.iter().filter(|one| !one.key.local) {
-        let name = match &one.account {
-            Some(account) => format!("account.{account}.{}", one.key.name),
-            None => one.key.name.to_owned(),
+    for setting in in_force.iter().filter(|setting| !setting.key.local) {
+        let name = match &setting.account {
+            Some(account) => format!("account.{account}.{}", setting.key.name),
+            None => setting.key.name.to_owned(),
         };
-        values.extend(one.value.as_deref().map(|value| (name, value)));
+        values.extend(setting.value.as_deref().map(|value| (name, value)));
     }
     for account in &settings.accounts {
         let kind = account.credentials.as_ref().map(CredentialSettings::kind);
         values.extend(kind.map(|kind| (format!("account.{}.credentials", account.name), kind)));
     }
-    let text = serde_json_canonicalizer::to_vec(&values);
-    let unexpected =
-        |error| Failure::new(Exit::Unexpected, "cannot digest the settings").because(error);
-    text.map(|text| Digest::of(&text)).map_err(unexpected)
+    serde_json_canonicalizer::to_vec(&values)
+        .map(|text| Digest::of(&text))
+        .map_err(|error| {
+            Failure::new(
+                Exit::Unexpected,
+                "cannot compute the digest of the settings",
+            )
+            .because(error)
+        })
 }

@@ -1,4 +1,4 @@
-//! Values that are names and addresses: they end up in paths, URLs and messages, so they are checked first.
+//! Values that are names and addresses. They become parts of paths, URLs and messages, so they are checked first.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::format::place::{key, plain_http};
 use crate::format::row::omit;
 use crate::format::text::printable_start;
 
-/// Declares a checked text.
+/// Declares types for checked texts: each has one text, which a function has accepted and perhaps normalised.
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident = $check:expr;)+) => {$(
         $(#[$doc])*
@@ -36,31 +36,32 @@ macro_rules! texts {
 }
 
 texts! {
-    /// A sub-account's or account's id or name: it becomes a part of object keys and of URLs.
+    /// Id of a sub-account or account, or the name of an account. It becomes a part of object keys and of URLs.
     Id = id;
-    /// Any text without control characters.
+    /// Any text that is not empty and has no control characters.
     Text = text;
-    /// A folder or file.
+    /// Path of a folder or file.
     PathText = text;
-    /// The root of an HTTP service, without a slash at its end.
+    /// Root URL of an HTTP service, without a slash at its end.
     BaseUrl = base_url;
-    /// `channelClass` of a segment.
+    /// `channelClass` of a segment, in upper case.
     ChannelClass = |text| class(text, &["VOICE", "DIGITAL"]);
-    /// `segmentType` of a segment.
+    /// `segmentType` of a segment, in upper case.
     SegmentType = |text| class(text, &["AGENT", "IVR", "BOT"]);
-    /// A warning's code that shall not make a run exit 3, with what it is about after a colon.
+    /// Code of a warning, perhaps with a colon and what it is about.
     WarningCode = warning_code;
-    /// A field of a segment's object that is not kept.
+    /// Name of a metadata field that is removed from segments.
     Field = |text| omit::check_name(text).map(|()| text.into()).map_err(|why| Invalid(why.to_string()));
-    /// Log levels, for all or by module: `info`, `info,cxvault::ringcx=debug`.
+    /// Log levels, for all modules or for single ones: `info`, `info,cxvault::ringcx=debug`.
     LogFilter = log_filter;
 }
 
+/// Accepts what can be a part of an object key and of a URL without being escaped.
 fn id(text: &str) -> Parsed<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     match text.len() {
         _ if text == key::ROSTER => {
-            invalid("`roster` names the archive's own chain, and nothing else")
+            invalid("`roster` is the name of the chain of the archive itself, and cannot be an id")
         }
         1..=64 if text.chars().all(plain) => Ok(text.into()),
         _ => invalid(format!(
@@ -77,7 +78,7 @@ fn shown(text: &str) -> String {
 
 fn text(text: &str) -> Parsed<String> {
     if text.is_empty() || text.chars().any(char::is_control) {
-        return invalid("it is empty or holds control characters");
+        return invalid("it is empty or has control characters");
     }
     Ok(text.into())
 }
@@ -117,7 +118,8 @@ pub(super) fn is_exposed(url: &str) -> bool {
     http_url(url).is_some_and(|url| plain_http::is_exposed(&url))
 }
 
-/// A documented value, or one that came later; but no misspelling, which would silently skip every segment.
+/// Accepts a documented value, and a word that RingCX may have added since. A misspelling of a documented value is refused,
+/// since it would silently skip every segment.
 fn class(text: &str, known: &[&'static str]) -> Parsed<String> {
     let upper = text.to_ascii_uppercase();
     let word = !upper.is_empty()
@@ -141,6 +143,7 @@ fn class(text: &str, known: &[&'static str]) -> Parsed<String> {
     }
 }
 
+/// Accepts the code of a warning, perhaps with a colon and what it is about.
 fn warning_code(text: &str) -> Parsed<String> {
     const KNOWN: [&str; 4] = [
         "low-volume",
@@ -155,7 +158,7 @@ fn warning_code(text: &str) -> Parsed<String> {
             .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
     {
         return invalid(format!(
-            "`{}` is not a warning's code; one is low-volume",
+            "`{}` is not the code of a warning, such as low-volume",
             shown(text)
         ));
     }
@@ -165,6 +168,7 @@ fn warning_code(text: &str) -> Parsed<String> {
     }
 }
 
+/// Accepts levels for all modules or for single ones, with commas between them.
 fn log_filter(text: &str) -> Parsed<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let target = |target: &str| {

@@ -1,4 +1,7 @@
-//! Secrets: from the environment or from files of their own, never from flags or the settings file.
+//! Secrets: read from the environment or from files of their own, never from flags or the settings file.
+//!
+//! A secret is a [`SecretString`] from here on: `Debug` does not show it, and its memory is cleared when it is dropped. No
+//! message has a secret or the content of a file with one.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,13 +14,18 @@ use crate::config::keys::{Key, Syntax};
 use crate::config::layers::{AccountScope, Layers, Origin, RawValue};
 use crate::outcome::{Exit, Failure, Result};
 
-/// What `cxvault config` shows in place of a secret.
+/// The text that `cxvault config` shows in place of a secret.
 pub const MASK: &str = "********";
-/// No token is longer; and a path like /dev/zero ends.
+/// Largest file with a secret, in bytes. No token is longer, and reading a path such as /dev/zero has to end.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// Takes the secret whose file `key` names, or that the environment holds itself. Also its layer: of two
-/// kinds of credentials the one from the higher layer counts.
+/// Takes the secret of which `key` names the file, or which is in the environment itself; `None` if it is not set.
+///
+/// Returns its origin too: of two kinds of credentials those from the stronger layer count.
+///
+/// # Errors
+/// [`Exit::Usage`] if both are set, or if the secret cannot be read, is empty, or has characters that a header of HTTP cannot
+/// carry.
 pub(super) fn take<'a>(
     layers: &mut Layers<'a>,
     key: &'static Key,
@@ -52,9 +60,10 @@ pub(super) fn take<'a>(
     Ok(Some((secret, found.origin)))
 }
 
+/// Reads the secret from a file.
 fn read(key: &Key, found: &RawValue) -> Result<SecretString> {
     let path = Path::new(&found.text);
-    // Only the reader's error: the content must not get near a message.
+    // Only the error of the file system: no part of the content may get into a message.
     let unreadable = |error: std::io::Error| {
         Failure::new(
             Exit::Usage,
@@ -81,20 +90,20 @@ fn read(key: &Key, found: &RawValue) -> Result<SecretString> {
     )
 }
 
-/// A secret without the newline that editors and `echo` put at its end.
+/// Returns a secret without the newline that editors and `echo` append.
 fn checked(text: &str, named: &str) -> Result<SecretString> {
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
         return Err(Failure::new(Exit::Usage, format!("{named} is empty"))
-            .remedy("Put the secret into it."));
+            .remedy("Write the secret to it."));
     }
-    // A header cannot carry these: better refused here than by every request.
+    // A header of HTTP cannot carry these: the setting is refused here instead of by every request.
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Failure::new(
             Exit::Usage,
-            format!("{named} holds blanks, line breaks or other strange characters"),
+            format!("{named} has blanks, line breaks or characters outside of ASCII"),
         )
-        .remedy("Put the secret alone into it, on one line."));
+        .remedy("Write only the secret to it, on one line."));
     }
     Ok(SecretString::from(text))
 }

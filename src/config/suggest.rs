@@ -1,6 +1,6 @@
-//! "Did you mean ...?"
+//! Suggestions for misspelt names and values.
 
-/// The candidate that `word` is most likely a misspelling of, as a question; `None` when none is near.
+/// Returns the candidate that `word` is most likely a misspelling of, as a question; `None` if none is near.
 pub fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -8,20 +8,21 @@ pub fn did_you_mean<'a>(
     nearest(word, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
 }
 
-/// The candidate at the least edit distance, if that is at most a fourth of the word, and one more.
+/// Returns the candidate with the smallest edit distance to `word`, if the distance is at most a quarter of the length of the
+/// word, plus one.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let distance =
-        |candidate: &&str| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
     let limit = word.chars().count() / 4 + 1;
-    // A very long word is no misspelling, and the distance takes time quadratic in it.
-    let candidates = candidates
+    candidates
         .into_iter()
-        .filter(|one| one.len().abs_diff(word.len()) <= limit);
-    let near = candidates
-        .map(|one| (distance(&one), one))
-        .min_by_key(|(distance, _)| *distance);
-    near.filter(|(distance, _)| *distance <= limit)
+        // Before the distance is computed, which takes time quadratic in the length of the word.
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= limit)
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
+            (distance, candidate)
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= limit)
         .map(|(_, candidate)| candidate)
 }
 

@@ -1,4 +1,4 @@
-//! Who is told how a run ended.
+//! The receivers of telemetry: metrics file, Pushgateway, webhook, heartbeat and OpenTelemetry collector.
 
 use std::path::PathBuf;
 
@@ -13,6 +13,7 @@ use crate::config::secret;
 use crate::outcome::{Exit, Failure, Result};
 use crate::telemetry::{OtlpCollector, Receivers};
 
+/// Takes the settings of all receivers.
 pub(super) fn take(layers: &mut Layers<'_>) -> Result<Receivers> {
     let metrics_file = layers.take::<PathText>(&keys::METRICS_FILE, AccountScope::Program)?;
     let pushgateway = layers.take::<BaseUrl>(&keys::PUSHGATEWAY_URL, AccountScope::Program)?;
@@ -25,8 +26,11 @@ pub(super) fn take(layers: &mut Layers<'_>) -> Result<Receivers> {
     })
 }
 
-/// What the variables of OpenTelemetry say. Whoever set them for a whole machine or cluster must not keep a night from
-/// being archived: what we cannot serve is a warning.
+/// Reads the variables of the OpenTelemetry specification
+/// (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>).
+///
+/// They are often set for a whole host or cluster. So values that this program does not support are a warning and not an
+/// error: they must not prevent a night from being archived.
 fn collector(env: &Environment) -> Option<Result<OtlpCollector, &'static str>> {
     let endpoint = env
         .get("OTEL_EXPORTER_OTLP_ENDPOINT")?
@@ -45,21 +49,17 @@ fn collector(env: &Environment) -> Option<Result<OtlpCollector, &'static str>> {
         .is_some_and(|protocol| protocol == "grpc")
     {
         return Some(Err(
-            "OTEL_EXPORTER_OTLP_PROTOCOL says grpc, and cxvault speaks http/json (usually port 4318)",
+            "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, but cxvault supports http/json only (usually port 4318)",
         ));
     }
     let headers = pairs(env.get("OTEL_EXPORTER_OTLP_HEADERS"));
-    let writable = |(name, value): &(String, String)| {
-        let token = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        name.chars().all(token) && value.chars().all(|c| c == ' ' || c.is_ascii_graphic())
-    };
-    if !headers.iter().all(writable) {
+    if !headers.iter().all(is_header) {
         return Some(Err(
             "OTEL_EXPORTER_OTLP_HEADERS is not name=value,name=value",
         ));
     }
     if is_exposed(endpoint) && !headers.is_empty() {
-        return Some(Err("its headers would travel over plain HTTP"));
+        return Some(Err("its headers would be sent over plain HTTP"));
     }
     let mut resource = pairs(env.get("OTEL_RESOURCE_ATTRIBUTES"));
     resource.extend(
@@ -76,22 +76,33 @@ fn collector(env: &Environment) -> Option<Result<OtlpCollector, &'static str>> {
     }))
 }
 
-/// `key=value,key=value`, values percent-encoded.
+/// Returns whether HTTP can carry this name and value as a header.
+fn is_header(header: &(String, String)) -> bool {
+    let (name, value) = header;
+    name.chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && value.chars().all(|c| c == ' ' || c.is_ascii_graphic())
+}
+
+/// Reads `key=value,key=value` with percent-encoded values, as the specification writes headers and attributes. What has
+/// no `=` is left out.
 fn pairs(text: Option<&str>) -> Vec<(String, String)> {
-    let pair = |pair: &str| {
-        let (key, value) = pair.split_once('=')?;
-        let value = percent_encoding::percent_decode_str(value.trim())
-            .decode_utf8_lossy()
-            .into_owned();
-        (!key.trim().is_empty()).then(|| (key.trim().to_owned(), value))
-    };
     text.unwrap_or_default()
         .split(',')
-        .filter_map(pair)
+        .filter_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            let value = percent_encoding::percent_decode_str(value.trim())
+                .decode_utf8_lossy()
+                .into_owned();
+            (!key.trim().is_empty()).then(|| (key.trim().to_owned(), value))
+        })
         .collect()
 }
 
-/// Such a URL needs no password beside it: whoever knows it may write there.
+/// Takes a URL that is a secret itself: everyone with the URL of a webhook may write to it.
+///
+/// # Errors
+/// [`Exit::Usage`] if it cannot be read or is not a URL of HTTP; the message does not repeat it.
 pub(super) fn secret_url(
     layers: &mut Layers<'_>,
     key: &'static Key,
@@ -109,10 +120,10 @@ pub(super) fn secret_url(
             key.name
         ),
     )
-    .remedy("Put the whole URL there, and nothing else."))
+    .remedy("Write the whole URL there, and nothing else."))
 }
 
-/// None of them may be plain HTTP to another machine.
+/// Refuses a receiver that is reached with plain HTTP on another host.
 pub(super) fn refuse_exposed(receivers: &Receivers) -> Result<()> {
     let secret = |url: &Option<SecretString>| {
         url.as_ref()

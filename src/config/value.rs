@@ -1,4 +1,5 @@
-//! The kinds of values that settings have: each reads its text, and writes it back in one canonical form.
+//! The types of values of settings. Each reads a text and writes it back in one canonical form, which is what
+//! `cxvault config` shows and what the digest of the settings is computed from.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,18 +11,20 @@ use serde::Serialize;
 use crate::config::suggest::did_you_mean;
 use crate::format::record::lock::{LockMode, Period, Retention};
 
-/// Why a text is not such a value; completes the sentence "KEY: ...".
+/// Why a text is not such a value. It completes the sentence "KEY: ...".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(pub String);
 
+/// A value, or why a text is not such a value.
 pub type Parsed<T> = Result<T, Invalid>;
 
+/// Returns an error with this reason.
 pub(super) fn invalid<T>(what: impl Into<String>) -> Parsed<T> {
     Err(Invalid(what.into()))
 }
 
-/// A number and the unit after it.
+/// Splits a text into a whole number and the unit behind it; `None` if it does not begin with a number.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -64,7 +67,7 @@ impl FromStr for DurationValue {
 impl fmt::Display for DurationValue {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        // A unit is used from two of it on: 60s and 24h are how people write these.
+        // The largest unit of which there are at least two, as people write it: 60s and 24h.
         let fits =
             |(_, unit): &&(&str, u64)| ms.is_multiple_of(*unit) && (ms > *unit || *unit == 1);
         let (name, unit) = SPAN_UNITS.iter().find(fits).unwrap_or(&("ms", 1));
@@ -72,7 +75,7 @@ impl fmt::Display for DurationValue {
     }
 }
 
-/// A length of time that is not zero: a time-out of none would fail every request.
+/// A length of time that is not zero. With a time-out of zero every request would fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PositiveSpan(pub DurationValue);
 
@@ -81,7 +84,7 @@ impl FromStr for PositiveSpan {
 
     fn from_str(text: &str) -> Parsed<Self> {
         match text.parse::<DurationValue>()? {
-            span if span.0.is_zero() => invalid(format!("`{text}` must be longer than nothing")),
+            span if span.0.is_zero() => invalid(format!("`{text}` must be longer than zero")),
             span => Ok(PositiveSpan(span)),
         }
     }
@@ -93,7 +96,7 @@ impl fmt::Display for PositiveSpan {
     }
 }
 
-/// Whole days: `14d`.
+/// A number of whole days, 1 to 36,500: `14d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DayCount(pub u32);
 
@@ -158,7 +161,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// A size within bounds (in bytes).
+/// A size from `MIN` to `MAX` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeWithin<const MIN: u64, const MAX: u64>(pub ByteSize);
 
@@ -183,7 +186,7 @@ impl<const MIN: u64, const MAX: u64> fmt::Display for SizeWithin<MIN, MAX> {
     }
 }
 
-/// A whole number within bounds.
+/// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count<const MIN: u64, const MAX: u64>(pub u64);
 
@@ -206,7 +209,7 @@ impl<const MIN: u64, const MAX: u64> fmt::Display for Count<MIN, MAX> {
     }
 }
 
-/// `true` or `false`; `1` and `0` as environments have them.
+/// `true` or `false`. `1` and `0` are accepted too, since they are common in environments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch(pub bool);
 
@@ -228,7 +231,8 @@ impl fmt::Display for Switch {
     }
 }
 
-/// Several values: an array in the file, with commas between them elsewhere.
+/// Several values: an array in the settings file, a text with commas elsewhere. Blanks, empty elements and duplicates are
+/// dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List<T>(pub Vec<T>);
 
@@ -266,7 +270,7 @@ impl<T: fmt::Display> fmt::Display for List<T> {
     }
 }
 
-/// An IANA time zone that this build knows, in its official spelling.
+/// An IANA time zone that is in the database of this build, in its official spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneName(pub String);
 
@@ -320,7 +324,7 @@ impl FromStr for LockPolicy {
                 "compliance" => LockMode::Compliance,
                 _ => return None,
             };
-            // S3 takes at most 36,500 days or 100 years.
+            // S3 accepts at most 36,500 days or 100 years.
             let period = match number_and_unit(period)? {
                 (days @ 1..=36_500, "d") => Period::Days(days as u16),
                 (years @ 1..=100, "y") => Period::Years(years as u16),
@@ -347,7 +351,7 @@ impl fmt::Display for LockPolicy {
     }
 }
 
-/// Declares an enum whose values are words.
+/// Declares an enum whose variants are written as words.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -374,20 +378,21 @@ macro_rules! words {
 }
 
 words! {
-    /// What the summary limits count over.
+    /// Scope of the summary limits.
     LimitScope {
-        /// All sub-accounts of one credential together.
+        /// They count for all sub-accounts of one credential together.
         Credential = "credential",
-        /// Each sub-account by itself.
+        /// They count for each sub-account by itself.
         SubAccount = "sub-account",
     }
 }
 
 words! {
-    /// How log lines are written to stderr.
+    /// Format of log lines on stderr.
     LogFormat {
+        /// Lines for people.
         Text = "text",
-        /// One JSON object a line.
+        /// One JSON object for each line.
         Json = "json",
     }
 }

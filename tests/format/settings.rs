@@ -257,7 +257,7 @@ fn the_settings_file_is_named_by_flag_then_environment_then_place() {
         let loaded = Settings::load(flags, &home.env(env)).unwrap();
         (loaded.settings.concurrency, loaded.file.unwrap().1)
     };
-    assert_eq!(load(&[], &Flags::default()), (1, "the usual place"));
+    assert_eq!(load(&[], &Flags::default()), (1, "the usual path"));
     assert_eq!(
         load(&[("CXVAULT_CONFIG", &by_env)], &Flags::default()),
         (2, "CXVAULT_CONFIG")
@@ -332,7 +332,7 @@ fn bad_files_are_refused_in_clear_words() {
         ),
         ("settle = 15", &["`15` is not a duration", "15m"]),
         ("settle = 1.5", &["in quotes"]),
-        ("request_timeout = '0s'", &["longer than nothing"]),
+        ("request_timeout = '0s'", &["longer than zero"]),
         ("catch_up = '24h'", &["days", "14d"]),
         ("part_bytes = '256MB'", &["`256MB`", "MiB"]),
         ("part_bytes = '5GiB'", &["between 1KiB and 4GiB"]),
@@ -347,7 +347,7 @@ fn bad_files_are_refused_in_clear_words() {
         ("object_lock = 'goverance:1d'", &["is not an object lock"]),
         (
             "object_lock = 'governance:2555d'",
-            &["a folder, which cannot lock"],
+            &["a folder, which has no Object Lock"],
         ),
         (
             "archive = 'gs://bucket'",
@@ -377,7 +377,7 @@ fn bad_files_are_refused_in_clear_words() {
         ("[account]\nname = 'a'", &["line 1", "two brackets"]),
         (
             "[[account]]\nsettle = '1m'",
-            &["line 2", "`settle` does not belong to an account"],
+            &["line 2", "`settle` is not a setting of an account"],
         ),
         ("[[account]]\nnme = 'a'", &["line 2", "`name`"]),
         (
@@ -402,11 +402,11 @@ fn bad_files_are_refused_in_clear_words() {
         ),
         (
             "anchor = './a'\nanchor_object_lock = 'compliance:7y'",
-            &["a folder, which cannot lock"],
+            &["a folder, which has no Object Lock"],
         ),
         (
             "archive = 's3://bucket'\nanchor = 's3://bucket/x'",
-            &["the anchor s3://bucket/x lies in the archive s3://bucket"],
+            &["the anchor s3://bucket/x is inside of the archive s3://bucket"],
         ),
         (
             "anchor_s3_endpoint = 'http://minio.example:9000'",
@@ -688,10 +688,12 @@ fn accounts_have_their_own_settings_and_share_defaults() {
 fn with_several_accounts_the_environment_cannot_mean_one() {
     let text = refused(TWO, &[("CXVAULT_CLIENT_ID", "x")]);
     assert!(
-        text.contains("CXVAULT_CLIENT_ID is for one account") && text.contains("has 2"),
+        text.contains("CXVAULT_CLIENT_ID is a setting of one account") && text.contains("has 2"),
         "{text}"
     );
-    assert!(refused(TWO, &[("CXVAULT_JWT", "x")]).contains("CXVAULT_JWT is for one account"));
+    assert!(
+        refused(TWO, &[("CXVAULT_JWT", "x")]).contains("CXVAULT_JWT is a setting of one account")
+    );
     let settings = settings(TWO, &[("CXVAULT_TIME_ZONE", "UTC")]);
     assert_eq!(
         settings
@@ -727,9 +729,7 @@ fn with_several_accounts_the_flag_chooses_among_them() {
     flags.set(&keys::SUB_ACCOUNTS, "--sub-account", "9");
     let failure = home.load_with(TWO, &[], &flags).unwrap_err();
     assert!(
-        failure
-            .to_string()
-            .contains("`9` is in no account's sub_accounts"),
+        failure.to_string().contains("no account has `9` among"),
         "{failure}"
     );
 }
