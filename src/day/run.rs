@@ -67,6 +67,7 @@ pub async fn run_day(
     // The days that the warnings compare with. They are read before the first request, so that a broken chain is found
     // before a night's requests are spent.
     chain.recent(archive, PAST_MANIFESTS).await?;
+    shared_chain.keep(&chain).await;
     let day = DayRun {
         archive,
         shared_chain,

@@ -243,6 +243,7 @@ pub async fn due_rechecks(
             due.push(date);
         }
     }
+    job.chain.keep(&chain).await;
     Ok(items(due, &DayTask::scheduled_recheck()))
 }
 
