@@ -1,4 +1,7 @@
-//! Parse, log, dispatch, outcome -> exit code.
+//! The `cxvault` program: parses the command line, loads the settings, starts the log, and runs the command.
+//!
+//! Everything else is in the library. The exit codes are those of [`Exit`]; a second signal ends the process with
+//! 128 + its number, as a shell reports it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -7,38 +10,42 @@ use clap::Parser as _;
 use cxvault::cli::{Cli, Command};
 use cxvault::command;
 use cxvault::command::Context;
+use cxvault::command::night::notify;
 use cxvault::config::{Environment, Logging, Settings};
 use cxvault::logging;
 use cxvault::outcome::{Exit, Failure, Result};
 use cxvault::render::Output;
 use tokio_util::sync::CancellationToken;
 
-/// Tasks that a thread runs before it looks for network events: at full speed hundreds are ready at once, and each look
-/// is a system call.
+/// Number of tasks that a thread runs before it polls for network events. At full speed hundreds of tasks are ready at
+/// once, and each poll is a system call.
 const EVENT_INTERVAL: u32 = 256;
 
-/// Each request and each row makes and drops dozens of small texts.
+/// Each request and each row allocates and frees dozens of small texts, which mimalloc serves faster than the system.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// mimalloc's `mi_option_purge_delay`, in milliseconds: its binding names the options that are stable, not this one.
+/// The option `mi_option_purge_delay` of mimalloc, in milliseconds. The binding names stable options only, and not this one;
+/// the number is from `mimalloc.h`.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
-/// Freed memory goes back to the system at once. By default mimalloc keeps it for a second, in which a deep verification
-/// frees 100 MiB of pages: two thirds of its peak would be memory that nobody uses. A run, whose fetchers free little at
-/// a time, is a seventh slower with it. Whoever prefers another delay sets `MIMALLOC_PURGE_DELAY`, as everywhere.
-fn give_memory_back_at_once() {
-    // SAFETY: the options are plain numbers, and no second thread has begun that could read one while it is written.
+/// Makes mimalloc return freed memory to the system at once. By default it retains freed memory for a second, during which
+/// a deep verification frees 100 MiB of pages: two thirds of its peak would be unused memory. A run, whose fetchers free
+/// little at a time, would be a seventh slower with it. The variable `MIMALLOC_PURGE_DELAY` overrides the setting.
+fn return_memory_at_once() {
+    // SAFETY: the option is a plain number in a static table of mimalloc, which any thread may read. No other thread has
+    // been started yet, so nothing reads the table while it is written.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, 0) }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if matches!(cli.command, Command::Verify(_)) {
-        give_memory_back_at_once();
+        return_memory_at_once();
     }
     let output = Output::new(cli.global.json, cli.global.quiet);
-    let result = catch_unwind(AssertUnwindSafe(|| work(&cli, &output)));
+    // A panic would end the process with 101, a code that no script knows.
+    let result = catch_unwind(AssertUnwindSafe(|| run(&cli, &output)));
     let result = result.unwrap_or_else(|_| Err(Failure::unforeseen()));
     let exit = result.unwrap_or_else(|failure| {
         output.failure(&failure);
@@ -47,48 +54,49 @@ fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-fn work(cli: &Cli, output: &Output) -> Result<Exit> {
+/// Loads the settings, starts the log, and runs the command on a runtime of its own.
+fn run(cli: &Cli, output: &Output) -> Result<Exit> {
     let environment = Environment::of_process()?;
     let flags = cli.flags();
     let loaded = command::needs_settings(&cli.command)
         .then(|| Settings::load(&flags, &environment))
-        .transpose();
-    let loaded = loaded.inspect_err(|failure| {
-        command::night::notify::notify_not_started(&cli.command, failure, &flags, &environment);
-    })?;
+        .transpose()
+        .inspect_err(|failure| {
+            notify::notify_not_started(&cli.command, failure, &flags, &environment);
+        })?;
     match &loaded {
         Some(loaded) => logging::start(&loaded.settings.logging, output)?,
         None => logging::start(&Logging::load(&flags, &environment)?, output)?,
     }
-    let unusable =
-        |error| Failure::new(Exit::Unexpected, "cannot start the program's threads").because(error);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .event_interval(EVENT_INTERVAL)
         .enable_all()
         .build()
-        .map_err(unusable)?;
-    let cancel = CancellationToken::new();
+        .map_err(|error| {
+            Failure::new(Exit::Unexpected, "cannot start the program's threads").because(error)
+        })?;
     let context = Context {
         output: output.clone(),
         flags,
         environment,
         sub_accounts: cli.global.sub_accounts(),
-        cancel: cancel.clone(),
+        cancel: CancellationToken::new(),
     };
     let result = runtime.block_on(async {
-        let deaf =
-            |error| Failure::new(Exit::Unexpected, "cannot listen to signals").because(error);
-        tokio::spawn(watch_signals(Signals::listen().map_err(deaf)?, cancel));
+        let signals = Signals::listen().map_err(|error| {
+            Failure::new(Exit::Unexpected, "cannot listen to signals").because(error)
+        })?;
+        tokio::spawn(cancel_on_signal(signals, context.cancel.clone()));
         command::dispatch(&cli.command, &context, loaded.as_ref()).await
     });
-    // Whatever is still at work in the background has nothing left to say.
+    // Tasks that still run in the background have nothing to report.
     runtime.shutdown_background();
     result
 }
 
-/// The first SIGTERM or Ctrl-C asks to stop; the second ends the process at once, with 128 + signal as a shell
-/// would say it. The archive and the journal stand both.
-async fn watch_signals(mut signals: Signals, cancel: CancellationToken) {
+/// Cancels the command on the first SIGTERM or Ctrl-C, and ends the process on the second. Neither harms the archive or the
+/// journal: the next run continues from both.
+async fn cancel_on_signal(mut signals: Signals, cancel: CancellationToken) {
     signals.next().await;
     tracing::warn!("stopping: no more work is taken; a second signal aborts at once");
     cancel.cancel();
@@ -96,7 +104,7 @@ async fn watch_signals(mut signals: Signals, cancel: CancellationToken) {
     std::process::exit(128 + signal);
 }
 
-/// Listens from the beginning to the end, so that no signal falls between two looks.
+/// The signals that end a command. Both are listened to from the start, so that none is missed.
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
@@ -111,7 +119,7 @@ impl Signals {
         })
     }
 
-    /// The number of the next signal.
+    /// Waits for the next signal, and returns its number.
     async fn next(&mut self) -> i32 {
         use tokio::signal::unix::SignalKind;
         tokio::select! {

@@ -1,9 +1,12 @@
-//! From settings to the parts that work: the store, the archive, a client for each account.
+//! From settings to the parts that work: the store and the archive. The clients are in
+//! [`account_client`](crate::command::account_client).
+//!
+//! Commands open an archive in one of three ways: to archive days ([`open_archive`], which creates a missing one), to
+//! append a record ([`open_existing`]), or to plan ([`open_for_plan`]). Readers open the store alone ([`open_store`]).
 
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
-use tokio::sync::OnceCell;
 
 use crate::chain::anchor::Anchoring;
 use crate::chain::append::Mode;
@@ -14,33 +17,53 @@ use crate::chain::writer::{Policy, RunFacts, Signers, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
 use crate::command::archive::anchor;
-use crate::config::{Account, CredentialSettings, LimitScope, S3Access, Settings};
-use crate::day::context::ApiSource;
+use crate::config::{S3Access, Settings};
 use crate::format::place::location::Location;
 use crate::format::record::archive::ArchiveRecord;
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
-use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
 use crate::store;
 use crate::store::{RetryingStore, S3Options, Store};
 
-/// Opens the archive's store as the settings say, with its retries around it.
+/// Opens the archive's store. Requests that fail for a passing reason are retried.
+///
+/// # Errors
+/// Where the location or its credentials cannot be used.
 pub async fn open_store(
     settings: &Settings,
     clock: Arc<dyn Clock>,
     context: &Context,
 ) -> Result<Arc<dyn Store>> {
     let options = s3_options(settings, &settings.s3)?;
-    let store = store::open(&settings.archive, options).await?;
-    Ok(Arc::new(RetryingStore::new(
-        store,
-        clock,
-        context.cancel.clone(),
-    )))
+    open_location(&settings.archive, options, clock, context).await
 }
 
-/// Returns the store's options for the S3 of one place.
+/// Opens the place that `cxvault copy` writes to, in the same way.
+///
+/// # Errors
+/// As [`open_store`]; [`Exit::Usage`] for a profile and an access key at once.
+pub async fn open_copy(
+    to: &Location,
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    context: &Context,
+) -> Result<Arc<dyn Store>> {
+    open_location(to, copy_options(settings)?, clock, context).await
+}
+
+async fn open_location(
+    location: &Location,
+    options: S3Options,
+    clock: Arc<dyn Clock>,
+    context: &Context,
+) -> Result<Arc<dyn Store>> {
+    let store = store::open(location, options).await?;
+    let stop = context.cancel.clone();
+    Ok(Arc::new(RetryingStore::new(store, clock, stop)))
+}
+
+/// Returns the store's options for the S3 of one place: the archive, its copy, or its anchors.
 pub fn s3_options(settings: &Settings, access: &S3Access) -> Result<S3Options> {
     Ok(S3Options {
         endpoint: access.endpoint.as_ref().map(ToString::to_string),
@@ -51,21 +74,6 @@ pub fn s3_options(settings: &Settings, access: &S3Access) -> Result<S3Options> {
         profile: access.profile.clone(),
         credentials: access.credentials()?,
     })
-}
-
-/// Opens the place of a copy, with its retries around it.
-pub async fn open_copy(
-    to: &Location,
-    settings: &Settings,
-    clock: Arc<dyn Clock>,
-    context: &Context,
-) -> Result<Arc<dyn Store>> {
-    let store = store::open(to, copy_options(settings)?).await?;
-    Ok(Arc::new(RetryingStore::new(
-        store,
-        clock,
-        context.cancel.clone(),
-    )))
 }
 
 /// Returns how the S3 of a copy is reached: as the archive's, apart from what is set for the copy. With an endpoint of its
@@ -90,7 +98,13 @@ fn copy_options(settings: &Settings) -> Result<S3Options> {
     })
 }
 
-/// Opens the archive for writing, and creates it where there is none.
+/// Opens the archive for archiving days, and creates it where there is none.
+///
+/// A crash while it is created leaves `archive.json` or nothing.
+///
+/// # Errors
+/// Where the keys, the store or `archive.json` cannot be used; or where an archive would be created for accounts without
+/// credentials.
 pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Writer> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let signers = signers(settings)?;
@@ -127,8 +141,11 @@ pub async fn open_existing(settings: &Settings, mode: Mode, context: &Context) -
     }
 }
 
-/// Opens the archive for a plan; where there is none yet, none is created.
-pub async fn look_at_archive(settings: &Settings, context: &Context) -> Result<Writer> {
+/// Opens the archive for a plan; where there is none yet, none is created, and the plan is that of an empty one.
+///
+/// # Errors
+/// Where the keys, the store or `archive.json` cannot be used.
+pub async fn open_for_plan(settings: &Settings, context: &Context) -> Result<Writer> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let signers = signers(settings)?;
     let store = open_store(settings, clock.clone(), context).await?;
@@ -148,6 +165,7 @@ fn signers(settings: &Settings) -> Result<Signers> {
     })
 }
 
+/// Returns the reading side of the archive.
 fn reading(
     settings: &Settings,
     context: &Context,
@@ -166,6 +184,7 @@ fn reading(
     })
 }
 
+/// Returns the archive with its anchors, ready for commits.
 async fn for_writing(
     settings: &Settings,
     context: &Context,
@@ -194,6 +213,7 @@ async fn for_writing(
     Ok(writer)
 }
 
+/// Returns the archive with the policy of the settings and the facts of this run.
 fn assemble(
     settings: &Settings,
     archive: Archive,
@@ -210,12 +230,10 @@ fn assemble(
         acknowledge: settings.known_warnings.clone(),
         omitted_fields: settings.omit_fields.clone(),
         concurrency: settings.concurrency as usize,
-        // Where requests are rationed, losing an answer costs more than waiting for the disk; where they are free, it is
-        // the other way round.
-        answers_under_way: if settings.summary_limits.are_off() {
-            4
-        } else {
-            1
+        // Under a rate limit a lost answer costs more than waiting for the disk; without one it is the other way round.
+        answers_under_way: match settings.summary_limits.are_off() {
+            true => 4,
+            false => 1,
         },
     };
     let settings_sha256 = settings.digest().parse().map_err(|error| {
@@ -234,7 +252,7 @@ fn assemble(
         signers: Arc::new(signers),
         policy,
         run,
-        // Whoever only looks commits nothing.
+        // Without anchors, which `for_writing` adds: a plan or a dry run commits nothing.
         anchoring: Anchoring::default(),
     })
 }
@@ -243,147 +261,17 @@ fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// `20261120T031500Z`, so that run ids sort by time.
+/// Returns the time as `20261120T031500Z`, so that run ids sort by time.
 fn compact_time(now_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(now_ms)
         .map(|now| now.strftime("%Y%m%dT%H%M%SZ").to_string())
         .unwrap_or_default()
 }
 
-/// 32 random hexadecimal digits.
+/// Returns 32 random hexadecimal digits.
 fn random_id() -> Result<String> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes)
-        .map_err(|_| Failure::new(Exit::Unexpected, "this host gives no random numbers"))?;
+        .map_err(|_| Failure::new(Exit::Unexpected, "this host provides no random numbers"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// One account's client, made when something must be asked: a sealed day needs no credentials.
-pub struct AccountClient<'a> {
-    settings: &'a Settings,
-    pub account: &'a Account,
-    clock: Arc<dyn Clock>,
-    ledger: &'a LazyLedger<'a>,
-    stop: tokio_util::sync::CancellationToken,
-    client: OnceCell<Arc<RingCx>>,
-}
-
-/// Whose requests leave first, where processes on one machine share a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
-    /// The nightly run: what it asks for must be there in the morning.
-    First,
-    /// What takes days anyway, and uses what is left.
-    Spare,
-}
-
-/// The request ledger of this machine, opened by whoever asks first.
-pub struct LazyLedger<'a> {
-    settings: &'a Settings,
-    urgency: Urgency,
-    clock: Arc<dyn Clock>,
-    ledger: OnceCell<Arc<Ledger>>,
-}
-
-impl<'a> LazyLedger<'a> {
-    pub fn new(settings: &'a Settings, clock: Arc<dyn Clock>, urgency: Urgency) -> Self {
-        LazyLedger {
-            settings,
-            urgency,
-            clock,
-            ledger: OnceCell::new(),
-        }
-    }
-
-    async fn get(&self) -> Result<Arc<Ledger>> {
-        // Beside the archives' folders: the limits are the API's, whichever archive the answers go to.
-        let open = || async {
-            let folder = &self.settings.state_dir;
-            std::fs::create_dir_all(folder).map_err(|error| {
-                Failure::new(
-                    Exit::Usage,
-                    format!("cannot make the state folder {}", folder.display()),
-                )
-                .because(error)
-                .remedy("Make it writable for this user, or name another with --state-dir.")
-            })?;
-            let ledger = Ledger::open(&folder.join("ledger.sqlite"), self.clock.clone())?;
-            let yields = self.urgency == Urgency::Spare;
-            Ok::<_, Failure>(Arc::new(if yields { ledger.yielding() } else { ledger }))
-        };
-        self.ledger.get_or_try_init(open).await.cloned()
-    }
-}
-
-impl<'a> AccountClient<'a> {
-    pub fn new(
-        settings: &'a Settings,
-        account: &'a Account,
-        clock: Arc<dyn Clock>,
-        ledger: &'a LazyLedger<'a>,
-        context: &Context,
-    ) -> Self {
-        AccountClient {
-            settings,
-            account,
-            clock,
-            ledger,
-            stop: context.cancel.clone(),
-            client: OnceCell::new(),
-        }
-    }
-
-    /// What was sent so far; `None` when nothing had to be asked.
-    pub fn usage(&self) -> Option<Usage> {
-        self.client.get().map(|client| client.usage())
-    }
-
-    fn client_settings(&self) -> ClientSettings {
-        let settings = self.settings;
-        ClientSettings {
-            platform_url: settings.platform_url.to_string(),
-            ringcx_url: settings.ringcx_url.to_string(),
-            summaries_url: settings.summaries_url.to_string(),
-            rc_account_id: self.account.rc_account_id.clone(),
-            summary_limits: settings.summary_limits.clone(),
-            summaries_per_sub_account: settings.summary_limit_scope == LimitScope::SubAccount,
-            discovery_limits: settings.discovery_limits.clone(),
-            token_limits: settings.token_limits.clone(),
-            token_life: settings.token_life.0,
-            max_body_bytes: settings.max_summary_bytes.0,
-            request_timeout: settings.request_timeout.0,
-            max_attempts: settings.max_attempts,
-            allow_http: settings.allow_http,
-            ..ClientSettings::default()
-        }
-    }
-}
-
-impl ApiSource for AccountClient<'_> {
-    async fn api(&self) -> Result<Arc<RingCx>> {
-        let make = || async {
-            let credentials = match self.account.credentials()? {
-                CredentialSettings::Jwt {
-                    client_id,
-                    client_secret,
-                    jwt,
-                } => Credentials::Jwt {
-                    client_id: client_id.clone(),
-                    client_secret: client_secret.clone(),
-                    jwt: jwt.clone(),
-                },
-                CredentialSettings::Token(token) => Credentials::Token(token.clone()),
-            };
-            let ledger = self.ledger.get().await?;
-            let client = RingCx::new(
-                self.client_settings(),
-                credentials,
-                self.clock.clone(),
-                ledger,
-                self.stop.clone(),
-            );
-            Ok::<_, Failure>(Arc::new(client?))
-        };
-        self.client.get_or_try_init(make).await.cloned()
-    }
 }

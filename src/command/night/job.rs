@@ -5,8 +5,8 @@ use jiff::civil::Date;
 
 use crate::chain::days::Chain;
 use crate::chain::writer::Writer;
+use crate::command::account_client::AccountClient;
 use crate::command::night::shard::DayShare;
-use crate::command::wiring::AccountClient;
 use crate::config::Settings;
 use crate::day::shared_chain::SharedChain;
 use crate::format::record::coverage::Coverage;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
+use crate::command::account_client::AccountClient;
 use crate::command::night::day_report::DayReport;
 use crate::command::night::job::{NightContext, SubAccountJob};
 use crate::command::night::worklist::DayTask;
-use crate::command::wiring::AccountClient;
 use crate::day::context::{ApiSource, DayJob};
 use crate::day::day_outcome::DayOutcome;
 use crate::day::filters::Filters;

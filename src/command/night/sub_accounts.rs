@@ -13,6 +13,7 @@ use crate::chain::append::Mode;
 use crate::chain::roster::Roster;
 use crate::chain::writer::Writer;
 use crate::command::Context;
+use crate::command::account_client::{AccountClient, LazyLedger, Urgency};
 use crate::command::night::day_report::{CommandOutcome, DayReport};
 use crate::command::night::days::archive_days;
 use crate::command::night::inventory::record_inventory;
@@ -20,7 +21,7 @@ use crate::command::night::job::{NightContext, SubAccountJob, day_failure};
 use crate::command::night::shard::{DayShare, Shard};
 use crate::command::night::summary;
 use crate::command::night::worklist::NightCommand;
-use crate::command::wiring::{self, AccountClient, LazyLedger, Urgency};
+use crate::command::wiring;
 use crate::config::Settings;
 use crate::day::context::ApiSource as _;
 use crate::day::shared_chain::SharedChain;
@@ -113,7 +114,7 @@ pub async fn read_sub_accounts<T>(
     context: &Context,
     read: impl AsyncFn(&NightContext<'_>, &SubAccountJob<'_>) -> T,
 ) -> Result<(Vec<T>, Vec<DayReport>)> {
-    let archive = wiring::look_at_archive(settings, context).await?;
+    let archive = wiring::open_for_plan(settings, context).await?;
     let ledger = LazyLedger::new(settings, archive.clock.clone(), Urgency::Spare);
     let clients = account_clients(settings, &archive, &ledger, context);
     let list = list_jobs(&clients, command.shard).await;

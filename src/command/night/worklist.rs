@@ -7,9 +7,9 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use crate::cli::operate::Order;
+use crate::command::account_client::Urgency;
 use crate::command::night::job::{NightContext, SubAccountJob};
 use crate::command::night::shard::Shard;
-use crate::command::wiring::Urgency;
 use crate::day::context::RecheckRequest;
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::manifest::{DayRecord, Discovery, Why};

@@ -9,9 +9,9 @@ use crate::chain::days::Chain;
 use crate::chain::writer::Writer;
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
+use crate::command::account_client::{AccountClient, LazyLedger, Urgency};
 use crate::command::setup::doctor::{Checks, DoctorCheck, clocks_differ};
 use crate::command::wiring;
-use crate::command::wiring::{AccountClient, LazyLedger, Urgency};
 use crate::config::Settings;
 use crate::day::context::ApiSource as _;
 use crate::format::record::coverage::DayState;
@@ -29,7 +29,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 pub(super) async fn examine(settings: &Settings, context: &Context, checks: &mut Checks<'_>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ledger = LazyLedger::new(settings, clock.clone(), Urgency::First);
-    let archive = wiring::look_at_archive(settings, context).await;
+    let archive = wiring::open_for_plan(settings, context).await;
     for account in &settings.accounts {
         let client = AccountClient::new(settings, account, clock.clone(), &ledger, context);
         let found = token(&client, &account.name, checks).await;
