@@ -5,8 +5,8 @@ use bytes::Bytes;
 
 use crate::chain::anchor;
 use crate::chain::days::Chain;
+use crate::chain::protection::Protection;
 use crate::chain::read::ChainReader;
-use crate::chain::required::Protection;
 use crate::chain::writer::Writer;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
@@ -64,7 +64,7 @@ pub async fn put<B: RecordBody>(
         },
     );
     let anchor = Anchor::of(&envelope.manifest, sha256);
-    if archive.anchoring.holds_number_of(&anchor).await {
+    if anchor::holds_number_of(archive, &anchor).await {
         open_again(archive, chain).await?;
         let taken = chain
             .head
@@ -92,7 +92,7 @@ pub async fn put<B: RecordBody>(
     }
     archive.state.remember_head(&chain.name, &head)?;
     // A crash here leaves a head that is kept nowhere else; the next run's end makes up for it.
-    archive.anchoring.committed(archive, &anchor).await;
+    anchor::committed(archive, &anchor).await;
     Ok(Appended::Done(head))
 }
 
@@ -161,7 +161,7 @@ pub fn run(archive: &Writer, clock_skew_ms: Option<i64>) -> Run {
     Run {
         id: archive.run.id.clone(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        libraries: concat!("parquet ", "60.1").to_owned(),
+        libraries: env!("CXVAULT_PARQUET_LIBRARY").to_owned(),
         tz_database: tz_database_version().to_owned(),
         host: plain(&archive.run.host),
         settings_sha256: archive.run.settings_sha256,

@@ -6,10 +6,12 @@
 //! read         one chain as a writer reads it, with the checks that precede a commit
 //! days         a sub-account's chain: the newest record of a day, obligations, coverage
 //! append       the commit point of every record
-//! required     the lock and the legal hold that an object needs
+//! protection   the lock and the legal hold of one object
+//! required     the lock and the legal hold that a day's objects need
 //! roster       the chain about all sub-accounts, as a writer continues it
 //! takeover     whether this is a copy, and the decision to continue it
-//! anchor       heads that are stored in a second place
+//! anchoring    the second place where heads are stored
+//! anchor       brings heads there
 //! notes        acknowledgement, legal hold, longer retention, disposal
 //! timeline     a sub-account's chain as a reader reads it: the revisions of a range of days
 //! obligations  legal holds and longer retention, read back from the head by their own links
@@ -18,6 +20,7 @@
 //! ```
 
 pub mod anchor;
+pub mod anchoring;
 pub mod append;
 pub mod archive;
 pub mod days;
@@ -25,6 +28,7 @@ pub mod disposed;
 pub mod inventory;
 pub mod notes;
 pub mod obligations;
+pub mod protection;
 pub mod read;
 pub mod required;
 pub mod roster;

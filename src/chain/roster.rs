@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::append;
-use crate::chain::append::{Appended, Mode};
+use crate::chain::append::Appended;
 use crate::chain::archive::violated;
 use crate::chain::days::Chain;
+use crate::chain::protection::Protection;
 use crate::chain::read::ChainReader;
-use crate::chain::required::Protection;
-use crate::chain::takeover;
 use crate::chain::writer::Writer;
 use crate::format::place::key;
 use crate::format::record::lock::Lock;
@@ -28,23 +27,6 @@ pub type Roster = ChainReader<RosterRecord>;
 const AT_ONCE: usize = 16;
 
 impl Roster {
-    /// Opens the chain with all its checks, of an archive that may be continued here, and lets this host remember the heads
-    /// that it vouches for: so a chain that was cut off since is noticed before somebody continues it, also by a host
-    /// that has lost its state folder.
-    ///
-    /// # Errors
-    /// [`Exit::Usage`] where this is a copy that nobody has taken over.
-    pub async fn open_to_write(archive: &Writer, mode: Mode) -> Result<Roster> {
-        let mut roster = Roster::open(archive, key::ROSTER).await?;
-        if let Some(elsewhere) = takeover::elsewhere(archive, &roster).await? {
-            return Err(elsewhere.refusal(&archive.store.root()));
-        }
-        if mode == Mode::Act {
-            roster.remember(archive).await?;
-        }
-        Ok(roster)
-    }
-
     pub(super) async fn remember(&mut self, archive: &Writer) -> Result<()> {
         if let Some(roll) = self.roll(archive).await? {
             let heads = roll

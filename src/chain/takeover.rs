@@ -7,8 +7,8 @@ use crate::chain::append;
 use crate::chain::append::{Appended, Mode};
 use crate::chain::archive::violated;
 use crate::chain::days::Chain;
+use crate::chain::protection::Protection;
 use crate::chain::read;
-use crate::chain::required::Protection;
 use crate::chain::roster::Roster;
 use crate::chain::writer::Writer;
 use crate::format::hash::digest::Digest;
@@ -37,6 +37,25 @@ impl Elsewhere {
             "Write to the original. If that is lost or given up, `cxvault takeover --reason TEXT` makes this one the \
              archive that goes on.",
         )
+    }
+}
+
+impl Roster {
+    /// Opens the chain with all its checks, of an archive that may be continued here, and lets this host remember the heads
+    /// that it vouches for: so a chain that was cut off since is noticed before somebody continues it, also by a host
+    /// that has lost its state folder.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where this is a copy that nobody has taken over.
+    pub async fn open_to_write(archive: &Writer, mode: Mode) -> Result<Roster> {
+        let mut roster = Roster::open(archive, key::ROSTER).await?;
+        if let Some(elsewhere) = elsewhere(archive, &roster).await? {
+            return Err(elsewhere.refusal(&archive.store.root()));
+        }
+        if mode == Mode::Act {
+            roster.remember(archive).await?;
+        }
+        Ok(roster)
     }
 }
 

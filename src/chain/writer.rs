@@ -3,9 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::chain::anchor::Anchoring;
+use crate::chain::anchoring::Anchoring;
 use crate::chain::archive;
 use crate::chain::archive::{Archive, violated};
 use crate::clock::Clock;
@@ -18,7 +16,7 @@ use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::signature::{AllowedSigners, SigningKey};
 use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
-use crate::store::{Body, NewObject, PutOutcome, Store};
+use crate::store::{NewObject, PutOutcome, Store};
 
 /// Who signs, and whose signatures count.
 #[derive(Debug, Default)]
@@ -97,7 +95,11 @@ pub async fn open_or_create(
         Failure::new(Exit::Unexpected, "cannot write archive.json").because(error)
     })?;
     // Two first runs may race: the first one founds the archive, the other reads what it founded.
-    let object = archive_object(bytes.into(), lock.and_then(|lock| lock.lock_from(now_ms)));
+    let object = NewObject::from_bytes(
+        key::ARCHIVE,
+        bytes.into(),
+        lock.and_then(|lock| lock.lock_from(now_ms)),
+    );
     if let PutOutcome::Created { .. } = store.put_new(&object).await? {
         // A mistyped location would otherwise look like an archive that has forgotten everything.
         tracing::info!(
@@ -135,17 +137,6 @@ async fn refuse_to_create_again(store: &dyn Store) -> Result<()> {
     Ok(())
 }
 
-fn archive_object(bytes: Bytes, lock: Option<Lock>) -> NewObject {
-    let (key, sha256) = (key::ARCHIVE.to_owned(), Digest::of(&bytes));
-    NewObject {
-        key,
-        sha256,
-        body: Body::Bytes(bytes),
-        lock,
-        legal_hold: false,
-    }
-}
-
 impl Writer {
     /// The lock that the settings ask for an object that is put now.
     pub fn fresh_lock(&self) -> Result<Option<Lock>> {
@@ -176,7 +167,11 @@ impl Writer {
                 key::ARCHIVE
             )));
         };
-        match self.store.put_new(&archive_object(bytes, None)).await? {
+        match self
+            .store
+            .put_new(&NewObject::from_bytes(key::ARCHIVE, bytes, None))
+            .await?
+        {
             PutOutcome::Exists => Ok(()),
             PutOutcome::Created { .. } => {
                 let message = format!(

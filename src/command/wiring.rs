@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand;
 
-use crate::chain::anchor::Anchoring;
+use crate::chain::anchoring::Anchoring;
 use crate::chain::append::Mode;
 use crate::chain::archive;
 use crate::chain::archive::Archive;

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 
 use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
+use crate::chain::protection::Protection;
 use crate::chain::read::{ChainWalk, StoredRecord};
 use crate::format::hash::digest::Digest;
 use crate::format::record::coverage::{Coverage, DayState};
@@ -16,13 +17,6 @@ use crate::format::record::obligations::Obligations;
 use crate::format::record::roster::ChainHead;
 use crate::outcome::Result;
 
-/// The lock and the hold that a chain asks of an object, at least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RequiredProtection {
-    pub lock: Option<Lock>,
-    pub hold: bool,
-}
-
 /// One manifest, and the files that lie there before it does.
 #[derive(Debug)]
 pub struct CopyStep {
@@ -31,7 +25,7 @@ pub struct CopyStep {
     pub sha256: Digest,
     pub files: Vec<File>,
     /// What its day asks of all of them.
-    pub keep: RequiredProtection,
+    pub keep: Protection,
     /// Its day was disposed of: the files may be gone, and where they are not, they go nowhere else.
     pub disposed: bool,
     date: Option<Date>,
@@ -103,7 +97,7 @@ fn step(stored: StoredRecord) -> Result<CopyStep> {
         ),
         _ => (None, None, Vec::new()),
     };
-    let (bytes, keep) = (bytes.into(), RequiredProtection::default());
+    let (bytes, keep) = (bytes.into(), Protection::default());
     Ok(CopyStep {
         key,
         bytes,
@@ -128,7 +122,7 @@ fn keep(steps: &mut [CopyStep], orders: &Obligations) {
             usual = step.lock;
         }
         let ordered = step.date.and_then(|date| orders.lock_on(date));
-        step.keep = RequiredProtection {
+        step.keep = Protection {
             lock: usual.into_iter().chain(ordered).reduce(Lock::stronger),
             hold: step.date.is_some_and(|date| orders.holds_objects(date)),
         };
@@ -176,7 +170,7 @@ mod tests {
             bytes: Bytes::new(),
             sha256: Digest::of(b""),
             files: if with_file { vec![file()] } else { Vec::new() },
-            keep: RequiredProtection::default(),
+            keep: Protection::default(),
             disposed: false,
             date: day.map(date),
             lock: until.map(lock),

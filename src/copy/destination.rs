@@ -7,9 +7,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::archive::Archive;
+use crate::chain::protection::Protection;
 use crate::clock::Clock;
-use crate::copy::chain::RequiredProtection;
-use crate::copy::{AT_ONCE, Copied, CopyLocks, Job};
+use crate::copy::job::{AT_ONCE, Copied, CopyLocks, Job};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::copy::CopyRecord;
@@ -31,7 +31,7 @@ pub struct CopyItem<'a> {
     pub bytes: u64,
     pub sha256: Digest,
     /// What its chain asks for.
-    pub keep: RequiredProtection,
+    pub keep: Protection,
 }
 
 /// The place of a copy, looked at and found fit.
@@ -121,18 +121,18 @@ impl Destination {
     }
 
     /// What the chain asks of an object and can still be had.
-    fn in_force(&self, keep: RequiredProtection) -> RequiredProtection {
+    fn in_force(&self, keep: Protection) -> Protection {
         let ends_later = |lock: &Lock| lock.until_ms > self.clock.now_ms() + SOON_MS;
-        RequiredProtection {
+        Protection {
             lock: keep.lock.filter(ends_later),
             hold: keep.hold,
         }
     }
 
     /// The same, and the strongest lock of all that was copied before.
-    pub fn longest_of_all(&self, keep: RequiredProtection) -> RequiredProtection {
-        let RequiredProtection { lock, hold } = self.in_force(keep);
-        RequiredProtection {
+    pub fn longest_of_all(&self, keep: Protection) -> Protection {
+        let Protection { lock, hold } = self.in_force(keep);
+        Protection {
             lock: lock
                 .into_iter()
                 .chain(self.longest())
@@ -147,17 +147,17 @@ impl Destination {
     pub fn refuse_unlockable(
         &self,
         chain: &str,
-        mut keeps: impl Iterator<Item = RequiredProtection>,
+        mut keeps: impl Iterator<Item = Protection>,
     ) -> Result<()> {
         if self.locks || self.left_out {
             return Ok(());
         }
         let asks = keeps.find_map(|keep| {
-            Some(self.in_force(keep)).filter(|keep| *keep != RequiredProtection::default())
+            Some(self.in_force(keep)).filter(|keep| *keep != Protection::default())
         });
         let what = match asks {
             None => return Ok(()),
-            Some(RequiredProtection {
+            Some(Protection {
                 lock: Some(lock), ..
             }) => {
                 format!("{chain} is locked until {}", rfc3339(lock.until_ms))
@@ -230,7 +230,7 @@ impl Destination {
             self.give(
                 key,
                 &stat,
-                RequiredProtection {
+                Protection {
                     lock: Some(lock),
                     hold: false,
                 },
@@ -278,12 +278,12 @@ impl Destination {
             .chain(self.fresh)
             .reduce(Lock::stronger);
         let given = if self.locks {
-            RequiredProtection {
+            Protection {
                 lock,
                 hold: asked.hold,
             }
         } else {
-            RequiredProtection::default()
+            Protection::default()
         };
         if !self.dry_run {
             let (key, legal_hold) = (item.key.to_owned(), given.hold);
@@ -299,7 +299,7 @@ impl Destination {
                 self.there(item, None).await?;
                 return Ok(false);
             }
-            if given != RequiredProtection::default() {
+            if given != Protection::default() {
                 self.read_back(item.key, given).await?;
             }
         }
@@ -308,7 +308,7 @@ impl Destination {
             copied.bytes += item.bytes;
             copied.locked += u64::from(given.lock.is_some());
             copied.held += u64::from(given.hold);
-            copied.unlocked += u64::from(!self.locks && asked != RequiredProtection::default());
+            copied.unlocked += u64::from(!self.locks && asked != Protection::default());
         });
         Ok(true)
     }
@@ -335,7 +335,7 @@ impl Destination {
                 self.give(
                     item.key,
                     &stat,
-                    RequiredProtection {
+                    Protection {
                         lock,
                         hold: asked.hold,
                     },
@@ -352,7 +352,7 @@ impl Destination {
         }
         self.count(|copied| {
             copied.there += 1;
-            copied.unlocked += u64::from(!self.locks && asked != RequiredProtection::default());
+            copied.unlocked += u64::from(!self.locks && asked != Protection::default());
         });
         Ok(())
     }
@@ -374,7 +374,7 @@ impl Destination {
     }
 
     /// Gives a stored object the lock and the hold that it lacks.
-    async fn give(&self, key: &str, stat: &Stat, keep: RequiredProtection) -> Result<()> {
+    async fn give(&self, key: &str, stat: &Stat, keep: Protection) -> Result<()> {
         self.note(keep.lock);
         let lacks = |lock: &Lock| stat.lock.is_none_or(|now| now.stronger(*lock) != now);
         let (lock, hold) = (keep.lock.filter(lacks), keep.hold && !stat.legal_hold);
@@ -400,7 +400,7 @@ impl Destination {
     }
 
     /// Some stores take what they do not keep.
-    async fn read_back(&self, key: &str, keep: RequiredProtection) -> Result<()> {
+    async fn read_back(&self, key: &str, keep: Protection) -> Result<()> {
         let stat = self.stat(key).await?;
         let locked = keep
             .lock

@@ -4,10 +4,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
+use crate::chain::protection::Protection;
 use crate::chain::read::ChainWalk;
-use crate::copy::AT_ONCE;
-use crate::copy::chain::RequiredProtection;
 use crate::copy::destination::{CopyItem, Destination};
+use crate::copy::job::AT_ONCE;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::head::Head;
@@ -23,11 +23,11 @@ pub struct RosterStep {
     bytes: u64,
     sha256: Digest,
     /// The lock that it was put under.
-    pub keep: RequiredProtection,
+    pub keep: Protection,
 }
 
 impl RosterStep {
-    fn item(&self, keep: RequiredProtection) -> CopyItem<'_> {
+    fn item(&self, keep: Protection) -> CopyItem<'_> {
         CopyItem {
             key: &self.key,
             bytes: self.bytes,
@@ -73,7 +73,7 @@ pub async fn read(source: &Archive, head: &Head) -> Result<Vec<RosterStep>> {
             key: stored.key,
             bytes: stored.bytes,
             sha256: stored.sha256,
-            keep: RequiredProtection { lock, hold: false },
+            keep: Protection { lock, hold: false },
         });
     }
     match newest == Some(head.sha256) {

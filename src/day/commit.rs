@@ -6,7 +6,7 @@
 
 use crate::chain::append::{Appended, append};
 use crate::chain::days::Chain;
-use crate::chain::required::Protection;
+use crate::chain::protection::Protection;
 use crate::day::context::DayContext;
 use crate::day::preconditions::{check_neighbours, check_not_disposed};
 use crate::format::record::manifest::{DayRecord, Record};

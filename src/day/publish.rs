@@ -4,7 +4,7 @@
 //! The next run stores them again (same bytes, so the store answers "exists") or adopts them.
 
 use crate::chain::days::Chain;
-use crate::chain::required::{Protection, stored};
+use crate::chain::protection::{Protection, stored};
 use crate::day::context::DayContext;
 use crate::day::encode::EncodedPart;
 use crate::day::prior::PriorState;

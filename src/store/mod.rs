@@ -49,6 +49,19 @@ pub struct NewObject {
     pub legal_hold: bool,
 }
 
+impl NewObject {
+    /// Returns an object with these bytes, without a legal hold.
+    pub fn from_bytes(key: impl Into<String>, bytes: Bytes, lock: Option<Lock>) -> NewObject {
+        NewObject {
+            key: key.into(),
+            sha256: Digest::of(&bytes),
+            body: Body::Bytes(bytes),
+            lock,
+            legal_hold: false,
+        }
+    }
+}
+
 /// How a create-only PUT ended when the store answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutOutcome {

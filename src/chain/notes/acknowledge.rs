@@ -4,7 +4,7 @@ use jiff::civil::Date;
 
 use crate::chain::append::{Appended, Mode, append, open_begun};
 use crate::chain::days::Chain;
-use crate::chain::required::Protection;
+use crate::chain::protection::Protection;
 use crate::chain::writer::Writer;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Record;

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use crate::chain::append::{Appended, Mode, append, open_begun};
 use crate::chain::days::Chain;
-use crate::chain::required::{Protection, stored};
+use crate::chain::protection::{Protection, stored};
 use crate::chain::writer::Writer;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::chain::anchor;
-use crate::chain::anchor::{AnchorStore, Anchoring, HeadNotifier};
+use crate::chain::anchoring::{AnchorStore, Anchoring, HeadNotifier};
 use crate::chain::append::Mode;
 use crate::chain::writer::Writer;
 use crate::clock::Clock;
@@ -76,8 +76,8 @@ struct Webhook {
 
 #[async_trait]
 impl HeadNotifier for Webhook {
-    async fn tell(&self, anchor: &Anchor, hurry: bool) -> Result<(), String> {
-        self.heads.tell(anchor, &self.clock, hurry).await
+    async fn notify(&self, anchor: &Anchor, once: bool) -> Result<(), String> {
+        self.heads.tell(anchor, &self.clock, once).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
-use crate::chain::anchor::Unanchored;
+use crate::chain::anchoring::Unanchored;
 use crate::cli::Command;
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use jiff::ToSpan;
 
-use crate::chain::anchor::{self, Unanchored};
+use crate::chain::anchor;
+use crate::chain::anchoring::Unanchored;
 use crate::chain::append::Mode;
 use crate::chain::roster::Roster;
 use crate::chain::writer::Writer;

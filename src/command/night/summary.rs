@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::chain::anchor::Unanchored;
+use crate::chain::anchoring::Unanchored;
 use crate::chain::writer::Writer;
 use crate::command::night::day_report::{CommandOutcome, DayReport, ReportedDay};
 use crate::format::record::head::HeadRef;
