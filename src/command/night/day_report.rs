@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::chain::anchor::Unanchored;
+use crate::chain::anchoring::Unanchored;
 use crate::day::day_outcome::DayOutcome;
 use crate::format::record::head::HeadRef;
 use crate::format::record::manifest::{Discovery, Recheck};
