@@ -20,6 +20,19 @@ pub enum RowSelection {
     Every,
 }
 
+impl RowSelection {
+    /// Both selections.
+    pub const ALL: [RowSelection; 2] = [RowSelection::Current, RowSelection::Every];
+
+    /// Returns the name, as flags and events spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            RowSelection::Current => "current",
+            RowSelection::Every => "all",
+        }
+    }
+}
+
 /// Hands over the wanted rows of one day, on a thread that may block. Memory holds the rows that later revisions
 /// changed, never the whole day.
 ///

@@ -25,6 +25,24 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Format; 4] = [
+        Format::Csv,
+        Format::JsonLines,
+        Format::Html,
+        Format::Parquet,
+    ];
+
+    /// Returns the name, as flags and events spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::JsonLines => "jsonl",
+            Format::Html => "html",
+            Format::Parquet => "parquet",
+        }
+    }
+
     /// The file for a day of a sub-account: a month together, but for HTML, which people read.
     pub fn file_of(self, sub_account: &str, date: Date) -> String {
         let month = date.strftime("%Y-%m");

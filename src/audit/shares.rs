@@ -21,6 +21,24 @@ pub enum Grouping {
 }
 
 impl Grouping {
+    /// Every grouping.
+    pub const ALL: [Grouping; 4] = [
+        Grouping::AgentGroup,
+        Grouping::Agent,
+        Grouping::Channel,
+        Grouping::SegmentType,
+    ];
+
+    /// Returns the name, as flags, events and tables spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Grouping::AgentGroup => "queue",
+            Grouping::Agent => "agent",
+            Grouping::Channel => "channel",
+            Grouping::SegmentType => "type",
+        }
+    }
+
     /// The empty text stands for segments that say nothing of it.
     fn of(self, row: &Row) -> String {
         let metadata = &row.segment.metadata;

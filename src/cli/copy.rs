@@ -1,4 +1,4 @@
-//! The command that writes an archive into another place.
+//! Flags of the command that writes an archive into another place.
 
 use clap::Args;
 
@@ -6,34 +6,43 @@ use crate::config::{Flags, LockPolicy, keys};
 use crate::format::place::location::Location;
 use crate::format::record::lock::Retention;
 
+/// Flags of `cxvault copy`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Copies archive.json, every chain and every file that a manifest lists, each checked against the chain that names it;
-leftovers of interrupted runs are not copied, nor are files of days that were disposed of. Killed at any moment, the same
-command goes on, and later it brings the copy up to date: what is there is not put again. Of all sub-accounts, or those
-named with --sub-account.
+Copies archive.json, every chain, and every file that a manifest lists; each is
+checked against the chain that names it. Files of interrupted runs that no
+manifest lists are not copied, nor are files of disposed days. After an
+interruption, the same command continues; later, it brings the copy up to date
+without writing existing objects again. --sub-account limits it to some
+sub-accounts.
 
-Locks are applied again as the chains ask for, longer retention and open legal holds included. --object-lock adds a
-policy: what is put now gets the stronger of both. A folder, or a bucket without Object Lock, is refused where the
-archive is locked, unless --without-locks says that the copy shall have none.
+Locks are applied as the chains require, including longer retention and open legal
+holds. --object-lock adds a policy; each new object gets the stronger of both. If
+the archive is locked, a folder or a bucket without Object Lock is refused unless
+--without-locks accepts a copy without locks.
 
-The copy bears a mark, copy.json: it can be read and verified as any archive, and it is not written to by run and
-its like. The source needs read access only. Files on their way from a bucket lie in TMPDIR meanwhile, up to 16 at once.
+The copy is marked by copy.json: every command can read and verify it, but cxvault
+run and other writing commands refuse to write to it. The source needs read access
+only. Files from a bucket pass through TMPDIR, up to 16 at a time.
 
-In S3 the copy is reached as the archive is, but for what --to-endpoint and the others say; with --to-endpoint nothing is
-taken from the archive's own way. Secrets are no flags: --to-profile names an AWS profile, or else
-CXVAULT_COPY_ACCESS_KEY_ID and CXVAULT_COPY_SECRET_ACCESS_KEY_FILE are set.
+The copy's S3 service is accessed with the archive's settings, except for what
+--to-endpoint and the other --to flags replace; with --to-endpoint, no setting of
+the archive is used. Secrets cannot be flags: name an AWS profile with
+--to-profile, or set CXVAULT_COPY_ACCESS_KEY_ID and
+CXVAULT_COPY_SECRET_ACCESS_KEY_FILE.
 
-Exit codes: 0 all of it is there; 2 this place cannot hold the copy; 4 an object is damaged, here or there, or the copy
-was written to by somebody else; 5 interrupted, or a store did not answer: run it again.
+Exit codes: 0 the copy is complete; 2 the copy cannot be stored in this place;
+4 an object is damaged, in the archive or in the copy, or another program has
+changed the copy; 5 interrupted, or a store did not answer: run it again.
 
 Examples:
   cxvault copy --to /mnt/vault/ringcx --without-locks
-  cxvault copy --to s3://other-bucket/ringcx --to-region eu-west-1 --to-profile vault
-  cxvault copy --to s3://vault/ringcx --to-endpoint https://minio.example.com:9000 --to-path-style --object-lock compliance:7y
-  cxvault copy --to s3://other-bucket/ringcx --dry-run")]
+  cxvault copy --to s3://vault/ringcx --to-region eu-west-1 --to-profile vault
+  cxvault copy --to s3://vault/ringcx --to-path-style \\
+      --to-endpoint https://minio.example.com:9000 --object-lock compliance:7y
+  cxvault copy --to s3://vault/ringcx --dry-run")]
 pub struct CopyArgs {
-    /// Where the copy is to be: s3://bucket/prefix, or a folder
+    /// Location of the copy: s3://bucket/prefix, or a folder
     #[arg(long, value_name = "LOCATION")]
     pub to: Location,
     /// S3 service of the copy [env: CXVAULT_COPY_ENDPOINT] [default: the archive's]
@@ -42,32 +51,36 @@ pub struct CopyArgs {
     /// Region of the copy [env: CXVAULT_COPY_REGION] [default: the archive's]
     #[arg(long, value_name = "REGION")]
     pub to_region: Option<String>,
-    /// Put the copy's bucket into the path, as MinIO wants it [env: CXVAULT_COPY_PATH_STYLE]
+    /// Put the copy's bucket into the URL's path, as MinIO requires
+    /// [env: CXVAULT_COPY_PATH_STYLE]
     #[arg(long)]
     pub to_path_style: bool,
     /// KMS key that encrypts the copy's objects [env: CXVAULT_COPY_KMS_KEY_ID]
     #[arg(long, value_name = "ID")]
     pub to_kms_key_id: Option<String>,
-    /// AWS profile that writes the copy [env: CXVAULT_COPY_PROFILE] [default: as the archive is read]
+    /// AWS profile for writing the copy [env: CXVAULT_COPY_PROFILE]
+    /// [default: the archive's credentials]
     #[arg(long, value_name = "NAME")]
     pub to_profile: Option<String>,
-    /// Lock what is put for this long as well, such as compliance:7y; the stronger of this and the chain's
+    /// Also lock new objects for this period, such as compliance:7y; the stronger
+    /// of this and the chain's lock applies
     #[arg(long, value_name = "MODE:PERIOD", value_parser = policy)]
     pub object_lock: Option<Retention>,
-    /// Apply no locks and no legal holds, though the archive has some
+    /// Apply no locks and no legal holds, although the archive has some
     #[arg(long, conflicts_with = "object_lock")]
     pub without_locks: bool,
-    /// Read and hash what is there already, instead of believing its length and the store's checksum
+    /// Read and hash the objects that the copy already has, instead of comparing
+    /// their lengths and the store's checksums
     #[arg(long)]
     pub check: bool,
-    /// Only show what would be copied
+    /// Show what would be copied, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
 impl CopyArgs {
-    /// The settings among the flags.
-    pub fn set(&self, flags: &mut Flags) {
+    /// Adds the flags that are settings to `flags`.
+    pub(super) fn add_to(&self, flags: &mut Flags) {
         let texts = [
             (&keys::COPY_ENDPOINT, "--to-endpoint", &self.to_endpoint),
             (&keys::COPY_REGION, "--to-region", &self.to_region),
@@ -89,12 +102,12 @@ impl CopyArgs {
     }
 }
 
+/// Parses a lock policy. `none` is refused: the copy gets the archive's locks unless `--without-locks` is given.
 fn policy(text: &str) -> Result<Retention, String> {
     let policy = text
         .parse::<LockPolicy>()
         .map_err(|error| error.to_string())?;
     policy.0.ok_or_else(|| {
-        "a copy gets the locks that the archive asks for; leave them out with --without-locks"
-            .into()
+        "a copy gets the locks that the archive requires; omit them with --without-locks".into()
     })
 }

@@ -32,7 +32,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["format", "outcome", "ringcx", "telemetry"]),
     ("logging", &["config", "outcome", "render"]),
     ("render", &["clock", "format", "outcome"]),
-    ("cli", &["format", "config", "outcome", "simulator"]),
+    (
+        "cli",
+        &["format", "audit", "config", "outcome", "simulator"],
+    ),
     (
         "command",
         &[

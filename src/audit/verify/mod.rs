@@ -68,6 +68,20 @@ pub enum Level {
     Deep,
 }
 
+impl Level {
+    /// Every level, the least thorough first.
+    pub const ALL: [Level; 3] = [Level::Quick, Level::Full, Level::Deep];
+
+    /// Returns the name, as flags and events spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Quick => "quick",
+            Level::Full => "full",
+            Level::Deep => "deep",
+        }
+    }
+}
+
 /// What is to be verified.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {

@@ -14,12 +14,13 @@ use crate::render::grouped;
 
 pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.span()?;
-    let mode = Mode::of(args.act.dry_run);
+    let mode = Mode::of(args.record.dry_run);
     let archive = crate::command::archive::open(settings, mode, context).await?;
     let sub_accounts = crate::command::archive::named_sub_accounts(&archive, context).await?;
     for sub_account in &sub_accounts {
-        let by = args.act.by.as_deref();
-        let ended = acknowledge(&archive, sub_account, range, &args.act.reason, by, mode).await?;
+        let by = args.record.by.as_deref();
+        let ended =
+            acknowledge(&archive, sub_account, range, &args.record.reason, by, mode).await?;
         tell(sub_account, &ended, mode, context);
     }
     Ok(anchor::settle(&archive, &sub_accounts, mode, context).await)

@@ -19,10 +19,10 @@ pub async fn run(
 ) -> Result<Exit> {
     let wish = DisposalRequest {
         range: args.range.span()?,
-        reason: args.act.reason.clone(),
-        by: args.act.by.clone(),
+        reason: args.record.reason.clone(),
+        by: args.record.by.clone(),
     };
-    let mode = Mode::of(args.act.dry_run);
+    let mode = Mode::of(args.record.dry_run);
     let archive = crate::command::archive::open(settings, mode, context).await?;
     let sub_accounts = crate::command::archive::named_sub_accounts(&archive, context).await?;
     let mut exits = Vec::new();

@@ -25,13 +25,13 @@ use crate::render::{Output, grouped, printable};
 const AT_ONCE: usize = 16;
 
 pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let (act, claim, mode) = match &args.act {
+    let (act, claim, mode) = match &args.command {
         HoldCommand::List(args) => return list(args, settings, context).await,
         HoldCommand::Add(args) => {
             let (case, reason, by) = (
                 args.case.clone(),
-                args.act.reason.clone(),
-                args.act.by.clone(),
+                args.record.reason.clone(),
+                args.record.by.clone(),
             );
             let claim = HoldRequest {
                 case,
@@ -39,23 +39,23 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
                 reason,
                 by,
             };
-            (HoldAct::Add, claim, Mode::of(args.act.dry_run))
+            (HoldAct::Add, claim, Mode::of(args.record.dry_run))
         }
         HoldCommand::Remove(args) => {
             let (case, reason, by) = (
                 args.case.clone(),
-                args.act.reason.clone(),
-                args.act.by.clone(),
+                args.record.reason.clone(),
+                args.record.by.clone(),
             );
             (
                 HoldAct::Remove,
                 HoldRequest {
                     case,
-                    range: args.span()?,
+                    range: args.range.span()?,
                     reason,
                     by,
                 },
-                Mode::of(args.act.dry_run),
+                Mode::of(args.record.dry_run),
             )
         }
     };

@@ -25,7 +25,7 @@ use crate::render::{Table, grouped};
 const AT_ONCE: usize = 16;
 
 pub async fn run(args: &RetentionArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    match &args.act {
+    match &args.command {
         None => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Show(args)) => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Extend(args)) => lengthen(args, settings, context).await,

@@ -24,9 +24,15 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
         head: Option<&'a str>,
     }
     let archive = wiring::open_existing(settings, Mode::Act, context).await?;
-    let mode = Mode::of(args.act.dry_run);
+    let mode = Mode::of(args.record.dry_run);
     let place = archive.store.root();
-    let ended = take_over(&archive, &args.act.reason, args.act.by.as_deref(), mode).await?;
+    let ended = take_over(
+        &archive,
+        &args.record.reason,
+        args.record.by.as_deref(),
+        mode,
+    )
+    .await?;
     let (takeover, head) = match &ended {
         TakenOver::Before => (None, None),
         TakenOver::Planned(takeover) => (Some(takeover), None),

@@ -7,15 +7,14 @@ use askama::Template as _;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::audit::current::{RowSelection, rows};
-use crate::audit::export::{ExportWriter, Format, HtmlIndex};
+use crate::audit::current::rows;
+use crate::audit::export::{ExportWriter, HtmlIndex};
 use crate::audit::pack::{Pack, unwritable};
 use crate::audit::scratch::Scratch;
 use crate::chain::archive::Archive;
 use crate::chain::disposed::OmittedDays;
 use crate::chain::inventory;
 use crate::chain::timeline::{CommittedRevision, Timeline};
-use crate::cli::audit as cli;
 use crate::cli::audit::ExportArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::Context;
@@ -122,17 +121,8 @@ impl ExportAbout {
             archive: source.store.root(),
             archive_id: source.record.archive_id.clone(),
             exported_at: rfc3339(SystemClock.now_ms()),
-            format: match args.format {
-                cli::Format::Csv => "csv",
-                cli::Format::Jsonl => "jsonl",
-                cli::Format::Html => "html",
-                cli::Format::Parquet => "parquet",
-            },
-            revisions: if args.revisions == cli::Revisions::All {
-                "all"
-            } else {
-                "current"
-            },
+            format: args.format.name(),
+            revisions: args.revisions.name(),
             days: range.to_string(),
             rows: 0,
             left_out: Vec::new(),
@@ -156,14 +146,13 @@ async fn export(
     args: &ExportArgs,
     pack: &mut Pack,
 ) -> Result<ExportedRows> {
-    let (format, which) = (format_of(args.format), which_of(args.revisions));
     let scratch = Scratch::new()?;
     let mut by_file: BTreeMap<String, Vec<(Date, Vec<CommittedRevision>)>> = BTreeMap::new();
     for revisions in timeline.by_day() {
         let Some(date) = revisions.first().map(|revision| revision.record.date) else {
             continue;
         };
-        let file = format.file_of(&timeline.sub_account, date);
+        let file = args.format.file_of(&timeline.sub_account, date);
         by_file
             .entry(file)
             .or_default()
@@ -180,7 +169,7 @@ async fn export(
                 .unwrap_or_default()
         );
         let writer = Arc::new(Mutex::new((
-            ExportWriter::create(format, &path, &title)?,
+            ExportWriter::create(args.format, &path, &title)?,
             0_u64,
         )));
         for (date, revisions) in &days {
@@ -196,7 +185,7 @@ async fn export(
                 to.0.push(&sub_account, &dt, row)
                     .map_err(|error| unwritable(&path, error))
             };
-            rows(source, &scratch, revisions, which, each).await?;
+            rows(source, &scratch, revisions, args.revisions, each).await?;
         }
         let ended_early =
             || Failure::new(Exit::Unexpected, "a writer is still at work").remedy("Report this.");
@@ -210,22 +199,6 @@ async fn export(
         written.files.push(name);
     }
     Ok(written)
-}
-
-fn format_of(format: cli::Format) -> Format {
-    match format {
-        cli::Format::Csv => Format::Csv,
-        cli::Format::Jsonl => Format::JsonLines,
-        cli::Format::Html => Format::Html,
-        cli::Format::Parquet => Format::Parquet,
-    }
-}
-
-fn which_of(revisions: cli::Revisions) -> RowSelection {
-    match revisions {
-        cli::Revisions::Current => RowSelection::Current,
-        cli::Revisions::All => RowSelection::Every,
-    }
 }
 
 fn tell(about: &ExportAbout, files: u64, args: &ExportArgs, context: &Context) {

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use crate::audit::current::{RowSelection, rows};
 use crate::audit::scratch::Scratch;
-use crate::cli::audit as cli;
 use crate::cli::audit::SearchArgs;
 use crate::command::Context;
 use crate::config::Settings;
@@ -30,11 +29,9 @@ pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> R
     let source = crate::command::inspect::open(settings, None, context).await?;
     let search = Arc::new(Search {
         text: args.text.to_lowercase(),
-        kinds: match args.kind {
-            Some(cli::SummaryChoice::Agent) => vec![SummaryKind::Agent],
-            Some(cli::SummaryChoice::Auto) => vec![SummaryKind::Auto],
-            None => SummaryKind::BOTH.to_vec(),
-        },
+        kinds: args
+            .kind
+            .map_or(SummaryKind::BOTH.to_vec(), |kind| vec![kind]),
         limit: args.limit,
         found: AtomicU64::new(0),
         output: context.output.clone(),

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::audit::calendar::{Calendar, CalendarDay};
 use crate::audit::shares;
-use crate::audit::shares::Shares;
+use crate::audit::shares::{Grouping, Shares};
 use crate::chain::disposed::OmittedDays;
 use crate::chain::timeline::Timeline;
-use crate::cli::audit::{GroupingArg, StatusArgs};
+use crate::cli::audit::StatusArgs;
 use crate::command::Context;
 use crate::config::Settings;
 use crate::format::record::coverage::DayState;
@@ -33,7 +33,7 @@ pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> R
         tell(&calendar, &disposed, output);
         all.add(&calendar);
         if let Some(by) = args.by {
-            for (name, tally) in shares::shares(&source, &timeline, by_of(by)).await? {
+            for (name, tally) in shares::shares(&source, &timeline, by).await? {
                 by_all.entry(name).or_default().merge(&tally);
             }
         }
@@ -44,15 +44,6 @@ pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> R
     }
     finish(&all, output);
     Ok(Exit::Done)
-}
-
-fn by_of(by: GroupingArg) -> shares::Grouping {
-    match by {
-        GroupingArg::Queue => shares::Grouping::AgentGroup,
-        GroupingArg::Agent => shares::Grouping::Agent,
-        GroupingArg::Channel => shares::Grouping::Channel,
-        GroupingArg::Type => shares::Grouping::SegmentType,
-    }
 }
 
 /// Over all sub-accounts.
@@ -227,7 +218,7 @@ fn without_ai(group: &str, segments: u64) -> String {
     )
 }
 
-fn tell_shares(by: GroupingArg, shares: &Shares, output: &Output) {
+fn tell_shares(by: Grouping, shares: &Shares, output: &Output) {
     #[derive(Serialize)]
     struct ShareEvent<'a> {
         event: &'static str,
@@ -235,12 +226,7 @@ fn tell_shares(by: GroupingArg, shares: &Shares, output: &Output) {
         name: &'a str,
         counts: &'a Tally,
     }
-    let heading = match by {
-        GroupingArg::Queue => "queue",
-        GroupingArg::Agent => "agent",
-        GroupingArg::Channel => "channel",
-        GroupingArg::Type => "type",
-    };
+    let heading = by.name();
     let mut table = Table::new([
         heading,
         "segments",
@@ -281,7 +267,7 @@ fn tell_shares(by: GroupingArg, shares: &Shares, output: &Output) {
         }
     }
     output.print(format!("{table}\n"));
-    if by == GroupingArg::Queue {
+    if by == Grouping::AgentGroup {
         for (group, counts) in shares.iter().filter(|(_, counts)| counts.auto.present == 0) {
             output.print(without_ai(group, counts.segments));
         }

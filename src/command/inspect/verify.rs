@@ -9,7 +9,6 @@ use crate::audit::anchors::Anchors;
 use crate::audit::verify;
 use crate::audit::verify::finding::{Finding, Severity};
 use crate::audit::verify::{Level, VerifyOptions, VerifyProgress, VerifyTotals};
-use crate::cli::audit as cli;
 use crate::cli::audit::VerifyArgs;
 use crate::clock::SystemClock;
 use crate::command::archive::anchor;
@@ -27,11 +26,7 @@ pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> R
     let options = VerifyOptions {
         days: args.range.days()?,
         sub_accounts: context.sub_accounts.clone(),
-        level: match args.level {
-            cli::Level::Quick => Level::Quick,
-            cli::Level::Full => Level::Full,
-            cli::Level::Deep => Level::Deep,
-        },
+        level: args.level,
         subset: args.subset.map(|subset| (subset.n, subset.of)),
         heads: args.expect_head.clone(),
         anchors: anchors(args, settings, context).await?,

@@ -15,7 +15,7 @@ use crate::outcome::{Exit, Result};
 /// # Errors
 /// [`Exit::Usage`] for an empty range or shard; otherwise as [`crate::command::night::run::run`].
 pub async fn run(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let range = args.days()?;
+    let range = args.range.days()?;
     let command = NightCommand {
         name: "backfill",
         worklist: Worklist::Backfill {

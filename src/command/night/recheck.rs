@@ -15,7 +15,7 @@ use crate::outcome::{Exit, Result};
 /// # Errors
 /// [`Exit::Usage`] for an empty range; otherwise as [`crate::command::night::run::run`].
 pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let range = args.days()?;
+    let range = args.range.days()?;
     let command = NightCommand {
         name: "recheck",
         worklist: Worklist::Recheck {

@@ -1,6 +1,6 @@
 //! `cxvault run`: one day of every sub-account, and the days that earlier nights have missed.
 
-use crate::cli::RunArgs;
+use crate::cli::operate::RunArgs;
 use crate::command::Context;
 use crate::command::night::notify::run_and_notify;
 use crate::command::night::plan;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::civil::Date;
 
-use crate::cli::audit::Subset;
+use crate::cli::values::Subset;
 use crate::config::Environment;
 use crate::outcome::{Exit, Failure, Result};
 

@@ -2,7 +2,7 @@
 
 use jiff::ToSpan;
 
-use crate::cli::DemoArgs;
+use crate::cli::setup::DemoArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
 use crate::command::night::sub_accounts::archive_sub_accounts;

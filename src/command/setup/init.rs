@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::InitArgs;
+use crate::cli::setup::InitArgs;
 use crate::command::Context;
 use crate::config::{Settings, document, usual_file};
 use crate::outcome::{Exit, Failure, Result};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::KeygenArgs;
+use crate::cli::setup::KeygenArgs;
 use crate::command::Context;
 use crate::config::keys;
 use crate::format::signature::SigningKey;

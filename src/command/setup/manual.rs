@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 
 use clap::{Arg, Command, CommandFactory as _};
 
-use crate::cli::{Cli, CompletionsArgs};
+use crate::cli::Cli;
+use crate::cli::setup::CompletionsArgs;
 use crate::outcome::{Exit, Failure, Result};
 
 pub fn completions(args: &CompletionsArgs) -> Result<Exit> {
@@ -38,7 +39,7 @@ pub fn reference() -> Result<Exit> {
 
 /// Every command with its flags, as Markdown. Made from the parser, so that it cannot say anything else than `--help`.
 pub fn reference_text() -> String {
-    let mut root = Cli::command().term_width(100);
+    let mut root = Cli::command().term_width(80);
     root.build();
     let mut text = String::from(
         "# Command line\n\nMade by `cxvault reference > schemas/CLI.md`; a test compares. Exit codes and settings stand in the \

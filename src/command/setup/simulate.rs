@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use crate::cli::SimulateArgs;
+use crate::cli::setup::SimulateArgs;
 use crate::command::Context;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::limits::{Limit, Limits};

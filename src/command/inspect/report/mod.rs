@@ -20,7 +20,7 @@ use crate::chain::archive::Archive;
 use crate::chain::inventory;
 use crate::chain::read::fetch;
 use crate::chain::timeline::Timeline;
-use crate::cli::audit::{ReportArgs, ReportLevel};
+use crate::cli::audit::ReportArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::Context;
 use crate::command::inspect::report::chain::ReportedChain;
@@ -72,10 +72,8 @@ async fn read(args: &ReportArgs, source: &Archive, context: &Context) -> Result<
     let names = sub_accounts(source, context).await?;
     let verification = match (&args.verification, args.level) {
         (Some(file), _) => Some(Verification::read(file)?),
-        (None, ReportLevel::None) => None,
-        (None, ReportLevel::Quick) => Some(verify_now(Level::Quick, args, source, context).await?),
-        (None, ReportLevel::Full) => Some(verify_now(Level::Full, args, source, context).await?),
-        (None, ReportLevel::Deep) => Some(verify_now(Level::Deep, args, source, context).await?),
+        (None, None) => None,
+        (None, Some(level)) => Some(verify_now(level, args, source, context).await?),
     };
     let range = args.range.days()?;
     let mut report = Report {
