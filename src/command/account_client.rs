@@ -17,6 +17,7 @@ use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
 
 /// The client of one account, made when its first request is due.
 pub struct AccountClient<'a> {
+    /// For the addresses and rate limits, which all accounts share.
     settings: &'a Settings,
     /// The account as the settings describe it.
     pub account: &'a Account,
@@ -37,6 +38,7 @@ pub enum Urgency {
 
 /// The request ledger of this machine, opened by the first client that is made.
 pub struct LazyLedger<'a> {
+    /// For the state folder, in which the ledger is.
     settings: &'a Settings,
     urgency: Urgency,
     clock: Arc<dyn Clock>,
@@ -54,6 +56,7 @@ impl<'a> LazyLedger<'a> {
         }
     }
 
+    /// Returns the ledger, which the first call opens.
     async fn get(&self) -> Result<Arc<Ledger>> {
         self.ledger
             .get_or_try_init(async || self.open())
@@ -103,6 +106,10 @@ impl<'a> AccountClient<'a> {
         self.client.get().map(|client| client.usage())
     }
 
+    /// Makes the client.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where the credentials are missing, or a URL cannot be used.
     async fn make(&self) -> Result<Arc<RingCx>> {
         let credentials = match self.account.credentials()? {
             CredentialSettings::Jwt {
@@ -126,6 +133,7 @@ impl<'a> AccountClient<'a> {
         Ok(Arc::new(client))
     }
 
+    /// Returns the client's settings. Values without a setting of their own keep the client's defaults.
     fn client_settings(&self) -> ClientSettings {
         let settings = self.settings;
         ClientSettings {

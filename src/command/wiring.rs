@@ -89,6 +89,7 @@ fn copy_options(settings: &Settings) -> Result<S3Options> {
     if options.endpoint.is_some() {
         return Ok(options);
     }
+    // The copy is at the archive's service. Its credentials and its KMS key stay its own.
     let archive = s3_options(settings, &settings.s3)?;
     Ok(S3Options {
         endpoint: archive.endpoint,
@@ -158,6 +159,7 @@ pub async fn open_for_plan(settings: &Settings, context: &Context) -> Result<Wri
     assemble(settings, archive, signers, clock)
 }
 
+/// Returns the signing key, and the keys whose signatures count.
 fn signers(settings: &Settings) -> Result<Signers> {
     Ok(Signers {
         key: settings.signing_key()?,
@@ -257,6 +259,7 @@ fn assemble(
     })
 }
 
+/// Returns a duration in milliseconds.
 fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

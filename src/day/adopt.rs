@@ -81,6 +81,7 @@ pub(super) async fn adopt(
         Err(NotAdoptable::Untrusted(why)) => return Ok(Err(why)),
         Err(NotAdoptable::Failed(failure)) => return Err(failure),
     };
+    // Of the bytes that were judged, not of what the store reports.
     adopted.file.bytes = local.bytes;
     adopted.file.sha256 = local.sha256;
     let stat = archive.store.stat(key).await?;
@@ -91,10 +92,13 @@ pub(super) async fn adopt(
 /// Decides whether a part can be trusted. Otherwise an attacker with write access to the bucket could have this program
 /// sign forged rows.
 struct PartJudge {
+    /// The key under which the part is stored, which it must state itself.
     key: String,
+    /// The revision that every row must state.
     revision: u32,
     /// The keys whose signature counts, where this archive is signed.
     allowed: Option<AllowedSigners>,
+    /// The filters of this run, to find rows that another filter has skipped.
     filters: Filters,
     stop: CancellationToken,
 }
@@ -107,6 +111,7 @@ impl PartJudge {
         let mut part = open_part(path).map_err(malformed)?;
         let statement = part.statement().clone();
         check_statement(journal.identity(), &statement, &self.key)?;
+        // A signature is checked even where this archive is unsigned: a wrong one shows a changed part.
         let signer = part
             .signer()
             .map_err(|_| NotAdoptable::Untrusted("bad-signature"))?;
@@ -134,6 +139,7 @@ impl PartJudge {
             failures: Failures::new(),
             wanted_but_skipped: 0,
         };
+        // Rows are sorted by the end of the segment, then by its key (`schemas/FORMAT.md`, order of the rows).
         let mut last: Option<(Option<i64>, String)> = None;
         while let Some(row) = part.next_row().map_err(malformed)? {
             if self.stop.is_cancelled() {
@@ -147,6 +153,7 @@ impl PartJudge {
             if !is_sorted || row.revision != self.revision || !hashes_hold || row.holds(&omitted) {
                 return Err(NotAdoptable::Untrusted("malformed"));
             }
+            // A committed row may repeat: the part then holds a change. A row of another adopted part may not.
             let known = journal.known_row(&position.1)?;
             if known.is_some_and(|(_, adopted)| adopted) {
                 return Err(NotAdoptable::Untrusted("repeats-a-segment"));
@@ -160,6 +167,7 @@ impl PartJudge {
 }
 
 impl AdoptedPart {
+    /// Adds a row to the counts and to the range of times.
     fn count(&mut self, row: &Row, filters: &Filters) {
         for kind in SummaryKind::BOTH {
             count_failure(&mut self.failures, row.observation(kind));
@@ -199,6 +207,7 @@ fn check_statement(
     Ok(())
 }
 
+/// Every error of reading a stored part means the same here: its bytes are not those of a part.
 fn malformed(_: PartError) -> NotAdoptable {
     NotAdoptable::Untrusted("malformed")
 }

@@ -53,6 +53,7 @@ pub(super) async fn discover(
             finished: windows == tiles.len(),
         });
     };
+    // Windows that an earlier run has received need no request: they are reported as done at once.
     let mut done = tiles.len() - open.len();
     show_progress(done);
     if let Some(last) = open.last() {
@@ -68,6 +69,7 @@ pub(super) async fn discover(
         let objects = answer.rows;
         let staged = staged_window(window, answer);
         let run_id = archive.run.id.clone();
+        // From here on the window counts, also after a crash.
         let merged = journal
             .call(move |journal| journal.finish_window(&staged, &run_id))
             .await?;
@@ -83,6 +85,7 @@ pub(super) async fn discover(
     Ok(())
 }
 
+/// Returns the window as the journal records it. Its duplicates are counted when it is merged with the windows before.
 fn staged_window(window: Window, answer: WindowAnswer) -> AnsweredWindow {
     AnsweredWindow {
         window,
@@ -124,6 +127,7 @@ fn check_settled_then(window: Window, answer: &WindowAnswer, settle_ms: i64) -> 
     Err(too_early(message))
 }
 
+/// Returns the failure for a day that has not settled: RingCX may still add segments to it.
 fn too_early(message: String) -> Failure {
     Failure::new(Exit::Later, message).remedy("Run again after that time, by RingCX's clock.")
 }
@@ -136,6 +140,7 @@ async fn request_window(
     window: Window,
 ) -> Result<WindowAnswer> {
     let (objects, incoming) = mpsc::channel(4);
+    // Owns the sender, so that the channel closes, and staging ends, when the request does.
     let request = async move {
         api.discover(&job.sub_account, window.start_ms, window.end_ms, &objects)
             .await

@@ -26,18 +26,24 @@ use crate::outcome::{Exit, Failure, Result};
 /// A part in the scratch folder, complete and checked.
 #[derive(Debug)]
 pub(super) struct EncodedPart {
+    /// The key of the object that the part becomes in the store.
     pub key: String,
+    /// Where the file is, in the scratch folder.
     pub path: PathBuf,
     /// Length of the file in bytes.
     pub bytes: u64,
+    /// SHA-256 of the file, with which the store checks what it received.
     pub sha256: Digest,
+    /// What the part's own statement says of it: rows, Merkle root, range of times.
     pub written: PartSummary,
 }
 
 /// What the next revision adds to the prior state, read from the journal at one moment.
 #[derive(Debug, Default)]
 pub(super) struct NewRevision {
+    /// The parts to store, in the order of their numbers. Empty where adopted parts hold all rows.
     pub parts: Vec<EncodedPart>,
+    /// Counts of the revision's own rows, and of the day as a whole after it.
     pub totals: RevisionTotals,
     /// Number of segments that only adopted parts have.
     pub adopted_only: u64,
@@ -96,6 +102,7 @@ pub(super) async fn encode(context: &DayContext<'_>, prior: &PriorState) -> Resu
 
 /// Batches of rows between two of the three threads. The encoder stops now and then to compress a page of every column.
 const QUEUED_BATCHES: usize = 4;
+/// Rows of one batch: enough that waking a thread costs little beside the work on them.
 const BATCH_ROWS: usize = 256;
 /// Texts of 64 KiB end a batch earlier.
 const BATCH_BYTES: usize = 1 << 20;
@@ -143,12 +150,15 @@ fn cut_changes(
 
 /// Rows on their way to the hashing thread: sent one by one, each row would wake that thread.
 struct RowBatch {
+    /// Rows not sent yet.
     rows: Vec<Row>,
+    /// Length of the texts of these rows, in bytes.
     bytes: usize,
     receiver: SyncSender<Vec<Row>>,
 }
 
 impl RowBatch {
+    /// Adds a row, and sends the batch when it is full.
     fn push(&mut self, row: Row) -> Result<()> {
         self.bytes += row.text_bytes();
         self.rows.push(row);
@@ -158,6 +168,7 @@ impl RowBatch {
         Ok(())
     }
 
+    /// Sends the rows, also where there are none: the last batch may be empty.
     fn send(&mut self) -> Result<()> {
         self.bytes = 0;
         let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(BATCH_ROWS));
@@ -166,12 +177,14 @@ impl RowBatch {
     }
 }
 
+/// Returns the failure for a thread that panicked.
 fn ended_early() -> Failure {
     Failure::new(Exit::Unexpected, "the encoder ended early").remedy("Run again, and report this.")
 }
 
 /// Cuts a stream of rows into parts.
 struct PartCutter {
+    /// What every part states of itself: archive, zone, window, omitted fields.
     part_context: PartContext,
     sub_account: String,
     date: Date,
@@ -184,11 +197,15 @@ struct PartCutter {
     /// A part is complete when it has reached either of these sizes.
     max_rows: u64,
     max_bytes: u64,
+    /// The part that is being written, and its path.
     open: Option<(PathBuf, PartWriter<HashingFile>)>,
+    /// The parts that are complete and checked.
     done: Vec<EncodedPart>,
 }
 
 impl PartCutter {
+    /// Writes a row into the open part, and completes the part when it is large enough. A part is begun with its first
+    /// row, so that none is empty.
     fn push(&mut self, row: EncodedRow) -> Result<()> {
         if self.stop.is_cancelled() {
             return Err(Failure::interrupted());
@@ -248,6 +265,7 @@ fn check_written(path: &Path, written: &PartSummary) -> Result<()> {
     Ok(())
 }
 
+/// Returns the failure for a part that reads back differently: a fault of this host, or of this program.
 fn not_as_written(path: &Path, reason: &str) -> Failure {
     let message = format!(
         "{} does not read back as it was written: {reason}",
@@ -257,6 +275,7 @@ fn not_as_written(path: &Path, reason: &str) -> Failure {
         .remedy("Check this host's disk and memory; nothing was stored. Then run again.")
 }
 
+/// Returns the failure for a local file that cannot be written or read.
 fn disk_failure(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure::new(Exit::Later, format!("cannot write {}", path.display()))
         .because(error)
@@ -273,6 +292,7 @@ struct HashingFile {
 }
 
 impl HashingFile {
+    /// Creates the file, or empties the one of this name.
     fn create(path: &Path) -> std::io::Result<Self> {
         let file = BufWriter::with_capacity(256 << 10, File::create(path)?);
         Ok(HashingFile {
@@ -282,6 +302,8 @@ impl HashingFile {
         })
     }
 
+    /// Writes what is buffered, and returns the length in bytes and the SHA-256 of everything written. It is not synced:
+    /// after a crash of the host the part is encoded again.
     fn finish(mut self) -> std::io::Result<(u64, Digest)> {
         self.file.flush()?;
         Ok((self.bytes, self.hasher.finish()))

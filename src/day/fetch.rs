@@ -75,6 +75,7 @@ async fn feed(
     queue: &FetchQueue,
     failures: &FirstFailure,
 ) -> Result<()> {
+    // The journal numbers segments in the order of their discovery: none is read twice.
     let mut last_seq = 0;
     loop {
         // Read before the journal: a window that is merged later wakes the feeder again.
@@ -114,6 +115,7 @@ async fn settle_without_request(
     let (mut open, mut settled) = (Vec::with_capacity(batch.len()), Vec::new());
     for pending in batch {
         let channel_class = pending.channel_class.as_deref();
+        // Without an id there is no address to request; the filters come second, since they cannot change that.
         let status = if pending.segment_id.is_none() {
             Status::NoId
         } else if !filters.admit(channel_class, pending.segment_type.as_deref()) {
@@ -147,6 +149,7 @@ async fn settle_without_request(
 /// A channel would be slower: its single receiver goes from fetcher to fetcher under an async lock, and each hand-over
 /// waits until the next fetcher in line is scheduled, while all others wait behind it.
 struct FetchQueue {
+    /// The queued segments. The lock is held for one operation, never across an await.
     segments: Mutex<VecDeque<PendingSegment>>,
     /// A permit for each queued segment; closed when no more will follow.
     ready: Semaphore,
@@ -196,16 +199,26 @@ impl FetchQueue {
 
 /// One of the concurrent tasks that send summary requests.
 struct Fetcher {
+    /// The client, whose rate limits all fetchers share.
     api: Arc<RingCx>,
     journal: JournalHandle,
     meter: DayMeter,
+    /// The sub-account that the requests name.
     sub_account: String,
+    /// The run that each observation names as its observer.
     run_id: String,
+    /// Where the fetcher takes its segments from.
     queue: Arc<FetchQueue>,
+    /// Stops the fetcher when anything that observes the day fails.
     failures: Arc<FirstFailure>,
 }
 
 impl Fetcher {
+    /// Requests both summaries of one segment after another, until the queue ends.
+    ///
+    /// # Errors
+    /// Failures that no other request would escape: of the credentials, or of the journal. A request that fails after all
+    /// its retries is no failure but an observation with the status `FAILED`.
     async fn fetch_all(&self) -> Result<()> {
         // A fetcher that waits here when the day stops wakes when the feeder closes the queue.
         while let Some(pending) = self.queue.next().await {
@@ -220,6 +233,7 @@ impl Fetcher {
         self.check_stop()
     }
 
+    /// Ends the fetcher when the day is stopped. What it has received is in the journal.
     fn check_stop(&self) -> Result<()> {
         if self.failures.stop.is_cancelled() {
             return Err(Failure::interrupted());
@@ -265,6 +279,7 @@ fn observation_of(answer: SummaryAnswer, run_id: &str) -> Observation {
         attempts: answer.attempts,
         ..Observation::bare(Status::NotFound, run_id)
     };
+    // 404 is the only other status that the client returns as an answer: the summary does not exist.
     if answer.http_status != 200 {
         return observation;
     }
@@ -279,6 +294,7 @@ fn observation_of(answer: SummaryAnswer, run_id: &str) -> Observation {
             observation.status = Status::Present;
             observation.summary = Some(text);
         }
+        // Parquet's text columns hold UTF-8 only; the bytes are archived in base64, and nothing is lost.
         Err(not_utf8) => {
             let bytes = not_utf8.into_bytes();
             observation.status = Status::Binary;

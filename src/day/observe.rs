@@ -61,6 +61,7 @@ pub(super) async fn observe(
         meter.add_segments(reopened);
     }
     let before = journal.call(|journal| journal.progress()).await?;
+    // One pending segment is enough to know that requests are needed.
     let pending = journal.call(|journal| journal.pending(0, 1)).await?;
     let windows = job.window.tiles(LONGEST_WINDOW_MS).len();
     if pending.is_empty() && (!discovers || before.windows as usize == windows) {
@@ -69,9 +70,11 @@ pub(super) async fn observe(
             skew_ms: None,
         });
     }
+    // A first revision or a recheck may continue what an earlier run has received.
     if discovers {
         meter.add_resumed(before.segments, before.answered);
     }
+    // Only now: a day that needs no request needs no credentials.
     let api = source.api().await?;
     send_requests(context, &api, slot, discovers).await?;
     Ok(ApiTime {
@@ -89,12 +92,14 @@ async fn send_requests(
 ) -> Result<()> {
     let run_stop = &context.archive.stop;
     let failures = Arc::new(FirstFailure::new(run_stop));
+    // The fetchers follow discovery through this channel; only the newest state matters.
     let (announce, discovered) = watch::channel(DiscoveryState::default());
     let (discovery_turn, fetch_turn) = tokio::select! {
         turns = slot.enter() => turns,
         () = run_stop.cancelled() => return Err(Failure::interrupted()),
     };
     let discovery = async {
+        // Held until the last window: then the next day may discover.
         let _turn = discovery_turn;
         if !discovers {
             // The windows of revision 1 stay valid; only summaries are requested again.

@@ -73,6 +73,7 @@ pub(super) async fn check_neighbours(
     chain: &mut Chain,
 ) -> Result<()> {
     check_zone(archive, job, chain).await?;
+    // Only archived neighbours count: a missing one is archived later, with the same check from its side.
     if let Ok(before) = job.date.yesterday()
         && let Some(record) = chain.record_of(archive, before).await?
         && record.window.end_ms != job.window.start_ms
@@ -88,6 +89,7 @@ pub(super) async fn check_neighbours(
     Ok(())
 }
 
+/// Returns the failure for a day that overlaps its neighbour, or leaves a hole beside it.
 fn not_adjacent(job: &DayJob, neighbour: Date) -> Failure {
     let message = format!(
         "{} is not adjacent to {neighbour} as archived: the rules of the zone {} have changed since then",

@@ -78,6 +78,7 @@ impl PriorState {
                 journal.omit_fields(&omitted)
             })
             .await?;
+        // All versions, not only the current ones: on a versioned bucket an overwritten object shows here.
         let day_key = key::day(&job.sub_account, job.date);
         let versions = archive.store.versions(&day_key).await?;
         one_version_each(&versions)?;
@@ -128,6 +129,7 @@ impl PriorState {
         })
     }
 
+    /// Records an object as a leftover, with the reason and its SHA-256, so that verifiers can tell it from tampering.
     async fn add_leftover(&mut self, context: &DayContext<'_>, key: &str, why: &str) -> Result<()> {
         let stat = context.archive.store.stat(key).await?;
         let sha256 = match stat.and_then(|stat| stat.sha256) {
@@ -202,7 +204,9 @@ async fn load_committed(context: &DayContext<'_>, file: &manifest::File) -> Resu
 
 /// Why the rows of a committed part could not be loaded.
 enum RowsNotLoaded {
+    /// The file is not a valid part, although its SHA-256 is the committed one.
     Damaged(PartError),
+    /// The journal failed, or the run was stopped.
     Failed(Failure),
 }
 
@@ -212,6 +216,7 @@ impl From<PartError> for RowsNotLoaded {
     }
 }
 
+/// Loads the rows of a local part into the journal, as committed ones.
 fn load_rows(
     journal: &Journal,
     path: &Path,

@@ -25,6 +25,7 @@ pub(super) enum Published {
 /// The stored parts of a revision, adopted ones first.
 #[derive(Debug)]
 pub(super) struct PublishedParts {
+    /// The files as the record of the revision lists them.
     pub files: Vec<File>,
     /// The lock that each of them has at least, as read back from the store; `None` where one of them has none.
     pub lock: Option<ObjectLock>,
@@ -43,6 +44,7 @@ pub(super) async fn required_protection(
     Protection::of(context.archive, chain, context.job.date, lock).await
 }
 
+/// Returns the lock by the settings, from the journal where an earlier run has frozen it; `None` where locks are off.
 async fn frozen_lock(context: &DayContext<'_>, prior: &PriorState) -> Result<Option<Lock>> {
     let Some(fresh) = context.archive.fresh_lock()? else {
         return Ok(None);
@@ -80,6 +82,7 @@ pub(super) async fn publish(
 ) -> Result<Published> {
     let archive = context.archive;
     let (mut files, mut locks) = (Vec::new(), Vec::new());
+    // An adopted part has the lock of the run that stored it, and may lack a hold that was recorded since.
     for adopted in &prior.adopted {
         let stat = protection.give(archive, &adopted.file.key).await?;
         locks.push(stat.lock);
@@ -93,7 +96,9 @@ pub(super) async fn publish(
             lock: protection.lock,
             legal_hold: protection.hold,
         };
+        // Create-only: the store answers "exists" where the name is taken, and changes nothing.
         let put = archive.store.put_new(&object).await?;
+        // Read back, since the record claims the lock that the store reports, not the one that was requested.
         let mut stat = stored(archive, &part.key).await?;
         if put == PutOutcome::Exists {
             if stat.sha256 != Some(part.sha256) {

@@ -10,7 +10,7 @@ use crate::format::record::manifest::{
     DayRecord, Discovery, Incomplete, Recheck, Why, WindowRecord,
 };
 use crate::format::record::warning::{self, PastDay, Warning};
-use crate::format::row::tally::{Groups, Tally};
+use crate::format::row::tally::{Failures, Groups, Tally};
 use crate::format::time::day::LONGEST_WINDOW_MS;
 use crate::journal::AnsweredWindow;
 use crate::outcome::{Exit, Failure, Result};
@@ -45,13 +45,7 @@ pub(super) async fn compose(
     let totals = revision.totals;
     let warnings = warnings(context, chain, &totals.day, &totals.groups).await?;
     let incomplete_because = reasons_incomplete(context, prior, &totals.day, now_ms);
-    let (mut rows, mut failures) = (totals.rows, totals.failures);
-    for adopted in &prior.adopted {
-        rows.merge(&adopted.rows);
-        for (class, count) in &adopted.failures {
-            *failures.entry(class.clone()).or_default() += count;
-        }
-    }
+    let (rows, failures) = counts_of_files(prior, totals.rows, totals.failures);
     let record = DayRecord {
         date: job.date,
         zone: job.zone.name().to_owned(),
@@ -88,6 +82,21 @@ pub(super) async fn compose(
     Ok(record)
 }
 
+/// Returns the counts of the revision's files: of its own parts, and of the parts that it adopts.
+fn counts_of_files(
+    prior: &PriorState,
+    mut rows: Tally,
+    mut failures: Failures,
+) -> (Tally, Failures) {
+    for adopted in &prior.adopted {
+        rows.merge(&adopted.rows);
+        for (class, count) in &adopted.failures {
+            *failures.entry(class.clone()).or_default() += count;
+        }
+    }
+    (rows, failures)
+}
+
 /// Returns why the day is not complete; nothing for a complete day.
 fn reasons_incomplete(
     context: &DayContext<'_>,
@@ -99,6 +108,7 @@ fn reasons_incomplete(
     if day.failed() > 0 {
         reasons.push(Incomplete::SummariesFailed);
     }
+    // The part cannot be replaced; a later revision fetches what its filter has skipped.
     if prior.adopted.iter().any(|part| part.wanted_but_skipped > 0) {
         reasons.push(Incomplete::WantedSummariesSkipped);
     }
@@ -114,6 +124,7 @@ fn reasons_incomplete(
 /// Returns the windows that this revision has requested.
 fn discovery(job: &DayJob, windows: Vec<AnsweredWindow>, adopted_only: u64) -> Result<Discovery> {
     let tiles = job.window.tiles(LONGEST_WINDOW_MS);
+    // A window that is missing, or has other bounds, would leave a hole that no count shows.
     if windows.iter().map(|answer| answer.window).ne(tiles) {
         return Err(violated("the journal's windows do not tile the day"));
     }
@@ -125,6 +136,7 @@ fn discovery(job: &DayJob, windows: Vec<AnsweredWindow>, adopted_only: u64) -> R
     })
 }
 
+/// Returns a window as the record states it, with the SHA-256 of the answer as received.
 fn window_record(answer: AnsweredWindow) -> WindowRecord {
     WindowRecord {
         start: answer.window.start_ms,
@@ -156,6 +168,7 @@ fn check_balance(record: &DayRecord) -> Result<()> {
             adopted_only,
             ..
         } => (objects + adopted_only).checked_sub(*duplicates) == Some(record.rows.segments),
+        // A gap-fill has requested no window; its counts rest on those of revision 1.
         Discovery::Manifest(_) => true,
     };
     if discovery_balances
@@ -181,6 +194,7 @@ async fn warnings(
     groups: &Groups,
 ) -> Result<Vec<Warning>> {
     let DayContext { archive, job, .. } = *context;
+    // A first day without segments is suspicious by itself: there is nothing to compare it with.
     let is_first = chain.head.is_none();
     let past: Vec<PastDay> = chain
         .recent(archive, PAST_MANIFESTS)
@@ -194,6 +208,7 @@ async fn warnings(
         })
         .collect();
     let mut warnings = warning::judge(job.date, day.segments, groups, &past, is_first);
+    // Acknowledged warnings are recorded too, but change no exit code.
     for warning in &mut warnings {
         warning.acknowledged = archive.policy.acknowledge.contains(&warning.name());
     }

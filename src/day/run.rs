@@ -121,6 +121,7 @@ impl<S: ApiSource> DayRun<'_, S> {
         journal.omit_fields(&archive.policy.omitted_fields)?;
         journal.purge_omitted_bytes()?;
         let recheck = journal.start_recheck(job.recheck.as_ref().map(|recheck| &recheck.scope))?;
+        // Bounds what a crash can cost: answers that are received, and not on the disk yet.
         let answers_under_way = archive.policy.answers_under_way * archive.policy.concurrency;
         let (journal, thread) = JournalHandle::start(journal, answers_under_way);
         let context = DayContext {
@@ -134,6 +135,7 @@ impl<S: ApiSource> DayRun<'_, S> {
             recheck: recheck.as_ref(),
         };
         let completed = complete(&context, self.source, slot, chain).await;
+        // The thread ends when its last handle is gone, after it has written everything.
         drop(journal);
         // An error of the journal's thread is the cause of the errors that its users have seen.
         let ended = tokio::task::spawn_blocking(|| thread.join()).await;
@@ -161,6 +163,7 @@ async fn complete(
     let mut prior = PriorState::load(context, chain).await?;
     // Step 1. A crash leaves the answers received so far in the journal. No request is sent after this step.
     let time = observe(context, source, slot, chain, &prior).await?;
+    // More than one round only where another process works on the same day, or parts were adopted.
     let mut committed = 0;
     loop {
         match commit_round(context, chain, &prior, time).await? {
@@ -190,6 +193,7 @@ async fn complete(
 enum Round {
     /// The journal has nothing beyond the committed revisions.
     NothingNew,
+    /// The record is in the chain, under this head.
     Committed(Head, Box<DayRecord>),
     /// Another process has taken the name of a part or the number of the revision.
     Overtaken,
@@ -218,6 +222,7 @@ async fn commit_round(
     }
     // Step 3. A crash leaves stored parts that no manifest lists, which the next run stores again or adopts.
     tracing::debug!(date = %job.date, parts = revision.parts.len(), "encoded; storing");
+    // Checked before every commit: the store's configuration may have changed since the last one.
     archive.check_create_only().await?;
     let protection = required_protection(context, chain, prior).await?;
     let published = match publish(context, prior, &revision.parts, protection).await? {

@@ -38,9 +38,11 @@ pub struct CommandOutcome {
 pub struct DayReport {
     /// Id of the sub-account; the name of the account where its sub-accounts could not be listed.
     pub sub_account: String,
+    /// The archive day; `None` for a report about the sub-account or account as a whole.
     pub date: Option<Date>,
     /// The outcome in words, for tables and events.
     pub outcome: &'static str,
+    /// What the operator has to do next, as an exit code.
     pub exit: Exit,
     /// What is committed of the day; `None` where the day failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,8 +60,11 @@ pub struct DayReport {
 /// What is committed of a day.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReportedDay {
+    /// Number of the newest revision.
     pub revision: u32,
+    /// Whether every summary was answered.
     pub complete: bool,
+    /// Segments and summaries by status, of the day as a whole.
     pub counts: Tally,
     /// Number of objects in the answers of discovery; `None` for a revision that has requested no window.
     pub objects: Option<u64>,
@@ -71,6 +76,7 @@ pub struct ReportedDay {
     pub bytes: u64,
     /// The head of the sub-account's chain, which an auditor can be given to compare with.
     pub head: HeadRef,
+    /// The warnings that this run reports.
     pub warnings: Vec<Warning>,
     /// For a recheck: the differences from what was committed before.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -86,6 +86,10 @@ async fn archive_night(
     reports
 }
 
+/// Returns the day that the night begins with.
+///
+/// # Errors
+/// [`Exit::Usage`] for a date that looks mistyped, or a clock that is out of range.
 fn newest_day(
     context: &NightContext<'_>,
     job: &SubAccountJob<'_>,
@@ -116,7 +120,9 @@ async fn archive_pipelined(
         .buffer_unordered(DAYS_AT_ONCE);
     let (mut reports, mut failures_in_a_row, mut segments) = (Vec::new(), 0, 0);
     while let Some(report) = visits.next().await {
+        // A day that was not visited, since an earlier one has ended the range.
         let Some(report) = report else { continue };
+        // Days end out of order, but failures of the API or the store come together.
         failures_in_a_row = match report.exit {
             Exit::Later => failures_in_a_row + 1,
             _ => 0,

@@ -53,6 +53,7 @@ fn unlisted(listing: &AccountListing, before: Option<&Inventory>) -> Vec<DayRepo
     missing.map(|id| unlisted_report(&id)).collect()
 }
 
+/// Returns the report about one such sub-account. It denies the run its success until the operator has acknowledged it.
 fn unlisted_report(id: &str) -> DayReport {
     let message = format!(
         "RingCX no longer lists sub-account {id}, and none of its days can be archived any more"
@@ -74,6 +75,7 @@ fn add_outcomes(
     jobs: &[SubAccountJob<'_>],
     days: &[DayReport],
 ) -> Result<()> {
+    // A sub-account without a day to visit is done.
     let mut exits: BTreeMap<&str, Exit> = jobs
         .iter()
         .map(|job| (job.sub_account.as_str(), Exit::Done))
@@ -82,6 +84,7 @@ fn add_outcomes(
         let id = &day.sub_account;
         // Also of a sub-account whose work could not begin; reports of accounts and of the roster are left out.
         if listing.named.contains(id) || listing.listed.contains(id) {
+            // The worst of its days counts, as it does for the exit code of the command.
             let exit = exits.entry(id).or_insert(Exit::Done);
             *exit = Exit::worst([*exit, day.exit]);
         }

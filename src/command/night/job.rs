@@ -19,9 +19,13 @@ const OLDEST_YEARS: i64 = 15;
 
 /// What the days of all sub-accounts have in common.
 pub struct NightContext<'a> {
+    /// The archive, opened for writing; for a plan, without anchors.
     pub archive: &'a Writer,
+    /// The settings of the command.
     pub settings: &'a Settings,
+    /// Where days are reported.
     pub output: &'a Output,
+    /// Where bars are displayed, on a terminal.
     pub progress: &'a Progress,
 }
 
@@ -29,8 +33,11 @@ pub struct NightContext<'a> {
 pub struct SubAccountJob<'a> {
     /// The client of the account that the sub-account belongs to.
     pub client: &'a AccountClient<'a>,
+    /// Id of the sub-account at RingCX.
     pub sub_account: String,
+    /// Its time zone by the settings.
     pub zone: Zone,
+    /// The days of it that this process archives.
     pub share: DayShare,
     /// The sub-account's chain, opened once for all that the command does with it.
     pub chain: SharedChain,

@@ -34,6 +34,7 @@ pub async fn run_and_notify(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_ms = clock.now_ms();
     let archiving = archive_sub_accounts(command, settings, context);
+    // A panic is a failure like any other here: a program that dies without a message is the worst of ends.
     let result = AssertUnwindSafe(archiving).catch_unwind().await;
     let result = result.unwrap_or_else(|_| Err(Failure::unforeseen()));
     // Printed first: the operator need not wait for the receivers.
@@ -48,6 +49,7 @@ pub async fn run_and_notify(
         Ok(outcome) => end_of_outcome(end, outcome, settings),
         Err(failure) => end_of_failure(end, failure),
     };
+    // After a signal each receiver gets one attempt: the process is expected to end soon.
     let is_stopping = context.cancel.is_cancelled();
     tell(&settings.telemetry, end, &clock, is_stopping).await;
     result.map(|outcome| outcome.exit)
@@ -79,6 +81,8 @@ pub fn notify_not_started(
     }
 }
 
+/// Returns the end of a command that did nothing, to be filled in. Every limit is named, so that its metrics exist from
+/// the first run on.
 fn empty_end(command: &'static str, started_ms: i64, ended_ms: i64) -> RunEnd {
     RunEnd {
         command,
@@ -104,6 +108,7 @@ fn empty_end(command: &'static str, started_ms: i64, ended_ms: i64) -> RunEnd {
     }
 }
 
+/// Returns the end of a command that failed as a whole.
 fn end_of_failure(end: RunEnd, failure: &Failure) -> RunEnd {
     RunEnd {
         exit: failure.exit,
@@ -113,6 +118,7 @@ fn end_of_failure(end: RunEnd, failure: &Failure) -> RunEnd {
     }
 }
 
+/// Returns the end of a command that has visited its sub-accounts, whatever came of them.
 fn end_of_outcome(end: RunEnd, outcome: &CommandOutcome, settings: &Settings) -> RunEnd {
     let days = &outcome.days;
     let (usage, elapsed_ms) = (&outcome.usage, end.ended_ms - end.started_ms);
@@ -143,6 +149,7 @@ fn end_of_outcome(end: RunEnd, outcome: &CommandOutcome, settings: &Settings) ->
     }
 }
 
+/// Returns how much of one rate limit was used, over `elapsed_ms` milliseconds.
 fn limit_use(
     limit: &'static str,
     usage: &LimiterUsage,
@@ -158,6 +165,7 @@ fn limit_use(
     }
 }
 
+/// Sums up the days of each sub-account of this process. A sub-account without a day is named too.
 fn sub_account_ends(outcome: &CommandOutcome) -> BTreeMap<String, SubAccountEnd> {
     let mut ends: BTreeMap<String, SubAccountEnd> = BTreeMap::new();
     for (id, chain) in &outcome.chains {
@@ -205,6 +213,7 @@ fn day_span(day: &DayReport, run_ms: (i64, i64)) -> DaySpan {
     }
 }
 
+/// Returns a head that could not be anchored, in the form of a day with a problem.
 fn problem_head(unanchored: &Unanchored) -> ProblemDay {
     ProblemDay {
         sub_account: unanchored.chain().to_owned(),
@@ -218,6 +227,7 @@ fn problem_head(unanchored: &Unanchored) -> ProblemDay {
     }
 }
 
+/// Returns a day that the operator has to look at, with the warnings that are not acknowledged.
 fn problem_day(day: &DayReport) -> ProblemDay {
     let counts = day.archived.as_ref().map(|archived| &archived.counts);
     ProblemDay {

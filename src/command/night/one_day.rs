@@ -36,12 +36,17 @@ pub async fn archive_day(
     };
     report.worked_ms = Some((began_ms, context.archive.clock.now_ms()));
     context.output.event(&report.event());
+    // Otherwise the table at the end says the same.
     if context.output.quiet || context.output.json {
         report.log();
     }
     report
 }
 
+/// Runs the day beside its progress display.
+///
+/// # Errors
+/// Those of [`run_day`]; [`Exit::Usage`] for a date that the zone does not have.
 async fn run_with_progress(
     context: &NightContext<'_>,
     job: &SubAccountJob<'_>,
@@ -49,6 +54,7 @@ async fn run_with_progress(
     task: &DayTask,
     slot: PipelineSlot<'_>,
 ) -> Result<DayOutcome> {
+    // The filters are those of the account; its sub-accounts share them.
     let account = job.client.account;
     let day_job = DayJob {
         sub_account: job.sub_account.clone(),
@@ -68,6 +74,7 @@ async fn run_with_progress(
         account: job.client,
         client: OnceLock::new(),
     };
+    // The display never ends by itself; it is dropped when the day has ended.
     tokio::select! {
         outcome = run_day(context.archive, &job.chain, &day_job, &source, &meter, slot) => outcome,
         () = display(context, &day_job, &meter, &source) => {
@@ -90,6 +97,7 @@ async fn display(
     loop {
         clock.sleep(DISPLAY_INTERVAL).await;
         let reading = meter.read();
+        // Nothing to show yet: a day that is only confirmed ends without a bar.
         if reading.windows == 0 && reading.segments == 0 {
             continue;
         }
@@ -110,7 +118,9 @@ async fn display(
 
 /// Gives the progress display access to the client, once there is one.
 struct ObservedClient<'a> {
+    /// The account's client, shared with all other days of the account.
     account: &'a AccountClient<'a>,
+    /// Set when the day has asked for it.
     client: OnceLock<Arc<RingCx>>,
 }
 

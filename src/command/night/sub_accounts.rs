@@ -27,6 +27,7 @@ use crate::config::Settings;
 use crate::day::context::ApiSource as _;
 use crate::day::shared_chain::SharedChain;
 use crate::format::place::key;
+use crate::format::record::head::HeadRef;
 use crate::format::record::roster::AccountListing;
 use crate::format::time::day::Zone;
 use crate::outcome::{Exit, Failure, Result};
@@ -49,7 +50,9 @@ pub async fn archive_sub_accounts(
     context: &Context,
 ) -> Result<CommandOutcome> {
     let archive = wiring::open_archive(settings, context).await?;
+    // A store that overwrites objects would let two hosts destroy each other's manifests.
     archive.check_create_only().await?;
+    // Opened before any day: it also refuses a copy of an archive that was not taken over.
     let mut roster = Roster::open_to_write(&archive, Mode::Act).await?;
     summary::begin(&archive, &context.output);
     let ledger = LazyLedger::new(settings, archive.clock.clone(), command.urgency());
@@ -73,25 +76,15 @@ pub async fn archive_sub_accounts(
     while let Some(reports) = visits.next().await {
         days.extend(reports);
     }
+    // Releases the borrows of the jobs.
     drop(visits);
-    // Before the roster is continued: where a head contradicts its anchor, nothing more is written.
-    let names = jobs.iter().map(|job| &*job.sub_account);
-    let heads = anchor::heads(&archive, names).await;
-    let mut unanchored = anchor::settle(&archive, heads).await;
-    let exit = Exit::worst(unanchored.iter().map(|anchor| anchor.exit));
-    let name = command.name;
-    let committed =
-        record_inventory(&archive, &mut roster, name, listing, &jobs, &mut days, exit).await;
-    if committed.is_some() {
-        // The new head vouches for the roster's head before it.
-        unanchored.retain(|anchor| anchor.chain() != key::ROSTER);
-        let head = anchor::roster_head(&archive).await;
-        unanchored.extend(anchor::settle(&archive, head.into_iter().collect()).await);
-    }
+    let (committed, unanchored) =
+        anchor_and_record(&night, &mut roster, command.name, listing, &jobs, &mut days).await;
     // Elsewhere the table at the end lists them.
     if context.output.quiet || context.output.json {
         unanchored.iter().for_each(Unanchored::log);
     }
+    // The visits end in any order; reports and events are sorted for people and tests.
     days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
     let anchor_exits = unanchored.iter().map(|anchor| anchor.exit);
     Ok(CommandOutcome {
@@ -105,6 +98,31 @@ pub async fn archive_sub_accounts(
             .fold(Usage::default(), Usage::and),
         chains: chain_states(&night, &jobs).await,
     })
+}
+
+/// Anchors the heads of the chains, records the inventory, and anchors the head of that record. Returns that head, and the
+/// heads that could not be anchored.
+async fn anchor_and_record(
+    context: &NightContext<'_>,
+    roster: &mut Roster,
+    command: &str,
+    listing: AccountListing,
+    jobs: &[SubAccountJob<'_>],
+    days: &mut Vec<DayReport>,
+) -> (Option<HeadRef>, Vec<Unanchored>) {
+    let archive = context.archive;
+    // First the anchors: where a head contradicts its anchor, nothing more is written.
+    let heads = anchor::heads(archive, jobs.iter().map(|job| &*job.sub_account)).await;
+    let mut unanchored = anchor::settle(archive, heads).await;
+    let exit = Exit::worst(unanchored.iter().map(|anchor| anchor.exit));
+    let committed = record_inventory(archive, roster, command, listing, jobs, days, exit).await;
+    if committed.is_some() {
+        // The new head vouches for the roster's head before it.
+        unanchored.retain(|anchor| anchor.chain() != key::ROSTER);
+        let head = anchor::roster_head(archive).await;
+        unanchored.extend(anchor::settle(archive, head.into_iter().collect()).await);
+    }
+    (committed, unanchored)
 }
 
 /// Runs `read` for every sub-account, without writing anything: no archive is created, and RingCX is asked for the list of
@@ -131,6 +149,7 @@ pub async fn read_sub_accounts<T>(
     Ok((reads.collect().await, list.failed))
 }
 
+/// Returns the clients of all configured accounts. Each is made when its first request is due.
 fn account_clients<'a>(
     settings: &'a Settings,
     archive: &Writer,
@@ -156,6 +175,9 @@ struct JobList<'a> {
     listing: AccountListing,
 }
 
+/// Lists the sub-accounts of all accounts, and selects those of this process.
+///
+/// They are sorted before they are divided: every process of a shard has to see them in the same order.
 async fn list_jobs<'a>(clients: &'a [AccountClient<'a>], shard: Option<Shard>) -> JobList<'a> {
     let mut list = JobList {
         jobs: Vec::new(),
@@ -248,6 +270,7 @@ async fn chain_states(
         .await
 }
 
+/// Returns the number of the head, and the oldest day that is not sealed; `None` where the chain cannot be read.
 async fn chain_state(context: &NightContext<'_>, job: &SubAccountJob<'_>) -> Option<ChainState> {
     // Why a chain cannot be read, the reports of its days say.
     let chain = job.chain(context).await.ok()?;

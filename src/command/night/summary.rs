@@ -35,6 +35,7 @@ pub fn begin(archive: &Writer, output: &Output) {
 /// Prints the end of a nightly run: every archived day, and what went wrong.
 pub fn print_run(outcome: &CommandOutcome, output: &Output) {
     let is_archived = outcome.days.iter().any(|day| day.archived.is_some());
+    // A night in which every day failed has no table, only the messages.
     let table = is_archived.then(|| days_table(&outcome.days));
     print_end(table.into_iter().collect(), outcome, output);
 }
@@ -81,6 +82,7 @@ pub fn print_recheck(range: Days, outcome: &CommandOutcome, output: &Output) {
     print_end(lines, outcome, output);
 }
 
+/// Returns a half-open range in words.
 fn bounds(range: Days) -> String {
     let text = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();
     format!(
@@ -102,6 +104,7 @@ fn print_end(mut lines: Vec<String>, outcome: &CommandOutcome, output: &Output) 
     output.print_info(lines.join("\n"));
 }
 
+/// Emits the event `summary` (`schemas/EVENTS.md`), with the reports of all days.
 fn emit_summary(outcome: &CommandOutcome, output: &Output) {
     #[derive(Serialize)]
     struct SummaryEvent<'a> {
@@ -123,6 +126,7 @@ fn emit_summary(outcome: &CommandOutcome, output: &Output) {
     });
 }
 
+/// Returns a remedy as the line below its message.
 fn indented(remedy: &String) -> String {
     format!("  {remedy}")
 }
@@ -154,6 +158,7 @@ pub fn heads(outcome: &CommandOutcome) -> impl Iterator<Item = &HeadRef> {
     for archived in outcome.days.iter().filter_map(|day| day.archived.as_ref()) {
         let head = &archived.head;
         let newer = newest.entry(&head.chain).or_insert(head);
+        // Several days of one sub-account may have been committed in any order.
         if head.sequence >= newer.sequence {
             *newer = head;
         }
@@ -189,8 +194,10 @@ fn days_table<'a>(days: impl IntoIterator<Item = &'a DayReport>) -> String {
     table.to_string()
 }
 
+/// Returns the cells of one kind of summary of a day. Cells about the day as a whole are filled for the first kind only.
 fn day_row(day: &DayReport, archived: &ReportedDay, kind: SummaryKind) -> Vec<String> {
     let statuses = archived.counts.statuses(kind);
+    // Rare statuses share a column.
     let other = [Status::Binary, Status::Skipped, Status::NoId].map(|status| statuses.get(status));
     let mut cells = vec![
         day.sub_account.clone(),
@@ -221,6 +228,7 @@ fn day_row(day: &DayReport, archived: &ReportedDay, kind: SummaryKind) -> Vec<St
     cells
 }
 
+/// Returns the date; empty for a report about a whole sub-account.
 fn date_cell(day: &DayReport) -> String {
     day.date.map(|date| date.to_string()).unwrap_or_default()
 }
@@ -248,6 +256,7 @@ fn changes_table(changed: &[(&DayReport, &Recheck)]) -> String {
     table.to_string()
 }
 
+/// Returns the cells of one kind of summary of a rechecked day, filled like those of [`day_row`].
 fn changes_row(day: &DayReport, recheck: &Recheck, kind: SummaryKind) -> Vec<String> {
     let changes = &recheck.changes;
     let summaries = changes.of(kind);

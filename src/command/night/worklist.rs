@@ -22,6 +22,7 @@ use crate::outcome::{Exit, Failure, Result};
 pub struct NightCommand {
     /// The name on the command line, and in the roster's record.
     pub name: &'static str,
+    /// Which days the command visits, by its arguments.
     pub worklist: Worklist,
     /// The part that this process does, where several divide the work.
     pub shard: Option<Shard>,
@@ -55,6 +56,7 @@ pub enum Worklist {
     Backfill { range: Days, order: Order },
     /// The archived days of a range.
     Recheck {
+        /// The half-open range, as `--from` and `--to` name it.
         range: Days,
         order: Order,
         request: RecheckRequest,
@@ -77,7 +79,9 @@ pub enum DayTask {
 /// One day to visit.
 #[derive(Debug, Clone)]
 pub struct WorkItem {
+    /// The archive day.
     pub date: Date,
+    /// What is to be done with it.
     pub task: DayTask,
 }
 
@@ -144,6 +148,7 @@ impl Worklist {
     }
 }
 
+/// Returns the days as work with the same task.
 fn items(days: Vec<Date>, task: &DayTask) -> Vec<WorkItem> {
     days.into_iter()
         .map(|date| WorkItem {
@@ -153,6 +158,7 @@ fn items(days: Vec<Date>, task: &DayTask) -> Vec<WorkItem> {
         .collect()
 }
 
+/// Returns days that are sorted oldest first in the order that was asked for.
 fn ordered(mut days: Vec<Date>, order: Order) -> Vec<Date> {
     if order == Order::Newest {
         days.reverse();
@@ -160,6 +166,7 @@ fn ordered(mut days: Vec<Date>, order: Order) -> Vec<Date> {
     days
 }
 
+/// Returns what a night visits if every visit succeeds: the newest day if it is open, missed days, due rechecks.
 async fn nightly_items(
     context: &NightContext<'_>,
     job: &SubAccountJob<'_>,
@@ -229,11 +236,13 @@ pub async fn due_rechecks(
     };
     let reach = oldest + i64::from(settings.catch_up.0);
     let from = yesterday.checked_sub(reach.days()).unwrap_or(yesterday);
+    // The clock of this host: a recheck that comes an hour early or late is no harm.
     let now_ms = context.archive.clock.now_ms();
     let mut chain = job.chain(context).await?;
     let coverage = chain.coverage();
     let mut due = Vec::new();
     for date in yesterday.series(-1.day()).take_while(|date| *date >= from) {
+        // Neither can be compared with anything.
         if !is_readable(&coverage, date) {
             continue;
         }

@@ -21,7 +21,9 @@ const DAY_MS: i64 = 86_400_000;
 /// What one day takes.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct PlannedDay {
+    /// The archive day.
     pub date: Date,
+    /// What is to be done with it.
     pub what: PlannedWork,
     /// Number of discovery requests.
     pub windows: u64,
@@ -38,16 +40,22 @@ pub(super) struct PlannedDay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum PlannedWork {
+    /// The day has no revision yet: all its windows and summaries are requested.
     Archive,
+    /// The day has gaps: the summaries that failed are requested again.
     FillGaps,
+    /// The day is observed again: all its windows, and the summaries in the scope of the recheck.
     Recheck,
 }
 
 /// The planned days of one sub-account.
 #[derive(Debug, Serialize)]
 pub(super) struct SubAccountPlan {
+    /// Id of the sub-account.
     pub sub_account: String,
+    /// Name of its account in the settings.
     pub account: String,
+    /// The days to visit, in the order of the command.
     pub days: Vec<PlannedDay>,
 }
 
@@ -60,9 +68,13 @@ pub(super) struct PlanTotal {
     pub fill_gaps: usize,
     /// Number of days to observe again.
     pub recheck: usize,
+    /// Number of discovery requests of all sub-accounts.
     pub discovery_requests: u64,
+    /// How long these take under the discovery limit, with the sub-accounts side by side.
     pub discovery_seconds: u64,
+    /// Number of summary requests of all days that have an estimate.
     pub summary_requests: u64,
+    /// How long these take under the summary limit.
     pub summary_seconds: u64,
     /// A lower bound: late answers, and pauses after a 429, come on top.
     pub seconds: u64,
@@ -135,6 +147,7 @@ fn in_scope(record: &DayRecord, scope: &RecheckScope) -> u64 {
 pub(super) struct UsualVolume {
     /// The weekday of each archived day, with its segments and summary requests.
     past: Vec<(Weekday, (u64, u64))>,
+    /// The operator's own estimate, for a sub-account without an archived day.
     segments_per_day: Option<u64>,
 }
 
@@ -143,6 +156,7 @@ impl UsualVolume {
     pub fn new(past: &[DayRecord], segments_per_day: Option<u64>) -> UsualVolume {
         let past = past.iter().map(|record| {
             let segments = record.day.segments;
+            // Skipped summaries, and those of segments without an id, take no request.
             let requests = SummaryKind::BOTH.map(|kind| {
                 let statuses = record.day.statuses(kind);
                 segments - statuses.get(Status::Skipped) - statuses.get(Status::NoId)

@@ -62,6 +62,7 @@ pub(super) fn text(
     lines.join("\n")
 }
 
+/// Returns the number of days by what is to be done with them.
 fn headline(sub_accounts: usize, total: &PlanTotal) -> String {
     let sub_accounts = count(sub_accounts as u64, "sub-account");
     if total.archive + total.fill_gaps + total.recheck == 0 {
@@ -75,6 +76,7 @@ fn headline(sub_accounts: usize, total: &PlanTotal) -> String {
     )
 }
 
+/// Returns a row for each sub-account with days to visit, at most [`MOST_ROWS`].
 fn plans_table(busy: &[&SubAccountPlan], settings: &Settings) -> String {
     let mut table = Table::new([
         "sub-account",
@@ -88,6 +90,7 @@ fn plans_table(busy: &[&SubAccountPlan], settings: &Settings) -> String {
     ]);
     for plan in busy.iter().take(MOST_ROWS) {
         let dates = || plan.days.iter().map(|day| day.date);
+        // Both limits are used side by side, so the slower one counts.
         let discovery = settings.discovery_limits.time_for(plan.windows());
         let summaries = settings.summary_limits.time_for(plan.summaries());
         table.row([
@@ -107,6 +110,7 @@ fn plans_table(busy: &[&SubAccountPlan], settings: &Settings) -> String {
     }
 }
 
+/// Returns the date, or an empty cell.
 fn date_cell(date: Option<Date>) -> String {
     date.map(|date| date.to_string()).unwrap_or_default()
 }
@@ -125,6 +129,7 @@ fn limits_lines(total: &PlanTotal, settings: &Settings, now_ms: i64) -> [String;
         LimitScope::SubAccount => "sub-account",
         LimitScope::Credential => "credential",
     };
+    // Saturating: a plan of centuries is shown as such, and is no error.
     let total_ms = i64::try_from(total.seconds)
         .unwrap_or(i64::MAX)
         .saturating_mul(1000);
@@ -151,6 +156,7 @@ fn limits_lines(total: &PlanTotal, settings: &Settings, now_ms: i64) -> [String;
     ]
 }
 
+/// Returns the mark beside the limit that takes longer.
 fn bottleneck_mark(total: &PlanTotal, limit: &str) -> &'static str {
     if total.bottleneck == Some(limit) {
         "   <- the bottleneck"
@@ -161,6 +167,7 @@ fn bottleneck_mark(total: &PlanTotal, limit: &str) -> &'static str {
 
 /// Returns what the estimates rest on, and the days that the source does not retain for long enough.
 fn estimate_lines(total: &PlanTotal) -> Vec<String> {
+    // Sums without the unknown days would otherwise be taken for the whole.
     let basis = match total.unknown_days {
         0 => {
             "The volumes of days that are not archived yet are medians of archived days.".to_owned()
