@@ -1,22 +1,39 @@
-//! cxvault archives the outcome of every RingCX interaction, and proves it.
+//! cxvault archives the outcome of every RingCX interaction as Parquet files, with records that prove what was archived.
 //!
-//! The data goes one way, and each module below may use only what stands under it:
+//! An archive is a tree of objects in an S3 bucket or a folder. Every night a run archives one day of each sub-account:
+//! it discovers the day's segments through the RingCX API, fetches the two summaries of each segment, writes them into
+//! Parquet parts, and commits the day with a manifest: a canonical JSON record that names every part by its SHA-256 and
+//! the manifest before it. The manifests of one sub-account form a chain; the roster is a chain about all sub-accounts.
+//! `schemas/FORMAT.md` specifies the archive, and `docs/` describes the program for operators, auditors and integrators.
+//!
+//! # Layers
+//!
+//! A module uses only modules that are below it in this picture. `tests/format/layers.rs` checks the directions by
+//! reading the `use crate::` lines.
 //!
 //! ```text
-//! main     parse, log, dispatch, outcome -> exit code
-//! cli      config   render   logging   the command line, settings, tables and progress, log lines
-//! command  what the user asked for: run, verify, status, demo, ...
-//! stage    one day: discover -> fetch -> encode -> publish -> commit
-//! copy     an archive into another place (reads as `audit` does; neither the API nor a journal)
-//! audit    the auditor's side: verify, prove, read, export (uses `store` and what is under it, nothing else)
-//! ringcx   journal  store              the API, what was seen, where it is kept (none sees another)
-//! telemetry                            how a run ended, told to whoever watches
-//! clock    outcome                     time, and what the operator does next
-//! archive                              PURE: days, rows, hashes, manifests, signatures
+//! main                                    parses, logs, dispatches, turns the outcome into an exit code
+//! command                                 one function for each command: run, backfill, verify, report, demo, ...
+//! cli  config  render  logging            the command line, the settings, tables and progress, log lines
+//! day          copy                       the pipeline of one archive day | a copy of an archive to another place
+//! ringcx       audit                      the RingCX API                  | reading, proving, exporting, verifying
+//! chain                                   all writing and most reading of chains: open, append (the commit), records
+//! store        journal      telemetry     objects | what this host has fetched, not yet committed | metrics, webhooks
+//! clock        outcome                    time and sleeping | exit codes, failures with a remedy
+//! format                                  PURE: time, rows, parts, records, keys, signatures, hashes
 //! ```
 //!
-//! `simulator` is the RingCX stand-in behind `cxvault demo` and the tests; of ours it uses only the limits' notation
-//! and digests. `tests/format/layers.rs` checks these directions by reading the `use crate::` lines.
+//! - `day` is the only user of `ringcx` besides `command` (and the notation of limits in `config` and `simulator`).
+//! - `audit::verify` uses `store` and `format` alone, never `chain`: a verifier that shared the writer's code would
+//!   share its mistakes.
+//! - `simulator` is the RingCX stand-in behind `cxvault demo` and the tests. It uses only the notation of limits, and
+//!   digests.
+//!
+//! # Crashes
+//!
+//! A process may be killed at any instruction. Objects are created once, never changed, and a day exists only when its
+//! manifest does: what a killed run has left is either confirmed by the next run as its own, or named as a leftover.
+//! [`day`] and [`chain`] state at each step what a crash there leaves.
 
 pub mod audit;
 pub mod chain;

@@ -1,4 +1,7 @@
-//! What the operator does next: exit codes, and failures that carry one with a remedy.
+//! Exit codes, and failures that carry an exit code and a remedy.
+//!
+//! Kinds of failures follow what the operator does next, not where they occur: run again, correct a setting, have a
+//! permission granted, investigate.
 
 use std::error::Error;
 use std::fmt;
@@ -10,26 +13,26 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything asked for is done.
+    /// Everything that was requested is done.
     Done = 0,
-    /// Something that should not happen: report it.
+    /// An error that should not happen: report it.
     Unexpected = 1,
     /// Wrong usage or settings: correct them.
     Usage = 2,
-    /// Committed, but with gaps or warnings: look at them; the next run fills what it can.
+    /// Committed, but with gaps or warnings: examine them. The next run fills what it can.
     Gaps = 3,
-    /// The archive contradicts itself or what this host remembers: investigate before anything else.
+    /// The archive contradicts itself, or what this host remembers: investigate before anything else.
     Integrity = 4,
     /// The API or the store is unavailable, or the run was interrupted: run again later.
     Later = 5,
     /// Credentials or permissions do not suffice: have them granted.
     Denied = 6,
-    /// Another process is at work on the same day and archive: wait for it.
+    /// Another process is working on the same day of the same archive: wait for it.
     Locked = 11,
 }
 
 impl Exit {
-    /// Worst first; of several sub-accounts the worst outcome is the process's.
+    /// The exit codes, worst first. A process with several outcomes ends with the worst of them.
     const WORST_FIRST: [Exit; 8] = [
         Exit::Integrity,
         Exit::Unexpected,
@@ -41,31 +44,61 @@ impl Exit {
         Exit::Done,
     ];
 
+    /// Returns the number that the process ends with.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// The worst of `all`; [`Exit::Done`] when there are none.
+    /// Returns the worst of `all`; [`Exit::Done`] when there are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cxvault::outcome::Exit;
+    ///
+    /// assert_eq!(Exit::worst([Exit::Done, Exit::Integrity, Exit::Gaps]), Exit::Integrity);
+    /// assert_eq!(Exit::worst([]), Exit::Done);
+    /// ```
     pub fn worst(all: impl IntoIterator<Item = Exit>) -> Exit {
-        let rank = |exit: &Exit| Self::WORST_FIRST.iter().position(|one| one == exit);
-        all.into_iter().min_by_key(rank).unwrap_or(Exit::Done)
+        all.into_iter()
+            .min_by_key(|exit| Self::WORST_FIRST.iter().position(|worse| worse == exit))
+            .unwrap_or(Exit::Done)
     }
 }
 
-/// A failure as a user sees it: what happened to which thing, and what to do.
+/// A failure as a user sees it: what happened to which object, why, and what to do.
 ///
-/// Never put a secret, a phone number or a summary's text into one.
+/// Messages, remedies and causes must not hold secrets, phone numbers or texts of summaries: they are printed and
+/// logged.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::outcome::{Exit, Failure};
+///
+/// let failure = Failure::new(Exit::Later, "cannot read the journal")
+///     .because(std::io::Error::other("no space left on device"))
+///     .remedy("Free some space, and run again.");
+/// assert_eq!(failure.reason(), "cannot read the journal: no space left on device");
+/// assert_eq!(failure.exit.code(), 5);
+/// ```
 #[derive(Debug)]
 pub struct Failure {
+    /// The exit code of the process, if nothing worse happens.
     pub exit: Exit,
+    /// What happened to which object: a clause that begins in lower case, without a full stop.
     pub message: String,
+    /// What the user can do about it: sentences.
     pub remedy: Option<String>,
+    /// The error behind it.
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// The result of a function that fails with a [`Failure`].
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
+    /// Returns a failure without a remedy and without a cause.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Failure {
             exit,
@@ -75,7 +108,8 @@ impl Failure {
         }
     }
 
-    /// Of a panic, which would end the process with 101, and that code no script knows.
+    /// Returns the failure that stands for a panic. Without it the process would end with 101, which is none of the
+    /// documented exit codes.
     pub fn unforeseen() -> Self {
         Failure::new(
             Exit::Unexpected,
@@ -84,31 +118,30 @@ impl Failure {
         .remedy("Please report it, with the lines above. What is committed stays valid; run again.")
     }
 
-    /// The user asked the command to stop. What it has stored or journalled so far is kept.
+    /// Returns the failure of a command that the user stopped. What it has stored or journalled so far stays.
     pub fn interrupted() -> Self {
         Failure::new(Exit::Later, "interrupted").remedy("Run the same command again.")
     }
 
-    /// What the user can do about it, as a sentence.
+    /// Sets what the user can do about it, as sentences.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
+    /// Sets the error behind it.
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
-}
 
-impl Failure {
-    /// Like [`Failure::because`], for a cause that may be missing.
+    /// Sets the error behind it, or removes it. Like [`Failure::because`], for a cause that may be missing.
     pub fn because_all(mut self, source: Option<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = source;
         self
     }
 
-    /// Message and causes in one line, without the remedy.
+    /// Returns the message and its causes in one line, without the remedy.
     pub fn reason(&self) -> String {
         followed_by_causes(self.message.clone(), self)
     }

@@ -1,6 +1,8 @@
 //! The archive format, without any input or output: no tokio, no network, no file system, no clock.
 //!
-//! `schemas/FORMAT.md` specifies what is written here; where the two differ, one of them has a bug.
+//! Everything here is a function of its arguments, so that it is tested with tables and properties, and so that the
+//! writer and the verifier may share it. `schemas/FORMAT.md` specifies what is written here; where the two differ, one
+//! of them has a bug.
 //!
 //! ```text
 //! record      manifests, roster records, anchors, receipts, and what they contain

@@ -1,4 +1,4 @@
-//! SHA-256, as the archive writes it: lower-case hexadecimal.
+//! SHA-256 values, which the archive writes in lower-case hexadecimal.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,27 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256 value. Shown, parsed and serialised as 64 lower-case hexadecimal digits.
+/// A SHA-256 value. It is displayed, parsed and serialised as 64 lower-case hexadecimal digits.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::hash::digest::Digest;
+///
+/// let digest = Digest::of(b"");
+/// assert!(digest.hex().starts_with("e3b0c442"));
+/// assert_eq!(digest.hex().parse(), Ok(digest));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The SHA-256 of `bytes`.
+    /// Returns the SHA-256 of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Digest(Sha256::digest(bytes).into())
     }
 
-    /// 64 lower-case hexadecimal digits.
+    /// Returns the value as 64 lower-case hexadecimal digits.
     pub fn hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = String::with_capacity(64);
@@ -28,32 +38,36 @@ impl Digest {
     }
 }
 
-/// SHA-256 over bytes that arrive piece by piece.
+/// Computes a SHA-256 value over bytes that arrive piece by piece.
 #[derive(Clone, Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {
+    /// Returns a hasher of no bytes.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
+    /// Returns the SHA-256 of all bytes that were added.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }
 
-/// Says that a text is not a SHA-256 value in lower-case hexadecimal.
+/// A text is not a SHA-256 value in lower-case hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a SHA-256 value: expected 64 lower-case hexadecimal digits")]
 pub struct NotADigest;
 
+/// Marks a byte that is not a digit in [`VALUES`].
 const NO_DIGIT: u8 = 0x10;
 
-/// What each byte is worth as a lower-case hexadecimal digit.
+/// The value of each byte as a lower-case hexadecimal digit.
 const VALUES: [u8; 256] = {
     let mut values = [NO_DIGIT; 256];
     let mut value = 0;
@@ -73,14 +87,14 @@ impl FromStr for Digest {
             return Err(NotADigest);
         }
         let mut bytes = [0; 32];
-        // Judged at the end, since every row of an archive has some of these and a branch a digit is slow.
-        let mut seen = 0;
+        // Checked once at the end: every row of an archive has some of these, and a branch for each digit is slow.
+        let mut all_values = 0;
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
-            seen |= high | low;
+            all_values |= high | low;
             *byte = high << 4 | low;
         }
-        if seen & NO_DIGIT != 0 {
+        if all_values & NO_DIGIT != 0 {
             Err(NotADigest)
         } else {
             Ok(Digest(bytes))

@@ -1,11 +1,16 @@
-//! Text as RFC 8785 writes it: what most bytes of a Merkle leaf are, and most of the work of making one.
+//! JSON strings as RFC 8785 writes them.
+//!
+//! Most bytes of a Merkle leaf are strings, and writing them is most of the work of computing a leaf. So eight bytes are
+//! examined at a time, as one integer.
 
-/// Bytes looked at together.
+/// Number of bytes that are examined together.
 const STRIDE: usize = 8;
+/// A one in each byte.
 const ONES: u64 = u64::from_ne_bytes([1; STRIDE]);
+/// The high bit of each byte.
 const HIGH: u64 = ONES << 7;
 
-/// Appends `text` as a JSON string with the shortest escapes.
+/// Appends `text` to `into` as a JSON string with the shortest escapes.
 pub fn write_text(text: &str, into: &mut Vec<u8>) {
     into.reserve(text.len() + text.len() / STRIDE + 2);
     into.push(b'"');
@@ -18,7 +23,7 @@ pub fn write_text(text: &str, into: &mut Vec<u8>) {
             } => into.extend_from_slice(stride),
             Special { control: 0, .. } => quote(stride, into),
             Special { quoted, control } => {
-                // Copied whole, and cut: a copy of known length is one instruction.
+                // Copied as a whole, then cut: a copy of constant length is one instruction.
                 let plain = (quoted | control).trailing_zeros() as usize / STRIDE;
                 into.extend_from_slice(stride);
                 into.truncate(into.len() - (STRIDE - plain));
@@ -43,14 +48,16 @@ fn is_plain(byte: u8) -> bool {
     byte >= b' ' && byte != b'"' && byte != b'\\'
 }
 
-/// The high bit of each byte of a stride that needs an escape; exact up to the first such byte of each sort, as borrows
-/// only go upwards.
+/// The high bit of each byte of a stride that needs an escape. Exact up to the first such byte of each sort, since
+/// borrows only propagate upwards.
 struct Special {
     /// Quotes and backslashes.
     quoted: u64,
+    /// Control characters.
     control: u64,
 }
 
+/// Finds the bytes of a stride that need an escape, by subtraction in all bytes at once.
 fn special(stride: [u8; STRIDE]) -> Special {
     let word = u64::from_le_bytes(stride);
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
@@ -61,8 +68,8 @@ fn special(stride: [u8; STRIDE]) -> Special {
     }
 }
 
-/// Appends a stride without control characters. JSON within JSON is full of quotes: a branch at each would be guessed
-/// wrong.
+/// Appends a stride without control characters. JSON within JSON is full of quotes, at which the processor would
+/// mispredict branches.
 fn quote(stride: &[u8; STRIDE], into: &mut Vec<u8>) {
     let (mut quoted, mut length) = ([0; 2 * STRIDE], 0);
     for &byte in stride {
@@ -75,6 +82,7 @@ fn quote(stride: &[u8; STRIDE], into: &mut Vec<u8>) {
     into.truncate(into.len() - (2 * STRIDE - length));
 }
 
+/// Appends one byte in its shortest escape.
 fn escape(byte: u8, into: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let short = match byte {

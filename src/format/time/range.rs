@@ -1,25 +1,39 @@
-//! A range of archive days, as every command takes it: half-open, like the days themselves.
+//! A range of archive days as commands take it: half-open, like the days themselves.
 
 use jiff::civil::Date;
 
-/// The days from `from` up to, and not including, `to`; without one of them there is no bound on that side.
+/// The days from `from` up to, and not including, `to`. A side without a date has no bound.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::time::range::Days;
+/// use jiff::civil::date;
+///
+/// let days = Days { from: Some(date(2026, 11, 1)), to: None };
+/// assert!(days.contains(date(2030, 1, 1)) && !days.contains(date(2026, 10, 31)));
+/// assert_eq!(days.to_string(), "2026-11-01..");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Days {
+    /// The first day.
     pub from: Option<Date>,
+    /// The day after the last one.
     pub to: Option<Date>,
 }
 
 impl Days {
+    /// Returns whether `date` is in the range.
     pub fn contains(&self, date: Date) -> bool {
         self.from.is_none_or(|from| date >= from) && self.to.is_none_or(|to| date < to)
     }
 
-    /// No day can be in it.
+    /// Returns whether no day can be in the range.
     pub fn is_empty(&self) -> bool {
         matches!((self.from, self.to), (Some(from), Some(to)) if from >= to)
     }
 
-    /// The days of this range that lie from `first` to `last`, both included, in order.
+    /// Returns the days of this range from `first` to `last`, both included, in order.
     pub fn within(&self, first: Date, last: Date) -> impl Iterator<Item = Date> + use<> {
         let end = self
             .to
@@ -31,11 +45,16 @@ impl Days {
     }
 }
 
-/// `2026-11-01..2026-12-01`, with nothing where there is no bound.
 impl std::fmt::Display for Days {
+    /// Writes `2026-11-01..2026-12-01`, and nothing on a side without a bound.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();
-        write!(out, "{}..{}", text(self.from), text(self.to))
+        let [from, to] = [self.from, self.to].map(|bound| bound.map(|date| date.to_string()));
+        write!(
+            out,
+            "{}..{}",
+            from.unwrap_or_default(),
+            to.unwrap_or_default()
+        )
     }
 }
 
@@ -44,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_leaves_its_end_out() {
+    fn a_range_excludes_its_end() {
         let date = |text: &str| text.parse::<Date>().unwrap();
         let november = Days {
             from: Some(date("2026-11-01")),
