@@ -1,4 +1,5 @@
-//! One day, from the simulator into a folder, by the real binary: what is archived, and what is said when it cannot be.
+//! One day, archived from the simulator into a folder by the real program: what is archived, and
+//! what is reported when it cannot be.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,7 @@ use crate::support::truth::{Truth, archived};
 use crate::support::vault::{DAY, Finished, SUB, Simulator, Vault, options};
 use serde_json::{Value, json};
 
-/// Every manifest of the chain is what the schema says.
+/// Asserts that every manifest of the chain is valid against the schema.
 #[track_caller]
 fn check_manifests(vault: &Vault, sub: &str) {
     let schema = include_str!("../../schemas/manifest.v1.schema.json");
@@ -20,7 +21,7 @@ fn check_manifests(vault: &Vault, sub: &str) {
     }
 }
 
-/// The archive holds what the simulator shows, and its manifests are in order.
+/// Asserts that the archive holds what the simulator shows and that its manifests are in order.
 #[track_caller]
 fn check_day(vault: &Vault, simulator: &Simulator, sub: &str, date: &str) -> Truth {
     check_manifests(vault, sub);
@@ -29,14 +30,15 @@ fn check_day(vault: &Vault, simulator: &Simulator, sub: &str, date: &str) -> Tru
     truth
 }
 
-/// Everything that is archived, without what each run says of all sub-accounts.
+/// Returns every file of the archive, without the roster.
 fn archived_files(vault: &Vault) -> Vec<PathBuf> {
     let mut files = vault.files(&vault.archive());
     files.retain(|path| !path.starts_with(vault.archive().join("roster")));
     files
 }
 
-/// A second run confirms the day: it asks nothing, writes nothing but that it did, and says so.
+/// Asserts that a second run confirms the day: it sends no request, writes only the record of the
+/// run, and says so.
 #[track_caller]
 fn check_confirmed(vault: &Vault, simulator: &Simulator, date: &str) {
     simulator.reset_stats();
@@ -134,7 +136,7 @@ fn a_failed_summary_is_a_gap_that_the_next_run_fills() {
     let first = vault.newest(SUB);
     let failed = |kind: &str| first["day"][kind]["FAILED"].as_u64().unwrap();
     let gaps = failed("agent") + failed("auto");
-    // Five in a row would look like an outage to a run that only fills gaps.
+    // Five failures in a row would look like an outage to a run that only fills gaps.
     assert!((2..5).contains(&gaps), "{first}");
     assert_eq!(
         (&first["complete"], &first["failures"]),
@@ -143,7 +145,7 @@ fn a_failed_summary_is_a_gap_that_the_next_run_fills() {
     assert_eq!(first["incomplete_because"], json!(["summaries-failed"]));
     assert_eq!(first["coverage"]["days"], "g");
 
-    // FAILED again is no change: nothing is committed, and the gaps are still said.
+    // FAILED again is no change: nothing is committed, and the gaps are still reported.
     simulator.reset_stats();
     let again = vault.run_day(DAY, &[]).expect(3);
     assert_eq!(again.day()["outcome"], "still has gaps");
@@ -270,7 +272,7 @@ fn a_denied_sub_account_does_not_keep_the_others_from_being_archived() {
     options.faults.deny = vec!["88888888".into()];
     let simulator = Simulator::start(options);
     let mut vault = Vault::new(&simulator);
-    // All that the API lists.
+    // All sub-accounts that the API lists.
     vault.unset("SUB_ACCOUNTS");
     let done = vault.run_day(DAY, &[]).expect(6);
     let days = done.summary()["days"].take();
@@ -292,7 +294,7 @@ fn a_denied_sub_account_does_not_keep_the_others_from_being_archived() {
     assert_eq!(vault.manifests("88888888").len(), 0);
 }
 
-/// A failure says what to do, in words and in JSON, and shows no secret.
+/// A failure says what to do, as text and as JSON, and shows no secret.
 #[track_caller]
 fn check_refusal(vault: &Vault, exit: i32, remedy_names: &str) {
     let text = vault.run(&["run", "--date", DAY]).expect(exit);

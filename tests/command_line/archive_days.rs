@@ -1,4 +1,5 @@
-//! Several days: warnings that compare them, missed nights, clocks that change, and an archive that somebody touched.
+//! Several days: warnings that compare them, missed nights, clock changes, and an archive that was
+//! changed by another program.
 
 use std::fs;
 
@@ -79,7 +80,7 @@ fn a_day_far_under_its_weekday_is_named() {
     quiet.segments_per_day = 8;
     let quiet = Simulator::start(quiet);
     vault.move_to(&quiet);
-    // Two days at once: a Thursday has nothing to be compared with.
+    // Two days at once: there is no earlier Thursday to compare with.
     vault.run_day("2026-11-19", &[]).expect(0);
     let done = vault.run(&["run", "--date", DAY]).expect(3);
     assert!(
@@ -121,7 +122,7 @@ fn an_agent_group_whose_ai_summaries_stop_is_named() {
     assert_eq!(vault.newest(SUB)["warnings"][0]["agent_group"], "4101");
 }
 
-/// A centre whose days are the real ones, for runs that choose theirs themselves.
+/// Returns a simulator with days of the real calendar, for runs that choose their days themselves.
 fn by_the_real_clock(segments_per_day: u64) -> (Simulator, Vault) {
     let mut options = options_of_today();
     options.segments_per_day = segments_per_day;
@@ -160,7 +161,7 @@ fn three_missed_nights_are_made_up_for_by_one_run() {
     assert_eq!(simulator.requests(), 0, "{}", simulator.stats());
 }
 
-/// Its journal holds people's words, and answers that cost requests.
+/// The journal holds texts of customers, and answers that cost requests.
 #[test]
 fn what_a_killed_recheck_left_is_finished_on_another_night() {
     let (simulator, mut vault) = by_the_real_clock(60);
@@ -177,7 +178,7 @@ fn what_a_killed_recheck_left_is_finished_on_another_night() {
             .filter(|path| path.ends_with("journal.sqlite"))
             .count()
     };
-    // While it is at work, the night leaves it alone.
+    // While the recheck runs, the nightly run leaves it alone.
     vault.set("SUMMARY_LIMITS", "off").run(&["run"]).expect(0);
     recheck.signal("KILL");
     recheck.wait();
@@ -195,7 +196,7 @@ fn what_a_killed_recheck_left_is_finished_on_another_night() {
     assert_eq!(whys, ["nightly", "recheck"]);
 }
 
-/// The source forgets what nobody asked for; gaps can wait, and may never close.
+/// RingCX deletes days that were never fetched; gaps can wait, and may never close.
 #[test]
 fn missing_days_come_before_days_with_gaps() {
     let (_simulator, mut vault) = by_the_real_clock(30);
@@ -311,7 +312,7 @@ fn the_zone_of_a_chain_stays() {
     vault.run_day("2026-11-19", &[]).expect(0);
     simulator.reset_stats();
     vault.set("TIME_ZONE", "Europe/Paris");
-    // A sealed day, too: the settings contradict what is archived.
+    // The same applies to a complete day: the settings contradict the archive.
     for date in ["2026-11-19", DAY] {
         let done = vault.run_day(date, &[]).expect(2);
         assert!(
@@ -343,7 +344,7 @@ fn losing_the_state_folder_costs_nothing_but_time() {
     Truth::of_utc_day(&simulator, SUB, DAY).check(&archived(&vault, SUB, DAY));
 }
 
-/// An archive of two days; then `tamper` with it, and the next day is refused as a violation.
+/// Archives two days and applies `tamper`: the next day must be refused as a violation.
 #[track_caller]
 fn check_violation(tamper: impl Fn(&Vault), named: &str) {
     let simulator = Simulator::start(options());

@@ -1,4 +1,5 @@
-//! Many days at once: what a backfill leaves behind, also when it is stopped, divided, or met by the nightly run.
+//! Many days at once: the result of a backfill, also when it is stopped, divided into shards, or
+//! running together with the nightly run.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,7 @@ const DAYS: [&str; 7] = [
     "2026-11-18",
 ];
 
-/// Weekends of the simulated centre are nearly empty, and its first days are warned of.
+/// Weekends of the simulated centre are nearly empty, and the first days cause warnings.
 fn vault(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault.set(
@@ -33,7 +34,7 @@ fn backfill(vault: &Vault, more: &[&str]) -> Finished {
     vault.run(&[&["backfill", "--json", "--from", FROM, "--to", TO], more].concat())
 }
 
-/// Every day once, and each what the simulator showed.
+/// Asserts that every day is archived once and holds what the simulator showed.
 #[track_caller]
 fn check_whole(vault: &Vault, simulator: &Simulator) {
     let manifests = vault.manifests(SUB);
@@ -138,7 +139,7 @@ fn killed_ten_times_it_ends_as_the_truth_and_asks_little_twice() {
     backfill(&vault, &[]).expect(0);
     check_whole(&vault, &simulator);
     let stats = simulator.stats();
-    // What was under way when it was killed: an answer and a request of each fetcher, of two days at most.
+    // Lost by the kill: one answer and one request of each fetcher, of at most two days.
     let twice = stats["summaries_answered_twice"].as_u64().unwrap();
     assert!(
         twice <= 10 * 2 * 2 * 4,

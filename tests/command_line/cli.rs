@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// A user with nothing set, and an empty home folder.
+/// A user without settings, and with an empty home folder.
 struct User {
     home: TempDir,
 }
 
-/// What a command ended with.
+/// Exit code and output of a command.
 struct Ended {
     exit: i32,
     stdout: String,
@@ -124,7 +124,7 @@ fn wrong_usage_exits_2() {
     );
 }
 
-/// What people type when they are not looking, and the word that sets them right.
+/// Typing errors, and the suggestion that corrects them.
 #[test]
 fn mistyped_commands_are_answered_with_what_was_meant() {
     let user = User::new();

@@ -1,4 +1,4 @@
-//! A newcomer's first minutes: the demo, and every command that it says to try next.
+//! The first minutes of a new user: the demo, and every command that it suggests.
 
 use std::process::Command;
 
@@ -25,7 +25,7 @@ fn demo(folder: &TempDir, environment: &[(&str, &str)]) -> String {
 #[test]
 fn the_demo_archives_a_day_and_its_next_steps_work_as_printed() {
     let folder = TempDir::new().unwrap();
-    // What is configured for real must neither be touched nor get in the way.
+    // The user's real configuration must neither be changed nor interfere.
     let real = [
         ("CXVAULT_ARCHIVE", "./real"),
         ("CXVAULT_TIME_ZONE", "Asia/Tokyo"),
@@ -85,11 +85,11 @@ fn the_demo_archives_a_day_and_its_next_steps_work_as_printed() {
         "the demo has touched the real archive"
     );
 
-    // Again, over what is there: nothing is fetched anew, and it is no error.
+    // The demo runs again over its archive: nothing is fetched again, and it is no error.
     assert!(demo(&folder, &[]).contains("confirmed"));
 }
 
-/// The `$` lines of the commands in docs/auditors.md, as one shell session.
+/// Returns the `$` lines of the commands in docs/auditors.md, as one shell session.
 fn auditors_session() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/auditors.md");
     let document = std::fs::read_to_string(path).unwrap();

@@ -1,4 +1,5 @@
-//! What `schemas/EVENTS.md` promises of `--json`: every event that the program writes is in it, with these members.
+//! What `schemas/EVENTS.md` specifies for `--json`: every event that the program writes is listed
+//! there, with these members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +13,7 @@ const REFERENCE: &str = include_str!("../../schemas/EVENTS.md");
 /// The members of one kind of event, and whether each is always there.
 type Members = BTreeMap<String, bool>;
 
-/// By the event's name: one of a few names stands for two kinds.
+/// By the event's name: a few names are used for two kinds of events.
 fn reference() -> BTreeMap<String, Vec<Members>> {
     let mut kinds: BTreeMap<String, Vec<Members>> = BTreeMap::new();
     let mut name = String::new();
@@ -154,8 +155,8 @@ fn every_event_is_in_the_reference_with_these_members() {
     run(&["keygen", "key"], 0);
     run(&["verify", "--archive", "./nothing"], 2);
 
-    // Those that need a store with locks, gaps, or credentials are tried by the tests of their commands; that they
-    // are in the reference at all is seen from the source.
+    // Events that need a store with locks, gaps or credentials are covered by the tests of their
+    // commands; that the reference has them at all is checked against the source.
     let mut expected: BTreeSet<String> = reference().into_keys().collect();
     for elsewhere in [
         "acknowledged",

@@ -1,5 +1,5 @@
-//! Fields that the settings leave out: nothing of them is kept anywhere, manifests say so, and a change of the setting
-//! changes no row.
+//! Fields that the settings leave out: they are stored nowhere, manifests say so, and a change of
+//! the setting changes no row.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 
 const NEXT: &str = "2026-11-21";
 const FIELDS: [&str; 2] = ["agentNotes", "contactEndpointAddress"];
-/// As a user may write it, with a field that only a later RingCX has.
+/// The setting as a user may write it, with a field that only a later RingCX has.
 const SETTING: &str = "contactEndpointAddress, agentNotes,aFieldOf2031";
 
-/// A day with segments that have no id or no end, and with differing duplicates.
+/// Returns a simulator with a day of segments without id or end, and of duplicates that differ.
 fn strange() -> SimulatorOptions {
     let mut options = options();
     (
@@ -26,7 +26,7 @@ fn strange() -> SimulatorOptions {
     options
 }
 
-/// The objects that discovery shows of the day, byte for byte.
+/// Returns the objects that discovery returns for the day, byte for byte.
 fn objects(simulator: &Simulator) -> Vec<String> {
     let truth = simulator.truth(
         SUB,
@@ -41,7 +41,8 @@ fn objects(simulator: &Simulator) -> Vec<String> {
     truth.lines().map(object).collect()
 }
 
-/// What must not be seen anywhere: the contacts and the notes of the day, as JSON has them.
+/// Returns the texts that must not appear anywhere: the contacts and the notes of the day, in JSON
+/// spelling.
 fn secrets(simulator: &Simulator) -> BTreeSet<String> {
     let mut secrets = BTreeSet::new();
     for object in objects(simulator) {
@@ -65,7 +66,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
         .any(|window| window == text.as_bytes())
 }
 
-/// The files under a folder that hold any of the texts, by name.
+/// Returns the names of the files below a folder that hold any of the texts.
 fn with_any(vault: &Vault, folder: &Path, texts: &BTreeSet<String>) -> Vec<String> {
     let files = vault
         .files(folder)
@@ -75,7 +76,8 @@ fn with_any(vault: &Vault, folder: &Path, texts: &BTreeSet<String>) -> Vec<Strin
     found.map(|(_, path)| path.display().to_string()).collect()
 }
 
-/// Everything that this user's folder holds and that a command said, the rows of all revisions decoded.
+/// Returns everything that this user's folder holds and that a command printed, with the rows of
+/// all revisions decoded.
 #[track_caller]
 fn assert_nowhere(vault: &Vault, said: &Finished, secrets: &BTreeSet<String>) {
     let out = vault.folder.path().join("exported");
@@ -107,7 +109,7 @@ fn assert_nowhere(vault: &Vault, said: &Finished, secrets: &BTreeSet<String>) {
     }
 }
 
-/// Starts a run of the day whose summaries come one by one, and kills it when some were asked for.
+/// Starts a run of the day that fetches summaries one by one, and kills it after some of them.
 fn killed(simulator: &Simulator, vault: &Vault) -> Finished {
     let before = simulator.requests_to("summaries");
     let mut started: Started = vault.spawn(&["run", "--json", "--date", DAY]);
@@ -141,7 +143,8 @@ fn recheck(vault: &Vault, exit: i32) -> Value {
     vault.newest(SUB)
 }
 
-/// No row has the fields; that its columns say what its object says is what a deep verification checks.
+/// Asserts that no row has the fields. A deep verification checks that the columns agree with the
+/// object.
 #[track_caller]
 fn assert_lacking(rows: &Archived) {
     assert!(!rows.is_empty());
@@ -163,7 +166,7 @@ fn nothing_of_an_omitted_field_is_kept_and_everything_else_is() {
         .set("LOG", "trace");
     let secrets = secrets(&simulator);
     let cut_off = killed(&simulator, &vault);
-    // The journal is there, and can be read so.
+    // The journal exists and can be read this way.
     let journalled = with_any(
         &vault,
         &vault.state(),
@@ -183,7 +186,7 @@ fn nothing_of_an_omitted_field_is_kept_and_everything_else_is() {
     assert!(manifest["files"][0].get("omitted_fields").is_none());
     let rows = archived(&vault, SUB, DAY);
     assert_lacking(&rows);
-    // Everything else is there: of each object that was shown, the rest.
+    // Everything else is stored: of each object the remaining fields.
     let rest = |json: &str| {
         let mut object: Map<String, Value> = serde_json::from_str(json).unwrap();
         object.retain(|name, _| !FIELDS.contains(&name.as_str()));
@@ -226,7 +229,7 @@ fn a_changed_setting_changes_no_row() {
         assert_eq!(manifest["day"], first["day"]);
     }
     assert_eq!(names(&first["omitted_fields"]), ["agentNotes"]);
-    // What was left out once stays so.
+    // What was left out once stays left out.
     assert_eq!(names(&second["omitted_fields"]), FIELDS);
     assert_eq!(names(&third["omitted_fields"]), FIELDS);
     assert_eq!(
@@ -237,7 +240,7 @@ fn a_changed_setting_changes_no_row() {
     vault.run(&["verify", "--level", "deep"]).expect(0);
 }
 
-/// What changes is what would have changed without the setting; the rows that come of it lack the fields.
+/// The changes are the same as without the setting; the new rows lack the fields.
 #[test]
 fn what_changes_for_another_reason_is_written_without_the_fields() {
     let mut world = options();
@@ -302,7 +305,8 @@ fn a_journal_begun_with_the_field_is_finished_without_it_and_the_other_way_round
             .run_day(DAY, &[])
             .expect(0);
         assert_nowhere(&vault, &done, &secrets);
-        // At each of two kills one request was under way at most, and one answer on its way to the disk.
+        // At each of two kills at most one request was under way, and one answer was not yet on the
+        // disk.
         assert!(
             simulator.requests_to("discovery") <= 8 + 2,
             "{}",
@@ -323,7 +327,7 @@ fn a_journal_begun_with_the_field_is_finished_without_it_and_the_other_way_round
     }
 }
 
-/// Parts of a run that has died before its manifest, under other settings than the next one's.
+/// Parts of a run that died before its manifest, under other settings than the next run.
 #[test]
 fn an_adopted_part_keeps_its_rows_and_the_manifest_says_which_are_which() {
     let simulator = Simulator::start(strange());
@@ -340,7 +344,7 @@ fn an_adopted_part_keeps_its_rows_and_the_manifest_says_which_are_which() {
             .expect(0);
         let parts = vault.files(&vault.archive().join("segments"));
         assert!(parts.len() > 2);
-        // As if it had been killed before its last part.
+        // As if the run had been killed before its last part.
         fs::remove_file(parts.last().unwrap()).unwrap();
         fs::remove_dir_all(vault.archive().join("manifests")).unwrap();
         fs::remove_dir_all(vault.archive().join("roster")).unwrap();
@@ -370,7 +374,7 @@ fn an_adopted_part_keeps_its_rows_and_the_manifest_says_which_are_which() {
             }
         }
         vault.run(&["verify", "--level", "deep"]).expect(0);
-        // The next revision leaves out both; and nothing of that is a change.
+        // The next revision leaves out both; none of that is a change.
         let again = recheck(&vault, 0);
         assert_eq!(of(&again["omitted_fields"]), &sorted(then) | &sorted(now));
         assert_eq!(

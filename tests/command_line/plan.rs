@@ -1,4 +1,4 @@
-//! What `plan` and `--dry-run` say, and that they touch nothing.
+//! What `plan` and `--dry-run` report, and that they change nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::support::vault::{DAY, Finished, SUB, Simulator, Vault, options};
 use serde_json::Value;
 
-/// Every file under a folder with its bytes; nothing where there is no folder.
+/// Returns every file below a folder with its bytes; nothing where there is no folder.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let Ok(entries) = fs::read_dir(folder) else {
@@ -75,7 +75,7 @@ fn limits_make_the_time_and_the_slower_one_is_named() {
         ];
         total(&vault.run(&[&range[..], &[segments]].concat()).expect(0))
     };
-    // 18 days are 144 windows, 16 quarters of an hour.
+    // 18 days have 144 windows, which take 16 quarters of an hour.
     let few = plan("10");
     assert_eq!(
         (&few["bottleneck"], &few["seconds"]),
@@ -118,7 +118,7 @@ fn a_share_of_the_limits_takes_as_much_longer() {
         said.stdout.contains("at 1/60s,3/15m") && said.stdout.contains("at 40/60s"),
         "{said}"
     );
-    // What is in force is shown, and what is left of it.
+    // The plan shows the limits in force, and what is left of them.
     let shown = vault.run(&["config"]).expect(0);
     assert!(
         shown
@@ -143,7 +143,7 @@ fn what_is_archived_tells_the_volume_and_is_not_planned_again() {
     let segments = day["archived"]["counts"]["segments"].as_u64().unwrap();
     let (archive, state) = (contents(&vault.archive()), contents(&vault.state()));
     simulator.reset_stats();
-    // A week before, of the same weekday; and the days between.
+    // The same weekday a week before, and the days between.
     let planned = vault
         .run(&[
             "plan",

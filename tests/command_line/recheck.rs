@@ -1,5 +1,5 @@
-//! Looking again at archived days: what came late, was edited or has vanished is the next revision, and nothing that
-//! was archived before is lost.
+//! Rechecks of archived days: what arrived late, was edited or has vanished becomes the next
+//! revision, and nothing archived before is lost.
 
 use std::process::Command;
 
@@ -22,7 +22,7 @@ fn early() -> SimulatorOptions {
     }
 }
 
-/// A world in which much happens in the days after a day.
+/// Returns a world in which many summaries change in the days after a day.
 fn changing_world() -> Simulator {
     let mut options = early();
     let faults = &mut options.faults;
@@ -34,7 +34,7 @@ fn recheck(vault: &Vault, more: &[&str]) -> Finished {
     vault.run(&[&["recheck", "--json", "--from", DAY, "--to", NEXT], more].concat())
 }
 
-/// The archived rows that discovery still gives, and those that it does not.
+/// Returns the archived rows that discovery still returns, and those that it does not.
 fn by_vanished(rows: &Archived) -> (Archived, Archived) {
     rows.clone()
         .into_iter()
@@ -180,7 +180,7 @@ fn that_nothing_has_changed_is_recorded_too() {
     );
     assert_eq!(archived(&vault, SUB, DAY), before);
     vault.run(&["verify", "--level", "deep"]).expect(0);
-    // And a third look says so again, in words.
+    // A third recheck reports it again, as text.
     let said = vault
         .run(&["recheck", "--from", DAY, "--to", NEXT])
         .expect(0);
@@ -196,7 +196,7 @@ fn killed_on_the_way_it_goes_on_and_ends_in_one_revision() {
     let mut vault = Vault::new(&simulator);
     vault.run_day(DAY, &[]);
     simulator.advance("6d");
-    // With a limit, however high, a fetcher keeps one answer at most from the disk.
+    // With a rate limit, a fetcher holds at most one answer that is not yet on the disk.
     vault
         .set("CONCURRENCY", "1")
         .set("SUMMARY_LIMITS", "100000/1s");
@@ -209,7 +209,7 @@ fn killed_on_the_way_it_goes_on_and_ends_in_one_revision() {
     started.signal_if_running("KILL");
     started.wait();
     let asked = simulator.requests_to("summaries");
-    // Whatever visits the day next finishes it.
+    // The next command that works on the day finishes it.
     vault
         .run(&["backfill", "--from", DAY, "--to", NEXT])
         .expect(0);
@@ -234,7 +234,7 @@ fn a_day_that_seems_to_have_vanished_is_taken_for_a_lost_permission() {
     blind.faults.vanish = 100.0;
     blind.faults.vanish_after = "1h".parse::<jiff::SignedDuration>().unwrap().unsigned_abs();
     let blind = Simulator::start(blind);
-    // By the API's clock each is asked after the one before.
+    // By the API's clock each request is later than the one before.
     let ask = |vault: &mut Vault, of: &Simulator, hours: u64| {
         of.advance(&format!("{hours}h"));
         vault.move_to(of);
@@ -248,7 +248,7 @@ fn a_day_that_seems_to_have_vanished_is_taken_for_a_lost_permission() {
         "{refused}"
     );
     assert_eq!(vault.manifests(SUB).len(), 1, "nothing was committed");
-    // What was asked then is not believed later.
+    // Answers of that time are not used later.
     ask(&mut vault, &simulator, 2);
     recheck(&vault, &[]).expect(0);
     assert_eq!(
@@ -259,7 +259,7 @@ fn a_day_that_seems_to_have_vanished_is_taken_for_a_lost_permission() {
     recheck(&vault, &["--accept-vanished"]).expect(0);
     let segments = vault.newest(SUB)["day"]["segments"].clone();
     assert_eq!(vault.newest(SUB)["day"]["vanished"], segments);
-    // They come back.
+    // The segments come back.
     ask(&mut vault, &simulator, 2);
     recheck(&vault, &[]).expect(0);
     assert_eq!(
@@ -304,7 +304,7 @@ fn the_nightly_run_looks_again_at_days_of_the_ages_that_are_set() {
     options.now = Some(real_now());
     let now = Simulator::start(options);
     vault.move_to(&now);
-    // It was a day old already.
+    // The day was already a day old.
     vault.run_day(&younger, &[]);
     let revisions = |vault: &Vault, day: &str| {
         let manifests = vault.manifests(SUB);

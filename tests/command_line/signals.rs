@@ -1,10 +1,10 @@
-//! Processes that are stopped, killed, or in each other's way.
+//! Processes that are stopped, killed, or running at the same time.
 
 use crate::support::truth::{Truth, archived};
 use crate::support::vault::{DAY, SUB, Simulator, Started, Vault, nap, options, until};
 
-/// A run that is slow enough to be met in its middle, on any machine: the test goes by what the simulator has
-/// answered, and never by the time.
+/// Returns a user whose run is slow enough to be interrupted on any machine: the test waits for
+/// answers of the simulator, never for a time.
 fn slow(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault.set("SUMMARY_LIMITS", "40/1s");
@@ -95,7 +95,8 @@ fn the_second_signal_aborts() {
     let vault = slow(&simulator);
     let mut run = vault.spawn(&["run", "--date", DAY]);
     in_the_middle(&simulator, &mut run, 20);
-    // Both are pending before the process sees any: no second of grace has to be met.
+    // Both signals are pending before the process handles the first, so that the second need not
+    // arrive within the period of grace.
     for signal in ["STOP", "TERM", "INT", "CONT"] {
         run.signal(signal);
     }
@@ -114,7 +115,7 @@ fn a_second_process_on_the_same_day_is_told_so() {
     assert_eq!(second.day()["outcome"], "locked");
     assert!(second.day()["remedy"].is_string(), "{second}");
     assert!(first.is_running(), "the test came too late");
-    // Another day is free.
+    // Another day is not locked.
     vault.run_day("2026-11-19", &[]).expect(0);
     first.wait().expect(0);
     Truth::of_utc_day(&simulator, SUB, DAY).check(&archived(&vault, SUB, DAY));
@@ -133,7 +134,7 @@ impl Random {
     }
 }
 
-/// Killed eight times, whenever it happens to be; then left alone.
+/// Kills a run eight times at random moments, then lets it finish.
 fn killed_at_random(seed: u64) {
     println!("seed {seed}");
     const CONCURRENCY: u64 = 4;
@@ -149,7 +150,8 @@ fn killed_at_random(seed: u64) {
     options.faults.fault_latency_ms = 6;
     let simulator = Simulator::start(options);
     let mut vault = Vault::new(&simulator);
-    // What the journal has been handed and has not yet made durable is lost as well; at this pace no disk lags behind.
+    // What was written to the journal and is not yet durable is lost as well; at this rate no disk
+    // falls behind.
     vault
         .set("CONCURRENCY", &CONCURRENCY.to_string())
         .set("SUMMARY_LIMITS", "100/1s")
@@ -191,7 +193,8 @@ fn killed_anywhere_it_loses_nothing_and_fetches_little_twice() {
     }
 }
 
-/// Kills a run between its last answer and its manifest: parts lie in the archive that no manifest lists.
+/// Kills a run between its last answer and its manifest: the archive holds parts that no manifest
+/// lists.
 fn killed_while_committing(simulator: &Simulator) -> Vault {
     let killed_in_time = || {
         let mut vault = Vault::new(simulator);
@@ -202,7 +205,7 @@ fn killed_while_committing(simulator: &Simulator) -> Vault {
         run.wait();
         vault.manifests(SUB).is_empty().then_some(vault)
     };
-    // A busy machine may look too late; it is then too early for nothing but another look.
+    // On a busy machine the kill may arrive too late; then the test tries again.
     let vault = (0..20)
         .find_map(|_| killed_in_time())
         .expect("parts are put one after the other");

@@ -1,5 +1,5 @@
-//! What watchers are told of a run: metrics, messages, heartbeats. Read by other code than ours, equal to the truth, and
-//! never what breaks a night.
+//! What monitoring systems receive about a run: metrics, notifications, heartbeats. They are read
+//! with independent code, are equal to the truth, and never make a run fail.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,12 +19,12 @@ use serde_json::Value;
 
 const OTHER: &str = "88888888";
 
-/// A world in which the binary's own "yesterday" is over.
+/// Returns a world in which yesterday, as the program determines it, is over.
 fn today() -> SimulatorOptions {
     options_of_today()
 }
 
-/// A user whose runs leave metrics.
+/// Returns a user whose runs write metrics.
 fn watched(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     let file = file(&vault);
@@ -41,7 +41,7 @@ fn scrape(vault: &Vault) -> Scrape {
     Scrape::of(&fs::read_to_string(file(vault)).unwrap())
 }
 
-/// What the summary of a run says of a sub-account, as samples.
+/// Returns what the summary of a run says about a sub-account, as samples.
 fn truth(done: &Finished, sub: &str) -> BTreeMap<String, f64> {
     let summary = done.events().pop().unwrap();
     let of_sub = |day: &&Value| day["sub_account"] == sub;
@@ -103,7 +103,7 @@ fn of_sub(name: &str, sub: &str) -> String {
     format!("{name}{{sub_account=\"{sub}\"}}")
 }
 
-/// Bytes of the Parquet files that lie in the archive.
+/// Returns the size of all Parquet files in the archive in bytes.
 fn stored(vault: &Vault) -> f64 {
     let parts = vault.files(&vault.archive().join("segments"));
     parts
@@ -144,7 +144,7 @@ fn a_runs_metrics_are_the_truth_to_prometheus() {
         let labels = format!("code=\"{}\",sub_account=\"{SUB}\"", code.name());
         assert_eq!(first.get(&format!("cxvault_warnings{{{labels}}}")), 0.0);
     }
-    // Requests, as the other side counts them.
+    // Requests, as the simulator counts them.
     for (limit, endpoint) in [
         ("summaries", "summaries"),
         ("discovery", "discovery"),
@@ -172,7 +172,7 @@ fn a_runs_metrics_are_the_truth_to_prometheus() {
         "there is no limit"
     );
 
-    // For other users' eyes, and nothing else left beside it.
+    // Other users may read the file, and no temporary file is left.
     assert_eq!(
         fs::metadata(file(&vault)).unwrap().permissions().mode() & 0o777,
         0o644
@@ -185,7 +185,7 @@ fn a_runs_metrics_are_the_truth_to_prometheus() {
         "{left:?}"
     );
 
-    // The same day again: looked at, and nothing done.
+    // The same day again: it is confirmed, and nothing is done.
     let again = vault.run_day(&day, &[]).expect(0);
     let second = scrape(&vault);
     check(&second, &truth(&again, SUB));
@@ -228,7 +228,7 @@ fn gaps_and_warnings_of_two_sub_accounts_are_told_apart() {
     ));
     assert!(lost > 0.0);
 
-    // A backfill of the days after it fills nothing of it, and its metrics are of its own days.
+    // A backfill of the later days does not fill it, and its metrics are about its own days.
     let done = vault
         .run(&[
             "backfill",
@@ -277,12 +277,12 @@ fn a_run_that_fails_says_so_and_still_knows_the_last_success() {
     );
     vault.set("CLIENT_SECRET", "demo-secret");
 
-    // Settings that cannot be read, all but where the metrics go.
+    // Settings that are invalid, except for the path of the metrics.
     vault.set("CONCURRENCY", "many");
     failed(&vault, &["run"], 2);
     vault.unset("CONCURRENCY");
     failed(&vault, &["backfill", "--from", &date, "--to", &date], 2);
-    // An archive that is not there to be opened.
+    // An archive that cannot be opened.
     let archive = vault.archive();
     fs::rename(&archive, vault.folder.path().join("away")).unwrap();
     fs::write(&archive, "a file").unwrap();
@@ -424,7 +424,7 @@ fn a_push_gateway_gets_the_same_in_this_hosts_group() {
     );
     assert_eq!(Scrape::of(&pushed.body), scrape(&vault));
 
-    // A group of one's own; and a gateway that is busy at first.
+    // A separate group, and a gateway that fails at first.
     vault.set(
         "PUSHGATEWAY_URL",
         &format!("{}/metrics/job/cxvault/instance/night", gateway.url),
@@ -439,7 +439,8 @@ fn a_push_gateway_gets_the_same_in_this_hosts_group() {
             .all(|one| one.path == "/metrics/job/cxvault/instance/night")
     );
 
-    // Without a file nobody here knows of the last success, but the gateway does: PUT would wipe it out.
+    // Without the file this host has no record of the last success, but the gateway has: PUT would
+    // delete it.
     vault.unset("METRICS_FILE").set("CLIENT_SECRET", "wrong");
     vault.run_day(&days_ago(2), &[]).expect(6);
     let pushed = gateway.take_one();
@@ -485,7 +486,7 @@ fn a_webhook_is_told_of_gaps_and_failures_and_of_nothing_else() {
         "{told}"
     );
 
-    // A failure, with its remedy; the chat itself is down at first. The address is a secret.
+    // A failure with its remedy. The webhook fails at first, and its address is a secret.
     chat.answer(&[500]);
     vault.set("CLIENT_SECRET", "wrong");
     let failed = vault.run(&["run", "--date", &days_ago(3), "-vv"]).expect(6);
@@ -496,7 +497,7 @@ fn a_webhook_is_told_of_gaps_and_failures_and_of_nothing_else() {
             && !failed.stdout.contains("secret-of-the-hook")
     );
 
-    // Settings that keep a run from beginning are told too, and a chat that is gone breaks nothing.
+    // Settings that prevent a run are reported too, and a webhook that is gone makes nothing fail.
     vault.set("CONCURRENCY", "many");
     vault.run(&["run"]).expect(2);
     assert!(
@@ -535,7 +536,7 @@ fn a_heartbeat_is_asked_for_when_the_archive_goes_on() {
     );
 }
 
-/// An OTLP attribute's value.
+/// Returns the value of an OTLP attribute.
 fn attribute<'a>(of: &'a Value, key: &str) -> &'a Value {
     let all = of["attributes"].as_array().unwrap();
     let found = all
@@ -582,7 +583,7 @@ fn opentelemetry_gets_a_trace_and_the_same_metrics() {
         );
     }
 
-    // OpenTelemetry's own messages read both.
+    // Both are parsed with OpenTelemetry's own message types.
     let metrics = crate::support::telemetry::read("otlp-metrics", &sent[0].body);
     let of = &metrics["resourceMetrics"][0];
     assert_eq!(attribute(&of["resource"], "service.name"), "archive");

@@ -1,5 +1,5 @@
-//! SIGKILL at every PUT of a run, before and after it takes effect; then the run again, with its state folder and
-//! without.
+//! SIGKILL at every PUT of a run, before and after it takes effect; then the run again, with its
+//! state folder and without.
 
 use crate::support::bucket::Bucket;
 use crate::support::minio::minio;
@@ -32,7 +32,7 @@ fn vault(simulator: &Simulator, bucket: &Bucket, proxy: &Proxy) -> Vault {
     vault
 }
 
-/// Every PUT of a run that nothing disturbs.
+/// Returns every PUT of an undisturbed run.
 fn puts(simulator: &Simulator) -> Vec<String> {
     let bucket = Bucket::new(minio(), "undisturbed", false);
     let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
@@ -42,7 +42,8 @@ fn puts(simulator: &Simulator) -> Vec<String> {
     proxy.seen(Method::PUT)
 }
 
-/// Kills a run before or after a PUT takes effect: the one whose key has `pattern`, after so many others of it.
+/// Kills a run before or after a PUT takes effect: the PUT whose key contains `pattern`, after
+/// `skip` others of that kind.
 fn kill(vault: &Vault, proxy: &Proxy, pattern: &str, put: u32, after: bool) {
     let (arrival, holds) = holds();
     let act = if after {
@@ -75,7 +76,7 @@ fn killed_at(simulator: &Simulator, put: usize, after: bool, loses_state: bool) 
     let asked = simulator.requests();
     let fetched = simulator.requests_to("summaries");
     if loses_state {
-        // Killed before the archive is founded it has none.
+        // A run that was killed before the archive was created has none.
         let _ = std::fs::remove_dir_all(vault.state());
         assert!(!vault.state().exists());
         simulator.reset_stats();
@@ -138,7 +139,7 @@ fn killed_at(simulator: &Simulator, put: usize, after: bool, loses_state: bool) 
     assert_eq!(confirmed, contents);
 }
 
-/// Every PUT, but of those of `archive.json` that only prove create-only the last one.
+/// Every PUT; of those of `archive.json` that only prove create-only, only the last.
 fn kill_everywhere(after: bool, loses_state: bool) {
     let simulator = simulator();
     let puts = puts(&simulator);
@@ -185,7 +186,8 @@ fn killed_after_any_put_with_its_disk() {
     kill_everywhere(true, true);
 }
 
-/// The answer to a PUT is lost, or says 500, stored or not: one run gets over it.
+/// The answer to a PUT is lost or says 500, whether the object was stored or not: one run succeeds
+/// nevertheless.
 #[test]
 fn unclear_answers_are_asked_again() {
     let simulator = simulator();
@@ -216,7 +218,8 @@ fn unclear_answers_are_asked_again() {
     }
 }
 
-/// Killed when its manifest has just been stored, a run tells nobody of the day's warnings.
+/// A run that is killed when its manifest has just been stored sends no notification of the day's
+/// warnings.
 #[test]
 fn what_a_killed_run_could_not_warn_of_the_next_one_does() {
     let mut options = options();
@@ -239,7 +242,7 @@ fn what_a_killed_run_could_not_warn_of_the_next_one_does() {
         1,
         "nothing new was committed"
     );
-    // Once is enough.
+    // The next run does not repeat it.
     let confirmed = vault.run_day(DAY, &[]).expect(0);
     assert_eq!(
         confirmed.day()["archived"]["warnings"],

@@ -1,5 +1,5 @@
-//! Each kind of object x {failed and not stored, failed but stored} x {once, for ever}: then run again, and look at
-//! everything.
+//! Each kind of object x {failed and not stored, failed but stored} x {once, always}: then the run
+//! again, and a check of everything.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn truth(simulator: &Simulator) -> String {
     simulator.truth(SUB, "2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z")
 }
 
-/// Runs a future to its end on this thread.
+/// Runs a future to completion on this thread.
 fn now<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -38,7 +38,8 @@ fn now<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// One revision 1, the truth, nothing beside it, no journal; and another run confirms it.
+/// Asserts that there is one revision 1 with the truth, nothing beside it and no journal, and that
+/// another run confirms it.
 fn check_done(store: &Arc<MemoryStore>, host: &Host, simulator: &Simulator) {
     let checked = check(&store.contents(), SUB);
     check_truth(&checked, DAY, &expected(&truth(simulator)));
@@ -104,7 +105,8 @@ fn every_object_fails_in_every_way() {
     }
 }
 
-/// Reading fails as well: once is nothing, for ever is "later", and nothing is lost.
+/// Reads fail as well: a single failure has no effect, a permanent one ends with "later", and
+/// nothing is lost.
 #[test]
 fn every_question_to_the_store_fails() {
     let simulator = Simulator::start(tiny());

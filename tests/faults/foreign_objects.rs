@@ -1,4 +1,5 @@
-//! What others have put under an archive's names: it is named, never signed, never in the way.
+//! Objects that other programs have stored under an archive's names: they are named, never signed,
+//! never in the way.
 
 use std::sync::Arc;
 
@@ -41,12 +42,13 @@ fn now<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// An intruder's PUT, under a name that ours need not be able to give.
+/// An intruder's PUT, under a name that [`key`] cannot produce.
 fn plant(store: &MemoryStore, key: &str, bytes: impl Into<Bytes>) {
     store.overwrite(key, bytes);
 }
 
-/// What a host has made of an archive, but for the manifest: the rows of its parts, and the archive's record.
+/// What a host would commit except for the manifest: the rows of its parts, and the archive's
+/// record.
 struct Made {
     record: Bytes,
     place: PartContext,
@@ -94,7 +96,7 @@ fn part_key(revision: u32, part: u32) -> String {
     key::part(SUB, DAY.parse().unwrap(), revision, part)
 }
 
-/// An archive in which `planted` lies, and a day archived into it.
+/// Returns an archive that holds `planted`, and a day that was archived into it.
 fn archived_beside(
     simulator: &Simulator,
     signers: Option<Signers>,
@@ -169,7 +171,8 @@ fn objects_that_are_no_parts_are_named_and_passed_over() {
     );
 }
 
-/// What an earlier manifest has named as a leftover can bear a name of the next revision.
+/// A name that an earlier manifest has listed as a leftover can be the name of a part of the next
+/// revision.
 #[test]
 fn a_name_that_is_taken_for_the_next_revision_is_passed_over() {
     let (broken, whole) = (simulator(10.0), simulator(0.0));
@@ -272,7 +275,7 @@ fn a_part_is_adopted_only_where_it_says_what_it_must() {
     }
 }
 
-/// A part whose statement has other words of the same length.
+/// Returns a part whose statement has other words of the same length.
 fn reworded(part: &Bytes, from: &str, to: &str) -> Bytes {
     let at = part
         .windows(from.len())
@@ -283,7 +286,7 @@ fn reworded(part: &Bytes, from: &str, to: &str) -> Bytes {
         .into()
 }
 
-/// The same segment once more, with another end: sorted, and still twice.
+/// The same segment again, with another end: sorted, and still a repeat.
 fn twice(rows: &[Row]) -> Vec<Row> {
     let mut rows = rows.to_vec();
     let mut again = rows.last().unwrap().clone();
@@ -328,7 +331,8 @@ fn where_parts_are_signed_only_signed_parts_are_adopted() {
     }
 }
 
-/// A part that a host adopted as its own can turn foreign, when keys come into use; what only it held is not committed.
+/// A part that a host adopted as its own becomes foreign when keys come into use; what only it held
+/// is not committed.
 #[test]
 fn a_look_that_only_a_foreign_part_holds_is_committed_later() {
     let world = |days: i64| {

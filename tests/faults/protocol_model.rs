@@ -1,5 +1,5 @@
-//! Two or three hosts on one day, their calls to the store interleaved by a seed, with failures, deaths and lost disks:
-//! whatever the order, the archive is whole.
+//! Two or three hosts archive one day. A seed interleaves their calls to the store, with failures,
+//! deaths and lost disks: in every order the archive is intact.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +19,13 @@ use cxvault::simulator::SimulatorOptions;
 use cxvault::store::{NewObject, Store};
 use tokio::task::JoinHandle;
 
-/// No schedule needs as many steps: who takes more goes round in circles.
+/// No schedule needs as many steps: a schedule with more does not end.
 const MOST_STEPS: u32 = 4_000;
 const DEATHS: u32 = 4;
 const FAILURES: u32 = 6;
 
-/// The same day as three hosts see it: soon, days later (filled, edited, vanished), and with failures.
+/// The same day as three hosts see it: early, days later (filled, edited, vanished), and with
+/// failures.
 fn worlds() -> [Simulator; 3] {
     let world = |days: i64, permanent_500: f64| {
         let mut options = SimulatorOptions {
@@ -47,7 +48,7 @@ struct Writer {
     task: Option<JoinHandle<()>>,
     ended: Rc<RefCell<Option<Result<DayOutcome>>>>,
     done: bool,
-    /// What its journal held when last looked at.
+    /// What its journal held when it was last read.
     looks: BTreeSet<Look>,
 }
 
@@ -59,7 +60,7 @@ struct Model {
     in_flight: Vec<NewObject>,
     deaths: u32,
     failures: u32,
-    /// Answers that a host promised by ending well.
+    /// Answers that a host has promised by ending well.
     promised: BTreeSet<Look>,
 }
 
@@ -120,7 +121,8 @@ impl Model {
         }));
     }
 
-    /// Waits until every writer waits for its step or has ended: from here on the order is the scheduler's.
+    /// Waits until every writer waits for its step or has ended: from here on the scheduler decides
+    /// the order.
     async fn settle(&self) {
         loop {
             tokio::task::yield_now().await;
@@ -160,7 +162,7 @@ impl Model {
         panic!("more than {MOST_STEPS} steps");
     }
 
-    /// Takes note of who has ended; whoever was told "later" comes again.
+    /// Notes which writers have ended; a writer that ended with "later" starts again.
     fn collect(&mut self) {
         for n in 0..self.writers.len() {
             let Some(outcome) = self.writers[n].ended.borrow_mut().take() else {
@@ -245,7 +247,7 @@ impl Model {
         Fate::Done
     }
 
-    /// Ends a writer as a SIGKILL would, perhaps with its disk, and starts it again.
+    /// Ends a writer as SIGKILL would, perhaps with its disk, and starts it again.
     async fn bury(&mut self, n: usize) {
         let task = self.writers[n].task.take().expect("it was started");
         task.abort();
@@ -268,7 +270,7 @@ impl Model {
     }
 }
 
-/// Every promised answer is there, and what counts is what was fetched last.
+/// Asserts that every promised answer exists and that the answer fetched last counts.
 fn check_promises(checked: &Checked, promised: &BTreeSet<Look>) {
     for look in promised {
         let Look {
@@ -298,7 +300,8 @@ fn check_promises(checked: &Checked, promised: &BTreeSet<Look>) {
             .chain(looks.iter().map(|look| look.fetched_at))
             .collect();
         let last = looks.iter().max_by_key(|look| look.fetched_at).unwrap();
-        // A third look that only confirms the first is no row, so that the second counts as the last one.
+        // A third observation that only confirms the first has no row, so that the second counts as
+        // the last.
         if times.len() <= 2 && times.last() == Some(&last.fetched_at) {
             let current = checked.current(DAY, segment, kind);
             assert_eq!(
@@ -328,7 +331,8 @@ fn interleaved(seed: u64, worlds: &[Simulator; 3]) {
     check_promises(&checked, &model.promised);
     assert!(checked.records(DAY).len() <= 1 + model.writers.len() + model.deaths as usize);
 
-    // Somebody who knows nothing comes last: a complete day is confirmed, and gaps are all that is asked.
+    // A host without a state folder comes last: a complete day is confirmed, and only gaps are
+    // requested.
     let last = Host::new("last", &worlds[0].url, &TestClock::new());
     let complete = checked.records(DAY).last().unwrap().complete;
     worlds[0].reset_stats();

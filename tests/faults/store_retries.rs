@@ -1,4 +1,5 @@
-//! Requests that are sent again: how often, how slowly, and when not. And the double that these tests rest on.
+//! Requests that are repeated: how often, with which backoff, and which are not. These tests also
+//! cover the store double that other tests use.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::memory::{Effect, MemoryStore, StoreFault, StoreOperation};
 
-/// Does not wait, but remembers for how long it should have; cancels a run after some waits.
+/// A clock that records each wait instead of waiting, and cancels a run after some waits.
 #[derive(Default)]
 struct Waits {
     asked: Mutex<Vec<Duration>>,
@@ -166,7 +167,7 @@ async fn a_cancelled_run_does_not_wait_for_a_store_that_is_silent() {
         (error.kind, error.object.as_str()),
         (StoreErrorKind::Unknown, "memory/a/b")
     );
-    // A request that the store answers at once is still done.
+    // A request that the store answers at once still succeeds.
     assert!(store.put_new(&object("a", b"x")).await.is_ok());
 }
 

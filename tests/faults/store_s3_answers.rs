@@ -1,4 +1,5 @@
-//! What MinIO never does by itself: S3's bad days, and what exactly is sent. A stand-in answers as each test tells it.
+//! What MinIO never does by itself: S3's failures, and which requests exactly are sent. A stand-in
+//! answers as each test requires.
 
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -18,7 +19,7 @@ use secrecy::SecretString;
 
 const SECRET: &str = "hush-hush-hush";
 
-/// A server that gives every request the same answer and keeps the requests.
+/// A server that gives every request the same answer and records the requests.
 #[derive(Clone)]
 struct Standin {
     answer: (u16, String),
@@ -26,7 +27,7 @@ struct Standin {
 }
 
 impl Standin {
-    /// The stand-in and its URL.
+    /// Starts the stand-in and returns it with its URL.
     async fn answering(status: u16, body: &str) -> (Standin, String) {
         let standin = Standin {
             answer: (status, body.to_owned()),
@@ -151,7 +152,7 @@ async fn answers_that_cannot_be_read_are_unknown() {
     );
     assert_eq!(standin.seen().len(), 1);
 
-    // A server that hangs up, and one that is gone.
+    // A server that closes the connection, and an address without a server.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let hanging_up = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
@@ -227,20 +228,20 @@ async fn a_put_announces_condition_checksum_lock_and_key() {
 
 const CHILD: &str = "CXVAULT_TEST_CHILD";
 
-/// Whether this process was started by [`again`].
+/// Returns whether this process was started by [`again`].
 #[allow(clippy::disallowed_methods)] // only a test may ask its own environment
 fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// Runs a test of this file again, in a process whose environment holds `env` and nothing else: the AWS chain reads
-/// the environment, and this one's may hold anything.
+/// Runs a test of this file again in a process whose environment is `env` alone: the AWS credential
+/// chain reads the environment, and this process's may hold anything.
 async fn again(test: &'static str, env: &[(&str, &str)]) {
     // The name of a test is its path below the crate.
     let module = module_path!().split_once("::").unwrap().1;
     let name = format!("{module}::{test}");
     let mut child = Command::new(std::env::current_exe().unwrap());
-    // Else the chain would ask the instance's metadata service, and there may be one.
+    // Otherwise the chain would ask the instance's metadata service, and there may be one.
     let nobody = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
     child
         .args(["--exact", &name, "--nocapture"])

@@ -1,4 +1,5 @@
-//! Two hosts on one archive, their PUTs let through in every order: one revision and what comes beyond it, nothing lost.
+//! Two hosts write to one archive. Their PUTs are let through in every order: there is one revision
+//! and what follows it, and nothing is lost.
 
 use crate::support::bucket::Bucket;
 use crate::support::minio::minio;
@@ -46,7 +47,7 @@ impl Writer {
         }
     }
 
-    /// Waits until its next PUT is held, or it has ended. False when it has.
+    /// Waits until its next PUT is held or the process has ended. Returns false when it has ended.
     fn settle(&mut self) -> bool {
         while self.held.is_none() && self.ended.is_none() {
             self.held = self.holds.try_next();
@@ -59,7 +60,7 @@ impl Writer {
         self.ended.is_none()
     }
 
-    /// Lets its held PUT through, and waits for what comes of it.
+    /// Lets its held PUT through and waits for the effect.
     fn step(&mut self) {
         if let Some(held) = self.held.take() {
             println!("{} puts {}", self.proxy.url, held.key);
@@ -100,7 +101,7 @@ fn truth(simulator: &Simulator, date: &str) -> Expected {
     ))
 }
 
-/// All that one host has seen is in some revision.
+/// Asserts that every observation of a host is in some revision.
 #[track_caller]
 fn check_seen(checked: &Checked, seen: &Expected) {
     for ((segment, kind), (status, sha256)) in
@@ -113,7 +114,8 @@ fn check_seen(checked: &Checked, seen: &Expected) {
     }
 }
 
-/// Both have seen all before either may put anything; then their PUTs go through as the bits of `order` say.
+/// Both have observed the day before either may store anything; then their PUTs are let through as
+/// the bits of `order` say.
 fn race(order: u32, bits: u32, first: &Simulator, second: &Simulator) {
     println!("order {order:0width$b}", width = bits as usize);
     let bucket = Bucket::new(minio(), "race", false);
@@ -124,7 +126,7 @@ fn race(order: u32, bits: u32, first: &Simulator, second: &Simulator) {
     for bit in 0..bits {
         writers[(order >> bit & 1) as usize].step();
     }
-    // Then the one that was let through last goes on to its end.
+    // Then the host that was let through last continues to its end.
     let ahead = (order >> (bits - 1) & 1) as usize;
     writers[ahead].finish();
     writers[1 - ahead].finish();
@@ -244,7 +246,7 @@ fn several_days_commit_to_one_chain() {
                 order.iter().any(|&n| writers[n].ended.is_some()),
                 "nobody got ahead"
             );
-            // Who lost the number comes with the next one, and loses that as well.
+            // The host that lost the sequence number tries the next one, and loses that as well.
             for other in order
                 .iter()
                 .filter(|&&n| writers[n].ended.is_none())

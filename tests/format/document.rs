@@ -1,4 +1,4 @@
-//! What `schemas/FORMAT.md` promises of manifests and parts, checked with other people's tools.
+//! What `schemas/FORMAT.md` specifies for manifests and parts, checked with independent tools.
 
 use std::fs;
 use std::io::Write as _;
@@ -39,7 +39,7 @@ fn schema(name: &str) -> jsonschema::Validator {
     jsonschema::validator_for(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).unwrap()
 }
 
-/// Every place in a JSON value, as JSON pointers.
+/// Returns every place in a JSON value as a JSON pointer.
 fn places(value: &Value, at: String, into: &mut Vec<String>) {
     into.push(at.clone());
     match value {
@@ -58,7 +58,7 @@ fn places(value: &Value, at: String, into: &mut Vec<String>) {
     }
 }
 
-/// Members that may be absent: what their absence says stands in FORMAT.md.
+/// Members that may be absent; FORMAT.md says what their absence means.
 const OPTIONAL: [&str; 6] = [
     "agent_group",
     "omitted_fields",
@@ -68,7 +68,7 @@ const OPTIONAL: [&str; 6] = [
     "unlisted",
 ];
 
-/// Names of the objects in a folder of the golden data, in order.
+/// Returns the names of the objects in a folder of the golden data, in order.
 fn objects(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(golden(folder)).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -76,8 +76,8 @@ fn objects(folder: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// The object is valid, and nearly every change of its shape is not. Returns the names of the members that may be absent
-/// and are there.
+/// Asserts that the object is valid and that nearly every change of its shape is not. Returns the
+/// names of the optional members that it has.
 fn judge(schema: &jsonschema::Validator, valid: &Value) -> Vec<String> {
     let error = schema
         .iter_errors(valid)
@@ -91,7 +91,7 @@ fn judge(schema: &jsonschema::Validator, valid: &Value) -> Vec<String> {
         let mut wrong = valid.clone();
         *wrong.pointer_mut(place).unwrap() = json!([["of another type"]]);
         assert!(!schema.is_valid(&wrong), "{place} may be anything");
-        // Agent groups and failure classes are named by the data.
+        // Agent groups and failure classes are names that the data defines.
         let free = ["/agent_groups", "/failures"]
             .iter()
             .any(|end| parent.ends_with(end));
@@ -156,7 +156,7 @@ fn golden_records_are_valid_and_nearly_every_change_of_shape_is_not() {
     );
 }
 
-/// The schemas of what is no record of a chain, and the reader of each.
+/// The schemas of documents that are not records of a chain, and the reader of each.
 #[test]
 fn golden_objects_beside_the_chains_are_valid_and_their_readers_judge_as_the_schemas() {
     type Reader = fn(&[u8]) -> bool;
@@ -164,7 +164,7 @@ fn golden_objects_beside_the_chains_are_valid_and_their_readers_judge_as_the_sch
         .unwrap()
         .statement()
         .clone();
-    // One name: a schema cannot say that they are sorted.
+    // A single name, since a schema cannot require that names are sorted.
     statement.omitted_fields = std::iter::once("agentNotes".to_owned()).collect();
     let read = |name: &str| fs::read(golden("archive").join(name)).unwrap();
     let objects: [(&str, Vec<u8>, Reader); 3] = [
@@ -185,7 +185,7 @@ fn golden_objects_beside_the_chains_are_valid_and_their_readers_judge_as_the_sch
         let valid: Value = serde_json::from_slice(&bytes).unwrap();
         judge(&schema, &valid);
         for Mutant { what, value } in mutants(&valid) {
-            // No count comes so far, and readers need not stop just there.
+            // No count is that large, and readers need not accept exactly these limits.
             if what.ends_with(&(1_u64 << 53).to_string()) {
                 continue;
             }
@@ -203,7 +203,7 @@ fn run(program: &str, package: &str, args: &[&str], input: &[u8]) -> (bool, Vec<
         .stderr(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| panic!("{program} is needed: install {package} ({error})"));
-    // It may end before it has read everything.
+    // The program may end before it has read everything.
     let _ = child.stdin.take().unwrap().write_all(input);
     let output = child.wait_with_output().unwrap();
     (output.status.success(), output.stdout)
@@ -278,7 +278,7 @@ fn other_spellings_of_a_manifest_are_refused() {
     }
 }
 
-/// The commands of FORMAT.md's chapter "Signatures", as they stand there.
+/// Returns the commands of FORMAT.md's chapter "Signatures", as they are printed there.
 #[test]
 fn the_commands_for_checking_by_hand_work_and_notice_a_changed_byte() {
     let document =

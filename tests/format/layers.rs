@@ -1,10 +1,10 @@
-//! The data goes one way: each module uses only what stands under it.
+//! The data flows one way: each module uses only the modules below it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each top-level module may name with `crate::`, itself not mentioned.
+/// The other modules that each top-level module may name with `crate::`.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("format", &[]),
     ("outcome", &[]),
@@ -58,17 +58,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Who alone may use an outside crate.
+/// The only modules that may use an external crate.
 const ONLY_USER: &[(&str, &[&str])] = &[
     ("reqwest", &["ringcx", "telemetry"]),
     ("rusqlite", &["journal", "ringcx"]),
     ("aws_sdk_s3", &["store"]),
-    // The auditor lends the archive its eyes: `audit::remote` is a file as the reader wants it.
+    // `audit::remote` presents a stored object as the file that the Parquet reader expects.
     ("parquet", &["format", "audit"]),
     ("clap", &["cli", "simulator", "command"]),
 ];
 
-/// The pure core does no input or output and reads no clock.
+/// The format does no input or output and reads no clock.
 const PURE_NEVER: &[&str] = &[
     "tokio",
     "std::fs",
@@ -89,7 +89,7 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// Source lines by top-level module, without comments and without unit tests.
+/// Returns the source lines by top-level module, without comments and unit tests.
 fn lines_by_module() -> BTreeMap<String, Vec<(PathBuf, String)>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -149,10 +149,10 @@ fn each_module_uses_only_what_stands_under_it() {
     }
 }
 
-/// A verifier that shared code with the writer would share its mistakes.
+/// A verifier that shares code with the writer would share its mistakes.
 #[test]
 fn the_verifier_uses_nothing_that_knows_chains() {
-    // What it may use of `audit` must know nothing of chains, either.
+    // The modules of `audit` that it uses must not use the chain either.
     let shared = ["blocking", "verify", "anchors", "scratch"];
     for (file, line) in lines_by_module().remove("audit").unwrap() {
         let path = file.to_string_lossy().into_owned();

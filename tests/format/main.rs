@@ -1,5 +1,4 @@
-//! The format of archives, the settings, and the documents. These tests need nothing but Rust, except where their
-//! names say that they compare with another program.
+//! The format of archives, the settings and the documents.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
-//! Every shape of manifest that the code can write is one of `schemas/manifest.v1.schema.json`; and whatever the schema
-//! refuses, the code refuses too: most of it when it reads a manifest, the rest when it verifies a chain.
+//! Every shape of manifest that the code can write is valid against
+//! `schemas/manifest.v1.schema.json`, and what the schema refuses, the code refuses too: most of it
+//! when it reads a manifest, the rest when it verifies a chain.
 
 use std::fs;
 use std::path::Path;
@@ -30,9 +31,9 @@ use crate::support::memory::MemoryStore;
 use crate::support::mutants::{Mutant, mutants};
 
 const SUB: &str = "99999999";
-/// Number 13 disposes of its day, and it is not there.
+/// Number 13 disposes of its day, whose files do not exist.
 const DISPOSED: &str = "segments/v1/sub_account=99999999/dt=2026-11-22/r0001-p0000.parquet";
-/// The golden records that are tried: days, a recheck, and one of each other kind.
+/// The golden records that are changed: days, a recheck, and one of each other kind.
 const TRIED: [u64; 9] = [1, 2, 3, 8, 9, 10, 11, 12, 13];
 
 fn golden(key: &str) -> Vec<u8> {
@@ -53,13 +54,13 @@ fn signing_key() -> SigningKey {
     SigningKey::from_openssh_pem(&String::from_utf8(golden("../test-only.key")).unwrap()).unwrap()
 }
 
-/// The golden chain up to a number, with nobody's signature.
+/// Returns the golden chain up to a number, unsigned.
 fn unsigned(upto: u64) -> Vec<Manifest> {
     let mut hashes: Vec<(String, String)> = Vec::new();
     let manifests = (1..=upto).map(|n| {
         let signed = golden(&key::manifest(SUB, n));
         let mut text = String::from_utf8(signed.clone()).unwrap();
-        // Whatever it names is another object without its signature.
+        // Every object that it names is another one without its signature.
         hashes
             .iter()
             .for_each(|(before, now)| text = text.replace(before, now));
@@ -81,7 +82,7 @@ fn day(manifest: &mut Manifest) -> &mut DayRecord {
     day
 }
 
-/// A manifest in which everything that may be there is there.
+/// Returns a manifest with every optional member.
 fn full() -> Manifest {
     let mut manifest = unsigned(1).pop().unwrap();
     let day = day(&mut manifest);
@@ -105,7 +106,7 @@ fn full() -> Manifest {
     day.files[0].version_id =
         Some("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo".into());
     day.files[0].adopted = true;
-    // One name each: a schema cannot say that they are sorted.
+    // One name each, since a schema cannot require that names are sorted.
     day.files[0].omitted_fields = Some(std::iter::once("agentNotes".to_owned()).collect());
     day.omitted_fields = std::iter::once("aFieldOf2031".to_owned()).collect();
     day.leftovers = vec![Leftover {
@@ -126,7 +127,8 @@ fn of_day(name: &str, change: impl Fn(&mut DayRecord) + 'static) -> (String, Cha
     )
 }
 
-/// One for each thing that may be one way or another. A new variant of an enum must be added here to compile.
+/// Returns one manifest for each variant of each member. A new variant of an enum must be added
+/// here to compile.
 fn variants() -> Vec<(String, Change)> {
     let mut all: Vec<(String, Change)> = Vec::new();
     for why in [Why::Nightly, Why::Backfill, Why::GapFill, Why::Recheck] {
@@ -198,13 +200,13 @@ fn variants() -> Vec<(String, Change)> {
     all
 }
 
-/// Values at the ends of what they can be.
+/// Returns manifests with values at the ends of their ranges.
 fn values() -> Vec<(String, Change)> {
     let link = Link {
         key: key::manifest(SUB, 9_999_999_999),
         sha256: Digest::of(b"x"),
     };
-    // The ends of the calendar, and of the years that are written with four digits.
+    // The ends of the calendar, and of the years that have four digits.
     let instants = [
         -377_705_023_201_000,
         -62_167_219_200_001,
@@ -320,10 +322,10 @@ fn every_shape_that_the_code_writes_is_one_of_the_schema_and_reads_back() {
     assert!(seen > 200, "{seen}");
 }
 
-/// What `verify` finds in an archive whose only chain ends with `last`.
+/// Returns what `verify` finds in an archive whose only chain ends with `last`.
 fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) -> Vec<Finding> {
     let store = Arc::new(MemoryStore::new());
-    // Kept as long as any record could ask for.
+    // Locked as long as any record could require.
     let lock = Some(Lock {
         mode: LockMode::Compliance,
         until_ms: 253_402_207_200_000,
@@ -421,7 +423,7 @@ fn what_the_schema_refuses_the_code_refuses_too_and_the_other_way_round() {
     );
 }
 
-/// The two judge alike only if a chain that nobody changed holds.
+/// The comparison is valid only if an unchanged chain holds.
 #[test]
 fn the_chains_that_are_changed_above_hold_as_they_are() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -459,7 +461,7 @@ fn a_changed_signature_is_refused_by_both() {
     for Mutant { what, value } in mutants(&valid["signature"]) {
         let mut whole = valid.clone();
         whole["signature"] = value;
-        // As if nobody had signed.
+        // As if it were unsigned.
         if whole["signature"].is_null() {
             continue;
         }
@@ -474,7 +476,7 @@ fn a_changed_signature_is_refused_by_both() {
     assert!(refused > 100, "{refused}");
 }
 
-/// Dates that no calendar has: a pattern cannot know, the reader must.
+/// Dates that do not exist: a pattern cannot exclude them, the reader must.
 #[test]
 fn another_version_is_told_as_such_whatever_else_it_says() {
     let text = String::from_utf8(golden(&key::manifest(SUB, 1))).unwrap();

@@ -1,5 +1,5 @@
-//! What the parser says of itself: the reference in the tree is its own, the manual is one for man, and shells take the
-//! completions.
+//! What the parser generates: the reference in the repository is up to date, the manual page is
+//! valid, and shells accept the completions.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
-//! A part from the bucket may be anything: every byte of one changed, and every length that it can be cut to. The reader
-//! answers with an error or with exactly the rows that were written, soon, and without taking memory for what a damaged
-//! number claims.
+//! A part from the bucket may hold any bytes. For every changed byte and every shorter length the
+//! reader returns an error or exactly the rows that were written, in short time, and without
+//! allocating memory for a damaged number.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use cxvault::format::part::{PartError, PartReader, Statement};
 use cxvault::format::row::Row;
 
-/// The system's allocator, and how much each thread asked of it.
+/// The system's allocator, which counts what each thread requests.
 struct Counting;
 
 thread_local! {
@@ -25,7 +25,7 @@ thread_local! {
 }
 
 fn count(bytes: usize) {
-    // While a thread ends there is nothing left to count with.
+    // While a thread ends, its thread-local counters may be gone.
     let _ = ASKED.try_with(|asked| asked.set(asked.get() + bytes));
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(bytes)));
 }
@@ -55,9 +55,9 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A reader that needs longer hangs; no test measures by it.
+/// A reader that needs longer hangs; no test measures time by it.
 const FOREVER: Duration = Duration::from_secs(240);
-/// For a file of 13 KiB.
+/// Limits of memory for a file of 13 KiB.
 const MOST_AT_ONCE: usize = 8 << 20;
 const MOST_IN_ALL: usize = 64 << 20;
 const MOST_ROWS: usize = 1_000;
@@ -70,7 +70,7 @@ fn part() -> Vec<u8> {
 
 type Content = (Statement, String, Vec<Row>);
 
-/// Everything that a part says, and who signed it.
+/// Everything that a part holds, and the fingerprint of its signer.
 fn content(bytes: Vec<u8>) -> Result<Content, PartError> {
     let mut part = PartReader::open(Bytes::from(bytes))?;
     let signer = part
@@ -89,7 +89,7 @@ fn checked(bytes: Vec<u8>) -> Result<(), PartError> {
     PartReader::open(Bytes::from(bytes))?.check()
 }
 
-/// One damaged file through both ways of reading it.
+/// Checks one damaged file with both ways of reading it.
 fn judge(what: &str, damaged: &[u8], expected: &Content) {
     ASKED.set(0);
     LARGEST.set(0);
@@ -99,7 +99,8 @@ fn judge(what: &str, damaged: &[u8], expected: &Content) {
             (statement, rows) == (&expected.0, &expected.2),
             "{what}: other content, and no error"
         );
-        // A signature under another name is none, as if nobody had signed: whoever wants one refuses that.
+        // A signature under another name counts as none: readers that require a signature refuse
+        // that.
         assert!(
             *signer == expected.1 || signer.is_empty(),
             "{what}: another signer"
@@ -107,7 +108,7 @@ fn judge(what: &str, damaged: &[u8], expected: &Content) {
     }
     let checked = checked(damaged.to_vec());
     if let (Ok(()), Err(error)) = (&checked, &read) {
-        // `check` looks at the rows alone: at their values, and not whether these make sense or who signed.
+        // `check` validates only the encoding of the rows, not their meaning and not the signature.
         assert!(
             matches!(error, PartError::Signature(_)),
             "{what}: checked, and yet {error}"
@@ -146,7 +147,7 @@ fn hush() {
     });
 }
 
-/// Runs `judge` over `cases` on every core; what hangs is named.
+/// Runs `judge` over `cases` on every core; a case that hangs is named.
 fn all(cases: usize, make: impl Fn(usize) -> (String, Vec<u8>) + Sync, expected: &Content) {
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get());
     std::thread::scope(|scope| {
@@ -170,7 +171,7 @@ fn all(cases: usize, make: impl Fn(usize) -> (String, Vec<u8>) + Sync, expected:
                 match reported.recv_timeout(FOREVER) {
                     Ok(what) => last = what,
                     Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                    // A thread cannot be ended from outside, so the process is.
+                    // A thread cannot be ended from outside, therefore the process is.
                     Err(mpsc::RecvTimeoutError::Timeout) => {
                         eprintln!("the reader hangs after {last}");
                         std::process::exit(1);
@@ -190,7 +191,7 @@ fn no_changed_byte_gives_other_rows() {
     all(
         good.len(),
         |place| {
-            // One of its bits, or all of them.
+            // Changes one bit or all bits.
             let mask = 1_u8.checked_shl(place as u32 % 9).unwrap_or(0xff);
             let mut damaged = good.clone();
             damaged[place] ^= mask;
@@ -209,7 +210,7 @@ fn no_part_that_was_cut_is_read() {
     for end in 0..good.len() {
         assert!(content(good[..end].to_vec()).is_err(), "cut at {end}");
     }
-    // A transfer that lost its beginning or its middle ends as a part does.
+    // A transfer that lost its beginning or its middle still ends as a part does.
     let without = |from: usize, to: usize| {
         (
             format!("without {from} to {to}"),

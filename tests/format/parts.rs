@@ -1,5 +1,5 @@
-//! What `schemas/FORMAT.md` promises of parts: the same rows give the same bytes, every row comes back, and the file is
-//! built as the chapter "Parquet" says.
+//! What `schemas/FORMAT.md` specifies for parts: the same rows give the same bytes, every row can
+//! be read back, and the file is built as the chapter "Parquet" says.
 
 use std::io::Write;
 
@@ -67,7 +67,7 @@ fn present(text: String, at: i64) -> Observation {
     }
 }
 
-/// One a second, in the order of a part: the n-th of the day.
+/// Returns the n-th row of the day, one for each second, in the order of a part.
 fn nth(n: i64) -> Row {
     let end = DAY_MS + n * 1_000;
     let raw = format!(
@@ -90,7 +90,7 @@ fn read(bytes: Vec<u8>) -> (PartReader, Vec<Row>) {
     (part, rows)
 }
 
-/// Takes no more than a few bytes at once, as a pipe or a full disk may.
+/// A writer that takes only a few bytes at once, as a pipe or a full disk may.
 struct Narrow(Vec<u8>);
 
 impl Write for Narrow {
@@ -111,12 +111,13 @@ fn written<W: Write + Send>(to: W, push: impl FnOnce(&mut PartWriter<W>)) -> (W,
     writer.finish(KEY, &place(), None).unwrap()
 }
 
-/// A crashed run that goes on, and another host that has the same rows, must make the same part.
+/// A run that continues after a crash, and another host with the same rows, must write the same
+/// part.
 #[test]
 fn the_bytes_do_not_depend_on_how_the_rows_are_pushed() {
     let rows: Vec<Row> = (0..2_500)
         .map(|n| match nth(n) {
-            // Long enough that batches end by their bytes too.
+            // Long enough that batches also end by their bytes.
             row if n % 5 == 0 => Row {
                 agent: present("word ".repeat(4_000), DAY_MS),
                 ..row
@@ -134,7 +135,7 @@ fn the_bytes_do_not_depend_on_how_the_rows_are_pushed() {
                 let batch: Vec<EncodedRow> = batch.iter().cloned().map(EncodedRow::from).collect();
                 for row in batch {
                     writer.push(row).unwrap();
-                    // Whoever looks whether the part is full must not end a row group by it.
+                    // Asking whether the part is full must not end a row group.
                     assert!(writer.bytes() > 0 && writer.rows() > 0);
                 }
             }
@@ -195,7 +196,7 @@ fn a_large_part_is_built_as_the_format_promises() {
         ["cxvault.part"],
         "the footer holds no Arrow schema, and no signature without a key"
     );
-    // Their texts pass 24 MiB in the third group, which must not end for what stands in the first two.
+    // Their texts exceed 24 MiB in the third group, which must not end because of the first two.
     let sizes: Vec<i64> = meta
         .row_groups()
         .iter()
@@ -296,7 +297,7 @@ fn check_chunk(meta: &ParquetMetaData, group: usize, n: usize) {
     );
 }
 
-/// A reader that looks for an hour must be able to leave out groups: they follow one another by their statistics.
+/// A reader that searches one hour must be able to skip row groups by their statistics.
 fn check_order(meta: &ParquetMetaData) {
     let ends = COLUMNS
         .iter()
@@ -341,7 +342,8 @@ fn check_bloom_filters(file: &SerializedFileReader<Bytes>) {
                 (first..first + rows).all(|n| filter.check(&value(n).as_str())),
                 "{name} loses a value"
             );
-            // The target is one of a hundred; three would make a search read what it need not.
+            // The target is one group of a hundred; three would make a search read more than it
+            // needs.
             let wrong = (1_000_000..1_002_000)
                 .filter(|&n| filter.check(&value(n).as_str()))
                 .count();
@@ -353,7 +355,8 @@ fn check_bloom_filters(file: &SerializedFileReader<Bytes>) {
     }
 }
 
-/// Texts that writers, readers and JSON have been known to change: surrogates, controls, lookalikes, ends of encodings.
+/// Texts that writers, readers and JSON are known to change: surrogates, control characters,
+/// lookalikes, truncated encodings.
 fn text() -> impl Strategy<Value = String> {
     let strange = [
         "",
@@ -379,7 +382,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A field's JSON text: of the announced type, or of none that anybody announced.
+/// The JSON text of a field: of the documented type or of another.
 fn field() -> impl Strategy<Value = String> {
     let odd = [
         "null",
@@ -420,7 +423,8 @@ fn field() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A segment's object: some of the API's fields, unknown ones, repeated ones, in any order and spacing.
+/// The object of a segment: some of the API's fields, unknown ones, repeated ones, in any order and
+/// spacing.
 fn object() -> impl Strategy<Value = String> {
     const NAMES: [&str; 12] = [
         "segmentId",
@@ -447,7 +451,8 @@ fn object() -> impl Strategy<Value = String> {
         .prop_map(|members| format!("{{{}}}", members.join(",")))
 }
 
-/// Any values in any combination: what a reader may believe is for others to judge, what was written must come back.
+/// Any values in any combination: which are plausible is not judged here, but what was written must
+/// be read back.
 fn observation() -> impl Strategy<Value = Observation> {
     let option = proptest::option::of::<BoxedStrategy<String>>;
     let body = (
@@ -516,7 +521,8 @@ fn any_row() -> impl Strategy<Value = Row> {
     })
 }
 
-/// A leaf as the format document defines it, made without the code under test: sorted names, nulls left out.
+/// Returns a leaf as the format document defines it, without the code under test: sorted names,
+/// nulls left out.
 fn leaf_by_the_document(row: Row) -> String {
     let named = COLUMNS.iter().zip(row.into_cells());
     let mut members: Vec<(&str, String)> = named
@@ -538,7 +544,7 @@ fn leaf_by_the_document(row: Row) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// RFC 6962, section 2.1, word by word.
+/// The tree hash of RFC 6962, section 2.1, word by word.
 fn root_by_the_rfc(leaves: &[Digest]) -> Digest {
     match leaves {
         [] => Digest::of(b""),
@@ -574,7 +580,7 @@ proptest! {
             prop_assert_eq!(String::from_utf8(encoded.leaf_bytes()).unwrap(), leaf.clone());
             leaves.push(Digest::of(&[b"\0", leaf.as_bytes()].concat()));
             prop_assert_eq!(encoded.leaf_hash(), *leaves.last().unwrap());
-            // A receipt carries the row as JSON, and whoever checks it makes the leaf again.
+            // A receipt holds the row as JSON, and a verifier computes the leaf from it.
             prop_assert_eq!(leaf_of(&row_of(&encoded)).map(|leaf| String::from_utf8(leaf).unwrap()), Some(leaf));
         }
         let root = root_by_the_rfc(&leaves);

@@ -1,4 +1,5 @@
-//! Settings as users write them: who wins, what is refused and in which words, and that secrets stay secret.
+//! Settings as users write them: which source wins, what is refused with which message, and that
+//! secrets stay secret.
 
 use std::fs;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ impl Home {
         Environment::from_pairs(home.into_iter().chain(pairs.iter().copied()))
     }
 
-    /// With `toml` in the settings file.
+    /// Loads the settings with `toml` in the settings file.
     fn load(&self, toml: &str, env: &[(&str, &str)]) -> Result<Loaded, Failure> {
         self.load_with(toml, env, &Flags::default())
     }
@@ -56,7 +57,7 @@ fn settings(toml: &str, env: &[(&str, &str)]) -> Settings {
         .settings
 }
 
-/// Loads what must be refused, and returns the whole message.
+/// Loads settings that must be refused, and returns the whole message.
 fn refused(toml: &str, env: &[(&str, &str)]) -> String {
     let failure = Home::new().load(toml, env).expect_err(toml);
     assert_eq!(failure.exit, Exit::Usage, "{failure}");
@@ -72,7 +73,8 @@ fn in_force<'a>(loaded: &'a Loaded, key: &str) -> &'a InForce {
         .unwrap()
 }
 
-/// For every key that is no secret: a value for the file (as TOML), and another for the environment.
+/// For every key that is not a secret: a value for the file (as TOML), and another for the
+/// environment.
 const SAMPLES: [(&str, &str, &str); 55] = [
     ("archive", "'s3://bucket/a'", "s3://bucket/b"),
     ("state_dir", "'/state/a'", "/state/b"),
@@ -168,7 +170,8 @@ fn every_key_obeys_environment_over_file_over_default() {
     );
     for (name, toml, other) in SAMPLES {
         let key = keys::named(name).unwrap();
-        // What the samples of other keys need: a lock needs S3, and a key's id its secret, which is refused alone.
+        // Settings that the samples of other keys need: a lock needs S3, and a key id needs its
+        // secret, which is refused alone.
         let base = if name == "object_lock" {
             "archive = 's3://bucket/p'\n"
         } else {
@@ -627,7 +630,7 @@ fn secrets_in_the_file_are_refused_and_not_repeated() {
             "{text}"
         );
     }
-    // A slip in the syntax must not quote the line either.
+    // A syntax error must not quote the line either.
     assert!(!refused("jwt = 'hunter2", &[]).contains("hunter2"));
     assert!(!refused("jwt = hunter2", &[]).contains("hunter2"));
 }
@@ -776,7 +779,7 @@ fn a_share_of_the_quota_scales_every_limit() {
         .map(ToString::to_string)
     };
     assert_eq!(limits(&loaded.settings), ["25/60s", "1/80s,2/15m", "1/60s"]);
-    // What is shown beside its origin is what somebody wrote.
+    // The value beside its origin is what the user wrote.
     assert_eq!(
         in_force(&loaded, "summary_limits").value.as_deref(),
         Some("100/60s")
@@ -838,7 +841,8 @@ fn the_commented_file_with_its_comments_taken_away_is_valid() {
                 .to_owned()
                 + "\n"
         })
-        // The examples of secrets name files that are not here, a token is in place of an app, a folder cannot lock.
+        // The examples of secrets name files that do not exist here, a token is used instead of an
+        // app, and a folder has no locks.
         .map(|line| {
             let secrets = [
                 "client_secret",

@@ -1,4 +1,4 @@
-//! Our signatures and key files against OpenSSH's own program, both ways.
+//! Signatures and key files of cxvault and of OpenSSH: each program accepts the other's.
 
 use std::fs;
 use std::io::Write as _;
@@ -32,7 +32,7 @@ fn secret_file(folder: &TempDir, name: &str, content: &str) -> PathBuf {
     use std::os::unix::fs::OpenOptionsExt as _;
     let path = folder.path().join(name);
     let mut options = fs::OpenOptions::new();
-    // ssh-keygen refuses private keys that others could read.
+    // ssh-keygen refuses private keys that other users could read.
     let mut file = options
         .write(true)
         .create_new(true)
@@ -175,7 +175,7 @@ fn the_same_key_signs_the_same_bytes_as_ssh_keygen() {
     assert_eq!(key.sign(MANIFEST, b"message"), theirs);
 }
 
-/// The namespaces option decides the same in both programs.
+/// The namespaces option has the same effect in both programs.
 #[test]
 fn allowed_signers_files_mean_the_same_to_both() {
     let folder = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! The auditor's commands on real archives: what they tell is what is there.
+//! The auditor's commands on real archives: what they report is what the archive holds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 const EVE: &str = "2026-11-19";
 
-/// Two signed days; of the second some summaries came only with the next run, as revision 2.
+/// An archive of two signed days. Some summaries of the second day arrived only in the next run, as
+/// revision 2.
 struct Case {
     _simulator: Simulator,
     vault: Vault,
@@ -69,7 +70,7 @@ fn head(done: &Finished) -> String {
         .to_owned()
 }
 
-/// Ids of a day's segments, and of those that a second revision has again.
+/// Returns the ids of a day's segments, and of the ones that revision 2 has again.
 fn segments(vault: &Vault) -> Vec<Value> {
     vault
         .run(&["ls", "--date", DAY, "--json"])
@@ -120,7 +121,7 @@ fn an_intact_archive_holds_and_every_share_of_it_is_looked_at() {
         .map(|n| files(&["--subset", &format!("{n}/5")]))
         .sum();
     assert_eq!(shares, files(&[]));
-    // A date that was asked for is a day, whatever the chain says.
+    // A requested date is a day, whatever the chain holds.
     let done = vault
         .run(&["verify", "--from", "2026-11-18", "--to", "2026-11-21"])
         .expect(3);
@@ -253,13 +254,13 @@ fn a_segment_is_shown_with_all_its_revisions_and_searched_by_its_text() {
             .len(),
         1
     );
-    // Control characters of a summary never reach a terminal.
+    // Control characters of a summary never reach the terminal.
     let all = vault.run(&["ls", "--date", DAY]).expect(0).stdout
         + &vault.run(&["search", "e"]).expect(0).stdout;
     assert!(all.chars().all(|c| c == '\n' || !c.is_control()));
 }
 
-/// The places of all scalars in a JSON text.
+/// Returns the JSON pointers of all scalars in a JSON text.
 fn scalars(value: &Value, at: String, into: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -353,7 +354,7 @@ fn a_receipt_holds_alone_discloses_nobody_else_and_stands_no_change() {
         ])
         .expect(4);
 
-    // The one with a later manifest in its chain.
+    // The receipt with a later manifest in its chain.
     let receipt: Value = serde_json::from_str(&fs::read_to_string(first).unwrap()).unwrap();
     let mut places = Vec::new();
     scalars(&receipt, String::new(), &mut places);
@@ -369,7 +370,7 @@ fn a_receipt_holds_alone_discloses_nobody_else_and_stands_no_change() {
             forged.to_string(),
         )
         .unwrap();
-        // One that is no receipt any more is refused by the reader.
+        // A document that is no longer a receipt is refused by the reader.
         let read = serde_json::from_value::<cxvault::format::record::receipt::Receipt>(forged);
         let held = read.is_ok_and(|receipt| receipt.check(&allowed, &[]).is_ok());
         assert!(!held, "{place} may be changed");
@@ -377,8 +378,8 @@ fn a_receipt_holds_alone_discloses_nobody_else_and_stands_no_change() {
     second_checker_agrees(&[file, first], all_forged.path());
 }
 
-/// A checker that was written from FORMAT.md alone, and the schema: both take the receipts, and none of the forgeries
-/// passes the former.
+/// A checker that was written from FORMAT.md alone, and the schema: both accept the receipts, and
+/// no forgery passes the checker.
 fn second_checker_agrees(receipts: &[&str], forged: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let schema = fs::read(root.join("schemas/receipt.v1.schema.json")).unwrap();

@@ -1,4 +1,5 @@
-//! What `doctor` finds right and wrong: on real buckets, with a RingCX that misbehaves, and in a folder.
+//! What `doctor` accepts and reports: with real buckets, with a RingCX that misbehaves, and with a
+//! folder.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use crate::support::vault::{
 use cxvault::simulator::SimulatorOptions;
 use serde_json::Value;
 
-/// This afternoon, when the simulated centre is busy; so its clock is off, at most hours of a real day.
+/// Returns a world in which it is this afternoon, when the simulated centre is busy. At most hours
+/// of a real day its clock differs from this machine's.
 fn today() -> SimulatorOptions {
     let afternoon = format!("{}T15:00:00Z", days_ago(0)).parse().unwrap();
     SimulatorOptions {
@@ -20,7 +22,7 @@ fn today() -> SimulatorOptions {
     }
 }
 
-/// A user with a key, who may write to nobody else's folder.
+/// Returns a user with a signing key.
 fn user(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault.run(&["keygen", "signing.key"]).expect(0);
@@ -28,7 +30,7 @@ fn user(simulator: &Simulator) -> Vault {
     vault
 }
 
-/// Each check's verdict, by its name.
+/// Returns the verdict of each check by its name.
 fn verdicts(done: &Finished) -> BTreeMap<String, String> {
     let text = |event: &Value, member: &str| event[member].as_str().unwrap().to_owned();
     let checks = done
@@ -87,7 +89,7 @@ fn a_bucket_with_locks_is_tried_and_its_archive_still_holds() {
     let mut vault = user(&simulator);
     bucket.used_by(&mut vault, None);
     vault.set("OBJECT_LOCK", "compliance:1d");
-    // MinIO's administrator may delete whatever is not locked: that is found.
+    // MinIO's administrator may delete objects that are not locked: doctor detects that.
     let done = vault.run(&["doctor", "--json"]).expect(3);
     for check in [
         "store's clock",
@@ -151,7 +153,7 @@ fn a_bucket_without_locks_or_a_key_is_warned_of_and_a_wrong_one_fails() {
         "failed",
         "{nowhere}"
     );
-    // RingCX is examined all the same.
+    // RingCX is examined nevertheless.
     assert_eq!(verdict(&nowhere, "token"), "ok");
 }
 
@@ -177,7 +179,7 @@ fn what_ringcx_refuses_is_named_with_a_remedy() {
     );
     assert!(!denied.stdout.contains("wrong-secret") && !denied.stderr.contains("wrong-secret"));
 
-    // Without WEM access discovery answers with nothing.
+    // Without WEM access discovery returns nothing.
     let mut blind = today();
     blind.faults.empty = true;
     let blind = Simulator::start(blind);
@@ -197,7 +199,7 @@ fn clocks_and_what_the_source_forgets_are_watched() {
     vault.set("SOURCE_RETENTION", "12d");
     let soon = vault.run(&["doctor", "--json"]).expect(3);
     assert_eq!(verdict(&soon, "RingCX's clock"), "warning", "{soon}");
-    // The day after the first one is open, and about four days from being forgotten.
+    // The day after the first one is open, and RingCX forgets it in about four days.
     assert_eq!(verdict(&soon, "source retention"), "warning", "{soon}");
     vault.set("SOURCE_RETENTION", "5d");
     let late = vault.run(&["doctor", "--json"]).expect(3);

@@ -1,4 +1,4 @@
-//! The `cxvault` program with real services: MinIO, DuckDB, a real browser, other query engines.
+//! The `cxvault` program with real services: MinIO, DuckDB and a browser.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
-//! A day in a real bucket with versioning, Object Lock and signatures; and what is said when somebody meddled with it.
+//! A day in a real bucket with versioning, Object Lock and signatures, and what is reported when
+//! objects were changed.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,7 +23,7 @@ fn simulator(segments: u64) -> Simulator {
     Simulator::start(options)
 }
 
-/// A user with a signing key and a bucket that locks.
+/// Returns a user with a signing key and a bucket that locks.
 fn signing_vault(simulator: &Simulator, bucket: &Bucket) -> Vault {
     let mut vault = Vault::new(simulator);
     bucket.used_by(&mut vault, None);
@@ -68,7 +69,7 @@ fn a_day_with_all_faults_is_locked_signed_and_true() {
 
     let versions = bucket.versions();
     assert!(versions.len() >= 6, "{versions:?}");
-    // S3 keeps whole seconds.
+    // S3 stores whole seconds.
     let (from, to) = (before + 86_400_000 - 1_000, after + 86_400_000 + 1_000);
     for version in &versions {
         let (mode, until) = version
@@ -110,7 +111,7 @@ fn a_day_with_all_faults_is_locked_signed_and_true() {
         (simulator.requests(), again.day()["outcome"].clone()),
         (0, json!("confirmed"))
     );
-    // What it leaves is that it ran.
+    // It leaves only the record of its run.
     let confirmed = bucket.versions();
     assert_eq!(confirmed.len(), versions.len() + 1);
     assert!(
@@ -121,7 +122,7 @@ fn a_day_with_all_faults_is_locked_signed_and_true() {
     );
 }
 
-/// The commands of the format document, and a changed byte that they notice.
+/// Runs the commands of the format document; a changed byte makes them fail.
 fn check_by_hand(vault: &Vault) {
     let line = vault
         .run(&[
@@ -163,7 +164,7 @@ fn check_by_hand(vault: &Vault) {
     }
 }
 
-/// An archive with two signed days.
+/// Returns an archive with two signed days.
 fn two_days<'a>(simulator: &Simulator, name: &str) -> (Bucket<'a>, Vault) {
     let bucket = Bucket::new(minio(), name, true);
     let vault = signing_vault(simulator, &bucket);
@@ -172,7 +173,7 @@ fn two_days<'a>(simulator: &Simulator, name: &str) -> (Bucket<'a>, Vault) {
     (bucket, vault)
 }
 
-/// A host that has never seen the archive, with the same key.
+/// Returns a host that has never seen the archive, with the same key.
 fn stranger(vault: &Vault, simulator: &Simulator, bucket: &Bucket) -> Vault {
     let mut stranger = Vault::new(simulator);
     bucket.used_by(&mut stranger, None);
@@ -194,7 +195,8 @@ fn check_violation(finished: Finished, names: &str) {
     );
 }
 
-/// What is done to the archive, whether a host without memory notices, too, and the object that is named.
+/// What is done to the archive, whether a host without a state folder detects it too, and the
+/// object that is named.
 type Deed = (&'static str, fn(&Bucket), bool, &'static str);
 
 #[test]
@@ -219,7 +221,7 @@ fn meddling_is_noticed_before_anything_is_written() {
             true,
             "0000000002.json",
         ),
-        // From inside a chain whose end was purged is whole.
+        // A chain whose end was purged is consistent in itself.
         (
             "the head purged",
             |bucket| bucket.purge(SECOND),
@@ -279,7 +281,7 @@ fn meddling_is_noticed_before_anything_is_written() {
     }
 }
 
-/// Purges an object and puts it again, changed: one version, as an administrator could leave it.
+/// Purges an object and stores it again, changed: one version, as an administrator could leave it.
 fn forge(bucket: &Bucket, key: &str, change: impl Fn(&mut Value)) {
     let mut manifest: Value = serde_json::from_slice(&bucket.contents()[key]).unwrap();
     change(&mut manifest);
@@ -287,7 +289,7 @@ fn forge(bucket: &Bucket, key: &str, change: impl Fn(&mut Value)) {
     bucket.overwrite(key, serde_json_canonicalizer::to_vec(&manifest).unwrap());
 }
 
-/// What somebody can append who may write to the bucket, but has no key.
+/// What an attacker who may write to the bucket, but has no key, can append.
 fn append_unsigned(bucket: &Bucket) {
     let head = bucket.contents()[SECOND].clone();
     let mut manifest: Value = serde_json::from_slice(&head).unwrap();
@@ -353,7 +355,7 @@ fn what_is_wrong_with_the_bucket_is_said() {
         "SignatureDoesNotMatch",
     );
     refused("AWS_ACCESS_KEY_ID", "nobody", 6, "InvalidAccessKeyId");
-    // The bucket was made without it.
+    // The bucket was created without Object Lock.
     refused("CXVAULT_OBJECT_LOCK", "governance:1d", 2, "Object Lock");
 }
 
@@ -375,7 +377,7 @@ fn a_server_that_goes_away_is_later_and_the_journal_is_kept() {
     drop(server);
     held.release();
     let finished = run.wait().expect(5);
-    // Neither the day nor the roster could be stored.
+    // Neither the day nor the roster record could be stored.
     let told = finished.summary()["days"].take();
     let whose: Vec<_> = told
         .as_array()
@@ -396,7 +398,7 @@ fn a_server_that_goes_away_is_later_and_the_journal_is_kept() {
         "it is gone"
     );
 
-    // The archive again, restored elsewhere: all that is missing comes from the journal.
+    // The archive is restored elsewhere: what is missing comes from the journal.
     let restored = Bucket::new(minio(), "restored", true);
     restored.overwrite("archive.json", record);
     restored.used_by(&mut vault, None);

@@ -9,7 +9,7 @@ use crate::support::bucket::Bucket;
 use crate::support::minio::minio;
 use crate::support::vault::{SUB, Simulator, Vault, options_of_today};
 
-/// The `$` lines of the chapter's console blocks.
+/// Returns the `$` lines of the chapter's console blocks.
 fn commands() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operators.md");
     let operators = fs::read_to_string(path).unwrap();
@@ -34,7 +34,7 @@ fn commands() -> Vec<String> {
 fn the_operators_chapter_can_be_followed() {
     let mut world = options_of_today();
     world.segments_per_day = 40;
-    // So that the kill comes while days are open.
+    // Slow enough that the kill arrives while days are open.
     world.faults.fault_latency_ms = 5;
     let simulator = Simulator::start(world);
     let mut vault = Vault::new(&simulator);
@@ -68,7 +68,7 @@ fn the_operators_chapter_can_be_followed() {
             _ => {}
         }
     }
-    // All of October, once and a bit: a revision 1 of each day.
+    // All of October is archived: a revision 1 of each day.
     let first = |shown: &&crate::support::bucket::Shown| {
         shown.key.contains("/dt=2026-10-") && shown.key.contains("r0001-p0000")
     };

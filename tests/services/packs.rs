@@ -1,4 +1,5 @@
-//! What goes to others: exports that say the same as the archive, and evidence that checks itself without our binary.
+//! What leaves the archive: exports that hold the same as the archive, and evidence packs that can
+//! be verified without cxvault.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ fn simulator(permanent_500: f64) -> Simulator {
     Simulator::start(options)
 }
 
-/// Two signed days, the second with a gap that a second revision has filled; and an allowed_signers file.
+/// Two signed days, the second with gaps that a second revision has filled, and an allowed_signers
+/// file.
 fn vault() -> (Vault, String) {
     let (healthy, failing) = (simulator(0.0), simulator(0.05));
     let mut vault = Vault::new(&failing);
@@ -53,7 +55,7 @@ fn sign(vault: &mut Vault) -> String {
 
 fn sh(folder: &Path, script: &str) -> (bool, String) {
     let mut shell = Command::new("sh");
-    // A machine that has never seen cxvault.
+    // A machine without cxvault.
     shell
         .env_clear()
         .env("PATH", path_with_duckdb())
@@ -195,10 +197,11 @@ fn feeds_of_what_is_new_add_up_to_everything() {
     );
 }
 
-/// Makes the sums agree with the damage, so that only what lies under them can find it.
+/// Makes the check sums agree with the damage, so that only the layer below can detect it.
 const RESUM: &str = "find . -type f ! -path ./SHA256SUMS | sed 's|^./||' | sort | xargs -d '\\n' sha256sum > SHA256SUMS";
 
-/// Rewrites one Parquet file with `change` applied to its table, and what its manifest says of its bytes.
+/// Rewrites one Parquet file with `change` applied to its table, and what its manifest says about
+/// its bytes.
 fn rewritten(change: &str) -> String {
     format!(
         "chmod -R u+w . && python3 - <<'END'
@@ -220,8 +223,8 @@ table = table.set_column(table.schema.get_field_index('{name}'), table.schema.fi
     ))
 }
 
-/// Changes one manifest by a jq expression, in canonical form, and the chain after it, heads.txt too: what somebody
-/// does who has no key.
+/// Changes one manifest by a jq expression, in canonical form, together with the chain after it and
+/// heads.txt: what an attacker without the key can do.
 fn manifest(number: u32, change: &str) -> String {
     format!(
         "chmod -R u+w . && cd manifests/v1/sub_account={SUB} && f=000000000{number}.json && jq -jcS '{change}' $f > n && mv n $f
@@ -233,7 +236,7 @@ jq -jcS --arg b $before '.manifest.previous.sha256 = $b' $f > n && mv n $f; befo
     )
 }
 
-/// The manifests name the file's new bytes.
+/// The manifests name the new bytes of the file.
 fn relisted() -> String {
     "f=$(ls segments/v1/*/*/*.parquet | head -1); s=$(sha256sum < $f | cut -d' ' -f1)\n".to_owned()
         + &manifest(1, "(.manifest.files[0].sha256) = \"'$s'\"")

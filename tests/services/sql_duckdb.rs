@@ -1,4 +1,5 @@
-//! `schemas/duckdb.sql` in the real DuckDB: its views equal the simulator's truth, and its checks find what was changed.
+//! `schemas/duckdb.sql` in the real DuckDB: its views equal the simulator's truth, and its checks
+//! find what was changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,7 +25,8 @@ use serde_json::{Value, json};
 
 const EVE: &str = "2026-11-19";
 
-/// The rows of each query, asked in one session; `archive` is what a user sets the variable to.
+/// Returns the rows of each query, run in one session. `archive` is the value of the variable that
+/// a user sets.
 #[track_caller]
 fn ask(archive: &str, queries: &[&str]) -> Vec<Vec<Value>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/duckdb_views.py");
@@ -79,7 +81,7 @@ fn path(folder: &Path) -> &str {
     folder.to_str().unwrap()
 }
 
-/// `current_segments` in the shape that `read_archive.py`, which knows nothing of SQL views, gives.
+/// Returns `current_segments` in the shape of `read_archive.py`, which does not use the views.
 fn current(archive: &str) -> Archived {
     let kind = |kind: &str| {
         format!(
@@ -107,7 +109,7 @@ fn current(archive: &str) -> Archived {
     found
 }
 
-/// What `read_archive.py` gives, less what the views do not tell.
+/// Returns what `read_archive.py` reads, without the columns that the views lack.
 fn without_revisions(mut rows: Archived) -> Archived {
     for row in rows.values_mut() {
         row.as_object_mut().unwrap().remove("revisions");
@@ -118,7 +120,7 @@ fn without_revisions(mut rows: Archived) -> Archived {
     rows
 }
 
-/// No check finds anything, and there was something to check.
+/// Asserts that the checks find nothing, and that they had something to check.
 #[track_caller]
 fn check_intact(archive: &str) {
     let found = ask(
@@ -139,7 +141,8 @@ fn check_intact(archive: &str) {
     );
 }
 
-/// A day with strange answers of every status, in several parts, whose gaps a second revision has filled.
+/// An archive of a day with strange answers of every status, in several parts, whose gaps a second
+/// revision has filled.
 fn two_revisions(vault: &mut Vault) -> Simulator {
     let world = |permanent_500| {
         let mut options = SimulatorOptions {
@@ -192,7 +195,7 @@ fn current_segments_are_the_truth() {
         .to_vec();
     assert_eq!(statuses[0], answers, "the test looks at too little");
     assert!(statuses[1].contains(&json!(["FAILED"])), "{statuses:?}");
-    // A folder whose name ends in a slash, and one sub-account alone.
+    // A folder whose name ends with a slash, and a single sub-account.
     assert_eq!(
         one(
             &format!("{}/", path(&archive)),
@@ -220,7 +223,7 @@ fn on_s3_it_is_the_same() {
     ];
     assert_eq!(ask(&location, &state), ask(path(&vault.archive()), &state));
 
-    // An intruder's PUT, seen through another version of a listed object, and through one that is not listed.
+    // An intruder's PUT: a new version of a listed object, and an object that is not listed.
     let part = bucket
         .contents()
         .into_keys()
@@ -260,7 +263,7 @@ fn now<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// Lays a store's objects down as a folder.
+/// Writes the objects of a store into a folder.
 fn lay_down(store: &MemoryStore, folder: &Path) {
     for (key, bytes) in store.contents() {
         let path = folder.join(key);
@@ -281,7 +284,8 @@ fn days_later(days: i64) -> Simulator {
     Simulator::start(options)
 }
 
-/// Two hosts at once: what the earlier one saw is committed later, its unsigned parts stay as leftovers.
+/// Two hosts at once: the observation of the earlier host is committed later, and its unsigned
+/// parts remain as leftovers.
 #[test]
 fn an_older_look_committed_later_is_not_current_and_leftovers_are_invisible() {
     let (soon, late) = (days_later(0), days_later(5));
@@ -332,14 +336,14 @@ fn an_older_look_committed_later_is_not_current_and_leftovers_are_invisible() {
         "the test looks at nothing"
     );
 
-    // Not even one that no reader of Parquet can open is in the way.
+    // Not even a leftover that no Parquet reader can open is in the way.
     let garbage = key::part(SUB, DAY.parse().unwrap(), 1, 77);
     fs::write(folder.path().join(&garbage), "no parquet").unwrap();
     let leftovers = [checked.unlisted, vec![garbage]].concat();
     check_views(archive, &truth, &leftovers);
 }
 
-/// Current answers, intact checks, and leftovers.
+/// Asserts the current answers, the passing checks and the leftovers.
 #[track_caller]
 fn check_views(archive: &str, truth: &crate::support::protocol::Expected, leftovers: &[String]) {
     let queries = [
@@ -368,7 +372,7 @@ fn adopted_parts_count_once() {
     let simulator = days_later(0);
     let (store, clock) = (Arc::new(MemoryStore::new()), TestClock::new());
     let host = Host::new("host", &simulator.url, &clock);
-    // Its first part is stored; the host dies and loses everything else.
+    // Its first part is stored; then the host dies and loses its disk.
     store.fail(
         StoreFault::new(StoreOperation::PutNew, "segments/", Effect::FailBefore)
             .skip(1)
@@ -389,7 +393,7 @@ fn adopted_parts_count_once() {
     check_views(archive, &truth, &[]);
 }
 
-/// Repeats three hours later make a segment of the evening one of the next day, too.
+/// Repeats three hours later turn a segment of the evening into a segment of the next day as well.
 #[test]
 fn a_segment_of_two_days_is_current_once() {
     let mut options = SimulatorOptions {
@@ -414,7 +418,7 @@ fn a_segment_of_two_days_is_current_once() {
     assert!(both.len() > 3, "the test looks at nothing");
     assert_eq!(found.len(), first.len() + second.len() - both.len());
     for (key, row) in &found {
-        // The eve was archived after the day: its looks are later, and so are its metadata.
+        // The eve was archived after the day: its observations are later, and so is its metadata.
         assert_eq!(row, second.get(key).unwrap_or_else(|| &first[key]), "{key}");
     }
     check_intact(path(&archive));
@@ -470,13 +474,15 @@ fn coverage_tells_each_days_state() {
     );
     check_intact(path(&archive));
 
-    // States that records of other kinds bring about. What was disposed of may be gone, and nothing asks for it.
+    // States that other records cause. Files of a day that was disposed of may be gone, and no view
+    // reads them.
     let head = archive.join(key::manifest(SUB, 5));
-    // The roster has seen another head, and would say so; this host remembers the roster.
+    // The roster has recorded another head and would report it; this host has a record of the
+    // roster.
     fs::remove_dir_all(archive.join("roster")).unwrap();
     fs::remove_dir_all(vault.state()).unwrap();
     let intact = fs::read_to_string(&head).unwrap();
-    // Letters that no record gives.
+    // State letters that follow from no record.
     for (letters, date) in [("cmeac", EVE), ("dmegc", "2026-11-16")] {
         let forged = intact.replacen("\"days\":\"cmegc\"", &format!("\"days\":\"{letters}\""), 1);
         fs::write(&head, forged).unwrap();
@@ -516,13 +522,13 @@ fn coverage_tells_each_days_state() {
         "acknowledged"
     );
     check_intact(path(&archive));
-    // Without any file there is nothing to read, and that is said.
+    // Without any file there is nothing to read, and the view says so.
     let empty = Vault::new(&nothing);
     empty.run_day(DAY, &[]).expect(3);
     assert!(said_by_empty(path(&empty.archive())).contains("no manifest under"));
 }
 
-/// The first day is disposed of while its files are there, and again looked at when they are gone.
+/// The first day is disposed of while its files exist, and is read again after they were deleted.
 fn check_disposal(vault: &Vault, archive: &Path) {
     let gone = "2026-11-16";
     let rows = "SELECT count(*) FROM audited_rows WHERE dt = '2026-11-16'";
@@ -576,7 +582,8 @@ fn said_by_empty(archive: &str) -> String {
     String::from_utf8(done.stderr).unwrap()
 }
 
-/// Writes a part of the archive anew with another Parquet writer, after a line of Python has changed its `rows`.
+/// Rewrites a part of the archive with another Parquet writer, after a line of Python has changed
+/// its `rows`.
 fn change_rows(vault: &Vault, key: &str, change: &str) -> PathBuf {
     let path = vault.archive().join(key);
     let script = format!(
@@ -683,7 +690,7 @@ fn what_hashes_alone_do_not_show_is_found_too() {
     let intact = fs::read(folder.join(&part)).unwrap();
     let restore = || fs::write(folder.join(&part), &intact).unwrap();
 
-    // Text and hash changed together: the file's own hash.
+    // Text and hash are changed together: only the hash of the file shows it.
     let forge = "present[0]['agent_summary'] = 'x'; present[0]['agent_sha256'] = hashlib.sha256(b'x').hexdigest()";
     change_rows(&vault, &part, forge);
     let found = ask(archive, &[HASHES, "SELECT DISTINCT object FROM findings"]);
@@ -711,7 +718,8 @@ fn what_hashes_alone_do_not_show_is_found_too() {
             "{what}: {counts:?}"
         );
     }
-    // One row behind another's repeat: the file's rows are right, the segments of the day are not.
+    // A row after the repeat of another: the rows of the file are valid, the segments of the day
+    // are not.
     change_rows(&vault, &part, "rows.append(present[1])");
     let repeats = "SELECT finding FROM count_findings WHERE finding = 'segment-repeats'";
     assert_eq!(ask(archive, &[repeats])[0].len(), 1);
@@ -720,7 +728,7 @@ fn what_hashes_alone_do_not_show_is_found_too() {
     check_chain(&folder);
 }
 
-/// Manifests that were changed, removed, copied or taken from elsewhere.
+/// Manifests that were changed, removed, copied or taken from another archive.
 fn check_chain(folder: &Path) {
     let findings = || {
         let rows = ask(
@@ -781,7 +789,8 @@ fn check_chain(folder: &Path) {
     check_roster(folder, &second);
 }
 
-/// What only the roster tells: a chain's end that was cut off or rewritten; and a roster that was touched itself.
+/// What only the roster shows: the end of a chain that was cut off or rewritten, and a roster that
+/// was changed itself.
 fn check_roster(folder: &Path, head: &Path) {
     let ask_roster = |query: &str| {
         let rows = ask(path(folder), &[query]).remove(0);

@@ -1,4 +1,5 @@
-//! One contract for every store: memory, a local folder, MinIO without and with versioning and Object Lock.
+//! One contract for every store: memory, a local folder, and MinIO with and without versioning and
+//! Object Lock.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +17,7 @@ use cxvault::store::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
 
-/// A fresh store, and what must outlive it.
+/// A fresh store, and what must live as long as it.
 struct Backend {
     store: Arc<dyn Store>,
     locks: bool,
@@ -77,7 +78,7 @@ impl Backend {
         }
     }
 
-    /// A DELETE by somebody else, without a version.
+    /// Deletes an object as another program would: without a version.
     async fn delete(&self, key: &str) {
         if let Some(memory) = &self.memory {
             memory.delete(key);
@@ -274,7 +275,7 @@ async fn nothing_is_there_before(on: Backend) {
 
 async fn a_key_is_created_once(on: Backend) {
     on.store.put_new(&object("a", b"first")).await.unwrap();
-    // Small and large bodies take different ways.
+    // Small and large bodies are uploaded in different ways.
     let large = vec![7; 300_000];
     for other in [b"first".as_slice(), b"second", &large] {
         assert_eq!(
@@ -287,14 +288,15 @@ async fn a_key_is_created_once(on: Backend) {
 }
 
 async fn of_racing_writers_one_creates(on: Backend) {
-    // Identical bytes for one key, since that is what two attempts of one writer are; below 64 KiB and above it.
+    // Identical bytes for one key, as two attempts of one writer have; below 64 KiB and above it.
     for (key, size) in [("small", 100), ("large", 200_000)] {
         let racers = (0..16).map(|_| {
             let (store, new) = (on.store.clone(), object(key, &vec![1; size]));
             tokio::spawn(async move {
                 loop {
                     match store.put_new(&new).await {
-                        // A conflict is an honest answer; the commit protocol sends the same again.
+                        // A conflict is a permitted answer; the commit protocol sends the same
+                        // request again.
                         Err(error) if error.kind == StoreErrorKind::Unknown => continue,
                         settled => break settled.unwrap(),
                     }
@@ -435,7 +437,8 @@ async fn an_empty_body_is_an_object(on: Backend) {
 }
 
 async fn listings_are_complete_and_in_byte_order(on: Backend) {
-    // Over a page of 1,000, with names that sort differently by parts than by bytes.
+    // More than a page of 1,000 keys, with names that sort differently by path segments than by
+    // bytes.
     let mut expected: Vec<String> = (0..1_030).map(|n| format!("m/{n:04}.json")).collect();
     expected.extend(["m-1", "m.json", "m/0005/deep", "m0", "z/z"].map(str::to_owned));
     let puts = stream::iter(expected.clone()).map(|key| {
@@ -566,7 +569,7 @@ async fn a_delete_marker_shows(on: Backend) {
         [(true, true), (false, false)]
     );
 
-    // This is why the protocol looks at versions: the name is free again.
+    // This is why the protocol lists versions: the name is free again.
     assert!(matches!(
         on.store.put_new(&new).await.unwrap(),
         PutOutcome::Created { .. }
@@ -602,7 +605,7 @@ async fn locks_are_kept_and_read_back(on: Backend) {
         };
         assert_eq!(on.store.stat(key).await.unwrap().unwrap().lock, Some(lock));
         if let Some(s3) = &on.s3 {
-            // Not even with the privilege that lifts GOVERNANCE, and root has it.
+            // Not even the root user, who has the privilege that bypasses GOVERNANCE.
             let delete = crate::support::minio::minio()
                 .client()
                 .delete_object()
@@ -639,7 +642,7 @@ async fn raising_a_lock_never_shortens_it(on: Backend) {
     for (asked, expected) in steps {
         on.store.raise_lock("a", asked).await.unwrap();
         let lock = on.store.stat("a").await.unwrap().unwrap().lock.unwrap();
-        // A second may pass between the two calls for the time.
+        // A second may pass between the two readings of the clock.
         assert!(
             lock.mode == expected.mode && (lock.until_ms - expected.until_ms).abs() <= 60_000,
             "{asked:?}: {lock:?}"

@@ -11,19 +11,19 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A browser that says nothing for longer than this hangs; no test measures by it.
+/// A browser that is silent for longer than this hangs; no test measures time by it.
 const FOREVER: Duration = Duration::from_secs(120);
 const REMEDY: &str = "The tests look at reports in a real browser. Install Chromium (Debian: apt-get install chromium), \
                       or name a Chromium or Chrome with CXVAULT_TEST_CHROMIUM.";
 
-/// One browser with one page. It ends with the value.
+/// A browser with one page. It ends when the value is dropped.
 pub struct Browser {
     child: Child,
     to: ChildStdin,
     from: Receiver<Value>,
     session: String,
     sent: u64,
-    /// What the page did by itself: requests, console messages, exceptions.
+    /// Events of the page: requests, console messages, exceptions.
     pub events: Vec<Value>,
     _profile: TempDir,
 }
@@ -32,7 +32,7 @@ impl Browser {
     pub fn start() -> Browser {
         let profile = TempDir::new().unwrap();
         let mut command = Command::new("sh");
-        // The protocol's pipe is file 3 towards the browser and 4 from it.
+        // The protocol uses file 3 for input and file 4 for output of the browser.
         command
             .args(["-c", "exec \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null", "sh"])
             .arg(chromium());
@@ -140,7 +140,7 @@ impl Browser {
         }
     }
 
-    /// What an expression in the page comes to.
+    /// Returns the value of an expression in the page.
     #[track_caller]
     pub fn eval(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
@@ -196,7 +196,7 @@ impl Browser {
         self.ask("Input.dispatchMouseEvent", params);
     }
 
-    /// Moves the pointer to where nothing is.
+    /// Moves the pointer to an empty place.
     pub fn point_away(&mut self) {
         self.ask(
             "Input.dispatchMouseEvent",
@@ -204,13 +204,13 @@ impl Browser {
         );
     }
 
-    /// `light` or `dark`, as the system would ask for.
+    /// Sets the colour scheme to `light` or `dark`.
     pub fn prefer(&mut self, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.ask("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
-    /// The whole page as PNG, written to `file`.
+    /// Writes a screenshot of the whole page to `file`, as PNG.
     pub fn screenshot(&mut self, file: &Path) {
         let picture = self.ask(
             "Page.captureScreenshot",
@@ -223,16 +223,16 @@ impl Browser {
         .unwrap();
     }
 
-    /// The page as it would be printed on A4.
+    /// Returns the page as it would be printed on A4.
     pub fn pdf(&mut self) -> Vec<u8> {
         let params = json!({"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": true});
         let printed = self.ask("Page.printToPDF", params);
         STANDARD.decode(printed["data"].as_str().unwrap()).unwrap()
     }
 
-    /// Requests for anything but the opened file, and whatever the page complained of.
+    /// Returns requests for anything but the opened file, and the errors of the page.
     pub fn misbehaviour(&mut self) -> Vec<String> {
-        // An answer comes after the events before it.
+        // An answer arrives after the events before it.
         self.eval("1");
         let told = self
             .events

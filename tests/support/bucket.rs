@@ -1,4 +1,5 @@
-//! A bucket of the test's MinIO: what an archive's owner, an administrator and an intruder do with it.
+//! A bucket of the test's MinIO, and what the archive's owner, an administrator and an intruder do
+//! with it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +26,7 @@ pub struct Bucket<'a> {
     runtime: Runtime,
 }
 
-/// A version as S3 shows it.
+/// A version as S3 lists it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shown {
     pub key: String,
@@ -53,7 +54,7 @@ impl<'a> Bucket<'a> {
         location(&self.settings).to_string()
     }
 
-    /// Lets a user of the binary keep the archive here, reached at `endpoint` or directly.
+    /// Sets a user's archive to this bucket, reached at `endpoint` or directly.
     pub fn used_by(&self, vault: &mut Vault, endpoint: Option<&str>) {
         vault.set("ARCHIVE", &self.location());
         for (name, value) in self.minio.env() {
@@ -68,7 +69,7 @@ impl<'a> Bucket<'a> {
         format!("{}/{key}", self.settings.prefix)
     }
 
-    /// Every version below the archive's prefix, with its lock.
+    /// Returns every version below the archive's prefix, with its lock.
     pub fn versions(&self) -> Vec<Shown> {
         self.runtime.block_on(async {
             let client = self.minio.client();
@@ -122,7 +123,7 @@ impl<'a> Bucket<'a> {
             .to_owned()
     }
 
-    /// Every current object.
+    /// Returns every current object.
     pub fn contents(&self) -> Contents {
         self.runtime.block_on(async {
             let client = self.minio.client();
@@ -163,7 +164,7 @@ impl<'a> Bucket<'a> {
         }
     }
 
-    /// An intruder's PUT: another version on a versioned bucket.
+    /// Stores an object as an intruder would: as another version on a versioned bucket.
     pub fn overwrite(&self, key: &str, bytes: impl Into<Bytes>) {
         let put = self
             .minio
@@ -175,7 +176,7 @@ impl<'a> Bucket<'a> {
         self.runtime.block_on(put).unwrap();
     }
 
-    /// An intruder's DELETE: a delete marker.
+    /// Deletes an object as an intruder would: with a delete marker.
     pub fn delete(&self, key: &str) {
         let delete = self
             .minio
@@ -187,7 +188,7 @@ impl<'a> Bucket<'a> {
         self.runtime.block_on(delete).unwrap();
     }
 
-    /// An administrator's DELETE: every version and marker goes, despite GOVERNANCE.
+    /// Deletes every version and marker as an administrator can, despite GOVERNANCE.
     pub fn purge(&self, key: &str) {
         self.runtime.block_on(async {
             let client = self.minio.client();
@@ -220,7 +221,8 @@ impl<'a> Bucket<'a> {
         });
     }
 
-    /// Puts objects as the archive's own writer does, with their checksums and one lock; returns their version ids.
+    /// Stores objects as the archive's own writer does, with their checksums and one lock; returns
+    /// their version ids.
     pub fn store(
         &self,
         objects: &Contents,
@@ -244,7 +246,7 @@ impl<'a> Bucket<'a> {
         })
     }
 
-    /// An administrator's hand at an object's legal hold.
+    /// Sets or removes an object's legal hold, as an administrator can.
     pub fn set_hold(&self, key: &str, on: bool) {
         let status = if on {
             ObjectLockLegalHoldStatus::On
@@ -262,7 +264,7 @@ impl<'a> Bucket<'a> {
         self.runtime.block_on(set).unwrap();
     }
 
-    /// An administrator's hand at an object's lock, despite GOVERNANCE; `None` takes it away.
+    /// Changes an object's lock despite GOVERNANCE, as an administrator can; `None` removes it.
     pub fn set_lock(&self, key: &str, lock: Option<(ObjectLockMode, i64)>) {
         let (mode, until) = lock.unzip();
         let retention = ObjectLockRetention::builder()

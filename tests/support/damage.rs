@@ -1,5 +1,5 @@
-//! An archive held as a map of objects, and what somebody can do to it who may write to its store: with the key of the
-//! archive's owner, with another key, or with none.
+//! An archive as a map of objects, and what an attacker who may write to its store can do to it:
+//! with the key of the archive's owner, with another key, or with none.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,23 +33,23 @@ pub enum Spot {
     End,
 }
 
-/// Who signs what is forged.
+/// The key that signs a forgery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pen {
-    /// Nobody, and the old signature stays.
+    /// No key: the old signature stays.
     Stale,
-    /// Nobody, and the old signature goes.
+    /// No key: the old signature is removed.
     Bare,
-    /// The archive's own key; in an unsigned archive that is nobody, and everybody can do it.
+    /// The archive's own key; in an unsigned archive no key is needed.
     Own,
-    /// Some other key.
+    /// Another key.
     Stranger,
 }
 
-/// The key of somebody whom nobody allowed to sign.
+/// A key that no allowed_signers file lists.
 pub static STRANGER: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
 
-/// One archive: all of its objects by their keys.
+/// All objects of an archive by their keys.
 #[derive(Clone)]
 pub struct Archive {
     pub objects: Contents,
@@ -57,7 +57,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// What lies in a folder; `tmp/` is no part of an archive.
+    /// Reads an archive from a folder; `tmp/` is not a part of it.
     pub fn in_folder(root: &Path, owner: Option<Arc<SigningKey>>) -> Archive {
         fn collect(root: &Path, folder: &Path, into: &mut Contents) {
             for path in fs::read_dir(folder)
@@ -119,7 +119,7 @@ impl Archive {
             .unwrap_or_else(|| panic!("there is no {key}"))
     }
 
-    /// Removes every object whose key begins so; there must be some.
+    /// Removes every object whose key has this prefix; there must be some.
     #[track_caller]
     pub fn remove_all(&mut self, prefix: &str) {
         let before = self.objects.len();
@@ -127,7 +127,7 @@ impl Archive {
         assert!(self.objects.len() < before, "nothing lies under {prefix}");
     }
 
-    /// Another bit at one spot.
+    /// Changes a bit at one place.
     pub fn flip(&mut self, key: &str, spot: Spot) {
         let mut bytes = self.bytes(key).to_vec();
         let at = match spot {
@@ -162,7 +162,7 @@ impl Archive {
 
 /// Manifests.
 impl Archive {
-    /// The whole object at a number of a chain.
+    /// Returns the object at a number of a chain.
     #[track_caller]
     pub fn envelope(&self, sub: &str, sequence: u64) -> Value {
         serde_json::from_slice(&self.bytes(&key::manifest(sub, sequence))).unwrap()
@@ -174,7 +174,7 @@ impl Archive {
             .count() as u64
     }
 
-    /// Changes a manifest and signs it anew, and leaves those after it alone.
+    /// Changes a manifest and signs it again, without changing those after it.
     pub fn edit(&mut self, sub: &str, sequence: u64, pen: Pen, change: impl Fn(&mut Value)) {
         let mut envelope = self.envelope(sub, sequence);
         change(&mut envelope["manifest"]);
@@ -185,7 +185,7 @@ impl Archive {
         );
     }
 
-    /// Changes the whole object, signature and all.
+    /// Changes the whole object, including its signature.
     pub fn edit_envelope(&mut self, sub: &str, sequence: u64, change: impl Fn(&mut Value)) {
         let mut envelope = self.envelope(sub, sequence);
         change(&mut envelope);
@@ -210,7 +210,7 @@ impl Archive {
         });
     }
 
-    /// Changes a manifest, and every later one of the chain so that it follows from it.
+    /// Changes a manifest and every later one of the chain so that they follow from it.
     pub fn forge(&mut self, sub: &str, sequence: u64, pen: Pen, change: impl Fn(&mut Value)) {
         self.forge_each(sub, sequence, pen, |n, manifest| {
             if n == sequence {
@@ -219,9 +219,9 @@ impl Archive {
         });
     }
 
-    /// Changes every manifest from one number on, so that the chain goes on holding together.
+    /// Changes every manifest from a number on, so that the chain stays consistent.
     pub fn forge_each(&mut self, sub: &str, from: u64, pen: Pen, change: impl Fn(u64, &mut Value)) {
-        // The hash of each object as it was, and as it is now.
+        // The hash of each object before and after the change.
         let mut now = BTreeMap::<String, String>::new();
         for n in from..=self.manifests(sub) {
             let before = Digest::of(&self.bytes(&key::manifest(sub, n))).hex();
@@ -241,12 +241,12 @@ impl Archive {
         }
     }
 
-    /// Signs a whole chain anew, or takes its signatures away.
+    /// Signs a whole chain again, or removes its signatures.
     pub fn sign_chain(&mut self, sub: &str, pen: Pen) {
         self.forge(sub, 1, pen, |_| {});
     }
 
-    /// Which manifest lists a part.
+    /// Returns the manifest that lists a part.
     #[track_caller]
     pub fn lister(&self, part: &str) -> (String, u64) {
         let sub = part
@@ -279,7 +279,7 @@ impl Archive {
 
 /// Parts.
 impl Archive {
-    /// Every part of a day's revision, in order.
+    /// Returns every part of a day's revision, in order.
     pub fn parts(&self, sub: &str, date: &str, revision: u32) -> Vec<String> {
         let prefix = key::revision(sub, date.parse().unwrap(), revision);
         self.objects
@@ -299,7 +299,7 @@ impl Archive {
         rows
     }
 
-    /// Other rows in a part, with the statement that they make.
+    /// Replaces the rows of a part, and its statement accordingly.
     pub fn rewrite(&mut self, part: &str, pen: Pen, change: impl Fn(&mut Vec<Row>)) {
         let (statement, signature) = footer(&self.bytes(part));
         let mut rows = self.rows(part);
@@ -327,7 +327,7 @@ impl Archive {
         }
     }
 
-    /// Another statement of a part about itself.
+    /// Replaces the statement of a part about itself.
     pub fn restate(&mut self, part: &str, pen: Pen, change: impl Fn(&mut Statement)) {
         let (mut statement, old) = footer(&self.bytes(part));
         change(&mut statement);
@@ -336,7 +336,7 @@ impl Archive {
         self.put_footer(part, &statement, if pen == Pen::Stale { old } else { new });
     }
 
-    /// Other rows under the statement and signature that were there.
+    /// Replaces the rows under the existing statement and signature.
     pub fn rewrite_under_old_statement(&mut self, part: &str, change: impl Fn(&mut Vec<Row>)) {
         let (statement, signature) = footer(&self.bytes(part));
         self.rewrite(part, Pen::Bare, change);
@@ -348,14 +348,14 @@ impl Archive {
         self.put(part, bytes);
     }
 
-    /// Changes a part column by column, as our own writer never would; the statement stays.
+    /// Changes a part column by column, as cxvault's writer never would; the statement stays.
     pub fn reshape(&mut self, part: &str, change: impl Fn(RecordBatch) -> RecordBatch) {
         let (statement, signature) = footer(&self.bytes(part));
         let bytes = with_batches(&self.bytes(part), &statement, signature, change);
         self.put(part, bytes);
     }
 
-    /// Lets the manifest that lists a part, and the chain after it, follow from the part as it is now.
+    /// Makes the manifest that lists a part, and the chain after it, follow from the part.
     pub fn enlist(&mut self, part: &str, pen: Pen) {
         let (sub, sequence) = self.lister(part);
         let bytes = self.bytes(part);
@@ -369,13 +369,13 @@ impl Archive {
         });
     }
 
-    /// Changes rows, and everything that hashes them; no count.
+    /// Changes rows and every hash that covers them, but no count.
     pub fn forge_rows(&mut self, part: &str, pen: Pen, change: impl Fn(&mut Vec<Row>)) {
         self.rewrite(part, pen, change);
         self.enlist(part, pen);
     }
 
-    /// The first of `parts` with a row that is wanted, and the row's place in it.
+    /// Returns the first of `parts` with a matching row, and the index of the row in it.
     #[track_caller]
     pub fn find_row(&self, parts: &[String], wanted: impl Fn(&Row) -> bool) -> (String, usize) {
         let find = |part: &String| Some((part.clone(), self.rows(part).iter().position(&wanted)?));
@@ -383,7 +383,7 @@ impl Archive {
     }
 }
 
-/// A file's entry in a manifest.
+/// Returns the entry of a file in a manifest.
 pub fn file_of<'a>(manifest: &'a mut Value, part: &str) -> &'a mut Value {
     let files = manifest["files"].as_array_mut().unwrap();
     files
@@ -392,7 +392,7 @@ pub fn file_of<'a>(manifest: &'a mut Value, part: &str) -> &'a mut Value {
         .expect("the manifest lists the part")
 }
 
-/// What a part says of itself, and the signature over it.
+/// Returns the statement of a part about itself, and its signature.
 pub fn footer(part: &Bytes) -> (Statement, Option<String>) {
     let builder = ParquetRecordBatchReaderBuilder::try_new(part.clone()).unwrap();
     let pairs = builder

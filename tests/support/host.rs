@@ -1,4 +1,5 @@
-//! A host inside the test's process: its state folder, its clock, its view of the API, and the stages driven directly.
+//! A host inside the test's process: its state folder, its clock, its view of the API, and its
+//! pipeline, which the test drives directly.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::vault::{NOW, SUB};
 
-/// Time that only moves when somebody looks at it or sleeps: no two looks are at the same instant.
+/// A clock that moves only when it is read or waited for: no two readings are equal.
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
@@ -56,7 +57,7 @@ impl Clock for TestClock {
     }
 }
 
-/// One machine that archives days.
+/// A machine that archives days.
 pub struct Host {
     pub name: String,
     pub part_rows: u64,
@@ -69,7 +70,7 @@ pub struct Host {
     runs: AtomicU32,
 }
 
-/// An answer that a host has seen.
+/// An answer that a host has received.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Look {
     pub segment: String,
@@ -79,8 +80,9 @@ pub struct Look {
     pub fetched_at: i64,
 }
 
-/// A host's disk: in memory, where the machine has such a folder. These hosts die as tasks of one process, so that what
-/// they have written is there whether or not it was synced, and the many waits for a real disk would prove nothing.
+/// Returns a folder for a host's disk: in memory, where the machine has such a folder. These hosts
+/// die as tasks of one process, so that what they have written remains whether or not it was
+/// synced, and waiting for a real disk would prove nothing.
 fn disk() -> TempDir {
     TempDir::new_in("/dev/shm")
         .or_else(|_| TempDir::new())
@@ -110,7 +112,7 @@ impl Host {
         }
     }
 
-    /// Another disk: what was observed and not committed is gone, and so is the remembered head.
+    /// Replaces the disk: observations that are not committed and the recorded head are lost.
     pub fn lose_state(&self) {
         *self.state.lock().unwrap() = Arc::new(disk());
     }
@@ -119,7 +121,7 @@ impl Host {
         self.state.lock().unwrap().clone()
     }
 
-    /// The journals of this host, by their paths.
+    /// Returns the journals of this host by their paths.
     pub fn journal(&self, archive_id: &str, date: &str) -> PathBuf {
         self.state()
             .path()
@@ -129,7 +131,7 @@ impl Host {
             .join("journal.sqlite")
     }
 
-    /// Every answer in this host's journal.
+    /// Returns every answer in this host's journal.
     pub fn looks(&self, archive_id: &str, date: &str) -> BTreeSet<Look> {
         let path = self.journal(archive_id, date);
         if !path.exists() {
@@ -138,7 +140,7 @@ impl Host {
         let journal = rusqlite::Connection::open(path).unwrap();
         let sql = "SELECT s.key, o.summary % 2, o.status, o.sha256, o.fetched_at FROM observation o
                    JOIN segment s ON s.seq = o.summary / 2 WHERE o.fetched_at IS NOT NULL";
-        // Between a new journal's file and its tables there is a moment.
+        // A new journal's file exists for a moment before its tables do.
         let Ok(mut select) = journal.prepare(sql) else {
             return BTreeSet::new();
         };
@@ -166,7 +168,7 @@ impl Host {
         self.journal(archive_id, date).exists()
     }
 
-    /// The archive as the binary opens it for writing, with the retries of the store around it.
+    /// Opens the archive for writing as the program does, with the retries of the store around it.
     pub async fn open(&self, store: Arc<dyn Store>) -> Result<Writer> {
         let stop = CancellationToken::new();
         let state = self.state();
@@ -207,7 +209,7 @@ impl Host {
         })
     }
 
-    /// What the binary does for `run --date DATE`.
+    /// Does what the program does for `run --date DATE`.
     pub async fn run(&self, store: Arc<dyn Store>, date: &str) -> Result<DayOutcome> {
         let archive = self.open(store).await?;
         archive.check_create_only().await?;

@@ -1,4 +1,5 @@
-//! A store in memory: it counts its calls, fails on demand, and panics if an immutable key would change.
+//! A store in memory: it counts its calls, fails where the test requires it, and panics if an
+//! immutable key would change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -31,12 +32,12 @@ pub enum StoreOperation {
     SetLegalHold,
 }
 
-/// What a failing call leaves behind.
+/// The effect of a failing call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Failed, and nothing was done.
+    /// The call failed and had no effect.
     FailBefore,
-    /// Failed, but it was done: the answer was lost.
+    /// The call took effect, but its answer was lost.
     FailAfter,
 }
 
@@ -65,13 +66,13 @@ impl StoreFault {
         }
     }
 
-    /// Lets the first `calls` pass.
+    /// Lets the first `calls` calls pass.
     pub fn skip(mut self, calls: u32) -> Self {
         self.skip = calls;
         self
     }
 
-    /// Fails that many calls one after the other.
+    /// Fails that many calls in a row.
     pub fn times(mut self, times: u32) -> Self {
         self.times = times;
         self
@@ -103,7 +104,7 @@ struct StoredVersion {
 struct MemoryState {
     /// Oldest version first; never empty.
     keys: BTreeMap<String, Vec<StoredVersion>>,
-    /// What a key held first, for ever.
+    /// The first content of each key, which never changes.
     first: BTreeMap<String, Digest>,
     versions_made: u64,
     faults: Vec<StoreFault>,
@@ -114,18 +115,18 @@ struct MemoryState {
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     plain: bool,
-    /// Whether no request for an object's bytes is ever answered.
+    /// Whether requests for an object's bytes never get an answer.
     silent: AtomicBool,
     state: Mutex<MemoryState>,
 }
 
 impl MemoryStore {
-    /// Like a bucket with versioning and Object Lock.
+    /// Creates a store like a bucket with versioning and Object Lock.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Like a bucket with neither.
+    /// Creates a store like a bucket with neither.
     pub fn plain() -> Self {
         MemoryStore {
             plain: true,
@@ -133,32 +134,32 @@ impl MemoryStore {
         }
     }
 
-    /// Adds a failure; the first that fits a call is used up first.
+    /// Adds a failure; the first one that fits a call is used first.
     pub fn fail(&self, fault: StoreFault) {
         self.state().faults.push(fault);
     }
 
-    /// Answers no request for an object's bytes from now on.
+    /// From now on, requests for an object's bytes get no answer.
     pub fn fall_silent(&self) {
         self.silent.store(true, Relaxed);
     }
 
-    /// Failures that no call has met yet.
+    /// Returns the failures that no call has met yet.
     pub fn pending_faults(&self) -> usize {
         self.state().faults.len()
     }
 
-    /// Forgets every failure that is still to come.
+    /// Removes every failure that is still to come.
     pub fn repair(&self) {
         self.state().faults.clear();
     }
 
-    /// How often a method was called, failed calls included.
+    /// Returns how often a method was called, failed calls included.
     pub fn calls(&self, op: StoreOperation) -> u64 {
         self.state().calls.get(&op).copied().unwrap_or(0)
     }
 
-    /// Every current object.
+    /// Returns every current object.
     pub fn contents(&self) -> BTreeMap<String, Bytes> {
         let state = self.state();
         let current = |key: &String| {
@@ -169,7 +170,8 @@ impl MemoryStore {
         state.keys.keys().filter_map(current).collect()
     }
 
-    /// What S3 does on a DELETE without a version: a delete marker, or on a plain store the object goes.
+    /// Deletes an object as S3 does without a version: with a delete marker, or on a plain store by
+    /// removing it.
     pub fn delete(&self, key: &str) {
         let mut state = self.state();
         if self.plain {
@@ -179,12 +181,13 @@ impl MemoryStore {
         }
     }
 
-    /// An administrator's act: every version of the key goes, locked or not.
+    /// Deletes every version of the key, locked or not, as an administrator can.
     pub fn purge(&self, key: &str) {
         self.state().keys.remove(key);
     }
 
-    /// An attacker's act: another current version (on a plain store, in place of the only one), with its own checksum.
+    /// Stores another current version (on a plain store, in place of the only one) with its own
+    /// checksum, as an attacker can.
     pub fn overwrite(&self, key: &str, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         let object = MemoryObject {
@@ -207,7 +210,7 @@ impl MemoryStore {
         }
     }
 
-    /// A lying or rotten store: other bytes under the same version, checksum and lock.
+    /// Replaces the bytes under the same version, checksum and lock, like a faulty or lying store.
     pub fn corrupt(&self, key: &str, bytes: impl Into<Bytes>) {
         if let Some(object) = self.state().current_mut(key) {
             object.bytes = bytes.into();
@@ -215,11 +218,11 @@ impl MemoryStore {
     }
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {
-        // The panic of one test's task is that test's failure already.
+        // The panic of a task is that test's failure already.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call and does it, unless the script says otherwise.
+    /// Counts a call and performs it, unless a failure is scripted.
     fn call<T>(
         &self,
         op: StoreOperation,
@@ -308,7 +311,7 @@ impl MemoryState {
                     .because("BadDigest"),
             );
         }
-        // A deleted name can be taken again; whoever gives it to other bytes re-writes history.
+        // A deleted name can be used again; with other bytes that rewrites history.
         let first = *self.first.entry(new.key.clone()).or_insert(new.sha256);
         assert_eq!(
             first, new.sha256,

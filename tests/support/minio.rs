@@ -1,4 +1,4 @@
-//! A real MinIO: found, or built once, and one server for each test binary.
+//! A real MinIO: found on this machine or built once, with one server for each test binary.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,15 +17,17 @@ use secrecy::SecretString;
 
 use super::{exclusively, must_run, target};
 
-/// MinIO ships as source only. This release was seen to enforce create-only PUTs, checksums and Object Lock.
+/// MinIO is distributed as source only. This release is known to enforce create-only PUTs,
+/// checksums and Object Lock.
 const MODULE: &str = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c";
 const REMEDY: &str = "The tests need MinIO. Install Go 1.24 or newer (https://go.dev/dl) so that it can be built, or put \
                       `minio` on PATH, or set CXVAULT_TEST_MINIO to its path.";
 const REGION: &str = "us-east-1";
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// Keeps its server only as long as this process lives: when the pipe at its standard input closes, for whatever
-/// reason, it kills the server and removes its folder. A `static` is never dropped, and nothing runs after a SIGKILL.
+/// Keeps the server running only as long as this process lives: when the pipe at its standard input
+/// closes, it kills the server and removes its folder. A `static` is never dropped, and nothing
+/// runs after a SIGKILL.
 const KEEPER: &str = r#"
 trap '' HUP INT TERM
 folder=$1; shift
@@ -45,19 +47,19 @@ pub struct Minio {
     pub address: SocketAddr,
     access_key: String,
     secret_key: String,
-    /// Its pipe keeps the server alive.
+    /// The process whose input pipe keeps the server alive.
     keeper: Child,
 }
 
-/// This test binary's server, started at the first call.
+/// Returns the server of this test binary, started at the first call.
 pub fn minio() -> &'static Minio {
-    // Not a OnceLock: after a failed start, each further test would wait for another one.
+    // Not a OnceLock: after a failed start, each later test would wait for another start.
     static SERVER: LazyLock<Minio> = LazyLock::new(Minio::start);
     &SERVER
 }
 
 impl Minio {
-    /// A server of the caller's own; it ends when this is dropped.
+    /// Starts a server for the caller alone; it ends when the value is dropped.
     pub fn start() -> Minio {
         let binary = binary();
         // Between the choice of a port and the server's own bind, another process can take it.
@@ -138,8 +140,8 @@ impl Minio {
         format!("http://{}", self.address)
     }
 
-    /// A new bucket whose name begins with `name` (lower-case letters, digits, hyphens); with Object Lock, and so with
-    /// versioning, or with neither.
+    /// Creates a bucket whose name begins with `name` (lower-case letters, digits, hyphens); with
+    /// Object Lock, and so with versioning, or with neither.
     pub async fn bucket(&self, name: &str, object_lock: bool) -> S3Settings {
         static MADE: AtomicU32 = AtomicU32::new(1);
         let bucket = format!("{name}-{}", MADE.fetch_add(1, Ordering::Relaxed));
@@ -156,7 +158,7 @@ impl Minio {
         }
     }
 
-    /// The way to this server, with its root credentials.
+    /// Returns the connection settings of this server, with its root credentials.
     pub fn options(&self) -> S3Options {
         S3Options {
             endpoint: Some(self.endpoint()),
@@ -170,7 +172,7 @@ impl Minio {
         }
     }
 
-    /// An SDK client, for what the store itself never does.
+    /// Returns an SDK client, for requests that cxvault's store never sends.
     pub fn client(&self) -> Client {
         let root = Credentials::new(&self.access_key, &self.secret_key, None, None, "minio");
         let config = Config::builder()
@@ -182,7 +184,7 @@ impl Minio {
         Client::from_conf(config.build())
     }
 
-    /// The environment of a `cxvault` that shall use this server.
+    /// Returns the environment of a `cxvault` that uses this server.
     pub fn env(&self) -> Vec<(String, String)> {
         let pairs = [
             ("AWS_ACCESS_KEY_ID", self.access_key.as_str()),
@@ -204,7 +206,7 @@ impl Drop for Minio {
     }
 }
 
-/// The location of a bucket's archive, as a user writes it.
+/// Returns the location of a bucket's archive, as a user writes it.
 pub fn location(settings: &S3Settings) -> Location {
     Location::S3 {
         bucket: settings.bucket.clone(),
@@ -227,7 +229,7 @@ fn is_ready(address: SocketAddr) -> bool {
     ask().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
 }
 
-/// Hexadecimal digits of that many random bytes.
+/// Returns random bytes as hexadecimal digits.
 fn random(bytes: usize) -> String {
     let mut random = vec![0; bytes];
     aws_lc_rs::rand::fill(&mut random).expect("this host has randomness");

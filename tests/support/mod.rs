@@ -1,9 +1,9 @@
-//! What several integration tests need: a real MinIO, a Python with DuckDB, the binary beside a simulator, the truth.
-//!
-//! Each test binary takes what it needs (`mod support;`), so that no part is used by all. Where something cannot be
-//! had, a test panics and says what to install: a skipped test would pass without having looked.
+//! Shared helpers of the integration tests: a real MinIO, Python with DuckDB, the program with a
+//! simulator, and the simulator's truth. Each test binary includes this module and uses a part of
+//! it. Where a tool is missing, a test panics and says what to install: a test that is skipped
+//! would pass without having checked anything.
 #![allow(dead_code)]
-// The one place of the tests that reads the environment and waits for other programs.
+// The only module of the tests that reads the environment and waits for other programs.
 #![allow(clippy::disallowed_methods)]
 
 pub mod browser;
@@ -26,7 +26,7 @@ pub mod vault;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-/// The workspace's target folder.
+/// Returns the target folder of the workspace.
 pub fn target() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     tmp.parent()
@@ -34,7 +34,8 @@ pub fn target() -> PathBuf {
         .to_owned()
 }
 
-/// Holds `target/<name>.lock` while `work` runs: test binaries, which may run side by side, make things once.
+/// Holds `target/<name>.lock` while `work` runs, so that test processes that run side by side make
+/// a shared file once.
 pub fn exclusively<T>(name: &str, work: impl FnOnce() -> T) -> T {
     fs::create_dir_all(target()).expect("target/ can be made");
     let lock = File::create(target().join(format!("{name}.lock")))
@@ -43,7 +44,7 @@ pub fn exclusively<T>(name: &str, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Runs a command to its end; panics with what it printed, and `remedy`, when it fails.
+/// Runs a command to its end; panics with its output and `remedy` when it fails.
 pub fn must_run(command: &mut std::process::Command, remedy: &str) {
     match command.output() {
         Ok(done) if done.status.success() => {}

@@ -1,8 +1,9 @@
-//! Records with one thing changed each, for judges that must judge alike: the schema, the reader, the verifier.
+//! Records with a single change each, for comparing what the schema, the reader and the verifier
+//! refuse.
 
 use serde_json::{Value, json};
 
-/// Every place in a JSON value, as JSON pointers.
+/// Returns every place in a JSON value as a JSON pointer.
 fn places(value: &Value, at: String, into: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -21,7 +22,7 @@ fn places(value: &Value, at: String, into: &mut Vec<String>) {
     into.push(at);
 }
 
-/// Values that stand in for any other: of each type, and just beyond what is allowed.
+/// Returns values that replace any other: of each type, and just beyond the allowed range.
 fn strangers() -> Vec<Value> {
     let big: u64 = 1 << 53;
     vec![
@@ -57,7 +58,7 @@ fn strangers() -> Vec<Value> {
     ]
 }
 
-/// A record with one thing changed.
+/// A record with a single change.
 pub struct Mutant {
     pub what: String,
     pub value: Value,

@@ -1,4 +1,5 @@
-//! What must be true of an archive's objects at every instant, whoever wrote them and whoever died meanwhile.
+//! What must be true of an archive's objects at every moment, whichever processes wrote them and
+//! died meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +13,10 @@ use cxvault::format::row::observation::{Observation, Status, SummaryKind};
 use cxvault::format::row::segment::Segment;
 use cxvault::format::row::tally::Tally;
 
-/// Every object of an archive.
+/// Every object of an archive, by its key.
 pub type Contents = BTreeMap<String, Bytes>;
 
-/// An archive that was found in order.
+/// An archive whose check found no error.
 #[derive(Default)]
 pub struct Checked {
     pub manifests: Vec<Manifest>,
@@ -35,12 +36,12 @@ impl Checked {
             .collect()
     }
 
-    /// What counts for a summary, by the rule of the format document.
+    /// Returns the answer that counts for a summary by the rule of the format document.
     pub fn current(&self, date: &str, segment: &str, kind: SummaryKind) -> &Observation {
         current(&self.rows[date][segment], kind)
     }
 
-    /// Whether some revision holds this answer.
+    /// Returns whether some revision holds this answer.
     pub fn holds(
         &self,
         date: &str,
@@ -64,7 +65,7 @@ impl Checked {
 fn current(rows: &[Row], kind: SummaryKind) -> &Observation {
     let looks = || rows.iter().map(|row| row.observation(kind));
     let answered = looks().filter(|look| look.status.is_answer());
-    // Of equal times the first one counts; `max_by_key` would give the last.
+    // Of equal times the first answer counts; `max_by_key` would return the last.
     let newest = answered.rev().max_by_key(|look| look.fetched_at);
     newest
         .or_else(|| looks().next_back())
@@ -196,7 +197,8 @@ fn tally<'a>(rows: impl Iterator<Item = &'a Row>) -> Tally {
     tally
 }
 
-/// The answer that the simulator's truth gives for a summary: status and SHA-256, by segment and kind.
+/// Returns the answer of the simulator's truth for each summary: status and SHA-256, by segment and
+/// kind.
 pub type Expected = BTreeMap<(String, SummaryKind), (Status, Option<Digest>)>;
 
 #[derive(serde::Deserialize)]
@@ -226,7 +228,8 @@ pub fn expected(truth: &str) -> Expected {
     expected
 }
 
-/// The archive's current answers for `date` are these, and it has no other segments.
+/// Asserts that the archive's current answers for `date` are these, and that it has no other
+/// segments.
 #[track_caller]
 pub fn check_truth(checked: &Checked, date: &str, expected: &Expected) {
     for ((segment, kind), (status, sha256)) in expected {

@@ -19,35 +19,35 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-/// What becomes of a request.
+/// The fate of a request.
 pub enum Act {
-    /// This status, and the request is not forwarded.
+    /// Answered with this status, and not forwarded.
     Answer(u16),
-    /// It is forwarded, but the answer is this status.
+    /// Forwarded, but answered with this status.
     StoreThenAnswer(u16),
-    /// The connection ends, and nothing was forwarded.
+    /// The connection ends, and the request is not forwarded.
     Drop,
-    /// It is forwarded, but the connection ends without an answer.
+    /// Forwarded, but the connection ends without an answer.
     StoreThenDrop,
-    /// It waits for the test before it is forwarded.
+    /// Waits for the test before it is forwarded.
     HoldBefore(Arrival),
-    /// It is forwarded, and its answer waits for the test.
+    /// Forwarded, and its answer waits for the test.
     HoldAfter(Arrival),
 }
 
-/// Tells the test that a request is held; dropping what it is given lets the connection end.
+/// Reports to the test that a request is held; dropping the report ends the connection.
 pub struct Arrival(mpsc::Sender<Held>);
 
-/// A request that waits.
+/// A held request.
 pub struct Held {
-    /// Below the bucket.
+    /// The key below the bucket.
     pub key: String,
     go: oneshot::Sender<()>,
 }
 
 impl Held {
     pub fn release(self) {
-        // The process may be dead; its request goes on all the same.
+        // The process may be dead; its request continues nevertheless.
         let _ = self.go.send(());
     }
 
@@ -55,24 +55,24 @@ impl Held {
     pub fn discard(self) {}
 }
 
-/// Where held requests are announced.
+/// Where held requests arrive.
 pub struct Holds(mpsc::Receiver<Held>);
 
 impl Holds {
-    /// The next held request. What is waited for happens, or the test hangs and fails.
+    /// Returns the next held request; fails when none arrives.
     pub fn next(&self) -> Held {
         self.0
             .recv_timeout(Duration::from_secs(120))
             .expect("a request that is held")
     }
 
-    /// Whether one is held by now.
+    /// Returns whether a request is held now.
     pub fn try_next(&self) -> Option<Held> {
         self.0.try_recv().ok()
     }
 }
 
-/// A way to hold requests, and where they are announced.
+/// Creates a fate that holds requests, and the place where they arrive.
 pub fn holds() -> (impl Fn() -> Arrival, Holds) {
     let (arrivals, holds) = mpsc::channel();
     (move || Arrival(arrivals.clone()), Holds(holds))
@@ -101,7 +101,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy to a server's bucket; it ends with the value.
+    /// Starts a proxy to a server's bucket; it ends when the value is dropped.
     pub fn start(to: SocketAddr, bucket: &str) -> Proxy {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -130,7 +130,8 @@ impl Proxy {
         }
     }
 
-    /// The next request of `method` whose key holds `pattern`, after `skip` of them.
+    /// Sets the fate of the next request of `method` whose key contains `pattern`, after `skip`
+    /// others.
     pub fn once(&self, method: Method, pattern: &str, skip: u32, act: Act) {
         self.times(method, pattern, skip, 1, act);
     }
@@ -150,7 +151,7 @@ impl Proxy {
         self.state.rules.lock().unwrap().clear();
     }
 
-    /// The keys of all requests of a method so far, below the bucket.
+    /// Returns the keys of all requests of a method so far, below the bucket.
     pub fn seen(&self, method: Method) -> Vec<String> {
         let seen = self.state.seen.lock().unwrap();
         seen.iter()
@@ -167,7 +168,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
         };
         let state = state.clone();
         let serve = service_fn(move |request| {
-            // On a task of its own: a request that was sent goes on when its client is dead.
+            // In a separate task: a request that was sent continues when its client is dead.
             let answer = tokio::spawn(answer(state.clone(), request));
             async move {
                 answer
@@ -181,7 +182,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
-    // Without the whole body it is no request.
+    // A request without its whole body is ignored.
     let body = axum::body::to_bytes(Body::new(body), 1 << 30)
         .await
         .map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! A Python with DuckDB and PyArrow, to read archives with other code than ours.
+//! Python with DuckDB and PyArrow, for reading archives with code that is independent of cxvault.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,24 +7,25 @@ use std::process::Command;
 use super::{exclusively, must_run, target};
 
 const PACKAGES: [&str; 2] = ["duckdb==2.0.0", "pyarrow==26.0.1"];
-/// The newest DuckDB whose S3 extension is to be had as a package, and not from DuckDB's own site alone.
+/// The newest DuckDB whose S3 extension is available as a Python package.
 const S3_PACKAGES: [&str; 2] = ["duckdb==1.5.5", "duckdb-extension-httpfs==1.5.5"];
-/// What others read metrics and traces with.
+/// The packages that parse metrics and traces.
 const TELEMETRY_PACKAGES: [&str; 2] = ["prometheus-client==0.26.0", "opentelemetry-proto==1.45.2"];
 const REMEDY: &str = "The tests read with Python packages what cxvault writes. Install Python 3.10 or newer with `venv` and \
                       `pip` (Debian: apt-get install python3-venv), and allow pip to reach its package index.";
 
-/// The Python of a virtual environment at `target/venv`, made at the first call.
+/// Returns the Python of a virtual environment at `target/venv`, created at the first call.
 pub fn duckdb_python() -> PathBuf {
     environment("venv", &PACKAGES)
 }
 
-/// The Python of one at `target/venv-s3`, whose DuckDB can read S3.
+/// Returns the Python of the environment at `target/venv-s3`, whose DuckDB can read S3.
 pub fn duckdb_s3_python() -> PathBuf {
     environment("venv-s3", &S3_PACKAGES)
 }
 
-/// The Python of one at `target/venv-telemetry`, with the parsers of Prometheus and OpenTelemetry.
+/// Returns the Python of the environment at `target/venv-telemetry`, with the parsers of Prometheus
+/// and OpenTelemetry.
 pub fn telemetry_python() -> PathBuf {
     environment("venv-telemetry", &TELEMETRY_PACKAGES)
 }
@@ -32,7 +33,8 @@ pub fn telemetry_python() -> PathBuf {
 fn environment(name: &str, packages: &[&str]) -> PathBuf {
     let venv = target().join(name);
     let python = venv.join("bin").join("python");
-    // Written last: an environment whose making was interrupted is made again, and so is one of other versions.
+    // Written last: an environment whose creation was interrupted, or with other versions, is
+    // created again.
     let (made, wanted) = (venv.join("cxvault-packages"), packages.join("\n"));
     exclusively(name, || {
         if fs::read_to_string(&made).is_ok_and(|packages| packages == wanted) {
@@ -60,7 +62,7 @@ fn environment(name: &str, packages: &[&str]) -> PathBuf {
     python
 }
 
-/// A `PATH` on which `python3` is that Python.
+/// Returns a `PATH` on which `python3` is that Python.
 pub fn path_with_duckdb() -> String {
     let python = duckdb_python();
     let rest = std::env::var("PATH").unwrap_or_default();

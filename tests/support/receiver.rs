@@ -1,4 +1,4 @@
-//! An HTTP server that writes down what it is sent: a push gateway, a webhook, a heartbeat, a collector.
+//! An HTTP server that records its requests: a push gateway, a webhook, a heartbeat, a collector.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// One request, as it arrived.
+/// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub method: String,
@@ -39,7 +39,7 @@ struct Book {
     always: Option<u16>,
 }
 
-/// The server; it ends with the value.
+/// The server; it ends when the value is dropped.
 pub struct Receiver {
     pub url: String,
     book: Arc<Mutex<Book>>,
@@ -67,22 +67,22 @@ impl Receiver {
         }
     }
 
-    /// Answers the next requests with these.
+    /// Sets the statuses of the next answers.
     pub fn answer(&self, statuses: &[u16]) {
         self.book.lock().unwrap().answers.extend(statuses);
     }
 
-    /// Answers every request with this.
+    /// Sets the status of every answer.
     pub fn answer_always(&self, status: u16) {
         self.book.lock().unwrap().always = Some(status);
     }
 
-    /// What has arrived since the last call.
+    /// Returns the requests since the last call.
     pub fn take(&self) -> Vec<Received> {
         std::mem::take(&mut self.book.lock().unwrap().received)
     }
 
-    /// The only thing that has arrived since the last call.
+    /// Returns the only request since the last call.
     #[track_caller]
     pub fn take_one(&self) -> Received {
         let mut all = self.take();

@@ -1,4 +1,5 @@
-//! Several hosts whose every call to one store is a step that a scheduler grants: the same seed, the same order.
+//! Several hosts that share one store, each call of which is a step that a scheduler grants: the
+//! same seed gives the same order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -16,13 +17,13 @@ use cxvault::store::{
 };
 use tokio::sync::{Notify, oneshot};
 
-/// What becomes of a call.
+/// The fate of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Done,
-    /// The answer is "nobody knows", and nothing was done.
+    /// The answer is that the outcome is unknown, and the call had no effect.
     FailBefore,
-    /// The answer is "nobody knows", and it was done.
+    /// The answer is that the outcome is unknown, and the call took effect.
     FailAfter,
     /// The process dies before the call takes effect.
     DieBefore,
@@ -40,18 +41,18 @@ pub struct Waiting {
     pub go: oneshot::Sender<Fate>,
 }
 
-/// Where the calls of all writers wait. A writer can have several at once.
+/// The waiting calls of all writers. A writer can have several at once.
 #[derive(Default)]
 pub struct Gates {
     waiting: Mutex<BTreeMap<(usize, u64), Waiting>>,
     tickets: AtomicU64,
-    /// Writers that have done what they were to do before they die.
+    /// Writers that have performed their last call before they die.
     dying: Mutex<BTreeSet<usize>>,
     pub changed: Notify,
 }
 
 impl Gates {
-    /// The calls that wait, as writer and ticket, in the order of both.
+    /// Returns the waiting calls as writer and ticket, ordered by both.
     pub fn waiting(&self) -> Vec<(usize, u64)> {
         self.waiting.lock().unwrap().keys().copied().collect()
     }
@@ -64,14 +65,14 @@ impl Gates {
             .expect("it waits")
     }
 
-    /// Waits until a writer told to [`Fate::DieAfter`] has done its call.
+    /// Waits until a writer with the fate [`Fate::DieAfter`] has performed its call.
     pub async fn last_act(&self, writer: usize) {
         while !self.dying.lock().unwrap().remove(&writer) {
             self.changed.notified().await;
         }
     }
 
-    /// Forgets the calls of a writer that is no more.
+    /// Removes the calls of a writer that has died.
     pub fn forget(&self, writer: usize) {
         self.waiting
             .lock()
@@ -132,7 +133,7 @@ fn unknown(key: &str) -> StoreError {
     StoreError::new(StoreErrorKind::Unknown, "cannot reach", key).because("on demand")
 }
 
-/// The body as it is now: the file goes with its writer.
+/// Reads the body now, since its file is deleted with its writer.
 pub fn with_bytes(mut object: NewObject) -> NewObject {
     if let Body::File(path) = &object.body {
         object.body = Body::Bytes(std::fs::read(path).unwrap().into());

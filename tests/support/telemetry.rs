@@ -1,4 +1,4 @@
-//! Metrics and traces as others read them.
+//! Metrics and traces, read with the parsers of other projects.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use super::python::telemetry_python;
 pub struct Scrape(pub BTreeMap<String, f64>);
 
 impl Scrape {
-    /// As Prometheus's own parser reads it; all of it are gauges with a help text.
+    /// Parses a text with Prometheus's own parser; every metric must be a gauge with a help text.
     #[track_caller]
     pub fn of(text: &str) -> Scrape {
         let mut samples = BTreeMap::new();
@@ -55,7 +55,7 @@ pub fn name(name: &str, labels: &BTreeMap<String, String>) -> String {
     format!("{name}{{{}}}", pairs.collect::<Vec<_>>().join(","))
 }
 
-/// What `read_telemetry.py` makes of a text; it fails when the text is not what it should be.
+/// Returns the output of `read_telemetry.py` for a text; fails when the text is invalid.
 #[track_caller]
 pub fn read(what: &str, text: &str) -> Value {
     let script = concat!(

@@ -1,4 +1,5 @@
-//! Is an archive what the simulator showed? Read back by a Python program with DuckDB, not by our writer's code.
+//! Compares an archive with the simulator's truth. The archive is read by a Python program with
+//! DuckDB, not by cxvault's code.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,10 +12,10 @@ use sha2::{Digest as _, Sha256};
 use super::python::duckdb_python;
 use super::vault::{Simulator, Vault};
 
-/// A segment as the archive holds it now; see `read_archive.py`.
+/// A segment as the archive holds it; see `read_archive.py`.
 pub type Archived = BTreeMap<String, Value>;
 
-/// The day's segments by their keys; panics when the archive contradicts its format.
+/// Returns the day's segments by their keys; panics when the archive contradicts its format.
 pub fn archived(vault: &Vault, sub: &str, date: &str) -> Archived {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/read_archive.py");
     let mut python = Command::new(duckdb_python());
@@ -53,12 +54,12 @@ struct Line<'a> {
 pub struct Truth {
     /// Lines of `/__sim/truth` by segment key.
     lines: BTreeMap<String, String>,
-    /// Objects in all answers of discovery together.
+    /// Number of objects in all answers of discovery together.
     pub objects: u64,
 }
 
 impl Truth {
-    /// Of the UTC day `date`.
+    /// Returns the truth of the UTC day `date`.
     pub fn of_utc_day(simulator: &Simulator, sub: &str, date: &str) -> Truth {
         let next = date
             .parse::<jiff::civil::Date>()
@@ -95,7 +96,7 @@ impl Truth {
         self.lines.keys().map(String::as_str)
     }
 
-    /// Texts that must never be seen outside the archive: summaries, notes and contacts.
+    /// Returns the texts that must never appear outside the archive: summaries, notes and contacts.
     pub fn texts(&self) -> Vec<String> {
         use base64::Engine as _;
         let mut texts = Vec::new();
@@ -186,7 +187,7 @@ fn differences(truth: &Line, row: &Value, wrong: &mut Vec<String>) {
     let out_of_day = !truth.in_range || object["segmentEndTimeMs"].is_null();
     differ("out_of_day", &out_of_day.into(), &row["out_of_day"]);
     differ("vanished", &false.into(), &row["vanished"]);
-    // The simulator's repeats that differ are known by what they say.
+    // The simulator's repeats that differ are recognized by their content.
     let differed = truth.shown == 2 && object["agentDisposition"] == "Wrap-up completed";
     let others = row["other_answers_json"]
         .as_str()
@@ -217,7 +218,8 @@ fn differences(truth: &Line, row: &Value, wrong: &mut Vec<String>) {
                 &found[column],
             );
         }
-        // Above 1 MiB the truth has the hash alone, which is recomputed from the bytes in any case.
+        // Above 1 MiB the truth holds only the hash, which is recomputed from the bytes in any
+        // case.
         if expected["body_base64"].is_string() || expected["bytes"].is_null() {
             differ(
                 &format!("{kind} body"),

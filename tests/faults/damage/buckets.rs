@@ -1,12 +1,12 @@
-//! What only a bucket with versions and Object Lock lets an intruder or an administrator do.
+//! What an intruder or an administrator can do only in a bucket with versions and Object Lock.
 
 use aws_sdk_s3::types::ObjectLockMode;
 use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::place::key;
 use serde_json::json;
 
+use super::archives::{BETWEEN, EMPTY, FILLED, GAPS, LAST, OTHER, SUB, lock, manifest, parts};
 use super::case::{Case, bucket_case, case};
-use super::made::{BETWEEN, EMPTY, FILLED, GAPS, LAST, OTHER, SUB, lock, manifest, parts};
 use crate::support::bucket::Bucket;
 use crate::support::damage::Pen;
 
@@ -137,7 +137,7 @@ fn versions() -> Vec<Case> {
             MerkleRoot,
         ])
         .beside(&[RowContradicts, RowCounts]),
-        // Then nobody can tell it from a copy; that is said.
+        // Then it cannot be distinguished from a copy, and the report says so.
         bucket_case(
             "every part of a sub-account purged and put again, unlocked",
             |bucket| {

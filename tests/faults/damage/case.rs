@@ -1,4 +1,4 @@
-//! One case of the matrix: what is done to an archive, and what a verification must say of it.
+//! One case of the matrix: what is done to an archive, and what a verification must report.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use cxvault::format::place::key;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::made::{Made, commit_in, replace_in};
+use super::archives::{Made, commit_in, replace_in};
 use crate::support::bucket::Bucket;
 use crate::support::damage::Archive;
 use crate::support::minio::minio;
@@ -38,7 +38,7 @@ pub enum Where {
     Bucket,
 }
 
-/// One of these codes, of this object.
+/// One of these codes for this object.
 type Wanted = (Vec<FindingCode>, String);
 
 type Deed = Box<dyn Fn(&mut Archive) + Send + Sync>;
@@ -47,24 +47,25 @@ type BucketDeed = Box<dyn Fn(&Bucket) + Send + Sync>;
 pub struct Case {
     pub name: String,
     deed: Deed,
-    /// What only a bucket with versions and locks lets anybody do.
+    /// Possible only in a bucket with versions and locks.
     in_bucket: Option<BucketDeed>,
     unsigned: bool,
-    /// Done where there is a roster.
+    /// Applied to the archive with a roster.
     rostered: bool,
-    /// Done before the objects are committed, so that a bucket's versions and checksums are those of the damaged ones.
+    /// Applied before the objects are committed, so that a bucket's versions and checksums are
+    /// those of the damaged objects.
     committed: bool,
     only: Option<Where>,
-    /// The least level that must tell it; those under it must hold.
+    /// The lowest level that must report it; the levels below must hold.
     level: Level,
-    /// Levels under the least may tell it as well.
+    /// Levels below the lowest may report it as well.
     or_sooner: bool,
-    /// The store's own checksums tell it without reading.
+    /// The store's own checksums report it without reading.
     quick_in_bucket: bool,
     finds: Vec<Wanted>,
-    /// What may be told as well, since it follows.
+    /// What may be reported as well, as a consequence.
     beside: Vec<FindingCode>,
-    /// Heads that the reader knows, of the intact archive.
+    /// Heads of the intact archive that the reader knows.
     heads: Vec<(&'static str, u64)>,
     knows_signers: bool,
 }
@@ -88,7 +89,7 @@ pub fn case(name: impl Into<String>, deed: impl Fn(&mut Archive) + Send + Sync +
     }
 }
 
-/// A case that only a bucket can have.
+/// Creates a case that only a bucket can have.
 pub fn bucket_case(
     name: impl Into<String>,
     deed: impl Fn(&Bucket) + Send + Sync + 'static,
@@ -104,13 +105,13 @@ impl Case {
         self
     }
 
-    /// Either code is an honest name for it.
+    /// Accepts either code as a correct name.
     pub fn finds_one_of(mut self, codes: &[FindingCode], object: impl Into<String>) -> Case {
         self.finds.push((codes.to_vec(), object.into()));
         self
     }
 
-    /// The last finding is of this object.
+    /// Sets the object of the last finding.
     pub fn of(mut self, object: impl Into<String>) -> Case {
         self.finds.last_mut().expect("a finding").1 = object.into();
         self
@@ -136,19 +137,21 @@ impl Case {
         self
     }
 
-    /// Done by the key's owner, or by a broken writer: in a bucket before the objects are committed.
+    /// Done by the owner of the key, or by a faulty writer: in a bucket before the objects are
+    /// committed.
     pub fn by_owner(mut self) -> Case {
         self.committed = true;
         self
     }
 
-    /// Done where nobody signs, so that everybody can make all of the archive follow; in a bucket by the key's owner.
+    /// Done in an unsigned archive, so that everything in it can be made to follow; in a bucket by
+    /// the owner of the key.
     pub fn unsigned(mut self) -> Case {
         self.unsigned = true;
         self.by_owner()
     }
 
-    /// Done where a roster vouches for the chains.
+    /// Done in the archive whose roster records the chains.
     pub fn rostered(mut self) -> Case {
         self.rostered = true;
         self.only(Where::Folder)
@@ -196,7 +199,7 @@ impl Case {
         }
     }
 
-    /// Does the deed, and holds against it what is said at each level; returns what is wrong.
+    /// Applies the damage and compares it with the report of each level; returns the differences.
     pub fn check(&self, made: &Made, place: Where) -> Vec<String> {
         let folder = TempDir::new().unwrap();
         let bucket;
@@ -219,7 +222,7 @@ impl Case {
         let args = self.args(made, &intact);
         let least = self.level(place);
         let mut wrong = Vec::new();
-        // Requests take their time, and what each level leaves out is the same everywhere.
+        // Requests are slow, and what each level leaves out is the same everywhere.
         let levels = if place == Where::Folder {
             &[Quick, Full, Deep][..]
         } else {
@@ -238,7 +241,7 @@ impl Case {
         wrong
     }
 
-    /// Returns the archive as it was before.
+    /// Restores the archive.
     fn damage_in(&self, bucket: &Bucket, made: &Made) -> Archive {
         if self.committed {
             commit_in(bucket, self.damaged(&made.locked));
@@ -330,7 +333,7 @@ impl Case {
     }
 }
 
-/// What a verification said.
+/// What a verification reported.
 pub struct Verdict {
     pub exit: i32,
     pub found: Vec<(FindingCode, String)>,
@@ -371,7 +374,7 @@ impl Verdict {
         }
     }
 
-    /// What keeps this from being "all held, and something was verified".
+    /// Returns what differs from "everything holds, and something was verified".
     pub fn holds(&self) -> Vec<String> {
         let mut wrong = self.malformed();
         if self.exit != 0
@@ -389,7 +392,7 @@ impl Verdict {
         wrong
     }
 
-    /// The findings that weigh, in short.
+    /// Returns the findings that are not notices, in short form.
     fn worst(&self) -> String {
         let weigh = self
             .found
@@ -405,7 +408,7 @@ impl Verdict {
         }
     }
 
-    /// Findings are for readers who have nothing else.
+    /// Findings must be understandable without anything else.
     fn malformed(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         for event in &self.events {
@@ -428,7 +431,7 @@ impl Verdict {
     }
 }
 
-/// A folder that is none of ours is named once, for all that lies in it.
+/// A foreign folder is named once for all objects in it.
 fn names(found: &str, object: &str) -> bool {
     found == object || found.ends_with('/') && object.starts_with(found)
 }

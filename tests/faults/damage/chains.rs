@@ -1,12 +1,12 @@
-//! Chains: cut, forked, renumbered, signed by others or by nobody.
+//! Chains: cut off, forked, renumbered, signed with other keys or not at all.
 
 use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
 use serde_json::{Value, json};
 
+use super::archives::{BETWEEN, EMPTY, FILLED, GAPS, LAST, OTHER, SUB, date, manifest, parts};
 use super::case::{Case, case};
-use super::made::{BETWEEN, EMPTY, FILLED, GAPS, LAST, OTHER, SUB, date, manifest, parts};
 use crate::support::damage::{Archive, Pen, STRANGER};
 
 pub fn cases() -> Vec<Case> {
@@ -33,7 +33,7 @@ fn cut() -> Vec<Case> {
         a.remove_all(&key::day_root(OTHER));
     };
     vec![
-        // From inside no more can be told than that the day lacks something.
+        // From the chain alone it is only visible that the day lacks something.
         case("the chain's end cut off", end)
             .finds(DayIncomplete, day(GAPS))
             .finds(Leftover, &parts(FILLED)[0])
@@ -68,7 +68,7 @@ fn cut() -> Vec<Case> {
     ]
 }
 
-/// Takes a manifest out of the middle and lets those after it move up.
+/// Removes a manifest from the middle and moves the later ones up.
 fn close_up(a: &mut Archive, gone: u64, coverage: impl Fn(&mut Value)) {
     let last = a.manifests(SUB);
     a.remove(&manifest(gone));
@@ -90,7 +90,7 @@ fn close_up(a: &mut Archive, gone: u64, coverage: impl Fn(&mut Value)) {
     }
 }
 
-/// A manifest that says no news of the day with the gaps, as the next one.
+/// Returns a manifest that reports no change of the day with the gaps, as the next one.
 fn append(a: &mut Archive, pen: Pen, change: impl Fn(&mut Value)) {
     let next = FILLED + 1;
     let head = a.bytes(&manifest(FILLED));
@@ -242,7 +242,7 @@ fn signatures() -> Vec<Case> {
             a.sign_chain(SUB, Pen::Stranger)
         })
         .finds(SignerNotAllowed, manifest(EMPTY)),
-        // Whose key is the right one, only the reader knows.
+        // Only the reader knows which key is the right one.
         case(
             "all of the chain signed by another key, and nobody said whose counts",
             |a| a.sign_chain(SUB, Pen::Stranger),
@@ -300,7 +300,8 @@ fn signatures() -> Vec<Case> {
     ]
 }
 
-/// The head's object, where no later hash tells: what the signature does not cover must not hold anything.
+/// The object of the head, which no later hash covers: what the signature does not cover must not
+/// matter.
 fn envelopes() -> Vec<Case> {
     let head = |name: &str, change: fn(&mut Value)| {
         case(format!("the head: {name}"), move |a| {

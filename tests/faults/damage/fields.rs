@@ -1,14 +1,15 @@
-//! Fields of manifests, changed by somebody who makes the whole chain follow: the record itself must give it away.
+//! Fields of manifests, changed by an attacker who makes the whole chain follow: the record itself
+//! must show it.
 
 use cxvault::audit::verify::finding::FindingCode;
 use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::place::key;
 use serde_json::{Value, json};
 
+use super::archives::{BETWEEN, FILLED, GAPS, LAST, OTHER, SUB, date, manifest, parts};
 use super::case::Level::{Deep, Full};
 use super::case::Where::{Bucket, Folder};
 use super::case::{Case, case};
-use super::made::{BETWEEN, FILLED, GAPS, LAST, OTHER, SUB, date, manifest, parts};
 use crate::support::damage::Pen;
 
 pub fn cases() -> Vec<Case> {
@@ -18,7 +19,8 @@ pub fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// Changes one manifest, and its successors so that they follow; reading the parts may tell the same again.
+/// Changes one manifest, and its successors so that they follow; the parts may report the same
+/// again.
 fn field(
     name: &str,
     n: u64,
@@ -141,7 +143,7 @@ fn counts() -> Vec<Case> {
         field("gaps: without a reason", GAPS, CountsWrong, |m| {
             m["incomplete_because"] = json!([])
         }),
-        // What balances, only the rows can tell.
+        // Changes that balance each other are visible only in the rows.
         field(
             "rows: an EMPTY counted as NOT_FOUND",
             BETWEEN,
@@ -256,7 +258,7 @@ fn windows() -> Vec<Case> {
     fn of(m: &mut Value) -> &mut Vec<Value> {
         m["discovery"]["windows"].as_array_mut().unwrap()
     }
-    /// Keeps what was counted in it, so that only the tiling is wrong.
+    /// Keeps the counts, so that only the tiling is wrong.
     fn drop_window(m: &mut Value, n: usize, to: usize) {
         let objects = of(m)[n]["objects"].as_i64().unwrap();
         add(&mut of(m)[to]["objects"], objects);
@@ -393,12 +395,12 @@ fn files() -> Vec<Case> {
     ]
 }
 
-/// A name that a part of the day could have, and none has.
+/// Returns a name that a part of the day could have, and none has.
 fn missing_part() -> String {
     parts(BETWEEN)[0].replace("p0000", "p0098")
 }
 
-/// What follows where a manifest lists another's file.
+/// What follows where a manifest lists the file of another one.
 const FOREIGN_FILE: &[FindingCode] = &[
     FileMissing,
     FileSize,

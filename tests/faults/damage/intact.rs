@@ -1,4 +1,5 @@
-//! What must hold: intact archives, copies of them, shares; and that the forger's tools are as good as the archive's own.
+//! What must hold: intact archives, copies of them, and subsets; and that the tools of the forger
+//! write the same as the archive's own.
 
 use std::path::Path;
 
@@ -6,8 +7,8 @@ use cxvault::audit::verify::finding::{FindingCode, Severity};
 use cxvault::format::place::key;
 use tempfile::TempDir;
 
+use super::archives::{BETWEEN, FILLED, MADE, OTHER, SUB, commit_in, lock, manifest, parts};
 use super::case::{Level, Verdict};
-use super::made::{BETWEEN, FILLED, MADE, OTHER, SUB, commit_in, lock, manifest, parts};
 use crate::support::bucket::Bucket;
 use crate::support::damage::{Archive, Pen, Spot};
 use crate::support::minio::minio;
@@ -21,7 +22,7 @@ fn signers() -> Vec<String> {
     ]
 }
 
-/// Verifies at a level; everything holds, and there is nothing else to tell but `notices`.
+/// Verifies at a level; everything must hold, with no findings but `notices`.
 #[track_caller]
 fn holds(location: &str, level: Level, more: &[String], notices: &[FindingCode]) -> Verdict {
     let verdict = Verdict::of(&MADE, location, level, more);
@@ -31,7 +32,7 @@ fn holds(location: &str, level: Level, more: &[String], notices: &[FindingCode])
         "{location} {level:?}"
     );
     for (code, object) in &verdict.found {
-        // These archives have none; the one that has is below.
+        // These archives have no roster; the one that has is below.
         let known = notices.contains(code) || *code == FindingCode::NoRoster;
         assert!(known, "{location} {level:?}: {code:?} of {object}");
     }
@@ -95,7 +96,7 @@ fn intact_archives_hold_at_every_level_and_say_what_was_looked_at() {
             "{told}"
         );
         assert_eq!(told["files"], parts, "{told}");
-        // A level says what it has not read.
+        // A level reports what it has not read.
         assert_eq!(
             told["bytes"],
             if level == Level::Quick { 0 } else { bytes },
@@ -172,7 +173,8 @@ fn intact_buckets_and_copies_of_them_hold() {
         );
         let copied = [FindingCode::NoExpectedHead, FindingCode::RelocatedCopy];
         for copy in [elsewhere.location(), unlocked.location()] {
-            // Version ids and locks are those of a place: a reader is told that these are not theirs.
+            // Version ids and locks belong to a place: the report says that they are not the
+            // copy's.
             let verdict = holds(&copy, level, &signers(), &copied);
             assert!(
                 verdict
@@ -245,7 +247,7 @@ fn nothing_to_verify_is_no_success() {
     }
     let (_keep, location) = laid(&MADE.signed);
     for (args, exit) in [
-        // A head of a chain that is not there at all.
+        // A head of a chain that does not exist.
         (
             vec![
                 "--expect-head".to_owned(),
@@ -274,7 +276,7 @@ fn nothing_to_verify_is_no_success() {
     }
 }
 
-/// No summary and no address is quoted, whatever is wrong.
+/// No finding quotes a summary or an address.
 #[test]
 fn findings_quote_nobody() {
     let mut archive = MADE.unsigned.clone();
@@ -314,7 +316,8 @@ fn findings_quote_nobody() {
     assert!(!said.contains("+15550000000"), "{said}");
 }
 
-/// A forgery that changes nothing gives the same bytes: so the matrix damages what it means to, and nothing beside it.
+/// A forgery that changes nothing gives the same bytes: so the matrix damages what it means to
+/// damage and nothing else.
 #[test]
 fn a_forgery_without_a_change_is_the_original() {
     for intact in [&MADE.signed, &MADE.unsigned] {
@@ -339,7 +342,7 @@ fn a_forgery_without_a_change_is_the_original() {
     }
 }
 
-/// What changes is what was meant, and what must follow from it.
+/// Only what was meant changes, and what must follow from it.
 #[test]
 fn a_forgery_changes_the_part_its_manifest_and_those_after_it() {
     let mut forged = MADE.signed.clone();

@@ -1,12 +1,12 @@
-//! The damage matrix: every kind of object, damaged in every way that somebody can think of, and each time
-//! `cxvault verify` must say what it is.
+//! The damage matrix: every kind of object is damaged in every known way, and each time `cxvault
+//! verify` must name the damage.
 
+mod archives;
 mod buckets;
 mod case;
 mod chains;
 mod fields;
 mod intact;
-mod made;
 mod objects;
 mod rosters;
 mod rows;
@@ -14,13 +14,14 @@ mod rows;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use archives::MADE;
 use case::{Case, Where};
-use made::MADE;
 
-/// Cases at once: a verification waits for its process and its disk more than it works.
+/// Number of cases at once: a verification waits for its process and its disk more than it
+/// computes.
 const AT_ONCE: usize = 4;
 
-/// Runs all cases that a place can have; every one that is wrong is told.
+/// Runs all cases that apply to a place; reports every one that is wrong.
 fn run(cases: &[Case], place: Where) {
     let cases: Vec<&Case> = cases.iter().filter(|case| case.is_for(place)).collect();
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

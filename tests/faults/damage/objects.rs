@@ -1,4 +1,5 @@
-//! Whole objects and their bytes: each kind of object, at its chain's or day's first, middle and last place.
+//! Whole objects and their bytes: each kind of object, at the first, middle and last place of its
+//! chain or day.
 
 use cxvault::audit::verify::finding::FindingCode;
 use cxvault::audit::verify::finding::FindingCode::*;
@@ -6,13 +7,13 @@ use cxvault::format::place::key;
 use cxvault::format::record::copy::CopyRecord;
 use serde_json::json;
 
+use super::archives::{BETWEEN, EMPTY, FILLED, GAPS, LAST, OTHER, SUB, date, manifest, parts};
 use super::case::Level::Full;
 use super::case::Where::{Bucket, Folder};
 use super::case::{Case, case};
-use super::made::{BETWEEN, EMPTY, FILLED, GAPS, LAST, OTHER, SUB, date, manifest, parts};
 use crate::support::damage::{Archive, Pen, Spot};
 
-/// What may become of a part whose bytes are any.
+/// The findings that are possible for a part with arbitrary bytes.
 const DAMAGED: &[FindingCode] = &[
     PartUnreadable,
     MerkleRoot,
@@ -23,10 +24,11 @@ const DAMAGED: &[FindingCode] = &[
     VersionDiffers,
 ];
 
-/// What moreover follows where the part is a good one, but another.
+/// What follows in addition where the part is valid, but another one.
 const EXCHANGED: &[FindingCode] = &[RowCounts, SegmentRepeated, StoreChecksum];
 
-/// What follows where a manifest cannot be read: its successor hangs in the air, and nobody knows what it listed.
+/// What follows where a manifest cannot be read: its successor names an unreadable object, and what
+/// it listed is unknown.
 const UNREADABLE: &[FindingCode] = &[ChainBroken, DiscoveryUnknown, DayIncomplete];
 
 pub fn cases() -> Vec<Case> {
@@ -85,7 +87,7 @@ fn records() -> Vec<Case> {
                 record["created_at"] = json!("2999-01-01T00:00:00.000Z")
             })
         }),
-        // Either the record is another archive's, or all else is.
+        // Either the record belongs to another archive, or everything else does.
         case("archive.json: another id", |a| {
             edit(a, |record| record["archive_id"] = json!("f".repeat(32)))
         })
@@ -130,7 +132,7 @@ fn manifests(place: &str, n: u64) -> Vec<Case> {
         cases.push(deleted.finds(ManifestMissing, &key));
     }
     if n == LAST {
-        // Memory must not be had by a single object, nor may it hide what else is wrong.
+        // A single object must not exhaust the memory, nor hide other damage.
         let deed = |a: &mut Archive| a.put(&manifest(LAST), vec![b' '; (64 << 20) + 1]);
         let grown = case("middle manifest: grown beyond any manifest", deed);
         cases.push(
@@ -154,7 +156,7 @@ fn bytes_of_part(place: &str, part: &str) -> Vec<Case> {
         let at = part.to_owned();
         case(format!("{place} part: {name}"), move |a| deed(a, &at))
     };
-    // A folder keeps no checksums of its own; a bucket tells them unread.
+    // A folder has no checksums of its own; a bucket reports them without reading.
     let same_length = |name: &str, deed: fn(&mut Archive, &str)| {
         let found = with(name, deed)
             .at(Full)
@@ -202,7 +204,7 @@ fn names_of_part(place: &str, part: &str) -> Vec<Case> {
     };
     let elsewhere = part.replace(&format!("={SUB}"), &format!("={OTHER}"));
     vec![
-        // Whether a file of such a name is what an interrupted run left, only its footer tells.
+        // Only the footer shows whether a file with such a name is what an interrupted run left.
         copied("to another number", format!("{folder}/r0001-p0099.parquet")).at(Full),
         copied(
             "to another revision",

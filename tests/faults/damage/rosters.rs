@@ -1,14 +1,15 @@
-//! What a roster tells that no chain can tell by itself, without any head from elsewhere; and damage to the roster.
+//! What a roster detects that a chain without heads from elsewhere cannot, and damage to the roster
+//! itself.
 
 use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::place::key;
 use serde_json::{Value, json};
 
+use super::archives::{BETWEEN, FILLED, LAST, OTHER, SUB, date, manifest};
 use super::case::{Case, case};
-use super::made::{BETWEEN, FILLED, LAST, OTHER, SUB, date, manifest};
 use crate::support::damage::{Archive, Pen, Spot};
 
-/// Each of five runs has left one; the third also knew [`OTHER`].
+/// Each of five runs has written a record; the third also knows [`OTHER`].
 const RECORDS: u64 = 5;
 
 fn record(sequence: u64) -> String {
@@ -22,7 +23,7 @@ pub fn cases() -> Vec<Case> {
     cases.map(Case::rostered).collect()
 }
 
-/// One sub-account's entry in a record.
+/// Returns the entry of one sub-account in a record.
 fn entry<'a>(record: &'a mut Value, id: &str) -> &'a mut Value {
     let entries = record["sub_accounts"].as_array_mut().unwrap();
     entries

@@ -1,4 +1,5 @@
-//! Rows, and what the files say of themselves; each manifest and chain is made to follow, so that only reading finds it.
+//! Rows, and what the files say about themselves. Each manifest and chain is made to follow, so
+//! that only reading the files detects it.
 
 use std::sync::Arc;
 
@@ -13,10 +14,10 @@ use cxvault::format::row::observation::{Observation, Status};
 use cxvault::format::row::omit::Omission;
 use cxvault::format::row::segment::Segment;
 
+use super::archives::{BETWEEN, GAPS, LAST, MADE, SUB, manifest, parts};
 use super::case::Level::{Deep, Full, Quick};
 use super::case::Where::Folder;
 use super::case::{Case, case};
-use super::made::{BETWEEN, GAPS, LAST, MADE, SUB, manifest, parts};
 use crate::support::damage::{Archive, Pen, file_of};
 
 const DAY_MS: i64 = 86_400_000;
@@ -35,10 +36,10 @@ pub fn cases() -> Vec<Case> {
     .collect()
 }
 
-/// Changes a row whose summary by the agent has that status; at once all hashes, and no count, follow.
-/// Changes a part's rows, and what follows from them.
+/// Changes the rows of a part, and what follows from them.
 type Forgery = fn(&mut Archive, &str, &dyn Fn(&mut Vec<Row>));
 
+/// Returns a case that changes a row whose agent summary has that status; all hashes follow, and no count does.
 fn row(name: &str, n: u64, status: Status, code: FindingCode, change: fn(&mut Row)) -> Case {
     let (part, at) = MADE
         .unsigned
@@ -240,7 +241,7 @@ fn order() -> Vec<Case> {
         .at(Deep)
         .finds(code, &first)
     };
-    // The manifest goes on naming as many rows as before.
+    // The manifest still names as many rows as before.
     let counted = |name: &str, change: fn(&mut Vec<Row>)| {
         let at = first.clone();
         let deed = move |a: &mut Archive| {
@@ -295,7 +296,7 @@ fn order() -> Vec<Case> {
             ));
             rows.push(more);
         }),
-        // With the files' counts made to fit, the day's no longer do.
+        // With the counts of the files made to fit, those of the day no longer do.
         rows(
             "one removed, and the file's count follows",
             CountsWrong,
@@ -307,7 +308,7 @@ fn order() -> Vec<Case> {
     ]
 }
 
-/// One text column of one row, as our own writer would never write it.
+/// Changes one text column of one row, as cxvault's writer would never write it.
 fn cell(batch: RecordBatch, column: &str, change: impl Fn(&str) -> String) -> RecordBatch {
     let index = batch.schema().index_of(column).unwrap();
     let texts = batch.column(index).as_string::<i32>();
@@ -436,7 +437,7 @@ fn statements() -> Vec<Case> {
         stated("omitted fields", |statement| {
             statement.omitted_fields = dialog()
         }),
-        // Said by all that can say it, and yet the rows have it.
+        // Every record says so, and yet the rows have it.
         case("a field that is said to be left out", |a| {
             for at in parts(BETWEEN) {
                 a.restate(&at, Pen::Own, |statement| {
@@ -459,7 +460,7 @@ fn statements() -> Vec<Case> {
     ]
 }
 
-/// In a signed archive, whose key the forger does not have, or whose owner is the forger.
+/// In a signed archive whose key the forger does not have, or whose owner is the forger.
 fn signed() -> Vec<Case> {
     let part = parts(BETWEEN)[0].clone();
     let (_, at) = MADE.unsigned.find_row(std::slice::from_ref(&part), |row| {
@@ -471,7 +472,7 @@ fn signed() -> Vec<Case> {
         let key = part.clone();
         case(name, move |a| deed(a, &key, &text))
     };
-    // The manifest is right, so only the file's own signature can tell.
+    // The manifest is valid, so that only the file's own signature can show it.
     let resigned = |name: &str, pen: Pen| {
         let key = part.clone();
         let deed = move |a: &mut Archive| {
@@ -530,7 +531,7 @@ fn signed() -> Vec<Case> {
         ),
         resigned("a part unsigned, its manifest signed", Pen::Bare),
         resigned("a part with a signature that does not fit", Pen::Stale),
-        // Text, hash and everything above: without a key there is nothing left to find it by but the head.
+        // Text, hash and everything above: without a key only the head can show it.
         case("a text and its hash changed where nobody signs", move |a| {
             a.forge_rows(&parts(BETWEEN)[0], Pen::Own, |rows| {
                 rows[at].agent.summary = Some("x".to_owned());
@@ -539,7 +540,7 @@ fn signed() -> Vec<Case> {
         })
         .unsigned()
         .only(Folder)
-        .expecting(SUB, super::made::FILLED)
-        .finds(HeadDiffers, manifest(super::made::FILLED)),
+        .expecting(SUB, super::archives::FILLED)
+        .finds(HeadDiffers, manifest(super::archives::FILLED)),
     ]
 }

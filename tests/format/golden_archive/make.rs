@@ -27,14 +27,14 @@ use super::rows::instant;
 
 pub const ARCHIVE_ID: &str = "00112233445566778899aabbccddeeff";
 
-/// Everything that is made, by key.
+/// Every object that was made, by its key.
 pub type Objects = BTreeMap<String, Vec<u8>>;
 
 /// What the golden archive is made of.
 pub struct Golden {
     pub signer: SigningKey,
     pub objects: Objects,
-    /// Kept outside of the archive.
+    /// Stored outside the archive.
     pub anchors: Objects,
     /// The rows of each part.
     pub rows: BTreeMap<String, Vec<Row>>,
@@ -56,7 +56,7 @@ impl Golden {
         }
     }
 
-    /// A part, and what its manifest says of it.
+    /// A part, and what its manifest says about it.
     pub fn part(&mut self, key: String, place: &PartContext, rows: Vec<Row>) -> File {
         let mut writer = PartWriter::new(Vec::new()).unwrap();
         rows.iter()
@@ -88,7 +88,7 @@ pub fn run(finished_at: i64) -> Run {
     }
 }
 
-/// The windows that tile a day, the first with all of its objects.
+/// Returns the windows that tile a day; the first one holds all of its objects.
 pub fn windows(window: Window, rows: &[Row], asked_at: i64) -> Vec<WindowRecord> {
     let objects: Vec<&str> = rows.iter().map(|row| row.segment.raw.as_str()).collect();
     let answer = |(n, tile): (usize, Window)| {
@@ -113,12 +113,12 @@ pub fn windows(window: Window, rows: &[Row], asked_at: i64) -> Vec<WindowRecord>
         .collect()
 }
 
-/// A revision that is about to be committed.
+/// A revision that will be committed next.
 pub struct Revision {
     pub record: DayRecord,
-    /// Of all of its files.
+    /// The counts of all of its files.
     pub rows: Vec<Row>,
-    /// What they change in what was current before.
+    /// What they change in the rows that were current before.
     pub changes: Changes,
 }
 
@@ -160,7 +160,7 @@ impl Chain {
         }
     }
 
-    /// The manifest of a day's newest revision.
+    /// Returns the manifest of a day's newest revision.
     pub fn newest(&self, date: &str) -> Link {
         self.days[date].1.last().unwrap().clone()
     }
@@ -169,7 +169,7 @@ impl Chain {
         &self.anchors[&sequence]
     }
 
-    /// A part of the day's next revision.
+    /// Adds a part of the day's next revision.
     pub fn part(
         &self,
         golden: &mut Golden,
@@ -206,7 +206,7 @@ impl Chain {
             + 1
     }
 
-    /// The day's next revision, with everything counted; what else is to be said of it the caller says.
+    /// Returns the day's next revision with everything counted; the caller sets the other members.
     pub fn day(&mut self, golden: &Golden, date: &str, files: Vec<File>) -> Revision {
         let (revision, window) = (self.revision(date), self.window(date));
         let added: Vec<Row> = files

@@ -1,14 +1,13 @@
-//! An archive of format version 1, kept as test data: it must stay readable and hold, and the same observations must go
-//! on giving the same bytes.
-//!
-//! Version 1 is frozen: no file of `tests/golden/v1` is ever changed, removed or added. `archive` is an archive with every
-//! kind of record, which was copied and taken over; `anchor` the place where some of its heads were kept; `receipt.json`
-//! proves one of its rows.
+//! An archive of format version 1, stored as test data: it must remain readable and hold, and the
+//! same observations must give the same bytes. Version 1 is frozen: no file of `tests/golden/v1` is
+//! ever changed, removed or added. `archive` is an archive with every kind of record, which was
+//! copied and taken over; `anchor` is the place where some of its heads were anchored;
+//! `receipt.json` proves one of its rows.
 
-mod goes_on;
+mod continuation;
+mod history;
 mod make;
 mod rows;
-mod story;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,9 +39,9 @@ use cxvault::format::time::range::Days;
 use cxvault::outcome::Exit;
 use cxvault::store::Store;
 use cxvault::store::folder::FolderStore;
+use history::{OTHER, SUB_ACCOUNT};
 use make::Golden;
 use serde_json::Value;
-use story::{OTHER, SUB_ACCOUNT};
 use tokio_util::sync::CancellationToken;
 
 fn golden(path: &str) -> PathBuf {
@@ -55,7 +54,7 @@ fn read(path: &str) -> Vec<u8> {
     fs::read(golden(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Made for this test and good for nothing else.
+/// The key of this test alone.
 fn signing_key() -> SigningKey {
     SigningKey::from_openssh_pem(&String::from_utf8(read("test-only.key")).unwrap()).unwrap()
 }
@@ -66,14 +65,14 @@ fn allowed() -> AllowedSigners {
     allowed
 }
 
-/// That of an `allowed_signers` file.
+/// Returns the line of an `allowed_signers` file.
 fn allowed_line() -> String {
     signing_key().public_key().allowed_signers_line("cxvault") + "\n"
 }
 
-/// Everything that is kept, as the code makes it today, by its path.
+/// Returns every stored file, as the code writes it today, by its path.
 fn made() -> (Golden, BTreeMap<String, Vec<u8>>) {
-    let golden = story::make(signing_key());
+    let golden = history::make(signing_key());
     let under = |folder: &'static str| {
         move |(key, bytes): (&String, &Vec<u8>)| (format!("{folder}/{key}"), bytes.clone())
     };
@@ -86,7 +85,7 @@ fn made() -> (Golden, BTreeMap<String, Vec<u8>>) {
     (golden, all)
 }
 
-/// That of a row of a revision that a later one follows.
+/// Returns a receipt of a row whose revision is followed by a later one.
 fn receipt(golden: &Golden) -> Receipt {
     let file = key::part(SUB_ACCOUNT, "2026-11-24".parse().unwrap(), 1, 0);
     let encoded: Vec<cxvault::format::part::EncodedRow> = golden.rows[&file]
@@ -112,7 +111,7 @@ fn receipt(golden: &Golden) -> Receipt {
     }
 }
 
-/// Paths of all files under a folder.
+/// Returns the paths of all files below a folder.
 fn files(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -161,7 +160,7 @@ fn the_same_observations_still_give_the_same_bytes() {
     );
 }
 
-/// What `verify` finds at its deepest level.
+/// Returns what `verify` finds at its deepest level.
 fn verified(archive: &Path) -> (VerifyTotals, Vec<Finding>) {
     let store: Arc<dyn Store> = Arc::new(FolderStore::open(archive).unwrap());
     let anchor: Arc<dyn Store> = Arc::new(FolderStore::open(&golden("anchor")).unwrap());
@@ -226,7 +225,7 @@ fn the_golden_archive_still_holds() {
 fn a_changed_byte_of_any_object_is_found() {
     let mut paths = Vec::new();
     files(&golden("archive"), &mut paths);
-    // The mark is for writers, who find that it is not the one that was taken over.
+    // The mark is for writers, which find that it is not the one that was taken over.
     paths.retain(|path| !path.ends_with(key::COPY));
     let mut unnoticed = Vec::new();
     for path in paths {
@@ -249,7 +248,7 @@ fn a_changed_byte_of_any_object_is_found() {
             unnoticed.push(place.to_owned());
         }
     }
-    // Of the leftover nothing is promised.
+    // Nothing is specified for the leftover.
     assert_eq!(
         unnoticed,
         [key::part(SUB_ACCOUNT, "2026-11-23".parse().unwrap(), 1, 1)]
@@ -302,7 +301,7 @@ fn its_rows_read_back_as_they_were_observed() {
     assert_eq!((files, read_rows), (10, 22));
 }
 
-/// Whoever adds to the format finds out here that the golden archive lacks it.
+/// Additions to the format that the golden archive lacks make this test fail.
 #[test]
 fn it_has_everything_that_version_1_knows() {
     let all: Vec<Envelope> = manifests(SUB_ACCOUNT).chain(manifests(OTHER)).collect();
@@ -370,7 +369,7 @@ fn it_has_everything_that_version_1_knows() {
     );
 }
 
-/// Every column has a value somewhere.
+/// Every column has a value in some row.
 #[test]
 fn no_column_is_null_in_all_rows() {
     let rows = made().0.rows;
@@ -407,7 +406,7 @@ fn its_receipt_still_proves_the_row() {
     );
 }
 
-/// What the steps of FORMAT.md ask for and a signature or a hash does not already.
+/// Asserts what the steps of FORMAT.md require beyond signatures and hashes.
 #[test]
 fn a_receipt_of_what_version_1_does_not_know_is_refused() {
     let receipt: Receipt = serde_json::from_slice(&read("receipt.json")).unwrap();
@@ -462,7 +461,7 @@ fn its_roster_and_its_mark_are_still_read() {
     }
 }
 
-/// What a script says of an archive.
+/// Returns what a script prints for an archive.
 fn asked(script: &str, archive: &Path, queries: &str) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/support")
@@ -502,7 +501,7 @@ fn the_views_find_nothing_wrong_with_it() {
     );
 }
 
-/// Recomputes hashes, counts and sizes with DuckDB and with PyArrow; the error tells what differs.
+/// Recomputes hashes, counts and sizes with DuckDB and with PyArrow; the error names what differs.
 fn compared(archive: &Path) -> Result<String, String> {
     asked("compare_parts.py", archive, "")
 }

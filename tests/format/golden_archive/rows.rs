@@ -1,4 +1,5 @@
-//! The golden archive's rows: every status, strange texts, and segments that are late, edited, vanished, or have no id.
+//! The rows of the golden archive: every status, strange texts, and segments that are late, edited,
+//! vanished, or without an id.
 
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::row::Row;
@@ -8,7 +9,7 @@ use cxvault::format::time::day::{Window, parse_rfc3339};
 
 const RUN: &str = "20261121T031500Z-0a1b2c3d";
 
-/// When most summaries of 2026-11-20 were fetched.
+/// The time at which most summaries of 2026-11-20 were fetched.
 const AT: i64 = 1_795_230_000_123;
 
 pub fn instant(text: &str) -> i64 {
@@ -47,7 +48,7 @@ pub fn look(status: Status, text: &str, at: i64) -> Observation {
     }
 }
 
-/// A failure of which no answer is known.
+/// A failure without an answer.
 fn timed_out() -> Observation {
     Observation {
         http_status: None,
@@ -56,7 +57,7 @@ fn timed_out() -> Observation {
     }
 }
 
-/// A row of a first revision.
+/// Returns a row of a first revision.
 pub fn row(raw: &str, window: Window, agent: Observation, auto: Observation) -> Row {
     let segment = Segment::read(raw.to_owned());
     let end = segment.metadata.segment_end_time;
@@ -77,7 +78,8 @@ const SECOND: &str = r#"{ "segmentId" : "p-v-2", "segmentEndTimeMs":"2026-11-20T
   "segmentEvents":[{"eventTimeMs":"2026-11-20T07:59:00.000Z","eventType":"REC_STOP"}], "future": {"x": 1.50} }"#;
 const FOURTH: &str = r#"{"segmentId":"p-v-4","segmentEndTimeMs":"2026-11-20T23:59:59.999Z","segmentAgentGroupId":"4101"}"#;
 
-/// 2026-11-20: every status, strange texts, a segment without id and without end, one out of the day.
+/// 2026-11-20: every status, strange texts, a segment without id and without end, and one that
+/// belongs to another day.
 pub fn first(window: Window) -> Vec<Row> {
     let bare = |status| look(status, "", AT);
     let row = |raw, agent, auto| row(raw, window, agent, auto);
@@ -108,7 +110,8 @@ pub fn first(window: Window) -> Vec<Row> {
     ]
 }
 
-/// Its second revision: both gaps are filled, and discovery had given two objects for the segment.
+/// The second revision of 2026-11-20: both gaps are filled, and discovery had returned two objects
+/// for the segment.
 pub fn filled(window: Window) -> Vec<Row> {
     let (agent, auto) = (
         look(Status::Present, "Filled later.", AT),
@@ -122,8 +125,8 @@ pub fn filled(window: Window) -> Vec<Row> {
     }]
 }
 
-/// Its third, a recheck: one segment has vanished, one has another text, lost one and has other metadata, one got a
-/// text, and one is late.
+/// The third revision of 2026-11-20, a recheck: one segment has vanished, one has another text, one
+/// lost its text and has other metadata, one got a text, and one is late.
 pub fn rechecked(window: Window) -> Vec<Row> {
     let at = instant("2026-11-28T03:10:00.000Z");
     let mut before = first(window);
@@ -159,7 +162,7 @@ pub fn rechecked(window: Window) -> Vec<Row> {
         .collect()
 }
 
-/// What discovery lists then, and the next day again: all but the one that has vanished.
+/// What discovery lists then and the next day: all segments but the vanished one.
 pub fn listed_again(window: Window) -> Vec<Row> {
     let without_id = first(window).swap_remove(0);
     [
@@ -170,7 +173,7 @@ pub fn listed_again(window: Window) -> Vec<Row> {
     .concat()
 }
 
-/// A day whose time is over soon.
+/// A day that is disposed of later.
 pub fn short_lived(window: Window) -> Vec<Row> {
     let at = window.end_ms + 8_000_000;
     let raw = r#"{"segmentId":"p-v-20","segmentEndTimeMs":"2026-11-22T12:00:00.000Z","segmentAgentGroupId":"4101"}"#;
@@ -182,10 +185,10 @@ pub fn short_lived(window: Window) -> Vec<Row> {
     )]
 }
 
-/// An object with every documented field, in the API's own spelling.
+/// Returns an object with every documented field, in the API's own spelling.
 const FULL: &str = r#"{"segmentId":"p-v-30","dialogId":"d-30","interactionId":"i-30","subAccountId":"99999999","channelId":"ch-1","channelType":"INBOUND","channelClass":"VOICE","channelEndpointAddress":"+15550100","contactEndpointAddress":"+15550199","dialogOrigination":"INBOUND","dialogStartTimeMs":"2026-11-23T07:50:00.000Z","dialogEndTimeMs":"2026-11-23T08:00:01.500Z","dialogDurationMs":601500,"segmentType":"AGENT","segmentParticipantId":"a-7","segmentParticipantRcExtensionId":"101","segmentStartTimeMs":1795420260000,"segmentEndTimeMs":1795420800000,"segmentDurationMs":540000,"segmentAgentGroupId":"4101","systemDisposition":"ANSWERED","agentDisposition":"Resolved","agentNotes":"Called back.","hasRecording":true,"hasTranscript":false,"segmentEvents":[]}"#;
 
-/// 2026-11-23, as an attempt put it that left out nothing, and was killed.
+/// 2026-11-23, as an attempt stored it that left out no field and was killed.
 pub fn adopted(window: Window) -> Vec<Row> {
     let at = window.end_ms + 7_500_000;
     let text = |text| look(Status::Present, text, at);
@@ -207,7 +210,7 @@ pub fn adopted(window: Window) -> Vec<Row> {
     ]
 }
 
-/// What the next one found beyond that; its settings leave out fields.
+/// What the next attempt found in addition; its settings leave out fields.
 pub fn lacking(window: Window) -> Vec<Row> {
     let at = window.end_ms + 9_000_000;
     let raw = r#"{"segmentId":"p-v-32","channelClass":"DIGITAL", "segmentEndTimeMs":"2026-11-23T10:00:00.000Z"}"#;
@@ -224,7 +227,7 @@ pub fn lacking(window: Window) -> Vec<Row> {
     }]
 }
 
-/// 2026-11-24: three summaries that do not come.
+/// 2026-11-24: three summaries are missing.
 pub fn gaps(window: Window) -> Vec<Row> {
     let at = window.end_ms + 8_000_000;
     let raw = |n: u32| {
@@ -249,7 +252,7 @@ pub fn gaps(window: Window) -> Vec<Row> {
     ]
 }
 
-/// Its second revision: one of them has come after all.
+/// The second revision of 2026-11-24: one of them has arrived.
 pub fn one_gap_less(window: Window) -> Vec<Row> {
     let at = instant("2026-12-01T03:00:00.000Z");
     let mut row = gaps(window).remove(1);
@@ -258,7 +261,7 @@ pub fn one_gap_less(window: Window) -> Vec<Row> {
     vec![row]
 }
 
-/// 2026-11-26, as an attempt put it whose settings asked for less.
+/// 2026-11-26, as an attempt stored it whose settings requested less.
 pub fn skipped(window: Window) -> Vec<Row> {
     let raw = r#"{"segmentId":"p-v-60","segmentEndTimeMs":"2026-11-26T12:00:00.000Z","segmentAgentGroupId":"4101"}"#;
     vec![row(

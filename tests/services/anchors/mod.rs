@@ -1,10 +1,11 @@
-//! Heads that are kept a second time: in a bucket of another server with other credentials, in a folder, by a webhook;
-//! and what they show that nothing inside an archive can.
+//! Anchors: heads that are stored a second time, in a bucket of another server with other
+//! credentials, in a folder or by a webhook, and what they detect that nothing inside an archive
+//! can.
 
-mod cut;
-mod kept;
+mod detection;
+mod places;
 mod records;
-mod told;
+mod webhook;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -17,7 +18,7 @@ use serde_json::Value;
 pub const EVE: &str = "2026-11-19";
 pub const NEXT: &str = "2026-11-21";
 
-/// A server of the anchor's own, whose credentials the archive's does not know.
+/// Returns a second server for anchors, whose credentials differ from the archive's.
 fn elsewhere() -> &'static Minio {
     static SERVER: LazyLock<Minio> = LazyLock::new(Minio::start);
     &SERVER
@@ -29,28 +30,28 @@ fn simulator() -> Simulator {
     Simulator::start(options)
 }
 
-/// A user who takes note of what is usual on a first day.
+/// Returns a user who has acknowledged the warnings that are usual on a first day.
 fn user(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault.set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     vault
 }
 
-/// The anchor's folder, of a user who has one.
+/// Returns the anchor's folder of a user who has one.
 fn folder(vault: &mut Vault) -> PathBuf {
     let folder = vault.folder.path().join("anchor");
     vault.set("ANCHOR", folder.to_str().unwrap());
     folder
 }
 
-/// Access key id and secret of a server.
+/// Returns the access key id and the secret of a server.
 fn keys(minio: &Minio) -> (String, String) {
     let env = minio.env();
     let value = |name: &str| env.iter().find(|(one, _)| one == name).unwrap().1.clone();
     (value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"))
 }
 
-/// Lets heads be kept in a bucket there.
+/// Sets the user's anchor to a bucket of that server.
 fn anchored_in(bucket: &Bucket, vault: &mut Vault) {
     let (id, secret) = keys(bucket.minio);
     vault
@@ -72,31 +73,31 @@ fn archive_id(vault: &Vault) -> String {
         .to_owned()
 }
 
-/// The key of one anchor of the sub-account.
+/// Returns the key of one anchor of the sub-account.
 fn place(archive_id: &str, sequence: u64) -> String {
     format!("anchors/v1/{archive_id}/sub_account={SUB}/{sequence:010}.json")
 }
 
-/// The key of one anchor of the roster.
+/// Returns the key of one anchor of the roster.
 fn roster_place(archive_id: &str, sequence: u64) -> String {
     format!("anchors/v1/{archive_id}/roster/{sequence:010}.json")
 }
 
-/// One record of the roster.
+/// Returns one record of the roster.
 fn roster(vault: &Vault, sequence: u64) -> PathBuf {
     vault
         .archive()
         .join(format!("roster/v1/{sequence:010}.json"))
 }
 
-/// How many records the roster has.
+/// Returns the number of records of the roster.
 fn rosters(vault: &Vault) -> u64 {
     (1..)
         .take_while(|sequence| roster(vault, *sequence).exists())
         .count() as u64
 }
 
-/// The findings of a verification with this code.
+/// Returns the findings of a verification that have this code.
 #[track_caller]
 fn found(verified: &Finished, code: &str) -> Vec<Value> {
     verified
@@ -106,7 +107,7 @@ fn found(verified: &Finished, code: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Makes a file of a folder store writable, and changes it.
+/// Changes a file of a folder store, which is read-only.
 fn overwrite(path: &std::path::Path, bytes: &[u8]) {
     std::fs::remove_file(path).unwrap();
     std::fs::write(path, bytes).unwrap();

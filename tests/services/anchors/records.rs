@@ -1,4 +1,4 @@
-//! Records of other kinds than days: their heads are kept when their command has ended.
+//! Records that are not days: their heads are anchored when the command that wrote them ends.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::support::vault::DAY;
 
 const TAKE_OVER: [&str; 3] = ["takeover", "--reason", "the region is lost"];
 
-/// The anchor at `place` is that of this record.
+/// Asserts that the anchor at `place` names this record.
 #[track_caller]
 fn anchors(folder: &Path, place: &str, record: &Path) {
     let bytes =
@@ -25,7 +25,7 @@ fn anchors(folder: &Path, place: &str, record: &Path) {
     );
 }
 
-/// Another user with a marked copy of the archive, who anchors at the same place.
+/// Returns another user with a marked copy of the archive, and with the same anchor.
 fn copied(vault: &Vault, simulator: &Simulator, anchor: &Path) -> Vault {
     let mut copy = user(simulator);
     copy.set("ANCHOR", anchor.to_str().unwrap());
@@ -57,7 +57,7 @@ fn a_takeover_is_anchored_and_refused_where_the_copy_lacks_what_is_anchored() {
     copy.run_day(DAY, &[]).expect(0);
     anchors(&anchor, &roster_place(&id, 3), &roster(&copy, 3));
 
-    // Neither another copy goes on beside it, nor the original.
+    // Neither a second copy nor the original may continue beside it.
     let refused = older.run(&TAKE_OVER).expect(4);
     assert!(
         refused.stderr.contains("is anchored") && refused.stderr.contains("Copy again"),

@@ -1,4 +1,5 @@
-//! SIGKILL at every PUT of a copy, before and after it takes effect; unclear answers; and a polite stop.
+//! SIGKILL at every PUT of a copy, before and after it takes effect; lost answers; and an orderly
+//! stop.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -46,7 +47,8 @@ fn parts_seen(proxy: &Proxy, from: usize, method: Method) -> Vec<String> {
     parts
 }
 
-/// What lies there once the requests that were on their way have arrived; they outlive their sender.
+/// Returns the objects of the copy once the requests under way have arrived; they outlive their
+/// sender.
 fn settled(to: &Bucket, place: &Proxy, never_arrived: Option<&str>) -> Contents {
     let mut contents = Contents::new();
     until("requests in flight arrive", || {
@@ -91,7 +93,7 @@ fn killed_at(world: &mut World, put: usize, after: bool) {
     let held_before = (!after).then(|| request.key.clone());
     request.discard();
 
-    // What is there is an archive, and says that it is a copy before it is one.
+    // What exists is an archive, and it is marked as a copy before it is an archive.
     let found = settled(&to, &place, held_before.as_deref());
     let checked = check(&found, SUB);
     let began = found.keys().any(|key| key != MARK && key != "archive.json");
@@ -142,7 +144,7 @@ fn killed_at(world: &mut World, put: usize, after: bool) {
         .filter(|version| version.lock.is_some())
         .count();
     assert_eq!(locked, to.contents().len(), "{:?}", to.versions());
-    // What was there is neither read nor put again.
+    // Objects that exist are neither read nor stored again.
     let lacking: Vec<String> = parts(&archive)
         .into_iter()
         .filter(|key| !found.contains_key(key))
@@ -163,7 +165,8 @@ fn killed_at_any_put_the_same_command_completes_it() {
     may_copy_to(&mut world.vault, minio(), Some(&place.url));
     copy(&world.vault, &undisturbed.location(), &[]).expect(0);
     let puts = place.seen(Method::PUT);
-    // The mark, the record and its proof, each object, and a lock for the mark and the record.
+    // The mark, the record and its proof of create-only, each object, and a lock for the mark and
+    // the record.
     assert_eq!(
         puts.len(),
         3 + world.from.contents().len() - 1 + 2,
@@ -176,7 +179,8 @@ fn killed_at_any_put_the_same_command_completes_it() {
     }
 }
 
-/// The answer to a PUT is lost, or says 503, stored or not: one copy gets over it.
+/// The answer to a PUT is lost or says 503, whether the object was stored or not: one copy succeeds
+/// nevertheless.
 #[test]
 fn unclear_answers_are_asked_again() {
     let simulator = simulator();
@@ -230,7 +234,7 @@ fn asked_to_stop_it_ends_with_5_and_goes_on() {
     assert_eq!(without_mark(to.contents()), world.from.contents());
 }
 
-/// Two copiers at once: each finds what the other has put, and both end well.
+/// Two copiers at once: each finds what the other has stored, and both succeed.
 #[test]
 fn two_copiers_at_once_make_one_copy() {
     let simulator = simulator();
@@ -239,7 +243,7 @@ fn two_copiers_at_once_make_one_copy() {
     let place = Proxy::start(minio().address, &to.settings.bucket);
     may_copy_to(&mut world.vault, minio(), Some(&place.url));
     let (arrival, held) = holds();
-    // The first one has looked, and found nothing.
+    // The first copier has listed the place and found nothing.
     place.once(Method::PUT, MARK, 0, Act::HoldBefore(arrival()));
     let first = world
         .vault

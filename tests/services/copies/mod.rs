@@ -1,10 +1,11 @@
-//! Copies: whole, grown, interrupted at any request, locked again, and refused where something is wrong here or there.
+//! Copies: complete, growing, interrupted at every request, with new locks, and refused where the
+//! archive or the copy is damaged.
 
-mod kept;
+mod complete;
 mod killed;
+mod locks;
 mod refused;
-mod taken;
-mod whole;
+mod takeover;
 
 use std::path::Path;
 
@@ -26,7 +27,7 @@ fn simulator() -> Simulator {
     Simulator::start(options)
 }
 
-/// Who archives, in several parts a day.
+/// Returns a user who archives days in several parts.
 fn owner(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault
@@ -43,7 +44,8 @@ fn two_days(simulator: &Simulator) -> Vault {
     vault
 }
 
-/// Lets a user put copies into a server's buckets, reached at `endpoint` or directly, with credentials of their own.
+/// Lets a user store copies in a server's buckets, reached at `endpoint` or directly, with separate
+/// credentials.
 fn may_copy_to(vault: &mut Vault, minio: &Minio, endpoint: Option<&str>) {
     for (name, value) in minio.env() {
         match name.as_str() {
@@ -62,7 +64,7 @@ fn copy(vault: &Vault, to: &str, more: &[&str]) -> Finished {
     vault.run(&[&["copy", "--json", "--to", to], more].concat())
 }
 
-/// What a copy told at its end.
+/// Returns the last event of a copy.
 #[track_caller]
 fn copied(finished: &Finished) -> Value {
     let last = finished
@@ -77,7 +79,7 @@ fn copied(finished: &Finished) -> Value {
     last
 }
 
-/// Every object of an archive in a folder.
+/// Returns every object of an archive in a folder.
 fn objects_in(vault: &Vault, folder: &Path) -> Contents {
     let key = |path: &Path| {
         path.strip_prefix(folder)
@@ -119,7 +121,7 @@ fn manifest(sub: &str, sequence: u64) -> String {
     cxvault::format::place::key::manifest(sub, sequence)
 }
 
-/// A verifier who is told the heads.
+/// Verifies with the heads that the reader knows.
 #[track_caller]
 fn verified(vault: &Vault, at: &str, heads: &Value) {
     let heads = heads
@@ -142,7 +144,7 @@ fn verified(vault: &Vault, at: &str, heads: &Value) {
     );
 }
 
-/// Reads as a user of the place reads.
+/// Reads the copy as a user of it does.
 fn reader_of(simulator: &Simulator, bucket: &Bucket) -> Vault {
     let mut vault = Vault::new(simulator);
     bucket.used_by(&mut vault, None);

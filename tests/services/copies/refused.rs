@@ -1,4 +1,5 @@
-//! What is wrong with the archive or with the place is named, nothing bad is copied, and nothing is put over anything.
+//! Damage of the archive or of the copy is named, no damaged object is copied, and no object is
+//! overwritten.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::*;
 use crate::support::minio::minio;
 
-/// An intruder's hand in a folder.
+/// Changes a file of a folder, as an intruder could.
 fn write(path: PathBuf, bytes: &[u8]) {
     if path.exists() {
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
@@ -54,7 +55,8 @@ fn a_damaged_object_of_the_archive_is_named_and_never_copied() {
         envelope["manifest"]["run"]["host"] = json!("elsewhere");
         serde_json_canonicalizer::to_vec(&envelope).unwrap()
     };
-    // What is done to which object, which one is named, and how many manifests of the chain can still be copied.
+    // What is done to which object, which object is named, and how many manifests of the chain can
+    // still be copied.
     let deeds: [(&str, Option<Vec<u8>>, &str, u64); 6] = [
         (&part, Some(flipped(&archive[&part])), &part, 1),
         (&part, None, &part, 1),
@@ -87,7 +89,7 @@ fn a_damaged_object_of_the_archive_is_named_and_never_copied() {
             found.keys()
         );
         verified(&vault, to.to_str().unwrap(), &done["heads"]);
-        // Mended, the same command goes on.
+        // Once the damage is repaired, the same command continues.
         write(path, &archive[object]);
         copy(&vault, to.to_str().unwrap(), &[]).expect(0);
         assert_eq!(without_mark(objects_in(&vault, &to)), archive);
@@ -112,7 +114,8 @@ fn a_chain_that_signed_and_stops_signing_is_not_copied() {
             &serde_json_canonicalizer::to_vec(&envelope).unwrap(),
         );
     };
-    // The roster's as well: of its records none is copied, though the first is sound, and the days are.
+    // The roster's as well: none of its records is copied, although the first is intact, and the
+    // days are copied.
     let (roster, without) = (manifest("roster", 2), vault.folder.path().join("without"));
     for change in [
         (|envelope| envelope["manifest"]["run"]["host"] = json!("elsewhere")) as fn(&mut Value),
@@ -170,7 +173,7 @@ fn other_bytes_at_the_copys_place_are_named_and_left_as_they_are() {
             );
         }
     }
-    // The mark and the record as well: a copy without its mark would be written to.
+    // The mark and the record as well: without its mark the copy would be written to.
     for object in [MARK, "archive.json"] {
         let bucket = Bucket::new(minio(), "unmarked", true);
         copy(&vault, &bucket.location(), &[]).expect(0);
@@ -179,7 +182,7 @@ fn other_bytes_at_the_copys_place_are_named_and_left_as_they_are() {
         let read = reader_of(&simulator, &bucket).run(&["verify", "--json"]);
         assert!(read.stdout.contains("delete-marker"), "{read}");
     }
-    // What was purged is put again.
+    // What was purged is stored again.
     let bucket = Bucket::new(minio(), "healed", true);
     copy(&vault, &bucket.location(), &[]).expect(0);
     [&part, &first]
@@ -205,7 +208,7 @@ fn a_folders_files_are_read_when_that_is_asked_for() {
     write(to.join(&part), b"shorter");
     names(&copy(&vault, at, &[]).expect(4), &part);
     write(to.join(&part), &archive[&part]);
-    // Manifests are small, and read each time.
+    // Manifests are small and are read each time.
     write(to.join(&first), &flipped(&archive[&first]));
     names(&copy(&vault, at, &[]).expect(4), &first);
     write(to.join(&first), &archive[&first]);
@@ -228,7 +231,7 @@ fn a_place_that_is_something_else_is_refused_and_left_alone() {
         let refused = copy(vault, at, &[]).expect(exit);
         assert!(refused.stdout.contains(said), "{said}: {refused}");
     };
-    // The archive itself, and one that another tool has brought there.
+    // The archive itself, and a copy that another tool has made.
     refused(
         &vault,
         &text(&vault.archive()),
@@ -298,7 +301,7 @@ fn a_place_that_is_something_else_is_refused_and_left_alone() {
     );
 }
 
-/// Two archives with one beginning: the same place cannot be a copy of both.
+/// Two archives with a common beginning: the same place cannot be a copy of both.
 #[test]
 fn a_copy_that_went_on_by_itself_has_diverged() {
     let simulator = simulator();
@@ -327,7 +330,7 @@ fn a_copy_that_went_on_by_itself_has_diverged() {
         diverged.stdout.contains("is another one than there"),
         "{diverged}"
     );
-    // A chain that the archive does not have at all.
+    // A chain that the archive does not have.
     twin.set("SUB_ACCOUNTS", OTHER);
     twin.run_day(DAY, &[]).expect(0);
     copy(&twin, at, &[]).expect(0);

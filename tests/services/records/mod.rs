@@ -1,13 +1,13 @@
-//! Records of the chain beside days: acknowledged gaps, legal holds, longer retention, disposal after it; in a folder and
-//! in a real bucket with Object Lock.
+//! Records of the chain that are not days: acknowledged gaps, legal holds, longer retention and
+//! disposal, in a folder and in a real bucket with Object Lock.
 
-mod acknowledged;
-mod disposed;
-mod dry;
-mod forged;
-mod held;
-mod kept;
+mod acknowledgements;
+mod disposal;
+mod dry_runs;
+mod forgeries;
+mod holds;
 mod readers;
+mod retention;
 
 use crate::support::bucket::Bucket;
 use crate::support::vault::{DAY, Finished, SUB, Simulator, Vault, options};
@@ -16,7 +16,7 @@ use serde_json::Value;
 pub const EVE: &str = "2026-11-19";
 pub const NEXT: &str = "2026-11-21";
 
-/// A simulator whose every day has some summaries that never come.
+/// Returns a simulator that answers some summaries of every day with errors only.
 fn broken() -> Simulator {
     let mut options = options();
     options.segments_per_day = 40;
@@ -30,7 +30,8 @@ fn intact() -> Simulator {
     Simulator::start(options)
 }
 
-/// A user with a signing key, who takes note of what is usual on a first day.
+/// Returns a user with a signing key who has acknowledged the warnings that are usual on a first
+/// day.
 fn signing(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault
@@ -48,7 +49,7 @@ fn signing(simulator: &Simulator) -> Vault {
     vault
 }
 
-/// The newest manifest of the sub-account in a bucket, without its envelope.
+/// Returns the newest manifest of the sub-account in a bucket, without its envelope.
 fn head_in(bucket: &Bucket) -> Value {
     let contents = bucket.contents();
     let (_, bytes) = contents
@@ -58,7 +59,8 @@ fn head_in(bucket: &Bucket) -> Value {
     serde_json::from_slice::<Value>(bytes).unwrap()["manifest"].take()
 }
 
-/// The codes that a verification finds, without those about what nobody has given it.
+/// Returns the codes of a verification's findings, except for the notices about missing keys and
+/// heads.
 fn codes(verified: &Finished) -> Vec<String> {
     let findings = verified
         .events()
@@ -73,7 +75,7 @@ fn codes(verified: &Finished) -> Vec<String> {
     codes
 }
 
-/// Every manifest is valid against the schema, its signature included.
+/// Asserts that every manifest is valid against the schema, its signature included.
 fn check_schema(vault: &Vault) {
     let schema: Value =
         serde_json::from_str(include_str!("../../../schemas/manifest.v1.schema.json")).unwrap();
@@ -86,7 +88,7 @@ fn check_schema(vault: &Vault) {
     }
 }
 
-/// The kinds of the chain's manifests, in order.
+/// Returns the kinds of the chain's records, in order.
 fn kinds(vault: &Vault) -> Vec<String> {
     let kind = |manifest: Value| manifest["manifest"]["kind"].as_str().unwrap().to_owned();
     vault.manifests(SUB).into_iter().map(kind).collect()

@@ -1,4 +1,4 @@
-//! Whoever reads a chain of days reads on over records of other kinds.
+//! Every reader of days continues past records of other kinds.
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use super::*;
 use crate::support::python::{duckdb_python, path_with_duckdb};
 
-/// Gaps on EVE and DAY, those of EVE acknowledged, both days held; the last record is none of a day.
+/// Returns an archive with gaps on EVE and DAY. The gaps of EVE are acknowledged, both days are
+/// held, and the newest record is not a day.
 fn archive() -> (Simulator, Vault) {
     let simulator = broken();
     let vault = signing(&simulator);
@@ -102,7 +103,7 @@ fn receipts_reach_over_them() {
 #[test]
 fn days_go_on_after_them_and_every_view_agrees() {
     let (_simulator, mut vault) = archive();
-    // The zone is still the chain's, although its newest record tells of none.
+    // The time zone of the chain is still known, although its newest record has none.
     vault.set("TIME_ZONE", "Europe/Berlin");
     let refused = vault.run_day("2026-11-18", &[]).expect(2);
     assert!(
@@ -151,7 +152,7 @@ fn days_go_on_after_them_and_every_view_agrees() {
     );
 }
 
-/// EVE was disposed of, and its files are there or not: nobody reads them, and everybody says so.
+/// EVE was disposed of, and its files exist or not: every reader skips them and says so.
 #[test]
 fn readers_go_on_without_what_was_disposed_of() {
     let simulator = intact();

@@ -1,22 +1,23 @@
-//! The report in a real browser: what a compliance officer sees, points at, reaches by keyboard and prints is what is
-//! archived. The pages, and pictures of them, are left in `target/report`.
+//! The report in a real browser: what a compliance officer sees, points at, reaches by keyboard and
+//! prints is what is archived. The tests leave the pages and screenshots of them in
+//! `target/report`.
 
-mod archived;
-mod made_up;
+mod invented;
 mod pages;
+mod real_archives;
 
 use crate::support::browser::Browser;
 use serde_json::{Value, json};
 
-/// What the card beside a square tells of a day.
+/// What the card beside a square of the calendar says about a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
     pub text: String,
-    /// By kind (`By the agent`, `By the AI`) and status.
+    /// Counts by kind (`By the agent`, `By the AI`) and status.
     pub counts: Value,
 }
 
-/// Reads the card as it is shown; `None` where it is not.
+/// Reads the card as the page shows it; returns `None` while it is hidden.
 pub fn card(browser: &mut Browser) -> Option<Card> {
     let read = "(() => {
         const card = document.getElementById('card');
@@ -36,7 +37,7 @@ pub fn card(browser: &mut Browser) -> Option<Card> {
     })
 }
 
-/// The selector of a day's square; `account` counts from 0 in the page's order.
+/// Returns the selector of a day's square; `account` counts from 0 in the page's order.
 pub fn square(account: usize, date: &str) -> String {
     let day = date
         .parse::<jiff::civil::Date>()
@@ -55,7 +56,7 @@ pub fn focus(browser: &mut Browser, selector: &str) {
     ));
 }
 
-/// The focused element's label.
+/// Returns the label of the focused element.
 pub fn focused(browser: &mut Browser) -> String {
     browser
         .text("document.activeElement.getAttribute('aria-label') || document.activeElement.tagName")

@@ -1,4 +1,5 @@
-//! Pages that are hard to make from a real archive: large, strange, hostile; and how any page behaves.
+//! Pages that are hard to create from a real archive (large, strange, hostile), and how every page
+//! behaves.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,11 +14,11 @@ use cxvault::format::row::tally::{GroupShare, Statuses, Tally};
 use jiff::civil::date;
 use serde_json::{Value, json};
 
-use super::made_up::{bare_day, calendar, low_volume, made_up, report, shown, write};
+use super::invented::{bare_day, calendar, low_volume, made_up, report, shown, write};
 use super::{card, focus, focused, square};
 use crate::support::browser::Browser;
 
-/// Everything well: no request, no complaint.
+/// Asserts that the page sent no request and reported no error.
 const NOTHING: [String; 0] = [];
 
 #[test]
@@ -38,7 +39,7 @@ fn two_hundred_sub_accounts_of_seven_years_fit_and_work() {
         .unwrap();
     assert_eq!(squares, 2_557, "days on demand: those of one sub-account");
 
-    // A month is pointed at, moved from, opened.
+    // A month is hovered over, left and opened.
     let last = "#months tbody tr:last-child [data-cell]:last-of-type";
     browser.point_at(last);
     let pointed = card(&mut browser).unwrap();
@@ -78,7 +79,7 @@ fn two_hundred_sub_accounts_of_seven_years_fit_and_work() {
         focused(&mut browser)
     );
 
-    // Found by number, and by what is wrong.
+    // Sub-accounts are found by number and by finding.
     let rows =
         "[...document.querySelectorAll('#months tbody tr')].filter((row) => !row.hidden).length";
     browser.eval("(() => { const find = document.getElementById('find'); find.value = '1156'; find.dispatchEvent(new Event('input')); })()");
@@ -124,7 +125,7 @@ fn statuses(present: u64, empty: u64, not_found: u64, rare: [u64; 4]) -> Statuse
     }
 }
 
-/// Days around one that Samoa never had, with numbers of every size and every rare status.
+/// Days around the date that Samoa skipped, with numbers of every size and every rare status.
 fn strange() -> Vec<CalendarDay> {
     let tally = |segments, agent, auto| Tally {
         segments,
@@ -255,7 +256,7 @@ fn strange_days_are_told_as_they_are_and_keys_reach_what_the_pointer_does() {
             browser.text("document.activeElement.getAttribute('aria-describedby')"),
             "card"
         );
-        // The skipped date is no step.
+        // The skipped date is not a step.
         if n + 1 < days.len() {
             browser.press("ArrowDown");
         }
@@ -370,7 +371,8 @@ fn hostile_texts_are_texts() {
     assert_eq!(browser.misbehaviour(), NOTHING);
 }
 
-/// WCAG's contrast between what an element's text and the nearest background have for colours.
+/// Returns the WCAG contrast ratio between the colours of an element's text and of the nearest
+/// background.
 const CONTRAST: &str = "(selector) => {
     const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
     const light = (colour) => {
@@ -462,7 +464,7 @@ fn it_prints_on_paper_as_a_whole() {
         browser.text("getComputedStyle(document.getElementById('card')).display"),
         "none"
     );
-    // Nothing is behind a scroll bar, or beside the paper.
+    // Nothing is hidden behind a scroll bar or outside the paper.
     let hidden = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollHeight > one.clientHeight + 1).length";
     assert_eq!(browser.eval(hidden), 0);
     assert_eq!(

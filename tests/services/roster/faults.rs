@@ -1,4 +1,4 @@
-//! The commit of a roster against a store that fails, and between processes that crash.
+//! The commit of a roster record with a store that fails, and between processes that crash.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::*;
 use crate::support::host::{Host, TestClock};
 use crate::support::memory::{Effect, MemoryStore, StoreFault, StoreOperation};
 
-/// Runs a future to its end on this thread.
+/// Runs a future to completion on this thread.
 fn now<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -69,7 +69,7 @@ fn a_commit_that_fails_in_any_way_is_there_once_or_not_at_all() {
                 ),
             }
             store.repair();
-            // The next run finds what there is, on this host or on another.
+            // The next run finds what was stored, on this host or on another.
             for lost in [false, true] {
                 if lost {
                     host.lose_state();
@@ -101,7 +101,7 @@ fn a_record_whose_number_was_taken_is_drawn_up_anew_behind_it() {
     );
     let first = now(one.open(store.clone())).unwrap();
     let second = now(other.open(store.clone())).unwrap();
-    // Both have read an archive without a roster.
+    // Both processes have read an archive without a roster.
     let mut roster = now(Roster::open_to_write(&first, Mode::Act)).unwrap();
     let mut late = now(Roster::open_to_write(&second, Mode::Act)).unwrap();
     now(commit(&first, &mut roster, "run", Exit::Done, seen("a"))).unwrap();
@@ -148,7 +148,7 @@ fn another_manifest_at_a_number_that_the_roster_knows_stops_the_commit() {
     assert_eq!(records(&store).len(), 1);
 }
 
-/// An archive that knows nobody has nothing to say.
+/// An archive without sub-accounts writes no record.
 #[test]
 fn a_run_that_knows_no_sub_account_leaves_no_record() {
     let simulator = listing(&[SUB]);

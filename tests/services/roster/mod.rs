@@ -1,7 +1,8 @@
-//! The roster: what each run leaves about all sub-accounts, what it notices, and who notices when it is touched.
+//! The roster: what each run records about all sub-accounts, what it detects, and what detects
+//! changes of the roster itself.
 
+mod detection;
 mod faults;
-mod kept;
 mod runs;
 mod shapes;
 mod takeover;
@@ -17,7 +18,7 @@ use serde_json::Value;
 pub const EVE: &str = "2026-11-19";
 pub const OTHER: &str = "88888888";
 
-/// RingCX lists these sub-accounts.
+/// Returns a simulator whose RingCX lists these sub-accounts.
 fn listing(sub_accounts: &[&str]) -> Simulator {
     let mut options = options();
     options.segments_per_day = 12;
@@ -25,7 +26,7 @@ fn listing(sub_accounts: &[&str]) -> Simulator {
     Simulator::start(options)
 }
 
-/// A user with a signing key, who archives whatever is listed.
+/// Returns a user with a signing key who archives every listed sub-account.
 fn signing(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault
@@ -47,7 +48,7 @@ fn path(vault: &Vault, sequence: u64) -> PathBuf {
     vault.archive().join(key::manifest(key::ROSTER, sequence))
 }
 
-/// All records, in order, envelopes and all; each is valid against the schema.
+/// Returns all records in order, with their envelopes; each must be valid against the schema.
 fn records(vault: &Vault) -> Vec<Value> {
     let schema: Value =
         serde_json::from_str(include_str!("../../../schemas/roster.v1.schema.json")).unwrap();
@@ -63,12 +64,12 @@ fn records(vault: &Vault) -> Vec<Value> {
     (1..).map_while(read).collect()
 }
 
-/// The newest record, without its envelope.
+/// Returns the newest record, without its envelope.
 fn newest(vault: &Vault) -> Value {
     records(vault).pop().expect("a record")["manifest"].take()
 }
 
-/// What a record says of one sub-account.
+/// Returns the entry of one sub-account in a record.
 #[track_caller]
 fn entry(record: &Value, id: &str) -> Value {
     let entries = record["sub_accounts"].as_array().unwrap();
@@ -79,7 +80,7 @@ fn entry(record: &Value, id: &str) -> Value {
         .clone()
 }
 
-/// `roster:SEQUENCE:SHA256` of the newest record as it lies there.
+/// Returns `roster:SEQUENCE:SHA256` of the newest record as it is stored.
 fn head(vault: &Vault) -> String {
     let newest = records(vault).len() as u64;
     format!(
@@ -88,14 +89,14 @@ fn head(vault: &Vault) -> String {
     )
 }
 
-/// The newest manifest of a chain as a roster's entry names it.
+/// Returns the newest manifest of a chain as a roster's entry names it.
 fn chain_head(vault: &Vault, id: &str) -> Value {
     let newest = vault.manifests(id).len() as u64;
     let bytes = std::fs::read(vault.archive().join(key::manifest(id, newest))).unwrap();
     serde_json::json!({ "sequence": newest, "sha256": Digest::of(&bytes).hex() })
 }
 
-/// Code and object of each finding.
+/// Returns code and object of each finding.
 fn findings(verified: &Finished) -> Vec<(String, String)> {
     let text = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
     let events = verified

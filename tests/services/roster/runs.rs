@@ -1,4 +1,5 @@
-//! One record a run, about everybody; by several processes at once; and by nobody else.
+//! One record for each run, about all sub-accounts; by several processes at once, and by no other
+//! command.
 
 use super::*;
 use crate::support::vault::DAY;
@@ -20,7 +21,7 @@ fn a_run_leaves_one_record_about_all_and_its_head_covers_the_archive() {
     assert_eq!(first["place"], vault.archive().to_str().unwrap());
     for id in [SUB, OTHER] {
         let entry = entry(&first, id);
-        // Nobody has counted on them before.
+        // No earlier run has recorded them.
         assert_eq!(
             (&entry["listed"], &entry["expected"]),
             (&true.into(), &false.into()),
@@ -33,7 +34,8 @@ fn a_run_leaves_one_record_about_all_and_its_head_covers_the_archive() {
         );
     }
     vault.run_day(DAY, &[]).expect(0);
-    // One that only confirms leaves one, too, and asks RingCX for nothing but the list.
+    // A run that only confirms days writes a record too, and requests only the list of
+    // sub-accounts.
     let confirmed = vault.run_day(DAY, &[]).expect(0);
     assert_eq!(confirmed.summary()["roster"], head(&vault), "{confirmed}");
     let all = records(&vault);
@@ -133,7 +135,7 @@ fn what_ended_badly_is_in_the_record() {
         ),
         (&Value::Null, &true.into())
     );
-    // Nobody to ask: there is no head yet, and it is said what became of it.
+    // RingCX cannot be reached: there is no head yet, and the record says what happened.
     let mut away = signing(&simulator);
     away.set("SUB_ACCOUNTS", SUB)
         .set("MAX_ATTEMPTS", "1")
@@ -175,7 +177,7 @@ fn nobody_else_leaves_one() {
         .into_iter()
         .map(|mut record| record["manifest"]["command"].take());
     assert_eq!(commands.collect::<Vec<_>>(), ["run", "backfill", "recheck"]);
-    // The hold went into the chain by itself; the next record knows it.
+    // The hold was recorded in the chain alone; the next roster record names it.
     assert_eq!(entry(&newest(&vault), SUB)["head"], chain_head(&vault, SUB));
 }
 
@@ -184,7 +186,8 @@ fn processes_at_once_draw_their_records_up_one_behind_the_other() {
     let ids = ["11111111", "22222222", "33333333", "44444444"];
     let simulator = listing(&ids);
     let vault = signing(&simulator);
-    // Founded once, or the first commits would be of several processes that find nothing.
+    // The archive is created first; otherwise the first commits would be of several processes that
+    // find no archive.
     vault.run_day(EVE, &["--sub-account", ids[0]]).expect(0);
     let started: Vec<_> = ids
         .iter()

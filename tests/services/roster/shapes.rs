@@ -1,5 +1,5 @@
-//! Every shape of record is one of `schemas/roster.v1.schema.json`, and whatever the schema refuses, the reader or the
-//! verifier refuses too.
+//! Every shape of a roster record is valid against `schemas/roster.v1.schema.json`, and what the
+//! schema refuses, the reader or the verifier refuses too.
 
 use std::sync::{Arc, Mutex};
 
@@ -31,7 +31,8 @@ fn schema() -> jsonschema::Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
-/// A first record in which everything that may be there is there; of one sub-account, since others must follow in order.
+/// Returns a first record with every optional member, of one sub-account, since several must be in
+/// order.
 fn full(listed: Option<bool>) -> RosterRecord {
     let member = SubAccountEntry {
         id: "a-Z_0".into(),
@@ -75,7 +76,7 @@ fn full(listed: Option<bool>) -> RosterRecord {
     }
 }
 
-/// Likewise, of the other kind.
+/// Returns such a record of the other kind.
 fn taken(by: Option<&str>) -> RosterRecord {
     let takeover = Takeover {
         from: by.map(|_| "s3://acme-cx-archive/old".to_owned()),
@@ -90,7 +91,8 @@ fn taken(by: Option<&str>) -> RosterRecord {
     }
 }
 
-/// The violations that `verify` finds in an archive that holds this record and nothing else.
+/// Returns the violations that `verify` finds in an archive that holds this record and nothing
+/// else.
 fn violations(runtime: &tokio::runtime::Runtime, record: &[u8]) -> Vec<Finding> {
     let store = Arc::new(MemoryStore::new());
     let about = ArchiveRecord {

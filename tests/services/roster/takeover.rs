@@ -1,4 +1,5 @@
-//! Copies: nobody writes to them, until somebody takes one over; from then on it is an archive like any other.
+//! Copies: no command writes to them until one is taken over; from then on it is an archive like
+//! any other.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,7 @@ use crate::support::vault::DAY;
 
 const REASON: [&str; 3] = ["takeover", "--reason", "the region is lost"];
 
-/// Another user with a copy of the archive's folder, and the same key.
+/// Returns another user with a copy of the archive's folder and the same key.
 fn copied(vault: &Vault, simulator: &Simulator) -> Vault {
     let copy = signing(simulator);
     let from = vault.folder.path();
@@ -28,7 +29,7 @@ fn copied(vault: &Vault, simulator: &Simulator) -> Vault {
     copy
 }
 
-/// What a copier leaves at the root of its copy.
+/// Returns the mark that a copier writes into the root of its copy.
 fn mark(folder: &Path, from: &str) -> Digest {
     let about: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join(key::ARCHIVE)).unwrap()).unwrap();
@@ -102,7 +103,7 @@ fn a_copy_is_read_and_not_written_until_it_is_taken_over() {
     );
     assert_eq!(record["sub_accounts"].as_array().unwrap().len(), 2);
     assert_eq!(entry(&record, SUB)["head"], chain_head(&copy, SUB));
-    // Once is enough.
+    // A second takeover is refused.
     copy.run(&REASON).expect(0);
     assert_eq!(records(&copy).len(), 2);
 
@@ -126,11 +127,11 @@ fn a_copy_is_read_and_not_written_until_it_is_taken_over() {
         "{found:?}"
     );
 
-    // A copy of it, with a mark of its own, is a copy again.
+    // A copy of it, with its own mark, is a copy again.
     let again = copied(&copy, &simulator);
     mark(&again.archive(), "elsewhere");
     again.run_day(DAY, &[]).expect(2);
-    // The original knows nothing of all this.
+    // The original has no record of this.
     vault.run_day(DAY, &[]).expect(0);
     assert_eq!(records(&vault).len(), 2);
 }
@@ -160,7 +161,7 @@ fn a_bucket_that_somebody_copied_with_another_tool_is_a_copy_too() {
         Bucket::new(minio(), "copied", true),
     );
     let mut vault = signing(&simulator);
-    // Several parts a day: where every version id is another, all of it looks like a copy.
+    // Several parts a day: where every version id differs, the archive looks like a copy.
     vault
         .set("OBJECT_LOCK", "governance:1d")
         .set("PART_ROWS", "6");
@@ -190,7 +191,7 @@ fn a_bucket_that_somebody_copied_with_another_tool_is_a_copy_too() {
         "old versions and locks are those of the other bucket"
     );
 
-    // What was committed here is held against this store.
+    // Manifests that were committed here are compared with this store.
     let contents = there.contents();
     let part = contents
         .keys()
@@ -207,7 +208,7 @@ fn a_bucket_that_somebody_copied_with_another_tool_is_a_copy_too() {
             "{found:?}"
         );
     }
-    // And the original is still the one that its own records name.
+    // The original is still the archive that its own records name.
     here.used_by(&mut vault, None);
     std::fs::remove_dir_all(vault.state()).unwrap();
     vault.run_day(EVE, &[]).expect(0);

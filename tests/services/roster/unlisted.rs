@@ -1,4 +1,4 @@
-//! A sub-account that RingCX no longer lists: exit 6 until somebody has taken note of it.
+//! A sub-account that RingCX no longer lists: exit code 6 until the operator acknowledges it.
 
 use super::*;
 use crate::support::vault::DAY;
@@ -24,7 +24,7 @@ fn a_sub_account_that_disappears_is_missed_until_it_is_acknowledged() {
         done.stdout.contains(&format!("unlisted:{OTHER}")) && done.stdout.contains("RingCX Admin"),
         "{done}"
     );
-    // The others still run.
+    // The other sub-accounts are still archived.
     assert_eq!(vault.newest(SUB)["date"], DAY);
     let record = newest(&vault);
     let other = entry(&record, OTHER);
@@ -61,7 +61,7 @@ fn a_sub_account_that_disappears_is_missed_until_it_is_acknowledged() {
             && page.contains(&head(&vault))
     );
 
-    // A run that asks nobody complains of nothing, and forgets nothing.
+    // A run that requests no list complains of nothing and forgets nothing.
     vault.run_day(DAY, &["--sub-account", SUB]).expect(0);
     assert_eq!(
         entry(&newest(&vault), OTHER)["unlisted"]["acknowledged"],
@@ -85,7 +85,7 @@ fn a_sub_account_that_disappears_is_missed_until_it_is_acknowledged() {
         &format!("first-day-empty,low-volume,unlisted:{OTHER}"),
     );
     vault.run_day(DAY, &[]).expect(0);
-    // It stands in the chain now: the setting need not stay.
+    // The acknowledgement is recorded in the chain now: the setting is no longer needed.
     vault
         .set("KNOWN_WARNINGS", "first-day-empty,low-volume")
         .run_day(DAY, &[])
@@ -96,7 +96,7 @@ fn a_sub_account_that_disappears_is_missed_until_it_is_acknowledged() {
         "{verified}"
     );
 
-    // Back again, and gone again.
+    // Listed again, then no longer listed.
     vault.move_to(&whole);
     vault.run_day(DAY, &[]).expect(0);
     assert!(entry(&newest(&vault), OTHER).get("unlisted").is_none());
@@ -111,7 +111,7 @@ fn settings_that_name_a_sub_account_need_no_list() {
     vault.run_day(EVE, &[]).expect(0);
     vault.move_to(&narrowed);
     vault.run_day(EVE, &[]).expect(6);
-    // RingCX still answers for it in the simulator of the whole.
+    // The simulator of the complete account still answers requests for it.
     vault.move_to(&whole);
     vault
         .set("SUB_ACCOUNTS", &format!("{SUB},{OTHER}"))
@@ -125,7 +125,8 @@ fn settings_that_name_a_sub_account_need_no_list() {
     assert!(other.get("unlisted").is_none(), "{other}");
 }
 
-/// Each shard asks for the whole list, so each of them misses it; none takes another's share for missing.
+/// Each shard requests the whole list, so each of them detects it; no shard reports the
+/// sub-accounts of another one.
 #[test]
 fn shards_list_everything() {
     let (whole, narrowed) = (listing(&[SUB, OTHER]), listing(&[SUB]));
@@ -164,6 +165,6 @@ fn roster_is_no_sub_account() {
         .set("SUB_ACCOUNTS", "roster")
         .run_day(DAY, &[])
         .expect(2);
-    // One that is listed cannot be archived, and that is no silence.
+    // A sub-account that is listed cannot be archived, and that is reported.
     vault.unset("SUB_ACCOUNTS").run_day(DAY, &[]).expect(1);
 }

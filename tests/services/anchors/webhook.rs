@@ -1,4 +1,4 @@
-//! The webhook that gets each head.
+//! The webhook that receives the head of each chain.
 
 use serde_json::json;
 
@@ -59,7 +59,8 @@ fn a_webhook_gets_each_head_and_again_what_it_did_not_take() {
     ];
     vault.run(&[&["verify"], &heads[..]].concat()).expect(0);
 
-    // It has it; a confirmed day is no news, and its run is.
+    // The webhook has this head already. A confirmed day is not reported again; the record of the
+    // run is.
     vault.run_day(EVE, &[]).expect(0);
     assert_eq!(told_of(&receiver), ["roster 2"]);
 
@@ -94,7 +95,7 @@ fn a_webhook_gets_each_head_and_again_what_it_did_not_take() {
         ["roster 3", "roster 4", &format!("sub_account={SUB} 2")]
     );
 
-    // A host that remembers nothing tells the heads again.
+    // A host without a state folder sends the heads again.
     std::fs::remove_dir_all(vault.state()).unwrap();
     vault.run_day(DAY, &[]).expect(0);
     assert_eq!(
@@ -103,7 +104,8 @@ fn a_webhook_gets_each_head_and_again_what_it_did_not_take() {
     );
 }
 
-/// Chain and number of each head that arrived since the last call, in order.
+/// Returns the chain and the sequence number of each head that arrived since the last call, in
+/// order.
 fn told_of(receiver: &Receiver) -> Vec<String> {
     let head = |body: Value| format!("{} {}", body["chain"].as_str().unwrap(), body["sequence"]);
     let mut all: Vec<String> = receiver

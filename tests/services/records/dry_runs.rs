@@ -1,4 +1,5 @@
-//! Dry runs: they say what the command would do, in the same words and with the same refusals, and write nothing.
+//! Dry runs: they report what the command would do, with the same words and the same refusals, and
+//! write nothing.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use crate::support::vault::days_ago;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Every file of a user: archive, state and home.
+/// Returns every file of a user: archive, state folder and home folder.
 fn files(vault: &Vault) -> Files {
     let files = vault.files(vault.folder.path()).into_iter();
     files
@@ -21,7 +22,8 @@ fn files(vault: &Vault) -> Files {
         .collect()
 }
 
-/// Runs a command dry and then for real, and compares what they tell; the real one does what the dry one said.
+/// Runs a command dry and then for real, and compares their reports: the second run does what the
+/// dry run announced.
 fn both(vault: &Vault, command: &[&str], untouched: impl Fn() -> bool) -> Value {
     let before = files(vault);
     let dry = vault
@@ -54,7 +56,7 @@ fn both(vault: &Vault, command: &[&str], untouched: impl Fn() -> bool) -> Value 
     dry
 }
 
-/// Both are refused, with the same code and message; nothing is written.
+/// Asserts that both are refused with the same code and message, and that nothing is written.
 fn refused(vault: &Vault, command: &[&str]) {
     let before = files(vault);
     let dry = vault.run(&[command, &["--dry-run", "--json"]].concat());
@@ -101,7 +103,7 @@ fn an_acknowledgement_is_told_and_not_made() {
         ),
         (1, &json!(DAY))
     );
-    // Acknowledged already: nothing would be recorded.
+    // Acknowledged already: no record would be written.
     let again = vault
         .run(&[&command[..], &["--dry-run", "--json"]].concat())
         .expect(0);
@@ -128,7 +130,7 @@ fn holds_and_locks_in_a_bucket_are_told_and_not_set() {
     let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
     let mut vault = signing(&simulator);
     bucket.used_by(&mut vault, Some(&proxy.url));
-    // Without locks of its own: whether the bucket keeps holds must be asked.
+    // Without Object Lock of its own: the program must ask whether the bucket supports holds.
     vault.run_day(EVE, &[]).expect(0);
     vault.run_day(DAY, &[]).expect(0);
     let later = days_ago(-40);
@@ -268,7 +270,7 @@ fn where_nothing_enforces_a_hold_the_dry_run_says_so() {
         ];
         refused(&vault, &extend);
     }
-    // Where there is no archive, none is founded.
+    // Where there is no archive, none is created.
     let nowhere = Vault::new(&simulator);
     refused(
         &nowhere,

@@ -1,5 +1,5 @@
-//! What happened to the golden archive: every kind of record that version 1 knows, in the order in which they could have
-//! come.
+//! The history of the golden archive: every kind of record of version 1, in an order in which they
+//! can occur.
 
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
@@ -24,14 +24,14 @@ use super::make::{ARCHIVE_ID, Chain, Golden, Roster, windows};
 use super::rows::{self, instant};
 
 pub const SUB_ACCOUNT: &str = "99999999";
-/// One in another zone, whose only day has 25 hours.
+/// A sub-account in another time zone, whose only day has 25 hours.
 pub const OTHER: &str = "ny_1-A";
 
 const FIRST_PLACE: &str = "s3://acme-cx-archive/ringcx";
-/// A folder: it keeps neither versions nor locks.
+/// A folder: it has neither versions nor locks.
 const SECOND_PLACE: &str = "/srv/cx-archive";
 
-/// The golden archive as the code makes it today.
+/// Returns the golden archive as the code writes it today.
 pub fn make(signer: SigningKey) -> Golden {
     let mut golden = Golden::new(signer);
     let (mut chain, mut roster) = (Chain::new(SUB_ACCOUNT, "UTC"), Roster::default());
@@ -80,7 +80,7 @@ fn incomplete(record: DayRecord, incomplete_because: Vec<Incomplete>) -> DayReco
     }
 }
 
-/// Numbers 1 to 3: a day with gaps, its second revision without, a day without segments.
+/// Numbers 1 to 3: a day with gaps, its second revision without gaps, and a day without segments.
 fn first_days(golden: &mut Golden, chain: &mut Chain) {
     let (date, none) = ("2026-11-20", Omission::default());
     let window = chain.window(date);
@@ -119,8 +119,9 @@ fn first_days(golden: &mut Golden, chain: &mut Chain) {
     chain.commit_day(golden, empty, chain.window(date).end_ms + 11_800_000);
 }
 
-/// Numbers 4 and 5: a day that is disposed of later; one whose settings left out fields, behind a part of an attempt
-/// whose settings did not, and an object of somebody else's.
+/// Numbers 4 and 5: a day that is disposed of later, and a day whose settings left out fields.
+/// Before the second there are a part of an attempt with other settings and an object of another
+/// program.
 fn adopted_and_left_out(golden: &mut Golden, chain: &mut Chain) {
     let (date, none) = ("2026-11-22", Omission::default());
     let window = chain.window(date);
@@ -158,7 +159,7 @@ fn adopted_and_left_out(golden: &mut Golden, chain: &mut Chain) {
         why: "malformed".into(),
     };
     let revision = chain.day(golden, date, vec![adopted, own]);
-    // One that the killed attempt had found is listed again, one is not, and one is listed twice.
+    // A segment of the killed attempt is listed again, one is not, and one is listed twice.
     let listed = [
         &revision.rows[..1],
         &revision.rows[2..],
@@ -182,7 +183,8 @@ fn adopted_and_left_out(golden: &mut Golden, chain: &mut Chain) {
     chain.commit_day(golden, record, window.end_ms + 11_800_000);
 }
 
-/// Numbers 6 and 7: a day with gaps; after a date that is never archived, one that has gaps for every reason.
+/// Numbers 6 and 7: a day with gaps, and, after a date that is never archived, a day with gaps for
+/// every reason.
 fn gaps(golden: &mut Golden, chain: &mut Chain) {
     let (date, none) = ("2026-11-24", Omission::default());
     let window = chain.window(date);
@@ -226,7 +228,7 @@ fn gaps(golden: &mut Golden, chain: &mut Chain) {
     chain.commit_day(golden, record, window.end_ms + 11_800_000);
 }
 
-/// The other chain's only number: a first day without segments, and nine windows.
+/// The only number of the other chain: a first day without segments, and nine windows.
 fn long_day(golden: &mut Golden, other: &mut Chain) {
     let mut record = other.day(golden, "2026-11-01", Vec::new()).record;
     record.why = Why::Backfill;
@@ -290,7 +292,7 @@ fn hold(
     chain.commit(golden, Record::Hold(Box::new(hold)), instant(at));
 }
 
-/// Number 10: everything that a recheck can find, but for a segment that has come back.
+/// Number 10: everything that a recheck can find, except for a segment that has come back.
 fn rechecked(golden: &mut Golden, chain: &mut Chain) {
     let date = "2026-11-20";
     let window = chain.window(date);
@@ -325,7 +327,8 @@ fn rechecked(golden: &mut Golden, chain: &mut Chain) {
     chain.commit_day(golden, record, instant("2026-11-28T03:30:00.000Z"));
 }
 
-/// Numbers 11 to 13: a case gives up two of its days, others are kept longer, and one of the two is disposed of.
+/// Numbers 11 to 13: a hold is removed from two of its days, other days get longer retention, and
+/// one of the two days is disposed of.
 fn kept_and_disposed(golden: &mut Golden, chain: &mut Chain) {
     let range = ("2026-11-22", "2026-11-24");
     hold(
@@ -376,7 +379,7 @@ fn kept_and_disposed(golden: &mut Golden, chain: &mut Chain) {
     chain.commit(golden, Record::Disposal(Box::new(disposal)), at);
 }
 
-/// Number 14: a recheck that finds everything as it was.
+/// Number 14: a recheck that finds no change.
 fn nothing_changed(golden: &mut Golden, chain: &mut Chain) {
     let date = "2026-11-20";
     let window = chain.window(date);
@@ -404,7 +407,8 @@ fn nothing_changed(golden: &mut Golden, chain: &mut Chain) {
     chain.commit_day(golden, record, instant("2026-11-29T03:30:00.000Z"));
 }
 
-/// Numbers 15 to 17: a hold where nothing enforces it, an acknowledged day that has a gap less, a new day.
+/// Numbers 15 to 17: a hold where nothing enforces it, an acknowledged day with a gap less, and a
+/// new day.
 fn after_the_takeover(golden: &mut Golden, chain: &mut Chain) {
     let range = ("2026-11-26", "2026-12-01");
     let case = (
@@ -443,7 +447,7 @@ fn ids(ids: &[&str]) -> std::collections::BTreeSet<String> {
     ids.iter().map(|id| (*id).to_owned()).collect()
 }
 
-/// A call that has asked for the list and got all of it.
+/// A run that requested the list of sub-accounts and got all of it.
 fn listing(listed: &[&str], head: Head) -> AccountListing {
     let heads = [(SUB_ACCOUNT.to_owned(), head)].into();
     let outcomes = [(SUB_ACCOUNT.to_owned(), Ended::Done)].into();
@@ -495,7 +499,7 @@ fn one_goes_missing(golden: &mut Golden, roster: &mut Roster, head: Head) {
     );
 }
 
-/// A call for one sub-account, which asks for no list and forgets nothing.
+/// A run for one sub-account, which requests no list and forgets nothing.
 fn other_zone(golden: &mut Golden, roster: &mut Roster, head: Head) {
     let seen = AccountListing {
         named: ids(&[OTHER]),
@@ -527,7 +531,7 @@ fn missing_one_acknowledged(golden: &mut Golden, roster: &mut Roster, head: Head
     );
 }
 
-/// Of the archive as it was then a copy was made, and the original given up.
+/// A copy was made of the archive as it was then, and the original was given up.
 fn taken_over(golden: &mut Golden, roster: &mut Roster, (chain, other): (&Chain, &Chain)) {
     let heads = [chain, other].map(|chain| ChainHead {
         id: chain.name.clone(),
@@ -560,7 +564,7 @@ fn taken_over(golden: &mut Golden, roster: &mut Roster, (chain, other): (&Chain,
     );
 }
 
-/// 77777777 is no longer listed, and nobody has taken note yet.
+/// 77777777 is no longer listed, and the operator has not acknowledged it yet.
 fn roster_after_the_takeover(golden: &mut Golden, roster: &mut Roster, head: Head) {
     let seen = listing(&[SUB_ACCOUNT, OTHER], head);
     call(

@@ -1,5 +1,5 @@
-//! Legal holds: of several cases, interrupted, under a nightly run, lifted by somebody else, and where nothing enforces
-//! them.
+//! Legal holds: of several cases, interrupted, during a nightly run, removed by another user, and
+//! where nothing enforces them.
 
 use axum::http::Method;
 use serde_json::json;
@@ -28,7 +28,7 @@ fn remove(vault: &Vault, case: &str, more: &[&str]) -> Finished {
     )
 }
 
-/// Two signed days, EVE and DAY, in a bucket with Object Lock.
+/// Returns two signed days, EVE and DAY, in a bucket with Object Lock.
 fn two_days<'a>(simulator: &Simulator) -> (Bucket<'a>, Vault) {
     let bucket = Bucket::new(minio(), "held", true);
     let mut vault = signing(simulator);
@@ -38,7 +38,7 @@ fn two_days<'a>(simulator: &Simulator) -> (Bucket<'a>, Vault) {
     (bucket, vault)
 }
 
-/// The objects that carry a hold: dates for parts, numbers for manifests.
+/// Returns the objects that carry a hold: dates for parts, sequence numbers for manifests.
 fn held(bucket: &Bucket) -> Vec<String> {
     let held = bucket.versions().into_iter().filter(|version| version.hold);
     let short = |key: String| match key.split_once("dt=") {
@@ -91,7 +91,7 @@ fn of_two_cases_on_overlapping_days_each_lifts_only_its_own() {
     );
     assert_eq!(verified(&vault, 0), [""; 0]);
 
-    // The same again changes nothing, and needs no record.
+    // The same command again changes nothing and writes no record.
     let again = add(&vault, "B", DAY, NEXT).expect(0).events()[0].clone();
     assert_eq!(
         (&again["changed"], &again["head"]),
@@ -154,7 +154,7 @@ fn of_two_cases_on_overlapping_days_each_lifts_only_its_own() {
     check_schema(&vault);
 }
 
-/// Every PUT of `hold add` and `hold remove`: killed before it and after it, then the same command again.
+/// Kills `hold add` and `hold remove` before and after each PUT, then runs the same command again.
 #[test]
 fn killed_between_record_and_objects_the_same_command_completes_it() {
     let simulator = intact();
@@ -168,7 +168,8 @@ fn killed_between_record_and_objects_the_same_command_completes_it() {
         vec!["hold", "remove", "--case", "A", "--reason", "settled"],
     ];
     let mut records = 2;
-    // Create-only proved, holds tried out, the record, and one a part and a manifest.
+    // The proof of create-only, the trial of holds, the record, and one request for each part and
+    // manifest.
     for put in 0..7 {
         for after in [false, true] {
             for command in &commands {
@@ -225,12 +226,13 @@ fn what_is_committed_under_an_open_hold_is_held_from_its_first_instant() {
     let before = proxy.seen(Method::PUT).len();
     vault.run_day(DAY, &[]).expect(3);
     assert_eq!(held(&bucket), ["2026-11-20", "3"]);
-    // With the PUT itself: one for each object, those that prove create-only, and the run's record in the roster.
+    // With the PUT itself: one for each object, the ones that prove create-only, and the run's
+    // record in the roster.
     let puts = proxy.seen(Method::PUT)[before..].to_vec();
     let of_day = |key: &&String| !key.ends_with("archive.json") && !key.contains("roster/v1/");
     assert_eq!(puts.iter().filter(of_day).count(), 2, "{puts:?}");
 
-    // Its next revision, too; the day beside it is not.
+    // Its next revision is held too; the day beside it is not.
     let mended = {
         let mut options = options();
         options.segments_per_day = 40;
@@ -243,7 +245,8 @@ fn what_is_committed_under_an_open_hold_is_held_from_its_first_instant() {
     assert_eq!(verified(&vault, 0), [""; 0]);
 }
 
-/// The parts are put, and before their manifest is, somebody opens a case: neither could see the other.
+/// A hold is added after the parts of a day were stored and before its manifest is: neither process
+/// could see the other's work.
 #[test]
 fn a_hold_that_comes_between_parts_and_manifest_is_seen() {
     let simulator = intact();
@@ -299,7 +302,7 @@ fn a_hold_that_was_lifted_behind_our_back_is_found() {
         );
     }
     assert_eq!(verified(&vault, 0), [""; 0]);
-    // Where nothing is missing, a hold of somebody's own on another object is none of ours.
+    // Where nothing is missing, a hold that was set by hand on another object is left alone.
     bucket.set_hold("archive.json", true);
     remove(&vault, "A", &[]).expect(0);
     assert_eq!(held(&bucket), ["archive"]);
@@ -330,7 +333,7 @@ fn where_nothing_enforces_a_hold_it_is_said_loudly() {
             listed.stdout.contains("NOTHING HERE ENFORCES IT"),
             "{listed}"
         );
-        // Days go on all the same.
+        // Days are still archived.
         vault.run_day(DAY, &[]).expect(0);
         assert_eq!(
             add(&vault, "A", EVE, NEXT).expect(0).events()[0]["head"],

@@ -1,4 +1,5 @@
-//! The archives that are damaged: made once by the real binary, several days of two sub-accounts.
+//! The archives that are damaged: written once by the real program, several days of two
+//! sub-accounts.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -15,28 +16,28 @@ use crate::support::damage::{Archive, Pen};
 use crate::support::minio::minio;
 use crate::support::vault::{Simulator, Vault, days_ago, options_of_today};
 
-/// The sub-account with a chain of five manifests; each of the numbers below is one.
+/// The sub-account with a chain of five manifests; the constants below are their sequence numbers.
 pub const SUB: &str = "99999999";
 /// A day without segments.
 pub const EMPTY: u64 = 1;
 /// A day with gaps.
 pub const GAPS: u64 = 2;
-/// The newest day, archived before the one before it.
+/// The newest day, archived before the day between.
 pub const LAST: u64 = 3;
 /// The day between.
 pub const BETWEEN: u64 = 4;
-/// The gaps, filled: the chain's head.
+/// The gaps are filled: the head of the chain.
 pub const FILLED: u64 = 5;
 /// Another sub-account, with the newest day only.
 pub const OTHER: &str = "88888888";
 
-/// Days in a zone whose midnight is not UTC's, so that they cannot be mistaken for UTC's days.
+/// A zone whose midnight is not UTC's, so that its days cannot be mistaken for UTC days.
 const ZONE: &str = "America/New_York";
 
-/// Real ones, since Object Lock knows no other; all are over everywhere.
+/// Dates of the real calendar, since Object Lock uses no other; all days are over in every zone.
 static DATES: LazyLock<[String; 4]> = LazyLock::new(|| [5, 4, 3, 2].map(days_ago));
 
-/// The date of a manifest of [`SUB`].
+/// Returns the date of a manifest of [`SUB`].
 pub fn date(sequence: u64) -> &'static str {
     let [empty, gaps, between, last] = &*DATES;
     match sequence {
@@ -48,12 +49,12 @@ pub fn date(sequence: u64) -> &'static str {
     }
 }
 
-/// The key of a manifest of [`SUB`].
+/// Returns the key of a manifest of [`SUB`].
 pub fn manifest(sequence: u64) -> String {
     key::manifest(SUB, sequence)
 }
 
-/// The parts that a manifest of [`SUB`] lists, in order.
+/// Returns the parts that a manifest of [`SUB`] lists, in order.
 pub fn parts(sequence: u64) -> Vec<String> {
     let revision = if sequence == FILLED { 2 } else { 1 };
     MADE.signed.parts(SUB, date(sequence), revision)
@@ -63,18 +64,18 @@ pub static OWNER: LazyLock<Arc<SigningKey>> =
     LazyLock::new(|| Arc::new(SigningKey::generate().unwrap()));
 
 pub struct Made {
-    /// Signed, in a folder, with its roster. The others have none, as archives of before: what is told of their damage,
-    /// their chains tell by themselves.
+    /// Signed, in a folder, with its roster. The other archives have none, like archives of older
+    /// releases: damage to them must show in their chains alone.
     pub rostered: Archive,
     /// Signed, in a folder.
     pub signed: Archive,
-    /// The same days, in a folder; nobody signed.
+    /// The same days in a folder, unsigned.
     pub unsigned: Archive,
     /// Signed, from a bucket with versions and Object Lock.
     pub locked: Archive,
     /// An allowed_signers file with the owner's key.
     pub signers: PathBuf,
-    /// Nothing of RingCX: what an auditor runs.
+    /// An auditor's machine, without any setting of RingCX.
     pub auditor: Vault,
 }
 
@@ -127,7 +128,7 @@ fn make() -> Made {
     }
 }
 
-/// One simulated contact centre on its good and its bad days.
+/// One simulated contact centre on days without and with failures.
 struct World {
     whole: Simulator,
     broken: Simulator,
@@ -206,11 +207,11 @@ fn in_bucket(world: &World) -> Archive {
     }
 }
 
-/// A mode, and UTC milliseconds.
+/// A lock mode, and the end of the lock in UTC milliseconds.
 pub type Lock = (ObjectLockMode, i64);
 
-/// The lock that every object of the locked archive gets in a bucket of its own: what its manifests promise, and
-/// a minute.
+/// Returns the lock that every object of the locked archive gets in a new bucket: what its
+/// manifests promise, and a minute.
 pub fn lock() -> Lock {
     let until = |envelope: Value| {
         let text = envelope["manifest"]["object_lock"]["retain_until"]
@@ -232,8 +233,8 @@ pub fn lock() -> Lock {
     )
 }
 
-/// Puts an archive into an empty bucket as if its owner had committed it there: manifests name the version ids that the
-/// parts get.
+/// Stores an archive in an empty bucket as if its owner had committed it there: the manifests name
+/// the version ids that the parts get.
 pub fn commit_in(bucket: &Bucket, mut archive: Archive) -> Archive {
     let (manifests, others): (Vec<_>, Vec<_>) = archive
         .objects
@@ -255,7 +256,8 @@ pub fn commit_in(bucket: &Bucket, mut archive: Archive) -> Archive {
     archive
 }
 
-/// Makes a bucket that holds `before` hold `after`, as an administrator could: each object is one version, and locked.
+/// Makes a bucket that holds `before` hold `after`, as an administrator could: each object has one
+/// version and is locked.
 pub fn replace_in(bucket: &Bucket, before: &Archive, after: &Archive) {
     let other = |key: &&String| before.objects.get(*key) != after.objects.get(*key);
     before

@@ -1,4 +1,4 @@
-//! Gaps that stay: whom they no longer wake, and who still looks.
+//! Acknowledged gaps: which commands no longer report them, and which still try to fill them.
 
 use serde_json::json;
 
@@ -68,14 +68,15 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     assert_eq!(record["coverage"]["days"], "a");
     check_schema(&vault);
 
-    // Nobody is woken.
+    // No notification is sent.
     let verified = vault
         .run(&["verify", "--json", "--level", "deep"])
         .expect(0);
     assert_eq!(codes(&verified), ["day-acknowledged"]);
     assert_eq!(state_of(&vault, DAY), "acknowledged");
 
-    // The same again makes no second record; another reason does not replace it.
+    // The same command again writes no second record; another reason does not replace the first
+    // one.
     let again = acknowledge(&vault, DAY, NEXT, REASON).expect(0);
     assert_eq!(again.events()[0]["head"], Value::Null);
     let other = acknowledge(&vault, DAY, NEXT, "on second thoughts").expect(2);
@@ -87,7 +88,7 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     );
     assert_eq!(kinds(&vault), ["day", "acknowledgement"]);
 
-    // Who names the day still tries.
+    // A run for exactly this day still tries to fill the gaps.
     simulator.reset_stats();
     let tried = vault.run_day(DAY, &[]).expect(0);
     assert_eq!(tried.day()["outcome"], "gaps acknowledged");
@@ -100,7 +101,7 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     assert!(simulator.requests_to("summaries") > 0);
     assert_eq!(kinds(&vault), ["day", "acknowledgement"]);
 
-    // And what comes after all is the day's next revision.
+    // Summaries that arrive after all become the next revision of the day.
     let mended = {
         let mut options = options();
         options.segments_per_day = 40;
@@ -111,7 +112,7 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     assert_eq!(state_of(&vault, DAY), "complete");
     assert_eq!(codes(&vault.run(&["verify", "--json"]).expect(0)), [""; 0]);
     assert_eq!(kinds(&vault), ["day", "acknowledgement", "day"]);
-    // Of a complete day there is nothing to acknowledge.
+    // A complete day has nothing to acknowledge.
     let refused = acknowledge(&vault, DAY, NEXT, REASON).expect(2);
     assert!(
         refused.stdout.contains("has no gaps to acknowledge"),
@@ -119,7 +120,7 @@ fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
     );
 }
 
-/// Looking again is recorded as a revision of its own, and adds no gap: that wakes nobody either.
+/// A recheck is recorded as a revision of its own and adds no gap: it sends no notification either.
 #[test]
 fn a_recheck_that_adds_no_gap_leaves_them_acknowledged() {
     let simulator = broken();
@@ -140,7 +141,7 @@ fn a_recheck_that_adds_no_gap_leaves_them_acknowledged() {
     );
     check_schema(&vault);
 
-    // Other summaries fail than those that were acknowledged.
+    // Other summaries fail than the acknowledged ones.
     let worse = {
         let mut options = options();
         options.segments_per_day = 60;
@@ -159,7 +160,7 @@ fn a_recheck_that_adds_no_gap_leaves_them_acknowledged() {
     );
 }
 
-/// Days of the real calendar, since catching up chooses them itself.
+/// Uses days of the real calendar, since catching up chooses them.
 #[test]
 fn the_nightly_run_leaves_acknowledged_days_alone() {
     let mut options = options_of_today();
@@ -178,7 +179,7 @@ fn the_nightly_run_leaves_acknowledged_days_alone() {
         "{mended}"
     );
 
-    // Yesterday's as well: confirmed without a request, and no 3.
+    // Yesterday's gaps as well: the day is confirmed without a request, and the exit code is not 3.
     acknowledge(&vault, &yesterday, &today, "the same").expect(0);
     simulator.reset_stats();
     let quiet = vault.run(&["run", "--json"]).expect(0);
@@ -205,7 +206,7 @@ fn what_is_no_gap_is_not_acknowledged() {
         assert!(text.contains(said), "{from} {to} {reason:?}: {text}");
     }
     assert_eq!(vault.files(&vault.archive()), files);
-    // Nothing is founded, either.
+    // No archive is created, either.
     let empty = Vault::new(&simulator);
     acknowledge(&empty, DAY, NEXT, "a").expect(2);
     assert!(empty.files(&empty.archive()).is_empty());

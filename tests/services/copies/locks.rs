@@ -1,4 +1,4 @@
-//! Locks and legal holds at the copy's place: those of the chain, a policy's, or none.
+//! Locks and legal holds at the copy: those of the chain, those of a setting, or none.
 
 use aws_sdk_s3::types::ObjectLockMode;
 use cxvault::format::record::manifest::Envelope;
@@ -9,7 +9,7 @@ use crate::support::bucket::Shown;
 use crate::support::minio::minio;
 use crate::support::vault::days_ago;
 
-/// Two days in a bucket with Object Lock, each object locked for two days.
+/// An archive of two days in a bucket with Object Lock, each object locked for two days.
 fn locked_days<'a>(simulator: &Simulator) -> (Bucket<'a>, Vault) {
     let bucket = Bucket::new(minio(), "locked", true);
     let mut vault = owner(simulator);
@@ -66,7 +66,7 @@ fn version<'v>(versions: &'v [Shown], key: &str) -> &'v Shown {
         .unwrap_or_else(|| panic!("no {key}: {versions:?}"))
 }
 
-/// The objects of a day: its parts, and the manifest of this number.
+/// Returns the objects of a day: its parts and the manifest with this sequence number.
 fn of_day(
     versions: &[Shown],
     date: &str,
@@ -110,7 +110,7 @@ fn each_object_is_locked_and_held_as_the_chain_asks_and_raised_when_it_asks_for_
         of_day(&copies, DAY, 2).iter().all(|kept| *kept == extended),
         "{copies:?}"
     );
-    // Records of orders name no lock: that of the days before them.
+    // Records that require a lock name none of their own: the one of the days before them applies.
     for sequence in [3, 4] {
         let (_, until) = version(&copies, &manifest(SUB, sequence))
             .lock
@@ -139,7 +139,7 @@ fn each_object_is_locked_and_held_as_the_chain_asks_and_raised_when_it_asks_for_
     );
     verified(&reader_of(&simulator, &to), &to.location(), &done["heads"]);
 
-    // The archive asks for more of what is there, and no longer for the hold.
+    // The archive requires more retention for what exists, and no longer the hold.
     extend(&vault, EVE, DAY, &latest);
     hold(&vault, "remove", EVE, DAY);
     hold(&vault, "add", DAY, NEXT);
@@ -160,7 +160,7 @@ fn each_object_is_locked_and_held_as_the_chain_asks_and_raised_when_it_asks_for_
             .iter()
             .all(|(lock, held)| lock.clone().unwrap().1 == last_second(&later) && *held)
     );
-    // Only somebody who writes to the copy lifts what is held there.
+    // Only a user who may write to the copy can remove a hold there.
     assert_eq!(done["held_beyond"], of_day(&copies, EVE, 1).len());
     assert_eq!(
         (&looked["held"], &looked["files"]),
@@ -200,7 +200,7 @@ fn a_policy_makes_locks_stronger_and_is_counted_from_the_day_of_the_copy() {
             .all(|(lock, _)| *lock == stronger),
         "{first:?}"
     );
-    // Again: what is there is not kept for longer and longer.
+    // Again: the retention of existing objects does not grow with each run.
     copy(&vault, &to.location(), &policy).expect(0);
     let locks = |versions: &[Shown]| -> Vec<_> {
         let own = versions.iter().filter(|version| version.key.contains('/'));
@@ -209,7 +209,7 @@ fn a_policy_makes_locks_stronger_and_is_counted_from_the_day_of_the_copy() {
     };
     assert_eq!(locks(&to.versions()), locks(&first));
 
-    // An archive that knows no locks, and one that was copied without.
+    // An archive without locks, and one that was copied without locks.
     let back = vault.folder.path().join("back");
     copy(&vault, back.to_str().unwrap(), &["--without-locks"]).expect(0);
     let bare = Bucket::new(minio(), "bare", true);
@@ -265,7 +265,7 @@ fn a_place_without_locks_is_refused_untouched_until_that_is_wanted() {
     assert_eq!(without_mark(plain.contents()), from.contents());
     assert_eq!(without_mark(objects_in(&vault, &folder)), from.contents());
 
-    // Back from the folder, which keeps no locks, the chain still tells them.
+    // Copied back from the folder, which has no locks: the chain still names them.
     let mut restorer = owner(&simulator);
     restorer.set("ARCHIVE", folder.to_str().unwrap());
     may_copy_to(&mut restorer, minio(), None);
@@ -327,12 +327,12 @@ fn a_roster_is_kept_at_least_as_long_as_it_says() {
         locked(to.versions()),
         ["archive.json", MARK, second.as_str()]
     );
-    // Taken away, it is given again.
+    // A lock that was removed is set again.
     to.set_lock(&second, None);
     let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
     assert_eq!((&done["locked"], &done["rosters"]), (&json!(1), &json!(0)));
     assert_eq!(version(&to.versions(), &second).lock, lock);
-    // Nor may it have been deleted.
+    // Nor may the object have been deleted.
     to.delete(&second);
     let deleted = copy(&vault, &to.location(), &[]).expect(4);
     assert!(
@@ -343,7 +343,7 @@ fn a_roster_is_kept_at_least_as_long_as_it_says() {
     );
 }
 
-/// Changes an unsigned manifest's head in a folder, as its owner can.
+/// Changes the head of an unsigned chain in a folder, as its owner can.
 fn change_head(vault: &Vault, sequence: u64, change: impl Fn(&mut Value)) {
     use std::os::unix::fs::PermissionsExt as _;
     let path = vault.archive().join(manifest(SUB, sequence));
@@ -399,7 +399,7 @@ fn the_files_of_a_disposed_day_stay_behind() {
         .filter(|key| key.contains(EVE))
         .collect();
     let to = vault.folder.path().join("copy");
-    // Some are gone, and some not yet.
+    // Some objects are deleted, and some not yet.
     std::fs::remove_file(vault.archive().join(&of_eve[0])).unwrap();
     let done = copied(&copy(&vault, to.to_str().unwrap(), &[]).expect(0));
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Where heads are kept, by whom, and what happens while they cannot be.
+//! Where anchors are stored, with which credentials, and what happens while the place cannot be
+//! reached.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -29,7 +30,7 @@ fn every_record_is_anchored_on_another_server_under_a_lock_of_its_own() {
     ];
     vault.run(&[&["hold", "add"], &hold[..]].concat()).expect(0);
 
-    // Read as FORMAT.md says, from nothing but the objects.
+    // Reads the anchors as FORMAT.md describes, from the objects alone.
     let (manifests, anchors) = (archive.contents(), anchor.contents());
     let records = |id: &str| {
         [
@@ -75,7 +76,8 @@ fn every_record_is_anchored_on_another_server_under_a_lock_of_its_own() {
         anchor.versions()
     );
 
-    // Another host, which remembers nothing, contradicts nothing, and adds its own roster alone.
+    // Another host without a state folder finds no contradiction and adds only its own roster
+    // record.
     std::fs::remove_dir_all(vault.state()).unwrap();
     vault.run_day(DAY, &[]).expect(0);
     let mut now = anchor.contents();
@@ -113,7 +115,8 @@ fn the_anchors_credentials_are_its_own_and_shown_nowhere() {
     let mut vault = user(&simulator);
     anchored_in(&anchor, &mut vault);
     let (id, secret) = keys(elsewhere());
-    // Those of the environment are for the archive, and the anchor's server does not know them.
+    // The credentials of the environment belong to the archive. The anchor's server does not accept
+    // them.
     let (other_id, other_secret) = keys(minio());
     vault
         .set_foreign("AWS_ACCESS_KEY_ID", &other_id)
@@ -152,7 +155,7 @@ fn the_anchors_credentials_are_its_own_and_shown_nowhere() {
     assert_eq!(anchor.contents().len(), 4, "the day's and the run's");
     vault.run(&["verify"]).expect(0);
 
-    // The archive's own do not open it; what was committed stands.
+    // The archive's credentials are refused there. What was committed remains.
     vault.unset("ANCHOR_S3_PROFILE");
     let hold = [
         "hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", "an order",
@@ -187,7 +190,7 @@ fn while_the_anchor_is_down_days_are_committed_and_the_next_run_makes_up_for_it(
     let anchor = Bucket::new(elsewhere(), "down", true);
     let mut vault = user(&simulator);
     anchored_in(&anchor, &mut vault);
-    // Nobody listens there.
+    // Nothing listens at this address.
     vault.set("ANCHOR_S3_ENDPOINT", "http://127.0.0.1:1");
     let down = vault
         .run(&["backfill", "--json", "--from", EVE, "--to", NEXT])
@@ -221,7 +224,7 @@ fn while_the_anchor_is_down_days_are_committed_and_the_next_run_makes_up_for_it(
         (&unanchored[1]["head"], &unanchored[1]["exit"]),
         (&summary["roster"], &json!("later"))
     );
-    // The run's own record says so as well.
+    // The run's own record reports it as well.
     let record: Value = serde_json::from_slice(&std::fs::read(roster(&vault, 1)).unwrap()).unwrap();
     assert_eq!(record["manifest"]["exit"], "later", "{record}");
     assert!(
@@ -244,7 +247,7 @@ fn while_the_anchor_is_down_days_are_committed_and_the_next_run_makes_up_for_it(
         assert!(held.stderr.contains(&head), "{head}: {held}");
     }
     assert_eq!(vault.newest(SUB)["kind"], "hold");
-    // People are told in the table at the end as well.
+    // The table for people reports it as well.
     let told = vault.run(&["run", "--date", DAY]).expect(5);
     assert!(
         told.stdout.contains("not anchored") && told.stdout.contains("CXVAULT_ANCHOR"),
@@ -256,7 +259,7 @@ fn while_the_anchor_is_down_days_are_committed_and_the_next_run_makes_up_for_it(
     );
     vault.run(&["verify", "--no-anchor"]).expect(0);
 
-    // A day that is only confirmed does.
+    // A day that is only confirmed is anchored.
     anchored_in(&anchor, &mut vault);
     vault.run_day(DAY, &[]).expect(0);
     let id = archive_id(&vault);
@@ -309,7 +312,7 @@ fn a_folder_is_a_place_too_and_doctor_tries_what_is_set() {
         "{verified}"
     );
 
-    // An auditor who has another place, or a wrong one.
+    // An auditor with another place, or with a wrong one.
     let nowhere = vault
         .run(&["verify", "--json", "--anchor", "./mistyped"])
         .expect(0);

@@ -1,4 +1,5 @@
-//! What only an anchor shows: chains cut off, rewritten, or gone; and anchors that somebody has changed.
+//! What only an anchor detects: chains that were cut off, rewritten or deleted. And anchors that
+//! were changed.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,7 @@ use crate::support::minio::minio;
 use crate::support::proxy::{Act, Proxy};
 use crate::support::vault::DAY;
 
-/// Two days in a folder, anchored in another.
+/// An archive of two days in a folder, anchored in another folder.
 fn two_days(simulator: &Simulator) -> (Vault, PathBuf) {
     let mut vault = user(simulator);
     let anchor = folder(&mut vault);
@@ -27,8 +28,8 @@ fn manifest(vault: &Vault, sequence: u64) -> PathBuf {
     ))
 }
 
-/// The last day was never there, and nobody remembers it: neither the host nor the roster, which is cut to what it was
-/// before that day's run.
+/// Removes every trace of the last day: the host has no record of it, and the roster is cut to its
+/// state before that day's run.
 fn cut_off(vault: &Vault) {
     fs::remove_file(roster(vault, 2)).unwrap();
     fs::remove_file(manifest(vault, 2)).unwrap();
@@ -93,7 +94,7 @@ fn chains_cut_to_an_older_state_with_their_roster_are_found_by_anchors_alone_and
     vault.run(&hold).expect(4);
     assert_eq!(vault.manifests(SUB).len(), 1, "nothing is committed");
 
-    // Built over by a host that has no anchor: the next one that has one sees the fork.
+    // A host without an anchor continues the chain. The next host with an anchor detects the fork.
     vault.unset("ANCHOR");
     vault.run_day(DAY, &[]).expect(0);
     folder(&mut vault);
@@ -175,7 +176,8 @@ fn a_roster_that_alone_was_cut_off_is_found_and_not_built_over() {
     );
 }
 
-/// The anchor was silent just when it would have shown that the chain's end is missing.
+/// The anchor could not be read in the very run in which it would have shown that the end of the
+/// chain is missing.
 #[test]
 fn a_fork_that_is_seen_only_after_its_commit_ends_the_run_with_4() {
     let simulator = simulator();
@@ -224,14 +226,15 @@ fn a_chain_that_is_gone_altogether_is_found() {
     vault.run(&["verify", "--no-anchor"]).expect(2);
     let verified = vault.run(&["verify", "--json"]).expect(4);
     assert_eq!(found(&verified, "head-missing").len(), 2, "{verified}");
-    // Also beside another chain, and where only that one is asked for.
+    // The same holds beside another chain, and when only that chain is verified.
     let verified = vault
         .run(&["verify", "--json", "--sub-account", SUB])
         .expect(4);
     assert_eq!(found(&verified, "head-missing").len(), 2, "{verified}");
 }
 
-/// Whoever holds the writer's keys rewrites the chain, and anchors what he wrote: the older anchors he cannot change.
+/// An attacker with the writer's keys rewrites the chain and anchors the result. The older anchors
+/// are out of reach.
 #[test]
 fn rewritten_chains_whose_heads_are_anchored_anew_are_found_by_the_older_anchors() {
     let simulator = simulator();
@@ -339,7 +342,7 @@ fn an_anchor_that_was_rewritten_ends_a_run_with_4() {
             let verified = vault.run(&["verify", "--json"]).expect(4);
             assert_eq!(found(&verified, code).len(), 1, "{code}: {verified}");
         }
-        // Only its time is another: it is the same head.
+        // Only the time differs: it is the same head.
         overwrite(
             &path,
             &Anchor {

@@ -1,4 +1,4 @@
-//! An archive of today is continued by the program of tomorrow.
+//! An archive of this format version can be continued by later releases of the program.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{SUB_ACCOUNT, allowed_line, copy_to, golden};
 use crate::support::vault::{Simulator, Vault, options};
 
-/// A user whose archive is the golden one, and whose key signed it.
+/// Returns a user whose archive is the golden archive, and whose key signed it.
 fn owner(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     copy_to(&vault.archive());
@@ -28,7 +28,7 @@ fn owner(simulator: &Simulator) -> Vault {
 #[test]
 fn it_is_continued_and_still_holds() {
     let mut options = options();
-    // When the days below have settled; and no later, since commits are dated by this machine's clock.
+    // The days below have settled then. It is no later, since commits carry this machine's time.
     options.now = Some("2026-11-24T06:00:00Z".parse().unwrap());
     options.segments_per_day = 24;
     let simulator = Simulator::start(options);
@@ -41,7 +41,7 @@ fn it_is_continued_and_still_holds() {
     );
     assert_eq!(before["orders"]["key"], key::manifest(SUB_ACCOUNT, 15));
 
-    // This RingCX knows nothing of what the golden archive has; what it left out stays out.
+    // This RingCX has no data of the golden archive; what it left out stays out.
     vault
         .run(&[
             "recheck",
@@ -60,7 +60,8 @@ fn it_is_continued_and_still_holds() {
     assert_eq!(rechecked["recheck"]["changes"]["vanished_segments"], 3);
     assert_eq!(rechecked["omitted_fields"].as_array().unwrap().len(), 3);
 
-    // What was ordered for this day was ordered where locks were kept, and done there.
+    // The lock and the hold of this day were required, and applied, where the archive was stored
+    // before.
     vault
         .run(&[
             "recheck",

@@ -1,4 +1,4 @@
-//! Pages of real archives, made by the binary.
+//! Reports of real archives, written by the program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::made_up::shown;
+use super::invented::shown;
 use super::{card, square};
 use crate::support::browser::Browser;
 use crate::support::bucket::Bucket;
@@ -20,7 +20,8 @@ fn simulator(segments_per_day: u32, permanent_500: f64) -> Simulator {
     Simulator::start(options)
 }
 
-/// Complete, empty, missing, with gaps, and complete after a second revision.
+/// Returns an archive with days that are complete, empty, missing, with gaps, and complete after a
+/// second revision.
 struct Case {
     vault: Vault,
     signers: PathBuf,
@@ -55,7 +56,7 @@ fn case() -> Case {
 }
 
 impl Case {
-    /// Makes a report; anew each time.
+    /// Creates a new report.
     fn report(&self, name: &str, args: &[&str], exit: i32) -> PathBuf {
         let page = shown(name);
         let _ = fs::remove_file(&page);
@@ -73,7 +74,7 @@ impl Case {
         page
     }
 
-    /// The newest manifest of each archived day.
+    /// Returns the newest manifest of each archived day.
     fn days(&self) -> BTreeMap<String, Value> {
         let manifests = self
             .vault
@@ -167,7 +168,7 @@ fn every_day_is_shown_as_it_is_archived() {
     browser.screenshot(&shown("five-days.png"));
 }
 
-/// A status' count, however the manifest writes its name.
+/// Returns the count of a status, however the manifest writes its name.
 fn count(statuses: &Value, status: &str) -> Value {
     let lower = status.to_lowercase();
     [status, &lower]
@@ -268,10 +269,10 @@ fn a_violated_archive_exits_4_and_the_page_says_so_first() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&newest, bytes).unwrap();
-    // Nobody reads the file at the quick level.
+    // The quick level does not read the file.
     case.report("damaged-quick.html", &[], 0);
     let page = case.report("damaged.html", &["--level", "full"], 4);
-    // And one whose name is an attack on whoever lists it.
+    // And an object whose name attacks the page that lists it.
     let evil = "</script><img src=x onerror=document.title='pwned'>";
     fs::write(case.vault.archive().join(evil.replace('/', "|")), "x").unwrap();
     let mut browser = Browser::start();
@@ -347,7 +348,7 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
     ] {
         assert!(text.contains(words), "no {words} in {text}");
     }
-    // The chain has gone on since.
+    // The chain has grown since.
     let healthy = simulator(40, 0.0);
     let mut vault = case.vault;
     vault.move_to(&healthy);
@@ -423,8 +424,8 @@ fn nothing_is_overwritten_and_machines_are_told() {
         .expect(2);
     assert!(!case.vault.folder.path().join("r.html").exists());
 
-    // A chain that stopped is whole up to its end, and must not look so: it is years behind the machine's clock, or
-    // ahead of it.
+    // A chain that stopped growing is intact up to its end. The page must say that it is not up to
+    // date, unless the machine's clock is behind the chain.
     let behind = String::from_utf8(page).unwrap().contains("not up to date");
     assert_eq!(behind, crate::support::vault::days_ago(2).as_str() > DAY);
 }
@@ -453,7 +454,7 @@ fn locks_of_a_bucket_are_shown() {
     assert_eq!(lock, format!("GOVERNANCE until {until}"));
 }
 
-/// The end of the lock by the archive's first manifest.
+/// Returns the end of the lock according to the archive's first manifest.
 fn vault_lock(vault: &Vault, bucket: &Bucket<'_>) -> String {
     let out = vault.folder.path().join("evidence");
     vault

@@ -1,5 +1,5 @@
-//! Disposal after retention: before and after a lifecycle rule has done its work, what stands against it, and records
-//! that do not follow from their chain.
+//! Disposal after retention: before and after a lifecycle rule has deleted the objects, what
+//! prevents a disposal, and disposal records that do not follow from their chain.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use aws_sdk_s3::types::ObjectLockMode;
 use axum::http::Method;
 use serde_json::json;
 
-use super::forged::{finds, forge, path};
+use super::forgeries::{finds, forge, path};
 use super::*;
 use crate::support::minio::minio;
 use crate::support::proxy::{Act, Proxy, holds};
@@ -48,7 +48,7 @@ fn verified(vault: &Vault, exit: i32) -> Vec<String> {
     )
 }
 
-/// EVE and DAY, whole and signed, in a folder.
+/// Returns a user with EVE and DAY, complete and signed, in a folder.
 fn two_days(simulator: &Simulator) -> Vault {
     let vault = signing(simulator);
     vault.run_day(EVE, &[]).expect(0);
@@ -62,7 +62,7 @@ fn data(vault: &Vault, date: &str) -> PathBuf {
         .join(format!("segments/v1/sub_account={SUB}/dt={date}"))
 }
 
-/// The only `expired` that a verification finds.
+/// Returns the only `expired` finding of a verification.
 fn expired(vault: &Vault) -> String {
     let verified = vault.run(&["verify", "--json"]).expect(0);
     let mut events = verified
@@ -131,7 +131,7 @@ fn a_day_is_disposed_of_first_and_removed_later() {
     check_schema(&vault);
 
     assert_eq!(expired(&vault), "0 gone, 1 there");
-    // Data that is still there is looked at as before.
+    // Data that still exists is verified as before.
     let part = vault.files(&data(&vault, EVE)).remove(0);
     let bytes = fs::read(&part).unwrap();
     fs::remove_file(&part).unwrap();
@@ -147,7 +147,7 @@ fn a_day_is_disposed_of_first_and_removed_later() {
         "{text}"
     );
 
-    // Nothing is left to be said; and who was not disposed of is missed.
+    // No finding remains, and an object that was not disposed of is missed.
     let again = dispose(&vault, EVE, DAY, &[]).expect(0).events()[0].clone();
     assert_eq!(
         (&again["head"], &again["days_before"]),
@@ -172,7 +172,7 @@ fn a_day_is_removed_first_and_disposed_of_later() {
     assert_eq!(verified(&vault, 0), ["expired"]);
 }
 
-/// Whoever works on days passes it over; nothing is asked of RingCX, and nothing more is recorded.
+/// Commands that work on days skip it: they send no request to RingCX and write no further record.
 #[test]
 fn writers_leave_it_alone() {
     let simulator = intact();
@@ -206,7 +206,7 @@ fn writers_leave_it_alone() {
     assert_eq!(again.day()["date"], DAY, "only what is there");
     assert!(again.stderr.contains("disposed of"), "{again}");
 
-    // A case may reach over it, and hears that there is nothing.
+    // The range of a hold may include the day; the command reports that nothing is left of it.
     let held = vault
         .run(&[
             "hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", "x",
@@ -223,7 +223,8 @@ fn writers_leave_it_alone() {
         noted.stderr.contains("2026-11-19 was disposed of"),
         "{noted}"
     );
-    // The day after it goes on: its neighbours' windows are known from manifests.
+    // The next day can still be archived: the windows of its neighbours are known from their
+    // manifests.
     vault.run_day("2026-11-18", &[]).expect(0);
     assert_eq!(
         kinds(&vault),
@@ -248,7 +249,7 @@ fn what_stands_against_it_is_named() {
     vault
         .run(&["acknowledge", "--from", DAY, "--to", NEXT, "--reason", "x"])
         .expect(0);
-    // Also where nothing enforces the hold.
+    // The same applies where nothing enforces the hold.
     vault
         .run(&[
             "hold", "add", "--case", "Doe", "--from", DAY, "--to", NEXT, "--reason", "x",
@@ -266,21 +267,21 @@ fn what_stands_against_it_is_named() {
     assert!(nothing.files(&nothing.archive()).is_empty());
 }
 
-/// An unsigned chain of one day whose manifest names a lock, as one that was made long ago does; this host has forgotten
-/// the head.
+/// Returns a user with an unsigned chain of one day whose manifest names a lock, like one that was
+/// written long ago. The host has lost its record of the head.
 fn locked_until(simulator: &Simulator, mode: &str, until_ms: i64) -> Vault {
     let mut vault = Vault::new(simulator);
     vault.set("KNOWN_WARNINGS", "first-day-empty,low-volume");
     vault.run_day(EVE, &[]).expect(0);
     let lock = json!({ "mode": mode, "retain_until": instant(until_ms) });
     forge(&vault, |day| day["object_lock"] = lock.clone());
-    // The roster and this host have seen another manifest.
+    // The roster and this host have recorded another manifest.
     fs::remove_dir_all(vault.archive().join("roster")).unwrap();
     fs::remove_dir_all(vault.state()).unwrap();
     vault
 }
 
-/// Whole seconds, as S3 keeps them.
+/// Formats an instant in whole seconds, as S3 stores it.
 fn instant(ms: i64) -> String {
     cxvault::format::time::day::rfc3339(ms / 1_000 * 1_000)
 }
@@ -308,7 +309,8 @@ fn a_lock_must_have_run_out_a_day_ago() {
     assert_eq!(codes(&verified), ["chain-unsigned", "expired", "no-roster"]);
 }
 
-/// What does not follow from the chain disposes of nothing: removed files are missing.
+/// A record that does not follow from the chain disposes of nothing: the deleted files are reported
+/// as missing.
 #[test]
 fn a_record_that_does_not_follow_from_the_chain_is_found() {
     let simulator = intact();
@@ -330,7 +332,7 @@ fn a_record_that_does_not_follow_from_the_chain_is_found() {
         dispose(&vault, EVE, DAY, &[]).expect(0);
         fs::remove_dir_all(data(&vault, EVE)).unwrap();
         forge(&vault, |record| {
-            // As if it had been committed when the lock had just run out.
+            // As if it had been committed when the lock had just ended.
             record["run"]["started_at"] = instant(hours_ago(2)).into();
             change(record);
         });
@@ -339,7 +341,7 @@ fn a_record_that_does_not_follow_from_the_chain_is_found() {
             finds(&vault, code);
         }
     }
-    // A letter that no record gives.
+    // A state letter that follows from no record.
     let vault = locked_until(&simulator, "COMPLIANCE", hours_ago(25));
     forge(&vault, |day| day["coverage"]["days"] = "d".into());
     fs::remove_dir_all(data(&vault, EVE)).unwrap();
@@ -347,7 +349,7 @@ fn a_record_that_does_not_follow_from_the_chain_is_found() {
     finds(&vault, "file-missing");
 }
 
-/// A disposal where the chain had a hold, made of the record of another hold.
+/// A disposal record where the chain has a hold, made from the record of another hold.
 #[test]
 fn a_disposal_of_held_days_is_found() {
     let simulator = intact();
@@ -388,7 +390,8 @@ fn a_disposal_of_held_days_is_found() {
     assert!(path(&vault, 3).exists());
 }
 
-/// A bucket with Object Lock: what the store alone knows, delete markers, removed versions, and a hold that comes late.
+/// A bucket with Object Lock: locks that only the store knows, delete markers, deleted versions,
+/// and a hold that arrives late.
 #[test]
 fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
     let simulator = intact();
@@ -421,7 +424,7 @@ fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
     dispose(&vault, EVE, DAY, &[]).expect(0);
     assert_eq!(verified(&vault, 0), ["expired"]);
 
-    // What a later case asks of the day is done where something is left.
+    // A later hold is applied to the objects that are left.
     let later = ["--case", "A", "--from", EVE, "--to", DAY, "--reason", "x"];
     let held = vault
         .run(&[&["hold", "add", "--json"], &later[..]].concat())
@@ -439,7 +442,7 @@ fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
         .run(&["hold", "remove", "--case", "A", "--reason", "settled"])
         .expect(0);
 
-    // Longer retention is for the other day.
+    // The longer retention applies to the other day.
     let until = days_ago(-3);
     vault.set("OBJECT_LOCK", "governance:1d");
     let extended = vault.run(&[
@@ -489,7 +492,7 @@ fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
     );
     assert_eq!(verified(&vault, 0), ["expired"]);
 
-    // A day that is not disposed of is no business of a lifecycle rule; nor is any manifest.
+    // A lifecycle rule must not touch a day that is not disposed of, or any manifest.
     bucket.delete(&day);
     assert_eq!(
         verified(&vault, 4),
@@ -501,7 +504,8 @@ fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
     assert!(verified(&vault, 4).contains(&"manifest-missing".to_owned()));
 }
 
-/// A chain whose lock is over, in a bucket: put there object by object, since no store takes a lock that is over already.
+/// A chain whose lock has ended, in a bucket. It is uploaded object by object, since no store
+/// accepts a lock that has already ended.
 #[test]
 fn a_lock_that_only_the_store_knows_of_stands_against_it_too() {
     let simulator = intact();
@@ -538,7 +542,7 @@ fn a_lock_that_only_the_store_knows_of_stands_against_it_too() {
     );
 }
 
-/// A run that has looked at the day, and put its part, comes too late.
+/// A run that has observed the day and stored its part commits too late.
 #[test]
 fn a_run_that_was_under_way_commits_nothing_to_a_day_that_was_disposed_of() {
     let simulator = broken();
@@ -572,7 +576,7 @@ fn a_run_that_was_under_way_commits_nothing_to_a_day_that_was_disposed_of() {
         DAY,
         "2026-11-19 has an unfinished run on this host",
     );
-    // Another host knows nothing of it.
+    // Another host has no record of it.
     let here = vault.state().to_str().unwrap().to_owned();
     let elsewhere = vault
         .folder
@@ -607,7 +611,7 @@ fn a_run_that_was_under_way_commits_nothing_to_a_day_that_was_disposed_of() {
             .contains("the journal of an unfinished run of it is removed"),
         "{again}"
     );
-    // Its part is a leftover like any other.
+    // Its part is a leftover.
     assert_eq!(verified(&vault, 0), ["expired", "leftover"]);
 }
 

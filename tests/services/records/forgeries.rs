@@ -1,11 +1,12 @@
-//! What somebody without the key can make of a chain that nobody signs: records that do not follow from it.
+//! What an attacker without the key can do to an unsigned chain: records that do not follow from
+//! it.
 
 use std::fs;
 use std::path::PathBuf;
 
 use super::*;
 
-/// An unsigned folder archive with gaps on DAY, an acknowledgement, and a hold.
+/// Returns an unsigned archive in a folder with gaps on DAY, an acknowledgement and a hold.
 fn archive(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault
@@ -21,7 +22,8 @@ pub fn path(vault: &Vault, sequence: u32) -> PathBuf {
     ))
 }
 
-/// Rewrites the head, consistently but for what `change` does; nothing names the head's hash.
+/// Rewrites the head with `change` applied. Everything else stays consistent, since nothing names
+/// the head's hash.
 pub fn forge(vault: &Vault, change: impl Fn(&mut Value)) {
     let head = path(vault, vault.manifests(SUB).len() as u32);
     let mut envelope: Value = serde_json::from_slice(&fs::read(&head).unwrap()).unwrap();
@@ -61,7 +63,7 @@ fn an_acknowledgement_of_other_gaps_is_found() {
         forge(&vault, change);
         finds(&vault, "record-wrong");
     }
-    // A letter that no record gives.
+    // A state letter that follows from no record.
     let vault = archive(&simulator);
     forge(&vault, |record| record["coverage"]["days"] = "a".into());
     finds(&vault, "coverage-wrong");
@@ -83,7 +85,7 @@ fn a_chain_that_hides_a_hold_is_found() {
         drop(record.as_object_mut().unwrap().remove("orders"))
     });
     finds(&vault, "orders-wrong");
-    // One that gives up what it never held, and one of no day.
+    // A release of a hold that never existed, and one that names no day.
     for change in [
         (|record: &mut Value| record["case"] = "B".into()) as fn(&mut Value),
         |record| record["range"]["to"] = record["range"]["from"].clone(),

@@ -1,4 +1,5 @@
-//! From folder to bucket to folder, and to another server: byte for byte, and only what is not there yet.
+//! From folder to bucket to folder, and to another server: byte for byte, and only the objects that
+//! are missing.
 
 use axum::http::Method;
 use cxvault::format::hash::digest::Digest;
@@ -62,7 +63,7 @@ fn from_a_folder_to_a_bucket_and_back_it_is_the_same_byte_for_byte() {
     assert_eq!(returned["heads"], done["heads"]);
     verified(&reader, back.to_str().unwrap(), &done["heads"]);
 
-    // People are told what to check it by.
+    // The report for people names what to verify the copy with.
     let text = vault
         .run(&["copy", "--to", &bucket.location()])
         .expect(0)
@@ -90,7 +91,7 @@ fn between_two_servers_each_is_reached_its_own_way() {
     let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
     assert_eq!(without_mark(to.contents()), from.contents());
     verified(&reader_of(&simulator, &to), &to.location(), &done["heads"]);
-    // In the same place the archive's own way leads there.
+    // On the same server the archive's own settings are used for the copy.
     let beside = Bucket::new(minio(), "beside", true);
     for name in [
         "ENDPOINT",
@@ -134,7 +135,7 @@ fn a_profile_writes_the_copy_and_half_a_key_does_not() {
          [vault]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n"
     );
     std::fs::write(aws.join("credentials"), text).unwrap();
-    // Other credentials lie about, and do not count.
+    // Other credentials are available and must not be used.
     vault
         .set_foreign("AWS_ACCESS_KEY_ID", "nobody")
         .set_foreign("AWS_SECRET_ACCESS_KEY", "nothing");
@@ -229,7 +230,7 @@ fn what_was_archived_since_is_all_that_is_read_and_put() {
     puts.sort();
     assert_eq!(puts, new, "archive.json aside, which proves create-only");
 
-    // A run that only confirms leaves its record, and nothing else is put.
+    // A run that only confirms days writes its roster record, and nothing else is stored.
     vault.run_day(DAY, &[]).expect(0);
     let put = place.seen(Method::PUT).len();
     let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
@@ -241,7 +242,7 @@ fn what_was_archived_since_is_all_that_is_read_and_put() {
         (&json!(0), &json!(0), &json!(1))
     );
 
-    // And once more there is nothing to do.
+    // After that there is nothing to do.
     let put = place.seen(Method::PUT).len();
     let done = copied(&copy(&vault, &to.location(), &["--check"]).expect(0));
     assert_eq!(
@@ -383,7 +384,7 @@ fn the_roster_comes_last_and_only_with_all_that_it_names() {
         "{puts:?}"
     );
 
-    // Grown: what was there is confirmed, and what is new is put.
+    // Copied again after it has grown: existing objects are confirmed, and new ones are stored.
     vault.run_day(DAY, &[]).expect(0);
     let done = copied(&copy(&vault, &at, &[]).expect(0));
     assert_eq!(done["rosters"], 1);
@@ -392,7 +393,7 @@ fn the_roster_comes_last_and_only_with_all_that_it_names() {
         objects_in(&vault, &vault.archive())
     );
 
-    // A fourth that cannot follow the third. The chains are copied all the same.
+    // A fourth record that cannot follow the third. The chains are copied nevertheless.
     let read = |sequence: u64| std::fs::read(vault.archive().join(record(sequence))).unwrap();
     let third: Value = serde_json::from_slice(&read(3)).unwrap();
     let link = |sequence: u64| json!({ "key": record(sequence), "sha256": Digest::of(&read(sequence)).hex() });
@@ -434,7 +435,7 @@ fn the_roster_comes_last_and_only_with_all_that_it_names() {
         );
         assert_eq!(count_of(&bucket.contents(), "roster/"), 3);
     }
-    // One that the copy has, and the archive has not.
+    // An object that the copy has and the archive has not.
     std::fs::remove_file(&path).unwrap();
     std::fs::remove_file(vault.archive().join(record(3))).unwrap();
     let diverged = copy(&vault, &at, &["--sub-account", OTHER]).expect(4);

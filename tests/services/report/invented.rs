@@ -32,7 +32,7 @@ pub fn write(report: &Report, name: &str) -> PathBuf {
     path
 }
 
-/// A report of these chains, and nothing else.
+/// Returns a report of these chains and nothing else.
 pub fn report(chains: Vec<ReportedChain>) -> Report {
     Report {
         archive: "s3://acme-cx-archive/ringcx".into(),
@@ -45,7 +45,7 @@ pub fn report(chains: Vec<ReportedChain>) -> Report {
     }
 }
 
-/// Busy weekdays, quiet weekends, a few accidents.
+/// Invents days with busy weekdays, quiet weekends and a few failures.
 pub fn made_up(accounts: u32, first: Date, days: u32) -> Report {
     report((0..accounts).map(|n| chain(n, first, days)).collect())
 }
@@ -85,7 +85,7 @@ fn chain(n: u32, first: Date, days: u32) -> ReportedChain {
     ReportedChain::of(&calendar, &details, None)
 }
 
-/// A chain with a lock, of these days.
+/// Returns a chain of these days with a lock.
 pub fn calendar(sub_account: &str, days: Vec<CalendarDay>) -> Calendar {
     let sha256 = "19a81bcb04fd139b685801d36755c29eb95cdff4f466cf169fd76d6f5d600ff8";
     Calendar {
@@ -174,7 +174,7 @@ pub fn low_volume() -> Warning {
     }
 }
 
-/// A day of one revision.
+/// Returns a day with one revision.
 pub fn bare_day(date: Date, state: DayState, counts: Tally) -> CalendarDay {
     let revisions = u32::from(state != DayState::Missing);
     let bytes = counts.segments * 560;

@@ -1,12 +1,13 @@
-//! Who notices when something is cut off: a host that has never seen the archive, and the store's own versions and locks.
+//! What detects that the end of a chain was cut off: a host that has never seen the archive, and
+//! the store's own versions and locks.
 
 use super::*;
 use crate::support::bucket::Bucket;
 use crate::support::minio::minio;
 use crate::support::vault::DAY;
 
-/// What nobody could notice before: the last manifest of a chain removed, with everything that it lists, and the host's
-/// notes lost.
+/// What nothing could detect without a roster: the last manifest of a chain is removed with
+/// everything that it lists, and the host has lost its state folder.
 #[test]
 fn a_host_without_notes_does_not_continue_a_chain_that_was_cut_off() {
     let simulator = listing(&[SUB, OTHER]);
@@ -37,7 +38,7 @@ fn a_host_without_notes_does_not_continue_a_chain_that_was_cut_off() {
         (2, &Value::Null),
         "not even of the run"
     );
-    // The others still run.
+    // The other sub-accounts are still archived.
     assert_eq!(done.summary()["days"][0]["outcome"], "confirmed", "{done}");
 }
 
@@ -63,7 +64,7 @@ fn a_roster_that_was_touched_stops_a_run_before_it_writes() {
     for (name, damage) in damages {
         damage();
         if name.contains("first") {
-            // This host has seen the second; one that has not looks at all of them.
+            // This host has a record of the second; a host without one verifies all of them.
             std::fs::remove_dir_all(vault.state()).unwrap();
         }
         let said = vault.run(&["run", "--date", DAY]).expect(4);
@@ -118,7 +119,7 @@ fn in_a_bucket_a_record_has_one_version_and_its_lock() {
     );
     let said = vault.run(&["run", "--date", DAY]).expect(4);
     assert!(said.stderr.contains(&record(2)), "{said}");
-    // Also a host that has never seen it.
+    // The same applies to a host that has never seen the archive.
     std::fs::remove_dir_all(vault.state()).unwrap();
     let said = vault.run(&["run", "--date", DAY]).expect(4);
     assert!(said.stderr.contains(&record(2)), "{said}");

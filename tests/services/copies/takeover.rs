@@ -1,4 +1,5 @@
-//! The story of a copy that becomes the archive: copied, refused to writers, taken over, continued, and no copy any more.
+//! A copy becomes the archive: it is copied, refuses writers, is taken over, is continued, and is
+//! no copy any more.
 
 use super::*;
 use crate::support::minio::minio;
@@ -19,7 +20,7 @@ fn a_copy_is_taken_over_continued_and_no_longer_copied_to() {
     copy(&vault, &to.location(), &[]).expect(0);
     let copied = to.contents();
 
-    // Somebody else, on another host.
+    // Another user, on another host.
     let mut heir = owner(&simulator);
     to.used_by(&mut heir, None);
     heir.set("OBJECT_LOCK", "governance:2d");
@@ -52,7 +53,7 @@ fn a_copy_is_taken_over_continued_and_no_longer_copied_to() {
         .iter()
         .filter_map(|event| event["code"].as_str())
         .collect();
-    // Nobody signs here, neither the roster nor the chain.
+    // Neither the roster nor the chain is signed here.
     assert_eq!(
         codes,
         [
@@ -70,7 +71,7 @@ fn a_copy_is_taken_over_continued_and_no_longer_copied_to() {
         "{verified}"
     );
 
-    // Whoever still holds the original is told, whether it has grown or not.
+    // A user who still has the original gets an error, whether it has grown or not.
     for _ in 0..2 {
         let diverged = copy(&vault, &to.location(), &[]).expect(4);
         assert!(
@@ -80,7 +81,8 @@ fn a_copy_is_taken_over_continued_and_no_longer_copied_to() {
         assert_eq!(to.contents(), found, "nothing was put");
         vault.run_day("2026-11-17", &[]).expect(0);
     }
-    // The copy of the heir's archive is a copy of both its lives.
+    // A copy of the archive that was taken over holds everything from before and after the
+    // takeover.
     may_copy_to(&mut heir, minio(), None);
     let again = Bucket::new(minio(), "again", true);
     copy(&heir, &again.location(), &[]).expect(0);

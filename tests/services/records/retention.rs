@@ -1,4 +1,4 @@
-//! Longer retention: in both modes, never shorter, interrupted, and shortened by somebody else.
+//! Longer retention: in both lock modes, never shorter, interrupted, and shortened by another user.
 
 use aws_sdk_s3::types::ObjectLockMode;
 use axum::http::Method;
@@ -33,7 +33,7 @@ fn two_days<'a>(simulator: &Simulator, lock: &str) -> (Bucket<'a>, Vault) {
     (bucket, vault)
 }
 
-/// UTC milliseconds of the date's last second.
+/// Returns the last second of the date in UTC milliseconds.
 fn last_second(date: &str) -> i64 {
     format!("{date}T23:59:59Z")
         .parse::<jiff::Timestamp>()
@@ -41,7 +41,7 @@ fn last_second(date: &str) -> i64 {
         .as_millisecond()
 }
 
-/// The locks of a day's parts and of the manifests with these numbers.
+/// Returns the locks of a day's parts and of the manifests with these sequence numbers.
 fn locks(bucket: &Bucket, date: &str, manifests: &[u32]) -> Vec<(ObjectLockMode, i64)> {
     let of_day = |key: &str| {
         key.contains(&format!("dt={date}"))
@@ -178,7 +178,7 @@ fn killed_between_record_and_locks_the_same_command_completes_it() {
     let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
     bucket.used_by(&mut vault, Some(&proxy.url));
     let mut records = 2;
-    // Create-only proved, the record, and one a part and a manifest.
+    // The proof of create-only, the record, and one request for each part and manifest.
     for put in 0..6 {
         for after in [false, true] {
             let until = days_ago(-30 - 2 * i64::from(put) - i64::from(after));
@@ -224,7 +224,8 @@ fn killed_between_record_and_locks_the_same_command_completes_it() {
     assert_eq!(verified(&vault, 0), [""; 0]);
 }
 
-/// Longer than the manifest names, and shorter than the later record does: only the chain tells.
+/// A lock that is longer than the manifest names and shorter than the later record requires: only
+/// the chain shows it.
 #[test]
 fn a_lock_shorter_than_the_extended_one_is_found() {
     let simulator = intact();
@@ -249,7 +250,7 @@ fn a_lock_shorter_than_the_extended_one_is_found() {
             shown.stdout.contains("1 objects are locked for shorter"),
             "{shown}"
         );
-        // The operator's remedy.
+        // What the operator does about it.
         let again = extend(&vault, DAY, NEXT, &later).expect(0).events()[0].clone();
         assert_eq!(
             (&again["raised"], &again["head"]),
@@ -257,7 +258,7 @@ fn a_lock_shorter_than_the_extended_one_is_found() {
         );
         assert_eq!(verified(&vault, 0), [""; 0]);
     }
-    // Longer, or stronger, is no violation.
+    // A longer or stronger lock is no violation.
     bucket.set_lock(
         &part,
         Some((ObjectLockMode::Compliance, last_second(&days_ago(-50)))),
@@ -281,7 +282,7 @@ fn where_no_lock_is_kept_or_no_mode_is_known_nothing_is_recorded() {
         refused(&vault, (DAY, NEXT, &later), "keeps no locks on objects");
         assert_eq!(verified(&vault, 0), [""; 0]);
     }
-    // A bucket that could lock, in which nothing is: the settings say in which mode.
+    // A bucket with Object Lock in which no object is locked: the settings name the mode.
     let bucket = Bucket::new(minio(), "unlocked", true);
     let mut vault = signing(&simulator);
     bucket.used_by(&mut vault, None);
