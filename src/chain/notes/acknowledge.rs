@@ -1,33 +1,33 @@
-//! Gaps that stay: somebody takes note of them, in the chain, so that nobody is woken for them again.
+//! Acknowledgement of gaps that will stay: recorded in the chain, so that no further run reports them.
 
 use jiff::civil::Date;
 
-use crate::chain::append::{Appended, Mode, append, open_begun};
+use crate::chain::append::{Mode, open_begun};
 use crate::chain::days::Chain;
-use crate::chain::protection::Protection;
+use crate::chain::notes;
+use crate::chain::notes::{existing_dates, in_state, shortened};
 use crate::chain::writer::Writer;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Record;
 use crate::format::record::notes::{AcknowledgedDay, Acknowledgement, DateSpan};
 use crate::format::row::observation::{Status, SummaryKind};
-use crate::format::time::day::Zone;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
-/// How it ended.
+/// Days that a message names before it only counts the rest.
+const NAMED: usize = 5;
+
+/// How an acknowledgement ended.
 #[derive(Debug)]
 pub enum Acknowledged {
-    Now {
-        head: Head,
-        note: Acknowledgement,
-    },
-    /// In a dry run: this is what would be committed.
-    Proposed {
-        note: Acknowledgement,
-    },
-    /// All of it, with this reason, is in the chain already: an earlier run was interrupted after its commit, or nobody
-    /// remembered it.
+    /// The acknowledgement was committed.
+    Now { head: Head, note: Acknowledgement },
+    /// In a dry run: the acknowledgement would be committed.
+    Proposed { note: Acknowledgement },
+    /// The chain has an acknowledgement of the range with this reason already: the earlier command was interrupted after
+    /// its commit, or is repeated.
     Before {
+        /// Key of that record.
         manifest: String,
     },
 }
@@ -35,75 +35,48 @@ pub enum Acknowledged {
 /// Acknowledges the gaps of every day of `range` that has some.
 ///
 /// # Errors
-/// [`Exit::Usage`] where a day of the range was never archived, or none of them has gaps that nobody has acknowledged.
+/// [`Exit::Usage`] where a day of the range was never archived, or where no day has unacknowledged gaps.
 pub async fn acknowledge(
-    archive: &Writer,
+    writer: &Writer,
     sub_account: &str,
     range: DateSpan,
     reason: &str,
     by: Option<&str>,
     mode: Mode,
 ) -> Result<Acknowledged> {
-    let mut chain = open_begun(archive, sub_account, mode).await?;
-    loop {
-        let days = gaps(archive, &mut chain, range).await?;
-        if days.is_empty() {
-            return noted_before(archive, &mut chain, range, reason).await;
-        }
+    let mut chain = open_begun(writer, sub_account, mode).await?;
+    let propose = async |chain: &mut Chain| {
         let note = Acknowledgement {
-            days,
+            days: gaps(writer, chain, range).await?,
             reason: reason.to_owned(),
             by: by.map(str::to_owned),
         };
-        if mode == Mode::DryRun {
-            return Ok(Acknowledged::Proposed { note });
-        }
         let record = Record::Acknowledgement(Box::new(note.clone()));
-        let duty = Protection {
-            lock: archive.fresh_lock()?,
-            hold: false,
-        };
-        if let Appended::Done(head) = append(archive, &mut chain, record, duty, None).await? {
-            return Ok(Acknowledged::Now { head, note });
-        }
-        // Somebody was first, perhaps with the very summaries that are given up here: look again.
+        let record = Some(record).filter(|_| !note.days.is_empty());
+        Ok((note, record))
+    };
+    let (note, head) = notes::record(writer, &mut chain, mode, propose).await?;
+    match head {
+        _ if note.days.is_empty() => recorded_before(writer, &mut chain, range, reason).await,
+        Some(head) => Ok(Acknowledged::Now { head, note }),
+        None => Ok(Acknowledged::Proposed { note }),
     }
 }
 
-/// The days with gaps; a day that was never archived has more than gaps.
-async fn gaps(
-    archive: &Writer,
-    chain: &mut Chain,
-    range: DateSpan,
-) -> Result<Vec<AcknowledgedDay>> {
+/// Returns the days with gaps, and refuses a range with a day that was never archived.
+async fn gaps(writer: &Writer, chain: &mut Chain, range: DateSpan) -> Result<Vec<AcknowledgedDay>> {
     let coverage = chain.coverage();
-    let zone = chain
-        .newest_day(archive)
+    let missing: Vec<String> = existing_dates(writer, chain, range)
         .await?
-        .and_then(|day| Zone::named(&day.zone).ok());
-    // Some zones have skipped a date; nothing can be archived of it.
-    let exists = |date: &Date| zone.as_ref().is_none_or(|zone| zone.day(*date).is_ok());
-    let dates = || range.days().within(range.from, range.to);
-    let missing: Vec<String> = dates()
+        .into_iter()
         .filter(|date| coverage.state(*date) == DayState::Missing)
-        .filter(exists)
         .map(|date| date.to_string())
         .collect();
     if !missing.is_empty() {
-        let more = if missing.len() > 5 {
-            format!(" and {} more", missing.len() - 5)
-        } else {
-            String::new()
-        };
-        let shown = missing
-            .iter()
-            .take(5)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
         let message = format!(
-            "sub-account {} was never archived on {shown}{more}",
-            chain.name
+            "sub-account {} was never archived on {}",
+            chain.name,
+            shortened(&missing, NAMED, ", ")
         );
         return Err(Failure::new(Exit::Usage, message).remedy(
             "Only gaps of an archived day can be acknowledged: archive it with `cxvault backfill`, or leave it out of \
@@ -111,8 +84,8 @@ async fn gaps(
         ));
     }
     let mut days = Vec::new();
-    for date in dates().filter(|date| coverage.state(*date) == DayState::Gaps) {
-        let Some((manifest, record)) = chain.revisions(archive, date).await?.pop() else {
+    for date in in_state(chain, range, DayState::Gaps).collect::<Vec<_>>() {
+        let Some((manifest, record)) = chain.revisions(writer, date).await?.pop() else {
             continue;
         };
         let failed = |kind| record.day.statuses(kind).get(Status::Failed);
@@ -128,40 +101,34 @@ async fn gaps(
     Ok(days)
 }
 
-async fn noted_before(
-    archive: &Writer,
+/// Finds the earlier acknowledgement with the same reason.
+async fn recorded_before(
+    writer: &Writer,
     chain: &mut Chain,
     range: DateSpan,
     reason: &str,
 ) -> Result<Acknowledged> {
-    let coverage = chain.coverage();
-    let noted = range.days().within(range.from, range.to);
-    let noted: Vec<Date> = noted
-        .filter(|date| coverage.state(*date) == DayState::Acknowledged)
-        .collect();
-    for date in &noted {
-        if let Some((manifest, note)) = chain.acknowledgement_of(archive, *date).await?
+    let acknowledged: Vec<Date> = in_state(chain, range, DayState::Acknowledged).collect();
+    for date in &acknowledged {
+        if let Some((manifest, note)) = chain.acknowledgement_of(writer, *date).await?
             && note.reason == reason
         {
             return Ok(Acknowledged::Before { manifest });
         }
     }
+    let disposed = in_state(chain, range, DayState::Disposed).next();
+    let remedy = match (acknowledged.first(), disposed) {
+        (Some(date), _) => {
+            format!("The gaps of {date} are acknowledged already, with another reason.")
+        }
+        (None, Some(date)) => {
+            format!("{date} was disposed of: its gaps no longer matter.")
+        }
+        (None, None) => "`cxvault status` shows which days have gaps.".to_owned(),
+    };
     let message = format!(
         "sub-account {} has no gaps to acknowledge in {range}",
         chain.name
     );
-    let disposed = range
-        .days()
-        .within(range.from, range.to)
-        .find(|date| coverage.state(*date) == DayState::Disposed);
-    let remedy = match (noted.first(), disposed) {
-        (Some(date), _) => {
-            format!("Those of {date} are acknowledged already, with another reason.")
-        }
-        (None, Some(date)) => {
-            format!("{date} was disposed of: what was missing of it no longer matters.")
-        }
-        (None, None) => "`cxvault status` shows which days have gaps.".to_owned(),
-    };
     Err(Failure::new(Exit::Usage, message).remedy(remedy))
 }

@@ -1,29 +1,31 @@
-//! Disposal after retention: a record that some days' time is over. This program deletes nothing: what removes data is
-//! the bucket's lifecycle rule, or whoever owns a folder, before the record or after it.
+//! Disposal after retention: a record that the retention of some days has ended.
+//!
+//! This program deletes nothing. The bucket's lifecycle rule, or the owner of a folder, removes the files, before the
+//! record or after it.
 
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::chain::append::{Appended, Mode, append, open_begun};
+use crate::chain::append::{Mode, open_begun};
 use crate::chain::days::Chain;
-use crate::chain::notes::hold::AT_ONCE;
-use crate::chain::protection::Protection;
+use crate::chain::notes;
+use crate::chain::notes::{AT_ONCE, existing_dates, in_state};
 use crate::chain::writer::Writer;
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::Lock;
-use crate::format::record::manifest::{DayRecord, Link, Record};
+use crate::format::record::manifest::{DayRecord, File, Link, Record};
 use crate::format::record::notes::{DateSpan, Disposal, DisposedDay, has_run_out};
-use crate::format::record::obligations::Obligations;
-use crate::format::time::day::{Zone, rfc3339};
+use crate::format::text::count;
+use crate::format::time::day::rfc3339;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
-/// Days that are named one by one before the rest is only counted.
+/// Days that a message names before it only counts the rest.
 const NAMED: usize = 10;
 
-/// Which days' time is over, and why.
+/// Days to be disposed of.
 #[derive(Debug, Clone)]
 pub struct DisposalRequest {
     pub range: DateSpan,
@@ -31,151 +33,131 @@ pub struct DisposalRequest {
     pub by: Option<String>,
 }
 
-/// What came of it.
+/// The result of a disposal.
 #[derive(Debug, Clone, Default)]
 pub struct DisposalOutcome {
-    /// The manifest that was committed; none where there was nothing left to say, or nothing was to be committed.
+    /// The manifest that was committed; `None` in a dry run, and where all days were disposed of before.
     pub head: Option<Head>,
-    /// What the record says, or would say.
+    /// The days that the record names, or in a dry run would name.
     pub days: Vec<DisposedDay>,
-    /// Days of the range that an earlier record names.
+    /// Number of days of the range that an earlier record names.
     pub before: u64,
-    /// Files of `days` that the store still has.
+    /// Number of files of `days` that the store still has.
     pub files_there: u64,
 }
 
-/// Records that the days of the range are disposed of; in a dry run only looks whether they may be.
+/// Records that the days of the range are disposed of; in a dry run only checks whether they may be.
 ///
 /// A crash after the commit leaves nothing to be done; the same call again finds the days disposed of.
 ///
 /// # Errors
-/// [`Exit::Usage`] where a day is locked, held, missing, unfinished, or has gaps that nobody has acknowledged.
+/// [`Exit::Usage`] where a day is locked, held, missing, unfinished, or has unacknowledged gaps.
 pub async fn dispose(
-    archive: &Writer,
+    writer: &Writer,
     sub_account: &str,
-    wish: &DisposalRequest,
+    request: &DisposalRequest,
     mode: Mode,
 ) -> Result<DisposalOutcome> {
-    let mut chain = open_begun(archive, sub_account, mode).await?;
-    loop {
-        let mut disposed = draw_up(archive, &mut chain, wish).await?;
-        if disposed.days.is_empty() || mode == Mode::DryRun {
-            return Ok(disposed);
-        }
-        let DisposalRequest { range, reason, by } = wish.clone();
+    let mut chain = open_begun(writer, sub_account, mode).await?;
+    let propose = async |chain: &mut Chain| {
+        let outcome = draw_up(writer, chain, request.range).await?;
+        let DisposalRequest { range, reason, by } = request.clone();
         let record = Record::Disposal(Box::new(Disposal {
             range,
-            days: disposed.days.clone(),
+            days: outcome.days.clone(),
             reason,
             by,
         }));
-        let duty = Protection {
-            lock: archive.fresh_lock()?,
-            hold: false,
-        };
-        if let Appended::Done(head) = append(archive, &mut chain, record, duty, None).await? {
-            disposed.head = Some(head);
-            return Ok(disposed);
-        }
-        // Somebody was first, perhaps with a hold on these very days: look again.
-    }
+        let record = Some(record).filter(|_| !outcome.days.is_empty());
+        Ok((outcome, record))
+    };
+    let (outcome, head) = notes::record(writer, &mut chain, mode, propose).await?;
+    Ok(DisposalOutcome { head, ..outcome })
 }
 
-/// A day of the range, with all that may stand against its disposal.
+/// A day of the range, with what prevents its disposal.
 struct Candidate {
     date: Date,
     revisions: Vec<(Link, DayRecord)>,
-    /// By the chain; the store may know of a longer one.
+    /// The strongest lock of the day, by the chain and by the store.
     lock: Option<Lock>,
     files_there: u64,
-    against: Option<String>,
+    /// Why the day cannot be disposed of.
+    obstacle: Option<String>,
 }
 
-async fn draw_up(
-    archive: &Writer,
-    chain: &mut Chain,
-    wish: &DisposalRequest,
-) -> Result<DisposalOutcome> {
-    let (mut against, before) = unfit(archive, chain, wish.range).await?;
-    let orders = chain.orders(archive).await?;
-    let candidates = candidates(archive, chain, wish.range, &orders).await?;
-    let looks = candidates.into_iter().map(|day| look(archive, day));
-    let candidates: Vec<Candidate> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-    against.extend(
+impl Candidate {
+    fn files(&self) -> impl Iterator<Item = &File> {
+        self.revisions.iter().flat_map(|(_, record)| &record.files)
+    }
+}
+
+/// Finds the days that may be disposed of, and refuses the range where a day of it may not.
+async fn draw_up(writer: &Writer, chain: &mut Chain, range: DateSpan) -> Result<DisposalOutcome> {
+    let mut obstacles = obstacles_in_coverage(writer, chain, range).await?;
+    let candidates: Vec<Candidate> = stream::iter(candidates(writer, chain, range).await?)
+        .map(|day| examine(writer, day))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    obstacles.extend(
         candidates
             .iter()
-            .filter_map(|day| Some((day.date, day.against.clone()?))),
+            .filter_map(|day| Some((day.date, day.obstacle.clone()?))),
     );
-    if !against.is_empty() {
-        return Err(refused(&chain.name, against));
+    if !obstacles.is_empty() {
+        return Err(refused(&chain.name, &obstacles));
     }
-    let files_there = candidates.iter().map(|day| day.files_there).sum();
-    let days = candidates.into_iter().filter_map(entry).collect();
     Ok(DisposalOutcome {
         head: None,
-        days,
-        before,
-        files_there,
+        before: in_state(chain, range, DayState::Disposed).count() as u64,
+        files_there: candidates.iter().map(|day| day.files_there).sum(),
+        days: candidates.iter().filter_map(entry).collect(),
     })
 }
 
-/// The days that the coverage alone speaks against, and how many are disposed of already.
-async fn unfit(
-    archive: &Writer,
+/// Returns the days whose state alone prevents their disposal, and why.
+async fn obstacles_in_coverage(
+    writer: &Writer,
     chain: &mut Chain,
     range: DateSpan,
-) -> Result<(BTreeMap<Date, String>, u64)> {
+) -> Result<BTreeMap<Date, String>> {
     let coverage = chain.coverage();
-    let zone = chain
-        .newest_day(archive)
-        .await?
-        .and_then(|day| Zone::named(&day.zone).ok());
-    // Some zones have skipped a date; nothing can be archived of it.
-    let exists = |date: Date| zone.as_ref().is_none_or(|zone| zone.day(date).is_ok());
-    let (mut against, mut before) = (BTreeMap::new(), 0);
-    for date in range.days().within(range.from, range.to) {
-        let unfinished = archive.state.has_journal(&chain.name, date);
+    let dates = existing_dates(writer, chain, range).await?;
+    let obstacles = dates.into_iter().filter_map(|date| {
         let why = match coverage.state(date) {
-            DayState::Missing if !exists(date) => continue,
             DayState::Missing => "was never archived",
-            DayState::Gaps => "has gaps that nobody has acknowledged",
-            DayState::Disposed => {
-                before += 1;
-                continue;
+            DayState::Gaps => "has unacknowledged gaps",
+            DayState::Disposed => return None,
+            _ if writer.state.has_journal(&chain.name, date) => {
+                "has an unfinished run on this host"
             }
-            _ if unfinished => "has an unfinished run on this host",
-            _ => continue,
+            _ => return None,
         };
-        against.insert(date, why.to_owned());
-    }
-    Ok((against, before))
+        Some((date, why.to_owned()))
+    });
+    Ok(obstacles.collect())
 }
 
-/// The sealed days of the range, as the chain alone judges them.
-async fn candidates(
-    archive: &Writer,
-    chain: &mut Chain,
-    range: DateSpan,
-    orders: &Obligations,
-) -> Result<Vec<Candidate>> {
-    let (coverage, now_ms) = (chain.coverage(), archive.clock.now_ms());
+/// Returns the sealed days of the range, judged by the chain alone.
+async fn candidates(writer: &Writer, chain: &mut Chain, range: DateSpan) -> Result<Vec<Candidate>> {
+    let (coverage, now_ms) = (chain.coverage(), writer.clock.now_ms());
+    let obligations = chain.orders(writer).await?;
     let mut by_date: BTreeMap<Date, Vec<(Link, DayRecord)>> = BTreeMap::new();
-    for (link, record) in chain.revisions_in(archive, &range.days()).await? {
+    for (link, record) in chain.revisions_in(writer, &range.days()).await? {
         let state = coverage.state(record.date);
         if state.is_sealed() && state != DayState::Disposed {
             by_date.entry(record.date).or_default().push((link, record));
         }
     }
     let judged = by_date.into_iter().map(|(date, revisions)| {
-        let own = revisions
+        let lock = revisions
             .iter()
-            .filter_map(|(_, record)| record.object_lock.as_ref());
-        let lock = own
-            .map(|lock| lock.lock())
-            .chain(orders.lock_on(date))
+            .filter_map(|(_, record)| Some(record.object_lock.as_ref()?.lock()))
+            .chain(obligations.lock_on(date))
             .reduce(Lock::stronger);
-        let cases: Vec<&str> = orders.cases_on(date).into_keys().collect();
-        let against = match lock {
+        let cases: Vec<&str> = obligations.cases_on(date).into_keys().collect();
+        let obstacle = match lock {
             _ if !cases.is_empty() => Some(format!("is held for case {}", cases.join(", "))),
             Some(lock) if !has_run_out(Some(lock), now_ms) => Some(locked(lock)),
             _ => None,
@@ -185,7 +167,7 @@ async fn candidates(
             revisions,
             lock,
             files_there: 0,
-            against,
+            obstacle,
         }
     });
     Ok(judged.collect())
@@ -195,65 +177,58 @@ fn locked(lock: Lock) -> String {
     format!("is locked until {}", rfc3339(lock.until_ms))
 }
 
-/// Asks the store for each file that is still there: somebody may have locked or held it beyond what the chain knows.
-async fn look(archive: &Writer, mut day: Candidate) -> Result<Candidate> {
-    let now_ms = archive.clock.now_ms();
-    for file in day.revisions.iter().flat_map(|(_, record)| &record.files) {
-        if day.against.is_some() {
+/// Examines each file that is still stored: it may have been locked or held beyond what the chain says.
+async fn examine(writer: &Writer, mut day: Candidate) -> Result<Candidate> {
+    let now_ms = writer.clock.now_ms();
+    let keys: Vec<String> = day.files().map(|file| file.key.clone()).collect();
+    for key in keys {
+        if day.obstacle.is_some() {
             break;
         }
-        if archive.stop.is_cancelled() {
-            return Err(Failure::interrupted());
-        }
-        let Some(stat) = archive.store.stat(&file.key).await? else {
+        writer.check_stop()?;
+        let Some(stat) = writer.store.stat(&key).await? else {
             continue;
         };
         day.files_there += 1;
         day.lock = day.lock.into_iter().chain(stat.lock).reduce(Lock::stronger);
         if stat.legal_hold {
-            day.against = Some(format!(
-                "is under a legal hold in the store, on {}",
-                file.key
-            ));
+            day.obstacle = Some(format!("is under a legal hold in the store, on {key}"));
         } else if let Some(lock) = stat.lock.filter(|lock| !has_run_out(Some(*lock), now_ms)) {
-            day.against = Some(format!("{} in the store, {}", locked(lock), file.key));
+            day.obstacle = Some(format!("{} in the store, {key}", locked(lock)));
         }
     }
     Ok(day)
 }
 
-fn entry(day: Candidate) -> Option<DisposedDay> {
-    let files = || day.revisions.iter().flat_map(|(_, record)| &record.files);
+fn entry(day: &Candidate) -> Option<DisposedDay> {
     let (manifest, newest) = day.revisions.last()?;
     Some(DisposedDay {
         date: day.date,
         revision: newest.revision,
         manifest: manifest.clone(),
-        files: files().count() as u64,
-        bytes: files().map(|file| file.bytes).sum(),
+        files: day.files().count() as u64,
+        bytes: day.files().map(|file| file.bytes).sum(),
         lock: day.lock.map(Into::into),
     })
 }
 
-fn refused(sub_account: &str, against: BTreeMap<Date, String>) -> Failure {
-    let more = against.len().saturating_sub(NAMED);
-    let named: Vec<String> = against
+fn refused(sub_account: &str, obstacles: &BTreeMap<Date, String>) -> Failure {
+    let more = obstacles.len().saturating_sub(NAMED) as u64;
+    let mut named: Vec<String> = obstacles
         .iter()
         .take(NAMED)
         .map(|(date, why)| format!("{date} {why}"))
         .collect();
-    let more = if more > 0 {
-        format!("; and {more} more days")
-    } else {
-        String::new()
-    };
+    if more > 0 {
+        named.push(format!("and {}", count(more, "more day")));
+    }
     let message = format!(
-        "sub-account {sub_account} cannot be disposed of: {}{more}",
+        "sub-account {sub_account} cannot be disposed of: {}",
         named.join("; ")
     );
     Failure::new(Exit::Usage, message).remedy(
         "Nothing was recorded. Leave these days out of the range (--to is the day AFTER the last one), or wait: a lock must \
-         have run out a day ago. `cxvault hold list` and `cxvault retention` tell what keeps days; gaps that stay are \
-         acknowledged with `cxvault acknowledge`, and what is unfinished is finished by `cxvault run --date`.",
+         have ended a day ago. `cxvault hold list` and `cxvault retention` show what protects days. Acknowledge gaps that \
+         will stay with `cxvault acknowledge`, and finish unfinished days with `cxvault run --date`.",
     )
 }

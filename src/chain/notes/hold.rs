@@ -1,15 +1,16 @@
-//! Legal holds: a case is opened or closed in the chain first, then the objects are made to carry what the chain says.
+//! Legal holds: a case is opened or closed in the chain first, then the objects are made to agree with the chain.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::chain::append::{Appended, Mode, append, open_begun};
+use crate::chain::append::{Mode, open_begun};
 use crate::chain::days::Chain;
-use crate::chain::protection::{Protection, stored};
+use crate::chain::notes;
+use crate::chain::notes::{AT_ONCE, in_state, keeps_holds, objects};
+use crate::chain::protection::stored;
 use crate::chain::writer::Writer;
-use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::Record;
 use crate::format::record::notes::{DateSpan, Hold, HoldAct};
@@ -17,36 +18,34 @@ use crate::format::record::obligations::Obligations;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
-/// Objects whose holds are looked at and changed at once.
-pub(super) const AT_ONCE: usize = 16;
-
-/// What is to be held, or no longer, and why.
+/// A hold to be set or removed.
 #[derive(Debug, Clone)]
 pub struct HoldRequest {
     pub case: String,
-    /// Without one, when a case is closed: all that it holds.
+    /// The days. `None`, when a case is closed, means all that it holds.
     pub range: Option<DateSpan>,
     pub reason: String,
     pub by: Option<String>,
 }
 
-/// What came of it.
+/// The result of a hold, or in a dry run what it would be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HoldOutcome {
-    /// The manifest that was committed; none where the chain said so already.
+    /// The newest manifest that was committed; `None` where the chain had the same record already.
     pub head: Option<Head>,
-    /// Records that were committed, or would be.
+    /// Number of records that were committed, or in a dry run would be.
     pub records: u64,
-    /// The store keeps legal holds.
+    /// Whether the store keeps legal holds.
     pub enforced: bool,
-    /// Objects of the days concerned, and how many of them were changed, or would be.
+    /// Number of objects of the days concerned.
     pub objects: u64,
+    /// Number of objects whose hold was changed, or in a dry run would be.
     pub changed: u64,
-    /// Objects that stay held for another case.
+    /// Number of objects that stay held for another case.
     pub held_by_others: u64,
-    /// Days of the ranges that were disposed of: no hold brings back what is gone of them.
+    /// Number of days of the ranges that were disposed of: no hold restores their files.
     pub days_disposed: u64,
-    /// Their files that are gone, as far as the store was asked.
+    /// Number of their files that are gone, as far as the store was asked.
     pub files_gone: u64,
 }
 
@@ -54,103 +53,79 @@ pub struct HoldOutcome {
 ///
 /// A crash after the commit leaves objects that lack their hold; the same call again finds its record in the chain, makes
 /// no other, and completes them.
+///
+/// # Errors
+/// [`Exit::Usage`] without a range, and where nothing is archived.
 pub async fn add(
-    archive: &Writer,
+    writer: &Writer,
     sub_account: &str,
-    claim: &HoldRequest,
+    request: &HoldRequest,
     mode: Mode,
 ) -> Result<HoldOutcome> {
-    let mut chain = open_begun(archive, sub_account, mode).await?;
-    let enforced = keeps_holds(archive, mode).await?;
-    let range = claim
+    let range = request
         .range
         .ok_or_else(|| Failure::new(Exit::Usage, "a hold needs a range of days"))?;
-    let mut held = HoldOutcome {
-        enforced,
-        ..HoldOutcome::default()
+    let mut chain = open_begun(writer, sub_account, mode).await?;
+    let mut task = HoldTask::new(writer, mode, HoldChange::Add).await?;
+    task.ranges = vec![range];
+    let propose = async |chain: &mut Chain| {
+        let obligations = chain.orders(writer).await?;
+        let held = obligations.covers(&request.case, range, task.outcome.enforced);
+        let record = (!held).then(|| task.record(HoldAct::Add, request, range));
+        Ok((record.clone(), record))
     };
-    let mut task = HoldTask {
-        ranges: vec![range],
-        lift: HoldChange::Nothing,
-        mode,
-        proposed: Vec::new(),
-    };
-    while !task
-        .orders(archive, &mut chain)
-        .await?
-        .covers(&claim.case, range, enforced)
-    {
-        let record = record(HoldAct::Add, claim, range, enforced);
-        if task.commit(archive, &mut chain, record, &mut held).await? {
-            break;
-        }
-    }
-    held.days_disposed = disposed_in(&chain, &task.ranges);
-    settle(archive, sub_account, &task, held).await
+    let (record, head) = notes::record(writer, &mut chain, mode, propose).await?;
+    task.count(record, head);
+    task.enforce(chain).await
 }
 
-/// Gives up a case's claim on the days, and lifts the hold of objects that no other open case claims.
+/// Closes a case on the days, and removes the hold of objects that no other open case holds.
 ///
 /// # Errors
 /// [`Exit::Usage`] where the case was never opened on these days.
 pub async fn remove(
-    archive: &Writer,
+    writer: &Writer,
     sub_account: &str,
-    claim: &HoldRequest,
+    request: &HoldRequest,
     mode: Mode,
 ) -> Result<HoldOutcome> {
-    let mut chain = open_begun(archive, sub_account, mode).await?;
-    let enforced = keeps_holds(archive, mode).await?;
-    let mut held = HoldOutcome {
-        enforced,
-        ..HoldOutcome::default()
-    };
-    let mut task = HoldTask {
-        ranges: Vec::new(),
-        lift: HoldChange::Free,
-        mode,
-        proposed: Vec::new(),
-    };
+    let mut chain = open_begun(writer, sub_account, mode).await?;
+    let mut task = HoldTask::new(writer, mode, HoldChange::Remove).await?;
     loop {
-        let orders = task.orders(archive, &mut chain).await?;
-        task.ranges = ranges_to_lift(&orders, claim, sub_account)?;
-        let open = task
-            .ranges
-            .iter()
-            .copied()
-            .find(|range| orders.touches(&claim.case, *range));
-        let Some(open) = open else { break };
-        let record = record(HoldAct::Remove, claim, open, enforced);
-        if task.commit(archive, &mut chain, record, &mut held).await? {
-            chain = Chain::open(archive, sub_account).await?;
+        // One record closes one range, so that a case with several takes several.
+        let propose = async |chain: &mut Chain| {
+            let obligations = task.obligations(chain).await?;
+            let ranges = ranges_to_lift(&obligations, request, sub_account)?;
+            let open = ranges
+                .iter()
+                .find(|range| obligations.touches(&request.case, **range));
+            let record = open.map(|open| task.record(HoldAct::Remove, request, *open));
+            Ok(((ranges, record.clone()), record))
+        };
+        let ((ranges, record), head) = notes::record(writer, &mut chain, mode, propose).await?;
+        task.ranges = ranges;
+        let closed = record.is_none();
+        task.count(record, head);
+        if closed {
+            return task.enforce(chain).await;
         }
+        chain.refresh(writer).await?;
     }
-    held.days_disposed = disposed_in(&chain, &task.ranges);
-    settle(archive, sub_account, &task, held).await
 }
 
-fn disposed_in(chain: &Chain, ranges: &[DateSpan]) -> u64 {
-    let coverage = chain.coverage();
-    let dates = ranges
-        .iter()
-        .flat_map(|range| range.days().within(range.from, range.to));
-    let disposed = dates.filter(|date| coverage.state(*date) == DayState::Disposed);
-    disposed.collect::<BTreeSet<Date>>().len() as u64
-}
-
-/// The range that is named, or every one that the case has ever held: closed already, its objects may still carry a hold
-/// that nobody lifted.
+/// Returns the range that is named, or every range that the case has ever held: a case that is closed already may have
+/// left objects under their hold.
 fn ranges_to_lift(
     orders: &Obligations,
-    claim: &HoldRequest,
+    request: &HoldRequest,
     sub_account: &str,
 ) -> Result<Vec<DateSpan>> {
     let of_case = orders
         .holds()
         .iter()
-        .filter(|(_, hold)| hold.case == claim.case && hold.act == HoldAct::Add);
+        .filter(|(_, hold)| hold.case == request.case && hold.act == HoldAct::Add);
     let ever: Vec<DateSpan> = of_case.map(|(_, hold)| hold.range).collect();
-    let wanted = match claim.range {
+    let wanted = match request.range {
         None => ever,
         Some(range)
             if ever
@@ -164,187 +139,146 @@ fn ranges_to_lift(
     if !wanted.is_empty() {
         return Ok(wanted);
     }
-    let range = claim
+    let range = request
         .range
         .map(|range| format!(" on any day of {range}"))
         .unwrap_or_default();
     let message = format!(
         "sub-account {sub_account} was never held for case {}{range}",
-        claim.case
+        request.case
     );
     Err(Failure::new(Exit::Usage, message)
         .remedy("`cxvault hold list` shows the cases and their days."))
 }
 
-fn record(act: HoldAct, claim: &HoldRequest, range: DateSpan, enforced: bool) -> Record {
-    let HoldRequest {
-        case, reason, by, ..
-    } = claim.clone();
-    Record::Hold(Box::new(Hold {
-        act,
-        case,
-        range,
-        reason,
-        by,
-        enforced,
-    }))
+/// Which holds of objects may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HoldChange {
+    /// Holds are set, and none is removed.
+    Add,
+    /// Holds of days that no enforced case holds are removed as well.
+    Remove,
 }
 
-/// Whether this store keeps legal holds. Of who writes, only trying tells for sure: `archive.json`, which no case ever
-/// holds, is given the hold that it has.
-pub(super) async fn keeps_holds(archive: &Writer, mode: Mode) -> Result<bool> {
-    let stat = stored(archive, key::ARCHIVE).await?;
-    Ok(match mode {
-        Mode::Act => {
-            archive
-                .store
-                .set_legal_hold(key::ARCHIVE, stat.legal_hold)
-                .await?
-        }
-        Mode::DryRun => archive.store.keeps_legal_holds(key::ARCHIVE).await?,
-    })
-}
-
-/// What is to become of the objects of some days.
-struct HoldTask {
+/// One hold command in one sub-account.
+struct HoldTask<'a> {
+    writer: &'a Writer,
     ranges: Vec<DateSpan>,
-    lift: HoldChange,
+    change: HoldChange,
     mode: Mode,
     /// Records that a dry run did not commit.
     proposed: Vec<Record>,
+    outcome: HoldOutcome,
 }
 
-impl HoldTask {
-    /// What the chain orders, or would.
-    async fn orders(&self, archive: &Writer, chain: &mut Chain) -> Result<Obligations> {
-        let mut orders = chain.orders(archive).await?;
-        let next = chain.head.as_ref().map_or(0, |head| head.sequence) + 1;
-        (next..)
+impl<'a> HoldTask<'a> {
+    async fn new(writer: &'a Writer, mode: Mode, change: HoldChange) -> Result<HoldTask<'a>> {
+        Ok(HoldTask {
+            writer,
+            ranges: Vec::new(),
+            change,
+            mode,
+            proposed: Vec::new(),
+            outcome: HoldOutcome {
+                enforced: keeps_holds(writer, mode).await?,
+                ..HoldOutcome::default()
+            },
+        })
+    }
+
+    fn record(&self, act: HoldAct, request: &HoldRequest, range: DateSpan) -> Record {
+        let HoldRequest {
+            case, reason, by, ..
+        } = request.clone();
+        Record::Hold(Box::new(Hold {
+            act,
+            case,
+            range,
+            reason,
+            by,
+            enforced: self.outcome.enforced,
+        }))
+    }
+
+    /// Counts a record that was committed, or that a dry run would commit.
+    fn count(&mut self, record: Option<Record>, head: Option<Head>) {
+        self.outcome.records += u64::from(record.is_some());
+        if head.is_some() {
+            self.outcome.head = head;
+        } else {
+            self.proposed.extend(record);
+        }
+    }
+
+    /// Returns what the chain orders, with what a dry run would add.
+    async fn obligations(&self, chain: &Chain) -> Result<Obligations> {
+        let mut obligations = chain.orders(self.writer).await?;
+        (chain.next_sequence()..)
             .zip(&self.proposed)
-            .for_each(|(sequence, record)| orders.push(sequence, record));
-        Ok(orders)
+            .for_each(|(sequence, record)| obligations.push(sequence, record));
+        Ok(obligations)
     }
 
-    /// Commits a hold's record, or notes what would be; `false` when the number went to somebody else, and the chain has to
-    /// be looked at again.
-    async fn commit(
-        &mut self,
-        archive: &Writer,
-        chain: &mut Chain,
-        record: Record,
-        held: &mut HoldOutcome,
-    ) -> Result<bool> {
-        if self.mode == Mode::DryRun {
-            self.proposed.push(record);
-            held.records += 1;
-            return Ok(true);
+    /// Makes the objects agree with the chain, where the store keeps legal holds at all.
+    async fn enforce(mut self, mut chain: Chain) -> Result<HoldOutcome> {
+        let disposed: BTreeSet<Date> = self
+            .ranges
+            .iter()
+            .flat_map(|range| in_state(&chain, *range, DayState::Disposed))
+            .collect();
+        self.outcome.days_disposed = disposed.len() as u64;
+        if self.outcome.enforced {
+            let (writer, mode) = (self.writer, self.mode);
+            let sweep = async |chain: &mut Chain| self.sweep(chain).await;
+            notes::enforce_until_settled(writer, &mut chain, mode, sweep).await?;
         }
-        let duty = Protection {
-            lock: archive.fresh_lock()?,
-            hold: false,
-        };
-        let Appended::Done(head) = append(archive, chain, record, duty, None).await? else {
-            return Ok(false);
-        };
-        held.head = Some(head);
-        held.records += 1;
-        Ok(true)
+        Ok(self.outcome)
     }
-}
 
-/// Which holds may be lifted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HoldChange {
-    Nothing,
-    /// Those of days that no enforced case holds.
-    Free,
-}
-
-/// Makes the objects carry what the chain says, and looks at the chain again until nothing came between: another host may
-/// have opened a case on objects whose hold was just lifted, or committed a day.
-async fn settle(
-    archive: &Writer,
-    sub_account: &str,
-    task: &HoldTask,
-    mut held: HoldOutcome,
-) -> Result<HoldOutcome> {
-    if !held.enforced {
-        return Ok(held);
-    }
-    let mut chain = Chain::open(archive, sub_account).await?;
-    loop {
-        sweep(archive, &mut chain, task, &mut held).await?;
-        let now = Chain::open(archive, sub_account).await?;
-        if now.head == chain.head || task.mode == Mode::DryRun {
-            return Ok(held);
+    /// Examines every object once, and sets or removes its hold.
+    async fn sweep(&mut self, chain: &mut Chain) -> Result<()> {
+        let (obligations, coverage) = (self.obligations(chain).await?, chain.coverage());
+        let mut all = BTreeMap::new();
+        for range in &self.ranges {
+            all.extend(objects(self.writer, chain, *range).await?);
         }
-        chain = now;
-    }
-}
-
-/// Once over all objects.
-async fn sweep(
-    archive: &Writer,
-    chain: &mut Chain,
-    task: &HoldTask,
-    held: &mut HoldOutcome,
-) -> Result<()> {
-    let (orders, coverage) = (task.orders(archive, chain).await?, chain.coverage());
-    let mut all = BTreeMap::new();
-    for range in &task.ranges {
-        all.extend(objects(archive, chain, *range).await?);
-    }
-    let carry = |(object, date): (String, Date)| {
-        let on = orders.holds_objects(date);
-        let concerned = on || task.lift == HoldChange::Free;
-        let may_be_gone = coverage.state(date) == DayState::Disposed;
-        async move {
-            if may_be_gone && archive.store.stat(&object).await?.is_none() {
-                return Ok(None);
-            }
-            let changed = concerned && carry(archive, &object, on, task.mode).await?;
-            Ok::<_, Failure>(Some((on, changed)))
+        let (writer, mode, remove) = (self.writer, self.mode, self.change == HoldChange::Remove);
+        let outcome = &mut self.outcome;
+        (outcome.objects, outcome.files_gone, outcome.held_by_others) = (0, 0, 0);
+        let mut examined = stream::iter(all)
+            .map(|(object, date)| {
+                let on = obligations.holds_objects(date);
+                let may_be_gone = coverage.state(date) == DayState::Disposed;
+                async move {
+                    if may_be_gone && writer.store.stat(&object).await?.is_none() {
+                        return Ok(None);
+                    }
+                    let changed = (on || remove) && set_hold(writer, &object, on, mode).await?;
+                    Ok::<_, Failure>(Some((on, changed)))
+                }
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some(examined) = examined.try_next().await? {
+            let Some((on, changed)) = examined else {
+                outcome.files_gone += 1;
+                continue;
+            };
+            outcome.objects += 1;
+            outcome.held_by_others += u64::from(on && remove);
+            outcome.changed += u64::from(changed);
         }
-    };
-    (held.objects, held.files_gone, held.held_by_others) = (0, 0, 0);
-    let mut carried = stream::iter(all).map(carry).buffer_unordered(AT_ONCE);
-    while let Some(done) = carried.try_next().await? {
-        let Some((on, changed)) = done else {
-            held.files_gone += 1;
-            continue;
-        };
-        held.objects += 1;
-        held.held_by_others += u64::from(on && task.lift == HoldChange::Free);
-        held.changed += u64::from(changed);
+        Ok(())
     }
-    Ok(())
 }
 
-/// Sets or lifts one object's hold, or would; `false` where it is as it should be.
-async fn carry(archive: &Writer, object: &str, on: bool, mode: Mode) -> Result<bool> {
-    if archive.stop.is_cancelled() {
-        return Err(Failure::interrupted());
-    }
-    if stored(archive, object).await?.legal_hold == on {
+/// Sets or removes one object's hold, or in a dry run finds out whether it would; `false` where it is as it should be.
+async fn set_hold(writer: &Writer, object: &str, on: bool, mode: Mode) -> Result<bool> {
+    writer.check_stop()?;
+    if stored(writer, object).await?.legal_hold == on {
         return Ok(false);
     }
     if mode == Mode::Act {
-        archive.store.set_legal_hold(object, on).await?;
+        writer.store.set_legal_hold(object, on).await?;
     }
     Ok(true)
-}
-
-/// Every committed object of the days, and its day: parts, and the manifests that commit them. Parts of a day that was
-/// disposed of may be gone; those that are still there can be held like any other.
-pub(super) async fn objects(
-    archive: &Writer,
-    chain: &mut Chain,
-    range: DateSpan,
-) -> Result<Vec<(String, Date)>> {
-    let revisions = chain.revisions_in(archive, &range.days()).await?;
-    let objects = revisions.iter().flat_map(|(link, day)| {
-        let parts = day.files.iter().map(|file| file.key.clone());
-        parts.chain([link.key.clone()]).map(|key| (key, day.date))
-    });
-    Ok(objects.collect())
 }

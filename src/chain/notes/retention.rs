@@ -1,14 +1,15 @@
-//! Longer retention: a record first, then the lock of every object's version is raised. Never a shorter one.
+//! Longer retention: a record is committed first, then the lock of every object is extended. Retention is never shortened.
 
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
-use crate::chain::append::{Appended, Mode, append, open_begun};
+use crate::chain::append::{Mode, open_begun};
 use crate::chain::days::Chain;
-use crate::chain::notes::hold::{AT_ONCE, keeps_holds, objects};
-use crate::chain::protection::{Protection, stored};
+use crate::chain::notes;
+use crate::chain::notes::{AT_ONCE, in_state, keeps_holds, objects, shortened};
+use crate::chain::protection::stored;
 use crate::chain::writer::Writer;
 use crate::format::place::key;
 use crate::format::record::coverage::DayState;
@@ -19,121 +20,119 @@ use crate::format::time::day::rfc3339;
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
-/// S3 takes no longer retention. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html>
+/// S3 accepts no longer retention. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html>
 const LONGEST_YEARS: i64 = 100;
 
-/// How long which days are to be kept, and why.
+/// Days that a message names before it only counts the rest.
+const NAMED: usize = 5;
+
+/// Days whose retention is to be extended.
 #[derive(Debug, Clone)]
 pub struct ExtensionRequest {
     pub range: DateSpan,
-    /// UTC milliseconds, whole seconds.
+    /// The new end of retention, in UTC milliseconds and whole seconds.
     pub until_ms: i64,
     pub reason: Option<String>,
     pub by: Option<String>,
 }
 
-/// What came of it.
+/// The result of an extension.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExtensionOutcome {
-    /// The manifest that was committed; none where the chain said so already.
+    /// The manifest that was committed; `None` in a dry run, and where the chain had the same record already.
     pub head: Option<Head>,
-    /// Records that were committed, or would be.
+    /// Number of records that were committed, or in a dry run would be: 0 or 1.
     pub records: u64,
     pub days: Vec<ExtendedDay>,
-    /// Objects of these days, and how many locks were raised, or would be.
+    /// Number of objects of these days.
     pub objects: u64,
+    /// Number of locks that were extended, or in a dry run would be.
     pub raised: u64,
-    /// Days of the range that were disposed of, and are left alone.
+    /// Number of days of the range that were disposed of, and are left alone.
     pub days_disposed: u64,
 }
 
-/// Keeps every object of the range's archived days until then, at least.
+/// Extends the retention of every object of the range's archived days.
 ///
 /// A crash after the commit leaves objects with their shorter lock; the same call again completes them, without another
 /// record.
 ///
 /// # Errors
-/// [`Exit::Usage`] where a day is kept longer already, nothing is archived in the range, or the store keeps no locks.
+/// [`Exit::Usage`] where a day is retained longer already, where nothing is archived in the range, or where the store
+/// keeps no locks.
 pub async fn extend(
-    archive: &Writer,
+    writer: &Writer,
     sub_account: &str,
-    wish: &ExtensionRequest,
+    request: &ExtensionRequest,
     mode: Mode,
 ) -> Result<ExtensionOutcome> {
-    check_time(archive, wish)?;
-    let mut chain = open_begun(archive, sub_account, mode).await?;
-    let mut extended = ExtensionOutcome::default();
-    loop {
-        extended.days = draw_up(archive, &mut chain, wish, mode).await?;
-        let orders = chain.orders(archive).await?;
-        if extended
-            .days
-            .iter()
-            .all(|day| orders.lock_on(day.date) == Some(day.lock()))
-        {
-            break;
-        }
-        extended.records = 1;
-        if mode == Mode::DryRun {
-            break;
-        }
-        let ExtensionRequest {
-            range, reason, by, ..
-        } = wish.clone();
-        let days = extended.days.clone();
-        let record = Record::Retention(Box::new(Extension {
-            range,
-            days,
-            reason,
-            by,
-        }));
-        let duty = Protection {
-            lock: archive.fresh_lock()?,
-            hold: false,
-        };
-        if let Appended::Done(head) = append(archive, &mut chain, record, duty, None).await? {
-            extended.head = Some(head);
-            break;
-        }
-    }
-    let (coverage, range) = (chain.coverage(), wish.range);
-    let disposed = |date: &Date| coverage.state(*date) == DayState::Disposed;
-    extended.days_disposed = range
-        .days()
-        .within(range.from, range.to)
-        .filter(disposed)
-        .count() as u64;
-    raise(archive, sub_account, range, mode, extended).await
+    check_time(writer, request)?;
+    let mut chain = open_begun(writer, sub_account, mode).await?;
+    let propose = async |chain: &mut Chain| {
+        let days = draw_up(writer, chain, request, mode).await?;
+        let obligations = chain.orders(writer).await?;
+        let recorded = |day: &ExtendedDay| obligations.lock_on(day.date) == Some(day.lock());
+        let needed = !days.iter().all(recorded);
+        let record = needed.then(|| Record::Retention(Box::new(extension(request, &days))));
+        let records = u64::from(needed);
+        Ok(((days, records), record))
+    };
+    let ((days, records), head) = notes::record(writer, &mut chain, mode, propose).await?;
+    let mut outcome = ExtensionOutcome {
+        head,
+        records,
+        days_disposed: in_state(&chain, request.range, DayState::Disposed).count() as u64,
+        ..ExtensionOutcome::default()
+    };
+    let locks: BTreeMap<Date, Lock> = days.iter().map(|day| (day.date, day.lock())).collect();
+    outcome.days = days;
+    let extend = async |chain: &mut Chain| {
+        let (objects, raised) = extend_locks(writer, chain, request.range, &locks, mode).await?;
+        outcome.objects = objects;
+        outcome.raised += raised;
+        Ok(())
+    };
+    notes::enforce_until_settled(writer, &mut chain, mode, extend).await?;
+    Ok(outcome)
 }
 
-/// A slip of the hand in a year cannot be taken back under COMPLIANCE.
-fn check_time(archive: &Writer, wish: &ExtensionRequest) -> Result<()> {
-    let now_ms = archive.clock.now_ms();
-    let until = rfc3339(wish.until_ms);
-    if wish.until_ms <= now_ms {
-        return Err(Failure::new(Exit::Usage, format!("{until} is over"))
-            .remedy("Name a date to come; retention is never shortened."));
+fn extension(request: &ExtensionRequest, days: &[ExtendedDay]) -> Extension {
+    Extension {
+        range: request.range,
+        days: days.to_vec(),
+        reason: request.reason.clone(),
+        by: request.by.clone(),
     }
-    if wish.until_ms - now_ms > LONGEST_YEARS * 366 * 86_400_000 {
+}
+
+/// Refuses a time that has passed, and one that must be a typing error: under COMPLIANCE it could not be undone.
+fn check_time(writer: &Writer, request: &ExtensionRequest) -> Result<()> {
+    let now_ms = writer.clock.now_ms();
+    let until = rfc3339(request.until_ms);
+    if request.until_ms <= now_ms {
+        return Err(Failure::new(Exit::Usage, format!("{until} is over"))
+            .remedy("Name a date in the future; retention is never shortened."));
+    }
+    if request.until_ms - now_ms > LONGEST_YEARS * 366 * 86_400_000 {
         return Err(Failure::new(
             Exit::Usage,
             format!("{until} is more than {LONGEST_YEARS} years from now"),
         )
-        .remedy("Check the year; S3 keeps no longer lock."));
+        .remedy("Check the year; S3 accepts no longer lock."));
     }
     Ok(())
 }
 
-/// The archived days of the range, each with its lock from now on.
+/// Returns the archived days of the range, each with its new lock.
 async fn draw_up(
-    archive: &Writer,
+    writer: &Writer,
     chain: &mut Chain,
-    wish: &ExtensionRequest,
+    request: &ExtensionRequest,
     mode: Mode,
 ) -> Result<Vec<ExtendedDay>> {
-    let (coverage, orders) = (chain.coverage(), chain.orders(archive).await?);
+    let (coverage, orders) = (chain.coverage(), chain.orders(writer).await?);
     let mut locks: BTreeMap<Date, Option<Lock>> = BTreeMap::new();
-    for (_, record) in chain.revisions_in(archive, &wish.range.days()).await? {
+    for (_, record) in chain.revisions_in(writer, &request.range.days()).await? {
         if coverage.state(record.date) == DayState::Disposed {
             continue;
         }
@@ -146,138 +145,102 @@ async fn draw_up(
     if locks.is_empty() {
         let message = format!(
             "nothing is archived of sub-account {} in {}",
-            chain.name, wish.range
+            chain.name, request.range
         );
         return Err(Failure::new(Exit::Usage, message).remedy(
-            "`cxvault status` shows the archived days; those that were disposed of are no longer kept.",
+            "`cxvault status` shows the archived days; days that were disposed of are no longer retained.",
         ));
     }
-    refuse_shorter(&locks, wish, &chain.name)?;
-    check_store(archive, &locks, mode).await?;
-    let set = archive.policy.lock.map(|policy| policy.mode);
-    let day = |(date, known): (Date, Option<Lock>)| {
-        let mode = known.map(|known| known.mode).or(set).ok_or_else(|| {
+    refuse_shorter(&locks, request, &chain.name)?;
+    check_store(writer, &locks, mode).await?;
+    let policy = writer.policy.lock.map(|policy| policy.mode);
+    let extended = locks.into_iter().map(|(date, known)| {
+        let mode = known.map(|known| known.mode).or(policy).ok_or_else(|| {
             Failure::new(
                 Exit::Usage,
                 format!("{date} has no lock so far, and no mode is set"),
             )
-            .remedy("Say which with CXVAULT_OBJECT_LOCK, such as governance:7y.")
+            .remedy("Set the mode with CXVAULT_OBJECT_LOCK, such as governance:7y.")
         })?;
         Ok(ExtendedDay {
             date,
             mode,
-            retain_until: wish.until_ms,
+            retain_until: request.until_ms,
         })
-    };
-    locks.into_iter().map(day).collect()
+    });
+    extended.collect()
 }
 
 fn refuse_shorter(
     locks: &BTreeMap<Date, Option<Lock>>,
-    wish: &ExtensionRequest,
+    request: &ExtensionRequest,
     sub_account: &str,
 ) -> Result<()> {
-    let longer = |known: &Option<Lock>| known.is_some_and(|known| known.until_ms > wish.until_ms);
     let longer: Vec<String> = locks
         .iter()
-        .filter(|(_, known)| longer(known))
-        .filter_map(|(date, known)| {
-            Some(format!(
-                "{date} until {}",
-                rfc3339(known.as_ref()?.until_ms)
-            ))
-        })
+        .filter_map(|(date, known)| Some((date, known.as_ref()?.until_ms)))
+        .filter(|(_, until_ms)| *until_ms > request.until_ms)
+        .map(|(date, until_ms)| format!("{date} until {}", rfc3339(until_ms)))
         .collect();
     if longer.is_empty() {
         return Ok(());
     }
-    let shown = longer
-        .iter()
-        .take(5)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let more = if longer.len() > 5 {
-        format!(" and {} more days", longer.len() - 5)
-    } else {
-        String::new()
-    };
     let message = format!(
-        "{} is earlier than sub-account {sub_account} is kept already: {shown}{more}",
-        rfc3339(wish.until_ms)
+        "{} is earlier than sub-account {sub_account} is kept already: {}",
+        rfc3339(request.until_ms),
+        shortened(&longer, NAMED, ", ")
     );
     Err(Failure::new(Exit::Usage, message).remedy(
         "Retention is never shortened: name a later date, or leave these days out of the range.",
     ))
 }
 
-/// A record of locks that no store keeps would promise what nobody can keep.
+/// Refuses a store that keeps no locks: the record would promise what the store does not do.
 async fn check_store(
-    archive: &Writer,
+    writer: &Writer,
     locks: &BTreeMap<Date, Option<Lock>>,
     mode: Mode,
 ) -> Result<()> {
-    let folder = archive.store.local(key::ARCHIVE).is_some();
+    let folder = writer.store.local(key::ARCHIVE).is_some();
     let seen = locks.values().any(Option::is_some);
-    if !folder && (seen || keeps_holds(archive, mode).await?) {
+    if !folder && (seen || keeps_holds(writer, mode).await?) {
         return Ok(());
     }
     Err(Failure::new(
         Exit::Usage,
-        format!("{} keeps no locks on objects", archive.store.root()),
+        format!("{} keeps no locks on objects", writer.store.root()),
     )
     .remedy("Retention needs an S3 bucket made with Object Lock."))
 }
 
-/// Raises the lock of every object, and looks at the chain again until nothing came between: a revision that another host
-/// was about to commit.
-async fn raise(
-    archive: &Writer,
-    sub_account: &str,
+/// Extends the lock of every object once; returns how many objects there are, and how many locks were extended.
+async fn extend_locks(
+    writer: &Writer,
+    chain: &mut Chain,
     range: DateSpan,
+    locks: &BTreeMap<Date, Lock>,
     mode: Mode,
-    mut extended: ExtensionOutcome,
-) -> Result<ExtensionOutcome> {
-    let locks: BTreeMap<Date, Lock> = extended
-        .days
-        .iter()
-        .map(|day| (day.date, day.lock()))
-        .collect();
-    let mut chain = Chain::open(archive, sub_account).await?;
-    loop {
-        let all = objects(archive, &mut chain, range).await?;
-        let of_days: Vec<(String, Lock)> = all
-            .into_iter()
-            .filter_map(|(object, date)| Some((object, *locks.get(&date)?)))
-            .collect();
-        extended.objects = of_days.len() as u64;
-        let raise = |(object, lock): (String, Lock)| async move {
-            raise_one(archive, &object, lock, mode).await
-        };
-        let mut raised = stream::iter(of_days).map(raise).buffer_unordered(AT_ONCE);
-        while let Some(raised) = raised.try_next().await? {
-            extended.raised += u64::from(raised);
-        }
-        drop(raised);
-        let now = Chain::open(archive, sub_account).await?;
-        if now.head == chain.head || mode == Mode::DryRun {
-            return Ok(extended);
-        }
-        chain = now;
-    }
+) -> Result<(u64, u64)> {
+    let objects = objects(writer, chain, range).await?;
+    let extended: Vec<bool> = stream::iter(objects)
+        .filter_map(|(object, date)| async move { Some((object, *locks.get(&date)?)) })
+        .map(|(object, lock)| async move { extend_lock(writer, &object, lock, mode).await })
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let changed = extended.iter().filter(|extended| **extended).count();
+    Ok((extended.len() as u64, changed as u64))
 }
 
-/// `false` where the lock is long and strong enough.
-async fn raise_one(archive: &Writer, object: &str, lock: Lock, mode: Mode) -> Result<bool> {
-    if archive.stop.is_cancelled() {
-        return Err(Failure::interrupted());
-    }
-    let stat = stored(archive, object).await?;
+/// Extends one object's lock; `false` where it is long and strong enough already.
+async fn extend_lock(writer: &Writer, object: &str, lock: Lock, mode: Mode) -> Result<bool> {
+    writer.check_stop()?;
+    let stat = stored(writer, object).await?;
     if stat.lock.is_some_and(|now| now.stronger(lock) == now) {
         return Ok(false);
     }
     if mode == Mode::Act {
-        archive.store.raise_lock(object, lock).await?;
+        writer.store.raise_lock(object, lock).await?;
     }
     Ok(true)
 }

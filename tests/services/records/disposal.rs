@@ -242,7 +242,7 @@ fn what_stands_against_it_is_named() {
         &vault,
         EVE,
         NEXT,
-        "2026-11-19 was never archived; 2026-11-20 has gaps that nobody has acknowledged",
+        "2026-11-19 was never archived; 2026-11-20 has unacknowledged gaps",
     );
     refused(&vault, "2026-11-01", DAY, "and 9 more days");
     refused(&vault, DAY, DAY, "holds no day");
