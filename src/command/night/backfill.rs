@@ -1,4 +1,7 @@
 //! `cxvault backfill`: a range of days, of which several are under way at once.
+//!
+//! It yields to a nightly run on the same machine, takes days for a long range, and can be interrupted and repeated: days
+//! that are sealed cost no request. Several processes can divide a range with `--shard`.
 
 use crate::cli::operate::BackfillArgs;
 use crate::command::Context;

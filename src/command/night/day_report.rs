@@ -1,4 +1,15 @@
 //! How days ended, as the summary, the notifications and the roster report it.
+//!
+//! | outcome | meaning |
+//! |---|---|
+//! | `complete`, `has gaps` | this run has committed a revision, without or with summaries that failed |
+//! | `confirmed`, `still has gaps` | the day is as it was |
+//! | `gaps acknowledged` | the day is as it was, and its gaps are acknowledged |
+//! | `disposed of` | only the record of the day remains |
+//! | `later`, `denied`, `locked`, `violated`, `failed` | the day failed, with the exit code 5, 6, 11, 4 or another |
+//! | `unlisted` | RingCX no longer lists the sub-account |
+//!
+//! The words are part of the interface: events and metrics carry them.
 
 use std::collections::BTreeMap;
 

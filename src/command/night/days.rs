@@ -1,4 +1,10 @@
 //! Visits the days of one sub-account, in the order of the worklist.
+//!
+//! A night visits one day after another, the most important one first: each may be the last one that the quota suffices
+//! for. A range is visited as a pipeline, so that neither of the two rate limits waits for the other. Both end early where
+//! the remaining days would fail in the same way, for example after a violation of the chain or a revoked credential.
+//!
+//! A crash leaves each day under way in its own journal; all of them are continued by the next run.
 
 use std::cell::Cell;
 

@@ -1,4 +1,11 @@
 //! Records all sub-accounts at the end of a command, in the archive's roster (`schemas/FORMAT.md`, the roster).
+//!
+//! A sub-account to which the user has lost access is missing from RingCX's list, and nothing else shows it: no day fails,
+//! and no gap appears. The roster therefore remembers every sub-account that was ever expected, and the run that no longer
+//! finds one ends with [`Exit::Denied`] until the operator acknowledges it in `known_warnings`.
+//!
+//! The roster also names the head of every chain. Its own head covers all of them, so that one line of text, printed or
+//! anchored, fixes the whole archive.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
 //! What the loop over sub-accounts hands to the work on each of them.
+//!
+//! Dates are calendar days in the zone of the sub-account, so yesterday differs between sub-accounts: it is the last day
+//! that has ended in the zone, by the clock of this host.
 
 use jiff::ToSpan;
 use jiff::civil::Date;

@@ -1,4 +1,10 @@
 //! Runs a command, and notifies the receivers of the settings of its end.
+//!
+//! Receivers are metrics files and gateways, a webhook for problems, a heartbeat for success, and an OpenTelemetry
+//! collector ([`crate::telemetry`]). They get one [`RunEnd`], however the command ends: with an outcome, with a failure, by
+//! a panic, or because its settings are wrong. Only a killed process sends nothing, which the missing heartbeat shows.
+//!
+//! A run's end holds no secret, no text of a summary and no segment's id, so that it can leave the site.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;

@@ -1,4 +1,7 @@
 //! One day of one sub-account: the job for [`crate::day`], its progress display, and the report of its end.
+//!
+//! From here on a failure belongs to the day: it is reported, and whether it ends the sub-account is for
+//! [`days`](crate::command::night::days) to decide.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! `cxvault recheck`: observes archived days again, and commits what has changed.
+//!
+//! Nothing that is committed changes. A recheck adds a revision with the differences, and its record proves that the day
+//! was observed again even where there are none.
 
 use crate::cli::operate::RecheckArgs;
 use crate::command::Context;

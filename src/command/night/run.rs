@@ -1,4 +1,7 @@
 //! `cxvault run`: one day of every sub-account, and the days that earlier nights have missed.
+//!
+//! It is made to be started by a timer, and to be killed at any moment. Everything that it skips or leaves unfinished is
+//! found by the next run, which needs no flag for it.
 
 use crate::cli::operate::RunArgs;
 use crate::command::Context;

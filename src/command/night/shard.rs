@@ -1,4 +1,16 @@
 //! Which part of a backfill this process does, when several processes divide it.
+//!
+//! The division needs no coordination: every process lists the same sub-accounts in the same order, and takes its share by
+//! its number. With three processes and two sub-accounts:
+//!
+//! ```text
+//! shard   sub-account A    sub-account B
+//! 1/3     every 2nd day    -
+//! 2/3     -                all days
+//! 3/3     every 2nd day    -
+//! ```
+//!
+//! Two processes that visit the same day by mistake lose time and nothing else: the chain accepts one of them.
 
 use std::fmt;
 

@@ -1,7 +1,17 @@
 //! The loop over sub-accounts that every command of this group runs.
 //!
-//! What fails for one sub-account does not stop the others. Each is in its chain on its own, so a crash between two of them
-//! leaves nothing that the next run has to repair.
+//! The order of its steps matters:
+//!
+//! 1. The archive is opened, and the store proves that it never overwrites an object.
+//! 2. The roster's chain is read. It vouches for the heads of all sub-accounts, so that a chain which was cut off is
+//!    noticed before anything is appended to it, also by a host that has lost its state folder.
+//! 3. The sub-accounts are named by the settings, or listed by RingCX.
+//! 4. Their days are visited, several sub-accounts at a time.
+//! 5. The heads of their chains are anchored, where the settings name a second place for them.
+//! 6. The inventory of all sub-accounts is committed to the roster, and the roster's head is anchored.
+//!
+//! What fails for one sub-account does not stop the others: each has a chain of its own, and nothing that the steps after a
+//! crash leave out needs a repair. The next run anchors the same heads, and its inventory says as much.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +37,7 @@ use crate::config::Settings;
 use crate::day::context::ApiSource as _;
 use crate::day::shared_chain::SharedChain;
 use crate::format::place::key;
+use crate::format::record::anchor::Anchor;
 use crate::format::record::head::HeadRef;
 use crate::format::record::roster::AccountListing;
 use crate::format::time::day::Zone;
@@ -112,7 +123,7 @@ async fn anchor_and_record(
 ) -> (Option<HeadRef>, Vec<Unanchored>) {
     let archive = context.archive;
     // First the anchors: where a head contradicts its anchor, nothing more is written.
-    let heads = anchor::heads(archive, jobs.iter().map(|job| &*job.sub_account)).await;
+    let heads = chain_heads(context, jobs).await;
     let mut unanchored = anchor::settle(archive, heads).await;
     let exit = Exit::worst(unanchored.iter().map(|anchor| anchor.exit));
     let committed = record_inventory(archive, roster, command, listing, jobs, days, exit).await;
@@ -123,6 +134,23 @@ async fn anchor_and_record(
         unanchored.extend(anchor::settle(archive, head.into_iter().collect()).await);
     }
     (committed, unanchored)
+}
+
+/// Returns the present heads of the chains, and of the roster, where heads are anchored at all. A chain that cannot be read
+/// is left out: the reports of its days say why.
+async fn chain_heads(context: &NightContext<'_>, jobs: &[SubAccountJob<'_>]) -> Vec<Anchor> {
+    let archive = context.archive;
+    if archive.anchoring.is_off() || archive.stop.is_cancelled() {
+        return Vec::new();
+    }
+    let mut heads: Vec<Anchor> = stream::iter(jobs)
+        .map(async |job| anchor::head_of(&job.chain(context).await.ok()?))
+        .buffered(SUB_ACCOUNTS_AT_ONCE)
+        .filter_map(async |head| head)
+        .collect()
+        .await;
+    heads.extend(anchor::roster_head(archive).await);
+    heads
 }
 
 /// Runs `read` for every sub-account, without writing anything: no archive is created, and RingCX is asked for the list of

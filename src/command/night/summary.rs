@@ -1,4 +1,10 @@
 //! What a command prints at its end: a table for people, one event for machines.
+//!
+//! Three parts follow each other: what was archived, which depends on the command; what went wrong, each failure with its
+//! remedy and each warning with its meaning; and the newest heads. The heads are the proof that an auditor can be given:
+//! printed or sent elsewhere, each fixes its chain up to that record.
+//!
+//! With `--json` only the events are printed (`schemas/EVENTS.md`), with `--quiet` nothing; the log says the same then.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,18 @@
 //! Which days a command visits, and what for. The commands and their plans share these rules.
 //!
+//! | command | days | left out |
+//! |---|---|---|
+//! | `run` | yesterday; missed days and days with gaps within `catch_up`; rechecks due by `recheck_after` | days before the chain's first |
+//! | `run --date` | that day, also with acknowledged gaps | all others |
+//! | `backfill` | unsealed days of the range, also with acknowledged gaps | days of other shards |
+//! | `recheck` | archived days of the range | missing and disposed days |
+//!
+//! A day with a journal on this host counts as open: an interrupted run has left answers that are not committed
+//! yet, or a commit whose warnings were never reported.
+//!
 //! All rules read the sub-account's chain and the journals on this host, and nothing else: what is due follows from the
-//! state of the archive, not from what earlier runs have remembered.
+//! state of the archive, not from what earlier runs have remembered. A night that was missed is made up for by the next
+//! one, whichever host runs it.
 
 use jiff::ToSpan;
 use jiff::civil::Date;

@@ -1,4 +1,12 @@
 //! The figures of a plan. Nothing here reads the store or a clock.
+//!
+//! A day without a record is estimated from archived days of the same sub-account: the lower median of the same weekday,
+//! or of all days where no day of that weekday is archived. A day with a record takes what its record says.
+//!
+//! The two rate limits of RingCX are used side by side, so the slower of them sets the time. Discovery has a limit for each
+//! sub-account, and [`SUB_ACCOUNTS_AT_ONCE`] of them work at a time. Summaries have a limit for each credential, or for
+//! each sub-account, by the setting `summary_limit_scope`. The result is a lower bound: answers that come late, retries,
+//! and pauses after a 429 come on top.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,18 @@
 //! How a plan is printed: a table for people, one event for each sub-account for machines.
+//!
+//! ```text
+//! 2 days to archive, 1 with gaps to fill, 0 to recheck, in 1 sub-account. Nothing has been changed.
+//!
+//! sub-account  days  first       last        discovery  segments  summaries  at least
+//! 99999999        3  2026-11-18  2026-11-20         16    15,000     20,012  8h 21m
+//!
+//! discovery  16 requests at 3/60s,9/15m for each sub-account: 16m
+//! summaries  20,012 requests at 40/60s for each credential: 8h 21m   <- the bottleneck
+//! together   at least 8h 21m, since both run side by side: not before 2026-11-21T11:36:00Z
+//! ```
+//!
+//! Below it a line says what the estimates rest on, and two lines name the days that RingCX does not retain for long
+//! enough, which is what an operator can still act on.
 
 use std::time::Duration;
 
