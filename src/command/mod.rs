@@ -21,6 +21,7 @@ pub mod account_client;
 pub mod archive;
 pub mod inspect;
 pub mod night;
+pub mod s3_options;
 pub mod setup;
 pub mod wiring;
 

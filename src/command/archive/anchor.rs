@@ -10,7 +10,8 @@ use crate::chain::anchoring::{AnchorStore, Anchoring, HeadNotifier};
 use crate::chain::append::Mode;
 use crate::chain::writer::Writer;
 use crate::clock::Clock;
-use crate::command::{Context, wiring};
+use crate::command::Context;
+use crate::command::s3_options::s3_options;
 use crate::config::Settings;
 use crate::format::place::location::Location;
 use crate::format::record::anchor::Anchor;
@@ -29,7 +30,7 @@ const PATIENCE: RetryPolicy = RetryPolicy {
 
 /// Opens the place of anchors, as a store without retries.
 pub async fn open_bare(settings: &Settings, location: &Location) -> Result<Arc<dyn Store>> {
-    let options = wiring::s3_options(settings, &settings.anchor.s3)?;
+    let options = s3_options(settings, &settings.anchor.s3)?;
     Ok(store::open(location, options).await?)
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::clock::{Clock, SystemClock};
+use crate::command::s3_options::s3_options;
 use crate::command::setup::doctor::{Checks, DoctorCheck, clocks_differ};
-use crate::command::wiring;
 use crate::config::Settings;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
@@ -38,7 +38,7 @@ struct ProbedStore {
 pub(super) async fn examine(settings: &Settings, checks: &mut Checks<'_>) {
     let patient = match open(
         &settings.archive,
-        wiring::s3_options(settings, &settings.s3),
+        s3_options(settings, &settings.s3),
         settings.object_lock,
     )
     .await
@@ -64,7 +64,7 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
     };
     let patient = match open(
         location,
-        wiring::s3_options(settings, &anchor.s3),
+        s3_options(settings, &anchor.s3),
         anchor.object_lock,
     )
     .await
