@@ -1,4 +1,7 @@
-//! The days of one sub-account, each reduced to what a calendar shows.
+//! The days of one sub-account, each reduced to what a calendar shows: its state and its counts.
+//!
+//! `ls`, `status` and `report` show calendars. A calendar is much smaller than the manifests that it is made from, which
+//! have every discovery window and every file.
 
 use std::collections::BTreeMap;
 
@@ -9,58 +12,71 @@ use crate::chain::archive::Archive;
 use crate::chain::timeline::{CommittedRevision, Timeline};
 use crate::format::record::coverage::DayState;
 use crate::format::record::lock::LockMode;
-use crate::format::record::manifest::ObjectLock;
+use crate::format::record::manifest::{File, ObjectLock};
 use crate::format::record::warning::Warning;
 use crate::format::row::tally::{GroupShare, Groups, Tally};
 use crate::format::time::day::Zone;
 use crate::format::time::range::Days;
 use crate::outcome::Result;
 
-/// One archive day, or one that is missing.
+/// One day of a calendar, archived or missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CalendarDay {
+    /// The date in the sub-account's time zone.
     pub date: Date,
+    /// The state, by the chain's head.
     pub state: DayState,
+    /// Number of revisions; 0 for a missing day.
     pub revisions: u32,
-    /// Over the current row of each segment.
+    /// Counts over the current row of each segment.
     pub counts: Tally,
-    /// None of a day that was disposed of.
+    /// Number of files of all revisions; 0 for a day that was disposed of.
     pub files: u64,
+    /// Size of these files in bytes.
     pub bytes: u64,
-    /// Of the newest revision, those that nobody has acknowledged; none of a day that was disposed of.
+    /// Warnings of the newest revision that are not acknowledged; none for a day that was disposed of.
     pub warnings: Vec<Warning>,
 }
 
-/// One sub-account's days.
+/// The days of one sub-account within a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calendar {
+    /// The sub-account's id.
     pub sub_account: String,
+    /// Name of its time zone in the IANA database; empty if no day is archived.
     pub zone: String,
-    /// `SUB_ACCOUNT:SEQUENCE:SHA256`.
+    /// The newest record of the chain, as `SUB_ACCOUNT:SEQUENCE:SHA256`.
     pub head: String,
+    /// When the newest record was committed, in UTC milliseconds by the writer's clock.
     pub committed_at: i64,
     /// The chain's first and last archived day, whatever the range.
     pub archived: Option<(Date, Date)>,
     /// Every date of the range, missing ones too.
     pub days: Vec<CalendarDay>,
-    /// Over the range's days, by agent group.
+    /// Counts over the range's days, by agent group.
     pub groups: Groups,
-    /// The modes in force, and the earliest and the latest end of the locks.
+    /// Object Lock of the range's revisions; `None` if none is locked.
     pub locks: Option<LockSummary>,
 }
 
-/// What the manifests say of Object Lock.
+/// S3 Object Lock of several revisions, as their manifests state it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LockSummary {
+    /// Whether any is locked in mode COMPLIANCE.
     pub compliance: bool,
+    /// Whether any is locked in mode GOVERNANCE.
     pub governance: bool,
+    /// The earliest end of a lock, in UTC milliseconds.
     pub earliest_end: i64,
+    /// The latest end of a lock, in UTC milliseconds.
     pub latest_end: i64,
-    /// Revisions without a lock.
+    /// Number of revisions without a lock.
     pub unlocked: u64,
 }
 
 impl Calendar {
+    /// Reads a chain and returns its calendar.
+    ///
     /// # Errors
     /// As [`Timeline::read`].
     pub async fn read(source: &Archive, sub_account: &str, range: &Days) -> Result<Calendar> {
@@ -70,6 +86,8 @@ impl Calendar {
         ))
     }
 
+    /// Reduces a timeline. Without bounds the range is from the first to the last archived day; a bound is kept even where
+    /// nothing is archived, so that days before and after the archived ones are missing.
     pub fn of(timeline: &Timeline, range: &Days) -> Calendar {
         let coverage = &timeline.coverage;
         let archived = coverage.first_day.zip(coverage.last_day());
@@ -84,12 +102,12 @@ impl Calendar {
         let mut days = Vec::new();
         let mut groups = Groups::new();
         if let Some((first, last)) = archived {
-            // A date that was asked for is a day, whatever the chain says; without bounds the chain's own days are.
             let first = range.from.unwrap_or(first);
             let last = range.to.and_then(|to| to.yesterday().ok()).unwrap_or(last);
             for date in range.within(first, last) {
                 let state = coverage.state(date);
                 let skipped = zone.as_ref().is_some_and(|zone| zone.day(date).is_err());
+                // The time zone skipped this date, so nothing can be archived.
                 if state == DayState::Missing && skipped {
                     continue;
                 }
@@ -101,9 +119,11 @@ impl Calendar {
                 ));
             }
         }
-        let kept = timeline.revisions.iter();
-        let kept =
-            kept.filter(|revision| coverage.state(revision.record.date) != DayState::Disposed);
+        let locks = timeline
+            .revisions
+            .iter()
+            .filter(|revision| coverage.state(revision.record.date) != DayState::Disposed)
+            .map(|revision| revision.record.object_lock.as_ref());
         Calendar {
             sub_account: timeline.sub_account.clone(),
             zone: timeline.zone.clone().unwrap_or_default(),
@@ -112,31 +132,32 @@ impl Calendar {
             archived,
             days,
             groups,
-            locks: LockSummary::of(kept.map(|revision| revision.record.object_lock.as_ref())),
+            locks: LockSummary::of(locks),
         }
     }
 
-    /// Over the days of the range.
+    /// Returns the counts over all days of the range.
     pub fn total(&self) -> Tally {
         let mut total = Tally::default();
         self.days.iter().for_each(|day| total.merge(&day.counts));
         total
     }
 
+    /// Returns the number of days in a state.
     pub fn count(&self, state: DayState) -> u64 {
         self.days.iter().filter(|day| day.state == state).count() as u64
     }
 
-    /// Agent groups that had segments, and not one AI summary.
+    /// Returns the agent groups that had segments but no AI summary, with their counts.
     pub fn groups_without_ai(&self) -> impl Iterator<Item = (&str, &GroupShare)> {
-        let never = self
-            .groups
+        self.groups
             .iter()
-            .filter(|(_, share)| share.segments > 0 && share.auto_present == 0);
-        never.map(|(group, share)| (group.as_str(), share))
+            .filter(|(_, share)| share.segments > 0 && share.auto_present == 0)
+            .map(|(group, share)| (group.as_str(), share))
     }
 }
 
+/// Reduces the revisions of one day, and adds its agent groups to `groups`.
 fn day(
     date: Date,
     state: DayState,
@@ -150,29 +171,33 @@ fn day(
         sum.agent_present += share.agent_present;
         sum.auto_present += share.auto_present;
     }
-    let there: &[CommittedRevision] = if state == DayState::Disposed {
-        &[]
-    } else {
-        revisions
+    let retained = match state {
+        DayState::Disposed => &[],
+        _ => revisions,
     };
-    let files = || there.iter().flat_map(|revision| &revision.record.files);
-    let warnings = there
-        .last()
-        .into_iter()
-        .flat_map(|revision| &revision.record.warnings);
-    let warnings = warnings.filter(|warning| !warning.acknowledged);
+    let files: Vec<&File> = retained
+        .iter()
+        .flat_map(|revision| &revision.record.files)
+        .collect();
     CalendarDay {
         date,
         state,
         revisions: newest.map_or(0, |record| record.revision),
         counts: newest.map(|record| record.day.clone()).unwrap_or_default(),
-        files: files().count() as u64,
-        bytes: files().map(|file| file.bytes).sum(),
-        warnings: warnings.cloned().collect(),
+        files: files.len() as u64,
+        bytes: files.iter().map(|file| file.bytes).sum(),
+        warnings: retained
+            .last()
+            .into_iter()
+            .flat_map(|revision| &revision.record.warnings)
+            .filter(|warning| !warning.acknowledged)
+            .cloned()
+            .collect(),
     }
 }
 
 impl LockSummary {
+    /// Summarises the locks of revisions, where `None` stands for a revision without one.
     fn of<'a>(revisions: impl Iterator<Item = Option<&'a ObjectLock>>) -> Option<LockSummary> {
         let mut locks: Option<LockSummary> = None;
         let mut unlocked = 0;

@@ -1,7 +1,9 @@
-//! Rows in forms that people and other systems take, one file at a time.
+//! Rows in forms that people and other systems read, one file at a time: CSV, JSON lines, HTML and Parquet.
+//!
+//! Files are written row by row, so their size is not bounded by memory.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use askama::Template;
@@ -15,12 +17,16 @@ use crate::format::row::schema::{COLUMNS, Cell, Type};
 use crate::format::time::day::rfc3339;
 use crate::outcome;
 
-/// The data's form.
+/// The form of an exported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// CSV as RFC 4180 describes it, with a byte order mark and a header line.
     Csv,
+    /// One JSON object for each line.
     JsonLines,
+    /// A page with one table.
     Html,
+    /// The columns of the archive's parts, and the sub-account and date.
     Parquet,
 }
 
@@ -43,7 +49,7 @@ impl Format {
         }
     }
 
-    /// The file for a day of a sub-account: a month together, but for HTML, which people read.
+    /// Returns the name of the file that contains a day: a file for each month, or in HTML, which people read, for each day.
     pub fn file_of(self, sub_account: &str, date: Date) -> String {
         let month = date.strftime("%Y-%m");
         match self {
@@ -55,7 +61,7 @@ impl Format {
     }
 }
 
-/// One file under way.
+/// A file that is being written.
 pub struct ExportWriter(Form);
 
 enum Form {
@@ -66,16 +72,22 @@ enum Form {
 }
 
 impl ExportWriter {
+    /// Creates a file. `title` is the title of an HTML page.
+    ///
+    /// # Errors
+    /// As [`unwritable`].
     pub fn create(format: Format, path: &Path, title: &str) -> outcome::Result<ExportWriter> {
-        let failed = |error| unwritable(path, error);
-        let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+        Self::begin(format, path, title).map_err(|error| unwritable(path, error))
+    }
+
+    fn begin(format: Format, path: &Path, title: &str) -> io::Result<ExportWriter> {
+        let mut file = BufWriter::new(File::create(path)?);
         let form = match format {
             Format::Csv => {
-                // A byte order mark: without it spreadsheets take UTF-8 for something else.
-                file.write_all("\u{feff}".as_bytes()).map_err(failed)?;
+                // Without a byte order mark spreadsheets read the file in another encoding than UTF-8.
+                file.write_all("\u{feff}".as_bytes())?;
                 let mut csv = csv::Writer::from_writer(file);
-                csv.write_record(names())
-                    .map_err(|error| failed(error.into()))?;
+                csv.write_record(names())?;
                 Form::Csv(Box::new(csv))
             }
             Format::JsonLines => Form::JsonLines(file),
@@ -83,18 +95,21 @@ impl ExportWriter {
                 HtmlBegin {
                     title: &without_controls(title),
                 }
-                .write_into(&mut file)
-                .map_err(failed)?;
+                .write_into(&mut file)?;
                 Form::Html(file)
             }
-            Format::Parquet => Form::Parquet(Box::new(
-                TableWriter::new(file).map_err(|error| failed(std::io::Error::other(error)))?,
-            )),
+            Format::Parquet => {
+                Form::Parquet(Box::new(TableWriter::new(file).map_err(io::Error::other)?))
+            }
         };
         Ok(ExportWriter(form))
     }
 
-    pub fn push(&mut self, sub_account: &str, dt: &str, row: Row) -> std::io::Result<()> {
+    /// Appends a row of a day; `dt` is its date.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn push(&mut self, sub_account: &str, dt: &str, row: Row) -> io::Result<()> {
         match &mut self.0 {
             Form::Csv(csv) => {
                 let keys = [sub_account.to_owned(), dt.to_owned()];
@@ -106,13 +121,15 @@ impl ExportWriter {
                 file.write_all(b"\n")
             }
             Form::Html(file) => HtmlRow::of(&row).write_into(file),
-            Form::Parquet(table) => table
-                .push(sub_account, dt, row)
-                .map_err(std::io::Error::other),
+            Form::Parquet(table) => table.push(sub_account, dt, row).map_err(io::Error::other),
         }
     }
 
-    pub fn finish(self) -> std::io::Result<()> {
+    /// Writes what remains, so that the file is complete.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn finish(self) -> io::Result<()> {
         match self.0 {
             Form::Csv(mut csv) => csv.flush(),
             Form::JsonLines(mut file) => file.flush(),
@@ -120,12 +137,13 @@ impl ExportWriter {
                 file.write_all(HTML_END.as_bytes())?;
                 file.flush()
             }
-            Form::Parquet(table) => table.finish().map_err(std::io::Error::other)?.flush(),
+            Form::Parquet(table) => table.finish().map_err(io::Error::other)?.flush(),
         }
     }
 }
 
-/// All columns, nulls too, so that every line has the same members.
+/// Returns a row as a JSON object with all columns, including those that are null, so that every line has the same
+/// members.
 fn object(sub_account: &str, dt: &str, row: Row) -> serde_json::Map<String, serde_json::Value> {
     let keys = [("sub_account", sub_account.into()), ("dt", dt.into())];
     let values = COLUMNS.iter().zip(row.into_cells()).map(|(column, cell)| {

@@ -1,8 +1,11 @@
-//! A folder for somebody else: complete or not there, with SHA-256 sums of everything in it.
+//! A folder to hand on: an evidence pack, an export. It is complete or does not exist, and has the SHA-256 of every file.
+//!
+//! The files are written into a hidden temporary folder beside the target, which gets the target's name in the last step.
+//! A crash before that leaves the temporary folder (`.cxvault-...`), which can be deleted.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -13,10 +16,10 @@ use crate::format::hash::digest::Digest;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::file::hash_file;
 
-/// The file with the sums, as `sha256sum -c` reads it.
+/// Name of the file with the hashes, in the form that `sha256sum -c` reads.
 pub const SUMS: &str = "SHA256SUMS";
 
-/// A folder under way. Dropped before [`Pack::finish`], it leaves nothing behind.
+/// A folder that is being written. Its files are removed if it is dropped before [`Pack::finish`].
 pub struct Pack {
     target: PathBuf,
     folder: TempDir,
@@ -24,34 +27,36 @@ pub struct Pack {
 }
 
 impl Pack {
+    /// Begins a folder that will get the name `target`.
+    ///
     /// # Errors
-    /// [`Exit::Usage`] when `target` holds something already, or cannot be made.
+    /// [`Exit::Usage`] if `target` is not an empty folder, or cannot be created.
     pub fn begin(target: &Path) -> Result<Pack> {
-        let unusable = |error| {
+        Self::begin_beside(target).map_err(|error| {
             Failure::new(
                 Exit::Usage,
-                format!("cannot make the folder {}", target.display()),
+                format!("cannot create the folder {}", target.display()),
             )
             .because(error)
-            .remedy("Name another one with --out; it must not exist yet, or be empty.")
-        };
-        let target = std::path::absolute(target).map_err(unusable)?;
+            .remedy("Name a folder with --out that does not exist, or is empty.")
+        })
+    }
+
+    fn begin_beside(target: &Path) -> io::Result<Pack> {
+        let target = std::path::absolute(target)?;
         match fs::read_dir(&target) {
-            Ok(mut found) => {
-                if found.next().is_some() {
-                    return Err(unusable(std::io::ErrorKind::DirectoryNotEmpty.into()));
-                }
+            Ok(entries) if entries.count() > 0 => {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unusable(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
         let parent = target.parent().unwrap_or(&target);
-        fs::create_dir_all(parent).map_err(unusable)?;
-        // Beside the target, so that it can be given its name in one step; private, since it holds people's words.
+        fs::create_dir_all(parent)?;
+        // Beside the target, so that one rename gives it its name; only the owner may read it, since it contains summaries.
         let folder = tempfile::Builder::new()
             .prefix(".cxvault-")
-            .tempdir_in(parent)
-            .map_err(unusable)?;
+            .tempdir_in(parent)?;
         Ok(Pack {
             target,
             folder,
@@ -59,7 +64,10 @@ impl Pack {
         })
     }
 
-    /// Where a file of this name is to be written; its folders are made.
+    /// Returns the path for a file of this name, and creates its folders.
+    ///
+    /// # Errors
+    /// As [`unwritable`].
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let path = self.folder.path().join(name);
         if let Some(parent) = path.parent() {
@@ -68,6 +76,10 @@ impl Pack {
         Ok(path)
     }
 
+    /// Writes a file.
+    ///
+    /// # Errors
+    /// As [`unwritable`].
     pub fn add_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name)?;
         fs::write(&path, bytes).map_err(|error| unwritable(&path, error))?;
@@ -75,7 +87,10 @@ impl Pack {
         Ok(())
     }
 
-    /// Copies an object of the archive, byte for byte; with `expected` only if that is its hash.
+    /// Copies an object of the archive byte for byte.
+    ///
+    /// # Errors
+    /// [`Exit::Integrity`] if the object is missing, or its SHA-256 is not `expected`; as [`unwritable`] otherwise.
     pub async fn add_object(
         &mut self,
         source: &Archive,
@@ -97,41 +112,44 @@ impl Pack {
         }
     }
 
-    /// Takes in a file that was written to [`Pack::path`].
+    /// Adds a file that the caller wrote to [`Pack::path`], and returns its SHA-256.
+    ///
+    /// # Errors
+    /// As [`unwritable`].
     pub async fn add_written(&mut self, name: &str) -> Result<Digest> {
         let path = self.path(name)?;
         let hashed = hash_file(&path).await?;
-        let hashed =
-            hashed.ok_or_else(|| unwritable(&path, std::io::ErrorKind::NotFound.into()))?;
+        let hashed = hashed.ok_or_else(|| unwritable(&path, io::ErrorKind::NotFound.into()))?;
         self.sums.insert(name.to_owned(), hashed.sha256);
         Ok(hashed.sha256)
     }
 
-    /// Writes the sums, and gives the folder its name. Returns how many files it holds.
+    /// Writes the hashes and gives the folder its name. Returns the number of files.
+    ///
+    /// # Errors
+    /// As [`unwritable`].
     pub fn finish(self) -> Result<u64> {
-        let Pack {
-            target,
-            folder,
-            sums,
-        } = self;
-        let path = folder.path().join(SUMS);
-        let write = || {
-            let mut file = fs::File::create(&path)?;
-            for (name, sha256) in &sums {
-                writeln!(file, "{sha256}  {name}")?;
-            }
-            file.sync_all()
-        };
-        write().map_err(|error| unwritable(&path, error))?;
-        fs::rename(folder.path(), &target).map_err(|error| unwritable(&target, error))?;
-        // It has its name now, and nothing is left to be removed.
-        drop(folder.keep());
-        Ok(sums.len() as u64 + 1)
+        let path = self.folder.path().join(SUMS);
+        self.write_sums(&path)
+            .map_err(|error| unwritable(&path, error))?;
+        fs::rename(self.folder.path(), &self.target)
+            .map_err(|error| unwritable(&self.target, error))?;
+        // The folder has its name now, so its temporary name must not be removed on drop.
+        drop(self.folder.keep());
+        Ok(self.sums.len() as u64 + 1)
+    }
+
+    fn write_sums(&self, path: &Path) -> io::Result<()> {
+        let mut file = fs::File::create(path)?;
+        for (name, sha256) in &self.sums {
+            writeln!(file, "{sha256}  {name}")?;
+        }
+        file.sync_all()
     }
 }
 
-/// A local file that cannot be written.
-pub fn unwritable(path: &Path, error: std::io::Error) -> Failure {
+/// Returns the failure of a local file that cannot be written: [`Exit::Later`], as its usual reason is a full disk.
+pub fn unwritable(path: &Path, error: io::Error) -> Failure {
     Failure::new(Exit::Later, format!("cannot write {}", path.display()))
         .because(error)
         .remedy("Free some space, or name another folder with --out; then run again.")

@@ -1,4 +1,6 @@
-//! Shares of present, empty and missing summaries, by what a row says of its segment.
+//! Counts of present, empty and missing summaries, grouped by a property of the segment (`cxvault status --by`).
+//!
+//! Manifests have counts for each day and agent group only, so the rows themselves are read here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +13,16 @@ use crate::format::row::Row;
 use crate::format::row::tally::Tally;
 use crate::outcome::Result;
 
-/// What rows are counted by.
+/// The property of a segment by which rows are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grouping {
+    /// The id of the agent group.
     AgentGroup,
+    /// The id of the participant.
     Agent,
+    /// The class and the type of the channel, separated by a space.
     Channel,
+    /// The type of the segment.
     SegmentType,
 }
 
@@ -39,26 +45,27 @@ impl Grouping {
         }
     }
 
-    /// The empty text stands for segments that say nothing of it.
+    /// Returns the group of a row; an empty text if the segment does not have the property.
     fn of(self, row: &Row) -> String {
         let metadata = &row.segment.metadata;
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        match self {
-            Grouping::AgentGroup => text(&metadata.segment_agent_group_id),
-            Grouping::Agent => text(&metadata.segment_participant_id),
-            Grouping::SegmentType => text(&metadata.segment_type),
-            Grouping::Channel => match (&metadata.channel_class, &metadata.channel_type) {
-                (None, None) => String::new(),
-                (class, kind) => format!("{} {}", text(class), text(kind)).trim().to_owned(),
-            },
-        }
+        let property = match self {
+            Grouping::AgentGroup => &metadata.segment_agent_group_id,
+            Grouping::Agent => &metadata.segment_participant_id,
+            Grouping::SegmentType => &metadata.segment_type,
+            Grouping::Channel => {
+                let parts = [&metadata.channel_class, &metadata.channel_type];
+                let parts = parts.map(|part| part.as_deref().unwrap_or_default());
+                return parts.join(" ").trim().to_owned();
+            }
+        };
+        property.clone().unwrap_or_default()
     }
 }
 
-/// Counts over the current row of each segment of the timeline's days.
+/// Counts over the current row of each segment, by group.
 pub type Shares = BTreeMap<String, Tally>;
 
-/// Reads the current rows of every day of `timeline`, and counts them.
+/// Reads the current row of each segment of all days of `timeline`, and counts the rows by group.
 ///
 /// # Errors
 /// As [`rows`].
@@ -67,12 +74,18 @@ pub async fn shares(source: &Archive, timeline: &Timeline, by: Grouping) -> Resu
     let shares: Arc<Mutex<Shares>> = Arc::default();
     for revisions in timeline.by_day() {
         let counted = shares.clone();
-        let count = move |row: Row| {
-            let mut shares = counted.lock().unwrap_or_else(PoisonError::into_inner);
-            shares.entry(by.of(&row)).or_default().add(&row);
-            Ok(())
-        };
-        rows(source, &scratch, revisions, RowSelection::Current, count).await?;
+        rows(
+            source,
+            &scratch,
+            revisions,
+            RowSelection::Current,
+            move |row| {
+                let mut shares = counted.lock().unwrap_or_else(PoisonError::into_inner);
+                shares.entry(by.of(&row)).or_default().add(&row);
+                Ok(())
+            },
+        )
+        .await?;
     }
     let shares = std::mem::take(&mut *shares.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(shares)

@@ -1,42 +1,50 @@
-//! A folder that proves a period without this program.
+//! A folder with which the archived interactions of a period can be checked without this program.
+//!
+//! It has the whole chains, the files of the period, and a `README.txt` that explains each check and what it proves;
+//! `check.sh` and `check.sql` perform the checks with `jq`, `sha256sum`, `ssh-keygen` and DuckDB. They are a third
+//! implementation of the format's rules, beside the writer and `verify`. FORMAT.md, "Evidence packs", describes the folder.
 
 use std::collections::BTreeSet;
-
-use jiff::civil::Date;
 
 use crate::audit::pack::Pack;
 use crate::chain::archive::Archive;
 use crate::chain::disposed::OmittedDays;
 use crate::chain::inventory;
 use crate::chain::timeline::Timeline;
+use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::Result;
 
 const CHECK: &str = include_str!("check.sh");
 const SQL: &str = include_str!("check.sql");
 const README: &str = include_str!("README.txt");
 
-/// What a pack holds.
+/// What an evidence pack contains.
 #[derive(Debug, Default)]
 pub struct EvidenceCounts {
+    /// Number of records of sub-accounts.
     pub manifests: u64,
+    /// Number of records of the roster.
     pub rosters: u64,
+    /// Number of Parquet files.
     pub parts: u64,
+    /// Size of the Parquet files in bytes.
     pub bytes: u64,
+    /// The head of each chain, as `CHAIN:SEQUENCE:SHA256`, the roster's last.
     pub heads: Vec<String>,
-    /// Days of the period that were disposed of: their manifests are here, and none of their files.
+    /// Days of the period that were disposed of: their manifests are in the pack, and their files are not.
     pub left_out: Vec<OmittedDays>,
 }
 
-/// Puts whole chains into `pack`, so that they can be checked from their first manifest, the roster's too, and the files of
-/// the period.
-/// `signers` is the text of an allowed_signers file; `now_ms` is when it is packed, in UTC milliseconds.
+/// Copies whole chains into `pack`, so that they can be checked from their first record on, and the files of the period.
+///
+/// `signers` is the text of an allowed_signers file; `now_ms` is the present time in UTC milliseconds.
 ///
 /// # Errors
-/// [`Exit::Integrity`] when something is missing or has other bytes than its manifest names: evidence of that is what
-/// `verify` gives.
+/// [`Exit::Integrity`] if an object is missing, or its SHA-256 is not the one that its manifest names: `verify` reports
+/// such damage in detail.
 pub async fn pack(
     source: &Archive,
     sub_accounts: &[String],
@@ -45,85 +53,119 @@ pub async fn pack(
     now_ms: i64,
     pack: &mut Pack,
 ) -> Result<EvidenceCounts> {
-    let mut packed = EvidenceCounts::default();
-    let (mut keys, mut roster_head) = (BTreeSet::new(), None);
-    pack.add_object(source, key::ARCHIVE, key::ARCHIVE, None)
+    let mut writer = EvidenceWriter {
+        source,
+        pack,
+        counts: EvidenceCounts::default(),
+        keys: BTreeSet::new(),
+    };
+    let archive = key::ARCHIVE;
+    writer
+        .pack
+        .add_object(source, archive, archive, None)
         .await?;
     for sub_account in sub_accounts {
-        let timeline = Timeline::read_after(source, sub_account, 0).await?;
-        for act in &timeline.acts {
-            pack.add_object(
-                source,
-                &act.manifest.key,
-                &act.manifest.key,
-                Some(act.manifest.sha256),
-            )
-            .await?;
-            packed.manifests += 1;
-            keys.extend(act.public_key.clone());
+        writer.add_chain(sub_account, days).await?;
+    }
+    writer.add_roster().await?;
+    writer.add_texts(days, signers, now_ms)?;
+    Ok(writer.counts)
+}
+
+/// An evidence pack that is being written.
+struct EvidenceWriter<'a> {
+    source: &'a Archive,
+    pack: &'a mut Pack,
+    counts: EvidenceCounts,
+    /// The public keys that signed records, as OpenSSH writes them.
+    keys: BTreeSet<String>,
+}
+
+impl EvidenceWriter<'_> {
+    /// Copies an object to the place in the folder that it has in the archive.
+    async fn add(&mut self, key: &str, sha256: Digest) -> Result<()> {
+        self.pack
+            .add_object(self.source, key, key, Some(sha256))
+            .await
+    }
+
+    /// Adds all records of a sub-account, and its files of the period.
+    async fn add_chain(&mut self, sub_account: &str, days: &Days) -> Result<()> {
+        let timeline = Timeline::read_after(self.source, sub_account, 0).await?;
+        for note in &timeline.acts {
+            self.add(&note.manifest.key, note.manifest.sha256).await?;
+            self.counts.manifests += 1;
+            self.keys.extend(note.public_key.clone());
         }
         let disposed = timeline.disposed();
-        let is_left_out = |date: Date| disposed.iter().any(|one| one.contains(date));
         for revision in &timeline.revisions {
-            let link = &revision.manifest;
-            pack.add_object(source, &link.key, &link.key, Some(link.sha256))
+            self.add(&revision.manifest.key, revision.manifest.sha256)
                 .await?;
-            packed.manifests += 1;
-            keys.extend(revision.public_key.clone());
-            if !days.contains(revision.record.date) || is_left_out(revision.record.date) {
+            self.counts.manifests += 1;
+            self.keys.extend(revision.public_key.clone());
+            let date = revision.record.date;
+            if !days.contains(date) || disposed.iter().any(|omitted| omitted.contains(date)) {
                 continue;
             }
             for file in &revision.record.files {
-                pack.add_object(source, &file.key, &file.key, Some(file.sha256))
-                    .await?;
-                packed.parts += 1;
-                packed.bytes += file.bytes;
+                self.add(&file.key, file.sha256).await?;
+                self.counts.parts += 1;
+                self.counts.bytes += file.bytes;
             }
         }
-        packed
-            .left_out
-            .extend(disposed.into_iter().filter(|one| one.touches(days)));
-        packed.heads.push(timeline.head_ref().to_string());
+        let left_out = disposed.into_iter().filter(|omitted| omitted.touches(days));
+        self.counts.left_out.extend(left_out);
+        self.counts.heads.push(timeline.head_ref().to_string());
+        Ok(())
     }
-    for stored in inventory::read_all(source).await? {
-        pack.add_object(source, &stored.key, &stored.key, Some(stored.sha256))
-            .await?;
-        packed.rosters += 1;
-        keys.extend(
-            stored
-                .envelope
-                .signature
-                .as_ref()
-                .map(|signature| signature.public_key.clone()),
-        );
-        roster_head = Some(stored.head_ref().to_string());
+
+    /// Adds all records about the archive as a whole.
+    async fn add_roster(&mut self) -> Result<()> {
+        let records = inventory::read_all(self.source).await?;
+        for stored in &records {
+            self.add(&stored.key, stored.sha256).await?;
+            self.counts.rosters += 1;
+            let signature = stored.envelope.signature.as_ref();
+            self.keys
+                .extend(signature.map(|signature| signature.public_key.clone()));
+        }
+        let head = records.last().map(|stored| stored.head_ref().to_string());
+        self.counts.heads.extend(head);
+        Ok(())
     }
-    packed.heads.extend(roster_head);
-    let (from, to) = bounds(days);
-    let lines = |lines: &mut dyn Iterator<Item = &String>| {
-        lines.map(|line| format!("{line}\n")).collect::<String>()
-    };
-    let range = serde_json::to_vec(&serde_json::json!({ "from": from, "to": to }))
-        .map_err(|error| Failure::new(Exit::Unexpected, "cannot write the range").because(error))?;
-    pack.add_bytes("range.json", &range)?;
-    pack.add_bytes("heads.txt", lines(&mut packed.heads.iter()).as_bytes())?;
-    pack.add_bytes("signers-seen.txt", lines(&mut keys.iter()).as_bytes())?;
-    pack.add_bytes("allowed_signers", signers.as_bytes())?;
-    pack.add_bytes("check.sh", CHECK.as_bytes())?;
-    pack.add_bytes(
-        "check.sql",
-        SQL.replace("{FROM}", &from).replace("{TO}", &to).as_bytes(),
-    )?;
-    let readme = README
-        .replace("{ARCHIVE}", &source.store.root())
-        .replace("{ARCHIVE_ID}", &source.record.archive_id)
-        .replace("{PERIOD}", &days.to_string())
-        .replace("{PACKED_AT}", &rfc3339(now_ms));
-    pack.add_bytes("README.txt", readme.as_bytes())?;
-    Ok(packed)
+
+    /// Adds what is not an object of the archive.
+    fn add_texts(&mut self, days: &Days, signers: &str, now_ms: i64) -> Result<()> {
+        let (from, to) = bounds(days);
+        let range = serde_json::json!({ "from": from, "to": to }).to_string();
+        let readme = README
+            .replace("{ARCHIVE}", &self.source.store.root())
+            .replace("{ARCHIVE_ID}", &self.source.record.archive_id)
+            .replace("{PERIOD}", &days.to_string())
+            .replace("{PACKED_AT}", &rfc3339(now_ms));
+        let sql = SQL.replace("{FROM}", &from).replace("{TO}", &to);
+        for (name, text) in [
+            ("range.json", range.as_str()),
+            ("heads.txt", &lines(&self.counts.heads)),
+            ("signers-seen.txt", &lines(&self.keys)),
+            ("allowed_signers", signers),
+            ("check.sh", CHECK),
+            ("check.sql", &sql),
+            ("README.txt", &readme),
+        ] {
+            self.pack.add_bytes(name, text.as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
-/// First day, and the day after the last, as texts that compare.
+/// Returns a text with one line for each item.
+fn lines<'a>(items: impl IntoIterator<Item = &'a String>) -> String {
+    items.into_iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Returns the first day and the day after the last as texts whose order is that of the dates, also where there is no
+/// bound: `check.sh` and `check.sql` compare them as texts.
 fn bounds(days: &Days) -> (String, String) {
     let from = days
         .from
