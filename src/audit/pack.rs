@@ -45,11 +45,13 @@ impl Pack {
     fn begin_beside(target: &Path) -> io::Result<Pack> {
         let target = std::path::absolute(target)?;
         match fs::read_dir(&target) {
-            Ok(entries) if entries.count() > 0 => {
-                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    return Err(io::ErrorKind::DirectoryNotEmpty.into());
+                }
             }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
         let parent = target.parent().unwrap_or(&target);
         fs::create_dir_all(parent)?;
