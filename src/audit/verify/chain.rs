@@ -1,82 +1,41 @@
-//! Whether the manifests of one sub-account are a chain, and each follows from those before it. No input or output:
-//! the objects come in, in order.
+//! Whether the records of one sub-account are a chain, and each agrees with those before it.
+//!
+//! Nothing is read here: the objects come in, in order. Where a record is missing or unreadable ([`LinkCheck::broken`]),
+//! rules that need all earlier records are not applied any more, so that one fault is not reported a thousand times.
 
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use crate::audit::verify::acts;
-use crate::audit::verify::finding::{Finding, FindingCode};
-use crate::audit::verify::heads::RecordCheck;
-use crate::audit::verify::links::{LinkCheck, ReadRecord};
+use crate::audit::verify::days::{CommittedDay, RevisionCheck};
+use crate::audit::verify::finding::{Finding, FindingCode, Findings};
+use crate::audit::verify::links::{LinkCheck, ReadRecord, RecordCheck, key_or_nothing};
+use crate::audit::verify::notes::{self, ChainBefore};
 use crate::audit::verify::record;
-use crate::audit::verify::record::Findings;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::coverage::Coverage;
 use crate::format::record::lock::Lock;
-use crate::format::record::manifest::{
-    DayRecord, Discovery, Envelope, File, Link, Manifest, Record,
-};
+use crate::format::record::manifest::{DayRecord, Discovery, Envelope, Link, Manifest, Record};
 use crate::format::record::notes::Disposal;
 use crate::format::record::obligations::Obligations;
 use crate::format::signature::AllowedSigners;
 use crate::format::time::day::Window;
 
-/// One committed revision, as far as the checks of its objects need it.
-#[derive(Debug, Clone)]
-pub struct RevisionCheck {
-    pub manifest_key: String,
-    pub manifest_sha256: Digest,
-    pub signed: bool,
-    pub finished_at: i64,
-    /// Without its windows, which have been checked.
-    pub record: DayRecord,
-    /// What its objects must have: once the chain is read, what later records ask for as well.
-    pub lock: Option<Lock>,
-    pub held: bool,
-    /// RevisionCheck at another place, from which the archive was taken over.
-    pub elsewhere: bool,
-    /// Its day was disposed of later.
-    pub may_be_gone: bool,
-}
-
-/// What the chain says of one archive day.
-#[derive(Debug, Clone, Default)]
-pub struct CommittedDay {
-    pub revisions: Vec<RevisionCheck>,
-    /// The manifests that have the day's windows.
-    pub windows_by: Vec<Link>,
-    /// The record that disposed of it, and when that was committed: its files may be gone.
-    pub disposed: Option<(Link, i64)>,
-}
-
-impl CommittedDay {
-    pub fn files(&self) -> impl Iterator<Item = &File> {
-        self.revisions
-            .iter()
-            .flat_map(|revision| &revision.record.files)
-    }
-
-    pub fn newest(&self) -> Option<&DayRecord> {
-        self.revisions.last().map(|revision| &revision.record)
-    }
-
-    fn window(&self) -> Option<Window> {
-        self.newest().map(|record| record.window)
-    }
-}
-
-/// Takes the manifests of one chain in order, and keeps what they say together.
+/// Takes the records of one chain in order, and collects what they say.
 pub struct ChainCheck<'a> {
     pub links: LinkCheck<'a>,
+    /// The archived days so far.
     pub days: BTreeMap<Date, CommittedDay>,
+    /// The state of each day so far.
     pub coverage: Coverage,
     /// The holds and extensions so far.
-    pub orders: Obligations,
-    orders_link: Option<Link>,
-    /// When the first of them was committed, by its own account.
+    pub obligations: Obligations,
+    /// The link to the newest hold or extension that the next record must have.
+    obligations_link: Option<Link>,
+    /// When the first record was committed, in UTC milliseconds by the writer's clock.
     pub first_commit: Option<i64>,
+    /// The chain's time zone: that of its first day.
     zone: Option<String>,
 }
 
@@ -89,74 +48,75 @@ impl<'a> RecordCheck<'a> for ChainCheck<'a> {
 
     fn next(&mut self, sequence: u64, object: ReadRecord<Manifest>) -> Vec<Finding> {
         let key = key::manifest(&self.links.name, sequence);
-        let mut found = Findings {
-            object: &key,
-            found: Vec::new(),
-        };
+        let mut found = Findings::new(&key);
         let sha256 = object.sha256;
         if let Some(envelope) = self.links.next(&mut found, sequence, object) {
-            self.record(
-                &mut found,
-                envelope,
-                Link {
-                    key: key.clone(),
-                    sha256,
-                },
-            );
+            let link = Link {
+                key: key.clone(),
+                sha256,
+            };
+            self.take(&mut found, envelope, link);
         }
         found.found
     }
 }
 
 impl<'a> ChainCheck<'a> {
+    /// Returns a check that has seen no record.
     pub fn new(archive_id: &str, sub_account: &str, allowed: &'a AllowedSigners) -> Self {
         ChainCheck {
             links: LinkCheck::new(archive_id, sub_account, allowed),
             days: BTreeMap::new(),
             coverage: Coverage::default(),
-            orders: Obligations::default(),
-            orders_link: None,
+            obligations: Obligations::default(),
+            obligations_link: None,
             first_commit: None,
             zone: None,
         }
     }
 
-    fn record(&mut self, found: &mut Findings<'_>, envelope: Envelope, link: Link) {
+    fn take(&mut self, found: &mut Findings<'_>, envelope: Envelope, link: Link) {
         let Envelope {
             manifest,
             signature,
         } = envelope;
         let finished_at = manifest.run.finished_at;
         self.first_commit.get_or_insert(finished_at);
-        record::run_times(found, &manifest.run);
-        self.check_orders(found, &manifest, link.sha256);
+        record::check_run_times(found, &manifest.run);
+        self.check_obligations_link(found, &manifest, link.sha256);
         match &manifest.record {
             Record::Day(record) => self.check_day(found, &manifest, record),
-            // What came before is not known, so nothing can be held against it.
+            // The chain before it is not known.
             Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_)
                 if self.links.broken => {}
             _ if self.days.is_empty() && !self.links.broken => found.add(
                 FindingCode::RecordWrong,
                 "a chain that begins with a day",
-                "another",
+                "another record",
             ),
             Record::Disposal(disposal) => self.dispose(found, disposal, finished_at, &link),
-            Record::Acknowledgement(note) => {
-                acts::acknowledgement(found, note, &self.days, &self.coverage)
-            }
-            Record::Hold(hold) => acts::hold(found, hold, &self.orders),
-            Record::Retention(extension) => {
-                acts::extension(found, extension, &self.days, (&self.orders, &self.coverage))
-            }
+            Record::Acknowledgement(note) => notes::acknowledgement(found, note, &self.before()),
+            Record::Hold(hold) => notes::hold(found, hold, &self.obligations),
+            Record::Retention(extension) => notes::extension(found, extension, &self.before()),
         }
         self.check_coverage(found, &manifest);
-        self.orders.push(manifest.sequence, &manifest.record);
+        self.obligations.push(manifest.sequence, &manifest.record);
         if let Record::Day(record) = manifest.record {
             self.keep(*record, finished_at, signature.is_some(), link);
         }
     }
 
-    /// Only what follows from the chain is disposed of, or a forged record could excuse removed files.
+    /// Returns the chain before the record that is being checked.
+    fn before(&self) -> ChainBefore<'_> {
+        ChainBefore {
+            days: &self.days,
+            obligations: &self.obligations,
+            coverage: &self.coverage,
+        }
+    }
+
+    /// Marks the days that a disposal names, if they could be disposed of: otherwise a forged record could excuse removed
+    /// files.
     fn dispose(
         &mut self,
         found: &mut Findings<'_>,
@@ -165,15 +125,10 @@ impl<'a> ChainCheck<'a> {
         link: &Link,
     ) {
         let dates: Vec<Date> = if self.links.broken {
-            // What came before is not known, and that has been said.
+            // The chain before it is not known, which is a finding of its own.
             disposal.days.iter().map(|day| day.date).collect()
         } else {
-            acts::disposal(
-                found,
-                (disposal, finished_at),
-                &self.days,
-                (&self.orders, &self.coverage),
-            )
+            notes::disposal(found, disposal, finished_at, &self.before())
         };
         for date in dates {
             if let Some(day) = self.days.get_mut(&date) {
@@ -182,31 +137,32 @@ impl<'a> ChainCheck<'a> {
         }
     }
 
-    /// A writer finds holds by this link alone.
-    fn check_orders(&mut self, found: &mut Findings<'_>, manifest: &Manifest, sha256: Digest) {
-        if !self.links.broken && self.orders_link != manifest.orders {
-            let text = |link: &Option<Link>| {
-                link.as_ref()
-                    .map_or("nothing".to_owned(), |link| link.key.clone())
-            };
+    /// Checks the link to the newest hold or extension: a writer finds holds by this link alone.
+    fn check_obligations_link(
+        &mut self,
+        found: &mut Findings<'_>,
+        manifest: &Manifest,
+        sha256: Digest,
+    ) {
+        if !self.links.broken && self.obligations_link != manifest.orders {
             found.add(
                 FindingCode::OrdersWrong,
-                text(&self.orders_link),
-                text(&manifest.orders),
+                key_or_nothing(&self.obligations_link),
+                key_or_nothing(&manifest.orders),
             );
         }
-        self.orders_link = manifest.orders_for_next(sha256);
+        self.obligations_link = manifest.orders_for_next(sha256);
     }
 
     fn check_day(&mut self, found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
         let zone = self.zone.get_or_insert_with(|| record.zone.clone()).clone();
         let day = self.days.get(&record.date);
-        record::window(found, manifest, record, &zone);
+        record::check_window(found, manifest, record, &zone);
         self.check_neighbours(found, record.date, record.window);
-        record::discovery(found, record, day);
-        record::counts(found, record, day.and_then(CommittedDay::newest));
-        record::files(found, manifest, record, day);
-        record::times(found, manifest, record);
+        record::check_discovery(found, record, day);
+        record::check_counts(found, record, day.and_then(CommittedDay::newest));
+        record::check_files(found, manifest, record, day);
+        record::check_times(found, manifest, record);
         if let Some(window) = day
             .and_then(CommittedDay::window)
             .filter(|window| *window != record.window)
@@ -231,7 +187,7 @@ impl<'a> ChainCheck<'a> {
         }
         if !self.links.broken {
             let expected = day.map_or(0, |day| day.revisions.len() as u32) + 1;
-            found.same(
+            found.add_unless_equal(
                 FindingCode::RevisionOrder,
                 "revision",
                 expected,
@@ -243,43 +199,36 @@ impl<'a> ChainCheck<'a> {
     fn check_coverage(&mut self, found: &mut Findings<'_>, manifest: &Manifest) {
         manifest.record.mark(&mut self.coverage);
         if self.links.broken {
-            // What came before is not known: only this day's own mark can be held against it.
+            // The earlier days are not known, so the record's own list is taken.
             self.coverage = manifest.coverage.clone();
         } else if self.coverage != manifest.coverage {
-            let text = |coverage: &Coverage| {
-                format!(
-                    "{} from {:?}",
-                    coverage.days,
-                    coverage.first_day.map(|date| date.to_string())
-                )
-            };
             found.add(
                 FindingCode::CoverageWrong,
-                text(&self.coverage),
-                text(&manifest.coverage),
+                coverage_text(&self.coverage),
+                coverage_text(&manifest.coverage),
             );
             self.coverage = manifest.coverage.clone();
         }
     }
 
+    /// Checks that the days before and after it, if they are archived, have adjacent intervals.
     fn check_neighbours(&self, found: &mut Findings<'_>, date: Date, window: Window) {
-        let near = |(date, day): (&Date, &CommittedDay)| Some((*date, day.window()?));
-        if let Some(before) = self.days.range(..date).next_back().and_then(near) {
-            record::neighbours(found, before, (date, window));
+        let yesterday = date.yesterday().ok();
+        let before = yesterday.and_then(|yesterday| self.days.get(&yesterday)?.window());
+        if let Some(before) = before {
+            record::check_neighbours(found, date, before, window);
         }
-        let later = date
-            .tomorrow()
-            .ok()
-            .and_then(|next| self.days.range(next..).next().and_then(near));
-        if let Some(after) = later {
-            record::neighbours(found, (date, window), after);
+        let tomorrow = date.tomorrow().ok();
+        let after = tomorrow.and_then(|tomorrow| self.days.get(&tomorrow)?.window());
+        if let Some((tomorrow, after)) = tomorrow.zip(after) {
+            record::check_neighbours(found, tomorrow, window, after);
         }
     }
 
     fn keep(&mut self, mut record: DayRecord, finished_at: i64, signed: bool, link: Link) {
         let day = self.days.entry(record.date).or_default();
         if let Discovery::Windows { windows, .. } = &mut record.discovery {
-            // Checked, and a fifth of a record: a chain of years is held in memory.
+            // They are checked, and a fifth of a record's size: the chain of several years is in memory.
             windows.clear();
             day.windows_by.push(link.clone());
         }
@@ -301,12 +250,13 @@ impl<'a> ChainCheck<'a> {
         });
     }
 
-    /// The days, each with what the whole chain asks of its objects. Up to number `taken` they were committed at another
-    /// place: locks that were promised there are not those of here.
+    /// Returns the days with the locks and holds that the whole chain requires of their objects. Records up to the number
+    /// `taken` were committed at another place before a takeover, so their own locks are not those of this place.
     pub fn into_days(mut self, taken: u64) -> BTreeMap<Date, CommittedDay> {
-        let since = self.orders.after(taken);
+        let since = self.obligations.after(taken);
         for (date, day) in &mut self.days {
-            let (ordered, held) = (self.orders.lock_on(*date), self.orders.holds_objects(*date));
+            let required = self.obligations.lock_on(*date);
+            let held = self.obligations.holds_objects(*date);
             for revision in &mut day.revisions {
                 revision.elsewhere =
                     key::parse_manifest(&revision.manifest_key).is_some_and(|n| n <= taken);
@@ -315,7 +265,7 @@ impl<'a> ChainCheck<'a> {
                     false => revision
                         .lock
                         .into_iter()
-                        .chain(ordered)
+                        .chain(required)
                         .reduce(Lock::stronger),
                 };
                 revision.held = held;
@@ -324,4 +274,9 @@ impl<'a> ChainCheck<'a> {
         }
         self.days
     }
+}
+
+fn coverage_text(coverage: &Coverage) -> String {
+    let first_day = coverage.first_day.map(|date| date.to_string());
+    format!("{} from {first_day:?}", coverage.days)
 }

@@ -1,33 +1,41 @@
-//! What a verification finds: stable codes, each with its weight and its meaning to a reader.
+//! What a verification finds: codes that scripts can rely on, each with its severity and its meaning.
+//!
+//! Codes and meanings are part of the documented interface (`schemas/EVENTS.md`): a code is never renamed or used for
+//! something else.
 
 use serde::Serialize;
 
-/// How much a finding weighs.
+/// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// Worth knowing; nothing is wrong.
+    /// Something that a reader should know, and that is no fault.
     Notice,
-    /// Something was never archived; what is archived holds.
+    /// Something was never archived. What is archived is intact.
     Gap,
-    /// The archive is not what was committed.
+    /// Something differs from what was committed.
     Violation,
 }
 
-/// One finding. Nothing in it quotes a summary, a phone number or a row.
+/// One finding. It never quotes a summary, a phone number or a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// What kind of finding it is.
     pub code: FindingCode,
+    /// The severity of the code.
     pub severity: Severity,
-    /// Key of the object, or `SUB_ACCOUNT DATE` for a day that has none.
+    /// Key of the object; `SUB_ACCOUNT DATE` for a day without objects.
     pub object: String,
+    /// What should be there.
     pub expected: String,
+    /// What is there.
     pub found: String,
-    /// What it means to a reader.
+    /// The meaning of the code, as a sentence for the reader.
     pub meaning: &'static str,
 }
 
 impl Finding {
+    /// Returns a finding about an object.
     pub fn new(
         code: FindingCode,
         object: impl Into<String>,
@@ -46,10 +54,51 @@ impl Finding {
     }
 }
 
-/// Declares the codes, so that none can be without a weight and a meaning.
+/// The findings about one record, while it is checked.
+pub(super) struct Findings<'a> {
+    /// Key of the record.
+    object: &'a str,
+    pub found: Vec<Finding>,
+}
+
+impl<'a> Findings<'a> {
+    /// Returns an empty list for the record with this key.
+    pub fn new(object: &'a str) -> Self {
+        Findings {
+            object,
+            found: Vec::new(),
+        }
+    }
+
+    /// Adds a finding.
+    pub fn add(
+        &mut self,
+        code: FindingCode,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        self.found
+            .push(Finding::new(code, self.object, expected, found));
+    }
+
+    /// Adds a finding if two values differ; `what` names them.
+    pub fn add_unless_equal<T: PartialEq + std::fmt::Display>(
+        &mut self,
+        code: FindingCode,
+        what: &str,
+        expected: T,
+        found: T,
+    ) {
+        if expected != found {
+            self.add(code, format!("{what} {expected}"), found.to_string());
+        }
+    }
+}
+
+/// Declares the codes, so that none can lack a severity or a meaning.
 macro_rules! codes {
     ($($code:ident $name:literal $severity:ident $meaning:literal;)+) => {
-        /// What kind of finding: a name that scripts may rely on.
+        /// The kind of a finding. Its name never changes, so that scripts can rely on it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub enum FindingCode {
             $(#[doc = $meaning] #[serde(rename = $name)] $code,)+
@@ -59,14 +108,17 @@ macro_rules! codes {
             /// Every code, in the order of the checks.
             pub const ALL: &[FindingCode] = &[$(FindingCode::$code),+];
 
+            /// Returns the code, such as `file-missing`.
             pub fn name(self) -> &'static str {
                 match self { $(FindingCode::$code => $name,)+ }
             }
 
+            /// Returns how severe each finding of this kind is.
             pub fn severity(self) -> Severity {
                 match self { $(FindingCode::$code => Severity::$severity,)+ }
             }
 
+            /// Returns what a finding of this kind means, as a sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $(FindingCode::$code => $meaning,)+ }
             }
@@ -82,13 +134,13 @@ codes! {
     ManifestUnreadable "manifest-unreadable" Violation
         "The object is not a manifest of this format: it was damaged, or never written by cxvault.";
     ManifestMisplaced "manifest-misplaced" Violation
-        "The manifest belongs to another place or archive: it was copied here.";
+        "The manifest belongs to another archive, chain or number: it was copied here.";
     ChainBroken "chain-broken" Violation
         "The manifest is not the one that its successor names: history was rewritten.";
     ManifestUnsigned "manifest-unsigned" Violation
-        "An earlier manifest of the chain is signed and this one is not: whoever wrote it did not have the key.";
+        "An earlier manifest of the chain is signed and this one is not: it was written without the key.";
     SignatureInvalid "signature-invalid" Violation
-        "The signature does not fit the manifest: one of them was changed.";
+        "The signature does not match the manifest: one of them was changed.";
     SignerNotAllowed "signer-not-allowed" Violation
         "The manifest is signed by a key that is not among the allowed signers.";
     HeadMissing "head-missing" Violation
@@ -96,35 +148,35 @@ codes! {
     HeadDiffers "head-differs" Violation
         "The manifest is not the one that was seen earlier at this number: history was rewritten.";
     RosterHead "roster-head" Violation
-        "The chain is not the one that a roster has seen: its end was cut off, or history was rewritten.";
+        "The chain is not the one that the roster names: its end was cut off, or history was rewritten.";
     RosterWrong "roster-wrong" Violation
-        "The roster does not follow from the one before it: it forgets a sub-account, or what was known of one.";
+        "The roster record contradicts the one before it: a sub-account, or what was known of it, is left out.";
     AnchorWrong "anchor-wrong" Violation
-        "An object among the anchors is no head of this chain: it was damaged, or written by something else than cxvault.";
+        "An object among the anchors is not a head of this chain: it was damaged, or not written by cxvault.";
     RevisionOrder "revision-order-wrong" Violation
-        "The day's revisions do not follow one another: one was removed or repeated.";
+        "The numbers of the day's revisions are not consecutive: a revision was removed or repeated.";
     CoverageWrong "coverage-wrong" Violation
-        "The manifest's account of the days does not follow from the chain.";
+        "The manifest's list of day states does not agree with the chain before it.";
     RecordWrong "record-wrong" Violation
-        "An acknowledgement, a hold, a change of retention or a disposal does not follow from the chain before it.";
+        "An acknowledgement, a hold, a change of retention or a disposal contradicts the chain before it.";
     OrdersWrong "orders-wrong" Violation
         "The manifest does not name the newest hold or retention record before it: later commits could miss a hold.";
     DayWindowWrong "day-window-wrong" Violation
         "The day's interval is not that of its date in the chain's time zone, so segments may be missing at its edges.";
     WindowsIncomplete "windows-incomplete" Violation
-        "The discovery windows do not tile the day: segments may never have been asked for.";
+        "The discovery windows do not cover the whole day: some segments may never have been requested.";
     WindowTooEarly "window-too-early" Violation
         "A discovery window was answered before it was over: segments that ended later are missing.";
     DiscoveryUnknown "discovery-unknown" Violation
-        "The manifest refers to windows of a manifest that is not there, or not of this day.";
+        "The manifest refers to the windows of a manifest that does not exist, or is not of this day.";
     CountsWrong "counts-wrong" Violation
         "The manifest's counts do not add up: a record was changed, or rows are missing.";
     TimesWrong "times-wrong" Violation
         "The manifest's times contradict each other.";
     FileMisplaced "file-misplaced" Violation
-        "The manifest lists a file that is not of this day and revision, or is listed already.";
+        "The manifest lists a file of another day or revision, or one that is already listed.";
     FileMissing "file-missing" Violation
-        "A committed file is not there: rows were removed.";
+        "A committed file does not exist: rows were removed.";
     FileSize "file-size-differs" Violation
         "A committed file has another length than its manifest names.";
     StoreChecksum "store-checksum-differs" Violation
@@ -132,69 +184,69 @@ codes! {
     FileHash "file-hash-differs" Violation
         "The bytes of a committed file are not those that were committed.";
     DeleteMarker "delete-marker" Violation
-        "An object was deleted; the version under the marker may still be there.";
+        "An object was deleted; the version under the delete marker may still exist.";
     OtherVersions "other-versions" Violation
         "An object that is never written twice has more than one version.";
     VersionDiffers "version-differs" Violation
         "The object is not the version that was committed: it was deleted and written again.";
     LockMissing "lock-missing" Violation
-        "The object is not locked, although its manifest says so: it can be removed before its time.";
+        "The object is not locked, although its manifest says so: it can be removed before its retention ends.";
     LockWeaker "lock-weaker" Violation
         "The object's lock ends earlier, or is weaker, than its manifest says.";
     HoldMissing "hold-missing" Violation
-        "The object is under an open legal hold by the chain, and the store does not hold it: it can be removed.";
+        "The chain has an open legal hold on the object, but the store has none: the object can be removed.";
     ForeignObject "foreign-object" Violation
-        "An object that no manifest accounts for: it was added by something else than cxvault.";
+        "No manifest accounts for the object: cxvault did not put it there.";
     PartUnreadable "part-unreadable" Violation
         "The file is not a readable part of this format.";
     PartStatement "part-statement-wrong" Violation
-        "The file's own statement is not of this archive, place, day or manifest: it was moved or exchanged.";
+        "The file's own description is of another archive, key, day or manifest: it was moved or exchanged.";
     PartSignature "part-signature-wrong" Violation
-        "The file's signature does not hold, is missing where the manifest is signed, or is by a key not allowed.";
+        "The file's signature is invalid, missing although the manifest is signed, or by a key that is not trusted.";
     SummaryHash "summary-hash-differs" Violation
         "A summary is not the one whose SHA-256 was recorded when it was fetched.";
     RowContradicts "row-contradicts-itself" Violation
-        "A row's columns contradict each other, or what RingCX delivered for the segment.";
+        "A row's columns contradict each other, or the segment as RingCX returned it.";
     OmittedField "omitted-field-there" Violation
-        "A row holds a field that its manifest says was left out.";
+        "A row contains a field that its manifest says was left out.";
     RowOrder "row-order-wrong" Violation
-        "The file's rows are not in their order: rows were moved or exchanged.";
+        "The file's rows are not in order: rows were moved or exchanged.";
     SegmentRepeated "segment-repeated" Violation
-        "A segment stands in a revision twice.";
+        "A segment occurs twice in a revision.";
     MerkleRoot "merkle-root-differs" Violation
         "The file's rows are not those that were committed.";
     RowCounts "row-counts-differ" Violation
-        "Counting the rows gives other numbers than the manifest names.";
+        "The numbers of rows differ from those in the manifest.";
     RowTimes "row-times-wrong" Violation
         "A row was observed after its manifest was committed, or before the segment's day.";
     DayMissing "day-missing" Gap
         "The day was never archived.";
     DayIncomplete "day-incomplete" Gap
-        "Some summaries of the day could not be had; the next run tries again.";
+        "RingCX gave no answer for some summaries of the day; the next run requests them again.";
     SubAccountUnlisted "sub-account-unlisted" Gap
-        "RingCX no longer lists the sub-account, so nothing is archived of it: access was lost, or it was closed.";
+        "RingCX no longer lists the sub-account, so it is no longer archived: access was lost, or it was closed.";
     SubAccountAcknowledged "sub-account-acknowledged" Notice
-        "RingCX no longer lists the sub-account, and somebody has acknowledged that.";
+        "RingCX no longer lists the sub-account, and this was acknowledged.";
     DayAcknowledged "day-acknowledged" Notice
-        "Some summaries of the day could not be had, and somebody has acknowledged that with a reason.";
+        "RingCX gave no answer for some summaries of the day, and this was acknowledged with a reason.";
     Expired "expired" Notice
-        "The day was disposed of after its retention: its files may be gone, and its audit records stay.";
+        "The day was disposed of after its retention: its files may have been deleted, and its audit records remain.";
     HoldNotEnforced "hold-not-enforced" Notice
-        "A legal hold is open, and nothing here enforces it: this store keeps no legal holds, or kept none then.";
+        "A legal hold is open but not enforced: this store has no legal holds, or had none when it was set.";
     Leftover "leftover" Notice
-        "A part that no manifest lists: an interrupted run left it, and nothing relies on it.";
+        "No manifest lists the part: an interrupted run left it, and nothing depends on it.";
     RelocatedCopy "relocated-copy" Notice
         "The objects have other version ids than their manifests name: this is a copy, with locks of its own.";
     TakenOver "taken-over" Notice
-        "The archive goes on at another place: version ids and locks of what was committed before are not those of here.";
+        "The archive continues here after a takeover: version ids and locks of earlier commits belong to the place before.";
     ChainUnsigned "chain-unsigned" Notice
-        "No manifest of this chain is signed: whoever can write to the store could have rewritten all of it.";
+        "No manifest of this chain is signed: a user with write access to the store could have rewritten all of it.";
     NoAllowedSigners "no-allowed-signers" Notice
-        "Signatures hold, but nobody said whose count: give --allowed-signers.";
+        "The signatures are valid, but no trusted keys were given: pass --allowed-signers.";
     NoRoster "no-roster" Notice
-        "No roster says which sub-accounts there were: all of one could have been removed unseen.";
+        "There is no roster, so a sub-account that was removed as a whole would not be noticed.";
     NoExpectedHead "no-expected-head" Notice
-        "Nothing tells whether the chain's end was cut off: give a head that was kept elsewhere with --expect-head or --anchor.";
+        "It is not known whether the end of the chain was cut off: pass a head from a second source with --expect-head or --anchor.";
 }
 
 #[cfg(test)]

@@ -1,322 +1,309 @@
-//! Reads chains in order, and holds them against heads that are known from elsewhere: those that the reader has kept,
-//! those that were anchored, and those that the roster vouches for.
+//! The end of a chain: heads that are known from a second source.
+//!
+//! Inside a chain nothing can be changed unnoticed, but a chain whose newest records were removed looks like a shorter
+//! chain. Three sources can show that: heads that the reader passes (`--expect-head`), heads in a second place (`--anchor`),
+//! and the heads of the other chains that the roster names. docs/decisions/0003 explains why there are three.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
-use crate::audit::anchors::{AT_ONCE, AnchoredHeads};
-use crate::audit::blocking;
+use crate::audit::anchors::AnchoredHeads;
 use crate::audit::verify::finding::{Finding, FindingCode};
-use crate::audit::verify::links::{LinkCheck, ReadRecord};
-use crate::audit::verify::objects::versions_hold;
-use crate::audit::verify::{Verifier, cores};
+use crate::audit::verify::links::LinkCheck;
+use crate::audit::verify::objects::check_versions;
+use crate::audit::verify::roster::VouchedHead;
+use crate::audit::verify::verifier::Verifier;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::anchor::Anchor;
-use crate::format::record::envelope::RecordBody;
-use crate::outcome::{Failure, Result};
-use crate::store::StoreErrorKind;
+use crate::format::record::head::HeadRef;
+use crate::outcome::Result;
 
-/// Hashes of a chain's objects at the numbers that somebody wants to know.
-pub type Seen = BTreeMap<u64, Digest>;
+/// SHA-256 of a chain's records by their numbers, as far as heads are known.
+pub type Hashes = BTreeMap<u64, Digest>;
 
-/// What the records of a chain must be.
-pub trait RecordCheck<'a> {
-    type Record: RecordBody;
-
-    fn links(&mut self) -> &mut LinkCheck<'a>;
-
-    /// The next record; returns what is wrong with it.
-    fn next(&mut self, sequence: u64, object: ReadRecord<Self::Record>) -> Vec<Finding>;
+/// What second sources say of one chain.
+#[derive(Debug, Default)]
+pub struct KnownHeads {
+    /// The heads of this chain that the reader has passed.
+    expected: Vec<HeadRef>,
+    /// The anchors of this chain by number.
+    anchored: BTreeMap<u64, Anchor>,
+    /// Where the anchors are, if a place was given.
+    anchor_root: Option<String>,
+    /// The heads of this chain that the roster names, by number.
+    vouched: BTreeMap<u64, VouchedHead>,
 }
 
-impl Verifier<'_> {
-    /// Reads a chain in order, many objects at once. Returns the hashes at the numbers in `wanted`.
-    pub async fn read_chain<'a, C: RecordCheck<'a>>(
-        &self,
-        check: &mut C,
-        wanted: &BTreeSet<u64>,
-    ) -> Result<Seen> {
-        let numbers = self.numbers(&check.links().name).await?;
-        let mut seen = Seen::new();
-        let read = |(sequence, key): (u64, String)| async move {
-            let bytes = match self.store.get(&key).await {
-                // Larger than any manifest is: somebody else's, and no reason to see no further.
-                Err(error) if error.kind == StoreErrorKind::Contradiction => {
-                    return Ok((sequence, Err(())));
-                }
-                read => read?,
-            };
-            let object = match bytes {
-                Some(bytes) => Some(blocking(move || Ok(ReadRecord::read(&bytes))).await?),
-                None => None,
-            };
-            Ok::<_, Failure>((sequence, Ok(object)))
-        };
-        let at_once = if self.remote { AT_ONCE } else { cores() };
-        let mut reads = stream::iter(numbers).map(read).buffered(at_once);
-        let mut expected = 1;
-        while let Some((sequence, object)) = reads.try_next().await? {
-            self.check_stop()?;
-            // A cut-out stretch may be long: it is said once, at its beginning.
-            if sequence > expected {
-                self.report(check.links().missing(expected));
-            }
-            match object {
-                Err(()) => {
-                    self.report(
-                        check
-                            .links()
-                            .unreadable(sequence, "an object larger than any manifest"),
-                    );
-                }
-                Ok(Some(object)) => {
-                    if wanted.contains(&sequence) {
-                        seen.insert(sequence, object.sha256);
-                    }
-                    check
-                        .next(sequence, object)
-                        .into_iter()
-                        .for_each(|finding| self.report(finding));
-                }
-                Ok(None) => self.report(check.links().missing(sequence)),
-            }
-            expected = sequence + 1;
-        }
-        Ok(seen)
-    }
-
-    /// The chain's objects by their numbers; whatever else lies among them is told.
-    async fn numbers(&self, name: &str) -> Result<BTreeMap<u64, String>> {
-        let root = key::chain(name);
-        let listed = self.store.list(&root, None).await?;
-        if self.remote {
-            let versions = self.store.versions(&root).await?;
-            versions_hold(&versions, |_| false)
-                .into_iter()
-                .for_each(|finding| self.report(finding));
-        }
-        let mut numbers = BTreeMap::new();
-        for entry in listed {
-            match key::parse_manifest(&entry.key)
-                .filter(|n| *n > 0 && key::manifest(name, *n) == entry.key)
-            {
-                Some(sequence) => drop(numbers.insert(sequence, entry.key)),
-                None => self.foreign(&entry.key),
-            }
-        }
-        Ok(numbers)
-    }
-
-    /// The numbers at which somebody knows what must lie there.
-    pub fn known_numbers(&self, name: &str, anchored: &AnchoredHeads) -> BTreeSet<u64> {
-        let kept = self.options.heads.iter().filter(|head| head.chain == name);
-        let vouched = self
-            .rostered
-            .heads
-            .get(name)
-            .into_iter()
-            .flat_map(|heads| heads.keys().copied());
-        let anchored = anchored.by_number.keys().copied();
-        kept.map(|head| head.sequence)
-            .chain(vouched)
-            .chain(anchored)
+impl KnownHeads {
+    /// Returns the numbers of the records whose hashes [`KnownHeads::check`] needs.
+    pub fn numbers(&self) -> BTreeSet<u64> {
+        let expected = self.expected.iter().map(|head| head.sequence);
+        expected
+            .chain(self.anchored.keys().copied())
+            .chain(self.vouched.keys().copied())
             .collect()
     }
 
-    /// What is anchored of a chain; what is wrong with the anchors themselves is said here.
-    pub async fn anchored(&self, name: &str) -> Result<AnchoredHeads> {
-        let Some(anchors) = &self.options.anchors else {
-            return Ok(AnchoredHeads::default());
+    /// Returns whether the reader or the second place names a head of this chain.
+    pub fn is_known(&self) -> bool {
+        !self.expected.is_empty() || !self.anchored.is_empty()
+    }
+
+    /// Compares a chain with all known heads. `hashes` are those of its records at [`KnownHeads::numbers`].
+    pub fn check(&self, links: &LinkCheck<'_>, hashes: &Hashes) -> Vec<Finding> {
+        let newest = links.head.map_or(0, |(sequence, _)| sequence);
+        let mut findings = self.check_expected(&links.name, newest, hashes);
+        findings.extend(self.check_anchored(newest, hashes));
+        findings.extend(self.check_vouched(&links.name, newest, hashes));
+        findings
+    }
+
+    fn check_expected(&self, name: &str, newest: u64, hashes: &Hashes) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for head in &self.expected {
+            let (code, found) = match hashes.get(&head.sequence) {
+                Some(sha256) if *sha256 == head.sha256 => continue,
+                Some(sha256) => (FindingCode::HeadDiffers, sha256.hex()),
+                None if head.sequence > newest => (FindingCode::HeadMissing, ends_at(newest)),
+                // A record is missing within the chain, which is a finding of its own.
+                None => continue,
+            };
+            let key = key::manifest(name, head.sequence);
+            findings.push(Finding::new(code, key, head.sha256.hex(), found));
+        }
+        findings
+    }
+
+    /// There may be hundreds of anchors with the same fault, so one finding stands for all of them: that of the last
+    /// missing record, and that of the first record that differs.
+    fn check_anchored(&self, newest: u64, hashes: &Hashes) -> Vec<Finding> {
+        let missing: Vec<&Anchor> = self
+            .anchored
+            .values()
+            .filter(|anchor| anchor.sequence > newest && !hashes.contains_key(&anchor.sequence))
+            .collect();
+        let differing: Vec<(&Anchor, &Digest)> = self
+            .anchored
+            .values()
+            .filter_map(|anchor| Some((anchor, hashes.get(&anchor.sequence)?)))
+            .filter(|(anchor, sha256)| anchor.sha256 != **sha256)
+            .collect();
+        let last_missing = missing.last().map(|last| {
+            let found = format!("{}; {} anchors lie beyond", ends_at(newest), missing.len());
+            self.anchor_finding(FindingCode::HeadMissing, last, found)
+        });
+        let first_differing = differing.first().map(|(first, sha256)| {
+            let found = format!(
+                "{sha256}; {} anchors differ from the chain",
+                differing.len()
+            );
+            self.anchor_finding(FindingCode::HeadDiffers, first, found)
+        });
+        last_missing.into_iter().chain(first_differing).collect()
+    }
+
+    fn anchor_finding(&self, code: FindingCode, anchor: &Anchor, found: String) -> Finding {
+        let root = self.anchor_root.as_deref().unwrap_or_default();
+        let expected = format!(
+            "{}, as anchored at {root}/{}",
+            anchor.sha256,
+            anchor.place()
+        );
+        Finding::new(code, anchor.key.as_str(), expected, found)
+    }
+
+    /// Reports the first head of the roster that differs from the chain, and the last one beyond the chain's end.
+    fn check_vouched(&self, name: &str, newest: u64, hashes: &Hashes) -> Vec<Finding> {
+        let first_differing = self.vouched.iter().find_map(|(sequence, head)| {
+            let sha256 = hashes
+                .get(sequence)
+                .filter(|sha256| **sha256 != head.sha256)?;
+            Some(vouched_finding(name, *sequence, head, sha256.hex()))
+        });
+        let last_missing = self
+            .vouched
+            .last_key_value()
+            .filter(|(sequence, _)| **sequence > newest)
+            .map(|(sequence, head)| vouched_finding(name, *sequence, head, ends_at(newest)));
+        first_differing.into_iter().chain(last_missing).collect()
+    }
+
+    /// Returns the notice that no second source says where this chain ends.
+    pub fn unknown_end(&self, links: &LinkCheck<'_>) -> Finding {
+        let found = match &self.anchor_root {
+            Some(root) => format!("none, and none is anchored at {root}"),
+            None => "none".to_owned(),
         };
-        let anchored = anchors.of(&self.archive_id, &key::chain_name(name)).await?;
-        for finding in versions_hold(&anchored.versions, |_| false) {
+        Finding::new(
+            FindingCode::NoExpectedHead,
+            key::chain(&links.name),
+            "a head from a second source",
+            found,
+        )
+    }
+}
+
+fn ends_at(newest: u64) -> String {
+    format!("a chain that ends at {newest}")
+}
+
+fn vouched_finding(name: &str, sequence: u64, head: &VouchedHead, found: String) -> Finding {
+    let roster = key::manifest(key::ROSTER, head.by);
+    Finding::new(
+        FindingCode::RosterHead,
+        key::manifest(name, sequence),
+        format!("{}, by {roster}", head.sha256),
+        found,
+    )
+}
+
+impl Verifier<'_> {
+    /// Returns what second sources say of a chain, and reports what is wrong with its anchors.
+    pub async fn known_heads(&self, name: &str) -> Result<KnownHeads> {
+        let expected = self.options.heads.iter().filter(|head| head.chain == name);
+        let mut known = KnownHeads {
+            expected: expected.cloned().collect(),
+            vouched: self.rostered.heads.get(name).cloned().unwrap_or_default(),
+            ..KnownHeads::default()
+        };
+        let Some(anchors) = &self.options.anchors else {
+            return Ok(known);
+        };
+        let chain = key::chain_name(name);
+        let AnchoredHeads {
+            by_number,
+            wrong,
+            versions,
+        } = anchors.of(&self.archive_id, &chain).await?;
+        for finding in check_versions(&versions, |_| false) {
             self.report(Finding {
                 object: anchors.address(&finding.object),
                 ..finding
             });
         }
-        for place in &anchored.wrong {
-            let place = anchors.address(place);
-            self.report(Finding::new(
+        self.report_all(wrong.iter().map(|place| {
+            Finding::new(
                 FindingCode::AnchorWrong,
-                place,
+                anchors.address(place),
                 "a head of this chain",
                 "another object",
-            ));
-        }
-        Ok(anchored)
-    }
-
-    /// Heads that the reader has kept; whether there is one for this chain.
-    pub fn kept_heads(&self, links: &LinkCheck<'_>, seen: &Seen) -> bool {
-        let newest = links.head.map_or(0, |(sequence, _)| sequence);
-        let mut known = false;
-        for head in self
-            .options
-            .heads
-            .iter()
-            .filter(|head| head.chain == links.name)
-        {
-            known = true;
-            let key = key::manifest(&links.name, head.sequence);
-            match seen.get(&head.sequence) {
-                Some(sha256) if *sha256 == head.sha256 => {}
-                Some(sha256) => {
-                    self.report(Finding::new(
-                        FindingCode::HeadDiffers,
-                        key,
-                        head.sha256.hex(),
-                        sha256.hex(),
-                    ));
-                }
-                None if head.sequence > newest => {
-                    let found = format!("a chain that ends at {newest}");
-                    self.report(Finding::new(
-                        FindingCode::HeadMissing,
-                        key,
-                        head.sha256.hex(),
-                        found,
-                    ));
-                }
-                // A hole in the chain, which has been said.
-                None => {}
-            }
-        }
-        known
-    }
-
-    /// Heads that were anchored; whether there is one for this chain. Where hundreds of anchors say the same, one of them
-    /// says it: the last that is missing, the first that differs.
-    pub fn anchored_heads(
-        &self,
-        links: &LinkCheck<'_>,
-        anchored: &AnchoredHeads,
-        seen: &Seen,
-    ) -> bool {
-        let Some(anchors) = &self.options.anchors else {
-            return false;
-        };
-        let newest = links.head.map_or(0, |(sequence, _)| sequence);
-        let all = || anchored.by_number.values();
-        let text = |anchor: &Anchor| {
-            format!(
-                "{}, as anchored at {}",
-                anchor.sha256,
-                anchors.address(&anchor.place())
             )
-        };
-        let missing = || {
-            all().filter(move |anchor| {
-                anchor.sequence > newest && !seen.contains_key(&anchor.sequence)
-            })
-        };
-        if let Some(last) = missing().next_back() {
-            let found = format!(
-                "a chain that ends at {newest}; {} anchors lie beyond",
-                missing().count()
-            );
-            self.report(Finding::new(
-                FindingCode::HeadMissing,
-                last.key.as_str(),
-                text(last),
-                found,
-            ));
-        }
-        let differing = || {
-            all()
-                .filter_map(move |anchor| Some((anchor, seen.get(&anchor.sequence)?)))
-                .filter(|(anchor, found)| anchor.sha256 != **found)
-        };
-        if let Some((first, found)) = differing().next() {
-            let found = format!(
-                "{found}; {} anchors differ from the chain",
-                differing().count()
-            );
-            self.report(Finding::new(
-                FindingCode::HeadDiffers,
-                first.key.as_str(),
-                text(first),
-                found,
-            ));
-        }
-        !anchored.by_number.is_empty()
+        }));
+        known.anchored = by_number;
+        known.anchor_root = Some(anchors.root());
+        Ok(known)
     }
 
-    /// Heads that the roster vouches for. Of all that was cut off only the last is told, of what was rewritten the first.
-    pub fn vouched_heads(&self, links: &LinkCheck<'_>, seen: &Seen) {
-        let Some(vouched) = self.rostered.heads.get(&links.name) else {
-            return;
-        };
-        let newest = links.head.map_or(0, |(sequence, _)| sequence);
-        let tell = |sequence: u64, found: String| {
-            let Some(head) = vouched.get(&sequence) else {
-                return;
-            };
-            let expected = format!(
-                "{}, by {}",
-                head.sha256,
-                key::manifest(key::ROSTER, head.by)
-            );
-            let key = key::manifest(&links.name, sequence);
-            self.report(Finding::new(FindingCode::RosterHead, key, expected, found));
-        };
-        let other = |(sequence, head): (&u64, &super::roster::VouchedChain)| {
-            seen.get(sequence)
-                .filter(|sha256| **sha256 != head.sha256)
-                .map(|sha256| (*sequence, *sha256))
-        };
-        if let Some((sequence, sha256)) = vouched.iter().find_map(other) {
-            tell(sequence, sha256.hex());
-        }
-        if let Some((&last, _)) = vouched.last_key_value().filter(|(last, _)| **last > newest) {
-            tell(last, format!("a chain that ends at {newest}"));
-        }
-    }
-
-    /// Whether a chain is signed, and by whom.
-    pub fn signed(&self, links: &LinkCheck<'_>) {
+    /// Reports a chain without signatures, or one whose signers cannot be checked because none is trusted.
+    pub fn check_signed(&self, links: &LinkCheck<'_>) {
         let chain = key::chain(&links.name);
-        if links.signed == 0 && !self.options.allowed.is_empty() {
-            let first = key::manifest(&links.name, 1);
-            let expected = "a chain that an allowed signer has signed";
-            self.report(Finding::new(
+        let (code, object, expected, found) = match (links.signed, self.options.allowed.is_empty())
+        {
+            (0, false) => (
                 FindingCode::ManifestUnsigned,
-                first,
-                expected,
+                key::manifest(&links.name, 1),
+                "a chain that a trusted signer has signed",
                 "no signature",
-            ));
-        } else if links.signed == 0 {
-            self.report(Finding::new(
-                FindingCode::ChainUnsigned,
-                chain,
-                "signatures",
-                "none",
-            ));
-        } else if self.options.allowed.is_empty() {
-            self.report(Finding::new(
+            ),
+            (0, true) => (FindingCode::ChainUnsigned, chain, "signatures", "none"),
+            (_, true) => (
                 FindingCode::NoAllowedSigners,
                 chain,
                 "allowed signers",
                 "none",
-            ));
+            ),
+            (_, false) => return,
+        };
+        self.report(Finding::new(code, object, expected, found));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::signature::AllowedSigners;
+
+    fn digest(number: u64) -> Digest {
+        Digest::of(&number.to_be_bytes())
+    }
+
+    fn expected(sequence: u64, sha256: Digest) -> HeadRef {
+        HeadRef {
+            chain: "1".into(),
+            sequence,
+            sha256,
         }
     }
 
-    /// Nothing from elsewhere tells where this chain ends.
-    pub fn unknown_end(&self, links: &LinkCheck<'_>) {
-        let chain = key::chain(&links.name);
-        let expected = "a head that was kept elsewhere";
-        let found = match &self.options.anchors {
-            Some(anchors) => format!("none, and none is anchored at {}", anchors.root()),
-            None => "none".to_owned(),
+    /// Compares a chain of three records with what `known` says.
+    fn findings(known: &KnownHeads) -> Vec<(FindingCode, String, String)> {
+        let allowed = AllowedSigners::default();
+        let mut links = LinkCheck::new("id", "1", &allowed);
+        links.head = Some((3, digest(3)));
+        let hashes = known
+            .numbers()
+            .into_iter()
+            .filter(|number| *number <= 3)
+            .map(|number| (number, digest(number)))
+            .collect();
+        known
+            .check(&links, &hashes)
+            .into_iter()
+            .map(|finding| (finding.code, finding.object, finding.found))
+            .collect()
+    }
+
+    #[test]
+    fn an_expected_head_is_a_record_of_the_chain() {
+        let (differs, missing) = (FindingCode::HeadDiffers, FindingCode::HeadMissing);
+        for (head, finding) in [
+            (expected(2, digest(2)), None),
+            (expected(3, digest(3)), None),
+            (expected(2, digest(9)), Some((differs, 2, digest(2).hex()))),
+            (
+                expected(4, digest(4)),
+                Some((missing, 4, "a chain that ends at 3".to_owned())),
+            ),
+        ] {
+            let known = KnownHeads {
+                expected: vec![head],
+                ..KnownHeads::default()
+            };
+            assert!(known.is_known());
+            let expected: Vec<_> = finding
+                .map(|(code, number, found)| (code, key::manifest("1", number), found))
+                .into_iter()
+                .collect();
+            assert_eq!(findings(&known), expected);
+        }
+    }
+
+    #[test]
+    fn of_the_rosters_heads_the_first_that_differs_and_the_last_that_is_missing_are_reported() {
+        let head = |number, sha256| (number, VouchedHead { sha256, by: 7 });
+        let known = KnownHeads {
+            vouched: [
+                head(1, digest(1)),
+                head(2, digest(8)),
+                head(3, digest(9)),
+                head(4, digest(4)),
+                head(5, digest(5)),
+            ]
+            .into(),
+            ..KnownHeads::default()
         };
-        self.report(Finding::new(
-            FindingCode::NoExpectedHead,
-            chain,
-            expected,
-            found,
-        ));
+        assert!(!known.is_known(), "the end of the roster is not known");
+        let code = FindingCode::RosterHead;
+        assert_eq!(
+            findings(&known),
+            [
+                (code, key::manifest("1", 2), digest(2).hex()),
+                (
+                    code,
+                    key::manifest("1", 5),
+                    "a chain that ends at 3".to_owned()
+                ),
+            ]
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! Whether the records of one chain follow one another: places, links and signatures, whatever they are about. No input or
-//! output: the objects come in, in order.
+//! Whether the records of one chain follow one another: places, links and signatures, independent of their contents.
+//!
+//! Nothing is read here: the objects come in, in order.
 
-use crate::audit::verify::finding::{Finding, FindingCode};
-use crate::audit::verify::record::Findings;
+use crate::audit::verify::finding::{Finding, FindingCode, Findings};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::envelope::{RecordBody, RecordPlace, Signed};
@@ -11,19 +11,21 @@ use crate::format::record::manifest::Link;
 use crate::format::signature;
 use crate::format::signature::{AllowedSigners, PublicKey};
 
-/// A record's object as far as it can be judged by itself: that is the dear part of the work, and needs no order.
+/// An object of a chain, read and with its signature checked. This is the expensive part, and can be done in any order.
 pub struct ReadRecord<B> {
+    /// SHA-256 of the object.
     pub sha256: Digest,
     read: Result<ReadableRecord<B>, ManifestError>,
 }
 
 struct ReadableRecord<B> {
     envelope: Signed<B>,
-    /// `None` when nobody signed.
+    /// The key that signed; `None` without a signature.
     signer: Result<Option<PublicKey>, ManifestError>,
 }
 
 impl<B: RecordBody> ReadRecord<B> {
+    /// Reads an object.
     pub fn read(bytes: &[u8]) -> ReadRecord<B> {
         let read = Signed::from_bytes(bytes).map(|envelope| {
             let signer = envelope.signer();
@@ -36,21 +38,36 @@ impl<B: RecordBody> ReadRecord<B> {
     }
 }
 
+/// What the records of a chain must be, beyond their links.
+pub trait RecordCheck<'a> {
+    /// What the records contain.
+    type Record: RecordBody + Send + 'static;
+
+    /// Returns the check of the links.
+    fn links(&mut self) -> &mut LinkCheck<'a>;
+
+    /// Takes the next record and returns what is wrong with it.
+    fn next(&mut self, sequence: u64, object: ReadRecord<Self::Record>) -> Vec<Finding>;
+}
+
 /// Takes the records of one chain in order.
 pub struct LinkCheck<'a> {
-    /// A sub-account, or [`key::ROSTER`].
+    /// The chain's name: a sub-account's id, or [`key::ROSTER`].
     pub name: String,
     archive_id: String,
     allowed: &'a AllowedSigners,
-    /// The newest number and its object's hash.
+    /// Number and hash of the newest record.
     pub head: Option<(u64, Digest)>,
+    /// Number of records.
     pub records: u64,
+    /// Number of records with a signature.
     pub signed: u64,
-    /// A record was missing or unreadable: what follows from all of them cannot be told.
+    /// Whether a record was missing or unreadable. Then rules about all earlier records cannot be checked any more.
     pub broken: bool,
 }
 
 impl<'a> LinkCheck<'a> {
+    /// Returns a check that has seen no record.
     pub fn new(archive_id: &str, name: &str, allowed: &'a AllowedSigners) -> Self {
         LinkCheck {
             name: name.to_owned(),
@@ -63,7 +80,7 @@ impl<'a> LinkCheck<'a> {
         }
     }
 
-    /// The next number is not there.
+    /// Notes that the next record does not exist.
     pub fn missing(&mut self, sequence: u64) -> Finding {
         self.broken = true;
         self.head = None;
@@ -71,8 +88,8 @@ impl<'a> LinkCheck<'a> {
         Finding::new(FindingCode::ManifestMissing, key, "a manifest", "nothing")
     }
 
-    /// The next record is there, and cannot be one.
-    pub fn unreadable(&mut self, sequence: u64, why: &str) -> Finding {
+    /// Notes that the next object is no record.
+    pub fn unreadable(&mut self, sequence: u64, reason: &str) -> Finding {
         self.broken = true;
         self.head = None;
         self.records += 1;
@@ -81,11 +98,11 @@ impl<'a> LinkCheck<'a> {
             FindingCode::ManifestUnreadable,
             key,
             "a manifest of format version 1",
-            why,
+            reason,
         )
     }
 
-    /// The next record, which is returned where it can be read.
+    /// Takes the next record. Returns it if it can be read.
     pub fn next<B: RecordBody>(
         &mut self,
         found: &mut Findings<'_>,
@@ -107,47 +124,49 @@ impl<'a> LinkCheck<'a> {
             }
             Ok(ReadableRecord { envelope, signer }) => {
                 let place = envelope.manifest.place();
-                self.place(found, place, sequence);
-                self.link(found, place, before);
-                self.signature(found, signer);
+                self.check_place(found, place, sequence);
+                self.check_link(found, place, before);
+                self.check_signature(found, signer);
                 Some(envelope)
             }
         }
     }
 
-    fn place(&self, found: &mut Findings<'_>, place: RecordPlace<'_>, sequence: u64) {
-        let mut same = |what, expected: &str, is: &str| {
-            found.same(FindingCode::ManifestMisplaced, what, expected, is)
-        };
-        same("archive id", &self.archive_id, place.archive_id);
-        same("sub-account", &self.name, place.chain);
-        same("key", &key::manifest(&self.name, sequence), place.key);
-        same(
-            "sequence",
-            &sequence.to_string(),
-            &place.sequence.to_string(),
-        );
+    fn check_place(&self, found: &mut Findings<'_>, place: RecordPlace<'_>, sequence: u64) {
+        for (what, expected, stated) in [
+            ("archive id", self.archive_id.as_str(), place.archive_id),
+            ("sub-account", &self.name, place.chain),
+            ("key", &key::manifest(&self.name, sequence), place.key),
+            (
+                "sequence",
+                &sequence.to_string(),
+                &place.sequence.to_string(),
+            ),
+        ] {
+            found.add_unless_equal(FindingCode::ManifestMisplaced, what, expected, stated);
+        }
     }
 
-    fn link(
+    fn check_link(
         &self,
         found: &mut Findings<'_>,
         place: RecordPlace<'_>,
         before: Option<(u64, Digest)>,
     ) {
-        let text = |link: &Link| format!("{} {}", link.key, link.sha256);
-        let named = place.previous.map_or_else(|| "nothing".to_owned(), text);
+        let named = place
+            .previous
+            .map_or_else(|| "nothing".to_owned(), link_text);
         let expected = match before {
-            Some((sequence, sha256)) => text(&Link {
+            Some((sequence, sha256)) => link_text(&Link {
                 key: key::manifest(&self.name, sequence),
                 sha256,
             }),
-            // The one before it is missing, which has been said.
+            // The record before it is missing, which is a finding of its own.
             None if self.broken => return,
             None => "nothing".to_owned(),
         };
         if named != expected {
-            // The one that is named is not the one that is there: which of both was changed, nobody can tell.
+            // Either the record before this one or the link was changed; which of the two cannot be told.
             found.add(
                 FindingCode::ChainBroken,
                 format!("previous: {expected}"),
@@ -156,7 +175,7 @@ impl<'a> LinkCheck<'a> {
         }
     }
 
-    fn signature(
+    fn check_signature(
         &mut self,
         found: &mut Findings<'_>,
         signer: Result<Option<PublicKey>, ManifestError>,
@@ -164,7 +183,7 @@ impl<'a> LinkCheck<'a> {
         match signer {
             Err(error) => found.add(
                 FindingCode::SignatureInvalid,
-                "a signature that fits",
+                "a signature that matches",
                 error.to_string(),
             ),
             Ok(None) if self.signed > 0 => {
@@ -184,4 +203,14 @@ impl<'a> LinkCheck<'a> {
             }
         }
     }
+}
+
+fn link_text(link: &Link) -> String {
+    format!("{} {}", link.key, link.sha256)
+}
+
+/// Returns the key that a link names, for a finding.
+pub fn key_or_nothing(link: &Option<Link>) -> String {
+    link.as_ref()
+        .map_or_else(|| "nothing".to_owned(), |link| link.key.clone())
 }

@@ -1,15 +1,15 @@
-//! The objects of one sub-account, held against what its chain says: each is listed, a leftover, or foreign, and each
-//! listed one is there, once, with its bytes and its lock.
+//! The objects of one sub-account against its chain: each object is listed, a leftover or foreign, and each listed file
+//! exists once, with its bytes and its lock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use jiff::civil::Date;
 
 use crate::audit::blocking;
-use crate::audit::scratch::Scratch;
-use crate::audit::verify::chain::{CommittedDay, RevisionCheck};
+use crate::audit::verify::days::{CommittedDay, RevisionCheck};
 use crate::audit::verify::finding::{Finding, FindingCode};
-use crate::audit::verify::{Level, Verifier};
+use crate::audit::verify::verifier::{Level, Verifier};
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
 use crate::format::record::lock::Lock;
@@ -20,28 +20,29 @@ use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
 use crate::store::{Hashed, ObjectVersion, Stat};
 
-/// What the store lists under one prefix: keys with their lengths.
+/// What the store lists below one prefix: keys with sizes in bytes.
 pub type Listed = BTreeMap<String, u64>;
 
-/// Deleted and repeated versions, where the store keeps versions; `may_be_gone` says which keys were disposed of.
-pub fn versions_hold(
+/// Returns findings about deleted objects and objects with several versions. `may_be_gone` returns whether an object may
+/// have been deleted because its day was disposed of.
+pub fn check_versions(
     versions: &[ObjectVersion],
     may_be_gone: impl Fn(&str) -> bool,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    for of_key in versions.chunk_by(|one, other| one.key == other.key) {
-        let Some(first) = of_key.first() else {
+    for versions in versions.chunk_by(|version, next| version.key == next.key) {
+        let Some(first) = versions.first() else {
             continue;
         };
-        if of_key.iter().any(|version| version.is_delete_marker) && !may_be_gone(&first.key) {
+        if versions.iter().any(|version| version.is_delete_marker) && !may_be_gone(&first.key) {
             found.push(Finding::new(
                 FindingCode::DeleteMarker,
                 first.key.as_str(),
                 "no delete marker",
-                "one",
+                "a delete marker",
             ));
         }
-        let contents = of_key
+        let contents = versions
             .iter()
             .filter(|version| !version.is_delete_marker)
             .count();
@@ -57,7 +58,7 @@ pub fn versions_hold(
     found
 }
 
-/// The day in whose folder an object lies.
+/// Returns the day in whose folder an object is.
 pub fn date_of(sub_account: &str, object: &str) -> Option<Date> {
     let folder = object
         .strip_prefix(&key::day_root(sub_account))?
@@ -66,24 +67,25 @@ pub fn date_of(sub_account: &str, object: &str) -> Option<Date> {
     folder.strip_prefix("dt=")?.parse().ok()
 }
 
-/// Date and revision of a key, where it is exactly that of a part.
+/// Returns the date and the revision of a part's key; `None` for any other key.
 pub fn part_of(sub_account: &str, object: &str) -> Option<(Date, u32)> {
     let date = date_of(sub_account, object)?;
     let (revision, part) = key::parse_part(object)?;
     (key::part(sub_account, date, revision, part) == object).then_some((date, revision))
 }
 
-/// What is wrong only if the objects are the very ones that were committed, and not a copy of them.
+/// Findings that apply only if the objects are the committed ones and not a copy of them.
 #[derive(Default)]
 pub struct PlacementCounts {
-    pub found: Vec<Finding>,
-    /// Files whose version id is the manifest's, and others.
-    pub same: u64,
-    pub other: u64,
+    found: Vec<Finding>,
+    /// Number of files with the version id that their manifest names.
+    same: u64,
+    /// Number of files with another version id.
+    other: u64,
 }
 
 impl Verifier<'_> {
-    /// Everything that lies there and no manifest lists.
+    /// Reports all objects that no manifest lists. `signed` says whether the chain has signatures.
     pub async fn unlisted(
         &self,
         sub_account: &str,
@@ -99,67 +101,45 @@ impl Verifier<'_> {
         let named: BTreeSet<&str> = days
             .values()
             .flat_map(|day| &day.revisions)
-            .flat_map(|revision| {
-                revision
-                    .record
-                    .leftovers
-                    .iter()
-                    .map(|leftover| leftover.key.as_str())
-            })
+            .flat_map(|revision| &revision.record.leftovers)
+            .map(|leftover| leftover.key.as_str())
             .collect();
-        for object in listed
-            .keys()
-            .filter(|object| !committed.contains(object.as_str()))
-        {
-            let leftover = || {
-                Finding::new(
-                    FindingCode::Leftover,
-                    object.as_str(),
-                    "a listed part",
-                    "one that no manifest lists",
-                )
-            };
-            if named.contains(object.as_str()) {
-                self.report(leftover());
+        for object in listed.keys().map(String::as_str) {
+            if committed.contains(object) {
                 continue;
             }
-            let ours = part_of(sub_account, object)
-                .is_some_and(|(date, _)| self.options.days.contains(date));
-            match part_of(sub_account, object) {
-                None => self.report(Finding::new(
+            let part = part_of(sub_account, object);
+            let is_chosen = part.is_some_and(|(date, _)| self.options.days.contains(date));
+            let is_leftover = if named.contains(object) {
+                true
+            } else if part.is_none() {
+                self.report_foreign(object);
+                continue;
+            } else if !is_chosen {
+                continue;
+            } else {
+                self.options.level == Level::Quick || self.is_a_part(object, signed).await?
+            };
+            let (code, expected, found) = match is_leftover {
+                true => (
+                    FindingCode::Leftover,
+                    "a listed part",
+                    "a part that no manifest lists",
+                ),
+                false => (
                     FindingCode::ForeignObject,
-                    object.as_str(),
                     "nothing",
-                    "an object",
-                )),
-                Some(_) if !ours => {}
-                Some(_)
-                    if self.options.level == Level::Quick
-                        || self.is_a_part(object, signed).await? =>
-                {
-                    self.report(leftover())
-                }
-                Some(_) => {
-                    let found = "a file that is no part of this archive";
-                    self.report(Finding::new(
-                        FindingCode::ForeignObject,
-                        object.as_str(),
-                        "nothing",
-                        found,
-                    ));
-                }
-            }
+                    "a file that is no part of this archive",
+                ),
+            };
+            self.report(Finding::new(code, object, expected, found));
         }
         Ok(())
     }
 
-    /// Whether an unlisted file is what an interrupted run of this archive would leave there.
+    /// Returns whether an unlisted file is a part that an interrupted run of this archive may have left.
     async fn is_a_part(&self, object: &str, signed: bool) -> Result<bool> {
-        let scratch = if self.remote {
-            Some(Scratch::new()?)
-        } else {
-            None
-        };
+        let scratch = self.scratch()?;
         let Some(path) = self.local(scratch.as_ref(), object).await? else {
             return Ok(false);
         };
@@ -186,15 +166,15 @@ impl Verifier<'_> {
         .await
     }
 
-    /// What is left of a day that was disposed of; told once, however many files it had.
+    /// Reports what is left of a day that was disposed of, in one finding.
     pub fn expired(
         &self,
         sub_account: &str,
         date: Date,
         day: &CommittedDay,
-        there: (&Listed, &[ObjectVersion]),
+        listed: &Listed,
+        versions: &[ObjectVersion],
     ) {
-        let (listed, versions) = there;
         let Some((disposal, at)) = &day.disposed else {
             return;
         };
@@ -212,7 +192,9 @@ impl Verifier<'_> {
         let hidden = match hidden.len() {
             0 => String::new(),
             hidden => {
-                format!(" ({hidden} hidden by a delete marker, the version under it still there)")
+                format!(
+                    " ({hidden} hidden by a delete marker, with the version under it still stored)"
+                )
             }
         };
         let expected = format!(
@@ -231,7 +213,8 @@ impl Verifier<'_> {
         }
     }
 
-    /// One committed file: there, with its length, its bytes and its lock.
+    /// Checks what the store says of one committed file: that it exists, its size, checksum, version, lock and hold. Returns
+    /// whether it exists.
     pub async fn file(
         &self,
         file: &File,
@@ -269,21 +252,18 @@ impl Verifier<'_> {
             if !revision.elsewhere {
                 self.version(file, &stat, placed);
             }
-            kept(
-                &file.key,
-                revision.lock,
-                revision.held,
-                &stat,
-                &mut placed.found,
-            );
+            let (lock, held) = (revision.lock, revision.held);
+            placed
+                .found
+                .extend(check_obligations(&file.key, lock, held, &stat));
         }
         Ok(true)
     }
 
-    /// Hashes a file where it lies.
+    /// Reads and hashes a file in the store.
     pub async fn hash(&self, file: &File, revision: &RevisionCheck) -> Result<()> {
         let Some(hashed) = self.store.hash(&file.key).await? else {
-            // It was listed a moment ago: a lifecycle rule may be at work.
+            // It was listed before: a lifecycle rule may have deleted it since.
             if !revision.may_be_gone {
                 self.report(Finding::new(
                     FindingCode::FileMissing,
@@ -298,9 +278,11 @@ impl Verifier<'_> {
         Ok(())
     }
 
+    /// Compares the hash of a file with that of its manifest.
     pub fn hashed(&self, file: &File, hashed: Hashed) {
-        self.meter.read(hashed.bytes);
-        // Of another length the bytes are others: that has been said.
+        let read = &self.meter.bytes_done;
+        read.fetch_add(hashed.bytes, Ordering::Relaxed);
+        // A file of another size has other bytes, which is a finding already.
         if hashed.sha256 != file.sha256 && hashed.bytes == file.bytes {
             self.differs(FindingCode::FileHash, file, hashed.sha256);
         }
@@ -333,7 +315,7 @@ impl Verifier<'_> {
         ));
     }
 
-    /// The lock and the hold of a manifest are put with it, and are those of its revision's parts.
+    /// Checks the lock and the hold of a manifest, which are those of its revision's files.
     pub async fn manifest_kept(
         &self,
         revision: &RevisionCheck,
@@ -343,20 +325,24 @@ impl Verifier<'_> {
             return Ok(());
         }
         if let Some(stat) = self.store.stat(&revision.manifest_key).await? {
-            kept(
-                &revision.manifest_key,
-                revision.lock,
-                revision.held,
-                &stat,
-                &mut placed.found,
-            );
+            let (lock, held) = (revision.lock, revision.held);
+            placed
+                .found
+                .extend(check_obligations(&revision.manifest_key, lock, held, &stat));
         }
         Ok(())
     }
 }
 
-/// Whether an object has the lock and the legal hold that the chain says, at least.
-pub fn kept(object: &str, lock: Option<Lock>, held: bool, stat: &Stat, found: &mut Vec<Finding>) {
+/// Returns findings about an object that lacks the lock or the legal hold that the chain requires. A longer or stronger
+/// lock is no fault.
+pub fn check_obligations(
+    object: &str,
+    lock: Option<Lock>,
+    held: bool,
+    stat: &Stat,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
     if held && !stat.legal_hold {
         found.push(Finding::new(
             FindingCode::HoldMissing,
@@ -365,41 +351,52 @@ pub fn kept(object: &str, lock: Option<Lock>, held: bool, stat: &Stat, found: &m
             "none",
         ));
     }
-    let Some(expected) = lock else { return };
-    let text =
-        |lock: Lock| format!("{:?} until {}", lock.mode, rfc3339(lock.until_ms)).to_lowercase();
+    let Some(expected) = lock else { return found };
     match stat.lock {
         None => found.push(Finding::new(
             FindingCode::LockMissing,
             object,
-            text(expected),
+            lock_text(expected),
             "none",
         )),
         Some(lock) if lock.stronger(expected) != lock => {
             found.push(Finding::new(
                 FindingCode::LockWeaker,
                 object,
-                text(expected),
-                text(lock),
+                lock_text(expected),
+                lock_text(lock),
             ));
         }
         Some(_) => {}
     }
+    found
+}
+
+fn lock_text(lock: Lock) -> String {
+    format!("{:?} until {}", lock.mode, rfc3339(lock.until_ms)).to_lowercase()
 }
 
 impl PlacementCounts {
-    /// Where no file has the version id that its manifest names, all of it is a copy: version ids and locks are bound
-    /// to a place. One exchanged object does not make the others copies.
-    pub fn settle(self, sub_account: &str, report: impl Fn(Finding)) {
+    /// Adds the counts and findings of another day.
+    pub fn merge(mut self, other: PlacementCounts) -> PlacementCounts {
+        self.found.extend(other.found);
+        self.same += other.same;
+        self.other += other.other;
+        self
+    }
+
+    /// Returns the findings. If no file has the version id that its manifest names, the sub-account is a copy, and one
+    /// notice stands for all: version ids and locks belong to a place. A single exchanged object makes no copy.
+    pub fn into_findings(self, sub_account: &str) -> Vec<Finding> {
         if self.same == 0 && self.other > 0 {
             let found = format!("none of {} version ids", self.other);
-            return report(Finding::new(
+            return vec![Finding::new(
                 FindingCode::RelocatedCopy,
                 format!("sub_account={sub_account}"),
-                "the same",
+                "the same version ids",
                 found,
-            ));
+            )];
         }
-        self.found.into_iter().for_each(report);
+        self.found
     }
 }

@@ -1,11 +1,13 @@
-//! Whether one day's record holds by itself, and follows from the records before it.
+//! Whether the record of one day is consistent, and agrees with the records before it.
+//!
+//! The checks do not depend on each other, and each adds its findings: a record may have several faults.
 
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use crate::audit::verify::chain::CommittedDay;
-use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::days::CommittedDay;
+use crate::audit::verify::finding::{FindingCode, Findings};
 use crate::format::place::key;
 use crate::format::record::manifest::{
     DayRecord, Discovery, Link, Manifest, Run, Why, WindowRecord,
@@ -14,53 +16,25 @@ use crate::format::row::recheck::{Changes, SummaryChanges};
 use crate::format::row::schema;
 use crate::format::time::day::{LONGEST_WINDOW_MS, Window, Zone, rfc3339, tz_database_version};
 
-/// What is found about one manifest.
-pub struct Findings<'a> {
-    pub object: &'a str,
-    pub found: Vec<Finding>,
-}
-
-impl Findings<'_> {
-    pub fn add(
-        &mut self,
-        code: FindingCode,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) {
-        self.found
-            .push(Finding::new(code, self.object, expected, found));
-    }
-
-    /// Adds a finding where two values differ.
-    pub fn same<T: PartialEq + std::fmt::Display>(
-        &mut self,
-        code: FindingCode,
-        what: &str,
-        expected: T,
-        found: T,
-    ) {
-        if expected != found {
-            self.add(code, format!("{what} {expected}"), found.to_string());
-        }
-    }
-}
-
-/// The date's interval in the chain's zone. Rules of zones change: where the record was made with another version of
-/// the time-zone database, only what no rule can change is checked, and that neighbours abut.
-pub fn window(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord, zone: &str) {
-    found.same(
+/// Checks that the interval of a day is that of its date in the chain's time zone. The rules of time zones change: if the
+/// record was made with another version of the time-zone database, only the length of the interval is checked, which no
+/// rule can make longer than 50 hours. [`check_neighbours`] applies in every case.
+pub fn check_window(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord, zone: &str) {
+    found.add_unless_equal(
         FindingCode::DayWindowWrong,
         "zone",
         zone,
         record.zone.as_str(),
     );
-    let text =
-        |window: Window| format!("{} to {}", rfc3339(window.start_ms), rfc3339(window.end_ms));
     let length = record.window.end_ms - record.window.start_ms;
     if manifest.run.tz_database == tz_database_version() {
         match Zone::named(&record.zone).and_then(|zone| zone.day(record.date)) {
             Ok(day) if day == record.window => {}
-            Ok(day) => found.add(FindingCode::DayWindowWrong, text(day), text(record.window)),
+            Ok(day) => found.add(
+                FindingCode::DayWindowWrong,
+                window_text(day),
+                window_text(record.window),
+            ),
             Err(error) => found.add(
                 FindingCode::DayWindowWrong,
                 "a date of its zone",
@@ -68,31 +42,36 @@ pub fn window(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord,
             ),
         }
     } else if !(1..=50 * 3_600_000).contains(&length) {
-        found.add(FindingCode::DayWindowWrong, "a day", text(record.window));
+        found.add(
+            FindingCode::DayWindowWrong,
+            "a day",
+            window_text(record.window),
+        );
     }
 }
 
-/// `before` ends where `after` begins, of two dates of which no other archived one lies between.
-pub fn neighbours(found: &mut Findings<'_>, before: (Date, Window), after: (Date, Window)) {
-    // Only dates without another between them; a zone may have skipped one.
-    let adjacent = before.0.tomorrow().is_ok_and(|next| next == after.0);
-    if adjacent && before.1.end_ms != after.1.start_ms {
+/// Returns an interval as two times.
+pub fn window_text(window: Window) -> String {
+    format!("{} to {}", rfc3339(window.start_ms), rfc3339(window.end_ms))
+}
+
+/// Checks that the interval of `date` (`after`) begins where that of the day before it (`before`) ends.
+pub fn check_neighbours(found: &mut Findings<'_>, date: Date, before: Window, after: Window) {
+    if before.end_ms != after.start_ms {
         let expected = format!(
-            "{} begins where {} ends: {}",
-            after.0,
-            before.0,
-            rfc3339(before.1.end_ms)
+            "{date} begins where the day before it ends: {}",
+            rfc3339(before.end_ms)
         );
         found.add(
             FindingCode::DayWindowWrong,
             expected,
-            rfc3339(after.1.start_ms),
+            rfc3339(after.start_ms),
         );
     }
 }
 
-/// Where the segments come from: windows that tile the day, or a manifest of the same day that has them.
-pub fn discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&CommittedDay>) {
+/// Checks where the segments come from: windows that cover the day, or an earlier manifest of the day that has them.
+pub fn check_discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&CommittedDay>) {
     match (&record.discovery, record.revision) {
         (
             Discovery::Windows {
@@ -100,9 +79,9 @@ pub fn discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&Comm
             },
             _,
         ) => {
-            tiles(found, record.window, windows);
+            check_windows(found, record.window, windows);
             let in_windows: u64 = windows.iter().map(|window| window.objects).sum();
-            found.same(
+            found.add_unless_equal(
                 FindingCode::CountsWrong,
                 "objects of all windows",
                 in_windows,
@@ -114,38 +93,43 @@ pub fn discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&Comm
             "the windows of a first revision",
             "a reference",
         ),
-        (Discovery::Manifest(link), _) => known_windows(found, link, day),
+        (Discovery::Manifest(link), _) => check_reference(found, link, day),
     }
 }
 
-fn tiles(found: &mut Findings<'_>, day: Window, windows: &[WindowRecord]) {
-    let mut at = day.start_ms;
+/// Checks that the windows cover the day from its begin to its end without a gap, and that each was answered after it was
+/// over. The API's own clock counts, where it gave one.
+fn check_windows(found: &mut Findings<'_>, day: Window, windows: &[WindowRecord]) {
+    let mut covered_until = day.start_ms;
     for window in windows {
         let length = window.end - window.start;
-        if window.start != at || !(1..=LONGEST_WINDOW_MS).contains(&length) {
-            let expected = format!("a window from {} of at most 10,800 s", rfc3339(at));
+        if window.start != covered_until || !(1..=LONGEST_WINDOW_MS).contains(&length) {
+            let expected = format!(
+                "a window from {} of at most 10,800 s",
+                rfc3339(covered_until)
+            );
             let is = format!("{} to {}", rfc3339(window.start), rfc3339(window.end));
             return found.add(FindingCode::WindowsIncomplete, expected, is);
         }
-        at = window.end;
+        covered_until = window.end;
         let answered = window.server_date.unwrap_or(window.answered_at);
         if answered < window.end {
             let expected = format!("an answer after {}", rfc3339(window.end));
             found.add(FindingCode::WindowTooEarly, expected, rfc3339(answered));
         }
     }
-    if at != day.end_ms {
+    if covered_until != day.end_ms {
         found.add(
             FindingCode::WindowsIncomplete,
             format!("windows up to {}", rfc3339(day.end_ms)),
-            rfc3339(at),
+            rfc3339(covered_until),
         );
     }
 }
 
-fn known_windows(found: &mut Findings<'_>, link: &Link, day: Option<&CommittedDay>) {
-    let of_day = |day: &CommittedDay| day.windows_by.iter().any(|known| known == link);
-    if !day.is_some_and(of_day) {
+/// Checks that a reference to windows names a manifest of this day that has them.
+fn check_reference(found: &mut Findings<'_>, link: &Link, day: Option<&CommittedDay>) {
+    if !day.is_some_and(|day| day.windows_by.contains(link)) {
         found.add(
             FindingCode::DiscoveryUnknown,
             "an earlier manifest of this day that has windows",
@@ -154,90 +138,23 @@ fn known_windows(found: &mut Findings<'_>, link: &Link, day: Option<&CommittedDa
     }
 }
 
-/// All counts that must balance, within the record and against the revision before it.
-pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayRecord>) {
-    let mut same =
-        |what: &str, expected, is| found.same::<u64>(FindingCode::CountsWrong, what, expected, is);
-    for (of, tally) in [("rows", &record.rows), ("day", &record.day)] {
-        same(
-            &format!("{of}: segments in the agent statuses"),
-            tally.segments,
-            tally.agent.total(),
-        );
-        same(
-            &format!("{of}: segments in the auto statuses"),
-            tally.segments,
-            tally.auto.total(),
-        );
+/// Checks all counts that must be equal, within the record and against the revision before it.
+pub fn check_counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayRecord>) {
+    for (what, expected, stated) in equal_counts(record) {
+        found.add_unless_equal(FindingCode::CountsWrong, &what, expected, stated);
     }
-    same(
-        "rows in the files",
-        record.rows.segments,
-        record.files.iter().map(|file| file.rows).sum(),
-    );
-    same(
-        "failures by class",
-        record.rows.failed(),
-        record.failures.values().sum(),
-    );
-    let in_groups = record
-        .agent_groups
-        .values()
-        .map(|group| group.segments)
-        .sum();
-    same(
-        "segments in the agent groups",
-        record.day.segments,
-        in_groups,
-    );
-    let present = |of: fn(&crate::format::row::tally::GroupShare) -> u64| {
-        record.agent_groups.values().map(of).sum()
-    };
-    same(
-        "agent summaries in the agent groups",
-        record.day.agent.present,
-        present(|group| group.agent_present),
-    );
-    same(
-        "AI summaries in the agent groups",
-        record.day.auto.present,
-        present(|group| group.auto_present),
-    );
-    if let Discovery::Windows {
-        objects,
-        duplicates,
-        adopted_only,
-        ..
-    } = &record.discovery
-        && record.revision == 1
-    {
-        same(
-            "objects - duplicates + adopted",
-            objects + adopted_only,
-            record.rows.segments + duplicates,
-        );
-    }
-    rechecked(found, record);
-    let mut same =
-        |what: &str, expected, is| found.same::<u64>(FindingCode::CountsWrong, what, expected, is);
-    let because = u64::from(record.complete) + u64::from(!record.incomplete_because.is_empty());
-    same("complete, or a reason why not:", 1, because);
-    if record.complete {
-        same("failed summaries of a complete day", 0, record.day.failed());
-    }
+    check_recheck(found, record);
     match before {
         None if record.revision == 1 && record.rows != record.day => {
             found.add(
                 FindingCode::CountsWrong,
-                "a first revision's rows to be the day",
+                "the same counts of a first revision's rows and of the day",
                 "other counts",
             );
         }
         Some(before) => {
-            let (least, most) = (
-                before.day.segments,
-                before.day.segments + record.rows.segments,
-            );
+            let least = before.day.segments;
+            let most = least + record.rows.segments;
             if !(least..=most).contains(&record.day.segments) {
                 let expected = format!("{least} to {most} segments of the day");
                 found.add(
@@ -251,13 +168,77 @@ pub fn counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayR
     }
 }
 
-/// A recheck is a later revision that asked every window again, and changes no more than its rows.
-fn rechecked(found: &mut Findings<'_>, record: &DayRecord) {
+/// Returns pairs of counts of a record that must be equal, each with its description.
+fn equal_counts(record: &DayRecord) -> Vec<(String, u64, u64)> {
+    let mut counts = Vec::new();
+    for (part, tally) in [("rows", &record.rows), ("day", &record.day)] {
+        for (kind, statuses) in [("agent", &tally.agent), ("auto", &tally.auto)] {
+            let what = format!("{part}: segments in the {kind} statuses");
+            counts.push((what, tally.segments, statuses.total()));
+        }
+    }
+    let groups = record.agent_groups.values();
+    let (rows, day) = (&record.rows, &record.day);
+    let is_complete = u64::from(record.complete);
+    let has_reason = u64::from(!record.incomplete_because.is_empty());
+    let mut add = |what: &str, expected, stated| counts.push((what.to_owned(), expected, stated));
+    add(
+        "rows in the files",
+        rows.segments,
+        record.files.iter().map(|file| file.rows).sum(),
+    );
+    add(
+        "failures by class",
+        rows.failed(),
+        record.failures.values().sum(),
+    );
+    add(
+        "segments in the agent groups",
+        day.segments,
+        groups.clone().map(|group| group.segments).sum(),
+    );
+    add(
+        "agent summaries in the agent groups",
+        day.agent.present,
+        groups.clone().map(|group| group.agent_present).sum(),
+    );
+    add(
+        "AI summaries in the agent groups",
+        day.auto.present,
+        groups.map(|group| group.auto_present).sum(),
+    );
+    add(
+        "complete, or a reason why not:",
+        1,
+        is_complete + has_reason,
+    );
+    if record.complete {
+        add("failed summaries of a complete day", 0, day.failed());
+    }
+    if let Discovery::Windows {
+        objects,
+        duplicates,
+        adopted_only,
+        ..
+    } = &record.discovery
+        && record.revision == 1
+    {
+        add(
+            "objects - duplicates + adopted",
+            objects + adopted_only,
+            rows.segments + duplicates,
+        );
+    }
+    counts
+}
+
+/// Checks that a recheck is a later revision with windows of its own, and that it names no more changes than it has rows.
+fn check_recheck(found: &mut Findings<'_>, record: &DayRecord) {
     let Some(recheck) = &record.recheck else {
         if record.why == Why::Recheck {
             found.add(
                 FindingCode::CountsWrong,
-                "what the recheck asked for and found",
+                "what the recheck requested and found",
                 "nothing",
             );
         }
@@ -296,41 +277,48 @@ fn rechecked(found: &mut Findings<'_>, record: &DayRecord) {
         agent,
         auto,
     } = recheck.changes;
-    let of = |kind: SummaryChanges| kind.appeared + kind.edited + kind.withdrawn + kind.other;
-    let most = [
+    let changes = [
         new_segments,
         vanished_segments,
         returned_segments,
         changed_metadata,
-        of(agent),
-        of(auto),
+        summary_changes(agent),
+        summary_changes(auto),
     ];
-    if most.into_iter().any(|count| count > record.rows.segments) {
+    if changes
+        .into_iter()
+        .any(|count| count > record.rows.segments)
+    {
         found.add(
             FindingCode::CountsWrong,
-            format!("at most {} changes of a sort", record.rows.segments),
+            format!("at most {} changes of each kind", record.rows.segments),
             "more",
         );
     }
 }
 
-/// Each file is of this day and revision, listed once, and of the columns of this format.
-pub fn files(
+/// Returns the number of changes of one kind of summary.
+fn summary_changes(changes: SummaryChanges) -> u64 {
+    changes.appeared + changes.edited + changes.withdrawn + changes.other
+}
+
+/// Checks that each file is of this day and revision, listed once, and has the columns of this format.
+pub fn check_files(
     found: &mut Findings<'_>,
     manifest: &Manifest,
     record: &DayRecord,
     listed: Option<&CommittedDay>,
 ) {
     let folder = key::day(&manifest.sub_account, record.date);
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut listed_here: BTreeSet<&str> = BTreeSet::new();
     for file in &record.files {
-        let own = file.key.starts_with(&folder)
+        let is_own = file.key.starts_with(&folder)
             && key::parse_part(&file.key).is_some_and(|(revision, part)| {
                 file.key == key::part(&manifest.sub_account, record.date, revision, part)
                     && revision == record.revision
             });
-        let before = listed.is_some_and(|day| day.files().any(|known| known.key == file.key));
-        if !own || before || !seen.insert(&file.key) {
+        let is_listed = listed.is_some_and(|day| day.files().any(|known| known.key == file.key));
+        if !is_own || is_listed || !listed_here.insert(&file.key) {
             found.add(
                 FindingCode::FileMisplaced,
                 format!("a part of revision {}", record.revision),
@@ -348,15 +336,16 @@ pub fn files(
     }
 }
 
-/// A run ends after it has begun, whatever it commits.
-pub fn run_times(found: &mut Findings<'_>, run: &Run) {
+/// Checks that a run ended after it began.
+pub fn check_run_times(found: &mut Findings<'_>, run: &Run) {
     if run.finished_at < run.started_at {
         let expected = format!("an end after {}", rfc3339(run.started_at));
         found.add(FindingCode::TimesWrong, expected, rfc3339(run.finished_at));
     }
 }
 
-pub fn times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
+/// Checks that a day was committed after it was over and after its windows were answered, as far as clocks can be trusted.
+pub fn check_times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
     let run = &manifest.run;
     if let Discovery::Windows { windows, .. } = &record.discovery
         && let Some(answered) = windows.iter().map(|window| window.answered_at).max()
@@ -377,5 +366,5 @@ pub fn times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) 
     }
 }
 
-/// What a host's clock may be off; the API's own clock is checked without it.
+/// How far a host's clock may be wrong, in milliseconds. The API's own clock is checked without a tolerance.
 pub const CLOCK_SLACK_MS: i64 = 24 * 3_600_000;

@@ -1,55 +1,63 @@
-//! The roster: a chain like the others, which says of all of them where they stood. What it vouches for is held against
-//! the other chains as these are read.
+//! The roster: the chain about all sub-accounts. Each record names the sub-accounts and the head of each of their chains.
+//!
+//! Nothing is read here: records come in, in order. The heads that they name are compared with the other chains later, when
+//! these are read ([`crate::audit::verify::heads`]).
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
-use crate::audit::verify::Verifier;
-use crate::audit::verify::finding::{Finding, FindingCode};
-use crate::audit::verify::heads::RecordCheck;
-use crate::audit::verify::links::{LinkCheck, ReadRecord};
-use crate::audit::verify::objects::kept;
-use crate::audit::verify::record::{Findings, run_times};
+use crate::audit::verify::finding::{Finding, FindingCode, Findings};
+use crate::audit::verify::links::{LinkCheck, ReadRecord, RecordCheck, key_or_nothing};
+use crate::audit::verify::record::check_run_times;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
-use crate::format::record::head::Head;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::Link;
 use crate::format::record::roster;
 use crate::format::record::roster::{Inventory, RosterRecord, SubAccountEntry};
 use crate::format::signature::AllowedSigners;
-use crate::outcome::{Failure, Result};
 
-/// What a roster says lies at a number of a chain.
+/// The hash that a record of the roster names for a number of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VouchedChain {
+pub struct VouchedHead {
     pub sha256: Digest,
-    /// Number of the roster that said so first.
+    /// Number of the first record of the roster that names it.
     pub by: u64,
 }
 
-/// What all rosters say of the other chains.
+/// What all records of the roster say of the other chains.
 #[derive(Debug, Default)]
 pub struct Rostered {
-    /// By sub-account and number.
-    pub heads: BTreeMap<String, BTreeMap<u64, VouchedChain>>,
-    /// Where each chain stood when the archive was last taken over.
+    /// The heads by sub-account and number.
+    pub heads: BTreeMap<String, BTreeMap<u64, VouchedHead>>,
+    /// The number of each chain's head when the archive was last taken over, by sub-account.
     pub taken: BTreeMap<String, u64>,
-    /// Its own: `roster:SEQUENCE:SHA256`.
+    /// The head of the roster itself, `roster:SEQUENCE:SHA256`.
     pub head: Option<String>,
 }
 
-/// Takes the rosters in order.
-struct RosterCheck<'a> {
-    links: LinkCheck<'a>,
-    rostered: Rostered,
-    newest: Option<Inventory>,
+/// The newest takeover: the archive continues at another place.
+pub(super) struct Takeover {
+    /// Key of the record.
+    pub record: String,
+    /// The place that was left.
+    pub from: String,
+    /// The place where the archive continues.
+    pub to: String,
+}
+
+/// Takes the records of the roster in order.
+pub(super) struct RosterCheck<'a> {
+    pub links: LinkCheck<'a>,
+    pub rostered: Rostered,
+    /// The newest list of sub-accounts.
+    pub newest: Option<Inventory>,
+    /// The newest takeover.
+    pub moved: Option<Takeover>,
+    /// Key and lock of the records that were written at this place.
+    pub locks: Vec<(String, Lock)>,
+    /// The link to the newest takeover that the next record must have.
     takeover: Option<Link>,
-    /// The newest takeover: its record, from where, and to where.
-    moved: Option<(String, String, String)>,
-    /// Locks of the records that were written at this place.
-    locks: Vec<(String, Lock)>,
+    /// The place that is verified, as records name it.
     place: String,
 }
 
@@ -62,21 +70,19 @@ impl<'a> RecordCheck<'a> for RosterCheck<'a> {
 
     fn next(&mut self, sequence: u64, object: ReadRecord<RosterRecord>) -> Vec<Finding> {
         let key = key::manifest(key::ROSTER, sequence);
-        let mut found = Findings {
-            object: &key,
-            found: Vec::new(),
-        };
+        let mut found = Findings::new(&key);
         let sha256 = object.sha256;
         if let Some(envelope) = self.links.next(&mut found, sequence, object) {
-            self.takeover(&mut found, &envelope.manifest, sha256);
-            self.record(&mut found, envelope.manifest);
+            self.check_takeover(&mut found, &envelope.manifest, sha256);
+            self.take(&mut found, envelope.manifest);
         }
         found.found
     }
 }
 
 impl<'a> RosterCheck<'a> {
-    fn new(archive_id: &str, root: &str, allowed: &'a AllowedSigners) -> Self {
+    /// Returns a check that has seen no record. `root` is the archive's address.
+    pub fn new(archive_id: &str, root: &str, allowed: &'a AllowedSigners) -> Self {
         RosterCheck {
             links: LinkCheck::new(archive_id, key::ROSTER, allowed),
             rostered: Rostered::default(),
@@ -88,15 +94,15 @@ impl<'a> RosterCheck<'a> {
         }
     }
 
-    /// A writer finds out by this link alone whether it may write here.
-    fn takeover(&mut self, found: &mut Findings<'_>, record: &RosterRecord, sha256: Digest) {
+    /// Checks the link to the newest takeover: a writer decides by this link alone whether it may write at its place.
+    fn check_takeover(&mut self, found: &mut Findings<'_>, record: &RosterRecord, sha256: Digest) {
         if !self.links.broken && self.takeover != record.takeover {
-            let text = |link: &Option<Link>| {
-                link.as_ref()
-                    .map_or("nothing".to_owned(), |link| link.key.clone())
-            };
-            let expected = format!("the newest takeover before it: {}", text(&self.takeover));
-            found.add(FindingCode::RosterWrong, expected, text(&record.takeover));
+            let expected = format!(
+                "the newest takeover before it: {}",
+                key_or_nothing(&self.takeover)
+            );
+            let link = key_or_nothing(&record.takeover);
+            found.add(FindingCode::RosterWrong, expected, link);
         }
         self.takeover = record.takeover_for_next(sha256);
         if let Some(takeover) = record.as_takeover() {
@@ -104,19 +110,23 @@ impl<'a> RosterCheck<'a> {
                 .from
                 .clone()
                 .unwrap_or_else(|| "another place".to_owned());
-            self.moved = Some((record.key.clone(), from, record.place.clone()));
+            self.moved = Some(Takeover {
+                record: record.key.clone(),
+                from,
+                to: record.place.clone(),
+            });
             let taken = takeover
                 .sub_accounts
                 .iter()
-                .map(|one| (one.id.clone(), one.head.sequence));
+                .map(|taken| (taken.id.clone(), taken.head.sequence));
             self.rostered.taken = taken.collect();
         }
     }
 
-    fn record(&mut self, found: &mut Findings<'_>, record: RosterRecord) {
-        run_times(found, &record.run);
+    fn take(&mut self, found: &mut Findings<'_>, record: RosterRecord) {
+        check_run_times(found, &record.run);
         for (id, head) in record.heads() {
-            let vouched = VouchedChain {
+            let vouched = VouchedHead {
                 sha256: head.sha256,
                 by: record.sequence,
             };
@@ -137,137 +147,49 @@ impl<'a> RosterCheck<'a> {
         {
             self.locks.push((record.key.clone(), lock.lock()));
         }
-        if let Some(roll) = record.inventory() {
-            // Of what is missing between them nobody knows what it said.
+        if let Some(inventory) = record.inventory() {
+            // If records between the two are missing, nothing is known of what they said.
             if let Some(before) = self.newest.as_ref().filter(|_| !self.links.broken) {
-                follows(found, roll, before);
+                check_follows(found, inventory, before);
             }
-            self.newest = Some(roll.clone());
+            self.newest = Some(inventory.clone());
         }
     }
 }
 
-/// No sub-account is forgotten, none goes back, and none that was counted on goes missing without being missed.
-fn follows(found: &mut Findings<'_>, roll: &Inventory, before: &Inventory) {
+/// Checks that no sub-account is left out, that no head goes back, and that an expected sub-account that RingCX does not
+/// list is recorded as unlisted.
+fn check_follows(found: &mut Findings<'_>, inventory: &Inventory, before: &Inventory) {
     for earlier in &before.sub_accounts {
         let id = &earlier.id;
-        let Some(member) = roll.entry(id) else {
+        let Some(member) = inventory.entry(id) else {
             found.add(
                 FindingCode::RosterWrong,
                 format!("sub-account {id}"),
-                "nothing of it",
+                "nothing",
             );
             continue;
         };
-        let number =
-            |member: &SubAccountEntry| member.head.as_ref().map_or(0, |head| head.sequence);
-        if number(member) < number(earlier) {
-            let expected = format!("{id} at {} at least", number(earlier));
+        if head_number(member) < head_number(earlier) {
+            let expected = format!("{id} at {} at least", head_number(earlier));
             found.add(
                 FindingCode::RosterWrong,
                 expected,
-                number(member).to_string(),
+                head_number(member).to_string(),
             );
         }
-        let missed = member.unlisted.is_some() || !earlier.is_expected();
-        if member.listed == Some(false) && !missed {
+        let recorded = member.unlisted.is_some() || !earlier.is_expected();
+        if member.listed == Some(false) && !recorded {
             found.add(
                 FindingCode::RosterWrong,
-                format!("{id} missed since it is not listed"),
-                "not missed",
+                format!("{id} recorded as unlisted, since RingCX does not list it"),
+                "not recorded as unlisted",
             );
         }
     }
 }
 
-impl Verifier<'_> {
-    /// Reads the roster's chain, and keeps what it vouches for.
-    pub async fn roster(&mut self) -> Result<()> {
-        let mut check =
-            RosterCheck::new(&self.archive_id, &self.store.root(), &self.options.allowed);
-        let anchored = self.anchored(key::ROSTER).await?;
-        let seen = self
-            .read_chain(&mut check, &self.known_numbers(key::ROSTER, &anchored))
-            .await?;
-        let RosterCheck {
-            links,
-            rostered,
-            newest,
-            moved,
-            locks,
-            ..
-        } = check;
-        let known = self.kept_heads(&links, &seen) | self.anchored_heads(&links, &anchored, &seen);
-        if links.records > 0 {
-            if !known {
-                self.unknown_end(&links);
-            }
-            self.signed(&links);
-        } else if !known && !self.archive_id.is_empty() {
-            self.report(Finding::new(
-                FindingCode::NoRoster,
-                key::ROSTERS,
-                "a roster",
-                "none",
-            ));
-        }
-        self.roster_locks(locks).await?;
-        if let Some((record, from, to)) = moved {
-            self.report(Finding::new(FindingCode::TakenOver, record, from, to));
-        }
-        newest.iter().for_each(|roll| self.no_longer_listed(roll));
-        self.count(|totals| totals.rosters += links.records);
-        let head = links
-            .head
-            .map(|(sequence, sha256)| Head { sequence, sha256 }.of_chain(key::ROSTER).to_string());
-        self.rostered = Rostered { head, ..rostered };
-        Ok(())
-    }
-
-    /// Locks that the records say they were put under, where the store keeps locks and this is where it was.
-    async fn roster_locks(&self, locks: Vec<(String, Lock)>) -> Result<()> {
-        if !self.remote {
-            return Ok(());
-        }
-        let look = |(object, lock): (String, Lock)| async move {
-            let mut found = Vec::new();
-            if let Some(stat) = self.store.stat(&object).await? {
-                kept(&object, Some(lock), false, &stat, &mut found);
-            }
-            Ok::<_, Failure>(found)
-        };
-        let mut looks = stream::iter(locks)
-            .map(look)
-            .buffer_unordered(self.at_once());
-        while let Some(found) = looks.try_next().await? {
-            self.check_stop()?;
-            found.into_iter().for_each(|finding| self.report(finding));
-        }
-        Ok(())
-    }
-
-    fn no_longer_listed(&self, newest: &Inventory) {
-        let wanted = &self.options.sub_accounts;
-        for member in newest
-            .sub_accounts
-            .iter()
-            .filter(|one| wanted.is_empty() || wanted.contains(&one.id))
-        {
-            let Some(unlisted) = &member.unlisted else {
-                continue;
-            };
-            let code = match unlisted.acknowledged {
-                true => FindingCode::SubAccountAcknowledged,
-                false => FindingCode::SubAccountUnlisted,
-            };
-            let found = format!("none since {}", key::manifest(key::ROSTER, unlisted.since));
-            let object = format!("sub_account={}", member.id);
-            self.report(Finding::new(
-                code,
-                object,
-                "a sub-account that RingCX lists",
-                found,
-            ));
-        }
-    }
+/// Returns the number of a sub-account's head; 0 if its chain has no record.
+fn head_number(entry: &SubAccountEntry) -> u64 {
+    entry.head.as_ref().map_or(0, |head| head.sequence)
 }

@@ -1,13 +1,15 @@
-//! Every row of one archive day: hashes, order, uniqueness, counts, times, Merkle roots. Blocks; runs on a thread of
-//! its own.
+//! Every row of one archive day: hashes, order, uniqueness, counts, times, Merkle roots.
+//!
+//! The files are read row group by row group, so memory does not depend on the size of a day, except for the hashes of its
+//! keys and for the rows that a later revision repeats. Reading blocks, so the caller runs it on a thread that may block.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::audit::verify::chain::{CommittedDay, RevisionCheck};
+use crate::audit::verify::days::{CommittedDay, RevisionCheck};
 use crate::audit::verify::finding::{Finding, FindingCode};
-use crate::audit::verify::record::CLOCK_SLACK_MS;
+use crate::audit::verify::record::{CLOCK_SLACK_MS, window_text};
 use crate::format::hash::digest::Digest;
 use crate::format::part::{PartError, PartReader};
 use crate::format::place::key;
@@ -23,19 +25,21 @@ use crate::format::signature;
 use crate::format::signature::AllowedSigners;
 use crate::format::time::day::{Window, rfc3339};
 
-/// A part's key, and the local file that holds its bytes; `None` where it could not be had, which has been said.
+/// The local file of each part, by key. A part that does not exist is not in it, which is a finding of its own.
 pub type Parts = BTreeMap<String, PathBuf>;
 
-/// More findings of one code in one file than this are counted, not listed: a damaged column has thousands of them.
-const LISTED: usize = 5;
+/// Findings of one code in one file that are listed; further ones are counted, as a damaged column has thousands.
+const MAX_LISTED: usize = 5;
 
-/// What a day must be, beside its manifests.
+/// What the parts must state, beside what their manifests say.
 pub struct Expected {
+    /// The archive's id.
     pub archive_id: String,
+    /// The trusted signers; without any, every key is accepted.
     pub allowed: AllowedSigners,
 }
 
-/// Reads all parts of a day; gives each finding to `report`, and returns the rows read.
+/// Reads all parts of a day and passes each finding to `report`. Returns the number of rows that were read.
 pub fn check_day(
     expected: &Expected,
     day: &CommittedDay,
@@ -50,27 +54,27 @@ pub fn check_day(
         rows: 0,
         totals: RowTotals::default(),
     };
-    // Where a part could not be read the counts cannot be told, and that it could not be read has been said.
-    let mut whole = true;
+    // If a part could not be read, which is a finding of its own, the counts are not known.
+    let mut complete = true;
     for revision in &day.revisions {
         let mut rows = RowTotals::default();
         let mut keys = HashSet::new();
         for file in &revision.record.files {
             let Some(path) = parts.get(&file.key) else {
-                whole = false;
+                complete = false;
                 continue;
             };
             let mut part = PartCheck::new(file, revision, report);
-            whole &= part.run(&mut state, path, &mut rows, &mut keys);
+            complete &= part.run(&mut state, path, &mut rows, &mut keys);
         }
-        if whole {
+        if complete {
             compare(revision, &rows, &state.totals, report);
         }
     }
     state.rows
 }
 
-/// What rows add up to.
+/// The sums of rows.
 #[derive(Default)]
 struct RowTotals {
     tally: Tally,
@@ -84,15 +88,15 @@ impl RowTotals {
         count_group(&mut self.groups, row);
     }
 
-    /// What a revision counts of its own rows.
-    fn add_looks(&mut self, row: &Row<&str>) {
+    /// Adds a row to the sums of its own revision.
+    fn add_with_failures(&mut self, row: &Row<&str>) {
         self.tally.add(row);
         for kind in SummaryKind::BOTH {
             count_failure(&mut self.failures, row.observation(kind));
         }
     }
 
-    /// Takes a row out that [`RowTotals::add`] had counted.
+    /// Removes a row that [`RowTotals::add`] added.
     fn remove(&mut self, row: &Row) {
         self.tally.remove(row);
         uncount_group(&mut self.groups, row);
@@ -101,16 +105,16 @@ impl RowTotals {
 
 struct DayRows<'a> {
     expected: &'a Expected,
-    /// Keys of segments that a later revision has again: only these must be remembered.
+    /// Keys of the segments that a later revision has as well: only their rows must be kept.
     changed: HashSet<String>,
     known: BTreeMap<String, Row>,
     rows: u64,
-    /// Over the current row of each segment, as far as revisions were read.
+    /// The sums over the current row of each segment, as far as revisions were read.
     totals: RowTotals,
 }
 
 impl DayRows<'_> {
-    /// Counts a row over what earlier revisions have of its segment.
+    /// Counts a row, merged with the row of its segment in earlier revisions.
     fn count(&mut self, row: &Row<&str>, owned: impl FnOnce() -> Option<Row>) {
         self.rows += 1;
         let key = row.segment.known_by();
@@ -118,7 +122,7 @@ impl DayRows<'_> {
             return self.totals.add(row);
         }
         let Some(row) = owned() else { return };
-        let now = match self.known.remove(&*key) {
+        let current = match self.known.remove(&*key) {
             Some(mut earlier) => {
                 self.totals.remove(&earlier);
                 change::absorb(&mut earlier, row);
@@ -126,8 +130,8 @@ impl DayRows<'_> {
             }
             None => row,
         };
-        self.totals.add(&now);
-        self.known.insert(key.into_owned(), now);
+        self.totals.add(&current);
+        self.known.insert(key.into_owned(), current);
     }
 }
 
@@ -142,7 +146,7 @@ fn keys_of_later_revisions(day: &CommittedDay, parts: &Parts) -> HashSet<String>
         let Some(mut part) = opened.and_then(|file| PartReader::open(file).ok()) else {
             continue;
         };
-        // What cannot be read is said when the part is checked.
+        // Rows that cannot be read are reported when the part is checked.
         while let Ok(Some(row)) = part.next_row() {
             keys.insert(row.segment.key());
         }
@@ -150,16 +154,18 @@ fn keys_of_later_revisions(day: &CommittedDay, parts: &Parts) -> HashSet<String>
     keys
 }
 
-/// One part under check.
+/// The check of one part.
 struct PartCheck<'a> {
     file: &'a manifest::File,
     revision: &'a RevisionCheck,
     report: &'a mut dyn FnMut(Finding),
-    /// That of the file's name: whether that is the manifest's is another question.
+    /// The revision in the file's name; the chain's check compares it with the manifest.
     named_revision: u32,
-    told: BTreeMap<FindingCode, usize>,
+    /// Number of findings by code.
+    counts: BTreeMap<FindingCode, usize>,
     /// End and key of the row before.
     last: (Option<i64>, String),
+    /// The earliest and the latest end of a segment.
     ends: Option<(i64, i64)>,
 }
 
@@ -176,21 +182,21 @@ impl<'a> PartCheck<'a> {
             revision,
             report,
             named_revision,
-            told: BTreeMap::new(),
+            counts: BTreeMap::new(),
             last: Default::default(),
             ends: None,
         }
     }
 
     fn add(&mut self, code: FindingCode, expected: impl Into<String>, found: impl Into<String>) {
-        let told = self.told.entry(code).or_default();
-        *told += 1;
-        if *told <= LISTED {
+        let count = self.counts.entry(code).or_default();
+        *count += 1;
+        if *count <= MAX_LISTED {
             (self.report)(Finding::new(code, self.file.key.as_str(), expected, found));
         }
     }
 
-    /// Whether every row could be read.
+    /// Checks the part. Returns whether every row could be read.
     fn run(
         &mut self,
         day: &mut DayRows<'_>,
@@ -213,15 +219,17 @@ impl<'a> PartCheck<'a> {
             }
         };
         self.statement(day.expected, &part);
-        let whole = self.rows(&mut part, day, rows, keys);
-        self.end(&part, whole);
-        for (code, told) in std::mem::take(&mut self.told) {
-            if told > LISTED {
-                let more = format!("{} more of these in this file", told - LISTED);
+        let complete = self.rows(&mut part, day, rows, keys);
+        if complete {
+            self.end(&part);
+        }
+        for (code, count) in std::mem::take(&mut self.counts) {
+            if count > MAX_LISTED {
+                let more = format!("{} more of these in this file", count - MAX_LISTED);
                 (self.report)(Finding::new(code, self.file.key.as_str(), "none", more));
             }
         }
-        whole
+        complete
     }
 
     fn rows(
@@ -231,16 +239,16 @@ impl<'a> PartCheck<'a> {
         totals: &mut RowTotals,
         keys: &mut HashSet<Digest>,
     ) -> bool {
-        let mut whole = true;
+        let mut complete = true;
         loop {
             let rows = match part.next_rows() {
                 Ok(Some(rows)) => rows,
-                Ok(None) => return whole,
+                Ok(None) => return complete,
                 Err(PartError::Rows) => {
                     let stated = part.statement();
                     let stated = format!("{} rows, root {}", stated.rows, stated.merkle_root);
                     self.add(FindingCode::MerkleRoot, stated, "other rows");
-                    return whole;
+                    return complete;
                 }
                 Err(error) => {
                     self.add(
@@ -255,13 +263,13 @@ impl<'a> PartCheck<'a> {
                 match rows.row(n) {
                     Ok(row) => {
                         self.row(rows.first() + n as u64, &row, keys);
-                        totals.add_looks(&row);
+                        totals.add_with_failures(&row);
                         day.count(&row, || rows.owned_row(n).ok());
                     }
                     Err(error) => {
-                        whole = false;
+                        complete = false;
                         let expected =
-                            format!("row {} to agree with itself", rows.first() + n as u64);
+                            format!("row {} without contradictions", rows.first() + n as u64);
                         self.add(FindingCode::RowContradicts, expected, error.to_string());
                     }
                 }
@@ -269,7 +277,7 @@ impl<'a> PartCheck<'a> {
         }
     }
 
-    /// Rows are named by their number in the file: ids of segments belong into no report.
+    /// Checks one row. Findings name it by its number in the file, because ids of segments do not belong into a report.
     fn row(&mut self, number: u64, row: &Row<&str>, keys: &mut HashSet<Digest>) {
         let key = row.segment.known_by();
         let end = row.segment.metadata.segment_end_time;
@@ -278,12 +286,12 @@ impl<'a> PartCheck<'a> {
             let (min, max) = self.ends.unwrap_or((end, end));
             self.ends = Some((min.min(end), max.max(end)));
         }
-        // By hash: a day may have millions of keys, of any length.
+        // Hashes, since a day may have millions of keys of any length.
         if !keys.insert(Digest::of(key.as_bytes())) {
             self.add(
                 FindingCode::SegmentRepeated,
                 "each segment once",
-                format!("row {number} repeats one"),
+                format!("row {number} repeats a segment"),
             );
         }
         let (last_end, last_key) = &mut self.last;
@@ -322,9 +330,9 @@ impl<'a> PartCheck<'a> {
         }
         if row.holds(record.omitted_in(self.file)) {
             let expected = format!("row {number}: none of the omitted fields");
-            self.add(FindingCode::OmittedField, expected, "one of them");
+            self.add(FindingCode::OmittedField, expected, "an omitted field");
         }
-        self.in_time(
+        self.check_time(
             number,
             "discovered_at",
             Some(row.discovered_at),
@@ -336,17 +344,17 @@ impl<'a> PartCheck<'a> {
         &mut self,
         number: u64,
         kind: SummaryKind,
-        look: &Observation<&str>,
+        observation: &Observation<&str>,
         day: Window,
     ) {
-        if !look.fits_status() {
+        if !observation.fits_status() {
             let expected = format!(
-                "row {number}: what {} {} comes with",
+                "row {number}: the columns that {} {} requires",
                 kind.name(),
-                look.status
+                observation.status
             );
-            self.add(FindingCode::RowContradicts, expected, "something else");
-        } else if !look.hash_holds() {
+            self.add(FindingCode::RowContradicts, expected, "other columns");
+        } else if !observation.hash_holds() {
             let expected = format!(
                 "row {number}: {}_sha256 of the {}_summary",
                 kind.name(),
@@ -354,8 +362,11 @@ impl<'a> PartCheck<'a> {
             );
             self.add(FindingCode::SummaryHash, expected, "another hash");
         }
-        self.in_time(number, "fetched_at", look.fetched_at, day);
-        if let Some(answered) = look.server_date.filter(|answered| *answered < day.start_ms) {
+        self.check_time(number, "fetched_at", observation.fetched_at, day);
+        if let Some(answered) = observation
+            .server_date
+            .filter(|answered| *answered < day.start_ms)
+        {
             let expected = format!(
                 "row {number}: an answer after the day began, {}",
                 rfc3339(day.start_ms)
@@ -364,27 +375,27 @@ impl<'a> PartCheck<'a> {
         }
     }
 
-    /// After the day began and before the commit, as far as hosts' clocks can be relied on.
-    fn in_time(&mut self, number: u64, what: &str, at: Option<i64>, day: Window) {
+    /// Checks that a time is after the day's begin and before the commit, as far as hosts' clocks can be trusted.
+    fn check_time(&mut self, number: u64, what: &str, time: Option<i64>, day: Window) {
         let earliest = day.start_ms - CLOCK_SLACK_MS;
-        if let Some(at) = at.filter(|at| *at < earliest) {
+        if let Some(time) = time.filter(|time| *time < earliest) {
             let expected = format!(
                 "row {number}: {what} after the day began, {}",
                 rfc3339(earliest)
             );
-            self.add(FindingCode::RowTimes, expected, rfc3339(at));
+            self.add(FindingCode::RowTimes, expected, rfc3339(time));
         }
         let latest = self.revision.finished_at + CLOCK_SLACK_MS;
-        if let Some(at) = at.filter(|at| *at > latest) {
+        if let Some(time) = time.filter(|time| *time > latest) {
             let expected = format!(
                 "row {number}: {what} before the commit, {}",
                 rfc3339(latest)
             );
-            self.add(FindingCode::RowTimes, expected, rfc3339(at));
+            self.add(FindingCode::RowTimes, expected, rfc3339(time));
         }
     }
 
-    /// What the part says of itself, against its manifest.
+    /// Checks what the part states about itself against its manifest, and its signature.
     fn statement(&mut self, expected: &Expected, part: &PartReader) {
         let (statement, record) = (part.statement().clone(), &self.revision.record);
         let facts = [
@@ -395,7 +406,11 @@ impl<'a> PartCheck<'a> {
             ),
             ("key", self.file.key.clone(), statement.key),
             ("zone", record.zone.clone(), statement.zone),
-            ("window", text(record.window), text(statement.window)),
+            (
+                "window",
+                window_text(record.window),
+                window_text(statement.window),
+            ),
             (
                 "format version",
                 FORMAT_VERSION.to_string(),
@@ -417,15 +432,23 @@ impl<'a> PartCheck<'a> {
                 statement.omitted_fields.to_string(),
             ),
         ];
-        for (what, should, is) in facts {
-            if should != is {
-                self.add(FindingCode::PartStatement, format!("{what} {should}"), is);
+        for (what, expected, stated) in facts {
+            if expected != stated {
+                self.add(
+                    FindingCode::PartStatement,
+                    format!("{what} {expected}"),
+                    stated,
+                );
             }
         }
+        self.signature(expected, part);
+    }
+
+    fn signature(&mut self, expected: &Expected, part: &PartReader) {
         match part.signer() {
             Err(error) => self.add(
                 FindingCode::PartSignature,
-                "a signature that fits",
+                "a signature that matches",
                 error.to_string(),
             ),
             Ok(None) if self.revision.signed => self.add(
@@ -447,9 +470,10 @@ impl<'a> PartCheck<'a> {
         }
     }
 
-    fn end(&mut self, part: &PartReader, whole: bool) {
+    /// Checks what is known after the last row: the number of rows, the Merkle root, the ends of the segments.
+    fn end(&mut self, part: &PartReader) {
         let (rows, root) = part.read_so_far();
-        if whole && (rows, root) != (self.file.rows, self.file.merkle_root) {
+        if (rows, root) != (self.file.rows, self.file.merkle_root) {
             let expected = format!("{} rows, root {}", self.file.rows, self.file.merkle_root);
             self.add(
                 FindingCode::MerkleRoot,
@@ -459,24 +483,21 @@ impl<'a> PartCheck<'a> {
         }
         let named = (self.file.min_segment_end, self.file.max_segment_end);
         let found = (self.ends.map(|(min, _)| min), self.ends.map(|(_, max)| max));
-        if whole && named != found {
-            let text = |ends: (Option<i64>, Option<i64>)| {
-                format!("{:?} to {:?}", ends.0.map(rfc3339), ends.1.map(rfc3339))
-            };
+        if named != found {
             self.add(
                 FindingCode::RowCounts,
-                format!("segment ends {}", text(named)),
-                text(found),
+                format!("segment ends {}", ends_text(named)),
+                ends_text(found),
             );
         }
     }
 }
 
-fn text(window: Window) -> String {
-    format!("{} to {}", rfc3339(window.start_ms), rfc3339(window.end_ms))
+fn ends_text(ends: (Option<i64>, Option<i64>)) -> String {
+    format!("{:?} to {:?}", ends.0.map(rfc3339), ends.1.map(rfc3339))
 }
 
-/// What was counted, against what the manifest names.
+/// Compares the sums of the rows with those of the manifest.
 fn compare(
     revision: &RevisionCheck,
     rows: &RowTotals,
@@ -491,7 +512,7 @@ fn compare(
         ("agent_groups", record.agent_groups == day.groups),
     ];
     for (what, _) in facts.into_iter().filter(|(_, same)| !same) {
-        let expected = format!("`{what}` as its rows count up");
+        let expected = format!("`{what}` as counted over its rows");
         report(Finding::new(
             FindingCode::RowCounts,
             revision.manifest_key.as_str(),

@@ -1,0 +1,139 @@
+//! `archive.json`, and objects at places where cxvault puts none.
+//!
+//! The folders of an archive are listed level by level: a foreign folder may have millions of objects and is reported
+//! once. Objects within a chain's own folders are checked where the chain is.
+
+use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::objects::check_versions;
+use crate::audit::verify::verifier::Verifier;
+use crate::format::place::key;
+use crate::format::record::archive::{ArchiveRecord, ArchiveRecordError};
+use crate::format::record::copy::CopyRecord;
+use crate::format::record::envelope::{RecordBody, Signed};
+use crate::format::record::manifest::Manifest;
+use crate::format::record::roster::RosterRecord;
+use crate::outcome::Result;
+use crate::store::Children;
+
+impl Verifier<'_> {
+    /// Reads `archive.json` and looks for foreign objects. Does nothing where there is no sign of an archive.
+    pub async fn archive(&mut self) -> Result<()> {
+        let top = self.store.children("").await?;
+        let manifests = self.store.children(key::MANIFESTS).await?;
+        let rosters = self.store.children(key::ROSTERS).await?;
+        let bytes = self.store.get(key::ARCHIVE).await?;
+        if bytes.is_none() && manifests.folders.is_empty() && rosters.objects.is_empty() {
+            return Ok(());
+        }
+        let record = self.archive_record(bytes.as_deref());
+        if self.remote {
+            // A copy whose `copy.json` was deleted would be taken for the archive itself, and written to.
+            for object in [key::ARCHIVE, key::COPY] {
+                let versions = self.store.versions(object).await?;
+                self.report_all(check_versions(&versions, |_| false));
+            }
+        }
+        self.created_at = record.as_ref().map_or(i64::MIN, |record| record.created_at);
+        self.archive_id = match record {
+            Some(record) => record.archive_id,
+            None => self.claimed_id(&manifests.folders).await?,
+        };
+        self.foreign_objects(&top).await
+    }
+
+    /// Returns the record in `archive.json`, or reports what is there instead.
+    fn archive_record(&self, bytes: Option<&[u8]>) -> Option<ArchiveRecord> {
+        let found = match bytes.map(ArchiveRecord::read) {
+            Some(Ok(record)) => return Some(record),
+            None => "nothing".to_owned(),
+            Some(Err(ArchiveRecordError::Version(version))) => {
+                format!("a record of format version {version}")
+            }
+            Some(Err(_)) => "another object".to_owned(),
+        };
+        self.report(Finding::new(
+            FindingCode::ArchiveRecord,
+            key::ARCHIVE,
+            "the record of an archive",
+            found,
+        ));
+        None
+    }
+
+    /// Reports objects outside the folders of chains. `top` is the highest level of the archive.
+    async fn foreign_objects(&self, top: &Children) -> Result<()> {
+        for object in top.objects.iter().filter(|object| *object != key::ARCHIVE) {
+            if object != key::COPY || !self.is_copy_record().await? {
+                self.report_foreign(object);
+            }
+        }
+        let doctor = key::DOCTOR.trim_end_matches('/');
+        let known = ["manifests", "roster", "segments", doctor];
+        for folder in &top.folders {
+            if !known.contains(&folder.as_str()) {
+                self.report_foreign_folder(&format!("{folder}/")).await?;
+            }
+        }
+        for parent in ["manifests/", "roster/", "segments/"] {
+            self.foreign_below(parent, |folder| folder == "v1").await?;
+        }
+        // Foreign objects in the roster's folder are reported when its chain is read.
+        for root in [key::MANIFESTS, key::SEGMENTS] {
+            self.foreign_below(root, |folder| key::parse_sub_account(folder).is_some())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Reports all objects directly below `parent`, and all folders that are not `known`.
+    async fn foreign_below(&self, parent: &str, known: fn(&str) -> bool) -> Result<()> {
+        let below = self.store.children(parent).await?;
+        for object in &below.objects {
+            self.report_foreign(object);
+        }
+        for folder in below.folders.iter().filter(|folder| !known(folder)) {
+            self.report_foreign_folder(&format!("{parent}{folder}/"))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether `copy.json` is the record that marks a copy of this archive.
+    async fn is_copy_record(&self) -> Result<bool> {
+        let bytes = self.store.get(key::COPY).await?;
+        let record = bytes.and_then(|bytes| CopyRecord::from_bytes(&bytes));
+        Ok(record.is_some_and(|record| record.archive_id == self.archive_id))
+    }
+
+    /// Returns the archive id that the first manifest names, or the first record of the roster if there is no manifest;
+    /// so the chains can be checked without `archive.json`.
+    async fn claimed_id(&self, folders: &[String]) -> Result<String> {
+        let mut names = folders.iter().map(|folder| key::parse_sub_account(folder));
+        match names.find_map(|name| name) {
+            Some(sub_account) => self.id_in_first_record::<Manifest>(sub_account).await,
+            None => self.id_in_first_record::<RosterRecord>(key::ROSTER).await,
+        }
+    }
+
+    async fn id_in_first_record<B: RecordBody>(&self, chain: &str) -> Result<String> {
+        let bytes = self.store.get(&key::manifest(chain, 1)).await?;
+        let envelope = bytes.and_then(|bytes| Signed::<B>::from_bytes(&bytes).ok());
+        Ok(envelope
+            .map(|envelope| envelope.manifest.place().archive_id.to_owned())
+            .unwrap_or_default())
+    }
+
+    /// Reports a foreign folder once, with the number of its objects.
+    async fn report_foreign_folder(&self, prefix: &str) -> Result<()> {
+        let objects = self.store.list(prefix, None).await?.len();
+        if objects > 0 {
+            self.report(Finding::new(
+                FindingCode::ForeignObject,
+                prefix,
+                "nothing",
+                format!("{objects} objects"),
+            ));
+        }
+        Ok(())
+    }
+}

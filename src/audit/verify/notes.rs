@@ -1,0 +1,233 @@
+//! Whether an acknowledgement, a hold, an extension of retention or a disposal agrees with the chain before it.
+//!
+//! FORMAT.md, "Records", states the rules that are checked here.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+
+use crate::audit::verify::days::{CommittedDay, RevisionCheck};
+use crate::audit::verify::finding::{FindingCode, Findings};
+use crate::format::record::coverage::{Coverage, DayState};
+use crate::format::record::lock::Lock;
+use crate::format::record::notes::{
+    AFTER_LOCK_MS, Acknowledgement, Disposal, DisposedDay, Extension, Hold, HoldAct, has_run_out,
+};
+use crate::format::record::obligations::Obligations;
+use crate::format::time::day::rfc3339;
+
+/// The chain before a record.
+pub struct ChainBefore<'a> {
+    /// The archived days.
+    pub days: &'a BTreeMap<Date, CommittedDay>,
+    /// The holds and extensions.
+    pub obligations: &'a Obligations,
+    /// The state of each day.
+    pub coverage: &'a Coverage,
+}
+
+/// Checks that each day of an acknowledgement had the gaps that it names, and that they were not acknowledged before.
+pub fn acknowledgement(found: &mut Findings<'_>, note: &Acknowledgement, before: &ChainBefore<'_>) {
+    if note.days.is_empty() {
+        found.add(
+            FindingCode::RecordWrong,
+            "an acknowledgement of some day",
+            "no day",
+        );
+    }
+    for noted in &note.days {
+        let date = noted.date;
+        let state = before.coverage.state(date);
+        if state != DayState::Gaps {
+            let is = format!("{state:?}").to_lowercase();
+            found.add(
+                FindingCode::RecordWrong,
+                format!("a day with gaps on {date}"),
+                is,
+            );
+            continue;
+        }
+        let Some(newest) = before.days.get(&date).and_then(|day| day.revisions.last()) else {
+            continue;
+        };
+        let day = &newest.record.day;
+        let same = noted.revision == newest.record.revision
+            && noted.manifest == newest.link()
+            && noted.agent_failed == day.agent.failed
+            && noted.auto_failed == day.auto.failed
+            && noted.incomplete_because == newest.record.incomplete_because;
+        if !same {
+            let expected = format!("the gaps of {date} as {} has them", newest.manifest_key);
+            found.add(FindingCode::RecordWrong, expected, "other gaps");
+        }
+    }
+}
+
+/// Checks that a hold's range is not empty, and that a case that releases days held some of them.
+pub fn hold(found: &mut Findings<'_>, hold: &Hold, before: &Obligations) {
+    if hold.range.from >= hold.range.to {
+        found.add(
+            FindingCode::RecordWrong,
+            "a hold on some day",
+            hold.range.to_string(),
+        );
+    }
+    if hold.act == HoldAct::Remove && !before.touches(&hold.case, hold.range) {
+        found.add(
+            FindingCode::RecordWrong,
+            "a case that holds some of these days",
+            "a case that holds none",
+        );
+    }
+}
+
+/// Checks that each day of an extension is archived and within the range, and that no lock becomes shorter or weaker.
+pub fn extension(found: &mut Findings<'_>, extension: &Extension, before: &ChainBefore<'_>) {
+    if extension.days.is_empty() {
+        found.add(
+            FindingCode::RecordWrong,
+            "longer retention of some day",
+            "no day",
+        );
+    }
+    for extended in &extension.days {
+        let date = extended.date;
+        let state = before.coverage.state(date);
+        let extensible = extension.range.contains(date) && state != DayState::Disposed;
+        let Some(day) = before.days.get(&date).filter(|_| extensible) else {
+            found.add(
+                FindingCode::RecordWrong,
+                format!("archived days of {}", extension.range),
+                date.to_string(),
+            );
+            continue;
+        };
+        let Some(known) = lock_of(day, before.obligations.lock_on(date)) else {
+            continue;
+        };
+        if known.stronger(extended.lock()) != extended.lock() {
+            let expected = format!("{date} locked until {} at least", rfc3339(known.until_ms));
+            found.add(
+                FindingCode::RecordWrong,
+                expected,
+                rfc3339(extended.retain_until),
+            );
+        }
+    }
+}
+
+/// Returns the lock that the chain requires of a day's objects; `extended` is that of the extensions.
+fn lock_of(day: &CommittedDay, extended: Option<Lock>) -> Option<Lock> {
+    day.revisions
+        .iter()
+        .filter_map(|revision| revision.record.object_lock.as_ref())
+        .map(|lock| lock.lock())
+        .chain(extended)
+        .reduce(Lock::stronger)
+}
+
+/// Checks that each day of a disposal was sealed, that its lock had ended when the record was committed (`committed_at`, in
+/// UTC milliseconds), and that no case held it. Returns the days for which this is true: any other day is not disposed of,
+/// even if the record names it, and must still have its files.
+pub fn disposal(
+    found: &mut Findings<'_>,
+    disposal: &Disposal,
+    committed_at: i64,
+    before: &ChainBefore<'_>,
+) -> Vec<Date> {
+    if disposal.days.is_empty() {
+        found.add(FindingCode::RecordWrong, "a disposal of some day", "no day");
+    }
+    if !disposal.days.is_sorted_by(|day, next| day.date < next.date) {
+        found.add(
+            FindingCode::RecordWrong,
+            "a disposal of days in their order",
+            "another order",
+        );
+    }
+    let mut disposed = Vec::new();
+    for named in &disposal.days {
+        let date = named.date;
+        let state = before.coverage.state(date);
+        let disposable =
+            state.is_sealed() && state != DayState::Disposed && disposal.range.contains(date);
+        let day = before.days.get(&date).filter(|_| disposable);
+        let Some((day, newest)) = day.and_then(|day| Some((day, day.revisions.last()?))) else {
+            let is = format!("{date}, {}", format!("{state:?}").to_lowercase());
+            found.add(
+                FindingCode::RecordWrong,
+                format!("sealed days of {}", disposal.range),
+                is,
+            );
+            continue;
+        };
+        let findings_before = found.found.len();
+        check_day(found, named, day, newest);
+        let known = lock_of(day, before.obligations.lock_on(date));
+        check_lock_ended(found, named, known, committed_at);
+        check_not_held(found, date, before.obligations);
+        if found.found.len() == findings_before {
+            disposed.push(date);
+        }
+    }
+    disposed
+}
+
+/// Checks that a disposal describes the day as it was.
+fn check_day(
+    found: &mut Findings<'_>,
+    named: &DisposedDay,
+    day: &CommittedDay,
+    newest: &RevisionCheck,
+) {
+    let files = (
+        day.files().count() as u64,
+        day.files().map(|file| file.bytes).sum::<u64>(),
+    );
+    let same = named.revision == newest.record.revision
+        && named.manifest == newest.link()
+        && (named.files, named.bytes) == files;
+    if !same {
+        let expected = format!("{} as {} has it", named.date, newest.manifest_key);
+        found.add(
+            FindingCode::RecordWrong,
+            expected,
+            "another revision, or other files",
+        );
+    }
+}
+
+/// Checks that no lock that the chain requires (`known`) is longer or stronger than the one that the disposal names, and
+/// that the named one had ended.
+fn check_lock_ended(
+    found: &mut Findings<'_>,
+    named: &DisposedDay,
+    known: Option<Lock>,
+    committed_at: i64,
+) {
+    let (date, lock) = (named.date, named.lock.as_ref().map(|lock| lock.lock()));
+    let until = lock.map_or_else(|| "no lock".to_owned(), |lock| rfc3339(lock.until_ms));
+    if let Some(known) = known.filter(|known| lock.is_none_or(|lock| lock.stronger(*known) != lock))
+    {
+        let expected = format!("{date} locked until {} at least", rfc3339(known.until_ms));
+        found.add(FindingCode::RecordWrong, expected, until.clone());
+    }
+    if !has_run_out(lock, committed_at) {
+        let latest = committed_at.saturating_sub(AFTER_LOCK_MS);
+        let expected = format!("{date} locked until {} at most", rfc3339(latest));
+        found.add(FindingCode::RecordWrong, expected, until);
+    }
+}
+
+/// Checks that no case holds a day.
+fn check_not_held(found: &mut Findings<'_>, date: Date, before: &Obligations) {
+    let cases: Vec<&str> = before.cases_on(date).into_keys().collect();
+    if !cases.is_empty() {
+        let found_case = format!("held for case {}", cases.join(", "));
+        found.add(
+            FindingCode::RecordWrong,
+            format!("{date} not held for any case"),
+            found_case,
+        );
+    }
+}

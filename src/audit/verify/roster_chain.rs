@@ -1,0 +1,195 @@
+//! Reads the roster's chain, and any other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::audit::anchors::AT_ONCE;
+use crate::audit::blocking;
+use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::heads::Hashes;
+use crate::audit::verify::links::{ReadRecord, RecordCheck};
+use crate::audit::verify::objects::{check_obligations, check_versions};
+use crate::audit::verify::roster::{RosterCheck, Rostered};
+use crate::audit::verify::verifier::{Verifier, cores};
+use crate::format::place::key;
+use crate::format::record::envelope::RecordBody;
+use crate::format::record::head::Head;
+use crate::format::record::lock::Lock;
+use crate::format::record::roster::Inventory;
+use crate::outcome::{Failure, Result};
+use crate::store::StoreErrorKind;
+
+/// What is at a number of a chain.
+enum ChainObject<B> {
+    Record(ReadRecord<B>),
+    /// The object is larger than any record.
+    TooLarge,
+    /// The object was listed and is gone.
+    Gone,
+}
+
+impl Verifier<'_> {
+    /// Reads the roster's chain, and keeps what it says of the other chains.
+    pub async fn roster(&mut self) -> Result<()> {
+        let root = self.store.root();
+        let mut check = RosterCheck::new(&self.archive_id, &root, &self.options.allowed);
+        let known = self.known_heads(key::ROSTER).await?;
+        let hashes = self.read_chain(&mut check, &known.numbers()).await?;
+        self.report_all(known.check(&check.links, &hashes));
+        if check.links.records > 0 {
+            if !known.is_known() {
+                self.report(known.unknown_end(&check.links));
+            }
+            self.check_signed(&check.links);
+        } else if !known.is_known() && !self.archive_id.is_empty() {
+            self.report(Finding::new(
+                FindingCode::NoRoster,
+                key::ROSTERS,
+                "a roster",
+                "none",
+            ));
+        }
+        self.check_locks(check.locks).await?;
+        if let Some(moved) = check.moved {
+            self.report(Finding::new(
+                FindingCode::TakenOver,
+                moved.record,
+                moved.from,
+                moved.to,
+            ));
+        }
+        if let Some(inventory) = &check.newest {
+            self.check_listed(inventory);
+        }
+        self.count(|totals| totals.rosters += check.links.records);
+        let head = check
+            .links
+            .head
+            .map(|(sequence, sha256)| Head { sequence, sha256 }.of_chain(key::ROSTER).to_string());
+        self.rostered = Rostered {
+            head,
+            ..check.rostered
+        };
+        Ok(())
+    }
+
+    /// Reads a chain in order, fetching many records at the same time, and passes each to `check`. Returns the hashes at
+    /// the numbers in `wanted`.
+    pub async fn read_chain<'a, C: RecordCheck<'a>>(
+        &self,
+        check: &mut C,
+        wanted: &BTreeSet<u64>,
+    ) -> Result<Hashes> {
+        let numbers = self.numbers(&check.links().name).await?;
+        let at_once = if self.remote { AT_ONCE } else { cores() };
+        let mut objects = stream::iter(numbers)
+            .map(|(sequence, key)| async move {
+                let object = self.chain_object::<C::Record>(&key).await;
+                object.map(|object| (sequence, object))
+            })
+            .buffered(at_once);
+        let mut hashes = Hashes::new();
+        let mut expected = 1;
+        while let Some((sequence, object)) = objects.try_next().await? {
+            self.check_stop()?;
+            // Many records may be missing in a row; one finding at the first of them is enough.
+            if sequence > expected {
+                self.report(check.links().missing(expected));
+            }
+            match object {
+                ChainObject::TooLarge => {
+                    let reason = "an object larger than any manifest";
+                    self.report(check.links().unreadable(sequence, reason));
+                }
+                ChainObject::Record(object) => {
+                    if wanted.contains(&sequence) {
+                        hashes.insert(sequence, object.sha256);
+                    }
+                    self.report_all(check.next(sequence, object));
+                }
+                ChainObject::Gone => self.report(check.links().missing(sequence)),
+            }
+            expected = sequence + 1;
+        }
+        Ok(hashes)
+    }
+
+    /// Fetches and reads one record.
+    async fn chain_object<B: RecordBody + Send + 'static>(
+        &self,
+        key: &str,
+    ) -> Result<ChainObject<B>> {
+        match self.store.get(key).await {
+            Ok(Some(bytes)) => {
+                let record = blocking(move || Ok(ReadRecord::read(&bytes))).await?;
+                Ok(ChainObject::Record(record))
+            }
+            Ok(None) => Ok(ChainObject::Gone),
+            // The object is foreign, which is no reason to stop here.
+            Err(error) if error.kind == StoreErrorKind::Contradiction => Ok(ChainObject::TooLarge),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lists the records of a chain by number, and reports foreign objects among them.
+    async fn numbers(&self, name: &str) -> Result<BTreeMap<u64, String>> {
+        let root = key::chain(name);
+        let listed = self.store.list(&root, None).await?;
+        if self.remote {
+            let versions = self.store.versions(&root).await?;
+            self.report_all(check_versions(&versions, |_| false));
+        }
+        let mut numbers = BTreeMap::new();
+        for entry in listed {
+            let number = key::parse_manifest(&entry.key);
+            match number.filter(|n| *n > 0 && key::manifest(name, *n) == entry.key) {
+                Some(number) => drop(numbers.insert(number, entry.key)),
+                None => self.report_foreign(&entry.key),
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Checks the locks of the roster's records, where the store keeps locks.
+    async fn check_locks(&self, locks: Vec<(String, Lock)>) -> Result<()> {
+        if !self.remote {
+            return Ok(());
+        }
+        let mut findings = stream::iter(locks)
+            .map(|(object, lock)| async move {
+                let stat = self.store.stat(&object).await?;
+                let findings =
+                    stat.map(|stat| check_obligations(&object, Some(lock), false, &stat));
+                Ok::<_, Failure>(findings)
+            })
+            .buffer_unordered(self.days_at_once());
+        while let Some(found) = findings.try_next().await? {
+            self.check_stop()?;
+            self.report_all(found.into_iter().flatten());
+        }
+        Ok(())
+    }
+
+    /// Reports the sub-accounts that RingCX no longer lists, by the newest inventory.
+    fn check_listed(&self, inventory: &Inventory) {
+        let included = &self.options.sub_accounts;
+        for entry in &inventory.sub_accounts {
+            let is_included = included.is_empty() || included.contains(&entry.id);
+            let Some(unlisted) = entry.unlisted.as_ref().filter(|_| is_included) else {
+                continue;
+            };
+            let code = match unlisted.acknowledged {
+                true => FindingCode::SubAccountAcknowledged,
+                false => FindingCode::SubAccountUnlisted,
+            };
+            let found = format!("none since {}", key::manifest(key::ROSTER, unlisted.since));
+            self.report(Finding::new(
+                code,
+                format!("sub_account={}", entry.id),
+                "a sub-account that RingCX lists",
+                found,
+            ));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One sub-account from its chain to its rows.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+
+use crate::audit::blocking;
+use crate::audit::verify::calendar;
+use crate::audit::verify::chain::ChainCheck;
+use crate::audit::verify::days::CommittedDay;
+use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::heads::KnownHeads;
+use crate::audit::verify::objects::{Listed, PlacementCounts, check_versions, date_of};
+use crate::audit::verify::record::CLOCK_SLACK_MS;
+use crate::audit::verify::rows;
+use crate::audit::verify::verifier::{Level, Verifier};
+use crate::format::hash::digest::Digest;
+use crate::format::place::key;
+use crate::format::record::head::Head;
+use crate::format::record::manifest::File;
+use crate::outcome::Result;
+use crate::store::ObjectVersion;
+use crate::store::file::hash_file;
+
+/// The days of a chain by date.
+type Days = BTreeMap<Date, CommittedDay>;
+
+impl Verifier<'_> {
+    /// Verifies one sub-account: its chain, its calendar, its objects and, depending on the level, its files and rows.
+    pub async fn sub_account(&self, sub_account: &str) -> Result<()> {
+        let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
+        let known = self.known_heads(sub_account).await?;
+        let hashes = self.read_chain(&mut check, &known.numbers()).await?;
+        self.check_chain(&check, &known, &hashes);
+        self.check_calendar(sub_account, &check);
+        let is_signed = check.links.signed > 0;
+        let taken = self.rostered.taken.get(sub_account).copied().unwrap_or(0);
+        let mut days = check.into_days(taken);
+        let root = key::day_root(sub_account);
+        let listed: Listed = self
+            .store
+            .list(&root, None)
+            .await?
+            .into_iter()
+            .map(|entry| (entry.key, entry.bytes))
+            .collect();
+        let versions = match self.remote {
+            true => self.store.versions(&root).await?,
+            false => Vec::new(),
+        };
+        self.report_all(check_versions(&versions, |object| {
+            let day = date_of(sub_account, object).and_then(|date| days.get(&date));
+            day.is_some_and(|day| day.disposed.is_some())
+        }));
+        self.unlisted(sub_account, &listed, &days, is_signed)
+            .await?;
+        days.retain(|date, _| {
+            self.options.days.contains(*date) && self.in_subset(sub_account, *date)
+        });
+        self.check_files(sub_account, days, &listed, &versions)
+            .await?;
+        self.count(|totals| totals.sub_accounts += 1);
+        Ok(())
+    }
+
+    /// Checks a chain against what is known from outside of it: heads from second sources, the date of the archive's
+    /// creation, and the trusted signers.
+    fn check_chain(
+        &self,
+        check: &ChainCheck<'_>,
+        known: &KnownHeads,
+        hashes: &BTreeMap<u64, Digest>,
+    ) {
+        let links = &check.links;
+        self.report_all(known.check(links, hashes));
+        if links.records == 0 {
+            return;
+        }
+        // A chain that the roster names is as long as the roster says; then the end of the roster is the question.
+        if !known.is_known() && !self.rostered.heads.contains_key(&links.name) {
+            self.report(known.unknown_end(links));
+        }
+        let created_at = self.created_at.saturating_sub(CLOCK_SLACK_MS);
+        if check.first_commit.is_some_and(|oldest| oldest < created_at) {
+            self.report(Finding::new(
+                FindingCode::ArchiveRecord,
+                key::ARCHIVE,
+                "an archive that was created before its manifests",
+                "a manifest that was committed before the archive was created",
+            ));
+        }
+        self.check_signed(links);
+        self.count(|totals| {
+            totals.manifests += links.records;
+            totals.signed_manifests += links.signed;
+            totals.heads.extend(links.head.map(|(sequence, sha256)| {
+                Head { sequence, sha256 }.of_chain(&links.name).to_string()
+            }));
+        });
+    }
+
+    fn check_calendar(&self, sub_account: &str, check: &ChainCheck<'_>) {
+        let days = calendar::days(&self.options.days, sub_account, check);
+        self.count(|totals| days.add_to(totals));
+        self.report_all(days.findings);
+        self.report_all(calendar::unenforced_holds(check, sub_account, self.remote));
+    }
+
+    /// Checks the files of all chosen days, several days at the same time.
+    async fn check_files(
+        &self,
+        sub_account: &str,
+        days: Days,
+        listed: &Listed,
+        versions: &[ObjectVersion],
+    ) -> Result<()> {
+        for (date, day) in &days {
+            self.expired(sub_account, *date, day, listed, versions);
+        }
+        let bytes: u64 = days
+            .values()
+            .flat_map(CommittedDay::files)
+            .filter(|file| listed.contains_key(&file.key))
+            .map(|file| file.bytes)
+            .sum();
+        self.meter.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let placement = stream::iter(days.into_values())
+            .map(|day| self.day(day, listed))
+            .buffer_unordered(self.days_at_once())
+            .try_fold(PlacementCounts::default(), |all, day| async {
+                Ok(all.merge(day))
+            })
+            .await?;
+        self.report_all(placement.into_findings(sub_account));
+        Ok(())
+    }
+
+    /// Returns whether a day belongs to the chosen share. Shares are made of whole days, because rows of one segment may
+    /// be in several revisions of its day.
+    fn in_subset(&self, sub_account: &str, date: Date) -> bool {
+        let Some((n, shares)) = self.options.subset else {
+            return true;
+        };
+        let Digest(hash) = Digest::of(format!("{sub_account}/{date}").as_bytes());
+        let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+        number % shares.max(1) + 1 == n
+    }
+
+    /// Checks the objects of one day, and at the deepest level its rows.
+    async fn day(&self, day: CommittedDay, listed: &Listed) -> Result<PlacementCounts> {
+        let mut placement = PlacementCounts::default();
+        let scratch = self.scratch()?;
+        let mut parts = rows::Parts::new();
+        for revision in &day.revisions {
+            self.manifest_kept(revision, &mut placement).await?;
+            for file in &revision.record.files {
+                self.check_stop()?;
+                let exists = self.file(file, revision, listed, &mut placement).await?;
+                self.count(|totals| totals.files += u64::from(exists || !revision.may_be_gone));
+                if !exists {
+                    continue;
+                }
+                if self.options.level == Level::Deep
+                    && let Some(path) = self.local(scratch.as_ref(), &file.key).await?
+                {
+                    parts.insert(file.key.clone(), path);
+                }
+                match (self.options.level, parts.get(&file.key)) {
+                    (Level::Quick, _) => {}
+                    // The copy is hashed, so that the object is not fetched twice.
+                    (Level::Deep, Some(path)) if self.remote => self.hash_copy(file, path).await?,
+                    _ => self.hash(file, revision).await?,
+                }
+            }
+        }
+        if self.options.level == Level::Deep {
+            self.rows(day, parts).await?;
+        }
+        Ok(placement)
+    }
+
+    /// Checks the rows of one day on a thread that may block.
+    async fn rows(&self, day: CommittedDay, parts: rows::Parts) -> Result<()> {
+        let expected = rows::Expected {
+            archive_id: self.archive_id.clone(),
+            allowed: self.options.allowed.clone(),
+        };
+        let (findings, rows) = blocking(move || {
+            let mut findings = Vec::new();
+            let rows = rows::check_day(&expected, &day, &parts, &mut |finding| {
+                findings.push(finding)
+            });
+            Ok((findings, rows))
+        })
+        .await?;
+        self.report_all(findings);
+        self.count(|totals| totals.rows += rows);
+        Ok(())
+    }
+
+    async fn hash_copy(&self, file: &File, path: &Path) -> Result<()> {
+        if let Some(hashed) = hash_file(path).await? {
+            self.hashed(file, hashed);
+        }
+        Ok(())
+    }
+}

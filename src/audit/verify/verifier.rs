@@ -1,0 +1,256 @@
+//! What every part of a verification uses: the store, the options, and the totals.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::anchors::Anchors;
+use crate::audit::scratch::Scratch;
+use crate::audit::verify::finding::{Finding, FindingCode, Severity};
+use crate::audit::verify::roster::Rostered;
+use crate::format::place::key;
+use crate::format::record::head::HeadRef;
+use crate::format::signature::AllowedSigners;
+use crate::format::time::range::Days;
+use crate::outcome::{Exit, Failure, Result};
+use crate::store::Store;
+
+/// How much is read. Each level includes the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// The chains, and what the store reports of each object.
+    Quick,
+    /// Every file's bytes as well, against the SHA-256 of its manifest.
+    Full,
+    /// Every row as well.
+    Deep,
+}
+
+impl Level {
+    /// Every level, the least thorough first.
+    pub const ALL: [Level; 3] = [Level::Quick, Level::Full, Level::Deep];
+
+    /// Returns the name, as flags and events spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Quick => "quick",
+            Level::Full => "full",
+            Level::Deep => "deep",
+        }
+    }
+}
+
+/// What is to be verified.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// The days whose files are checked. The chains are always checked as a whole.
+    pub days: Days,
+    /// The sub-accounts; an empty list means all.
+    pub sub_accounts: Vec<String>,
+    /// How much is read.
+    pub level: Level,
+    /// With `(n, t)` only the files of the nth of `t` shares of the days are checked; n is from 1 to t.
+    pub subset: Option<(u32, u32)>,
+    /// Heads that the reader has from a second source (`--expect-head`).
+    pub heads: Vec<HeadRef>,
+    /// The second place with heads of all chains (`--anchor`).
+    pub anchors: Option<Anchors>,
+    /// Whose signatures are trusted; without any, signatures are checked but every key is accepted.
+    pub allowed: AllowedSigners,
+}
+
+/// What was verified, and the number of findings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct VerifyTotals {
+    /// Sub-accounts.
+    pub sub_accounts: u64,
+    /// Records of sub-accounts.
+    pub manifests: u64,
+    /// Records of sub-accounts with a signature.
+    pub signed_manifests: u64,
+    /// Records of the roster.
+    pub rosters: u64,
+    /// Days with segments, on which every summary has an answer.
+    pub days_complete: u64,
+    /// Days without segments.
+    pub days_empty: u64,
+    /// Days with gaps.
+    pub days_incomplete: u64,
+    /// Days with gaps that are acknowledged.
+    pub days_acknowledged: u64,
+    /// Days that were never archived.
+    pub days_missing: u64,
+    /// Days that were disposed of after their retention.
+    pub days_disposed: u64,
+    /// Committed files that were checked.
+    pub files: u64,
+    /// Bytes that were read and hashed.
+    pub bytes: u64,
+    /// Rows that were checked.
+    pub rows: u64,
+    /// Findings of severity `violation`.
+    pub violations: u64,
+    /// Findings of severity `gap`.
+    pub gaps: u64,
+    /// Findings of severity `notice`.
+    pub notices: u64,
+    /// The head of each chain, `SUB_ACCOUNT:SEQUENCE:SHA256`, the roster's last. They should be stored in a second place
+    /// and passed to the next verification.
+    pub heads: Vec<String>,
+}
+
+impl VerifyTotals {
+    /// Returns the exit code: 4 for a violation, 2 if there was nothing to verify, 3 for gaps, otherwise 0.
+    pub fn exit(&self) -> Exit {
+        match self {
+            VerifyTotals {
+                violations: 1.., ..
+            } => Exit::Integrity,
+            VerifyTotals { manifests: 0, .. } => Exit::Usage,
+            VerifyTotals { gaps: 1.., .. } => Exit::Gaps,
+            _ => Exit::Done,
+        }
+    }
+}
+
+/// How far a verification is, for a progress bar.
+#[derive(Debug, Default)]
+pub struct VerifyProgress {
+    /// Number of sub-accounts.
+    pub sub_accounts: AtomicU64,
+    /// Number of sub-accounts that are verified.
+    pub sub_accounts_done: AtomicU64,
+    /// Bytes of the files of the sub-accounts whose chains were read so far.
+    pub bytes: AtomicU64,
+    /// Bytes of files that were read.
+    pub bytes_done: AtomicU64,
+}
+
+/// A verification in progress.
+pub(super) struct Verifier<'a> {
+    pub store: Arc<dyn Store>,
+    pub options: &'a VerifyOptions,
+    pub meter: &'a VerifyProgress,
+    stop: CancellationToken,
+    found: &'a (dyn Fn(Finding) + Send + Sync),
+    /// The archive's id; empty until `archive.json` is read, and if nothing names it.
+    pub archive_id: String,
+    /// When the archive was created according to `archive.json`, in UTC milliseconds.
+    pub created_at: i64,
+    /// What the roster says of the other chains.
+    pub rostered: Rostered,
+    /// Whether the store keeps checksums, versions and locks of its own, as S3 does and a folder does not.
+    pub remote: bool,
+    totals: Mutex<VerifyTotals>,
+}
+
+impl<'a> Verifier<'a> {
+    /// Returns a verification that has read nothing yet.
+    pub fn new(
+        store: Arc<dyn Store>,
+        options: &'a VerifyOptions,
+        stop: CancellationToken,
+        meter: &'a VerifyProgress,
+        found: &'a (dyn Fn(Finding) + Send + Sync),
+    ) -> Self {
+        Verifier {
+            remote: store.local(key::ARCHIVE).is_none(),
+            store,
+            options,
+            meter,
+            stop,
+            found,
+            archive_id: String::new(),
+            created_at: i64::MIN,
+            rostered: Rostered::default(),
+            totals: Mutex::default(),
+        }
+    }
+
+    /// Ends the verification.
+    pub fn into_totals(self) -> VerifyTotals {
+        let mut totals = self
+            .totals
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        totals.heads.extend(self.rostered.head);
+        totals.bytes = self.meter.bytes_done.load(Ordering::Relaxed);
+        totals
+    }
+
+    /// Counts a finding and passes it on.
+    pub fn report(&self, finding: Finding) {
+        self.count(|totals| match finding.severity {
+            Severity::Violation => totals.violations += 1,
+            Severity::Gap => totals.gaps += 1,
+            Severity::Notice => totals.notices += 1,
+        });
+        (self.found)(finding);
+    }
+
+    /// Counts findings and passes them on.
+    pub fn report_all(&self, findings: impl IntoIterator<Item = Finding>) {
+        findings
+            .into_iter()
+            .for_each(|finding| self.report(finding));
+    }
+
+    /// Reports an object at a place where cxvault puts none.
+    pub fn report_foreign(&self, object: &str) {
+        self.report(Finding::new(
+            FindingCode::ForeignObject,
+            object,
+            "nothing",
+            "an object",
+        ));
+    }
+
+    /// Changes the totals.
+    pub fn count(&self, change: impl FnOnce(&mut VerifyTotals)) {
+        change(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Fails if the verification was interrupted.
+    pub fn check_stop(&self) -> Result<()> {
+        match self.stop.is_cancelled() {
+            true => Err(Failure::interrupted()),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns how many days are checked at the same time. Requests to a remote store wait for answers, work on files
+    /// for the processor. At the deepest level each day has a row group in memory.
+    pub fn days_at_once(&self) -> usize {
+        match (self.remote, self.options.level) {
+            (true, Level::Quick | Level::Full) => 16,
+            (false, Level::Quick | Level::Full) => cores() + 1,
+            (_, Level::Deep) => cores(),
+        }
+    }
+
+    /// Returns a folder for copies of remote objects; `None` for a local store, which needs none.
+    pub fn scratch(&self) -> Result<Option<Scratch>> {
+        self.remote.then(Scratch::new).transpose()
+    }
+
+    /// Returns an object as a local file: the object itself, or a copy in `scratch`. Returns `None` if it does not exist.
+    pub async fn local(&self, scratch: Option<&Scratch>, object: &str) -> Result<Option<PathBuf>> {
+        if let Some(path) = self.store.local(object) {
+            return Ok(Some(path));
+        }
+        let Some(scratch) = scratch else {
+            return Ok(None);
+        };
+        let path = scratch.path(object);
+        Ok(self.store.download(object, &path).await?.then_some(path))
+    }
+}
+
+/// Returns the number of processors that this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
