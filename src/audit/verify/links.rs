@@ -214,3 +214,119 @@ pub fn key_or_nothing(link: &Option<Link>) -> String {
     link.as_ref()
         .map_or_else(|| "nothing".to_owned(), |link| link.key.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::verify::finding::FindingCode as Code;
+    use crate::audit::verify::testing::{ARCHIVE_ID, SUB_ACCOUNT, objects};
+    use crate::format::record::manifest::{Envelope, Manifest};
+
+    /// Passes objects with their numbers to a check, and returns the codes with the numbers of the records.
+    fn codes(
+        archive_id: &str,
+        name: &str,
+        numbered: impl IntoIterator<Item = (u64, Vec<u8>)>,
+    ) -> Vec<(u64, Code)> {
+        let allowed = AllowedSigners::default();
+        let mut check = LinkCheck::new(archive_id, name, &allowed);
+        let mut codes = Vec::new();
+        for (number, bytes) in numbered {
+            let mut found = Findings::new("key");
+            check.next::<Manifest>(&mut found, number, ReadRecord::read(&bytes));
+            codes.extend(found.found.iter().map(|finding| (number, finding.code)));
+        }
+        codes
+    }
+
+    /// Changes an envelope and writes it again, so that its signature may not match any more.
+    fn changed(bytes: &[u8], change: impl FnOnce(&mut Envelope)) -> Vec<u8> {
+        let mut envelope = Envelope::from_bytes(bytes).unwrap();
+        change(&mut envelope);
+        envelope.to_bytes().unwrap()
+    }
+
+    #[test]
+    fn each_fault_of_a_link_has_its_code() {
+        let chain = objects();
+        let unsigned = changed(&chain[1], |envelope| envelope.signature = None);
+        let other_host = changed(&chain[1], |envelope| {
+            envelope.manifest.run.host = "other".into();
+        });
+        let misplaced = Code::ManifestMisplaced;
+        type Numbered = Vec<(u64, Vec<u8>)>;
+        let first_two =
+            |second: &Vec<u8>| -> Numbered { vec![(1, chain[0].clone()), (2, second.clone())] };
+        let cases: [(&str, &str, Numbered, Vec<(u64, Code)>); 7] = [
+            (
+                ARCHIVE_ID,
+                SUB_ACCOUNT,
+                (1..).zip(chain.clone()).collect(),
+                vec![],
+            ),
+            (
+                "other",
+                SUB_ACCOUNT,
+                vec![(1, chain[0].clone())],
+                vec![(1, misplaced)],
+            ),
+            // The sub-account and the key.
+            (
+                ARCHIVE_ID,
+                "1",
+                vec![(1, chain[0].clone())],
+                vec![(1, misplaced); 2],
+            ),
+            // The third record under the number of the second: its key, its number and its link.
+            (
+                ARCHIVE_ID,
+                SUB_ACCOUNT,
+                first_two(&chain[2]),
+                vec![(2, misplaced), (2, misplaced), (2, Code::ChainBroken)],
+            ),
+            (
+                ARCHIVE_ID,
+                SUB_ACCOUNT,
+                first_two(&unsigned),
+                vec![(2, Code::ManifestUnsigned)],
+            ),
+            (
+                ARCHIVE_ID,
+                SUB_ACCOUNT,
+                first_two(&other_host),
+                vec![(2, Code::SignatureInvalid)],
+            ),
+            (
+                ARCHIVE_ID,
+                SUB_ACCOUNT,
+                first_two(&b"{}".to_vec()),
+                vec![(2, Code::ManifestUnreadable)],
+            ),
+        ];
+        for (archive_id, name, numbered, expected) in cases {
+            assert_eq!(codes(archive_id, name, numbered), expected);
+        }
+    }
+
+    #[test]
+    fn after_a_missing_record_the_next_link_is_not_compared() {
+        let (chain, allowed) = (objects(), AllowedSigners::default());
+        let mut check = LinkCheck::new(ARCHIVE_ID, SUB_ACCOUNT, &allowed);
+        assert_eq!(check.missing(1).code, Code::ManifestMissing);
+        let mut found = Findings::new("key");
+        check.next::<Manifest>(&mut found, 2, ReadRecord::read(&chain[1]));
+        assert_eq!(found.found, []);
+        assert!(check.broken && check.records == 1 && check.signed == 1);
+    }
+
+    #[test]
+    fn a_key_that_is_not_trusted_is_reported() {
+        let key = crate::format::signature::SigningKey::generate().unwrap();
+        let line = key.public_key().to_openssh_line();
+        let allowed = AllowedSigners::parse(&format!("cxvault {line}")).unwrap();
+        let mut check = LinkCheck::new(ARCHIVE_ID, SUB_ACCOUNT, &allowed);
+        let mut found = Findings::new("key");
+        check.next::<Manifest>(&mut found, 1, ReadRecord::read(&objects()[0]));
+        assert_eq!(found.found[0].code, Code::SignerNotAllowed);
+    }
+}

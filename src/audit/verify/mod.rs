@@ -35,6 +35,8 @@ mod roster;
 mod roster_chain;
 mod rows;
 mod sub_account;
+#[cfg(test)]
+mod testing;
 mod verifier;
 
 use std::collections::BTreeSet;

@@ -231,3 +231,101 @@ fn check_not_held(found: &mut Findings<'_>, date: Date, before: &Obligations) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::verify::finding::FindingCode as Code;
+    use crate::audit::verify::testing::{before, codes, manifest, november};
+    use crate::format::record::manifest::Record;
+    use crate::format::signature::AllowedSigners;
+
+    /// Returns the findings about a record of the golden chain after a change, with the dates that a disposal covers.
+    fn check(number: usize, change: fn(&mut Record)) -> (Vec<Code>, Vec<Date>) {
+        let allowed = AllowedSigners::default();
+        let check = before(number, &allowed);
+        let chain = ChainBefore {
+            days: &check.days,
+            obligations: &check.obligations,
+            coverage: &check.coverage,
+        };
+        let mut manifest = manifest(number);
+        change(&mut manifest.record);
+        let mut dates = Vec::new();
+        let codes = codes(|found| match &manifest.record {
+            Record::Acknowledgement(note) => acknowledgement(found, note, &chain),
+            Record::Hold(note) => hold(found, note, chain.obligations),
+            Record::Retention(note) => extension(found, note, &chain),
+            Record::Disposal(note) => {
+                dates = disposal(found, note, manifest.run.finished_at, &chain);
+            }
+            Record::Day(_) => panic!("record {number} is about a day"),
+        });
+        (codes, dates)
+    }
+
+    /// A change of one kind of note; other kinds stay as they are.
+    macro_rules! change {
+        ($kind:ident, $note:ident, $change:expr) => {
+            |record| {
+                if let Record::$kind($note) = record {
+                    $change;
+                }
+            }
+        };
+    }
+
+    #[test]
+    fn notes_that_contradict_the_chain_are_found() {
+        for number in [8, 9, 11, 12, 13, 15] {
+            assert_eq!(check(number, |_| {}).0, [], "record {number}");
+        }
+        let cases: [(usize, fn(&mut Record)); 12] = [
+            (8, change!(Acknowledgement, note, note.days.clear())),
+            (
+                8,
+                change!(Acknowledgement, note, note.days[0].agent_failed += 1),
+            ),
+            (
+                8,
+                change!(Acknowledgement, note, note.days[0].date = november(21)),
+            ),
+            (9, change!(Hold, note, note.range.to = note.range.from)),
+            (11, change!(Hold, note, note.case = "another".into())),
+            (12, change!(Retention, note, note.days.clear())),
+            (
+                12,
+                change!(Retention, note, note.days[0].date = november(25)),
+            ),
+            (12, change!(Retention, note, note.days[0].retain_until = 0)),
+            (13, change!(Disposal, note, note.days.clear())),
+            (13, change!(Disposal, note, note.days[0].files += 1)),
+            (13, change!(Disposal, note, note.days[0].lock = None)),
+            (
+                13,
+                change!(Disposal, note, note.days[0].date = november(25)),
+            ),
+        ];
+        for (n, (number, change)) in cases.into_iter().enumerate() {
+            let (codes, dates) = check(number, change);
+            assert_eq!(codes, [Code::RecordWrong], "case {n}");
+            assert_eq!(dates, [], "case {n}: nothing is disposed of");
+        }
+    }
+
+    #[test]
+    fn a_disposal_covers_the_days_that_it_may_dispose_of() {
+        assert_eq!(check(13, |_| {}).1, [november(22)]);
+    }
+
+    #[test]
+    fn a_day_that_a_case_holds_is_not_disposed_of() {
+        let allowed = AllowedSigners::default();
+        let held = before(10, &allowed);
+        let found = codes(|found| check_not_held(found, november(22), &held.obligations));
+        assert_eq!(found, [Code::RecordWrong]);
+        let released = before(12, &allowed);
+        let found = codes(|found| check_not_held(found, november(22), &released.obligations));
+        assert_eq!(found, []);
+    }
+}

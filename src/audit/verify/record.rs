@@ -368,3 +368,116 @@ pub fn check_times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRe
 
 /// How far a host's clock may be wrong, in milliseconds. The API's own clock is checked without a tolerance.
 pub const CLOCK_SLACK_MS: i64 = 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::verify::finding::FindingCode as Code;
+    use crate::audit::verify::testing::{codes, day};
+
+    fn windows(record: &mut DayRecord) -> &mut Vec<WindowRecord> {
+        match &mut record.discovery {
+            Discovery::Windows { windows, .. } => windows,
+            Discovery::Manifest(_) => panic!("the record has no windows"),
+        }
+    }
+
+    /// Returns the codes of all checks of the first revision of a day after a change.
+    fn codes_after(change: fn(&mut DayRecord)) -> Vec<Code> {
+        let (manifest, mut record) = day(3);
+        change(&mut record);
+        codes(|found| {
+            check_window(found, &manifest, &record, "America/New_York");
+            check_discovery(found, &record, None);
+            check_counts(found, &record, None);
+            check_files(found, &manifest, &record, None);
+            check_times(found, &manifest, &record);
+        })
+    }
+
+    #[test]
+    fn each_fault_of_a_days_record_has_its_code() {
+        let zone = day(3).1.zone;
+        let (manifest, record) = day(3);
+        assert_eq!(
+            codes(|found| check_window(found, &manifest, &record, &zone)),
+            []
+        );
+        let base = codes_after(|_| {});
+        let counts = Code::CountsWrong;
+        let cases: [(fn(&mut DayRecord), &[Code]); 10] = [
+            (
+                |record| record.window.end_ms += 1,
+                &[Code::DayWindowWrong, Code::WindowsIncomplete],
+            ),
+            (
+                |record| drop(windows(record).remove(1)),
+                &[Code::WindowsIncomplete],
+            ),
+            (
+                |record| windows(record)[0].server_date = Some(0),
+                &[Code::WindowTooEarly],
+            ),
+            (|record| windows(record)[0].objects += 1, &[counts]),
+            (|record| record.files[0].rows += 1, &[counts]),
+            (|record| record.complete = false, &[counts]),
+            (
+                |record| *record.failures.entry("http_500".into()).or_default() += 1,
+                &[counts],
+            ),
+            (|record| record.why = Why::Recheck, &[counts]),
+            (
+                |record| record.files[0].key.push('x'),
+                &[Code::FileMisplaced],
+            ),
+            (
+                |record| record.files.push(record.files[0].clone()),
+                &[Code::FileMisplaced, counts],
+            ),
+        ];
+        for (n, (change, expected)) in cases.into_iter().enumerate() {
+            let found = codes_after(change);
+            for code in expected {
+                assert!(found.contains(code), "case {n}: {found:?}");
+            }
+            assert!(
+                found.len() >= base.len() + expected.len() - 1,
+                "case {n}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_later_revision_refers_to_windows_of_its_own_day() {
+        let (_, second) = day(2);
+        let Discovery::Manifest(link) = &second.discovery else {
+            panic!("the second revision refers to the first");
+        };
+        let known = CommittedDay {
+            windows_by: vec![link.clone()],
+            ..CommittedDay::default()
+        };
+        assert_eq!(
+            codes(|found| check_discovery(found, &second, Some(&known))),
+            []
+        );
+        for day in [None, Some(&CommittedDay::default())] {
+            let found = codes(|found| check_discovery(found, &second, day));
+            assert_eq!(found, [Code::DiscoveryUnknown]);
+        }
+    }
+
+    #[test]
+    fn days_that_follow_one_another_share_a_bound() {
+        let window = |start_ms, end_ms| Window { start_ms, end_ms };
+        let date = day(3).1.date;
+        for (before, after, expected) in [
+            (window(0, 10), window(10, 20), vec![]),
+            (window(0, 10), window(11, 20), vec![Code::DayWindowWrong]),
+            (window(0, 10), window(9, 20), vec![Code::DayWindowWrong]),
+        ] {
+            let found = codes(|found| check_neighbours(found, date, before, after));
+            assert_eq!(found, expected);
+        }
+    }
+}
