@@ -364,7 +364,7 @@ fn a_ready_token_works_while_it_lives() {
 }
 
 #[test]
-fn filtered_segments_are_rows_that_nobody_asked_for() {
+fn filtered_segments_are_rows_without_requests() {
     let simulator = Simulator::start(options());
     let mut vault = Vault::new(&simulator);
     vault
@@ -435,7 +435,7 @@ fn a_day_can_be_cut_into_several_parts() {
 }
 
 #[test]
-fn nobody_reads_secrets_texts_or_numbers_in_what_is_said() {
+fn output_shows_no_secrets_texts_or_phone_numbers() {
     let mut options = options();
     options.sub_accounts = vec![SUB.into(), "88888888".into()];
     options.faults.deny = vec!["88888888".into()];

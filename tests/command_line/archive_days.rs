@@ -22,7 +22,7 @@ fn warnings(manifest: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_first_day_without_segments_is_warned_of_until_somebody_acknowledges_it() {
+fn a_first_day_without_segments_is_a_warning_until_it_is_acknowledged() {
     let mut options = options();
     options.faults.empty = true;
     let simulator = Simulator::start(options);
@@ -132,7 +132,7 @@ fn by_the_real_clock(segments_per_day: u64) -> (Simulator, Vault) {
 }
 
 #[test]
-fn three_missed_nights_are_made_up_for_by_one_run() {
+fn one_run_makes_up_for_three_missed_nights() {
     let (simulator, mut vault) = by_the_real_clock(30);
     let first = days_ago(5);
     vault.set("CATCH_UP", "5d").run_day(&first, &[]).expect(0);
@@ -369,7 +369,7 @@ fn check_violation(tamper: impl Fn(&Vault), named: &str) {
 }
 
 #[test]
-fn a_chain_that_somebody_touched_is_not_written_to() {
+fn a_chain_that_was_changed_is_not_written_to() {
     let manifest = |vault: &Vault, n: u32| {
         vault
             .archive()

@@ -101,7 +101,7 @@ fn a_range_is_archived_day_by_day_and_sealed_days_cost_nothing() {
 }
 
 #[test]
-fn days_come_in_the_order_that_is_asked_for() {
+fn days_are_archived_in_the_requested_order() {
     let simulator = Simulator::start(options());
     for (order, first) in [("oldest", "2026-11-12"), ("newest", "2026-11-18")] {
         let vault = vault(&simulator);
@@ -230,7 +230,7 @@ fn the_nightly_run_and_a_backfill_share_a_chain_and_its_limits() {
 }
 
 #[test]
-fn ranges_that_cannot_be_meant_are_refused_before_anything_is_asked() {
+fn impossible_ranges_are_refused_before_any_request() {
     let simulator = Simulator::start(options());
     let vault = vault(&simulator);
     let refused = |from: &str, to: &str, says: &str| {

@@ -92,7 +92,7 @@ fn every_command_has_help_with_an_example() {
 }
 
 #[test]
-fn help_tells_the_exit_codes() {
+fn help_lists_the_exit_codes() {
     let help = User::new().run(&["--help"]).stdout;
     for code in [
         "0  done",
@@ -276,7 +276,7 @@ fn an_unknown_variable_is_an_error_with_a_suggestion() {
 }
 
 #[test]
-fn an_error_is_one_json_line_when_json_is_asked_for() {
+fn an_error_is_one_json_line_with_json() {
     let ended = User::new().run_with(&["config", "--json"], &[("CXVAULT_TIME_ZONE", "US/Estern")]);
     let event = ended.json();
     assert_eq!(

@@ -157,7 +157,7 @@ fn assert_lacking(rows: &Archived) {
 }
 
 #[test]
-fn nothing_of_an_omitted_field_is_kept_and_everything_else_is() {
+fn nothing_of_an_omitted_field_is_stored_and_everything_else_is() {
     let simulator = Simulator::start(strange());
     let mut vault = Vault::new(&simulator);
     vault

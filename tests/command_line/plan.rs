@@ -57,7 +57,7 @@ fn a_plan_before_the_first_day_touches_nothing_and_says_what_it_cannot_know() {
 }
 
 #[test]
-fn limits_make_the_time_and_the_slower_one_is_named() {
+fn the_slower_limit_decides_the_time_and_is_named() {
     let simulator = Simulator::start(options());
     let mut vault = Vault::new(&simulator);
     vault
@@ -136,7 +136,7 @@ fn a_share_of_the_limits_takes_as_much_longer() {
 }
 
 #[test]
-fn what_is_archived_tells_the_volume_and_is_not_planned_again() {
+fn archived_days_give_the_volume_and_are_not_planned_again() {
     let simulator = Simulator::start(options());
     let vault = Vault::new(&simulator);
     let day = vault.run_day(DAY, &[]).day();

@@ -125,7 +125,7 @@ fn what_came_late_was_edited_or_vanished_is_the_next_revision() {
 }
 
 #[test]
-fn only_what_may_have_been_populated_is_asked_for_again() {
+fn only_summaries_that_may_have_been_populated_are_requested_again() {
     let simulator = changing_world();
     let vault = Vault::new(&simulator);
     vault.run_day(DAY, &[]);
@@ -191,7 +191,7 @@ fn that_nothing_has_changed_is_recorded_too() {
 }
 
 #[test]
-fn killed_on_the_way_it_goes_on_and_ends_in_one_revision() {
+fn a_killed_recheck_continues_and_ends_in_one_revision() {
     let simulator = changing_world();
     let mut vault = Vault::new(&simulator);
     vault.run_day(DAY, &[]);
@@ -293,7 +293,7 @@ fn days_that_are_not_archived_are_left_to_backfill() {
 }
 
 #[test]
-fn the_nightly_run_looks_again_at_days_of_the_ages_that_are_set() {
+fn the_nightly_run_rechecks_days_of_the_configured_ages() {
     let (old, younger) = (days_ago(4), days_ago(2));
     let mut options = options_of_today();
     // Two hours after the older day's end.

@@ -106,7 +106,7 @@ fn the_second_signal_aborts() {
 }
 
 #[test]
-fn a_second_process_on_the_same_day_is_told_so() {
+fn a_second_process_on_the_same_day_reports_the_first() {
     let simulator = Simulator::start(options());
     let vault = slow(&simulator);
     let mut first = vault.spawn(&["run", "--json", "--date", DAY]);

@@ -198,7 +198,7 @@ fn a_runs_metrics_are_the_truth_to_prometheus() {
 }
 
 #[test]
-fn gaps_and_warnings_of_two_sub_accounts_are_told_apart() {
+fn gaps_and_warnings_of_two_sub_accounts_are_distinguished() {
     let mut faulty = today();
     faulty.sub_accounts = vec![SUB.into(), OTHER.into()];
     faulty.faults.permanent_500 = 5.0;
@@ -451,7 +451,7 @@ fn a_push_gateway_gets_the_same_in_this_hosts_group() {
 }
 
 #[test]
-fn a_webhook_is_told_of_gaps_and_failures_and_of_nothing_else() {
+fn a_webhook_receives_gaps_and_failures_and_nothing_else() {
     let mut world = today();
     world.faults.permanent_500 = 5.0;
     let (faulty, good) = (Simulator::start(world), Simulator::start(today()));
@@ -517,7 +517,7 @@ fn a_webhook_is_told_of_gaps_and_failures_and_of_nothing_else() {
 }
 
 #[test]
-fn a_heartbeat_is_asked_for_when_the_archive_goes_on() {
+fn a_heartbeat_is_sent_when_the_archive_has_grown() {
     let simulator = Simulator::start(today());
     let switch = Receiver::start();
     let mut vault = Vault::new(&simulator);

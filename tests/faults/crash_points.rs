@@ -189,7 +189,7 @@ fn killed_after_any_put_with_its_disk() {
 /// The answer to a PUT is lost or says 500, whether the object was stored or not: one run succeeds
 /// nevertheless.
 #[test]
-fn unclear_answers_are_asked_again() {
+fn requests_with_unclear_answers_are_repeated() {
     let simulator = simulator();
     let (manifest, roster) = ("99999999/0000000001.json", "roster/v1/0000000001.json");
     for pattern in ["r0001-p0000", "r0001-p0001", manifest, roster] {
@@ -221,7 +221,7 @@ fn unclear_answers_are_asked_again() {
 /// A run that is killed when its manifest has just been stored sends no notification of the day's
 /// warnings.
 #[test]
-fn what_a_killed_run_could_not_warn_of_the_next_one_does() {
+fn the_next_run_notifies_what_a_killed_run_could_not() {
     let mut options = options();
     options.segments_per_day = 0;
     let simulator = Simulator::start(options);

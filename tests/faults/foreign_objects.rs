@@ -334,7 +334,7 @@ fn where_parts_are_signed_only_signed_parts_are_adopted() {
 /// A part that a host adopted as its own becomes foreign when keys come into use; what only it held
 /// is not committed.
 #[test]
-fn a_look_that_only_a_foreign_part_holds_is_committed_later() {
+fn an_observation_that_only_a_foreign_part_holds_is_committed_later() {
     let world = |days: i64| {
         let mut options = SimulatorOptions {
             segments_per_day: 12,

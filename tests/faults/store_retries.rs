@@ -55,7 +55,7 @@ fn retrying(memory: &Arc<MemoryStore>, waits: &Arc<Waits>) -> RetryingStore {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_asked_for_again() {
+async fn a_request_whose_answer_was_lost_is_repeated() {
     let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
     memory.fail(StoreFault::new(
         StoreOperation::PutNew,
@@ -100,7 +100,7 @@ async fn attempts_have_an_end_and_waits_grow_to_a_bound() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_asked_once_each_until_it_answers() {
+async fn a_store_that_is_down_gets_one_request_each_until_it_answers() {
     let (memory, waits) = (Arc::new(MemoryStore::new()), Arc::new(Waits::default()));
     let attempts = u64::from(RetryPolicy::default().attempts);
     let store = retrying(&memory, &waits);

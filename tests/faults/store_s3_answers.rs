@@ -128,7 +128,7 @@ async fn every_refusal_is_judged_and_sent_once() {
 }
 
 #[tokio::test]
-async fn a_taken_key_and_a_missing_one_are_answers() {
+async fn an_existing_key_and_a_missing_key_are_answers() {
     let (_, url) = Standin::answering(412, &error_body("PreconditionFailed", "")).await;
     let store = S3Store::open(settings(&url)).await.unwrap();
     assert_eq!(

@@ -199,7 +199,7 @@ fn one_of_them_could_not_see_everything() {
 }
 
 #[test]
-fn one_of_them_looked_days_later() {
+fn one_host_observed_days_later() {
     let change = |later: i64| {
         move |options: &mut cxvault::simulator::SimulatorOptions| {
             let later = jiff::SignedDuration::from_hours(24 * later);

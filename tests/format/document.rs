@@ -340,7 +340,7 @@ fn rows(bytes: Vec<u8>) -> Option<Vec<Row>> {
 }
 
 #[test]
-fn long_texts_end_a_row_group_early_and_come_back_whole() {
+fn long_texts_end_a_row_group_early_and_are_read_back_unchanged() {
     let text = "x\u{1F600}".repeat(13_000);
     let Record::Day(day) = envelope(1).manifest.record else {
         panic!("a day is first")

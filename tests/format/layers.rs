@@ -126,7 +126,7 @@ fn lines_by_module() -> BTreeMap<String, Vec<(PathBuf, String)>> {
 }
 
 #[test]
-fn each_module_uses_only_what_stands_under_it() {
+fn each_module_uses_only_the_modules_below_it() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
     for (module, lines) in lines_by_module() {
         let may_use = allowed
@@ -177,7 +177,7 @@ fn the_verifier_uses_nothing_that_knows_chains() {
 }
 
 #[test]
-fn outside_crates_have_one_user() {
+fn external_crates_are_used_only_where_allowed() {
     for (module, lines) in lines_by_module() {
         for (file, line) in lines {
             for (krate, users) in ONLY_USER {

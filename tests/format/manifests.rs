@@ -478,7 +478,7 @@ fn a_changed_signature_is_refused_by_both() {
 
 /// Dates that do not exist: a pattern cannot exclude them, the reader must.
 #[test]
-fn another_version_is_told_as_such_whatever_else_it_says() {
+fn another_version_is_reported_as_such_whatever_the_content() {
     let text = String::from_utf8(golden(&key::manifest(SUB, 1))).unwrap();
     let later = text.replace("\"format_version\":1", "\"format_version\":2");
     for record in [

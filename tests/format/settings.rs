@@ -557,7 +557,7 @@ fn a_token_from_a_higher_layer_wins_over_an_app() {
 }
 
 #[test]
-fn missing_credentials_are_an_error_only_for_whoever_needs_them() {
+fn missing_credentials_are_an_error_only_for_commands_that_need_them() {
     let none = settings("", &[]).accounts[0].credentials().unwrap_err();
     assert_eq!(none.exit, Exit::Usage);
     let text = none.to_string();

@@ -79,7 +79,7 @@ fn segments(vault: &Vault) -> Vec<Value> {
 }
 
 #[test]
-fn an_intact_archive_holds_and_every_share_of_it_is_looked_at() {
+fn an_intact_archive_holds_and_every_subset_of_it_is_verified() {
     let Case { vault, signers, .. } = case();
     let signers = signers.to_str().unwrap();
     for level in ["quick", "full", "deep"] {
@@ -294,7 +294,7 @@ fn altered(value: &Value) -> Value {
 }
 
 #[test]
-fn a_receipt_holds_alone_discloses_nobody_else_and_stands_no_change() {
+fn a_receipt_is_verified_alone_discloses_no_other_row_and_permits_no_change() {
     let Case { vault, signers, .. } = case();
     let segments = segments(&vault);
     let changed = segments.iter().find(|one| one["revision"] == 2).unwrap()["segment_id"]

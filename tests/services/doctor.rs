@@ -122,7 +122,7 @@ fn a_bucket_with_locks_is_tried_and_its_archive_still_holds() {
 }
 
 #[test]
-fn a_bucket_without_locks_or_a_key_is_warned_of_and_a_wrong_one_fails() {
+fn a_bucket_without_locks_or_a_key_is_a_warning_and_a_missing_bucket_fails() {
     let simulator = Simulator::start(today());
     let bucket = Bucket::new(minio(), "doctor-plain", false);
     let mut vault = Vault::new(&simulator);

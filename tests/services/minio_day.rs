@@ -360,7 +360,7 @@ fn what_is_wrong_with_the_bucket_is_said() {
 }
 
 #[test]
-fn a_server_that_goes_away_is_later_and_the_journal_is_kept() {
+fn a_server_that_goes_away_means_later_and_the_journal_is_retained() {
     let simulator = simulator(40);
     let server = Minio::start();
     let bucket = Bucket::new(&server, "down", true);

@@ -287,7 +287,7 @@ fn days_later(days: i64) -> Simulator {
 /// Two hosts at once: the observation of the earlier host is committed later, and its unsigned
 /// parts remain as leftovers.
 #[test]
-fn an_older_look_committed_later_is_not_current_and_leftovers_are_invisible() {
+fn an_older_observation_committed_later_is_not_current_and_leftovers_are_invisible() {
     let (soon, late) = (days_later(0), days_later(5));
     let (store, clock) = (Arc::new(MemoryStore::new()), TestClock::new());
     let mut early = Host::new("early", &soon.url, &clock);
@@ -425,7 +425,7 @@ fn a_segment_of_two_days_is_current_once() {
 }
 
 #[test]
-fn coverage_tells_each_days_state() {
+fn coverage_shows_the_state_of_each_day() {
     let mut broken = options();
     broken.faults.permanent_500 = 3.5;
     let (mut nothing, whole) = (options(), Simulator::start(options()));

@@ -59,7 +59,7 @@ fn heads() -> Vec<String> {
 }
 
 #[test]
-fn intact_archives_hold_at_every_level_and_say_what_was_looked_at() {
+fn intact_archives_hold_at_every_level_and_say_what_was_verified() {
     let (_keep, signed) = laid(&MADE.signed);
     let (_keep, unsigned) = laid(&MADE.unsigned);
     for level in LEVELS {
@@ -189,7 +189,7 @@ fn intact_buckets_and_copies_of_them_hold() {
 }
 
 #[test]
-fn a_damaged_copy_elsewhere_is_still_told() {
+fn a_damaged_copy_elsewhere_is_still_reported() {
     let part = &parts(BETWEEN)[1];
     let mut archive = MADE.locked.clone();
     archive.flip(part, Spot::Middle);
@@ -207,7 +207,7 @@ fn a_damaged_copy_elsewhere_is_still_told() {
 }
 
 #[test]
-fn exactly_one_share_finds_a_damaged_part() {
+fn exactly_one_subset_finds_a_damaged_part() {
     let mut archive = MADE.signed.clone();
     archive.flip(&parts(BETWEEN)[1], Spot::Middle);
     let (_keep, location) = laid(&archive);
@@ -278,7 +278,7 @@ fn nothing_to_verify_is_no_success() {
 
 /// No finding quotes a summary or an address.
 #[test]
-fn findings_quote_nobody() {
+fn findings_quote_no_summary_and_no_address() {
     let mut archive = MADE.unsigned.clone();
     let part = parts(BETWEEN)[0].clone();
     let rows = archive.rows(&part);

@@ -90,7 +90,7 @@ fn damage_to_rows_in_a_bucket() {
 }
 
 #[test]
-fn damage_that_a_roster_tells() {
+fn damage_that_a_roster_detects() {
     run(&rosters::cases(), Where::Folder);
 }
 

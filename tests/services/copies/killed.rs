@@ -182,7 +182,7 @@ fn killed_at_any_put_the_same_command_completes_it() {
 /// The answer to a PUT is lost or says 503, whether the object was stored or not: one copy succeeds
 /// nevertheless.
 #[test]
-fn unclear_answers_are_asked_again() {
+fn requests_with_unclear_answers_are_repeated() {
     let simulator = simulator();
     let mut world = world(&simulator);
     for pattern in [MARK, "archive.json", "r0001-p0001", "0000000002.json"] {
@@ -236,7 +236,7 @@ fn asked_to_stop_it_ends_with_5_and_goes_on() {
 
 /// Two copiers at once: each finds what the other has stored, and both succeed.
 #[test]
-fn two_copiers_at_once_make_one_copy() {
+fn two_concurrent_copiers_make_one_copy() {
     let simulator = simulator();
     let mut world = world(&simulator);
     let to = Bucket::new(minio(), "twice", true);

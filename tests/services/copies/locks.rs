@@ -289,7 +289,7 @@ fn a_place_without_locks_is_refused_untouched_until_that_is_wanted() {
 }
 
 #[test]
-fn a_roster_is_kept_at_least_as_long_as_it_says() {
+fn a_roster_is_locked_at_least_as_long_as_it_says() {
     let simulator = simulator();
     let from = Bucket::new(minio(), "rosters", true);
     let mut vault = owner(&simulator);
@@ -356,7 +356,7 @@ fn change_head(vault: &Vault, sequence: u64, change: impl Fn(&mut Value)) {
 }
 
 #[test]
-fn a_lock_that_ran_out_is_asked_of_nobody() {
+fn a_lock_that_has_ended_is_not_required() {
     let simulator = simulator();
     let mut vault = owner(&simulator);
     vault.run_day(DAY, &[]).expect(0);

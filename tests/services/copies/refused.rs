@@ -194,7 +194,7 @@ fn other_bytes_at_the_copys_place_are_named_and_left_as_they_are() {
 }
 
 #[test]
-fn a_folders_files_are_read_when_that_is_asked_for() {
+fn files_of_a_folder_are_read_on_request() {
     let simulator = simulator();
     let vault = two_days(&simulator);
     let archive = objects_in(&vault, &vault.archive());

@@ -34,7 +34,7 @@ fn state_of(vault: &Vault, day: &str) -> Value {
 }
 
 #[test]
-fn acknowledged_gaps_wake_nobody_until_a_later_revision() {
+fn acknowledged_gaps_send_no_notification_until_a_later_revision() {
     let simulator = broken();
     let mut vault = signing(&simulator);
     vault.run_day(DAY, &[]).expect(3);

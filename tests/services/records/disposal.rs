@@ -234,7 +234,7 @@ fn writers_leave_it_alone() {
 }
 
 #[test]
-fn what_stands_against_it_is_named() {
+fn what_prevents_a_disposal_is_named() {
     let simulator = broken();
     let vault = signing(&simulator);
     vault.run_day(DAY, &[]).expect(3);
@@ -393,7 +393,7 @@ fn a_disposal_of_held_days_is_found() {
 /// A bucket with Object Lock: locks that only the store knows, delete markers, deleted versions,
 /// and a hold that arrives late.
 #[test]
-fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
+fn locks_of_a_bucket_are_read_and_deletions_by_a_lifecycle_rule_are_no_violation() {
     let simulator = intact();
     let bucket = Bucket::new(minio(), "disposed", true);
     let mut vault = signing(&simulator);
@@ -507,7 +507,7 @@ fn in_a_bucket_the_store_is_asked_and_a_lifecycle_rules_work_is_no_violation() {
 /// A chain whose lock has ended, in a bucket. It is uploaded object by object, since no store
 /// accepts a lock that has already ended.
 #[test]
-fn a_lock_that_only_the_store_knows_of_stands_against_it_too() {
+fn a_lock_that_only_the_store_has_prevents_a_disposal_too() {
     let simulator = intact();
     let mut vault = locked_until(&simulator, "GOVERNANCE", hours_ago(25));
     let bucket = Bucket::new(minio(), "over", true);

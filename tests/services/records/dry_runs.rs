@@ -70,7 +70,7 @@ fn refused(vault: &Vault, command: &[&str]) {
 }
 
 #[test]
-fn an_acknowledgement_is_told_and_not_made() {
+fn an_acknowledgement_is_reported_and_not_written() {
     let simulator = broken();
     let vault = signing(&simulator);
     vault.run_day(DAY, &[]).expect(3);
@@ -124,7 +124,7 @@ fn an_acknowledgement_is_told_and_not_made() {
 }
 
 #[test]
-fn holds_and_locks_in_a_bucket_are_told_and_not_set() {
+fn holds_and_locks_in_a_bucket_are_reported_and_not_set() {
     let simulator = intact();
     let bucket = Bucket::new(minio(), "dry", true);
     let proxy = Proxy::start(minio().address, &bucket.settings.bucket);

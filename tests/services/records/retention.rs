@@ -147,7 +147,7 @@ fn locks_are_raised_in_their_mode_and_never_shortened() {
 }
 
 #[test]
-fn a_later_revision_is_kept_as_long() {
+fn a_later_revision_gets_the_same_retention() {
     let simulator = broken();
     let bucket = Bucket::new(minio(), "later", true);
     let mut vault = signing(&simulator);
@@ -227,7 +227,7 @@ fn killed_between_record_and_locks_the_same_command_completes_it() {
 /// A lock that is longer than the manifest names and shorter than the later record requires: only
 /// the chain shows it.
 #[test]
-fn a_lock_shorter_than_the_extended_one_is_found() {
+fn a_lock_shorter_than_the_extended_retention_is_a_finding() {
     let simulator = intact();
     let (bucket, vault) = two_days(&simulator, "governance:1d");
     let later = days_ago(-40);
@@ -267,7 +267,7 @@ fn a_lock_shorter_than_the_extended_one_is_found() {
 }
 
 #[test]
-fn where_no_lock_is_kept_or_no_mode_is_known_nothing_is_recorded() {
+fn without_locks_or_a_known_mode_nothing_is_recorded() {
     let simulator = intact();
     let later = days_ago(-40);
     let plain = Bucket::new(minio(), "plain", false);

@@ -93,7 +93,7 @@ fn two_hundred_sub_accounts_of_seven_years_fit_and_work() {
 }
 
 #[test]
-fn pages_of_a_month_and_of_years_can_be_looked_at() {
+fn pages_of_a_month_and_of_years_are_rendered() {
     for (name, accounts, first, days) in [
         ("month", 1, date(2026, 11, 1), 30),
         ("year", 3, date(2026, 1, 1), 330),
@@ -181,7 +181,7 @@ fn strange() -> Vec<CalendarDay> {
 }
 
 #[test]
-fn strange_days_are_told_as_they_are_and_keys_reach_what_the_pointer_does() {
+fn strange_days_are_shown_and_keys_reach_what_the_pointer_reaches() {
     let days = strange();
     let chain = ReportedChain::of(
         &calendar("apia", days.clone()),
@@ -282,7 +282,7 @@ fn strange_days_are_told_as_they_are_and_keys_reach_what_the_pointer_does() {
 }
 
 #[test]
-fn the_trend_counts_what_the_days_count_and_is_told_by_keyboard() {
+fn the_trend_equals_the_days_and_can_be_read_by_keyboard() {
     let page = made_up(2, date(2026, 10, 1), 60);
     let expected: u64 = page.chains.iter().map(|chain| chain.counts.segments).sum();
     let one = page.chains[1].counts.segments;
@@ -392,7 +392,7 @@ const CONTRAST: &str = "(selector) => {
 }";
 
 #[test]
-fn both_schemes_can_be_read_and_the_dark_one_is_dark() {
+fn both_colour_schemes_are_legible_and_dark_is_dark() {
     let chain = ReportedChain::of(&calendar("1", strange()), &ChainDetails::default(), None);
     let path = write(&report(vec![chain]), "schemes.html");
     let mut browser = Browser::start();
@@ -433,7 +433,7 @@ fn both_schemes_can_be_read_and_the_dark_one_is_dark() {
 }
 
 #[test]
-fn it_prints_on_paper_as_a_whole() {
+fn the_whole_page_is_printed() {
     let path = write(&made_up(60, date(2026, 1, 1), 330), "print.html");
     let mut browser = Browser::start();
     browser.prefer("dark");

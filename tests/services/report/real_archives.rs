@@ -393,7 +393,7 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
 }
 
 #[test]
-fn nothing_is_overwritten_and_machines_are_told() {
+fn nothing_is_overwritten_and_json_reports_it() {
     let case = case();
     let out = case.vault.folder.path().join("report.html");
     let args = ["report", "--out", out.to_str().unwrap(), "--json"];

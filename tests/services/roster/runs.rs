@@ -5,7 +5,7 @@ use super::*;
 use crate::support::vault::DAY;
 
 #[test]
-fn a_run_leaves_one_record_about_all_and_its_head_covers_the_archive() {
+fn a_run_writes_one_record_about_all_sub_accounts_and_its_head_covers_the_archive() {
     let simulator = listing(&[SUB, OTHER]);
     let vault = signing(&simulator);
     let done = vault.run(&["run", "--date", EVE]).expect(0);
@@ -81,7 +81,7 @@ fn a_run_leaves_one_record_about_all_and_its_head_covers_the_archive() {
 }
 
 #[test]
-fn a_run_for_one_sub_account_carries_the_others_along() {
+fn a_run_for_one_sub_account_carries_the_other_entries_along() {
     let simulator = listing(&[SUB, OTHER]);
     let vault = signing(&simulator);
     vault.run_day(EVE, &[]).expect(0);
@@ -153,7 +153,7 @@ fn what_ended_badly_is_in_the_record() {
 }
 
 #[test]
-fn nobody_else_leaves_one() {
+fn no_other_command_writes_a_record() {
     let simulator = listing(&[SUB]);
     let vault = signing(&simulator);
     vault.run(&["run", "--dry-run"]).expect(0);
@@ -182,7 +182,7 @@ fn nobody_else_leaves_one() {
 }
 
 #[test]
-fn processes_at_once_draw_their_records_up_one_behind_the_other() {
+fn concurrent_processes_write_their_records_one_after_the_other() {
     let ids = ["11111111", "22222222", "33333333", "44444444"];
     let simulator = listing(&ids);
     let vault = signing(&simulator);

@@ -154,7 +154,7 @@ fn a_copy_that_lacks_something_is_not_taken_over() {
 }
 
 #[test]
-fn a_bucket_that_somebody_copied_with_another_tool_is_a_copy_too() {
+fn a_bucket_that_another_tool_has_copied_is_a_copy_too() {
     let simulator = listing(&[SUB]);
     let (here, there) = (
         Bucket::new(minio(), "original", true),
