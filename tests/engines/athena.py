@@ -51,30 +51,30 @@ def columns(tree):
 def trino_table(tree):
     """CREATE TABLE of the same table: Trino's own DDL has the projection's properties elsewhere."""
     data, keys = columns(tree)
-    told = properties(tree)
-    assert told["projection.enabled"] == "true"
+    options = properties(tree)
+    assert options["projection.enabled"] == "true"
     declared = [f"{column} {kind}" for column, kind in data]
     for key, kind in keys:
-        declared.append(f"{key} {kind} WITH ({projection(told, key)})")
+        declared.append(f"{key} {kind} WITH ({projection(options, key)})")
     location = tree.find(expressions.LocationProperty).this.name
     file_format = tree.find(expressions.FileFormatProperty).this.name
     partitioned = ", ".join(f"'{key}'" for key, _ in keys)
     return (
         f"CREATE TABLE {name(tree)} ({', '.join(declared)}) WITH (external_location = '{location}', "
         f"format = '{file_format}', partitioned_by = ARRAY[{partitioned}], partition_projection_enabled = true, "
-        f"partition_projection_location_template = '{told['storage.location.template']}')"
+        f"partition_projection_location_template = '{options['storage.location.template']}')"
     )
 
 
-def projection(told, key):
-    values = lambda option: ", ".join(f"'{value}'" for value in told[f"projection.{key}.{option}"].split(","))
-    match told[f"projection.{key}.type"]:
+def projection(options, key):
+    values = lambda option: ", ".join(f"'{value}'" for value in options[f"projection.{key}.{option}"].split(","))
+    match options[f"projection.{key}.type"]:
         case "enum":
             return f"partition_projection_type = 'ENUM', partition_projection_values = ARRAY[{values('values')}]"
         case "date":
             return (
                 f"partition_projection_type = 'DATE', partition_projection_range = ARRAY[{values('range')}], "
                 f"partition_projection_format = {values('format')}, "
-                f"partition_projection_interval = {told[f'projection.{key}.interval']}, "
+                f"partition_projection_interval = {options[f'projection.{key}.interval']}, "
                 f"partition_projection_interval_unit = {values('interval.unit')}"
             )

@@ -39,7 +39,7 @@ fn puts(simulator: &Simulator) -> Vec<String> {
     vault(simulator, &bucket, &proxy)
         .run_day(DAY, &[])
         .expect(0);
-    proxy.seen(Method::PUT)
+    proxy.requests(Method::PUT)
 }
 
 /// Kills a run before or after a PUT takes effect: the PUT whose key contains `pattern`, after
@@ -207,7 +207,7 @@ fn requests_with_unclear_answers_are_repeated() {
             let checked = check(&bucket.contents(), SUB);
             check_truth(&checked, DAY, &expected(&truth(&simulator)));
             assert_eq!((checked.manifests.len(), checked.unlisted.len()), (1, 0));
-            let puts = proxy.seen(Method::PUT);
+            let puts = proxy.requests(Method::PUT);
             assert_eq!(
                 puts.iter().filter(|key| key.contains(pattern)).count(),
                 2,

@@ -54,7 +54,7 @@ impl Standin {
         (StatusCode::from_u16(status).unwrap(), body).into_response()
     }
 
-    fn seen(&self) -> Vec<(Method, String, HeaderMap)> {
+    fn requests(&self) -> Vec<(Method, String, HeaderMap)> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -111,7 +111,7 @@ async fn every_refusal_is_judged_and_sent_once() {
         let store = S3Store::open(settings(&url)).await.unwrap();
         let error = store.put_new(&object(None)).await.unwrap_err();
         assert_eq!(error.kind, kind, "{code}: {error:?}");
-        assert_eq!(standin.seen().len(), 1, "{code}: another one retries");
+        assert_eq!(standin.requests().len(), 1, "{code}: another one retries");
         assert!(!format!("{error:?}").contains(SECRET));
         let failure = Failure::from(error);
         assert_eq!(failure.exit, exit, "{code}");
@@ -150,7 +150,7 @@ async fn answers_that_cannot_be_read_are_unknown() {
         store.put_new(&object(None)).await.unwrap_err().kind,
         StoreErrorKind::Unknown
     );
-    assert_eq!(standin.seen().len(), 1);
+    assert_eq!(standin.requests().len(), 1);
 
     // A server that closes the connection, and an address without a server.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -184,7 +184,7 @@ async fn a_put_announces_condition_checksum_lock_and_key() {
         PutOutcome::Created { version_id: None }
     );
 
-    let seen = standin.seen();
+    let seen = standin.requests();
     let [(method, path, headers)] = seen.as_slice() else {
         panic!("one request, not {seen:?}")
     };
@@ -242,11 +242,11 @@ async fn again(test: &'static str, env: &[(&str, &str)]) {
     let name = format!("{module}::{test}");
     let mut child = Command::new(std::env::current_exe().unwrap());
     // Otherwise the chain would ask the instance's metadata service, and there may be one.
-    let nobody = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
+    let no_metadata = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
     child
         .args(["--exact", &name, "--nocapture"])
         .env_clear()
-        .envs(env.iter().copied().chain([(CHILD, "1"), nobody]));
+        .envs(env.iter().copied().chain([(CHILD, "1"), no_metadata]));
     let done = tokio::task::spawn_blocking(move || child.output().unwrap())
         .await
         .unwrap();
@@ -340,8 +340,8 @@ async fn a_web_identity_gets_credentials() {
         ("HOME", "/nonexistent"),
     ];
     again("a_web_identity_gets_credentials", &env).await;
-    assert!(!sts.seen().is_empty());
-    let seen = s3.seen();
+    assert!(!sts.requests().is_empty());
+    let seen = s3.requests();
     let header = |name: &str| seen[0].2.get(name).unwrap().to_str().unwrap();
     assert!(header("authorization").contains("Credential=ASIAOFTHEROLE/"));
     assert_eq!(header("x-amz-security-token"), "the-session");

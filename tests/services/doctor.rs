@@ -75,11 +75,14 @@ fn a_folder_is_examined_and_left_as_it_was() {
     }
     assert!(
         vault.files(&vault.archive()).is_empty(),
-        "nothing is founded, nothing is left"
+        "no archive is created, and nothing is left"
     );
     assert_eq!(simulator.requests_to("summaries"), 0);
-    let told = vault.run(&["doctor", "--store-only"]).expect(0);
-    assert!(told.stdout.contains("8 ok, 0 warnings, 0 failed"), "{told}");
+    let finished = vault.run(&["doctor", "--store-only"]).expect(0);
+    assert!(
+        finished.stdout.contains("8 ok, 0 warnings, 0 failed"),
+        "{finished}"
+    );
 }
 
 #[test]

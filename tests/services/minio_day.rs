@@ -378,8 +378,8 @@ fn a_server_that_goes_away_means_later_and_the_journal_is_retained() {
     held.release();
     let finished = run.wait().expect(5);
     // Neither the day nor the roster record could be stored.
-    let told = finished.summary()["days"].take();
-    let whose: Vec<_> = told
+    let days = finished.summary()["days"].take();
+    let whose: Vec<_> = days
         .as_array()
         .unwrap()
         .iter()
@@ -387,7 +387,7 @@ fn a_server_that_goes_away_means_later_and_the_journal_is_retained() {
         .collect();
     assert_eq!(whose, [SUB, "roster"], "{finished}");
     assert!(
-        told[0]["remedy"].is_string() && told[1]["remedy"].is_string(),
+        days[0]["remedy"].is_string() && days[1]["remedy"].is_string(),
         "{finished}"
     );
     assert!(

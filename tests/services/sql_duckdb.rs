@@ -352,7 +352,7 @@ fn check_views(archive: &str, truth: &crate::support::protocol::Expected, leftov
     ];
     let found = ask(archive, &queries);
     let answers: BTreeSet<String> = found[0].iter().map(Value::to_string).collect();
-    let told = |((segment, kind), (status, sha256)): (&(String, _), &(_, Option<_>))| {
+    let answer = |((segment, kind), (status, sha256)): (&(String, _), &(_, Option<_>))| {
         let kind: &cxvault::format::row::observation::SummaryKind = kind;
         let status: &cxvault::format::row::observation::Status = status;
         let sha256 = sha256
@@ -360,7 +360,7 @@ fn check_views(archive: &str, truth: &crate::support::protocol::Expected, leftov
             .map(cxvault::format::hash::digest::Digest::hex);
         json!([segment, kind.name(), status.name(), sha256]).to_string()
     };
-    assert_eq!(answers, truth.iter().map(told).collect());
+    assert_eq!(answers, truth.iter().map(answer).collect());
     assert_eq!(found[0].len(), truth.len());
     let leftovers: Vec<Value> = leftovers.iter().map(|key| json!([key])).collect();
     assert_eq!(found[1], leftovers);
@@ -448,7 +448,7 @@ fn coverage_shows_the_state_of_each_day() {
         counts.insert(date, vault.newest(SUB)["day"].take());
     }
     let query = "SELECT dt, state, revisions, segments, agent_present, auto_failed FROM coverage ORDER BY dt";
-    let told = |date: &str, state: &str, revisions: u64| {
+    let row = |date: &str, state: &str, revisions: u64| {
         let day = &counts[date];
         json!([
             date,
@@ -460,11 +460,11 @@ fn coverage_shows_the_state_of_each_day() {
         ])
     };
     let expected = [
-        told("2026-11-16", "complete", 1),
+        row("2026-11-16", "complete", 1),
         json!(["2026-11-17", "missing", 0, null, null, null]),
-        told("2026-11-18", "empty", 1),
-        told(EVE, "gaps", 1),
-        told(DAY, "complete", 2),
+        row("2026-11-18", "empty", 1),
+        row(EVE, "gaps", 1),
+        row(DAY, "complete", 2),
     ];
     let archive = vault.archive();
     assert_eq!(ask(path(&archive), &[query])[0], expected);
@@ -512,8 +512,8 @@ fn coverage_shows_the_state_of_each_day() {
             "RingCX answers 500",
         ])
         .expect(0);
-    let told = "SELECT dt, agent_failed, auto_failed, reason FROM acknowledgements";
-    assert_eq!(ask(path(&archive), &[told])[0], [failed]);
+    let query = "SELECT dt, agent_failed, auto_failed, reason FROM acknowledgements";
+    assert_eq!(ask(path(&archive), &[query])[0], [failed]);
     assert_eq!(
         one(
             path(&archive),
@@ -558,10 +558,10 @@ fn check_disposal(vault: &Vault, archive: &Path) {
             ["disposed", "missing", "empty", "gaps", "complete"].map(|state| json!([state]));
         assert_eq!(states, expected);
         assert_eq!(one(path(archive), rows), 0);
-        let told = "SELECT dt, files, lock_mode, reason, said_by, key FROM disposals";
+        let query = "SELECT dt, files, lock_mode, reason, said_by, key FROM disposals";
         let record = key::manifest(SUB, 6);
         let expected = json!([gone, files, null, "its time is over", "A. Auditor", record]);
-        assert_eq!(ask(path(archive), &[told])[0], [expected]);
+        assert_eq!(ask(path(archive), &[query])[0], [expected]);
         assert_eq!(
             ask(path(archive), &["FROM leftovers"])[0],
             Vec::<Value>::new(),

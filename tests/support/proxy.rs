@@ -152,7 +152,7 @@ impl Proxy {
     }
 
     /// Returns the keys of all requests of a method so far, below the bucket.
-    pub fn seen(&self, method: Method) -> Vec<String> {
+    pub fn requests(&self, method: Method) -> Vec<String> {
         let seen = self.state.seen.lock().unwrap();
         seen.iter()
             .filter(|(of, _)| *of == method)

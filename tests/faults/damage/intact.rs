@@ -64,7 +64,7 @@ fn intact_archives_hold_at_every_level_and_say_what_was_verified() {
     let (_keep, unsigned) = laid(&MADE.unsigned);
     for level in LEVELS {
         let verdict = holds(&signed, level, &signers(), &[FindingCode::NoExpectedHead]);
-        let told = &verdict.verified;
+        let counts = &verdict.verified;
         let parts = MADE
             .signed
             .objects
@@ -86,28 +86,28 @@ fn intact_archives_hold_at_every_level_and_say_what_was_verified() {
             .map(|key| MADE.signed.rows(key).len())
             .sum();
         assert_eq!(
-            (&told["manifests"], &told["signed_manifests"]),
+            (&counts["manifests"], &counts["signed_manifests"]),
             (&6.into(), &6.into()),
-            "{told}"
+            "{counts}"
         );
         assert_eq!(
-            (&told["days_complete"], &told["days_empty"]),
+            (&counts["days_complete"], &counts["days_empty"]),
             (&4.into(), &1.into()),
-            "{told}"
+            "{counts}"
         );
-        assert_eq!(told["files"], parts, "{told}");
+        assert_eq!(counts["files"], parts, "{counts}");
         // A level reports what it has not read.
         assert_eq!(
-            told["bytes"],
+            counts["bytes"],
             if level == Level::Quick { 0 } else { bytes },
-            "{told}"
+            "{counts}"
         );
         assert_eq!(
-            told["rows"],
+            counts["rows"],
             if level == Level::Deep { rows } else { 0 },
-            "{told}"
+            "{counts}"
         );
-        assert_eq!(told["violations"], 0, "{told}");
+        assert_eq!(counts["violations"], 0, "{counts}");
         holds(&signed, level, &[signers(), heads()].concat(), &[]);
         holds(
             &signed,

@@ -31,8 +31,8 @@ fn run(cases: &[Case], place: Where) {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let found = case.check(&MADE, place);
                     if !found.is_empty() {
-                        let told = format!("{}\n    {}", case.name, found.join("\n    "));
-                        wrong.lock().unwrap().push(told);
+                        let report = format!("{}\n    {}", case.name, found.join("\n    "));
+                        wrong.lock().unwrap().push(report);
                     }
                 }
             });

@@ -337,7 +337,7 @@ fn an_anchor_that_was_rewritten_ends_a_run_with_4() {
             assert_eq!(
                 rosters(&vault),
                 2,
-                "nothing is written until somebody has looked into it"
+                "nothing is written until an operator has examined it"
             );
             let verified = vault.run(&["verify", "--json"]).expect(4);
             assert_eq!(found(&verified, code).len(), 1, "{code}: {verified}");

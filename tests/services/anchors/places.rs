@@ -248,14 +248,14 @@ fn while_the_anchor_is_down_days_are_committed_and_the_next_run_makes_up_for_it(
     }
     assert_eq!(vault.newest(SUB)["kind"], "hold");
     // The table for people reports it as well.
-    let told = vault.run(&["run", "--date", DAY]).expect(5);
+    let finished = vault.run(&["run", "--date", DAY]).expect(5);
     assert!(
-        told.stdout.contains("not anchored") && told.stdout.contains("CXVAULT_ANCHOR"),
-        "{told}"
+        finished.stdout.contains("not anchored") && finished.stdout.contains("CXVAULT_ANCHOR"),
+        "{finished}"
     );
     assert!(
-        told.stdout.contains("head roster:2:") && !told.stdout.contains("head roster:1:"),
-        "{told}"
+        finished.stdout.contains("head roster:2:") && !finished.stdout.contains("head roster:1:"),
+        "{finished}"
     );
     vault.run(&["verify", "--no-anchor"]).expect(0);
 

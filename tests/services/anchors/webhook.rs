@@ -15,15 +15,15 @@ fn a_webhook_gets_each_head_and_again_what_it_did_not_take() {
     vault.set("ANCHOR_WEBHOOK_URL", &url);
     let run = vault.run_day(EVE, &[]).expect(0);
     let all = receiver.take();
-    let [told, of_the_run] = all.as_slice() else {
+    let [sent, of_the_run] = all.as_slice() else {
         panic!("{all:?}")
     };
     assert_eq!(
-        (told.method.as_str(), told.path.as_str()),
+        (sent.method.as_str(), sent.path.as_str()),
         ("POST", "/hooks/hush-hush")
     );
-    assert_eq!(told.header("content-type"), Some("application/json"));
-    let body = told.json();
+    assert_eq!(sent.header("content-type"), Some("application/json"));
+    let body = sent.json();
     let head = body["head"].as_str().unwrap();
     let (manifest, id) = (vault.newest(SUB), archive_id(&vault));
     assert_eq!(
@@ -111,7 +111,7 @@ fn told_of(receiver: &Receiver) -> Vec<String> {
     let mut all: Vec<String> = receiver
         .take()
         .iter()
-        .map(|told| head(told.json()))
+        .map(|sent| head(sent.json()))
         .collect();
     all.sort();
     all

@@ -192,8 +192,8 @@ fn what_was_archived_since_is_all_that_is_read_and_put() {
         parts
     };
     let (read, put) = (
-        source.seen(Method::GET).len(),
-        place.seen(Method::PUT).len(),
+        source.requests(Method::GET).len(),
+        place.requests(Method::PUT).len(),
     );
     let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
     assert_eq!(without_mark(to.contents()), from.contents());
@@ -222,19 +222,19 @@ fn what_was_archived_since_is_all_that_is_read_and_put() {
         .collect();
     expected.sort();
     assert_eq!(
-        strip(&parts_of(source.seen(Method::GET)[read..].to_vec())),
+        strip(&parts_of(source.requests(Method::GET)[read..].to_vec())),
         expected
     );
-    let mut puts = strip(&place.seen(Method::PUT)[put..]);
+    let mut puts = strip(&place.requests(Method::PUT)[put..]);
     puts.retain(|key| key != "archive.json");
     puts.sort();
     assert_eq!(puts, new, "archive.json aside, which proves create-only");
 
     // A run that only confirms days writes its roster record, and nothing else is stored.
     vault.run_day(DAY, &[]).expect(0);
-    let put = place.seen(Method::PUT).len();
+    let put = place.requests(Method::PUT).len();
     let done = copied(&copy(&vault, &to.location(), &[]).expect(0));
-    let mut puts = strip(&place.seen(Method::PUT)[put..]);
+    let mut puts = strip(&place.requests(Method::PUT)[put..]);
     puts.retain(|key| key != "archive.json");
     assert_eq!(puts, [manifest("roster", 3)]);
     assert_eq!(
@@ -243,14 +243,14 @@ fn what_was_archived_since_is_all_that_is_read_and_put() {
     );
 
     // After that there is nothing to do.
-    let put = place.seen(Method::PUT).len();
+    let put = place.requests(Method::PUT).len();
     let done = copied(&copy(&vault, &to.location(), &["--check"]).expect(0));
     assert_eq!(
         (&done["files"], &done["manifests"], &done["bytes"]),
         (&json!(0), &json!(0), &json!(0))
     );
     assert!(
-        place.seen(Method::PUT)[put..]
+        place.requests(Method::PUT)[put..]
             .iter()
             .all(|key| key.ends_with("archive.json"))
     );
@@ -304,7 +304,7 @@ fn leftovers_and_what_is_not_the_archives_stay_behind_and_are_counted() {
     std::fs::copy(vault.archive().join(&part), leftover).unwrap();
     std::fs::create_dir(vault.archive().join("doctor")).unwrap();
     std::fs::write(vault.archive().join("doctor/1-2"), "it was here").unwrap();
-    std::fs::write(vault.archive().join("notes.txt"), "somebody's").unwrap();
+    std::fs::write(vault.archive().join("notes.txt"), "a note").unwrap();
     let to = vault.folder.path().join("copy");
     let done = copied(&copy(&vault, to.to_str().unwrap(), &[]).expect(0));
     assert_eq!(done["unlisted"], 1);
@@ -374,7 +374,7 @@ fn the_roster_comes_last_and_only_with_all_that_it_names() {
         without_mark(bucket.contents()),
         objects_in(&vault, &vault.archive())
     );
-    let puts = place.seen(Method::PUT);
+    let puts = place.requests(Method::PUT);
     let last = puts.len() - 2;
     assert!(
         [record(1), record(2)]

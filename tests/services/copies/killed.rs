@@ -37,7 +37,7 @@ fn world<'a>(simulator: &Simulator) -> World<'a> {
 }
 
 fn parts_seen(proxy: &Proxy, from: usize, method: Method) -> Vec<String> {
-    let seen = proxy.seen(method);
+    let seen = proxy.requests(method);
     let mut parts: Vec<String> = seen[from..]
         .iter()
         .filter(|key| key.ends_with(".parquet"))
@@ -54,7 +54,7 @@ fn settled(to: &Bucket, place: &Proxy, never_arrived: Option<&str>) -> Contents 
     until("requests in flight arrive", || {
         nap(Duration::from_millis(50));
         contents = to.contents();
-        let puts = place.seen(Method::PUT);
+        let puts = place.requests(Method::PUT);
         let arrived = |key: &&String| {
             let same = puts.iter().filter(|put| put == key).count();
             never_arrived != Some(key.as_str()) || same > 1
@@ -122,8 +122,8 @@ fn killed_at(world: &mut World, put: usize, after: bool) {
     }
 
     let (read, asked) = (
-        world.source.seen(Method::GET).len(),
-        place.seen(Method::PUT).len(),
+        world.source.requests(Method::GET).len(),
+        place.requests(Method::PUT).len(),
     );
     let done = copied(&copy(&world.vault, &to.location(), &[]).expect(0));
     assert_eq!(without_mark(to.contents()), archive);
@@ -164,7 +164,7 @@ fn killed_at_any_put_the_same_command_completes_it() {
     let place = Proxy::start(minio().address, &undisturbed.settings.bucket);
     may_copy_to(&mut world.vault, minio(), Some(&place.url));
     copy(&world.vault, &undisturbed.location(), &[]).expect(0);
-    let puts = place.seen(Method::PUT);
+    let puts = place.requests(Method::PUT);
     // The mark, the record and its proof of create-only, each object, and a lock for the mark and
     // the record.
     assert_eq!(

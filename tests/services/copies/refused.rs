@@ -215,7 +215,7 @@ fn files_of_a_folder_are_read_on_request() {
     write(
         to.join("segments/v1")
             .join(format!("sub_account={SUB}/dt={DAY}/notes.txt")),
-        b"somebody's",
+        b"a note",
     );
     names(&copy(&vault, at, &[]).expect(4), "notes.txt");
 }
@@ -248,7 +248,7 @@ fn a_place_that_is_something_else_is_refused_and_left_alone() {
     copy(&other, &text(&copies), &[]).expect(0);
     refused(&vault, &text(&copies), 2, "holds a copy of another archive");
     let occupied = beside("occupied");
-    write(occupied.join("notes.txt"), b"somebody's");
+    write(occupied.join("notes.txt"), b"a note");
     refused(
         &vault,
         &text(&occupied),

@@ -95,11 +95,11 @@ fn an_acknowledgement_is_reported_and_not_written() {
             "outage",
         ],
     );
-    let told = both(&vault, &command, || kinds(&vault) == ["day"]);
+    let report = both(&vault, &command, || kinds(&vault) == ["day"]);
     assert_eq!(
         (
-            told["days"].as_array().unwrap().len(),
-            &told["days"][0]["date"]
+            report["days"].as_array().unwrap().len(),
+            &report["days"][0]["date"]
         ),
         (1, &json!(DAY))
     );
@@ -146,9 +146,9 @@ fn holds_and_locks_in_a_bucket_are_reported_and_not_set() {
         ]
     };
     let tried = |command: &[&str]| {
-        let (before, puts) = (objects(), proxy.seen(Method::PUT).len());
+        let (before, puts) = (objects(), proxy.requests(Method::PUT).len());
         both(&vault, command, || {
-            objects() == before && proxy.seen(Method::PUT).len() == puts
+            objects() == before && proxy.requests(Method::PUT).len() == puts
         })
     };
     let added = tried(&hold("add", "A", EVE));
@@ -174,7 +174,7 @@ fn holds_and_locks_in_a_bucket_are_reported_and_not_set() {
     assert_eq!(removed["held_by_others"], 2);
     vault.set("OBJECT_LOCK", "governance:1d");
     let extended = {
-        let (before, puts) = (objects(), proxy.seen(Method::PUT).len());
+        let (before, puts) = (objects(), proxy.requests(Method::PUT).len());
         let command = [
             "retention",
             "extend",
@@ -186,7 +186,7 @@ fn holds_and_locks_in_a_bucket_are_reported_and_not_set() {
             &later,
         ];
         both(&vault, &command, || {
-            objects() == before && proxy.seen(Method::PUT).len() == puts
+            objects() == before && proxy.requests(Method::PUT).len() == puts
         })
     };
     assert_eq!(
@@ -253,9 +253,9 @@ fn where_nothing_enforces_a_hold_the_dry_run_says_so() {
                 .contains("would be recorded, and ENFORCED BY NOTHING"),
             "{said}"
         );
-        let told = both(&vault, &add, || true);
+        let report = both(&vault, &add, || true);
         assert_eq!(
-            (&told["enforced"], &told["records"]),
+            (&report["enforced"], &report["records"]),
             (&json!(false), &json!(1))
         );
         let extend = [

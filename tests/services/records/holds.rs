@@ -223,12 +223,12 @@ fn what_is_committed_under_an_open_hold_is_held_from_its_first_instant() {
         [""; 0],
         "nothing is archived of that day yet"
     );
-    let before = proxy.seen(Method::PUT).len();
+    let before = proxy.requests(Method::PUT).len();
     vault.run_day(DAY, &[]).expect(3);
     assert_eq!(held(&bucket), ["2026-11-20", "3"]);
     // With the PUT itself: one for each object, the ones that prove create-only, and the run's
     // record in the roster.
-    let puts = proxy.seen(Method::PUT)[before..].to_vec();
+    let puts = proxy.requests(Method::PUT)[before..].to_vec();
     let of_day = |key: &&String| !key.ends_with("archive.json") && !key.contains("roster/v1/");
     assert_eq!(puts.iter().filter(of_day).count(), 2, "{puts:?}");
 

@@ -196,18 +196,18 @@ fn readers_go_on_without_what_was_disposed_of() {
                 .to_owned()
         };
         let tells = |args: &[&str], exit: i32| {
-            let told = vault.run(&[args, &["--json"]].concat()).expect(exit);
-            let left_out = told
+            let report = vault.run(&[args, &["--json"]].concat()).expect(exit);
+            let left_out = report
                 .events()
                 .into_iter()
                 .find(|event| event["event"] == "left-out");
-            let left_out = left_out.unwrap_or_else(|| panic!("{args:?} is silent: {told}"));
+            let left_out = left_out.unwrap_or_else(|| panic!("{args:?} is silent: {report}"));
             assert_eq!(
                 (&left_out["from"], &left_out["to"], &left_out["manifest"]),
                 (&EVE.into(), &DAY.into(), &record.as_str().into())
             );
             assert_eq!(left_out["reason"], "its time is over");
-            told
+            report
         };
         assert!(
             tells(&["show", &gone], 2)
@@ -245,12 +245,16 @@ fn readers_go_on_without_what_was_disposed_of() {
         tells(&["ls", "--date", EVE], 0);
         tells(&["status", "--by", "queue"], 0);
         tells(&["retention"], 0);
-        let told = tells(&["status"], 0)
+        let report = tells(&["status"], 0)
             .events()
             .into_iter()
             .find(|event| event["date"] == EVE)
             .unwrap();
-        let facts = (&told["state"], &told["files"], &told["counts"]["segments"]);
+        let facts = (
+            &report["state"],
+            &report["files"],
+            &report["counts"]["segments"],
+        );
         assert_eq!(facts, (&"disposed".into(), &0.into(), &eve));
         let text = vault.run(&["status"]).expect(0).stdout;
         assert!(

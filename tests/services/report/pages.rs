@@ -199,15 +199,15 @@ fn strange_days_are_shown_and_keys_reach_what_the_pointer_reaches() {
                 (&day.counts.agent, "By the agent"),
                 (&day.counts.auto, "By the AI"),
             ] {
-                let told = |status: &str| card.counts[name][status].as_u64().unwrap_or(0);
+                let count = |status: &str| card.counts[name][status].as_u64().unwrap_or(0);
                 let rare = [
-                    told("no answer"),
-                    told("not text"),
-                    told("not requested"),
-                    told("no id"),
+                    count("no answer"),
+                    count("not text"),
+                    count("not requested"),
+                    count("no id"),
                 ];
                 assert_eq!(
-                    statuses(told("present"), told("empty"), told("not found"), rare),
+                    statuses(count("present"), count("empty"), count("not found"), rare),
                     *kind,
                     "{}",
                     card.text
@@ -556,13 +556,13 @@ fn a_screen_reader_finds_tables_with_names_and_a_reader_without_scripts_the_exce
     );
     browser.open(&path);
     let document = browser.ask("DOM.getDocument", json!({"depth": 0}));
-    let told = browser.ask(
+    let html = browser.ask(
         "DOM.getOuterHTML",
         json!({"nodeId": document["root"]["nodeId"]}),
     );
-    let told = told["outerHTML"].as_str().unwrap();
+    let html = html["outerHTML"].as_str().unwrap();
     assert!(
-        told.contains("scripts are switched off") && told.contains("2 Jan 2012"),
-        "{told}"
+        html.contains("scripts are switched off") && html.contains("2 Jan 2012"),
+        "{html}"
     );
 }

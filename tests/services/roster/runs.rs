@@ -90,7 +90,7 @@ fn a_run_for_one_sub_account_carries_the_other_entries_along() {
     assert_eq!(
         simulator.requests_to("accounts"),
         0,
-        "a flag that names sub-accounts asks nobody: {}",
+        "a run for named sub-accounts requests no list: {}",
         simulator.stats()
     );
     let second = newest(&vault);
