@@ -73,7 +73,7 @@ pub(super) async fn adopt(
         .journal
         .call(move |journal| {
             let adopted = journal.in_savepoint(|journal| judge.judge(journal, &local.path))?;
-            adopted.map(|adopted| (adopted, local))
+            Ok((adopted, local))
         })
         .await;
     let (mut adopted, local) = match judged {

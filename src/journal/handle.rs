@@ -1,4 +1,8 @@
-//! A thread that owns the journal, so that SQLite never blocks the async ones, and that commits in batches.
+//! The thread that owns the journal: SQLite never blocks an async task, and writes are committed in batches.
+//!
+//! A commit waits for the disk, so its cost is shared: the thread takes everything that is queued into one transaction,
+//! commits, and only then acknowledges. At RingCX's own limits a transaction has one observation; at full speed, the
+//! thread waits up to 16 ms for 512 of them.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,56 +13,59 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::format::row::observation::{Observation, SummaryKind};
 use crate::journal::{Journal, JournalError, Result};
 
-/// What is done with the journal once its transaction is durable.
+/// Sends a job's result, once its transaction is durable.
 type Acknowledge = Box<dyn FnOnce() + Send>;
 type Job = Box<dyn FnOnce(&mut Journal) -> Acknowledge + Send>;
 
-/// One observation on its way into the journal.
+/// An observation of a summary, for the journal.
 #[derive(Debug)]
 pub struct NewObservation {
+    /// The segment's number, from [`crate::journal::PendingSegment`].
     pub seq: i64,
     pub kind: SummaryKind,
     pub observation: Observation,
 }
 
-// Nearly all of them are looks: a box for each would be work without a gain.
+// Nearly all commands are observations: a box for each would be work without a gain.
 #[allow(clippy::large_enum_variant)]
 enum JournalCommand {
     Observe(NewObservation),
     Job(Job),
 }
 
-/// Notes in one transaction at most.
+/// Commands in a transaction at most.
 const BATCH: usize = 1_024;
+/// Observations in a transaction that indicate full speed.
+const BUSY: usize = 8;
+/// Observations that are worth a transaction at full speed.
+const ENOUGH: usize = 512;
+/// How long a transaction waits for more observations at a time, and how often.
+const GATHER_INTERVAL: Duration = Duration::from_millis(2);
+const GATHER_ROUNDS: u32 = 8;
 
-/// A job that the journal has been given.
+/// The result of a job that was submitted.
 #[derive(Debug)]
 pub struct PendingJob<T, E>(oneshot::Receiver<std::result::Result<T, E>>);
 
 impl<T, E: From<JournalError>> PendingJob<T, E> {
-    /// Waits for the result; what the job wrote is durable then.
+    /// Waits for the result. What the job wrote is durable then.
+    ///
+    /// # Errors
+    /// The job's error, or [`JournalError::Ended`].
     pub async fn done(self) -> std::result::Result<T, E> {
         self.0.await.map_err(|_| JournalError::Ended)?
     }
 }
 
-/// Looks in one transaction that tell of full speed; at RingCX's own limits there is one.
-const BUSY: usize = 8;
-/// Looks that are worth a transaction of their own at full speed.
-const ENOUGH: usize = 512;
-/// How long a transaction waits for more of them, and how often.
-const PATIENCE: Duration = Duration::from_millis(2);
-const WAITS: u32 = 8;
-
-/// The way to a day's journal. Everything that was acknowledged is durable.
+/// A handle of a day's journal, which can be cloned. Everything that was acknowledged is durable.
 #[derive(Clone)]
 pub struct JournalHandle {
     queue: mpsc::UnboundedSender<JournalCommand>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-/// AnswerPermits for looks on their way to the disk. Closed when the journal's thread ends, however it ends: who waits for room is
-/// told.
+/// The permits for observations on the way to the disk. They are closed when the journal's thread ends, for whatever
+/// reason, so that no fetcher waits for ever.
 struct AnswerPermits(Arc<Semaphore>);
 
 impl Drop for AnswerPermits {
@@ -68,33 +75,36 @@ impl Drop for AnswerPermits {
 }
 
 impl JournalHandle {
-    /// Hands the journal to a thread of its own; the thread ends when every handle is gone. As many looks as `room` says
-    /// may be on their way to the disk: a crash loses no more, and a disk that is slower than the network holds the
-    /// fetchers back.
-    pub fn start(journal: Journal, room: usize) -> (JournalHandle, JoinHandle<Result<()>>) {
+    /// Starts the thread; it ends when all handles are dropped, or with its first error.
+    ///
+    /// At most `permits` observations may be on the way to the disk: a crash loses no more, and a disk that is slower
+    /// than the network slows the fetchers down.
+    pub fn start(journal: Journal, permits: usize) -> (JournalHandle, JoinHandle<Result<()>>) {
         let (queue, commands) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(room));
+        let permits = Arc::new(Semaphore::new(permits));
         let handle = JournalHandle {
             queue,
-            room: room.clone(),
+            permits: permits.clone(),
         };
-        let thread = std::thread::spawn(move || work(journal, commands, &AnswerPermits(room)));
+        let permits = AnswerPermits(permits);
+        let thread = std::thread::spawn(move || work(journal, commands, &permits));
         (handle, thread)
     }
 
-    /// Queues an observation, once there is room. It is durable when any later [`JournalHandle::call`] returns.
-    pub async fn record(&self, look: NewObservation) -> Result<()> {
-        self.room
-            .acquire()
-            .await
-            .map_err(|_| JournalError::Ended)?
-            .forget();
-        self.queue
-            .send(JournalCommand::Observe(look))
-            .map_err(|_| JournalError::Ended)
+    /// Queues an observation as soon as a permit is free. It is durable when any later [`JournalHandle::call`] returns.
+    ///
+    /// # Errors
+    /// [`JournalError::Ended`].
+    pub async fn record(&self, observation: NewObservation) -> Result<()> {
+        let permit = self.permits.acquire().await;
+        permit.map_err(|_| JournalError::Ended)?.forget();
+        self.send(JournalCommand::Observe(observation))
     }
 
-    /// Runs `job` on the journal and returns its result once what it wrote is durable.
+    /// Runs `job` on the journal and returns its result; what it wrote is durable then.
+    ///
+    /// # Errors
+    /// The job's error, or [`JournalError::Ended`].
     pub async fn call<T, E, F>(&self, job: F) -> std::result::Result<T, E>
     where
         F: FnOnce(&mut Journal) -> std::result::Result<T, E> + Send + 'static,
@@ -104,8 +114,10 @@ impl JournalHandle {
         self.submit(job)?.done().await
     }
 
-    /// Queues `job`, for whoever has more to hand over before its result is needed, and sees to it that not too much of
-    /// it lies in memory.
+    /// Queues `job`. Its result can be awaited later; the caller limits how many jobs are in memory.
+    ///
+    /// # Errors
+    /// [`JournalError::Ended`].
     pub fn submit<T, E, F>(&self, job: F) -> std::result::Result<PendingJob<T, E>, E>
     where
         F: FnOnce(&mut Journal) -> std::result::Result<T, E> + Send + 'static,
@@ -117,86 +129,69 @@ impl JournalHandle {
             let result = job(journal);
             Box::new(move || drop(reply.send(result)))
         });
-        self.queue
-            .send(JournalCommand::Job(job))
-            .map_err(|_| JournalError::Ended)?;
+        self.send(JournalCommand::Job(job))?;
         Ok(PendingJob(answer))
+    }
+
+    fn send(&self, command: JournalCommand) -> Result<()> {
+        self.queue.send(command).map_err(|_| JournalError::Ended)
     }
 }
 
-/// Takes what is queued into one transaction, commits it, and only then acknowledges.
+/// Executes commands in transactions until all handles are dropped; acknowledges each transaction after its commit.
 ///
-/// An error ends the thread: whoever waits is told that it has ended, and the error itself is the thread's result.
+/// An error ends the thread, and is its result. Callers that wait receive [`JournalError::Ended`].
 fn work(
     mut journal: Journal,
     mut commands: mpsc::UnboundedReceiver<JournalCommand>,
-    AnswerPermits(room): &AnswerPermits,
+    AnswerPermits(permits): &AnswerPermits,
 ) -> Result<()> {
-    // More would be gathered while fetchers stand before a full room.
-    let enough = ENOUGH.min(room.available_permits() / 2);
+    // Waiting for more would be in vain: the fetchers would be waiting for permits.
+    let enough = ENOUGH.min(permits.available_permits() / 2);
     let mut busy = false;
     while let Some(first) = commands.blocking_recv() {
         if busy {
             gather(&commands, enough);
         }
-        journal.begin()?;
+        journal.database.batch("BEGIN IMMEDIATE")?;
         let mut acknowledgements: Vec<Acknowledge> = Vec::new();
-        let mut looks = 0;
+        let mut observations = 0;
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                JournalCommand::Observe(NewObservation {
-                    seq,
-                    kind,
-                    observation,
-                }) => {
-                    journal.record_observation(seq, kind, &observation)?;
-                    looks += 1;
+                JournalCommand::Observe(new) => {
+                    journal.record_observation(new.seq, new.kind, &new.observation)?;
+                    observations += 1;
                 }
                 JournalCommand::Job(job) => acknowledgements.push(job(&mut journal)),
             }
-            let taken = looks + acknowledgements.len();
-            next = if taken < BATCH {
-                commands.try_recv().ok()
-            } else {
-                None
+            next = match observations + acknowledgements.len() < BATCH {
+                true => commands.try_recv().ok(),
+                false => None,
             };
         }
-        journal.commit()?;
-        busy = looks >= BUSY;
-        acknowledgements
-            .into_iter()
-            .for_each(|acknowledge| acknowledge());
-        room.add_permits(looks);
+        journal.database.batch("COMMIT")?;
+        busy = observations >= BUSY;
+        for acknowledge in acknowledgements {
+            acknowledge();
+        }
+        permits.add_permits(observations);
     }
     Ok(())
 }
 
-/// Each commit waits for the disk: at full speed, fewer and larger ones let more through. But where nothing comes in any
-/// more, everybody waits for the commit.
+/// Waits until `enough` commands are queued, or until no more arrive: then all workers are waiting for the commit.
 fn gather(commands: &mpsc::UnboundedReceiver<JournalCommand>, enough: usize) {
     let mut before = commands.len();
-    for _ in 0..WAITS {
+    for _ in 0..GATHER_ROUNDS {
         if before >= enough {
             return;
         }
-        std::thread::park_timeout(PATIENCE);
+        std::thread::park_timeout(GATHER_INTERVAL);
         let now = commands.len();
         if now == before {
             return;
         }
         before = now;
-    }
-}
-
-impl Journal {
-    fn begin(&self) -> Result<()> {
-        self.connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .map_err(self.wrap())
-    }
-
-    fn commit(&self) -> Result<()> {
-        self.connection.execute_batch("COMMIT").map_err(self.wrap())
     }
 }

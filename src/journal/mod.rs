@@ -1,28 +1,57 @@
-//! What a run has observed and not yet committed, durably; and the only user of the embedded database for it.
+//! The journal: what a run has observed of an archive day and not yet committed, stored durably on this host.
 //!
-//! One archive day of one sub-account has one folder: a lock, and a SQLite database. It holds people's words, so
-//! the folders are 0700 and the files 0600. It goes only when each observation is committed. Losing it costs
-//! time, never correctness.
+//! # On disk
+//! `<state folder>/<archive id>/<sub-account>/<date>/` has a lock file, a SQLite database (`journal.sqlite`, with its
+//! write-ahead log), and a scratch folder for parts that are being encoded. The journal holds summaries and metadata,
+//! so folders have mode 0700 and files 0600. The state folder also remembers the head of each chain ([`StateDir`]).
+//!
+//! # What is durable when
+//! A thread owns the database and commits in batches ([`JournalHandle`]). Everything is durable that was acknowledged:
+//! the result of a job is returned only after its transaction is on the disk. Observations are not acknowledged one by
+//! one, but only a bounded number of them may be on the way to the disk.
+//!
+//! # What a crash leaves
+//! - A window whose answer was incomplete: its objects belong to no segment, and the next run discards them.
+//! - Observations that were not yet committed to the database: the next run requests those summaries again.
+//! - A lock: the operating system releases it with the process.
+//! - Scratch files: the next run deletes them.
+//!
+//! # Who deletes it
+//! The run that has committed every observation of the day to the archive deletes the journal
+//! ([`DayFolder::delete_journal`]). Losing a journal earlier costs requests, never correctness.
+//!
+//! # Modules
+//! ```text
+//! handle                                 the thread and its queue
+//! day_journal                            Journal: identity, notes by name, progress
+//! windows   observations   known         discovery, summaries, and what is committed already
+//! recheck   omit   revision              requests for committed days, left-out fields, the rows of the next revision
+//! database                               tables and statements; maps SQLite's errors
+//! state     error                        folders, locks and heads; errors by what the operator does next
+//! ```
 
 mod database;
-mod encode;
+mod day_journal;
 mod error;
 mod handle;
+mod known;
+mod observations;
 mod omit;
 mod recheck;
+mod revision;
 mod state;
 #[cfg(test)]
 mod tests;
 mod windows;
 
-pub use database::{
-    AnsweredWindow, DayIdentity, Journal, JournalProgress, MergeCounts, PendingSegment,
-};
-pub use encode::RevisionTotals;
+pub use day_journal::{DayIdentity, Journal, JournalProgress};
 pub use error::JournalError;
 pub use handle::{JournalHandle, NewObservation, PendingJob};
+pub use observations::PendingSegment;
 pub use recheck::VanishedCounts;
+pub use revision::RevisionTotals;
 pub use state::{DayFolder, DayLock, Head, StateDir};
-pub use windows::DiscoveredSegment;
+pub use windows::{AnsweredWindow, DiscoveredSegment, MergeCounts};
 
+/// The result of the journal's functions.
 pub type Result<T, E = JournalError> = std::result::Result<T, E>;

@@ -1,45 +1,37 @@
-//! What the settings leave out: a journal never holds it, also where it was begun under other settings.
+//! Fields that the settings leave out: a journal never holds them, even if it was created under other settings.
 
 use rusqlite::params;
 
 use crate::format::row::Row;
 use crate::format::row::omit::Omission;
 use crate::format::row::segment::Segment;
-use crate::journal::database::Journal;
-use crate::journal::{JournalError, Result};
+use crate::journal::Result;
+use crate::journal::day_journal::Journal;
 
-/// The note of what is left out; absent where nothing is.
+/// The note with the names of the omitted fields; absent where nothing is omitted.
 const OMITTED: &str = "omitted fields";
-/// The note that former bytes of what is left out now may still lie in the file.
+/// The note that the file may still hold bytes of fields that are omitted now.
 const TRACES: &str = "traces of omitted fields";
 
-/// Objects that are cut at once.
+/// Objects that are read at a time.
 const BATCH: u32 = 256;
 
 impl Journal {
-    /// What is left out of everything that this journal holds.
+    /// Returns the fields that are left out of everything that this journal holds.
     pub fn omission(&self) -> &Omission {
         &self.omission
     }
 
-    pub(super) fn begun_omission(&self) -> Result<Omission> {
-        let corrupt = || {
-            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-            let source =
-                rusqlite::Error::SqliteFailure(code, Some("its omission is unreadable".to_owned()));
-            JournalError::Database {
-                path: self.path.clone(),
-                source,
-            }
+    /// Returns the omission that this journal has stored.
+    pub(super) fn stored_omission(&self) -> Result<Omission> {
+        let Some(text) = self.meta(OMITTED)? else {
+            return Ok(Omission::default());
         };
-        let noted = self.meta(OMITTED)?;
-        noted.map_or(Ok(Omission::default()), |text| {
-            serde_json::from_str(&text).map_err(|_| corrupt())
-        })
+        serde_json::from_str(&text).map_err(|_| self.database.corrupt("its omission"))
     }
 
-    /// Leaves out these fields from now on, and takes them out of what was noted before. What is left out already stays
-    /// so: it was never noted, and nobody can have it back without asking anew.
+    /// Omits these fields from now on, and removes them from what the journal holds. Fields that are omitted already
+    /// stay so: their values were never stored, and only new requests could return them.
     pub fn omit_fields(&mut self, fields: &Omission) -> Result<()> {
         let all = self.omission.and(fields);
         if all == self.omission {
@@ -48,47 +40,39 @@ impl Journal {
         let names: Vec<&str> = all.names().collect();
         let names = serde_json::to_string(&names).unwrap_or_default();
         self.in_savepoint(|journal| {
-            // Loaded afresh from the store whenever it is needed.
+            // They are read again from the store when they are needed.
             journal.clear_known_rows()?;
             journal.cut_objects(&all)?;
             journal.cut_other_answers(&all)?;
-            // Also where nothing had to be cut: what was deleted before lies in free pages.
+            // Also where nothing had to be cut: deleted rows remain in free pages.
             journal.set_meta(TRACES, "yes")?;
             journal.set_meta(OMITTED, &names)
-        })??;
+        })?;
         self.omission = all;
         Ok(())
     }
 
-    /// Overwrites what the file still holds of what is left out now. Outside of any transaction.
+    /// Overwrites what the file may still hold of omitted fields. Must run outside of any transaction.
+    ///
+    /// A crash before the end leaves the note, and the next run repeats it.
     pub fn purge_omitted_bytes(&mut self) -> Result<()> {
         if self.meta(TRACES)?.is_none() {
             return Ok(());
         }
-        // All of it is written anew, and nothing stays in the log: neither in free pages nor beside them is anything left.
-        let sql = "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);";
-        self.connection.execute_batch(sql).map_err(self.wrap())?;
-        // Killed before this it is done once more.
+        // The database is written again without free pages, and the log is truncated.
+        self.database
+            .batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
         let sql = "DELETE FROM meta WHERE name = ?";
-        self.connection
-            .execute(sql, [TRACES])
-            .map(drop)
-            .map_err(self.wrap())
+        self.database.execute(sql, [TRACES]).map(drop)
     }
 
     fn cut_objects(&self, fields: &Omission) -> Result<()> {
-        let sql = "SELECT id, has_id, raw FROM object WHERE id > ? ORDER BY id LIMIT ?";
-        let mut select = self.connection.prepare(sql).map_err(self.wrap())?;
-        let sql = "UPDATE object SET raw = ? WHERE id = ?";
-        let mut update = self.connection.prepare(sql).map_err(self.wrap())?;
         let mut after = 0;
         loop {
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-            let batch = select
-                .query_map(params![after, BATCH], read)
-                .map_err(self.wrap())?;
+            let sql = "SELECT id, has_id, raw FROM object WHERE id > ? ORDER BY id LIMIT ?";
             let batch: Vec<(i64, bool, String)> =
-                batch.collect::<Result<_, _>>().map_err(self.wrap())?;
+                self.database
+                    .all(sql, params![after, BATCH], |row| row.try_into())?;
             let Some((last, ..)) = batch.last() else {
                 return Ok(());
             };
@@ -98,77 +82,65 @@ impl Journal {
                     continue;
                 }
                 let raw = fields.cut(raw);
-                update.execute(params![raw, object]).map_err(self.wrap())?;
+                let sql = "UPDATE object SET raw = ? WHERE id = ?";
+                self.database.execute(sql, params![raw, object])?;
                 if !has_id {
-                    self.rename(object, &Segment::read(raw).key())
-                        .map_err(self.wrap())?;
+                    self.change_key(object, &Segment::read(raw).key())?;
                 }
             }
         }
     }
 
-    /// Gives an object without an id the key that it has now. Where another one is the same but for what is left out,
-    /// they are one segment, as if the window had been answered so.
-    fn rename(&self, object: i64, key: &str) -> rusqlite::Result<()> {
-        self.connection.execute(
-            "UPDATE object SET key = ? WHERE id = ?",
-            params![key, object],
-        )?;
-        // One that no window gave is a committed row's, whose key cannot change.
+    /// Gives an object without an id the key that it has without the omitted fields. Where another object differed in
+    /// those fields only, both become one segment, as if the window had been answered so.
+    fn change_key(&self, object: i64, key: &str) -> Result<()> {
+        let sql = "UPDATE object SET key = ? WHERE id = ?";
+        self.database.execute(sql, params![key, object])?;
+        // An object of no window belongs to a committed row, whose key cannot change.
         let sql = "UPDATE OR IGNORE segment SET key = ?1 WHERE object = ?2
                    AND EXISTS (SELECT 1 FROM object WHERE id = ?2 AND window_ms IS NOT NULL)";
-        if self.connection.execute(sql, params![key, object])? > 0 {
+        if self.database.execute(sql, params![key, object])? > 0 {
             return Ok(());
         }
         let sql = "DELETE FROM observation WHERE summary / 2 IN (SELECT seq FROM segment WHERE object = ?)";
-        self.connection.execute(sql, [object])?;
-        if self
-            .connection
-            .execute("DELETE FROM segment WHERE object = ?", [object])?
-            > 0
-        {
+        self.database.execute(sql, [object])?;
+        let sql = "DELETE FROM segment WHERE object = ?";
+        if self.database.execute(sql, [object])? > 0 {
             let sql = "UPDATE window SET duplicates = duplicates + 1
                        WHERE start_ms = (SELECT window_ms FROM object WHERE id = ?)";
-            self.connection.execute(sql, [object])?;
+            self.database.execute(sql, [object])?;
         }
         Ok(())
     }
 
     fn cut_other_answers(&self, fields: &Omission) -> Result<()> {
         let sql = "SELECT seq, others FROM segment WHERE others IS NOT NULL";
-        let mut select = self.connection.prepare(sql).map_err(self.wrap())?;
-        let found = select
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .map_err(self.wrap())?;
-        let found: Vec<(i64, String)> = found.collect::<Result<_, _>>().map_err(self.wrap())?;
-        for (seq, others) in found
-            .into_iter()
-            .filter(|(_, others)| fields.is_in_any(others))
-        {
-            let sql = "UPDATE segment SET others = ? WHERE seq = ?";
-            let facts = params![fields.cut_each(others), seq];
-            self.connection.execute(sql, facts).map_err(self.wrap())?;
+        let found: Vec<(i64, String)> = self.database.all(sql, [], |row| row.try_into())?;
+        for (seq, others) in found {
+            if fields.is_in_any(&others) {
+                let sql = "UPDATE segment SET others = ? WHERE seq = ?";
+                let facts = params![fields.cut_each(others), seq];
+                self.database.execute(sql, facts)?;
+            }
         }
         Ok(())
     }
 
-    /// Notes that a committed row of a segment without an id can have no later one: its key is the hash of a text that
-    /// is not written again. What discovery gives of it now, under the key of `row` as it is kept, is no news.
+    /// Records that a committed row of a segment without an id can have no later row: its key is the hash of a text that
+    /// is not written again. What discovery returns of the segment now, under the key of `row` as it is stored, is
+    /// not new.
     pub(super) fn settle(&self, row: &Row) -> Result<()> {
         let sql = "INSERT OR IGNORE INTO settled VALUES (?)";
-        self.connection
-            .execute(sql, [row.segment.key()])
-            .map(drop)
-            .map_err(self.wrap())
+        self.database.execute(sql, [row.segment.key()]).map(drop)
     }
 
+    /// Returns whether [`Journal::settle`] was called for this segment.
     pub(super) fn is_settled(&self, row: &Row) -> Result<bool> {
         if row.segment.metadata.segment_id.is_some() || self.omission.is_empty() {
             return Ok(false);
         }
         let sql = "SELECT EXISTS (SELECT 1 FROM settled WHERE key = ?)";
-        self.connection
-            .query_row(sql, [row.segment.key()], |row| row.get(0))
-            .map_err(self.wrap())
+        self.database
+            .one(sql, [row.segment.key()], |row| row.get(0))
     }
 }

@@ -581,10 +581,7 @@ async fn who_waits_for_room_is_told_that_the_journal_has_ended() {
     let (let_go, held) = std::sync::mpsc::channel::<()>();
     let broken_disk = move |journal: &mut Journal| {
         let _ = held.recv();
-        journal
-            .connection
-            .execute_batch("ROLLBACK")
-            .map_err(journal.wrap())
+        journal.database.batch("ROLLBACK")
     };
     let _lost = handle.submit(broken_disk).unwrap();
     handle.record(some_look(1)).await.unwrap();

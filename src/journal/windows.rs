@@ -1,14 +1,45 @@
-//! Discovery in the journal: objects as they stream in, and how a complete answer makes segments of them.
+//! Discovery in the journal: objects as they arrive, and how a complete answer turns them into segments.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Row as SqlRow, params};
 
+use crate::format::hash::digest::Digest;
 use crate::format::row::Row;
 use crate::format::row::segment::{Segment, canonical_json};
 use crate::format::time::day::Window;
 use crate::journal::Result;
-use crate::journal::database::{AnsweredWindow, Journal, MergeCounts};
+use crate::journal::database::Database;
+use crate::journal::day_journal::Journal;
 
-/// One object of a window's answer, with what the journal must know of it without reading it again.
+/// A window with a complete answer. Times are UTC milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnsweredWindow {
+    pub window: Window,
+    /// Objects in the answer, including duplicates.
+    pub rows: u64,
+    /// Length of the body after content decoding.
+    pub bytes: u64,
+    /// SHA-256 of that body.
+    pub sha256: Digest,
+    /// The answer's `Date`.
+    pub server_date: Option<i64>,
+    /// When the last byte arrived, by this host's clock.
+    pub answered_at: i64,
+    /// Requests sent for it.
+    pub attempts: u32,
+    /// Objects whose segment was known already.
+    pub duplicates: u64,
+}
+
+/// How a window's objects joined the segments known before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MergeCounts {
+    /// New segments.
+    pub new: u64,
+    /// Objects of segments that were known already.
+    pub duplicates: u64,
+}
+
+/// An object of a window's answer, with what the journal needs to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiscoveredSegment {
     key: String,
@@ -20,233 +51,217 @@ pub struct DiscoveredSegment {
 }
 
 impl DiscoveredSegment {
-    /// Reads an object's text. Not the journal's thread's work: everybody waits for that one.
+    /// Reads an object's text. The caller does this before it hands the objects to the journal's thread, for which all
+    /// workers wait.
     pub fn read(raw: &str) -> DiscoveredSegment {
-        DiscoveredSegment::of(&Segment::borrow(raw))
+        DiscoveredSegment::from_segment(&Segment::borrow(raw))
     }
 
-    fn of<T: AsRef<str>>(segment: &Segment<T>) -> DiscoveredSegment {
+    fn from_segment<T: AsRef<str>>(segment: &Segment<T>) -> DiscoveredSegment {
         let Segment { raw, metadata } = segment;
-        let own = |text: &Option<T>| text.as_ref().map(|text| text.as_ref().to_owned());
         DiscoveredSegment {
             key: segment.key(),
             end_ms: metadata.segment_end_time,
             has_id: metadata.segment_id.is_some(),
-            channel_class: own(&metadata.channel_class),
-            segment_type: own(&metadata.segment_type),
+            channel_class: to_owned(&metadata.channel_class),
+            segment_type: to_owned(&metadata.segment_type),
             raw: raw.as_ref().to_owned(),
         }
     }
 }
 
-const INSERT_OBJECT: &str = "INSERT INTO object (window_ms, key, end_ms, has_id, channel_class, segment_type, raw) VALUES (?, ?, ?, ?, ?, ?, ?)";
-
-/// Keeps an object's text; returns its number.
-fn insert_object(
-    connection: &Connection,
-    window_ms: Option<i64>,
-    found: &DiscoveredSegment,
-) -> rusqlite::Result<i64> {
-    let DiscoveredSegment {
-        key,
-        end_ms,
-        has_id,
-        channel_class,
-        segment_type,
-        raw,
-    } = found;
-    let facts = params![
-        window_ms,
-        key,
-        end_ms,
-        has_id,
-        channel_class,
-        segment_type,
-        raw
-    ];
-    connection.prepare_cached(INSERT_OBJECT)?.insert(facts)
+fn to_owned<T: AsRef<str>>(text: &Option<T>) -> Option<String> {
+    text.as_ref().map(|text| text.as_ref().to_owned())
 }
 
 impl Journal {
-    /// Forgets what a window gave so far: its answer begins anew.
+    /// Returns the windows with a complete answer, in order.
+    pub fn windows(&self) -> Result<Vec<AnsweredWindow>> {
+        let sql = "SELECT * FROM window ORDER BY start_ms";
+        self.database.all(sql, [], |row| {
+            let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
+            Ok(AnsweredWindow {
+                window: Window {
+                    start_ms: row.get(0)?,
+                    end_ms: row.get(1)?,
+                },
+                rows: count(2)?,
+                bytes: count(3)?,
+                sha256: digest(row, 4)?,
+                server_date: row.get(5)?,
+                answered_at: row.get(6)?,
+                attempts: row.get(7)?,
+                duplicates: count(8)?,
+            })
+        })
+    }
+
+    /// Discards the objects of a window whose answer starts again.
     pub fn discard_window(&self, window: Window) -> Result<()> {
         let sql = "DELETE FROM object WHERE window_ms = ?";
-        self.connection
-            .execute(sql, [window.start_ms])
-            .map(drop)
-            .map_err(self.wrap())
+        self.database.execute(sql, [window.start_ms]).map(drop)
     }
 
-    /// Notes objects of a window whose answer is still coming in; worth nothing until it is complete.
+    /// Stores objects of a window whose answer is still arriving. They have no effect until it is complete.
     pub fn stage_objects(&self, window: Window, objects: &[DiscoveredSegment]) -> Result<()> {
-        for found in objects {
-            insert_object(&self.connection, Some(window.start_ms), found).map_err(self.wrap())?;
-        }
-        Ok(())
+        objects.iter().try_for_each(|object| {
+            insert_object(&self.database, Some(window.start_ms), object).map(drop)
+        })
     }
 
-    /// Makes a window's objects segments of the day, all of them or none: its answer is complete.
+    /// Turns the objects of a window with a complete answer into segments of the day: all of them or none.
     pub fn finish_window(&mut self, answer: &AnsweredWindow, run_id: &str) -> Result<MergeCounts> {
-        let wrap = self.wrap();
-        let savepoint = self.connection.savepoint().map_err(&wrap)?;
-        let discovered_at = answer.server_date.unwrap_or(answer.answered_at);
-        let merged = merge(&savepoint, answer.window, discovered_at, run_id).map_err(&wrap)?;
-        let sql = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let AnsweredWindow {
-            window,
-            rows,
-            bytes,
-            sha256,
-            server_date,
-            answered_at,
-            attempts,
-            ..
-        } = answer;
-        let facts = params![
-            window.start_ms,
-            window.end_ms,
-            *rows as i64,
-            *bytes as i64,
-            sha256.hex(),
-            server_date,
-            answered_at,
-            attempts,
-            merged.duplicates as i64
-        ];
-        savepoint.execute(sql, facts).map_err(&wrap)?;
-        savepoint.commit().map_err(&wrap)?;
-        Ok(merged)
+        self.database.in_savepoint(|| {
+            let discovery = Discovery {
+                discovered_at: answer.server_date.unwrap_or(answer.answered_at),
+                run_id,
+            };
+            let merged = merge(&self.database, answer.window, discovery)?;
+            let sql = "INSERT INTO window VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            let facts = params![
+                answer.window.start_ms,
+                answer.window.end_ms,
+                answer.rows as i64,
+                answer.bytes as i64,
+                answer.sha256.hex(),
+                answer.server_date,
+                answer.answered_at,
+                answer.attempts,
+                merged.duplicates as i64
+            ];
+            self.database.execute(sql, facts)?;
+            Ok(merged)
+        })
     }
 
-    /// Takes a segment's metadata from `row`, another host's later answer.
-    pub(super) fn replace_segment(&self, seq: i64, row: &Row) -> rusqlite::Result<()> {
+    /// Replaces a segment's metadata by that of `row`, which another host discovered later.
+    pub(super) fn replace_segment(&self, seq: i64, row: &Row) -> Result<()> {
         let sql =
             "UPDATE segment SET end_ms = ?, object = ?, others = ?, discovered_at = ?, discovered_by = ?, vanished = ?
                    WHERE seq = ?";
-        let found = DiscoveredSegment::of(&row.segment);
-        let object = insert_object(&self.connection, None, &found)?;
-        let Row {
-            other_answers,
-            discovered_at,
-            discovered_by,
-            vanished,
-            ..
-        } = row;
+        let found = DiscoveredSegment::from_segment(&row.segment);
+        let object = insert_object(&self.database, None, &found)?;
         let facts = params![
             found.end_ms,
             object,
-            other_answers,
-            discovered_at,
-            discovered_by,
-            vanished,
+            row.other_answers,
+            row.discovered_at,
+            row.discovered_by,
+            row.vanished,
             seq
         ];
-        self.connection
-            .prepare_cached(sql)?
-            .execute(facts)
-            .map(drop)
+        self.database.execute(sql, facts).map(drop)
     }
 
-    /// Enters a row's segment, if it is not there; returns its number.
-    pub(super) fn insert_segment(&self, row: &Row, vanished: bool) -> rusqlite::Result<i64> {
-        let found = DiscoveredSegment::of(&row.segment);
-        let find = "SELECT seq FROM segment WHERE key = ?";
-        let known = self
-            .connection
-            .prepare_cached(find)?
-            .query_row([&found.key], |row| row.get(0))
-            .optional()?;
-        if let Some(seq) = known {
+    /// Inserts a row's segment unless it exists; returns its number.
+    pub(super) fn insert_segment(&self, row: &Row, vanished: bool) -> Result<i64> {
+        let found = DiscoveredSegment::from_segment(&row.segment);
+        let sql = "SELECT seq FROM segment WHERE key = ?";
+        let existing = self
+            .database
+            .optional(sql, [&found.key], |row| row.get(0))?;
+        if let Some(seq) = existing {
             return Ok(seq);
         }
-        let object = insert_object(&self.connection, None, &found)?;
+        let object = insert_object(&self.database, None, &found)?;
         let sql = "INSERT INTO segment (key, end_ms, object, others, discovered_at, discovered_by, vanished)
                    VALUES (?, ?, ?, ?, ?, ?, ?)";
-        let Row {
-            other_answers,
-            discovered_at,
-            discovered_by,
-            ..
-        } = row;
         let facts = params![
             found.key,
             found.end_ms,
             object,
-            other_answers,
-            discovered_at,
-            discovered_by,
+            row.other_answers,
+            row.discovered_at,
+            row.discovered_by,
             vanished
         ];
-        self.connection.prepare_cached(sql)?.insert(facts)
+        self.database.insert(sql, facts)
     }
 }
 
-/// Joins a window's objects to the segments, in the order in which they came.
-fn merge(
-    connection: &Connection,
-    window: Window,
+/// Inserts an object; returns its number. It belongs to no window where a known row holds it.
+fn insert_object(
+    database: &Database,
+    window_ms: Option<i64>,
+    object: &DiscoveredSegment,
+) -> Result<i64> {
+    let sql = "INSERT INTO object (window_ms, key, end_ms, has_id, channel_class, segment_type, raw) \
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let facts = params![
+        window_ms,
+        object.key,
+        object.end_ms,
+        object.has_id,
+        object.channel_class,
+        object.segment_type,
+        object.raw
+    ];
+    database.insert(sql, facts)
+}
+
+/// When, and by which run, a window was discovered.
+#[derive(Clone, Copy)]
+struct Discovery<'a> {
     discovered_at: i64,
-    run_id: &str,
-) -> rusqlite::Result<MergeCounts> {
-    // Everybody waits meanwhile, so it is one statement; texts stay where they are.
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO segment (key, end_ms, object, discovered_at, discovered_by)
-         SELECT key, end_ms, id, ?2, ?3 FROM object WHERE window_ms = ?1 ORDER BY id ON CONFLICT (key) DO NOTHING",
-    )?;
-    let new = insert.execute(params![window.start_ms, discovered_at, run_id])? as u64;
-    let mut staged =
-        connection.prepare_cached("SELECT count(*) FROM object WHERE window_ms = ?")?;
-    if new == staged.query_row([window.start_ms], |row| row.get::<_, i64>(0))? as u64 {
+    run_id: &'a str,
+}
+
+/// Joins a window's objects to the segments, in order of arrival.
+fn merge(database: &Database, window: Window, discovery: Discovery<'_>) -> Result<MergeCounts> {
+    // One statement, since all workers wait meanwhile. Texts stay in the table `object`.
+    let sql = "INSERT INTO segment (key, end_ms, object, discovered_at, discovered_by)
+         SELECT key, end_ms, id, ?2, ?3 FROM object WHERE window_ms = ?1 ORDER BY id ON CONFLICT (key) DO NOTHING";
+    let Discovery {
+        discovered_at,
+        run_id,
+    } = discovery;
+    let new = database.execute(sql, params![window.start_ms, discovered_at, run_id])? as u64;
+    let sql = "SELECT count(*) FROM object WHERE window_ms = ?";
+    if new == database.count(sql, [window.start_ms])? {
         return Ok(MergeCounts { new, duplicates: 0 });
     }
-    let mut repeated = connection.prepare_cached(
-        "SELECT o.id, o.key, o.end_ms FROM object o JOIN segment s ON s.key = o.key
-         WHERE o.window_ms = ? AND s.object <> o.id ORDER BY o.id",
-    )?;
-    let found = repeated.query_map([window.start_ms], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
-    let found: Vec<(i64, String, Option<i64>)> = found.collect::<Result<_, _>>()?;
-    for (object, key, end) in &found {
-        merge_duplicate(connection, key, *object, *end, (discovered_at, run_id))?;
+    let sql = "SELECT o.id FROM object o JOIN segment s ON s.key = o.key
+         WHERE o.window_ms = ? AND s.object <> o.id ORDER BY o.id";
+    let repeated: Vec<i64> = database.all(sql, [window.start_ms], |row| row.get(0))?;
+    for object in &repeated {
+        merge_duplicate(database, *object, discovery)?;
     }
     Ok(MergeCounts {
         new,
-        duplicates: found.len() as u64,
+        duplicates: repeated.len() as u64,
     })
 }
 
-/// Of differing answers the later one is the row; the other stays beside it, verbatim.
-fn merge_duplicate(
-    connection: &Connection,
-    key: &str,
-    object: i64,
-    end: Option<i64>,
-    (discovered_at, run_id): (i64, &str),
-) -> rusqlite::Result<()> {
-    let mut find = connection.prepare_cached(
-        "SELECT s.seq, s.others, before.raw, now.raw FROM segment s JOIN object before ON before.id = s.object
-         JOIN object now ON now.id = ?2 WHERE s.key = ?1",
-    )?;
-    let (seq, others, before, now): (i64, Option<String>, String, String) = find
-        .query_row(params![key, object], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?;
+/// Joins a repeated object to its segment. Of answers that differ, the later becomes the row, and the earlier is
+/// retained beside it, verbatim.
+fn merge_duplicate(database: &Database, object: i64, discovery: Discovery<'_>) -> Result<()> {
+    let sql = "SELECT s.seq, s.others, before.raw, now.raw, now.end_ms
+         FROM object now JOIN segment s ON s.key = now.key JOIN object before ON before.id = s.object WHERE now.id = ?";
+    let (seq, others, before, now, end_ms): (i64, Option<String>, String, String, Option<i64>) =
+        database.one(sql, [object], |row| row.try_into())?;
     if canonical_json(&before) == canonical_json(&now) {
         return Ok(());
     }
-    let others = with_other(others, &before);
-    let mut replace = connection.prepare_cached(
-        "UPDATE segment SET end_ms = ?, object = ?, others = ?, discovered_at = ?, discovered_by = ? WHERE seq = ?",
-    )?;
-    replace
-        .execute(params![end, object, others, discovered_at, run_id, seq])
-        .map(drop)
+    let others = match others {
+        Some(others) => format!("{},{before}]", others.strip_suffix(']').unwrap_or(&others)),
+        None => format!("[{before}]"),
+    };
+    let sql = "UPDATE segment SET end_ms = ?, object = ?, others = ?, discovered_at = ?, discovered_by = ? WHERE seq = ?";
+    let facts = params![
+        end_ms,
+        object,
+        others,
+        discovery.discovered_at,
+        discovery.run_id,
+        seq
+    ];
+    database.execute(sql, facts).map(drop)
 }
 
-fn with_other(others: Option<String>, another: &str) -> String {
-    match others {
-        Some(others) => format!("{},{another}]", others.strip_suffix(']').unwrap_or(&others)),
-        None => format!("[{another}]"),
-    }
+fn digest(row: &SqlRow, column: usize) -> rusqlite::Result<Digest> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| {
+        let kind = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
+    })
 }

@@ -1,4 +1,4 @@
-//! Which accounts the credentials reach.
+//! Small JSON documents about accounts: the sub-accounts that a credential can access, and the RingCentral account.
 
 use std::sync::Arc;
 
@@ -7,25 +7,28 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Deserializer};
 
-use crate::ringcx::auth::{AccessToken, Tokens};
-use crate::ringcx::error::{ApiError, ErrorCode};
-use crate::ringcx::retry::{Need, Request};
-use crate::ringcx::summary::denied;
-use crate::ringcx::transport::{AttemptError, Transport};
+use crate::ringcx::access_token::{AccessToken, sensitive_header};
+use crate::ringcx::attempt::AttemptError;
+use crate::ringcx::auth::Tokens;
+use crate::ringcx::error::{ApiError, ErrorCode, access_denied};
+use crate::ringcx::retry::{Renewal, Request};
+use crate::ringcx::transport::Transport;
 
 const ACCOUNTS_BODY_MAX: u64 = 16 * 1024 * 1024;
 
-/// A RingCX sub-account.
+/// A RingCX sub-account, as `GET /voice/api/v1/admin/accounts` lists it; other fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedSubAccount {
+    /// The id, such as `21630001`.
     #[serde(deserialize_with = "text_or_number")]
     pub account_id: String,
+    /// The name in RingCX Admin.
     #[serde(default)]
     pub account_name: Option<String>,
 }
 
-/// Which token a question needs.
+/// The token that an account query needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AccountAuth {
     RingCx,
@@ -36,42 +39,40 @@ pub(super) enum AccountAuth {
 pub(super) struct AccountQuery<'a> {
     pub transport: &'a Transport,
     pub tokens: &'a Tokens,
-    pub badge: AccountAuth,
+    pub auth: AccountAuth,
     pub what: &'static str,
     pub address: String,
+    /// The RingCX token of the last attempt.
     pub token: Option<Arc<AccessToken>>,
+    /// Whether the RingCentral token of the last attempt was refused.
     pub ringcentral_refused: bool,
 }
 
 impl AccountQuery<'_> {
     async fn bearer(&mut self) -> Result<HeaderValue, ApiError> {
-        if self.badge == AccountAuth::RingCx {
-            let token = self.tokens.token(Need::Now).await?;
-            let bearer = token.bearer.clone();
-            self.token = Some(token);
-            return Ok(bearer);
+        if self.auth == AccountAuth::RingCx {
+            let token = self.tokens.token(Renewal::IfExpired).await?;
+            return Ok(self.token.insert(token).bearer.clone());
         }
         if std::mem::take(&mut self.ringcentral_refused) {
             self.tokens.refuse_ringcentral().await;
         }
         let token = self.tokens.ringcentral().await?;
-        let unusable = |_| ApiError::Unavailable {
-            what: self.what.into(),
-            why: "RingCentral gave a token that no header can carry".into(),
-        };
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-            .map_err(unusable)?;
-        bearer.set_sensitive(true);
-        Ok(bearer)
+        sensitive_header(&format!("Bearer {}", token.expose_secret())).ok_or_else(|| {
+            ApiError::Unavailable {
+                what: self.what.into(),
+                why: "RingCentral returned a token that no header can carry".into(),
+            }
+        })
     }
 }
 
 impl Request for AccountQuery<'_> {
     type Answer = Bytes;
 
-    async fn prepare(&self, need: Need) -> Result<(), ApiError> {
-        match self.badge {
-            AccountAuth::RingCx => self.tokens.token(need).await.map(drop),
+    async fn prepare(&self, renewal: Renewal) -> Result<(), ApiError> {
+        match self.auth {
+            AccountAuth::RingCx => self.tokens.token(renewal).await.map(drop),
             AccountAuth::RingCentral => Ok(()),
         }
     }
@@ -84,27 +85,23 @@ impl Request for AccountQuery<'_> {
             .get(&self.address)
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(AUTHORIZATION, bearer);
-        let body = self
-            .transport
-            .send(request, false)
-            .await?
-            .body(ACCOUNTS_BODY_MAX)
-            .await?;
-        // Checked here, so that an answer that is no JSON at all is asked for again.
+        let mut reply = self.transport.send(request, false).await?;
+        let body = reply.body(ACCOUNTS_BODY_MAX).await?;
+        // Checked here, so that a request whose answer is not JSON is repeated.
         serde_json::from_slice::<serde::de::IgnoredAny>(&body)
-            .map_err(|_| AttemptError::passing("bad_answer", Some(200)))?;
+            .map_err(|_| AttemptError::transient("bad_answer", Some(200)))?;
         Ok(body)
     }
 
-    fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
-        self.ringcentral_refused = self.badge == AccountAuth::RingCentral;
+    fn on_unauthorized(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
+        self.ringcentral_refused = self.auth == AccountAuth::RingCentral;
         self.token
             .as_ref()
             .map_or(Ok(()), |token| self.tokens.refuse(token))
     }
 
-    fn denied(&self, error_code: Option<ErrorCode>) -> ApiError {
-        denied(self.what, error_code)
+    fn forbidden(&self, error_code: Option<ErrorCode>) -> ApiError {
+        access_denied(self.what, error_code)
     }
 
     fn what(&self) -> String {
@@ -112,7 +109,7 @@ impl Request for AccountQuery<'_> {
     }
 }
 
-/// Ids are documented as strings here and as numbers there.
+/// Reads an id, which some pages of the documentation show as a string and others as a number.
 fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -126,7 +123,7 @@ fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
     })
 }
 
-/// The RingCentral account, as far as it matters here.
+/// The RingCentral account; other fields are ignored.
 #[derive(Deserialize)]
 pub(super) struct RingCentralAccount {
     #[serde(deserialize_with = "text_or_number")]

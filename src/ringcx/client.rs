@@ -1,4 +1,4 @@
-//! [`RingCx`]: the API as the stages see it.
+//! [`RingCx`]: the API as the rest of the program sees it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::format::row::observation::SummaryKind;
 use crate::ringcx::accounts::{AccountAuth, AccountQuery, ListedSubAccount, RingCentralAccount};
 use crate::ringcx::auth::Tokens;
+use crate::ringcx::base_url::{BaseUrl, path_segment};
 use crate::ringcx::discovery::{Discovered, DiscoveryBody, DiscoveryRequest, WindowAnswer};
 use crate::ringcx::error::ApiError;
 use crate::ringcx::ledger::Ledger;
@@ -18,42 +19,65 @@ use crate::ringcx::limiter::{LimiterContext, LimiterSettings, LimiterUsage, Rand
 use crate::ringcx::limits::Limits;
 use crate::ringcx::pace::Spacing;
 use crate::ringcx::summary::{SummaryAnswer, SummaryRequest};
-use crate::ringcx::transport::{BaseUrl, Transport, path_segment};
-use crate::ringcx::{ClientSettings, Credentials, retry, scope};
+use crate::ringcx::transport::Transport;
+use crate::ringcx::{ClientSettings, Credentials, retry, scope_name};
 
-/// Patience with a discovery window is larger: giving one up stops its day.
+/// The longest first backoff of summaries and account queries.
 const SUMMARY_BACKOFF_MS: i64 = 500;
+/// Longer, since giving up a window ends its day.
 const DISCOVERY_BACKOFF_MS: i64 = 2_000;
 
-type Lanes = Mutex<HashMap<String, Arc<RateLimiter>>>;
+/// Limiters by the account or credential that their limit counts for.
+type Limiters = Mutex<HashMap<String, Arc<RateLimiter>>>;
 
-/// The RingCX API with one credential. Share it in an [`Arc`]; every method may run any number of times at once.
+/// The RingCX API with one credential. Share it in an [`Arc`]: all methods can run concurrently.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use cxvault::clock::SystemClock;
+/// use cxvault::ringcx::{ClientSettings, Credentials, Ledger, RingCx};
+/// use tokio_util::sync::CancellationToken;
+///
+/// let clock = Arc::new(SystemClock);
+/// let ledger = Arc::new(Ledger::in_memory(clock.clone())?);
+/// let credentials = Credentials::Token("demo-token".to_owned().into());
+/// let settings = ClientSettings {
+///     rc_account_id: Some("809646016".into()),
+///     ..ClientSettings::default()
+/// };
+/// let api = RingCx::new(settings, credentials, clock, ledger, CancellationToken::new())?;
+/// assert_eq!(api.usage().summaries.requests, 0);
+/// # Ok::<(), cxvault::ringcx::ApiError>(())
+/// ```
 pub struct RingCx {
     settings: ClientSettings,
+    /// The credential's fingerprint.
     credential: String,
     transport: Arc<Transport>,
-    shared: Arc<LimiterContext>,
+    context: Arc<LimiterContext>,
     tokens: Tokens,
-    /// One for the credential, or by sub-account, as the limit counts.
-    summaries: Lanes,
-    /// By sub-account, as the limit counts.
-    discovery: Lanes,
+    /// For the credential, or for each sub-account, as the settings say.
+    summaries: Limiters,
+    /// For each sub-account.
+    discovery: Limiters,
     admin: RateLimiter,
     rc_account_id: OnceCell<String>,
 }
 
-/// Counters of what was sent, for progress and metrics.
+/// The counters of a client, for progress and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
+    /// All limiters together, with the slowest pace and the longest pause.
     pub summaries: LimiterUsage,
-    /// Like `summaries`: all lanes together, with the slowest pace and the longest pause of them.
+    /// All limiters together, with the slowest pace and the longest pause.
     pub discovery: LimiterUsage,
     /// Exchanges of a RingCentral token for a RingCX token.
     pub tokens: LimiterUsage,
 }
 
 impl Usage {
-    /// That of both clients.
+    /// Adds up the counters of two clients.
     pub fn and(self, other: Usage) -> Usage {
         Usage {
             summaries: self.summaries.and(other.summaries),
@@ -64,7 +88,7 @@ impl Usage {
 }
 
 impl RingCx {
-    /// Sends nothing yet.
+    /// Creates a client; sends nothing yet. Requests end with [`ApiError::Stopped`] once `stop` is cancelled.
     ///
     /// # Errors
     /// [`ApiError::Usage`] for settings that cannot work.
@@ -75,63 +99,54 @@ impl RingCx {
         ledger: Arc<Ledger>,
         stop: CancellationToken,
     ) -> Result<Self, ApiError> {
-        let base = |name, text: &str| BaseUrl::parse(name, text, settings.allow_http);
         let bases = [
-            base("CXVAULT_PLATFORM_URL", &settings.platform_url)?,
-            base("CXVAULT_RINGCX_URL", &settings.ringcx_url)?,
-            base("CXVAULT_SUMMARIES_URL", &settings.summaries_url)?,
+            ("CXVAULT_PLATFORM_URL", &settings.platform_url),
+            ("CXVAULT_RINGCX_URL", &settings.ringcx_url),
+            ("CXVAULT_SUMMARIES_URL", &settings.summaries_url),
         ];
+        let [platform, ringcx, summaries] =
+            bases.map(|(name, text)| BaseUrl::parse(name, text, settings.allow_http));
+        let bases = [platform?, ringcx?, summaries?];
         let (connect, request) = (settings.connect_timeout, settings.request_timeout);
         let transport = Arc::new(Transport::new(bases, clock.clone(), connect, request)?);
         // Two processes that start in the same millisecond should not retry in step.
-        let random =
-            Random::new(clock.now_ms().unsigned_abs() ^ (u64::from(std::process::id()) << 40));
-        let shared = Arc::new(LimiterContext {
+        let seed = clock.now_ms().unsigned_abs() ^ (u64::from(std::process::id()) << 40);
+        let context = Arc::new(LimiterContext {
             clock,
             ledger,
             stop,
-            random,
+            random: Random::new(seed),
         });
         let credential = credentials.fingerprint();
         let tokens = Tokens::new(
             transport.clone(),
-            shared.clone(),
+            context.clone(),
             credentials,
             settings.token_limits.clone(),
             settings.token_life,
             settings.max_attempts,
         )?;
-        let lane = |scope, limits, spacing| {
-            let (max_attempts, backoff_ms) = (settings.max_attempts, SUMMARY_BACKOFF_MS);
-            RateLimiter::new(
-                shared.clone(),
-                LimiterSettings {
-                    scope,
-                    limits,
-                    spacing,
-                    max_attempts,
-                    backoff_ms,
-                },
-            )
+        let admin = LimiterSettings {
+            scope: scope_name("admin", &transport.ringcx.host, &credential),
+            limits: Limits::default(),
+            spacing: Spacing::Burst,
+            max_attempts: settings.max_attempts,
+            backoff_ms: SUMMARY_BACKOFF_MS,
         };
-        let admin_scope = scope("admin", &transport.ringcx.host, &credential);
-        let admin = lane(admin_scope, Limits::default(), Spacing::Burst);
-        let (summaries, discovery) = (Mutex::default(), Mutex::default());
-        let rc_account_id = OnceCell::new_with(settings.rc_account_id.clone());
         Ok(RingCx {
+            rc_account_id: OnceCell::new_with(settings.rc_account_id.clone()),
+            admin: RateLimiter::new(context.clone(), admin),
             settings,
             credential,
             transport,
-            shared,
+            context,
             tokens,
-            summaries,
-            discovery,
-            admin,
-            rc_account_id,
+            summaries: Limiters::default(),
+            discovery: Limiters::default(),
         })
     }
 
-    /// The sub-accounts that the credential reaches, in the API's order.
+    /// Returns the sub-accounts that the credential can access, in the API's order.
     ///
     /// # Errors
     /// Any [`ApiError`].
@@ -139,28 +154,28 @@ impl RingCx {
         let address = self
             .transport
             .ringcx
-            .with(&["/voice/api/v1/admin/accounts"]);
-        self.ask("list of sub-accounts", address, AccountAuth::RingCx)
+            .join(&["/voice/api/v1/admin/accounts"]);
+        self.query("list of sub-accounts", address, AccountAuth::RingCx)
             .await
     }
 
-    /// The RingCentral account id: configured, or asked for once.
+    /// Returns the RingCentral account id: from the settings, or requested once.
     ///
     /// # Errors
-    /// Any [`ApiError`]; [`ApiError::Usage`] with a ready token, which RingCentral's platform does not know.
+    /// Any [`ApiError`]; [`ApiError::Usage`] with a ready token, which RingCentral's platform does not accept.
     pub async fn rc_account_id(&self) -> Result<String, ApiError> {
-        let ask = || async {
-            let address = self.transport.platform.with(&["/restapi/v1.0/account/~"]);
+        let id = self.rc_account_id.get_or_try_init(|| async {
+            let address = self.transport.platform.join(&["/restapi/v1.0/account/~"]);
             let account: RingCentralAccount = self
-                .ask("RingCentral account id", address, AccountAuth::RingCentral)
+                .query("RingCentral account id", address, AccountAuth::RingCentral)
                 .await?;
             Ok(account.id)
-        };
-        self.rc_account_id.get_or_try_init(ask).await.cloned()
+        });
+        id.await.cloned()
     }
 
-    /// The API's own clock in UTC milliseconds, up to a second behind it and never ahead by more than our clock
-    /// has drifted since the last answer. Asks for the sub-accounts when there was no answer yet.
+    /// Returns the API's clock in UTC milliseconds: up to a second behind it, and ahead of it by at most what this
+    /// host's clock has drifted since the last answer. Requests the sub-accounts when there was no answer yet.
     ///
     /// # Errors
     /// Any [`ApiError`].
@@ -168,22 +183,24 @@ impl RingCx {
         if self.clock_skew_ms().is_none() {
             self.sub_accounts().await?;
         }
-        let no_date = || ApiError::Unavailable {
+        let skew_ms = self.clock_skew_ms().ok_or_else(|| ApiError::Unavailable {
             what: "its own clock".into(),
-            why: "its answers carry no Date, without which nobody can tell whether a day is over"
+            why: "its answers carry no Date, without which it is not certain that a day is over"
                 .into(),
-        };
-        Ok(self.shared.clock.now_ms() + self.clock_skew_ms().ok_or_else(no_date)?)
+        })?;
+        Ok(self.context.clock.now_ms() + skew_ms)
     }
 
-    /// The API's clock minus ours in milliseconds, by the last answer's `Date`.
+    /// Returns the API's clock minus this host's in milliseconds, by the last answer's `Date`.
     pub fn clock_skew_ms(&self) -> Option<i64> {
         self.transport.skew_ms()
     }
 
-    /// Which segments ended from `start_ms` up to `end_ms` (UTC milliseconds, whole seconds, 1 to 10,800 of them).
-    /// Objects go to `out` as they arrive, so the receiver must keep receiving meanwhile; what it got counts only
-    /// when this returns `Ok`.
+    /// Requests the segments that ended from `start_ms` up to `end_ms` (UTC milliseconds, whole seconds, 1 to 10,800
+    /// of them).
+    ///
+    /// Objects are sent to `out` as they arrive, so the receiver must keep receiving meanwhile; what it received is
+    /// valid only when this returns `Ok`.
     ///
     /// # Errors
     /// Any [`ApiError`]; [`ApiError::Stopped`] also when the receiver is gone.
@@ -196,33 +213,34 @@ impl RingCx {
     ) -> Result<WindowAnswer, ApiError> {
         let window = DiscoveryBody::new(start_ms, end_ms)?;
         let account = self.rc_account_id().await?;
-        let account = path_segment(&account).ok_or_else(|| bad_id("CXVAULT_RC_ACCOUNT_ID"))?;
+        let account = path_segment(&account).ok_or_else(|| invalid_id("CXVAULT_RC_ACCOUNT_ID"))?;
+        let path = [
+            "/voice/api/cx/integration/v1/accounts/",
+            &account,
+            "/sub-accounts/",
+            &path_segment(sub_account).ok_or_else(|| invalid_id("CXVAULT_SUB_ACCOUNTS"))?,
+            "/interaction-metadata",
+        ];
         let mut request = DiscoveryRequest {
             transport: &self.transport,
             tokens: &self.tokens,
             sub_account,
-            address: self.transport.ringcx.with(&[
-                "/voice/api/cx/integration/v1/accounts/",
-                &account,
-                "/sub-accounts/",
-                &path_segment(sub_account).ok_or_else(|| bad_id("CXVAULT_SUB_ACCOUNTS"))?,
-                "/interaction-metadata",
-            ]),
+            address: self.transport.ringcx.join(&path),
             window,
             max_object_bytes: usize::try_from(self.settings.max_object_bytes).unwrap_or(usize::MAX),
             out,
-            given: false,
+            sent_objects: false,
             token: None,
         };
-        let (answer, attempts) =
-            retry::run(&self.discovery_lane(sub_account), &mut request).await?;
+        let limiter = self.discovery_limiter(sub_account);
+        let (answer, attempts) = retry::run(&limiter, &mut request).await?;
         Ok(WindowAnswer { attempts, ..answer })
     }
 
-    /// One summary of one segment.
+    /// Requests one summary of one segment.
     ///
     /// # Errors
-    /// Any [`ApiError`]; [`ApiError::GaveUp`] concerns this summary only, with class `unaskable_id` and 0 attempts
+    /// Any [`ApiError`]. [`ApiError::GaveUp`] concerns this summary only; its class is `unaskable_id`, with 0 attempts,
     /// for an id that no URL can carry (`.` and `..`).
     pub async fn summary(
         &self,
@@ -230,13 +248,13 @@ impl RingCx {
         segment_id: &str,
         kind: SummaryKind,
     ) -> Result<SummaryAnswer, ApiError> {
-        let account = path_segment(sub_account).ok_or_else(|| bad_id("CXVAULT_SUB_ACCOUNTS"))?;
-        let unaskable = || ApiError::GaveUp {
+        let account =
+            path_segment(sub_account).ok_or_else(|| invalid_id("CXVAULT_SUB_ACCOUNTS"))?;
+        let segment = path_segment(segment_id).ok_or(ApiError::GaveUp {
             class: "unaskable_id",
             http_status: None,
             attempts: 0,
-        };
-        let segment = path_segment(segment_id).ok_or_else(unaskable)?;
+        })?;
         let path = [
             "/voice/api/v1/summary/accounts/",
             &account,
@@ -249,105 +267,86 @@ impl RingCx {
             transport: &self.transport,
             tokens: &self.tokens,
             sub_account,
-            address: self.transport.summaries.with_path(&path),
+            address: self.transport.summaries.join_path(&path),
             max_body_bytes: self.settings.max_body_bytes,
             token: None,
         };
-        let (answer, attempts) = retry::run(&self.summary_lane(sub_account), &mut request).await?;
+        let limiter = self.summary_limiter(sub_account);
+        let (answer, attempts) = retry::run(&limiter, &mut request).await?;
         Ok(SummaryAnswer { attempts, ..answer })
     }
 
-    /// Counters so far, and the pace.
+    /// Returns the counters so far, and the pace.
     pub fn usage(&self) -> Usage {
-        // As fast as can be, before there is a lane.
-        let start = LimiterUsage {
-            pace: 1.0,
-            ..LimiterUsage::default()
-        };
-        let all = |lanes: &Lanes| {
-            let lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            lanes
-                .values()
-                .fold(start, |sum, lane| sum.and(lane.usage()))
-        };
         Usage {
-            summaries: all(&self.summaries),
-            discovery: all(&self.discovery),
+            summaries: total_usage(&self.summaries),
+            discovery: total_usage(&self.discovery),
             tokens: self.tokens.usage(),
         }
     }
 
-    fn summary_lane(&self, sub_account: &str) -> Arc<RateLimiter> {
-        let own = self.settings.summaries_per_sub_account;
-        let whose = if own {
-            format!("{} {sub_account}", self.credential)
-        } else {
-            self.credential.clone()
+    fn summary_limiter(&self, sub_account: &str) -> Arc<RateLimiter> {
+        let owner = match self.settings.summaries_per_sub_account {
+            true => &format!("{} {sub_account}", self.credential),
+            false => &self.credential,
         };
-        let mut lanes = self
-            .summaries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.get(&whose) {
-            return lane.clone();
-        }
-        let settings = LimiterSettings {
-            scope: scope("summaries", &self.transport.summaries.host, &whose),
+        self.limiter(&self.summaries, owner, || LimiterSettings {
+            scope: scope_name("summaries", &self.transport.summaries.host, owner),
             limits: self.settings.summary_limits.clone(),
             spacing: Spacing::Even,
             max_attempts: self.settings.max_attempts,
             backoff_ms: SUMMARY_BACKOFF_MS,
-        };
-        let lane = Arc::new(RateLimiter::new(self.shared.clone(), settings));
-        lanes.insert(whose, lane.clone());
-        lane
+        })
     }
 
-    fn discovery_lane(&self, sub_account: &str) -> Arc<RateLimiter> {
-        let mut lanes = self
-            .discovery
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let new = || {
-            let settings = LimiterSettings {
-                scope: scope("discovery", &self.transport.ringcx.host, sub_account),
-                limits: self.settings.discovery_limits.clone(),
-                spacing: Spacing::Burst,
-                max_attempts: self.settings.max_attempts,
-                backoff_ms: DISCOVERY_BACKOFF_MS,
-            };
-            Arc::new(RateLimiter::new(self.shared.clone(), settings))
-        };
-        lanes
-            .entry(sub_account.to_owned())
-            .or_insert_with(new)
-            .clone()
+    fn discovery_limiter(&self, sub_account: &str) -> Arc<RateLimiter> {
+        self.limiter(&self.discovery, sub_account, || LimiterSettings {
+            scope: scope_name("discovery", &self.transport.ringcx.host, sub_account),
+            limits: self.settings.discovery_limits.clone(),
+            spacing: Spacing::Burst,
+            max_attempts: self.settings.max_attempts,
+            backoff_ms: DISCOVERY_BACKOFF_MS,
+        })
     }
 
-    async fn ask<T: DeserializeOwned>(
+    /// Returns the limiter of `owner`, created when it is first needed. Every summary passes here, so an existing
+    /// limiter costs no allocation.
+    fn limiter(
+        &self,
+        limiters: &Limiters,
+        owner: &str,
+        settings: impl FnOnce() -> LimiterSettings,
+    ) -> Arc<RateLimiter> {
+        let mut limiters = limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(limiter) = limiters.get(owner) {
+            return limiter.clone();
+        }
+        let limiter = Arc::new(RateLimiter::new(self.context.clone(), settings()));
+        limiters.insert(owner.to_owned(), limiter.clone());
+        limiter
+    }
+
+    async fn query<T: DeserializeOwned>(
         &self,
         what: &'static str,
         address: String,
-        badge: AccountAuth,
+        auth: AccountAuth,
     ) -> Result<T, ApiError> {
-        let (transport, tokens) = (&*self.transport, &self.tokens);
-        let (token, ringcentral_refused) = (None, false);
-        let mut question = AccountQuery {
-            transport,
-            tokens,
-            badge,
+        let mut query = AccountQuery {
+            transport: &self.transport,
+            tokens: &self.tokens,
+            auth,
             what,
             address,
-            token,
-            ringcentral_refused,
+            token: None,
+            ringcentral_refused: false,
         };
-        let (body, attempts) = retry::run(&self.admin, &mut question).await?;
-        let unlike = |_| ApiError::GaveUp {
+        let (body, attempts) = retry::run(&self.admin, &mut query).await?;
+        serde_json::from_slice(&body).map_err(|_| ApiError::GaveUp {
             class: "bad_answer",
             http_status: Some(200),
             attempts,
-        };
-        serde_json::from_slice(&body).map_err(unlike)
+        })
     }
 }
 
@@ -359,7 +358,19 @@ impl std::fmt::Debug for RingCx {
     }
 }
 
-fn bad_id(setting: &str) -> ApiError {
+fn total_usage(limiters: &Limiters) -> LimiterUsage {
+    // Before there is a limiter, the pace is the full one.
+    let start = LimiterUsage {
+        pace: 1.0,
+        ..LimiterUsage::default()
+    };
+    let limiters = limiters.lock().unwrap_or_else(PoisonError::into_inner);
+    limiters
+        .values()
+        .fold(start, |sum, limiter| sum.and(limiter.usage()))
+}
+
+fn invalid_id(setting: &str) -> ApiError {
     ApiError::Usage {
         message: format!("{setting} holds an id that cannot be part of an address"),
         remedy: format!("Correct {setting}; ids are numbers such as 21630001."),

@@ -1,4 +1,4 @@
-//! Which segments ended in a window: one request whose answer is streamed through.
+//! The request for the segments that ended in a window, whose answer is streamed.
 
 use std::sync::Arc;
 
@@ -8,23 +8,25 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::format::hash::digest::{Digest, Hasher};
-use crate::ringcx::auth::{AccessToken, Tokens};
-use crate::ringcx::error::{ApiError, ErrorCode};
-use crate::ringcx::retry::{Need, Request};
+use crate::ringcx::access_token::AccessToken;
+use crate::ringcx::attempt::AttemptError;
+use crate::ringcx::auth::Tokens;
+use crate::ringcx::error::{ApiError, ErrorCode, access_denied};
+use crate::ringcx::retry::{Renewal, Request};
 use crate::ringcx::split::{SplitError, Splitter};
-use crate::ringcx::summary::denied;
-use crate::ringcx::transport::{AttemptError, Transport};
+use crate::ringcx::transport::Transport;
 
-/// The longest window that one request may ask for, in seconds (RingCX, "interaction-metadata").
+/// The longest window that one request may cover, in seconds (RingCX documentation, "interaction-metadata").
 pub const LONGEST_WINDOW_S: i64 = 10_800;
+/// Objects in a batch.
 const BATCH: usize = 256;
-/// A batch of large objects is sent earlier: what lies in the channel is memory, too.
+/// A batch of large objects is sent earlier: batches in the channel occupy memory as well.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// What a window's answer gives, while it arrives. `Debug` shows no object: they hold phone numbers and notes.
+/// A part of a window's answer, while it arrives. `Debug` shows no object: objects hold phone numbers and notes.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Discovered {
-    /// The answer broke off and is asked for again: forget what this window gave so far.
+    /// The answer broke off and is requested again: what this window returned so far is void.
     Restart,
     /// Texts of JSON objects, byte for byte, in the answer's order.
     Objects(Vec<String>),
@@ -39,63 +41,65 @@ impl std::fmt::Debug for Discovered {
     }
 }
 
-/// A window's answer as a whole.
+/// The facts about a window's complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowAnswer {
-    /// Of the body after content decoding.
+    /// SHA-256 of the body after content decoding.
     pub sha256: Digest,
-    /// Of that body.
+    /// Length of that body.
     pub bytes: u64,
-    /// Objects in the answer, duplicates included.
+    /// Objects in the answer, including duplicates.
     pub rows: u64,
-    /// The answer's `Date`: UTC milliseconds.
+    /// The answer's `Date` in UTC milliseconds.
     pub server_date: Option<i64>,
-    /// When the last byte arrived, by this host's clock: UTC milliseconds.
+    /// When the last byte arrived, by this host's clock, in UTC milliseconds.
     pub answered_at: i64,
-    /// Requests sent for it, those answered with 401 and 429 included.
+    /// Requests sent for it, including those answered with 401 and 429.
     pub attempts: u32,
 }
 
-/// The request's body.
+/// The request's JSON body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DiscoveryBody {
-    /// Despite its name the beginning: the API searches forward from here.
+    /// Despite its name the start of the window: the API searches forward from here.
     segment_end_time: String,
-    /// Seconds.
+    /// Length of the window in seconds.
     time_interval: i64,
-    /// Windows are instants. In a zone with daylight-saving time an hour of autumn would have two meanings and
-    /// an hour of spring none, and segments would be lost or asked for twice.
+    /// Always UTC, since windows are instants: in a zone with daylight-saving time, an hour of autumn would have two
+    /// meanings and an hour of spring none, and segments would be lost or requested twice.
     time_zone: &'static str,
 }
 
 impl DiscoveryBody {
-    /// The half-open window from `start_ms` to `end_ms`, UTC milliseconds on whole seconds.
+    /// Describes the half-open window from `start_ms` to `end_ms`, in UTC milliseconds.
+    ///
+    /// # Errors
+    /// [`ApiError::Usage`] unless both are whole seconds, 1 to [`LONGEST_WINDOW_S`] seconds apart.
     pub fn new(start_ms: i64, end_ms: i64) -> Result<Self, ApiError> {
         let length_ms = end_ms.saturating_sub(start_ms);
-        let whole = start_ms.rem_euclid(1_000) == 0 && length_ms.rem_euclid(1_000) == 0;
         let seconds = length_ms.div_euclid(1_000);
-        let start = Timestamp::from_millisecond(start_ms).ok();
-        match start {
-            Some(start) if whole && (1..=LONGEST_WINDOW_S).contains(&seconds) => {
-                Ok(DiscoveryBody {
-                    segment_end_time: start.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-                    time_interval: seconds,
-                    time_zone: "UTC",
-                })
-            }
-            _ => Err(ApiError::Usage {
-                message: format!(
-                    "{start_ms} to {end_ms} is no window that RingCX can be asked for"
-                ),
+        let valid = start_ms.rem_euclid(1_000) == 0
+            && length_ms.rem_euclid(1_000) == 0
+            && (1..=LONGEST_WINDOW_S).contains(&seconds);
+        let start = Timestamp::from_millisecond(start_ms)
+            .ok()
+            .filter(|_| valid)
+            .ok_or_else(|| ApiError::Usage {
+                message: format!("{start_ms} to {end_ms} is not a window that RingCX accepts"),
                 remedy: format!(
-                    "Ask for 1 to {LONGEST_WINDOW_S} whole seconds, from a whole second on."
+                    "Request 1 to {LONGEST_WINDOW_S} whole seconds, from a whole second on."
                 ),
-            }),
-        }
+            })?;
+        Ok(DiscoveryBody {
+            segment_end_time: start.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            time_interval: seconds,
+            time_zone: "UTC",
+        })
     }
 }
 
+/// A POST for a window.
 pub(super) struct DiscoveryRequest<'a> {
     pub transport: &'a Transport,
     pub tokens: &'a Tokens,
@@ -104,12 +108,13 @@ pub(super) struct DiscoveryRequest<'a> {
     pub window: DiscoveryBody,
     pub max_object_bytes: usize,
     pub out: &'a mpsc::Sender<Discovered>,
-    /// An earlier attempt has given objects to the receiver.
-    pub given: bool,
+    /// Whether an earlier attempt has sent objects to the receiver.
+    pub sent_objects: bool,
+    /// The token of the last attempt.
     pub token: Option<Arc<AccessToken>>,
 }
 
-/// Objects that wait to be given on together.
+/// Objects that are sent to the receiver together.
 #[derive(Default)]
 struct ObjectBatch {
     objects: Vec<String>,
@@ -117,34 +122,34 @@ struct ObjectBatch {
 }
 
 impl DiscoveryRequest<'_> {
-    async fn give(&self, what: Discovered) -> Result<(), AttemptError> {
-        // A receiver that is gone has stopped for reasons of its own.
+    async fn send(&self, part: Discovered) -> Result<(), AttemptError> {
+        // A receiver that is gone has ended for reasons of its own, which it reports itself.
         self.out
-            .send(what)
+            .send(part)
             .await
             .map_err(|_| AttemptError::End(ApiError::Stopped))
     }
 
-    async fn give_batch(&mut self, batch: &mut ObjectBatch) -> Result<(), AttemptError> {
-        let ObjectBatch { objects, .. } = std::mem::take(batch);
+    async fn send_batch(&mut self, batch: &mut ObjectBatch) -> Result<(), AttemptError> {
+        let objects = std::mem::take(batch).objects;
         if objects.is_empty() {
             return Ok(());
         }
-        self.given = true;
-        self.give(Discovered::Objects(objects)).await
+        self.sent_objects = true;
+        self.send(Discovered::Objects(objects)).await
     }
 }
 
 impl Request for DiscoveryRequest<'_> {
-    /// Its `attempts` are for the caller to fill in.
+    /// Its `attempts` are filled in by the caller.
     type Answer = WindowAnswer;
 
-    async fn prepare(&self, need: Need) -> Result<(), ApiError> {
-        self.tokens.token(need).await.map(drop)
+    async fn prepare(&self, renewal: Renewal) -> Result<(), ApiError> {
+        self.tokens.token(renewal).await.map(drop)
     }
 
     async fn attempt(&mut self) -> Result<WindowAnswer, AttemptError> {
-        let token = self.tokens.token(Need::Now).await?;
+        let token = self.tokens.token(Renewal::IfExpired).await?;
         let request = self
             .transport
             .client
@@ -154,46 +159,45 @@ impl Request for DiscoveryRequest<'_> {
             .json(&self.window);
         self.token = Some(token);
         let mut reply = self.transport.send(request, false).await?;
-        if std::mem::take(&mut self.given) {
-            self.give(Discovered::Restart).await?;
+        if std::mem::take(&mut self.sent_objects) {
+            self.send(Discovered::Restart).await?;
         }
         let (mut hasher, mut bytes) = (Hasher::new(), 0);
         let mut splitter = Splitter::new(self.max_object_bytes);
         let mut batch = ObjectBatch::default();
-        while let Some(piece) = reply.piece().await? {
-            hasher.update(&piece);
-            bytes += piece.len() as u64;
-            let each = |object: String| {
-                batch.bytes += object.len();
-                batch.objects.push(object);
-            };
-            splitter.push(&piece, each).map_err(unusable)?;
+        while let Some(chunk) = reply.chunk().await? {
+            hasher.update(&chunk);
+            bytes += chunk.len() as u64;
+            splitter
+                .push(&chunk, |object| {
+                    batch.bytes += object.len();
+                    batch.objects.push(object);
+                })
+                .map_err(unusable)?;
             if batch.objects.len() >= BATCH || batch.bytes >= BATCH_BYTES {
-                self.give_batch(&mut batch).await?;
+                self.send_batch(&mut batch).await?;
             }
         }
         let rows = splitter.finish().map_err(unusable)?;
-        self.give_batch(&mut batch).await?;
-        let answered_at = self.transport.clock.now_ms();
-        let (sha256, server_date) = (hasher.finish(), reply.server_date);
+        self.send_batch(&mut batch).await?;
         Ok(WindowAnswer {
-            sha256,
+            sha256: hasher.finish(),
             bytes,
             rows,
-            server_date,
-            answered_at,
+            server_date: reply.server_date,
+            answered_at: self.transport.clock.now_ms(),
             attempts: 0,
         })
     }
 
-    fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
+    fn on_unauthorized(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
         self.token
             .as_ref()
             .map_or(Ok(()), |token| self.tokens.refuse(token))
     }
 
-    fn denied(&self, error_code: Option<ErrorCode>) -> ApiError {
-        denied(&self.what(), error_code)
+    fn forbidden(&self, error_code: Option<ErrorCode>) -> ApiError {
+        access_denied(&self.what(), error_code)
     }
 
     fn what(&self) -> String {
@@ -203,12 +207,9 @@ impl Request for DiscoveryRequest<'_> {
 
 fn unusable(error: SplitError) -> AttemptError {
     match error {
-        // Perhaps cut short by a proxy: the next answer may be whole.
-        SplitError::NotAnArrayOfObjects => AttemptError::passing("bad_answer", Some(200)),
-        SplitError::TooLarge => AttemptError::Hopeless {
-            class: "too_large",
-            http_status: Some(200),
-        },
+        // Perhaps a proxy cut it short: the next answer may be complete.
+        SplitError::NotAnArrayOfObjects => AttemptError::transient("bad_answer", Some(200)),
+        SplitError::TooLarge => AttemptError::too_large(200),
     }
 }
 

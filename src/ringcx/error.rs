@@ -1,44 +1,46 @@
-//! What a request to the API can end in, by what happens next.
+//! How a request to the API can end, by what the operator does next.
+//!
+//! Errors carry no token, no body and no address: the API's error bodies can quote people, and addresses hold ids of
+//! accounts and segments. Only a sanitised error code of a body is kept.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::outcome::{Exit, Failure};
 
-/// Why a request gave no answer. Carries no token, no body and no address: what the API writes into its error
-/// bodies can quote people, so only a sanitised error code of it is kept.
+/// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// This request's retries are used up; others may well succeed.
+    /// The retries of this request are used up; other requests may well succeed.
     #[error("the RingCX API gave no usable answer: {class}{} after {attempts} requests", status(*.http_status))]
     GaveUp {
-        /// A stable name: `http_500`, `timeout`, `connection`, `short_body`, `bad_encoding`, `bad_answer`,
-        /// `too_large`, `redirect`, `unaskable_id`, ...
+        /// A stable name, which archives record: `http_500`, `timeout`, `connection`, `short_body`, `bad_encoding`,
+        /// `bad_answer`, `too_large`, `redirect`, `unaskable_id`, ...
         class: &'static str,
         http_status: Option<u16>,
-        /// Requests sent, those answered with 401 and 429 included.
+        /// Requests sent, including those answered with 401 and 429.
         attempts: u32,
     },
-    /// The service as a whole does not answer, or asks for more patience than one run has.
+    /// The service as a whole does not answer, or asks for a longer pause than a run waits for.
     #[error("the RingCX API is unavailable for {what}: {why}")]
     Unavailable { what: String, why: String },
-    /// Credentials or permissions do not suffice; no retry helps.
+    /// Credentials or permissions are insufficient; no retry helps.
     #[error("{message}")]
     Denied { message: String, remedy: String },
-    /// The API calls the request itself wrong.
+    /// The API rejects the request itself.
     #[error("the RingCX API refuses the request for {what}: HTTP {http_status}{}", code(.error_code))]
     Rejected {
         what: String,
         http_status: u16,
         error_code: Option<ErrorCode>,
     },
-    /// The run was told to stop.
+    /// The run was stopped.
     #[error("interrupted")]
     Stopped,
     /// The settings cannot work.
     #[error("{message}")]
     Usage { message: String, remedy: String },
-    /// The file that keeps the request limits cannot be used.
+    /// The file with the granted requests cannot be used.
     #[error("the request ledger {} cannot be used: {why}", path.display())]
     Ledger { path: PathBuf, why: String },
 }
@@ -96,38 +98,26 @@ impl From<ApiError> for Failure {
     }
 }
 
-/// The `errorCode` of an error answer: at most 64 of `A-Z a-z 0-9 . _ -`, so that it can quote nobody.
+/// The `errorCode` of an error answer: at most 64 characters of `A-Z a-z 0-9 . _ -`, so that it cannot quote people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorCode(String);
 
 impl ErrorCode {
-    /// What the API answers to a user without access to the account.
-    pub const ACCESS_DENIED: &str = "access.denied.exception";
-
-    /// Reads the code out of an error body: `errorCode` of RingCX, `error` of the OAuth endpoints.
+    /// Returns the code in an error body: `errorCode` of RingCX, or `error` of the OAuth endpoints.
     pub fn of_body(body: &[u8]) -> Option<Self> {
-        #[derive(serde::Deserialize)]
-        struct Body {
-            #[serde(rename = "errorCode")]
-            error_code: Option<serde_json::Value>,
-            error: Option<serde_json::Value>,
-        }
-        let body: Body = serde_json::from_slice(body).ok()?;
-        let text = [body.error_code, body.error]
+        let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let text = ["errorCode", "error"]
             .into_iter()
-            .flatten()
-            .find_map(|value| match value {
-                serde_json::Value::String(text) => Some(text),
-                _ => None,
-            })?;
-        let kept: String = text
+            .find_map(|name| body.get(name)?.as_str())?;
+        let code: String = text
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
             .take(64)
             .collect();
-        (!kept.is_empty()).then_some(ErrorCode(kept))
+        (!code.is_empty()).then_some(ErrorCode(code))
     }
 
+    /// Returns the code as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -139,7 +129,18 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// The stable name of an HTTP status that is no answer.
+/// Builds the error for a sub-account that the user has no access to; `what` was requested.
+pub(super) fn access_denied(what: &str, error_code: Option<ErrorCode>) -> ApiError {
+    ApiError::Denied {
+        message: format!("RingCX denies access to the {what}{}", code(&error_code)),
+        remedy:
+            "Give the API user access to this sub-account (if it exists) and the WEM permission in RingCX \
+                 Admin, or take the sub-account out of CXVAULT_SUB_ACCOUNTS."
+                .into(),
+    }
+}
+
+/// Returns the stable class of an HTTP status that is not an answer; archives record it.
 pub(super) fn class_of(http_status: u16) -> &'static str {
     match http_status {
         400 => "http_400",
@@ -172,7 +173,7 @@ mod tests {
         let code = |body: &str| ErrorCode::of_body(body.as_bytes()).map(|code| code.to_string());
         assert_eq!(
             code(r#"{"errorCode":"access.denied.exception","details":"of Ann"}"#).unwrap(),
-            ErrorCode::ACCESS_DENIED
+            "access.denied.exception"
         );
         assert_eq!(
             code(r#"{"error":"invalid_grant"}"#).unwrap(),

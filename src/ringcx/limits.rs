@@ -1,20 +1,36 @@
-//! Request limits as the settings write them: `3/60s,9/15m`, or `off`; and one machine's share of them.
+//! Request limits in the notation of the settings (`3/60s,9/15m`, or `off`), and a machine's share of them.
+//!
+//! Where several machines use one account, each has a share: [`Limits::share`] computes limits for one machine such
+//! that all of them together observe the account's limits, without talking to each other.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// At most `requests` in any `window`.
+/// At most `requests` in any sliding `window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
+    /// At least 1.
     pub requests: u32,
+    /// Longer than zero, in whole milliseconds.
     pub window: Duration,
 }
 
-/// Limits that hold at once; none means `off`.
+/// Limits that all hold at the same time; an empty list means `off`.
+///
+/// ```
+/// use cxvault::ringcx::limits::{Limits, QuotaShare};
+///
+/// let limits: Limits = "3/60s,9/15m".parse()?;
+/// let third: QuotaShare = "1/3".parse()?;
+/// assert_eq!(limits.share(third).to_string(), "1/60s,3/15m");
+/// assert_eq!(limits.time_for(18).as_secs(), 1_800);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Limits(pub Vec<Limit>);
 
+/// The error of a text that is not in the notation of limits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a limit; write requests/window with ms, s or m, such as 120/60s, several with commas, or off"
@@ -22,40 +38,48 @@ pub struct Limits(pub Vec<Limit>);
 pub struct NotALimit(String);
 
 impl Limits {
-    /// Whether nothing is rationed.
+    /// Returns whether there is no limit.
     #[must_use]
     pub fn are_off(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How long so many requests take at least. Nothing without a limit.
+    /// Returns the shortest time in which `requests` can be sent; zero without a limit.
     pub fn time_for(&self, requests: u64) -> Duration {
-        let seconds = |limit: &Limit| {
-            limit.window.as_secs_f64() * requests as f64 / f64::from(limit.requests)
-        };
-        let longest = self.0.iter().map(seconds).fold(0.0, f64::max);
-        // Beyond half a million years nobody asks.
-        Duration::from_secs_f64(longest.min(1.0e13))
+        let seconds = self
+            .0
+            .iter()
+            .map(|limit| limit.window.as_secs_f64() * requests as f64 / f64::from(limit.requests));
+        // A duration holds more than these 300,000 years, but not every float.
+        Duration::from_secs_f64(seconds.fold(0.0, f64::max).min(1.0e13))
     }
-}
 
-impl Limits {
-    /// What one machine may send, so that all machines together keep these limits: the share of each limit's requests,
-    /// rounded down; where that is less than one, one request in as much more time, rounded up.
+    /// Returns the limits for one machine, such that all machines together observe these limits: the share of each
+    /// limit's requests, rounded down; where that is less than one, one request in a longer window, rounded up.
     ///
-    /// Where every share gives a request, no window of any limit sees more than it allows, whatever each machine does.
-    /// Where it does not, machines that may send at all can do so at the same moment: then it is the longer window that
-    /// sees no more than the limit allows for that long.
+    /// Where every machine's share is at least one request, no window of any limit ever holds more than it allows.
+    /// Otherwise machines may send at the same moment, and the limit holds on average over the longer window.
     #[must_use]
     pub fn share(&self, share: QuotaShare) -> Limits {
         Limits(self.0.iter().map(|limit| limit.share(share)).collect())
     }
+
+    /// Returns the share of the tightest limit that `requests` in `elapsed_ms` used, from 0 to 1; `None` without a
+    /// limit. `limiters` scopes have the limits each. The time counts as one window at least.
+    pub fn used(&self, requests: u64, limiters: u64, elapsed_ms: i64) -> Option<f64> {
+        let allowed = self.0.iter().map(|limit| {
+            let window_ms = limit.window.as_millis() as f64;
+            f64::from(limit.requests) * (elapsed_ms as f64).max(window_ms) / window_ms
+        });
+        let allowed = allowed.reduce(f64::min)? * limiters.max(1) as f64;
+        Some((requests as f64 / allowed).min(1.0))
+    }
 }
 
 impl Limit {
-    fn share(&self, QuotaShare { parts, of }: QuotaShare) -> Limit {
-        let (parts, of) = (u64::from(parts), u64::from(of));
-        // In products of what a text can say none of this overflows: 2^32 requests, 2^48 ms, a thousand parts.
+    fn share(&self, share: QuotaShare) -> Limit {
+        let (parts, of) = (u64::from(share.parts), u64::from(share.of));
+        // No overflow: texts have at most 2^32 requests, 2^48 ms and a thousand parts.
         let granted = u64::from(self.requests) * parts;
         match u32::try_from(granted / of) {
             Ok(0) => {
@@ -66,22 +90,23 @@ impl Limit {
                 }
             }
             Ok(requests) => Limit { requests, ..*self },
-            // A share is at most the whole.
+            // Not possible: a share is at most 1.
             Err(_) => *self,
         }
     }
 }
 
-/// One machine's share of the limits: `1/3`, or all of them (`1`).
+/// A machine's share of the limits: `1/3`, or `1` for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaShare {
     parts: u32,
     of: u32,
 }
 
-/// The finest division: of so many machines each one would wait for minutes to send one request.
+/// The largest number of parts: with more machines, each would wait for minutes to send one request.
 const MOST_PARTS: u32 = 1_000;
 
+/// The error of a text that is not in the notation of shares.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no share; write the parts that are this machine's, such as 1/3, at most all of 1000, or 1"
@@ -89,9 +114,10 @@ const MOST_PARTS: u32 = 1_000;
 pub struct NotAShare(String);
 
 impl QuotaShare {
+    /// All of the limits.
     pub const WHOLE: QuotaShare = QuotaShare { parts: 1, of: 1 };
 
-    /// What is left for others, if anything is.
+    /// Returns the share that is left for other machines, if any.
     pub fn rest(self) -> Option<QuotaShare> {
         (self.parts < self.of).then(|| QuotaShare {
             parts: self.of - self.parts,
@@ -104,13 +130,9 @@ impl FromStr for QuotaShare {
     type Err = NotAShare;
 
     fn from_str(text: &str) -> Result<Self, NotAShare> {
-        let number = |text: &str| text.trim().parse::<u32>().ok();
-        let (parts, of) = match text.split_once('/') {
-            Some((parts, of)) => (number(parts), number(of)),
-            None => (number(text), Some(1)),
-        };
-        match (parts, of) {
-            (Some(parts), Some(of)) if (1..=of).contains(&parts) && of <= MOST_PARTS => {
+        let (parts, of) = text.split_once('/').unwrap_or((text, "1"));
+        match (parts.trim().parse::<u32>(), of.trim().parse::<u32>()) {
+            (Ok(parts), Ok(of)) if (1..=of).contains(&parts) && of <= MOST_PARTS => {
                 Ok(QuotaShare { parts, of })
             }
             _ => Err(NotAShare(crate::format::text::printable_start(text, 40))),
@@ -142,19 +164,7 @@ impl FromStr for Limits {
     }
 }
 
-impl Limits {
-    /// The share of the tightest limit that `requests` over so many `lanes` used in that time, 0 to 1, counted over one
-    /// window at least; `None` without a limit.
-    pub fn used(&self, requests: u64, lanes: u64, elapsed_ms: i64) -> Option<f64> {
-        let allowed = |limit: &Limit| {
-            let window_ms = limit.window.as_millis() as f64;
-            f64::from(limit.requests) * (elapsed_ms as f64).max(window_ms) / window_ms
-        };
-        let allowed = self.0.iter().map(allowed).reduce(f64::min)? * lanes.max(1) as f64;
-        Some((requests as f64 / allowed).min(1.0))
-    }
-}
-
+/// Parses a single limit such as `9/15m`.
 fn limit(text: &str) -> Option<Limit> {
     let (requests, window) = text.split_once('/')?;
     let digits = window.trim_end_matches(|c: char| c.is_ascii_alphabetic());

@@ -1,58 +1,71 @@
-//! The one place where requests are sent again.
+//! The retry loop: the only place where a request is sent again.
+//!
+//! What follows an attempt that failed:
+//!
+//! | failure | reaction | ends with |
+//! |---|---|---|
+//! | 401 | the token is renewed, at most 3 times | `Denied` |
+//! | 403 | none | `Denied` |
+//! | 429 | the whole scope pauses in all processes, and its pace is cut; at most 12 times | `Unavailable` |
+//! | 408, 425, 5xx, 3xx, connection, time-out, unusable body | backoff with full jitter | `GaveUp`, or `Unavailable` in an outage |
+//! | another 4xx | none | `Rejected`, or `GaveUp` for one summary |
+//!
+//! 401 and 429 do not count as failed attempts.
 
 use std::future::Future;
 use std::time::Duration;
 
+use crate::ringcx::attempt::{AttemptError, TransientError};
 use crate::ringcx::error::{ApiError, ErrorCode, class_of};
 use crate::ringcx::ledger::LONGEST_PAUSE_MS;
 use crate::ringcx::limiter::RateLimiter;
-use crate::ringcx::transport::{AttemptError, TransientError};
 
-/// Fresh tokens that a request may see refused. By then a refreshed, an exchanged and a wholly new one were.
+/// Renewed tokens that a request may see refused: a refreshed token, an exchanged one, and one of a new JWT grant.
 const MAX_REFUSALS: u32 = 3;
-/// Pauses that a request sits out. They double up to the longest window, so this is over an hour of patience
-/// for discovery, and some minutes for summaries.
+/// Pauses that a request waits out. They double up to the longest window, so they add up to over an hour for
+/// discovery, and to some minutes for summaries.
 const MAX_PAUSES: u32 = 12;
 const LONGEST_BACKOFF_MS: i64 = 30_000;
-/// After the order to stop, a request in flight may still be answered: its answer was paid for.
+/// After the run was stopped, requests already sent may still be answered: they have used their quota.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How much preparation is due.
+/// When a token is to be renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
-    /// Time for what will soon be necessary: nobody waits for this request.
+pub(super) enum Renewal {
+    /// As soon as four fifths of its life are over: no other request waits for this one.
     Early,
-    /// The others wait: only what the request cannot do without.
-    Now,
+    /// Only if it has expired: other requests wait behind this one.
+    IfExpired,
 }
 
-/// One request, as often as it takes.
+/// A request that is sent until it is answered.
 pub(super) trait Request: Send {
+    /// What a successful attempt returns.
     type Answer: Send;
 
-    /// Whatever can take long before sending, such as a new token. It comes before the turn in the lane, since a
-    /// request that has its turn must leave at once, or the server sees another spacing than ours.
-    fn prepare(&self, need: Need) -> impl Future<Output = Result<(), ApiError>> + Send;
+    /// Does everything that can take long before sending, such as renewing a token. It runs before the limiter grants
+    /// the request, since a granted request must leave at once: otherwise the server sees another spacing.
+    fn prepare(&self, renewal: Renewal) -> impl Future<Output = Result<(), ApiError>> + Send;
 
-    /// Sends it once and reads the answer.
+    /// Sends the request once and reads the answer.
     fn attempt(&mut self) -> impl Future<Output = Result<Self::Answer, AttemptError>> + Send;
 
-    /// The token was refused (401). An error ends the loop; otherwise the next attempt has another token.
-    fn refused(&mut self, error_code: Option<ErrorCode>) -> Result<(), ApiError>;
+    /// Reacts to a 401: an error ends the loop, otherwise the next attempt has another token.
+    fn on_unauthorized(&mut self, error_code: Option<ErrorCode>) -> Result<(), ApiError>;
 
-    /// Access was refused (403), or fresh tokens were refused again and again.
-    fn denied(&self, error_code: Option<ErrorCode>) -> ApiError;
+    /// Returns the error for a 403, or for renewed tokens that were refused again and again.
+    fn forbidden(&self, error_code: Option<ErrorCode>) -> ApiError;
 
-    /// What was asked for, for messages.
+    /// Names what is requested, for messages.
     fn what(&self) -> String;
 
-    /// Whether the API's calling one such request wrong says nothing about others.
-    fn rejection_is_of_this_one(&self) -> bool {
+    /// Returns whether a rejection of this request says nothing about other requests of its kind.
+    fn rejection_is_local(&self) -> bool {
         false
     }
 }
 
-/// What a request has been through.
+/// The attempts of a request so far.
 #[derive(Default)]
 struct AttemptCounts {
     sent: u32,
@@ -61,36 +74,41 @@ struct AttemptCounts {
     pauses: u32,
 }
 
-/// Sends `request` until it is answered or there is nothing left to hope for. Returns the answer and how many
-/// requests were sent.
+/// Sends `request` until it is answered or no retry can help. Returns the answer and the number of requests sent.
+///
+/// # Errors
+/// Any [`ApiError`]; see the table of the module.
 pub(super) async fn run<R: Request>(
-    lane: &RateLimiter,
+    limiter: &RateLimiter,
     request: &mut R,
 ) -> Result<(R::Answer, u32), ApiError> {
-    let mut tally = AttemptCounts::default();
+    let mut counts = AttemptCounts::default();
     loop {
         let waiting: &R = request;
-        waiting.prepare(Need::Early).await?;
-        let sent_ms = lane.turn(|| waiting.prepare(Need::Now)).await?;
-        tally.sent += 1;
-        match unless_stopped(lane, request.attempt()).await {
+        waiting.prepare(Renewal::Early).await?;
+        let sent_ms = limiter
+            .acquire(|| waiting.prepare(Renewal::IfExpired))
+            .await?;
+        counts.sent += 1;
+        match unless_stopped(limiter, request.attempt()).await {
             Ok(answer) => {
-                lane.succeeded();
-                return Ok((answer, tally.sent));
+                limiter.record_success();
+                return Ok((answer, counts.sent));
             }
-            Err(trouble) => after(lane, request, trouble, sent_ms, &mut tally).await?,
+            Err(error) => after_failure(limiter, request, error, sent_ms, &mut counts).await?,
         }
     }
 }
 
+/// Awaits `attempt`, but no longer than [`GRACE`] after the run was stopped.
 async fn unless_stopped<T>(
-    lane: &RateLimiter,
+    limiter: &RateLimiter,
     attempt: impl Future<Output = Result<T, AttemptError>>,
 ) -> Result<T, AttemptError> {
-    let shared = &*lane.shared;
+    let context = &*limiter.context;
     let stopped = async {
-        shared.stop.cancelled().await;
-        shared.clock.sleep(GRACE).await;
+        context.stop.cancelled().await;
+        context.clock.sleep(GRACE).await;
     };
     tokio::select! {
         biased;
@@ -99,155 +117,143 @@ async fn unless_stopped<T>(
     }
 }
 
-/// Waits as long as `trouble` demands; an error when it ends the request.
-async fn after<R: Request>(
-    lane: &RateLimiter,
+/// Waits as long as `error` demands; returns an error when it ends the request.
+async fn after_failure<R: Request>(
+    limiter: &RateLimiter,
     request: &mut R,
-    trouble: AttemptError,
+    error: AttemptError,
     sent_ms: i64,
-    tally: &mut AttemptCounts,
+    counts: &mut AttemptCounts,
 ) -> Result<(), ApiError> {
-    match trouble {
+    let gave_up = |class, http_status, attempts| ApiError::GaveUp {
+        class,
+        http_status,
+        attempts,
+    };
+    match error {
         AttemptError::End(error) => Err(error),
-        AttemptError::Forbidden { error_code } => Err(request.denied(error_code)),
+        AttemptError::Forbidden { error_code } => Err(request.forbidden(error_code)),
         AttemptError::Unauthorized { error_code } => {
-            tally.refusals += 1;
-            if tally.refusals > MAX_REFUSALS {
-                Err(request.denied(error_code))
+            counts.refusals += 1;
+            if counts.refusals > MAX_REFUSALS {
+                Err(request.forbidden(error_code))
             } else {
-                request.refused(error_code)
+                request.on_unauthorized(error_code)
             }
         }
         AttemptError::TooMany { retry_after_ms } => {
-            tally.pauses += 1;
-            pause(lane, request, retry_after_ms, sent_ms, tally.pauses).await
+            counts.pauses += 1;
+            pause(limiter, request, retry_after_ms, sent_ms, counts.pauses).await
         }
-        AttemptError::Rejected {
-            http_status,
-            error_code,
-        } if !request.rejection_is_of_this_one() => Err(ApiError::Rejected {
-            what: request.what(),
-            http_status,
-            error_code,
-        }),
         AttemptError::Rejected {
             http_status,
             error_code,
         } => {
-            let outage = lane.gave_up(true);
-            if outage {
-                return Err(ApiError::Rejected {
+            let local = request.rejection_is_local() && !limiter.record_give_up(true);
+            Err(match local {
+                true => gave_up(class_of(http_status), Some(http_status), counts.sent),
+                false => ApiError::Rejected {
                     what: request.what(),
                     http_status,
                     error_code,
-                });
-            }
-            let (class, http_status) = (class_of(http_status), Some(http_status));
-            Err(ApiError::GaveUp {
-                class,
-                http_status,
-                attempts: tally.sent,
+                },
             })
         }
-        // Says something about this answer and nothing about the service.
-        AttemptError::Hopeless { class, http_status } => Err(ApiError::GaveUp {
-            class,
-            http_status,
-            attempts: tally.sent,
-        }),
-        AttemptError::Transient(passing) => {
-            tally.failures += 1;
-            back_off(lane, request, passing, tally).await
+        // It says something about this answer and nothing about the service.
+        AttemptError::Permanent { class, http_status } => {
+            Err(gave_up(class, http_status, counts.sent))
+        }
+        AttemptError::Transient(error) => {
+            counts.failures += 1;
+            back_off(limiter, request, error, counts).await
         }
     }
 }
 
+/// Pauses the scope after a 429; returns an error when the request has waited out enough pauses.
 async fn pause<R: Request>(
-    lane: &RateLimiter,
+    limiter: &RateLimiter,
     request: &R,
     retry_after_ms: Option<i64>,
     sent_ms: i64,
     pauses: u32,
 ) -> Result<(), ApiError> {
-    let (first, longest) = lane.pauses_ms();
+    let (first_ms, longest_ms) = limiter.default_pauses_ms();
     let pause_ms = retry_after_ms.unwrap_or_else(|| {
-        // At least half of it: a pause that jitter made vanish would only fetch the next 429.
-        let half = doubled(first, pauses - 1, longest) / 2;
-        half + lane.shared.random.up_to(half)
+        // At least half of it: a pause that jitter reduced to nothing would only cause the next 429.
+        let half_ms = doubled(first_ms, pauses - 1, longest_ms) / 2;
+        half_ms + limiter.context.random.up_to(half_ms)
     });
-    // Everybody pauses also where this request gives up: the next one would fare no better.
-    lane.pause(sent_ms, pause_ms.max(1)).await?;
-    if pause_ms > LONGEST_PAUSE_MS || pauses > MAX_PAUSES {
-        let why = match retry_after_ms {
-            Some(ms) => format!(
-                "too many requests; it asks to come back in {} minutes",
-                ms / 60_000 + 1
-            ),
-            None => {
-                "too many requests, again and again; does something else use the same limit?".into()
-            }
-        };
-        return Err(ApiError::Unavailable {
-            what: request.what(),
-            why,
-        });
+    // The scope also pauses where this request gives up: the next request would have the same answer.
+    limiter.pause(sent_ms, pause_ms.max(1)).await?;
+    if pause_ms <= LONGEST_PAUSE_MS && pauses <= MAX_PAUSES {
+        return Ok(());
     }
-    Ok(())
+    let why = match retry_after_ms {
+        Some(ms) => format!(
+            "too many requests; it asks to come back in {} minutes",
+            ms / 60_000 + 1
+        ),
+        None => {
+            "too many requests, again and again; does something else use the same limit?".into()
+        }
+    };
+    Err(ApiError::Unavailable {
+        what: request.what(),
+        why,
+    })
 }
 
 /// Waits before the next attempt, or gives the request up.
 async fn back_off<R: Request>(
-    lane: &RateLimiter,
+    limiter: &RateLimiter,
     request: &R,
-    passing: TransientError,
-    tally: &AttemptCounts,
+    error: TransientError,
+    counts: &AttemptCounts,
 ) -> Result<(), ApiError> {
-    let TransientError {
-        class,
-        http_status,
-        retry_after_ms,
-        detail,
-    } = passing;
-    let unavailable = |why: &str| {
-        let detail = detail
-            .as_deref()
-            .map(|detail| format!(" ({detail})"))
-            .unwrap_or_default();
-        ApiError::Unavailable {
-            what: request.what(),
-            why: format!("{why}, last {class}{detail}"),
-        }
-    };
-    if tally.failures >= lane.max_attempts {
-        if lane.gave_up(http_status.is_some()) {
-            return Err(unavailable("request after request fails"));
+    let (class, http_status) = (error.class, error.http_status);
+    if counts.failures >= limiter.max_attempts {
+        if limiter.record_give_up(http_status.is_some()) {
+            return Err(unavailable(request, "request after request fails", &error));
         }
         return Err(ApiError::GaveUp {
             class,
             http_status,
-            attempts: tally.sent,
+            attempts: counts.sent,
         });
     }
-    if !lane.may_retry() {
-        return Err(unavailable("too large a share of the requests fails"));
+    if !limiter.take_retry() {
+        let why = "too large a share of the requests fails";
+        return Err(unavailable(request, why, &error));
     }
-    // Full jitter: the workers that failed together should not come back together.
-    let backoff = doubled(lane.backoff_ms, tally.failures - 1, LONGEST_BACKOFF_MS);
-    let wait = lane
-        .shared
-        .random
-        .up_to(backoff)
-        .max(retry_after_ms.unwrap_or(0).min(LONGEST_BACKOFF_MS));
+    // Full jitter: the workers that failed together should not return together.
+    let backoff_ms = doubled(limiter.backoff_ms, counts.failures - 1, LONGEST_BACKOFF_MS);
+    let retry_after_ms = error.retry_after_ms.unwrap_or(0).min(LONGEST_BACKOFF_MS);
+    let wait_ms = limiter.context.random.up_to(backoff_ms).max(retry_after_ms);
     tracing::debug!(
         class,
         http_status,
-        failures = tally.failures,
-        wait_ms = wait,
+        failures = counts.failures,
+        wait_ms,
         "trying again"
     );
-    lane.shared.sleep_ms(wait.max(1)).await
+    limiter.context.sleep_ms(wait_ms.max(1)).await
 }
 
-fn doubled(first: i64, times: u32, longest: i64) -> i64 {
-    first.saturating_mul(1_i64 << times.min(30)).min(longest)
+fn unavailable<R: Request>(request: &R, why: &str, error: &TransientError) -> ApiError {
+    let detail = error.detail.as_deref();
+    let detail = detail
+        .map(|detail| format!(" ({detail})"))
+        .unwrap_or_default();
+    ApiError::Unavailable {
+        what: request.what(),
+        why: format!("{why}, last {}{detail}", error.class),
+    }
+}
+
+/// Returns `first_ms` doubled so many times, at most `longest_ms`.
+fn doubled(first_ms: i64, times: u32, longest_ms: i64) -> i64 {
+    first_ms
+        .saturating_mul(1_i64 << times.min(30))
+        .min(longest_ms)
 }

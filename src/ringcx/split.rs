@@ -1,11 +1,12 @@
-//! Splits one JSON array of objects into the texts of its elements, while it arrives.
+//! Splits a JSON array of objects into the texts of its elements, while it arrives.
 //!
-//! An answer may hold 100,000 objects: neither it nor its parsed form is ever held, only the element under way.
-//! Element texts are kept byte for byte, since they are evidence.
+//! An answer may have 100,000 objects: neither its text nor its parsed form is ever in memory, only the current
+//! element. Element texts are returned byte for byte, since archives store them as evidence; a parser that builds
+//! values would lose their order, numbers and blanks.
 
 use serde::de::IgnoredAny;
 
-/// Why the bytes are not what was promised.
+/// Why the bytes cannot be split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
     #[error("not a complete JSON array of objects")]
@@ -14,105 +15,103 @@ pub enum SplitError {
     TooLarge,
 }
 
+/// What has been read last, and what may follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SplitState {
-    /// Before `[`.
+    /// Nothing yet: `[` must follow.
     Start,
-    /// Behind `[`: an element, or `]` at once.
+    /// `[`: an element or `]` may follow.
     First,
-    /// Behind a comma: an element must follow.
+    /// A comma: an element must follow.
     Next,
+    /// A part of an element.
     Element,
-    /// Behind an element: a comma or `]`.
+    /// An element: a comma or `]` may follow.
     Behind,
-    /// Behind `]`: nothing but blanks.
+    /// `]`: only blanks may follow.
     End,
 }
 
-/// Takes the bytes of an array in pieces that may begin and end anywhere, even inside a character.
+/// Splits an array whose bytes arrive in pieces that begin and end anywhere, even inside a character.
 pub struct Splitter {
-    place: SplitState,
-    /// Brackets and braces open inside the element.
+    state: SplitState,
+    /// Open brackets and braces of the current element.
     depth: u64,
     in_string: bool,
     escaped: bool,
-    /// The beginning of an element that an earlier piece held.
+    /// The bytes of the current element in earlier pieces.
     element: Vec<u8>,
     max_element: usize,
     elements: u64,
 }
 
 impl Splitter {
-    /// An element larger than `max_element` bytes is refused without being held.
+    /// Creates a splitter that refuses elements larger than `max_element` bytes.
     pub fn new(max_element: usize) -> Self {
-        let element = Vec::new();
-        let (depth, elements) = (0, 0);
         Splitter {
-            place: SplitState::Start,
-            depth,
+            state: SplitState::Start,
+            depth: 0,
             in_string: false,
             escaped: false,
-            element,
+            element: Vec::new(),
             max_element,
-            elements,
+            elements: 0,
         }
     }
 
-    /// Takes the next bytes; calls `each` with the text of every element that they complete.
+    /// Reads the next bytes, and calls `each` with the text of every element that they complete.
     ///
     /// # Errors
-    /// [`SplitError`]; the splitter is of no use afterwards.
+    /// [`SplitError`]; the splitter must not be used afterwards.
     pub fn push(&mut self, piece: &[u8], mut each: impl FnMut(String)) -> Result<(), SplitError> {
         let mut rest = piece;
         while !rest.is_empty() {
-            if self.place != SplitState::Element {
+            if self.state != SplitState::Element {
                 rest = self.between(rest)?;
                 continue;
             }
-            // Most elements lie in one piece, and are checked as their end is sought.
-            let whole = if self.element.is_empty() {
-                end_of_value(rest)
-            } else {
-                None
+            // Most elements lie in one piece: finding their end with the JSON parser checks them as well.
+            let checked = match self.element.is_empty() {
+                true => end_of_value(rest),
+                false => None,
             };
-            let end = whole.or_else(|| self.scan(rest));
+            let end = checked.or_else(|| self.scan(rest));
             let (part, behind) = rest.split_at(end.unwrap_or(rest.len()));
             if self.element.len().saturating_add(part.len()) > self.max_element {
                 return Err(SplitError::TooLarge);
             }
             self.element.extend_from_slice(part);
             if end.is_some() {
-                each(self.complete(whole.is_some())?);
+                each(self.complete(checked.is_some())?);
             }
             rest = behind;
         }
         Ok(())
     }
 
-    /// Says that no bytes follow; returns the number of elements.
+    /// Ends the array; returns the number of elements.
     ///
     /// # Errors
     /// [`SplitError::NotAnArrayOfObjects`] when the array is not complete.
     pub fn finish(self) -> Result<u64, SplitError> {
-        if self.place == SplitState::End {
-            Ok(self.elements)
-        } else {
-            Err(SplitError::NotAnArrayOfObjects)
+        match self.state {
+            SplitState::End => Ok(self.elements),
+            _ => Err(SplitError::NotAnArrayOfObjects),
         }
     }
 
-    /// Takes one byte outside elements, or stays in front of one.
+    /// Reads a byte between elements, or nothing where an element begins; returns the remaining bytes.
     fn between<'a>(&mut self, rest: &'a [u8]) -> Result<&'a [u8], SplitError> {
         let Some((&byte, behind)) = rest.split_first() else {
             return Ok(rest);
         };
-        self.place = match (self.place, byte) {
-            (place, b' ' | b'\t' | b'\n' | b'\r') => place,
+        self.state = match (self.state, byte) {
+            (state, b' ' | b'\t' | b'\n' | b'\r') => state,
             (SplitState::Start, b'[') => SplitState::First,
             (SplitState::First | SplitState::Behind, b']') => SplitState::End,
             (SplitState::Behind, b',') => SplitState::Next,
             (SplitState::First | SplitState::Next, b'{') => {
-                self.place = SplitState::Element;
+                self.state = SplitState::Element;
                 return Ok(rest);
             }
             _ => return Err(SplitError::NotAnArrayOfObjects),
@@ -120,9 +119,9 @@ impl Splitter {
         Ok(behind)
     }
 
-    /// Where the element under way ends in `rest`, if it does.
+    /// Returns the offset at which the current element ends in `rest`, if it does.
     fn scan(&mut self, rest: &[u8]) -> Option<usize> {
-        for (at, &byte) in rest.iter().enumerate() {
+        for (offset, &byte) in rest.iter().enumerate() {
             if self.in_string {
                 match byte {
                     _ if self.escaped => self.escaped = false,
@@ -135,11 +134,11 @@ impl Splitter {
             match byte {
                 b'"' => self.in_string = true,
                 b'{' | b'[' => self.depth += 1,
-                // Which bracket closes which is checked when the element is complete.
+                // Whether brackets match is checked when the element is complete.
                 b'}' | b']' => {
                     self.depth -= 1;
                     if self.depth == 0 {
-                        return Some(at + 1);
+                        return Some(offset + 1);
                     }
                 }
                 _ => {}
@@ -148,7 +147,7 @@ impl Splitter {
         None
     }
 
-    /// The element's text, `checked` already or not.
+    /// Returns the text of the current element, which is complete. It is parsed unless it was `checked` already.
     fn complete(&mut self, checked: bool) -> Result<String, SplitError> {
         let bytes = std::mem::take(&mut self.element);
         let text = String::from_utf8(bytes).map_err(|_| SplitError::NotAnArrayOfObjects)?;
@@ -156,13 +155,13 @@ impl Splitter {
             serde_json::from_str::<IgnoredAny>(&text)
                 .map_err(|_| SplitError::NotAnArrayOfObjects)?;
         }
-        self.place = SplitState::Behind;
+        self.state = SplitState::Behind;
         self.elements += 1;
         Ok(text)
     }
 }
 
-/// Where the JSON value at the beginning of `bytes` ends; `None` where it does not, or is none.
+/// Returns the offset at which the JSON value at the start of `bytes` ends; `None` where it is incomplete or invalid.
 fn end_of_value(bytes: &[u8]) -> Option<usize> {
     let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
     values.next()?.ok()?;

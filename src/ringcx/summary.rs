@@ -1,4 +1,4 @@
-//! One summary of one segment.
+//! The request for one summary of one segment.
 
 use std::sync::Arc;
 
@@ -6,24 +6,27 @@ use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, COOKIE, HeaderValue};
 
-use crate::ringcx::auth::{AccessToken, Tokens};
-use crate::ringcx::error::{ApiError, ErrorCode};
-use crate::ringcx::retry::{Need, Request};
-use crate::ringcx::transport::{AttemptError, Transport};
+use crate::ringcx::access_token::AccessToken;
+use crate::ringcx::attempt::AttemptError;
+use crate::ringcx::auth::Tokens;
+use crate::ringcx::error::{ApiError, ErrorCode, access_denied};
+use crate::ringcx::retry::{Renewal, Request};
+use crate::ringcx::transport::Transport;
 
-/// The API's answer for one summary. `Debug` shows no text of it.
+/// The API's answer for one summary. `Debug` does not show its text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SummaryAnswer {
     /// 200, or 404 for "segment not found or summary not available".
     pub http_status: u16,
-    /// What HTTP delivered after content decoding; always empty for 404, whose body may quote people.
+    /// The body after content decoding; always empty for 404, whose body may quote people.
     pub body: Bytes,
+    /// At most 255 characters.
     pub content_type: Option<String>,
-    /// When the last byte arrived, by this host's clock: UTC milliseconds.
+    /// When the last byte arrived, by this host's clock, in UTC milliseconds.
     pub fetched_at: i64,
-    /// The answer's `Date`: UTC milliseconds.
+    /// The answer's `Date` in UTC milliseconds.
     pub server_date: Option<i64>,
-    /// Requests sent for it, those answered with 401 and 429 included.
+    /// Requests sent for it, including those answered with 401 and 429.
     pub attempts: u32,
 }
 
@@ -40,6 +43,7 @@ impl std::fmt::Debug for SummaryAnswer {
     }
 }
 
+/// A GET for a summary.
 pub(super) struct SummaryRequest<'a> {
     pub transport: &'a Transport,
     pub tokens: &'a Tokens,
@@ -51,17 +55,17 @@ pub(super) struct SummaryRequest<'a> {
 }
 
 impl Request for SummaryRequest<'_> {
-    /// Its `attempts` are for the caller to fill in.
+    /// Its `attempts` are filled in by the caller.
     type Answer = SummaryAnswer;
 
-    async fn prepare(&self, need: Need) -> Result<(), ApiError> {
-        self.tokens.token(need).await.map(drop)
+    async fn prepare(&self, renewal: Renewal) -> Result<(), ApiError> {
+        self.tokens.token(renewal).await.map(drop)
     }
 
     async fn attempt(&mut self) -> Result<SummaryAnswer, AttemptError> {
-        let token = self.tokens.token(Need::Now).await?;
-        // The two summary endpoints take the token in a cookie only, and want no Authorization header (vendor's
-        // article "RingCX Summaries API"). The header's name goes out in lower case, as they want it.
+        let token = self.tokens.token(Renewal::IfExpired).await?;
+        // The summary endpoints accept the token in a cookie only, without an Authorization header, and require the
+        // header's name in lower case (vendor's article "RingCX Summaries API").
         let request = self
             .transport
             .client
@@ -73,7 +77,7 @@ impl Request for SummaryRequest<'_> {
         let body = match reply.http_status {
             200 => reply.body(self.max_body_bytes).await?,
             _ => {
-                reply.beginning().await;
+                reply.error_body().await;
                 Bytes::new()
             }
         };
@@ -87,35 +91,21 @@ impl Request for SummaryRequest<'_> {
         })
     }
 
-    fn refused(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
+    fn on_unauthorized(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
         self.token
             .as_ref()
             .map_or(Ok(()), |token| self.tokens.refuse(token))
     }
 
-    fn denied(&self, error_code: Option<ErrorCode>) -> ApiError {
-        denied(&self.what(), error_code)
+    fn forbidden(&self, error_code: Option<ErrorCode>) -> ApiError {
+        access_denied(&self.what(), error_code)
     }
 
     fn what(&self) -> String {
         format!("summaries of sub-account {}", self.sub_account)
     }
 
-    fn rejection_is_of_this_one(&self) -> bool {
+    fn rejection_is_local(&self) -> bool {
         true
-    }
-}
-
-/// The error for a sub-account that the user may not read.
-pub(super) fn denied(what: &str, error_code: Option<ErrorCode>) -> ApiError {
-    let code = error_code
-        .map(|code| format!(" ({code})"))
-        .unwrap_or_default();
-    ApiError::Denied {
-        message: format!("RingCX denies access to the {what}{code}"),
-        remedy:
-            "Give the API user access to this sub-account (if it exists) and the WEM permission in RingCX \
-                 Admin, or take the sub-account out of CXVAULT_SUB_ACCOUNTS."
-                .into(),
     }
 }

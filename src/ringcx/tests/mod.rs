@@ -10,6 +10,7 @@ use crate::ringcx::testing::{ManualClock, Reply, Seen, Server};
 use crate::ringcx::{ApiError, ClientSettings, Credentials, Ledger, Limits, RingCx, SummaryAnswer};
 
 mod discovery;
+mod ledger;
 mod pauses;
 mod stopping;
 mod summaries;
