@@ -74,7 +74,7 @@ fn discover(journal: &mut Journal, window: Window, objects: &[String], at: i64) 
         .unwrap()
 }
 
-fn look(status: Status, text: &str, at: i64, by: &str) -> Observation {
+fn observation(status: Status, text: &str, at: i64, by: &str) -> Observation {
     let body = matches!(status, Status::Present | Status::Empty);
     Observation {
         status,
@@ -91,10 +91,12 @@ fn look(status: Status, text: &str, at: i64, by: &str) -> Observation {
     }
 }
 
-fn observe_all(journal: &Journal, look: &Observation) {
+fn observe_all(journal: &Journal, observed: &Observation) {
     for pending in journal.pending(0, 1_000).unwrap() {
         for kind in pending.missing {
-            journal.record_observation(pending.seq, kind, look).unwrap();
+            journal
+                .record_observation(pending.seq, kind, observed)
+                .unwrap();
         }
     }
 }
@@ -140,7 +142,7 @@ fn an_unfinished_window_leaves_no_segment_and_a_restarted_one_only_its_last_answ
 }
 
 #[test]
-fn of_differing_duplicates_the_last_is_the_row_and_the_others_stay_verbatim() {
+fn of_differing_duplicates_the_last_is_the_row_and_the_others_are_retained_verbatim() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
     let versions = ["", r#", "n" : 1"#, r#","n":2"#].map(|more| object("a", "02:00", more));
@@ -164,7 +166,7 @@ fn of_differing_duplicates_the_last_is_the_row_and_the_others_stay_verbatim() {
             duplicates: 1
         }
     );
-    observe_all(&journal, &look(Status::Empty, "", 3, "me"));
+    observe_all(&journal, &observation(Status::Empty, "", 3, "me"));
     let (rows, totals) = changes(&journal, 1);
     // A segment without an end comes first, and is out of the day.
     assert!(rows[0].segment.metadata.segment_id.is_none() && rows[0].out_of_day);
@@ -181,20 +183,20 @@ fn of_differing_duplicates_the_last_is_the_row_and_the_others_stay_verbatim() {
 }
 
 #[test]
-fn rows_come_by_end_then_key_and_failures_are_looked_at_again() {
+fn rows_are_sorted_by_end_then_key_and_failures_are_pending_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
     let objects =
         [("b", "02:00"), ("a", "02:00"), ("c", "01:00")].map(|(id, end)| object(id, end, ""));
     discover(&mut journal, MORNING, &objects, 1);
-    observe_all(&journal, &look(Status::Failed, "", 2, "me"));
+    observe_all(&journal, &observation(Status::Failed, "", 2, "me"));
     let open = journal.pending(0, 9).unwrap();
     assert!(open.len() == 3 && open.iter().all(|open| open.missing == SummaryKind::BOTH));
     journal
         .record_observation(
             open[0].seq,
             SummaryKind::Agent,
-            &look(Status::Present, "x", 3, "me"),
+            &observation(Status::Present, "x", 3, "me"),
         )
         .unwrap();
     assert_eq!(
@@ -226,7 +228,7 @@ fn what_is_committed_or_adopted_is_neither_asked_nor_written_again() {
         &[object("a", "01:00", ""), object("b", "01:00", "")],
         1,
     );
-    observe_all(&journal, &look(Status::Present, "x", 2, "me"));
+    observe_all(&journal, &observation(Status::Present, "x", 2, "me"));
     let (rows, _) = changes(&journal, 1);
     journal.add_known_row(rows[0].clone(), true).unwrap();
     let (left, totals) = changes(&journal, 1);
@@ -259,10 +261,10 @@ fn gaps_are_reopened_with_the_answers_that_are_there() {
         &[object("a", "01:00", ""), object("b", "01:00", "")],
         1,
     );
-    observe_all(&journal, &look(Status::Present, "x", 2, "me"));
+    observe_all(&journal, &observation(Status::Present, "x", 2, "me"));
     let (mut rows, _) = changes(&journal, 1);
-    rows[0].auto = look(Status::Failed, "", 2, "me");
-    rows[1].agent = look(Status::Skipped, "", 2, "me");
+    rows[0].auto = observation(Status::Failed, "", 2, "me");
+    rows[1].agent = observation(Status::Skipped, "", 2, "me");
     let other = tempfile::tempdir().unwrap();
     let mut fresh = self::journal(other.path());
     rows.into_iter()
@@ -281,7 +283,7 @@ fn gaps_are_reopened_with_the_answers_that_are_there() {
         .record_observation(
             open[0].seq,
             SummaryKind::Auto,
-            &look(Status::Present, "late", 9, "you"),
+            &observation(Status::Present, "late", 9, "you"),
         )
         .unwrap();
     let (changed, totals) = changes(&fresh, 2);
@@ -313,13 +315,13 @@ fn on_disk(folder: &Path, text: &str) -> bool {
 }
 
 #[test]
-fn what_is_left_out_later_goes_from_what_was_noted_before() {
+fn fields_omitted_later_are_removed_from_what_was_stored_before() {
     const PHONE: &str = "+1 555 0100";
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
     let phone = |n: u32| format!(r#","phone":"{PHONE} {n}""#);
     let a = object("a", "01:00", &phone(1));
-    // The same but for the phone; and one that differs in something else as well.
+    // The same except for the phone, and another that differs in more.
     let nameless = [2, 3].map(|n| format!(r#"{{"phone":"{PHONE} {n}","n":0}}"#));
     let again = object("a", "01:00", &format!(r#"{},"n":1"#, phone(4)));
     let morning = [a, nameless[0].clone(), nameless[1].clone(), again];
@@ -330,8 +332,8 @@ fn what_is_left_out_later_goes_from_what_was_noted_before() {
             duplicates: 1
         }
     );
-    observe_all(&journal, &look(Status::Present, "x", 2, "me"));
-    // A window that was never finished, and asked anew.
+    observe_all(&journal, &observation(Status::Present, "x", 2, "me"));
+    // A window that was never finished, and is requested again.
     journal
         .stage_objects(NOON, &found(&[object("b", "04:00", &phone(5))]))
         .unwrap();
@@ -361,7 +363,7 @@ fn what_is_left_out_later_goes_from_what_was_noted_before() {
         (2, 2)
     );
 
-    // Under other settings it stays so, and more goes.
+    // Under other settings it stays so, and more is removed.
     drop(journal);
     let mut journal = self::journal(folder.path());
     journal.omit_fields(&omission(&["n"])).unwrap();
@@ -375,7 +377,7 @@ fn what_is_left_out_later_goes_from_what_was_noted_before() {
 }
 
 #[test]
-fn committed_rows_are_compared_without_what_is_left_out() {
+fn committed_rows_are_compared_without_omitted_fields() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = journal(folder.path());
     let objects = |more: &str| {
@@ -388,7 +390,7 @@ fn committed_rows_are_compared_without_what_is_left_out() {
         ]
     };
     discover(&mut journal, MORNING, &objects(r#","phone":"1","n":1"#), 1);
-    observe_all(&journal, &look(Status::Empty, "", 2, "me"));
+    observe_all(&journal, &observation(Status::Empty, "", 2, "me"));
     let (committed, _) = changes(&journal, 1);
 
     let later = tempfile::tempdir().unwrap();
@@ -410,12 +412,12 @@ fn committed_rows_are_compared_without_what_is_left_out() {
             .raw
             .contains("phone")
     );
-    // Another phone is no change, another n is; one without an id has vanished, which cannot be written.
+    // Another phone is not a change, another n is. A segment without an id has vanished, which cannot be recorded.
     let mut found = objects(r#","n":1"#).to_vec();
     found[1] = found[1].replace(r#""n":1"#, r#""n":2"#);
     found.pop();
     discover(&mut journal, MORNING, &found, 50);
-    observe_all(&journal, &look(Status::Empty, "", 51, "me"));
+    observe_all(&journal, &observation(Status::Empty, "", 51, "me"));
     let vanished = journal.mark_vanished().unwrap();
     assert_eq!((vanished.newly, vanished.compared), (0, 2));
     let (rows, totals) = changes(&journal, 2);
@@ -489,7 +491,7 @@ fn what_is_acknowledged_survives_a_kill() {
     const CHILD: &str = "CXVAULT_TEST_JOURNAL";
     #[allow(clippy::disallowed_methods)]
     if let Some(path) = std::env::var_os(CHILD) {
-        observe_for_ever(Path::new(&path));
+        record_without_end(Path::new(&path));
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.sqlite");
@@ -517,14 +519,14 @@ fn what_is_acknowledged_survives_a_kill() {
     );
 }
 
-fn observe_for_ever(path: &Path) -> ! {
+fn record_without_end(path: &Path) -> ! {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     runtime.block_on(async {
         let (handle, _thread) = JournalHandle::start(Journal::open(path, identity()).unwrap(), 1);
         for seq in 1.. {
-            let observation = look(Status::Present, "x", seq, "child");
+            let observation = observation(Status::Present, "x", seq, "child");
             handle
                 .record(NewObservation {
                     seq,
@@ -540,16 +542,16 @@ fn observe_for_ever(path: &Path) -> ! {
     unreachable!("the numbers do not end")
 }
 
-fn some_look(seq: i64) -> NewObservation {
+fn some_observation(seq: i64) -> NewObservation {
     NewObservation {
         seq,
         kind: SummaryKind::Agent,
-        observation: look(Status::Present, "x", seq, "me"),
+        observation: observation(Status::Present, "x", seq, "me"),
     }
 }
 
 #[tokio::test]
-async fn no_more_looks_are_on_their_way_than_there_is_room_for() {
+async fn no_more_observations_are_on_the_way_than_there_are_permits() {
     let folder = tempfile::tempdir().unwrap();
     let (handle, _thread) = JournalHandle::start(journal(folder.path()), 2);
     let (let_go, held) = std::sync::mpsc::channel::<()>();
@@ -557,9 +559,9 @@ async fn no_more_looks_are_on_their_way_than_there_is_room_for() {
         .submit(move |_| Ok::<_, JournalError>(held.recv().is_err()))
         .unwrap();
     for seq in 1..=2 {
-        handle.record(some_look(seq)).await.unwrap();
+        handle.record(some_observation(seq)).await.unwrap();
     }
-    let mut third = Box::pin(handle.record(some_look(3)));
+    let mut third = Box::pin(handle.record(some_observation(3)));
     assert!(third.as_mut().now_or_never().is_none());
     drop(let_go);
     third.await.unwrap();
@@ -575,7 +577,7 @@ async fn no_more_looks_are_on_their_way_than_there_is_room_for() {
 }
 
 #[tokio::test]
-async fn who_waits_for_room_is_told_that_the_journal_has_ended() {
+async fn waiting_for_a_permit_ends_when_the_journal_has_ended() {
     let folder = tempfile::tempdir().unwrap();
     let (handle, thread) = JournalHandle::start(journal(folder.path()), 1);
     let (let_go, held) = std::sync::mpsc::channel::<()>();
@@ -584,8 +586,8 @@ async fn who_waits_for_room_is_told_that_the_journal_has_ended() {
         journal.database.batch("ROLLBACK")
     };
     let _lost = handle.submit(broken_disk).unwrap();
-    handle.record(some_look(1)).await.unwrap();
-    let mut second = Box::pin(handle.record(some_look(2)));
+    handle.record(some_observation(1)).await.unwrap();
+    let mut second = Box::pin(handle.record(some_observation(2)));
     assert!(second.as_mut().now_or_never().is_none());
     drop(let_go);
     assert!(matches!(second.await, Err(JournalError::Ended)));
@@ -607,24 +609,24 @@ fn any_status() -> impl Strategy<Value = Status> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Two hosts saw the same segments, each with its own luck, and commit one after the other.
+    /// Two hosts observe the same segments with different results, and commit one after the other.
     #[test]
-    fn whoever_commits_first_nothing_is_lost_and_nothing_is_committed_twice(
-        luck in prop::collection::vec((any_status(), any_status()), 1..6),
-        other_luck in prop::collection::vec((any_status(), any_status()), 6),
+    fn in_any_order_of_commits_nothing_is_lost_and_nothing_is_committed_twice(
+        results in prop::collection::vec((any_status(), any_status()), 1..6),
+        other_results in prop::collection::vec((any_status(), any_status()), 6),
         first_is_later in any::<bool>(),
     ) {
-        let objects: Vec<String> = (0..luck.len()).map(|n| object(&format!("s{n}"), "01:00", "")).collect();
+        let objects: Vec<String> = (0..results.len()).map(|n| object(&format!("s{n}"), "01:00", "")).collect();
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let times = if first_is_later { [9, 2] } else { [2, 9] };
         let mut hosts = Vec::new();
-        for (host, (folder, luck)) in folders.iter().zip([&luck, &other_luck]).enumerate() {
+        for (host, (folder, results)) in folders.iter().zip([&results, &other_results]).enumerate() {
             let mut journal = journal(folder.path());
             discover(&mut journal, MORNING, &objects, 1);
-            for (open, (agent, auto)) in journal.pending(0, 99).unwrap().iter().zip(luck) {
+            for (open, (agent, auto)) in journal.pending(0, 99).unwrap().iter().zip(results) {
                 for (kind, status) in [(SummaryKind::Agent, *agent), (SummaryKind::Auto, *auto)] {
-                    let look = look(status, &format!("{host}"), times[host], &format!("host{host}"));
-                    journal.record_observation(open.seq, kind, &look).unwrap();
+                    let observed = observation(status, &format!("{host}"), times[host], &format!("host{host}"));
+                    journal.record_observation(open.seq, kind, &observed).unwrap();
                 }
             }
             hosts.push(journal);
@@ -637,20 +639,20 @@ proptest! {
                 let (rows, totals) = changes(host, round);
                 prop_assert!(round < 2 || rows.is_empty(), "nothing is left for a second round");
                 prop_assert!(totals.rows.balances() && totals.day.balances());
-                prop_assert_eq!(totals.day.segments, luck.len() as u64);
+                prop_assert_eq!(totals.day.segments, results.len() as u64);
                 committed.extend(rows);
             }
         }
-        for (n, (mine, theirs)) in luck.iter().zip(&other_luck).enumerate() {
+        for (n, (mine, theirs)) in results.iter().zip(&other_results).enumerate() {
             let mut of_segment = committed.iter().filter(|row| row.segment.key() == format!("s{n}"));
             let mut now = of_segment.next().unwrap().clone();
             of_segment.for_each(|row| change::absorb(&mut now, row.clone()));
-            for (kind, looks) in [(SummaryKind::Agent, [mine.0, theirs.0]), (SummaryKind::Auto, [mine.1, theirs.1])] {
-                let answered = looks.iter().any(|status| status.is_answer());
+            for (kind, statuses) in [(SummaryKind::Agent, [mine.0, theirs.0]), (SummaryKind::Auto, [mine.1, theirs.1])] {
+                let answered = statuses.iter().any(|status| status.is_answer());
                 prop_assert_eq!(now.observation(kind).status.is_answer(), answered);
-                let last = (0..2).filter(|&host| looks[host].is_answer()).max_by_key(|&host| times[host]);
+                let last = (0..2).filter(|&host| statuses[host].is_answer()).max_by_key(|&host| times[host]);
                 if let Some(last) = last {
-                    prop_assert_eq!(now.observation(kind).status, looks[last]);
+                    prop_assert_eq!(now.observation(kind).status, statuses[last]);
                 }
             }
         }

@@ -441,7 +441,7 @@ mod tests {
                     tokio::spawn(async move { limiter.acquire(|| async { Ok(()) }).await })
                 })
                 .collect();
-            clock.somebody_sleeps().await;
+            clock.sleep_begun().await;
             limiter.context.stop.cancel();
             for task in waiting {
                 assert_eq!(task.await.unwrap(), Err(ApiError::Stopped));

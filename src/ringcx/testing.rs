@@ -1,4 +1,4 @@
-//! Doubles for the tests of this module: a clock that waits for nobody, and servers that misbehave.
+//! Doubles for the tests of this module: a clock on which waiting takes no time, and servers that misbehave.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 
-/// A clock that only sleeping moves: each sleep ends at once, later by its length.
+/// A clock that only sleeping advances: each sleep ends at once, and advances it by its length.
 pub struct ManualClock {
     now_ms: AtomicI64,
     frozen: AtomicBool,
@@ -40,8 +40,8 @@ impl ManualClock {
         self.frozen.store(true, Ordering::SeqCst);
     }
 
-    /// Returns when somebody has gone to sleep on the frozen clock.
-    pub async fn somebody_sleeps(&self) {
+    /// Returns when a task has begun to sleep on the frozen clock.
+    pub async fn sleep_begun(&self) {
         self.asleep.notified().await;
     }
 
@@ -67,7 +67,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// A request as it came over the wire.
+/// A request as it arrived.
 #[derive(Clone)]
 pub struct Seen {
     /// Request line and headers, byte for byte.
@@ -109,9 +109,9 @@ pub enum Reply {
     Close(Vec<u8>),
     /// Sends nothing but a TCP reset.
     Reset,
-    /// Sends these bytes, and then a single one now and then for ever.
+    /// Sends these bytes, and then a single byte every few milliseconds, without end.
     Drip(Vec<u8>),
-    /// Never says anything.
+    /// Never sends anything.
     Silence,
 }
 
@@ -143,7 +143,7 @@ impl Reply {
 
 type Handler = dyn Fn(&Seen) -> Option<Reply> + Send + Sync;
 
-/// A loopback server that says what it is told to, and remembers what it was asked.
+/// A loopback server that replies as its handler says, and records the requests.
 pub struct Server {
     url: String,
     clock: Arc<ManualClock>,

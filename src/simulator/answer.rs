@@ -19,6 +19,7 @@ pub(super) const TEXT: &str = "text/plain;charset=UTF-8";
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     content_type: HeaderValue,
+    /// Seconds or an HTTP date.
     retry_after: Option<String>,
     body: AnswerBody,
 }
@@ -125,6 +126,7 @@ impl Answer {
     }
 }
 
+/// Returns the part of a body that is sent before the connection breaks.
 fn half(bytes: Bytes) -> Bytes {
     bytes.slice(..bytes.len() / 2)
 }
@@ -163,6 +165,7 @@ impl http_body::Body for ResponseBody {
                 *cut = CutStep::Flush;
                 Some(std::mem::take(bytes))
             }
+            // Pending, but to be polled again at once.
             ResponseBody::Cut(_, cut @ CutStep::Flush) => {
                 *cut = CutStep::Break;
                 context.waker().wake_by_ref();

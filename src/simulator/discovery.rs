@@ -31,6 +31,9 @@ const PIECE: usize = 32 * 1024;
 
 /// `POST .../accounts/{rcAccountId}/sub-accounts/{subAccountId}/interaction-metadata`
 ///
+/// The quota counts for each sub-account, whatever credential is used, and before the body is checked: a request that
+/// is answered 400 has used it.
+///
 /// # Errors
 /// The refusal: 400, 401, 403, 415 or 429.
 pub(super) fn discover(
@@ -105,6 +108,8 @@ fn local_time(text: &str) -> Option<DateTime> {
 }
 
 /// The segments that discovery shows for a window, in order, duplicates included.
+///
+/// Each pass is a range of positions that moves lazily, so a window of a million segments takes no memory.
 pub(super) struct ShownSegments {
     world: Arc<World>,
     sub: SimulatedSubAccount,
@@ -199,7 +204,9 @@ impl Iterator for ShownSegments {
 /// A JSON array of the shown segments, in pieces of about [`PIECE`] bytes.
 struct JsonArray {
     segments: ShownSegments,
+    /// Whether `[` has been written.
     began: bool,
+    /// Whether `]` has been written.
     ended: bool,
 }
 

@@ -1,4 +1,8 @@
-//! What a test can ask the simulator about itself, under `/__sim/`.
+//! What a test can request from the simulator about itself, under `/__sim/`.
+//!
+//! `truth` is computed from the seed with the same functions that answer the API, but in one pass over the segments,
+//! not window by window. So a test that compares an archive with it finds segments that discovery or the client lost
+//! or repeated; mistakes in a summary's text would be in both, and are the subject of the tests of `texts`.
 
 use std::sync::Arc;
 
@@ -22,7 +26,7 @@ use crate::simulator::world::{
     World,
 };
 
-/// In bytes. A longer body is represented by its hash alone.
+/// In bytes. A longer body is represented by its hash alone, so that lines stay readable.
 const LONGEST_BODY: usize = 1024 * 1024;
 
 /// Answers a request under `/__sim/`:
@@ -60,6 +64,8 @@ pub(super) fn answer(state: &Arc<ServerState>, call: &SimulatedCall) -> Answer {
     }
 }
 
+/// Returns the counts of [`Stats::report`](crate::simulator::stats::Stats::report), the tokens that expired early, the
+/// simulated time, and the quotas.
 fn stats(state: &ServerState) -> Answer {
     let mut report = state.stats.report();
     let now_ms = state.time.now_ms();
@@ -88,6 +94,7 @@ fn query(call: &SimulatedCall, name: &str) -> Option<String> {
     field(&call.uri.query()?.replace('+', "%2B"), name)
 }
 
+/// Returns an RFC 3339 time in the query as UTC milliseconds.
 fn query_time_ms(call: &SimulatedCall, name: &str) -> Option<i64> {
     let time: Timestamp = query(call, name)?.parse().ok()?;
     Some(time.as_millisecond())
@@ -122,9 +129,13 @@ fn truth(state: &Arc<ServerState>, call: &SimulatedCall) -> Option<Answer> {
 struct Truth {
     world: Arc<World>,
     sub: SimulatedSubAccount,
+    /// Start of the time in UTC milliseconds.
     from_ms: i64,
+    /// End of the time, exclusive.
     to_ms: i64,
+    /// The simulated present when the request arrived.
     now_ms: i64,
+    /// The segments that may be shown, of which [`Truth::shown`] selects.
     positions: Positions,
 }
 
@@ -150,6 +161,7 @@ impl Truth {
         shown.filter(|_| self.world.is_shown(segment, self.now_ms) && !self.world.faults.empty)
     }
 
+    /// Writes the line of a segment.
     fn line(&self, segment: &SimulatedSegment, shown: u32, repeated: bool) -> Vec<u8> {
         let edited = self.world.is_edited(segment, self.now_ms);
         let version = ObjectState { repeated, edited };
@@ -166,6 +178,7 @@ impl Truth {
         line
     }
 
+    /// Describes a summary as of the simulated present: what an archive must record for it.
     fn summary(&self, segment: &SimulatedSegment, kind: SimulatedKind) -> Value {
         if self.world.has_no_id(segment) {
             return json!({ "status": "NO_ID", "body_base64": null, "bytes": null, "sha256": null, "content_type": null });

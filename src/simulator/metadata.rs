@@ -18,7 +18,9 @@ pub(super) struct ObjectState {
     pub(super) edited: bool,
 }
 
+/// Channel types of digital interactions.
 const DIGITAL: [&str; 3] = ["EMAIL", "MESSENGER", "ENGAGE_MESSAGING"];
+/// What agents choose at the end of a call.
 const DISPOSITIONS: [&str; 6] = [
     "Resolved",
     "Follow-up",
@@ -27,6 +29,7 @@ const DISPOSITIONS: [&str; 6] = [
     "Wrong number",
     "Refund \u{2013} partial",
 ];
+/// What agents type: quotes, arrows, line ends, tabs, accents and backslashes must survive JSON.
 const NOTES: [&str; 5] = [
     "spoke with spouse, not account holder",
     "call back after 5 pm",
@@ -42,6 +45,7 @@ struct ObjectWriter<'a> {
 }
 
 impl ObjectWriter<'_> {
+    /// Writes a member's name, with the brace or comma before it.
     fn name(&mut self, name: &str) {
         self.out.push(if self.first { b'{' } else { b',' });
         self.first = false;
@@ -80,6 +84,9 @@ impl ObjectWriter<'_> {
 
 impl World {
     /// Appends to `out` the object that discovery shows for `segment`.
+    ///
+    /// The values depend on the segment alone, and on `version` where it says that they differ. About one object in
+    /// seven has `futureField`, which no version of the API documents: clients must retain it.
     pub(super) fn write_object(
         &self,
         out: &mut Vec<u8>,
@@ -164,6 +171,8 @@ impl World {
         object.time("dialogStartTimeMs", segment.dialog_start_ms);
     }
 
+    /// Writes the end of the dialog, and start, end and length of the segment. Where the end is missing, it is null for
+    /// every second segment and absent for the others, since clients must treat both alike.
     fn write_times(&self, object: &mut ObjectWriter<'_>, segment: &SimulatedSegment) {
         let dialog_ms = segment.dialog_end_ms - segment.dialog_start_ms;
         object.time("dialogEndTimeMs", segment.dialog_end_ms);
@@ -260,6 +269,7 @@ fn write_events(object: &mut ObjectWriter<'_>, segment: &SimulatedSegment, dice:
     object.raw("segmentEvents", format_args!("[{start},{stop}]"));
 }
 
+/// Returns an element of `segmentEvents`.
 fn event(ms: i64, name: &str) -> String {
     let time = timestamp(ms);
     format!(r#"{{"eventTimeMs":"{time:.3}","clientEventTimeMs":"{time:.3}","eventType":"{name}"}}"#)

@@ -24,6 +24,24 @@
 //! same bytes in every run, and a day of a million segments takes no memory. Time is simulated as well: see
 //! [`SimulatorOptions::now`] and [`SimulatorOptions::time_scale`].
 //!
+//! # Examples
+//! ```
+//! use cxvault::simulator::{Faults, SimulatorOptions, start};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let options = SimulatorOptions {
+//!     segments_per_day: 50,
+//!     faults: Faults { fault_500: 5.0, ..Faults::default() },
+//!     ..SimulatorOptions::default()
+//! };
+//! let running = start(options, "127.0.0.1:0".parse().unwrap()).await?;
+//! assert!(running.url.starts_with("http://127.0.0.1:"));
+//! running.stop().await;
+//! # Ok::<(), std::io::Error>(())
+//! # })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! # Modules
 //! ```text
 //! server     connections; draws and applies faults; counts endings

@@ -11,17 +11,6 @@ use crate::ringcx::limits::Limits;
 use crate::simulator::time::duration;
 
 /// The simulated world and its rules. The same options always give the same segments and summaries.
-///
-/// ```
-/// use cxvault::simulator::{Faults, SimulatorOptions};
-///
-/// let options = SimulatorOptions {
-///     segments_per_day: 50,
-///     faults: Faults { fault_500: 5.0, ..Faults::default() },
-///     ..SimulatorOptions::default()
-/// };
-/// assert_eq!(options.discovery_limits.to_string(), "3/60s,9/15m");
-/// ```
 #[derive(Debug, Clone, Args)]
 pub struct SimulatorOptions {
     /// Everything simulated follows from this number

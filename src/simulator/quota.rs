@@ -17,6 +17,7 @@ pub(super) struct Quota {
     state: Mutex<QuotaState>,
 }
 
+/// What requests change.
 #[derive(Default)]
 struct QuotaState {
     /// For each key and each limit, the times of the accepted requests in UTC microseconds.
@@ -24,11 +25,15 @@ struct QuotaState {
     counts: QuotaCounts,
 }
 
+/// The counts since the start or the last reset, over all keys.
 #[derive(Default)]
 struct QuotaCounts {
     accepted: u64,
+    /// Requests answered with 429.
     refused: u64,
+    /// Time of the first accepted request, in UTC microseconds.
     first_us: Option<i64>,
+    /// Time of the last accepted request.
     last_us: Option<i64>,
     /// For each limit, the largest number of requests in any window.
     fullest: Vec<usize>,

@@ -19,16 +19,19 @@ const MOST_PARTS: usize = 16;
 pub(super) enum RequestTarget<'a> {
     /// The path has no parameters.
     None,
+    /// The path of a discovery request.
     SubAccount {
         rc_account: &'a str,
         sub_account: &'a str,
     },
+    /// The path of a summary request.
     Segment {
         sub_account: &'a str,
         segment: &'a str,
-        /// `agent` or `auto`.
+        /// `agent` or `auto`, unless the path is wrong.
         kind: &'a str,
     },
+    /// The path of a transcript or a recording.
     Dialog(DialogPath<'a>),
 }
 
@@ -123,6 +126,7 @@ pub(super) fn dispatch(
 ) -> (Endpoint, Answer, Option<u64>) {
     let (endpoint, target) = route(call);
     let mut summary = None;
+    // Endpoints return a refusal as an error, so that they can use `?`; to the client both are answers.
     let answer = match (endpoint, target) {
         (Endpoint::JwtGrant, _) => login::jwt_grant(state, call),
         (Endpoint::RcAccount, _) => login::rc_account(state, call),

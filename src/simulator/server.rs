@@ -59,6 +59,7 @@ pub async fn serve(
     Ok(())
 }
 
+/// Serves the requests of a connection one after the other, until the client closes it or a fault drops it.
 async fn serve_connection(stream: TcpStream, state: Arc<ServerState>) {
     // Answers are small and complete: Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
@@ -73,6 +74,9 @@ async fn serve_connection(stream: TcpStream, state: Arc<ServerState>) {
 }
 
 /// Answers one request. An error drops the connection without an answer.
+///
+/// The fault is drawn before the answer is computed: a 429 of the network must use neither quota nor token, while an
+/// answer that is dropped or cut short has used both, as behind a real gateway.
 async fn answer(
     state: Arc<ServerState>,
     request: Request<Incoming>,
@@ -145,6 +149,8 @@ fn call_key(call: &SimulatedCall) -> u64 {
 }
 
 /// A simulator in the background. It ends when this value is stopped or dropped.
+///
+/// Dropping it does not wait: use [`RunningServer::stop`] where the port is needed again.
 pub struct RunningServer {
     /// Base address of all three hosts, such as `http://127.0.0.1:8700`.
     pub url: String,

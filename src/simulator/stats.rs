@@ -1,4 +1,7 @@
 //! Counts of requests and answers, for tests and for `/__sim/stats`.
+//!
+//! Tests use them to count calls, not only to check results: how often a run requested a token, whether it requested
+//! a summary twice, and whether it sent a token where it must not.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -13,13 +16,16 @@ pub(super) const TRACKED_BELOW: u64 = 100_000;
 pub(super) enum Endpoint {
     JwtGrant,
     RcAccount,
+    /// RingCentral token for RingCX token.
     Exchange,
+    /// Refresh token for RingCX token.
     Refresh,
     SubAccounts,
     Discovery,
     Summaries,
     Transcripts,
     Recordings,
+    /// A path that no endpoint serves.
     Unknown,
 }
 
@@ -44,8 +50,11 @@ impl Endpoint {
 /// How a request ended, with the HTTP status that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ending {
+    /// The answer was sent completely.
     Answered(u16),
+    /// The body ended early.
     CutShort(u16),
+    /// The connection was closed without an answer.
     Dropped,
 }
 
@@ -56,13 +65,17 @@ pub(super) struct Stats {
     tracks: bool,
 }
 
+/// The counts since the start or the last reset.
 #[derive(Default)]
 struct RequestCounts {
     endings: BTreeMap<(Endpoint, Ending), u64>,
+    /// By the name of the fault.
     faults: BTreeMap<&'static str, u64>,
     authorization_on_summaries: u64,
+    /// Summaries that were sent completely, 404 included.
     summaries_answered: u64,
     summaries_answered_twice: u64,
+    /// Hashes of the summaries that were sent completely; empty unless they are tracked.
     answered: HashSet<u64>,
 }
 

@@ -31,8 +31,11 @@ impl SimulatedKind {
 /// The API's answer for a summary, without faults of the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SimulatedSummary {
+    /// 200, 404 or 500.
     pub(super) http_status: u16,
+    /// Empty unless the summary has a text.
     pub(super) body: Bytes,
+    /// Either of the two types that RingCX sends; it says nothing about the body.
     pub(super) content_type: &'static str,
 }
 
@@ -63,6 +66,9 @@ impl SimulatedSummary {
 
 impl World {
     /// Returns the summary of `kind` as of `now_ms` (UTC milliseconds): summaries can be populated late, and edited.
+    ///
+    /// The faults are drawn in a fixed order: always 500; no AI for the agent group; not found or empty; late; then the
+    /// text itself, which can be too large or strange; then its edit.
     pub(super) fn summary(
         &self,
         segment: &SimulatedSegment,
@@ -107,6 +113,7 @@ impl World {
     }
 }
 
+/// Reasons for an interaction.
 const TOPICS: [&str; 12] = [
     "a charge on the last invoice",
     "a delayed delivery",
@@ -122,6 +129,7 @@ const TOPICS: [&str; 12] = [
     "a missing confirmation e-mail",
 ];
 
+/// What the agent did.
 const ACTIONS: [&str; 10] = [
     "confirmed the account details",
     "explained the next steps",
@@ -135,6 +143,7 @@ const ACTIONS: [&str; 10] = [
     "checked the status with the warehouse",
 ];
 
+/// How the interaction ended.
 const OUTCOMES: [&str; 8] = [
     "The issue was resolved.",
     "A follow-up is due within two days.",

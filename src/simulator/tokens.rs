@@ -23,8 +23,11 @@ const READY: Login = u64::MAX;
 /// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
+    /// The request carries none.
     Missing,
+    /// It was not issued by this simulator, or was removed.
     Unknown,
+    /// It is known, and its life is over.
     Expired,
 }
 
@@ -39,17 +42,24 @@ pub(super) struct SimulatedTokens {
     state: Mutex<TokenState>,
 }
 
+/// The tables of tokens, by the text of the token.
 #[derive(Default)]
 struct TokenState {
+    /// Number of tokens issued, of all kinds.
     issued: u64,
+    /// RingCentral tokens.
     rc: HashMap<String, SimulatedToken>,
+    /// RingCX tokens.
     access: HashMap<String, SimulatedToken>,
+    /// Refresh tokens that have not been spent; they do not expire.
     refresh: HashMap<String, Login>,
     expired_early: u64,
 }
 
+/// A RingCentral or RingCX token.
 struct SimulatedToken {
     login: Login,
+    /// UTC milliseconds of simulated time.
     expires_ms: i64,
     /// Uses left until it expires before its time; `None` for a token that lives its whole life.
     uses_left: Option<u64>,

@@ -1,4 +1,4 @@
-//! Windows and their streamed answers, and the small questions: sub-accounts, account id, the API's clock.
+//! Windows and their streamed answers, and the account queries: sub-accounts, account id, the API's clock.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -16,7 +16,7 @@ const END_MS: i64 = START_MS + 10_800_000;
 const METADATA: &str = "/interaction-metadata";
 
 impl World {
-    /// The answer, what was given on the way, in order, with the sizes of its batches.
+    /// Requests the window; returns the answer and what the receiver got, in order.
     async fn window(&self) -> (Result<WindowAnswer, ApiError>, Vec<Discovered>) {
         let (out, mut from) = mpsc::channel(1);
         let receive = async {
@@ -26,11 +26,11 @@ impl World {
             }
             given
         };
-        let ask = async {
+        let request = async {
             let out = out;
             self.api.discover("21630001", START_MS, END_MS, &out).await
         };
-        tokio::join!(ask, receive)
+        tokio::join!(request, receive)
     }
 }
 
@@ -52,15 +52,15 @@ fn array(count: usize) -> String {
 }
 
 /// The objects since the last restart.
-fn kept(given: &[Discovered]) -> Vec<String> {
-    let mut kept = Vec::new();
+fn valid_objects(given: &[Discovered]) -> Vec<String> {
+    let mut valid = Vec::new();
     for next in given {
         match next {
-            Discovered::Restart => kept.clear(),
-            Discovered::Objects(objects) => kept.extend(objects.iter().cloned()),
+            Discovered::Restart => valid.clear(),
+            Discovered::Objects(objects) => valid.extend(objects.iter().cloned()),
         }
     }
-    kept
+    valid
 }
 
 fn restarts(given: &[Discovered]) -> usize {
@@ -70,7 +70,7 @@ fn restarts(given: &[Discovered]) -> usize {
         .count()
 }
 
-fn assert_whole(answer: &WindowAnswer, given: &[Discovered], count: usize) {
+fn assert_complete(answer: &WindowAnswer, given: &[Discovered], count: usize) {
     let body = array(count);
     assert_eq!(answer.sha256, Digest::of(body.as_bytes()));
     assert_eq!(
@@ -78,13 +78,13 @@ fn assert_whole(answer: &WindowAnswer, given: &[Discovered], count: usize) {
         (body.len() as u64, count as u64)
     );
     assert!(
-        kept(given) == (0..count).map(object).collect::<Vec<_>>(),
+        valid_objects(given) == (0..count).map(object).collect::<Vec<_>>(),
         "byte for byte, in order"
     );
 }
 
 #[tokio::test]
-async fn a_window_is_asked_for_in_utc_and_with_a_bearer_token() {
+async fn a_window_is_requested_in_utc_with_a_bearer_token() {
     let world = world(for_windows(|_| Reply::ok("[]"))).await;
     let (answer, given) = world.window().await;
     assert_eq!((answer.unwrap().rows, given.len()), (0, 0));
@@ -115,7 +115,7 @@ async fn an_answer_arrives_in_batches() {
         let world = world(for_windows(reply)).await;
         let (answer, given) = world.window().await;
         let answer = answer.unwrap();
-        assert_whole(&answer, &given, 6_000);
+        assert_complete(&answer, &given, 6_000);
         assert!(given.len() > 1, "held back until its end");
         assert_eq!(answer.attempts, 1);
         assert_eq!(
@@ -127,7 +127,7 @@ async fn an_answer_arrives_in_batches() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_forgotten_and_asked_for_again() {
+async fn an_answer_that_breaks_off_is_discarded_and_requested_again() {
     let half = array(5_000)[..array(5_000).len() / 2].to_owned();
     let breaks: [fn(&str) -> Reply; 3] = [
         |half| Reply::chunked(half.as_bytes(), false),
@@ -136,7 +136,7 @@ async fn an_answer_that_breaks_off_is_forgotten_and_asked_for_again() {
                 format!("HTTP/1.1 200 X\r\nContent-Length: 9999999\r\n\r\n{half}").into_bytes(),
             )
         },
-        // Whole for HTTP, cut short by some proxy.
+        // Complete for HTTP, but cut short by a proxy.
         |half| Reply::ok(half),
     ];
     for (n, breaking) in breaks.into_iter().enumerate() {
@@ -151,13 +151,13 @@ async fn an_answer_that_breaks_off_is_forgotten_and_asked_for_again() {
         let world = world(for_windows(reply)).await;
         let (answer, given) = world.window().await;
         let answer = answer.unwrap();
-        assert_whole(&answer, &given, 700);
+        assert_complete(&answer, &given, 700);
         assert_eq!((restarts(&given), answer.attempts), (2, 5), "{n}");
     }
 }
 
 #[tokio::test]
-async fn nothing_is_forgotten_where_nothing_was_given() {
+async fn nothing_is_discarded_where_nothing_was_sent() {
     let reply = |seen: &Seen| {
         if seen.nth == 0 {
             Reply::new(500, "", "[]")
@@ -167,12 +167,12 @@ async fn nothing_is_forgotten_where_nothing_was_given() {
     };
     let world = world(for_windows(reply)).await;
     let (answer, given) = world.window().await;
-    assert_whole(&answer.unwrap(), &given, 3);
+    assert_complete(&answer.unwrap(), &given, 3);
     assert_eq!(restarts(&given), 0);
 }
 
 #[tokio::test]
-async fn what_is_no_array_of_objects_is_asked_for_again() {
+async fn an_answer_that_is_not_an_array_of_objects_is_requested_again() {
     let wrong: [&[u8]; 9] = [
         b"",
         b"{\"errorCode\":\"Ann\"}",
@@ -195,7 +195,7 @@ async fn what_is_no_array_of_objects_is_asked_for_again() {
         let mended = world(for_windows(reply)).await;
         let (answer, given) = mended.window().await;
         assert_eq!(answer.as_ref().unwrap().attempts, 3);
-        assert_whole(&answer.unwrap(), &given, 2);
+        assert_complete(&answer.unwrap(), &given, 2);
 
         let lasting = world(for_windows(move |_| Reply::ok(body))).await;
         let error = lasting.window().await.0.unwrap_err();
@@ -210,7 +210,7 @@ async fn what_is_no_array_of_objects_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_object_beyond_all_measure_ends_the_window() {
+async fn an_object_that_is_too_large_ends_the_window() {
     let small = |settings: &mut ClientSettings| settings.max_object_bytes = 1_000;
     let body = || format!(r#"[{{"agentNotes":"{}"}}]"#, "x".repeat(1_000));
     let world = world_with(small, jwt(), for_windows(move |_| Reply::ok(body()))).await;
@@ -234,7 +234,7 @@ async fn a_receiver_that_is_gone_ends_the_window() {
 }
 
 #[tokio::test]
-async fn an_error_of_a_window_quotes_nobody() {
+async fn an_error_of_a_window_quotes_no_person() {
     let body = r#"{"errorCode":"no.such.account","generalMessage":"Ann","details":"+15551234567"}"#;
     let cases = [
         (400, "CXVAULT", false),
@@ -256,7 +256,7 @@ async fn an_error_of_a_window_quotes_nobody() {
 }
 
 #[tokio::test]
-async fn debug_output_tells_no_metadata() {
+async fn debug_output_shows_no_metadata() {
     let text = format!(
         "{:?}",
         [
@@ -271,7 +271,7 @@ async fn debug_output_tells_no_metadata() {
 }
 
 #[tokio::test]
-async fn windows_keep_both_limits_by_sub_account() {
+async fn windows_observe_both_limits_for_each_sub_account() {
     let both =
         |settings: &mut ClientSettings| settings.discovery_limits = "3/60s,9/15m".parse().unwrap();
     let world = world_with(both, jwt(), for_windows(|_| Reply::ok("[]"))).await;
@@ -307,7 +307,7 @@ async fn windows_keep_both_limits_by_sub_account() {
         at[9] - at[0] >= 900_000 && at[8] - at[0] < 130_000,
         "{at:?}"
     );
-    // Fifteen minutes' wait outlive a token; the window after it goes out with a good one.
+    // A token expires during a wait of fifteen minutes; the window after it has a valid token.
     assert_ne!(
         world
             .server
@@ -321,7 +321,7 @@ async fn windows_keep_both_limits_by_sub_account() {
 }
 
 #[tokio::test]
-async fn the_apis_clock_is_known_from_its_answers() {
+async fn the_api_clock_is_measured_by_its_answers() {
     let handler = |seen: &Seen| {
         let date = "Date: Fri, 20 Nov 2026 12:05:00 GMT\r\n";
         seen.path()
@@ -383,12 +383,12 @@ async fn each_answer_has_its_own_date() {
             None
         ]
     );
-    // From the first answer of a second: later ones would have it slower.
+    // By the first answer of a second: later answers would measure it as slower.
     assert_eq!(world.api.clock_skew_ms(), Some(300_000 - 4 * 400));
 }
 
 #[tokio::test]
-async fn without_dates_no_clock_is_made_up() {
+async fn without_dates_the_api_clock_is_unknown() {
     let world = world(|seen| {
         seen.path()
             .ends_with("/admin/accounts")
@@ -401,7 +401,7 @@ async fn without_dates_no_clock_is_made_up() {
 }
 
 #[tokio::test]
-async fn sub_accounts_come_in_order_with_text_ids() {
+async fn sub_accounts_are_in_order_with_text_ids() {
     let body = r#"[{"accountId":"9","accountName":"B","new":[1]},{"accountId":21630001},{"accountId":"7","accountName":null}]"#;
     let handler = move |seen: &Seen| {
         seen.path().ends_with("/admin/accounts").then(|| {
@@ -435,7 +435,7 @@ async fn sub_accounts_come_in_order_with_text_ids() {
 }
 
 #[tokio::test]
-async fn the_account_id_is_asked_for_once_with_the_ringcentral_token() {
+async fn the_account_id_is_requested_once_with_the_ringcentral_token() {
     let handler = |seen: &Seen| {
         let refused = seen.header("authorization") == Some("Bearer rc-0");
         seen.path().ends_with("/account/~").then(|| match refused {

@@ -109,7 +109,7 @@ fn a_clock_put_back_delays_by_one_window_at_most() {
 }
 
 #[test]
-fn a_pause_holds_everybody_and_slows_the_pace() {
+fn a_pause_applies_to_all_processes_and_slows_the_pace() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.sqlite");
     let (clock, many) = (ManualClock::new(), limits("120/60s"));
@@ -141,7 +141,7 @@ fn a_pause_holds_everybody_and_slows_the_pace() {
 }
 
 #[test]
-fn who_yields_takes_what_the_others_leave() {
+fn a_yielding_process_uses_what_the_others_leave() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.sqlite");
     let (clock, two) = (ManualClock::new(), limits("2/1s"));
@@ -180,7 +180,7 @@ fn who_yields_takes_what_the_others_leave() {
 }
 
 #[test]
-fn a_ledger_of_the_first_version_is_taken_over() {
+fn a_ledger_of_the_first_version_is_migrated() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.sqlite");
     let old = SCHEMA.replace(",\n        claimed_us INTEGER NOT NULL DEFAULT 0", "");
@@ -215,7 +215,7 @@ fn old_grants_are_pruned() {
 }
 
 #[test]
-fn a_file_that_is_no_ledger_is_named() {
+fn a_file_that_is_not_a_ledger_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.sqlite");
     std::fs::write(

@@ -1,4 +1,4 @@
-//! The client against servers that misbehave, over real connections and on a clock that waits for nobody.
+//! The client against servers that misbehave, over real connections and with a clock on which waiting takes no time.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ impl World {
     }
 }
 
-/// Everything that an error shows, to users and to logs.
+/// Returns everything that an error shows to users and in logs.
 fn shown(error: &ApiError) -> String {
     let failure = crate::outcome::Failure::from(error.clone());
     format!("{error}\n{error:?}\n{failure}\n{failure:?}")
@@ -101,7 +101,7 @@ fn is_summary(seen: &Seen) -> bool {
     seen.path().contains("/summary/")
 }
 
-/// A reply to requests for summaries; logins go their usual way.
+/// Replies to requests for summaries; logins are answered as usual.
 fn for_summaries(
     reply: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
 ) -> impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static {

@@ -1,4 +1,4 @@
-//! 429, shared pauses, the pace, and when failures of many requests make an outage.
+//! 429, shared pauses, the pace, and when many failures are an outage.
 
 use futures_util::future::join_all;
 
@@ -24,8 +24,8 @@ fn limited(limits: &'static str) -> impl FnOnce(&mut ClientSettings) {
 }
 
 #[tokio::test]
-async fn retry_after_is_kept_in_both_forms() {
-    // The server's clock is five minutes ahead of ours: its dates mean its own time.
+async fn retry_after_is_observed_in_both_forms() {
+    // The server's clock is five minutes ahead: its dates are in its own time.
     let date =
         "Date: Fri, 20 Nov 2026 12:05:00 GMT\r\nRetry-After: Fri, 20 Nov 2026 12:05:42 GMT\r\n";
     for (headers, seconds) in [
@@ -73,7 +73,7 @@ async fn without_retry_after_pauses_double_up_to_the_window() {
 }
 
 #[tokio::test]
-async fn a_429_is_no_failure_of_the_summary_but_ends_the_run_in_the_end() {
+async fn a_429_is_not_a_failure_of_the_summary_but_finally_ends_the_run() {
     for (headers, requests) in [("", 13), ("Retry-After: 3601\r\n", 1)] {
         let once = |settings: &mut ClientSettings| settings.max_attempts = 1;
         let world = world_with(
@@ -93,7 +93,7 @@ async fn a_429_is_no_failure_of_the_summary_but_ends_the_run_in_the_end() {
 }
 
 #[tokio::test]
-async fn all_workers_sit_out_one_pause() {
+async fn all_workers_wait_out_the_same_pause() {
     let clock = ManualClock::new();
     let freezing = clock.clone();
     let handler = for_summaries(move |_| {
@@ -112,10 +112,10 @@ async fn all_workers_sit_out_one_pause() {
         tokio::spawn(async move { api.summary("21630001", "p-v-1", SummaryKind::Agent).await })
     };
     let mut workers = vec![ask()];
-    world.clock.somebody_sleeps().await;
+    world.clock.sleep_begun().await;
     for _ in 0..5 {
         workers.push(ask());
-        world.clock.somebody_sleeps().await;
+        world.clock.sleep_begun().await;
     }
     assert_eq!(world.server.count("/summary/"), 1);
     assert_eq!(
@@ -129,7 +129,7 @@ async fn all_workers_sit_out_one_pause() {
 }
 
 #[tokio::test]
-async fn another_process_sits_it_out_too() {
+async fn another_process_waits_out_the_pause_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.sqlite");
     let process = |server: &Server, clock: &Arc<ManualClock>| {
@@ -152,7 +152,7 @@ async fn another_process_sits_it_out_too() {
     let api = process(&server, &mine);
     let worker =
         tokio::spawn(async move { api.summary("21630001", "p-v-1", SummaryKind::Agent).await });
-    mine.somebody_sleeps().await;
+    mine.sleep_begun().await;
     let other = process(&server, &theirs);
     other
         .summary("21630001", "p-v-2", SummaryKind::Agent)
@@ -187,7 +187,7 @@ async fn the_pace_slows_and_recovers() {
 }
 
 #[tokio::test]
-async fn requests_keep_the_published_distance() {
+async fn requests_leave_at_the_published_rate() {
     let world = world_with(
         limited("120/60s"),
         ready_token(),
@@ -214,7 +214,7 @@ async fn requests_keep_the_published_distance() {
 }
 
 #[tokio::test]
-async fn sub_accounts_have_limits_of_their_own_where_the_settings_say_so() {
+async fn sub_accounts_have_separate_limits_where_the_settings_say_so() {
     for own in [false, true] {
         let limits = move |settings: &mut ClientSettings| {
             settings.summary_limits = "2/60s".parse().unwrap();
@@ -240,7 +240,7 @@ async fn sub_accounts_have_limits_of_their_own_where_the_settings_say_so() {
             "a sub-account's own limit holds"
         );
         let Usage { summaries, .. } = world.api.usage();
-        assert_eq!(summaries.requests, 3, "counted over all lanes");
+        assert_eq!(summaries.requests, 3, "counted over all limiters");
     }
 }
 
@@ -281,7 +281,7 @@ async fn a_few_summaries_that_always_fail_are_gaps() {
 }
 
 #[tokio::test]
-async fn summaries_that_are_all_called_wrong_end_the_run() {
+async fn summaries_that_are_all_rejected_end_the_run() {
     let world = world_with(
         |_| {},
         ready_token(),
@@ -340,7 +340,7 @@ async fn five_connections_that_fail_at_first_are_an_outage() {
 }
 
 #[tokio::test]
-async fn retries_are_bounded_as_a_whole() {
+async fn retries_are_limited_in_total() {
     let stubborn = |settings: &mut ClientSettings| settings.max_attempts = 10_000;
     let world = world_with(
         stubborn,

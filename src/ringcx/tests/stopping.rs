@@ -1,4 +1,4 @@
-//! The order to stop ends every wait at once. Here no sleep ever ends by itself.
+//! Stopping the run ends every wait at once. In these tests no sleep ends by itself.
 
 use crate::ringcx::tests::*;
 
@@ -40,7 +40,7 @@ async fn waits_end_at_once() {
         let api = world.api.clone();
         let worker =
             tokio::spawn(async move { api.summary("21630001", "p-v-1", SummaryKind::Agent).await });
-        world.clock.somebody_sleeps().await;
+        world.clock.sleep_begun().await;
         assert!(!worker.is_finished());
         world.stop.cancel();
         assert_eq!(
@@ -53,20 +53,20 @@ async fn waits_end_at_once() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_turn_ends_at_once() {
+async fn waiting_for_a_grant_ends_at_once() {
     let world = frozen("1/60s", "/summary/", || Reply::ok("")).await;
     world.summary("p-v-1").await.unwrap();
     let api = world.api.clone();
     let worker =
         tokio::spawn(async move { api.summary("21630001", "p-v-2", SummaryKind::Agent).await });
-    world.clock.somebody_sleeps().await;
+    world.clock.sleep_begun().await;
     world.stop.cancel();
     assert_eq!(worker.await.unwrap(), Err(ApiError::Stopped));
     assert_eq!(world.server.count("/summary/"), 1);
 }
 
 #[tokio::test]
-async fn after_the_order_nothing_is_sent() {
+async fn after_stopping_nothing_is_sent() {
     let world = world(|_| None).await;
     world.stop.cancel();
     assert_eq!(world.summary("p-v-1").await, Err(ApiError::Stopped));
@@ -78,7 +78,7 @@ async fn after_the_order_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_under_way_is_still_taken() {
+async fn an_answer_in_progress_is_still_used() {
     let (clock, stop) = (ManualClock::new(), CancellationToken::new());
     let (freezing, stopping) = (clock.clone(), stop.clone());
     let handler = for_summaries(move |_| {
@@ -97,7 +97,7 @@ async fn an_answer_under_way_is_still_taken() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_not_waited_for() {
+async fn an_answer_that_does_not_arrive_is_not_waited_for() {
     let clock = ManualClock::new();
     let asked = Arc::new(tokio::sync::Notify::new());
     let tell = asked.clone();

@@ -1,4 +1,4 @@
-//! What a request for a summary looks like, and what each kind of answer comes to.
+//! The form of a summary request, and the result of each kind of answer.
 
 use crate::ringcx::tests::*;
 
@@ -11,7 +11,7 @@ fn gave_up(class: &'static str, http_status: impl Into<Option<u16>>, attempts: u
 }
 
 #[tokio::test]
-async fn the_token_travels_in_a_lowercase_cookie_only() {
+async fn the_token_is_sent_in_a_lowercase_cookie_only() {
     let world = world(for_summaries(|_| Reply::ok("Kunde zufrieden."))).await;
     world.summary("p-v-93bd").await.unwrap();
     world
@@ -52,7 +52,7 @@ async fn the_token_travels_in_a_lowercase_cookie_only() {
 }
 
 #[tokio::test]
-async fn odd_ids_are_one_segment_of_the_path() {
+async fn unusual_ids_are_one_segment_of_the_path() {
     let world = world(for_summaries(|_| Reply::ok(""))).await;
     let odd = [
         ("a/b", "a%2Fb"),
@@ -71,7 +71,7 @@ async fn odd_ids_are_one_segment_of_the_path() {
 }
 
 #[tokio::test]
-async fn what_no_address_can_carry_is_not_asked_for() {
+async fn an_id_that_no_address_can_carry_is_not_requested() {
     let world = world(|_| None).await;
     for id in [".", "..", ""] {
         assert_eq!(
@@ -90,7 +90,7 @@ async fn what_no_address_can_carry_is_not_asked_for() {
 }
 
 #[tokio::test]
-async fn a_redirect_takes_the_token_nowhere() {
+async fn a_redirect_is_not_followed() {
     let thief = Server::start(ManualClock::new(), |_| Some(Reply::ok("{}"))).await;
     for status in [301, 302, 307, 308] {
         let location = format!("Location: {}/x\r\n", thief.url());
@@ -104,7 +104,7 @@ async fn a_redirect_takes_the_token_nowhere() {
 }
 
 #[tokio::test]
-async fn bodies_are_kept_byte_for_byte() {
+async fn bodies_are_returned_byte_for_byte() {
     let bodies: [&[u8]; 5] = [
         b"",
         b"plain",
@@ -133,7 +133,7 @@ async fn bodies_are_kept_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_unpacked() {
+async fn a_compressed_body_is_decompressed() {
     // `printf 'Ann called.' | gzip -n`
     const PACKED: &[u8] = &[
         0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x73, 0xcc, 0xcb, 0x53, 0x48, 0x4e, 0xcc, 0xc9, 0x49,
@@ -172,7 +172,7 @@ async fn absence_is_an_answer_without_its_body() {
 }
 
 #[tokio::test]
-async fn passing_failures_are_asked_again_and_counted() {
+async fn transient_failures_are_retried_and_counted() {
     let world = world(for_summaries(|seen| match seen.nth {
         0 => Reply::new(500, "", "Ann"),
         1 => Reply::Reset,
@@ -194,7 +194,7 @@ async fn passing_failures_are_asked_again_and_counted() {
 }
 
 #[tokio::test]
-async fn a_failure_that_stays_is_given_up_by_its_name() {
+async fn a_lasting_failure_is_given_up_with_its_class() {
     type Make = fn(&Seen) -> Reply;
     let cases: [(Make, &'static str, Option<u16>); 7] = [
         (|_| Reply::new(500, "", "Ann"), "http_500", Some(500)),
@@ -237,7 +237,7 @@ async fn silence_is_a_timeout() {
     let half = |_: &Seen| Reply::Send(b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nAnn".to_vec());
     let half = world_with(quick, ready_token(), for_summaries(half)).await;
     assert_eq!(half.summary("p-v-1").await, Err(gave_up("timeout", 200, 2)));
-    // Each byte comes in time.
+    // Each byte arrives in time.
     for status in [200, 500] {
         let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n\r\n");
         let endless = move |_: &Seen| Reply::Drip(head.clone().into_bytes());
@@ -254,7 +254,7 @@ async fn silence_is_a_timeout() {
 async fn too_large_is_known_after_one_request() {
     for chunked in [false, true] {
         let reply = move |_: &Seen| match chunked {
-            // Each chunk alone would do.
+            // Each chunk alone is below the limit.
             true => {
                 let chunk = format!("258\r\n{}\r\n", "x".repeat(600));
                 let head = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -279,7 +279,7 @@ async fn too_large_is_known_after_one_request() {
 }
 
 #[tokio::test]
-async fn a_request_called_wrong_is_this_summarys_own_failure() {
+async fn a_rejected_request_is_a_failure_of_its_summary_only() {
     let world = world(for_summaries(|_| {
         Reply::new(400, "", r#"{"errorCode":"bad.id","details":"Ann"}"#)
     }))
@@ -311,7 +311,7 @@ async fn denied_access_names_the_sub_account_and_the_remedy() {
 }
 
 #[tokio::test]
-async fn debug_output_tells_no_summary_and_no_secret() {
+async fn debug_output_shows_no_summary_and_no_secret() {
     let world = world(for_summaries(|_| Reply::ok("Ann called from +15551234567"))).await;
     let answer = world.summary("p-v-1").await.unwrap();
     let settings = settings(&world.server.url());

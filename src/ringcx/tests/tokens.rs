@@ -1,4 +1,4 @@
-//! Tokens: how they are asked for, renewed once for everybody, and what it means when there is none.
+//! Tokens: how they are requested, renewed once for all workers, and what happens when there is none.
 
 use futures_util::future::join_all;
 
@@ -13,13 +13,13 @@ impl World {
         self.clock.set(self.clock.now_ms() + seconds * 1_000);
     }
 
-    /// How often each step was asked for: JWT grant, exchange, refresh.
+    /// Counts the requests of each step: JWT grant, exchange, refresh.
     fn steps(&self) -> [usize; 3] {
         [OAUTH, EXCHANGE, REFRESH].map(|path| self.server.count(path))
     }
 }
 
-/// Summaries for any token but those that `refused` tells.
+/// Answers summaries, except those that `refused` selects: they are answered 401.
 fn refusing(refused: fn(&Seen) -> bool) -> impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static {
     for_summaries(move |seen| {
         if refused(seen) {
@@ -31,7 +31,7 @@ fn refusing(refused: fn(&Seen) -> bool) -> impl Fn(&Seen) -> Option<Reply> + Sen
 }
 
 #[tokio::test]
-async fn each_step_is_asked_for_as_documented() {
+async fn each_step_is_requested_as_documented() {
     let world = world(for_summaries(|_| Reply::ok(""))).await;
     world.summary("p-v-1").await.unwrap();
     world.later(250);
@@ -73,14 +73,14 @@ async fn fifty_workers_renew_an_expired_token_once() {
     }))
     .await;
     world.summary("first").await.unwrap();
-    let ask = |n| {
+    let request = |n| {
         let api = world.api.clone();
         tokio::spawn(async move {
             api.summary("21630001", &format!("p-v-{n}"), SummaryKind::Agent)
                 .await
         })
     };
-    for answer in join_all((0..50).map(ask)).await {
+    for answer in join_all((0..50).map(request)).await {
         assert_eq!(answer.unwrap().unwrap().http_status, 200);
     }
     assert_eq!(world.steps(), [1, 1, 1]);
@@ -88,7 +88,7 @@ async fn fifty_workers_renew_an_expired_token_once() {
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_before_its_life_ends_and_no_refresh_token_serves_twice() {
+async fn a_token_is_renewed_before_it_expires_and_no_refresh_token_is_used_twice() {
     let world = world(refusing(|_| false)).await;
     let mut tokens = Vec::new();
     for seconds in [0, 239, 2, 239, 2, 239, 2] {
@@ -123,7 +123,7 @@ async fn a_token_is_renewed_before_its_life_ends_and_no_refresh_token_serves_twi
 }
 
 #[tokio::test]
-async fn a_life_from_the_settings_is_kept() {
+async fn the_life_in_the_settings_is_observed() {
     let short =
         |settings: &mut ClientSettings| settings.token_life = std::time::Duration::from_secs(10);
     let world = world_with(short, jwt(), refusing(|_| false)).await;
@@ -156,7 +156,7 @@ async fn an_exchange_follows_where_refreshing_fails() {
             world.server.seen("/summary/").pop().unwrap().token(),
             "cx-1"
         );
-        // One try: a refresh token whose answer got lost may be spent.
+        // One attempt: a refresh token whose answer was lost may be spent.
         assert_eq!(world.steps(), [1, 2, 1]);
     }
 }
@@ -201,7 +201,7 @@ async fn a_ringcentral_token_is_not_used_past_its_hour() {
     let world = world(handler).await;
     for (seconds, grants) in [(0, 1), (3_500, 1), (50, 2)] {
         world.later(seconds);
-        // Exchanged anew in any case: the RingCX token is over, or early.
+        // Exchanged again in any case: the RingCX token has expired, or is due.
         world.summary("p-v-1").await.unwrap();
         if seconds == 50 {
             world.later(301);
@@ -248,7 +248,7 @@ async fn an_early_renewal_that_fails_leaves_the_old_token_in_use() {
 }
 
 #[tokio::test]
-async fn exchanges_keep_their_limit() {
+async fn exchanges_observe_their_limit() {
     let limit = |settings: &mut ClientSettings| settings.token_limits = "5/60s".parse().unwrap();
     let handler = |seen: &Seen| match seen.path() {
         REFRESH => Some(Reply::new(400, "", "")),
@@ -274,7 +274,7 @@ async fn exchanges_keep_their_limit() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_named() {
+async fn wrong_credentials_are_reported() {
     for status in [400, 401] {
         let body = r#"{"error":"invalid_grant","error_description":"jwt-of-user of Ann is wrong"}"#;
         let handler =
@@ -299,7 +299,7 @@ async fn wrong_credentials_are_named() {
 }
 
 #[tokio::test]
-async fn a_user_whom_ringcx_does_not_know_is_told_so() {
+async fn a_user_unknown_to_ringcx_is_reported() {
     let body = r#"{"errorCode":"user.unknown","details":"Ann of rc-0"}"#;
     let world =
         world(move |seen| (seen.path() == EXCHANGE).then(|| Reply::new(401, "", body))).await;
@@ -314,12 +314,12 @@ async fn a_user_whom_ringcx_does_not_know_is_told_so() {
     assert_eq!(
         world.steps(),
         [1, 1, 0],
-        "a fresh RingCentral token is not asked for twice"
+        "a new RingCentral token is not requested twice"
     );
 }
 
 #[tokio::test]
-async fn a_ready_token_that_is_over_is_named() {
+async fn an_expired_ready_token_is_reported() {
     let world = world_with(|_| {}, ready_token(), refusing(|_| true)).await;
     for _ in 0..2 {
         let error = world.summary("p-v-1").await.unwrap_err();
@@ -395,7 +395,7 @@ async fn no_token_is_an_outage_and_not_this_summarys_failure() {
 }
 
 #[tokio::test]
-async fn fifty_workers_find_out_together_that_there_is_no_token() {
+async fn fifty_workers_share_the_error_of_one_renewal() {
     let handler = |seen: &Seen| (seen.path() == OAUTH).then(|| Reply::new(503, "", ""));
     let world = world_with(|settings| settings.max_attempts = 3, jwt(), handler).await;
     for answer in join_all((0..50).map(|_| world.summary("p-v-1"))).await {
@@ -408,7 +408,7 @@ async fn fifty_workers_find_out_together_that_there_is_no_token() {
 }
 
 #[tokio::test]
-async fn a_login_service_that_comes_back_is_used() {
+async fn a_login_service_that_recovers_is_used() {
     let handler = |seen: &Seen| match (seen.path(), seen.nth) {
         (OAUTH, 0) => Some(Reply::new(503, "", "")),
         (EXCHANGE, 0) => Some(Reply::new(429, "Retry-After: 20\r\n", "")),
