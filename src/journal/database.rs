@@ -49,6 +49,15 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS settled (key TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
 
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // A journal is mostly deleted when it is closed; where it is not, the next process reads the log.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.execute_batch(TABLES)?;
+    Ok(connection)
+}
+
 /// An open journal database. Statements are prepared once and cached.
 pub(super) struct Database {
     connection: Connection,
@@ -60,22 +69,11 @@ impl Database {
     pub fn open(path: &Path) -> Result<Database> {
         // SQLite gives its log the mode of the database file.
         private_file(path)?;
-        let open = || {
-            let connection = Connection::open(path)?;
-            connection.set_prepared_statement_cache_capacity(64);
-            // A journal is mostly deleted when it is closed; where it is not, the next process reads the log.
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            connection.execute_batch(TABLES)?;
-            Ok(connection)
-        };
-        let connection = open().map_err(|source| JournalError::Database {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Database {
-            connection,
-            path: path.to_owned(),
-        })
+        let path = path.to_owned();
+        match connect(&path) {
+            Ok(connection) => Ok(Database { connection, path }),
+            Err(source) => Err(JournalError::Database { path, source }),
+        }
     }
 
     /// The file of the database.

@@ -114,15 +114,15 @@ impl Journal {
 
     /// Reads a row as [`row_to_json`] wrote it.
     pub(super) fn row_from_json(&self, text: &str) -> Result<Row> {
-        let corrupt = || self.database.corrupt("a known row");
-        let values: Vec<serde_json::Value> = serde_json::from_str(text).map_err(|_| corrupt())?;
+        let values: Vec<serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
         let cells = values.into_iter().map(|value| match value {
             serde_json::Value::String(text) => Cell::Text(text),
             serde_json::Value::Bool(value) => Cell::Bool(value),
             serde_json::Value::Number(number) => number.as_i64().map_or(Cell::Null, Cell::Int),
             _ => Cell::Null,
         });
-        Row::from_cells(cells).map_err(|_| corrupt())
+        // Without cells, an unreadable text is an incomplete row.
+        Row::from_cells(cells).map_err(|_| self.database.corrupt("a known row"))
     }
 }
 

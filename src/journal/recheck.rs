@@ -35,10 +35,10 @@ impl Journal {
 
     /// Returns the scope of the recheck that this journal belongs to.
     pub(super) fn stored_recheck(&self) -> Result<Option<RecheckScope>> {
-        let corrupt = |_| self.database.corrupt("its recheck");
         self.meta(RECHECK)?
-            .map(|text| text.parse().map_err(corrupt))
+            .map(|text| text.parse())
             .transpose()
+            .map_err(|_| self.database.corrupt("its recheck"))
     }
 
     fn is_empty(&self) -> Result<bool> {

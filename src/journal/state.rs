@@ -146,14 +146,15 @@ fn read_head(path: PathBuf) -> Result<Option<Head>> {
 fn write_head(path: &Path, head: &Head) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     make_private_folder(folder)?;
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec(head)?)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(JournalError::folder(path))
+    replace_file(folder, path, head).map_err(JournalError::folder(path))
+}
+
+fn replace_file(folder: &Path, path: &Path, head: &Head) -> std::io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&serde_json::to_vec(head)?)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 impl DayFolder {

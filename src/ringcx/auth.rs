@@ -334,25 +334,23 @@ impl Tokens {
     async fn exchange(&self, ringcentral: &SecretString) -> Result<(i64, RingCxPair), ApiError> {
         const PATH: &str = "/api/auth/login/rc/accesstoken?includeRefresh=true";
         let address = self.transport.ringcx.join(&[PATH]);
-        let build = || {
-            let form = [
-                ("rcAccessToken", ringcentral.expose_secret()),
-                ("rcTokenType", "Bearer"),
-            ];
+        let form = [
+            ("rcAccessToken", ringcentral.expose_secret()),
+            ("rcTokenType", "Bearer"),
+        ];
+        self.request(&self.exchange, "the RingCX token", &|| {
             self.transport.client.post(&address).form(&form)
-        };
-        self.request(&self.exchange, "the RingCX token", &build)
-            .await
+        })
+        .await
     }
 
     async fn refresh(&self, refresh: &SecretString) -> Result<(i64, RingCxPair), ApiError> {
         let address = self.transport.ringcx.join(&["/api/auth/token/refresh"]);
-        let build = || {
-            let form = [("refresh_token", refresh.expose_secret())];
+        let form = [("refresh_token", refresh.expose_secret())];
+        self.request(&self.refresh, "the next RingCX token", &|| {
             self.transport.client.post(&address).form(&form)
-        };
-        self.request(&self.refresh, "the next RingCX token", &build)
-            .await
+        })
+        .await
     }
 
     /// Sends a token request; returns the answer and the UTC milliseconds at which it was requested.

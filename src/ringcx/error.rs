@@ -63,12 +63,12 @@ impl From<ApiError> for Failure {
         let message = error.to_string();
         let (exit, remedy) = match error {
             ApiError::GaveUp { .. } => {
-                (Exit::Later, "Run the same command again later; it goes on from here.".into())
+                (Exit::Later, "Run the same command again later; it continues from here.".into())
             }
             ApiError::Unavailable { .. } => (
                 Exit::Later,
                 "Check the connection and RingCentral's status page, then run the same command again; \
-                 it goes on from here."
+                 it continues from here."
                     .into(),
             ),
             ApiError::Denied { remedy, .. } => (Exit::Denied, remedy),
@@ -82,7 +82,7 @@ impl From<ApiError> for Failure {
                 (Exit::Unexpected, "The API may have changed: report this message.".into())
             }
             ApiError::Stopped => {
-                (Exit::Later, "Run the same command again; it goes on from where it stopped.".into())
+                (Exit::Later, "Run the same command again; it continues from where it stopped.".into())
             }
             ApiError::Usage { remedy, .. } => (Exit::Usage, remedy),
             ApiError::Ledger { path, .. } => (

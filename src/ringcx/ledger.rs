@@ -259,16 +259,20 @@ impl Ledger {
         &self,
         body: impl FnOnce(&Transaction<'_>, i64) -> rusqlite::Result<T>,
     ) -> Result<T, ApiError> {
+        self.try_write(body)
+            .map_err(|error| unusable(&self.path, &error))
+    }
+
+    fn try_write<T>(
+        &self,
+        body: impl FnOnce(&Transaction<'_>, i64) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         let mut connection = self.connection();
-        let run = || {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let now_us = self.clock.now_ms().saturating_mul(1_000);
-            let result = body(&transaction, now_us)?;
-            transaction.commit()?;
-            Ok(result)
-        };
-        run().map_err(|error| unusable(&self.path, &error))
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let now_us = self.clock.now_ms().saturating_mul(1_000);
+        let result = body(&transaction, now_us)?;
+        transaction.commit()?;
+        Ok(result)
     }
 }
 

@@ -74,6 +74,16 @@ struct AttemptCounts {
     pauses: u32,
 }
 
+impl AttemptCounts {
+    fn gave_up(&self, class: &'static str, http_status: Option<u16>) -> ApiError {
+        ApiError::GaveUp {
+            class,
+            http_status,
+            attempts: self.sent,
+        }
+    }
+}
+
 /// Sends `request` until it is answered or no retry can help. Returns the answer and the number of requests sent.
 ///
 /// # Errors
@@ -125,11 +135,6 @@ async fn after_failure<R: Request>(
     sent_ms: i64,
     counts: &mut AttemptCounts,
 ) -> Result<(), ApiError> {
-    let gave_up = |class, http_status, attempts| ApiError::GaveUp {
-        class,
-        http_status,
-        attempts,
-    };
     match error {
         AttemptError::End(error) => Err(error),
         AttemptError::Forbidden { error_code } => Err(request.forbidden(error_code)),
@@ -151,7 +156,7 @@ async fn after_failure<R: Request>(
         } => {
             let local = request.rejection_is_local() && !limiter.record_give_up(true);
             Err(match local {
-                true => gave_up(class_of(http_status), Some(http_status), counts.sent),
+                true => counts.gave_up(class_of(http_status), Some(http_status)),
                 false => ApiError::Rejected {
                     what: request.what(),
                     http_status,
@@ -160,9 +165,7 @@ async fn after_failure<R: Request>(
             })
         }
         // It says something about this answer and nothing about the service.
-        AttemptError::Permanent { class, http_status } => {
-            Err(gave_up(class, http_status, counts.sent))
-        }
+        AttemptError::Permanent { class, http_status } => Err(counts.gave_up(class, http_status)),
         AttemptError::Transient(error) => {
             counts.failures += 1;
             back_off(limiter, request, error, counts).await
@@ -191,11 +194,11 @@ async fn pause<R: Request>(
     }
     let why = match retry_after_ms {
         Some(ms) => format!(
-            "too many requests; it asks to come back in {} minutes",
+            "too many requests; the server asks for a pause of {} minutes",
             ms / 60_000 + 1
         ),
         None => {
-            "too many requests, again and again; does something else use the same limit?".into()
+            "too many requests after every pause; does another program use the same limit?".into()
         }
     };
     Err(ApiError::Unavailable {
@@ -216,11 +219,7 @@ async fn back_off<R: Request>(
         if limiter.record_give_up(http_status.is_some()) {
             return Err(unavailable(request, "request after request fails", &error));
         }
-        return Err(ApiError::GaveUp {
-            class,
-            http_status,
-            attempts: counts.sent,
-        });
+        return Err(counts.gave_up(class, http_status));
     }
     if !limiter.take_retry() {
         let why = "too large a share of the requests fails";
