@@ -44,6 +44,7 @@ impl DayJob {
         self.recheck.is_some() || (self.insist && state == DayState::Acknowledged)
     }
 
+    /// Returns what the journal and the parts of the day state of themselves.
     pub(super) fn identity(&self, archive: &Writer) -> DayIdentity {
         DayIdentity {
             archive_id: archive.id().to_owned(),
@@ -78,15 +79,19 @@ pub trait ApiSource: Sync {
 /// [`run`](crate::day::run) makes it once a visit; every step of the day takes it.
 #[derive(Clone, Copy)]
 pub(super) struct DayContext<'a> {
+    /// The archive, opened for writing.
     pub archive: &'a Writer,
     /// The sub-account's chain, from which a step takes a new copy when another process was ahead.
     pub shared_chain: &'a SharedChain,
+    /// The day, and what is asked of it.
     pub job: &'a DayJob,
     /// The day's folder on this host.
     pub folder: &'a DayFolder,
     /// The folder's scratch folder, for downloads and encoded parts; each round of encoding empties it.
     pub scratch: &'a Path,
+    /// The day's journal, owned by a thread of its own.
     pub journal: &'a JournalHandle,
+    /// The counters behind the progress display.
     pub meter: &'a DayMeter,
     /// The statuses that the journal's recheck requests again. The journal's, not the job's: a recheck that was
     /// interrupted is finished with the scope that it began with.

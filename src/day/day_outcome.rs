@@ -24,6 +24,7 @@ pub struct DayOutcome {
 }
 
 impl DayOutcome {
+    /// Returns the outcome of a day with this newest record, which is in `state` in the chain.
     pub(super) fn new(
         head: Head,
         record: DayRecord,

@@ -12,9 +12,11 @@ use crate::store::file::hash_file;
 /// A stored object, copied into the scratch folder and hashed. The copy is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Download {
+    /// Where the copy is.
     pub path: PathBuf,
     /// Length of the object in bytes.
     pub bytes: u64,
+    /// SHA-256 of the copy, as it is read afterwards.
     pub sha256: Digest,
 }
 

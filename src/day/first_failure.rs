@@ -30,6 +30,7 @@ impl FirstFailure {
         self.stop.cancel();
     }
 
+    /// Returns the failure that came first; `None` where no task has failed.
     pub fn into_cause(self) -> Option<Failure> {
         self.cause.into_inner()
     }

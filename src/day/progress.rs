@@ -50,12 +50,14 @@ impl DayMeter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sets the number of answered windows, and of all windows of the day.
     pub(super) fn set_windows(&self, done: usize, total: usize) {
         let mut counters = self.counters();
         counters.windows_done = done as u64;
         counters.windows = total as u64;
     }
 
+    /// Adds newly discovered segments.
     pub(super) fn add_segments(&self, segments: u64) {
         self.counters().segments += segments;
     }
@@ -67,6 +69,7 @@ impl DayMeter {
         counters.summaries += summaries;
     }
 
+    /// Adds a summary that needs no further request.
     pub(super) fn add_summary(&self, status: Status) {
         let mut counters = self.counters();
         counters.summaries += 1;
