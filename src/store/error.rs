@@ -1,4 +1,7 @@
-//! Store errors, by what the operator or the commit protocol does next.
+//! The errors of stores, by what the operator or the commit protocol does next.
+//!
+//! Every failure of a folder, of S3 or of the network becomes one of six kinds. The kind decides whether the request is sent
+//! again, which exit code the command has, and which remedy the message gives if the failure has no better one.
 
 use std::borrow::Cow;
 
@@ -6,38 +9,43 @@ use crate::outcome::{Exit, Failure};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong with one object, and where.
+/// A failed operation on one object.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} {object}")]
 pub struct StoreError {
+    /// What can be done next.
     pub kind: StoreErrorKind,
-    /// What was attempted, e.g. `cannot store`.
+    /// The failed operation, such as `cannot store`.
     pub what: &'static str,
-    /// The object's full address.
+    /// Full address of the object.
     pub object: String,
-    /// A sentence that fits better than the kind's own.
+    /// What to do, if it is more precise than the sentence of the kind.
     pub remedy: Option<Cow<'static, str>>,
+    /// The cause.
     #[source]
     pub source: Option<Source>,
 }
 
+/// What can be done after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// Time-out, reset, 5xx or 409: done or not done, nobody knows; send the identical request again.
+    /// A time-out, a reset, 5xx or 409: it is unknown whether the operation was done. The identical request may be sent
+    /// again.
     Unknown,
-    /// The store refuses for lack of permission, or the credentials are no good.
+    /// Permissions are missing, or the credentials are invalid.
     Denied,
-    /// The store refuses the bytes: their checksum is not the announced one.
+    /// The bytes do not have the announced checksum. Nothing was stored.
     Checksum,
     /// The disk or a quota is full. Nothing was stored.
     Full,
     /// The store cannot do what the settings ask (no such bucket, no Object Lock, read-only folder).
     Unusable,
-    /// The store holds what this program never writes, or lacks what it wrote.
+    /// The store has what this program never writes, or lacks what it has written.
     Contradiction,
 }
 
 impl StoreError {
+    /// Returns an error without a cause and without a remedy of its own.
     pub fn new(kind: StoreErrorKind, what: &'static str, object: impl Into<String>) -> Self {
         StoreError {
             kind,
@@ -48,11 +56,13 @@ impl StoreError {
         }
     }
 
+    /// Sets the cause.
     pub fn because(mut self, source: impl Into<Source>) -> Self {
         self.source = Some(source.into());
         self
     }
 
+    /// Sets what to do.
     pub fn remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
         self.remedy = Some(remedy.into());
         self
@@ -60,19 +70,20 @@ impl StoreError {
 }
 
 impl StoreErrorKind {
+    /// Returns the exit code of this kind, and what to do in general.
     fn outcome(self) -> (Exit, &'static str) {
         match self {
             StoreErrorKind::Unknown => (
                 Exit::Later,
-                "The store did not answer clearly; run the same command again later.",
+                "It is unknown whether the store did it. Run the same command again later.",
             ),
             StoreErrorKind::Denied => (
                 Exit::Denied,
-                "Grant this user the permission, or correct the credentials.",
+                "Grant the missing permission, or correct the credentials.",
             ),
             StoreErrorKind::Checksum => (
                 Exit::Integrity,
-                "The bytes changed on the way or on this host's disk; check both, then run again.",
+                "The bytes were changed in transit or on the disk of this host. Check both, then run the command again.",
             ),
             StoreErrorKind::Full => (
                 Exit::Later,
@@ -84,7 +95,7 @@ impl StoreErrorKind {
             ),
             StoreErrorKind::Contradiction => (
                 Exit::Integrity,
-                "Somebody else changed the archive: run `cxvault verify` and find out who, before anything else.",
+                "Another program has changed the archive. Run `cxvault verify` and find the cause before anything else.",
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Local files, with the errors of a store.
+//! Local files: reading, hashing and syncing them, with the errors of a store.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -11,10 +11,13 @@ use crate::store::{Hashed, Result};
 pub(super) const READ: &str = "cannot read";
 pub(super) const WRITE: &str = "cannot write";
 
-/// Stays in the processor's cache between being read and being hashed.
+/// Bytes that are read at once: few enough to stay in the cache of the processor until they are hashed.
 const CHUNK: usize = 128 << 10;
 
-/// Length and SHA-256 of a local file, off the async threads; `None` when there is none.
+/// Returns length and SHA-256 of a local file; `None` if there is none. It reads on a thread for blocking work.
+///
+/// # Errors
+/// The error of the file system, or that the runtime is shutting down.
 pub async fn hash_file(path: &Path) -> Result<Option<Hashed>> {
     let path = path.to_owned();
     let hashing = tokio::task::spawn_blocking(move || {
@@ -33,7 +36,7 @@ pub async fn hash_file(path: &Path) -> Result<Option<Hashed>> {
     })
 }
 
-/// Counts bytes and forgets them.
+/// A writer that counts bytes and drops them.
 struct Counter(u64);
 
 impl Write for Counter {
@@ -47,17 +50,18 @@ impl Write for Counter {
     }
 }
 
+/// Returns a path as messages show it.
 pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// An open file and its length in bytes; `None` when there is no file of this name.
+/// Opens a file and returns it with its length in bytes; `None` if there is no file of this name.
 pub(super) fn open_file(path: &Path) -> Result<Option<(File, u64)>> {
     let opened = File::open(path).and_then(|file| file.metadata().map(|about| (file, about)));
     match opened {
         Ok((file, about)) if about.is_file() => Ok(Some((file, about.len()))),
         Ok(_) => Ok(None),
-        // Below a file there is nothing either.
+        // A part of the path is a file, so that there can be nothing below it.
         Err(error)
             if matches!(
                 error.kind(),
@@ -70,7 +74,7 @@ pub(super) fn open_file(path: &Path) -> Result<Option<(File, u64)>> {
     }
 }
 
-/// Copies all bytes and returns their SHA-256. The paths are for the messages.
+/// Copies all bytes and returns their SHA-256. The paths are for messages only.
 pub(super) fn copy(
     from: &mut dyn Read,
     to: &mut dyn Write,
@@ -93,7 +97,7 @@ pub(super) fn copy(
     }
 }
 
-/// Makes a folder and its missing parents, each durable in the one above it.
+/// Creates a folder and its missing parents, and syncs the parent of each: after a power failure all of them exist.
 pub(super) fn make_folders(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -104,16 +108,17 @@ pub(super) fn make_folders(folder: &Path) -> Result<()> {
     }
     match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(classify(error, "cannot make the folder", folder));
+            return Err(classify(error, "cannot create the folder", folder));
         }
         _ => {}
     }
     parent.map_or(Ok(()), sync_folder)
 }
 
+/// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     match File::open(folder).and_then(|opened| opened.sync_all()) {
-        // Some network file systems know no sync of folders, and keep names durable by themselves.
+        // Some network file systems have no sync of folders, since they make names durable at once.
         Err(error)
             if !matches!(
                 error.kind(),
@@ -126,12 +131,13 @@ pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     }
 }
 
+/// Returns the failure for a file of this program that should be stored and cannot be read.
 pub(super) fn unreadable_body(error: io::Error, path: &Path) -> StoreError {
     classify(error, READ, path)
-        .remedy("The file is this program's own: run the same command again.")
+        .remedy("The file was written by this program: run the same command again.")
 }
 
-/// An error of the file system, by what the operator does next.
+/// Returns an error of the file system as an error of a store.
 pub(super) fn classify(error: io::Error, what: &'static str, path: &Path) -> StoreError {
     use io::ErrorKind as Io;
     let (kind, remedy) = match error.kind() {
@@ -142,16 +148,16 @@ pub(super) fn classify(error: io::Error, what: &'static str, path: &Path) -> Sto
         ),
         Io::PermissionDenied => (
             StoreErrorKind::Denied,
-            Some("Give this user the permission on the archive's folder."),
+            Some("Give this user permission for the folder of the archive."),
         ),
         Io::ReadOnlyFilesystem => (
             StoreErrorKind::Unusable,
-            Some("Mount the file system for writing, or keep the archive elsewhere."),
+            Some("Mount the file system for writing, or use another location for the archive."),
         ),
         Io::Unsupported => (
             StoreErrorKind::Unusable,
             Some(
-                "This file system cannot create files without replacing others: keep the archive elsewhere.",
+                "This file system cannot create a file without replacing another: use another location for the archive.",
             ),
         ),
         Io::NotADirectory

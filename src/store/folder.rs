@@ -1,4 +1,10 @@
-//! An archive in a local folder.
+//! A store in a local folder.
+//!
+//! A PUT writes the whole body to a file below `tmp/`, syncs it, gives it its name with a hard link that never replaces a
+//! file, and syncs the folders. A crash leaves either a file below `tmp/`, which no reader uses and which is removed after a
+//! day, or the complete object.
+//!
+//! A folder has no Object Lock and no versions. Its files are read-only, which only prevents mistakes.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -26,18 +32,22 @@ use crate::store::{
 const STORE: &str = "cannot store";
 const LIST: &str = "cannot list";
 
-/// No write takes that long: what is older was left by a process that died.
+/// Age of incomplete files, in milliseconds, from which on they are removed. No write takes that long, so that the process of
+/// an older file has died.
 const LEFTOVER_AFTER_MS: i64 = 24 * 3_600 * 1_000;
 
-/// A local folder as a store. Its files are read-only, against slips of the hand; it can hold no Object Lock.
+/// A local folder as a store.
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     root: PathBuf,
 }
 
 impl FolderStore {
-    /// Opens `root`, which need not exist yet, nor be writable. Half-written files that died with their writers are
-    /// removed.
+    /// Opens the folder `root`, which need not exist and need not be writable. Removes incomplete files of processes that
+    /// have died.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unusable`] if there is something other than a folder, or another error of the file system.
     pub fn open(root: &Path) -> Result<Self> {
         let failed = |error| classify(error, "cannot open the archive", root);
         let root = std::path::absolute(root).map_err(failed)?;
@@ -53,7 +63,8 @@ impl FolderStore {
         Ok(store)
     }
 
-    /// Failures are nobody's concern: an auditor may not delete, and another process may have been faster.
+    /// Removes incomplete files of processes that have died. Failures are ignored: an auditor may not delete, and another
+    /// process may remove the same file.
     fn remove_leftovers(&self) {
         let limit = SystemClock
             .now_ms()
@@ -72,11 +83,13 @@ impl FolderStore {
         }
     }
 
+    /// Returns the path of an object.
     fn path(&self, key: &str) -> Result<PathBuf> {
         key::check_inside(key)?;
         Ok(self.root.join(key))
     }
 
+    /// Creates an object.
     fn put(&self, object: &NewObject) -> Result<PutOutcome> {
         key::check_new(&object.key)?;
         let target = self.path(&object.key)?;
@@ -97,18 +110,18 @@ impl FolderStore {
             }
             Err(refused) => return Err(classify(refused.error, STORE, &target)),
         };
-        // Only now a power failure leaves the name. Also when another writer gave it: it may not have come this far,
-        // and its object counts as stored from here on.
+        // Only now the name survives a power failure. This is also done if another writer has created the object: that writer
+        // may not have synced it yet, and from here on the object counts as stored.
         self.sync_folders(folder)?;
         Ok(put)
     }
 
-    /// The whole body under a temporary name, on the disk: a crash leaves a leftover that no reader looks at.
+    /// Writes the whole body to a synced file below `tmp/`. A crash leaves that file, which no reader uses.
     fn write_temporary(&self, object: &NewObject, target: &Path) -> Result<NamedTempFile> {
         let folder = self.root.join(key::TEMPORARY);
         make_folders(&folder)?;
         let mut file = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o444)) // and the umask takes away from it
+            .permissions(Permissions::from_mode(0o444)) // reduced by the umask
             .tempfile_in(&folder)
             .map_err(|error| classify(error, STORE, target))?;
         let found = match &object.body {
@@ -135,8 +148,8 @@ impl FolderStore {
         Ok(file)
     }
 
-    /// Makes the names in `folder` durable, and those of every folder up to the root: another process may have made
-    /// one of them and not synced its parent yet.
+    /// Makes the names in `folder` durable, and those in every folder up to the root: another process may have created one of
+    /// these folders and not synced it yet.
     fn sync_folders(&self, folder: &Path) -> Result<()> {
         for folder in folder
             .ancestors()
@@ -147,6 +160,7 @@ impl FolderStore {
         Ok(())
     }
 
+    /// Returns a small object.
     fn read(&self, key: &str) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
         let Some((file, bytes)) = open_file(&path)? else {
@@ -160,13 +174,14 @@ impl FolderStore {
             );
         }
         let mut content = Vec::new();
-        // One byte more, since the file may grow meanwhile if somebody tampers with it.
+        // Limited, since the file may grow meanwhile if it is tampered with.
         file.take(LARGEST_GET + 1)
             .read_to_end(&mut content)
             .map_err(|error| classify(error, READ, &path))?;
         Ok(Some(Bytes::from(content)))
     }
 
+    /// Copies an object into a file outside of the store.
     fn copy_to(&self, key: &str, to: &Path) -> Result<bool> {
         let path = self.path(key)?;
         let Some((mut file, _)) = open_file(&path)? else {
@@ -177,6 +192,7 @@ impl FolderStore {
         Ok(true)
     }
 
+    /// Returns a part of an object.
     fn read_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
         let Some((mut file, _)) = open_file(&path)? else {
@@ -192,6 +208,7 @@ impl FolderStore {
         Ok(Some(Bytes::from(content)))
     }
 
+    /// Returns the direct children of a folder.
     fn right_under(&self, prefix: &str) -> Result<Children> {
         let path = self.root.join(prefix);
         let mut children = Children::default();
@@ -220,6 +237,7 @@ impl FolderStore {
         Ok(children)
     }
 
+    /// Returns the properties of an object. The hash is computed from the bytes, since a folder stores none.
     fn describe(&self, key: &str) -> Result<Option<Stat>> {
         let path = self.path(key)?;
         let Some((mut file, bytes)) = open_file(&path)? else {
@@ -235,6 +253,7 @@ impl FolderStore {
         }))
     }
 
+    /// Returns all objects below a prefix and after a key.
     fn walk(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
         let mut entries = Vec::new();
         let mut folders = vec![String::new()];
@@ -247,7 +266,7 @@ impl FolderStore {
             for found in listed {
                 let found = found.map_err(|error| classify(error, LIST, &path))?;
                 let key = format!("{folder}{}", found.file_name().to_string_lossy());
-                // Before its size is asked for: a chain of manifests is long, and most of it lies before `after`.
+                // Before the size of the file is read: a chain of manifests is long, and most of it is before `after`.
                 let below = format!("{key}/");
                 let wanted =
                     key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
@@ -268,11 +287,11 @@ impl FolderStore {
                 }
             }
         }
-        entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        entries.sort_unstable_by(|left, right| left.key.cmp(&right.key));
         Ok(entries)
     }
 
-    /// File work blocks, and a slow disk must not hold up the requests to the API.
+    /// Runs work on files on a thread for blocking work, so that a slow disk does not delay the requests to the API.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(FolderStore) -> Result<T> + Send + 'static,
@@ -285,7 +304,7 @@ impl FolderStore {
                 Err(stopped) => {
                     let error = StoreError::new(
                         StoreErrorKind::Unknown,
-                        "interrupted at work in",
+                        "interrupted while accessing",
                         self.root(),
                     );
                     Err(error.because(stopped))
@@ -335,7 +354,7 @@ impl Store for FolderStore {
         self.blocking(move |store| store.right_under(&prefix)).await
     }
 
-    /// The SHA-256 is that of the bytes as they are now: the whole file is read.
+    /// The SHA-256 is that of the present bytes: the whole file is read.
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {
         let key = key.to_owned();
         self.blocking(move |store| store.describe(&key)).await
@@ -348,17 +367,15 @@ impl Store for FolderStore {
     }
 
     async fn versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
-        let only = |entry: ListedObject| ObjectVersion {
-            key: entry.key,
-            version_id: None,
-            is_latest: true,
-            is_delete_marker: false,
-        };
-        Ok(self
-            .list(prefix, None)
-            .await?
+        let objects = self.list(prefix, None).await?;
+        Ok(objects
             .into_iter()
-            .map(only)
+            .map(|entry| ObjectVersion {
+                key: entry.key,
+                version_id: None,
+                is_latest: true,
+                is_delete_marker: false,
+            })
             .collect())
     }
 
@@ -379,13 +396,14 @@ impl Store for FolderStore {
     }
 }
 
+/// Returns the failure for a lock in a folder.
 fn no_lock(path: &Path) -> StoreError {
     StoreError::new(StoreErrorKind::Unusable, "cannot lock", shown(path))
-        .because("a folder cannot hold Object Lock")
-        .remedy("Set CXVAULT_OBJECT_LOCK=off, or keep the archive in an S3 bucket made with Object Lock.")
+        .because("a folder has no Object Lock")
+        .remedy("Set CXVAULT_OBJECT_LOCK=off, or use an S3 bucket with Object Lock.")
 }
 
-/// Whether an object has this name; a folder of this name is an error, since no object can ever get it.
+/// Returns whether there is an object of this name. A folder of this name is an error, since no object can ever have it.
 fn taken(target: &Path) -> Result<bool> {
     match fs::metadata(target) {
         Ok(found) if found.is_file() => Ok(true),

@@ -1,16 +1,20 @@
-//! Keys: names of objects relative to the archive's root.
+//! Keys: the names of objects relative to the root of a store.
 
 use crate::store::Result;
 use crate::store::error::{StoreError, StoreErrorKind};
 
-/// The folder of half-written files beside an archive's objects in a local folder. No store takes keys under it,
-/// so that an archive can be copied from any store to any other.
+/// Name of the folder with incomplete files beside the objects in a local folder. No store accepts keys below it, so that an
+/// archive can be copied from every store to every other store.
 pub(super) const TEMPORARY: &str = "tmp";
 
-/// Longest key that is accepted, in bytes: S3 takes 1,024 with the prefix included.
+/// Longest key that is accepted, in bytes. S3 accepts 1,024 bytes, the prefix of the store included.
 const LONGEST: usize = 900;
 
-/// Refuses keys that some store, tool or file system would read differently than they are written.
+/// Refuses the key of a new object if some store, tool or file system would read it differently than it is written.
+///
+/// # Errors
+/// [`StoreErrorKind::Unusable`] for everything but relative paths of printable ASCII without `..`, empty parts, a first part
+/// `tmp`, and characters that Windows forbids in names of files.
 pub fn check_new(key: &str) -> Result<()> {
     let plain = key
         .bytes()
@@ -25,7 +29,7 @@ pub fn check_new(key: &str) -> Result<()> {
         ))
 }
 
-/// Refuses keys that would leave the root if they were joined to a folder's path.
+/// Refuses keys that would name a file outside of the root if they were joined to the path of a folder.
 pub(super) fn check_inside(key: &str) -> Result<()> {
     if !key.contains('\0') && !has_odd_part(key) {
         return Ok(());
@@ -37,6 +41,7 @@ pub(super) fn check_inside(key: &str) -> Result<()> {
     ))
 }
 
+/// Returns whether a part of the key is empty, `.` or `..`.
 fn has_odd_part(key: &str) -> bool {
     key.split('/').any(|part| matches!(part, "" | "." | ".."))
 }

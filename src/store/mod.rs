@@ -1,4 +1,11 @@
-//! Where the archive is kept: one trait, a local folder, S3, and a faulty double for the tests.
+//! Where objects are stored: the trait [`Store`], and its implementations for a local folder and for S3.
+//!
+//! Objects are immutable: they are created, read and locked, and never replaced or deleted. The trait therefore has no method
+//! that overwrites or deletes, and no other module could.
+//!
+//! A store sends each request once and says of a failure what the caller can do next ([`StoreErrorKind`]). Only
+//! [`RetryingStore`] sends requests again. One suite of tests (`tests/services/store_contract.rs`) checks all
+//! implementations, the test double in memory included.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,28 +31,33 @@ pub use key::check_new as check_new_key;
 pub use retry::{RetryPolicy, RetryingStore};
 pub use s3::{S3Options, S3Settings, S3Store};
 
+/// A result of a store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// Longest object that [`Store::get`] returns, in bytes.
 pub const LARGEST_GET: u64 = 64 << 20;
 
-/// What an object is made of.
+/// The content of a new object.
 #[derive(Debug, Clone)]
 pub enum Body {
+    /// Bytes in memory.
     Bytes(Bytes),
-    /// A local file, read while it is sent; it must not change meanwhile.
+    /// A local file, which is read while it is sent and must not change meanwhile.
     File(PathBuf),
 }
 
-/// One create-only PUT.
+/// An object to create.
 #[derive(Debug, Clone)]
 pub struct NewObject {
+    /// Key relative to the root of the store; see [`check_new_key`].
     pub key: String,
+    /// Content of the object.
     pub body: Body,
-    /// SHA-256 of the whole body; the store refuses other bytes.
+    /// SHA-256 of the content; the store refuses other bytes.
     pub sha256: Digest,
+    /// Object Lock from its creation on.
     pub lock: Option<Lock>,
-    /// Under legal hold from its first instant on.
+    /// Whether the object is under legal hold from its creation on.
     pub legal_hold: bool,
 }
 
@@ -62,143 +74,160 @@ impl NewObject {
     }
 }
 
-/// How a create-only PUT ended when the store answered.
+/// The answer to the creation of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutOutcome {
+    /// The object is stored.
     Created {
+        /// Id of its version; `None` without versioning.
         version_id: Option<String>,
     },
-    /// The key is taken, by these bytes or by others: ask [`Store::stat`].
+    /// There is an object of this key, with these or with other bytes: [`Store::stat`] says which.
     Exists,
 }
 
-/// What the store itself says of an object.
+/// The properties of an object, as the store reports them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
+    /// Length in bytes.
     pub bytes: u64,
-    /// Full-object SHA-256; `None` when the store keeps none (somebody else's upload).
+    /// SHA-256 of the whole object; `None` if the store has none, as for an upload of another program.
     pub sha256: Option<Digest>,
+    /// Id of the current version; `None` without versioning.
     pub version_id: Option<String>,
+    /// Object Lock of the current version.
     pub lock: Option<Lock>,
+    /// Whether the current version is under legal hold.
     pub legal_hold: bool,
 }
 
-/// One line of a listing.
+/// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedObject {
+    /// Key relative to the root of the store.
     pub key: String,
+    /// Length in bytes.
     pub bytes: u64,
 }
 
-/// One version of a key on a versioned bucket; on other stores every object is one version without id.
+/// A version of a key in a versioned bucket. In other stores every object is one version without an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectVersion {
+    /// Key relative to the root of the store.
     pub key: String,
+    /// Id of the version; `None` without versioning.
     pub version_id: Option<String>,
+    /// Whether it is the current version.
     pub is_latest: bool,
+    /// Whether it marks the key as deleted and has no content.
     pub is_delete_marker: bool,
 }
 
-/// An object's bytes, counted and hashed by reading all of them.
+/// Length and hash of an object, computed by reading all of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hashed {
+    /// Length in bytes.
     pub bytes: u64,
+    /// SHA-256 of all bytes.
     pub sha256: Digest,
 }
 
-/// What lies right under a folder.
+/// The direct children of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Children {
-    /// Names that have objects below them, such as `sub_account=1` under `manifests/v1/`.
+    /// Names of folders, which have objects below them, such as `sub_account=1` under `manifests/v1/`.
     pub folders: Vec<String>,
-    /// Whole keys.
+    /// Keys of objects.
     pub objects: Vec<String>,
 }
 
-/// Immutable objects under one root. Keys are relative to the root, with `/` between parts.
+/// Immutable objects under one root. Keys are relative to the root, with `/` between their parts.
 ///
-/// No store retries: [`RetryingStore`] around one does, and nothing else. An error of kind
-/// [`StoreErrorKind::Unknown`] after a PUT means that the object may or may not be stored, and that the identical
-/// request may be sent again; `Exists` may then mean our own first attempt, so ask [`Store::stat`].
+/// All methods fail with the [`StoreErrorKind`] that says what to do next. After an error of kind
+/// [`StoreErrorKind::Unknown`] the object of a PUT may or may not be stored, and the identical request may be sent again.
+/// [`PutOutcome::Exists`] may then be the result of the first attempt, which [`Store::stat`] tells from another writer's
+/// object.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The root as the user wrote it, for messages: `s3://bucket/prefix` or a folder.
+    /// Returns the root as the user wrote it, for messages: `s3://bucket/prefix` or a folder.
     fn root(&self) -> String;
 
-    /// Creates an object, durably, or says that the key is taken. Never replaces anything.
+    /// Creates an object durably, or reports that there is one of this key. It never replaces an object.
     async fn put_new(&self, object: &NewObject) -> Result<PutOutcome>;
 
-    /// The whole object, or `None`. For small objects (manifests): one over [`LARGEST_GET`] is refused, so that
-    /// whoever can write to the bucket cannot use up a reader's memory. Nothing is checked: callers hash.
+    /// Returns a small object, such as a manifest; `None` if there is none. The caller checks its hash.
+    ///
+    /// An object over [`LARGEST_GET`] is refused, so that a user who can write to the bucket cannot exhaust the memory of a
+    /// reader.
     async fn get(&self, key: &str) -> Result<Option<Bytes>>;
 
-    /// Copies an object into the local file `to` (created or truncated); `false` when there is none. After an error
-    /// the file holds anything. Nothing is checked: callers hash.
+    /// Copies an object into the local file `to`, which is created or truncated; returns `false` if there is no object. The
+    /// caller checks the hash. After an error the content of the file is undefined.
     async fn download(&self, key: &str, to: &Path) -> Result<bool>;
 
-    /// The object's bytes in `range`, fewer where it ends earlier; `None` when there is no such object.
+    /// Returns the bytes of an object in `range`, fewer if the object ends earlier; `None` if there is no object.
     async fn read_at(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>>;
 
-    /// Reads the whole object to count and hash it; keeps nothing.
+    /// Reads a whole object to count and hash its bytes; `None` if there is no object.
     async fn hash(&self, key: &str) -> Result<Option<Hashed>>;
 
-    /// The object as a file of this host, where it is one; it may not exist.
+    /// Returns the path of an object if the store is a folder of this host. The file need not exist.
     fn local(&self, key: &str) -> Option<PathBuf> {
         let _ = key;
         None
     }
 
+    /// Returns the properties of an object; `None` if there is none.
     async fn stat(&self, key: &str) -> Result<Option<Stat>>;
 
-    /// What lies right under the folder `prefix` (empty, or with `/` at its end), in order; one request, however much
-    /// lies below.
+    /// Returns the direct children of the folder `prefix` (empty, or with `/` at its end) in order. It needs one request for
+    /// each thousand children, regardless of the number of objects below them.
     async fn children(&self, prefix: &str) -> Result<Children>;
 
-    /// Every object whose key begins with `prefix` and sorts after `after`, in key order (byte order).
+    /// Returns every object whose key begins with `prefix` and sorts after `after`, in key order (byte order).
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>>;
 
-    /// Every version and delete marker of keys that begin with `prefix`, in key order, newest first within a key.
+    /// Returns every version and delete marker of keys that begin with `prefix`, in key order, newest first within a key.
     async fn versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>>;
 
-    /// Extends the retention of an existing object's current version to at least `lock`; never shortens or weakens
-    /// one.
+    /// Extends the retention of the current version of an object to at least `lock`. It never shortens or weakens a lock.
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()>;
 
-    /// Sets or lifts the legal hold of an existing object's current version; `false` where this store keeps none (a
-    /// folder, a bucket without Object Lock).
+    /// Sets or lifts the legal hold of the current version of an object; returns `false` if the store has no legal holds, as a
+    /// folder or a bucket without Object Lock.
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool>;
 
-    /// Whether this store keeps locks and legal holds; `None` where these credentials may not ask. Touches nothing.
+    /// Returns whether the store has locks and legal holds; `None` if these credentials may not read that. It changes nothing.
     async fn keeps_locks(&self) -> Result<Option<bool>> {
         Ok(None)
     }
 
-    /// Whether this store keeps legal holds, found out by asking for that of an existing object: nothing is set.
+    /// Returns whether the store has legal holds, by reading that of an existing object. It changes nothing.
     async fn keeps_legal_holds(&self, key: &str) -> Result<bool>;
 }
 
-/// Opens the archive's root. Folders make no use of the options.
+/// Opens the store at a location. A folder does not use the options.
 ///
-/// Touches as little as possible: a wrong bucket's name shows at the first request, a missing folder is made by the
-/// first PUT (so that a mistyped name of an archive that is only read leaves no folder).
+/// No object is read or written: a wrong name of a bucket shows at the first request, and a missing folder is created by the
+/// first PUT, so that reading with a misspelt path does not create a folder.
+///
+/// # Errors
+/// If the path is not a folder, or if the settings for S3 are incomplete.
 pub async fn open(location: &Location, options: S3Options) -> Result<Arc<dyn Store>> {
     match location {
         Location::Folder(root) => Ok(Arc::new(FolderStore::open(root)?)),
         Location::S3 { bucket, prefix } => {
-            let (bucket, prefix) = (bucket.clone(), prefix.clone());
-            Ok(Arc::new(
-                S3Store::open(S3Settings {
-                    bucket,
-                    prefix,
-                    options,
-                })
-                .await?,
-            ))
+            let settings = S3Settings {
+                bucket: bucket.clone(),
+                prefix: prefix.clone(),
+                options,
+            };
+            Ok(Arc::new(S3Store::open(settings).await?))
         }
     }
 }
 
-/// What keeps both promises.
+/// Returns the lock that satisfies both the lock `now` and the lock `wanted`.
 fn stronger(now: Option<Lock>, wanted: Lock) -> Lock {
     now.map_or(wanted, |now| now.stronger(wanted))
 }

@@ -1,4 +1,8 @@
-//! The one place where requests to the store are sent again.
+//! Retries: the only place where requests to a store are sent again.
+//!
+//! Only failures of kind [`StoreErrorKind::Unknown`] are retried, with exponential backoff and jitter. All requests of
+//! [`Store`] can be repeated safely: reads change nothing, locks are only ever strengthened, and a PUT creates an object or
+//! finds it.
 
 use std::future::Future;
 use std::ops::Range;
@@ -18,20 +22,22 @@ use crate::store::{
     Children, Hashed, ListedObject, NewObject, ObjectVersion, PutOutcome, Result, Stat, Store,
 };
 
-/// How often and how slowly. Before attempt n+1 there is a wait of half to the whole of `first_wait` * 2^(n-1), at
-/// most `longest_wait`.
+/// Number of attempts and the waits between them. Before attempt n+1 there is a random wait between half and all of
+/// `first_wait` * 2^(n-1), at most `longest_wait`.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// All attempts, the first included; at least 1.
+    /// Number of attempts, the first included; at least 1.
     pub attempts: u32,
+    /// Longest wait after the first attempt.
     pub first_wait: Duration,
+    /// Longest wait after later attempts.
     pub longest_wait: Duration,
-    /// What a request in flight may still take when the run is cancelled; then it is abandoned.
+    /// Time that a request in flight still gets after the run is cancelled; then it is abandoned.
     pub grace: Duration,
 }
 
 impl Default for RetryPolicy {
-    /// Some 40 s to 80 s of waiting in all: a restart of a store or a throttled prefix passes in that time.
+    /// Returns a policy with 40 s to 80 s of waiting in all, which covers the restart of a store or a throttled prefix.
     fn default() -> Self {
         RetryPolicy {
             attempts: 9,
@@ -42,19 +48,24 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A store that sends the identical request again when nobody knows how the last one ended.
+/// A store that sends the identical request again if it is unknown whether the last request was done.
 ///
-/// After such a PUT, `Exists` can mean our own bytes of an earlier attempt: ask [`Store::stat`].
+/// After such a PUT, [`PutOutcome::Exists`] can be the result of the earlier attempt; [`Store::stat`] shows whether the bytes
+/// are the same.
+///
+/// After a request has failed in all attempts, the store counts as down: until a request is answered again, each further
+/// request gets one attempt only. Otherwise every day of every sub-account would wait for all its attempts.
 pub struct RetryingStore {
     inner: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     cancel: CancellationToken,
     policy: RetryPolicy,
-    /// A request was given up, and none has been answered since.
+    /// Whether a request has failed in all attempts, and no request has been answered since.
     down: AtomicBool,
 }
 
 impl RetryingStore {
+    /// Adds retries to `inner`. After `cancel` no request is sent again.
     pub fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>, cancel: CancellationToken) -> Self {
         RetryingStore {
             inner,
@@ -65,11 +76,13 @@ impl RetryingStore {
         }
     }
 
+    /// Sets the number of attempts and the waits.
     pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
         self.policy = policy;
         self
     }
 
+    /// Sends a request until it is answered, or until the policy ends it.
     async fn retrying<T, Attempt>(
         &self,
         key: &str,
@@ -92,7 +105,6 @@ impl RetryingStore {
             if self.cancel.is_cancelled() {
                 return Err(error);
             }
-            // One request's patience is enough for a store that is down: every day of every sub-account would have its own.
             if sent >= self.policy.attempts || self.down.load(Relaxed) {
                 self.down.store(true, Relaxed);
                 return Err(error);
@@ -111,8 +123,8 @@ impl RetryingStore {
         }
     }
 
-    /// One attempt. An abandoned PUT may still arrive; that is the same as a crash here: the next run finds the
-    /// object and adopts it, or does not and puts it again.
+    /// Makes one attempt, and abandons it if the run is cancelled and the grace period is over. An abandoned PUT may still be
+    /// done, as after a crash: the next run finds the object and adopts it, or creates it.
     async fn once<T>(
         &self,
         key: &str,
@@ -127,24 +139,25 @@ impl RetryingStore {
             settled = attempt => settled,
             () = out_of_grace => {
                 let object = format!("{}/{key}", self.inner.root());
-                Err(StoreError::new(StoreErrorKind::Unknown, "interrupted at work on", object)
-                    .remedy("Run the same command again: it goes on from here."))
+                Err(StoreError::new(StoreErrorKind::Unknown, "interrupted while accessing", object)
+                    .remedy("Run the same command again; it continues from here."))
             }
         }
     }
 
+    /// Returns the wait after this number of attempts.
     fn wait_after(&self, sent: u32) -> Duration {
         let doubled = 1_u32.checked_shl(sent - 1).unwrap_or(u32::MAX);
-        let whole = self
+        let longest = self
             .policy
             .first_wait
             .saturating_mul(doubled)
             .min(self.policy.longest_wait);
-        // Without jitter, all hosts that a throttling store turned away would come back in step.
+        // Without jitter, all hosts that a store has throttled would send their requests again at the same time.
         let mut random = [0; 2];
         let random =
             aws_lc_rs::rand::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));
-        whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u16::MAX))
+        longest / 2 + (longest / 2).mul_f64(f64::from(random) / f64::from(u16::MAX))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The metrics as a file, for a collector that reads it whenever it likes.
+//! The metrics file, which a collector such as node_exporter may read at any time.
 
 use std::fs::Permissions;
 use std::io::{self, Write as _};
@@ -7,22 +7,25 @@ use std::path::Path;
 
 use crate::telemetry::prometheus;
 
-/// Nobody's metrics are longer, and a path like /dev/zero ends.
+/// Largest file that is read, in bytes: reading a path such as /dev/zero has to end.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Replaces the file whole: a collector must never read half of it, nor find none.
+/// Replaces the file in one step: a collector never reads a part of it, nor misses it.
+///
+/// # Errors
+/// The error of the file system; the earlier file is still there then.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    // Not `.prom`: node_exporter reads whatever ends so in its folder.
+    // Not `.prom`: node_exporter reads every file of its folder that ends so.
     let mut file = tempfile::Builder::new()
         .prefix(".cxvault-")
         .suffix(".tmp")
         .tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
-    // The collector is another user.
+    // The collector runs as another user.
     file.as_file()
         .set_permissions(Permissions::from_mode(0o644))?;
     file.as_file().sync_all()?;
@@ -30,8 +33,8 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// When a run last succeeded, as the file of an earlier one says. A run that fails must hand it on, or nobody could tell
-/// for how long nothing has been archived.
+/// Returns when a run last succeeded, in UTC milliseconds, from the file of an earlier run. A run that fails has to pass it
+/// on; otherwise no alert could say for how long nothing has been archived.
 pub fn last_success_ms(path: &Path) -> Option<i64> {
     let mut text = String::new();
     let file = std::fs::File::open(path).ok()?;

@@ -1,4 +1,6 @@
-//! A new head, as JSON that a chat shows and a program keeps.
+//! The notice of a new head, as JSON that a chat can show and a program can store.
+//!
+//! A head that is stored outside of the archive is the proof that the end of the chain was not cut off.
 
 use std::sync::Arc;
 
@@ -8,26 +10,27 @@ use serde::Serialize;
 use crate::clock::Clock;
 use crate::format::record::anchor::Anchor;
 use crate::format::time::day::rfc3339;
-use crate::telemetry::send::{Message, Patience, send};
+use crate::telemetry::send::{Message, send};
 
-/// Who is told of heads, and by whom.
+/// The receiver of the notices, and what they say about the sender.
 #[derive(Debug, Clone)]
 pub struct Heads {
-    /// The URL itself is the secret.
+    /// URL of the receiver. It is itself the secret.
     pub url: SecretString,
-    /// Where the archive is.
+    /// Location of the archive.
     pub archive: String,
+    /// Name of this host.
     pub host: String,
 }
 
 #[derive(Serialize)]
 struct HeadNotice<'a> {
-    /// What Slack, Mattermost and others show.
+    /// The text that Slack, Mattermost and other chats show.
     text: String,
     archive: &'a str,
     archive_id: &'a str,
     chain: &'a str,
-    /// `SUB_ACCOUNT:SEQUENCE:SHA256`, as `verify --expect-head` takes it.
+    /// `CHAIN:SEQUENCE:SHA256`, as `verify --expect-head` takes it.
     head: &'a str,
     sequence: u64,
     sha256: String,
@@ -37,29 +40,18 @@ struct HeadNotice<'a> {
 }
 
 impl Heads {
-    /// Tells it until an answer is good, or says why none was: without the address. With `hurry` it is tried once only.
-    pub async fn tell(
+    /// Sends the notice of a head. With `hurry` there is one attempt only.
+    ///
+    /// # Errors
+    /// Why the last attempt failed, without the address.
+    pub async fn send(
         &self,
         anchor: &Anchor,
         clock: &Arc<dyn Clock>,
         hurry: bool,
     ) -> Result<(), String> {
-        let patience = if hurry {
-            Patience::HURRIED
-        } else {
-            Patience::USUAL
-        };
-        let message = Message::post(
-            "CXVAULT_ANCHOR_WEBHOOK_URL",
-            self.url.clone(),
-            self.body(anchor),
-        );
-        send(&message, &**clock, patience).await
-    }
-
-    fn body(&self, anchor: &Anchor) -> Vec<u8> {
         let head = anchor.head().to_string();
-        let body = HeadNotice {
+        let notice = HeadNotice {
             text: super::webhook::escaped(&format!(
                 "cxvault on {}: head {head} of {}",
                 self.host, self.archive
@@ -74,7 +66,8 @@ impl Heads {
             committed_at: rfc3339(anchor.committed_at),
             host: &self.host,
         };
-        // Texts and numbers always become JSON.
-        serde_json::to_vec(&body).unwrap_or_default()
+        let body = serde_json::to_vec(&notice).map_err(|error| error.to_string())?;
+        let message = Message::post("CXVAULT_ANCHOR_WEBHOOK_URL", self.url.clone(), body);
+        send(&message, &**clock, hurry).await
     }
 }

@@ -1,23 +1,31 @@
-//! A run as gauges: names, labels and meaning are those of `infra/prometheus/metrics.prom`, which a test compares.
+//! The facts of a run as gauges. Names, labels and help texts are those of `infra/prometheus/metrics.prom`; a test compares
+//! them. Alerts and dashboards rely on the names, so they do not change.
 
 use crate::format::record::warning::WarningCode;
 use crate::format::row::observation::{Status, SummaryKind};
 use crate::telemetry::ended::{ChainState, LimitUse, RunEnd, SubAccountEnd};
 
-/// All values of one name.
+/// A metric and all its values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricFamily {
+    /// Name of the metric.
     pub name: &'static str,
+    /// One sentence about its meaning.
     pub help: &'static str,
+    /// Its values.
     pub samples: Vec<Sample>,
 }
 
+/// One value of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
+    /// Names and values of its labels.
     pub labels: Vec<(&'static str, String)>,
+    /// The value.
     pub value: f64,
 }
 
+/// Name of the metric that later runs read back from the metrics file.
 pub const LAST_SUCCESS: &str = "cxvault_last_success_timestamp_seconds";
 
 fn sample(labels: &[(&'static str, &str)], value: f64) -> Sample {
@@ -28,11 +36,12 @@ fn sample(labels: &[(&'static str, &str)], value: f64) -> Sample {
     Sample { labels, value }
 }
 
+/// Returns one value without labels.
 fn plain(value: f64) -> Vec<Sample> {
     vec![sample(&[], value)]
 }
 
-/// Every family that has a value.
+/// Returns all metrics that have a value.
 pub fn families(ended: &RunEnd) -> Vec<MetricFamily> {
     let family = |name, help, samples| MetricFamily {
         name,
@@ -72,7 +81,7 @@ pub fn families(ended: &RunEnd) -> Vec<MetricFamily> {
     families
 }
 
-/// The samples of every sub-account, one sub-account after the other.
+/// Returns the values of all sub-accounts, one sub-account after the other.
 fn of_each(ended: &RunEnd, samples: impl Fn(&str, &SubAccountEnd) -> Vec<Sample>) -> Vec<Sample> {
     ended
         .sub_accounts
@@ -81,22 +90,23 @@ fn of_each(ended: &RunEnd, samples: impl Fn(&str, &SubAccountEnd) -> Vec<Sample>
         .collect()
 }
 
+/// Returns the metrics of the days of this run.
 fn of_days(ended: &RunEnd) -> [MetricFamily; 3] {
-    let days = |id: &str, one: &SubAccountEnd| {
+    let days = |id: &str, end: &SubAccountEnd| {
         let outcomes = [
-            ("complete", one.days.complete),
-            ("incomplete", one.days.incomplete),
-            ("empty", one.days.empty),
-            ("failed", one.days.failed),
+            ("complete", end.days.complete),
+            ("incomplete", end.days.incomplete),
+            ("empty", end.days.empty),
+            ("failed", end.days.failed),
         ];
         let of =
             |(outcome, days)| sample(&[("sub_account", id), ("outcome", outcome)], days as f64);
         outcomes.map(of).to_vec()
     };
-    let segments = |id: &str, one: &SubAccountEnd| {
-        vec![sample(&[("sub_account", id)], one.counts.segments as f64)]
+    let segments = |id: &str, end: &SubAccountEnd| {
+        vec![sample(&[("sub_account", id)], end.counts.segments as f64)]
     };
-    let summaries = |id: &str, one: &SubAccountEnd| {
+    let summaries = |id: &str, end: &SubAccountEnd| {
         let each = SummaryKind::BOTH
             .into_iter()
             .flat_map(|kind| Status::ALL.map(|status| (kind, status)));
@@ -106,7 +116,7 @@ fn of_days(ended: &RunEnd) -> [MetricFamily; 3] {
                 ("kind", kind.name()),
                 ("status", status.name()),
             ];
-            sample(&labels, one.counts.statuses(kind).get(status) as f64)
+            sample(&labels, end.counts.statuses(kind).get(status) as f64)
         };
         each.map(of).collect()
     };
@@ -129,6 +139,7 @@ fn of_days(ended: &RunEnd) -> [MetricFamily; 3] {
     ]
 }
 
+/// Returns the metrics of the requests of this run.
 fn of_requests(limits: &[LimitUse]) -> [MetricFamily; 4] {
     let by_limit = |value: fn(&LimitUse) -> Option<f64>| {
         let one =
@@ -160,19 +171,20 @@ fn of_requests(limits: &[LimitUse]) -> [MetricFamily; 4] {
     ]
 }
 
+/// Returns the metrics of the chains.
 fn of_archive(ended: &RunEnd) -> [MetricFamily; 4] {
     let bytes =
-        |id: &str, one: &SubAccountEnd| vec![sample(&[("sub_account", id)], one.bytes as f64)];
-    let warnings = |id: &str, one: &SubAccountEnd| {
+        |id: &str, end: &SubAccountEnd| vec![sample(&[("sub_account", id)], end.bytes as f64)];
+    let warnings = |id: &str, end: &SubAccountEnd| {
         let of = |code: WarningCode| {
-            let count = one.warnings.get(&code).copied().unwrap_or(0);
+            let count = end.warnings.get(&code).copied().unwrap_or(0);
             sample(&[("sub_account", id), ("code", code.name())], count as f64)
         };
         WarningCode::ALL.map(of).to_vec()
     };
     let chain = |value: &dyn Fn(ChainState) -> f64| {
-        let of = |id: &str, one: &SubAccountEnd| {
-            one.chain
+        let of = |id: &str, end: &SubAccountEnd| {
+            end.chain
                 .map(|chain| sample(&[("sub_account", id)], value(chain)))
                 .into_iter()
                 .collect()

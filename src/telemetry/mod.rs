@@ -1,17 +1,18 @@
-//! How a run ended, told to whoever watches: metrics for Prometheus, a message when something is wrong, a heartbeat when
-//! nothing is. And each new head, to whoever keeps it.
+//! Reports of a run that has ended: metrics for Prometheus, a message if something is wrong, a heartbeat if all is well.
+//! Also the notice of each new head.
 //!
 //! ```text
-//! ended                 what there is to tell; made once, at the end
-//! metrics  prometheus   PURE: the same facts as gauges, and these as text
-//! otlp                  PURE: as metrics and a trace for OpenTelemetry
-//! webhook               PURE: as a message for people and programs
-//! head                  a chain's new head, told as soon as it is there
-//! file  send            a file that is replaced whole; requests with bounded patience
+//! ended                 the facts of a run; made once, at its end
+//! metrics  prometheus   PURE: these facts as gauges, and the gauges as text
+//! otlp                  PURE: the same as metrics and a trace of OpenTelemetry
+//! webhook               PURE: the same as a message for people and programs
+//! head                  the notice of a new head, sent as soon as the head is stored
+//! file  send            the metrics file; requests to receivers, with few attempts
 //! ```
 //!
-//! Watching must never be what breaks a night: nothing in here changes how a run ends, and every failure is a warning in
-//! the log.
+//! Monitoring must not break a night: nothing in here changes the result of a run, and every failure is a warning in the
+//! log. No report has a secret, the text of a summary, or the id of a segment. The address of a receiver is often its only
+//! secret, so that no message has one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,50 +32,56 @@ pub mod webhook;
 
 pub use ended::{DaySpan, LimitUse, ProblemDay, RunEnd, SubAccountEnd};
 
-use send::{Message, Patience, send};
+use send::{Message, send};
 
-/// Who wants to know. What is not set costs nothing.
+/// The receivers of reports. A receiver that is not set gets nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Receivers {
+    /// File that receives the metrics in the text format of Prometheus.
     pub metrics_file: Option<PathBuf>,
-    /// A push gateway's root, or the whole path of a group there: `https://host/metrics/job/cxvault/instance/night`.
+    /// URL of a Pushgateway, or of a group in it: `https://host/metrics/job/cxvault/instance/night`.
     pub pushgateway: Option<String>,
-    /// Gets a message when a run fails or leaves gaps. The URL itself is the secret.
+    /// URL that receives a message if a run fails or leaves gaps. The URL itself is the secret.
     pub webhook: Option<SecretString>,
-    /// Is asked for when a run was good. The URL itself is the secret.
+    /// URL that is requested after a successful run. The URL itself is the secret.
     pub heartbeat: Option<SecretString>,
-    /// An OpenTelemetry collector, or why the one that is named cannot be served.
+    /// An OpenTelemetry collector, or why the collector of the environment is not supported.
     pub otlp: Option<Result<OtlpCollector, &'static str>>,
 }
 
-/// An OpenTelemetry collector that takes OTLP over HTTP, as the variables `OTEL_…` of its specification name it.
+/// An OpenTelemetry collector that accepts OTLP over HTTP, as the variables `OTEL_…` of the specification name it.
 #[derive(Debug, Clone)]
 pub struct OtlpCollector {
-    /// Without `/v1/…`.
+    /// Base URL, without `/v1/…`.
     pub endpoint: String,
+    /// Names and values of headers that each request carries.
     pub headers: Vec<(String, SecretString)>,
+    /// Names and values of attributes of the resource.
     pub resource: Vec<(String, String)>,
 }
 
 impl Receivers {
-    /// Whether somebody wants numbers, for some of which the store must be asked.
+    /// Returns whether a receiver needs metrics. Some of them cost requests to the store.
     pub fn want_metrics(&self) -> bool {
         self.metrics_file.is_some() || self.pushgateway.is_some() || self.otlp.is_some()
     }
 }
 
-/// Tells everybody who wants to know. With `hurry`, as after SIGTERM, each receiver is tried once only: whoever asked the
-/// process to end will not wait long.
-pub async fn tell(receivers: &Receivers, mut ended: RunEnd, clock: &Arc<dyn Clock>, hurry: bool) {
+/// Sends the reports to all receivers, and waits until each has answered or has failed.
+///
+/// With `hurry`, as after SIGTERM, each receiver gets one attempt only, since the process will be killed soon.
+pub async fn send_reports(
+    receivers: &Receivers,
+    mut ended: RunEnd,
+    clock: &Arc<dyn Clock>,
+    hurry: bool,
+) {
     let mut messages = Vec::new();
     if receivers.want_metrics() {
-        let earlier = || {
-            receivers
-                .metrics_file
-                .as_deref()
-                .and_then(file::last_success_ms)
-        };
-        ended.last_success_ms = ended.success_ms().or_else(earlier);
+        ended.last_success_ms = ended.success_ms().or_else(|| {
+            let earlier = receivers.metrics_file.as_deref()?;
+            file::last_success_ms(earlier)
+        });
         let text = prometheus::text(&metrics::families(&ended));
         messages.extend(
             receivers
@@ -99,51 +106,38 @@ pub async fn tell(receivers: &Receivers, mut ended: RunEnd, clock: &Arc<dyn Cloc
         None => {}
     }
     if let Some(url) = receivers.webhook.as_ref().filter(|_| ended.is_trouble()) {
-        messages.push(Message::post(
-            "CXVAULT_WEBHOOK_URL",
-            url.clone(),
-            webhook::body(&ended),
-        ));
+        messages.push(webhook::message(url, &ended));
     }
     if let Some(url) = receivers.heartbeat.as_ref().filter(|_| ended.is_alive()) {
         messages.push(Message::get("CXVAULT_HEARTBEAT_URL", url.clone()));
     }
-    let patience = if hurry {
-        Patience::HURRIED
-    } else {
-        Patience::USUAL
-    };
-    futures_util::future::join_all(
-        messages
-            .iter()
-            .map(|message| message_sent(message, clock, patience)),
-    )
-    .await;
+    let sending = messages.iter().map(|message| async {
+        if let Err(why) = send(message, &**clock, hurry).await {
+            tracing::warn!(
+                setting = message.setting,
+                why,
+                "cannot report the end of the run"
+            );
+        }
+    });
+    futures_util::future::join_all(sending).await;
 }
 
-async fn message_sent(message: &Message, clock: &Arc<dyn Clock>, patience: Patience) {
-    if let Err(why) = send(message, &**clock, patience).await {
-        tracing::warn!(setting = message.setting, why, "not told how the run ended");
-    }
-}
-
+/// Returns the requests to an OpenTelemetry collector: the trace and the metrics.
 fn exported(collector: &OtlpCollector, ended: &RunEnd) -> [Message; 2] {
-    let OtlpCollector {
-        endpoint,
-        headers,
-        resource,
-    } = collector;
-    let message = |signal: &str, body: Vec<u8>| {
-        let url = format!("{endpoint}/v1/{signal}");
-        Message::post("OTEL_EXPORTER_OTLP_ENDPOINT", url.into(), body).with_headers(headers.clone())
-    };
+    let resource = &collector.resource;
     [
-        message("traces", otlp::traces(ended, resource)),
-        message("metrics", otlp::metrics(ended, resource)),
+        ("traces", otlp::traces(ended, resource)),
+        ("metrics", otlp::metrics(ended, resource)),
     ]
+    .map(|(signal, body)| {
+        let url = format!("{}/v1/{signal}", collector.endpoint);
+        Message::post("OTEL_EXPORTER_OTLP_ENDPOINT", url.into(), body)
+            .with_headers(collector.headers.clone())
+    })
 }
 
-/// One group holds what one host says of its last run.
+/// Returns the request to a Pushgateway. Unless the URL names a group, there is one group for each host.
 fn push(url: &str, ended: &RunEnd, text: &str) -> Message {
     let url = match url.contains("/metrics/job/") {
         true => url.to_owned(),
@@ -152,8 +146,8 @@ fn push(url: &str, ended: &RunEnd, text: &str) -> Message {
             instance(&ended.host)
         ),
     };
-    // PUT replaces the group; so a sub-account that is no longer archived is gone from it. But where nobody here knows
-    // when a run last succeeded, the gateway may, and POST leaves it that number.
+    // PUT replaces the whole group, so that it loses a sub-account that is no longer archived. POST leaves the time of the
+    // last success as it is, which the gateway may know although this host does not.
     let message = Message::post(
         "CXVAULT_PUSHGATEWAY_URL",
         url.into(),
@@ -167,16 +161,12 @@ fn push(url: &str, ended: &RunEnd, text: &str) -> Message {
     }
 }
 
-/// A host's name as one part of a path.
+/// Returns the name of a host as one part of a path.
 fn instance(host: &str) -> String {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || "-._~".contains(c) {
-            c
-        } else {
-            '_'
-        }
-    };
-    let name: String = host.chars().map(plain).collect();
+    let name = host.replace(
+        |c: char| !c.is_ascii_alphanumeric() && !"-._~".contains(c),
+        "_",
+    );
     if name.is_empty() {
         "unknown".to_owned()
     } else {

@@ -1,6 +1,7 @@
-//! A run as OpenTelemetry knows it: its metrics, and a trace with a span for the run and one for each day.
+//! The facts of a run for OpenTelemetry: its metrics, and a trace with a span for the run and a span for each day.
 //!
-//! OTLP over HTTP with JSON, as the specification of OTLP 1 has it: ids in hexadecimal, 64-bit numbers as texts.
+//! The form is OTLP 1 over HTTP in JSON (<https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>): ids are
+//! hexadecimal, and 64-bit numbers are texts.
 
 use serde_json::{Value, json};
 
@@ -10,12 +11,14 @@ use crate::telemetry::ended::{DaySpan, RunEnd};
 use crate::telemetry::metrics;
 use crate::telemetry::metrics::Sample;
 
-/// SPAN_KIND_INTERNAL.
+/// SPAN_KIND_INTERNAL of the specification.
 const INTERNAL: u8 = 1;
+/// STATUS_CODE_OK of the specification.
 const STATUS_OK: u8 = 1;
+/// STATUS_CODE_ERROR of the specification.
 const STATUS_ERROR: u8 = 2;
 
-/// What is said about us beside each signal.
+/// Names and values of attributes of the resource, beside those that the program sets itself.
 pub type Resource = [(String, String)];
 
 fn attribute(key: &str, value: Value) -> Value {
@@ -30,11 +33,12 @@ fn number(key: &str, value: u64) -> Value {
     attribute(key, json!({ "intValue": value.to_string() }))
 }
 
+/// Returns an instant in UTC milliseconds as nanoseconds.
 fn nanoseconds(instant_ms: i64) -> String {
     (i128::from(instant_ms) * 1_000_000).to_string()
 }
 
-/// Later ones of the same name win.
+/// Returns the resource of each signal. Attributes in `more` take precedence over those of the program.
 fn resource(ended: &RunEnd, more: &Resource) -> Value {
     let own = [
         ("service.name", "cxvault"),
@@ -53,11 +57,12 @@ fn resource(ended: &RunEnd, more: &Resource) -> Value {
     json!({ "attributes": attributes })
 }
 
+/// Returns the instrumentation scope: this program.
 fn scope() -> Value {
     json!({ "name": "cxvault", "version": env!("CARGO_PKG_VERSION") })
 }
 
-/// The body of a request to `/v1/metrics`: the gauges of the Prometheus file, under the same names.
+/// Returns the body of a request to `/v1/metrics`: the gauges of the metrics file, with the same names.
 pub fn metrics(ended: &RunEnd, more: &Resource) -> Vec<u8> {
     let at = nanoseconds(ended.ended_ms);
     let point = |sample: &Sample| {
@@ -82,9 +87,9 @@ pub fn metrics(ended: &RunEnd, more: &Resource) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// The body of a request to `/v1/traces`.
+/// Returns the body of a request to `/v1/traces`.
 pub fn traces(ended: &RunEnd, more: &Resource) -> Vec<u8> {
-    // Another run on this host cannot begin and end in the same milliseconds and be another trace.
+    // No two runs of one command on one host begin and end in the same milliseconds.
     let identity = format!(
         "{} {} {} {}",
         ended.host, ended.command, ended.started_ms, ended.ended_ms
@@ -101,6 +106,7 @@ pub fn traces(ended: &RunEnd, more: &Resource) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
+/// Returns the span of the run, the root of the trace.
 fn run_span(ended: &RunEnd, trace: &str, id: &str) -> Value {
     let mut attributes = vec![number("cxvault.exit_code", u64::from(ended.exit.code()))];
     attributes.extend(
@@ -121,6 +127,7 @@ fn run_span(ended: &RunEnd, trace: &str, id: &str) -> Value {
     })
 }
 
+/// Returns the span of a day, a child of the span of the run.
 fn day_span(day: &DaySpan, trace: &str, id: &str, parent: &str) -> Value {
     let mut attributes = vec![
         text("cxvault.sub_account", &day.sub_account),
@@ -142,7 +149,7 @@ fn day_span(day: &DaySpan, trace: &str, id: &str, parent: &str) -> Value {
     })
 }
 
-/// Gaps are an outcome and no error: the day is committed.
+/// Returns the status of a span. Gaps are not an error: the day is committed.
 fn status(exit: Exit, message: Option<&str>) -> Value {
     match exit {
         Exit::Done | Exit::Gaps | Exit::Locked => json!({ "code": STATUS_OK }),

@@ -1,11 +1,11 @@
-//! Prometheus's text exposition format, version 0.0.4
+//! The metrics in the text exposition format of Prometheus, version 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
 use std::fmt::Write as _;
 
 use crate::telemetry::metrics::{LAST_SUCCESS, MetricFamily, Sample};
 
-/// The families as text. All are gauges: each run replaces what the one before it said.
+/// Returns the metrics as text. All are gauges: each run replaces the values of the run before it.
 pub fn text(families: &[MetricFamily]) -> String {
     let mut text = String::new();
     for MetricFamily {
@@ -23,24 +23,22 @@ pub fn text(families: &[MetricFamily]) -> String {
     text
 }
 
+/// Returns the labels of a value in braces; nothing if there are none.
 fn labels(sample: &Sample) -> String {
     if sample.labels.is_empty() {
         return String::new();
     }
-    let escaped = |value: &str| {
-        value
+    let pairs = sample.labels.iter().map(|(name, value)| {
+        let escaped = value
             .replace('\\', "\\\\")
             .replace('"', "\\\"")
-            .replace('\n', "\\n")
-    };
-    let pairs = sample
-        .labels
-        .iter()
-        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+            .replace('\n', "\\n");
+        format!("{name}=\"{escaped}\"")
+    });
     format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
 }
 
-/// When a run last succeeded, in UTC milliseconds, as an earlier text of ours tells it.
+/// Returns when a run last succeeded, in UTC milliseconds, from an earlier text of this module.
 pub fn last_success_ms(text: &str) -> Option<i64> {
     let value = text
         .lines()

@@ -1,4 +1,5 @@
-//! One request to a receiver, with bounded patience.
+//! Requests to receivers: at most three attempts of ten seconds, since no run may wait long for its reports. A report that no
+//! attempt delivers is lost; the next run sends its own.
 
 use std::time::Duration;
 
@@ -9,24 +10,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::clock::Clock;
 use crate::outcome::with_causes;
 
-/// One attempt may take this long, connecting included.
+/// Time-out of one attempt, connecting included.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// Attempts of one request; a process that was asked to end makes only one.
+const ATTEMPTS: u32 = 3;
 
-/// How often a receiver is tried. What none of them hears is lost: the next run has news of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    attempts: u32,
-}
-
-impl Patience {
-    pub const USUAL: Patience = Patience { attempts: 3 };
-    pub const HURRIED: Patience = Patience { attempts: 1 };
-}
-
-/// What is sent, and to whom. Its address is treated as a secret, since it often is the only one.
+/// A request and its receiver. The address is treated as a secret, since it often is the only one.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// The setting that names the receiver, for the log.
+    /// Name of the setting with the receiver, for the log.
     pub setting: &'static str,
     method: Method,
     url: SecretString,
@@ -36,6 +28,7 @@ pub struct Message {
 }
 
 impl Message {
+    /// A GET without a body.
     pub fn get(setting: &'static str, url: SecretString) -> Message {
         Message {
             setting,
@@ -47,45 +40,53 @@ impl Message {
         }
     }
 
-    /// A POST of JSON.
+    /// A POST of a body in JSON.
     pub fn post(setting: &'static str, url: SecretString, body: Vec<u8>) -> Message {
         Message {
-            setting,
             method: Method::POST,
-            url,
             content_type: "application/json",
-            headers: Vec::new(),
             body,
+            ..Message::get(setting, url)
         }
     }
 
+    /// Sets the type of the body.
     pub fn of_type(mut self, content_type: &'static str) -> Message {
         self.content_type = content_type;
         self
     }
 
+    /// Sets headers beside the type of the body.
     pub fn with_headers(mut self, headers: Vec<(String, SecretString)>) -> Message {
         self.headers = headers;
         self
     }
 
+    /// Makes it a PUT.
     pub fn put(mut self) -> Message {
         self.method = Method::PUT;
         self
     }
 }
 
-/// Sends it until an answer is good, or says why none was: without the address.
-pub async fn send(message: &Message, clock: &dyn Clock, patience: Patience) -> Result<(), String> {
+/// Sends a request until it succeeds. With `hurry` there is one attempt only.
+///
+/// # Errors
+/// Why the last attempt failed, without the address.
+pub async fn send(message: &Message, clock: &dyn Clock, hurry: bool) -> Result<(), String> {
+    let attempts = if hurry { 1 } else { ATTEMPTS };
     let client = client(message)?;
     let mut attempt = 1;
     loop {
-        let (why, passing) = match once(&client, message).await {
+        let (why, may_pass) = match send_once(&client, message).await {
             Ok(status) if status.is_success() => return Ok(()),
-            Ok(status) => (format!("answered {}", status.as_u16()), may_pass(status)),
+            Ok(status) => (
+                format!("answered {}", status.as_u16()),
+                is_transient(status),
+            ),
             Err(error) => (with_causes(&error.without_url()), true),
         };
-        if attempt >= patience.attempts || !passing {
+        if attempt >= attempts || !may_pass {
             return Err(why);
         }
         clock.sleep(Duration::from_secs(1 << attempt)).await;
@@ -93,16 +94,17 @@ pub async fn send(message: &Message, clock: &dyn Clock, patience: Patience) -> R
     }
 }
 
+/// Makes a client for this request.
 fn client(message: &Message) -> Result<Client, String> {
     let mut builder = Client::builder()
         .user_agent(concat!("cxvault/", env!("CARGO_PKG_VERSION")))
-        // A redirect would carry the message to whatever host an answer names.
+        // A redirect would send the report to any host that an answer names.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
         .timeout(ATTEMPT);
     if message.url.expose_secret().starts_with("http://") {
-        // A proxy of the environment could read it, and cannot reach our loopback.
+        // A proxy of the environment could read it, and cannot reach the loopback address of this host.
         builder = builder.no_proxy();
     }
     builder
@@ -110,7 +112,8 @@ fn client(message: &Message) -> Result<Client, String> {
         .map_err(|error| with_causes(&error.without_url()))
 }
 
-async fn once(client: &Client, message: &Message) -> Result<StatusCode, reqwest::Error> {
+/// Sends a request once and returns the status of the answer.
+async fn send_once(client: &Client, message: &Message) -> Result<StatusCode, reqwest::Error> {
     let mut request = client.request(message.method.clone(), message.url.expose_secret());
     if !message.content_type.is_empty() {
         request = request
@@ -123,7 +126,7 @@ async fn once(client: &Client, message: &Message) -> Result<StatusCode, reqwest:
     Ok(request.send().await?.status())
 }
 
-/// Whether the same request may be answered differently soon.
-fn may_pass(status: StatusCode) -> bool {
+/// Returns whether the same request may soon be answered differently.
+fn is_transient(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }

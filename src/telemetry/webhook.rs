@@ -1,18 +1,22 @@
-//! A run that needs somebody's eyes, as JSON that a chat shows and a program reads.
+//! The message about a run that failed or left gaps, as JSON that a chat can show and a program can read.
 
+use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::format::time::day::rfc3339;
 use crate::outcome::Exit;
 use crate::telemetry::ended::{ProblemDay, RunEnd};
+use crate::telemetry::send::Message;
 
-/// Days named one by one in the text, and in the list: chats cut long messages, and a backfill has hundreds of days.
+/// Days that the text names: chats truncate long messages, and a backfill has hundreds of days.
 const DAYS_IN_TEXT: usize = 10;
+/// Days that the list has.
 const DAYS: usize = 100;
 
+/// The body of the message; `schemas/EVENTS.md` documents it.
 #[derive(Serialize)]
 struct RunNotice<'a> {
-    /// What Slack, Mattermost and others show.
+    /// The text that Slack, Mattermost and other chats show.
     text: String,
     command: &'a str,
     exit: u8,
@@ -24,15 +28,15 @@ struct RunNotice<'a> {
     message: Option<&'a str>,
     remedy: Option<&'a str>,
     days: &'a [ProblemDay],
-    /// Days with trouble that `days` leaves out.
+    /// Number of days with problems beyond those in `days`.
     more_days: usize,
     heads: &'a [String],
 }
 
-/// The message's body.
-pub fn body(ended: &RunEnd) -> Vec<u8> {
+/// Returns the message about a run.
+pub(super) fn message(url: &SecretString, ended: &RunEnd) -> Message {
     let days = ended.troubles.get(..DAYS).unwrap_or(&ended.troubles);
-    let body = RunNotice {
+    let notice = RunNotice {
         text: text(ended),
         command: ended.command,
         exit: ended.exit.code(),
@@ -47,15 +51,17 @@ pub fn body(ended: &RunEnd) -> Vec<u8> {
         more_days: ended.troubles.len() - days.len(),
         heads: &ended.heads,
     };
-    // Texts and numbers always become JSON.
-    serde_json::to_vec(&body).unwrap_or_default()
+    // Texts and numbers always become JSON. Without a body the receiver would still see that there is a problem.
+    let body = serde_json::to_vec(&notice).unwrap_or_default();
+    Message::post("CXVAULT_WEBHOOK_URL", url.clone(), body)
 }
 
+/// Returns the text for people: the result, what to do, and the first days with problems.
 fn text(ended: &RunEnd) -> String {
     let what = match ended.exit {
         Exit::Gaps => "committed with gaps or warnings",
         Exit::Integrity => "stopped: the archive's integrity is violated",
-        Exit::Later => "not finished: to be run again",
+        Exit::Later => "not finished: run it again",
         Exit::Denied => "failed: access denied",
         Exit::Usage => "failed: wrong usage or settings",
         _ => "failed",
@@ -75,13 +81,15 @@ fn text(ended: &RunEnd) -> String {
     escaped(&lines.join("\n"))
 }
 
-/// What Slack asks to escape; otherwise an object's name could become a link or a mention.
+/// Escapes what Slack requires (<https://docs.slack.dev/messaging/formatting-message-text/>); otherwise the name of an object
+/// could become a link or a mention.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
+/// Returns one line about a day.
 fn line(day: &ProblemDay) -> String {
     let mut line = day.sub_account.clone();
     line.extend(day.date.iter().flat_map(|date| [" ", date]));

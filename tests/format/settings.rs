@@ -476,7 +476,7 @@ fn bad_variables_are_refused_by_their_name() {
         ),
         (
             &[("CXVAULT_OBJECT_LOCK", "compliance:7y")],
-            &["cannot lock", "CXVAULT_OBJECT_LOCK=off"],
+            &["has no Object Lock", "CXVAULT_OBJECT_LOCK=off"],
         ),
     ];
     for (env, expected) in cases {

@@ -78,7 +78,7 @@ struct Webhook {
 #[async_trait]
 impl HeadNotifier for Webhook {
     async fn notify(&self, anchor: &Anchor, once: bool) -> Result<(), String> {
-        self.heads.tell(anchor, &self.clock, once).await
+        self.heads.send(anchor, &self.clock, once).await
     }
 }
 

@@ -25,7 +25,7 @@ use crate::format::record::head::HeadRef;
 use crate::format::row::tally::Tally;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{LimiterUsage, Limits};
-use crate::telemetry::{DaySpan, LimitUse, ProblemDay, RunEnd, SubAccountEnd, tell};
+use crate::telemetry::{DaySpan, LimitUse, ProblemDay, RunEnd, SubAccountEnd, send_reports};
 
 /// Runs the command, prints its end with `print`, and notifies the receivers: also when it fails, panics, or is stopped.
 ///
@@ -57,7 +57,7 @@ pub async fn run_and_notify(
     };
     // After a signal each receiver gets one attempt: the process is expected to end soon.
     let is_stopping = context.cancel.is_cancelled();
-    tell(&settings.telemetry, end, &clock, is_stopping).await;
+    send_reports(&settings.telemetry, end, &clock, is_stopping).await;
     result.map(|outcome| outcome.exit)
 }
 
@@ -83,7 +83,7 @@ pub fn notify_not_started(
         .build();
     // Without a runtime the failure is still printed.
     if let Ok(runtime) = runtime {
-        runtime.block_on(tell(&receivers, end, &clock, false));
+        runtime.block_on(send_reports(&receivers, end, &clock, false));
     }
 }
 

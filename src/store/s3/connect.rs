@@ -1,4 +1,7 @@
-//! From settings to a client: credentials, region, endpoint, time-outs.
+//! The client of S3: credentials, region, endpoint and time-outs.
+//!
+//! The SDK's own retries are off: [`crate::store::RetryingStore`] is the only retry loop, which the tests can observe.
+//! The SDK's own checksums are off too: each PUT carries the SHA-256 that the caller has announced.
 
 use std::time::Duration;
 
@@ -27,15 +30,20 @@ use crate::store::Result;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::s3::{ANSWER, S3Options, S3Settings};
 
+/// Time-out of a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// A body that does not move at all for this long has stalled.
+/// Time without any progress after which a transfer has stalled.
 const STALLED: Duration = Duration::from_secs(30);
-/// S3-compatible servers take requests signed for this region unless they are told otherwise.
+/// The region that S3-compatible services expect in signatures by default.
 const COMPATIBLE_REGION: &str = "us-east-1";
 
-pub(super) const CLEAR_TEXT: &str = "plain http sends the archive in clear to another host";
+/// The reason of a request that would leave this host in clear text. [`super::failure`] recognises it in errors of the SDK.
+pub(super) const CLEAR_TEXT: &str = "plain HTTP to another host can be read in transit";
 
-/// A client that sends each request once: the one retry loop is [`crate::store::RetryingStore`].
+/// Makes a client that sends each request once.
+///
+/// # Errors
+/// [`StoreErrorKind::Unusable`] for a wrong endpoint or a missing region, and [`StoreErrorKind::Denied`] without credentials.
 pub(super) async fn client(settings: &S3Settings) -> Result<Client> {
     let options = &settings.options;
     check_endpoint(settings)?;
@@ -70,7 +78,7 @@ pub(super) async fn client(settings: &S3Settings) -> Result<Client> {
         .await;
     let mut config = Builder::from(&shared)
         .force_path_style(options.path_style)
-        // We send the SHA-256 ourselves; another checksum on top of it some compatible servers refuse.
+        // Each PUT has its SHA-256 already, and some compatible services refuse a second checksum.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     config.set_app_name(AppName::new("cxvault").ok());
@@ -80,6 +88,7 @@ pub(super) async fn client(settings: &S3Settings) -> Result<Client> {
     Ok(Client::from_conf(config.build()))
 }
 
+/// Returns the failure for settings that cannot work.
 fn unusable(settings: &S3Settings, reason: &'static str) -> StoreError {
     let object = format!("s3://{}/{}", settings.bucket, settings.prefix);
     StoreError::new(
@@ -90,6 +99,7 @@ fn unusable(settings: &S3Settings, reason: &'static str) -> StoreError {
     .because(reason)
 }
 
+/// Refuses an endpoint that is not a URL, or that is reached in clear text.
 fn check_endpoint(settings: &S3Settings) -> Result<()> {
     let Some(endpoint) = &settings.options.endpoint else {
         return Ok(());
@@ -106,10 +116,11 @@ fn check_endpoint(settings: &S3Settings) -> Result<()> {
         return Ok(());
     }
     Err(unusable(settings, CLEAR_TEXT)
-        .remedy("Set CXVAULT_S3_ENDPOINT to an https:// address, or CXVAULT_ALLOW_HTTP=true if that network is yours."))
+        .remedy("Set CXVAULT_S3_ENDPOINT to an https:// URL, or CXVAULT_ALLOW_HTTP=true if the network is trusted."))
 }
 
-/// The endpoint can also come from AWS_ENDPOINT_URL_S3 or a profile, which only the SDK reads.
+/// Refuses requests in clear text before they are sent. The endpoint can also come from AWS_ENDPOINT_URL_S3 or from a profile,
+/// which only the SDK reads.
 #[derive(Debug)]
 struct RefuseClearText;
 
@@ -131,7 +142,7 @@ impl Intercept for RefuseClearText {
     }
 }
 
-/// Whether the settings name a server that is not AWS; an interface endpoint of AWS's own is.
+/// Returns whether the settings name a service other than Amazon S3. Interface endpoints (AWS PrivateLink) belong to it.
 fn is_foreign(options: &S3Options) -> bool {
     let endpoint = options.endpoint.as_ref();
     let url = endpoint.and_then(|endpoint| endpoint.parse::<Url>().ok());
@@ -141,6 +152,7 @@ fn is_foreign(options: &S3Options) -> bool {
     })
 }
 
+/// Finds the region: from the settings, the profile, the environment, or the service.
 async fn region(options: &S3Options) -> Option<Region> {
     if let Some(region) = &options.region {
         return Some(Region::new(region.clone()));
@@ -157,7 +169,7 @@ async fn region(options: &S3Options) -> Option<Region> {
         };
     }
     if is_foreign(options) {
-        // Not the default chain: it would wait for the metadata service of a cloud where there may be none.
+        // Not the default chain: it would wait for the instance metadata service, which may not exist.
         let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new())
             .or_else(Region::new(COMPATIBLE_REGION));
@@ -166,6 +178,7 @@ async fn region(options: &S3Options) -> Option<Region> {
     DefaultRegionChain::builder().build().region().await
 }
 
+/// Finds the credentials: those of the settings, of the profile, or of the default chain of AWS.
 async fn credentials(settings: &S3Settings, region: Region) -> Result<SharedCredentialsProvider> {
     if let Some((id, secret)) = &settings.options.credentials {
         let fixed = Credentials::new(id, secret.expose_secret(), None, None, "settings");
@@ -179,12 +192,12 @@ async fn credentials(settings: &S3Settings, region: Region) -> Result<SharedCred
         ),
         None => default_chain(&settings.options, region).await,
     };
-    // Asked for now, since the first request would say "dispatch failure" where a name has to be put right.
+    // Resolved now, since the first request would only report a "dispatch failure".
     chain.provide_credentials().await.map_err(|error| {
         let object = format!("s3://{}", settings.bucket);
         let remedy = match &settings.options.profile {
-            Some(profile) => format!("Correct the profile `{profile}` in the AWS files, or name another."),
-            None => "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is attached."
+            Some(profile) => format!("Correct the profile `{profile}` in the AWS configuration files, or name another profile."),
+            None => "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run on a host with an IAM role."
                 .to_owned(),
         };
         StoreError::new(StoreErrorKind::Denied, "found no AWS credentials for", object)
@@ -194,10 +207,13 @@ async fn credentials(settings: &S3Settings, region: Region) -> Result<SharedCred
     Ok(chain)
 }
 
+/// Returns the default credential chain of AWS
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>).
 async fn default_chain(options: &S3Options, region: Region) -> SharedCredentialsProvider {
     let mut chain = DefaultCredentialsChain::builder().region(region);
     if is_foreign(options) {
-        // The chain's last resort, and seldom the right one here: one short try instead of four.
+        // The instance metadata service is the last link of the chain, and rarely has credentials for another service: one
+        // short attempt instead of four.
         let metadata = imds::Client::builder()
             .max_attempts(1)
             .connect_timeout(Duration::from_millis(500));

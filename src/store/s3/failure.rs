@@ -1,6 +1,8 @@
-//! S3's answers and the SDK's errors, by what the operator or the commit protocol does next.
+//! The error answers of S3 and the errors of the SDK, as errors of a store.
 //!
-//! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; those with an `X` are MinIO's.
+//! The codes are those of <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; codes that begin with `XMinio`
+//! are those of MinIO. A code decides before the status. An answer that is not listed here is taken as a setting to correct if
+//! its status is 4xx, and as a transient failure if it is 5xx.
 
 use std::error::Error;
 
@@ -12,23 +14,27 @@ use crate::outcome::with_causes;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::s3::connect::CLEAR_TEXT;
 
+/// The kind of a failure, and what to do if there is more to say than the kind does.
 type Verdict = (StoreErrorKind, Option<&'static str>);
 
 const CREDENTIALS: &str = "Correct the AWS credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role): \
                            they are wrong, expired or of another account.";
-const REGION: &str = "Set the bucket's own region.";
+const REGION: &str = "Set the region of the bucket.";
 const KMS: &str = "Correct the KMS key id, and allow these credentials to use the key.";
-const REACH: &str = "Check the network and, if this never worked, CXVAULT_S3_ENDPOINT and CXVAULT_S3_PATH_STYLE (of a \
-                     copy's place CXVAULT_COPY_ENDPOINT and CXVAULT_COPY_PATH_STYLE); then run the same command again.";
+const REACH: &str = "Check the network and, if this never worked, CXVAULT_S3_ENDPOINT and CXVAULT_S3_PATH_STYLE (for a \
+                     copy CXVAULT_COPY_ENDPOINT and CXVAULT_COPY_PATH_STYLE); then run the same command again.";
 
+/// Returns the status of the answer; `None` if there was none.
 pub(super) fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error
         .raw_response()
         .map(|response| response.status().as_u16())
 }
 
-/// Whether S3 said that there is no such object. (A HEAD in a bucket that does not exist says the same: it has no body
-/// to say more. Every command also lists or puts, which tells.)
+/// Returns whether S3 answered that there is no such object.
+///
+/// The answer to a HEAD in a bucket that does not exist looks the same, since it has no body. Every command also lists or
+/// creates objects, and then the answer names the missing bucket.
 pub(super) fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let Some(answer) = error.as_service_error() else {
         return false;
@@ -40,7 +46,7 @@ pub(super) fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespon
         )
 }
 
-/// Whether S3 said that this bucket keeps no locks and no legal holds.
+/// Returns whether S3 answered that the bucket has no Object Lock, and so neither locks nor legal holds.
 pub(super) fn lacks_object_lock<E: ProvideErrorMetadata>(
     error: &SdkError<E, HttpResponse>,
 ) -> bool {
@@ -53,13 +59,14 @@ pub(super) fn lacks_object_lock<E: ProvideErrorMetadata>(
     })
 }
 
-/// Whether S3 said that this object never had a legal hold, which only a bucket that keeps some says.
+/// Returns whether S3 answered that the object never had a legal hold. Only a bucket with Object Lock answers so.
 pub(super) fn has_no_hold<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let answer = error.as_service_error();
     answer.is_some_and(|answer| answer.code() == Some("NoSuchObjectLockConfiguration"))
 }
 
-/// "Bucket is missing Object Lock Configuration"; MinIO: "Bucket is missing ObjectLockConfiguration".
+/// Returns whether an answer is about missing Object Lock: "Bucket is missing Object Lock Configuration", and from MinIO
+/// "Bucket is missing ObjectLockConfiguration".
 fn names_object_lock(code: &str, message: &str) -> bool {
     matches!(
         code,
@@ -67,7 +74,7 @@ fn names_object_lock(code: &str, message: &str) -> bool {
     ) && message.replace(' ', "").contains("ObjectLock")
 }
 
-/// A failed request as a store error. Nothing of the request gets into it: headers hold credentials.
+/// Returns a failed request as an error of a store. No part of the request gets into it, since its headers have credentials.
 pub(super) fn classify<E>(
     error: SdkError<E, HttpResponse>,
     what: &'static str,
@@ -91,9 +98,8 @@ where
             let region = raw
                 .headers()
                 .get("x-amz-bucket-region")
-                .filter(|_| verdict.1 == Some(REGION));
-            let region = region
-                .map(|region| format!(" (the bucket's region is {region})"))
+                .filter(|_| verdict.1 == Some(REGION))
+                .map(|region| format!(" (the region of the bucket is {region})"))
                 .unwrap_or_default();
             (
                 verdict,
@@ -110,10 +116,11 @@ where
     }
 }
 
+/// Returns the verdict on a request without an answer.
 fn unanswered(reason: String) -> (Verdict, String) {
     if reason.contains(CLEAR_TEXT) {
         let remedy =
-            "Use an https:// endpoint, or set CXVAULT_ALLOW_HTTP=true if that network is yours.";
+            "Use an https:// endpoint, or set CXVAULT_ALLOW_HTTP=true if the network is trusted.";
         return (
             (StoreErrorKind::Unusable, Some(remedy)),
             CLEAR_TEXT.to_owned(),
@@ -122,7 +129,7 @@ fn unanswered(reason: String) -> (Verdict, String) {
     ((StoreErrorKind::Unknown, Some(REACH)), reason)
 }
 
-/// What AWS's support asks for first.
+/// Returns the id of the request, which AWS Support needs.
 fn request_id(error: &impl RequestId) -> String {
     error
         .request_id()
@@ -130,14 +137,16 @@ fn request_id(error: &impl RequestId) -> String {
         .unwrap_or_default()
 }
 
+/// Returns the verdict on an error answer.
 fn answered(status: u16, code: &str, message: &str) -> Verdict {
     by_code(code, message).unwrap_or_else(|| by_status(status))
 }
 
+/// Returns the verdict on a known code.
 fn by_code(code: &str, message: &str) -> Option<Verdict> {
     use StoreErrorKind::{Checksum, Denied, Full, Unknown, Unusable};
     Some(match code {
-        // 400 and yet only a slow connection.
+        // RequestTimeout has the status 400, but is only a slow connection.
         "RequestTimeout"
         | "SlowDown"
         | "Throttling"
@@ -151,7 +160,7 @@ fn by_code(code: &str, message: &str) -> Option<Verdict> {
         | "InvalidDigest" => (Checksum, None),
         "NoSuchBucket" => (
             Unusable,
-            Some("Make the bucket, or correct its name and the endpoint or region."),
+            Some("Create the bucket, or correct its name and the endpoint or region."),
         ),
         "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
@@ -160,7 +169,9 @@ fn by_code(code: &str, message: &str) -> Option<Verdict> {
         | "TokenRefreshRequired"
         | "InvalidClientTokenId"
         | "UnrecognizedClientException" => (Denied, Some(CREDENTIALS)),
-        "RequestTimeTooSkewed" | "RequestExpired" => (Denied, Some("Set this host's clock right.")),
+        "RequestTimeTooSkewed" | "RequestExpired" => {
+            (Denied, Some("Correct the clock of this host."))
+        }
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => (
             Denied,
             Some(
@@ -176,18 +187,18 @@ fn by_code(code: &str, message: &str) -> Option<Verdict> {
         "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "QuotaExceeded" => (Full, None),
         "NotImplemented" => (
             Unusable,
-            Some("This server lacks what an immutable archive needs: keep it in another one."),
+            Some("This service lacks what an immutable archive needs: use another one."),
         ),
         _ if code.starts_with("KMS.") || code.starts_with("XMinioKMS") => (Unusable, Some(KMS)),
         _ if names_object_lock(code, message) => {
-            let remedy = "Use a bucket made with Object Lock, or set CXVAULT_OBJECT_LOCK=off (for a copy, say --without-locks).";
+            let remedy = "Use a bucket with Object Lock, or set CXVAULT_OBJECT_LOCK=off (for a copy, use --without-locks).";
             (Unusable, Some(remedy))
         }
         _ => return None,
     })
 }
 
-/// The answer to a HEAD has no body, so that the status is all there is.
+/// Returns the verdict on a status. The answer to a HEAD has no body, and so no code.
 fn by_status(status: u16) -> Verdict {
     use StoreErrorKind::{Denied, Full, Unknown, Unusable};
     match status {
@@ -199,7 +210,7 @@ fn by_status(status: u16) -> Verdict {
         401 | 403 => (
             Denied,
             Some(
-                "Check the credentials, and allow them s3:GetObject and s3:ListBucket (without the latter S3 answers 403 for what does not exist).",
+                "Check the credentials, and allow them s3:GetObject and s3:ListBucket (without the latter S3 answers 403 for objects that do not exist).",
             ),
         ),
         408 | 409 | 425 | 429 => (Unknown, None),

@@ -1,4 +1,4 @@
-//! Listings of objects and of versions, page by page.
+//! Listings of objects and of versions, page by page: a page has at most 1,000 entries.
 
 use std::borrow::Cow;
 
@@ -13,6 +13,7 @@ use crate::store::{Children, ListedObject, ObjectVersion, Result};
 const LIST: &str = "cannot list";
 
 impl S3Store {
+    /// Implements [`Store::list`](crate::store::Store::list).
     pub(super) async fn list_objects(
         &self,
         prefix: &str,
@@ -27,7 +28,7 @@ impl S3Store {
                 .bucket(&self.bucket)
                 .prefix(self.full(prefix));
             let page = request
-                // Somebody else's key may hold characters that XML cannot, and must not blind the listing.
+                // Another program's key may have characters that XML cannot carry; it must not make the listing fail.
                 .encoding_type(EncodingType::Url)
                 .set_start_after(after.map(|after| self.full(after)))
                 .set_continuation_token(token.take())
@@ -39,7 +40,7 @@ impl S3Store {
                 let bytes = object
                     .size()
                     .and_then(|bytes| u64::try_from(bytes).ok())
-                    .unwrap_or(0);
+                    .ok_or_else(|| self.not_understood("an object without a length"))?;
                 entries.push(ListedObject { key, bytes });
             }
             if page.is_truncated() != Some(true) {
@@ -47,11 +48,12 @@ impl S3Store {
             }
             token = Some(self.next_page(page.next_continuation_token())?);
         }
-        // Some stores list in another order than AWS.
-        entries.sort_by(|one, other| one.key.cmp(&other.key));
+        // Some services list in another order than AWS.
+        entries.sort_by(|left, right| left.key.cmp(&right.key));
         Ok(entries)
     }
 
+    /// Implements [`Store::children`](crate::store::Store::children).
     pub(super) async fn list_children(&self, prefix: &str) -> Result<Children> {
         let mut children = Children::default();
         let mut token = None;
@@ -88,6 +90,7 @@ impl S3Store {
         Ok(children)
     }
 
+    /// Implements [`Store::versions`](crate::store::Store::versions).
     pub(super) async fn list_versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
         let mut found = Vec::new();
         let (mut next_key, mut next_version) = (None, None);
@@ -129,17 +132,18 @@ impl S3Store {
             next_key = Some(self.decoded(Some(&self.next_page(page.next_key_marker())?))?);
             next_version = page.next_version_id_marker().map(str::to_owned);
         }
-        // The SDK sorts markers and versions apart: their order in the answer is lost.
-        found.sort_by(|(one, one_date), (other, other_date)| {
-            let latest_first = other.is_latest.cmp(&one.is_latest);
-            one.key
-                .cmp(&other.key)
-                .then(latest_first)
-                .then(other_date.cmp(one_date))
+        // The SDK returns markers and versions in two lists, so that their common order is lost.
+        found.sort_by(|left, right| {
+            let ((left, left_date), (right, right_date)) = (left, right);
+            left.key
+                .cmp(&right.key)
+                .then(right.is_latest.cmp(&left.is_latest))
+                .then(right_date.cmp(left_date))
         });
         Ok(found.into_iter().map(|(version, _)| version).collect())
     }
 
+    /// Returns a version from the fields of an entry.
     fn version(
         &self,
         key: Option<&str>,
@@ -155,7 +159,7 @@ impl S3Store {
         })
     }
 
-    /// A listed key without the root's prefix.
+    /// Returns a listed key without the prefix of the store.
     fn relative(&self, listed: Option<&str>) -> Result<String> {
         let key = self.decoded(listed)?;
         key.strip_prefix(&self.prefix)
@@ -163,22 +167,26 @@ impl S3Store {
             .ok_or_else(|| self.not_understood("a key outside the prefix"))
     }
 
-    /// S3 encodes as forms do: `+` is a space.
+    /// Decodes a key. S3 encodes keys as HTML forms are encoded: `+` is a space.
     fn decoded(&self, listed: Option<&str>) -> Result<String> {
-        let spaced = listed.unwrap_or_default().replace('+', " ");
+        let spaced = listed
+            .ok_or_else(|| self.not_understood("an entry without a key"))?
+            .replace('+', " ");
         percent_decode_str(&spaced)
             .decode_utf8()
             .map(Cow::into_owned)
             .map_err(|_| self.not_understood("a key that is not UTF-8"))
     }
 
+    /// Returns the token of the next page.
     fn next_page(&self, token: Option<&str>) -> Result<String> {
         let token = token.filter(|token| !token.is_empty());
-        token
-            .map(str::to_owned)
-            .ok_or_else(|| self.not_understood("a listing that breaks off"))
+        token.map(str::to_owned).ok_or_else(|| {
+            self.not_understood("an incomplete listing without the token of its next page")
+        })
     }
 
+    /// Returns the failure for an answer that contradicts the protocol.
     fn not_understood(&self, reason: &'static str) -> StoreError {
         StoreError::new(StoreErrorKind::Contradiction, LIST, self.address(""))
             .because(format!("the store sent {reason}"))

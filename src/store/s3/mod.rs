@@ -1,4 +1,16 @@
-//! An archive in an S3 bucket, or in one of a compatible server.
+//! A store below a prefix of an S3 bucket, or of a bucket of a compatible service.
+//!
+//! Objects are created with `If-None-Match: *`, so that no PUT ever replaces one
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html>), and with `x-amz-checksum-sha256`, so
+//! that S3 refuses bytes that changed in transit and returns the hash later without reading the object. Each object is one
+//! PUT: the checksum of a multipart upload would not be the SHA-256 of the object.
+//!
+//! ```text
+//! connect    credentials, region, endpoint and time-outs
+//! failure    error answers as errors of a store
+//! listing    listings, page by page
+//! probe      what only `cxvault doctor` does
+//! ```
 
 mod connect;
 mod failure;
@@ -36,63 +48,70 @@ use crate::store::{
     Result, Stat, Store, key, stronger,
 };
 
+// The failed operations, as messages name them.
 const STORE: &str = "cannot store";
 const LOCK: &str = "cannot lock";
 const HOLD: &str = "cannot set or lift the legal hold of";
 
-/// AWS takes no more in one PUT, and several would have a checksum of checksums instead of the content's.
+/// Largest body of one PUT, in bytes.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html>
 const LARGEST_PUT: u64 = 5 << 30;
-/// From here on a PUT asks first whether the key is taken: a server that answers 412 before it has read the body
-/// closes the connection, and the client sees a reset, which says nothing. It also saves the upload.
+/// Size of a body, in bytes, from which on a HEAD checks first whether there is an object. A server that answers 412 before it
+/// has read the body closes the connection, so that the client sees a reset instead of the answer. It also saves the upload.
 const ASK_FIRST: u64 = 64 << 10;
-/// No answer takes longer, the body's way aside.
+/// Time-out of an answer, without the transfer of the body.
 const ANSWER: Duration = Duration::from_secs(60);
-/// A slower way to the store is a fault, in bytes a second.
+/// Lowest rate of an upload, in bytes per second. A slower upload runs into its time-out.
 const SLOWEST: u64 = 64 << 10;
+/// Bytes of a file that are read at once.
 const FILE_CHUNK: usize = 256 << 10;
 
-/// How to reach S3. Without credentials or a profile here, they are those of the standard AWS chain: environment,
-/// profile, web identity, container, instance.
+/// How S3 is reached. Without credentials and without a profile, the credentials are those of the default chain of AWS:
+/// environment, profile, web identity, container, instance.
 #[derive(Debug, Clone, Default)]
 pub struct S3Options {
-    /// URL of an S3-compatible server; AWS itself without one.
+    /// URL of an S3-compatible service; Amazon S3 without it.
     pub endpoint: Option<String>,
-    /// Without one, as the AWS environment and profile say.
+    /// Region of the bucket; the AWS environment or the profile decides without it.
     pub region: Option<String>,
-    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
+    /// Whether URLs are `endpoint/bucket/key` instead of `bucket.endpoint/key`.
     pub path_style: bool,
-    /// Encrypt with this KMS key instead of as the bucket does by default.
+    /// KMS key that encrypts the objects; the default of the bucket without it.
     pub kms_key_id: Option<String>,
-    /// Send the archive in clear to another host.
+    /// Whether plain HTTP to another host is allowed.
     pub allow_http: bool,
-    /// Access key id and secret in place of a profile and of the AWS chain: those of a copy, of an anchor, and of tests,
-    /// which share one process's environment.
+    /// Access key id and secret, in place of a profile and of the default chain.
     pub credentials: Option<(String, SecretString)>,
-    /// A profile of the AWS configuration files, in place of the AWS chain: the environment's credentials, which are for
-    /// another store, would come first in that.
+    /// Profile of the AWS configuration files, in place of the default chain. In that chain the credentials of the environment
+    /// would come first, which are for another store.
     pub profile: Option<String>,
 }
 
-/// A bucket, a prefix in it (without slashes at its ends; empty for the whole bucket), and the way there.
+/// The settings of a store in S3.
 #[derive(Debug, Clone)]
 pub struct S3Settings {
+    /// Name of the bucket.
     pub bucket: String,
+    /// Prefix of all keys, without slashes at its ends; empty for the whole bucket.
     pub prefix: String,
+    /// How S3 is reached.
     pub options: S3Options,
 }
 
-/// A prefix of a bucket as a store. It sends each request once.
+/// A prefix of a bucket as a store.
 pub struct S3Store {
     client: Client,
     bucket: String,
-    /// With the slash at its end, or empty.
+    /// Prefix of all keys, with a slash at its end, or empty.
     prefix: String,
     kms_key_id: Option<String>,
 }
 
 impl S3Store {
-    /// Finds the credentials and the region. Asks the bucket nothing.
+    /// Opens the store: finds the credentials and the region. It sends no request to the bucket.
+    ///
+    /// # Errors
+    /// If the endpoint, the region or the credentials cannot be used.
     pub async fn open(settings: S3Settings) -> Result<Self> {
         let client = connect::client(&settings).await?;
         let S3Settings {
@@ -113,14 +132,17 @@ impl S3Store {
         })
     }
 
+    /// Returns a key as S3 has it.
     fn full(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
 
+    /// Returns the address of an object, for messages.
     fn address(&self, key: &str) -> String {
         format!("s3://{}/{}{key}", self.bucket, self.prefix)
     }
 
+    /// Reads the properties of an object; `None` if there is none.
     async fn head(&self, key: &str) -> Result<Option<HeadObjectOutput>> {
         let request = self
             .client
@@ -130,10 +152,15 @@ impl S3Store {
         match request.checksum_mode(ChecksumMode::Enabled).send().await {
             Ok(found) => Ok(Some(found)),
             Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(classify(error, "cannot ask for", self.address(key))),
+            Err(error) => Err(classify(
+                error,
+                "cannot read the properties of",
+                self.address(key),
+            )),
         }
     }
 
+    /// Creates an object with one PUT.
     async fn put(&self, object: &NewObject, body: ByteStream, bytes: u64) -> Result<PutOutcome> {
         let lock = object.lock;
         let mut request = self
@@ -180,7 +207,7 @@ impl S3Store {
         }
     }
 
-    /// The object's body, or `range` of it.
+    /// Opens the body of an object, or `range` of it, with the length that the answer announces; 0 if it announces none.
     async fn open_object(
         &self,
         key: &str,
@@ -191,7 +218,7 @@ impl S3Store {
             .get_object()
             .bucket(&self.bucket)
             .key(self.full(key));
-        // HTTP's ranges name their last byte.
+        // A range of HTTP names its last byte.
         let range =
             range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         match request.set_range(range).send().await {
@@ -203,12 +230,13 @@ impl S3Store {
                 Ok(Some((found.body, bytes)))
             }
             Err(error) if is_missing(&error) => Ok(None),
-            // It ends before the range begins.
+            // The object ends before the range begins.
             Err(error) if status_of(&error) == Some(416) => Ok(Some((ByteStream::default(), 0))),
             Err(error) => Err(classify(error, READ, self.address(key))),
         }
     }
 
+    /// Replaces the lock of the current version.
     async fn put_retention(&self, key: &str, stat: &Stat, raised: Lock) -> Result<()> {
         let mode = match raised.mode {
             LockMode::Governance => ObjectLockRetentionMode::Governance,
@@ -219,7 +247,7 @@ impl S3Store {
             .mode(mode)
             .retain_until_date(until)
             .build();
-        // S3 counts leaving GOVERNANCE as lifting it, even towards COMPLIANCE.
+        // S3 regards every change from GOVERNANCE as a bypass of it, even a change to COMPLIANCE.
         let leaves_governance = stat.lock.is_some_and(|now| now.mode != raised.mode);
         let request = self
             .client
@@ -236,6 +264,7 @@ impl S3Store {
         Ok(())
     }
 
+    /// Returns the failure for a body whose transfer ended early.
     fn broken_off(
         &self,
         key: &str,
@@ -263,9 +292,9 @@ impl Store for S3Store {
                 self.address(&object.key),
             )
             .because(format!(
-                "{bytes} bytes; S3 takes at most {LARGEST_PUT} in one request"
+                "{bytes} bytes; S3 accepts at most {LARGEST_PUT} in one request"
             ))
-            .remedy("Set a lower limit on the bytes of a part."));
+            .remedy("Set a lower CXVAULT_PART_BYTES."));
         }
         if bytes >= ASK_FIRST && self.head(&object.key).await?.is_some() {
             return Ok(PutOutcome::Exists);
@@ -292,7 +321,7 @@ impl Store for S3Store {
                     self.address(key),
                 )
                 .because(format!(
-                    "{length} bytes are more than such an object can have"
+                    "it has {length} bytes, more than such an object can have"
                 )));
             }
         }
@@ -337,7 +366,7 @@ impl Store for S3Store {
                     READ,
                     self.address(key),
                 )
-                .because("the store sent more bytes than it was asked for"));
+                .because("the store sent more bytes than were requested"));
             }
         }
         Ok(Some(content.freeze()))
@@ -367,7 +396,14 @@ impl Store for S3Store {
     }
 
     async fn stat(&self, key: &str) -> Result<Option<Stat>> {
-        Ok(self.head(key).await?.map(|found| stat_of(&found)))
+        let Some(found) = self.head(key).await? else {
+            return Ok(None);
+        };
+        let stat = stat_of(&found).ok_or_else(|| {
+            StoreError::new(StoreErrorKind::Contradiction, READ, self.address(key))
+                .because("the answer has no length of the object")
+        })?;
+        Ok(Some(stat))
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
@@ -437,14 +473,14 @@ impl Store for S3Store {
                 Ok(Some(enabled.is_some()))
             }
             Err(error) if lacks_object_lock(&error) => Ok(Some(false)),
-            // A server that has never heard of it.
+            // A service without this operation.
             Err(error) if matches!(status_of(&error), Some(405 | 501)) => Ok(Some(false)),
             Err(error) => match classify(
                 error,
-                "cannot ask for the lock configuration of",
+                "cannot read the Object Lock configuration of",
                 self.root(),
             ) {
-                // No writer needs this permission otherwise: then the first locked object tells.
+                // A writer does not need this permission for anything else. The first locked object will show it.
                 denied if denied.kind == StoreErrorKind::Denied => Ok(None),
                 error => Err(error),
             },
@@ -466,6 +502,7 @@ impl Store for S3Store {
     }
 }
 
+/// Opens the content of a new object, with its length in bytes.
 async fn open_body(body: &Body) -> Result<(ByteStream, u64)> {
     match body {
         Body::Bytes(bytes) => Ok((ByteStream::from(bytes.clone()), bytes.len() as u64)),
@@ -484,13 +521,14 @@ async fn open_body(body: &Body) -> Result<(ByteStream, u64)> {
     }
 }
 
-/// `null` is what S3 calls the only version of an object on a bucket without versioning.
+/// Returns the id of a version. Without versioning S3 calls the only version of an object `null`.
 fn version_id(id: Option<&str>) -> Option<String> {
     id.filter(|id| !matches!(*id, "" | "null"))
         .map(str::to_owned)
 }
 
-fn stat_of(found: &HeadObjectOutput) -> Stat {
+/// Returns the properties of an object; `None` if the answer lacks its length.
+fn stat_of(found: &HeadObjectOutput) -> Option<Stat> {
     let mode = match found.object_lock_mode() {
         Some(ObjectLockMode::Governance) => Some(LockMode::Governance),
         Some(ObjectLockMode::Compliance) => Some(LockMode::Compliance),
@@ -499,25 +537,22 @@ fn stat_of(found: &HeadObjectOutput) -> Stat {
     let until_ms = found
         .object_lock_retain_until_date()
         .and_then(|date| date.to_millis().ok());
-    // A composite (of multi-part parts) decodes to a digest too, but not to that of the content. MinIO names no type;
-    // its composites end in `-` and the number of parts, which is no base64.
+    // The composite checksum of a multipart upload is a digest too, but not that of the content. MinIO reports no type, but
+    // its composite checksums end with `-` and the number of parts, which is not base64.
     let whole = matches!(found.checksum_type(), None | Some(ChecksumType::FullObject));
     let sha256 = found
         .checksum_sha256()
         .filter(|_| whole)
         .and_then(|text| BASE64.decode(text).ok());
-    Stat {
-        bytes: found
-            .content_length()
-            .and_then(|bytes| u64::try_from(bytes).ok())
-            .unwrap_or(0),
+    Some(Stat {
+        bytes: u64::try_from(found.content_length()?).ok()?,
         sha256: sha256.and_then(|bytes| bytes.try_into().ok()).map(Digest),
         version_id: version_id(found.version_id()),
         lock: mode
             .zip(until_ms)
             .map(|(mode, until_ms)| Lock { mode, until_ms }),
         legal_hold: found.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -532,14 +567,17 @@ mod tests {
             let found = HeadObjectOutput::builder()
                 .checksum_sha256(text)
                 .set_checksum_type(kind)
+                .content_length(7)
                 .build();
-            stat_of(&found).sha256
+            stat_of(&found).unwrap().sha256
         };
         assert_eq!(head(&text, Some(ChecksumType::FullObject)), Some(digest));
         assert_eq!(head(&text, None), Some(digest));
         assert_eq!(head(&text, Some(ChecksumType::Composite)), None);
         assert_eq!(head(&format!("{text}-3"), None), None);
         assert_eq!(head("AAAA", None), None);
+        let no_length = HeadObjectOutput::builder().checksum_sha256(&text).build();
+        assert_eq!(stat_of(&no_length), None);
     }
 
     #[test]
