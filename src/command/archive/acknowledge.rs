@@ -1,4 +1,6 @@
-//! `cxvault acknowledge`: gaps that stay.
+//! `cxvault acknowledge`: records that the gaps of days are known and will stay.
+//!
+//! An acknowledged day still has its gaps, and every report still shows them. But it no longer makes a run exit with 3.
 
 use serde::Serialize;
 
@@ -12,6 +14,10 @@ use crate::format::record::notes::AcknowledgedDay;
 use crate::outcome::{Exit, Result};
 use crate::render::grouped;
 
+/// Runs the command.
+///
+/// # Errors
+/// If a range, a sub-account or the archive cannot be used, or if a day has no gaps to acknowledge.
 pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.span()?;
     let mode = Mode::of(args.record.dry_run);
@@ -21,17 +27,18 @@ pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context)
         let by = args.record.by.as_deref();
         let ended =
             acknowledge(&archive, sub_account, range, &args.record.reason, by, mode).await?;
-        tell(sub_account, &ended, mode, context);
+        print_result(sub_account, &ended, mode, context);
     }
     Ok(anchor::settle(&archive, &sub_accounts, mode, context).await)
 }
 
-fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) {
+/// Prints what was recorded for a sub-account, and writes the event.
+fn print_result(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) {
     #[derive(Serialize)]
     struct AcknowledgementEvent<'a> {
         event: &'static str,
         sub_account: &'a str,
-        /// None where all of it was acknowledged before.
+        /// The days of the record; empty if all of them were acknowledged before.
         days: &'a [AcknowledgedDay],
         head: Option<String>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -52,7 +59,9 @@ fn tell(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) 
     };
     let mut lines = Vec::new();
     if let Acknowledged::Before { manifest } = ended {
-        lines.push(format!("{sub_account}: acknowledged before, by {manifest}"));
+        lines.push(format!(
+            "{sub_account}: was acknowledged before, by {manifest}"
+        ));
     }
     for day in days {
         let failed = grouped(day.agent_failed + day.auto_failed);

@@ -1,4 +1,5 @@
-//! Where heads are kept a second time: from settings to the parts that work, and what a command says of it at its end.
+//! The anchor of the commands: opens the place where heads are stored a second time, and reports at the end of a command
+//! which heads could not be stored there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,31 +21,35 @@ use crate::store;
 use crate::store::{RetryPolicy, RetryingStore, Store};
 use crate::telemetry::head::Heads;
 
-/// A night does not wait long for its anchor, since the next one makes up for it.
-const PATIENCE: RetryPolicy = RetryPolicy {
+/// Retries at the anchor. They are few, since the next run stores the missing heads.
+const RETRIES: RetryPolicy = RetryPolicy {
     attempts: 3,
     first_wait: Duration::from_millis(500),
     longest_wait: Duration::from_secs(2),
     grace: Duration::from_secs(3),
 };
 
-/// Opens the place of anchors, as a store without retries.
+/// Opens the place of the anchor, as a store without retries.
+///
+/// # Errors
+/// If the location or its credentials cannot be used.
 pub async fn open_bare(settings: &Settings, location: &Location) -> Result<Arc<dyn Store>> {
     let options = s3_options(settings, &settings.anchor.s3)?;
     Ok(store::open(location, options).await?)
 }
 
-/// Who keeps heads, as the settings say. That it cannot be opened is told when a head should have been kept: the archive
-/// does not wait for its anchor.
+/// Returns how heads are anchored, as the settings say.
+///
+/// A place that cannot be opened is reported when a head should have been stored there, and not now: a day is archived even if
+/// the anchor is unavailable.
 pub async fn anchoring(settings: &Settings, clock: Arc<dyn Clock>, context: &Context) -> Anchoring {
     let keeper = match &settings.anchor.location {
         None => None,
         Some(location) => {
-            let retrying = |store| -> Arc<dyn Store> {
+            let store = open_bare(settings, location).await.map(|store| {
                 let store = RetryingStore::new(store, clock.clone(), context.cancel.clone());
-                Arc::new(store.with_policy(PATIENCE))
-            };
-            let store = open_bare(settings, location).await.map(retrying);
+                Arc::new(store.with_policy(RETRIES)) as Arc<dyn Store>
+            });
             Some(AnchorStore {
                 store,
                 lock: settings.anchor.object_lock,
@@ -70,6 +75,7 @@ pub async fn anchoring(settings: &Settings, clock: Arc<dyn Clock>, context: &Con
     Anchoring::new(keeper, herald)
 }
 
+/// Sends notices of heads to the webhook of the anchor.
 struct Webhook {
     heads: Heads,
     clock: Arc<dyn Clock>,
@@ -82,7 +88,8 @@ impl HeadNotifier for Webhook {
     }
 }
 
-/// At the end of a command that put records into these chains: what is not anchored is said, and counts.
+/// Stores the heads that are not anchored yet, at the end of a command that appended records to these chains. Failures are
+/// printed, and decide the exit code.
 pub async fn settle(
     archive: &Writer,
     sub_accounts: &[String],
@@ -94,9 +101,9 @@ pub async fn settle(
     }
     let heads = anchor::heads(archive, sub_accounts.iter().map(String::as_str)).await;
     let unanchored = anchor::settle(archive, heads).await;
-    let exit = Exit::worst(unanchored.iter().map(|one| one.exit));
-    unanchored
-        .into_iter()
-        .for_each(|one| context.output.failure(&one.into()));
+    let exit = Exit::worst(unanchored.iter().map(|head| head.exit));
+    for head in unanchored {
+        context.output.failure(&head.into());
+    }
     exit
 }

@@ -1,4 +1,4 @@
-//! `cxvault copy`: the archive into another place.
+//! `cxvault copy`: copies an archive to another location, and updates such a copy.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,9 +14,13 @@ use crate::format::place::key;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Amount, grouped, size};
 
-/// More heads than that make no command line.
+/// Largest number of heads that are printed as a command line.
 const HEADS_SHOWN: usize = 3;
 
+/// Runs the command. Failures of single objects are printed as they occur; the copy continues with the others.
+///
+/// # Errors
+/// If the source or the location of the copy cannot be used.
 pub async fn run(args: &CopyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let source = inspect::open(settings, None, context).await?;
@@ -55,12 +59,13 @@ pub async fn run(args: &CopyArgs, settings: &Settings, context: &Context) -> Res
             .await?
     };
     let exit = Exit::worst(exits.into_inner().unwrap_or_else(PoisonError::into_inner));
-    tell(&job, &copied, exit, &surroundings(&job, settings), context);
+    print_result(&job, &copied, exit, &variables(&job, settings), context);
     Ok(exit)
 }
 
-/// What differs for whoever reads the copy with the archive's settings, as a shell takes it before a command.
-fn surroundings(job: &Job, settings: &Settings) -> String {
+/// Returns the variables that have to differ from the settings of the archive to read the copy, as a shell expects them before
+/// a command.
+fn variables(job: &Job, settings: &Settings) -> String {
     let folder = job.to.local(key::ARCHIVE).is_some();
     let unlocked =
         (folder && settings.object_lock.is_some()).then(|| "CXVAULT_OBJECT_LOCK=off ".to_owned());
@@ -69,7 +74,8 @@ fn surroundings(job: &Job, settings: &Settings) -> String {
     unlocked.into_iter().chain(endpoint).collect()
 }
 
-fn tell(job: &Job, copied: &Copied, exit: Exit, surroundings: &str, context: &Context) {
+/// Prints the summary and writes the event.
+fn print_result(job: &Job, copied: &Copied, exit: Exit, variables: &str, context: &Context) {
     #[derive(Serialize)]
     struct CopyEvent<'a> {
         event: &'static str,
@@ -95,26 +101,18 @@ fn tell(job: &Job, copied: &Copied, exit: Exit, surroundings: &str, context: &Co
         tracing::warn!(
             objects = copied.unlocked,
             to,
-            "NOTHING LOCKS THIS COPY, though the archive asks for it: whoever can write there can also delete"
+            "NOTHING LOCKS THIS COPY, although the archive requires locks: users who can write there can also delete"
         );
     }
-    let advice = format!("{surroundings}{}", advice(&to, &copied.heads));
-    context.output.print_info(summary(
-        &from,
-        &to,
-        copied,
-        (exit, job.options.dry_run),
-        &advice,
-    ));
+    let command = format!("{variables}{}", verify_command(&to, &copied.heads));
+    context
+        .output
+        .print_info(summary(job, copied, exit, &command));
 }
 
-fn summary(
-    from: &str,
-    to: &str,
-    copied: &Copied,
-    (exit, dry_run): (Exit, bool),
-    advice: &str,
-) -> String {
+/// Returns the summary for people.
+fn summary(job: &Job, copied: &Copied, exit: Exit, command: &str) -> String {
+    let dry_run = job.options.dry_run;
     let Copied {
         sub_accounts,
         manifests,
@@ -126,8 +124,8 @@ fn summary(
     } = copied;
     let put = if dry_run { "to be copied" } else { "copied" };
     let mut lines = vec![
-        format!("from          {from}"),
-        format!("to            {to}"),
+        format!("from          {}", job.source.store.root()),
+        format!("to            {}", job.to.root()),
         format!("sub-accounts  {}", grouped(*sub_accounts)),
         format!("manifests     {} {put}", grouped(*manifests)),
         format!("files         {} {put}", grouped(*files)),
@@ -152,14 +150,15 @@ fn summary(
     );
     lines.push(String::new());
     lines.push(match (exit, dry_run) {
-        (Exit::Done, true) => "Nothing was written: the same command without --dry-run copies it.".to_owned(),
-        (Exit::Done, false) => format!("COPIED. Now check it: {advice}"),
-        _ => "NOT ALL OF IT IS COPIED: see the errors above; what is there is in order, and the same command goes on."
+        (Exit::Done, true) => "Nothing was written. The same command without --dry-run copies it.".to_owned(),
+        (Exit::Done, false) => format!("COPIED. Now check it: {command}"),
+        _ => "THE COPY IS INCOMPLETE: see the errors above. What was copied is valid, and the same command continues."
             .to_owned(),
     });
     lines.join("\n")
 }
 
+/// Returns the line about locks and legal holds.
 fn locks(copied: &Copied) -> String {
     let Copied {
         locked,
@@ -188,8 +187,8 @@ fn locks(copied: &Copied) -> String {
     text
 }
 
-/// The heads are what a copy is checked by.
-fn advice(to: &str, heads: &[String]) -> String {
+/// Returns the command that verifies the copy. It has the heads, which the copy must contain.
+fn verify_command(to: &str, heads: &[String]) -> String {
     let mut line = format!("cxvault verify --archive '{}'", to.replace('\'', "'\\''"));
     if heads.len() > HEADS_SHOWN {
         return format!("{line}, with each head above as --expect-head");

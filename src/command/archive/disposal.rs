@@ -1,4 +1,7 @@
-//! `cxvault retention dispose`: days whose time is over.
+//! `cxvault retention dispose`: records that days are disposed of after their retention.
+//!
+//! The record allows the files of the days to be deleted, which this program never does itself; their manifests stay. A day
+//! that is still locked, or that is held for a case, is refused.
 
 use serde::Serialize;
 
@@ -12,12 +15,16 @@ use crate::format::record::notes::{DateSpan, DisposedDay};
 use crate::outcome::{Exit, Result};
 use crate::render::{grouped, size};
 
+/// Runs the command for each sub-account. Failures are printed, and decide the exit code.
+///
+/// # Errors
+/// If the range, a sub-account or the archive cannot be used.
 pub async fn run(
     args: &RetentionDisposeArgs,
     settings: &Settings,
     context: &Context,
 ) -> Result<Exit> {
-    let wish = DisposalRequest {
+    let request = DisposalRequest {
         range: args.range.span()?,
         reason: args.record.reason.clone(),
         by: args.record.by.clone(),
@@ -27,8 +34,8 @@ pub async fn run(
     let sub_accounts = crate::command::archive::named_sub_accounts(&archive, context).await?;
     let mut exits = Vec::new();
     for sub_account in &sub_accounts {
-        match dispose(&archive, sub_account, &wish, mode).await {
-            Ok(disposed) => tell(sub_account, wish.range, mode, &disposed, context),
+        match dispose(&archive, sub_account, &request, mode).await {
+            Ok(disposed) => print_result(sub_account, request.range, mode, &disposed, context),
             Err(failure) => {
                 context.output.failure(&failure);
                 exits.push(failure.exit);
@@ -39,7 +46,8 @@ pub async fn run(
     Ok(Exit::worst(exits))
 }
 
-fn tell(
+/// Prints what was recorded for a sub-account, and writes the event.
+fn print_result(
     sub_account: &str,
     range: DateSpan,
     mode: Mode,
@@ -83,20 +91,21 @@ fn tell(
         head: head.as_deref(),
         dry_run,
     });
-    let done = match (days.is_empty(), dry_run) {
-        (true, _) => "there is nothing to dispose of".to_owned(),
-        (false, dry) => format!(
+    let done = if days.is_empty() {
+        "there is nothing to dispose of".to_owned()
+    } else {
+        format!(
             "{} days {}: {} files, {}, of which {} are still there",
             grouped(days.len() as u64),
-            if dry {
-                "may be disposed of, and nothing was recorded"
+            if dry_run {
+                "can be disposed of; nothing was recorded"
             } else {
                 "disposed of"
             },
             grouped(files),
             size(bytes),
             grouped(*files_there)
-        ),
+        )
     };
     let mut lines = vec![format!("{sub_account} {range}: {done}")];
     if *before > 0 {

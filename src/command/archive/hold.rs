@@ -1,4 +1,7 @@
-//! `cxvault hold`: days that a legal case claims.
+//! `cxvault hold`: legal holds on days, each for a case.
+//!
+//! A day is held while at least one case holds it. The record in the chain says for which case, why and by whom; the legal hold
+//! of the store protects the objects. A store without legal holds only has the record, which every report says in capitals.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -21,66 +24,68 @@ use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Output, grouped, printable};
 
-/// Objects that are asked for at once.
+/// Number of objects that are read concurrently.
 const AT_ONCE: usize = 16;
 
+/// Runs the command.
+///
+/// # Errors
+/// If a range, a sub-account or the archive cannot be used.
 pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let (act, claim, mode) = match &args.command {
-        HoldCommand::List(args) => return list(args, settings, context).await,
+    match &args.command {
+        HoldCommand::List(args) => list(args, settings, context).await,
         HoldCommand::Add(args) => {
-            let (case, reason, by) = (
-                args.case.clone(),
-                args.record.reason.clone(),
-                args.record.by.clone(),
-            );
-            let claim = HoldRequest {
-                case,
+            let request = HoldRequest {
+                case: args.case.clone(),
                 range: Some(args.range.span()?),
-                reason,
-                by,
+                reason: args.record.reason.clone(),
+                by: args.record.by.clone(),
             };
-            (HoldAct::Add, claim, Mode::of(args.record.dry_run))
+            let mode = Mode::of(args.record.dry_run);
+            change(HoldAct::Add, &request, mode, settings, context).await
         }
         HoldCommand::Remove(args) => {
-            let (case, reason, by) = (
-                args.case.clone(),
-                args.record.reason.clone(),
-                args.record.by.clone(),
-            );
-            (
-                HoldAct::Remove,
-                HoldRequest {
-                    case,
-                    range: args.range.span()?,
-                    reason,
-                    by,
-                },
-                Mode::of(args.record.dry_run),
-            )
+            let request = HoldRequest {
+                case: args.case.clone(),
+                range: args.range.span()?,
+                reason: args.record.reason.clone(),
+                by: args.record.by.clone(),
+            };
+            let mode = Mode::of(args.record.dry_run);
+            change(HoldAct::Remove, &request, mode, settings, context).await
         }
-    };
+    }
+}
+
+/// Adds or removes a hold in all named sub-accounts. A failure in one of them is printed, and the others still get the hold.
+async fn change(
+    act: HoldAct,
+    request: &HoldRequest,
+    mode: Mode,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit> {
     let archive = crate::command::archive::open(settings, mode, context).await?;
     let mut sub_accounts = inspect::sub_accounts(&archive, context).await?;
     if act == HoldAct::Remove && context.sub_accounts.is_empty() {
-        sub_accounts = knowing(&archive, sub_accounts, &claim.case).await?;
+        sub_accounts = with_case(&archive, sub_accounts, &request.case).await?;
     }
     let mut exits = Vec::new();
     for sub_account in &sub_accounts {
         let ended = match act {
-            HoldAct::Add => add(&archive, sub_account, &claim, mode).await,
-            HoldAct::Remove => remove(&archive, sub_account, &claim, mode).await,
+            HoldAct::Add => add(&archive, sub_account, request, mode).await,
+            HoldAct::Remove => remove(&archive, sub_account, request, mode).await,
         };
-        // What is wrong with one sub-account must not leave the others unheld.
         match ended {
             Ok(held) => {
-                let told = HoldReport {
+                let report = HoldReport {
                     sub_account,
                     act,
-                    claim: &claim,
+                    request,
                     mode,
                     held: &held,
                 };
-                told.tell(&archive.store.root(), &context.output);
+                report.print(&archive.store.root(), &context.output);
             }
             Err(failure) => {
                 context.output.failure(&failure);
@@ -92,39 +97,40 @@ pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Res
     Ok(Exit::worst(exits))
 }
 
-/// Those in which the case was ever opened.
-async fn knowing(source: &Archive, sub_accounts: Vec<String>, case: &str) -> Result<Vec<String>> {
-    let mut knowing = Vec::new();
+/// Returns the sub-accounts in which the case was ever opened.
+async fn with_case(source: &Archive, sub_accounts: Vec<String>, case: &str) -> Result<Vec<String>> {
+    let mut with_case = Vec::new();
     for sub_account in sub_accounts {
         if obligations::read(source, &sub_account)
             .await?
             .orders
             .knows(case)
         {
-            knowing.push(sub_account);
+            with_case.push(sub_account);
         }
     }
-    if knowing.is_empty() {
+    if with_case.is_empty() {
         return Err(Failure::new(
             Exit::Usage,
             format!("nothing was ever held for case {case}"),
         )
-        .remedy("`cxvault hold list` shows the cases and their days."));
+        .remedy("`cxvault hold list` shows all cases and their days."));
     }
-    Ok(knowing)
+    Ok(with_case)
 }
 
-/// What was done in one sub-account, or would be.
+/// What was done in one sub-account, or with [`Mode::DryRun`] would be done.
 struct HoldReport<'a> {
     sub_account: &'a str,
     act: HoldAct,
-    claim: &'a HoldRequest,
+    request: &'a HoldRequest,
     mode: Mode,
     held: &'a HoldOutcome,
 }
 
 impl HoldReport<'_> {
-    fn tell(&self, store: &str, output: &Output) {
+    /// Prints the result, writes the event, and warns if no store enforces the hold.
+    fn print(&self, store: &str, output: &Output) {
         #[derive(Serialize)]
         struct HoldEvent<'a> {
             event: &'static str,
@@ -143,50 +149,34 @@ impl HoldReport<'_> {
             #[serde(skip_serializing_if = "std::ops::Not::not")]
             dry_run: bool,
         }
-        let HoldReport {
-            sub_account,
-            act,
-            claim,
-            mode,
-            held,
-        } = *self;
+        let (sub_account, held) = (self.sub_account, self.held);
         let head = held
             .head
             .as_ref()
             .map(|head| head.of_chain(sub_account).to_string());
-        let HoldOutcome {
-            enforced,
-            records,
-            objects,
-            changed,
-            held_by_others,
-            days_disposed,
-            files_gone,
-            ..
-        } = *held;
-        let case = claim.case.as_str();
+        let case = self.request.case.as_str();
         output.event(&HoldEvent {
             event: "hold",
             sub_account,
-            act,
+            act: self.act,
             case,
-            range: claim.range,
-            enforced,
-            records,
-            objects,
-            changed,
-            held_by_others,
-            days_disposed,
-            files_gone,
+            range: self.request.range,
+            enforced: held.enforced,
+            records: held.records,
+            objects: held.objects,
+            changed: held.changed,
+            held_by_others: held.held_by_others,
+            days_disposed: held.days_disposed,
+            files_gone: held.files_gone,
             head: head.as_deref(),
-            dry_run: mode == Mode::DryRun,
+            dry_run: self.mode == Mode::DryRun,
         });
-        if !enforced && mode == Mode::Act {
+        if !held.enforced && self.mode == Mode::Act {
             tracing::warn!(
                 sub_account,
                 case,
-                "NOTHING ENFORCES THIS HOLD: {store} keeps no legal holds (it is no bucket with Object Lock); the record in the \
-                 chain is all there is, and whoever can delete objects there still can"
+                "NOTHING ENFORCES THIS HOLD: {store} has no legal holds, since it is not a bucket with Object Lock. There is \
+                 only the record in the chain; users who can delete objects there still can"
             );
         }
         let mut lines = vec![self.line()];
@@ -195,55 +185,45 @@ impl HoldReport<'_> {
         output.print_info(lines.join("\n"));
     }
 
+    /// Returns the result in one line.
     fn line(&self) -> String {
-        let HoldOutcome {
-            enforced,
-            records,
-            objects,
-            changed,
-            held_by_others,
-            ..
-        } = *self.held;
+        let held = self.held;
+        let [objects, changed, others] =
+            [held.objects, held.changed, held.held_by_others].map(grouped);
         let would = if self.mode == Mode::DryRun {
             "would be "
         } else {
             ""
         };
         let range = self
-            .claim
+            .request
             .range
             .map(|range| format!(" {range}"))
             .unwrap_or_default();
-        let done = match (self.act, enforced) {
+        let done = match (self.act, held.enforced) {
             (_, false) => {
-                format!("{would}recorded, and ENFORCED BY NOTHING: this store keeps no legal holds")
+                format!("{would}recorded, and ENFORCED BY NOTHING: this store has no legal holds")
             }
             (HoldAct::Add, true) => {
-                format!(
-                    "{} objects {would}held, {} of them now",
-                    grouped(objects),
-                    grouped(changed)
-                )
+                format!("{objects} objects {would}held, {changed} of them now")
             }
-            (HoldAct::Remove, true) => format!(
-                "{} objects {would}released, {} stay held for other cases",
-                grouped(changed),
-                grouped(held_by_others)
-            ),
+            (HoldAct::Remove, true) => {
+                format!("{changed} objects {would}released, {others} stay held for other cases")
+            }
         };
-        let before = if records == 0 {
-            " (the chain said so already)"
+        let before = if held.records == 0 {
+            " (the chain has this record already)"
         } else {
             ""
         };
         format!(
             "{} case {}{range}: {done}{before}",
-            self.sub_account, self.claim.case
+            self.sub_account, self.request.case
         )
     }
 }
 
-/// Whoever counts on data should hear at once that some of it is no more.
+/// Returns a line about held days that were disposed of, whose files may not exist any more.
 fn disposed(held: &HoldOutcome) -> Option<String> {
     let gone = match held.enforced {
         true => format!("{} of their files are gone", grouped(held.files_gone)),
@@ -257,21 +237,24 @@ fn disposed(held: &HoldOutcome) -> Option<String> {
     })
 }
 
-/// A case in one sub-account.
+/// The event about a case in one sub-account.
 #[derive(Serialize)]
 struct CaseEvent<'a> {
     event: &'static str,
     sub_account: &'a str,
     case: &'a str,
-    /// None where it is closed.
+    /// Ranges of held days; empty if the case is closed.
     open: Vec<DateSpan>,
-    /// Of the open days: whether the records say that the store enforces it on all of them.
+    /// Whether the records say that the store enforces the hold on all of these days.
     enforced: bool,
+    /// Number of objects of these days.
     objects: u64,
+    /// Number of these objects that the store reports as held.
     held: u64,
     records: Vec<HoldRecordEvent<'a>>,
 }
 
+/// A record of a case.
 #[derive(Serialize)]
 struct HoldRecordEvent<'a> {
     manifest: &'a str,
@@ -281,6 +264,7 @@ struct HoldRecordEvent<'a> {
     hold: &'a Hold,
 }
 
+/// Lists the cases of all named sub-accounts.
 async fn list(args: &HoldListArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let source = inspect::open(settings, None, context).await?;
     let mut exits = Vec::new();
@@ -293,17 +277,18 @@ async fn list(args: &HoldListArgs, settings: &Settings, context: &Context) -> Re
             }
             let case = case(&source, &sub_account, &standing, name).await?;
             cases += 1;
-            exits.push(tell_case(&case, &source, &context.output));
+            exits.push(print_case(&case, &source, &context.output));
         }
     }
     if cases == 0 {
         context
             .output
-            .print_info("no case holds anything, or ever did");
+            .print_info("there is no case, and there never was one");
     }
     Ok(Exit::worst(exits))
 }
 
+/// Reads a case of a sub-account.
 async fn case<'a>(
     source: &Archive,
     sub_account: &'a str,
@@ -313,7 +298,7 @@ async fn case<'a>(
     let open = standing.orders.open_ranges(name, None);
     let (mut objects, mut held) = (0, 0);
     for range in &open {
-        let (all, carrying) = carried(source, sub_account, *range).await?;
+        let (all, carrying) = count_held(source, sub_account, *range).await?;
         objects += all;
         held += carrying;
     }
@@ -339,11 +324,11 @@ async fn case<'a>(
     })
 }
 
-/// The objects of the days, and how many of them the store says are held.
-async fn carried(source: &Archive, sub_account: &str, range: DateSpan) -> Result<(u64, u64)> {
+/// Returns the number of objects of these days, and how many of them the store reports as held.
+async fn count_held(source: &Archive, sub_account: &str, range: DateSpan) -> Result<(u64, u64)> {
     let timeline = Timeline::read(source, sub_account, &range.days()).await?;
     let objects = timeline.revisions.iter().flat_map(|revision| {
-        // Those of a day that was disposed of may be gone.
+        // The files of a day that was disposed of may have been deleted.
         let may_be_gone = timeline.coverage.state(revision.record.date) == DayState::Disposed;
         let parts = revision
             .record
@@ -371,29 +356,28 @@ async fn carried(source: &Archive, sub_account: &str, range: DateSpan) -> Result
     ))
 }
 
-fn tell_case(case: &CaseEvent<'_>, source: &Archive, output: &Output) -> Exit {
+/// Prints a case. The exit code is [`Exit::Integrity`] if objects lack a hold that the store should enforce.
+fn print_case(case: &CaseEvent<'_>, source: &Archive, output: &Output) -> Exit {
     output.event(case);
-    let ranges = |open: &[DateSpan]| {
-        open.iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let ranges = case
+        .open
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     let folder = source.store.local(key::ARCHIVE).is_some();
     let lacking = case.objects - case.held;
     let state = match (case.open.is_empty(), case.enforced && !folder, lacking) {
         (true, _, _) => "closed".to_owned(),
-        (_, false, _) => format!("open on {}; NOTHING HERE ENFORCES IT", ranges(&case.open)),
+        (_, false, _) => format!("open on {ranges}; NOTHING HERE ENFORCES IT"),
         (_, _, 0) => {
             format!(
-                "open on {}; all {} objects carry it",
-                ranges(&case.open),
+                "open on {ranges}; all {} objects are held",
                 grouped(case.objects)
             )
         }
         (_, _, lacking) => format!(
-            "open on {}; {} of {} objects LACK it: run `cxvault hold add` for these days again",
-            ranges(&case.open),
+            "open on {ranges}; {} of {} objects LACK it: repeat `cxvault hold add` for these days",
             grouped(lacking),
             grouped(case.objects)
         ),

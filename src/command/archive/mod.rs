@@ -1,4 +1,13 @@
-//! What an operator puts into the chain beside days.
+//! The commands that change an archive apart from archiving days: records in the chains (acknowledgement, legal hold,
+//! retention, disposal, takeover), and copies.
+//!
+//! A record command opens the chains of some sub-accounts, appends one signed record to each, applies it to the objects in the
+//! store (locks and holds), and stores the new heads at the anchor. The record comes first: a command that is killed between
+//! record and objects is completed by running it again, and `cxvault verify` reports what is missing. With `--dry-run`
+//! everything is read and checked, and nothing is written.
+//!
+//! The modules here read the arguments and print the results. The work itself is in [`crate::chain::notes`] and
+//! [`crate::copy`].
 
 use crate::chain::append::Mode;
 use crate::chain::archive::Archive;
@@ -16,26 +25,30 @@ pub mod hold;
 pub mod retention;
 pub mod takeover;
 
-/// Opens an existing archive for a record command, or with [`Mode::DryRun`] for a look at what the command would do.
+/// Opens an existing archive for a record command. With [`Mode::DryRun`] nothing is written.
 ///
 /// # Errors
-/// [`Exit::Usage`] where there is no archive, or where this is a copy that nobody has taken over.
+/// [`Exit::Usage`] if there is no archive, or if it is a copy that was not taken over.
 async fn open(settings: &Settings, mode: Mode, context: &Context) -> Result<Writer> {
     let archive = wiring::open_existing(settings, mode, context).await?;
     Roster::open_to_write(&archive, mode).await?;
     Ok(archive)
 }
 
-/// The one sub-account of the archive, or those that were named: of several none is meant by chance.
+/// Returns the sub-accounts that `--sub-account` names, or the only one of the archive.
+///
+/// # Errors
+/// [`Exit::Usage`] if the archive has several and none is named: such a record cannot be withdrawn, so it is not written for
+/// all of them by default.
 async fn named_sub_accounts(source: &Archive, context: &Context) -> Result<Vec<String>> {
     let all = inspect::sub_accounts(source, context).await?;
     if all.len() > 1 && context.sub_accounts.is_empty() {
         let message = format!(
-            "the archive has {} sub-accounts, and none is named",
+            "the archive has {} sub-accounts, and the command names none",
             all.len()
         );
         return Err(Failure::new(Exit::Usage, message).remedy(format!(
-            "Name those that are meant with --sub-account. It has: {}.",
+            "Name sub-accounts with --sub-account. The archive has: {}.",
             all.join(", ")
         )));
     }

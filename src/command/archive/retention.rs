@@ -1,4 +1,7 @@
-//! `cxvault retention`: how long days are locked, and for longer.
+//! `cxvault retention`: shows how long days are locked, and extends their locks.
+//!
+//! The chain records how long each day must be locked: the lock of its manifests, and later extensions. The store reports how
+//! long each object is locked. `show` compares the two; an object whose lock is shorter is a finding.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
@@ -21,26 +24,31 @@ use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Table, grouped};
 
-/// Days that are looked at at once.
+/// Number of days that are read concurrently.
 const AT_ONCE: usize = 16;
 
+/// Runs the command.
+///
+/// # Errors
+/// If a range, a sub-account or the archive cannot be used.
 pub async fn run(args: &RetentionArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     match &args.command {
         None => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Show(args)) => show(&args.range.days()?, settings, context).await,
-        Some(RetentionCommand::Extend(args)) => lengthen(args, settings, context).await,
+        Some(RetentionCommand::Extend(args)) => extend_retention(args, settings, context).await,
         Some(RetentionCommand::Dispose(args)) => {
             crate::command::archive::disposal::run(args, settings, context).await
         }
     }
 }
 
-async fn lengthen(
+/// Extends the retention of days. Failures of single sub-accounts are printed, and decide the exit code.
+async fn extend_retention(
     args: &RetentionExtendArgs,
     settings: &Settings,
     context: &Context,
 ) -> Result<Exit> {
-    let wish = ExtensionRequest {
+    let request = ExtensionRequest {
         range: args.range.span()?,
         until_ms: args.until_ms()?,
         reason: args.reason.clone(),
@@ -51,8 +59,8 @@ async fn lengthen(
     let mut exits = Vec::new();
     let sub_accounts = inspect::sub_accounts(&archive, context).await?;
     for sub_account in &sub_accounts {
-        match extend(&archive, sub_account, &wish, mode).await {
-            Ok(extended) => tell(sub_account, &wish, &extended, mode, context),
+        match extend(&archive, sub_account, &request, mode).await {
+            Ok(extended) => print_extension(sub_account, &request, &extended, mode, context),
             Err(failure) => {
                 context.output.failure(&failure);
                 exits.push(failure.exit);
@@ -63,9 +71,10 @@ async fn lengthen(
     Ok(Exit::worst(exits))
 }
 
-fn tell(
+/// Prints what was extended in a sub-account, and writes the event.
+fn print_extension(
     sub_account: &str,
-    wish: &ExtensionRequest,
+    request: &ExtensionRequest,
     extended: &ExtensionOutcome,
     mode: Mode,
     context: &Context,
@@ -97,23 +106,23 @@ fn tell(
         ..
     } = extended;
     let dry_run = mode == Mode::DryRun;
-    let until = rfc3339(wish.until_ms);
+    let until = rfc3339(request.until_ms);
     let before = if *records == 0 {
-        " (the chain said so already)"
+        " (the chain has this record already)"
     } else {
         ""
     };
     let would = if dry_run { "would be " } else { "" };
     let mut lines = vec![format!(
-        "{sub_account} {}: {} days {would}kept until {until}, {} objects, {} locks {would}raised{before}",
-        wish.range,
+        "{sub_account} {}: {} days {would}retained until {until}, {} objects, {} locks {would}extended{before}",
+        request.range,
         grouped(days.len() as u64),
         grouped(*objects),
         grouped(*raised)
     )];
     if *days_disposed > 0 {
         lines.push(format!(
-            "  {} days of these were disposed of, and are left alone",
+            "  {} days of these were disposed of, and were not changed",
             grouped(*days_disposed)
         ));
     }
@@ -133,7 +142,7 @@ fn tell(
     });
 }
 
-/// A lock as people and programs read it.
+/// A lock in an event.
 #[derive(Debug, Serialize)]
 struct RetentionView {
     mode: LockMode,
@@ -149,30 +158,32 @@ impl RetentionView {
     }
 }
 
-/// One day: what the chain records, what the store has.
+/// The locks of one day: those that the chain requires, and those that the store has.
 #[derive(Debug, Serialize)]
 struct RetentionDayEvent<'a> {
     event: &'static str,
     sub_account: &'a str,
     date: Date,
-    /// The weakest of its revisions, what later records ask for included; none where one of them has no lock.
+    /// The weakest required lock of its revisions, later records included; `None` if one of them requires no lock.
     recorded: Option<RetentionView>,
-    /// The weakest of its objects.
+    /// The weakest lock of its objects; `None` if one of them has no lock.
     found: Option<RetentionView>,
+    /// Number of its objects.
     objects: u64,
-    /// Objects whose lock is shorter or weaker than recorded.
+    /// Number of objects whose lock is shorter or weaker than recorded.
     short: u64,
-    /// Objects under a legal hold.
+    /// Number of objects under legal hold.
     held: u64,
 }
 
+/// Shows the locks of days.
 async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Exit> {
     let source = inspect::open(settings, None, context).await?;
     let mut table = Table::new([
         "sub-account",
         "day",
         "mode",
-        "kept until",
+        "retained until",
         "in the store",
         "objects",
         "short",
@@ -191,50 +202,54 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
         for day in days {
             context.output.event(&day);
             short += day.short;
-            let text = |shown: &Option<RetentionView>| {
-                shown
-                    .as_ref()
-                    .map_or("no lock".to_owned(), |shown| shown.retain_until.clone())
-            };
-            let mode = day
-                .recorded
-                .as_ref()
-                .map(|shown| format!("{:?}", shown.mode).to_lowercase());
-            table.row([
-                sub_account.clone(),
-                day.date.to_string(),
-                mode.unwrap_or_default(),
-                text(&day.recorded),
-                text(&day.found),
-                grouped(day.objects),
-                grouped(day.short),
-                grouped(day.held),
-            ]);
+            table.row(row(&day));
         }
     }
     context.output.print(table);
-    // A folder is a copy: locks are bound to a place.
+    // A folder has no locks: the archive in it is a copy.
     if short == 0 || source.store.local(key::ARCHIVE).is_some() {
         return Ok(Exit::Done);
     }
     context.output.print_info(format!(
-        "{} objects are locked for shorter than the chain says: run the interrupted `cxvault retention extend` again, or find \
-         out who has lifted their locks",
+        "{} objects are locked for shorter than the chain requires: repeat an interrupted `cxvault retention extend`, or find \
+         out how their locks were shortened",
         grouped(short)
     ));
     Ok(Exit::Integrity)
 }
 
+/// Returns the row of a day in the table.
+fn row(day: &RetentionDayEvent<'_>) -> [String; 8] {
+    let mode = day
+        .recorded
+        .as_ref()
+        .map(|lock| format!("{:?}", lock.mode).to_lowercase());
+    let [recorded, found] = [&day.recorded, &day.found].map(|lock| {
+        lock.as_ref()
+            .map_or("no lock".to_owned(), |lock| lock.retain_until.clone())
+    });
+    [
+        day.sub_account.to_owned(),
+        day.date.to_string(),
+        mode.unwrap_or_default(),
+        recorded,
+        found,
+        grouped(day.objects),
+        grouped(day.short),
+        grouped(day.held),
+    ]
+}
+
+/// Reads the locks of the objects of a day.
 async fn day<'a>(
     source: &Archive,
     sub_account: &'a str,
     revisions: &[CommittedRevision],
     orders: &Obligations,
 ) -> Result<RetentionDayEvent<'a>> {
-    let date = revisions
-        .first()
-        .map(|revision| revision.record.date)
-        .unwrap_or_default();
+    let Some(date) = revisions.first().map(|revision| revision.record.date) else {
+        return Err(Failure::unforeseen());
+    };
     let (mut recorded, mut found) = (Weakest::default(), Weakest::default());
     let (mut objects, mut short, mut held) = (0, 0, 0);
     for revision in revisions {
@@ -253,9 +268,11 @@ async fn day<'a>(
             })?;
             objects += 1;
             held += u64::from(stat.legal_hold);
-            let enough =
-                |lock: Lock| expected.is_none_or(|expected| lock.stronger(expected) == lock);
-            short += u64::from(expected.is_some() && !stat.lock.is_some_and(enough));
+            let suffices = expected.is_none_or(|expected| {
+                stat.lock
+                    .is_some_and(|lock| lock.stronger(expected) == lock)
+            });
+            short += u64::from(!suffices);
             found.add(stat.lock);
         }
     }
@@ -275,27 +292,22 @@ async fn day<'a>(
     })
 }
 
-/// The weaker mode until the earlier time; no lock at all where one is missing.
+/// The weakest of several locks: the weaker mode until the earliest time, and no lock if one of them is missing. `None` before
+/// the first lock.
 #[derive(Default)]
 struct Weakest(Option<Option<Lock>>);
 
 impl Weakest {
     fn add(&mut self, lock: Option<Lock>) {
-        let weaker = |one: Lock, other: Lock| {
-            let complied = one.mode == LockMode::Compliance && other.mode == LockMode::Compliance;
-            let mode = if complied {
-                LockMode::Compliance
-            } else {
-                LockMode::Governance
-            };
-            Lock {
-                mode,
-                until_ms: one.until_ms.min(other.until_ms),
-            }
-        };
         self.0 = Some(match self.0 {
             None => lock,
-            Some(known) => known.zip(lock).map(|(one, other)| weaker(one, other)),
+            Some(known) => known.zip(lock).map(|(known, lock)| Lock {
+                mode: match (known.mode, lock.mode) {
+                    (LockMode::Compliance, LockMode::Compliance) => LockMode::Compliance,
+                    _ => LockMode::Governance,
+                },
+                until_ms: known.until_ms.min(lock.until_ms),
+            }),
         });
     }
 }

@@ -1,4 +1,4 @@
-//! `cxvault takeover`: a copy becomes the archive that goes on.
+//! `cxvault takeover`: makes a copy the archive to which days are archived from now on.
 
 use serde::Serialize;
 
@@ -10,9 +10,14 @@ use crate::command::{Context, wiring};
 use crate::config::Settings;
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
+use crate::format::record::roster::Takeover;
 use crate::outcome::{Exit, Result};
 use crate::render::{grouped, printable};
 
+/// Runs the command.
+///
+/// # Errors
+/// If this is not a copy that can be taken over, for example because its original is still written to.
 pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     #[derive(Serialize)]
     struct TakeoverEvent<'a> {
@@ -52,30 +57,40 @@ pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) ->
         sub_accounts,
         head,
     });
-    let what = match &ended {
-        TakenOver::Before => {
-            "it is the archive that goes on already, and there is nothing to take over"
-        }
-        TakenOver::Planned(_) => "it would go on as the archive; nothing was committed",
+    context
+        .output
+        .print_info(summary(&place, &ended, takeover, head));
+    Ok(anchor::settle(&archive, &[], mode, context).await)
+}
+
+/// Returns the summary for people.
+fn summary(
+    place: &str,
+    ended: &TakenOver,
+    takeover: Option<&Takeover>,
+    head: Option<&str>,
+) -> String {
+    let result = match ended {
+        TakenOver::Before => "it was taken over before; there is nothing to do",
+        TakenOver::Planned(_) => "it would continue as the archive; nothing was committed",
         TakenOver::Now { .. } => {
-            "from now on it goes on as the archive; write to the other one no more"
+            "from now on it continues as the archive; do not write to the original any more"
         }
     };
-    let mut lines = vec![format!("{place}: {what}")];
+    let mut lines = vec![format!("{place}: {result}")];
     if let Some(takeover) = takeover {
-        let from = printable(takeover.from.as_deref().unwrap_or("another place"));
+        let from = printable(takeover.from.as_deref().unwrap_or("another location"));
         lines.push(format!(
             "taken over from {from}; sub-accounts: {}",
-            grouped(sub_accounts as u64)
+            grouped(takeover.sub_accounts.len() as u64)
         ));
     }
     if head.is_some() {
         lines.push(
-            "Open legal holds must be set here, too: repeat `cxvault hold add` for each."
+            "Open legal holds are not set here yet: repeat `cxvault hold add` for each of them."
                 .to_owned(),
         );
     }
     lines.extend(head.map(|head| format!("head {head}")));
-    context.output.print_info(lines.join("\n"));
-    Ok(anchor::settle(&archive, &[], mode, context).await)
+    lines.join("\n")
 }

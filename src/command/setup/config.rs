@@ -1,4 +1,4 @@
-//! `cxvault config`: what is in force, and where each value came from.
+//! `cxvault config`: shows the settings in force and the origin of each. Secrets are masked.
 
 use std::path::Path;
 
@@ -16,10 +16,11 @@ struct ConfigEvent<'a> {
     file_from: Option<&'a str>,
     settings_digest: String,
     settings: Vec<Setting<'a>>,
-    /// What this machine keeps of each limit, by its share.
+    /// The share of each limit that this machine uses.
     limits: LimitsView,
 }
 
+/// The rate limits as this machine uses them.
 #[derive(Serialize)]
 struct LimitsView {
     summaries: String,
@@ -37,6 +38,7 @@ impl LimitsView {
     }
 }
 
+/// One setting in the event.
 #[derive(Serialize)]
 struct Setting<'a> {
     key: &'static str,
@@ -47,17 +49,21 @@ struct Setting<'a> {
 }
 
 impl<'a> From<&'a InForce> for Setting<'a> {
-    fn from(one: &'a InForce) -> Self {
+    fn from(setting: &'a InForce) -> Self {
         Setting {
-            key: one.key.name,
-            account: one.account.as_deref(),
-            environment: one.key.env,
-            value: one.value.as_deref(),
-            origin: one.origin.to_string(),
+            key: setting.key.name,
+            account: setting.account.as_deref(),
+            environment: setting.key.env,
+            value: setting.value.as_deref(),
+            origin: setting.origin.to_string(),
         }
     }
 }
 
+/// Runs the command.
+///
+/// # Errors
+/// None; the settings were read before.
 pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
     let (file, file_from) = loaded
         .file
@@ -74,15 +80,15 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
     });
     let several = loaded.settings.accounts.len() > 1;
     let mut table = Table::new(["SETTING", "VALUE", "FROM"]);
-    for one in &loaded.in_force {
-        let key = match &one.account {
-            Some(account) if several => format!("[{account}] {}", one.key.name),
-            _ => one.key.name.to_owned(),
+    for setting in &loaded.in_force {
+        let key = match &setting.account {
+            Some(account) if several => format!("[{account}] {}", setting.key.name),
+            _ => setting.key.name.to_owned(),
         };
         table.row([
             key,
-            one.value.clone().unwrap_or_default(),
-            one.origin.to_string(),
+            setting.value.clone().unwrap_or_default(),
+            setting.origin.to_string(),
         ]);
     }
     context.output.print(match (file, file_from) {
@@ -98,7 +104,7 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
             tokens,
         } = LimitsView::of(&loaded.settings);
         context.output.print(format!(
-            "\n{share} of the limits is this machine's: summaries {summaries}, discovery {discovery}, tokens {tokens}"
+            "\nThis machine uses {share} of the limits: summaries {summaries}, discovery {discovery}, tokens {tokens}"
         ));
     }
     for (name, meant) in loaded.settings.doubtful_fields() {

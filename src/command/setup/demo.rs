@@ -1,4 +1,7 @@
-//! `cxvault demo`: a made-up day, archived for real, with no credentials.
+//! `cxvault demo`: archives an invented day of a simulated RingCX, without credentials.
+//!
+//! The simulator runs in this process and listens on loopback. Everything else is the real program: the demo creates an archive
+//! that all other commands can read.
 
 use jiff::ToSpan;
 
@@ -13,10 +16,15 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::simulator;
 use crate::simulator::SimulatorOptions;
 
-/// A minute of RingCX in a second: pacing, tokens and limits are at work, and nobody waits for them.
+/// Seconds of the simulated RingCX in one second. Rate limits and tokens behave as in reality, but 60 times as fast.
 const TIME_SCALE: u32 = 60;
+/// The invented sub-account.
 const SUB_ACCOUNT: &str = "99999999";
 
+/// Runs the command: starts the simulator, archives yesterday, and prints what to try next.
+///
+/// # Errors
+/// If the simulator cannot start, or the day cannot be archived into the folder.
 pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     let now = jiff::Timestamp::from_millisecond(SystemClock.now_ms()).map_err(|error| {
         Failure::new(Exit::Usage, "this host's clock is out of range").because(error)
@@ -41,12 +49,13 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     Ok(outcome.exit)
 }
 
+/// Starts the simulator on a free port of loopback, with some faults so that retries can be seen.
 async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulator::RunningServer> {
     let midnight = today
         .to_zoned_datetime(jiff::tz::TimeZone::UTC)
         .map(|day| day.timestamp())
         .unwrap_or(now);
-    // Just after midnight yesterday is still settling; the simulated clock need not wait.
+    // Just after midnight, yesterday has not settled yet: the simulated clock is set ahead.
     let settled = midnight.checked_add(20.minutes()).unwrap_or(now);
     let mut options = SimulatorOptions {
         now: Some(now.max(settled)),
@@ -67,11 +76,10 @@ async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulat
     })
 }
 
-/// The demo's own settings: what is configured for real must not be touched by it.
+/// Returns the settings of the demo. The settings of a real installation are not read, so that the demo cannot change its
+/// archive.
 fn settings(args: &DemoArgs, context: &Context, url: &str) -> Result<Settings> {
     let archive = args.dir.to_string_lossy();
-    let scaled =
-        |requests: u32, seconds: u32| format!("{requests}/{}ms", seconds * 1_000 / TIME_SCALE);
     let mut pairs = vec![
         ("CXVAULT_ARCHIVE", archive.into_owned()),
         ("CXVAULT_PLATFORM_URL", url.to_owned()),
@@ -88,7 +96,7 @@ fn settings(args: &DemoArgs, context: &Context, url: &str) -> Result<Settings> {
         ),
         ("CXVAULT_TOKEN_LIMITS", scaled(5, 60)),
         ("CXVAULT_TOKEN_LIFE", "5s".to_owned()),
-        // So that an existing settings file is not read.
+        // No settings file is read.
         ("CXVAULT_CONFIG", "/dev/null".to_owned()),
     ];
     for name in ["HOME", "XDG_STATE_HOME", "CXVAULT_STATE_DIR"] {
@@ -104,6 +112,12 @@ fn settings(args: &DemoArgs, context: &Context, url: &str) -> Result<Settings> {
     Ok(Settings::load(&flags, &Environment::from_pairs(pairs))?.settings)
 }
 
+/// Returns a rate limit in the time of the simulator.
+fn scaled(requests: u32, seconds: u32) -> String {
+    format!("{requests}/{}ms", seconds * 1_000 / TIME_SCALE)
+}
+
+/// Returns the commands to try next.
 fn next_steps(args: &DemoArgs, date: &str) -> String {
     let program = std::env::args()
         .next()
@@ -113,21 +127,21 @@ fn next_steps(args: &DemoArgs, date: &str) -> String {
     format!(
         "
 Next things to try:
-  The same day again: it is confirmed, and nothing is asked
+  The same day again: it is confirmed without any request
     {program} run --archive {dir} --sub-account {SUB_ACCOUNT} --time-zone UTC --date {date}
-  Is anything missing or changed? Which days are there? What mentions a refund, and all that is known of one of them?
+  Verify the archive, show its days, search it, and show one result
     {program} verify --archive {dir} --level deep
     {program} status --archive {dir} --by queue
     {program} search --archive {dir} refund
     {program} show --archive {dir} $({program} search --archive {dir} refund --json | jq -r '.segment_id // empty' | head -n 1)
-  The audit manifest, and the hash of each file as it says
+  The manifest, and the hash of each file that it lists
     jq .manifest {manifest}
     jq -r '.manifest.files[] | .sha256 + \"  {dir}/\" + .key' {manifest} | sha256sum --check
-  The rows, in SQL (pip install duckdb)
+  The rows in SQL (pip install duckdb)
     python3 -c \"import duckdb; print(duckdb.sql(\\\"SELECT agent_status, auto_status, count(*) FROM '{dir}/segments/**/*.parquet' GROUP BY ALL\\\"))\"
-  Every hash recomputed from the texts: no row differs
+  Every hash recomputed from its text: no row differs
     python3 -c \"import duckdb; print(duckdb.sql(\\\"SELECT count(*) AS differing FROM '{dir}/segments/**/*.parquet' WHERE sha256(agent_summary) <> agent_sha256 OR sha256(auto_summary) <> auto_sha256\\\"))\"
-  For real: a commented settings file, and what is in force
+  A real installation: a commented settings file, and the settings in force
     {program} init ./cxvault.toml
     {program} config"
     )

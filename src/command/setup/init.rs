@@ -1,4 +1,4 @@
-//! `cxvault init`: a commented settings file.
+//! `cxvault init`: writes a commented settings file. It never overwrites one.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -17,6 +17,10 @@ struct InitEvent<'a> {
     file: &'a Path,
 }
 
+/// Runs the command.
+///
+/// # Errors
+/// [`Exit::Usage`] if the file exists or cannot be written.
 pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
     let named = args
         .file
@@ -29,12 +33,12 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
     write(&path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
             Exit::Usage,
-            format!("{} exists, and is left as it is", path.display()),
+            format!("{} exists, and was not changed", path.display()),
         )
         .remedy("Edit it, or name another file: cxvault init FILE."),
         _ => Failure::new(Exit::Usage, format!("cannot write {}", path.display()))
             .because(error)
-            .remedy("Name a file in a folder where you may write: cxvault init FILE."),
+            .remedy("Name a file in a folder that this user may write to: cxvault init FILE."),
     })?;
     context.output.event(&InitEvent {
         event: "settings-file",
@@ -48,12 +52,13 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
         format!("--config {file} ")
     };
     context.output.print_info(format_args!(
-        "Wrote {file}. Edit it, then:\n  cxvault {flag}config    shows what is in force\n  cxvault {flag}run       \
+        "Wrote {file}. Edit it, then:\n  cxvault {flag}config    shows the settings in force\n  cxvault {flag}run       \
          archives yesterday"
     ));
     Ok(Exit::Done)
 }
 
+/// Creates the file and its folder.
 fn write(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

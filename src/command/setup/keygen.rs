@@ -1,4 +1,4 @@
-//! `cxvault keygen`: a key that signs manifests.
+//! `cxvault keygen`: creates an Ed25519 key that signs manifests and parts, in the format of OpenSSH.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -12,7 +12,7 @@ use crate::config::keys;
 use crate::format::signature::SigningKey;
 use crate::outcome::{Exit, Failure, Result};
 
-/// Whom the allowed-signers line names.
+/// Principal in the line for an allowed_signers file.
 const PRINCIPAL: &str = "cxvault";
 
 #[derive(Serialize)]
@@ -24,8 +24,12 @@ struct KeyEvent<'a> {
     allowed_signers_line: &'a str,
 }
 
+/// Runs the command.
+///
+/// # Errors
+/// [`Exit::Usage`] if the file exists or cannot be created.
 pub fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
-    let unusable = |error| Failure::new(Exit::Unexpected, "cannot make a key").because(error);
+    let unusable = |error| Failure::new(Exit::Unexpected, "cannot create a key").because(error);
     let key = SigningKey::generate().map_err(unusable)?;
     let pem = key.to_openssh_pem(&args.comment).map_err(unusable)?;
     write_secret(&args.file, pem.as_bytes())?;
@@ -42,15 +46,16 @@ pub fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
     });
     let file = args.file.display();
     context.output.print_info(format_args!(
-        "Private key: {file}\nPublic key:  {line}\nFingerprint: {fingerprint}\n\nSign with it: {}={file}\nCheck with \
-         it, as a line of an allowed_signers file:",
+        "Private key: {file}\nPublic key:  {line}\nFingerprint: {fingerprint}\n\nTo sign with it: {}={file}\nTo verify with \
+         it, add this line to an allowed_signers file:",
         keys::SIGNING_KEY_FILE.env
     ));
     context.output.print(allowed);
     Ok(Exit::Done)
 }
 
-/// Creates a file that only its owner can read. Never overwrites: the old key's signatures would lose their key.
+/// Creates a file that only its owner can read. It never overwrites a file, since signatures of a lost key could not be made
+/// again.
 fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -58,20 +63,20 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = options.open(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
             Exit::Usage,
-            format!("{} exists, and is left as it is", path.display()),
+            format!("{} exists, and was not changed", path.display()),
         )
-        .remedy("Name another file, or use the key that is there."),
+        .remedy("Name another file, or use the key in this file."),
         _ => Failure::new(Exit::Usage, format!("cannot create {}", path.display()))
             .because(error)
-            .remedy("Name a file in a folder that exists and where you may write."),
+            .remedy("Name a file in an existing folder that this user may write to."),
     })?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
         .map_err(|error| {
-            // Half a key would only confuse; if it cannot be removed either, the disk is the trouble.
+            // A part of a key is useless. If it cannot be removed either, the failure of the disk is reported below.
             let _ = fs::remove_file(path);
             Failure::new(Exit::Unexpected, format!("cannot write {}", path.display()))
                 .because(error)
-                .remedy("Check the disk's free space.")
+                .remedy("Check the free space of the disk.")
         })
 }

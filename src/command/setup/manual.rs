@@ -1,5 +1,5 @@
-//! `cxvault completions`, `cxvault man`, `cxvault reference`: what the parser knows of itself, in the forms that shells,
-//! pagers and readers want.
+//! `cxvault completions`, `cxvault man` and `cxvault reference`: the documents that are generated from the declarations of the
+//! command line.
 
 use std::io::{self, Write as _};
 
@@ -9,54 +9,66 @@ use crate::cli::Cli;
 use crate::cli::setup::CompletionsArgs;
 use crate::outcome::{Exit, Failure, Result};
 
+/// Prints a script for the completion of a shell.
+///
+/// # Errors
+/// [`Exit::Unexpected`] if stdout cannot be written.
 pub fn completions(args: &CompletionsArgs) -> Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "cxvault", &mut script);
     print(&script)
 }
 
-/// The page of cxvault, and one for each command after it.
+/// Prints the manual: the page of cxvault, and then a page for each command.
+///
+/// # Errors
+/// [`Exit::Unexpected`] if stdout cannot be written.
 pub fn man() -> Result<Exit> {
     let mut pages = Vec::new();
-    let unwritable =
-        |error| Failure::new(Exit::Unexpected, "cannot make the manual").because(error);
     let mut root = Cli::command();
     root.build();
-    for command in
-        std::iter::once(&root).chain(root.get_subcommands().filter(|one| !one.is_hide_set()))
-    {
+    let shown = root
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    for command in std::iter::once(&root).chain(shown) {
         clap_mangen::Man::new(command.clone())
             .render(&mut pages)
-            .map_err(unwritable)?;
+            .map_err(|error| {
+                Failure::new(Exit::Unexpected, "cannot generate the manual").because(error)
+            })?;
     }
     print(&pages)
 }
 
-/// `schemas/CLI.md`.
+/// Prints the content of `schemas/CLI.md`.
+///
+/// # Errors
+/// [`Exit::Unexpected`] if stdout cannot be written.
 pub fn reference() -> Result<Exit> {
     print(reference_text().as_bytes())
 }
 
-/// Every command with its flags, as Markdown. Made from the parser, so that it cannot say anything else than `--help`.
+/// Returns all commands with their flags, as Markdown. It is generated from the same declarations as `--help`.
 pub fn reference_text() -> String {
     let mut root = Cli::command().term_width(80);
     root.build();
     let mut text = String::from(
-        "# Command line\n\nMade by `cxvault reference > schemas/CLI.md`; a test compares. Exit codes and settings stand in the \
-         README.\n",
+        "# Command line\n\nMade by `cxvault reference > schemas/CLI.md`; a test compares. Exit codes are in \
+         docs/operators.md, settings in docs/settings.md.\n",
     );
     text.push_str("\n## Flags of every command\n");
-    let global = |arg: &&Arg| arg.is_global_set();
-    describe_all(root.get_arguments().filter(global), &mut text);
+    let global = root.get_arguments().filter(|arg| arg.is_global_set());
+    describe_all(global, &mut text);
     for command in root
         .get_subcommands()
-        .filter(|one| one.get_name() != "help")
+        .filter(|command| command.get_name() != "help")
     {
         chapter(command, "cxvault", 2, &mut text);
     }
     text
 }
 
+/// Writes the chapter of a command and of its subcommands.
 fn chapter(command: &Command, parent: &str, depth: usize, text: &mut String) {
     let name = format!("{parent} {}", command.get_name());
     let about = command
@@ -64,9 +76,10 @@ fn chapter(command: &Command, parent: &str, depth: usize, text: &mut String) {
         .map(ToString::to_string)
         .unwrap_or_default();
     text.push_str(&format!("\n{} {name}\n\n{about}.\n", "#".repeat(depth)));
-    let own =
-        |arg: &&Arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version");
-    describe_all(command.get_arguments().filter(own), text);
+    let own = command
+        .get_arguments()
+        .filter(|arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version"));
+    describe_all(own, text);
     if let Some(after) = command.get_after_help() {
         text.push_str(&format!(
             "\n```text\n{}\n```\n",
@@ -75,12 +88,13 @@ fn chapter(command: &Command, parent: &str, depth: usize, text: &mut String) {
     }
     for below in command
         .get_subcommands()
-        .filter(|one| one.get_name() != "help")
+        .filter(|below| below.get_name() != "help")
     {
         chapter(below, &name, depth + 1, text);
     }
 }
 
+/// Writes the list of some flags, if there are any.
 fn describe_all<'a>(args: impl Iterator<Item = &'a Arg>, text: &mut String) {
     let before = text.len();
     args.for_each(|arg| describe(arg, text));
@@ -89,6 +103,7 @@ fn describe_all<'a>(args: impl Iterator<Item = &'a Arg>, text: &mut String) {
     }
 }
 
+/// Writes a flag with its value, its help text and its default.
 fn describe(arg: &Arg, text: &mut String) {
     let value = arg
         .get_value_names()
@@ -119,12 +134,13 @@ fn describe(arg: &Arg, text: &mut String) {
     text.push_str(&format!("\n- `{}`: {help}{default}", shown.trim()));
 }
 
+/// Writes to stdout.
 fn print(bytes: &[u8]) -> Result<Exit> {
     match io::stdout()
         .write_all(bytes)
         .and_then(|()| io::stdout().flush())
     {
-        // A pager that was left early.
+        // The reader, such as a pager, has ended.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
         Err(error) => Err(Failure::new(Exit::Unexpected, "cannot write to stdout").because(error)),
         Ok(()) => Ok(Exit::Done),

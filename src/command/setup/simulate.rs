@@ -1,4 +1,4 @@
-//! `cxvault simulate`: the RingCX stand-in by itself.
+//! `cxvault simulate`: runs the simulated RingCX as a server of its own.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::limits::{Limit, Limits};
 use crate::simulator;
 
-/// Prints what a shell needs to talk to the simulator, then serves until `stop` is cancelled.
+/// Runs the command: prints the settings for the simulator, then serves until the command is cancelled.
 ///
 /// # Errors
-/// [`Exit::Usage`] when the address cannot be listened on.
+/// [`Exit::Usage`] if the address cannot be used.
 pub async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
     let refused = |error| {
         Failure::new(Exit::Usage, format!("cannot listen on {}", args.listen))
             .because(error)
-            .remedy("Give another address with --listen; port 0 takes a free one.")
+            .remedy("Set another address with --listen; port 0 is a free port.")
     };
     let listener = TcpListener::bind(args.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
@@ -27,10 +27,10 @@ pub async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
         .print(invitation(&format!("http://{address}"), &args.options));
     simulator::serve(listener, args.options.clone(), context.cancel.clone())
         .await
-        .map_err(|error| Failure::new(Exit::Unexpected, "the simulator ended").because(error))
+        .map_err(|error| Failure::new(Exit::Unexpected, "the simulator failed").because(error))
 }
 
-/// The lines that make a shell's `cxvault run` talk to the simulator.
+/// Returns the lines of a shell that point `cxvault run` to the simulator.
 fn invitation(url: &str, options: &simulator::SimulatorOptions) -> String {
     let mut lines = vec![
         format!(
@@ -40,7 +40,7 @@ fn invitation(url: &str, options: &simulator::SimulatorOptions) -> String {
         format!("export CXVAULT_RINGCX_URL={url}"),
         format!("export CXVAULT_SUMMARIES_URL={url}"),
     ];
-    // Invented secrets of an invented account: showing them is the point.
+    // The secrets belong to an invented account, so that they may be shown.
     if let Some(credential) = options.credentials.first() {
         lines.push(format!(
             "export CXVAULT_CLIENT_ID={}",
@@ -77,7 +77,7 @@ fn invitation(url: &str, options: &simulator::SimulatorOptions) -> String {
     lines.join("\n")
 }
 
-/// A client's clock is not scaled: what is a minute to the simulator is shorter to the client.
+/// Returns limits of the simulator in the time of a client, whose clock is not scaled.
 fn in_real_time(limits: &Limits, scale: f64) -> Limits {
     let scaled = |limit: &Limit| {
         let ms = (limit.window.as_secs_f64() * 1_000.0 / scale)
@@ -91,7 +91,7 @@ fn in_real_time(limits: &Limits, scale: f64) -> Limits {
     Limits(limits.0.iter().map(scaled).collect())
 }
 
-/// As a POSIX shell reads it back.
+/// Quotes a text for a POSIX shell.
 fn quoted(text: &str) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     match !text.is_empty() && text.chars().all(harmless) {

@@ -1,4 +1,4 @@
-//! What this host itself has.
+//! The checks of this host: settings, state folder and signing key.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -6,6 +6,7 @@ use crate::command::setup::doctor::DoctorCheck;
 use crate::config::{Loaded, Settings};
 use crate::outcome::Exit;
 
+/// Reports which settings were read. Wrong settings fail before any check.
 pub fn settings(loaded: &Loaded) -> DoctorCheck {
     let from = match &loaded.file {
         Some((path, _)) => format!("read from {} and the environment", path.display()),
@@ -21,7 +22,7 @@ pub fn settings(loaded: &Loaded) -> DoctorCheck {
     )
 }
 
-/// Where fields are left out: a misspelt name would leave nothing out, and nobody would notice.
+/// Checks the names of omitted fields: a misspelt name would silently omit nothing. `None` if no field is omitted.
 pub fn omitted_fields(settings: &Settings) -> Option<DoctorCheck> {
     let name = "omitted fields";
     if settings.omit_fields.is_empty() {
@@ -37,12 +38,12 @@ pub fn omitted_fields(settings: &Settings) -> Option<DoctorCheck> {
         false => DoctorCheck::warning(
             name,
             format!("RingCX documents no field {}", meant.join(", ")),
-            "Correct omit_fields (CXVAULT_OMIT_FIELDS); what is archived until then holds the field.",
+            "Correct omit_fields (CXVAULT_OMIT_FIELDS); what is archived until then has the field.",
         ),
     })
 }
 
-/// Where machines share the quota: what is left for the others.
+/// Reports the share of the rate limits that other machines may use. `None` if this machine uses all.
 pub fn quota_share(settings: &Settings) -> Option<DoctorCheck> {
     let share = settings.quota_share;
     let left = share.rest()?;
@@ -53,7 +54,7 @@ pub fn quota_share(settings: &Settings) -> Option<DoctorCheck> {
     Some(DoctorCheck::ok("quota share", limits))
 }
 
-/// Made, written and removed by doing.
+/// Checks the state folder by creating it and a file in it.
 pub fn state_folder(settings: &Settings) -> DoctorCheck {
     let (name, folder) = ("state folder", &settings.state_dir);
     let tried =
@@ -64,7 +65,7 @@ pub fn state_folder(settings: &Settings) -> DoctorCheck {
             name,
             Exit::Usage,
             found,
-            "Make it writable for this user, or name another with --state-dir.",
+            "Make it writable for this user, or set another folder with --state-dir.",
         );
     }
     let mode =
@@ -76,18 +77,19 @@ pub fn state_folder(settings: &Settings) -> DoctorCheck {
     DoctorCheck::warning(
         name,
         shown,
-        "Others can write there: chmod o-w, or name another folder with --state-dir.",
+        "Other users can write there: chmod o-w, or set another folder with --state-dir.",
     )
 }
 
+/// Checks that there is a signing key and that it can be read.
 pub fn signing_key(settings: &Settings) -> DoctorCheck {
     let name = "signing key";
     match settings.signing_key() {
         Ok(Some(key)) => DoctorCheck::ok(name, key.public_key().fingerprint()),
         Ok(None) => DoctorCheck::warning(
             name,
-            "none: whoever can write to the store could rewrite a whole chain unseen",
-            "Make one with `cxvault keygen FILE`, and set CXVAULT_SIGNING_KEY_FILE.",
+            "none: users who can write to the store could replace a whole chain unnoticed",
+            "Create one with `cxvault keygen FILE`, and set CXVAULT_SIGNING_KEY_FILE.",
         ),
         Err(failure) => DoctorCheck::of_failure(name, failure),
     }

@@ -1,4 +1,8 @@
-//! `cxvault doctor`: tries everything that a night needs, and says what to do about what is missing.
+//! `cxvault doctor`: checks everything that a night needs, and says what to do about each problem.
+//!
+//! The checks do the real thing instead of reading configurations: they create objects, try to replace and to delete them, get
+//! a token and request a discovery. The objects are below `doctor/` and belong to no chain. No check depends on another, apart
+//! from those that need the object or the token of an earlier one.
 
 use serde::Serialize;
 
@@ -12,17 +16,22 @@ mod host;
 mod ringcx;
 mod store;
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
+    /// Nothing to do.
     Ok,
+    /// The check does not concern these settings.
     NotApplicable,
+    /// The archive works, but a protection is missing.
     Warning,
+    /// A run would fail, or the archive would not be protected as configured.
     Failed,
 }
 
 impl Verdict {
+    /// Returns the word of a line for people, padded.
     fn shown(self) -> &'static str {
         match self {
             Verdict::Ok => "ok     ",
@@ -33,12 +42,16 @@ impl Verdict {
     }
 }
 
-/// One thing that was tried.
+/// A check and its result.
 #[derive(Debug, Clone, Serialize)]
 pub struct DoctorCheck {
+    /// Name of the check.
     pub check: String,
+    /// Its result.
     pub verdict: Verdict,
+    /// What was found.
     pub found: String,
+    /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
     #[serde(skip)]
@@ -56,14 +69,17 @@ impl DoctorCheck {
         }
     }
 
+    /// Returns a check without a problem.
     pub fn ok(check: &str, found: impl Into<String>) -> DoctorCheck {
         DoctorCheck::new(check, Verdict::Ok, found)
     }
 
+    /// Returns a check that does not concern these settings.
     pub fn not_applicable(check: &str, why: impl Into<String>) -> DoctorCheck {
         DoctorCheck::new(check, Verdict::NotApplicable, why)
     }
 
+    /// Returns a check with a warning.
     pub fn warning(
         check: &str,
         found: impl Into<String>,
@@ -75,6 +91,7 @@ impl DoctorCheck {
         }
     }
 
+    /// Returns a failed check, with the exit code of the process if it is the worst.
     pub fn failed(
         check: &str,
         exit: Exit,
@@ -88,7 +105,7 @@ impl DoctorCheck {
         }
     }
 
-    /// What kept a check from being made, or what it was about.
+    /// Returns a failed check from the failure that it met.
     pub fn of_failure(check: &str, failure: impl Into<Failure>) -> DoctorCheck {
         let failure = failure.into();
         DoctorCheck {
@@ -99,6 +116,10 @@ impl DoctorCheck {
     }
 }
 
+/// Runs all checks. The exit code is that of the worst check, and 3 if there are only warnings.
+///
+/// # Errors
+/// None; failures are results of checks.
 pub async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -> Result<Exit> {
     let settings = &loaded.settings;
     let mut checks = Checks {
@@ -122,7 +143,7 @@ pub async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -> Resul
     Ok(checks.end())
 }
 
-/// Says each check as it is made.
+/// The checks so far. Each is printed as soon as it is done.
 struct Checks<'a> {
     output: &'a Output,
     all: Vec<DoctorCheck>,
@@ -153,6 +174,7 @@ impl Checks<'_> {
         self.all.push(check);
     }
 
+    /// Prints the numbers of results and returns the exit code.
     fn end(self) -> Exit {
         #[derive(Serialize)]
         struct DoctorSummaryEvent {
@@ -162,17 +184,11 @@ impl Checks<'_> {
             warnings: usize,
             failed: usize,
         }
-        let are = |verdict: Verdict| {
-            self.all
-                .iter()
-                .filter(|check| check.verdict == verdict)
-                .count()
-        };
-        let (ok, warnings, failed) = (
-            are(Verdict::Ok),
-            are(Verdict::Warning),
-            are(Verdict::Failed),
-        );
+        let [ok, warnings, failed] =
+            [Verdict::Ok, Verdict::Warning, Verdict::Failed].map(|verdict| {
+                let checks = self.all.iter();
+                checks.filter(|check| check.verdict == verdict).count()
+            });
         let failures = self
             .all
             .iter()
@@ -195,20 +211,20 @@ impl Checks<'_> {
     }
 }
 
+/// Returns the check of another clock against that of this host.
 fn clocks_differ(check: &str, skew_ms: i64, whose: &str) -> DoctorCheck {
     let seconds = skew_ms as f64 / 1000.0;
-    if skew_ms.abs() <= MOST_SKEW_MS {
-        return DoctorCheck::ok(
-            check,
-            format!("{whose} is {seconds:+.1} s against this host"),
-        );
+    let found = format!("{whose} differs from this host's by {seconds:+.1} s");
+    if skew_ms.abs() <= LARGEST_SKEW_MS {
+        return DoctorCheck::ok(check, found);
     }
     DoctorCheck::warning(
         check,
-        format!("{whose} is {seconds:+.1} s against this host"),
-        "Let this host's clock be set by NTP: signatures of requests and times in manifests depend on it.",
+        found,
+        "Synchronise the clock of this host with NTP: signatures of requests and times in manifests depend on it.",
     )
 }
 
-/// What S3 refuses begins at a quarter of an hour; what an auditor wonders about, much earlier.
-const MOST_SKEW_MS: i64 = 30_000;
+/// Largest difference of clocks without a warning, in milliseconds. S3 refuses requests from a difference of 15 minutes on, but
+/// the times in manifests should be better than that.
+const LARGEST_SKEW_MS: i64 = 30_000;

@@ -1,4 +1,4 @@
-//! RingCX: the token, the sub-accounts, and whether discovery answers.
+//! The checks of RingCX: token, sub-accounts, discovery, clock, and how long it still retains days that are not archived.
 
 use std::sync::Arc;
 
@@ -19,13 +19,15 @@ use crate::format::time::day::Zone;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{Discovered, RingCx};
 
-/// Sub-accounts whose discovery is tried, of each account: each try is one of three a minute.
+/// Largest number of sub-accounts of an account whose discovery is checked: each check is one of three requests per minute.
 const TRIED: usize = 5;
+/// Length of the discovered window, in milliseconds.
 const WINDOW_MS: i64 = 3 * 3_600_000;
-/// A day so close to leaving the source wants attention today.
+/// Days before the end of the source retention from which on an open day is a warning.
 const SOON_DAYS: i64 = 7;
 const DAY_MS: i64 = 24 * 3_600_000;
 
+/// Runs the checks of all accounts.
 pub(super) async fn examine(settings: &Settings, context: &Context, checks: &mut Checks<'_>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ledger = LazyLedger::new(settings, clock.clone(), Urgency::First);
@@ -56,7 +58,7 @@ pub(super) async fn examine(settings: &Settings, context: &Context, checks: &mut
     }
 }
 
-/// Credentials, the grant, the exchange, and the list that they give access to.
+/// Checks the credentials by getting a token and listing the sub-accounts. Returns the client and the ids of the list.
 async fn token(
     client: &AccountClient<'_>,
     account: &str,
@@ -70,7 +72,10 @@ async fn token(
     };
     match tried.await {
         Ok((api, listed)) => {
-            let ids: Vec<String> = listed.into_iter().map(|one| one.account_id).collect();
+            let ids: Vec<String> = listed
+                .into_iter()
+                .map(|sub_account| sub_account.account_id)
+                .collect();
             checks.add(DoctorCheck::ok(
                 &name,
                 format!("granted; {} sub-accounts are listed", ids.len()),
@@ -84,6 +89,7 @@ async fn token(
     }
 }
 
+/// Checks that all configured sub-accounts are listed.
 fn expected(account: &str, configured: &[String], listed: &[String]) -> DoctorCheck {
     let name = format!("sub-accounts of account {account}");
     if configured.is_empty() {
@@ -93,7 +99,7 @@ fn expected(account: &str, configured: &[String], listed: &[String]) -> DoctorCh
                 &name,
                 Exit::Denied,
                 "none is configured, and none is listed",
-                "Check the user's access in RingCX Admin, or name the sub-accounts in CXVAULT_SUB_ACCOUNTS.",
+                "Check the access of the user in RingCX Admin, or set the sub-accounts in CXVAULT_SUB_ACCOUNTS.",
             ),
         };
     }
@@ -112,19 +118,19 @@ fn expected(account: &str, configured: &[String], listed: &[String]) -> DoctorCh
         &name,
         Exit::Denied,
         format!("configured, but not listed: {}", missing.join(", ")),
-        "Check the ids, and the user's access to these sub-accounts in RingCX Admin.",
+        "Check the ids, and the access of the user to these sub-accounts in RingCX Admin.",
     )
 }
 
-/// The last settled three hours, whose objects are counted and forgotten.
+/// Checks the discovery of a sub-account with the last three hours that have settled.
 async fn discovery(api: &RingCx, sub_account: &str, settings: &Settings) -> DoctorCheck {
     let name = format!("discovery of {sub_account} (WEM access)");
     match count(api, sub_account, settings).await {
         Err(failure) => DoctorCheck::of_failure(&name, failure),
         Ok(0) => DoctorCheck::warning(
             &name,
-            "the last three hours answer with an empty list",
-            "If there were interactions, the user lacks WEM access: without it discovery answers an empty list.",
+            "the list of the last three hours is empty",
+            "If there were interactions, the user lacks WEM access: without it, discovery answers with an empty list.",
         ),
         Ok(objects) => {
             DoctorCheck::ok(&name, format!("{objects} segments in the last three hours"))
@@ -132,6 +138,7 @@ async fn discovery(api: &RingCx, sub_account: &str, settings: &Settings) -> Doct
     }
 }
 
+/// Returns the number of segments in the window. The segments are dropped.
 async fn count(api: &RingCx, sub_account: &str, settings: &Settings) -> Result<u64> {
     let settle_ms = i64::try_from(settings.settle.0.as_millis()).unwrap_or(0);
     let end_ms = (api.server_now().await? - settle_ms) / 1000 * 1000;
@@ -145,7 +152,7 @@ async fn count(api: &RingCx, sub_account: &str, settings: &Settings) -> Result<u
     Ok(answer?.rows)
 }
 
-/// Whether RingCX still has what is not archived yet.
+/// Checks how long RingCX still retains the oldest day that is not archived.
 async fn retention(
     archive: &Writer,
     settings: &Settings,
@@ -156,7 +163,7 @@ async fn retention(
     let Some(kept) = settings.source_retention else {
         return DoctorCheck::not_applicable(
             &name,
-            "source_retention is not set, so nobody knows what RingCX forgets",
+            "source_retention is not set, so it is unknown how long RingCX retains days",
         );
     };
     let now_ms = archive.clock.now_ms();
@@ -173,15 +180,20 @@ async fn retention(
         }
     }
     let Some((start_ms, day)) = oldest else {
-        return DoctorCheck::ok(&name, "no archived chain has an open day");
+        return DoctorCheck::ok(
+            &name,
+            "no day of an archived sub-account is missing or has gaps",
+        );
     };
     let left_days = i64::from(kept.0) - (now_ms - start_ms).div_euclid(DAY_MS);
-    let found = format!("the oldest open day is {day}; RingCX keeps it for {left_days} more days");
+    let found = format!(
+        "the oldest day that is missing or has gaps is {day}; RingCX retains it for {left_days} more days"
+    );
     match left_days {
         ..=0 => DoctorCheck::failed(
             &name,
             Exit::Gaps,
-            format!("{day} is open, and older than source_retention ({kept})"),
+            format!("{day} is missing or has gaps, and is older than source_retention ({kept})"),
             "It cannot become complete. Acknowledge it: cxvault acknowledge.",
         ),
         1..=SOON_DAYS => DoctorCheck::warning(
@@ -193,7 +205,7 @@ async fn retention(
     }
 }
 
-/// The oldest day of a chain that is missing or has gaps, and when it began.
+/// Returns the oldest day of a chain that is missing or has gaps, with its begin in UTC milliseconds.
 async fn oldest_open(
     archive: &Writer,
     sub_account: &str,
@@ -205,7 +217,7 @@ async fn oldest_open(
         return Ok(None);
     };
     for date in first.series(1.day()) {
-        // A date that a zone has left out is no day.
+        // A date that the time zone has skipped is not a day.
         let Ok(window) = zone.day(date) else { continue };
         if window.end_ms > now_ms {
             break;

@@ -1,5 +1,5 @@
-//! The store and the anchor, by doing: what must be refused is tried, on objects under `doctor/` that belong to no archive
-//! day and to no chain.
+//! The checks of the store and of the anchor. They try what a store must do and what it must refuse, on objects below `doctor/`
+//! that belong to no day and to no chain.
 
 use std::sync::Arc;
 
@@ -19,60 +19,66 @@ use crate::store::{
     Body, FolderStore, NewObject, PutOutcome, S3Options, S3Settings, S3Store, Store, StoreErrorKind,
 };
 
-/// As short as a lock can be and still be seen to hold.
+/// Length of the lock of the probe object, in milliseconds: long enough to try a deletion, and over soon after.
 const LOCKED_MS: i64 = 120_000;
 
-/// What can be tried with a store, and what only S3 has.
+/// A store under test.
 struct ProbedStore {
-    /// What stands before the name of each check.
+    /// Text before the name of each check.
     whose: &'static str,
+    /// Name of the setting with the lock.
     lock_setting: &'static str,
     store: Arc<dyn Store>,
+    /// The same store, if it is in S3.
     s3: Option<Arc<S3Store>>,
     clock: SystemClock,
+    /// Key of the probe object.
     key: String,
+    /// The configured lock of objects.
     policy: Option<Retention>,
+    /// The lock of the probe object: the configured mode, for a short time.
     lock: Option<Lock>,
 }
 
+/// Checks the store of the archive.
 pub(super) async fn examine(settings: &Settings, checks: &mut Checks<'_>) {
-    let patient = match open(
+    let probed = match open(
         &settings.archive,
         s3_options(settings, &settings.s3),
         settings.object_lock,
     )
     .await
     {
-        Ok(patient) => patient,
+        Ok(probed) => probed,
         Err(failure) => return checks.add(DoctorCheck::of_failure("store", failure)),
     };
-    checks.add(patient.archive().await);
-    patient.examined(checks).await;
+    checks.add(probed.archive().await);
+    probed.check_all(checks).await;
 }
 
-/// The place where heads are kept a second time, in the same way.
+/// Checks the place where heads are stored a second time, in the same way.
 pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>) {
     let anchor = &settings.anchor;
     let Some(location) = &anchor.location else {
         let found = match &anchor.webhook {
-            Some(_) => "no place is set; heads are told to the webhook only",
+            Some(_) => "no location is set; heads are only sent to the webhook",
             None => {
-                "none is set: that a chain's end was cut off shows only to who keeps the printed heads"
+                "none is set: only printed heads that were kept can show that the end of a chain was cut off"
             }
         };
         return checks.add(DoctorCheck::not_applicable("anchor", found));
     };
-    let patient = match open(
+    let probed = match open(
         location,
         s3_options(settings, &anchor.s3),
         anchor.object_lock,
     )
     .await
     {
-        Ok(patient) => ProbedStore {
+        Ok(probed) => ProbedStore {
             whose: "anchor: ",
             lock_setting: "CXVAULT_ANCHOR_OBJECT_LOCK",
-            ..patient
+            ..probed
         },
         Err(failure) => return checks.add(DoctorCheck::of_failure("anchor", failure)),
     };
@@ -80,18 +86,18 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
         DoctorCheck::warning(
             "anchor",
             format!("{location}, with the same credentials as the archive"),
-            "Give it others (CXVAULT_ANCHOR_ACCESS_KEY_ID or CXVAULT_ANCHOR_S3_PROFILE): who can rewrite the archive \
-             must not reach its anchor.",
+            "Use others (CXVAULT_ANCHOR_ACCESS_KEY_ID or CXVAULT_ANCHOR_S3_PROFILE): a user who can change the archive \
+             must not have access to its anchor.",
         )
     } else {
         DoctorCheck::ok("anchor", location.to_string())
     });
-    patient.examined(checks).await;
+    probed.check_all(checks).await;
 }
 
 impl ProbedStore {
-    /// Everything that a store must promise.
-    async fn examined(&self, checks: &mut Checks<'_>) {
+    /// Runs all checks of a store.
+    async fn check_all(&self, checks: &mut Checks<'_>) {
         let created = self.created(checks).await;
         checks.add(self.checksum().await);
         let Some(version_id) = created else { return };
@@ -104,6 +110,7 @@ impl ProbedStore {
     }
 }
 
+/// Opens the store to be checked.
 async fn open(
     location: &Location,
     options: Result<S3Options>,
@@ -144,6 +151,7 @@ async fn open(
     })
 }
 
+/// Returns a probe object.
 fn object(key: &str, bytes: &'static [u8], lock: Option<Lock>) -> NewObject {
     let body = Body::Bytes(Bytes::from_static(bytes));
     NewObject {
@@ -155,14 +163,17 @@ fn object(key: &str, bytes: &'static [u8], lock: Option<Lock>) -> NewObject {
     }
 }
 
+/// Content of the probe object.
 const BYTES: &[u8] =
-    b"cxvault doctor was here; this object can be removed once its lock has ended.\n";
+    b"Written by cxvault doctor. This object can be deleted after its lock has ended.\n";
 
 impl ProbedStore {
+    /// Returns the full name of a check.
     fn name(&self, check: &str) -> String {
         format!("{}{check}", self.whose)
     }
 
+    /// Reports which archive is there.
     async fn archive(&self) -> DoctorCheck {
         let name = "archive";
         match crate::chain::archive::record(&*self.store).await {
@@ -172,13 +183,16 @@ impl ProbedStore {
             ),
             Ok(None) => DoctorCheck::ok(
                 name,
-                format!("none yet at {}; the first run founds it", self.store.root()),
+                format!(
+                    "none yet at {}; the first run creates it",
+                    self.store.root()
+                ),
             ),
             Err(failure) => DoctorCheck::of_failure(name, failure),
         }
     }
 
-    /// The first PUT; with the version that it made.
+    /// Creates the probe object and returns the id of its version.
     async fn created(&self, checks: &mut Checks<'_>) -> Option<Option<String>> {
         let name = &self.name("store takes objects");
         match self
@@ -191,12 +205,12 @@ impl ProbedStore {
                 Some(version_id)
             }
             Ok(PutOutcome::Exists) => {
-                let found = format!("{} is said to exist already", self.key);
+                let found = format!("the store reports that the new key {} exists", self.key);
                 checks.add(DoctorCheck::failed(
                     name,
                     Exit::Integrity,
                     found,
-                    "Run it again; then ask the store's operator.",
+                    "Run this command again. If it fails again, report it to the operator of the store.",
                 ));
                 None
             }
@@ -207,6 +221,7 @@ impl ProbedStore {
         }
     }
 
+    /// Checks that no PUT replaces an object.
     async fn create_only(&self) -> DoctorCheck {
         let name = &self.name("a name is given once");
         let again = self
@@ -223,11 +238,12 @@ impl ProbedStore {
                 name,
                 Exit::Integrity,
                 "a second PUT of the same key replaced the first: the store ignores If-None-Match",
-                "Use a store that knows conditional writes (Amazon S3; MinIO of 2024-11 or later).",
+                "Use a store with conditional writes (Amazon S3; MinIO of 2024-11 or later).",
             ),
         }
     }
 
+    /// Checks that a body with a wrong checksum is refused.
     async fn checksum(&self) -> DoctorCheck {
         let name = &self.name("wrong bytes are refused");
         let mut wrong = object(&format!("{}-checksum", self.key), b"these bytes\n", None);
@@ -246,6 +262,7 @@ impl ProbedStore {
         }
     }
 
+    /// Checks that the probe object is listed at once.
     async fn listing(&self) -> DoctorCheck {
         let name = &self.name("listing");
         let listed = self.store.list(key::DOCTOR, None).await;
@@ -260,19 +277,20 @@ impl ProbedStore {
                 name,
                 Exit::Integrity,
                 "the new object is not listed",
-                "Nothing can be proven complete on a store whose listings lag; ask its operator.",
+                "Completeness cannot be verified on a store whose listings are delayed. Report it to the operator of the store.",
             ),
             (Err(error), _) | (_, Err(error)) => DoctorCheck::of_failure(name, error),
         }
     }
 
+    /// Compares the clock of the store with that of this host.
     async fn clock_skew(&self) -> DoctorCheck {
         let name = &self.name("store's clock");
         let Some(s3) = &self.s3 else {
-            return DoctorCheck::not_applicable(name, "a folder has this host's");
+            return DoctorCheck::not_applicable(name, "a folder uses the clock of this host");
         };
         match s3.written_at(&self.key).await {
-            // Whole seconds, and a moment has gone since.
+            // The store reports whole seconds: half a second is the mean of what is cut off.
             Ok(Some(written_ms)) => clocks_differ(
                 name,
                 written_ms + 500 - self.clock.now_ms(),
@@ -280,29 +298,30 @@ impl ProbedStore {
             ),
             Ok(None) => DoctorCheck::not_applicable(
                 name,
-                "the store does not tell when an object was written",
+                "the store does not report when an object was written",
             ),
             Err(error) => DoctorCheck::of_failure(name, error),
         }
     }
 
+    /// Checks that the bucket has versioning.
     fn versioning(&self, version_id: Option<&str>) -> DoctorCheck {
         let name = &self.name("versioning");
         match (&self.s3, version_id) {
-            (None, _) => DoctorCheck::not_applicable(name, "a folder keeps no versions"),
+            (None, _) => DoctorCheck::not_applicable(name, "a folder has no versions"),
             (Some(_), Some(_)) => DoctorCheck::ok(name, "on"),
             (Some(_), None) => DoctorCheck::warning(
                 name,
-                "off: whoever can delete an object leaves no trace of it",
-                "Switch versioning on, and Object Lock with it (it needs a new bucket on most stores).",
+                "off: a deleted object leaves no trace",
+                "Enable versioning together with Object Lock, which needs a new bucket on most services.",
             ),
         }
     }
 
-    /// The lock as the store reads it back, and what happens to who tries to delete.
+    /// Checks the lock of the probe object, and tries to delete the object.
     async fn locked(&self, version_id: Option<&str>, checks: &mut Checks<'_>) {
         let Some(s3) = &self.s3 else {
-            let why = "a folder keeps no locks: whoever may write there may delete";
+            let why = "a folder keeps no locks: users who can write there can also delete";
             return checks.add(DoctorCheck::not_applicable(&self.name("Object Lock"), why));
         };
         checks.add(self.lock_read_back().await);
@@ -312,9 +331,9 @@ impl ProbedStore {
         {
             checks.add(DoctorCheck::warning(
                 &self.name("lock mode"),
-                "GOVERNANCE: privileged users lift it, and some stores (MinIO) let every user",
+                "GOVERNANCE: privileged users can lift it, and on some services (MinIO) all users",
                 format!(
-                    "Use compliance once the period is decided: {}=compliance:7y.",
+                    "Use compliance mode once the period is decided: {}=compliance:7y.",
                     self.lock_setting
                 ),
             ));
@@ -323,12 +342,13 @@ impl ProbedStore {
         checks.add(self.no_permission(s3).await);
     }
 
+    /// Checks that the probe object has the requested lock.
     async fn lock_read_back(&self) -> DoctorCheck {
         let name = &self.name("Object Lock");
         let Some(wanted) = self.lock else {
             return DoctorCheck::warning(
                 name,
-                "off: nothing keeps a privileged user from deleting",
+                "off: nothing prevents a privileged user from deleting objects",
                 format!(
                     "Set {}, such as compliance:7y, on a bucket with Object Lock.",
                     self.lock_setting
@@ -342,13 +362,14 @@ impl ProbedStore {
             Ok(_) => DoctorCheck::failed(
                 name,
                 Exit::Integrity,
-                "the lock that was asked for does not stand on the object",
+                "the object does not have the requested lock",
                 "Use a bucket with Object Lock, and a role with s3:PutObjectRetention and s3:GetObjectRetention.",
             ),
             Err(error) => DoctorCheck::of_failure(name, error),
         }
     }
 
+    /// Checks that the locked version cannot be deleted.
     async fn version_stays(&self, s3: &S3Store, version_id: Option<&str>) -> DoctorCheck {
         let name = &self.name("a locked version stays");
         let (Some(_), Some(version_id)) = (self.lock, version_id) else {
@@ -360,12 +381,13 @@ impl ProbedStore {
                 name,
                 Exit::Integrity,
                 "it was deleted in spite of its lock",
-                "The store does not keep Object Lock's promise; nothing can be kept safely there.",
+                "The store does not enforce Object Lock. Use another store for the archive.",
             ),
             Err(error) => DoctorCheck::of_failure(name, error),
         }
     }
 
+    /// Checks that these credentials may not delete objects.
     async fn no_permission(&self, s3: &S3Store) -> DoctorCheck {
         let name = &self.name("no permission to delete");
         match s3.try_to_delete(&self.key, None).await {
@@ -373,13 +395,13 @@ impl ProbedStore {
             Ok(Deletion::Done) => DoctorCheck::warning(
                 name,
                 "these credentials may delete objects (of a versioned bucket: hide them)",
-                "Take s3:DeleteObject and s3:DeleteObjectVersion from the writer (infra/terraform/identity).",
+                "Revoke s3:DeleteObject and s3:DeleteObjectVersion from the writer (see infra/terraform/identity).",
             ),
             Err(error) => DoctorCheck::of_failure(name, error),
         }
     }
 
-    /// A folder is left as it was found.
+    /// Removes the probe object from a folder. In S3 it stays, since a writer may not delete it.
     fn tidy_up(&self) {
         if let Some(path) = self.store.local(&self.key) {
             let _ = std::fs::remove_file(&path);
