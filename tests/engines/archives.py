@@ -33,8 +33,8 @@ FIRST_DAY = day(9)
 
 
 def write(cxvault, work, s3, bucket):
-    """Days with every state, gaps that were filled, segments of two days. The day that was disposed of has its files
-    still: what reads rows must leave them out by the chain alone."""
+    """Writes days with every state, gaps that were filled and segments of two days. The files of the day that was
+    disposed of still exist: readers of rows must leave them out because of the chain alone."""
     settings = os.environ | {
         "HOME": str(work), "CXVAULT_ARCHIVE": f"s3://{bucket}/{PREFIX}", "CXVAULT_STATE_DIR": str(work / "state"),
         "CXVAULT_SUB_ACCOUNTS": ",".join(SUBS), "CXVAULT_S3_ENDPOINT": s3.endpoint, "CXVAULT_S3_PATH_STYLE": "true",
@@ -66,7 +66,7 @@ def write(cxvault, work, s3, bucket):
 
 
 def leave_a_leftover(s3, bucket, local):
-    """A copy of a part under a number that no manifest lists, as a run that was killed leaves one."""
+    """Copies a part to a number that no manifest lists, as a killed run leaves one."""
     part = sorted(local.glob("segments/v1/*/*/r0001-p0000.parquet"))[0].relative_to(local)
     leftover = part.with_name("r0001-p0009.parquet")
     s3.files().copy_file(f"{bucket}/{PREFIX}/{part}", f"{bucket}/{PREFIX}/{leftover}")
@@ -84,7 +84,7 @@ def upload(s3, local, bucket):
 
 
 def rewrite(path, change):
-    """A part written anew by another Parquet writer, with other rows."""
+    """Rewrites a part with another Parquet writer and with other rows."""
     table = pyarrow.parquet.ParquetFile(path).read()
     rows = table.to_pylist()
     change(rows)
@@ -92,7 +92,7 @@ def rewrite(path, change):
 
 
 def damage(intact, damaged):
-    """A text changed, a binary one, a status, a row gone, one twice, and a manifest that names another host."""
+    """Changes a text, a binary text and a status, removes a row, repeats one, and changes the host in a manifest."""
     shutil.copytree(intact, damaged)
     folders = sorted(pathlib.Path(damaged).glob("segments/v1/*/*"))
     with_binary = [part for folder in folders[:-1] for part in folder.glob("r*.parquet") if binaries(part)]

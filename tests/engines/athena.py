@@ -1,4 +1,4 @@
-"""schemas/athena.sql, statement by statement, filled in as its head says; its tables as Trino declares them."""
+"""The statements of schemas/athena.sql with their placeholders filled in, and its tables in Trino's syntax."""
 
 import pathlib
 
@@ -20,9 +20,9 @@ def statements(place, sub_accounts, first_day):
 
 
 def parsed(statement):
-    """By the grammar of Athena, which takes DDL as Hive's and the rest as Trino's."""
+    """Parses a statement with the grammar of Athena: Hive's for DDL, Trino's for everything else."""
     tree = sqlglot.parse_one(statement, dialect="athena")
-    # What it cannot read it would carry along as a Command.
+    # A statement that the parser cannot read becomes a Command.
     assert isinstance(tree, expressions.Create), statement
     assert not list(tree.find_all(expressions.Command)), statement
     return tree
@@ -42,14 +42,14 @@ def properties(tree):
 
 
 def columns(tree):
-    """Name and type of the data columns, and of the partition keys."""
+    """Returns name and type of the data columns, and of the partition keys."""
     keys = tree.find(expressions.PartitionedByProperty)
     pairs = lambda schema: [(one.name, TRINO_TYPES[one.kind.this.name]) for one in schema.expressions]
     return pairs(tree.this), pairs(keys.this)
 
 
 def trino_table(tree):
-    """CREATE TABLE of the same table: Trino's own DDL has the projection's properties elsewhere."""
+    """Returns the CREATE TABLE of the same table for Trino, whose DDL has other properties for the projection."""
     data, keys = columns(tree)
     options = properties(tree)
     assert options["projection.enabled"] == "true"

@@ -1,4 +1,4 @@
-"""Reads archives of ours with the engines that auditors have: Trino (Athena's engine), Spark, pandas, DuckDB.
+"""Reads archives of cxvault with the engines that auditors use: Trino (Athena's engine), Spark, pandas, DuckDB.
 
     check.py WORK CXVAULT MINIO TRINO_HOME
 
@@ -36,7 +36,7 @@ def must(condition, *what):
 
 
 def same(what, found, expected):
-    """Rows in any order, none of them for want of something to compare."""
+    """Compares rows in any order; there must be some."""
     found, expected = sorted(map(repr, found)), sorted(map(repr, expected))
     must(expected, what, "compares nothing")
     if found != expected:
@@ -64,7 +64,7 @@ class Trino:
         return self.ask(f"SELECT {shown(columns, kinds, instant)} FROM {view}")
 
     def open(self, place):
-        """Every statement of athena.sql, tables in Trino's own words."""
+        """Runs every statement of athena.sql, with the tables in Trino's syntax."""
         self.ask(f"CREATE SCHEMA {self.connection.schema}")
         for statement in athena.statements(place, archives.SUBS, archives.FIRST_DAY):
             tree = athena.parsed(statement)
@@ -113,7 +113,7 @@ def check_intact(ours, theirs, leftover):
 
 
 def check_damaged(ours, theirs):
-    # Whole files, and the roster, only DuckDB looks at.
+    # Only DuckDB checks whole files and the roster.
     both = theirs.execute(
         "SELECT finding, object, what FROM findings"
         " WHERE (finding NOT LIKE 'file-%' OR finding = 'file-of-another-day') AND finding NOT LIKE 'roster-%'"
@@ -133,7 +133,7 @@ def check_damaged(ours, theirs):
 
 
 def check_garbage(ours, s3, local):
-    """What is no Parquet stops the queries of its day, until it is passed over by its path."""
+    """An object that is not Parquet stops the queries of its day until it is excluded by its path."""
     folder = sorted(local.glob("segments/v1/*/*"))[0].relative_to(local)
     garbage = f"{BUCKET}/{archives.PREFIX}/{folder}/r0001-p0077.parquet"
     with s3.files().open_output_stream(garbage) as out:
@@ -175,6 +175,6 @@ def main(work, cxvault, minio, trino_home):
     libraries.check(work, local, duckdb_views.views(str(local)), must, say)
 
 
-# Unlike a plain death it ends the servers.
+# Unlike the default action of SIGTERM this ends the servers.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The one-liners of FORMAT.md for pyarrow, pandas and Spark, and Athena's DDL in Spark, whose DDL is Hive's, too."""
+"""The examples of FORMAT.md for pyarrow, pandas and Spark, and Athena's DDL in Spark, which uses Hive's DDL too."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import athena
 
 
 def documented():
-    """The Python blocks of the section, in order."""
+    """Returns the Python blocks of the section, in order."""
     section = (athena.SCHEMAS / "FORMAT.md").read_text().split("\n## Reading with SQL\n")[1].split("\n## ")[0]
     return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
 
@@ -72,7 +72,7 @@ def check_frame(what, frame, expected, must):
 
 
 def check_ddl(spark, local, expected, must):
-    """Partitions are found by Spark, which knows no projection; everything else is as Athena has it."""
+    """Checks Athena's DDL in Spark, which has no projection and finds the partitions itself."""
     place = athena.statements("BUCKET/PREFIX", archives.SUBS, archives.FIRST_DAY)
     for statement in place:
         if athena.is_table(athena.parsed(statement)):

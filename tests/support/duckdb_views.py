@@ -1,4 +1,4 @@
-"""Asks an archive through schemas/duckdb.sql, as an auditor does in DuckDB's shell.
+"""Queries an archive through schemas/duckdb.sql, as an auditor does in DuckDB's shell.
 
     duckdb_views.py ARCHIVE < QUERIES
 

@@ -1,4 +1,4 @@
-"""Reads a sub-account's chain and rows as schemas/FORMAT.md describes them, with none of the writer's code.
+"""Reads a sub-account's chain and rows as schemas/FORMAT.md describes them, without any code of the writer.
 
     read_archive.py ARCHIVE SUB_ACCOUNT DATE
 
@@ -105,7 +105,7 @@ def rows_of(root, files):
 
 
 def body_of(row, kind):
-    """The bytes of a 200's body; None where there was no 200."""
+    """Returns the bytes of the body of a 200; None where there was none."""
     status, text, binary = (row[f"{kind}_{column}"] for column in ("status", "summary", "binary"))
     must(status in STATUSES, "status", status)
     must((text is not None) == (status in ("PRESENT", "EMPTY")), key_of(row), kind, status, "summary")
@@ -113,7 +113,7 @@ def body_of(row, kind):
     must(not text if status == "EMPTY" else text != "", key_of(row), kind, status, "empty")
     body = text.encode() if text is not None else base64.b64decode(binary, validate=True) if binary else None
     must(row[f"{kind}_sha256"] == (None if body is None else sha256(body)), key_of(row), kind, "sha256")
-    # A 200 whose body is longer than the limit has failed, too.
+    # A 200 whose body exceeds the limit counts as failed.
     must(body is None or row[f"{kind}_http_status"] == 200, key_of(row), kind, "http_status")
     must((row[f"{kind}_fetched_at"] is not None) == (status in ANSWERS), key_of(row), kind, "fetched_at")
     must((row[f"{kind}_error"] is not None) == (status == "FAILED"), key_of(row), kind, "error")

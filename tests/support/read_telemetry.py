@@ -1,4 +1,4 @@
-"""Reads what cxvault tells with other code than its own: read_telemetry.py metrics|traces|otlp-metrics < INPUT
+"""Parses metrics and traces of cxvault with independent code: read_telemetry.py metrics|traces|otlp-metrics < INPUT
 
 metrics: Prometheus's own parser. traces, otlp-metrics: OTLP/JSON into OpenTelemetry's own messages, which know every
 field there is. Each prints JSON.
