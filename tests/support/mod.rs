@@ -9,6 +9,7 @@
 pub mod browser;
 pub mod bucket;
 pub mod damage;
+pub mod events;
 pub mod host;
 pub mod memory;
 pub mod minio;

@@ -1,4 +1,4 @@
-//! The real program, configured for a simulator in the test's process, and the results of its runs.
+//! The real binary, set up against a simulator of the test's own, and what came of running it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// The day that most tests archive: a Friday. The simulated clock shows the next morning.
+/// Where the tests' days lie: a Friday, on whose next morning the simulated clock stands.
 pub const DAY: &str = "2026-11-20";
 pub const NOW: &str = "2026-11-21T06:00:00Z";
 pub const SUB: &str = "99999999";
 
-/// A process that needs longer than this hangs; no test measures time by it.
+/// A process that needs longer than this hangs; no test measures by it.
 const FOREVER: Duration = Duration::from_secs(240);
 
-/// Returns a small world without limits and faults, in which it is [`NOW`].
+/// A small world without limits and faults, in which it is [`NOW`].
 pub fn options() -> SimulatorOptions {
     SimulatorOptions {
         now: Some(NOW.parse().unwrap()),
@@ -74,7 +74,7 @@ fn now_away_from_midnight() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-/// Waits for a moment whose length does not matter.
+/// Waits a moment that may as well be longer or shorter.
 pub fn nap(moment: Duration) {
     std::thread::sleep(moment);
 }
@@ -112,12 +112,12 @@ impl Simulator {
         self.ask(reqwest::Method::POST, "/__sim/reset-stats");
     }
 
-    /// Moves the simulated clock forward by a duration such as `2d`.
+    /// Lets the simulated clock jump ahead by a duration such as `2d`.
     pub fn advance(&self, by: &str) {
         self.ask(reqwest::Method::POST, &format!("/__sim/advance?by={by}"));
     }
 
-    /// Returns what an archive of `from..to` must hold now, as JSON lines.
+    /// What an archive of `from..to` must hold now, as JSON lines.
     pub fn truth(&self, sub: &str, from: &str, to: &str) -> String {
         self.ask(
             reqwest::Method::GET,
@@ -125,7 +125,7 @@ impl Simulator {
         )
     }
 
-    /// Returns the number of all requests since the last reset.
+    /// Requests of every kind since the last reset.
     pub fn requests(&self) -> u64 {
         let stats = self.stats();
         let of_endpoint = |one: &Value| one["total"].as_u64().unwrap();
@@ -137,7 +137,7 @@ impl Simulator {
             .sum()
     }
 
-    /// Returns the number of requests to one endpoint since the last reset.
+    /// Requests to one endpoint since the last reset.
     pub fn requests_to(&self, endpoint: &str) -> u64 {
         self.stats()["requests"][endpoint]["total"]
             .as_u64()
@@ -166,15 +166,14 @@ impl Drop for Simulator {
     }
 }
 
-/// A user of the program: an archive, a state folder and a home folder, and settings in the
-/// environment.
+/// A user of the binary: an archive, a state folder and a home of its own, and settings from the environment.
 pub struct Vault {
     pub folder: TempDir,
     environment: BTreeMap<String, String>,
 }
 
 impl Vault {
-    /// Creates a user with one sub-account and demo credentials, without limits.
+    /// One sub-account, demo credentials, no limits.
     pub fn new(simulator: &Simulator) -> Vault {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("home")).unwrap();
@@ -201,7 +200,7 @@ impl Vault {
         vault
     }
 
-    /// Sets the API to that simulator.
+    /// From now on the API is that simulator.
     pub fn move_to(&mut self, simulator: &Simulator) {
         for name in ["PLATFORM_URL", "RINGCX_URL", "SUMMARIES_URL"] {
             self.set(name, &simulator.url);
@@ -221,7 +220,7 @@ impl Vault {
         self
     }
 
-    /// Sets a variable of another program.
+    /// Sets a variable that is not ours.
     pub fn set_foreign(&mut self, name: &str, value: &str) -> &mut Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
@@ -247,12 +246,12 @@ impl Vault {
         command
     }
 
-    /// Runs the program to its end.
+    /// Runs the binary to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
         self.spawn(args).wait()
     }
 
-    /// Runs `run --json --date DATE` with the arguments of `more`.
+    /// `run --json --date DATE`, and whatever `more` says.
     pub fn run_day(&self, date: &str, more: &[&str]) -> Finished {
         self.run(&[&["run", "--json", "--date", date], more].concat())
     }
@@ -266,7 +265,7 @@ impl Vault {
         Started::new(command.spawn().expect("the binary can be run"))
     }
 
-    /// Returns the manifests of a sub-account's chain in order, with their envelopes.
+    /// The manifests of a sub-account's chain, in order, envelopes and all.
     pub fn manifests(&self, sub: &str) -> Vec<Value> {
         let folder = self
             .archive()
@@ -282,12 +281,12 @@ impl Vault {
             .collect()
     }
 
-    /// Returns the newest manifest of a sub-account, without its envelope.
+    /// The newest manifest of a sub-account, without its envelope.
     pub fn newest(&self, sub: &str) -> Value {
         self.manifests(sub).pop().expect("a manifest")["manifest"].take()
     }
 
-    /// Returns every file below a folder.
+    /// Every file of a folder below this user's, by its path there.
     pub fn files(&self, folder: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let Ok(entries) = std::fs::read_dir(folder) else {
@@ -304,7 +303,7 @@ impl Vault {
     }
 }
 
-/// A running process. It is killed when the value is dropped.
+/// A process at work. It is killed when the test ends before it does.
 pub struct Started {
     pub child: Child,
     began: Instant,
@@ -321,7 +320,7 @@ impl Drop for Started {
 
 impl Started {
     fn new(mut child: Child) -> Started {
-        // Read at once; otherwise a full pipe would stop the process.
+        // Read at once, or a full pipe would stop the child.
         fn read(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
             std::thread::spawn(move || {
                 let mut bytes = Vec::new();
@@ -351,10 +350,10 @@ impl Started {
         assert!(sent.success(), "kill -s {name} {pid}");
     }
 
-    /// Like [`Started::signal`], for a process that may have ended already.
+    /// Like [`Started::signal`], for a process that may have ended by itself meanwhile.
     pub fn signal_if_running(&mut self, name: &str) {
         if self.is_running() {
-            // Its id is not reused before it is waited for.
+            // Until it is waited for its id belongs to nobody else.
             self.signal(name);
         }
     }
@@ -391,7 +390,7 @@ impl Started {
     }
 }
 
-/// Waits until `there` returns true; fails when that takes too long.
+/// Waits until `there` says so; what it waits for happens, or the test hangs and fails.
 pub fn until(what: &str, mut there: impl FnMut() -> bool) {
     let began = Instant::now();
     while !there() {
@@ -400,7 +399,7 @@ pub fn until(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Exit status and output of a process.
+/// How a process ended, and what it said.
 pub struct Finished {
     pub status: ExitStatus,
     pub stdout: String,
@@ -414,22 +413,27 @@ impl Finished {
             .unwrap_or_else(|| panic!("ended by a signal: {self}"))
     }
 
-    /// Asserts the exit code; shows the output when it is another.
+    /// Asserts the exit code, and shows everything when it is another.
     #[track_caller]
     pub fn expect(self, exit: i32) -> Finished {
         assert_eq!(self.status.code(), Some(exit), "{self}");
         self
     }
 
-    /// Returns the JSON lines on stdout.
+    /// Returns the JSON lines on stdout, each checked against the schema of events.
     #[track_caller]
     pub fn events(&self) -> Vec<Value> {
-        let parse =
-            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        self.stdout.lines().map(parse).collect()
+        let mut events = Vec::new();
+        for line in self.stdout.lines() {
+            let event =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            crate::support::events::check(&event);
+            events.push(event);
+        }
+        events
     }
 
-    /// Returns the last event of a run; it must agree with the exit code.
+    /// The last event of a run; it agrees with the exit code.
     #[track_caller]
     pub fn summary(&self) -> Value {
         let last = self
@@ -444,7 +448,7 @@ impl Finished {
         last
     }
 
-    /// Returns the only day of a run's summary.
+    /// The only day of a run's summary.
     #[track_caller]
     pub fn day(&self) -> Value {
         let days = self.summary()["days"].take();

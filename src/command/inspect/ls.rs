@@ -48,7 +48,7 @@ fn days(timeline: &Timeline, range: &Days, output: &Output) {
     struct ListedRevisionEvent<'a> {
         event: &'static str,
         sub_account: &'a str,
-        dt: Date,
+        date: Date,
         revision: u32,
         manifest: &'a str,
         committed_at: String,
@@ -59,7 +59,7 @@ fn days(timeline: &Timeline, range: &Days, output: &Output) {
         output.event(&ListedRevisionEvent {
             event: "revision",
             sub_account: &timeline.sub_account,
-            dt: revision.record.date,
+            date: revision.record.date,
             revision: revision.record.revision,
             manifest: &revision.manifest.key,
             committed_at: rfc3339(revision.run.finished_at),

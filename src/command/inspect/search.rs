@@ -94,7 +94,7 @@ impl Search {
         struct HitEvent<'a> {
             event: &'static str,
             sub_account: &'a str,
-            dt: Date,
+            date: Date,
             segment_id: &'a Option<String>,
             kind: &'static str,
             revision: u32,
@@ -105,7 +105,7 @@ impl Search {
         self.output.event(&HitEvent {
             event: "hit",
             sub_account,
-            dt: date,
+            date,
             segment_id,
             kind,
             revision,

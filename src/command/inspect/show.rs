@@ -74,7 +74,7 @@ fn event(found: &FoundRow) -> impl Serialize {
     struct RevisionEvent {
         event: &'static str,
         sub_account: String,
-        dt: String,
+        date: Date,
         manifest: String,
         manifest_sha256: String,
         committed_at: String,
@@ -88,7 +88,7 @@ fn event(found: &FoundRow) -> impl Serialize {
     RevisionEvent {
         event: "row",
         sub_account: found.sub_account.clone(),
-        dt: found.date.to_string(),
+        date: found.date,
         manifest: found.revision.manifest.key.clone(),
         manifest_sha256: found.revision.manifest.sha256.hex(),
         committed_at: rfc3339(found.revision.run.finished_at),

@@ -104,7 +104,7 @@ fn tell(calendar: &Calendar, disposed: &[OmittedDays], output: &Output) {
     } = calendar;
     for day in days {
         output.event(&DayEvent {
-            event: "day",
+            event: "day-status",
             sub_account,
             day,
         });

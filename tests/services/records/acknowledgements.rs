@@ -27,7 +27,7 @@ fn state_of(vault: &Vault, day: &str) -> Value {
     let mut days = status
         .events()
         .into_iter()
-        .filter(|event| event["event"] == "day");
+        .filter(|event| event["event"] == "day-status");
     days.find(|event| event["date"] == day)
         .unwrap_or_else(|| panic!("{status}"))["state"]
         .take()

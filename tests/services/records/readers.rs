@@ -228,7 +228,7 @@ fn readers_go_on_without_what_was_disposed_of() {
             .filter(|event| event["event"] == "hit")
             .collect();
         assert!(
-            !hits.is_empty() && hits.iter().all(|hit| hit["dt"] == DAY),
+            !hits.is_empty() && hits.iter().all(|hit| hit["date"] == DAY),
             "{hits:?}"
         );
         let exported = tells(&["export", "--format", "jsonl", "--out", &out("export")], 0);
