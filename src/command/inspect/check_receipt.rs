@@ -1,15 +1,19 @@
-//! `cxvault check-receipt`: whether a receipt holds. Offline, with nothing else.
+//! `cxvault check-receipt`: checks a receipt, offline and without any other file.
 
 use serde::Serialize;
 
 use crate::cli::audit::CheckReceiptArgs;
-use crate::command::Context;
+use crate::command::{Context, inspect};
 use crate::format::record::receipt::{Proven, Receipt};
 use crate::format::signature::AllowedSigners;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::printable;
 
+/// Checks a receipt and prints what it proves.
+///
+/// # Errors
+/// [`Exit::Usage`] if the file is not a receipt; [`Exit::Integrity`] if the receipt is not valid.
 pub fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
     let file = args.file.display();
     let text = std::fs::read(&args.file).map_err(|error| {
@@ -19,27 +23,32 @@ pub fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
     })?;
     let receipt: Receipt = serde_json::from_slice(&text).map_err(|error| {
         Failure::new(Exit::Usage, format!("{file} is not a receipt"))
-            .because(plain(&error))
+            .because(place_of(&error))
             .remedy("Name a receipt that `cxvault prove` has written; a changed one may no longer be one.")
     })?;
     let allowed = match &args.allowed_signers {
-        Some(file) => crate::command::inspect::allowed_signers(file)?,
+        Some(file) => inspect::allowed_signers(file)?,
         None => AllowedSigners::default(),
     };
     let proven = receipt.check(&allowed, &args.expect_head).map_err(|error| {
         Failure::new(Exit::Integrity, format!("{file} does not hold: {error}"))
             .remedy("Do not rely on it; ask for another, and for the head of the chain from a second source.")
     })?;
-    tell(&proven, &allowed, args, context);
+    print_summary(&proven, &allowed, args, context);
     Ok(Exit::Done)
 }
 
-/// Where the text stops being a receipt, without quoting it.
-fn plain(error: &serde_json::Error) -> String {
+/// Returns the place of a JSON error without the text around it: a receipt contains summaries.
+fn place_of(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }
 
-fn tell(proven: &Proven, allowed: &AllowedSigners, args: &CheckReceiptArgs, context: &Context) {
+fn print_summary(
+    proven: &Proven,
+    allowed: &AllowedSigners,
+    args: &CheckReceiptArgs,
+    context: &Context,
+) {
     #[derive(Serialize)]
     struct CheckedReceiptEvent<'a> {
         event: &'static str,
@@ -59,27 +68,29 @@ fn tell(proven: &Proven, allowed: &AllowedSigners, args: &CheckReceiptArgs, cont
     } = proven;
     let signed = match (proven.signed_by.as_slice(), allowed.is_empty()) {
         ([], _) => {
-            "Nobody has signed: whoever could write to the archive could have made this.".to_owned()
+            "The manifest is not signed: anyone who can write to the archive could have made this receipt.".to_owned()
         }
         (keys, true) => format!(
-            "Signed by {}; whether you trust that key is up to you.",
+            "Signed by {}; decide whether you trust that key.",
             keys.join(", ")
         ),
         (keys, false) => format!("Signed by {}, an allowed signer.", keys.join(", ")),
     };
     let later = match proven.later_manifests_of_day.as_slice() {
-        [] => "Up to that head no later manifest of the day exists.".to_owned(),
-        numbers => format!("Later manifests of the day, which may hold a newer row: {numbers:?}."),
+        [] => "Up to that head, the chain has no later manifest of the day.".to_owned(),
+        numbers => {
+            format!("Later manifests of the day, which may contain a newer row: {numbers:?}.")
+        }
     };
-    let kept = if args.expect_head.is_empty() {
-        "\nThat head comes from the receipt itself: compare it with one that was kept elsewhere (--expect-head)."
+    let comparison = if args.expect_head.is_empty() {
+        "\nThat head comes from the receipt itself: compare it with a head that was stored elsewhere (--expect-head)."
     } else {
         "\nThe expected heads are in its chain."
     };
     context.output.print_info(format!(
         "HOLDS: this row of segment {} was committed on {} as part of {sub_account} {date}, revision {revision}.\n\
          Its summaries have the SHA-256 that was recorded when they were fetched.\n\
-         It leads to head {head}.{kept}\n{signed}\n{later}",
+         The chain leads to head {head}.{comparison}\n{signed}\n{later}",
         printable(&proven.segment),
         rfc3339(proven.committed_at),
     ));

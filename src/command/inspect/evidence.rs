@@ -1,4 +1,4 @@
-//! `cxvault evidence`: all that an auditor needs for a period, in one folder.
+//! `cxvault evidence`: writes everything that an auditor needs for a period into one folder.
 
 use serde::Serialize;
 
@@ -6,19 +6,23 @@ use crate::audit::evidence;
 use crate::audit::pack::Pack;
 use crate::cli::audit::EvidenceArgs;
 use crate::clock::{Clock as _, SystemClock};
-use crate::command::Context;
+use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{grouped, size};
+use crate::render::{count, size};
 
+/// Writes the evidence of a range of days into a new folder.
+///
+/// # Errors
+/// [`Exit::Usage`] for a folder or an allowed_signers file that cannot be used; [`Exit::Integrity`] for a damaged chain
+/// or part.
 pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let days = args.range.days()?;
     let file = args
         .allowed_signers
         .as_deref()
         .or(settings.allowed_signers_file.as_deref());
-    let source =
-        crate::command::inspect::open(settings, args.allowed_signers.as_deref(), context).await?;
+    let source = inspect::open(settings, args.allowed_signers.as_deref(), context).await?;
     let signers = match file {
         None => String::new(),
         Some(file) => std::fs::read_to_string(file).map_err(|error| {
@@ -27,7 +31,7 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
                 .remedy("Name a file in the format of OpenSSH's allowed_signers.")
         })?,
     };
-    let sub_accounts = crate::command::inspect::sub_accounts(&source, context).await?;
+    let sub_accounts = inspect::sub_accounts(&source, context).await?;
     let mut pack = Pack::begin(&args.out)?;
     let packed = evidence::pack(
         &source,
@@ -42,7 +46,7 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
     packed
         .left_out
         .iter()
-        .for_each(|one| crate::command::inspect::tell_left_out(one, &context.output));
+        .for_each(|days| inspect::print_left_out(days, &context.output));
 
     #[derive(Serialize)]
     struct EvidenceEvent<'a> {
@@ -75,16 +79,16 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         heads,
     });
     let whose = if signers.is_empty() {
-        "\nNobody is named whose signatures count: give --allowed-signers."
+        "\nThe folder does not say whose signatures to accept: use --allowed-signers to include that."
     } else {
         ""
     };
     context.output.print_info(format!(
-        "{}: {} manifests, {} rosters, {} Parquet files, {}\nCheck it by hand as README.txt says, or with: sh {}/check.sh{whose}",
+        "{}: {}, {}, {}, {}\nCheck it by hand as README.txt says, or with: sh {}/check.sh{whose}",
         args.out.display(),
-        grouped(manifests),
-        grouped(rosters),
-        grouped(parts),
+        count(manifests, "manifest"),
+        count(rosters, "roster record"),
+        count(parts, "Parquet file"),
         size(bytes),
         args.out.display(),
     ));

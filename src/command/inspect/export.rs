@@ -17,23 +17,30 @@ use crate::chain::inventory;
 use crate::chain::timeline::{CommittedRevision, Timeline};
 use crate::cli::audit::ExportArgs;
 use crate::clock::{Clock as _, SystemClock};
-use crate::command::Context;
+use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::place::key;
 use crate::format::row::Row;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::grouped;
+use crate::render::count;
 
+/// Writes a range of days, or what was committed after a manifest, into a new folder.
+///
+/// The folder also receives the manifests, `export.json` and SHA256SUMS. A folder that was left by an interrupted export
+/// has no SHA256SUMS, and the next export refuses it because it is not empty.
+///
+/// # Errors
+/// [`Exit::Usage`] for a folder that cannot be used; [`Exit::Integrity`] for a damaged chain or part.
 pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
-    let source = crate::command::inspect::open(settings, None, context).await?;
+    let source = inspect::open(settings, None, context).await?;
     let mut pack = Pack::begin(&args.out)?;
     let mut about = ExportAbout::new(args, &range, &source);
     pack.add_object(&source, key::ARCHIVE, key::ARCHIVE, None)
         .await?;
-    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+    for sub_account in inspect::sub_accounts(&source, context).await? {
         let mut timeline = if args.after.is_empty() {
             Timeline::read(&source, &sub_account, &range).await?
         } else {
@@ -50,7 +57,7 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
             .await?
         };
         for left_out in timeline.leave_out_disposed() {
-            crate::command::inspect::tell_left_out(&left_out, &context.output);
+            inspect::print_left_out(&left_out, &context.output);
             about.left_out.push(left_out);
         }
         for revision in &timeline.revisions {
@@ -90,11 +97,11 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
     })?;
     pack.add_bytes("export.json", &text)?;
     let files = pack.finish()?;
-    tell(&about, files, args, context);
+    print_summary(&about, files, args, context);
     Ok(Exit::Done)
 }
 
-/// `export.json`: what this is, and where it goes on.
+/// The file `export.json` and the event `exported`: what was exported, and where the next export continues.
 #[derive(Serialize)]
 struct ExportAbout {
     event: &'static str,
@@ -103,14 +110,14 @@ struct ExportAbout {
     exported_at: String,
     format: &'static str,
     revisions: &'static str,
-    /// `from..to`, the end left out; nothing where there is no bound.
+    /// `from..to`, excluding the end; a bound that is not given is empty.
     days: String,
     rows: u64,
-    /// Days that were disposed of: nothing here is of them.
+    /// Days that were disposed of, and are not in the data.
     left_out: Vec<OmittedDays>,
     files: Vec<String>,
     heads: Vec<String>,
-    /// For `--after`, so that the next export gives only what is new then.
+    /// Values of `--after` with which the next export contains only later rows.
     next: Vec<String>,
 }
 
@@ -201,7 +208,7 @@ async fn export(
     Ok(written)
 }
 
-fn tell(about: &ExportAbout, files: u64, args: &ExportArgs, context: &Context) {
+fn print_summary(about: &ExportAbout, files: u64, args: &ExportArgs, context: &Context) {
     context.output.event(about);
     let out = args.out.display();
     let new = if about.rows == 0 {
@@ -215,11 +222,10 @@ fn tell(about: &ExportAbout, files: u64, args: &ExportArgs, context: &Context) {
         .map(|next| format!("--after {next}"))
         .collect();
     context.output.print_info(format!(
-        "{new}: {} rows as {} in {out} ({} files; check them with: cd {out} && sha256sum -c SHA256SUMS)\nWhat is new after \
-         this: {}",
-        grouped(about.rows),
+        "{new}: {} as {} in {out} ({}; check: cd {out} && sha256sum -c SHA256SUMS)\nTo export only later rows: {}",
+        count(about.rows, "row"),
         about.format,
-        grouped(files),
+        count(files, "file"),
         next.join(" "),
     ));
 }

@@ -9,7 +9,7 @@ use crate::audit::scratch::Scratch;
 use crate::chain::archive::Archive;
 use crate::chain::timeline::Timeline;
 use crate::cli::audit::LsArgs;
-use crate::command::Context;
+use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::row::Row;
 use crate::format::time::day::rfc3339;
@@ -17,6 +17,10 @@ use crate::format::time::range::Days;
 use crate::outcome::{Exit, Result};
 use crate::render::{Output, Table, grouped, printable, size};
 
+/// Lists the days of a range, or the segments of one day.
+///
+/// # Errors
+/// [`Exit::Usage`] for an empty range; [`Exit::Integrity`] for a damaged chain or part; the store's errors.
 pub async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = match args.date {
         Some(date) => Days {
@@ -25,25 +29,25 @@ pub async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Resul
         },
         None => args.range.days()?,
     };
-    let source = crate::command::inspect::open(settings, None, context).await?;
-    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+    let source = inspect::open(settings, None, context).await?;
+    for sub_account in inspect::sub_accounts(&source, context).await? {
         if args.date.is_some() {
             let (timeline, _) =
-                crate::command::inspect::readable(&source, &sub_account, &range, &context.output)
-                    .await?;
-            segments(&source, &timeline, &context.output).await?;
+                inspect::readable(&source, &sub_account, &range, &context.output).await?;
+            print_segments(&source, &timeline, &context.output).await?;
         } else {
             let timeline = Timeline::read(&source, &sub_account, &range).await?;
-            days(&timeline, &range, &context.output);
+            print_days(&timeline, &range, &context.output);
         }
     }
     if args.date.is_none() {
-        crate::command::inspect::roster::tell(&source, &context.output).await?;
+        inspect::roster::print_roster(&source, &context.output).await?;
     }
     Ok(Exit::Done)
 }
 
-fn days(timeline: &Timeline, range: &Days, output: &Output) {
+/// Prints one event for each revision, and a table of the days.
+fn print_days(timeline: &Timeline, range: &Days, output: &Output) {
     #[derive(Serialize)]
     struct ListedRevisionEvent<'a> {
         event: &'static str,
@@ -91,20 +95,20 @@ fn days(timeline: &Timeline, range: &Days, output: &Output) {
         ]);
     }
     output.print(format!("{table}\n"));
-    // Their manifests are listed above all the same: those stay.
+    // The manifests of disposed days are listed above nevertheless, because they remain in the archive.
     timeline
         .disposed()
         .iter()
-        .for_each(|one| crate::command::inspect::tell_left_out(one, output));
+        .for_each(|days| inspect::print_left_out(days, output));
 }
 
-/// Streams: a day may have a hundred thousand segments.
-async fn segments(source: &Archive, timeline: &Timeline, output: &Output) -> Result<()> {
+/// Prints the segments row by row while the parts are read: a day may have 100,000 segments.
+async fn print_segments(source: &Archive, timeline: &Timeline, output: &Output) -> Result<()> {
     let scratch = Scratch::new()?;
     for revisions in timeline.by_day() {
         let (output, sub_account) = (output.clone(), timeline.sub_account.clone());
         let each = move |row: Row| {
-            tell(&row, &sub_account, &output);
+            print_row(&row, &sub_account, &output);
             Ok(())
         };
         rows(source, &scratch, revisions, RowSelection::Current, each).await?;
@@ -112,7 +116,8 @@ async fn segments(source: &Archive, timeline: &Timeline, output: &Output) -> Res
     Ok(())
 }
 
-fn tell(row: &Row, sub_account: &str, output: &Output) {
+/// Prints the current row of one segment.
+fn print_row(row: &Row, sub_account: &str, output: &Output) {
     #[derive(Serialize)]
     struct ListedRowEvent<'a> {
         event: &'static str,

@@ -1,4 +1,17 @@
-//! The auditor's commands: they read the archive, and need nothing of RingCX.
+//! The auditor's commands. They read the archive with read access only, and need neither RingCX nor a journal.
+//!
+//! Each command is one file, and its `run` reads from top to bottom: it opens the archive, reads the chains of the
+//! sub-accounts one after the other, prints what it finds while it reads, and ends with a summary. Every command prints
+//! the same facts twice: as text for people, and with `--json` as events (`schemas/EVENTS.md`). Text from the archive
+//! goes through [`printable`] before a terminal shows it.
+//!
+//! ```text
+//! status, ls, show, search      what the archive contains
+//! verify                        whether it is complete and unchanged
+//! export, evidence, report      files for other people
+//! prove, check_receipt          a proof of one row
+//! roster                        the lines about the roster, which status and ls share
+//! ```
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +27,7 @@ use crate::config::Settings;
 use crate::format::signature::AllowedSigners;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Output, grouped, printable};
+use crate::render::{Output, count, printable};
 
 pub mod check_receipt;
 pub mod evidence;
@@ -28,7 +41,12 @@ pub mod show;
 pub mod status;
 pub mod verify;
 
-/// Opens the archive for reading. `signers` is the file of the flag, which wins over the settings'.
+/// Opens the archive for reading.
+///
+/// `signers` is the file of `--allowed-signers`, which takes precedence over the settings.
+///
+/// # Errors
+/// [`Exit::Usage`] for a file that cannot be read as allowed_signers; the store's errors, and those of `archive.json`.
 pub async fn open(
     settings: &Settings,
     signers: Option<&Path>,
@@ -42,16 +60,23 @@ pub async fn open(
     Archive::open(store, allowed, context.cancel.clone()).await
 }
 
-/// The sub-accounts that flags or settings name, or all of the archive's.
+/// Returns the sub-accounts of `--sub-account`, or all of the archive's.
 ///
-/// Settings name those that are to be archived; an older one of the archive is still a part of it, so only the flag
-/// narrows what is read.
+/// The setting `sub_accounts` is not used: it names what to archive from now on, and older sub-accounts are still part
+/// of the archive.
+///
+/// # Errors
+/// [`Exit::Usage`] for a sub-account that the archive does not contain.
 pub async fn sub_accounts(source: &Archive, context: &Context) -> Result<Vec<String>> {
     source.sub_accounts(&context.sub_accounts).await
 }
 
-/// The days of a range whose rows can be read. Says which cannot, since they were disposed of; also returns whether
-/// there are any.
+/// Returns the days of a range whose rows can be read, and whether other days were left out.
+///
+/// Days that were disposed of are left out, with a line and an event for each range of them.
+///
+/// # Errors
+/// [`Exit::Integrity`] for a chain that is damaged; the store's errors.
 pub async fn readable(
     source: &Archive,
     sub_account: &str,
@@ -60,11 +85,13 @@ pub async fn readable(
 ) -> Result<(Timeline, bool)> {
     let mut timeline = Timeline::read(source, sub_account, days).await?;
     let left_out = timeline.leave_out_disposed();
-    left_out.iter().for_each(|one| tell_left_out(one, output));
+    left_out
+        .iter()
+        .for_each(|days| print_left_out(days, output));
     Ok((timeline, !left_out.is_empty()))
 }
 
-/// After "nothing is archived of it", where days were left out.
+/// Returns the end of "nothing is archived of it", for a search that left days out.
 pub fn but_for_disposed(left_out: bool) -> &'static str {
     if left_out {
         " on any day that was not disposed of"
@@ -73,14 +100,14 @@ pub fn but_for_disposed(left_out: bool) -> &'static str {
     }
 }
 
-/// Days that nobody reads any more.
-pub fn tell_left_out(left_out: &OmittedDays, output: &Output) {
-    event_left_out(left_out, output);
+/// Prints the line and the event about days that were disposed of.
+pub fn print_left_out(left_out: &OmittedDays, output: &Output) {
+    emit_left_out(left_out, output);
     output.print_info(format!("left out: {}", left_out_text(left_out)));
 }
 
-/// The same for programs.
-pub fn event_left_out(left_out: &OmittedDays, output: &Output) {
+/// Emits only the event about days that were disposed of.
+pub fn emit_left_out(left_out: &OmittedDays, output: &Output) {
     #[derive(Serialize)]
     struct LeftOutEvent<'a> {
         event: &'static str,
@@ -93,7 +120,7 @@ pub fn event_left_out(left_out: &OmittedDays, output: &Output) {
     });
 }
 
-/// When, by which record, and why.
+/// Describes days that were disposed of: which, when, by which record, and why.
 pub fn left_out_text(left_out: &OmittedDays) -> String {
     let OmittedDays {
         sub_account,
@@ -108,13 +135,16 @@ pub fn left_out_text(left_out: &OmittedDays) -> String {
     let days = if *days == 1 {
         from.to_string()
     } else {
-        format!("{from}..{to}, {} days,", grouped(*days))
+        format!("{from}..{to}, {},", count(*days, "day"))
     };
     let reason = printable(reason);
     format!("{sub_account} {days} disposed of on {committed_at} by {manifest}: {reason}")
 }
 
-/// Reads an OpenSSH allowed_signers file.
+/// Reads an OpenSSH allowed_signers file (ssh-keygen(1), "ALLOWED SIGNERS").
+///
+/// # Errors
+/// [`Exit::Usage`] for a file that cannot be read, or is not of that format.
 pub fn allowed_signers(file: &Path) -> Result<AllowedSigners> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         Failure::new(Exit::Usage, format!("cannot read {}", file.display())).because(error).remedy(

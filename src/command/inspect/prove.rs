@@ -1,4 +1,4 @@
-//! `cxvault prove`: a receipt for one segment's row.
+//! `cxvault prove`: writes a receipt for the row of one segment.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -9,20 +9,24 @@ use serde::Serialize;
 use crate::audit::find::{FoundRow, find};
 use crate::audit::prove::prove;
 use crate::cli::audit::ProveArgs;
-use crate::command::Context;
+use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::record::receipt::Receipt;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{printable, size};
+use crate::render::{count, printable, size};
 
+/// Finds the row of a segment and writes its receipt into a new file.
+///
+/// # Errors
+/// [`Exit::Usage`] if no row, or rows of several sub-accounts, are found, or the file exists; [`Exit::Integrity`] for a
+/// damaged chain or part.
 pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
-    let source = crate::command::inspect::open(settings, None, context).await?;
+    let source = inspect::open(settings, None, context).await?;
     let (mut candidates, mut left_out) = (Vec::new(), false);
-    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+    for sub_account in inspect::sub_accounts(&source, context).await? {
         let (timeline, without) =
-            crate::command::inspect::readable(&source, &sub_account, &range, &context.output)
-                .await?;
+            inspect::readable(&source, &sub_account, &range, &context.output).await?;
         left_out |= without;
         let found = find(&source, &timeline, &args.segment_id).await?;
         let this_one = |found: &FoundRow| {
@@ -51,7 +55,7 @@ pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Re
         .into_iter()
         .max_by_key(|(_, found)| found.revision.sequence);
     let Some((timeline, found)) = newest else {
-        let but = crate::command::inspect::but_for_disposed(left_out);
+        let but = inspect::but_for_disposed(left_out);
         let message = format!(
             "no row is archived of segment {}{but}",
             printable(&args.segment_id)
@@ -64,11 +68,11 @@ pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Re
         Failure::new(Exit::Unexpected, "cannot write the receipt").because(error)
     })?;
     write_new(&args.out, text.as_bytes())?;
-    tell(&receipt, text.len(), args, context);
+    print_summary(&receipt, text.len(), args, context);
     Ok(Exit::Done)
 }
 
-fn tell(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
+fn print_summary(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
     #[derive(Serialize)]
     struct ReceiptEvent<'a> {
         event: &'static str,
@@ -99,20 +103,26 @@ fn tell(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
         later_manifests_of_day,
     });
     let later = match later_manifests_of_day.len() {
-        0 => "No later manifest of that day exists.".to_owned(),
-        n => format!("{n} later manifests of that day exist; they may hold a newer row of it."),
+        0 => "The chain has no later manifest of that day.".to_owned(),
+        n => format!(
+            "The chain has {} of that day, which may contain a newer row.",
+            count(n as u64, "later manifest")
+        ),
     };
     context.output.print_info(format!(
-        "{}: {}, row of {sub_account} {date}, revision {revision}, with {} manifests up to head {head}\n{later}\nCheck it \
+        "{}: {}, row of {sub_account} {date}, revision {revision}, with {} up to head {head}\n{later}\nCheck it \
          with: cxvault check-receipt {}",
         file.display(),
         size(bytes as u64),
-        chain.len(),
+        count(chain.len() as u64, "manifest"),
         file.display(),
     ));
 }
 
-/// Creates a file; never overwrites one.
+/// Creates a file. An existing file is never overwritten.
+///
+/// # Errors
+/// [`Exit::Usage`] if the file exists or cannot be written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let opened = OpenOptions::new().write(true).create_new(true).open(path);
     opened

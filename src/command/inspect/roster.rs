@@ -1,4 +1,7 @@
-//! The roster in a line, for commands that show what is archived.
+//! The lines about the roster, for commands that show what is archived.
+//!
+//! The roster is the chain of the whole archive: its newest record lists every sub-account with its head, so that a
+//! sub-account that RingCX no longer lists, or whose chain was cut off, is noticed.
 
 use serde::Serialize;
 
@@ -8,8 +11,11 @@ use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
 use crate::render::{Output, grouped};
 
-/// Says where the roster stands, and which sub-accounts RingCX no longer lists; nothing where there is no roster.
-pub async fn tell(source: &Archive, output: &Output) -> Result<()> {
+/// Prints the head of the roster and the sub-accounts that RingCX no longer lists; nothing if there is no roster.
+///
+/// # Errors
+/// [`crate::outcome::Exit::Integrity`] for a roster that is damaged; the store's errors.
+pub async fn print_roster(source: &Archive, output: &Output) -> Result<()> {
     #[derive(Serialize)]
     struct UnlistedEvent<'a> {
         event: &'static str,
@@ -23,32 +29,32 @@ pub async fn tell(source: &Archive, output: &Output) -> Result<()> {
         return Ok(());
     };
     let committed_at = rfc3339(newest.committed_at);
-    let of = |acknowledged| {
-        newest
-            .missing()
-            .filter(move |one| one.acknowledged == acknowledged)
-    };
+    let (acknowledged, open): (Vec<_>, Vec<_>) =
+        newest.missing().partition(|unlisted| unlisted.acknowledged);
     let mut lines = vec![format!(
         "roster    sub-accounts: {}, last commit {committed_at}",
         grouped(newest.roll.sub_accounts.len() as u64)
     )];
-    lines.extend(of(false).map(|one| {
+    lines.extend(open.iter().map(|unlisted| {
         format!(
             "  {} is no longer listed by RingCX since {}; nothing is archived of it",
-            one.id, one.since
+            unlisted.id, unlisted.since
         )
     }));
-    lines.extend(
-        of(true).map(|one| format!("  {} is no longer listed by RingCX (acknowledged)", one.id)),
-    );
+    lines.extend(acknowledged.iter().map(|unlisted| {
+        format!(
+            "  {} is no longer listed by RingCX (acknowledged)",
+            unlisted.id
+        )
+    }));
     lines.push(format!("  head {}\n", newest.head));
     output.event(&UnlistedEvent {
         event: "roster",
         head: &newest.head,
         committed_at,
         sub_accounts: newest.roll.sub_accounts.len(),
-        unlisted: of(false).map(|one| one.id).collect(),
-        unlisted_acknowledged: of(true).map(|one| one.id).collect(),
+        unlisted: open.iter().map(|unlisted| unlisted.id).collect(),
+        unlisted_acknowledged: acknowledged.iter().map(|unlisted| unlisted.id).collect(),
     });
     output.print(lines.join("\n"));
     Ok(())

@@ -1,4 +1,4 @@
-//! `cxvault search`: which current summaries hold a text.
+//! `cxvault search`: finds current summaries that contain a text.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,23 +10,27 @@ use serde::Serialize;
 use crate::audit::current::{RowSelection, rows};
 use crate::audit::scratch::Scratch;
 use crate::cli::audit::SearchArgs;
-use crate::command::Context;
+use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::row::Row;
 use crate::format::row::observation::SummaryKind;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Output, grouped, printable};
+use crate::render::{Output, count, printable};
 
-/// Characters shown on each side of a hit.
+/// Characters shown on each side of a match.
 const AROUND: usize = 40;
 
+/// Searches the current summaries of a range, without regard to case, and prints each match.
+///
+/// # Errors
+/// [`Exit::Usage`] for an empty text or range; [`Exit::Integrity`] for a damaged chain or part; the store's errors.
 pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     if args.text.trim().is_empty() {
         return Err(Failure::new(Exit::Usage, "there is no text to look for")
             .remedy("Give a word or a phrase."));
     }
     let range = args.range.days()?;
-    let source = crate::command::inspect::open(settings, None, context).await?;
+    let source = inspect::open(settings, None, context).await?;
     let search = Arc::new(Search {
         text: args.text.to_lowercase(),
         kinds: args
@@ -37,43 +41,52 @@ pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> R
         output: context.output.clone(),
     });
     let scratch = Scratch::new()?;
-    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+    for sub_account in inspect::sub_accounts(&source, context).await? {
         let (timeline, _) =
-            crate::command::inspect::readable(&source, &sub_account, &range, &context.output)
-                .await?;
+            inspect::readable(&source, &sub_account, &range, &context.output).await?;
         for revisions in timeline.by_day() {
             let Some(date) = revisions.first().map(|revision| revision.record.date) else {
                 continue;
             };
-            let (search, sub_account) = (search.clone(), sub_account.clone());
-            let looking = search.clone();
-            let each = move |row: Row| {
-                looking.look(&row, &sub_account, date);
-                Ok(())
-            };
-            rows(&source, &scratch, revisions, RowSelection::Current, each).await?;
+            let (searcher, sub_account) = (search.clone(), sub_account.clone());
+            rows(
+                &source,
+                &scratch,
+                revisions,
+                RowSelection::Current,
+                move |row| {
+                    searcher.search_row(&row, &sub_account, date);
+                    Ok(())
+                },
+            )
+            .await?;
             if search.is_full() {
                 break;
             }
         }
     }
-    finish(&search)
+    print_summary(&search)
 }
 
+/// A search under way. It is shared with the thread that reads the parts.
 struct Search {
+    /// The text, in lower case.
     text: String,
     kinds: Vec<SummaryKind>,
     limit: u64,
+    /// Number of matches so far.
     found: AtomicU64,
     output: Output,
 }
 
 impl Search {
+    /// Returns whether the limit is reached.
     fn is_full(&self) -> bool {
         self.found.load(Ordering::Relaxed) >= self.limit
     }
 
-    fn look(&self, row: &Row, sub_account: &str, date: Date) {
+    /// Searches the summaries of one row.
+    fn search_row(&self, row: &Row, sub_account: &str, date: Date) {
         for &kind in &self.kinds {
             let Some(text) = &row.observation(kind).summary else {
                 continue;
@@ -85,11 +98,18 @@ impl Search {
                 return;
             }
             self.found.fetch_add(1, Ordering::Relaxed);
-            self.tell(row, sub_account, date, kind, &snippet);
+            self.print_match(row, sub_account, date, kind, &snippet);
         }
     }
 
-    fn tell(&self, row: &Row, sub_account: &str, date: Date, kind: SummaryKind, snippet: &str) {
+    fn print_match(
+        &self,
+        row: &Row,
+        sub_account: &str,
+        date: Date,
+        kind: SummaryKind,
+        snippet: &str,
+    ) {
         #[derive(Serialize)]
         struct HitEvent<'a> {
             event: &'static str,
@@ -117,13 +137,13 @@ impl Search {
     }
 }
 
-/// Breaks with the text around the first hit.
+/// Breaks with the text around the first match.
 fn snippet(text: &str, wanted: &str) -> ControlFlow<String> {
     let lower = text.to_lowercase();
     let Some(at) = lower.find(wanted) else {
         return ControlFlow::Continue(());
     };
-    // Lower-casing may change lengths; by characters the place is near enough.
+    // Lower-casing may change the length of a text; counted in characters, the place is near enough.
     let before = lower[..at].chars().count();
     let hit = wanted.chars().count();
     let (start, end) = (before.saturating_sub(AROUND), before + hit + AROUND);
@@ -136,7 +156,7 @@ fn snippet(text: &str, wanted: &str) -> ControlFlow<String> {
     ControlFlow::Break(format!("{left}{middle}{right}"))
 }
 
-fn finish(search: &Search) -> Result<Exit> {
+fn print_summary(search: &Search) -> Result<Exit> {
     #[derive(Serialize)]
     struct SearchEndEvent {
         event: &'static str,
@@ -150,13 +170,13 @@ fn finish(search: &Search) -> Result<Exit> {
         limit_reached: search.is_full(),
     });
     let more = if search.is_full() {
-        "; there may be more: raise --limit"
+        "; there may be more: increase --limit"
     } else {
         ""
     };
     search
         .output
-        .print_info(format!("{} summaries{more}", grouped(hits)));
+        .print_info(format!("{}{more}", count(hits, "matching summary")));
     Ok(Exit::Done)
 }
 

@@ -1,10 +1,11 @@
 //! `cxvault show`: everything that is archived of one segment, dialog or interaction.
 
+use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::find::{FoundRow, find};
 use crate::cli::audit::ShowArgs;
-use crate::command::Context;
+use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::row::observation::{Observation, SummaryKind};
 use crate::format::row::schema::{COLUMNS, Cell, Type};
@@ -12,33 +13,36 @@ use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::printable;
 
+/// Prints every committed row of a segment, or of the segments of a dialog or interaction, with what was verified.
+///
+/// # Errors
+/// [`Exit::Usage`] if nothing is found; [`Exit::Integrity`] if a row or its file is not what was committed. Such rows
+/// are printed nevertheless, because an auditor has to see what was changed.
 pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
-    let source = crate::command::inspect::open(settings, None, context).await?;
-    let mut shown = 0;
-    let (mut holds, mut left_out) = (true, false);
-    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+    let source = inspect::open(settings, None, context).await?;
+    let mut rows_found = 0;
+    let (mut all_hold, mut left_out) = (true, false);
+    for sub_account in inspect::sub_accounts(&source, context).await? {
         let (timeline, without) =
-            crate::command::inspect::readable(&source, &sub_account, &range, &context.output)
-                .await?;
+            inspect::readable(&source, &sub_account, &range, &context.output).await?;
         left_out |= without;
         for found in find(&source, &timeline, &args.id).await? {
-            shown += 1;
-            holds &= found.hashes_hold && found.file_holds;
+            rows_found += 1;
+            all_hold &= found.hashes_hold && found.file_holds;
             context.output.event(&event(&found));
             context.output.print(text(&found));
         }
     }
-    if shown == 0 {
-        let but = crate::command::inspect::but_for_disposed(left_out);
+    if rows_found == 0 {
+        let but = inspect::but_for_disposed(left_out);
         let message = format!("nothing is archived of {}{but}", printable(&args.id));
         return Err(Failure::new(Exit::Usage, message).remedy(
             "Check the id, and that --from, --to and --sub-account (if given) are wide enough; `cxvault status` \
              shows which days are archived.",
         ));
     }
-    // Shown all the same: an auditor wants to see what was changed.
-    if holds {
+    if all_hold {
         Ok(Exit::Done)
     } else {
         Err(violated())
@@ -48,12 +52,12 @@ pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Res
 fn violated() -> Failure {
     Failure::new(
         Exit::Integrity,
-        "some of what is shown is not what was committed",
+        "some of the rows above are not what was committed",
     )
-    .remedy("Run `cxvault verify` for all findings.")
+    .remedy("Run `cxvault verify` to list every finding.")
 }
 
-/// A row's columns that are not null, under their names.
+/// Returns a row's columns that are not null, under their names; instants as RFC 3339.
 pub fn columns(row: &crate::format::row::Row) -> serde_json::Map<String, serde_json::Value> {
     let cells = row.clone().into_cells();
     let value = |(column, cell): (&crate::format::row::schema::Column, Cell)| {
@@ -101,6 +105,7 @@ fn event(found: &FoundRow) -> impl Serialize {
     }
 }
 
+/// Describes a row for people, one fact a line; facts without a value are omitted.
 fn text(found: &FoundRow) -> String {
     let FoundRow { revision, row, .. } = found;
     let metadata = &row.segment.metadata;
@@ -170,46 +175,59 @@ fn text(found: &FoundRow) -> String {
     lines.join("\n") + "\n"
 }
 
-fn observation(kind: SummaryKind, look: &Observation, line: &mut impl FnMut(&str, String)) {
-    let when = look
-        .fetched_at
-        .map(|at| format!(", fetched {} by {}", rfc3339(at), look.observed_by));
-    let error = look
+/// Adds the lines about one summary.
+fn observation(kind: SummaryKind, observation: &Observation, line: &mut impl FnMut(&str, String)) {
+    let when = observation.fetched_at.map(|fetched_at| {
+        format!(
+            ", fetched {} by {}",
+            rfc3339(fetched_at),
+            observation.observed_by
+        )
+    });
+    let error = observation
         .error
         .as_ref()
         .map(|error| format!(" ({error})"))
         .unwrap_or_default();
     line(
         kind.name(),
-        format!("{}{error}{}", look.status, when.unwrap_or_default()),
+        format!("{}{error}{}", observation.status, when.unwrap_or_default()),
     );
     line(
         "  sha256",
-        look.sha256.map(|sha256| sha256.hex()).unwrap_or_default(),
+        observation
+            .sha256
+            .map(|sha256| sha256.hex())
+            .unwrap_or_default(),
     );
     line(
         "  text",
-        look.summary.as_deref().map(printable).unwrap_or_default(),
+        observation
+            .summary
+            .as_deref()
+            .map(printable)
+            .unwrap_or_default(),
     );
-    line("  base64", look.binary.clone().unwrap_or_default());
+    line("  base64", observation.binary.clone().unwrap_or_default());
 }
 
-/// What was checked, and nothing beyond it.
+/// Describes what was verified, and nothing beyond it.
 fn verified(found: &FoundRow) -> String {
-    let said = |holds: bool, what: &str| {
-        if holds {
-            what.to_owned()
-        } else {
-            format!("VIOLATED: not {what}")
-        }
-    };
     let signed = match &found.revision.signed_by {
         Some(key) => format!("manifest signed by {key}"),
         None => "manifest not signed".to_owned(),
     };
     format!(
         "{}; {}; chain up to the head; {signed}",
-        said(found.hashes_hold, "summary hashes"),
-        said(found.file_holds, "file hash")
+        verdict(found.hashes_hold, "summary hashes"),
+        verdict(found.file_holds, "file hash")
     )
+}
+
+fn verdict(holds: bool, what: &str) -> String {
+    if holds {
+        what.to_owned()
+    } else {
+        format!("VIOLATED: not {what}")
+    }
 }

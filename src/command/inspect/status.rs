@@ -1,4 +1,4 @@
-//! `cxvault status`: which days are archived, and what they hold.
+//! `cxvault status`: which days are archived, and what they contain.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,32 @@ use crate::audit::shares::{Grouping, Shares};
 use crate::chain::disposed::OmittedDays;
 use crate::chain::timeline::Timeline;
 use crate::cli::audit::StatusArgs;
-use crate::command::Context;
+use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::record::coverage::DayState;
 use crate::format::row::observation::{Status, SummaryKind};
 use crate::format::row::tally::{Statuses, Tally};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Result};
-use crate::render::{Output, Table, grouped, printable, size};
+use crate::render::{Output, Table, count, grouped, printable, size};
 
+/// Prints a calendar of each chain, the roster, and the totals; with `--by`, also the shares of each group.
+///
+/// Only `--by` reads rows; everything else comes from the manifests.
+///
+/// # Errors
+/// [`Exit::Usage`] for an empty range; [`Exit::Integrity`] for a damaged chain or part; the store's errors.
 pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
-    let source = crate::command::inspect::open(settings, None, context).await?;
+    let source = inspect::open(settings, None, context).await?;
     let output = &context.output;
     let (mut all, mut by_all) = (StatusTotals::default(), Shares::new());
-    for sub_account in crate::command::inspect::sub_accounts(&source, context).await? {
+    for sub_account in inspect::sub_accounts(&source, context).await? {
         let mut timeline = Timeline::read(&source, &sub_account, &range).await?;
         let calendar = Calendar::of(&timeline, &range);
-        // Their manifests count all the same; what is counted row by row below leaves them out.
+        // The calendar counts disposed days by their manifests; the rows below are read without them.
         let disposed = timeline.leave_out_disposed();
-        tell(&calendar, &disposed, output);
+        print_calendar(&calendar, &disposed, output);
         all.add(&calendar);
         if let Some(by) = args.by {
             for (name, tally) in shares::shares(&source, &timeline, by).await? {
@@ -38,15 +44,15 @@ pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> R
             }
         }
     }
-    crate::command::inspect::roster::tell(&source, output).await?;
+    inspect::roster::print_roster(&source, output).await?;
     if let Some(by) = args.by {
-        tell_shares(by, &by_all, output);
+        print_shares(by, &by_all, output);
     }
-    finish(&all, output);
+    print_summary(&all, output);
     Ok(Exit::Done)
 }
 
-/// Over all sub-accounts.
+/// Sums over all sub-accounts.
 #[derive(Debug, Default, Serialize)]
 struct StatusTotals {
     sub_accounts: u64,
@@ -76,7 +82,8 @@ impl StatusTotals {
     }
 }
 
-fn tell(calendar: &Calendar, disposed: &[OmittedDays], output: &Output) {
+/// Prints the events and the text of one chain.
+fn print_calendar(calendar: &Calendar, disposed: &[OmittedDays], output: &Output) {
     #[derive(Serialize)]
     struct DayEvent<'a> {
         event: &'static str,
@@ -123,12 +130,12 @@ fn tell(calendar: &Calendar, disposed: &[OmittedDays], output: &Output) {
             .collect(),
     });
     for left_out in disposed {
-        crate::command::inspect::event_left_out(left_out, output);
+        inspect::emit_left_out(left_out, output);
     }
     output.print(text(calendar, disposed));
 }
 
-/// A month a line, a character a day.
+/// Describes one chain: a line for each month with one character for each day, then what needs attention.
 fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
     let mut lines = vec![format!(
         "{}  days in {}, last commit {}",
@@ -154,15 +161,14 @@ fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
         }
         let segments: u64 = days.iter().map(|day| day.counts.segments).sum();
         let later = days.iter().filter(|day| day.revisions > 1).count();
-        let later = if later > 0 {
-            format!(", {later} days in later revisions")
-        } else {
-            String::new()
+        let later = match later {
+            0 => String::new(),
+            days => format!(", {} with several revisions", count(days as u64, "day")),
         };
         let row: String = row.iter().collect();
         lines.push(format!(
-            "  {year}-{month:02}  {row}  {} segments{later}",
-            grouped(segments)
+            "  {year}-{month:02}  {row}  {}{later}",
+            count(segments, "segment")
         ));
     }
     for day in calendar
@@ -171,9 +177,9 @@ fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
         .filter(|day| matches!(day.state, DayState::Gaps | DayState::Acknowledged))
     {
         lines.push(format!(
-            "  {}  {} summaries could not be had",
+            "  {}  {} without an answer",
             day.date,
-            grouped(day.counts.failed())
+            count(day.counts.failed(), "summary")
         ));
     }
     for day in &calendar.days {
@@ -189,7 +195,7 @@ fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
     lines.extend(
         disposed
             .iter()
-            .map(|one| format!("  {}", crate::command::inspect::left_out_text(one))),
+            .map(|days| format!("  {}", inspect::left_out_text(days))),
     );
     for (group, share) in calendar.groups_without_ai() {
         lines.push(format!("  {}", without_ai(group, share.segments)));
@@ -198,6 +204,7 @@ fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
     lines.join("\n")
 }
 
+/// Returns the character of a day in the calendar; the summary line explains them.
 fn mark(state: DayState) -> char {
     match state {
         DayState::Complete => '#',
@@ -212,13 +219,13 @@ fn mark(state: DayState) -> char {
 fn without_ai(group: &str, segments: u64) -> String {
     let group = if group.is_empty() { "(none)" } else { group };
     format!(
-        "agent group {group} has no AI summary on any of {} segments: in RingCX Admin, Routing, Queues & Skills, \
-         select the queue and Enable AI Summaries",
-        grouped(segments)
+        "agent group {group} has no AI summary on any of {}: in RingCX Admin, open Routing, Queues & Skills, \
+         select the queue, and enable AI summaries",
+        count(segments, "segment")
     )
 }
 
-fn tell_shares(by: Grouping, shares: &Shares, output: &Output) {
+fn print_shares(by: Grouping, shares: &Shares, output: &Output) {
     #[derive(Serialize)]
     struct ShareEvent<'a> {
         event: &'static str,
@@ -274,7 +281,7 @@ fn tell_shares(by: Grouping, shares: &Shares, output: &Output) {
     }
 }
 
-/// Present, empty, not found, failed, and whatever else, as shares of all.
+/// Returns the shares of present, empty, not found, failed and all other summaries.
 fn percents(statuses: &Statuses) -> Vec<String> {
     let all = statuses.total().max(1);
     let other = [Status::Binary, Status::Skipped, Status::NoId]
@@ -288,7 +295,7 @@ fn percents(statuses: &Statuses) -> Vec<String> {
         statuses.failed,
         other,
     ];
-    // Never 0 % or 100 % where that is not the whole truth.
+    // A share is never rounded to 0 % or 100 %: that would hide the exceptions.
     let percent = |n: u64| match (n * 100 + all / 2) / all {
         0 if n > 0 => "<1 %".to_owned(),
         100 if n < all => ">99 %".to_owned(),
@@ -297,7 +304,7 @@ fn percents(statuses: &Statuses) -> Vec<String> {
     counts.into_iter().map(percent).collect()
 }
 
-fn finish(all: &StatusTotals, output: &Output) {
+fn print_summary(all: &StatusTotals, output: &Output) {
     #[derive(Serialize)]
     struct StatusEvent<'a> {
         event: &'static str,
@@ -334,15 +341,15 @@ fn finish(all: &StatusTotals, output: &Output) {
     }
     output.print(format!(
         "{} days complete (#), {} empty (o), {} with gaps (!), {} acknowledged (a), {} missing (.), {} disposed of (d)\n\
-         {} segments in {} files, {}\n{table}",
+         {} in {}, {}\n{table}",
         grouped(all.days_complete),
         grouped(all.days_empty),
         grouped(all.days_with_gaps),
         grouped(all.days_acknowledged),
         grouped(all.days_missing),
         grouped(all.days_disposed),
-        grouped(all.counts.segments),
-        grouped(all.files),
+        count(all.counts.segments, "segment"),
+        count(all.files, "file"),
         size(all.bytes),
     ));
 }

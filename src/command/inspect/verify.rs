@@ -1,4 +1,4 @@
-//! `cxvault verify`: findings as they come, and a verdict.
+//! `cxvault verify`: prints findings while it reads, and a verdict at the end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,15 +12,20 @@ use crate::audit::verify::{Level, VerifyOptions, VerifyProgress, VerifyTotals};
 use crate::cli::audit::VerifyArgs;
 use crate::clock::SystemClock;
 use crate::command::archive::anchor;
-use crate::command::{Context, wiring};
+use crate::command::{Context, inspect, wiring};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Amount, Output, grouped, printable, size};
+use crate::render::{Amount, Output, count, grouped, printable, size};
 use crate::store::RetryingStore;
 
+/// Verifies the archive and prints every finding.
+///
+/// # Errors
+/// [`Exit::Usage`] if there is nothing to verify; [`Exit::Later`] if the store cannot be read. Findings are no errors:
+/// they determine the exit code that is returned.
 pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let allowed = match &args.allowed_signers {
-        Some(file) => crate::command::inspect::allowed_signers(file)?,
+        Some(file) => inspect::allowed_signers(file)?,
         None => settings.trusted_signers()?,
     };
     let options = VerifyOptions {
@@ -37,16 +42,16 @@ pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> R
     let root = store.root();
     let meter = VerifyProgress::default();
     let output = &context.output;
-    let found = |finding: Finding| tell(&finding, output);
+    let print = |finding: Finding| print_finding(&finding, output);
     let totals = {
-        let work = verify::verify(store, &options, context.cancel.clone(), &meter, &found);
+        let work = verify::verify(store, &options, context.cancel.clone(), &meter, &print);
         let progress = Amount::new(output, clock, "verifying");
         progress.during(work, || reading(&meter)).await?
     };
-    finish(&root, &options, &totals, output)
+    print_summary(&root, &options, &totals, output)
 }
 
-/// The place of anchors that the flag names, or the settings.
+/// Opens the place of anchors that the flag or the settings name.
 async fn anchors(
     args: &VerifyArgs,
     settings: &Settings,
@@ -61,14 +66,14 @@ async fn anchors(
     Ok(Some(Anchors::new(Arc::new(store))))
 }
 
-/// Bytes done and to be done, as far as one can tell, and which sub-account it is.
+/// Returns the bytes that are done and the bytes in all, as far as they are known, and the progress in sub-accounts.
 pub fn reading(meter: &VerifyProgress) -> (u64, u64, String) {
     let (done, all) = (
         meter.sub_accounts_done.load(Relaxed),
         meter.sub_accounts.load(Relaxed),
     );
     let (bytes_done, bytes) = (meter.bytes_done.load(Relaxed), meter.bytes.load(Relaxed));
-    // The others are taken to be as large as those that are known.
+    // The remaining sub-accounts are assumed to be as large as those that are known.
     let expected = bytes / (done + 1).min(all.max(1)) * all.max(1);
     (
         bytes_done,
@@ -77,7 +82,8 @@ pub fn reading(meter: &VerifyProgress) -> (u64, u64, String) {
     )
 }
 
-fn tell(finding: &Finding, output: &Output) {
+/// Prints one finding; notices only without `--quiet`.
+fn print_finding(finding: &Finding, output: &Output) {
     #[derive(Serialize)]
     struct FindingEvent<'a> {
         event: &'static str,
@@ -111,7 +117,7 @@ fn tell(finding: &Finding, output: &Output) {
     ));
 }
 
-fn finish(
+fn print_summary(
     root: &str,
     options: &VerifyOptions,
     totals: &VerifyTotals,
@@ -161,16 +167,16 @@ fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
     };
     let signed = match (totals.signed_manifests, options.allowed.is_empty()) {
         (0, _) => "not signed".to_owned(),
-        (signed, true) => format!("{} signed, by whomever", grouped(signed)),
+        (signed, true) => format!("{} signed; the signers were not checked", grouped(signed)),
         (signed, false) => format!("{} signed by allowed signers", grouped(signed)),
     };
     let verdict = match totals.exit() {
-        Exit::Integrity => format!("VIOLATED: {} violations", grouped(totals.violations)),
+        Exit::Integrity => format!("VIOLATED: {}", count(totals.violations, "violation")),
         Exit::Gaps => {
-            "HOLDS, WITH GAPS: what is archived is as it was committed; some of it never was".to_owned()
+            "HOLDS, WITH GAPS: what was committed is unchanged, but some days or summaries are missing".to_owned()
         }
         _ if totals.days_disposed > 0 => {
-            "HOLDS: nothing was changed, and nothing is missing but what may be gone after its retention"
+            "HOLDS: nothing was changed, and nothing is missing except what was disposed of"
                 .to_owned()
         }
         _ => "HOLDS: nothing is missing, nothing was changed".to_owned(),
