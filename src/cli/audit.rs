@@ -18,30 +18,30 @@ use crate::format::row::observation::SummaryKind;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Levels:
-  quick  chains, signatures, counts, windows, and what the store reports about each
-         object (length, checksum, lock)
+  quick  chains, signatures, counts, windows, and what the store reports about
+         each object (length, checksum, lock)
   full   also the SHA-256 of every file, which is read and hashed
   deep   also every row: hashes of summaries, counts, order, uniqueness, Merkle
          roots, times
 
-From inside the archive, a chain whose newest records were deleted looks complete.
-The roster reveals this for the chains of the sub-accounts, but not for its own
-end. To detect that, give the head of the roster that a run has printed with
---expect-head, or the place where runs anchor all heads with --anchor (or the
-setting anchor, whose credentials are used; --no-anchor ignores it). Without
---allowed-signers or the setting, signatures are checked, but not whose they are.
+From inside the archive, a chain whose newest records were deleted looks
+complete. The roster reveals this for the chains of the sub-accounts, but not
+for its own end. To detect that, give the head of the roster that a run has
+printed with --expect-head, or the place where runs anchor all heads with
+--anchor (or the setting anchor, whose credentials are used; --no-anchor
+ignores it). Without --allowed-signers or the setting, signatures are checked,
+but not whose they are.
 
 Exit codes: 0 everything was verified; 3 only gaps were found (days missing or
-incomplete); 4 the archive's integrity is violated; 2 there is nothing to verify;
-5 the store could not be read.
+incomplete); 4 the archive's integrity is violated; 2 there is nothing to
+verify; 5 the store could not be read.
 
 Examples:
   cxvault verify --archive ./cxvault-demo
   cxvault verify --level deep --from 2026-11-01 --to 2026-12-01
   cxvault verify --allowed-signers signers --expect-head roster:42:9f86d0...
   cxvault verify --anchor s3://anchor-bucket/cxvault
-  cxvault verify --subset 3/30          the third of 30 nights that together read
-                                        every file")]
+  cxvault verify --subset 3/30      the third of 30 nights that read every file")]
 pub struct VerifyArgs {
     /// Days to verify.
     #[command(flatten)]
@@ -84,8 +84,8 @@ fn no_help<T>(_: T) -> &'static str {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A receipt proves the row of one segment to a reader who has nothing else. It
-contains the row, its path in the file's Merkle tree, the signed manifest, and the
-chain's links up to the head. It discloses no other segment.
+contains the row, its path in the file's Merkle tree, the signed manifest, and
+the chain's links up to the head. It discloses no other segment.
 
 Examples:
   cxvault prove p-v-1721647470000-1-1 --out receipt.json
@@ -109,9 +109,11 @@ pub struct ProveArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The check needs only the receipt: no archive, no network, no settings. Without
---allowed-signers it prints the signing keys, and you decide whether to trust them.
+--allowed-signers it prints the signing keys, and you decide whether to trust
+them.
 
-Exit codes: 0 the receipt is valid; 4 it is not valid; 2 the file is not a receipt.
+Exit codes: 0 the receipt is valid; 4 it is not valid; 2 the file is not a
+receipt.
 
 Examples:
   cxvault check-receipt receipt.json
@@ -161,8 +163,8 @@ fn grouping_help(grouping: Grouping) -> &'static str {
 /// Flags of `cxvault ls`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --date, the command lists the archived days and their files; with it, the
-segments of that day.
+Without --date, the command lists the archived days and their files; with it,
+the segments of that day.
 
 Examples:
   cxvault ls
@@ -291,12 +293,13 @@ fn report_level_name(level: ReportLevel) -> &'static str {
 The report is one HTML file that needs nothing else: open it in a browser, print
 it, send it by mail. It contains no summary, no name and no phone number.
 
-The page shows the findings of a verification. By default cxvault report verifies
-the archive itself, at --level: quick reads no file, but queries the store for
-each object, which takes a while for years of days in a bucket; none checks only
-signatures and chains. For a more thorough verification, or one that another
-person has made, write the findings into a file with cxvault verify --json, and
-name it with --verification. Its heads must be in this archive's chains.
+The page shows the findings of a verification. By default cxvault report
+verifies the archive itself, at --level: quick reads no file, but queries the
+store for each object, which takes a while for years of days in a bucket; none
+checks only signatures and chains. For a more thorough verification, or one
+that another person has made, write the findings into a file with cxvault
+verify --json, and name it with --verification. Its heads must be in this
+archive's chains.
 
 Exit codes: 0 the page is written; 4 the page is written, and says that the
 archive's integrity is violated; 2 nothing is written.
@@ -339,8 +342,9 @@ pub struct ReportArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The folder receives everything that an auditor needs for the period: Parquet
-files, manifests, public keys, SHA256SUMS, a README.txt that explains how to check
-it by hand, and check.sh, which does so with jq, sha256sum, ssh-keygen and DuckDB.
+files, manifests, public keys, SHA256SUMS, a README.txt that explains how to
+check it by hand, and check.sh, which does so with jq, sha256sum, ssh-keygen
+and DuckDB.
 
 Examples:
   cxvault evidence --from 2026-10-01 --to 2027-01-01 --out evidence-2026-q4

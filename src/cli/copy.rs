@@ -16,18 +16,18 @@ interruption, the same command continues; later, it brings the copy up to date
 without writing existing objects again. --sub-account limits it to some
 sub-accounts.
 
-Locks are applied as the chains require, including longer retention and open legal
-holds. --object-lock adds a policy; each new object gets the stronger of both. If
-the archive is locked, a folder or a bucket without Object Lock is refused unless
---without-locks accepts a copy without locks.
+Locks are applied as the chains require, including longer retention and open
+legal holds. --object-lock adds a policy; each new object gets the stronger of
+both. If the archive is locked, a folder or a bucket without Object Lock is
+refused unless --without-locks accepts a copy without locks.
 
-The copy is marked by copy.json: every command can read and verify it, but cxvault
-run and other writing commands refuse to write to it. The source needs read access
-only. Files from a bucket pass through TMPDIR, up to 16 at a time.
+The copy is marked by copy.json: every command can read and verify it, but
+cxvault run and other writing commands refuse to write to it. The source needs
+read access only. Files from a bucket pass through TMPDIR, up to 16 at a time.
 
 The copy's S3 service is accessed with the archive's settings, except for what
---to-endpoint and the other --to flags replace; with --to-endpoint, no setting of
-the archive is used. Secrets cannot be flags: name an AWS profile with
+--to-endpoint and the other --to flags replace; with --to-endpoint, no setting
+of the archive is used. Secrets cannot be flags: name an AWS profile with
 --to-profile, or set CXVAULT_COPY_ACCESS_KEY_ID and
 CXVAULT_COPY_SECRET_ACCESS_KEY_FILE.
 

@@ -82,13 +82,13 @@ pub struct BackfillArgs {
 The range excludes its end: --from 2026-11-01 --to 2026-12-01 is the 30 days of
 November.
 
-For each archived day of the range, discovery is repeated, and the summaries that
---only selects are requested again: agents finish their notes late, AI summaries
-appear hours after the call, and both can be edited. Changes are committed as a
-new revision of the day; nothing that was archived before is replaced. A recheck
-that finds no change is recorded as well. Segments that RingCX no longer lists are
-marked as vanished and stay in the archive. With the setting recheck_after, the
-nightly run rechecks days by itself.
+For each archived day of the range, discovery is repeated, and the summaries
+that --only selects are requested again: agents finish their notes late, AI
+summaries appear hours after the call, and both can be edited. Changes are
+committed as a new revision of the day; nothing that was archived before is
+replaced. A recheck that finds no change is recorded as well. Segments that
+RingCX no longer lists are marked as vanished and stay in the archive. With the
+setting recheck_after, the nightly run rechecks days by itself.
 
 Examples:
   cxvault recheck --from 2026-11-01 --to 2026-12-01
@@ -119,8 +119,8 @@ pub struct RecheckArgs {
 #[command(after_help = "\
 Without a range, cxvault plan shows what cxvault run would do now: archive
 yesterday, visit earlier open days, and recheck the days that the setting
-recheck_after selects. With a range, it shows what cxvault backfill would do; the
-range excludes its end.
+recheck_after selects. With a range, it shows what cxvault backfill would do;
+the range excludes its end.
 
 The estimate includes both of RingCX's rate limits. Discovery and summaries run
 side by side, so the slower of the two determines the time. The number of
@@ -160,13 +160,13 @@ The command checks
     RingCX still has the oldest open day.
 
 The objects that test the store are below doctor/, locked for two minutes where
-object_lock is set. If nothing can be deleted, as it should be, they stay there; a
-lifecycle rule for doctor/ may delete them. They belong to no archive day, and
-cxvault verify ignores them. RingCX receives one discovery request for each of the
-first five sub-accounts.
+object_lock is set. If nothing can be deleted, as it should be, they stay
+there; a lifecycle rule for doctor/ may delete them. They belong to no archive
+day, and cxvault verify ignores them. RingCX receives one discovery request for
+each of the first five sub-accounts.
 
-Exit codes: 0 every check passed; 3 there are warnings; otherwise the code of the
-most severe failure.
+Exit codes: 0 every check passed; 3 there are warnings; otherwise the code of
+the most severe failure.
 
 Examples:
   cxvault doctor

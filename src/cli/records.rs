@@ -32,15 +32,15 @@ fn name(text: &str) -> Result<String, String> {
 /// Flags of `cxvault acknowledge`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Some summaries will never be available. Once their days are acknowledged, cxvault
-run and cxvault verify no longer end with code 3 for them, and the nightly run does
-not request them again; cxvault run --date and cxvault backfill still do. The
-record names the day's revision and its gaps as they are now: a later revision
-with other gaps must be acknowledged again.
+Some summaries will never be available. Once their days are acknowledged,
+cxvault run and cxvault verify no longer end with code 3 for them, and the
+nightly run does not request them again; cxvault run --date and cxvault
+backfill still do. The record names the day's revision and its gaps as they are
+now: a later revision with other gaps must be acknowledged again.
 
-The record is signed and cannot be withdrawn. Days without gaps are skipped; a day
-that was never archived is refused. If the archive has several sub-accounts, name
-them with --sub-account.
+The record is signed and cannot be withdrawn. Days without gaps are skipped; a
+day that was never archived is refused. If the archive has several
+sub-accounts, name them with --sub-account.
 
 Examples:
   cxvault acknowledge --from 2026-11-20 --to 2026-11-21 \\
@@ -65,10 +65,10 @@ hold of S3, which the end of a retention period does not lift. Days of the range
 that are archived later are held when they are committed. The hold covers all
 sub-accounts, or those named with --sub-account.
 
-Several cases may hold the same day: remove lifts only the holds that no other open
-case needs. After an interruption, run the same command again to continue. Folders
-and buckets without Object Lock have no legal holds: there, the record is all that
-exists, and the command says so.
+Several cases may hold the same day: remove lifts only the holds that no other
+open case needs. After an interruption, run the same command again to continue.
+Folders and buckets without Object Lock have no legal holds: there, the record
+is all that exists, and the command says so.
 
 Examples:
   cxvault hold add --case 2026-0815 --from 2026-11-01 --to 2026-12-01 \\
@@ -137,8 +137,8 @@ pub struct HoldRemoveArgs {
 /// Flags of `cxvault hold list`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command needs read access only. It ends with code 4 if an object under an open
-hold does not carry it.
+The command needs read access only. It ends with code 4 if an object under an
+open hold does not carry it.
 
 Examples:
   cxvault hold list
@@ -154,8 +154,8 @@ pub struct HoldListArgs {
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
-Shows the lock of each day as the chain records it and as the store reports it. The
-command ends with code 4 if the lock of an object is shorter than recorded.
+Shows the lock of each day as the chain records it and as the store reports it.
+The command ends with code 4 if the lock of an object is shorter than recorded.
 
 Examples:
   cxvault retention
@@ -200,11 +200,12 @@ pub struct RetentionShowArgs {
 /// Flags of `cxvault retention extend`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The extension is first recorded in the chain, signed. Then the lock of every object
-of these days is extended, in the mode that it has. In COMPLIANCE mode this cannot
-be undone, not even by the owner of the account: check the date. Later revisions of
-these days are locked until the same date. A date before the end of a day's lock is
-refused. After an interruption, run the same command again to continue.
+The extension is first recorded in the chain, signed. Then the lock of every
+object of these days is extended, in the mode that it has. In COMPLIANCE mode
+this cannot be undone, not even by the owner of the account: check the date.
+Later revisions of these days are locked until the same date. A date before the
+end of a day's lock is refused. After an interruption, run the same command
+again to continue.
 
 Examples:
   cxvault retention extend --from 2026-11-01 --to 2026-12-01 --until 2040-12-31
@@ -249,12 +250,12 @@ impl RetentionExtendArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Commands refuse to write to a copy: otherwise two archives of one name would
-continue differently. If the original is lost or abandoned, this command makes the
-copy the archive that continues, and records that decision in its roster, signed:
-the place it came from, its chains as they are here, and the reason. Every chain
-is checked first; one that lacks records that the roster lists is refused with
-code 4. Afterwards, version ids and locks that were recorded in the old place are
-not required of this one.
+continue differently. If the original is lost or abandoned, this command makes
+the copy the archive that continues, and records that decision in its roster,
+signed: the place it came from, its chains as they are here, and the reason.
+Every chain is checked first; one that lacks records that the roster lists is
+refused with code 4. Afterwards, version ids and locks that were recorded in
+the old place are not required of this one.
 
 A folder that was only moved, or mounted elsewhere, needs no takeover.
 
@@ -272,18 +273,18 @@ pub struct TakeoverArgs {
 /// Flags of `cxvault retention dispose`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Records in the chain, signed, that the data of these days may be deleted. From then
-on cxvault verify accepts that their files are absent, and commands that read rows
-skip the days and say so. The audit records remain. cxvault deletes nothing itself:
-a lifecycle rule of the bucket does, before or after the record (infra/README.md
-contains one).
+Records in the chain, signed, that the data of these days may be deleted. From
+then on cxvault verify accepts that their files are absent, and commands that
+read rows skip the days and say so. The audit records remain. cxvault deletes
+nothing itself: a lifecycle rule of the bucket does, before or after the record
+(infra/README.md contains one).
 
-The following days are refused, with their dates: days whose lock has not been over
-for a full day, according to the chain or to the store; days under an open hold;
-days with gaps that are not acknowledged; missing days; and days with an unfinished
-run on this host. In that case nothing is recorded. A record cannot be withdrawn:
-use --dry-run first. If the archive has several sub-accounts, name them with
---sub-account.
+The following days are refused, with their dates: days whose lock has not been
+over for a full day, according to the chain or to the store; days under an open
+hold; days with gaps that are not acknowledged; missing days; and days with an
+unfinished run on this host. In that case nothing is recorded. A record cannot
+be withdrawn: use --dry-run first. If the archive has several sub-accounts,
+name them with --sub-account.
 
 Examples:
   cxvault retention dispose --from 2019-11-01 --to 2019-12-01 \\

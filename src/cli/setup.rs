@@ -74,8 +74,8 @@ pub struct ReferenceArgs {}
 /// Arguments of `cxvault init`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An existing file is never overwritten. Without FILE, the path is that of --config
-or CXVAULT_CONFIG, or else ~/.config/cxvault/config.toml.
+An existing file is never overwritten. Without FILE, the path is that of
+--config or CXVAULT_CONFIG, or else ~/.config/cxvault/config.toml.
 
 Examples:
   cxvault init
