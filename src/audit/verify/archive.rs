@@ -115,6 +115,7 @@ impl Verifier<'_> {
         }
     }
 
+    /// Returns the archive id in the first record of a chain; an empty text if it cannot be read.
     async fn id_in_first_record<B: RecordBody>(&self, chain: &str) -> Result<String> {
         let bytes = self.store.get(&key::manifest(chain, 1)).await?;
         let envelope = bytes.and_then(|bytes| Signed::<B>::from_bytes(&bytes).ok());

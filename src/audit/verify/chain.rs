@@ -75,6 +75,8 @@ impl<'a> ChainCheck<'a> {
         }
     }
 
+    /// Checks one record whose links are checked, and adds what it says to the state of the chain. The order matters: a record
+    /// is compared with the chain before it, and only then becomes a part of it.
     fn take(&mut self, found: &mut Findings<'_>, envelope: Envelope, link: Link) {
         let Envelope {
             manifest,
@@ -154,6 +156,9 @@ impl<'a> ChainCheck<'a> {
         self.obligations_link = manifest.orders_for_next(sha256);
     }
 
+    /// Checks the record of a day, by itself and against the earlier revisions of the day. Windows that RingCX answered, counts,
+    /// files and times are checked in [`record`]; here is what needs the whole chain: one time zone, one interval for all
+    /// revisions of a day, consecutive revisions, and none after a disposal.
     fn check_day(&mut self, found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
         let zone = self.zone.get_or_insert_with(|| record.zone.clone()).clone();
         let day = self.days.get(&record.date);
@@ -196,6 +201,8 @@ impl<'a> ChainCheck<'a> {
         }
     }
 
+    /// Checks the list of day states that each record carries, so that a writer needs the newest record only. After a
+    /// difference the record's own list is taken, so that later records are not reported for the same fault.
     fn check_coverage(&mut self, found: &mut Findings<'_>, manifest: &Manifest) {
         manifest.record.mark(&mut self.coverage);
         if self.links.broken {
@@ -225,6 +232,7 @@ impl<'a> ChainCheck<'a> {
         }
     }
 
+    /// Adds a revision to its day.
     fn keep(&mut self, mut record: DayRecord, finished_at: i64, signed: bool, link: Link) {
         let day = self.days.entry(record.date).or_default();
         if let Discovery::Windows { windows, .. } = &mut record.discovery {
@@ -276,6 +284,7 @@ impl<'a> ChainCheck<'a> {
     }
 }
 
+/// Returns a list of day states for a finding.
 fn coverage_text(coverage: &Coverage) -> String {
     let first_day = coverage.first_day.map(|date| date.to_string());
     format!("{} from {first_day:?}", coverage.days)

@@ -58,6 +58,8 @@ impl KnownHeads {
         findings
     }
 
+    /// Compares the heads that the reader has passed. Each is reported by itself: there are few of them, and the reader has
+    /// chosen each.
     fn check_expected(&self, name: &str, newest: u64, hashes: &Hashes) -> Vec<Finding> {
         let mut findings = Vec::new();
         for head in &self.expected {
@@ -102,6 +104,7 @@ impl KnownHeads {
         last_missing.into_iter().chain(first_differing).collect()
     }
 
+    /// Returns a finding about an anchor, with the address at which it is stored.
     fn anchor_finding(&self, code: FindingCode, anchor: &Anchor, found: String) -> Finding {
         let root = self.anchor_root.as_deref().unwrap_or_default();
         let expected = format!(
@@ -143,10 +146,12 @@ impl KnownHeads {
     }
 }
 
+/// Returns what is found where a chain is too short.
 fn ends_at(newest: u64) -> String {
     format!("a chain that ends at {newest}")
 }
 
+/// Returns a finding about a head that the roster names.
 fn vouched_finding(name: &str, sequence: u64, head: &VouchedHead, found: String) -> Finding {
     let roster = key::manifest(key::ROSTER, head.by);
     Finding::new(

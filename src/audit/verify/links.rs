@@ -132,6 +132,8 @@ impl<'a> LinkCheck<'a> {
         }
     }
 
+    /// Checks that a record states the archive, the chain, the key and the number at which it is stored. A record that was
+    /// copied from another place has a valid signature but states another place.
     fn check_place(&self, found: &mut Findings<'_>, place: RecordPlace<'_>, sequence: u64) {
         for (what, expected, stated) in [
             ("archive id", self.archive_id.as_str(), place.archive_id),
@@ -147,6 +149,7 @@ impl<'a> LinkCheck<'a> {
         }
     }
 
+    /// Checks that a record names the record before it by key and SHA-256, and that the first record names none.
     fn check_link(
         &self,
         found: &mut Findings<'_>,
@@ -175,6 +178,8 @@ impl<'a> LinkCheck<'a> {
         }
     }
 
+    /// Checks a record's signature. A chain may begin without signatures, but after the first signature every record must
+    /// have one: otherwise an attacker without the key could append records.
     fn check_signature(
         &mut self,
         found: &mut Findings<'_>,
@@ -205,6 +210,7 @@ impl<'a> LinkCheck<'a> {
     }
 }
 
+/// Returns a link for a finding.
 fn link_text(link: &Link) -> String {
     format!("{} {}", link.key, link.sha256)
 }

@@ -288,6 +288,7 @@ impl Verifier<'_> {
         }
     }
 
+    /// Reports another hash than that of the manifest.
     fn differs(&self, code: FindingCode, file: &File, found: Digest) {
         self.report(Finding::new(
             code,
@@ -297,6 +298,8 @@ impl Verifier<'_> {
         ));
     }
 
+    /// Compares a file's version id with that of the manifest. The findings are kept back until it is known whether the whole
+    /// sub-account is a copy; see [`PlacementCounts::into_findings`].
     fn version(&self, file: &File, stat: &Stat, placed: &mut PlacementCounts) {
         let (Some(expected), found) = (&file.version_id, &stat.version_id) else {
             return;
@@ -372,6 +375,7 @@ pub fn check_obligations(
     found
 }
 
+/// Returns a lock for a finding.
 fn lock_text(lock: Lock) -> String {
     format!("{:?} until {}", lock.mode, rfc3339(lock.until_ms)).to_lowercase()
 }

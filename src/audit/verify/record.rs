@@ -177,7 +177,6 @@ fn equal_counts(record: &DayRecord) -> Vec<(String, u64, u64)> {
             counts.push((what, tally.segments, statuses.total()));
         }
     }
-    let groups = record.agent_groups.values();
     let (rows, day) = (&record.rows, &record.day);
     let is_complete = u64::from(record.complete);
     let has_reason = u64::from(!record.incomplete_because.is_empty());
@@ -191,21 +190,6 @@ fn equal_counts(record: &DayRecord) -> Vec<(String, u64, u64)> {
         "failures by class",
         rows.failed(),
         record.failures.values().sum(),
-    );
-    add(
-        "segments in the agent groups",
-        day.segments,
-        groups.clone().map(|group| group.segments).sum(),
-    );
-    add(
-        "agent summaries in the agent groups",
-        day.agent.present,
-        groups.clone().map(|group| group.agent_present).sum(),
-    );
-    add(
-        "AI summaries in the agent groups",
-        day.auto.present,
-        groups.map(|group| group.auto_present).sum(),
     );
     add(
         "complete, or a reason why not:",
@@ -229,7 +213,30 @@ fn equal_counts(record: &DayRecord) -> Vec<(String, u64, u64)> {
             rows.segments + duplicates,
         );
     }
+    counts.extend(group_counts(record));
     counts
+}
+
+/// Returns the counts of a day that must be equal to the sums over its agent groups.
+fn group_counts(record: &DayRecord) -> [(String, u64, u64); 3] {
+    let (groups, day) = (record.agent_groups.values(), &record.day);
+    [
+        (
+            "segments in the agent groups".to_owned(),
+            day.segments,
+            groups.clone().map(|group| group.segments).sum(),
+        ),
+        (
+            "agent summaries in the agent groups".to_owned(),
+            day.agent.present,
+            groups.clone().map(|group| group.agent_present).sum(),
+        ),
+        (
+            "AI summaries in the agent groups".to_owned(),
+            day.auto.present,
+            groups.map(|group| group.auto_present).sum(),
+        ),
+    ]
 }
 
 /// Checks that a recheck is a later revision with windows of its own, and that it names no more changes than it has rows.
@@ -269,23 +276,7 @@ fn check_recheck(found: &mut Findings<'_>, record: &DayRecord) {
             format!("{listed} in revision {}", record.revision),
         );
     }
-    let Changes {
-        new_segments,
-        vanished_segments,
-        returned_segments,
-        changed_metadata,
-        agent,
-        auto,
-    } = recheck.changes;
-    let changes = [
-        new_segments,
-        vanished_segments,
-        returned_segments,
-        changed_metadata,
-        summary_changes(agent),
-        summary_changes(auto),
-    ];
-    if changes
+    if change_counts(&recheck.changes)
         .into_iter()
         .any(|count| count > record.rows.segments)
     {
@@ -297,8 +288,20 @@ fn check_recheck(found: &mut Findings<'_>, record: &DayRecord) {
     }
 }
 
+/// Returns the numbers of changes that a recheck found, by kind of change.
+fn change_counts(changes: &Changes) -> [u64; 6] {
+    [
+        changes.new_segments,
+        changes.vanished_segments,
+        changes.returned_segments,
+        changes.changed_metadata,
+        summary_changes(&changes.agent),
+        summary_changes(&changes.auto),
+    ]
+}
+
 /// Returns the number of changes of one kind of summary.
-fn summary_changes(changes: SummaryChanges) -> u64 {
+fn summary_changes(changes: &SummaryChanges) -> u64 {
     changes.appeared + changes.edited + changes.withdrawn + changes.other
 }
 

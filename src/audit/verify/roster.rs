@@ -123,6 +123,7 @@ impl<'a> RosterCheck<'a> {
         }
     }
 
+    /// Checks what a record says of the other chains, and keeps it.
     fn take(&mut self, found: &mut Findings<'_>, record: RosterRecord) {
         check_run_times(found, &record.run);
         for (id, head) in record.heads() {

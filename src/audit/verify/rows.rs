@@ -135,6 +135,8 @@ impl DayRows<'_> {
     }
 }
 
+/// Returns the keys of the segments that a later revision has as well. These parts are read twice, which costs less than to
+/// keep every row of a first revision.
 fn keys_of_later_revisions(day: &CommittedDay, parts: &Parts) -> HashSet<String> {
     let mut keys = HashSet::new();
     let later = day
@@ -232,6 +234,7 @@ impl<'a> PartCheck<'a> {
         complete
     }
 
+    /// Reads the rows of a part and checks each. Returns whether every row could be read.
     fn rows(
         &mut self,
         part: &mut PartReader,
@@ -294,17 +297,7 @@ impl<'a> PartCheck<'a> {
                 format!("row {number} repeats a segment"),
             );
         }
-        let (last_end, last_key) = &mut self.last;
-        if number > 0 && (*last_end, last_key.as_str()) >= (end, &*key) {
-            self.add(
-                FindingCode::RowOrder,
-                "rows by segment end, then key",
-                format!("row {number} comes too late"),
-            );
-        }
-        let (last_end, last_key) = &mut self.last;
-        *last_end = end;
-        last_key.replace_range(.., &key);
+        self.check_order(number, end, &key);
         let out_of_day = !end.is_some_and(|end| record.window.contains(end));
         let revision = self.named_revision;
         if row.revision != revision || row.out_of_day != out_of_day {
@@ -340,6 +333,22 @@ impl<'a> PartCheck<'a> {
         );
     }
 
+    /// Checks that a row comes after the row before it: rows are ordered by the end of the segment, then by its key.
+    fn check_order(&mut self, number: u64, end: Option<i64>, key: &str) {
+        let (last_end, last_key) = &self.last;
+        if number > 0 && (*last_end, last_key.as_str()) >= (end, key) {
+            self.add(
+                FindingCode::RowOrder,
+                "rows by segment end, then key",
+                format!("row {number} comes too late"),
+            );
+        }
+        let (last_end, last_key) = &mut self.last;
+        *last_end = end;
+        last_key.replace_range(.., key);
+    }
+
+    /// Checks one summary of a row: that its columns fit its status, its hash, and its times.
     fn observation(
         &mut self,
         number: u64,
@@ -444,6 +453,7 @@ impl<'a> PartCheck<'a> {
         self.signature(expected, part);
     }
 
+    /// Checks the part's signature: it must have one if its manifest has one, by a trusted key.
     fn signature(&mut self, expected: &Expected, part: &PartReader) {
         match part.signer() {
             Err(error) => self.add(
@@ -493,6 +503,7 @@ impl<'a> PartCheck<'a> {
     }
 }
 
+/// Returns the ends of segments for a finding.
 fn ends_text(ends: (Option<i64>, Option<i64>)) -> String {
     format!("{:?} to {:?}", ends.0.map(rfc3339), ends.1.map(rfc3339))
 }

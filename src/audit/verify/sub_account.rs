@@ -102,6 +102,7 @@ impl Verifier<'_> {
         });
     }
 
+    /// Counts the days of the range, and reports days that are not complete and holds that are not enforced.
     fn check_calendar(&self, sub_account: &str, check: &ChainCheck<'_>) {
         let days = calendar::days(&self.options.days, sub_account, check);
         self.count(|totals| days.add_to(totals));
@@ -201,6 +202,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
+    /// Hashes the local copy of a remote file.
     async fn hash_copy(&self, file: &File, path: &Path) -> Result<()> {
         if let Some(hashed) = hash_file(path).await? {
             self.hashed(file, hashed);
