@@ -18,26 +18,36 @@ use crate::outcome::{Exit, Result};
 /// # Errors
 /// [`Exit::Usage`] for an empty range or shard; otherwise as [`crate::command::night::run::run`].
 pub async fn run(args: &BackfillArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let range = args.range.days()?;
-    let command = NightCommand {
-        name: "backfill",
-        worklist: Worklist::Backfill {
-            range,
-            order: args.order,
-        },
-        shard: Shard::select(args.shard, &context.environment)?,
-    };
+    let command = command(args, context);
     if args.dry_run {
-        return plan::show(&command, None, settings, context).await;
+        return plan::show(&command?, None, settings, context).await;
     }
-    if let Some(shard) = command.shard {
+    if let Ok(NightCommand {
+        shard: Some(shard), ..
+    }) = &command
+    {
         tracing::info!(
             shard = shard.to_string(),
             "this process archives its share only"
         );
     }
-    run_and_notify(&command, settings, context, |outcome| {
-        summary::print_backfill(range, outcome, &context.output);
+    run_and_notify("backfill", command, settings, context, |outcome| {
+        summary::print_backfill(args.range.from, args.range.to, outcome, &context.output);
     })
     .await
+}
+
+/// Returns the command that the arguments ask for.
+///
+/// # Errors
+/// [`Exit::Usage`] for a range without a day, or a shard that does not exist.
+fn command(args: &BackfillArgs, context: &Context) -> Result<NightCommand> {
+    Ok(NightCommand {
+        name: "backfill",
+        worklist: Worklist::Backfill {
+            range: args.range.days()?,
+            order: args.order,
+        },
+        shard: Shard::select(args.shard, &context.environment)?,
+    })
 }

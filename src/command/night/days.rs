@@ -61,6 +61,7 @@ async fn archive_night(
     // Just after midnight yesterday is still settling; that is no reason to leave older days for another night.
     let settle_ms = context.archive.policy.settle_ms;
     let now_ms = context.archive.clock.now_ms();
+    // By this host's clock: the day itself is judged by the clock of RingCX.
     let is_settling = job
         .window(newest)
         .is_ok_and(|day| day.end_ms + settle_ms > now_ms);

@@ -29,17 +29,21 @@ use crate::telemetry::{DaySpan, LimitUse, ProblemDay, RunEnd, SubAccountEnd, sen
 
 /// Runs the command, prints its end with `print`, and notifies the receivers: also when it fails, panics, or is stopped.
 ///
+/// `command` is an error where its arguments are wrong, which is an end to notify of as well: a backfill that an engine
+/// starts without the number of its shard would otherwise fail unseen.
+///
 /// # Errors
 /// The failure of the command as a whole. A receiver that cannot be notified is logged, and changes no exit code.
 pub async fn run_and_notify(
-    command: &NightCommand,
+    name: &'static str,
+    command: Result<NightCommand>,
     settings: &Settings,
     context: &Context,
     print: impl FnOnce(&CommandOutcome),
 ) -> Result<Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_ms = clock.now_ms();
-    let archiving = archive_sub_accounts(command, settings, context);
+    let archiving = async { archive_sub_accounts(&command?, settings, context).await };
     // A panic is a failure like any other here: a program that dies without a message is the worst of ends.
     let result = AssertUnwindSafe(archiving).catch_unwind().await;
     let result = result.unwrap_or_else(|_| Err(Failure::unforeseen()));
@@ -49,7 +53,7 @@ pub async fn run_and_notify(
     }
     let end = RunEnd {
         archive: Some(settings.archive.to_string()),
-        ..empty_end(command.name, started_ms, clock.now_ms())
+        ..empty_end(name, started_ms, clock.now_ms())
     };
     let end = match &result {
         Ok(outcome) => end_of_outcome(end, outcome, settings),

@@ -18,11 +18,25 @@ use crate::outcome::{Exit, Result};
 /// # Errors
 /// [`Exit::Usage`] for an empty range; otherwise as [`crate::command::night::run::run`].
 pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let range = args.range.days()?;
-    let command = NightCommand {
+    let command = command(args);
+    if args.dry_run {
+        return plan::show(&command?, None, settings, context).await;
+    }
+    run_and_notify("recheck", command, settings, context, |outcome| {
+        summary::print_recheck(args.range.from, args.range.to, outcome, &context.output);
+    })
+    .await
+}
+
+/// Returns the command that the arguments ask for.
+///
+/// # Errors
+/// [`Exit::Usage`] for a range without a day.
+fn command(args: &RecheckArgs) -> Result<NightCommand> {
+    Ok(NightCommand {
         name: "recheck",
         worklist: Worklist::Recheck {
-            range,
+            range: args.range.days()?,
             order: args.order,
             request: RecheckRequest {
                 scope: args.only.clone(),
@@ -30,12 +44,5 @@ pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> 
             },
         },
         shard: None,
-    };
-    if args.dry_run {
-        return plan::show(&command, None, settings, context).await;
-    }
-    run_and_notify(&command, settings, context, |outcome| {
-        summary::print_recheck(range, outcome, &context.output);
     })
-    .await
 }

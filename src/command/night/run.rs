@@ -21,7 +21,7 @@ pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Resu
     if args.dry_run {
         return plan::show(&command, None, settings, context).await;
     }
-    run_and_notify(&command, settings, context, |outcome| {
+    run_and_notify(command.name, Ok(command), settings, context, |outcome| {
         summary::print_run(outcome, &context.output);
     })
     .await

@@ -17,7 +17,6 @@ use crate::command::night::day_report::{CommandOutcome, DayReport, ReportedDay};
 use crate::format::record::head::HeadRef;
 use crate::format::record::manifest::Recheck;
 use crate::format::row::observation::{Status, SummaryKind};
-use crate::format::time::range::Days;
 use crate::outcome::Exit;
 use crate::render::{Output, Table, count, grouped, size};
 
@@ -47,7 +46,7 @@ pub fn print_run(outcome: &CommandOutcome, output: &Output) {
 }
 
 /// Prints the end of a backfill: days that have gaps or failed one by one, and the others as numbers.
-pub fn print_backfill(range: Days, outcome: &CommandOutcome, output: &Output) {
+pub fn print_backfill(from: Date, to: Date, outcome: &CommandOutcome, output: &Output) {
     let days = &outcome.days;
     let (complete, incomplete): (Vec<&DayReport>, Vec<&DayReport>) = days
         .iter()
@@ -55,8 +54,7 @@ pub fn print_backfill(range: Days, outcome: &CommandOutcome, output: &Output) {
         .partition(|day| day.archived.as_ref().is_some_and(|day| day.complete));
     let segments = days.iter().map(DayReport::segments).sum();
     let mut lines = vec![format!(
-        "{}: {} complete, {} with gaps, {} failed; {}. Days that were sealed before are not counted.",
-        bounds(range),
+        "{from} up to and not including {to}: {} complete, {} with gaps, {} failed; {}. Days that were sealed before are not counted.",
         count(complete.len() as u64, "day"),
         incomplete.len(),
         days.len() - complete.len() - incomplete.len(),
@@ -69,15 +67,14 @@ pub fn print_backfill(range: Days, outcome: &CommandOutcome, output: &Output) {
 }
 
 /// Prints the end of a recheck: what has changed, day by day.
-pub fn print_recheck(range: Days, outcome: &CommandOutcome, output: &Output) {
+pub fn print_recheck(from: Date, to: Date, outcome: &CommandOutcome, output: &Output) {
     let days = &outcome.days;
     let (changed, unchanged): (Vec<_>, Vec<_>) = days
         .iter()
         .filter_map(|day| Some((day, day.archived.as_ref()?.recheck.as_ref()?)))
         .partition(|(_, recheck)| !recheck.changes.is_empty());
     let mut lines = vec![format!(
-        "{}: {} with changes, {} without, {} failed.",
-        bounds(range),
+        "{from} up to and not including {to}: {} with changes, {} without, {} failed.",
         count(changed.len() as u64, "day"),
         unchanged.len(),
         days.len() - changed.len() - unchanged.len()
@@ -86,16 +83,6 @@ pub fn print_recheck(range: Days, outcome: &CommandOutcome, output: &Output) {
         lines.push(changes_table(&changed));
     }
     print_end(lines, outcome, output);
-}
-
-/// Returns a half-open range in words.
-fn bounds(range: Days) -> String {
-    let text = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();
-    format!(
-        "{} up to and not including {}",
-        text(range.from),
-        text(range.to)
-    )
 }
 
 /// Emits the event with which a command ends, and prints `lines`, followed by what went wrong and the newest heads.

@@ -65,6 +65,7 @@ pub async fn show(
             Err(report) => failed.push(report),
         }
     }
+    // They are read side by side, and end in any order.
     plans.sort_by(|a, b| a.sub_account.cmp(&b.sub_account));
     let now_ms = SystemClock.now_ms();
     let total = PlanTotal::of(&plans, settings, now_ms);
@@ -74,6 +75,10 @@ pub async fn show(
     Ok(Exit::worst(failed.iter().map(|report| report.exit)))
 }
 
+/// Plans one sub-account. It reads its chain, and the journals on this host.
+///
+/// # Errors
+/// Where the chain cannot be read, or the range reaches past yesterday.
 async fn plan_sub_account(
     context: &NightContext<'_>,
     job: &SubAccountJob<'_>,
