@@ -11,7 +11,7 @@ use crate::chain::read::ChainWalk;
 use crate::chain::timeline::Timeline;
 use crate::format::hash::merkle;
 use crate::format::part::EncodedRow;
-use crate::format::record::receipt::{RECEIPT_VERSION, Receipt, row_of};
+use crate::format::record::receipt::{RECEIPT_VERSION, Receipt};
 use crate::format::signature::AllowedSigners;
 use crate::outcome::{Exit, Failure, Result};
 
@@ -30,7 +30,7 @@ pub async fn prove(source: &Archive, timeline: &Timeline, found: &FoundRow) -> R
             let encoded = EncodedRow::from(row);
             leaves.push(encoded.leaf_hash());
             if is_it {
-                place = Some((leaves.len() - 1, row_of(&encoded)));
+                place = Some((leaves.len() - 1, encoded.members()));
             }
             Ok(())
         })?;

@@ -332,7 +332,8 @@ impl Archive {
         let (mut statement, old) = footer(&self.bytes(part));
         change(&mut statement);
         let signer = self.signer(pen);
-        let new = signer.map(|signer| signer.sign(signature::PART, &statement.canonical()));
+        let new = signer
+            .map(|signer| signer.sign(signature::PART, statement.canonical().unwrap().as_bytes()));
         self.put_footer(part, &statement, if pen == Pen::Stale { old } else { new });
     }
 
@@ -424,7 +425,7 @@ fn with_batches(
         .unwrap()
         .map(|batch| change(batch.unwrap()))
         .collect();
-    let statement = String::from_utf8(statement.canonical()).unwrap();
+    let statement = statement.canonical().unwrap();
     let mut pairs = vec![KeyValue::new(STATEMENT_KEY.to_owned(), statement)];
     pairs.extend(signature.map(|signature| KeyValue::new(SIGNATURE_KEY.to_owned(), signature)));
     let properties = WriterProperties::builder()

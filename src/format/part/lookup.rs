@@ -1,21 +1,23 @@
-//! Finds rows by an id in one part, by Bloom filters first, so that hardly anything of other parts is read.
+//! Finds rows by an id in one part. Bloom filters are read first, so that hardly anything of other parts is read.
 
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::reader::ChunkReader;
 
+use crate::format::part::reader::{PartError, contained, same_columns};
 use crate::format::part::rows::Rows;
-use crate::format::part::{PartError, contained, same_columns};
 use crate::format::row::Row;
 use crate::format::row::schema::{COLUMNS, Cell};
 
-/// Columns that people search by: the ids of segment, dialog and interaction.
+/// The columns that a search by id covers: the ids of segment, dialog and interaction.
 const ID_COLUMNS: [&str; 3] = ["segment_id", "dialog_id", "interaction_id"];
 
-/// The rows of which one of the three ids is `id`. Reads the footer, the Bloom filters of each row group, and only row
-/// groups that may hold it; nothing says here that the file is the one that was committed.
+/// Returns the rows of which an id is `id`: that of the segment, the dialog or the interaction.
+///
+/// Reads the footer, the Bloom filters of each row group, and the row groups that may hold the id. It does not check
+/// that the file is the committed one.
 ///
 /// # Errors
-/// [`PartError`] when the file is no readable part.
+/// [`PartError`] where the file is not a readable part.
 pub fn rows_with_id<R: ChunkReader + Clone + 'static>(
     file: R,
     id: &str,
@@ -52,6 +54,7 @@ pub fn rows_with_id<R: ChunkReader + Clone + 'static>(
     })
 }
 
+/// Returns the numbers of the row groups that may hold the id.
 fn groups_with_id<R: ChunkReader + 'static>(file: R, id: &str) -> Result<Vec<usize>, PartError> {
     let builder =
         ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new())?;
@@ -62,7 +65,7 @@ fn groups_with_id<R: ChunkReader + 'static>(file: R, id: &str) -> Result<Vec<usi
     for group in 0..builder.metadata().num_row_groups() {
         for column in id_columns() {
             let filter = builder.get_row_group_column_bloom_filter(group, column)?;
-            // Without a filter anything may be there.
+            // Without a filter, any value may be there.
             if filter.is_none_or(|filter| filter.check(&id)) {
                 groups.push(group);
                 break;
@@ -72,6 +75,7 @@ fn groups_with_id<R: ChunkReader + 'static>(file: R, id: &str) -> Result<Vec<usi
     Ok(groups)
 }
 
+/// Returns the indexes of [`ID_COLUMNS`].
 fn id_columns() -> impl Iterator<Item = usize> {
     (0..COLUMNS.len()).filter(|&column| ID_COLUMNS.contains(&COLUMNS[column].name))
 }

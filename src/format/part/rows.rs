@@ -1,4 +1,4 @@
-//! Rows of a part as the Parquet reader leaves them, read without copying.
+//! Rows of a part in the arrays of the Parquet reader, read without copying.
 
 use arrow::array::{
     Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
@@ -10,14 +10,15 @@ use crate::format::hash::merkle::leaf_hash;
 use crate::format::row::schema::{COLUMNS, Cell, CellRef, Type};
 use crate::format::row::{Row, RowError, leaf_by_column};
 
-/// Some rows of a part, where the Parquet reader put their values.
+/// A batch of rows of a part, in the arrays into which the Parquet reader has decoded them.
 pub struct Rows {
-    /// The number of the first of them in the file, from 0.
+    /// Number of the first row in the file, from 0.
     first: u64,
     rows: usize,
     columns: Vec<Values>,
 }
 
+/// The values of one column.
 enum Values {
     Text(StringArray),
     Int(Int64Array),
@@ -26,7 +27,7 @@ enum Values {
 }
 
 impl Rows {
-    /// Of a batch whose columns are those of the format.
+    /// Returns the rows of a batch whose columns are those of the format; `first` is the number of its first row.
     pub(super) fn new(batch: &RecordBatch, first: u64) -> Rows {
         let columns =
             COLUMNS
@@ -47,30 +48,38 @@ impl Rows {
         }
     }
 
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows
     }
 
+    /// Returns whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// The number of the first row in the file, from 0.
+    /// Returns the number of the first row in the file, from 0.
     pub fn first(&self) -> u64 {
         self.first
     }
 
-    /// The `n`-th of these rows; nothing of it is copied.
+    /// Returns row `n` of the batch, with its texts borrowed.
+    ///
+    /// # Errors
+    /// [`RowError`] where the row contradicts itself.
     pub fn row(&self, n: usize) -> Result<Row<&str>, RowError> {
         Row::from_cells(self.cells(n))
     }
 
-    /// [`Rows::row`], copied.
+    /// Returns row `n` of the batch, with its texts copied.
+    ///
+    /// # Errors
+    /// As [`Rows::row`].
     pub fn owned_row(&self, n: usize) -> Result<Row, RowError> {
         Row::from_cells(self.cells(n).map(CellRef::to_cell))
     }
 
-    /// One value of the `n`-th of these rows.
+    /// Returns one value of row `n`.
     pub(super) fn value(&self, n: usize, column: usize) -> CellRef<'_> {
         self.columns
             .get(column)
@@ -81,13 +90,13 @@ impl Rows {
         self.columns.iter().map(move |column| column.value(n))
     }
 
-    /// The hashes of their leaves, in order; `json` is a buffer.
+    /// Returns the hashes of the rows' Merkle leaves, in order; `json` is a buffer.
     pub(super) fn leaf_hashes(&self, json: &mut Vec<u8>) -> Vec<Digest> {
-        let leaf = |n| {
+        let hashes = (0..self.rows).map(|n| {
             leaf_by_column(|column| self.columns[column].value(n), json);
             leaf_hash(json)
-        };
-        (0..self.rows).map(leaf).collect()
+        });
+        hashes.collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rows as other programs want them: one Parquet file with the partition keys as columns, or texts for CSV.
+//! Rows for other programs: one Parquet file with the partition keys as columns, or texts for CSV.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use crate::format::part::record_batch;
+use crate::format::part::writer::record_batch;
 use crate::format::row::Row;
 use crate::format::row::schema::{COLUMNS, Cell, Cells, Type, arrow_schema};
 use crate::format::time::day::rfc3339;
@@ -18,15 +18,20 @@ use crate::format::time::day::rfc3339;
 const BATCH_ROWS: usize = 1_024;
 const GROUP_ROWS: usize = 20_000;
 
-/// Writes rows of several days into one Parquet file.
+/// Writes rows of several days into one Parquet file. It is an export, and not a part of an archive.
 pub struct TableWriter<W: Write + Send> {
     parquet: ArrowWriter<W>,
     schema: Arc<Schema>,
+    /// Sub-account and date of each row that is not yet written.
     keys: Vec<[String; 2]>,
     cells: Vec<Cells>,
 }
 
 impl<W: Write + Send> TableWriter<W> {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// Where `to` cannot be written.
     pub fn new(to: W) -> Result<Self, ParquetError> {
         let keys =
             ["sub_account", "dt"].map(|name| Arc::new(Field::new(name, DataType::Utf8, false)));
@@ -49,6 +54,10 @@ impl<W: Write + Send> TableWriter<W> {
         })
     }
 
+    /// Adds a row of a sub-account and a date (`dt`).
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
     pub fn push(&mut self, sub_account: &str, dt: &str, row: Row) -> Result<(), ParquetError> {
         self.keys.push([sub_account.to_owned(), dt.to_owned()]);
         self.cells.push(row.into_cells());
@@ -61,12 +70,11 @@ impl<W: Write + Send> TableWriter<W> {
 
     fn write(&mut self) -> Result<(), ParquetError> {
         let rows = record_batch(&self.cells)?;
-        let key = |n: usize| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(
-                self.keys.iter().map(|keys| &keys[n]),
-            ))
-        };
-        let columns = [key(0), key(1)]
+        let keys = [0, 1].map(|n| -> ArrayRef {
+            let values = self.keys.iter().map(|keys| &keys[n]);
+            Arc::new(StringArray::from_iter_values(values))
+        });
+        let columns = keys
             .into_iter()
             .chain(rows.columns().iter().cloned())
             .collect();
@@ -78,7 +86,10 @@ impl<W: Write + Send> TableWriter<W> {
         Ok(())
     }
 
-    /// Ends the file and hands back what it was written to.
+    /// Ends the file and returns what it was written to.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
     pub fn finish(mut self) -> Result<W, ParquetError> {
         if !self.cells.is_empty() {
             self.write()?;
@@ -87,17 +98,18 @@ impl<W: Write + Send> TableWriter<W> {
     }
 }
 
-/// The names of a row's columns, the partition keys before them.
+/// Returns the names of the partition keys and of a row's columns.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ["sub_account", "dt"]
         .into_iter()
         .chain(COLUMNS.iter().map(|column| column.name))
 }
 
-/// A row's values as texts that a spreadsheet can open: what it would take for a formula begins with an apostrophe,
-/// instants are RFC 3339, nothing is the empty text.
+/// Returns a row's values as texts that a spreadsheet opens without harm: a text that it would take for a formula begins
+/// with an apostrophe, instants are RFC 3339, and null is the empty text.
 pub fn safe_texts(row: Row) -> Vec<String> {
-    let text = |(column, cell): (&crate::format::row::schema::Column, Cell)| match cell {
+    let cells = std::iter::zip(&COLUMNS, row.into_cells());
+    let texts = cells.map(|(column, cell)| match cell {
         Cell::Null => String::new(),
         Cell::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) => {
             format!("'{text}")
@@ -106,6 +118,6 @@ pub fn safe_texts(row: Row) -> Vec<String> {
         Cell::Bool(value) => value.to_string(),
         Cell::Int(number) if column.kind == Type::Time => rfc3339(number),
         Cell::Int(number) => number.to_string(),
-    };
-    COLUMNS.iter().zip(row.into_cells()).map(text).collect()
+    });
+    texts.collect()
 }

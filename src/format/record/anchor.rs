@@ -1,53 +1,51 @@
-//! A chain's head as it is kept outside of the archive: what shows that a chain's end was cut off, which nothing inside
-//! can.
+//! Anchors: heads of chains that are stored outside of the archive.
+//!
+//! That the end of a chain was cut off cannot be seen inside the archive: a shorter chain is a valid one. An anchor in a
+//! second location, which other credentials protect, shows it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::format::hash::digest::Digest;
 use crate::format::place::key;
-use crate::format::record::envelope::{RecordBody, RecordPlace};
+use crate::format::record::envelope::RecordBody;
 use crate::format::record::head::HeadRef;
 use crate::format::time::wire::instant;
 
-/// One head of one chain. Canonical JSON, and made of the manifest alone: whoever anchors the same head, on whichever
-/// host, writes the same bytes.
+/// One head of one chain. It is canonical JSON and follows from the manifest alone, so that every host that anchors the
+/// same head writes the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anchor {
+    /// Id of the archive.
     pub archive_id: String,
-    /// The chain's folder, as manifests have it: `sub_account=99999999`; or `roster`.
+    /// Name of the chain's folder: `sub_account=99999999`, or `roster`.
     pub chain: String,
+    /// Number of the manifest in the chain.
     pub sequence: u64,
     /// The manifest's key in the archive.
     pub key: String,
     /// SHA-256 of the manifest's whole object.
     pub sha256: Digest,
-    /// When the manifest says that it was finished.
+    /// When the manifest was written, as it says itself: UTC milliseconds.
     #[serde(with = "instant")]
     pub committed_at: i64,
 }
 
 impl Anchor {
-    /// That of a record whose whole object has `sha256`.
+    /// Returns the anchor of a record; `sha256` is the hash of its whole object.
     pub fn of(record: &impl RecordBody, sha256: Digest) -> Anchor {
-        let RecordPlace {
-            archive_id,
-            chain,
-            key,
-            sequence,
-            ..
-        } = record.place();
+        let place = record.place();
         Anchor {
-            archive_id: archive_id.to_owned(),
-            chain: key::chain_name(chain),
-            sequence,
-            key: key.to_owned(),
+            archive_id: place.archive_id.to_owned(),
+            chain: key::chain_name(place.chain),
+            sequence: place.sequence,
+            key: place.key.to_owned(),
             sha256,
             committed_at: record.run().finished_at,
         }
     }
 
-    /// Its own key, relative to the anchors' root.
+    /// Returns the anchor's own key, relative to the root of the anchors.
     pub fn place(&self) -> String {
         key::anchor(&self.archive_id, &self.chain, self.sequence)
     }
@@ -63,17 +61,21 @@ impl Anchor {
         }
     }
 
+    /// Returns the bytes of the object: canonical JSON.
+    ///
+    /// # Errors
+    /// Where a value has no form in JSON, which does not happen.
     pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
         serde_json_canonicalizer::to_vec(self)
     }
 
-    /// Reads the object at `place`; `None` where it is no record of a head of that very place, in canonical form.
+    /// Reads the object with the key `place`. Returns `None` where it is not an anchor of that key in canonical form.
     pub fn from_bytes(place: &str, bytes: &[u8]) -> Option<Anchor> {
         let anchor: Anchor = serde_json::from_slice(bytes).ok()?;
         (anchor.place() == place && anchor.to_bytes().ok()?.as_slice() == bytes).then_some(anchor)
     }
 
-    /// Whether both are of the same manifest. Its place and its bytes say which; its time says nothing beyond.
+    /// Returns whether both are anchors of the same manifest, which its place and its hash identify.
     pub fn same_head(&self, other: &Anchor) -> bool {
         self.place() == other.place() && self.sha256 == other.sha256
     }
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_back_from_its_own_place_only() {
+    fn an_anchor_reads_back_from_its_own_key_only() {
         let anchor = anchor();
         let place = "anchors/v1/0123abcd/sub_account=99999999/0000000042.json";
         assert_eq!(anchor.place(), place);

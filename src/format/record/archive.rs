@@ -1,39 +1,48 @@
-//! Which archive this is: the first object of each.
+//! `archive.json`: the first object of an archive, which identifies it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::time::wire::instant;
 
-/// `archive.json`: which archive this is. Canonical JSON, created once.
+/// Which archive this is: canonical JSON, created once and never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveRecord {
+    /// Id of the archive: 32 hexadecimal digits, drawn at random. Every record repeats it.
     pub archive_id: String,
+    /// When the archive was created: UTC milliseconds.
     #[serde(with = "instant")]
     pub created_at: i64,
+    /// Version of the format; 1.
     pub format_version: u32,
 }
 
 /// Why bytes are not the record of an archive that this program can read.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveRecordError {
+    /// The archive is of another version. It is not damaged.
     #[error("it is of format version {0}, and this program knows version {FORMAT_VERSION}")]
     Version(u64),
+    /// The bytes are no JSON, or not that of this record.
     #[error("it is not an archive's record: {0}")]
     Unreadable(#[from] serde_json::Error),
+    /// The bytes differ from those that this program would write.
     #[error("its bytes are not in canonical form (RFC 8785)")]
     NotCanonical,
 }
 
 impl ArchiveRecord {
+    /// Returns the bytes of the object: canonical JSON.
+    ///
     /// # Errors
-    /// Where a text cannot be written as JSON, which does not happen.
+    /// Where a value has no form in JSON, which does not happen.
     pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
         serde_json_canonicalizer::to_vec(self)
     }
 
-    /// Looks at the version first: whatever else another one may say there, an archive of it is not damaged.
+    /// Reads the object. The version is examined first: an archive of another version is not damaged, whatever else its
+    /// record holds.
     ///
     /// # Errors
     /// [`ArchiveRecordError`].
@@ -46,10 +55,10 @@ impl ArchiveRecord {
             return Err(ArchiveRecordError::Version(other));
         }
         let record: ArchiveRecord = serde_json::from_value(value)?;
-        if record.to_bytes()? != bytes {
-            Err(ArchiveRecordError::NotCanonical)
-        } else {
+        if record.to_bytes()? == bytes {
             Ok(record)
+        } else {
+            Err(ArchiveRecordError::NotCanonical)
         }
     }
 }
@@ -59,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_of_another_version_is_not_damaged_but_of_another_version() {
+    fn an_archive_of_another_version_is_not_reported_as_damaged() {
         let ours =
             br#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#;
         assert_eq!(ArchiveRecord::read(ours).unwrap().format_version, 1);

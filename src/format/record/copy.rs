@@ -1,5 +1,7 @@
-//! `copy.json`: what makes an archive a copy of another. Version ids and locks are bound to a place, and a chain that went
-//! on in two places would be none; so whoever writes looks for this object first.
+//! `copy.json`: the object that makes an archive a copy of another.
+//!
+//! A chain must not continue in two locations, and version ids and locks belong to one location. So every writer looks
+//! for this object before it writes, and refuses a copy.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,32 +10,38 @@ use crate::format::record::roster::ChainHead;
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::time::wire::instant;
 
-/// Canonical JSON, put before anything else of the copy, and never again: of which archive this is a copy, and how far
-/// that had come when copying began.
+/// Of which archive this is a copy, and where its chains ended when copying began. It is canonical JSON, created before
+/// every other object of the copy, and never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CopyRecord {
+    /// Id of the archive that was copied.
     pub archive_id: String,
+    /// When copying began: UTC milliseconds.
     #[serde(with = "instant")]
     pub copied_at: i64,
-    /// The root that it was copied from, as text.
+    /// Location of the archive that was copied, as text.
     pub from: String,
+    /// Version of the format; 1.
     pub format_version: u32,
-    /// The head of the archive-wide chain, where there was one and it was to be copied.
+    /// Head of the roster; null where there was none, or it was not to be copied.
     pub roster: Option<Head>,
-    /// Those that were to be copied, in order.
+    /// Heads of the chains that were to be copied, in the order of the sub-accounts' ids.
     pub sub_accounts: Vec<ChainHead>,
+    /// Version of this program.
     pub tool_version: String,
 }
 
 impl CopyRecord {
+    /// Returns the bytes of the object: canonical JSON.
+    ///
     /// # Errors
-    /// Where a text cannot be written as JSON, which does not happen.
+    /// Where a value has no form in JSON, which does not happen.
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json_canonicalizer::to_vec(self)
     }
 
-    /// The record of these bytes, if they are one in canonical form.
+    /// Reads the object. Returns `None` where the bytes are not such a record in canonical form.
     pub fn from_bytes(bytes: &[u8]) -> Option<CopyRecord> {
         let record: CopyRecord = serde_json::from_slice(bytes).ok()?;
         (record.format_version == FORMAT_VERSION && record.to_bytes().ok()? == bytes)

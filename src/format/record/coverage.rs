@@ -1,9 +1,12 @@
-//! What a chain covers: one character a day, so that reading its head alone tells what is sealed.
+//! What a chain covers: one letter for each day.
+//!
+//! Every manifest repeats the coverage, so that the newest one alone answers which days are archived. `schemas/FORMAT.md`
+//! lists the letters; the list is closed.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-/// The state of one archive day, as far as its chain tells.
+/// The state of one archive day, according to its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DayState {
@@ -13,7 +16,7 @@ pub enum DayState {
     Empty,
     /// Committed, but some answers are missing.
     Gaps,
-    /// Gaps that somebody has acknowledged with a reason.
+    /// Committed with gaps that the operator has acknowledged, with a reason.
     Acknowledged,
     /// Not committed.
     Missing,
@@ -22,6 +25,7 @@ pub enum DayState {
 }
 
 impl DayState {
+    /// Every state.
     pub const ALL: [DayState; 6] = [
         DayState::Complete,
         DayState::Empty,
@@ -31,6 +35,7 @@ impl DayState {
         DayState::Disposed,
     ];
 
+    /// Returns the letter of the state in a coverage.
     pub fn letter(self) -> char {
         match self {
             DayState::Complete => 'c',
@@ -42,37 +47,63 @@ impl DayState {
         }
     }
 
-    /// Nothing remains to be fetched.
+    /// Returns the state with that letter.
+    fn of_letter(letter: char) -> Option<DayState> {
+        DayState::ALL
+            .into_iter()
+            .find(|state| state.letter() == letter)
+    }
+
+    /// Returns whether nothing remains to be fetched.
     pub fn is_sealed(self) -> bool {
         !matches!(self, DayState::Gaps | DayState::Missing)
     }
 }
 
-/// The days from `first_day` on; before it and after the last letter every day is missing.
+/// The states of the days from `first_day` on. Days before it, and after the last letter, are missing.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::record::coverage::{Coverage, DayState};
+/// use jiff::civil::date;
+///
+/// let mut coverage = Coverage::default();
+/// coverage.set(date(2026, 11, 20), DayState::Complete);
+/// coverage.set(date(2026, 11, 22), DayState::Gaps);
+/// assert_eq!(coverage.days, "cmg");
+/// assert_eq!(coverage.state(date(2026, 11, 21)), DayState::Missing);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Coverage {
+    /// The day of the first letter; `None` only before the first record.
     pub first_day: Option<Date>,
+    /// One letter for each day.
     pub days: String,
 }
 
 impl Coverage {
+    /// Returns the state of a day.
     pub fn state(&self, date: Date) -> DayState {
         let letter = self
             .index(date)
-            .and_then(|index| self.days.as_bytes().get(index).copied());
-        let known = DayState::ALL
-            .into_iter()
-            .find(|state| Some(state.letter()) == letter.map(char::from));
-        known.unwrap_or(DayState::Missing)
+            .and_then(|index| self.days.as_bytes().get(index));
+        letter
+            .and_then(|&letter| DayState::of_letter(letter.into()))
+            .unwrap_or(DayState::Missing)
     }
 
-    /// A first day, and a known letter for it and each day after it.
+    /// Returns whether there is a first day, and a known letter for it and each day after it.
     pub fn is_well_formed(&self) -> bool {
-        let known = |letter| DayState::ALL.iter().any(|state| state.letter() == letter);
-        self.first_day.is_some() && !self.days.is_empty() && self.days.chars().all(known)
+        let all_known = self
+            .days
+            .chars()
+            .all(|letter| DayState::of_letter(letter).is_some());
+        self.first_day.is_some() && !self.days.is_empty() && all_known
     }
 
+    /// Returns the day of the last letter.
     pub fn last_day(&self) -> Option<Date> {
         let last = i64::try_from(self.days.len()).ok()?.checked_sub(1)?;
         self.first_day?
@@ -80,7 +111,7 @@ impl Coverage {
             .ok()
     }
 
-    /// Marks one day; days between it and the others become missing.
+    /// Sets the state of one day. Days between it and the days that are known become missing.
     pub fn set(&mut self, date: Date, state: DayState) {
         let Some(first) = self.first_day else {
             self.first_day = Some(date);
@@ -103,12 +134,14 @@ impl Coverage {
             .replace_range(index..=index, &state.letter().to_string());
     }
 
+    /// Returns the index of a day's letter, which may lie beyond the last one.
     fn index(&self, date: Date) -> Option<usize> {
         let first = self.first_day?;
         (date >= first).then(|| days_between(first, date))
     }
 }
 
+/// Returns the number of days from one date to a later one.
 fn days_between(from: Date, to: Date) -> usize {
     let days = to.since(from).map(|span| span.get_days()).unwrap_or(0);
     usize::try_from(days).unwrap_or(0)
@@ -119,9 +152,35 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn letters_are_unique_and_read_back() {
+        for state in DayState::ALL {
+            assert_eq!(DayState::of_letter(state.letter()), Some(state));
+        }
+        assert_eq!(DayState::of_letter('x'), None);
+    }
+
+    #[test]
+    fn only_a_first_day_with_known_letters_is_well_formed() {
+        let first = Some(jiff::civil::date(2026, 11, 20));
+        let cases = [
+            (first, "cegamd", true),
+            (first, "", false),
+            (first, "cx", false),
+            (first, "cé", false),
+            (None, "c", false),
+            (None, "", false),
+        ];
+        for (first_day, days, well_formed) in cases {
+            let days = days.to_owned();
+            let coverage = Coverage { first_day, days };
+            assert_eq!(coverage.is_well_formed(), well_formed, "{coverage:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn every_day_keeps_what_was_last_said_of_it(marks in prop::collection::vec((0i32..4_000, 0usize..6), 0..40)) {
+        fn every_day_has_the_state_that_was_set_last(marks in prop::collection::vec((0i32..4_000, 0usize..6), 0..40)) {
             let date = |offset: i32| jiff::civil::date(2020, 2, 28).checked_add(jiff::Span::new().days(offset)).unwrap();
             let mut coverage = Coverage::default();
             let mut said = std::collections::BTreeMap::new();

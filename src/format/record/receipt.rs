@@ -1,4 +1,8 @@
-//! A receipt: proves one segment's row to somebody who has nothing else. No input or output.
+//! Receipts: a file that proves one segment's row without the archive.
+//!
+//! A receipt holds the row, its path in the Merkle tree of its part, the manifest that committed the part, and every
+//! later manifest up to a head of the chain. Checking it needs nothing else, except a copy of that head from a second
+//! source.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -6,7 +10,6 @@ use serde_json::{Map, Value};
 
 use crate::format::hash::digest::Digest;
 use crate::format::hash::merkle;
-use crate::format::part::EncodedRow;
 use crate::format::place::key;
 use crate::format::record::envelope::RecordBody;
 use crate::format::record::head::{Head, HeadRef};
@@ -16,90 +19,115 @@ use crate::format::row::observation::SummaryKind;
 use crate::format::signature;
 use crate::format::signature::AllowedSigners;
 
-/// The version of the receipt's form.
+/// The version of a receipt's form.
 pub const RECEIPT_VERSION: u32 = 1;
 
-/// One row, and everything between it and a head of its chain. It holds no other segment: manifests name none.
+/// One row, and everything between it and a head of its chain. It discloses no other segment: manifests name none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
+    /// Version of the form: [`RECEIPT_VERSION`].
     pub receipt_version: u32,
+    /// Id of the sub-account.
     pub sub_account: String,
+    /// The archive day.
     pub date: Date,
-    /// The revision whose row this is.
+    /// Number of the revision that holds the row.
     pub revision: u32,
-    /// The row's columns that are not null, as a Merkle leaf has them (FORMAT.md): instants are UTC milliseconds.
+    /// The row's columns that are not null, as in its Merkle leaf: instants are UTC milliseconds.
     pub row: Map<String, Value>,
-    /// The part that holds the row.
+    /// Key of the part that holds the row.
     pub file: String,
-    /// The row's number in it, from 0.
+    /// Number of the row in the part, from 0.
     pub leaf_index: u64,
     /// RFC 6962 audit path, nearest sibling first.
     pub path: Vec<Digest>,
-    /// The manifest that committed the part, and each one after it, up to the head.
+    /// The manifest that committed the part, and all later ones up to the head.
     pub chain: Vec<Envelope>,
-    /// `SUB_ACCOUNT:SEQUENCE:SHA256` of the last of them.
+    /// `SUB_ACCOUNT:SEQUENCE:SHA256` of the last manifest.
     pub head: String,
-    /// Sequence numbers of later manifests of the same day: they may hold a newer row of the segment.
+    /// Numbers of later manifests of the same day: they may hold a newer row of the segment.
     pub later_manifests_of_day: Vec<u64>,
 }
 
 /// What a receipt that holds proves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proven {
+    /// Id of the segment.
     pub segment: String,
+    /// Id of the sub-account.
     pub sub_account: String,
+    /// The archive day.
     pub date: Date,
+    /// Number of the revision that holds the row.
     pub revision: u32,
     /// When the manifest was committed: UTC milliseconds by the writer's clock.
     pub committed_at: i64,
+    /// Id of the archive.
     pub archive_id: String,
+    /// The head to which the chain leads.
     pub head: String,
-    /// Sequence numbers that the chain runs through.
+    /// Numbers of the first and the last manifest of the chain.
     pub manifests: (u64, u64),
-    /// Fingerprints of the keys that signed; empty when nobody did.
+    /// Fingerprints of the keys that signed; empty where no manifest is signed.
     pub signed_by: Vec<String>,
+    /// Numbers of later manifests of the same day.
     pub later_manifests_of_day: Vec<u64>,
 }
 
 /// Why a receipt does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
+    /// The receipt is of another version.
     #[error("it has version {0}, and this program checks version {RECEIPT_VERSION}")]
     Version(u32),
+    /// The row is not a leaf of the part.
     #[error(
         "its row is not in the file that its manifest names: another row, another place, or another path"
     )]
     NotInFile,
+    /// A summary differs from its hash.
     #[error("its row has a summary whose SHA-256 is not the recorded one")]
     SummaryHash,
+    /// The first manifest is about something else.
     #[error("its manifest is not of the sub-account, day and revision that it names")]
     OtherDay,
+    /// A manifest is damaged or does not follow the one before: its key.
     #[error("its chain is broken at {0}")]
     Broken(String),
+    /// A signature does not match, or its key does not count: the manifest's key and the reason.
     #[error("a signature does not hold: {0}")]
     Signature(String),
+    /// A manifest has no signature where one is required: its key.
     #[error("a manifest is not signed, but one before it is: {0}")]
     Unsigned(String),
+    /// The head is not that of the last manifest.
     #[error("its head is not the last manifest of its chain")]
     Head,
+    /// The list of later manifests differs from the chain.
     #[error("it names other later manifests of the day than its chain has")]
     LaterManifests,
+    /// A head that the auditor expects is not in the chain.
     #[error("its chain does not hold the expected head {0}")]
     NotExpected(HeadRef),
 }
 
 impl Receipt {
-    /// The text of the file.
+    /// Returns the text of the file.
+    ///
+    /// # Errors
+    /// Where a value has no form in JSON, which does not happen.
     pub fn to_text(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }
 
-    /// Checks everything. `allowed` names whose signatures count, and then all must be signed; none named means that
-    /// signatures are checked, but not whose they are. `heads` are heads that the chain must hold.
+    /// Checks everything that the receipt says.
+    ///
+    /// `allowed` names the keys whose signatures count; then every manifest must be signed by one of them. Where it is
+    /// empty, signatures are checked, but any key counts. `heads` are heads that the chain must hold.
     ///
     /// # Errors
-    /// The first thing that does not hold.
+    /// The first statement that does not hold.
     pub fn check(
         &self,
         allowed: &AllowedSigners,
@@ -136,14 +164,9 @@ impl Receipt {
         if let Some(head) = unknown {
             return Err(ReceiptError::NotExpected(head.clone()));
         }
-        let text = |name: &str| {
-            self.row
-                .get(name)
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
+        let segment = self.row.get("segment_id").and_then(Value::as_str);
         Ok(Proven {
-            segment: text("segment_id").unwrap_or_else(|| "(a segment without an id)".to_owned()),
+            segment: segment.unwrap_or("(a segment without an id)").to_owned(),
             sub_account: self.sub_account.clone(),
             date: self.date,
             revision: self.revision,
@@ -156,7 +179,7 @@ impl Receipt {
         })
     }
 
-    /// Each manifest names its own place, and the one before it by its hash. Returns numbers and hashes.
+    /// Checks that each manifest names its own place, and the one before it by its hash. Returns numbers and hashes.
     fn check_chain(&self) -> Result<Vec<(u64, Digest)>, ReceiptError> {
         let mut hashes: Vec<(u64, Digest)> = Vec::new();
         for envelope in &self.chain {
@@ -187,39 +210,33 @@ impl Receipt {
         Ok(hashes)
     }
 
+    /// Checks the signatures, and returns the fingerprints of their keys.
     fn check_signatures(&self, allowed: &AllowedSigners) -> Result<Vec<String>, ReceiptError> {
         let mut signers = Vec::new();
         for envelope in &self.chain {
-            let place = || envelope.manifest.key.clone();
-            let wrong = |error: String| ReceiptError::Signature(format!("{}: {error}", place()));
-            match envelope
+            let key = &envelope.manifest.key;
+            let signer = envelope
                 .signer()
-                .map_err(|error| wrong(error.to_string()))?
-            {
-                None if !signers.is_empty() || !allowed.is_empty() => {
-                    return Err(ReceiptError::Unsigned(place()));
+                .map_err(|error| ReceiptError::Signature(format!("{key}: {error}")))?;
+            let Some(signer) = signer else {
+                if signers.is_empty() && allowed.is_empty() {
+                    continue;
                 }
-                None => {}
-                Some(signer)
-                    if !allowed.is_empty() && !allowed.contains(&signer, signature::MANIFEST) =>
-                {
-                    return Err(wrong(format!(
-                        "{} is not an allowed signer",
-                        signer.fingerprint()
-                    )));
-                }
-                Some(signer) => {
-                    let fingerprint = signer.fingerprint();
-                    if !signers.contains(&fingerprint) {
-                        signers.push(fingerprint);
-                    }
-                }
+                return Err(ReceiptError::Unsigned(key.clone()));
+            };
+            let fingerprint = signer.fingerprint();
+            if !allowed.is_empty() && !allowed.contains(&signer, signature::MANIFEST) {
+                let reason = format!("{key}: {fingerprint} is not an allowed signer");
+                return Err(ReceiptError::Signature(reason));
+            }
+            if !signers.contains(&fingerprint) {
+                signers.push(fingerprint);
             }
         }
         Ok(signers)
     }
 
-    /// The row is a leaf of a part that the manifest lists, and its summaries have their hashes.
+    /// Checks that the row is a leaf of a part that the manifest lists, and that its summaries have their hashes.
     fn check_row(&self, first: &Envelope) -> Result<(), ReceiptError> {
         let day = first.manifest.day().ok_or(ReceiptError::OtherDay)?;
         if day.date != self.date || day.revision != self.revision {
@@ -239,13 +256,9 @@ impl Receipt {
         if root != Some(file.merkle_root) {
             return Err(ReceiptError::NotInFile);
         }
-        let hold = SummaryKind::BOTH
-            .iter()
-            .all(|&kind| self.summary_hash_holds(kind));
-        if hold {
-            Ok(())
-        } else {
-            Err(ReceiptError::SummaryHash)
+        match SummaryKind::BOTH.map(|kind| self.summary_hash_holds(kind)) {
+            [true, true] => Ok(()),
+            _ => Err(ReceiptError::SummaryHash),
         }
     }
 
@@ -265,10 +278,4 @@ impl Receipt {
         };
         body.map(|body| Digest::of(&body).hex()).as_deref() == text("sha256")
     }
-}
-
-/// A row's columns as a receipt has them.
-pub fn row_of(encoded: &EncodedRow) -> Map<String, Value> {
-    // The leaf is an object by construction.
-    serde_json::from_slice(&encoded.leaf_bytes()).unwrap_or_default()
 }

@@ -1,25 +1,31 @@
-//! Plausible emptiness: the likeliest real failure is an answer that looks like a quiet day.
+//! Warnings of days that look suspicious.
+//!
+//! The most likely failure in operation is no error at all, but an answer that looks like a quiet day: a user who has lost
+//! a permission gets an empty list. So each day is compared with others before it is committed.
 
 use jiff::civil::{Date, Weekday};
 use serde::{Deserialize, Serialize};
 
 use crate::format::row::tally::Groups;
 
-/// What a committed day makes suspicious. Exit 3 until somebody acknowledges it.
+/// What makes a committed day suspicious. Commands end with 3 until the operator acknowledges it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Warning {
+    /// What is suspicious.
     pub code: WarningCode,
     /// The agent group, for `summaries-stopped`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agent_group: Option<String>,
-    /// Segments; for `summaries-stopped` AI summaries of the group's segments.
+    /// Number of segments; for `summaries-stopped` the AI summaries of the group's segments.
     pub found: u64,
-    /// As many of them as other days would lead one to expect.
+    /// The number that other days suggest.
     pub usual: u64,
+    /// Whether the setting `known_warnings` names the warning.
     pub acknowledged: bool,
 }
 
+/// Kinds of warnings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WarningCode {
@@ -32,12 +38,14 @@ pub enum WarningCode {
 }
 
 impl WarningCode {
+    /// Every kind.
     pub const ALL: [WarningCode; 3] = [
         WarningCode::FirstDayEmpty,
         WarningCode::LowVolume,
         WarningCode::SummariesStopped,
     ];
 
+    /// Returns the name in manifests and settings.
     pub fn name(self) -> &'static str {
         match self {
             WarningCode::FirstDayEmpty => "first-day-empty",
@@ -56,7 +64,7 @@ impl Warning {
         }
     }
 
-    /// What it means and what to do, with the vendor's remedy.
+    /// Returns what the warning means and what to do, with the vendor's remedy.
     pub fn explain(&self) -> String {
         let (found, usual) = (self.found, self.usual);
         match self.code {
@@ -76,21 +84,24 @@ impl Warning {
     }
 }
 
-/// Another day, as its manifest tells it.
+/// Another day, as its manifest describes it.
 #[derive(Debug, Clone)]
 pub struct PastDay {
+    /// The archive day.
     pub date: Date,
+    /// Number of its segments.
     pub segments: u64,
+    /// Its counts by agent group.
     pub groups: Groups,
 }
 
-/// Under this share of the usual volume a day is suspicious.
+/// A day with less than this share of the usual volume is suspicious.
 const LOW_VOLUME_PERCENT: u64 = 20;
-/// Fewer segments than this are no sample.
+/// Fewer segments than this are too small a sample.
 const LEAST_SAMPLE: u64 = 20;
 
-/// Judges a day by those before it, and its volume also by those after it: a backfill goes backwards, and a source
-/// that has forgotten a day answers like a quiet one. `first` says that the chain has no earlier day.
+/// Compares a day with the days before it, and its volume also with the days after it: a backfill proceeds backwards, and
+/// a source that has deleted a day answers as for a quiet one. `first` says that the chain has no earlier day.
 pub fn judge(
     date: Date,
     segments: u64,

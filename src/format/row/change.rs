@@ -1,12 +1,15 @@
-//! What a revision adds to what is already committed: which observation is current, which row is new.
+//! What a revision adds to committed rows: which observation is current, and which row is new.
+//!
+//! Both rules are part of the format (`schemas/FORMAT.md`, "Words"): the writer decides by them what a revision holds,
+//! and a reader decides by them what an archived day says.
 
 use crate::format::row::Row;
 use crate::format::row::observation::{Observation, SummaryKind};
 
-/// Of two observations of one summary, the one that counts: an answer before none, then the later look.
+/// Returns the current one of two observations of a summary: an answer before none, then the later answer.
 ///
-/// `second` stands in the later revision, so that it wins where neither is an answer; of two answers the one
-/// fetched last wins whatever its revision: an older look committed later displaces nothing.
+/// `second` is in the later revision, so it is current where neither is an answer. Of two answers, the one that was
+/// fetched last is current, whatever its revision: an older answer that is committed later displaces nothing.
 pub fn current<'a>(first: &'a Observation, second: &'a Observation) -> &'a Observation {
     match (first.status.is_answer(), second.status.is_answer()) {
         (true, false) => first,
@@ -16,12 +19,12 @@ pub fn current<'a>(first: &'a Observation, second: &'a Observation) -> &'a Obser
     }
 }
 
-/// Both tell the same: then the second is no news.
-pub fn same(first: &Observation, second: &Observation) -> bool {
+/// Returns whether both observations say the same: then the second is no change.
+fn same(first: &Observation, second: &Observation) -> bool {
     first.status == second.status && first.sha256 == second.sha256
 }
 
-/// A segment's row after `later`, a row of a later revision, has been read over it.
+/// Turns a segment's row into its current row, where `later` is its row of a later revision.
 pub fn absorb(earlier: &mut Row, later: Row) {
     for kind in SummaryKind::BOTH {
         if current(earlier.observation(kind), later.observation(kind)) == later.observation(kind) {
@@ -47,28 +50,28 @@ pub fn absorb(earlier: &mut Row, later: Row) {
     earlier.vanished = vanished;
 }
 
-/// The row that `revision` must hold for a segment, given what is committed (`known`) and what this run has
-/// observed (`seen`); `None` when that is no news.
+/// Returns the row that `revision` must hold for a segment, given the committed row (`known`) and the row that this run
+/// has observed; `None` where nothing has changed.
 ///
-/// A kind that gave no answer now, or the same as before, is carried along unchanged with its own times. The
-/// metadata of `seen` counts as the later one.
-pub fn change(known: Option<&Row>, mut seen: Row, revision: u32) -> Option<Row> {
-    seen.revision = revision;
+/// A summary without an answer now, or with the same answer as before, is carried along unchanged with its own times.
+/// The observed metadata are the current ones.
+pub fn change(known: Option<&Row>, mut observed: Row, revision: u32) -> Option<Row> {
+    observed.revision = revision;
     let Some(known) = known else {
-        return Some(seen);
+        return Some(observed);
     };
-    let mut changed = known.vanished != seen.vanished || !seen.same_segment(known);
+    let mut changed = known.vanished != observed.vanished || !observed.same_segment(known);
     for kind in SummaryKind::BOTH {
         let before = known.observation(kind);
-        let now = seen.observation_mut(kind);
-        let no_news = same(before, now) || (before.status.is_answer() && !now.status.is_answer());
-        if no_news {
+        let now = observed.observation_mut(kind);
+        let unchanged = same(before, now) || (before.status.is_answer() && !now.status.is_answer());
+        if unchanged {
             *now = before.clone();
         } else {
             changed = true;
         }
     }
-    changed.then_some(seen)
+    changed.then_some(observed)
 }
 
 #[cfg(test)]
@@ -79,7 +82,7 @@ mod tests {
     use crate::format::row::segment::Segment;
     use proptest::prelude::*;
 
-    fn look(status: Status, text: &str, at: i64) -> Observation {
+    fn observed(status: Status, text: &str, at: i64) -> Observation {
         Observation {
             status,
             summary: (status == Status::Present).then(|| text.to_owned()),
@@ -111,16 +114,28 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_never_displaces_an_answer_and_is_no_news_twice() {
-        let known = row(look(Status::Present, "a", 1), look(Status::Failed, "", 1));
-        let seen = row(look(Status::Failed, "", 2), look(Status::Failed, "", 2));
+    fn a_failure_never_displaces_an_answer_and_changes_nothing_twice() {
+        let known = row(
+            observed(Status::Present, "a", 1),
+            observed(Status::Failed, "", 1),
+        );
+        let seen = row(
+            observed(Status::Failed, "", 2),
+            observed(Status::Failed, "", 2),
+        );
         assert_eq!(change(Some(&known), seen, 2), None);
     }
 
     #[test]
     fn a_filled_gap_carries_the_other_kind_along_with_its_own_time() {
-        let known = row(look(Status::Present, "a", 1), look(Status::Failed, "", 1));
-        let seen = row(look(Status::Failed, "", 9), look(Status::Empty, "", 9));
+        let known = row(
+            observed(Status::Present, "a", 1),
+            observed(Status::Failed, "", 1),
+        );
+        let seen = row(
+            observed(Status::Failed, "", 9),
+            observed(Status::Empty, "", 9),
+        );
         let change = change(Some(&known), seen, 2).unwrap();
         assert_eq!(change.agent, known.agent);
         assert_eq!(
@@ -131,9 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn an_older_look_that_differs_is_kept_but_never_current() {
-        let known = row(look(Status::Present, "new", 9), look(Status::Empty, "", 9));
-        let seen = row(look(Status::Empty, "", 2), look(Status::Empty, "", 2));
+    fn an_older_answer_that_differs_is_archived_but_never_current() {
+        let known = row(
+            observed(Status::Present, "new", 9),
+            observed(Status::Empty, "", 9),
+        );
+        let seen = row(
+            observed(Status::Empty, "", 2),
+            observed(Status::Empty, "", 2),
+        );
         let change = change(Some(&known), seen, 2).unwrap();
         assert_eq!(change.agent.fetched_at, Some(2));
         let mut now = known.clone();
@@ -141,20 +162,20 @@ mod tests {
         assert_eq!(now.agent, known.agent);
     }
 
-    fn any_look() -> impl Strategy<Value = Observation> {
+    fn any_observation() -> impl Strategy<Value = Observation> {
         let status = prop::sample::select(vec![
             Status::Present,
             Status::Empty,
             Status::NotFound,
             Status::Failed,
         ]);
-        (status, "[ab]", 0i64..4).prop_map(|(status, text, at)| look(status, &text, at))
+        (status, "[ab]", 0i64..4).prop_map(|(status, text, at)| observed(status, &text, at))
     }
 
     proptest! {
         #[test]
-        fn after_a_commit_the_same_observations_are_no_news_unless_they_are_older(
-            known in (any_look(), any_look()), seen in (any_look(), any_look()),
+        fn after_a_commit_the_same_observations_change_nothing_unless_they_are_older(
+            known in (any_observation(), any_observation()), seen in (any_observation(), any_observation()),
         ) {
             let known = row(known.0, known.1);
             let seen = row(seen.0, seen.1);
@@ -163,7 +184,7 @@ mod tests {
                 absorb(&mut now, change);
             }
             for kind in SummaryKind::BOTH {
-                // Nothing that answers is lost to something that doesn't, and the last answer is current.
+                // No answer is displaced by a missing one, and the last answer is current.
                 let (before, look, after) = (known.observation(kind), seen.observation(kind), now.observation(kind));
                 prop_assert_eq!(after.status.is_answer(), before.status.is_answer() || look.status.is_answer());
                 if before.status.is_answer() {
@@ -173,7 +194,7 @@ mod tests {
             if let Some(again) = change(Some(&now), seen.clone(), 3) {
                 let older = SummaryKind::BOTH.into_iter().any(|kind| again.observation(kind).fetched_at < now.observation(kind).fetched_at
                     || (again.observation(kind).fetched_at == now.observation(kind).fetched_at));
-                prop_assert!(older, "only an older look may differ from what is current");
+                prop_assert!(older, "only an older answer may differ from the current one");
             }
         }
     }

@@ -1,4 +1,6 @@
-//! What one request for one summary gave.
+//! Observations: what requesting one summary returned.
+//!
+//! Sources: RingCX "AI Summaries" API (paths and statuses of the answers), `schemas/FORMAT.md`, "Rows: one a segment".
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,18 +11,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::hash::digest::Digest;
 
-/// The two summaries of a segment: what the agent wrote, and what the AI wrote.
+/// The two summaries of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SummaryKind {
+    /// The summary that the agent wrote.
     Agent,
+    /// The summary that the AI wrote.
     Auto,
 }
 
 impl SummaryKind {
+    /// Both kinds, in the order of their columns.
     pub const BOTH: [SummaryKind; 2] = [SummaryKind::Agent, SummaryKind::Auto];
 
-    /// As the API's path and the archive's column names have it.
+    /// Returns the name in the API's paths and in the names of the columns.
     pub fn name(self) -> &'static str {
         match self {
             SummaryKind::Agent => "agent",
@@ -35,27 +40,28 @@ impl fmt::Display for SummaryKind {
     }
 }
 
-/// How a look at one summary ended.
+/// How requesting one summary ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     /// 200 with a body that is UTF-8.
     Present,
-    /// 200 without a body: not populated (yet).
+    /// 200 without a body: there is no summary, or not yet.
     Empty,
-    /// 404: segment not found, or summary not available.
+    /// 404: the segment was not found, or its summary is not available.
     NotFound,
     /// 200 with a body that is not UTF-8.
     Binary,
-    /// Retries used up; no answer.
+    /// No answer after all retries.
     Failed,
-    /// Left out by a configured filter; not asked.
+    /// Not requested, because of a configured filter.
     Skipped,
-    /// The segment has no id to ask with.
+    /// Not requested, because the segment has no id.
     NoId,
 }
 
 impl Status {
+    /// Every status.
     pub const ALL: [Status; 7] = [
         Status::Present,
         Status::Empty,
@@ -66,7 +72,7 @@ impl Status {
         Status::NoId,
     ];
 
-    /// As the archive's columns have it.
+    /// Returns the name in the columns `<kind>_status`.
     pub fn name(self) -> &'static str {
         match self {
             Status::Present => "PRESENT",
@@ -79,7 +85,7 @@ impl Status {
         }
     }
 
-    /// Whether the source answered; only an answer can be replaced by nothing but a later answer.
+    /// Returns whether the source answered. An answer can be replaced only by a later answer.
     pub fn is_answer(self) -> bool {
         matches!(
             self,
@@ -94,7 +100,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// A text is none of the statuses.
+/// A text is not a status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a summary status")]
 pub struct NotAStatus;
@@ -103,13 +109,15 @@ impl FromStr for Status {
     type Err = NotAStatus;
 
     fn from_str(text: &str) -> Result<Self, NotAStatus> {
-        let found = Status::ALL.into_iter().find(|status| status.name() == text);
-        found.ok_or(NotAStatus)
+        Status::ALL
+            .into_iter()
+            .find(|status| status.name() == text)
+            .ok_or(NotAStatus)
     }
 }
 
 impl Observation {
-    /// One that holds no more than its status and who came to it.
+    /// Returns an observation that holds only its status and the id of the run that made it.
     pub fn bare(status: Status, observed_by: &str) -> Observation {
         Observation {
             status,
@@ -128,19 +136,20 @@ impl Observation {
 }
 
 impl<T: AsRef<str>> Observation<T> {
-    /// Whether what is there is what such a status comes with; says nothing about the hash's value.
+    /// Returns whether the values that are there are those of such a status. The value of the hash is not checked: see
+    /// [`Observation::hash_holds`].
     pub fn fits_status(&self) -> bool {
         let text = self.summary.as_ref().map(AsRef::as_ref);
-        let asked = self.fetched_at.is_some() && self.attempts > 0 && self.error.is_none();
+        let answered = self.fetched_at.is_some() && self.attempts > 0 && self.error.is_none();
         let bodiless = text.is_none() && self.binary.is_none() && self.sha256.is_none();
-        let body = |ok: bool| ok && asked && self.sha256.is_some() && self.http_status == Some(200);
+        let has_body = answered && self.sha256.is_some() && self.http_status == Some(200);
         match self.status {
             Status::Present => {
-                body(text.is_some_and(|text| !text.is_empty()) && self.binary.is_none())
+                has_body && text.is_some_and(|text| !text.is_empty()) && self.binary.is_none()
             }
-            Status::Empty => body(text == Some("") && self.binary.is_none()),
-            Status::Binary => body(text.is_none() && self.binary.is_some()),
-            Status::NotFound => asked && bodiless && self.http_status == Some(404),
+            Status::Empty => has_body && text == Some("") && self.binary.is_none(),
+            Status::Binary => has_body && text.is_none() && self.binary.is_some(),
+            Status::NotFound => answered && bodiless && self.http_status == Some(404),
             Status::Failed => bodiless && self.error.is_some(),
             Status::Skipped | Status::NoId => {
                 bodiless && self.fetched_at.is_none() && self.attempts == 0
@@ -148,7 +157,7 @@ impl<T: AsRef<str>> Observation<T> {
         }
     }
 
-    /// Whether the hash is the body's, and stands where a body was answered and nowhere else.
+    /// Returns whether the hash is that of the body, and is there exactly where an answer had a body.
     pub fn hash_holds(&self) -> bool {
         let body = match (&self.summary, &self.binary) {
             (Some(text), None) => Some(Digest::of(text.as_ref().as_bytes())),
@@ -167,28 +176,32 @@ impl<T: AsRef<str>> Observation<T> {
     }
 }
 
-/// What one request for one summary gave, as the archive's columns `<kind>_*` keep it.
-/// Times are UTC milliseconds since the epoch. `T` holds the texts, or borrows them.
+/// What requesting one summary returned: the columns `<kind>_*`.
+///
+/// Times are UTC milliseconds since the epoch. `T` owns the texts, or borrows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation<T = String> {
+    /// How the request ended.
     pub status: Status,
     /// The body, verbatim: for PRESENT, and the empty string for EMPTY.
     pub summary: Option<T>,
     /// The body in base64: for BINARY.
     pub binary: Option<T>,
-    /// Of the body's bytes: for every 200.
+    /// SHA-256 of the body's bytes: for every 200.
     pub sha256: Option<Digest>,
+    /// HTTP status of the last answer; `None` where there was none.
     pub http_status: Option<u16>,
+    /// The answer's `Content-Type` header.
     pub content_type: Option<T>,
-    /// When the last byte arrived, by this host's clock.
+    /// When the last byte had arrived, by the host's clock.
     pub fetched_at: Option<i64>,
     /// The answer's `Date` header.
     pub server_date: Option<i64>,
-    /// Requests sent for it, retries included; 0 when it was not asked.
+    /// Number of requests that were sent, retries included; 0 where none was.
     pub attempts: u32,
-    /// Class of a failure and HTTP status only: error bodies can quote people.
+    /// Class of the failure, such as `http_500`, and nothing of the answer: bodies of errors can quote people.
     pub error: Option<T>,
-    /// Id of the run that looked.
+    /// Id of the run that made the observation.
     pub observed_by: T,
 }
 
@@ -196,7 +209,7 @@ pub struct Observation<T = String> {
 mod tests {
     use super::*;
 
-    fn look(
+    fn observed(
         status: Status,
         summary: Option<&str>,
         binary: Option<&str>,
@@ -213,14 +226,14 @@ mod tests {
 
     #[test]
     fn hashes_are_of_the_body_and_only_where_there_was_one() {
-        assert!(look(Status::Present, Some("a"), None, Some(b"a")).hash_holds());
-        assert!(look(Status::Empty, Some(""), None, Some(b"")).hash_holds());
-        assert!(look(Status::Binary, None, Some("/w=="), Some(b"\xff")).hash_holds());
-        assert!(look(Status::NotFound, None, None, None).hash_holds());
-        assert!(!look(Status::Present, Some("b"), None, Some(b"a")).hash_holds());
-        assert!(!look(Status::Present, Some("b"), None, None).hash_holds());
-        assert!(!look(Status::Present, None, None, None).hash_holds());
-        assert!(!look(Status::NotFound, Some("a"), None, Some(b"a")).hash_holds());
-        assert!(!look(Status::Binary, None, Some("not base64!"), Some(b"")).hash_holds());
+        assert!(observed(Status::Present, Some("a"), None, Some(b"a")).hash_holds());
+        assert!(observed(Status::Empty, Some(""), None, Some(b"")).hash_holds());
+        assert!(observed(Status::Binary, None, Some("/w=="), Some(b"\xff")).hash_holds());
+        assert!(observed(Status::NotFound, None, None, None).hash_holds());
+        assert!(!observed(Status::Present, Some("b"), None, Some(b"a")).hash_holds());
+        assert!(!observed(Status::Present, Some("b"), None, None).hash_holds());
+        assert!(!observed(Status::Present, None, None, None).hash_holds());
+        assert!(!observed(Status::NotFound, Some("a"), None, Some(b"a")).hash_holds());
+        assert!(!observed(Status::Binary, None, Some("not base64!"), Some(b"")).hash_holds());
     }
 }

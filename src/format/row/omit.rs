@@ -1,7 +1,7 @@
-//! Fields that are left out of discovery's objects before anything of them is kept.
+//! Fields that are left out of the objects of a discovery before anything of them is stored.
 //!
-//! Only the text is cut: what is left stands byte for byte as it came, so that a row's key, its typed columns and every
-//! comparison follow from what is kept, and from nothing else.
+//! The text of an object is cut, and what is left stays byte for byte as it was received. So a row's key, its typed
+//! columns and every comparison follow from the stored text, and from nothing else.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,25 +10,35 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// What the archive cannot do without, and for what.
+/// Fields that cannot be left out, each with the reason.
 pub const NEEDED: [(&str, &str); 5] = [
-    ("segmentId", "a segment is known by it"),
+    ("segmentId", "a segment is identified by it"),
     (
         "segmentEndTimeMs",
         "rows are sorted by it, and it says whether a segment is of the day",
     ),
-    ("channelClass", "the filter channel_classes goes by it"),
-    ("segmentType", "the filter segment_types goes by it"),
+    ("channelClass", "the filter channel_classes uses it"),
+    ("segmentType", "the filter segment_types uses it"),
     (
         "segmentAgentGroupId",
-        "it tells when the summaries of a group stop",
+        "it shows when the summaries of a group stop",
     ),
 ];
 
-/// The longest name, in characters.
+/// The longest name of a field, in characters.
 pub const LONGEST_FIELD: usize = 128;
 
-/// Names of top-level members that are left out, sorted; none is the usual case, and costs nothing.
+/// Names of top-level members that are left out, sorted. It is empty as a rule, and then every function returns at once.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::row::omit::Omission;
+///
+/// let notes: Omission = ["agentNotes".to_owned()].into_iter().collect();
+/// let object = r#"{"segmentId":"s","agentNotes":"private","hasRecording":true}"#.to_owned();
+/// assert_eq!(notes.cut(object), r#"{"segmentId":"s","hasRecording":true}"#);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Omission(BTreeSet<String>);
@@ -36,8 +46,10 @@ pub struct Omission(BTreeSet<String>);
 /// Why a name cannot be left out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotOmittable {
+    /// The archive needs the field: its name, and the reason.
     #[error("`{0}` cannot be left out: {1}")]
     Needed(&'static str, &'static str),
+    /// The text is not the name of a field.
     #[error("a field's name has 1 to {LONGEST_FIELD} characters, and no control characters")]
     NoName,
 }
@@ -75,25 +87,27 @@ impl fmt::Display for Omission {
 }
 
 impl Omission {
+    /// Returns whether no field is left out.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Returns the names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether every name may be left out.
+    /// Returns whether every name may be left out.
     pub fn is_allowed(&self) -> bool {
         self.names().all(|name| check_name(name).is_ok())
     }
 
-    /// Both together.
+    /// Returns the names of both.
     pub fn and(&self, other: &Omission) -> Omission {
         Omission(self.0.union(&other.0).cloned().collect())
     }
 
-    /// Whether `object` has a member that is left out here.
+    /// Returns whether the JSON object has a member that is left out.
     pub fn is_in(&self, object: &str) -> bool {
         !self.is_empty()
             && members(object)
@@ -101,14 +115,14 @@ impl Omission {
                 .any(|member| self.names_member(member))
     }
 
-    /// Whether any object of a JSON array has such a member.
+    /// Returns whether any object of a JSON array has such a member.
     pub fn is_in_any(&self, array: &str) -> bool {
         !self.is_empty()
-            && elements(array).is_some_and(|all| all.iter().any(|one| self.is_in(one.get())))
+            && elements(array).is_some_and(|all| all.iter().any(|object| self.is_in(object.get())))
     }
 
-    /// The object's text without these members. What stands between two commas, or a brace and a comma, is kept as it
-    /// is or goes as a whole, blanks included.
+    /// Returns the object's text without these members. The text between two commas, or between a brace and a comma, stays
+    /// unchanged or is removed as a whole, with its blanks.
     pub fn cut(&self, object: String) -> String {
         if !self.is_in(&object) {
             return object;
@@ -120,7 +134,7 @@ impl Omission {
         format!("{{{}}}", kept.join(","))
     }
 
-    /// [`Omission::cut`] of each object of a JSON array.
+    /// Returns a JSON array with [`Omission::cut`] applied to each object.
     pub fn cut_each(&self, array: String) -> String {
         if !self.is_in_any(&array) {
             return array;
@@ -128,7 +142,7 @@ impl Omission {
         let all = elements(&array).unwrap_or_default();
         let cut: Vec<String> = all
             .into_iter()
-            .map(|one| self.cut(one.get().to_owned()))
+            .map(|object| self.cut(object.get().to_owned()))
             .collect();
         format!("[{}]", cut.join(","))
     }
@@ -138,7 +152,8 @@ impl Omission {
     }
 }
 
-/// The texts of an object's members with the blanks around them, one after the other; none of what is no object.
+/// Returns the texts of an object's members in their order, with the blanks around them; none where the text is not an
+/// object.
 fn members(object: &str) -> Vec<&str> {
     let inside = object
         .strip_prefix('{')
@@ -148,7 +163,7 @@ fn members(object: &str) -> Vec<&str> {
     };
     let (mut members, mut begun) = (Vec::new(), 0);
     let (mut depth, mut in_string, mut escaped) = (0_u64, false, false);
-    for (at, byte) in inside.bytes().enumerate() {
+    for (index, byte) in inside.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_string => escaped = true,
@@ -157,8 +172,8 @@ fn members(object: &str) -> Vec<&str> {
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             b',' if depth == 0 => {
-                members.push(&inside[begun..at]);
-                begun = at + 1;
+                members.push(&inside[begun..index]);
+                begun = index + 1;
             }
             _ => {}
         }
@@ -167,18 +182,19 @@ fn members(object: &str) -> Vec<&str> {
     members
 }
 
-/// A member's name as it is meant, however it is spelt; none where it has no form in UTF-8.
+/// Returns a member's name without its escapes; `None` where it has no form in UTF-8.
 fn name_of(member: &str) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct MemberName<'n>(#[serde(borrow)] Cow<'n, str>);
 
-    // Reads the name and stops there: the colon and the value follow.
+    // Reads the name only: the colon and the value follow it.
     let mut from = serde_json::Deserializer::from_str(member);
     MemberName::deserialize(&mut from)
         .ok()
         .map(|MemberName(name)| name)
 }
 
+/// Returns the texts of an array's elements; `None` where the text is not an array.
 fn elements(array: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(array).ok()
 }
@@ -195,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_stands_as_it_came() {
+    fn what_is_left_stays_as_it_was_received() {
         let notes = omission(&["notes"]);
         for (object, cut) in [
             (r#"{"a":1,"notes":"x","b" : 2}"#, r#"{"a":1,"b" : 2}"#),
@@ -225,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_archive_needs_cannot_be_left_out() {
+    fn fields_that_the_archive_needs_cannot_be_left_out() {
         for (name, why) in NEEDED {
             assert!(check_name(name).unwrap_err().to_string().contains(why));
             assert!(!omission(&["agentNotes", name]).is_allowed());
@@ -261,10 +277,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the blanks, the spelling and the repeats: the members that are named go, the others stay in their order
-        /// and byte for byte, and what is left is what serde_json makes of the object without them.
+        /// For all blanks, spellings and repeated names: the named members are removed, the rest stays in its order and
+        /// byte for byte, and reads as serde_json reads the object without them.
         #[test]
-        fn the_named_members_go_and_no_other(
+        fn exactly_the_named_members_are_removed(
             all in prop::collection::vec(("[ab\"\\\\,}é]{0,2}", json(), any::<bool>(), "[ \t\n\r]{0,2}"), 0..6),
             names in prop::collection::btree_set("[ab\"\\\\,}é]{1,2}", 0..4),
             pretty in any::<bool>(),
@@ -285,7 +301,7 @@ mod tests {
             let mut expected: Map<String, Value> = serde_json::from_str(&whole).unwrap();
             expected.retain(|name, _| !names.contains(name));
             prop_assert_eq!(serde_json::from_str::<Map<String, Value>>(&cut).unwrap(), expected);
-            // Twice is once, and one after the other is both together.
+            // A second cut changes nothing.
             prop_assert_eq!(omission.cut(cut.clone()), cut);
         }
 

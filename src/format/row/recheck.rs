@@ -1,4 +1,4 @@
-//! Looking again at a day that is committed: at what, and what came of it.
+//! Rechecks of a committed day: which summaries are requested again, and what has changed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,18 +9,31 @@ use serde::{Deserialize, Serialize};
 use crate::format::row::Row;
 use crate::format::row::observation::{Observation, Status, SummaryKind};
 
-/// The statuses whose summaries are asked for again.
+/// The statuses whose summaries are requested again.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::row::observation::Status;
+/// use cxvault::format::row::recheck::RecheckScope;
+///
+/// let scope: RecheckScope = "empty,failed".parse()?;
+/// assert!(scope.covers(Status::Failed) && !scope.covers(Status::Present));
+/// assert_eq!(RecheckScope::default().to_string(), "empty,not-found,failed");
+/// # Ok::<(), cxvault::format::row::recheck::NotAScope>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RecheckScope(BTreeSet<Status>);
 
 impl RecheckScope {
+    /// Returns whether summaries of that status are requested again.
     pub fn covers(&self, status: Status) -> bool {
         self.0.contains(&status)
     }
 
     fn all() -> RecheckScope {
-        // A segment without an id cannot be asked for.
+        // The summaries of a segment without an id cannot be requested.
         RecheckScope(
             Status::ALL
                 .into_iter()
@@ -30,8 +43,9 @@ impl RecheckScope {
     }
 }
 
-/// What may have been populated since: a text that was there is asked for again only on demand.
 impl Default for RecheckScope {
+    /// Returns the statuses of summaries that may have been written since. A text that was there is requested again only
+    /// on demand.
     fn default() -> RecheckScope {
         RecheckScope(BTreeSet::from([
             Status::Empty,
@@ -46,39 +60,38 @@ impl fmt::Display for RecheckScope {
         if *self == RecheckScope::all() {
             return out.write_str("all");
         }
-        let names: Vec<String> = self.0.iter().map(|status| spoken(*status)).collect();
+        let names: Vec<String> = self.0.iter().copied().map(scope_name).collect();
         out.write_str(&names.join(","))
     }
 }
 
-fn spoken(status: Status) -> String {
+/// Returns a status as the option `--statuses` spells it: `not-found`.
+fn scope_name(status: Status) -> String {
     status.name().to_ascii_lowercase().replace('_', "-")
 }
 
-/// A text names no scope.
+/// A text is not a scope; holds the part that is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is none of all, present, empty, not-found, binary, failed, skipped")]
 pub struct NotAScope(String);
 
-/// `all`, or statuses with commas between: `empty,not-found,failed`.
 impl FromStr for RecheckScope {
     type Err = NotAScope;
 
+    /// Reads `all`, or statuses with commas between them: `empty,not-found,failed`.
     fn from_str(text: &str) -> Result<Self, NotAScope> {
         if text.trim() == "all" {
             return Ok(RecheckScope::all());
         }
-        let named = |name: &str| {
-            let known = RecheckScope::all()
-                .0
-                .into_iter()
-                .find(|status| spoken(*status) == name.trim());
-            known.ok_or_else(|| NotAScope(name.trim().to_owned()))
-        };
-        text.split(',')
-            .map(named)
-            .collect::<Result<_, _>>()
-            .map(RecheckScope)
+        let all = RecheckScope::all().0;
+        let statuses = text.split(',').map(str::trim).map(|name| {
+            let known = all.iter().copied();
+            known
+                .filter(|status| scope_name(*status) == name)
+                .next_back()
+                .ok_or_else(|| NotAScope(name.to_owned()))
+        });
+        statuses.collect::<Result<_, _>>().map(RecheckScope)
     }
 }
 
@@ -90,11 +103,13 @@ pub struct Changes {
     pub new_segments: u64,
     /// Segments that discovery no longer returns.
     pub vanished_segments: u64,
-    /// Vanished ones that it returns again.
+    /// Vanished segments that discovery returns again.
     pub returned_segments: u64,
-    /// Segments whose metadata is another.
+    /// Segments whose metadata differ.
     pub changed_metadata: u64,
+    /// Changes of the summaries that agents wrote.
     pub agent: SummaryChanges,
+    /// Changes of the summaries that the AI wrote.
     pub auto: SummaryChanges,
 }
 
@@ -102,21 +117,24 @@ pub struct Changes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SummaryChanges {
-    /// There is a text where there was none.
+    /// Summaries with a text where there was none.
     pub appeared: u64,
-    /// There is another text.
+    /// Summaries with another text.
     pub edited: u64,
-    /// There is no text any more; the earlier revision keeps it.
+    /// Summaries without a text where there was one. The earlier revision still holds it.
     pub withdrawn: u64,
-    /// Still no text, but for another reason: an answer where there was a failure, or 404 for an empty body.
+    /// Summaries still without a text, with another status: an answer instead of a failure, or 404 instead of an empty
+    /// body.
     pub other: u64,
 }
 
 impl Changes {
+    /// Returns whether nothing has changed.
     pub fn is_empty(&self) -> bool {
         *self == Changes::default()
     }
 
+    /// Returns the changes of one kind of summary.
     pub fn of(&self, kind: SummaryKind) -> &SummaryChanges {
         match kind {
             SummaryKind::Agent => &self.agent,
@@ -124,7 +142,7 @@ impl Changes {
         }
     }
 
-    /// Counts `row`, which a revision holds beyond `known`.
+    /// Counts the difference between the committed row (`known`) and the row of this revision.
     pub fn count(&mut self, known: Option<&Row>, row: &Row) {
         let Some(known) = known else {
             self.new_segments += 1;
@@ -143,8 +161,9 @@ impl Changes {
 
 impl SummaryChanges {
     fn count(&mut self, before: &Observation, now: &Observation) {
-        let has_text = |look: &Observation| matches!(look.status, Status::Present | Status::Binary);
-        match (has_text(before), has_text(now)) {
+        let [had_text, has_text] = [before, now]
+            .map(|observed| matches!(observed.status, Status::Present | Status::Binary));
+        match (had_text, has_text) {
             (false, true) => self.appeared += 1,
             (true, false) => self.withdrawn += 1,
             (true, true) => self.edited += u64::from(before.sha256 != now.sha256),

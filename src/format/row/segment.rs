@@ -1,20 +1,32 @@
-//! One object of a discovery answer, typed as far as it can be, and kept verbatim.
+//! One object of a discovery's answer: verbatim, and typed as far as possible.
 
 use std::borrow::Cow;
 
 use crate::format::hash::digest::Digest;
 use crate::format::row::metadata::Metadata;
 
-/// One segment as discovery gave it.
+/// One segment as discovery returned it.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::row::segment::Segment;
+///
+/// let segment = Segment::read(r#"{"segmentId":"p-v-1","hasRecording":true}"#.to_owned());
+/// assert_eq!(segment.key(), "p-v-1");
+/// assert_eq!(segment.metadata.has_recording, Some(true));
+/// assert!(Segment::read("{}".to_owned()).key().starts_with("sha256:"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment<T = String> {
     /// The object's bytes, verbatim.
     pub raw: T,
+    /// Its typed fields.
     pub metadata: Metadata<T>,
 }
 
 impl Segment {
-    /// Types what can be typed; nothing in `raw` makes this fail.
+    /// Reads an object. No content of `raw` makes this fail: what cannot be typed is only in [`Segment::raw`].
     pub fn read(raw: String) -> Segment {
         let metadata = Metadata::read(&raw).into_owned();
         Segment { raw, metadata }
@@ -22,7 +34,7 @@ impl Segment {
 }
 
 impl<'a> Segment<Cow<'a, str>> {
-    /// Like [`Segment::read`], with copies only of what has another form in JSON.
+    /// Like [`Segment::read`], but copies only texts that JSON spells differently.
     pub fn borrow(raw: &'a str) -> Self {
         Segment {
             raw: raw.into(),
@@ -32,12 +44,13 @@ impl<'a> Segment<Cow<'a, str>> {
 }
 
 impl<T: AsRef<str>> Segment<T> {
-    /// What a segment is known by across all days: its id, or `sha256:` and the hash of its object.
+    /// Returns the segment's key, which identifies it across all days: its id, or `sha256:` and the SHA-256 of its
+    /// object.
     pub fn key(&self) -> String {
         self.known_by().into_owned()
     }
 
-    /// [`Segment::key`], copied only where it must be made.
+    /// Returns [`Segment::key`], which is borrowed where it is the id.
     pub fn known_by(&self) -> Cow<'_, str> {
         match &self.metadata.segment_id {
             Some(id) => Cow::Borrowed(id.as_ref()),
@@ -49,8 +62,9 @@ impl<T: AsRef<str>> Segment<T> {
     }
 }
 
-/// RFC 8785's form of a JSON text, so that two spellings of the same object compare equal.
-/// A text that has no such form (a lone surrogate, a number beyond a double) stands for itself.
+/// Returns RFC 8785's form of a JSON text, so that two spellings of the same object compare equal.
+///
+/// A text without such a form (a lone surrogate, a number beyond a double) is returned as it is.
 pub fn canonical_json(text: &str) -> Vec<u8> {
     let value: Result<serde_json::Value, _> = serde_json::from_str(text);
     let canonical = value.and_then(|value| serde_json_canonicalizer::to_vec(&value));
@@ -79,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn null_absent_and_mistyped_fields_hide_no_others() {
+    fn null_absent_and_mistyped_fields_do_not_hide_the_rest() {
         let raw = r#"{"segmentId":null,"channelType":7,"segmentEndTimeMs":1721647480000,"hasTranscript":"maybe",
             "agentNotes":"cut emoji \ud83d","dialogId":"d"}"#;
         let segment = Segment::read(raw.to_owned());
@@ -96,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_does_not_make_another_object() {
+    fn spellings_of_one_object_compare_equal() {
         assert_eq!(
             canonical_json(r#"{ "b": 1.0, "a": "\u0041" }"#),
             br#"{"a":"A","b":1}"#

@@ -1,4 +1,4 @@
-//! Counts that must balance: per kind, all statuses sum to the segments.
+//! Counts over rows. They must balance: for each kind of summary, the counts of all statuses sum to the segments.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,28 @@ use serde::{Deserialize, Serialize};
 use crate::format::row::Row;
 use crate::format::row::observation::{Observation, Status, SummaryKind};
 
-/// How many summaries of one kind ended in each status. All seven are always written, zeros too.
+/// Number of summaries of one kind in each status. All seven are always written, zeros too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE", deny_unknown_fields)]
 pub struct Statuses {
+    /// Summaries with a text.
     pub present: u64,
+    /// Summaries with an empty body.
     pub empty: u64,
+    /// Summaries that were not found.
     pub not_found: u64,
+    /// Summaries whose body is not UTF-8.
     pub binary: u64,
+    /// Summaries without an answer.
     pub failed: u64,
+    /// Summaries that a filter left out.
     pub skipped: u64,
+    /// Summaries of segments without an id.
     pub no_id: u64,
 }
 
 impl Statuses {
+    /// Returns the count of one status.
     pub fn get(&self, status: Status) -> u64 {
         match status {
             Status::Present => self.present,
@@ -45,23 +53,30 @@ impl Statuses {
         }
     }
 
+    /// Returns the sum over all statuses.
     pub fn total(&self) -> u64 {
         Status::ALL.iter().map(|&status| self.get(status)).sum()
     }
 }
 
-/// Counts over rows, one a segment.
+/// Counts over rows: one row for each segment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
+    /// Number of segments.
     pub segments: u64,
+    /// Segments whose end lies outside the archive day, or is unknown.
     pub out_of_day: u64,
+    /// Segments that discovery no longer returns.
     pub vanished: u64,
+    /// Summaries that agents wrote, by status.
     pub agent: Statuses,
+    /// Summaries that the AI wrote, by status.
     pub auto: Statuses,
 }
 
 impl Tally {
+    /// Returns the counts of one kind of summary.
     pub fn statuses(&self, kind: SummaryKind) -> &Statuses {
         match kind {
             SummaryKind::Agent => &self.agent,
@@ -69,6 +84,7 @@ impl Tally {
         }
     }
 
+    /// Counts a row.
     pub fn add<T>(&mut self, row: &Row<T>) {
         self.segments += 1;
         self.out_of_day += u64::from(row.out_of_day);
@@ -77,9 +93,8 @@ impl Tally {
         *self.auto.count(row.auto.status) += 1;
     }
 
-    /// Takes a row out that [`Tally::add`] had counted.
+    /// Removes a row that [`Tally::add`] has counted.
     pub fn remove(&mut self, row: &Row) {
-        let minus = |count: &mut u64, by: bool| *count = count.saturating_sub(u64::from(by));
         minus(&mut self.segments, true);
         minus(&mut self.out_of_day, row.out_of_day);
         minus(&mut self.vanished, row.vanished);
@@ -98,20 +113,21 @@ impl Tally {
         }
     }
 
+    /// Returns whether the statuses of each kind sum to the segments.
     pub fn balances(&self) -> bool {
         self.agent.total() == self.segments && self.auto.total() == self.segments
     }
 
-    /// Summaries that were wanted and have no answer.
+    /// Returns the number of wanted summaries without an answer, of both kinds.
     pub fn failed(&self) -> u64 {
         self.agent.failed + self.auto.failed
     }
 }
 
-/// Failures by class, such as `http_500`: classes only, never what an error said.
+/// Number of failures by class, such as `http_500`. It never holds what an error said.
 pub type Failures = BTreeMap<String, u64>;
 
-/// Counts the failure of one observation, if it is one.
+/// Counts the failure of an observation, where it has one.
 pub fn count_failure<T: AsRef<str>>(failures: &mut Failures, observation: &Observation<T>) {
     if observation.status == Status::Failed {
         let class = observation
@@ -123,16 +139,19 @@ pub fn count_failure<T: AsRef<str>>(failures: &mut Failures, observation: &Obser
     }
 }
 
-/// One agent group's share of a day, so that a queue whose AI summaries were switched off can be named.
+/// One agent group's share of a day. It shows which queue's AI summaries were switched off.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupShare {
+    /// The group's segments.
     pub segments: u64,
+    /// Their summaries with a text that an agent wrote.
     pub agent_present: u64,
+    /// Their summaries with a text that the AI wrote.
     pub auto_present: u64,
 }
 
-/// Shares by agent group id; the empty id stands for segments that name none.
+/// Shares by the agent group's id. The empty id stands for segments without a group.
 pub type Groups = BTreeMap<String, GroupShare>;
 
 /// Counts a row for its agent group.
@@ -143,12 +162,11 @@ pub fn count_group<T: AsRef<str>>(groups: &mut Groups, row: &Row<T>) {
     share.auto_present += u64::from(row.auto.status == Status::Present);
 }
 
-/// Takes a row out that [`count_group`] had counted.
+/// Removes a row that [`count_group`] has counted.
 pub fn uncount_group(groups: &mut Groups, row: &Row) {
     let Some(share) = groups.get_mut(&group_of(row)) else {
         return;
     };
-    let minus = |count: &mut u64, by: bool| *count = count.saturating_sub(u64::from(by));
     minus(&mut share.segments, true);
     minus(
         &mut share.agent_present,
@@ -160,17 +178,18 @@ pub fn uncount_group(groups: &mut Groups, row: &Row) {
     }
 }
 
-fn group_of<T: AsRef<str>>(row: &Row<T>) -> String {
-    plain(
-        row.segment
-            .metadata
-            .segment_agent_group_id
-            .as_ref()
-            .map_or("", AsRef::as_ref),
-    )
+/// Subtracts 1 from a count where `condition` holds.
+fn minus(count: &mut u64, condition: bool) {
+    *count = count.saturating_sub(u64::from(condition));
 }
 
-/// A text from outside as a manifest may hold it: printable ASCII, at most 64 characters.
+/// Returns the key of a row's agent group in [`Groups`].
+fn group_of<T: AsRef<str>>(row: &Row<T>) -> String {
+    let id = row.segment.metadata.segment_agent_group_id.as_ref();
+    plain(id.map_or("", AsRef::as_ref))
+}
+
+/// Returns a foreign text as a manifest may hold it: the first 64 characters, with `?` for all but printable ASCII.
 pub fn plain(text: &str) -> String {
     let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
     text.chars().take(64).map(printable).collect()

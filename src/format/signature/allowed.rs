@@ -1,8 +1,8 @@
-//! The `allowed_signers` file of `ssh-keygen(1)`: whose signatures count.
+//! The `allowed_signers` file of `ssh-keygen(1)`: the keys whose signatures count.
 
-use crate::format::signature::{KEY_TYPE, KeyError, PublicKey};
+use crate::format::signature::{KEY_TYPE, KeyError, MANIFEST, PART, PublicKey};
 
-/// Key types that OpenSSH knows and this program does not use; their lines are counted and passed over.
+/// Types of keys that OpenSSH knows and this program does not use. Their lines are counted and skipped.
 pub(super) const OTHER_KEY_TYPES: [&str; 7] = [
     "ssh-rsa",
     "ssh-dss",
@@ -14,9 +14,21 @@ pub(super) const OTHER_KEY_TYPES: [&str; 7] = [
 ];
 
 /// The keys that may sign, each for some namespaces or for all.
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::signature::{AllowedSigners, MANIFEST, SigningKey};
+///
+/// let key = SigningKey::generate()?.public_key();
+/// let allowed = AllowedSigners::parse(&key.allowed_signers_line("archive@example.com"))?;
+/// assert!(allowed.contains(&key, MANIFEST) && !allowed.contains(&key, "git"));
+/// # Ok::<(), cxvault::format::signature::KeyError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AllowedSigners {
     signers: Vec<Signer>,
+    /// Number of lines that were skipped.
     ignored: usize,
 }
 
@@ -28,13 +40,13 @@ struct Signer {
 }
 
 impl AllowedSigners {
-    /// Reads a whole file: `principals [options] key-type base64 [comment]` a line.
+    /// Reads the text of a file, with `principals [options] key-type base64 [comment]` in each line.
     ///
-    /// Lines with keys of other types, and certificate authorities, are passed over and counted.
+    /// Lines with keys of other types, and certificate authorities, are skipped and counted.
     ///
     /// # Errors
-    /// Names the line. `valid-after` and `valid-before` are refused: passing over them would accept a
-    /// signature that `ssh-keygen -Y verify` rejects.
+    /// [`KeyError::AllowedSigners`] with the line. The options `valid-after` and `valid-before` are refused: ignoring
+    /// them would accept a signature that `ssh-keygen -Y verify` rejects.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut all = AllowedSigners::default();
         for (number, line) in (1..).zip(text.lines()) {
@@ -51,35 +63,34 @@ impl AllowedSigners {
         Ok(all)
     }
 
-    /// Also lets `key` sign archives: a writer trusts its own key.
+    /// Adds a key that may sign archives: a writer trusts its own key.
     pub fn allow(&mut self, key: PublicKey) {
         self.signers.push(Signer {
             key,
-            namespaces: Some(format!(
-                "{},{}",
-                crate::format::signature::MANIFEST,
-                crate::format::signature::PART
-            )),
+            namespaces: Some(format!("{MANIFEST},{PART}")),
         });
     }
 
+    /// Returns whether `key` may sign for the purpose `namespace`.
     pub fn contains(&self, key: &PublicKey, namespace: &str) -> bool {
-        let allows = |list: &str| in_pattern_list(namespace, list);
-        self.signers
-            .iter()
-            .any(|one| one.key == *key && one.namespaces.as_deref().is_none_or(allows))
+        self.signers.iter().any(|signer| {
+            let patterns = signer.namespaces.as_deref();
+            signer.key == *key && patterns.is_none_or(|list| in_pattern_list(namespace, list))
+        })
     }
 
-    /// How many lines hold a key of a type that is not used here.
+    /// Returns the number of lines that were skipped.
     pub fn ignored(&self) -> usize {
         self.ignored
     }
 
+    /// Returns whether no key is allowed.
     pub fn is_empty(&self) -> bool {
         self.signers.is_empty()
     }
 }
 
+/// Reads one line; `None` for a key of another type or a certificate authority.
 fn signer(line: &str) -> Result<Option<Signer>, String> {
     let (_principals, rest) = word(line)?;
     let (mut first, mut rest) = word(rest)?;
@@ -104,7 +115,7 @@ fn signer(line: &str) -> Result<Option<Signer>, String> {
     }))
 }
 
-/// The first word of `line`, and what follows it; blanks inside double quotes do not end a word.
+/// Returns the first word of `line` and the text after it. Blanks inside double quotes do not end a word.
 fn word(line: &str) -> Result<(&str, &str), String> {
     let line = line.trim_start_matches([' ', '\t']);
     let mut quoted = false;
@@ -119,6 +130,7 @@ fn word(line: &str) -> Result<(&str, &str), String> {
     }
 }
 
+/// The options of a line that this program knows.
 #[derive(Default)]
 struct SignerOptions {
     namespaces: Option<String>,
@@ -140,7 +152,7 @@ impl SignerOptions {
                 "namespaces" => options.namespaces = Some(unquote(value)?.into()),
                 "valid-after" | "valid-before" => {
                     return Err(format!(
-                        "`{name}` is not supported: take it out, or take out the line of a key that no longer counts"
+                        "`{name}` is not supported: remove it, or remove the line of a key that no longer counts"
                     ));
                 }
                 _ => {
@@ -155,6 +167,7 @@ impl SignerOptions {
     }
 }
 
+/// Returns the text between double quotes.
 fn unquote(value: &str) -> Result<&str, String> {
     let inner = value
         .strip_prefix('"')
@@ -163,7 +176,8 @@ fn unquote(value: &str) -> Result<&str, String> {
     plain.ok_or_else(|| "namespaces needs a value in double quotes".into())
 }
 
-/// Pattern lists of `ssh_config(5)`: a matching `!pattern` excludes, whatever else matches.
+/// Returns whether a pattern list of `ssh_config(5)` contains a text: a matching `!pattern` excludes it, even if other
+/// patterns match.
 fn in_pattern_list(text: &str, list: &str) -> bool {
     let mut matched = false;
     for pattern in list.split(',') {
@@ -176,7 +190,8 @@ fn in_pattern_list(text: &str, list: &str) -> bool {
     matched
 }
 
-/// `*` and `?` patterns. Goes back to the last star only, so that no pattern takes exponential time.
+/// Returns whether a pattern with `*` and `?` matches. It backtracks to the last star only, so that no pattern needs
+/// exponential time.
 fn matches(mut text: &[u8], mut pattern: &[u8]) -> bool {
     let mut last_star = None;
     loop {

@@ -1,4 +1,4 @@
-//! Private key files: `openssh-key-v1` without encryption (OpenSSH's `PROTOCOL.key`).
+//! Private key files in OpenSSH's format `openssh-key-v1`, without encryption (OpenSSH's `PROTOCOL.key`).
 
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest as _, Sha256};
@@ -7,10 +7,12 @@ use crate::format::signature::wire::{WireReader, WireWriter, armor, dearmor};
 use crate::format::signature::{KEY_TYPE, KeyError, SigningKey, quoted};
 
 const LABEL: &str = "OPENSSH PRIVATE KEY";
+/// First bytes of the file's blob.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
-/// The private section is padded to this many bytes when it is not encrypted.
+/// The private section is padded to a multiple of this many bytes where it is not encrypted.
 const BLOCK: usize = 8;
 
+/// Reads a file.
 pub fn parse(text: &str) -> Result<SigningKey, KeyError> {
     let text = text.trim_ascii();
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("sk-") {
@@ -46,6 +48,7 @@ pub fn parse(text: &str) -> Result<SigningKey, KeyError> {
     Ok(key)
 }
 
+/// Reads the part of the file that is encrypted in files with a passphrase.
 fn private_section(section: &[u8]) -> Result<SigningKey, KeyError> {
     let mut section = WireReader(section);
     if section.u32().map_err(KeyError::Damaged)? != section.u32().map_err(KeyError::Damaged)? {
@@ -70,12 +73,13 @@ fn private_section(section: &[u8]) -> Result<SigningKey, KeyError> {
     }
 }
 
+/// Returns the text of a file.
 pub fn write(key: &SigningKey, comment: &str) -> Result<Zeroizing<String>, KeyError> {
     let public = key.public_key();
     let mut pair = Zeroizing::new([0; 64]);
     pair[..32].copy_from_slice(&*key.seed()?);
     pair[32..].copy_from_slice(&public.0);
-    // The two equal check numbers tell a right passphrase from a wrong one; without a passphrase any will do.
+    // Two equal numbers show that a passphrase is right. Without a passphrase any number is valid.
     let check = WireReader(&Sha256::digest(public.0))
         .u32()
         .map_err(KeyError::Damaged)?;

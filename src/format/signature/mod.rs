@@ -1,5 +1,10 @@
 //! Ed25519 signatures in OpenSSH's formats, so that an auditor needs only `ssh-keygen -Y verify`.
 //!
+//! ```text
+//! mod        keys, signing, verifying           key_file   private key files
+//! allowed    the file of allowed signers        wire       the SSH wire encoding and its armor
+//! ```
+//!
 //! Sources: OpenSSH's `PROTOCOL.sshsig` (signatures), `PROTOCOL.key` (private key files), RFC 8709 (key and
 //! signature blobs), and `ssh-keygen(1)`, section ALLOWED SIGNERS.
 
@@ -25,58 +30,97 @@ pub const MANIFEST: &str = "cxvault-manifest";
 /// SSHSIG namespace of the statement in a Parquet part's footer.
 pub const PART: &str = "cxvault-part";
 
+/// The only type of key that is used.
 const KEY_TYPE: &str = "ssh-ed25519";
+/// First bytes of a signature's blob.
 const MAGIC: &[u8] = b"SSHSIG";
 const VERSION: u32 = 1;
 const HASH: &str = "sha512";
 const LABEL: &str = "SSH SIGNATURE";
 
-/// Why a text is not a key that can be used here, with what to do about it.
+/// Why a text is not a key that this program can use, with what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
+    /// The text is not a private key file of OpenSSH.
     #[error("not an OpenSSH private key; make one with `cxvault keygen FILE`")]
     NotAPrivateKey,
+    /// The text is a public key.
     #[error("this is a public key; name the private key's file, the one without .pub")]
     Public,
+    /// The private key has a passphrase.
     #[error(
-        "the private key is encrypted, and nobody is there to type its passphrase at night; \
+        "the private key is encrypted, and a nightly run cannot enter its passphrase; \
          remove it with `ssh-keygen -p -N '' -f FILE`, or make another key with `cxvault keygen FILE`"
     )]
     Encrypted,
+    /// The key is of another type, which is named.
     #[error(
         "the key is of type {0}, and only ssh-ed25519 is used; make one with `cxvault keygen FILE`"
     )]
     OtherType(String),
+    /// The file is damaged: the reason.
     #[error(
         "the key is damaged ({0}); restore it from a copy, or make another with `cxvault keygen FILE`"
     )]
     Damaged(&'static str),
+    /// The text is not a public key: the reason.
     #[error("not an ssh-ed25519 public key ({0}); expected `ssh-ed25519 AAAA...`")]
     NotAPublicKey(&'static str),
+    /// A line of a file of allowed signers cannot be used.
     #[error("allowed signers, line {line}: {what}")]
-    AllowedSigners { line: usize, what: String },
+    AllowedSigners {
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The cryptographic library returned an error.
     #[error("the cryptographic library refuses to make a key; check the system's random source")]
     Generate,
 }
 
-/// Why a signature is not one by the key that it names, over this message.
+/// Why a text is not a signature over this message by the key that it names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
+    /// The text is not a signature of OpenSSH: the reason.
     #[error("not an SSH signature ({0})")]
     Malformed(&'static str),
+    /// The signature is of another type, which is named.
     #[error("the signature is of type {0}, and only ssh-ed25519 is used")]
     OtherType(String),
+    /// The signature was made for another purpose.
     #[error("the signature was made for namespace `{found}`, not for `{expected}`")]
-    Namespace { found: String, expected: String },
+    Namespace {
+        /// The namespace in the signature.
+        found: String,
+        /// The namespace that is required.
+        expected: String,
+    },
+    /// The message, the key or the signature was changed.
     #[error("the signature does not match what it claims to sign")]
     Mismatch,
 }
 
-/// An Ed25519 private key. Its seed is never shown, and wiped when dropped (aws-lc cleanses what it frees).
+/// An Ed25519 private key. Its seed is never displayed, and is wiped when dropped (aws-lc cleanses what it frees).
+///
+/// # Examples
+///
+/// ```
+/// use cxvault::format::signature::{MANIFEST, PART, SigningKey, verify};
+///
+/// let key = SigningKey::generate()?;
+/// let signature = key.sign(MANIFEST, b"a message");
+/// assert_eq!(verify(&signature, MANIFEST, b"a message"), Ok(key.public_key()));
+/// assert!(verify(&signature, PART, b"a message").is_err());
+/// # Ok::<(), cxvault::format::signature::KeyError>(())
+/// ```
 pub struct SigningKey(Ed25519KeyPair);
 
 impl SigningKey {
-    /// A new random key.
+    /// Returns a new random key.
+    ///
+    /// # Errors
+    /// [`KeyError::Generate`].
     pub fn generate() -> Result<Self, KeyError> {
         Ed25519KeyPair::generate()
             .map(SigningKey)
@@ -84,23 +128,31 @@ impl SigningKey {
     }
 
     /// Reads an unencrypted `openssh-key-v1` file with one Ed25519 key.
+    ///
+    /// # Errors
+    /// [`KeyError`] with the reason and a remedy.
     pub fn from_openssh_pem(text: &str) -> Result<Self, KeyError> {
         key_file::parse(text)
     }
 
-    /// The key as `ssh-keygen` would store it without a passphrase; secret, so it is wiped when dropped.
-    /// The comment must be free of newlines to be shown well; any text round-trips.
+    /// Returns the key as `ssh-keygen` stores it without a passphrase. The text is secret, and is wiped when dropped.
+    ///
+    /// Any comment can be read back; one without line breaks is displayed well by other programs.
+    ///
+    /// # Errors
+    /// [`KeyError::Generate`].
     pub fn to_openssh_pem(&self, comment: &str) -> Result<Zeroizing<String>, KeyError> {
         key_file::write(self, comment)
     }
 
+    /// Returns the public key.
     pub fn public_key(&self) -> PublicKey {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(self.0.public_key().as_ref());
         PublicKey(bytes)
     }
 
-    /// An armored SSHSIG signature over `message`, 70 columns wide, ending in a newline.
+    /// Returns an armored SSHSIG signature over `message`, 70 columns wide, ending in a newline.
     ///
     /// Ed25519 is deterministic (RFC 8032): the same key, namespace and message give the same bytes.
     pub fn sign(&self, namespace: &str, message: &[u8]) -> String {
@@ -144,7 +196,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What an SSHSIG signature really covers: the namespace and the hash, never the bare message.
+/// Returns the data that an SSHSIG signature covers: the namespace and the hash, never the bare message.
 fn signed_data(namespace: &str, hash: &str, digest: &[u8]) -> Vec<u8> {
     let mut data = WireWriter::default();
     data.raw(MAGIC)
@@ -155,8 +207,12 @@ fn signed_data(namespace: &str, hash: &str, digest: &[u8]) -> Vec<u8> {
     data.finish().to_vec()
 }
 
-/// Checks an armored SSHSIG signature and returns the key that made it. Whether that key may sign is
-/// another question: [`AllowedSigners::contains`].
+/// Checks an armored SSHSIG signature and returns the key that made it.
+///
+/// Whether that key may sign is a separate question: [`AllowedSigners::contains`].
+///
+/// # Errors
+/// [`SignatureError`].
 pub fn verify(armored: &str, namespace: &str, message: &[u8]) -> Result<PublicKey, SignatureError> {
     use SignatureError::Malformed;
     let blob = wire::dearmor(LABEL, armored).map_err(Malformed)?;
@@ -169,7 +225,7 @@ pub fn verify(armored: &str, namespace: &str, message: &[u8]) -> Result<PublicKe
     }
     let key = blob.string().map_err(Malformed)?;
     let found = blob.text().map_err(Malformed)?;
-    // The reserved field is not covered by the signature, so anything could be smuggled in it.
+    // The signature does not cover the reserved field, which could otherwise hold any content.
     if !blob.string().map_err(Malformed)?.is_empty() {
         return Err(Malformed("its reserved field is not empty"));
     }
@@ -198,7 +254,7 @@ pub fn verify(armored: &str, namespace: &str, message: &[u8]) -> Result<PublicKe
     Ok(PublicKey(bytes))
 }
 
-/// The content of `string "ssh-ed25519", string CONTENT`, which keys and signatures share.
+/// Returns the content of `string "ssh-ed25519", string CONTENT`: the form of both keys and signatures.
 fn ed25519_blob<'a>(
     blob: &'a [u8],
     length: usize,
@@ -223,17 +279,17 @@ fn quoted(text: &str) -> String {
     crate::format::text::printable_start(text, 40)
 }
 
-/// An Ed25519 public key.
+/// An Ed25519 public key, displayed as in a `.pub` file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublicKey(pub [u8; 32]);
 
 impl PublicKey {
-    /// `ssh-ed25519 AAAA...`, as in a `.pub` file, without a comment.
+    /// Returns `ssh-ed25519 AAAA...`, as in a `.pub` file, without a comment.
     pub fn to_openssh_line(&self) -> String {
         format!("{KEY_TYPE} {}", STANDARD.encode(self.blob()))
     }
 
-    /// `SHA256:...`, as `ssh-keygen -l` prints it.
+    /// Returns `SHA256:...`, as `ssh-keygen -l` prints it.
     pub fn fingerprint(&self) -> String {
         format!(
             "SHA256:{}",
@@ -241,7 +297,7 @@ impl PublicKey {
         )
     }
 
-    /// The line for an `allowed_signers` file that lets this key sign archives and nothing else.
+    /// Returns the line of an `allowed_signers` file that lets this key sign archives and nothing else.
     pub fn allowed_signers_line(&self, principal: &str) -> String {
         format!(
             "{principal} namespaces=\"{MANIFEST},{PART}\" {}",

@@ -1,4 +1,4 @@
-//! The SSH wire encoding (RFC 4251, section 5) and OpenSSH's armor around it.
+//! The SSH wire encoding (RFC 4251, section 5), and OpenSSH's armor around it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,40 +9,46 @@ use secrecy::zeroize::Zeroizing;
 pub struct WireWriter(Zeroizing<Vec<u8>>);
 
 impl WireWriter {
+    /// Appends bytes without a length.
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
+    /// Appends an integer, most significant byte first.
     pub fn u32(&mut self, number: u32) -> &mut Self {
         self.raw(&number.to_be_bytes())
     }
 
-    /// A length-prefixed string. Nothing here comes near 4 GiB: keys, names, hashes.
+    /// Appends a string with its length before it. All strings are keys, names and hashes, far below 4 GiB.
     pub fn string(&mut self, bytes: &[u8]) -> &mut Self {
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX))
             .raw(bytes)
     }
 
+    /// Returns the number of bytes so far.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Returns the blob.
     pub fn finish(self) -> Zeroizing<Vec<u8>> {
         self.0
     }
 }
 
-/// Takes an SSH blob apart; whatever it holds, nothing here panics or reads beyond it.
+/// Reads an SSH blob. No content of a blob causes a panic or a read beyond its end; errors are clauses about the blob.
 pub struct WireReader<'a>(pub &'a [u8]);
 
 impl<'a> WireReader<'a> {
+    /// Reads `length` bytes.
     pub fn raw(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or("it is cut short")?;
         self.0 = rest;
         Ok(taken)
     }
 
+    /// Reads an integer, most significant byte first.
     pub fn u32(&mut self) -> Result<u32, &'static str> {
         let bytes = self.raw(4)?;
         Ok(bytes
@@ -50,15 +56,18 @@ impl<'a> WireReader<'a> {
             .fold(0, |number, &byte| number << 8 | u32::from(byte)))
     }
 
+    /// Reads a string with its length before it.
     pub fn string(&mut self) -> Result<&'a [u8], &'static str> {
         let length = self.u32()?;
         self.raw(usize::try_from(length).map_err(|_| "it is cut short")?)
     }
 
+    /// Reads a string that is UTF-8.
     pub fn text(&mut self) -> Result<&'a str, &'static str> {
         std::str::from_utf8(self.string()?).map_err(|_| "a name in it is not UTF-8")
     }
 
+    /// Checks that nothing follows.
     pub fn end(&self) -> Result<(), &'static str> {
         if self.0.is_empty() {
             Ok(())
@@ -68,12 +77,13 @@ impl<'a> WireReader<'a> {
     }
 }
 
-/// Columns of base64 as OpenSSH writes them.
+/// Characters of base64 in each line, as OpenSSH writes them.
 const COLUMNS: usize = 70;
 
+/// Returns a blob between its begin and end lines.
 pub fn armor(label: &str, blob: &[u8]) -> Zeroizing<String> {
     let base64 = Zeroizing::new(STANDARD.encode(blob));
-    // Sized beforehand: growing would leave copies of a private key in freed memory.
+    // Allocated at its full size: growing would leave copies of a private key in freed memory.
     let mut text = Zeroizing::new(String::with_capacity(
         base64.len() + base64.len() / COLUMNS + 2 * label.len() + 64,
     ));
@@ -89,8 +99,8 @@ pub fn armor(label: &str, blob: &[u8]) -> Zeroizing<String> {
     text
 }
 
-/// The blob inside an armor: the begin line first, the end line last, nothing but base64 between.
-/// Line ends may be CR LF, lines of any length.
+/// Returns the blob inside an armor: the begin line first, the end line last, and nothing but base64 between them. Lines
+/// may be of any length and end in CR LF.
 pub fn dearmor(label: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     let inner = text
         .trim_ascii()

@@ -23,14 +23,14 @@ use cxvault::audit::verify::finding::{Finding, Severity};
 use cxvault::audit::verify::{Level, VerifyOptions, VerifyProgress, VerifyTotals, verify};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::hash::merkle;
-use cxvault::format::part::PartReader;
+use cxvault::format::part::{EncodedRow, PartReader};
 use cxvault::format::place::key;
 use cxvault::format::record::copy::CopyRecord;
 use cxvault::format::record::coverage::DayState;
 use cxvault::format::record::manifest::{Envelope, Incomplete, Manifest, Record, Why};
 use cxvault::format::record::notes::HoldAct;
 use cxvault::format::record::receipt;
-use cxvault::format::record::receipt::{Receipt, ReceiptError, row_of};
+use cxvault::format::record::receipt::{Receipt, ReceiptError};
 use cxvault::format::record::roster::RosterEnvelope;
 use cxvault::format::row::Row;
 use cxvault::format::row::observation::{Status, SummaryKind};
@@ -88,7 +88,7 @@ fn made() -> (Golden, BTreeMap<String, Vec<u8>>) {
 /// Returns a receipt of a row whose revision is followed by a later one.
 fn receipt(golden: &Golden) -> Receipt {
     let file = key::part(SUB_ACCOUNT, "2026-11-24".parse().unwrap(), 1, 0);
-    let encoded: Vec<cxvault::format::part::EncodedRow> = golden.rows[&file]
+    let encoded: Vec<EncodedRow> = golden.rows[&file]
         .iter()
         .map(|row| row.clone().into())
         .collect();
@@ -99,7 +99,7 @@ fn receipt(golden: &Golden) -> Receipt {
         sub_account: SUB_ACCOUNT.to_owned(),
         date: "2026-11-24".parse().unwrap(),
         revision: 1,
-        row: row_of(&encoded[1]),
+        row: encoded[1].members(),
         file,
         leaf_index: 1,
         path: merkle::audit_path(&leaves, 1).unwrap(),
@@ -375,7 +375,12 @@ fn no_column_is_null_in_all_rows() {
     let rows = made().0.rows;
     let mut filled = std::collections::BTreeSet::new();
     for row in rows.into_values().flatten() {
-        filled.extend(row_of(&row.into()).into_iter().map(|(name, _)| name));
+        filled.extend(
+            EncodedRow::from(row)
+                .members()
+                .into_iter()
+                .map(|(name, _)| name),
+        );
     }
     let missing: Vec<&str> = cxvault::format::row::schema::COLUMNS
         .iter()
