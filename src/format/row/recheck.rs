@@ -85,10 +85,9 @@ impl FromStr for RecheckScope {
         }
         let all = RecheckScope::all().0;
         let statuses = text.split(',').map(str::trim).map(|name| {
-            let known = all.iter().copied();
+            let mut known = all.iter().copied();
             known
-                .filter(|status| scope_name(*status) == name)
-                .next_back()
+                .find(|status| scope_name(*status) == name)
                 .ok_or_else(|| NotAScope(name.to_owned()))
         });
         statuses.collect::<Result<_, _>>().map(RecheckScope)
