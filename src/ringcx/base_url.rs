@@ -112,25 +112,25 @@ mod tests {
     #[test]
     fn ids_survive_the_url() {
         let base = BaseUrl::parse("X", "https://engage.example.com/", false).unwrap();
-        let whole = |id: &str| {
+        let round_trip = |id: &str| {
             let segment = path_segment(id)?;
             let url = Url::parse(&base.join(&["/segments/", &segment, "/agent"])).unwrap();
             assert_eq!(base.join_path(&["/segments/", &segment, "/agent"]), url);
             Some(url.path_segments()?.nth(1)?.to_owned())
         };
-        assert_eq!(whole("p-v-93bd_e6~f.1").unwrap(), "p-v-93bd_e6~f.1");
-        assert_eq!(whole("a/b?c#d%2e").unwrap(), "a%2Fb%3Fc%23d%252e");
-        assert_eq!(whole("é \\\t;").unwrap(), "%C3%A9%20%5C%09%3B");
-        assert_eq!(whole("...").unwrap(), "...");
-        assert_eq!(whole("%2e%2E").unwrap(), "%252e%252E");
+        assert_eq!(round_trip("p-v-93bd_e6~f.1").unwrap(), "p-v-93bd_e6~f.1");
+        assert_eq!(round_trip("a/b?c#d%2e").unwrap(), "a%2Fb%3Fc%23d%252e");
+        assert_eq!(round_trip("é \\\t;").unwrap(), "%C3%A9%20%5C%09%3B");
+        assert_eq!(round_trip("...").unwrap(), "...");
+        assert_eq!(round_trip("%2e%2E").unwrap(), "%252e%252E");
         for unaskable in ["", ".", ".."] {
-            assert_eq!(whole(unaskable), None);
+            assert_eq!(round_trip(unaskable), None);
         }
     }
 
     #[test]
     fn no_encoding_of_a_dot_segment_reaches_the_wire() {
-        // Why such ids are refused: if this ever changes, they can be asked for.
+        // The reason why such ids are refused: if this changes, they can be requested.
         for dots in ["%2e", "%2E", "%2E%2e", ".%2E"] {
             let url = Url::parse(&format!("https://example.com/segments/{dots}/agent")).unwrap();
             assert!(!url.path().contains("%2"), "{url}");

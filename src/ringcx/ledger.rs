@@ -84,7 +84,7 @@ pub struct Ledger {
 pub(super) enum Grant {
     /// The request must be sent now; the grant is recorded.
     Granted { rate: f64 },
-    /// The caller must ask again at `until_us` (UTC microseconds); nothing is recorded.
+    /// The caller must try again at `until_us` (UTC microseconds); nothing is recorded.
     Wait { until_us: i64, rate: f64 },
 }
 

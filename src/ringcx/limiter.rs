@@ -1,7 +1,7 @@
 //! The rate limiter of a scope: requests that share one limit, and with it their pauses and their retry budget.
 //!
 //! A request calls [`RateLimiter::acquire`] and must leave as soon as it returns. Requests wait in order of arrival,
-//! and only the first asks the ledger, so a thousand waiting requests cost one database query at a time.
+//! and only the first of the queue uses the ledger, so a thousand waiting requests cost one database query at a time.
 //!
 //! A scope without limits never touches the ledger: it only observes the pauses of a 429, in memory.
 

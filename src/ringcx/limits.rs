@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    /// Instants in milliseconds at which a machine sends that is as quick as its limit allows: bursts, each as soon as the
+    /// Returns the milliseconds at which a machine sends as soon as its limit allows: bursts, each as soon as the
     /// window lets it.
     fn greedy(limit: Limit, begun_ms: u64, until_ms: u64) -> impl Iterator<Item = u64> {
         let window_ms = limit.window.as_millis() as usize;
@@ -304,7 +304,7 @@ mod tests {
     }
 
     proptest! {
-        /// Machines whose shares are the whole, started at any time and each as quick as it may be.
+        /// Machines whose equal shares sum to all of the limit, started at any time, each sending as soon as it may.
         #[test]
         fn machines_with_equal_shares_keep_the_whole(
             requests in 1_u32..16,
@@ -321,17 +321,17 @@ mod tests {
                 prop_assert_eq!(mine_ms, window_ms);
                 prop_assert!(most_within(&sent, window_ms) <= requests as usize);
             } else {
-                // In so long a time the whole allows one for each machine, or a little more.
+                // In that time the limit allows a request for each machine, or slightly more.
                 prop_assert_eq!(mine.requests, 1);
                 prop_assert!(most_within(&sent, mine_ms) <= machines as usize);
                 prop_assert!(u64::from(machines) * window_ms <= u64::from(requests) * mine_ms);
                 prop_assert!(u64::from(machines) * window_ms > u64::from(requests) * (mine_ms - 1), "no longer than needed");
             }
-            // One request more for each, and they would not.
+            // One more request for each machine would exceed the limit.
             prop_assert!(machines > requests || (mine.requests + 1) * machines > requests);
         }
 
-        /// Of any shares that sum to the whole, no limit is exceeded in the long run, and none in a window of its own where
+        /// With shares that sum to all of a limit, it is not exceeded on average, nor in any of its windows where
         /// each share gives a request.
         #[test]
         fn shares_that_sum_to_the_whole_keep_it(

@@ -206,7 +206,7 @@ mod tests {
     }
 
     impl FakeLedger {
-        /// Grants the next request at `now_us`, or returns when to ask again.
+        /// Grants the next request at `now_us`, or returns when to try again.
         fn take(&mut self, pace: &Pace, now_us: i64) -> Result<(), i64> {
             let from_end = |n: u32| {
                 self.times
@@ -231,7 +231,7 @@ mod tests {
             Ok(())
         }
 
-        /// Returns when a caller that asks at `now_us`, and wakes `late` each time, is granted a request.
+        /// Returns when a caller that tries at `now_us`, and wakes `late` each time, is granted a request.
         fn wait(&mut self, pace: &Pace, mut now_us: i64, late: i64) -> i64 {
             while let Err(until) = self.take(pace, now_us) {
                 now_us = until + late;
@@ -288,7 +288,7 @@ mod tests {
             let pace = Pace::new(&limits, spacing, 1.0);
             let unit = pace.shortest_us() / 1_000;
             let mut ledger = FakeLedger::default();
-            // When each process looks next, and what it does then.
+            // When each process tries next, and its step then.
             let mut steps = steps.into_iter();
             let mut next = || steps.next();
             let mut queue: Vec<_> = (0..processes).filter_map(|_| next()).map(|step| (0, step)).collect();
@@ -309,7 +309,7 @@ mod tests {
             assert_kept(&limits, arrivals);
         }
 
-        /// A caller that always asks again at once, waking a little late each time.
+        /// A caller that always tries again at once, waking a little late each time.
         #[test]
         fn a_busy_scope_uses_99_percent_of_its_limit(limits in limits(), spacing in spacing(), late in 0..=5i64) {
             let pace = Pace::new(&limits, spacing, 1.0);

@@ -24,6 +24,7 @@ pub(super) struct Answer {
     body: AnswerBody,
 }
 
+/// The source of a body.
 enum AnswerBody {
     Complete(Bytes),
     /// Computed piece by piece while it is sent.

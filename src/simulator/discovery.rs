@@ -132,7 +132,8 @@ enum Pass {
 }
 
 impl ShownSegments {
-    /// Prepares the window `from_ms..to_ms` as of `now_ms`, all in UTC milliseconds.
+    /// Prepares the window `from_ms..to_ms` as of `now_ms`, all in UTC milliseconds. A pass looks at the segments that
+    /// ended as much earlier as its fault delays them.
     pub(super) fn new(
         world: Arc<World>,
         sub: SimulatedSubAccount,
@@ -203,6 +204,7 @@ impl Iterator for ShownSegments {
 
 /// A JSON array of the shown segments, in pieces of about [`PIECE`] bytes.
 struct JsonArray {
+    /// The elements that remain.
     segments: ShownSegments,
     /// Whether `[` has been written.
     began: bool,

@@ -41,6 +41,7 @@ const NOTES: [&str; 5] = [
 /// Writes a JSON object field by field.
 struct ObjectWriter<'a> {
     out: &'a mut Vec<u8>,
+    /// Whether no member has been written.
     first: bool,
 }
 
@@ -120,6 +121,7 @@ impl World {
 
     /// Writes the fields that all segments of a dialog have in common.
     fn write_dialog(&self, object: &mut ObjectWriter<'_>, segment: &SimulatedSegment) {
+        // By the dialog, not by the segment: a call that was handed on has the same customer and channel.
         let mut dice = Dice::new(&[segment.dialog, Decision::Metadata as u64]);
         let id = self.dialog_id(segment);
         object.plain("dialogId", format_args!("{id}"));

@@ -51,8 +51,11 @@ pub(super) struct Network {
     seed: u64,
     /// Percentages of the faults, in the order of [`Network::choose`].
     shares: [f64; 5],
+    /// Percentage of the discovery requests that are answered 500.
     discovery_500: f64,
+    /// The longest delay of an answer, in real milliseconds.
     latency_ms: u64,
+    /// Number of requests so far: delays and discovery's faults differ from request to request.
     requests: AtomicU64,
     /// For each request that failed last time, the number of faults in a row.
     failing: Mutex<HashMap<u64, u32>>,
@@ -130,6 +133,7 @@ impl Network {
         )
     }
 
+    /// Returns the fault that `roll` falls on: the shares divide the range of hashes, and most of it is no fault.
     fn choose(&self, roll: u64, now_ms: i64) -> Option<NetworkFault> {
         let mut left = unit(roll) * 100.0;
         let index = self.shares.iter().position(|share| {

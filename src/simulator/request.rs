@@ -39,6 +39,8 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Returns the token of the cookie `access_token`.
+///
+/// Other cookies are ignored; the name is case-sensitive, as RFC 6265 has it.
 pub(super) fn cookie_token(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers
         .get_all(COOKIE)
@@ -94,6 +96,7 @@ pub(super) fn decode(text: &str, plus_is_blank: bool) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
+/// Returns the value of a hexadecimal digit in either case.
 fn hex_digit(byte: u8) -> Option<u32> {
     char::from(byte).to_digit(16)
 }

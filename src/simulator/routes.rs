@@ -44,6 +44,7 @@ pub(super) fn route(call: &SimulatedCall) -> (Endpoint, RequestTarget<'_>) {
         *slot = part;
         count += 1;
     }
+    // Every other method counts as GET: no endpoint has both.
     let post = call.method == Method::POST;
     let fixed = |endpoint| (endpoint, RequestTarget::None);
     match &parts[..count] {

@@ -37,6 +37,7 @@ pub async fn serve(
     options: SimulatorOptions,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    // One state for the whole run: tokens, quotas and counts are lost when the server stops.
     let state = Arc::new(ServerState::new(options));
     let mut connections = JoinSet::new();
     loop {

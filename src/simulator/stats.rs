@@ -119,6 +119,7 @@ impl Stats {
     /// Returns the counts as a JSON object. `summaries_answered_twice` is null unless summaries are tracked.
     pub(super) fn report(&self) -> Value {
         let counts = self.lock();
+        // For each endpoint: the total, and the number of each ending.
         let mut requests = Map::new();
         for (&(endpoint, ending), &count) in &counts.endings {
             let of_endpoint = requests
@@ -133,6 +134,7 @@ impl Stats {
                 of_endpoint[name] = json!(of_endpoint[name].as_u64().unwrap_or(0) + count);
             }
         }
+        // Over all endpoints, including answers that were cut short.
         let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
         for (&(_, ending), &count) in &counts.endings {
             if let Ending::Answered(status) | Ending::CutShort(status) = ending {

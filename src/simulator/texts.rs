@@ -94,6 +94,7 @@ impl World {
         if hits(roll(Decision::Late), faults.late_population) && age_ms < millis(faults.late_by) {
             return SimulatedSummary::without_text(200);
         }
+        // The same text whenever it is requested: archives must find no change where there is none.
         let mut dice = Dice::new(&[roll(Decision::Summary)]);
         let content_type = if dice.percent(70.0) { PLAIN } else { JSON };
         let mut body = match () {
@@ -216,6 +217,7 @@ fn strange(dice: &mut Dice) -> Bytes {
 
 /// Returns 5 MiB: more than the default limit on a summary.
 fn large() -> Bytes {
+    // Built once: thousands of answers share it.
     static LARGE: OnceLock<Bytes> = OnceLock::new();
     LARGE
         .get_or_init(|| sized(5 * 1024 * 1024, "Everything that was said, word by word. "))

@@ -58,6 +58,9 @@ pub(super) fn recording(
 }
 
 /// Checks token, quota and access, and returns the segment if `has` says that it has what was requested.
+///
+/// The dialog in the path must be the segment's own. Unlike the real API, nothing is available later than the segment
+/// itself.
 fn find(
     state: &ServerState,
     call: &SimulatedCall,
@@ -84,6 +87,8 @@ fn find(
 fn silence() -> Vec<u8> {
     const RATE: u32 = 8_000;
     let mut wav = Vec::with_capacity(44 + RATE as usize);
+    // Header: length of the rest, format PCM, one channel, rate, bytes a second, block size, bits; then the samples,
+    // whose zero is 0x80.
     wav.extend_from_slice(b"RIFF");
     wav.extend_from_slice(&(36 + RATE).to_le_bytes());
     wav.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");

@@ -67,6 +67,7 @@ pub(super) struct World {
     pub(super) present: f64,
     /// Percentage of the summaries that answer 404.
     pub(super) not_found: f64,
+    /// Segments that end on each UTC day of a sub-account.
     per_day: u64,
     /// The UTC day since the epoch whose hashes are those of day 0.
     day_zero: i64,
@@ -355,7 +356,9 @@ fn hits_fault(decision: Decision, segment: &SimulatedSegment, percent: f64) -> b
 #[derive(Debug, Clone)]
 pub(super) struct Positions {
     next: Position,
+    /// Exclusive.
     end: Position,
+    /// After as many positions, the next day begins.
     per_day: u64,
 }
 
