@@ -1,4 +1,4 @@
-//! Heads that were kept elsewhere, read back: what the chains must hold.
+//! Heads that were stored in a second place, read back: the chains must contain them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,19 +14,20 @@ use crate::store::{ObjectVersion, Store, StoreErrorKind};
 /// Anchors, and records of a remote store, that are fetched at once.
 pub(super) const AT_ONCE: usize = 32;
 
-/// The second place, opened for reading.
+/// The store of the anchors, opened for reading.
 #[derive(Clone)]
 pub struct Anchors {
     store: Arc<dyn Store>,
 }
 
-/// What lies there of one chain.
+/// The anchors of one chain.
 #[derive(Debug, Default)]
 pub struct AnchoredHeads {
+    /// The anchors by the number of the record that each names.
     pub by_number: BTreeMap<u64, Anchor>,
-    /// Places under a number whose object is no anchor.
+    /// Keys of objects that have the name of an anchor and are none.
     pub wrong: Vec<String>,
-    /// Of every object, where the store keeps versions.
+    /// The versions of every object, where the store keeps versions.
     pub versions: Vec<ObjectVersion>,
 }
 
@@ -37,20 +38,25 @@ impl fmt::Debug for Anchors {
 }
 
 impl Anchors {
+    /// Reads anchors from `store`.
     pub fn new(store: Arc<dyn Store>) -> Anchors {
         Anchors { store }
     }
 
+    /// Returns the location of the anchors.
     pub fn root(&self) -> String {
         self.store.root()
     }
 
-    /// An object's full address, for messages.
+    /// Returns an object's full address, for messages.
     pub fn address(&self, place: &str) -> String {
         format!("{}/{place}", self.root())
     }
 
-    /// The names of an archive's anchored chains.
+    /// Returns the names of an archive's anchored chains.
+    ///
+    /// # Errors
+    /// Those of the store.
     pub async fn chains(&self, archive_id: &str) -> Result<Vec<String>> {
         match key::anchored_chains(archive_id) {
             Some(folder) => Ok(self
@@ -63,17 +69,20 @@ impl Anchors {
         }
     }
 
-    /// Every anchor of a chain, not the newest alone: whoever can add anchors could rewrite the chain, and add one of
-    /// what he wrote.
+    /// Reads every anchor of a chain, not the newest alone: a principal that can add anchors could rewrite the chain, and
+    /// add an anchor of the new head.
+    ///
+    /// # Errors
+    /// Those of the store.
     pub async fn of(&self, archive_id: &str, chain: &str) -> Result<AnchoredHeads> {
         let Some(folder) = key::anchored_chains(archive_id) else {
             return Ok(AnchoredHeads::default());
         };
         let folder = format!("{folder}{chain}/");
-        let mut kept = AnchoredHeads::default();
+        let mut anchored = AnchoredHeads::default();
         // Files have no versions.
         if self.store.local(key::ARCHIVE).is_none() {
-            kept.versions = self.store.versions(&folder).await.map_err(unreadable)?;
+            anchored.versions = self.store.versions(&folder).await.map_err(unreadable)?;
         }
         let listed = self.store.list(&folder, None).await.map_err(unreadable)?;
         let ours = |place: &String| {
@@ -82,7 +91,7 @@ impl Anchors {
         let read = |place: String| async move {
             let anchor = match self.store.get(&place).await {
                 Ok(bytes) => bytes.and_then(|bytes| Anchor::from_bytes(&place, &bytes)),
-                // Larger than any anchor is: somebody else's.
+                // Larger than an anchor can be: an object of another origin.
                 Err(error) if error.kind == StoreErrorKind::Contradiction => None,
                 Err(error) => return Err(unreadable(error)),
             };
@@ -92,15 +101,15 @@ impl Anchors {
         let mut reads = stream::iter(places).map(read).buffered(AT_ONCE);
         while let Some((place, anchor)) = reads.try_next().await? {
             match anchor {
-                Some(anchor) => drop(kept.by_number.insert(anchor.sequence, anchor)),
-                None => kept.wrong.push(place),
+                Some(anchor) => drop(anchored.by_number.insert(anchor.sequence, anchor)),
+                None => anchored.wrong.push(place),
             }
         }
-        Ok(kept)
+        Ok(anchored)
     }
 }
 
-/// The store's own advice is about the archive.
+/// Replaces the remedy of a store's failure, which is about the archive.
 fn unreadable(error: impl Into<Failure>) -> Failure {
     error.into().remedy(
         "Check the anchor's place and credentials (CXVAULT_ANCHOR and the settings beside it); --no-anchor verifies \

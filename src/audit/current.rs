@@ -1,4 +1,7 @@
 //! The rows of one archive day, over all of its revisions.
+//!
+//! Revision 1 has a row for each segment of the day; later revisions have rows for those that changed. So memory holds the
+//! rows of the later revisions, while those of revision 1 are streamed.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +14,7 @@ use crate::format::row::Row;
 use crate::format::row::change;
 use crate::outcome::Result;
 
-/// RowSelection rows of a day are wanted.
+/// Which rows of a day are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowSelection {
     /// The current row of each segment (FORMAT.md, "Current").
@@ -33,8 +36,7 @@ impl RowSelection {
     }
 }
 
-/// Hands over the wanted rows of one day, on a thread that may block. Memory holds the rows that later revisions
-/// changed, never the whole day.
+/// Calls `each` with the selected rows of one day, on a thread that may block.
 ///
 /// `revisions` are those of the day, oldest first.
 ///
@@ -83,7 +85,10 @@ where
     blocking(move || later.into_values().try_for_each(&mut each)).await
 }
 
-/// Every row of one part, in its order; at the end its Merkle root has been checked against its statement.
+/// Calls `each` with every row of one part, in order. At the end the rows' Merkle root was checked against the statement.
+///
+/// # Errors
+/// [`Exit::Integrity`](crate::outcome::Exit::Integrity) when the part is damaged, and the errors of `each`.
 pub fn for_each_row(part: &LocalPart, mut each: impl FnMut(Row) -> Result<()>) -> Result<()> {
     let mut reader = part.open()?;
     loop {
@@ -95,7 +100,7 @@ pub fn for_each_row(part: &LocalPart, mut each: impl FnMut(Row) -> Result<()>) -
     }
 }
 
-/// What later revisions say, each segment's newest row absorbing the older ones.
+/// Adds the rows of a later revision's part: each segment's newest row absorbs the older ones.
 fn collect(part: &LocalPart, mut later: BTreeMap<String, Row>) -> Result<BTreeMap<String, Row>> {
     for_each_row(part, |row| {
         match later.get_mut(&row.segment.key()) {

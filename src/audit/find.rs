@@ -14,10 +14,10 @@ use crate::format::row::Row;
 use crate::format::row::observation::SummaryKind;
 use crate::outcome::Result;
 
-/// Files looked into at once.
+/// Files that are searched concurrently.
 const AT_ONCE: usize = 16;
 
-/// A row, and where it stands.
+/// A row, and where it was found.
 #[derive(Debug, Clone)]
 pub struct FoundRow {
     pub sub_account: String,
@@ -25,14 +25,14 @@ pub struct FoundRow {
     pub revision: CommittedRevision,
     pub file: File,
     pub row: Row,
-    /// Both summaries have the hashes that were recorded when they were fetched.
+    /// Whether both summaries have the hashes that were recorded when they were fetched.
     pub hashes_hold: bool,
-    /// The whole file has the hash that its manifest names.
+    /// Whether the whole file has the hash that its manifest names.
     pub file_holds: bool,
 }
 
-/// Every row of which `id` is the segment's, dialog's or interaction's id, oldest revision first. Of files that cannot
-/// hold it only footer and Bloom filters are read; one that does is hashed as a whole.
+/// Returns every row of which `id` is the segment's, dialog's or interaction's id, oldest revision first. Of files that cannot
+/// contain it, only footer and Bloom filters are read; a file that contains it is hashed completely.
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] when a file is missing or cannot be read.

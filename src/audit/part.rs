@@ -10,8 +10,8 @@ use crate::format::record::manifest;
 use crate::outcome::Result;
 use crate::store::file::hash_file;
 
-/// A file whose bytes are those that a manifest names: the archive's own where it is a folder, otherwise a copy that
-/// is removed when this is dropped.
+/// A part whose bytes are those that a manifest names: the archive's own file where the archive is a folder, otherwise a
+/// copy that is removed when this is dropped.
 pub struct LocalPart {
     pub key: String,
     pub path: PathBuf,
@@ -19,8 +19,10 @@ pub struct LocalPart {
 }
 
 impl LocalPart {
+    /// Copies the part where necessary, and hashes it.
+    ///
     /// # Errors
-    /// [`Exit::Integrity`] when the part is missing, or has other bytes.
+    /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) when the part is missing, or has other bytes.
     pub async fn get(
         source: &Archive,
         scratch: &Scratch,
@@ -50,8 +52,10 @@ impl LocalPart {
         Ok(part)
     }
 
+    /// Opens the part for reading.
+    ///
     /// # Errors
-    /// [`Exit::Integrity`] when it is no part that this program can read.
+    /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) when it is not a part that this program can read.
     pub fn open(&self) -> Result<PartReader> {
         let unreadable =
             |error: &dyn std::fmt::Display| violated(format!("{} is damaged: {error}", self.key));

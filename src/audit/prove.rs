@@ -15,10 +15,10 @@ use crate::format::record::receipt::{RECEIPT_VERSION, Receipt};
 use crate::format::signature::AllowedSigners;
 use crate::outcome::{Exit, Failure, Result};
 
-/// The receipt of a row that was found, up to the head of `timeline`. It has been checked.
+/// Returns the receipt of a row that was found, up to the head of `timeline`. The receipt has been checked.
 ///
 /// # Errors
-/// [`Exit::Integrity`] when the file, a manifest, or what follows from them does not hold.
+/// [`Exit::Integrity`] when the file or a manifest is damaged, or the receipt does not hold.
 pub async fn prove(source: &Archive, timeline: &Timeline, found: &FoundRow) -> Result<Receipt> {
     let scratch = Scratch::new()?;
     let part = LocalPart::get(source, &scratch, &found.file).await?;

@@ -1,4 +1,6 @@
-//! A stored object as a file of which only what is needed is fetched. Blocks; for threads that may.
+//! A stored object as a file of which only the ranges that are needed are fetched.
+//!
+//! Reading blocks, and is for threads that may block.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -11,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::store::Store;
 
-/// Bytes fetched at once: a footer is less, and a row group's column mostly too.
+/// Number of bytes that are fetched at a time: a footer is smaller, and a column of a row group as a rule too.
 const BLOCK: u64 = 256 << 10;
 
 /// Random access to one object; clones share what was fetched.
@@ -110,7 +112,7 @@ impl ChunkReader for RemoteFile {
     }
 }
 
-/// Reads on from one place.
+/// Reads an object from one position onwards.
 pub struct RemoteReader {
     file: RemoteFile,
     at: u64,

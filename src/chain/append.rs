@@ -1,5 +1,7 @@
-//! The commit point, once for all kinds of records and chains: one object, put create-only at the next number of its
-//! chain (protocol step 4).
+//! The commit point of every record: one object, stored create-only at the next number of its chain (protocol step 4).
+//!
+//! A crash before the PUT leaves nothing of the record. A crash after it leaves a committed record that this host does not
+//! remember, and that may not be anchored: the next run finds it in the chain, and anchors it at its end.
 
 use bytes::Bytes;
 
@@ -24,33 +26,38 @@ use crate::store::{NewObject, PutOutcome};
 /// How one attempt ended.
 #[derive(Debug)]
 pub enum Appended {
+    /// The record is committed.
     Done(Head),
-    /// The number went to another manifest. The chain was opened again, with all its checks: whoever tries again must
-    /// weigh first what came between.
+    /// Another record took the number. The chain was read again, with all its checks: before the next attempt the caller
+    /// must examine what was committed in between.
     Taken,
 }
 
-/// Puts `record` as the manifest after the head of `chain`, signed, under the lock and hold that `duty` asks for.
+/// Appends `record` to a sub-account's chain: signed, and stored with the lock and the hold of `protection`.
+///
+/// # Errors
+/// Those of [`put`].
 pub async fn append(
     archive: &Writer,
     chain: &mut Chain,
     record: Record,
-    duty: Protection,
+    protection: Protection,
     clock_skew_ms: Option<i64>,
 ) -> Result<Appended> {
     let manifest = manifest(archive, chain, record, clock_skew_ms);
-    put(archive, chain, manifest, duty).await
+    put(archive, chain, manifest, protection).await
 }
 
-/// Puts a record, signed, at the place after the head of `chain` that it names as its own.
+/// Signs a record and stores it at the number after the head of `chain`, which the record names as its own.
 ///
-/// Before this returns [`Appended::Done`] the record does not exist; from then on it does. A crash in between is told
-/// apart by the next run: the record is in the chain, or it isn't.
+/// # Errors
+/// [`Exit::Integrity`] where the number is anchored and not there, or where the chain no longer holds; errors of the store.
+/// After an error of the store the record may be committed: the next attempt finds it.
 pub async fn put<B: RecordBody>(
     archive: &Writer,
     chain: &mut ChainReader<B>,
     record: B,
-    duty: Protection,
+    protection: Protection,
 ) -> Result<Appended> {
     let envelope = Signed::seal(record, archive.signers.key.as_ref()).map_err(unwritable)?;
     let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
@@ -76,7 +83,7 @@ pub async fn put<B: RecordBody>(
             Err(anchor::cut_off(archive, &anchor))
         };
     }
-    let (lock, legal_hold) = (duty.lock, duty.hold);
+    let (lock, legal_hold) = (protection.lock, protection.hold);
     let object = NewObject {
         key: key.clone(),
         body: store::Body::Bytes(bytes.clone()),
@@ -84,28 +91,29 @@ pub async fn put<B: RecordBody>(
         lock,
         legal_hold,
     };
-    // ---- the commit point ----
+    // The commit point: from the moment at which the store has the object, the record exists.
     let put = archive.store.put_new(&object).await?;
     if put == PutOutcome::Exists && archive.store.get(&key).await? != Some(bytes) {
         open_again(archive, chain).await?;
         return Ok(Appended::Taken);
     }
     archive.state.remember_head(&chain.name, &head)?;
-    // A crash here leaves a head that is kept nowhere else; the next run's end makes up for it.
+    // A crash here leaves a head that is not anchored; the end of the next run anchors it.
     anchor::committed(archive, &anchor).await;
     Ok(Appended::Done(head))
 }
 
-/// Back to step 0, with all its checks.
+/// Returns to step 0 of the protocol: the chain is read again, with all its checks.
 async fn open_again<B: RecordBody>(archive: &Writer, chain: &mut ChainReader<B>) -> Result<()> {
     archive.check_create_only().await?;
     *chain = ChainReader::open(archive, &chain.name).await?;
     Ok(())
 }
 
-/// Whether something is done, or only found out.
+/// Whether a command acts, or only reports what it would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
+    /// Everything is done.
     Act,
     /// The same refusals, and nothing is written: neither into the store nor into the state folder.
     DryRun,
@@ -117,7 +125,10 @@ impl Mode {
     }
 }
 
-/// A chain that has a head: records other than days are about days, and cannot be its first.
+/// Opens a chain that has a head: records other than days are about days, and cannot be the first of a chain.
+///
+/// # Errors
+/// [`Exit::Usage`] where nothing is archived, and those of [`Chain::open`].
 pub async fn open_begun(archive: &Writer, sub_account: &str, mode: Mode) -> Result<Chain> {
     if mode == Mode::Act {
         archive.check_create_only().await?;
@@ -156,7 +167,7 @@ fn manifest(
     }
 }
 
-/// This run, as the record says that is put now.
+/// Returns what a record that is written now says of this run.
 pub fn run(archive: &Writer, clock_skew_ms: Option<i64>) -> Run {
     Run {
         id: archive.run.id.clone(),

@@ -1,4 +1,20 @@
-//! An archive as a reader opens it: with nothing but read access.
+//! An archive as a reader opens it: with read access only.
+//!
+//! # Examples
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use cxvault::chain::{archive::Archive, timeline::Timeline};
+//! # use cxvault::format::{signature::AllowedSigners, time::range::Days};
+//! # use cxvault::store::Store;
+//! # async fn example(store: Arc<dyn Store>) -> cxvault::outcome::Result<()> {
+//! let archive = Archive::open(store, AllowedSigners::default(), Default::default()).await?;
+//! for sub_account in archive.sub_accounts(&[]).await? {
+//!     let timeline = Timeline::read(&archive, &sub_account, &Days::default()).await?;
+//!     println!("{}: {} revisions", timeline.head_ref(), timeline.revisions.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,15 +32,19 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct Archive {
     pub store: Arc<dyn Store>,
+    /// What `archive.json` says.
     pub record: ArchiveRecord,
-    /// Whose signatures count; none named means that signatures are checked, but not whose they are.
+    /// The keys whose signatures count. Where the list is empty, signatures are verified, but any key counts.
     pub allowed: AllowedSigners,
+    /// Cancelled when the command is to stop.
     pub stop: CancellationToken,
 }
 
 impl Archive {
+    /// Reads `archive.json`.
+    ///
     /// # Errors
-    /// [`Exit::Usage`] where there is no archive, or one of another format; whatever the store says otherwise.
+    /// [`Exit::Usage`] where there is no archive, and those of [`record`].
     pub async fn open(
         store: Arc<dyn Store>,
         allowed: AllowedSigners,
@@ -41,10 +61,10 @@ impl Archive {
         })
     }
 
-    /// The archive's sub-accounts in order: those that are `wanted`, or all that have manifests.
+    /// Returns the sub-accounts that are `wanted`, or with an empty list all that have manifests, in order.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a wanted one that has none.
+    /// [`Exit::Usage`] for a wanted sub-account that has no manifests.
     pub async fn sub_accounts(&self, wanted: &[String]) -> Result<Vec<String>> {
         let folders = self.store.children(key::MANIFESTS).await?.folders;
         let all: BTreeSet<String> = folders
@@ -52,7 +72,7 @@ impl Archive {
             .filter_map(|name| key::parse_sub_account(name))
             .map(str::to_owned)
             .collect();
-        if let Some(unknown) = wanted.iter().find(|one| !all.contains(*one)) {
+        if let Some(unknown) = wanted.iter().find(|wanted| !all.contains(*wanted)) {
             let known = if all.is_empty() {
                 "none".to_owned()
             } else {
@@ -66,7 +86,7 @@ impl Archive {
         }
         Ok(all
             .into_iter()
-            .filter(|one| wanted.is_empty() || wanted.contains(one))
+            .filter(|id| wanted.is_empty() || wanted.contains(id))
             .collect())
     }
 
@@ -83,8 +103,10 @@ impl Archive {
         }
     }
 
+    /// Ends a command that is to stop, at a point where that leaves nothing half done.
+    ///
     /// # Errors
-    /// [`Exit::Later`] where the command was asked to stop.
+    /// [`Exit::Later`] where the command is to stop.
     pub fn check_stop(&self) -> Result<()> {
         if self.stop.is_cancelled() {
             Err(Failure::interrupted())

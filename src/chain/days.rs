@@ -1,4 +1,6 @@
-//! The manifests of one sub-account: their head, and as many of them backwards as somebody needs.
+//! A sub-account's chain as a writer reads it: its head, and as many records before it as a question needs.
+//!
+//! Each question reads back from the head until it is answered, and keeps what it has read. Recent days cost little.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +17,20 @@ use crate::format::record::obligations::Obligations;
 use crate::format::time::range::Days;
 use crate::outcome::Result;
 
-/// One chain as the store shows it.
+/// The chain of one sub-account.
 pub type Chain = ChainReader<Manifest>;
 
 type Read = StoredRecord<Manifest>;
 
 impl Chain {
+    /// Returns which days the chain covers, and how.
     pub fn coverage(&self) -> Coverage {
         self.newest()
             .map(|read| read.envelope.manifest.coverage.clone())
             .unwrap_or_default()
     }
 
-    /// The newest hold or retention record that the next manifest must name.
+    /// Returns the link to the newest hold or retention record, which the next manifest must name.
     pub fn orders_link(&self) -> Option<Link> {
         let newest = self.newest()?;
         newest.envelope.manifest.orders_for_next(newest.sha256)
@@ -45,7 +48,10 @@ impl Chain {
         Ok(found.await?.orders)
     }
 
-    /// The newest record of any day.
+    /// Returns the newest record of any day.
+    ///
+    /// # Errors
+    /// Those of [`ChainReader::walk_until`], like all that follow.
     pub async fn newest_day(&mut self, archive: &Archive) -> Result<Option<DayRecord>> {
         self.walk_until(archive, |read| read.envelope.manifest.day().is_some())
             .await?;
@@ -55,7 +61,7 @@ impl Chain {
             .cloned())
     }
 
-    /// The newest acknowledgement of the gaps of `date`, and its manifest's key.
+    /// Returns the newest acknowledgement of the gaps of `date`, with its manifest's key.
     pub async fn acknowledgement_of(
         &mut self,
         archive: &Archive,
@@ -78,7 +84,7 @@ impl Chain {
         )
     }
 
-    /// Every revision of the archived days of `range`, by date and revision.
+    /// Returns every revision of the archived days of `range`, by date and revision.
     pub async fn revisions_in(
         &mut self,
         archive: &Archive,
@@ -94,7 +100,7 @@ impl Chain {
         Ok(all)
     }
 
-    /// The day's revisions, oldest first; reads no further back than revision 1.
+    /// Returns the revisions of `date`, oldest first; reads no further back than revision 1.
     pub async fn revisions(
         &mut self,
         archive: &Archive,
@@ -121,7 +127,7 @@ impl Chain {
         Ok(of_date.collect())
     }
 
-    /// The newest record of `date`, if it is covered.
+    /// Returns the newest record of `date`; `None` where the day is missing.
     pub async fn record_of(&mut self, archive: &Archive, date: Date) -> Result<Option<DayRecord>> {
         if self.coverage().state(date) == DayState::Missing {
             return Ok(None);
@@ -140,7 +146,7 @@ impl Chain {
             .cloned())
     }
 
-    /// The newest records of the last `count` manifests, one a date.
+    /// Returns the newest record of each day that the last `count` manifests are about, by date.
     pub async fn recent(&mut self, archive: &Archive, count: u64) -> Result<Vec<DayRecord>> {
         let head = self.head.as_ref().map_or(0, |head| head.sequence);
         self.walk_to(archive, head.saturating_sub(count).max(1))

@@ -1,5 +1,5 @@
-//! Days that were disposed of after their retention: a reader leaves them out, whether or not their files are still
-//! there, and says so.
+//! Days that were disposed of after their retention. A reader leaves them out, whether or not their files are still stored,
+//! and reports them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::format::record::coverage::DayState;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
 
-/// A stretch of days that one record disposed of.
+/// Consecutive archived days that one record disposed of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OmittedDays {
     pub sub_account: String,
@@ -27,18 +27,19 @@ pub struct OmittedDays {
 }
 
 impl OmittedDays {
+    /// Whether `date` is one of the days.
     pub fn contains(&self, date: Date) -> bool {
         self.from <= date && date < self.to
     }
 
-    /// Whether any of its days is one of `days`.
+    /// Whether any of the days is in the range `days`.
     pub fn touches(&self, days: &Days) -> bool {
         days.from.is_none_or(|from| from < self.to) && days.to.is_none_or(|to| self.from < to)
     }
 }
 
 impl Timeline {
-    /// The archived days of this timeline that were disposed of, in order.
+    /// Returns the archived days of this timeline that were disposed of, in order.
     pub fn disposed(&self) -> Vec<OmittedDays> {
         let by_date: BTreeMap<Date, &DisposalRecord> = self
             .disposals
@@ -86,13 +87,13 @@ impl Timeline {
         }
     }
 
-    /// Takes these days' revisions out, and returns what a reader is to be told of them.
+    /// Removes the revisions of these days, and returns the days, which the command must report.
     pub fn leave_out_disposed(&mut self) -> Vec<OmittedDays> {
         let disposed = self.disposed();
         self.revisions.retain(|revision| {
             !disposed
                 .iter()
-                .any(|one| one.contains(revision.record.date))
+                .any(|days| days.contains(revision.record.date))
         });
         disposed
     }

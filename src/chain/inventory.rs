@@ -1,4 +1,4 @@
-//! The roster as a reader finds it.
+//! The newest inventory of sub-accounts, as a reader finds it in the roster's chain.
 
 use crate::chain::archive::Archive;
 use crate::chain::read;
@@ -8,29 +8,32 @@ use crate::format::record::manifest::Link;
 use crate::format::record::roster::{Inventory, RosterRecord};
 use crate::outcome::Result;
 
-/// What the newest roster says.
+/// The newest inventory, and the head of the chain that holds it.
 #[derive(Debug, Clone)]
 pub struct NewestInventory {
     /// `roster:SEQUENCE:SHA256`.
     pub head: String,
+    /// The link to the head.
     pub link: Link,
     /// When the head was committed, in UTC milliseconds by the writer's clock.
     pub committed_at: i64,
-    /// Of the head, or of the newest record before it that has one.
+    /// The inventory of the head, or of the newest record before it that has one.
     pub roll: Inventory,
 }
 
 /// A sub-account that RingCX no longer lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnlistedSubAccount<'a> {
+    /// Id of the sub-account.
     pub id: &'a str,
-    /// The first roster that missed it.
+    /// Key of the first roster record that no longer lists it.
     pub since: String,
+    /// Whether the settings acknowledge that it is no longer listed.
     pub acknowledged: bool,
 }
 
 impl NewestInventory {
-    /// Sub-accounts that RingCX no longer lists.
+    /// Returns the sub-accounts that RingCX no longer lists.
     pub fn missing(&self) -> impl Iterator<Item = UnlistedSubAccount<'_>> {
         self.roll.sub_accounts.iter().filter_map(|member| {
             let unlisted = member.unlisted.as_ref()?;

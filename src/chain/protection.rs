@@ -5,15 +5,20 @@ use crate::format::record::lock::Lock;
 use crate::outcome::Result;
 use crate::store::Stat;
 
-/// The lock and the hold that an object must have, at least.
+/// The lock and the legal hold that an object must have at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Protection {
+    /// The weakest lock that suffices; `None` where none is required.
     pub lock: Option<Lock>,
+    /// Whether a legal hold is required.
     pub hold: bool,
 }
 
 impl Protection {
-    /// Gives a stored object what it lacks; returns what the store says of it then.
+    /// Gives a stored object what it lacks, and returns what the store says of it then.
+    ///
+    /// # Errors
+    /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) where the object is gone, or the store no longer keeps holds.
     pub async fn give(self, archive: &Archive, key: &str) -> Result<Stat> {
         let stat = stored(archive, key).await?;
         let lock = self
@@ -37,7 +42,10 @@ impl Protection {
     }
 }
 
-/// What the store says of an object that must be there.
+/// Returns what the store says of an object that must be there.
+///
+/// # Errors
+/// [`Exit::Integrity`](crate::outcome::Exit::Integrity) where the object is gone.
 pub async fn stored(archive: &Archive, key: &str) -> Result<Stat> {
     let stat = archive.store.stat(key).await?;
     stat.ok_or_else(|| violated(format!("{key} was stored, and is gone")))

@@ -505,3 +505,6 @@ pub fn one_version_each(versions: &[ObjectVersion]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

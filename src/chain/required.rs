@@ -1,4 +1,4 @@
-//! What open holds and longer retention ask of a day's objects: of those there are, and of those about to be put.
+//! The protection that open holds and longer retention require of a day's objects, stored and new ones alike.
 
 use jiff::civil::Date;
 
@@ -10,7 +10,10 @@ use crate::format::record::lock::Lock;
 use crate::outcome::Result;
 
 impl Protection {
-    /// That of the objects of `date`, whose own lock would be `lock`, by the orders of the chain as it was opened.
+    /// Returns the protection of the objects of `date`, whose own lock would be `lock`, as of the head of `chain`.
+    ///
+    /// # Errors
+    /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) where a record that is named is not there.
     pub async fn of(
         archive: &Writer,
         chain: &mut Chain,
@@ -20,7 +23,7 @@ impl Protection {
         let mut orders = chain.orders(archive).await?;
         let ordered = orders.lock_on(date).is_some() || orders.holds_objects(date);
         if ordered && archive.store.keeps_locks().await? == Some(false) {
-            // What was ordered where the archive lay before was done there, and cannot be here.
+            // Orders from before a takeover were enforced at the previous location, and cannot be at this one.
             orders = orders.after(takeover::taken_up_to(archive, &chain.name).await?);
         }
         let lock = match (lock, orders.lock_on(date)) {

@@ -1,4 +1,7 @@
-//! The roster's chain: read before anything is written, and continued when a run has ended.
+//! The roster's chain as a writer reads it before it writes anything, and continues it at the end of a run.
+//!
+//! The roster vouches for the heads of all other chains, so that a chain that was cut off is noticed by a host that has
+//! never seen it. A crash before its commit loses one record, and nothing else: the next run records the same.
 
 use std::collections::BTreeMap;
 
@@ -20,13 +23,14 @@ use crate::format::row::schema::FORMAT_VERSION;
 use crate::journal::Head;
 use crate::outcome::{Exit, Result};
 
-/// The chain as the store shows it.
+/// The roster's chain.
 pub type Roster = ChainReader<RosterRecord>;
 
-/// Chains that no roster knows are opened so many at a time.
+/// Chains that no roster names and that are opened concurrently.
 const AT_ONCE: usize = 16;
 
 impl Roster {
+    /// Lets this host remember the heads that the roster vouches for.
     pub(super) async fn remember(&mut self, archive: &Writer) -> Result<()> {
         if let Some(roll) = self.roll(archive).await? {
             let heads = roll
@@ -40,7 +44,10 @@ impl Roster {
         Ok(())
     }
 
-    /// What the newest roster says, with what was seen after it; `None` where there is none yet.
+    /// Returns the newest inventory, with the heads of later records; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// Those of [`ChainReader::walk_until`].
     pub async fn roll(&mut self, archive: &Writer) -> Result<Option<Inventory>> {
         self.walk_until(archive, |read| read.envelope.manifest.inventory().is_some())
             .await?;
@@ -56,6 +63,7 @@ impl Roster {
         Ok(None)
     }
 
+    /// Returns the next record of the chain.
     pub(super) fn record(
         &self,
         archive: &Writer,
@@ -83,10 +91,11 @@ impl Roster {
     }
 }
 
-/// Commits what the run has seen; `None` where the archive knows no sub-account at all.
+/// Commits the inventory of the run; `None` where the archive has no sub-account at all. Where another process commits its
+/// record first, the inventory is updated and committed after it.
 ///
-/// A crash before this loses the record and nothing else: the next run's says as much. Where another process commits
-/// its roster meanwhile, this one is drawn up anew behind it.
+/// # Errors
+/// [`Exit::Integrity`] where the chain no longer holds; errors of the store.
 pub async fn commit(
     archive: &Writer,
     roster: &mut Roster,
@@ -97,8 +106,8 @@ pub async fn commit(
     archive.check_create_only().await?;
     loop {
         let before = roster.roll(archive).await?;
-        let strangers = strangers(archive, before.as_ref(), &seen).await?;
-        seen.heads.extend(strangers);
+        let unnamed = unnamed_heads(archive, before.as_ref(), &seen).await?;
+        seen.heads.extend(unnamed);
         let sequence = roster.next_sequence();
         let roll = Inventory::updated(command, ended(exit), &seen, before.as_ref(), sequence)
             .map_err(|error| violated(error.to_string()))?;
@@ -114,30 +123,29 @@ pub async fn commit(
     }
 }
 
-/// Heads of chains that nobody has named so far: those of an archive that is older than its roster, or of a run that
-/// died before it could tell.
-async fn strangers(
+/// Returns the heads of chains that no roster record names so far: those of an archive that is older than its roster, or of
+/// a run that ended before it committed its record.
+async fn unnamed_heads(
     archive: &Writer,
     before: Option<&Inventory>,
     seen: &AccountListing,
 ) -> Result<BTreeMap<String, Head>> {
     let folders = archive.store.children(key::MANIFESTS).await?.folders;
-    let told = |id: &str| {
-        before
-            .and_then(|roll| roll.entry(id))
-            .is_some_and(|member| member.head.is_some())
-    };
-    let known = |id: &&str| seen.heads.contains_key(*id) || told(id);
-    let strange: Vec<String> = folders
+    let unnamed: Vec<String> = folders
         .iter()
         .filter_map(|folder| key::parse_sub_account(folder))
-        .filter(|id| !known(id))
+        .filter(|id| !seen.heads.contains_key(*id))
+        .filter(|id| {
+            before
+                .and_then(|roll| roll.entry(id)?.head.as_ref())
+                .is_none()
+        })
         .map(str::to_owned)
         .collect();
     let open = |id: String| async move {
         match Chain::open(archive, &id).await {
             Ok(chain) => Ok(chain.head.map(|head| (id, head))),
-            // Whoever works on it is told; the others' roster need not wait for that.
+            // Work on that sub-account reports it; the record of the others need not wait.
             Err(failure) if failure.exit == Exit::Integrity => {
                 tracing::error!(
                     sub_account = id,
@@ -149,7 +157,7 @@ async fn strangers(
             Err(failure) => Err(failure),
         }
     };
-    let heads: Vec<_> = stream::iter(strange)
+    let heads: Vec<_> = stream::iter(unnamed)
         .map(open)
         .buffer_unordered(AT_ONCE)
         .try_collect()

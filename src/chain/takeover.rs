@@ -1,5 +1,7 @@
-//! A copy of an archive is not written to, or two archives would have one name and one past, and different futures; unless
-//! somebody decides that it is the one that goes on, and that decision stands in the roster.
+//! Whether this is a copy, and the decision to continue it.
+//!
+//! A copy of an archive is not written to: two archives with the same id and the same history would diverge. The operator
+//! can decide that a copy is continued in place of the original. That decision is a record of the roster.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -18,35 +20,35 @@ use crate::format::record::roster::{ChainHead, RosterEntry, RosterRecord, Takeov
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
-/// Chains that are opened at once.
+/// Chains that are opened concurrently.
 const AT_ONCE: usize = 16;
 
-/// Why an archive is not the one that goes on.
+/// Why an archive may not be written to: it is continued at another location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// Where the one lies that does, as far as anybody has said.
+    /// The location of the archive that is continued, where it is known.
     pub from: Option<String>,
     /// SHA-256 of `copy.json`, where there is one.
     pub copy: Option<Digest>,
 }
 
 impl Elsewhere {
+    /// Returns the failure of a command that would write to the copy at `here`.
     pub fn refusal(&self, here: &str) -> Failure {
         let from = self.from.as_deref().unwrap_or("another archive");
         Failure::new(Exit::Usage, format!("{here} is a copy of {from}, and a copy is not written to")).remedy(
-            "Write to the original. If that is lost or given up, `cxvault takeover --reason TEXT` makes this one the \
-             archive that goes on.",
+            "Write to the original. If that is lost or given up, `cxvault takeover --reason TEXT` makes this copy the \
+             archive that is continued.",
         )
     }
 }
 
 impl Roster {
-    /// Opens the chain with all its checks, of an archive that may be continued here, and lets this host remember the heads
-    /// that it vouches for: so a chain that was cut off since is noticed before somebody continues it, also by a host
-    /// that has lost its state folder.
+    /// Opens the roster of an archive that may be written to here, and lets this host remember the heads that it vouches
+    /// for. So a host that has lost its state folder notices a chain that was cut off before it continues the chain.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where this is a copy that nobody has taken over.
+    /// [`Exit::Usage`] where this is a copy that was not taken over.
     pub async fn open_to_write(archive: &Writer, mode: Mode) -> Result<Roster> {
         let mut roster = Roster::open(archive, key::ROSTER).await?;
         if let Some(elsewhere) = elsewhere(archive, &roster).await? {
@@ -59,7 +61,8 @@ impl Roster {
     }
 }
 
-/// Whether this is a copy that nobody has taken over. A folder may be moved and mounted elsewhere; a bucket may not.
+/// Returns where the archive is continued, if this is a copy that was not taken over. A folder may be moved, and mounted
+/// at another path; a bucket may not.
 ///
 /// # Errors
 /// [`Exit::Integrity`] where the takeover that is named is not there.
@@ -89,14 +92,14 @@ pub async fn elsewhere(archive: &Writer, roster: &Roster) -> Result<Option<Elsew
     }))
 }
 
-/// What `copy.json` says of where it comes from. It is for people: nothing rests on it.
+/// Returns the location that `copy.json` names as the original. It is information for people, and proves nothing.
 fn copied_from(bytes: &[u8]) -> Option<String> {
     let record: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     let from = roster::place(record.get("from")?.as_str()?);
     (!from.is_empty()).then_some(from)
 }
 
-/// The newest takeover.
+/// Returns the newest takeover.
 async fn taken_over(archive: &Writer, roster: &Roster) -> Result<Option<Takeover>> {
     let link = roster
         .newest()
@@ -112,8 +115,11 @@ async fn taken_over(archive: &Writer, roster: &Roster) -> Result<Option<Takeover
     }
 }
 
-/// The number up to which the manifests of a chain were committed where the archive lay before the newest takeover; 0
-/// where there is none.
+/// Returns the number of the last manifest of a chain that was committed at the location before the newest takeover; 0
+/// where there is no takeover.
+///
+/// # Errors
+/// Those of [`Roster::open`].
 pub async fn taken_up_to(archive: &Writer, sub_account: &str) -> Result<u64> {
     let roster = Roster::open(archive, key::ROSTER).await?;
     let taken = taken_over(archive, &roster)
@@ -124,21 +130,22 @@ pub async fn taken_up_to(archive: &Writer, sub_account: &str) -> Result<u64> {
     Ok(own.map_or(0, |chain| chain.head.sequence))
 }
 
-/// How it ended.
+/// How a takeover ended.
 #[derive(Debug)]
 pub enum TakenOver {
-    Now {
-        head: Head,
-        takeover: Takeover,
-    },
-    /// It would be committed.
+    /// The takeover was committed.
+    Now { head: Head, takeover: Takeover },
+    /// In a dry run: the takeover would be committed.
     Planned(Takeover),
-    /// This is the archive that goes on already.
+    /// This is the archive that is continued already.
     Before,
 }
 
-/// Makes this copy the archive that goes on. Every chain is opened with all its checks first, and must hold what the
-/// roster, and this host, have seen of it: a copy that lacks something is completed, not continued.
+/// Makes this copy the archive that is continued. Every chain is opened with all its checks first, and must have the heads
+/// that the roster and this host know: an incomplete copy is completed, not continued.
+///
+/// # Errors
+/// [`Exit::Integrity`] where a chain is incomplete or does not hold.
 pub async fn take_over(
     archive: &Writer,
     reason: &str,
@@ -170,8 +177,8 @@ pub async fn take_over(
             lock,
             RosterEntry::Takeover(Box::new(takeover.clone())),
         );
-        let duty = Protection { lock, hold: false };
-        let put = append::put(archive, &mut roster, record, duty)
+        let protection = Protection { lock, hold: false };
+        let put = append::put(archive, &mut roster, record, protection)
             .await
             .map_err(incomplete)?;
         if let Appended::Done(head) = put {
@@ -180,7 +187,7 @@ pub async fn take_over(
     }
 }
 
-/// The heads of all chains: those that lie here, and those that the roster knows, in the order of their ids.
+/// Returns the heads of all chains, those stored here and those that the roster names, in the order of their ids.
 async fn chains(archive: &Writer, roster: &mut Roster) -> Result<Vec<ChainHead>> {
     roster.remember(archive).await?;
     let folders = archive.store.children(key::MANIFESTS).await?.folders;
@@ -192,8 +199,8 @@ async fn chains(archive: &Writer, roster: &mut Roster) -> Result<Vec<ChainHead>>
     let known = roll
         .into_iter()
         .flat_map(|roll| roll.sub_accounts)
-        .filter(|one| one.head.is_some());
-    let mut ids: Vec<String> = here.chain(known.map(|one| one.id)).collect();
+        .filter(|entry| entry.head.is_some());
+    let mut ids: Vec<String> = here.chain(known.map(|entry| entry.id)).collect();
     ids.sort();
     ids.dedup();
     let open = |id: String| async move {
@@ -208,14 +215,13 @@ async fn chains(archive: &Writer, roster: &mut Roster) -> Result<Vec<ChainHead>>
     Ok(taken.into_iter().flatten().collect())
 }
 
-/// What is missing here was seen somewhere: at the original, as a rule.
+/// Replaces the remedy of a chain that is incomplete: what is missing here is at the original, as a rule.
 fn incomplete(failure: Failure) -> Failure {
     if failure.exit != Exit::Integrity {
         return failure;
     }
     failure.remedy(
-        "Copy again from the original, so that nothing is missing. If that is lost: what only this host has seen is \
-         forgotten with another --state-dir, and archived anew; what the roster has seen is not, and somebody must find out \
-         who removed it.",
+        "Copy again from the original, so that nothing is missing. If that is lost: what only this host remembers is \
+         ignored with another --state-dir, and archived again; for what the roster names, find out who removed it.",
     )
 }

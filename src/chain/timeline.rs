@@ -1,4 +1,4 @@
-//! The chain of one sub-account, read back from its head, each link checked on the way.
+//! The chain of one sub-account as a reader sees it: the revisions of a range of days, read back from the head.
 
 use std::collections::BTreeSet;
 
@@ -22,14 +22,14 @@ pub struct CommittedRevision {
     /// The manifest that committed it.
     pub manifest: Link,
     pub run: Run,
-    /// Fingerprint of the key that signed the manifest; `None` when nobody did.
+    /// Fingerprint of the key that signed the manifest; `None` for an unsigned one.
     pub signed_by: Option<String>,
     /// That key, as an OpenSSH line.
     pub public_key: Option<String>,
     pub record: DayRecord,
 }
 
-/// A record that commits no rows: an acknowledgement, a hold, longer retention, a disposal.
+/// A record without rows: an acknowledgement, a hold, longer retention, or a disposal.
 #[derive(Debug, Clone)]
 pub struct NoteRecord {
     pub sequence: u64,
@@ -45,7 +45,7 @@ pub struct DisposalRecord {
     pub record: Disposal,
 }
 
-/// What the chain of one sub-account says of a range of days.
+/// What the chain of one sub-account says about a range of days.
 #[derive(Debug, Clone)]
 pub struct Timeline {
     pub sub_account: String,
@@ -54,18 +54,18 @@ pub struct Timeline {
     /// When the head was committed, in UTC milliseconds by the writer's clock.
     pub committed_at: i64,
     pub coverage: Coverage,
-    /// The zone of its archive days.
+    /// The time zone of its archive days.
     pub zone: Option<String>,
     /// The revisions of the days in the range, by date and revision.
     pub revisions: Vec<CommittedRevision>,
-    /// Other records, those that lay between; all of them where everything was read.
+    /// The records without rows that were read on the way; all of them where everything was read.
     pub acts: Vec<NoteRecord>,
-    /// Those of them that dispose of days, newest first: of every archived day that was read, its own among them.
+    /// Those of them that dispose of days, newest first.
     pub disposals: Vec<DisposalRecord>,
 }
 
 impl Timeline {
-    /// Reads back from the head until every archived day of `days` is there: recent days cost little.
+    /// Reads back from the head until every archived day of `days` is complete, so that recent days cost little.
     ///
     /// # Errors
     /// [`crate::outcome::Exit::Integrity`] where the chain does not hold: a missing number, another hash than the one
@@ -196,14 +196,14 @@ impl Timeline {
         }
     }
 
-    /// The revisions of each archived day, in order.
+    /// Returns the revisions of each archived day, in order.
     pub fn by_day(&self) -> impl Iterator<Item = &[CommittedRevision]> {
         self.revisions
-            .chunk_by(|one, other| one.record.date == other.record.date)
+            .chunk_by(|left, right| left.record.date == right.record.date)
     }
 }
 
-/// The days of a range that a chain holds.
+/// Returns the days of a range that a chain has archived.
 fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
     let (Some(first), Some(last)) = (coverage.first_day, coverage.last_day()) else {
         return BTreeSet::new();

@@ -1,4 +1,8 @@
-//! Which archive this is, and what every stage needs of it.
+//! The archive as a writer opens it, and how an archive is created.
+//!
+//! An archive exists from the moment at which `archive.json` is stored. A crash before that leaves nothing; a crash after it
+//! leaves an empty archive, which the next run continues. A location that has records and no `archive.json` is not a new
+//! archive: that object was deleted.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,52 +22,67 @@ use crate::journal::StateDir;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::{NewObject, PutOutcome, Store};
 
-/// Who signs, and whose signatures count.
+/// The key that signs new records, and the keys whose signatures count at the head of a chain.
 #[derive(Debug, Default)]
 pub struct Signers {
+    /// The private key; `None` where records are not signed.
     pub key: Option<SigningKey>,
-    /// Holds our own public key as well.
+    /// The allowed signers of the settings, and the public key of `key`.
     pub allowed: AllowedSigners,
 }
 
-/// What the settings say about how days are made.
+/// The settings that decide how days are archived.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// Time in milliseconds between the end of a day and its first run.
     pub settle_ms: i64,
+    /// Most rows in one part.
     pub part_rows: u64,
+    /// Size in bytes at which a part is closed.
     pub part_bytes: u64,
+    /// The lock that new objects get.
     pub lock: Option<Retention>,
+    /// Number of days for which RingCX keeps summaries, where it is known.
     pub source_retention_days: Option<u32>,
-    /// Warnings that somebody has acknowledged, as [`crate::format::record::warning::Warning::name`] names them.
+    /// Names of the warnings that are known and raise no alarm, as
+    /// [`Warning::name`](crate::format::record::warning::Warning::name) returns them.
     pub acknowledge: Vec<String>,
-    /// What is left out of discovery's objects before anything of them is kept.
+    /// Members that are removed from discovery's objects before anything of them is stored.
     pub omitted_fields: Omission,
+    /// Number of summaries that are fetched concurrently.
     pub concurrency: usize,
-    /// Answers of each of the concurrent fetchers that may be on their way to the disk. A crash costs them, beside the
-    /// requests in flight.
+    /// Number of answers of each concurrent fetcher that may wait for the disk. A crash loses them, besides the requests
+    /// in flight.
     pub answers_under_way: usize,
 }
 
-/// This run, as manifests tell it.
+/// The run of this process, as records name it.
 #[derive(Debug, Clone)]
 pub struct RunFacts {
+    /// Id of the run, unique in the archive.
     pub id: String,
+    /// Start of the run, in UTC milliseconds by this host's clock.
     pub started_at: i64,
+    /// Name of this host.
     pub host: String,
+    /// SHA-256 over the settings in force, without secrets.
     pub settings_sha256: Digest,
 }
 
 /// One archive, opened for writing.
 ///
-/// A writer can do whatever a reader can: it dereferences to its reading handle.
+/// A writer can do everything that a reader can: it dereferences to its reading handle, so that every function that takes
+/// an [`Archive`] takes a `&Writer`.
 pub struct Writer {
+    /// The reading handle.
     pub archive: Archive,
+    /// The folder in which this host remembers heads and journals.
     pub state: StateDir,
     pub clock: Arc<dyn Clock>,
     pub signers: Arc<Signers>,
     pub policy: Policy,
     pub run: RunFacts,
-    /// Where heads are kept a second time.
+    /// The second place where heads are stored.
     pub anchoring: Anchoring,
 }
 
@@ -75,7 +94,11 @@ impl Deref for Writer {
     }
 }
 
-/// Reads the archive's record, or creates the archive with the id `new_id`.
+/// Reads the archive's record, or creates the archive with the id `new_id` and a lock on its record.
+///
+/// # Errors
+/// Those of [`archive::record`]; [`Exit::Integrity`] where `archive.json` was deleted; [`Exit::Later`] where the store does
+/// not show what was just stored.
 pub async fn open_or_create(
     store: &dyn Store,
     new_id: &str,
@@ -94,17 +117,17 @@ pub async fn open_or_create(
     let bytes = record.to_bytes().map_err(|error| {
         Failure::new(Exit::Unexpected, "cannot write archive.json").because(error)
     })?;
-    // Two first runs may race: the first one founds the archive, the other reads what it founded.
+    // Two first runs may race: the first creates the archive, and both read its record below.
     let object = NewObject::from_bytes(
         key::ARCHIVE,
         bytes.into(),
         lock.and_then(|lock| lock.lock_from(now_ms)),
     );
     if let PutOutcome::Created { .. } = store.put_new(&object).await? {
-        // A mistyped location would otherwise look like an archive that has forgotten everything.
+        // Without this line a mistyped location would look like an archive that has lost everything.
         tracing::info!(
             location = store.root(),
-            "there was no archive; a new one is founded"
+            "there was no archive; a new one was created"
         );
     }
     match archive::record(store).await? {
@@ -118,7 +141,7 @@ pub async fn open_or_create(
     }
 }
 
-/// An archive whose record was deleted is not a new one: under another id nothing of it could be continued.
+/// Refuses an archive whose record was deleted: under another id none of its chains could be continued.
 async fn refuse_to_create_again(store: &dyn Store) -> Result<()> {
     let deleted = store
         .versions(key::ARCHIVE)
@@ -126,7 +149,7 @@ async fn refuse_to_create_again(store: &dyn Store) -> Result<()> {
         .iter()
         .any(|version| version.is_delete_marker);
     let lost = deleted || !store.list(key::MANIFESTS, None).await?.is_empty();
-    // Between the first look and these another host may have founded it.
+    // Another host may have created the archive since the record was read.
     if lost && archive::record(store).await?.is_none() {
         return Err(violated(format!(
             "{}/{} was deleted",
@@ -138,7 +161,10 @@ async fn refuse_to_create_again(store: &dyn Store) -> Result<()> {
 }
 
 impl Writer {
-    /// The lock that the settings ask for an object that is put now.
+    /// Returns the lock that the settings require of an object that is stored now.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where the retention ends beyond the calendar.
     pub fn fresh_lock(&self) -> Result<Option<Lock>> {
         let Some(policy) = self.policy.lock else {
             return Ok(None);
@@ -158,9 +184,12 @@ impl Writer {
     /// Proves that the store honours create-only: a PUT of `archive.json` again must answer "exists".
     ///
     /// A store that ignores the condition would let two hosts overwrite each other's manifests.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where the store overwrites; [`Exit::Integrity`] where `archive.json` was deleted.
     pub async fn check_create_only(&self) -> Result<()> {
         let Some(bytes) = self.store.get(key::ARCHIVE).await? else {
-            // Putting anything now would give the name to other bytes.
+            // A PUT would now create the object with a new content.
             return Err(violated(format!(
                 "{}/{} was deleted",
                 self.store.root(),
@@ -175,7 +204,7 @@ impl Writer {
             PutOutcome::Exists => Ok(()),
             PutOutcome::Created { .. } => {
                 let message = format!(
-                    "{} overwrites objects although told not to",
+                    "{} overwrites objects in spite of If-None-Match",
                     self.store.root()
                 );
                 let remedy = "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";

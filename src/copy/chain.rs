@@ -1,5 +1,5 @@
-//! One chain of the source: read whole before anything of it is put, so that each manifest is the one that its successor
-//! names, and an order that was given late reaches the objects of the early days it is about.
+//! One chain of the source. It is read completely before anything of it is copied, so that each manifest is the one that its
+//! successor names, and a hold or longer retention that was recorded late applies to the objects of the early days it names.
 
 use bytes::Bytes;
 use jiff::civil::Date;
@@ -17,19 +17,21 @@ use crate::format::record::obligations::Obligations;
 use crate::format::record::roster::ChainHead;
 use crate::outcome::Result;
 
-/// One manifest, and the files that lie there before it does.
+/// One manifest, and the files that must be in the copy before it.
 #[derive(Debug)]
 pub struct CopyStep {
+    /// Key of the manifest.
     pub key: String,
+    /// The manifest's object.
     pub bytes: Bytes,
     pub sha256: Digest,
     pub files: Vec<File>,
-    /// What its day asks of all of them.
+    /// The protection that the chain requires of the manifest and its files.
     pub keep: Protection,
-    /// Its day was disposed of: the files may be gone, and where they are not, they go nowhere else.
+    /// Whether its day was disposed of: the files may be gone, and are not copied in any case.
     pub disposed: bool,
     date: Option<Date>,
-    /// That of the files, as the manifest names it.
+    /// The lock of the files, as the manifest names it.
     lock: Option<Lock>,
 }
 
@@ -41,9 +43,10 @@ pub struct CopiedChain {
 }
 
 impl CopiedChain {
+    /// Reads the chain up to `head`.
+    ///
     /// # Errors
-    /// [`crate::outcome::Exit::Integrity`] where a manifest is missing, damaged, signed by nobody or by a stranger after
-    /// signed ones, or not the one that the next one or `head` names.
+    /// Those of [`ChainWalk::next`], and [`Exit::Integrity`](crate::outcome::Exit::Integrity) where the head is another one.
     pub async fn read(source: &Archive, head: &ChainHead) -> Result<CopiedChain> {
         let ChainHead {
             id: sub_account,
@@ -78,7 +81,7 @@ impl CopiedChain {
 }
 
 fn step(stored: StoredRecord) -> Result<CopyStep> {
-    // The very bytes: whoever reads a manifest has refused any other spelling.
+    // These are the object's own bytes: a record in any other spelling was refused when it was read.
     let bytes = stored
         .envelope
         .to_bytes()
@@ -110,8 +113,8 @@ fn step(stored: StoredRecord) -> Result<CopyStep> {
     })
 }
 
-/// What the whole chain asks of each step's objects. A manifest without files names no lock, though it was put with one:
-/// it gets the one that was usual then, that of the files committed before it (at the chain's beginning, after it).
+/// Sets the protection that the chain requires of each step's objects. A manifest without files names no lock, although it
+/// was stored with one: it gets the lock of the files that were committed before it, or at the chain's beginning after it.
 fn keep(steps: &mut [CopyStep], orders: &Obligations) {
     let mut usual = steps
         .iter()

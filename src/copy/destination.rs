@@ -1,4 +1,4 @@
-//! The place of the copy: whether it may be one, what lies there, and one object after the other put or confirmed.
+//! The location of the copy: whether it may hold this copy, which objects it has, and storing or confirming each object.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,34 +19,34 @@ use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::{Body, NewObject, ObjectVersion, PutOutcome, Stat, Store};
 
-/// A lock that ends this soon is not applied any more: it would have run out before the store looks at it.
+/// A lock that ends within this time, in milliseconds, is not applied: it would have ended before the store examines it.
 const SOON_MS: i64 = 60_000;
 
-/// What lies in the folders of one chain there: keys with their lengths.
+/// The objects in the folders of one chain of the copy: keys with their lengths in bytes.
 pub type Listed = BTreeMap<String, u64>;
 
-/// An object as it is to lie there.
+/// An object as the copy is to have it.
 pub struct CopyItem<'a> {
     pub key: &'a str,
     pub bytes: u64,
     pub sha256: Digest,
-    /// What its chain asks for.
+    /// The protection that its chain requires.
     pub keep: Protection,
 }
 
-/// The place of a copy, looked at and found fit.
+/// A location that was examined, and may hold the copy.
 pub struct Destination {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    /// It keeps checksums, versions and locks of its own.
+    /// Whether it is a bucket, which keeps checksums, versions and locks, and no folder.
     remote: bool,
-    /// CopyLocks and holds are applied.
+    /// Whether locks and holds are applied.
     locks: bool,
-    /// That somebody wants none, and is not to be asked again.
+    /// Whether the operator has asked for a copy without locks.
     left_out: bool,
-    /// The policy's lock of what is put now.
+    /// The policy's lock for objects that are stored now.
     fresh: Option<Lock>,
-    /// Somebody has begun this copy already.
+    /// Whether an earlier copy has begun here.
     marked: bool,
     check: bool,
     pub dry_run: bool,
@@ -55,11 +55,11 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Looks at the place, and puts nothing.
+    /// Examines the location, and stores nothing.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where it holds something else than a copy of this archive, or keeps no locks although a policy
-    /// asks for some; [`Exit::Integrity`] where it is a copy that somebody else has written to, or deleted from.
+    /// [`Exit::Usage`] where it holds anything but a copy of this archive, or keeps no locks although a policy requires
+    /// them; [`Exit::Integrity`] where another program has written to the copy, or deleted from it.
     pub async fn open(job: &Job) -> Result<Destination> {
         let Job {
             source,
@@ -71,7 +71,7 @@ impl Destination {
         let marked = standing(source, &**to, remote).await?;
         refuse_diverged(&*source.store, &**to).await?;
         let left_out = options.locks == CopyLocks::LeftOut;
-        // Where nobody may ask, the first object that is put with a lock tells.
+        // Without permission to ask for it, the first object that is stored with a lock answers this.
         let locks = !left_out && to.keeps_locks().await?.unwrap_or(true);
         let fresh = match options.locks {
             CopyLocks::Applied(Some(policy)) if !locks => {
@@ -115,12 +115,12 @@ impl Destination {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whatever this copy has looked at or put is locked no longer than this.
+    /// Returns the strongest lock of all objects that this copy has examined or stored.
     fn longest(&self) -> Option<Lock> {
         *self.longest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the chain asks of an object and can still be had.
+    /// Returns the protection that is required of an object and has not ended yet.
     fn in_force(&self, keep: Protection) -> Protection {
         let ends_later = |lock: &Lock| lock.until_ms > self.clock.now_ms() + SOON_MS;
         Protection {
@@ -129,7 +129,7 @@ impl Destination {
         }
     }
 
-    /// The same, and the strongest lock of all that was copied before.
+    /// Returns the same, with the strongest lock of all objects that were copied before.
     pub fn longest_of_all(&self, keep: Protection) -> Protection {
         let Protection { lock, hold } = self.in_force(keep);
         Protection {
@@ -142,8 +142,8 @@ impl Destination {
     }
 
     /// # Errors
-    /// [`Exit::Usage`] where a chain asks for locks or holds, this place keeps none, and nobody said that they are to
-    /// be left out.
+    /// [`Exit::Usage`] where a chain requires locks or holds, this location keeps none, and the operator has not asked for a
+    /// copy without them.
     pub fn refuse_unlockable(
         &self,
         chain: &str,
@@ -167,11 +167,11 @@ impl Destination {
         Err(unlockable(&*self.store, what))
     }
 
-    /// Puts what makes the place a copy of this archive.
+    /// Stores the objects that make the location a copy of this archive.
     ///
-    /// The mark comes first: from the first instant at which there is an archive to write to, writers find it. A crash
-    /// before it leaves nothing; after it the same copy goes on.
-    pub async fn found(&self, source: &Archive, mark: &CopyRecord) -> Result<()> {
+    /// `copy.json` comes first: writers find it from the moment at which there is an archive. A crash before it leaves
+    /// nothing; after a later crash the same copy continues.
+    pub async fn create(&self, source: &Archive, mark: &CopyRecord) -> Result<()> {
         if self.dry_run {
             return Ok(());
         }
@@ -180,7 +180,7 @@ impl Destination {
                 |error| Failure::new(Exit::Unexpected, "cannot write copy.json").because(error);
             self.put_mark(key::COPY, mark.to_bytes().map_err(unwritable)?.into())
                 .await?;
-            // Of two copiers that begin at once the first one's counts.
+            // Of two copies that begin at the same time, the mark of the first counts.
             self.read_mark(source).await?;
         }
         let bytes = source.store.get(key::ARCHIVE).await?;
@@ -191,7 +191,7 @@ impl Destination {
             || self.put_mark(key::ARCHIVE, bytes.clone()).await? == PutOutcome::Exists;
         if !again {
             let message = format!(
-                "{} overwrites objects although told not to",
+                "{} overwrites objects in spite of If-None-Match",
                 self.store.root()
             );
             let remedy =
@@ -203,14 +203,7 @@ impl Destination {
 
     async fn put_mark(&self, key: &str, bytes: Bytes) -> Result<PutOutcome> {
         let lock = self.fresh.filter(|_| self.locks);
-        let (key, sha256) = (key.to_owned(), Digest::of(&bytes));
-        let object = NewObject {
-            key,
-            sha256,
-            body: Body::Bytes(bytes),
-            lock,
-            legal_hold: false,
-        };
+        let object = NewObject::from_bytes(key, bytes, lock);
         Ok(self.store.put_new(&object).await?)
     }
 
@@ -219,8 +212,8 @@ impl Destination {
         check_mark(&*self.store, &bytes, &source.record.archive_id)
     }
 
-    /// `archive.json` and the mark are kept as long as anything else there: without the one there is no archive, without
-    /// the other it would be written to.
+    /// Locks `archive.json` and `copy.json` as long as any other object of the copy: without the first there is no archive,
+    /// without the second writers would write to it.
     pub async fn lock_marks(&self) -> Result<()> {
         let Some(lock) = self.longest().filter(|_| self.locks && !self.dry_run) else {
             return Ok(());
@@ -240,10 +233,10 @@ impl Destination {
         Ok(())
     }
 
-    /// What lies there in the folders of one chain.
+    /// Returns the objects in the folders of one chain.
     ///
     /// # Errors
-    /// [`Exit::Integrity`] for an object that is none of an archive's, or that was deleted or overwritten.
+    /// [`Exit::Integrity`] for an object that no archive has, and for one that was deleted or overwritten.
     pub async fn listed(&self, folders: &[String]) -> Result<Listed> {
         let mut listed = Listed::new();
         for folder in folders {
@@ -263,13 +256,13 @@ impl Destination {
             Some(foreign) => Err(wrong(
                 &*self.store,
                 foreign,
-                "is no object that an archive has: somebody put it there",
+                "is an object that no archive has",
             )),
         }
     }
 
-    /// Puts an object, locked and held as its chain asks; `false` where it lay there already. With a dry run it is only
-    /// counted.
+    /// Stores an object, locked and held as its chain requires; `false` where the copy had it already. In a dry run it is
+    /// only counted.
     pub async fn put(&self, item: &CopyItem<'_>, body: Body) -> Result<bool> {
         let asked = self.in_force(item.keep);
         let lock = asked
@@ -295,7 +288,7 @@ impl Destination {
                 legal_hold,
             };
             if self.store.put_new(&object).await? == PutOutcome::Exists {
-                // PutOutcome by an attempt whose answer was lost, or by another copier since we have looked.
+                // It was stored by an attempt whose answer was lost, or by another copy since the listing.
                 self.there(item, None).await?;
                 return Ok(false);
             }
@@ -313,8 +306,8 @@ impl Destination {
         Ok(true)
     }
 
-    /// Confirms that what lies there is the object, and gives it what the chain has asked for since. `listed` is its
-    /// length, where a listing told it.
+    /// Confirms that the copy has this object, and gives it the protection that the chain requires by now. `listed` is its
+    /// length in bytes, where a listing has returned it.
     ///
     /// # Errors
     /// [`Exit::Integrity`] for other bytes.
@@ -330,7 +323,7 @@ impl Destination {
             let kept = if self.check { None } else { stat.sha256 };
             self.same(item, kept).await?;
             if self.locks {
-                // The policy is about what is put now: prolonged every night, nothing would ever end.
+                // The policy applies to objects that are stored now: extended every night, no lock would ever end.
                 let lock = asked.lock.or(self.fresh.filter(|_| stat.lock.is_none()));
                 self.give(
                     item.key,
@@ -346,8 +339,7 @@ impl Destination {
                 });
             }
         } else if !file || self.check {
-            // A folder keeps no checksum. Its files are there whole or not at all; their bytes are `--check`'s and
-            // `verify`'s to read.
+            // A folder keeps no checksum. Its files are complete or absent; `--check` and `verify` read their bytes.
             self.same(item, None).await?;
         }
         self.count(|copied| {
@@ -357,7 +349,7 @@ impl Destination {
         Ok(())
     }
 
-    /// Whether the object is this one: by the checksum that the store keeps, or else by reading it.
+    /// Checks that the object has the right content, by the checksum that the store keeps, or else by reading it.
     async fn same(&self, item: &CopyItem<'_>, kept: Option<Digest>) -> Result<()> {
         let found = match kept {
             Some(sha256) => Some(sha256),
@@ -399,7 +391,7 @@ impl Destination {
         Ok(())
     }
 
-    /// Some stores take what they do not keep.
+    /// Checks that the store keeps the protection that it accepted: some stores accept locks and ignore them.
     async fn read_back(&self, key: &str, keep: Protection) -> Result<()> {
         let stat = self.stat(key).await?;
         let locked = keep
@@ -410,7 +402,7 @@ impl Destination {
         }
         Err(unlockable(
             &*self.store,
-            format!("{key} has not the lock or the legal hold that it was given"),
+            format!("{key} does not have the lock or the legal hold that it was given"),
         ))
     }
 
@@ -425,7 +417,7 @@ impl Destination {
     }
 }
 
-/// Whether a copy of this archive was begun there already; everything else than that and an empty place is refused.
+/// Whether an earlier copy of this archive has begun here. Everything but that and an empty location is refused.
 async fn standing(source: &Archive, to: &dyn Store, remote: bool) -> Result<bool> {
     if remote {
         for mark in [key::COPY, key::ARCHIVE] {
@@ -478,7 +470,8 @@ async fn standing(source: &Archive, to: &dyn Store, remote: bool) -> Result<bool
     }
 }
 
-/// Beside a new copy there may lie what `doctor` has left; anything else would be foreign to it for ever.
+/// Refuses a location with other objects, which would stay foreign objects of the copy for ever. What `cxvault doctor` left
+/// is permitted.
 fn refuse_occupied(to: &dyn Store, folders: &[String], objects: &[String]) -> Result<()> {
     let known = key::DOCTOR.trim_end_matches('/');
     let Some(first) = folders
@@ -515,8 +508,8 @@ fn check_mark(to: &dyn Store, bytes: &[u8], archive_id: &str) -> Result<()> {
     }
 }
 
-/// A copy that was taken over, and written to since, has what the source has not. What its newest record is decides: each
-/// names the one before it by its hash.
+/// Refuses a copy that has records which the source lacks: it was taken over, and written to since. The newest record of
+/// each chain decides, since each names the one before it by its hash.
 async fn refuse_diverged(source: &dyn Store, to: &dyn Store) -> Result<()> {
     let folders = to.children(key::MANIFESTS).await?.folders;
     let mut chains = Vec::new();
@@ -532,7 +525,7 @@ async fn refuse_diverged(source: &dyn Store, to: &dyn Store) -> Result<()> {
             }
         }
     }
-    // Last, since it follows from the others: of several that differ the first in order is told.
+    // The roster comes last, since its difference follows from the others: the first difference is reported.
     chains.push(key::ROSTERS.to_owned());
     let same = |chain: String| async move { newest_in_common(source, to, &chain).await };
     stream::iter(chains)
@@ -566,14 +559,14 @@ async fn newest_in_common(source: &dyn Store, to: &dyn Store, chain: &str) -> Re
         source.root()
     );
     Err(Failure::new(Exit::Integrity, message).remedy(
-        "Somebody has written to the copy, after a takeover or without: verify both. If the copy is the archive now, copy \
-         from it, and to another place.",
+        "The copy was written to, after a takeover or without one: verify both. If the copy is the archive now, copy from it, \
+         and to another location.",
     ))
 }
 
-/// An object that was deleted or written over on a versioned bucket shows more than one version.
+/// Refuses objects that were deleted or overwritten: on a versioned bucket they have more than one version.
 fn refuse_versions(to: &dyn Store, versions: &[ObjectVersion]) -> Result<()> {
-    for of_key in versions.chunk_by(|one, other| one.key == other.key) {
+    for of_key in versions.chunk_by(|left, right| left.key == right.key) {
         let Some(first) = of_key.first() else {
             continue;
         };
@@ -588,17 +581,17 @@ fn refuse_versions(to: &dyn Store, versions: &[ObjectVersion]) -> Result<()> {
     Ok(())
 }
 
-/// What lies at the copy's place is not what belongs there.
+/// Returns the failure for an object of the copy that is not the one of the source.
 fn wrong(to: &dyn Store, key: &str, how: &str) -> Failure {
     let key = printable(key);
     Failure::new(Exit::Integrity, format!("{}/{key} {how}", to.root())).remedy(
-        "Nothing was put over it. Find out who changed the copy (`cxvault verify --archive` with its place tells the rest), \
-         or copy to another place.",
+        "Nothing was overwritten. Find out who changed the copy (`cxvault verify --archive` with its location shows the \
+         rest), or copy to another location.",
     )
 }
 
 fn unlockable(to: &dyn Store, what: String) -> Failure {
     Failure::new(Exit::Usage, format!("{what}, and {} keeps no locks", to.root())).remedy(
-        "Copy to a bucket made with Object Lock; or say --without-locks, and whoever can write there can also delete.",
+        "Copy to a bucket made with Object Lock; or name --without-locks: then all who can write there can also delete.",
     )
 }

@@ -1,4 +1,4 @@
-//! What is to be copied, from where to where, and what came of it.
+//! What is to be copied, from which archive to which location, and the result.
 
 use std::sync::Arc;
 
@@ -9,32 +9,33 @@ use crate::clock::Clock;
 use crate::format::record::lock::Retention;
 use crate::store::Store;
 
-/// Objects that are asked about or on their way at once. Each file on its way from a remote source lies in the
-/// temporary folder meanwhile.
+/// Objects that are examined or copied concurrently. Each file of a remote source is in the temporary folder while it is
+/// copied.
 pub(super) const AT_ONCE: usize = 16;
 
-/// What is to be copied, and how.
+/// The options of a copy.
 #[derive(Debug, Clone)]
 pub struct CopyOptions {
-    /// None named means all.
+    /// The sub-accounts to copy; an empty list means all.
     pub sub_accounts: Vec<String>,
+    /// Which locks the objects of the copy get.
     pub locks: CopyLocks,
-    /// Read and hash what lies there already, instead of believing its store's length and checksum.
+    /// Read and hash the objects that the copy has already, instead of trusting the length and checksum of its store.
     pub check: bool,
-    /// Look, and put nothing.
+    /// Only report what would be copied.
     pub dry_run: bool,
 }
 
-/// Which locks the copy gets.
+/// Which locks the objects of a copy get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyLocks {
-    /// Those that the chains ask for; what is put now gets this policy's as well, the stronger of both.
+    /// The locks that the chains require. Objects that are stored now get the stronger of that and of this policy.
     Applied(Option<Retention>),
-    /// None, whatever the chains ask for.
+    /// No locks and no holds, although the chains require them.
     LeftOut,
 }
 
-/// From where to where.
+/// The source and the destination of a copy.
 pub struct Job {
     pub source: Archive,
     pub to: Arc<dyn Store>,
@@ -42,31 +43,33 @@ pub struct Job {
     pub options: CopyOptions,
 }
 
-/// What came of it; with a dry run, what would have.
+/// The result of a copy; in a dry run what it would be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Copied {
-    /// Chains that are whole there.
+    /// Number of sub-accounts whose chains are complete in the copy.
     pub sub_accounts: u64,
-    /// Manifests, files and records of the archive-wide chain that were put.
+    /// Number of manifests that were stored.
     pub manifests: u64,
+    /// Number of files that were stored.
     pub files: u64,
+    /// Number of records of the roster that were stored.
     pub rosters: u64,
-    /// Bytes of all that was put.
+    /// Size of everything that was stored, in bytes.
     pub bytes: u64,
-    /// Objects that lay there already, and are the right ones.
+    /// Number of objects that the copy had already, with the right content.
     pub there: u64,
-    /// Files of disposed days, which are not copied.
+    /// Number of files of disposed days, which are not copied.
     pub disposed: u64,
-    /// Objects of the source that no manifest lists, which are not copied.
+    /// Number of objects of the source that no manifest lists, which are not copied.
     pub unlisted: u64,
-    /// Objects that were put with a lock, or whose lock was raised.
+    /// Number of objects that were stored with a lock, or whose lock was extended.
     pub locked: u64,
-    /// Objects that were put under a legal hold, or got one.
+    /// Number of objects that were stored under a legal hold, or got one.
     pub held: u64,
-    /// Objects that the chain wants locked or held, and that are neither there.
+    /// Number of objects that the chain requires to be locked or held, and that are neither in the copy.
     pub unlocked: u64,
-    /// Objects under a legal hold there that no open case asks for any more.
+    /// Number of objects of the copy under a legal hold that no open case requires any longer.
     pub held_beyond: u64,
-    /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain that is whole there, and of the archive-wide one.
+    /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain that is complete in the copy, and of the roster.
     pub heads: Vec<String>,
 }

@@ -1,16 +1,17 @@
-//! An archive into another place: its own objects under their own names, each checked against the chain that names it,
-//! and locked there as the chain asks.
+//! Copies an archive to another location: its objects under their own keys, each checked against the chain that names it,
+//! and locked in the copy as the chain requires.
 //!
 //! ```text
-//! destination  may this place hold a copy, what lies there, and putting what does not
-//! chain        one chain of the source, whole and checked, and what it asks of each object
-//! roster       the archive-wide chain, which names the others' heads
+//! job          what is to be copied, and the result
+//! destination  whether a location may hold the copy, which objects it has, and storing those that it lacks
+//! chain        one chain of the source, complete and verified, and the protection that it requires of each object
+//! roster       the chain about all sub-accounts, which names the heads of the others
 //! ```
 //!
-//! Whatever was put before it was killed is an archive by itself: the mark that says "a copy", `archive.json`, then each
-//! manifest after its files and after the manifest before it, and the archive-wide chain last of all. So there is
-//! nothing to remember: the same command looks at what is there and goes on. How far the source has come is looked up
-//! once, at the beginning; what it commits meanwhile is the next copy's work.
+//! The order of the objects makes every prefix of a copy an archive: `copy.json`, which marks it as a copy, then
+//! `archive.json`, then each manifest after its files and after the manifest before it, and the roster last. So a crash at
+//! any step leaves nothing to be remembered: the same command finds what is stored, and continues. The heads of the source
+//! are read once, at the beginning; what the source commits later is left to the next copy.
 
 mod chain;
 mod destination;
@@ -40,18 +41,18 @@ use crate::format::record::roster::ChainHead;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::Body;
 
-/// Copies; what is wrong with one chain goes to `failed`, and the others are copied all the same.
+/// Copies an archive. A chain that does not hold is reported to `failed`, and the others are copied nevertheless.
 ///
 /// # Errors
-/// [`Exit::Usage`] where the place cannot hold this copy, or its locks; [`Exit::Integrity`] where the copy was written to
-/// by somebody else; whatever the stores say otherwise.
+/// [`Exit::Usage`] where the location cannot hold this copy, or its locks; [`Exit::Integrity`] where another program wrote to
+/// the copy; errors of the stores.
 pub async fn copy(
     job: &Job,
     meter: &VerifyProgress,
     failed: &(dyn Fn(Failure) + Send + Sync),
 ) -> Result<Copied> {
     let source = &job.source;
-    // First of all: the heads that it names are there, then, when the others are looked up.
+    // The roster is read first: then the heads that it names are committed when the heads of the chains are read.
     let roster = roster::head(&*source.store).await?;
     let all = source.sub_accounts(&[]).await?;
     let wanted = source.sub_accounts(&job.options.sub_accounts).await?;
@@ -65,7 +66,7 @@ pub async fn copy(
             "Name the archive to be copied with --archive (s3://bucket/prefix, or a folder).",
         ));
     }
-    // Of all chains, or of none: it names the heads of all.
+    // The roster names the heads of all chains, and is copied only with all of them.
     let roster = roster.filter(|_| wanted.len() == all.len());
     let destination = Destination::open(job).await?;
     let mark = CopyRecord {
@@ -87,7 +88,7 @@ pub async fn copy(
     Ok(copier.destination.into_copied())
 }
 
-/// The newest manifest of each chain.
+/// Returns the head of each chain.
 async fn heads(source: &Archive, sub_accounts: &[String]) -> Result<Vec<ChainHead>> {
     let head = |id: String| async move {
         let stored = read::head(source, &id).await?;
@@ -106,8 +107,8 @@ async fn heads(source: &Archive, sub_accounts: &[String]) -> Result<Vec<ChainHea
         .await
 }
 
-/// What is wrong with one chain is told, and the others are none the worse for it. A store that does not answer is
-/// everybody's trouble.
+/// Reports a chain that does not hold, and returns `None`. Other failures, such as a store that does not answer, concern all
+/// chains and end the copy.
 fn unless_violated<T>(
     done: Result<T>,
     failed: &(dyn Fn(Failure) + Send + Sync),
@@ -136,14 +137,14 @@ impl Copier<'_> {
         failed: &(dyn Fn(Failure) + Send + Sync),
     ) -> Result<()> {
         self.meter.sub_accounts.store(heads.len() as u64, Relaxed);
-        // All that can refuse the place is known before the first object is put: then it stays as it was.
+        // Every reason to refuse the location is found before the first object is stored, so that it stays unchanged.
         let rosters = match &mark.roster {
             Some(head) => unless_violated(roster::read(self.source, head).await, failed)?,
             None => None,
         };
         let keeps = rosters.iter().flatten().map(|step| step.keep);
         self.destination.refuse_unlockable("the roster", keeps)?;
-        let (mut founded, mut whole) = (false, true);
+        let (mut created, mut complete) = (false, true);
         for chain_head in heads {
             let copied = match CopiedChain::read(self.source, chain_head).await {
                 Ok(chain) => {
@@ -151,9 +152,9 @@ impl Copier<'_> {
                         (&chain.sub_account, chain.steps.iter().map(|step| step.keep));
                     self.destination
                         .refuse_unlockable(&format!("sub-account {name}"), keeps)?;
-                    if !founded {
-                        self.destination.found(self.source, mark).await?;
-                        founded = true;
+                    if !created {
+                        self.destination.create(self.source, mark).await?;
+                        created = true;
                     }
                     self.chain(&chain).await
                 }
@@ -161,17 +162,17 @@ impl Copier<'_> {
             };
             match unless_violated(copied, failed)? {
                 Some(()) => self.count_head(&chain_head.id, &chain_head.head),
-                None => whole = false,
+                None => complete = false,
             }
             self.meter.sub_accounts_done.fetch_add(1, Relaxed);
         }
-        if let (Some(head), Some(steps), true) = (&mark.roster, rosters, whole) {
+        if let (Some(head), Some(steps), true) = (&mark.roster, rosters, complete) {
             let copied = roster::copy(self.source, &self.destination, &steps).await;
             if unless_violated(copied, failed)?.is_some() {
                 self.count_head(key::ROSTER, head);
             }
         }
-        if founded {
+        if created {
             self.destination.lock_marks().await
         } else {
             Ok(())
@@ -185,7 +186,7 @@ impl Copier<'_> {
         });
     }
 
-    /// One chain: files on their way side by side, and each manifest when its files and the one before it are there.
+    /// Copies one chain: files concurrently, and each manifest after its files and after the manifest before it.
     async fn chain(&self, chain: &CopiedChain) -> Result<()> {
         let folders = [
             key::chain(&chain.sub_account),
@@ -213,8 +214,8 @@ impl Copier<'_> {
         files.and(manifests)
     }
 
-    /// Tells which manifests have all their files there, in order. A file that cannot be copied ends it; the manifests
-    /// before that one are still put.
+    /// Copies the files, and sends each manifest to `ready` when all its files are stored, in order. A file that cannot be
+    /// copied ends this; the manifests before it are still stored.
     async fn files<'c>(
         &self,
         chain: &'c CopiedChain,
@@ -242,7 +243,7 @@ impl Copier<'_> {
             if let Some(step) = done
                 && ready.send(step).await.is_err()
             {
-                // A manifest could not be put, which says its own error.
+                // A manifest could not be stored; that task returns the error.
                 return Ok(());
             }
         }
@@ -289,7 +290,7 @@ impl Copier<'_> {
                 .put(&item, Body::Bytes(bytes::Bytes::new()))
                 .await?
         } else {
-            // Hashed here, before anything of it is sent: a damaged one never gets there.
+            // The file is hashed before anything of it is sent: a damaged file never reaches the copy.
             let part = LocalPart::get(self.source, &self.scratch, file).await?;
             self.destination
                 .put(&item, Body::File(part.path.clone()))
@@ -301,7 +302,7 @@ impl Copier<'_> {
         Ok(())
     }
 
-    /// What is not copied, so that it can be said.
+    /// Counts what is not copied, for the report.
     async fn count_left_behind(&self, chain: &CopiedChain) -> Result<()> {
         let committed: BTreeSet<&str> = chain
             .steps

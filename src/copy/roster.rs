@@ -1,4 +1,5 @@
-//! The roster: read whole before anything is put, like the chains that it tells of, and put when all of them are there.
+//! The roster's chain. It is read completely before anything is copied, like the chains whose heads it names, and copied
+//! after all of them.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -16,13 +17,13 @@ use crate::format::record::roster::RosterRecord;
 use crate::outcome::{Failure, Result};
 use crate::store::{Body, Store};
 
-/// One record that was found sound. Its text is read again where it is put: rolls are long, and there is one a run.
+/// One record that was verified. Its object is read again when it is copied: inventories are long, and each run adds one.
 #[derive(Debug)]
 pub struct RosterStep {
     key: String,
     bytes: u64,
     sha256: Digest,
-    /// The lock that it was put under.
+    /// The lock under which it was stored.
     pub keep: Protection,
 }
 
@@ -37,7 +38,7 @@ impl RosterStep {
     }
 }
 
-/// The newest record; none where there is no such chain.
+/// Returns the head of the roster; `None` where there is no roster.
 pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
     let listed = store.list(key::ROSTERS, None).await?;
     let numbers = listed
@@ -57,7 +58,7 @@ pub async fn head(store: &dyn Store) -> Result<Option<Head>> {
     }))
 }
 
-/// The chain up to `head`.
+/// Reads the chain up to `head`.
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] as for the chain of a sub-account.
@@ -82,7 +83,7 @@ pub async fn read(source: &Archive, head: &Head) -> Result<Vec<RosterStep>> {
     }
 }
 
-/// Confirms the records that are there already, and puts the others, in order.
+/// Confirms the records that the copy has already, and stores the others, in order.
 pub async fn copy(source: &Archive, to: &Destination, steps: &[RosterStep]) -> Result<()> {
     let listed = &to.listed(&[key::ROSTERS.to_owned()]).await?;
     let (there, missing): (Vec<_>, Vec<_>) = steps
@@ -102,8 +103,8 @@ pub async fn copy(source: &Archive, to: &Destination, steps: &[RosterStep]) -> R
     let mut texts = stream::iter(missing).map(get).buffered(AT_ONCE);
     while let Some((step, text)) = texts.try_next().await? {
         source.check_stop()?;
-        // It tells of all the days, and is kept no shorter than any of them. Only what is put now: with each new day
-        // that would be longer, and nothing would ever end.
+        // A record names all days, and is locked at least as long as each of them. That applies only to records that are
+        // stored now: otherwise each new day would extend the lock of all records, and no retention would ever end.
         let put = to
             .put(&step.item(to.longest_of_all(step.keep)), Body::Bytes(text))
             .await?;
@@ -112,7 +113,7 @@ pub async fn copy(source: &Archive, to: &Destination, steps: &[RosterStep]) -> R
     Ok(())
 }
 
-/// The record's bytes, the very ones that were checked.
+/// Returns the bytes that were verified before.
 async fn text(source: &Archive, step: &RosterStep) -> Result<bytes::Bytes> {
     let found = source.store.get(&step.key).await?;
     found

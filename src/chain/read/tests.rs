@@ -1,0 +1,200 @@
+use super::*;
+use crate::format::record::roster::{RosterEntry, RosterRecord, Takeover};
+use crate::format::record::run::Run;
+use crate::format::signature::{AllowedSigners, SigningKey};
+
+const ARCHIVE: &str = "00112233445566778899aabbccddeeff";
+
+/// A record of the roster's chain, as a writer would make it after `previous`.
+fn body(sequence: u64, previous: Option<Link>) -> RosterRecord {
+    RosterRecord {
+        format_version: 1,
+        archive_id: ARCHIVE.to_owned(),
+        key: key::manifest(key::ROSTER, sequence),
+        sequence,
+        previous,
+        run: Run {
+            id: "a-run".to_owned(),
+            tool_version: "0.1.0".to_owned(),
+            libraries: "parquet 60.1".to_owned(),
+            tz_database: "2026a".to_owned(),
+            host: "a-host".to_owned(),
+            settings_sha256: Digest::of(b"settings"),
+            started_at: 0,
+            finished_at: 0,
+            clock_skew_ms: None,
+        },
+        place: "/srv/archive".to_owned(),
+        object_lock: None,
+        takeover: None,
+        entry: RosterEntry::Takeover(Box::new(Takeover {
+            from: None,
+            copy: None,
+            sub_accounts: Vec::new(),
+            reason: "a test".to_owned(),
+            by: None,
+        })),
+    }
+}
+
+fn sealed(body: RosterRecord, signer: Option<&SigningKey>) -> Vec<u8> {
+    Signed::seal(body, signer).unwrap().to_bytes().unwrap()
+}
+
+fn link(sequence: u64) -> Link {
+    Link {
+        key: key::manifest(key::ROSTER, sequence),
+        sha256: Digest::of(b"the record before"),
+    }
+}
+
+fn verified(
+    bytes: &[u8],
+    sequence: u64,
+    allowed: &AllowedSigners,
+) -> Result<StoredRecord<RosterRecord>> {
+    let trust = Trust {
+        archive_id: ARCHIVE,
+        allowed,
+    };
+    verify(trust, key::ROSTER, sequence, bytes)
+}
+
+fn only(key: &SigningKey) -> AllowedSigners {
+    let mut allowed = AllowedSigners::default();
+    allowed.allow(key.public_key());
+    allowed
+}
+
+#[test]
+fn a_record_counts_at_its_own_place_only() {
+    let changed = |change: fn(&mut RosterRecord)| {
+        let mut record = body(2, Some(link(1)));
+        change(&mut record);
+        sealed(record, None)
+    };
+    let cases = [
+        (changed(|_| ()), None),
+        (
+            changed(|record| record.archive_id = "another".to_owned()),
+            Some("another place or archive"),
+        ),
+        (
+            changed(|record| record.key = key::manifest(key::ROSTER, 3)),
+            Some("another place or archive"),
+        ),
+        (
+            changed(|record| record.sequence = 3),
+            Some("another place or archive"),
+        ),
+        (
+            changed(|record| record.previous = None),
+            Some("does not name the record before it"),
+        ),
+        (
+            changed(|record| record.previous = Some(link(2))),
+            Some("does not name the record before it"),
+        ),
+        (
+            changed(|record| record.format_version = 2),
+            Some("is of format version 2"),
+        ),
+        (
+            [changed(|_| ()), b"\n".to_vec()].concat(),
+            Some("canonical"),
+        ),
+        (b"{}".to_vec(), Some("is damaged")),
+    ];
+    for (bytes, problem) in cases {
+        match (verified(&bytes, 2, &AllowedSigners::default()), problem) {
+            (Ok(record), None) => assert_eq!(record.sha256, Digest::of(&bytes)),
+            (Err(failure), Some(problem)) => {
+                assert_eq!(failure.exit, Exit::Integrity);
+                assert!(failure.message.contains(problem), "{}", failure.message);
+            }
+            (result, _) => panic!("expected {problem:?}, found {result:?}"),
+        }
+    }
+}
+
+#[test]
+fn only_the_first_record_has_no_predecessor() {
+    let none = AllowedSigners::default();
+    assert!(verified(&sealed(body(1, None), None), 1, &none).is_ok());
+    assert!(verified(&sealed(body(1, Some(link(1))), None), 1, &none).is_err());
+}
+
+#[test]
+fn signatures_are_verified_and_strangers_refused() {
+    let (own, stranger) = (
+        SigningKey::generate().unwrap(),
+        SigningKey::generate().unwrap(),
+    );
+    let by_own = sealed(body(1, None), Some(&own));
+    let by_stranger = sealed(body(1, None), Some(&stranger));
+    let unsigned = sealed(body(1, None), None);
+    // With a signature of another record the bytes are canonical, and the signature is not valid.
+    let mut forged = Signed::seal(body(1, None), Some(&own)).unwrap();
+    forged.manifest.place = "/srv/elsewhere".to_owned();
+    let forged = forged.to_bytes().unwrap();
+    let any = AllowedSigners::default();
+    let cases = [
+        (&by_own, &any, true),
+        (&by_own, &only(&own), true),
+        (&by_stranger, &any, true),
+        (&by_stranger, &only(&own), false),
+        // Whether a record must be signed, its neighbours decide.
+        (&unsigned, &only(&own), true),
+        (&forged, &any, false),
+        (&forged, &only(&own), false),
+    ];
+    for (n, (bytes, allowed, counts)) in cases.into_iter().enumerate() {
+        assert_eq!(verified(bytes, 1, allowed).is_ok(), counts, "case {n}");
+    }
+}
+
+#[test]
+fn a_record_follows_the_one_that_it_names() {
+    let neighbour = |sequence: u64, previous: Option<Digest>, signed: bool| Neighbour {
+        sequence,
+        key: key::manifest(key::ROSTER, sequence),
+        sha256: Digest::of(&sequence.to_be_bytes()),
+        previous,
+        signed,
+    };
+    let named = Some(Digest::of(&1_u64.to_be_bytes()));
+    let cases = [
+        // Is the older one signed, what does the newer one name, and is it signed?
+        (false, named, false, true),
+        (false, named, true, true),
+        (true, named, true, true),
+        (true, named, false, false),
+        (false, None, false, false),
+        (true, Some(Digest::of(b"another")), true, false),
+    ];
+    for (older_signed, previous, newer_signed, follows) in cases {
+        let older = neighbour(1, None, older_signed);
+        let newer = neighbour(2, previous, newer_signed);
+        let case = (older_signed, previous, newer_signed);
+        assert_eq!(newer.check_follows(&older).is_ok(), follows, "{case:?}");
+    }
+}
+
+#[test]
+fn other_versions_of_an_object_are_noticed() {
+    let version = |key: &str, is_delete_marker| ObjectVersion {
+        key: key.to_owned(),
+        version_id: None,
+        is_latest: true,
+        is_delete_marker,
+    };
+    let cases = [
+        (vec![], true),
+        (vec![version("a", false), version("b", false)], true),
+        (vec![version("a", false), version("a", false)], false),
+        (vec![version("a", true)], false),
+    ];
+    for (versions, fine) in cases {
+        assert_eq!(one_version_each(&versions).is_ok(), fine, "{versions:?}");
+    }
+}
