@@ -13,21 +13,25 @@
 //!
 //! ```text
 //! main                                    parses, logs, dispatches, turns the outcome into an exit code
-//! command                                 one function for each command: run, backfill, verify, report, demo, ...
+//! command                                 what the user requested, one file a command:
+//!   night                                   run, backfill, recheck, plan: send requests to RingCX
+//!   inspect                                 verify, status, show, search, export, report, ...: only read
+//!   archive                                 acknowledge, hold, retention, copy, takeover: add records
+//!   setup                                   init, config, keygen, doctor, demo, simulate, manual
 //! cli  config  render  logging            the command line, the settings, tables and progress, log lines
-//! day          copy                       the pipeline of one archive day | a copy of an archive to another place
+//! day          copy                       the pipeline of one archive day | a copy of an archive in another place
 //! ringcx       audit                      the RingCX API                  | reading, proving, exporting, verifying
-//! chain                                   all writing and most reading of chains: open, append (the commit), records
-//! store        journal      telemetry     objects | what this host has fetched, not yet committed | metrics, webhooks
+//! chain                                   reads and writes chains of records: open, append (the commit point)
+//! store        journal      telemetry     objects | observations that are not committed yet | metrics, webhooks
 //! clock        outcome                    time and sleeping | exit codes, failures with a remedy
 //! format                                  PURE: time, rows, parts, records, keys, signatures, hashes
+//! simulator                               the simulated RingCX of `cxvault demo` and the tests
 //! ```
 //!
 //! - `day` is the only user of `ringcx` besides `command` (and the notation of limits in `config` and `simulator`).
 //! - `audit::verify` uses `store` and `format` alone, never `chain`: a verifier that shared the writer's code would
 //!   share its mistakes.
-//! - `simulator` is the RingCX stand-in behind `cxvault demo` and the tests. It uses only the notation of limits, and
-//!   digests.
+//! - `simulator` is the RingCX stand-in behind `cxvault demo` and the tests. It uses only the notation of limits.
 //!
 //! # Crashes
 //!
