@@ -50,8 +50,8 @@ pub struct SimulatorOptions {
     #[arg(long, value_name = "TIME")]
     pub now: Option<Timestamp>,
 
-    /// The UTC day, counted from 1970-01-01, that the world counts its days from. Tests that archive days of the real
-    /// calendar set it to today: the days around it have the same segments then, whatever the date is.
+    /// The UTC day, counted from 1970-01-01, that the world counts its days from. The demo and tests that archive days of
+    /// the real calendar set it to today: the days around it have the same segments then, whatever the date is.
     #[arg(skip)]
     pub day_zero: i64,
 

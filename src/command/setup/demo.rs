@@ -59,6 +59,8 @@ async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulat
     let settled = midnight.checked_add(20.minutes()).unwrap_or(now);
     let mut options = SimulatorOptions {
         now: Some(now.max(settled)),
+        // Every demo shows the same segments, whatever the date is.
+        day_zero: midnight.as_second() / 86_400,
         time_scale: f64::from(TIME_SCALE),
         ..SimulatorOptions::default()
     };
