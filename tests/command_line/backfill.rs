@@ -239,12 +239,12 @@ fn impossible_ranges_are_refused_before_any_request() {
             .expect(2);
         let said = format!("{}{}", done.stdout, done.stderr);
         assert!(
-            said.contains(says) && said.contains("--to is the day AFTER the last one"),
+            said.contains(says) && said.contains("--to is the day after the last one"),
             "{done}"
         );
     };
-    refused("2026-11-12", "2026-11-12", "holds no day");
-    refused("2026-11-12", "2026-11-11", "holds no day");
+    refused("2026-11-12", "2026-11-12", "contains no day");
+    refused("2026-11-12", "2026-11-11", "contains no day");
     refused("2026-11-12", "2999-01-01", "is not over yet in UTC");
     assert!(vault.manifests(SUB).is_empty());
     assert_eq!(simulator.requests(), 0);

@@ -375,6 +375,6 @@ fn ended_days(
     );
     let today = yesterday.tomorrow().unwrap_or(yesterday);
     Err(Failure::new(Exit::Usage, message).remedy(format!(
-        "--to is the day AFTER the last one: --to {today} at most."
+        "--to is the day after the last one: --to {today} at most."
     )))
 }

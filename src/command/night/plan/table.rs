@@ -45,8 +45,10 @@ pub(super) fn emit(
         plan: &'a T,
     }
     for plan in plans {
-        let event = "plan";
-        output.event(&PlanEvent { event, plan });
+        output.event(&PlanEvent {
+            event: "plan",
+            plan,
+        });
     }
     for report in failed {
         output.event(&report.event());
