@@ -32,18 +32,20 @@ pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context)
     Ok(anchor::settle(&archive, &sub_accounts, mode, context).await)
 }
 
+/// The event about an acknowledgement in one sub-account; `schemas/EVENTS.md` documents it.
+#[derive(Serialize)]
+struct AcknowledgementEvent<'a> {
+    event: &'static str,
+    sub_account: &'a str,
+    /// The days of the record; empty if all of them were acknowledged before.
+    days: &'a [AcknowledgedDay],
+    head: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+}
+
 /// Prints what was recorded for a sub-account, and writes the event.
 fn print_result(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) {
-    #[derive(Serialize)]
-    struct AcknowledgementEvent<'a> {
-        event: &'static str,
-        sub_account: &'a str,
-        /// The days of the record; empty if all of them were acknowledged before.
-        days: &'a [AcknowledgedDay],
-        head: Option<String>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        dry_run: bool,
-    }
     let (days, head): (&[AcknowledgedDay], _) = match ended {
         Acknowledged::Now { head, note } => {
             (&note.days, Some(head.of_chain(sub_account).to_string()))

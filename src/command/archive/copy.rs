@@ -1,4 +1,8 @@
 //! `cxvault copy`: copies an archive to another location, and updates such a copy.
+//!
+//! The source is read as an auditor reads it: every object is checked against the chain that names it before it is written.
+//! A command that is killed leaves a valid part of the copy, and the same command continues with the rest. The copy has the
+//! mark `copy.json`, so that no run archives to it until `cxvault takeover` makes it the archive.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -74,19 +78,21 @@ fn variables(job: &Job, settings: &Settings) -> String {
     unlocked.into_iter().chain(endpoint).collect()
 }
 
+/// The event about a copy; `schemas/EVENTS.md` documents it.
+#[derive(Serialize)]
+struct CopyEvent<'a> {
+    event: &'static str,
+    from: &'a str,
+    to: &'a str,
+    archive_id: &'a str,
+    dry_run: bool,
+    exit: u8,
+    #[serde(flatten)]
+    copied: &'a Copied,
+}
+
 /// Prints the summary and writes the event.
 fn print_result(job: &Job, copied: &Copied, exit: Exit, variables: &str, context: &Context) {
-    #[derive(Serialize)]
-    struct CopyEvent<'a> {
-        event: &'static str,
-        from: &'a str,
-        to: &'a str,
-        archive_id: &'a str,
-        dry_run: bool,
-        exit: u8,
-        #[serde(flatten)]
-        copied: &'a Copied,
-    }
     let (from, to) = (job.source.store.root(), job.to.root());
     context.output.event(&CopyEvent {
         event: "copy",
@@ -189,6 +195,7 @@ fn locks(copied: &Copied) -> String {
 
 /// Returns the command that verifies the copy. It has the heads, which the copy must contain.
 fn verify_command(to: &str, heads: &[String]) -> String {
+    // Quoted for a POSIX shell, since a path may have blanks and quotes.
     let mut line = format!("cxvault verify --archive '{}'", to.replace('\'', "'\\''"));
     if heads.len() > HEADS_SHOWN {
         return format!("{line}, with each head above as --expect-head");

@@ -46,6 +46,21 @@ pub async fn run(
     Ok(Exit::worst(exits))
 }
 
+/// The event about a disposal in one sub-account; `schemas/EVENTS.md` documents it.
+#[derive(Serialize)]
+struct DisposalEvent<'a> {
+    event: &'static str,
+    sub_account: &'a str,
+    days: &'a [DisposedDay],
+    days_before: u64,
+    files: u64,
+    bytes: u64,
+    files_there: u64,
+    head: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+}
+
 /// Prints what was recorded for a sub-account, and writes the event.
 fn print_result(
     sub_account: &str,
@@ -54,19 +69,6 @@ fn print_result(
     disposed: &DisposalOutcome,
     context: &Context,
 ) {
-    #[derive(Serialize)]
-    struct DisposalEvent<'a> {
-        event: &'static str,
-        sub_account: &'a str,
-        days: &'a [DisposedDay],
-        days_before: u64,
-        files: u64,
-        bytes: u64,
-        files_there: u64,
-        head: Option<&'a str>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        dry_run: bool,
-    }
     let dry_run = mode == Mode::DryRun;
     let DisposalOutcome {
         days,

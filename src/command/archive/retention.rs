@@ -71,6 +71,22 @@ async fn extend_retention(
     Ok(Exit::worst(exits))
 }
 
+/// The event about an extension in one sub-account; `schemas/EVENTS.md` documents it.
+#[derive(Serialize)]
+struct RetentionEvent<'a> {
+    event: &'static str,
+    sub_account: &'a str,
+    days: &'a [crate::format::record::notes::ExtendedDay],
+    retain_until: String,
+    records: u64,
+    objects: u64,
+    raised: u64,
+    days_disposed: u64,
+    head: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+}
+
 /// Prints what was extended in a sub-account, and writes the event.
 fn print_extension(
     sub_account: &str,
@@ -79,20 +95,6 @@ fn print_extension(
     mode: Mode,
     context: &Context,
 ) {
-    #[derive(Serialize)]
-    struct RetentionEvent<'a> {
-        event: &'static str,
-        sub_account: &'a str,
-        days: &'a [crate::format::record::notes::ExtendedDay],
-        retain_until: String,
-        records: u64,
-        objects: u64,
-        raised: u64,
-        days_disposed: u64,
-        head: Option<&'a str>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        dry_run: bool,
-    }
     let head = extended
         .head
         .as_ref()

@@ -1,4 +1,8 @@
 //! `cxvault takeover`: makes a copy the archive to which days are archived from now on.
+//!
+//! It is for the case that the original is lost or given up. The takeover is a signed record in the roster, with the location
+//! and the head of the original: an auditor sees where the chain continues, and a run that still archives to the original would
+//! make two chains that diverge from this record on.
 
 use serde::Serialize;
 
@@ -14,20 +18,22 @@ use crate::format::record::roster::Takeover;
 use crate::outcome::{Exit, Result};
 use crate::render::{grouped, printable};
 
+/// The event about a takeover; `schemas/EVENTS.md` documents it.
+#[derive(Serialize)]
+struct TakeoverEvent<'a> {
+    event: &'static str,
+    place: &'a str,
+    from: Option<&'a str>,
+    copy: Option<Digest>,
+    sub_accounts: usize,
+    head: Option<&'a str>,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// If this is not a copy that can be taken over, for example because its original is still written to.
 pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    #[derive(Serialize)]
-    struct TakeoverEvent<'a> {
-        event: &'static str,
-        place: &'a str,
-        from: Option<&'a str>,
-        copy: Option<Digest>,
-        sub_accounts: usize,
-        head: Option<&'a str>,
-    }
     let archive = wiring::open_existing(settings, Mode::Act, context).await?;
     let mode = Mode::of(args.record.dry_run);
     let place = archive.store.root();

@@ -9,6 +9,7 @@ use crate::config::{InForce, Loaded, Settings};
 use crate::outcome::{Exit, Result};
 use crate::render::Table;
 
+/// The event with all settings; `schemas/EVENTS.md` documents it.
 #[derive(Serialize)]
 struct ConfigEvent<'a> {
     event: &'static str,

@@ -1,4 +1,7 @@
 //! `cxvault init`: writes a commented settings file. It never overwrites one.
+//!
+//! The file has every setting with its meaning and its default, commented out, so that it changes nothing until a line is
+//! edited. It is generated from the table of settings ([`document::commented_file`]).
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,6 +14,7 @@ use crate::command::Context;
 use crate::config::{Settings, document, usual_file};
 use crate::outcome::{Exit, Failure, Result};
 
+/// The event about the new file; `schemas/EVENTS.md` documents it.
 #[derive(Serialize)]
 struct InitEvent<'a> {
     event: &'static str,

@@ -15,6 +15,7 @@ use crate::outcome::{Exit, Failure, Result};
 /// Principal in the line for an allowed_signers file.
 const PRINCIPAL: &str = "cxvault";
 
+/// The event about the new key; `schemas/EVENTS.md` documents it. It has no part of the private key.
 #[derive(Serialize)]
 struct KeyEvent<'a> {
     event: &'static str,
