@@ -5,7 +5,6 @@
 //! program would create that folder and put an archive where no reader will search for it.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -183,7 +182,11 @@ fn check_bucket(name: &str) -> Result<(), &'static str> {
     {
         return Err("a bucket name begins and ends with a letter or a digit");
     }
-    if name.contains("..") || name.parse::<Ipv4Addr>().is_ok() {
+    let is_address = name.split('.').count() == 4
+        && !name
+            .bytes()
+            .any(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    if name.contains("..") || is_address {
         return Err("a bucket name has no two dots side by side, and is not an IP address");
     }
     let is_reserved = ["xn--", "sthree-", "amzn-s3-demo-"]
