@@ -1,4 +1,4 @@
-//! Writes parts. The same rows give the same bytes, whatever run writes them.
+//! Writes parts. The same rows give the same bytes in every run.
 
 use std::io::Write;
 use std::sync::Arc;

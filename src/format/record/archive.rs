@@ -41,8 +41,8 @@ impl ArchiveRecord {
         serde_json_canonicalizer::to_vec(self)
     }
 
-    /// Reads the object. The version is examined first: an archive of another version is not damaged, whatever else its
-    /// record holds.
+    /// Reads the object. The version is examined first: an archive of another version is not damaged, even if its
+    /// record has other members.
     ///
     /// # Errors
     /// [`ArchiveRecordError`].

@@ -97,7 +97,7 @@ fn is_printable(value: &Value) -> bool {
     }
 }
 
-/// Returns the version that a record names, whatever else it holds, where it is not the version of this program.
+/// Returns the version that a record names, if it is not the version of this program.
 fn other_version(bytes: &[u8]) -> Option<u64> {
     let record: Value = serde_json::from_slice(bytes).ok()?;
     let version = record.get("manifest")?.get("format_version")?.as_u64()?;

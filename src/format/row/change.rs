@@ -9,7 +9,7 @@ use crate::format::row::observation::{Observation, SummaryKind};
 /// Returns the current one of two observations of a summary: an answer before none, then the later answer.
 ///
 /// `second` is in the later revision, so it is current where neither is an answer. Of two answers, the one that was
-/// fetched last is current, whatever its revision: an older answer that is committed later displaces nothing.
+/// fetched last is current, in either revision: an older answer that is committed later displaces nothing.
 pub fn current<'a>(first: &'a Observation, second: &'a Observation) -> &'a Observation {
     match (first.status.is_answer(), second.status.is_answer()) {
         (true, false) => first,
@@ -185,8 +185,8 @@ mod tests {
             }
             for kind in SummaryKind::BOTH {
                 // No answer is displaced by a missing one, and the last answer is current.
-                let (before, look, after) = (known.observation(kind), seen.observation(kind), now.observation(kind));
-                prop_assert_eq!(after.status.is_answer(), before.status.is_answer() || look.status.is_answer());
+                let (before, observed, after) = (known.observation(kind), seen.observation(kind), now.observation(kind));
+                prop_assert_eq!(after.status.is_answer(), before.status.is_answer() || observed.status.is_answer());
                 if before.status.is_answer() {
                     prop_assert!(after.fetched_at >= before.fetched_at);
                 }

@@ -54,7 +54,10 @@ pub enum NotOmittable {
     NoName,
 }
 
-/// Whether a field of this name may be left out. A name that nobody knows may: vendors add fields.
+/// Checks that a field of this name may be left out. A name that this program does not know may be: vendors add fields.
+///
+/// # Errors
+/// [`NotOmittable`] with the reason.
 pub fn check_name(name: &str) -> Result<(), NotOmittable> {
     if let Some((needed, why)) = NEEDED.into_iter().find(|(needed, _)| *needed == name) {
         return Err(NotOmittable::Needed(needed, why));

@@ -7,7 +7,7 @@ pub const LONGEST_WINDOW_MS: i64 = 3 * 60 * 60 * 1000;
 
 /// A half-open interval `[start_ms, end_ms)` of UTC milliseconds since the epoch.
 ///
-/// Serialised as it stands here, as in the statement of a part. Records write it with [`interval`].
+/// Serialised with these two members, as in the statement of a part. Records write it with [`interval`].
 ///
 /// # Examples
 ///
