@@ -1,4 +1,7 @@
-//! Log lines on stderr, as text or JSON.
+//! The log: lines on stderr, as text or JSON.
+//!
+//! The setting `log` filters the program's own lines. Lines of libraries appear only from `warn` on, at every setting:
+//! their debug messages contain headers and bodies, and with them credentials and summaries.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
@@ -11,32 +14,31 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::render::Output;
 
 /// Starts logging, once for the process.
+///
+/// # Errors
+/// [`Exit::Unexpected`] if the filter cannot be parsed, or logging was started before.
 pub fn start(logging: &Logging, output: &Output) -> Result<()> {
-    let unusable =
-        |error: String| Failure::new(Exit::Unexpected, format!("cannot start the log: {error}"));
-    let wanted: Targets = logging
-        .filter
-        .parse()
-        .map_err(|error| unusable(format!("{error}")))?;
-    // Libraries show headers and bodies in their debug messages, so a secret or a summary could get into the log:
-    // whatever is asked for, they speak from `warn` on only.
-    let ours_or_serious = filter_fn(|event| {
-        let ours = event.target() == "cxvault" || event.target().starts_with("cxvault::");
-        ours || *event.level() <= LevelFilter::WARN
-    });
-    let filter = wanted.and(ours_or_serious);
+    let wanted: Targets = logging.filter.parse().map_err(|error| unusable(&error))?;
+    let filter = wanted.and(filter_fn(|event| {
+        let is_own = event.target() == "cxvault" || event.target().starts_with("cxvault::");
+        is_own || *event.level() <= LevelFilter::WARN
+    }));
     let output = output.clone();
     let lines = fmt::layer().with_writer(move || output.log_writer());
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match logging.format {
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
-        // Otherwise it decides by itself, by NO_COLOR.
+        // On a terminal, the layer colours its lines unless NO_COLOR is set.
         LogFormat::Text if !is_terminal() => lines.with_ansi(false).with_filter(filter).boxed(),
         LogFormat::Text => lines.with_filter(filter).boxed(),
     };
     tracing_subscriber::registry()
         .with(layer)
         .try_init()
-        .map_err(|error| unusable(error.to_string()))
+        .map_err(|error| unusable(&error))
+}
+
+fn unusable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Unexpected, format!("cannot start the log: {error}"))
 }
 
 fn is_terminal() -> bool {

@@ -1,6 +1,15 @@
-//! What people and programs see: stdout lines, JSON events, tables, progress.
+//! What people and programs see: lines on stdout, JSON events, tables, progress.
 //!
-//! Nothing here panics when the reader of a pipe has gone away: `cxvault ... | head` must still archive.
+//! Results go to stdout, as text or with `--json` as events; errors and the log go to stderr. All of them pass through
+//! one [`Output`], because a line that is written while progress bars are drawn must move them aside first.
+//!
+//! Nothing here fails if the reader of a pipe has closed it: `cxvault run | head` must still archive.
+//!
+//! ```text
+//! mod        Output, sizes, durations
+//! table      aligned columns
+//! progress   bars, or log lines where there is no terminal
+//! ```
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write};
@@ -19,18 +28,26 @@ pub use progress::{Amount, DayProgress, DaysProgress, Progress};
 pub use table::Table;
 
 /// Where results go, and in which form. Cheap to clone; all clones share the terminal.
+///
+/// # Examples
+/// ```
+/// use cxvault::render::Output;
+///
+/// let output = Output::new(false, true);
+/// output.print_info("is not printed, because of --quiet");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// One JSON object a line on stdout, and nothing else there.
+    /// Whether stdout gets one JSON object a line, and nothing else (`--json`).
     pub json: bool,
-    /// No progress, and no text but errors and what was asked for.
+    /// Whether progress and unrequested text are omitted (`--quiet`).
     pub quiet: bool,
-    /// Whoever writes to the terminal has to make the bars step aside; hidden where there are none.
+    /// The progress bars on the terminal. Every write to it suspends them; hidden where there are none.
     bars: MultiProgress,
 }
 
 impl Output {
-    /// Bars are drawn only where somebody looks: stderr is a terminal, and neither JSON nor quiet is asked for.
+    /// Creates an output. Progress bars are drawn only if stderr is a terminal, without `--json` and `--quiet`.
     pub fn new(json: bool, quiet: bool) -> Self {
         let watched = !json && !quiet && io::stderr().is_terminal();
         let target = if watched {
@@ -56,21 +73,21 @@ impl Output {
         }
     }
 
-    /// Writes text for people; nothing with `--json` or `--quiet`.
+    /// Writes text that accompanies a result; nothing with `--json` or `--quiet`.
     pub fn print_info(&self, text: impl fmt::Display) {
         if !self.quiet {
             self.print(text);
         }
     }
 
-    /// Writes text that was asked for, also with `--quiet`; nothing with `--json`.
+    /// Writes text that is the result, also with `--quiet`; nothing with `--json`.
     pub fn print(&self, text: impl fmt::Display) {
         if !self.json {
             self.stdout(&text.to_string());
         }
     }
 
-    /// Says why the program ends: on stderr, or as the last event.
+    /// Reports why the program ends: on stderr, or with `--json` as the event `error`.
     pub fn failure(&self, failure: &Failure) {
         let message = failure.reason();
         if self.json {
@@ -101,11 +118,12 @@ impl Output {
         }
     }
 
-    /// For the log: writes to stderr, around the bars.
+    /// Returns a writer for the log, which writes to stderr and moves the bars aside.
     pub fn log_writer(&self) -> LogWriter {
         LogWriter(self.clone())
     }
 
+    /// Writes a line to stdout. A closed pipe is no error; others are reported on stderr.
     fn stdout(&self, line: &str) {
         let written = self.bars.suspend(|| {
             let mut out = io::stdout().lock();
@@ -120,13 +138,13 @@ impl Output {
         }
     }
 
-    /// Whoever closed stderr does not want to hear of it.
+    /// Writes to stderr. An error is ignored: there is no place left to report it.
     fn stderr(&self, bytes: &[u8]) {
         let _ = self.bars.suspend(|| io::stderr().lock().write_all(bytes));
     }
 }
 
-/// Writes whole log lines; see [`Output::log_writer`].
+/// Writes log lines; see [`Output::log_writer`].
 pub struct LogWriter(Output);
 
 impl Write for LogWriter {
@@ -140,7 +158,7 @@ impl Write for LogWriter {
     }
 }
 
-/// Bytes as `512 B`, `1.5 KiB`, `256.0 MiB`.
+/// Returns a number of bytes as `512 B`, `1.5 KiB` or `256.0 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
@@ -149,7 +167,7 @@ pub fn size(bytes: u64) -> String {
     let mut value = bytes as f64 / 1024.0;
     let mut unit = UNITS[0];
     for larger in &UNITS[1..] {
-        // What would be shown as 1024.0 belongs to the next unit.
+        // A value that would be rounded to 1024.0 is shown in the next unit.
         if value < 1023.95 {
             break;
         }
@@ -159,7 +177,7 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
-/// A length of time as `4.2 s`, `2 m 5 s`, `1 h 23 m`, `3 d 4 h`.
+/// Returns a length of time as `4.2 s`, `2 m 5 s`, `1 h 23 m` or `3 d 4 h`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {

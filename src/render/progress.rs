@@ -1,4 +1,8 @@
-//! How far the days are: bars on a terminal, otherwise a log line now and then.
+//! Progress: bars on a terminal, otherwise a log line from time to time.
+//!
+//! [`Progress`] creates a bar for each day and for each range of days, and [`Amount`] one for work that is counted in
+//! bytes. Bars exist only if [`Output`] draws them, which it does for a terminal; without bars, the same numbers go to
+//! the log, at most one line in [`SPARSE_MS`] for all days together. Nothing here contains texts of people.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,29 +11,30 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::clock::Clock;
-use crate::render::{Output, grouped};
+use crate::render::{Output, count, grouped};
 
-/// A log that is read in the morning must not be full of progress.
+/// Smallest interval between two log lines, in milliseconds: a log of a night must not consist of progress.
 const SPARSE_MS: i64 = 30_000;
 
-/// Progress of a whole run.
+/// Creates the progress of days. Cheap to clone; all clones share the terminal and the interval of log lines.
 #[derive(Clone)]
 pub struct Progress {
     bars: MultiProgress,
     sparse: Arc<Sparse>,
 }
 
-/// Lets one line through in [`SPARSE_MS`], all days together.
+/// Allows one log line in [`SPARSE_MS`].
 struct Sparse {
     clock: Arc<dyn Clock>,
     last_ms: AtomicI64,
 }
 
 impl Sparse {
-    fn may_speak(&self) -> bool {
+    /// Returns whether a line may be logged now, and starts the next interval if so.
+    fn may_log(&self) -> bool {
         let now = self.clock.now_ms();
         let last = self.last_ms.load(Ordering::Relaxed);
-        // Of several days at the same moment, one speaks.
+        // If several days ask at the same moment, the exchange succeeds for exactly one of them.
         now - last >= SPARSE_MS
             && self
                 .last_ms
@@ -39,6 +44,7 @@ impl Sparse {
 }
 
 impl Progress {
+    /// Creates progress that is drawn on the terminal of `output`. The first log line comes one interval from now.
     pub fn new(output: &Output, clock: Arc<dyn Clock>) -> Self {
         let last_ms = AtomicI64::new(clock.now_ms());
         Progress {
@@ -47,7 +53,7 @@ impl Progress {
         }
     }
 
-    /// Progress of one day; `label` says which, such as `99999999 2026-11-20`.
+    /// Creates the progress of one day; `label` names it, such as `99999999 2026-11-20`.
     pub fn day(&self, label: impl Into<String>) -> DayProgress {
         let label = label.into();
         let bar = (!self.bars.is_hidden()).then(|| {
@@ -56,7 +62,7 @@ impl Progress {
                     .with_style(style())
                     .with_prefix(label.clone()),
             );
-            // Also while a limit keeps everybody waiting, so that it does not look dead.
+            // The bar also moves while a rate limit makes every request wait, so that it does not look dead.
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
@@ -67,10 +73,8 @@ impl Progress {
             sparse: Arc::clone(&self.sparse),
         }
     }
-}
 
-impl Progress {
-    /// Progress of a range of days; `label` says whose.
+    /// Creates the progress of a range of days; `label` names the sub-account.
     pub fn days(&self, label: impl Into<String>, days: u64) -> DaysProgress {
         let label = label.into();
         let bar = (!self.bars.is_hidden()).then(|| {
@@ -105,20 +109,20 @@ pub struct DaysProgress {
 }
 
 impl DaysProgress {
-    /// One more day is done with; `segments` are those of all of them.
+    /// Counts one more finished day; `segments` is the number of segments of all days so far.
     pub fn done(&self, segments: u64) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
-                bar.set_message(format!("{} segments", grouped(segments)));
+                bar.set_message(format!("{}", count(segments, "segment")));
             }
-            // Days are rare enough to be told one by one.
+            // Days end rarely enough to log each of them.
             None => tracing::info!(
-                "{}: {done}/{} days, {} segments",
+                "{}: {done}/{} days, {}",
                 self.label,
                 self.days,
-                grouped(segments)
+                count(segments, "segment")
             ),
         }
     }
@@ -143,7 +147,7 @@ fn style() -> ProgressStyle {
     style.with_key("rate", rate)
 }
 
-/// Progress of one day. Methods take `&self`: workers share it.
+/// Progress of one day. The tasks of the day share it. The bar disappears when it is dropped.
 pub struct DayProgress {
     label: String,
     bar: Option<ProgressBar>,
@@ -159,23 +163,23 @@ struct DayProgressState {
 }
 
 impl DayProgress {
-    /// Discovery windows answered, of all.
+    /// Sets the numbers of answered and of all discovery windows.
     pub fn set_discovery(&self, done: u64, total: u64) {
         self.update(|state| state.windows = (done, total));
     }
 
-    /// Summaries looked at, of those known so far.
+    /// Sets the numbers of finished and of known summaries; discovery may still find more.
     pub fn set_summaries(&self, done: u64, total_known: u64) {
         self.update(|state| state.summaries = (done, total_known));
     }
 
-    /// What else is worth knowing: use of the quota, what is waited for. No people's words, no secrets.
+    /// Sets a remark, such as the use of the rate limit. It must contain neither secrets nor texts of people.
     pub fn set_note(&self, text: impl Into<String>) {
         let text = text.into();
         self.update(|state| state.note = text);
     }
 
-    /// Takes the bar away; dropping does the same.
+    /// Removes the bar, as dropping does.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -184,7 +188,7 @@ impl DayProgress {
 
     fn update(&self, change: impl FnOnce(&mut DayProgressState)) {
         let state = {
-            // A panic elsewhere leaves nothing half written here.
+            // A panic in another task cannot leave the state half written: each change is one assignment.
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             change(&mut state);
             state.clone()
@@ -196,7 +200,7 @@ impl DayProgress {
             bar.set_position(done);
             let gap = if state.note.is_empty() { "" } else { ", " };
             bar.set_message(format!("{windows}{gap}{}", state.note));
-        } else if self.sparse.may_speak() {
+        } else if self.sparse.may_log() {
             let (done, total) = (grouped(done), grouped(total));
             tracing::info!(
                 "{}: {windows}, {done}/{total} summaries {}",
@@ -213,7 +217,7 @@ impl Drop for DayProgress {
     }
 }
 
-/// Progress of work that is counted in bytes.
+/// Progress of work that is counted in bytes, such as a verification or a copy.
 pub struct Amount {
     bar: Option<ProgressBar>,
     clock: Arc<dyn Clock>,
@@ -244,7 +248,7 @@ impl Amount {
         }
     }
 
-    /// Does `work`, and meanwhile shows what `reading` says: bytes done, bytes in all, and a note.
+    /// Does `work`, and meanwhile shows what `reading` returns: bytes done, bytes in all, and a remark.
     pub async fn during<T>(
         &self,
         work: impl Future<Output = T>,
@@ -263,14 +267,15 @@ impl Amount {
         }
     }
 
-    fn show(&self, (done, total, note): (u64, u64, String)) {
+    fn show(&self, reading: (u64, u64, String)) {
+        let (done, total, note) = reading;
         match &self.bar {
             Some(bar) => {
                 bar.set_length(total);
                 bar.set_position(done);
                 bar.set_message(note);
             }
-            None if self.sparse.may_speak() => {
+            None if self.sparse.may_log() => {
                 tracing::info!(bytes = done, of = total, "{}: {note}", self.label)
             }
             None => {}

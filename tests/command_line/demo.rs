@@ -71,7 +71,7 @@ fn the_demo_archives_a_day_and_its_next_steps_work_as_printed() {
     for answer in [
         "confirmed",
         "HOLDS",
-        "1 days complete",
+        "1 day complete",
         "\"revision\": 1",
         "r0001-p0000.parquet: OK",
         "PRESENT",
@@ -125,7 +125,7 @@ fn the_commands_of_the_auditors_document_work_on_the_demo_archive() {
     assert!(done.status.success(), "{said}");
     for answer in [
         "HOLDS",
-        "1 days complete",
+        "1 day complete",
         "refund",
         "receipt.json",
         "SHA256SUMS",

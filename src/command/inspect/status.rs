@@ -340,9 +340,9 @@ fn print_summary(all: &StatusTotals, output: &Output) {
         table.row([kind.name().to_owned()].into_iter().chain(cells));
     }
     output.print(format!(
-        "{} days complete (#), {} empty (o), {} with gaps (!), {} acknowledged (a), {} missing (.), {} disposed of (d)\n\
+        "{} complete (#), {} empty (o), {} with gaps (!), {} acknowledged (a), {} missing (.), {} disposed of (d)\n\
          {} in {}, {}\n{table}",
-        grouped(all.days_complete),
+        count(all.days_complete, "day"),
         grouped(all.days_empty),
         grouped(all.days_with_gaps),
         grouped(all.days_acknowledged),
