@@ -1,8 +1,10 @@
 //! `cxvault evidence`: writes everything that an auditor needs for a period into one folder.
 
+use std::path::Path;
+
 use serde::Serialize;
 
-use crate::audit::evidence;
+use crate::audit::evidence::{self, EvidenceCounts};
 use crate::audit::pack::Pack;
 use crate::cli::audit::EvidenceArgs;
 use crate::clock::{Clock as _, SystemClock};
@@ -47,11 +49,22 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         .left_out
         .iter()
         .for_each(|days| inspect::print_left_out(days, &context.output));
+    print_summary(&packed, files, signers.is_empty(), args, context);
+    Ok(Exit::Done)
+}
 
+/// Prints what the folder contains, and how to check it.
+fn print_summary(
+    packed: &EvidenceCounts,
+    files: u64,
+    without_signers: bool,
+    args: &EvidenceArgs,
+    context: &Context,
+) {
     #[derive(Serialize)]
     struct EvidenceEvent<'a> {
         event: &'static str,
-        folder: &'a std::path::Path,
+        folder: &'a Path,
         files: u64,
         manifests: u64,
         rosters: u64,
@@ -59,38 +72,27 @@ pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) ->
         bytes: u64,
         heads: &'a [String],
     }
-    let evidence::EvidenceCounts {
-        manifests,
-        rosters,
-        parts,
-        bytes,
-        heads,
-        ..
-    } = &packed;
-    let (manifests, rosters, parts, bytes) = (*manifests, *rosters, *parts, *bytes);
     context.output.event(&EvidenceEvent {
         event: "evidence",
         folder: &args.out,
         files,
-        manifests,
-        rosters,
-        parts,
-        bytes,
-        heads,
+        manifests: packed.manifests,
+        rosters: packed.rosters,
+        parts: packed.parts,
+        bytes: packed.bytes,
+        heads: &packed.heads,
     });
-    let whose = if signers.is_empty() {
+    let signers = if without_signers {
         "\nThe folder does not say whose signatures to accept: use --allowed-signers to include that."
     } else {
         ""
     };
+    let folder = args.out.display();
     context.output.print_info(format!(
-        "{}: {}, {}, {}, {}\nCheck it by hand as README.txt says, or with: sh {}/check.sh{whose}",
-        args.out.display(),
-        count(manifests, "manifest"),
-        count(rosters, "roster record"),
-        count(parts, "Parquet file"),
-        size(bytes),
-        args.out.display(),
+        "{folder}: {}, {}, {}, {}\nCheck it by hand as README.txt says, or with: sh {folder}/check.sh{signers}",
+        count(packed.manifests, "manifest"),
+        count(packed.rosters, "roster record"),
+        count(packed.parts, "Parquet file"),
+        size(packed.bytes),
     ));
-    Ok(Exit::Done)
 }

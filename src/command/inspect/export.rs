@@ -41,21 +41,7 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
     pack.add_object(&source, key::ARCHIVE, key::ARCHIVE, None)
         .await?;
     for sub_account in inspect::sub_accounts(&source, context).await? {
-        let mut timeline = if args.after.is_empty() {
-            Timeline::read(&source, &sub_account, &range).await?
-        } else {
-            let after = args
-                .after
-                .iter()
-                .rev()
-                .find(|after| after.sub_account == sub_account);
-            Timeline::read_after(
-                &source,
-                &sub_account,
-                after.map_or(0, |after| after.sequence),
-            )
-            .await?
-        };
+        let mut timeline = timeline(&source, &sub_account, args, &range).await?;
         for left_out in timeline.leave_out_disposed() {
             inspect::print_left_out(&left_out, &context.output);
             about.left_out.push(left_out);
@@ -99,6 +85,27 @@ pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> R
     let files = pack.finish()?;
     print_summary(&about, files, args, context);
     Ok(Exit::Done)
+}
+
+/// Reads the days of the range, or with `--after` those that were committed after the given manifest.
+///
+/// If a sub-account has several `--after`, the last one counts; if it has none, all its days are new.
+async fn timeline(
+    source: &Archive,
+    sub_account: &str,
+    args: &ExportArgs,
+    range: &Days,
+) -> Result<Timeline> {
+    if args.after.is_empty() {
+        return Timeline::read(source, sub_account, range).await;
+    }
+    let after = args
+        .after
+        .iter()
+        .rev()
+        .find(|after| after.sub_account == sub_account);
+    let sequence = after.map_or(0, |after| after.sequence);
+    Timeline::read_after(source, sub_account, sequence).await
 }
 
 /// The file `export.json` and the event `exported`: what was exported, and where the next export continues.

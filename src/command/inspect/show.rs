@@ -108,53 +108,13 @@ fn event(found: &FoundRow) -> impl Serialize {
 /// Describes a row for people, one fact a line; facts without a value are omitted.
 fn text(found: &FoundRow) -> String {
     let FoundRow { revision, row, .. } = found;
-    let metadata = &row.segment.metadata;
     let mut lines = Vec::new();
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
             lines.push(format!("{name:<16} {value}"));
         }
     };
-    let shown = |value: &Option<String>| value.as_deref().map(printable).unwrap_or_default();
-    let time = |value: Option<i64>| value.map(rfc3339).unwrap_or_default();
-    line("segment", printable(&row.segment.key()));
-    line("dialog", shown(&metadata.dialog_id));
-    line("interaction", shown(&metadata.interaction_id));
-    line(
-        "archive day",
-        format!(
-            "{} {}, revision {}",
-            found.sub_account, found.date, row.revision
-        ),
-    );
-    line(
-        "channel",
-        format!(
-            "{} {}",
-            shown(&metadata.channel_class),
-            shown(&metadata.channel_type)
-        )
-        .trim()
-        .into(),
-    );
-    line("type", shown(&metadata.segment_type));
-    line("participant", shown(&metadata.segment_participant_id));
-    line("queue", shown(&metadata.segment_agent_group_id));
-    line("start", time(metadata.segment_start_time));
-    line("end", time(metadata.segment_end_time));
-    line(
-        "discovered",
-        format!("{} by {}", rfc3339(row.discovered_at), row.discovered_by),
-    );
-    if row.vanished {
-        line("vanished", "RingCX no longer lists it".into());
-    }
-    if row.other_answers.is_some() {
-        line(
-            "other answers",
-            "RingCX gave differing objects; see other_answers_json with --json".into(),
-        );
-    }
+    segment(found, &mut line);
     for kind in SummaryKind::BOTH {
         observation(kind, row.observation(kind), &mut line);
     }
@@ -173,6 +133,51 @@ fn text(found: &FoundRow) -> String {
     );
     line("verified", verified(found));
     lines.join("\n") + "\n"
+}
+
+/// Adds the lines about the segment itself.
+fn segment(found: &FoundRow, line: &mut impl FnMut(&str, String)) {
+    let row = &found.row;
+    let metadata = &row.segment.metadata;
+    line("segment", printable(&row.segment.key()));
+    line("dialog", shown(&metadata.dialog_id));
+    line("interaction", shown(&metadata.interaction_id));
+    let (sub_account, date, revision) = (&found.sub_account, found.date, row.revision);
+    line(
+        "archive day",
+        format!("{sub_account} {date}, revision {revision}"),
+    );
+    let (class, kind) = (
+        shown(&metadata.channel_class),
+        shown(&metadata.channel_type),
+    );
+    line("channel", format!("{class} {kind}").trim().into());
+    line("type", shown(&metadata.segment_type));
+    line("participant", shown(&metadata.segment_participant_id));
+    line("queue", shown(&metadata.segment_agent_group_id));
+    for (name, time) in [
+        ("start", metadata.segment_start_time),
+        ("end", metadata.segment_end_time),
+    ] {
+        line(name, time.map(rfc3339).unwrap_or_default());
+    }
+    line(
+        "discovered",
+        format!("{} by {}", rfc3339(row.discovered_at), row.discovered_by),
+    );
+    if row.vanished {
+        line("vanished", "RingCX no longer lists it".into());
+    }
+    if row.other_answers.is_some() {
+        line(
+            "other answers",
+            "RingCX returned differing objects; see other_answers_json with --json".into(),
+        );
+    }
+}
+
+fn shown(value: &Option<String>) -> String {
+    value.as_deref().map(printable).unwrap_or_default()
 }
 
 /// Adds the lines about one summary.

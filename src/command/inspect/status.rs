@@ -143,34 +143,7 @@ fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
         calendar.zone,
         rfc3339(calendar.committed_at)
     )];
-    let mut months: BTreeMap<(i16, i8), Vec<&CalendarDay>> = BTreeMap::new();
-    for day in &calendar.days {
-        months
-            .entry((day.date.year(), day.date.month()))
-            .or_default()
-            .push(day);
-    }
-    for ((year, month), days) in months {
-        let mut row = [' '; 31];
-        for day in &days {
-            if let Some(place) =
-                row.get_mut(usize::from(day.date.day().unsigned_abs()).saturating_sub(1))
-            {
-                *place = mark(day.state);
-            }
-        }
-        let segments: u64 = days.iter().map(|day| day.counts.segments).sum();
-        let later = days.iter().filter(|day| day.revisions > 1).count();
-        let later = match later {
-            0 => String::new(),
-            days => format!(", {} with several revisions", count(days as u64, "day")),
-        };
-        let row: String = row.iter().collect();
-        lines.push(format!(
-            "  {year}-{month:02}  {row}  {}{later}",
-            count(segments, "segment")
-        ));
-    }
+    lines.extend(month_lines(&calendar.days));
     for day in calendar
         .days
         .iter()
@@ -202,6 +175,40 @@ fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
     }
     lines.push(format!("  head {}\n", calendar.head));
     lines.join("\n")
+}
+
+/// Returns a line for each month: one character for each day, and the number of segments.
+fn month_lines(days: &[CalendarDay]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut months: BTreeMap<(i16, i8), Vec<&CalendarDay>> = BTreeMap::new();
+    for day in days {
+        months
+            .entry((day.date.year(), day.date.month()))
+            .or_default()
+            .push(day);
+    }
+    for ((year, month), days) in months {
+        let mut row = [' '; 31];
+        for day in &days {
+            if let Some(place) =
+                row.get_mut(usize::from(day.date.day().unsigned_abs()).saturating_sub(1))
+            {
+                *place = mark(day.state);
+            }
+        }
+        let segments: u64 = days.iter().map(|day| day.counts.segments).sum();
+        let later = days.iter().filter(|day| day.revisions > 1).count();
+        let later = match later {
+            0 => String::new(),
+            days => format!(", {} with several revisions", count(days as u64, "day")),
+        };
+        let row: String = row.iter().collect();
+        lines.push(format!(
+            "  {year}-{month:02}  {row}  {}{later}",
+            count(segments, "segment")
+        ));
+    }
+    lines
 }
 
 /// Returns the character of a day in the calendar; the summary line explains them.
