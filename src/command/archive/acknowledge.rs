@@ -12,7 +12,7 @@ use crate::command::archive::anchor;
 use crate::config::Settings;
 use crate::format::record::notes::AcknowledgedDay;
 use crate::outcome::{Exit, Result};
-use crate::render::grouped;
+use crate::render::count;
 
 /// Runs the command.
 ///
@@ -66,7 +66,7 @@ fn print_result(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &C
         ));
     }
     for day in days {
-        let failed = grouped(day.agent_failed + day.auto_failed);
+        let failed = count(day.agent_failed + day.auto_failed, "failed summary");
         let because: Vec<&str> = day
             .incomplete_because
             .iter()
@@ -74,7 +74,7 @@ fn print_result(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &C
             .collect();
         let because = because.join(", ");
         lines.push(format!(
-            "{sub_account} {}: {done}; {failed} summaries failed ({because})",
+            "{sub_account} {}: {done}; {failed} ({because})",
             day.date
         ));
     }

@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::copy::{Copied, CopyLocks, CopyOptions, Job, copy};
 use crate::format::place::key;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Amount, grouped, size};
+use crate::render::{Amount, count, grouped, size};
 
 /// Largest number of heads that are printed as a command line.
 const HEADS_SHOWN: usize = 3;
@@ -175,13 +175,13 @@ fn locks(copied: &Copied) -> String {
     } = copied;
     let mut text = match unlocked {
         0 => format!(
-            "{} objects locked, {} held",
-            grouped(*locked),
+            "{} locked, {} held",
+            count(*locked, "object"),
             grouped(*held)
         ),
         _ => format!(
-            "NONE, though {} objects should have some",
-            grouped(*unlocked)
+            "NONE, although {} should have one",
+            count(*unlocked, "object")
         ),
     };
     if *held_beyond > 0 {

@@ -13,7 +13,7 @@ use crate::command::archive::anchor;
 use crate::config::Settings;
 use crate::format::record::notes::{DateSpan, DisposedDay};
 use crate::outcome::{Exit, Result};
-use crate::render::{grouped, size};
+use crate::render::{count, size};
 
 /// Runs the command for each sub-account. Failures are printed, and decide the exit code.
 ///
@@ -97,24 +97,21 @@ fn print_result(
         "there is nothing to dispose of".to_owned()
     } else {
         format!(
-            "{} days {}: {} files, {}, of which {} are still there",
-            grouped(days.len() as u64),
+            "{} {}: {}, {}; in the store: {}",
+            count(days.len() as u64, "day"),
             if dry_run {
                 "can be disposed of; nothing was recorded"
             } else {
                 "disposed of"
             },
-            grouped(files),
+            count(files, "file"),
             size(bytes),
-            grouped(*files_there)
+            count(*files_there, "file")
         )
     };
     let mut lines = vec![format!("{sub_account} {range}: {done}")];
     if *before > 0 {
-        lines.push(format!(
-            "  {} days were disposed of before",
-            grouped(*before)
-        ));
+        lines.push(format!("  disposed of before: {}", count(*before, "day")));
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
     context.output.print_info(lines.join("\n"));

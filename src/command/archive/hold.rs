@@ -22,7 +22,7 @@ use crate::format::record::manifest::Run;
 use crate::format::record::notes::{DateSpan, Hold, HoldAct};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Output, grouped, printable};
+use crate::render::{Output, count, grouped, printable};
 
 /// Number of objects that are read concurrently.
 const AT_ONCE: usize = 16;
@@ -230,10 +230,8 @@ fn disposed(held: &HoldOutcome) -> Option<String> {
         false => "their files may be gone".to_owned(),
     };
     (held.days_disposed > 0).then(|| {
-        let days = grouped(held.days_disposed);
-        format!(
-            "  {days} days of these were disposed of after their retention: {gone}; their audit records stay"
-        )
+        let days = count(held.days_disposed, "day");
+        format!("  disposed of after their retention: {days}; {gone}; their audit records stay")
     })
 }
 
@@ -371,15 +369,12 @@ fn print_case(case: &CaseEvent<'_>, source: &Archive, output: &Output) -> Exit {
         (true, _, _) => "closed".to_owned(),
         (_, false, _) => format!("open on {ranges}; NOTHING HERE ENFORCES IT"),
         (_, _, 0) => {
-            format!(
-                "open on {ranges}; all {} objects are held",
-                grouped(case.objects)
-            )
+            format!("open on {ranges}; held: {}", count(case.objects, "object"))
         }
         (_, _, lacking) => format!(
-            "open on {ranges}; {} of {} objects LACK it: repeat `cxvault hold add` for these days",
+            "open on {ranges}; {} of {} WITHOUT the hold: repeat `cxvault hold add` for these days",
             grouped(lacking),
-            grouped(case.objects)
+            count(case.objects, "object")
         ),
     };
     let mut lines = vec![format!(

@@ -22,7 +22,7 @@ use crate::format::record::obligations::Obligations;
 use crate::format::time::day::rfc3339;
 use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Table, grouped};
+use crate::render::{Table, count, grouped};
 
 /// Number of days that are read concurrently.
 const AT_ONCE: usize = 16;
@@ -116,16 +116,16 @@ fn print_extension(
     };
     let would = if dry_run { "would be " } else { "" };
     let mut lines = vec![format!(
-        "{sub_account} {}: {} days {would}retained until {until}, {} objects, {} locks {would}extended{before}",
+        "{sub_account} {}: {} {would}retained until {until}, {}, {} {would}extended{before}",
         request.range,
-        grouped(days.len() as u64),
-        grouped(*objects),
-        grouped(*raised)
+        count(days.len() as u64, "day"),
+        count(*objects, "object"),
+        count(*raised, "lock")
     )];
     if *days_disposed > 0 {
         lines.push(format!(
-            "  {} days of these were disposed of, and were not changed",
-            grouped(*days_disposed)
+            "  disposed of, and not changed: {}",
+            count(*days_disposed, "day")
         ));
     }
     lines.extend(head.iter().map(|head| format!("head {head}")));
@@ -213,9 +213,9 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
         return Ok(Exit::Done);
     }
     context.output.print_info(format!(
-        "{} objects are locked for shorter than the chain requires: repeat an interrupted `cxvault retention extend`, or find \
+        "{} with a shorter lock than the chain requires: repeat an interrupted `cxvault retention extend`, or find \
          out how their locks were shortened",
-        grouped(short)
+        count(short, "object")
     ));
     Ok(Exit::Integrity)
 }

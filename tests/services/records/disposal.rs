@@ -213,7 +213,8 @@ fn writers_leave_it_alone() {
         ])
         .expect(0);
     assert!(
-        held.stdout.contains("1 days of these were disposed of"),
+        held.stdout
+            .contains("disposed of after their retention: 1 day"),
         "{held}"
     );
     let noted = vault

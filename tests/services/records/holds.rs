@@ -294,7 +294,10 @@ fn a_hold_that_was_lifted_behind_our_back_is_found() {
         let found = |event: &Value| event["code"] == "hold-missing" && event["object"] == key;
         assert!(finished.events().iter().any(found), "{key}: {finished}");
         let listed = vault.run(&["hold", "list"]).expect(4);
-        assert!(listed.stdout.contains("1 of 4 objects LACK it"), "{listed}");
+        assert!(
+            listed.stdout.contains("1 of 4 objects WITHOUT the hold"),
+            "{listed}"
+        );
         let again = add(&vault, "A", EVE, NEXT).expect(0).events()[0].clone();
         assert_eq!(
             (&again["changed"], &again["head"]),

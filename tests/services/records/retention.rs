@@ -247,7 +247,7 @@ fn a_lock_shorter_than_the_extended_retention_is_a_finding() {
         assert_eq!(verified(&vault, 4), [code]);
         let shown = vault.run(&["retention"]).expect(4);
         assert!(
-            shown.stdout.contains("1 objects are locked for shorter"),
+            shown.stdout.contains("1 object with a shorter lock"),
             "{shown}"
         );
         // What the operator does about it.

@@ -151,15 +151,15 @@ fn limits_lines(total: &PlanTotal, settings: &Settings, now_ms: i64) -> [String;
         .saturating_mul(1000);
     [
         format!(
-            "discovery  {} requests at {} for each sub-account: {}{}",
-            grouped(total.discovery_requests),
+            "discovery  {} at {} for each sub-account: {}{}",
+            count(total.discovery_requests, "request"),
             settings.discovery_limits,
             duration(Duration::from_secs(total.discovery_seconds)),
             bottleneck_mark(total, "discovery")
         ),
         format!(
-            "summaries  {} requests at {} for each {scope}: {}{}",
-            grouped(total.summary_requests),
+            "summaries  {} at {} for each {scope}: {}{}",
+            count(total.summary_requests, "request"),
             settings.summary_limits,
             duration(Duration::from_secs(total.summary_seconds)),
             bottleneck_mark(total, "summaries")

@@ -10,7 +10,7 @@ use crate::cli::operate::DoctorArgs;
 use crate::command::Context;
 use crate::config::Loaded;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::Output;
+use crate::render::{Output, count};
 
 mod host;
 mod ringcx;
@@ -205,8 +205,10 @@ impl Checks<'_> {
             warnings,
             failed,
         });
-        self.output
-            .print(format!("\n{ok} ok, {warnings} warnings, {failed} failed"));
+        self.output.print(format!(
+            "\n{ok} ok, {}, {failed} failed",
+            count(warnings as u64, "warning")
+        ));
         exit
     }
 }

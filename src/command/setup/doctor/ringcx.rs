@@ -17,6 +17,7 @@ use crate::day::context::ApiSource as _;
 use crate::format::record::coverage::DayState;
 use crate::format::time::day::Zone;
 use crate::outcome::{Exit, Failure, Result};
+use crate::render::count;
 use crate::ringcx::{Discovered, RingCx};
 
 /// Largest number of sub-accounts of an account whose discovery is checked: each check is one of three requests per minute.
@@ -78,7 +79,10 @@ async fn token(
                 .collect();
             checks.add(DoctorCheck::ok(
                 &name,
-                format!("granted; {} sub-accounts are listed", ids.len()),
+                format!(
+                    "granted; listed: {}",
+                    count(ids.len() as u64, "sub-account")
+                ),
             ));
             Some((api, ids))
         }
@@ -125,21 +129,22 @@ fn expected(account: &str, configured: &[String], listed: &[String]) -> DoctorCh
 /// Checks the discovery of a sub-account with the last three hours that have settled.
 async fn discovery(api: &RingCx, sub_account: &str, settings: &Settings) -> DoctorCheck {
     let name = format!("discovery of {sub_account} (WEM access)");
-    match count(api, sub_account, settings).await {
+    match count_segments(api, sub_account, settings).await {
         Err(failure) => DoctorCheck::of_failure(&name, failure),
         Ok(0) => DoctorCheck::warning(
             &name,
             "the list of the last three hours is empty",
             "If there were interactions, the user lacks WEM access: without it, discovery answers with an empty list.",
         ),
-        Ok(objects) => {
-            DoctorCheck::ok(&name, format!("{objects} segments in the last three hours"))
-        }
+        Ok(objects) => DoctorCheck::ok(
+            &name,
+            format!("{} in the last three hours", count(objects, "segment")),
+        ),
     }
 }
 
 /// Returns the number of segments in the window. The segments are dropped.
-async fn count(api: &RingCx, sub_account: &str, settings: &Settings) -> Result<u64> {
+async fn count_segments(api: &RingCx, sub_account: &str, settings: &Settings) -> Result<u64> {
     let settle_ms = i64::try_from(settings.settle.0.as_millis()).unwrap_or(0);
     let end_ms = (api.server_now().await? - settle_ms) / 1000 * 1000;
     let (objects, mut incoming) = mpsc::channel::<Discovered>(4);
