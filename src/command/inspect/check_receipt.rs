@@ -1,4 +1,7 @@
 //! `cxvault check-receipt`: checks a receipt, offline and without any other file.
+//!
+//! The check needs neither archive nor settings, so a court or a customer can do it. What a receipt cannot prove by
+//! itself is that its head is the archive's: that takes a head from a second source (`--expect-head`).
 
 use serde::Serialize;
 

@@ -1,4 +1,7 @@
 //! `cxvault evidence`: writes everything that an auditor needs for a period into one folder.
+//!
+//! The folder can be checked without cxvault: its README.txt explains the steps, and check.sh does them with `jq`,
+//! `sha256sum`, `ssh-keygen` and DuckDB (FORMAT.md, "Evidence packs").
 
 use std::path::Path;
 

@@ -1,4 +1,10 @@
 //! `cxvault export`: a range of days, or what is new, in forms that people and other systems take.
+//!
+//! The order of the steps makes an interruption visible: the manifests and the data of each sub-account are written first,
+//! then `export.json`, and SHA256SUMS last. A folder without SHA256SUMS is incomplete.
+//!
+//! With `--after` a second system can follow the archive: `export.json` names the values of `--after` with which the
+//! next export contains exactly the rows that were committed in between.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

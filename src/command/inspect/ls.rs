@@ -1,4 +1,6 @@
 //! `cxvault ls`: archived days and their files, or the segments of a day.
+//!
+//! Days and files come from the manifests; only `--date` reads parts, and only those of that day.
 
 use jiff::civil::Date;
 use serde::Serialize;

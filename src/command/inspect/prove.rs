@@ -1,4 +1,7 @@
 //! `cxvault prove`: writes a receipt for the row of one segment.
+//!
+//! Of several rows of the segment the newest is proved, unless `--revision` names another. The receipt also lists later
+//! manifests of the day, because one of them may contain a newer row, which its holder would not see otherwise.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};

@@ -1,4 +1,7 @@
 //! `cxvault search`: finds current summaries that contain a text.
+//!
+//! There is no index of texts: an index would be a second copy of every summary that has to be held, locked and disposed
+//! of. The command reads the parts of the range one after the other, and prints matches while it reads.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

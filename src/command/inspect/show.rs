@@ -1,4 +1,7 @@
 //! `cxvault show`: everything that is archived of one segment, dialog or interaction.
+//!
+//! Each committed row is printed, the oldest revision first, with the manifest that committed it. The summary hashes
+//! of the row and the hash of its file are computed again, so that the answer can be used without a verification.
 
 use jiff::civil::Date;
 use serde::Serialize;
@@ -49,6 +52,7 @@ pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Res
     }
 }
 
+/// Returns the failure with which the command ends if a row was changed.
 fn violated() -> Failure {
     Failure::new(
         Exit::Integrity,
@@ -73,6 +77,7 @@ pub fn columns(row: &crate::format::row::Row) -> serde_json::Map<String, serde_j
     COLUMNS.iter().zip(cells).filter_map(value).collect()
 }
 
+/// Returns the event `row`, which contains every column of the row.
 fn event(found: &FoundRow) -> impl Serialize {
     #[derive(Serialize)]
     struct RevisionEvent {

@@ -1,4 +1,7 @@
 //! `cxvault status`: which days are archived, and what they contain.
+//!
+//! The calendar comes from the manifests alone, so years of days are shown without reading a part. Only `--by` reads
+//! rows.
 
 use std::collections::BTreeMap;
 

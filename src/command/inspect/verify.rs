@@ -1,4 +1,8 @@
 //! `cxvault verify`: prints findings while it reads, and a verdict at the end.
+//!
+//! The checks themselves are in [`crate::audit::verify`], which shares no code with the writer. Here the flags become
+//! options, the anchors are opened, and findings are printed at once: a verification of years takes hours, and must not
+//! keep a violation to itself until it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
