@@ -115,7 +115,7 @@ impl DaysProgress {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
-                bar.set_message(format!("{}", count(segments, "segment")));
+                bar.set_message(count(segments, "segment"));
             }
             // Days end rarely enough to log each of them.
             None => tracing::info!(
