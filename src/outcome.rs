@@ -136,7 +136,7 @@ impl Failure {
     }
 
     /// Sets the error behind it, or removes it. Like [`Failure::because`], for a cause that may be missing.
-    pub fn because_all(mut self, source: Option<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn because_all(mut self, source: Option<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = source;
         self
     }
@@ -148,7 +148,7 @@ impl Failure {
 }
 
 /// Returns the errors behind `error`, the nearest cause first; `error` itself is not among them.
-pub fn causes<'a>(
+pub(crate) fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(error.source(), |&cause| cause.source())
@@ -157,7 +157,7 @@ pub fn causes<'a>(
 /// Returns the text of `error` and of its causes in one line, with `: ` between them.
 ///
 /// A cause that only repeats the end of the text before it is left out: many libraries print their cause themselves.
-pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     followed_by_causes(error.to_string(), error)
 }
 

@@ -22,7 +22,7 @@ pub struct Anchors {
 
 /// The anchors of one chain.
 #[derive(Debug, Default)]
-pub struct AnchoredHeads {
+pub(crate) struct AnchoredHeads {
     /// The anchors by the number of the record that each names.
     pub by_number: BTreeMap<u64, Anchor>,
     /// Keys of objects that have the name of an anchor and are none.
@@ -74,7 +74,7 @@ impl Anchors {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn of(&self, archive_id: &str, chain: &str) -> Result<AnchoredHeads> {
+    pub(crate) async fn of(&self, archive_id: &str, chain: &str) -> Result<AnchoredHeads> {
         let Some(folder) = key::anchored_chains(archive_id) else {
             return Ok(AnchoredHeads::default());
         };

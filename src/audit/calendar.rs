@@ -149,7 +149,7 @@ impl Calendar {
     }
 
     /// Returns the agent groups that had segments but no AI summary, with their counts.
-    pub fn groups_without_ai(&self) -> impl Iterator<Item = (&str, &GroupShare)> {
+    pub(crate) fn groups_without_ai(&self) -> impl Iterator<Item = (&str, &GroupShare)> {
         self.groups
             .iter()
             .filter(|(_, share)| share.segments > 0 && share.auto_present == 0)

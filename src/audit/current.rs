@@ -42,7 +42,7 @@ impl RowSelection {
 ///
 /// # Errors
 /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) when a part is missing or damaged, and the errors of `each`.
-pub async fn rows<F>(
+pub(crate) async fn rows<F>(
     source: &Archive,
     scratch: &Scratch,
     revisions: &[CommittedRevision],
@@ -89,7 +89,10 @@ where
 ///
 /// # Errors
 /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) when the part is damaged, and the errors of `each`.
-pub fn for_each_row(part: &LocalPart, mut each: impl FnMut(Row) -> Result<()>) -> Result<()> {
+pub(crate) fn for_each_row(
+    part: &LocalPart,
+    mut each: impl FnMut(Row) -> Result<()>,
+) -> Result<()> {
     let mut reader = part.open()?;
     loop {
         match reader.next_row() {

@@ -62,7 +62,7 @@ impl Format {
 }
 
 /// A file that is being written.
-pub struct ExportWriter(Form);
+pub(crate) struct ExportWriter(Form);
 
 enum Form {
     Csv(Box<csv::Writer<BufWriter<File>>>),
@@ -211,7 +211,7 @@ impl HtmlRow {
 /// The page that links to the files of an export in HTML.
 #[derive(Template)]
 #[template(path = "audit/export_html/index.html")]
-pub struct HtmlIndex<'a> {
+pub(crate) struct HtmlIndex<'a> {
     /// Names of the files below the export's folder, `data/SUB_ACCOUNT/DATE.html`.
     pub files: &'a [String],
 }

@@ -19,7 +19,7 @@ const AT_ONCE: usize = 16;
 
 /// A row, and where it was found.
 #[derive(Debug, Clone)]
-pub struct FoundRow {
+pub(crate) struct FoundRow {
     pub sub_account: String,
     pub date: Date,
     pub revision: CommittedRevision,
@@ -36,7 +36,7 @@ pub struct FoundRow {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] when a file is missing or cannot be read.
-pub async fn find(source: &Archive, timeline: &Timeline, id: &str) -> Result<Vec<FoundRow>> {
+pub(crate) async fn find(source: &Archive, timeline: &Timeline, id: &str) -> Result<Vec<FoundRow>> {
     let files = timeline.revisions.iter().flat_map(|revision| {
         revision
             .record

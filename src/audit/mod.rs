@@ -36,7 +36,7 @@ pub mod verify;
 use crate::outcome::{Exit, Failure, Result};
 
 /// Runs blocking work, such as reading a part, on a thread that may block.
-pub async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let ended_early = |_| {

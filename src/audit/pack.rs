@@ -17,10 +17,10 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::store::file::hash_file;
 
 /// Name of the file with the hashes, in the form that `sha256sum -c` reads.
-pub const SUMS: &str = "SHA256SUMS";
+pub(crate) const SUMS: &str = "SHA256SUMS";
 
 /// A folder that is being written. Its files are removed if it is dropped before [`Pack::finish`].
-pub struct Pack {
+pub(crate) struct Pack {
     target: PathBuf,
     folder: TempDir,
     sums: BTreeMap<String, Digest>,
@@ -31,7 +31,7 @@ impl Pack {
     ///
     /// # Errors
     /// [`Exit::Usage`] if `target` is not an empty folder, or cannot be created.
-    pub fn begin(target: &Path) -> Result<Pack> {
+    pub(crate) fn begin(target: &Path) -> Result<Pack> {
         Self::begin_beside(target).map_err(|error| {
             Failure::new(
                 Exit::Usage,
@@ -82,7 +82,7 @@ impl Pack {
     ///
     /// # Errors
     /// As [`unwritable`].
-    pub fn add_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn add_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name)?;
         fs::write(&path, bytes).map_err(|error| unwritable(&path, error))?;
         self.sums.insert(name.to_owned(), Digest::of(bytes));
@@ -93,7 +93,7 @@ impl Pack {
     ///
     /// # Errors
     /// [`Exit::Integrity`] if the object is missing, or its SHA-256 is not `expected`; as [`unwritable`] otherwise.
-    pub async fn add_object(
+    pub(crate) async fn add_object(
         &mut self,
         source: &Archive,
         key: &str,
@@ -118,7 +118,7 @@ impl Pack {
     ///
     /// # Errors
     /// As [`unwritable`].
-    pub async fn add_written(&mut self, name: &str) -> Result<Digest> {
+    pub(crate) async fn add_written(&mut self, name: &str) -> Result<Digest> {
         let path = self.path(name)?;
         let hashed = hash_file(&path).await?;
         let hashed = hashed.ok_or_else(|| unwritable(&path, io::ErrorKind::NotFound.into()))?;
@@ -151,7 +151,7 @@ impl Pack {
 }
 
 /// Returns the failure of a local file that cannot be written: [`Exit::Later`], as its usual reason is a full disk.
-pub fn unwritable(path: &Path, error: io::Error) -> Failure {
+pub(crate) fn unwritable(path: &Path, error: io::Error) -> Failure {
     Failure::new(Exit::Later, format!("cannot write {}", path.display()))
         .because(error)
         .remedy("Free some space, or name another folder with --out; then run again.")

@@ -12,7 +12,7 @@ use crate::store::file::hash_file;
 
 /// A part whose bytes are those that a manifest names: the archive's own file where the archive is a folder, otherwise a
 /// copy that is removed when this is dropped.
-pub struct LocalPart {
+pub(crate) struct LocalPart {
     pub key: String,
     pub path: PathBuf,
     copied: bool,

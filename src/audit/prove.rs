@@ -19,7 +19,11 @@ use crate::outcome::{Exit, Failure, Result};
 ///
 /// # Errors
 /// [`Exit::Integrity`] when the file or a manifest is damaged, or the receipt does not hold.
-pub async fn prove(source: &Archive, timeline: &Timeline, found: &FoundRow) -> Result<Receipt> {
+pub(crate) async fn prove(
+    source: &Archive,
+    timeline: &Timeline,
+    found: &FoundRow,
+) -> Result<Receipt> {
     let scratch = Scratch::new()?;
     let part = LocalPart::get(source, &scratch, &found.file).await?;
     let key = found.row.segment.key();

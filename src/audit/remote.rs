@@ -18,7 +18,7 @@ const BLOCK: u64 = 256 << 10;
 
 /// Random access to one object; clones share what was fetched.
 #[derive(Clone)]
-pub struct RemoteFile(Arc<RemoteInner>);
+pub(crate) struct RemoteFile(Arc<RemoteInner>);
 
 struct RemoteInner {
     store: Arc<dyn Store>,
@@ -113,7 +113,7 @@ impl ChunkReader for RemoteFile {
 }
 
 /// Reads an object from one position onwards.
-pub struct RemoteReader {
+pub(crate) struct RemoteReader {
     file: RemoteFile,
     at: u64,
 }

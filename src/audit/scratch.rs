@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::outcome::{Exit, Failure, Result};
 
 /// A temporary folder for copies of parts of remote stores. It is removed when this value is dropped.
-pub struct Scratch(TempDir);
+pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
     /// # Errors

@@ -63,13 +63,13 @@ impl Grouping {
 }
 
 /// Counts over the current row of each segment, by group.
-pub type Shares = BTreeMap<String, Tally>;
+pub(crate) type Shares = BTreeMap<String, Tally>;
 
 /// Reads the current row of each segment of all days of `timeline`, and counts the rows by group.
 ///
 /// # Errors
 /// As [`rows`].
-pub async fn shares(source: &Archive, timeline: &Timeline, by: Grouping) -> Result<Shares> {
+pub(crate) async fn shares(source: &Archive, timeline: &Timeline, by: Grouping) -> Result<Shares> {
     let scratch = Scratch::new()?;
     let shares: Arc<Mutex<Shares>> = Arc::default();
     for revisions in timeline.by_day() {

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 8;
 ///
 /// Then either another host was first, or the end of the chain was cut off, and a commit would hide that. A store that
 /// does not answer says nothing.
-pub async fn holds_number_of(writer: &Writer, anchor: &Anchor) -> bool {
+pub(crate) async fn holds_number_of(writer: &Writer, anchor: &Anchor) -> bool {
     let anchoring = &writer.anchoring;
     let Some(AnchorStore {
         store: Ok(store), ..
@@ -160,7 +160,7 @@ pub async fn heads(writer: &Writer, sub_accounts: impl IntoIterator<Item = &str>
 }
 
 /// Returns the present head of the roster, where heads are anchored at all.
-pub async fn roster_head(writer: &Writer) -> Option<Anchor> {
+pub(crate) async fn roster_head(writer: &Writer) -> Option<Anchor> {
     if writer.anchoring.is_off() || writer.stop.is_cancelled() {
         return None;
     }
@@ -172,14 +172,14 @@ pub async fn roster_head(writer: &Writer) -> Option<Anchor> {
 }
 
 /// Returns the head of a chain that was read.
-pub fn head_of<B: RecordBody>(chain: &ChainReader<B>) -> Option<Anchor> {
+pub(crate) fn head_of<B: RecordBody>(chain: &ChainReader<B>) -> Option<Anchor> {
     let newest = chain.newest()?;
     Some(Anchor::of(&newest.envelope.manifest, newest.sha256))
 }
 
 /// Delivers `heads` to the receivers that lack them, at the end of a run or a command, and returns those that could not
 /// be delivered. Each run repeats this until it succeeds, so that nothing has to be remembered.
-pub async fn settle(writer: &Writer, heads: Vec<Anchor>) -> Vec<Unanchored> {
+pub(crate) async fn settle(writer: &Writer, heads: Vec<Anchor>) -> Vec<Unanchored> {
     let anchoring = &writer.anchoring;
     anchoring.state().failed.clear();
     let settled: Vec<Vec<Unanchored>> = stream::iter(heads)

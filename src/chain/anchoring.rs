@@ -61,7 +61,7 @@ pub(super) struct AnchorState {
 
 /// A head that is not anchored as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unanchored {
+pub(crate) struct Unanchored {
     /// The head, serialised as `CHAIN:SEQUENCE:SHA256`.
     pub head: HeadRef,
     pub exit: Exit,
@@ -114,7 +114,7 @@ impl Anchoring {
     }
 
     /// Whether heads are stored in the archive only.
-    pub fn is_off(&self) -> bool {
+    pub(crate) fn is_off(&self) -> bool {
         self.store.is_none() && self.notifier.is_none()
     }
 

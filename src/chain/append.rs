@@ -25,7 +25,7 @@ use crate::store::{NewObject, PutOutcome};
 
 /// How one attempt ended.
 #[derive(Debug)]
-pub enum Appended {
+pub(crate) enum Appended {
     /// The record is committed.
     Done(Head),
     /// Another record took the number. The chain was read again, with all its checks: before the next attempt the caller
@@ -37,7 +37,7 @@ pub enum Appended {
 ///
 /// # Errors
 /// Those of [`put`].
-pub async fn append(
+pub(crate) async fn append(
     archive: &Writer,
     chain: &mut Chain,
     record: Record,
@@ -53,7 +53,7 @@ pub async fn append(
 /// # Errors
 /// [`Exit::Integrity`] where the number is anchored and not there, or where the chain no longer holds; errors of the store.
 /// After an error of the store the record may be committed: the next attempt finds it.
-pub async fn put<B: RecordBody>(
+pub(crate) async fn put<B: RecordBody>(
     archive: &Writer,
     chain: &mut ChainReader<B>,
     record: B,
@@ -129,7 +129,7 @@ impl Mode {
 ///
 /// # Errors
 /// [`Exit::Usage`] where nothing is archived, and those of [`Chain::open`].
-pub async fn open_begun(archive: &Writer, sub_account: &str, mode: Mode) -> Result<Chain> {
+pub(crate) async fn open_begun(archive: &Writer, sub_account: &str, mode: Mode) -> Result<Chain> {
     if mode == Mode::Act {
         archive.check_create_only().await?;
     }

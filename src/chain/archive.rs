@@ -96,7 +96,7 @@ impl Archive {
     }
 
     /// Returns which records of a chain count.
-    pub fn trust(&self) -> Trust<'_> {
+    pub(crate) fn trust(&self) -> Trust<'_> {
         Trust {
             archive_id: self.id(),
             allowed: &self.allowed,
@@ -107,7 +107,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`Exit::Later`] where the command is to stop.
-    pub fn check_stop(&self) -> Result<()> {
+    pub(crate) fn check_stop(&self) -> Result<()> {
         if self.stop.is_cancelled() {
             Err(Failure::interrupted())
         } else {
@@ -118,14 +118,14 @@ impl Archive {
 
 /// Which records count: those of one archive, signed by keys that are allowed.
 #[derive(Debug, Clone, Copy)]
-pub struct Trust<'a> {
+pub(crate) struct Trust<'a> {
     pub archive_id: &'a str,
     /// Where the list is empty, signatures are verified, but any key counts.
     pub allowed: &'a AllowedSigners,
 }
 
 /// Returns the failure for a location that holds no archive.
-pub fn none_at(root: &str) -> Failure {
+pub(crate) fn none_at(root: &str) -> Failure {
     let message = format!("there is no archive at {root}: it has no archive.json");
     Failure::new(Exit::Usage, message)
         .remedy("Name the archive's root with --archive (s3://bucket/prefix, or a folder).")

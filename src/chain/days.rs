@@ -8,7 +8,7 @@ use jiff::civil::Date;
 
 use crate::chain::archive::Archive;
 use crate::chain::obligations;
-pub use crate::chain::read::one_version_each;
+pub(crate) use crate::chain::read::one_version_each;
 use crate::chain::read::{ChainReader, StoredRecord};
 use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::manifest::{DayRecord, Link, Manifest, Record};
@@ -18,7 +18,7 @@ use crate::format::time::range::Days;
 use crate::outcome::Result;
 
 /// The chain of one sub-account.
-pub type Chain = ChainReader<Manifest>;
+pub(crate) type Chain = ChainReader<Manifest>;
 
 type Read = StoredRecord<Manifest>;
 
@@ -31,7 +31,7 @@ impl Chain {
     }
 
     /// Returns the link to the newest hold or retention record, which the next manifest must name.
-    pub fn orders_link(&self) -> Option<Link> {
+    pub(crate) fn orders_link(&self) -> Option<Link> {
         let newest = self.newest()?;
         newest.envelope.manifest.orders_for_next(newest.sha256)
     }
@@ -52,7 +52,7 @@ impl Chain {
     ///
     /// # Errors
     /// Those of [`ChainReader::walk_until`], like all that follow.
-    pub async fn newest_day(&mut self, archive: &Archive) -> Result<Option<DayRecord>> {
+    pub(crate) async fn newest_day(&mut self, archive: &Archive) -> Result<Option<DayRecord>> {
         self.walk_until(archive, |read| read.envelope.manifest.day().is_some())
             .await?;
         let mut newest_first = self.records().rev();
@@ -62,7 +62,7 @@ impl Chain {
     }
 
     /// Returns the newest acknowledgement of the gaps of `date`, with its manifest's key.
-    pub async fn acknowledgement_of(
+    pub(crate) async fn acknowledgement_of(
         &mut self,
         archive: &Archive,
         date: Date,
@@ -85,7 +85,7 @@ impl Chain {
     }
 
     /// Returns every revision of the archived days of `range`, by date and revision.
-    pub async fn revisions_in(
+    pub(crate) async fn revisions_in(
         &mut self,
         archive: &Archive,
         range: &Days,
@@ -128,7 +128,11 @@ impl Chain {
     }
 
     /// Returns the newest record of `date`; `None` where the day is missing.
-    pub async fn record_of(&mut self, archive: &Archive, date: Date) -> Result<Option<DayRecord>> {
+    pub(crate) async fn record_of(
+        &mut self,
+        archive: &Archive,
+        date: Date,
+    ) -> Result<Option<DayRecord>> {
         if self.coverage().state(date) == DayState::Missing {
             return Ok(None);
         }
@@ -147,7 +151,7 @@ impl Chain {
     }
 
     /// Returns the newest record of each day that the last `count` manifests are about, by date.
-    pub async fn recent(&mut self, archive: &Archive, count: u64) -> Result<Vec<DayRecord>> {
+    pub(crate) async fn recent(&mut self, archive: &Archive, count: u64) -> Result<Vec<DayRecord>> {
         let head = self.head.as_ref().map_or(0, |head| head.sequence);
         self.walk_to(archive, head.saturating_sub(count).max(1))
             .await?;

@@ -13,7 +13,7 @@ use crate::format::time::range::Days;
 
 /// Consecutive archived days that one record disposed of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OmittedDays {
+pub(crate) struct OmittedDays {
     pub sub_account: String,
     pub from: Date,
     /// The day after the last one.
@@ -33,14 +33,14 @@ impl OmittedDays {
     }
 
     /// Whether any of the days is in the range `days`.
-    pub fn touches(&self, days: &Days) -> bool {
+    pub(crate) fn touches(&self, days: &Days) -> bool {
         days.from.is_none_or(|from| from < self.to) && days.to.is_none_or(|to| self.from < to)
     }
 }
 
 impl Timeline {
     /// Returns the archived days of this timeline that were disposed of, in order.
-    pub fn disposed(&self) -> Vec<OmittedDays> {
+    pub(crate) fn disposed(&self) -> Vec<OmittedDays> {
         let by_date: BTreeMap<Date, &DisposalRecord> = self
             .disposals
             .iter()
@@ -88,7 +88,7 @@ impl Timeline {
     }
 
     /// Removes the revisions of these days, and returns the days, which the command must report.
-    pub fn leave_out_disposed(&mut self) -> Vec<OmittedDays> {
+    pub(crate) fn leave_out_disposed(&mut self) -> Vec<OmittedDays> {
         let disposed = self.disposed();
         self.revisions.retain(|revision| {
             !disposed

@@ -51,7 +51,7 @@ impl NewestInventory {
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] where the chain does not hold.
-pub async fn read(archive: &Archive) -> Result<Option<NewestInventory>> {
+pub(crate) async fn read(archive: &Archive) -> Result<Option<NewestInventory>> {
     let head: Option<StoredRecord<RosterRecord>> = read::newest(archive, key::ROSTER).await?;
     let Some(head) = head else {
         return Ok(None);
@@ -84,7 +84,7 @@ async fn before(archive: &Archive, head: &StoredRecord<RosterRecord>) -> Result<
 ///
 /// # Errors
 /// As [`read`].
-pub async fn read_all(archive: &Archive) -> Result<Vec<StoredRecord<RosterRecord>>> {
+pub(crate) async fn read_all(archive: &Archive) -> Result<Vec<StoredRecord<RosterRecord>>> {
     let newest = read::newest::<RosterRecord>(archive, key::ROSTER).await?;
     let last = newest.map_or(0, |newest| newest.sequence);
     let mut walk = ChainWalk::forwards(archive, key::ROSTER, 1, last);

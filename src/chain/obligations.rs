@@ -14,7 +14,7 @@ use crate::outcome::Result;
 
 /// What is in force, and which records ordered it.
 #[derive(Debug, Clone, Default)]
-pub struct StandingObligations {
+pub(crate) struct StandingObligations {
     pub orders: Obligations,
     /// The hold records, oldest first: key, the run that committed it, and what it says.
     pub holds: Vec<(String, Run, Hold)>,
@@ -24,7 +24,7 @@ pub struct StandingObligations {
 ///
 /// # Errors
 /// Those of [`read_back`].
-pub async fn read(archive: &Archive, sub_account: &str) -> Result<StandingObligations> {
+pub(crate) async fn read(archive: &Archive, sub_account: &str) -> Result<StandingObligations> {
     let head = read::head(archive, sub_account).await?;
     read_back(archive, &head, |_| None).await
 }
@@ -34,7 +34,7 @@ pub async fn read(archive: &Archive, sub_account: &str) -> Result<StandingObliga
 ///
 /// # Errors
 /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) where a record is not the one that is named.
-pub async fn read_back<'a>(
+pub(crate) async fn read_back<'a>(
     archive: &Archive,
     newest: &StoredRecord,
     known: impl Fn(u64) -> Option<&'a StoredRecord>,

@@ -7,7 +7,7 @@ use crate::store::Stat;
 
 /// The lock and the legal hold that an object must have at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Protection {
+pub(crate) struct Protection {
     /// The weakest lock that suffices; `None` where none is required.
     pub lock: Option<Lock>,
     /// Whether a legal hold is required.

@@ -84,7 +84,7 @@ impl<B: RecordBody> StoredRecord<B> {
 /// # Errors
 /// [`Exit::Integrity`] for another format version, bytes that are not canonical, a record of another place or archive, a
 /// predecessor with another number, a signature that is not valid, and one by a key that is not allowed.
-pub fn verify<B: RecordBody>(
+pub(crate) fn verify<B: RecordBody>(
     trust: Trust<'_>,
     chain: &str,
     sequence: u64,
@@ -133,7 +133,7 @@ pub fn verify<B: RecordBody>(
 ///
 /// # Errors
 /// Those of [`verify`], and [`Exit::Integrity`] where there is no such object.
-pub async fn fetch<B: RecordBody>(
+pub(crate) async fn fetch<B: RecordBody>(
     archive: &Archive,
     chain: &str,
     sequence: u64,
@@ -149,7 +149,7 @@ pub async fn fetch<B: RecordBody>(
 ///
 /// # Errors
 /// Those of [`fetch`], and [`Exit::Integrity`] where the record is not the one that is named.
-pub async fn fetch_linked<B: RecordBody>(
+pub(crate) async fn fetch_linked<B: RecordBody>(
     archive: &Archive,
     chain: &str,
     link: &Link,
@@ -172,7 +172,7 @@ pub async fn fetch_linked<B: RecordBody>(
 ///
 /// # Errors
 /// Those of [`fetch`].
-pub async fn newest<B: RecordBody>(
+pub(crate) async fn newest<B: RecordBody>(
     archive: &Archive,
     chain: &str,
 ) -> Result<Option<StoredRecord<B>>> {
@@ -190,7 +190,7 @@ pub async fn newest<B: RecordBody>(
 ///
 /// # Errors
 /// Those of [`fetch`], and [`Exit::Integrity`] for a chain without records: its folder is there.
-pub async fn head(archive: &Archive, sub_account: &str) -> Result<StoredRecord> {
+pub(crate) async fn head(archive: &Archive, sub_account: &str) -> Result<StoredRecord> {
     let newest = newest(archive, sub_account).await?;
     newest.ok_or_else(|| violated(format!("{} holds no manifest", key::chain(sub_account))))
 }
@@ -237,19 +237,19 @@ impl Neighbour {
 
 /// Consecutive records of a chain, forwards or backwards, fetched ahead and each checked against the one before it in
 /// the walk.
-pub struct ChainWalk<'a, B> {
+pub(crate) struct ChainWalk<'a, B> {
     records: BoxStream<'a, Result<StoredRecord<B>>>,
     neighbour: Option<Neighbour>,
 }
 
 impl<'a, B: RecordBody> ChainWalk<'a, B> {
     /// Walks from `first` to `last`, both included.
-    pub fn forwards(archive: &'a Archive, chain: &'a str, first: u64, last: u64) -> Self {
+    pub(crate) fn forwards(archive: &'a Archive, chain: &'a str, first: u64, last: u64) -> Self {
         ChainWalk::over(archive, chain, first..=last, None)
     }
 
     /// Walks from the record before `newer` back to the one with number `last`, which is at least 1.
-    pub fn backwards(
+    pub(crate) fn backwards(
         archive: &'a Archive,
         chain: &'a str,
         newer: &StoredRecord<B>,
@@ -396,7 +396,7 @@ impl<B: RecordBody> ChainReader<B> {
     ///
     /// # Errors
     /// Those of [`ChainWalk::next`].
-    pub async fn walk_until(
+    pub(crate) async fn walk_until(
         &mut self,
         archive: &Archive,
         found: impl Fn(&StoredRecord<B>) -> bool,
@@ -416,7 +416,7 @@ impl<B: RecordBody> ChainReader<B> {
     ///
     /// # Errors
     /// Those of [`ChainWalk::next`].
-    pub async fn walk_to(&mut self, archive: &Archive, sequence: u64) -> Result<()> {
+    pub(crate) async fn walk_to(&mut self, archive: &Archive, sequence: u64) -> Result<()> {
         let Some(oldest) = self.records.values().next().cloned() else {
             return Ok(());
         };
@@ -491,7 +491,7 @@ async fn newest_listed(archive: &Archive, name: &str, known: Option<&Head>) -> R
 ///
 /// # Errors
 /// [`Exit::Integrity`] for the first object that has other versions.
-pub fn one_version_each(versions: &[ObjectVersion]) -> Result<()> {
+pub(crate) fn one_version_each(versions: &[ObjectVersion]) -> Result<()> {
     let mut counts = BTreeMap::<&str, u32>::new();
     for version in versions {
         let count = counts.entry(&version.key).or_default();

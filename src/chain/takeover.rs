@@ -25,7 +25,7 @@ const AT_ONCE: usize = 16;
 
 /// Why an archive may not be written to: it is continued at another location.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Elsewhere {
+pub(crate) struct Elsewhere {
     /// The location of the archive that is continued, where it is known.
     pub from: Option<String>,
     /// SHA-256 of `copy.json`, where there is one.
@@ -66,7 +66,7 @@ impl Roster {
 ///
 /// # Errors
 /// [`Exit::Integrity`] where the takeover that is named is not there.
-pub async fn elsewhere(archive: &Writer, roster: &Roster) -> Result<Option<Elsewhere>> {
+pub(crate) async fn elsewhere(archive: &Writer, roster: &Roster) -> Result<Option<Elsewhere>> {
     let newest = roster.newest().map(|read| &read.envelope.manifest);
     if let Some(bytes) = archive.store.get(key::COPY).await? {
         let sha256 = Digest::of(&bytes);
@@ -120,7 +120,7 @@ async fn taken_over(archive: &Writer, roster: &Roster) -> Result<Option<Takeover
 ///
 /// # Errors
 /// Those of [`Roster::open`].
-pub async fn taken_up_to(archive: &Writer, sub_account: &str) -> Result<u64> {
+pub(crate) async fn taken_up_to(archive: &Writer, sub_account: &str) -> Result<u64> {
     let roster = Roster::open(archive, key::ROSTER).await?;
     let taken = taken_over(archive, &roster)
         .await?
@@ -132,7 +132,7 @@ pub async fn taken_up_to(archive: &Writer, sub_account: &str) -> Result<u64> {
 
 /// How a takeover ended.
 #[derive(Debug)]
-pub enum TakenOver {
+pub(crate) enum TakenOver {
     /// The takeover was committed.
     Now { head: Head, takeover: Takeover },
     /// In a dry run: the takeover would be committed.
@@ -146,7 +146,7 @@ pub enum TakenOver {
 ///
 /// # Errors
 /// [`Exit::Integrity`] where a chain is incomplete or does not hold.
-pub async fn take_over(
+pub(crate) async fn take_over(
     archive: &Writer,
     reason: &str,
     by: Option<&str>,

@@ -17,7 +17,7 @@ use crate::outcome::Result;
 
 /// One committed revision of one archive day.
 #[derive(Debug, Clone)]
-pub struct CommittedRevision {
+pub(crate) struct CommittedRevision {
     pub sequence: u64,
     /// The manifest that committed it.
     pub manifest: Link,
@@ -31,15 +31,14 @@ pub struct CommittedRevision {
 
 /// A record without rows: an acknowledgement, a hold, longer retention, or a disposal.
 #[derive(Debug, Clone)]
-pub struct NoteRecord {
-    pub sequence: u64,
+pub(crate) struct NoteRecord {
     pub manifest: Link,
     pub public_key: Option<String>,
 }
 
 /// A record that disposes of days.
 #[derive(Debug, Clone)]
-pub struct DisposalRecord {
+pub(crate) struct DisposalRecord {
     pub manifest: Link,
     pub run: Run,
     pub record: Disposal,
@@ -57,11 +56,11 @@ pub struct Timeline {
     /// The time zone of its archive days.
     pub zone: Option<String>,
     /// The revisions of the days in the range, by date and revision.
-    pub revisions: Vec<CommittedRevision>,
+    pub(crate) revisions: Vec<CommittedRevision>,
     /// The records without rows that were read on the way; all of them where everything was read.
-    pub acts: Vec<NoteRecord>,
+    pub(crate) acts: Vec<NoteRecord>,
     /// Those of them that dispose of days, newest first.
-    pub disposals: Vec<DisposalRecord>,
+    pub(crate) disposals: Vec<DisposalRecord>,
 }
 
 impl Timeline {
@@ -93,7 +92,7 @@ impl Timeline {
     ///
     /// # Errors
     /// As [`Timeline::read`].
-    pub async fn read_after(
+    pub(crate) async fn read_after(
         source: &Archive,
         sub_account: &str,
         sequence: u64,
@@ -163,7 +162,6 @@ impl Timeline {
                     });
                 }
                 self.acts.push(NoteRecord {
-                    sequence,
                     manifest,
                     public_key,
                 });
@@ -197,7 +195,7 @@ impl Timeline {
     }
 
     /// Returns the revisions of each archived day, in order.
-    pub fn by_day(&self) -> impl Iterator<Item = &[CommittedRevision]> {
+    pub(crate) fn by_day(&self) -> impl Iterator<Item = &[CommittedRevision]> {
         self.revisions
             .chunk_by(|left, right| left.record.date == right.record.date)
     }

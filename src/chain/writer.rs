@@ -165,7 +165,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`Exit::Usage`] where the retention ends beyond the calendar.
-    pub fn fresh_lock(&self) -> Result<Option<Lock>> {
+    pub(crate) fn fresh_lock(&self) -> Result<Option<Lock>> {
         let Some(policy) = self.policy.lock else {
             return Ok(None);
         };

@@ -16,7 +16,7 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
 
 /// The client of one account, made when its first request is due.
-pub struct AccountClient<'a> {
+pub(crate) struct AccountClient<'a> {
     /// For the addresses and rate limits, which all accounts share.
     settings: &'a Settings,
     /// The account as the settings describe it.
@@ -29,7 +29,7 @@ pub struct AccountClient<'a> {
 
 /// Whose requests leave first, where processes on one machine share a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
+pub(crate) enum Urgency {
     /// The nightly run, whose days must be archived in the morning.
     First,
     /// Commands that take days anyway, and use what the night leaves.
@@ -37,7 +37,7 @@ pub enum Urgency {
 }
 
 /// The request ledger of this machine, opened by the first client that is made.
-pub struct LazyLedger<'a> {
+pub(crate) struct LazyLedger<'a> {
     /// For the state folder, in which the ledger is.
     settings: &'a Settings,
     urgency: Urgency,

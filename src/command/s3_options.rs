@@ -8,7 +8,7 @@ use crate::outcome::{Exit, Failure, Result};
 use crate::store::S3Options;
 
 /// Returns the store's options for the S3 of one place: the archive, its copy, or its anchors.
-pub fn s3_options(settings: &Settings, access: &S3Access) -> Result<S3Options> {
+pub(crate) fn s3_options(settings: &Settings, access: &S3Access) -> Result<S3Options> {
     Ok(S3Options {
         endpoint: access.endpoint.as_ref().map(ToString::to_string),
         region: access.region.clone(),
@@ -22,7 +22,7 @@ pub fn s3_options(settings: &Settings, access: &S3Access) -> Result<S3Options> {
 
 /// Returns how the S3 of a copy is reached: as the archive's, apart from what is set for the copy. With an endpoint of its
 /// own the copy has nothing in common with the archive's service.
-pub fn copy_options(settings: &Settings) -> Result<S3Options> {
+pub(crate) fn copy_options(settings: &Settings) -> Result<S3Options> {
     let options = s3_options(settings, &settings.copy)?;
     if options.profile.is_some() && options.credentials.is_some() {
         // Which credentials write must not depend on an order of precedence.

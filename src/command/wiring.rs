@@ -31,7 +31,7 @@ use crate::store::{RetryingStore, S3Options, Store};
 ///
 /// # Errors
 /// Where the location or its credentials cannot be used.
-pub async fn open_store(
+pub(crate) async fn open_store(
     settings: &Settings,
     clock: Arc<dyn Clock>,
     context: &Context,
@@ -44,7 +44,7 @@ pub async fn open_store(
 ///
 /// # Errors
 /// As [`open_store`]; [`Exit::Usage`] for a profile and an access key at once.
-pub async fn open_copy(
+pub(crate) async fn open_copy(
     to: &Location,
     settings: &Settings,
     clock: Arc<dyn Clock>,
@@ -71,7 +71,7 @@ async fn open_location(
 /// # Errors
 /// Where the keys, the store or `archive.json` cannot be used; or where an archive would be created for accounts without
 /// credentials.
-pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Writer> {
+pub(crate) async fn open_archive(settings: &Settings, context: &Context) -> Result<Writer> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let signers = signers(settings)?;
     let store = open_store(settings, clock.clone(), context).await?;
@@ -93,7 +93,11 @@ pub async fn open_archive(settings: &Settings, context: &Context) -> Result<Writ
 ///
 /// # Errors
 /// [`Exit::Usage`] where there is no archive: a record command creates none.
-pub async fn open_existing(settings: &Settings, mode: Mode, context: &Context) -> Result<Writer> {
+pub(crate) async fn open_existing(
+    settings: &Settings,
+    mode: Mode,
+    context: &Context,
+) -> Result<Writer> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let signers = signers(settings)?;
     let store = open_store(settings, clock.clone(), context).await?;
@@ -111,7 +115,7 @@ pub async fn open_existing(settings: &Settings, mode: Mode, context: &Context) -
 ///
 /// # Errors
 /// Where the keys, the store or `archive.json` cannot be used.
-pub async fn open_for_plan(settings: &Settings, context: &Context) -> Result<Writer> {
+pub(crate) async fn open_for_plan(settings: &Settings, context: &Context) -> Result<Writer> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let signers = signers(settings)?;
     let store = open_store(settings, clock.clone(), context).await?;

@@ -11,7 +11,7 @@ use crate::outcome::{Exit, Failure, Result};
 
 /// The settings of the anchor. The documentation of each field is its line in [`keys`].
 #[derive(Debug, Clone, Default)]
-pub struct AnchorSettings {
+pub(crate) struct AnchorSettings {
     /// Where the heads are stored.
     pub location: Option<Location>,
     /// How the anchor's S3 is reached.

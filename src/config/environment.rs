@@ -72,12 +72,12 @@ impl Environment {
     }
 
     /// Returns `$XDG_CONFIG_HOME/cxvault`, or `~/.config/cxvault`; `None` without a home.
-    pub fn config_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn config_folder(&self) -> Option<PathBuf> {
         self.folder("XDG_CONFIG_HOME", ".config")
     }
 
     /// Returns `$XDG_STATE_HOME/cxvault`, or `~/.local/state/cxvault`; `None` without a home.
-    pub fn state_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn state_folder(&self) -> Option<PathBuf> {
         self.folder("XDG_STATE_HOME", ".local/state")
     }
 
@@ -104,7 +104,7 @@ impl Environment {
     ///
     /// # Errors
     /// [`Exit::Usage`], with the name that was probably meant.
-    pub fn refuse_unknown(&self) -> Result<()> {
+    pub(crate) fn refuse_unknown(&self) -> Result<()> {
         let Some(unknown) = self.0.keys().find(|name| {
             name.starts_with(PREFIX)
                 && !name.starts_with(TEST_PREFIX)

@@ -20,7 +20,7 @@ use crate::outcome::{Exit, Failure, Result};
 
 /// The entries of a settings file. Their names are checked, their values are not.
 #[derive(Debug, Default)]
-pub struct SettingsFile {
+pub(crate) struct SettingsFile {
     /// Path of the file, for messages; empty without a file.
     pub path: PathBuf,
     /// The entries above the first `[[account]]` line.
@@ -32,7 +32,7 @@ pub struct SettingsFile {
 /// One setting with its value as text: arrays with commas between the elements, tables as `key=value` with commas between
 /// the pairs.
 #[derive(Debug)]
-pub struct FileEntry {
+pub(crate) struct FileEntry {
     /// The setting.
     pub key: &'static Key,
     /// The value.

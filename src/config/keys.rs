@@ -34,7 +34,7 @@ pub enum Syntax {
 
 /// What a setting is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyScope {
+pub(crate) enum KeyScope {
     /// The whole program.
     Program,
     /// Every account. Above the first `[[account]]` table it is a default for all accounts.
@@ -68,7 +68,7 @@ pub struct Key {
     /// How the value is written in the settings file.
     pub syntax: Syntax,
     /// Whether the setting is about the program or about an account.
-    pub scope: KeyScope,
+    pub(crate) scope: KeyScope,
     /// The value where none is set.
     pub default: Fallback,
     /// A value as a user would write it, for documents and messages.
@@ -102,7 +102,7 @@ impl Key {
     }
 
     /// Returns the name of the value itself, where the setting names a file that holds the value.
-    pub fn inline_name(&self) -> &'static str {
+    pub(crate) fn inline_name(&self) -> &'static str {
         match self.syntax {
             Syntax::SecretFile { inline, .. } => inline,
             _ => self.name,
@@ -110,7 +110,7 @@ impl Key {
     }
 
     /// Returns the variable with the value itself, where the setting names a file that holds the value.
-    pub fn inline_env(&self) -> &'static str {
+    pub(crate) fn inline_env(&self) -> &'static str {
         match self.syntax {
             Syntax::SecretFile { env, .. } => env,
             _ => self.env,
@@ -156,7 +156,7 @@ impl Key {
 }
 
 /// The variable that names the settings file. It is not in the table, since a settings file cannot name itself.
-pub const CONFIG_ENV: &str = "CXVAULT_CONFIG";
+pub(crate) const CONFIG_ENV: &str = "CXVAULT_CONFIG";
 
 /// Declares each setting as a static of its own, and [`ALL`] with references to all of them.
 ///
@@ -369,7 +369,7 @@ keys! {
 const RENAMED: [(&str, &str); 1] = [("acknowledge", "known_warnings")];
 
 /// Returns the present name of a setting that is no longer called `name`, if there is one.
-pub fn renamed(name: &str) -> Option<&'static str> {
+pub(crate) fn renamed(name: &str) -> Option<&'static str> {
     RENAMED
         .iter()
         .find(|(old, _)| *old == name)
@@ -382,7 +382,7 @@ pub fn named(name: &str) -> Option<&'static Key> {
 }
 
 /// Returns the names of all environment variables that are settings.
-pub fn env_names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn env_names() -> impl Iterator<Item = &'static str> {
     let secrets = ALL.iter().filter_map(|key| match key.syntax {
         SecretFile { env, .. } => Some(env),
         _ => None,

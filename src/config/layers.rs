@@ -206,7 +206,7 @@ impl<'a> Layers<'a> {
     }
 
     /// Like [`Layers::take`], for a setting of the program that has a default.
-    pub fn take_or_default<T>(&mut self, key: &'static Key) -> Result<T>
+    pub(crate) fn take_or_default<T>(&mut self, key: &'static Key) -> Result<T>
     where
         T: FromStr<Err: fmt::Display> + fmt::Display,
     {
@@ -231,7 +231,7 @@ impl<'a> Layers<'a> {
 
     /// Refuses settings of one account where it is not clear which account they are for: above an `[[account]]` table, or in
     /// the environment while there are several tables.
-    pub fn refuse_ambiguous(&self) -> Result<()> {
+    pub(crate) fn refuse_ambiguous(&self) -> Result<()> {
         if let Some(stray) = self
             .file
             .top

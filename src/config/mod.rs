@@ -53,13 +53,15 @@ mod suggest;
 mod telemetry;
 mod value;
 
-pub use account::{Account, CredentialSettings};
-pub use anchor::AnchorSettings;
+pub(crate) use account::Account;
+pub use account::CredentialSettings;
+pub(crate) use anchor::AnchorSettings;
 pub use environment::Environment;
 pub use layers::{Flags, InForce, Origin};
 pub use name::BaseUrl;
-pub use s3::S3Access;
-pub use value::{ByteSize, DayCount, DurationValue, LimitScope, LockPolicy, LogFormat};
+pub(crate) use s3::S3Access;
+pub(crate) use value::{ByteSize, DayCount, DurationValue, LockPolicy};
+pub use value::{LimitScope, LogFormat};
 
 use file::SettingsFile;
 use layers::{AccountScope, Layers};
@@ -80,7 +82,7 @@ pub struct Settings {
     /// Largest number of segments in one part.
     pub part_rows: u64,
     /// Approximate largest size of one part before compression, in bytes.
-    pub part_bytes: ByteSize,
+    pub(crate) part_bytes: ByteSize,
     /// Metadata fields that are removed from every segment.
     pub omit_fields: Omission,
     /// The accounts, at least one.
@@ -102,39 +104,39 @@ pub struct Settings {
     /// Share of the limits that this machine uses.
     pub quota_share: QuotaShare,
     /// Lifetime of a RingCX token.
-    pub token_life: DurationValue,
+    pub(crate) token_life: DurationValue,
     /// Number of concurrent summary requests, 1 to 1,024.
     pub concurrency: u32,
     /// Attempts of one request, 1 to 100.
     pub max_attempts: u32,
     /// Time-out of one request.
-    pub request_timeout: DurationValue,
+    pub(crate) request_timeout: DurationValue,
     /// Largest summary, in bytes.
-    pub max_summary_bytes: ByteSize,
+    pub(crate) max_summary_bytes: ByteSize,
     /// Time between the end of a day and its archiving.
-    pub settle: DurationValue,
+    pub(crate) settle: DurationValue,
     /// Days back in which a run completes what is missing.
-    pub catch_up: DayCount,
+    pub(crate) catch_up: DayCount,
     /// Ages at which archived days are fetched again.
-    pub recheck_after: Vec<DayCount>,
+    pub(crate) recheck_after: Vec<DayCount>,
     /// How long RingCX retains interactions.
-    pub source_retention: Option<DayCount>,
+    pub(crate) source_retention: Option<DayCount>,
     /// Codes of expected warnings, some with what they are about after a colon.
     pub known_warnings: Vec<String>,
     /// How the archive's S3 is reached.
-    pub s3: S3Access,
+    pub(crate) s3: S3Access,
     /// Object Lock of every object; `None` is off.
     pub object_lock: Option<Retention>,
     /// Whether plain HTTP to other hosts is allowed.
     pub allow_http: bool,
     /// Where and how heads are stored a second time.
-    pub anchor: AnchorSettings,
+    pub(crate) anchor: AnchorSettings,
     /// How the S3 is reached that `cxvault copy` writes to.
-    pub copy: S3Access,
+    pub(crate) copy: S3Access,
     /// What is logged.
     pub logging: Logging,
     /// Where the result of a run is reported.
-    pub telemetry: Receivers,
+    pub(crate) telemetry: Receivers,
     /// Digest of what is archived and how; see [`Settings::digest`].
     digest: Digest,
 }
@@ -195,7 +197,7 @@ impl Settings {
     ///
     /// For the case that [`Settings::load`] fails: a night that does not start because of a wrong setting must be reported
     /// too. What cannot be read, or would send a secret in clear text, is left out.
-    pub fn load_telemetry(flags: &Flags, env: &Environment) -> Receivers {
+    pub(crate) fn load_telemetry(flags: &Flags, env: &Environment) -> Receivers {
         let file = file_location(flags, env).and_then(|(path, _)| SettingsFile::read(&path).ok());
         let file = file.unwrap_or_default();
         let mut layers = Layers {
@@ -217,7 +219,7 @@ impl Settings {
     }
 
     /// Returns where `cxvault init` creates a settings file; `None` without a home folder.
-    pub fn file_to_write(flags: &Flags, env: &Environment) -> Option<PathBuf> {
+    pub(crate) fn file_to_write(flags: &Flags, env: &Environment) -> Option<PathBuf> {
         file_location(flags, env)
             .map(|(path, _)| path)
             .or_else(|| usual_file(env))
@@ -278,7 +280,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`Exit::Usage`] if the file cannot be read or has a line that is not understood.
-    pub fn trusted_signers(&self) -> Result<AllowedSigners> {
+    pub(crate) fn trusted_signers(&self) -> Result<AllowedSigners> {
         let Some(path) = &self.allowed_signers_file else {
             return Ok(AllowedSigners::default());
         };
@@ -350,7 +352,7 @@ fn file_location(flags: &Flags, env: &Environment) -> Option<(PathBuf, &'static 
 
 /// Returns the path of the settings file if no flag and no variable names one: by default
 /// `~/.config/cxvault/config.toml`.
-pub fn usual_file(env: &Environment) -> Option<PathBuf> {
+pub(crate) fn usual_file(env: &Environment) -> Option<PathBuf> {
     env.config_folder().map(|folder| folder.join("config.toml"))
 }
 

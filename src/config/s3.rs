@@ -13,7 +13,7 @@ use crate::outcome::{Exit, Failure, Result};
 
 /// How the S3 of one place is reached. `Debug` shows no secret.
 #[derive(Debug, Clone, Default)]
-pub struct S3Access {
+pub(crate) struct S3Access {
     /// URL of an S3-compatible service; Amazon S3 without it.
     pub endpoint: Option<BaseUrl>,
     /// Region of the bucket; the AWS environment decides without it.
@@ -134,7 +134,7 @@ impl S3Access {
     }
 
     /// Returns whether this place is reached with credentials of its own.
-    pub fn has_own_credentials(&self) -> bool {
+    pub(crate) fn has_own_credentials(&self) -> bool {
         self.access_key_id.is_some() || self.profile.is_some()
     }
 }

@@ -15,7 +15,7 @@ use crate::config::layers::{AccountScope, Layers, Origin, RawValue};
 use crate::outcome::{Exit, Failure, Result};
 
 /// The text that `cxvault config` shows in place of a secret.
-pub const MASK: &str = "********";
+pub(crate) const MASK: &str = "********";
 /// Largest file with a secret, in bytes. No token is longer, and reading a path such as /dev/zero has to end.
 const MAX_BYTES: u64 = 64 * 1024;
 

@@ -1,7 +1,7 @@
 //! Suggestions for misspelt names and values.
 
 /// Returns the candidate that `word` is most likely a misspelling of, as a question; `None` if none is near.
-pub fn did_you_mean<'a>(
+pub(crate) fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {

@@ -17,7 +17,7 @@ use crate::format::record::lock::{LockMode, Period, Retention};
 pub struct Invalid(pub String);
 
 /// A value, or why a text is not such a value.
-pub type Parsed<T> = Result<T, Invalid>;
+pub(crate) type Parsed<T> = Result<T, Invalid>;
 
 /// Returns an error with this reason.
 pub(super) fn invalid<T>(what: impl Into<String>) -> Parsed<T> {
@@ -33,7 +33,7 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 
 /// A length of time: `250ms`, `60s`, `15m`, `2h`, `14d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DurationValue(pub Duration);
+pub(crate) struct DurationValue(pub Duration);
 
 const SPAN_UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
@@ -77,7 +77,7 @@ impl fmt::Display for DurationValue {
 
 /// A length of time that is not zero. With a time-out of zero every request would fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PositiveSpan(pub DurationValue);
+pub(crate) struct PositiveSpan(pub DurationValue);
 
 impl FromStr for PositiveSpan {
     type Err = Invalid;
@@ -98,7 +98,7 @@ impl fmt::Display for PositiveSpan {
 
 /// A number of whole days, 1 to 36,500: `14d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DayCount(pub u32);
+pub(crate) struct DayCount(pub u32);
 
 impl FromStr for DayCount {
     type Err = Invalid;
@@ -121,7 +121,7 @@ impl fmt::Display for DayCount {
 
 /// A number of bytes: `4MiB`, `256KiB`, `1000B`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ByteSize(pub u64);
+pub(crate) struct ByteSize(pub u64);
 
 const SIZE_UNITS: [(&str, u64); 4] = [
     ("GiB", 1 << 30),
@@ -163,7 +163,7 @@ impl fmt::Display for ByteSize {
 
 /// A size from `MIN` to `MAX` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SizeWithin<const MIN: u64, const MAX: u64>(pub ByteSize);
+pub(crate) struct SizeWithin<const MIN: u64, const MAX: u64>(pub ByteSize);
 
 impl<const MIN: u64, const MAX: u64> FromStr for SizeWithin<MIN, MAX> {
     type Err = Invalid;
@@ -188,7 +188,7 @@ impl<const MIN: u64, const MAX: u64> fmt::Display for SizeWithin<MIN, MAX> {
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count<const MIN: u64, const MAX: u64>(pub u64);
+pub(crate) struct Count<const MIN: u64, const MAX: u64>(pub u64);
 
 impl<const MIN: u64, const MAX: u64> FromStr for Count<MIN, MAX> {
     type Err = Invalid;
@@ -211,7 +211,7 @@ impl<const MIN: u64, const MAX: u64> fmt::Display for Count<MIN, MAX> {
 
 /// `true` or `false`. `1` and `0` are accepted too, since they are common in environments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Switch(pub bool);
+pub(crate) struct Switch(pub bool);
 
 impl FromStr for Switch {
     type Err = Invalid;
@@ -272,7 +272,7 @@ impl<T: fmt::Display> fmt::Display for List<T> {
 
 /// An IANA time zone that is in the database of this build, in its official spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ZoneName(pub String);
+pub(crate) struct ZoneName(pub String);
 
 impl FromStr for ZoneName {
     type Err = Invalid;
@@ -309,7 +309,7 @@ impl fmt::Display for ZoneName {
 
 /// Object Lock as the settings write it: `governance:2555d`, `compliance:7y`, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LockPolicy(pub Option<Retention>);
+pub(crate) struct LockPolicy(pub Option<Retention>);
 
 impl FromStr for LockPolicy {
     type Err = Invalid;

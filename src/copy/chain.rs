@@ -19,7 +19,7 @@ use crate::outcome::Result;
 
 /// One manifest, and the files that must be in the copy before it.
 #[derive(Debug)]
-pub struct CopyStep {
+pub(crate) struct CopyStep {
     /// Key of the manifest.
     pub key: String,
     /// The manifest's object.
@@ -37,7 +37,7 @@ pub struct CopyStep {
 
 /// The manifests of one sub-account up to a head, in order.
 #[derive(Debug)]
-pub struct CopiedChain {
+pub(crate) struct CopiedChain {
     pub sub_account: String,
     pub steps: Vec<CopyStep>,
 }

@@ -26,7 +26,7 @@ const SOON_MS: i64 = 60_000;
 pub type Listed = BTreeMap<String, u64>;
 
 /// An object as the copy is to have it.
-pub struct CopyItem<'a> {
+pub(crate) struct CopyItem<'a> {
     pub key: &'a str,
     pub bytes: u64,
     pub sha256: Digest,
@@ -35,7 +35,7 @@ pub struct CopyItem<'a> {
 }
 
 /// A location that was examined, and may hold the copy.
-pub struct Destination {
+pub(crate) struct Destination {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     /// Whether it is a bucket, which keeps checksums, versions and locks, and no folder.
@@ -109,7 +109,7 @@ impl Destination {
         change(&mut self.copied.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub fn into_copied(self) -> Copied {
+    pub(crate) fn into_copied(self) -> Copied {
         self.copied
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)
@@ -130,7 +130,7 @@ impl Destination {
     }
 
     /// Returns the same, with the strongest lock of all objects that were copied before.
-    pub fn longest_of_all(&self, keep: Protection) -> Protection {
+    pub(crate) fn longest_of_all(&self, keep: Protection) -> Protection {
         let Protection { lock, hold } = self.in_force(keep);
         Protection {
             lock: lock
@@ -144,7 +144,7 @@ impl Destination {
     /// # Errors
     /// [`Exit::Usage`] where a chain requires locks or holds, this location keeps none, and the operator has not asked for a
     /// copy without them.
-    pub fn refuse_unlockable(
+    pub(crate) fn refuse_unlockable(
         &self,
         chain: &str,
         mut keeps: impl Iterator<Item = Protection>,
@@ -214,7 +214,7 @@ impl Destination {
 
     /// Locks `archive.json` and `copy.json` as long as any other object of the copy: without the first there is no archive,
     /// without the second writers would write to it.
-    pub async fn lock_marks(&self) -> Result<()> {
+    pub(crate) async fn lock_marks(&self) -> Result<()> {
         let Some(lock) = self.longest().filter(|_| self.locks && !self.dry_run) else {
             return Ok(());
         };

@@ -15,7 +15,7 @@ pub(super) const AT_ONCE: usize = 16;
 
 /// The options of a copy.
 #[derive(Debug, Clone)]
-pub struct CopyOptions {
+pub(crate) struct CopyOptions {
     /// The sub-accounts to copy; an empty list means all.
     pub sub_accounts: Vec<String>,
     /// Which locks the objects of the copy get.
@@ -28,7 +28,7 @@ pub struct CopyOptions {
 
 /// Which locks the objects of a copy get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CopyLocks {
+pub(crate) enum CopyLocks {
     /// The locks that the chains require. Objects that are stored now get the stronger of that and of this policy.
     Applied(Option<Retention>),
     /// No locks and no holds, although the chains require them.
@@ -36,7 +36,7 @@ pub enum CopyLocks {
 }
 
 /// The source and the destination of a copy.
-pub struct Job {
+pub(crate) struct Job {
     pub source: Archive,
     pub to: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,

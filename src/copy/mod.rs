@@ -32,7 +32,8 @@ use crate::chain::read;
 use crate::copy::chain::{CopiedChain, CopyStep};
 use crate::copy::destination::{CopyItem, Destination, Listed};
 use crate::copy::job::AT_ONCE;
-pub use crate::copy::job::{Copied, CopyLocks, CopyOptions, Job};
+pub use crate::copy::job::Copied;
+pub(crate) use crate::copy::job::{CopyLocks, CopyOptions, Job};
 use crate::format::place::key;
 use crate::format::record::copy::CopyRecord;
 use crate::format::record::head::Head;
@@ -46,7 +47,7 @@ use crate::store::Body;
 /// # Errors
 /// [`Exit::Usage`] where the location cannot hold this copy, or its locks; [`Exit::Integrity`] where another program wrote to
 /// the copy; errors of the stores.
-pub async fn copy(
+pub(crate) async fn copy(
     job: &Job,
     meter: &VerifyProgress,
     failed: &(dyn Fn(Failure) + Send + Sync),

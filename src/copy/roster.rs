@@ -19,7 +19,7 @@ use crate::store::{Body, Store};
 
 /// One record that was verified. Its object is read again when it is copied: inventories are long, and each run adds one.
 #[derive(Debug)]
-pub struct RosterStep {
+pub(crate) struct RosterStep {
     key: String,
     bytes: u64,
     sha256: Digest,

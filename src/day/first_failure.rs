@@ -31,7 +31,7 @@ impl FirstFailure {
     }
 
     /// Returns the failure that came first; `None` where no task has failed.
-    pub fn into_cause(self) -> Option<Failure> {
+    pub(crate) fn into_cause(self) -> Option<Failure> {
         self.cause.into_inner()
     }
 }

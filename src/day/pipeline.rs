@@ -51,9 +51,9 @@ pub struct PipelineSlot<'a> {
 }
 
 /// Held while a day requests windows.
-pub type DiscoveryTurn<'a> = MutexGuard<'a, ()>;
+pub(crate) type DiscoveryTurn<'a> = MutexGuard<'a, ()>;
 /// Held while a day has summaries to hand out to fetchers; requests of the last ones may still be in flight after it.
-pub type FetchTurn<'a> = MutexGuard<'a, ()>;
+pub(crate) type FetchTurn<'a> = MutexGuard<'a, ()>;
 
 impl Pipeline {
     /// Takes the next position in the queue.

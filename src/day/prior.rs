@@ -38,7 +38,7 @@ impl PriorState {
     }
 
     /// Returns whether a committed revision was discovered by exactly these windows' answers.
-    pub fn has_windows(&self, windows: &[AnsweredWindow]) -> bool {
+    pub(crate) fn has_windows(&self, windows: &[AnsweredWindow]) -> bool {
         self.revisions.iter().any(|(_, day)| match &day.discovery {
             Discovery::Windows {
                 windows: committed, ..

@@ -30,7 +30,7 @@ impl SharedChain {
     ///
     /// # Errors
     /// Those of [`Chain::open`]: the store cannot be read, or the chain contradicts itself or what this host remembers.
-    pub async fn current(&self, archive: &Writer) -> Result<Chain> {
+    pub(crate) async fn current(&self, archive: &Writer) -> Result<Chain> {
         let mut known = self.known.lock().await;
         if let Some(chain) = &mut *known {
             // After an error the chain is as it was before, and the next use tries again.
@@ -43,7 +43,7 @@ impl SharedChain {
     }
 
     /// Keeps what a use has read of the chain, unless more of it is known already.
-    pub async fn keep(&self, chain: &Chain) {
+    pub(crate) async fn keep(&self, chain: &Chain) {
         let mut known = self.known.lock().await;
         if known
             .as_ref()

@@ -35,7 +35,7 @@ pub fn printable(text: &str) -> String {
 /// Returns the first `most` characters of `text`, made safe by [`printable`].
 ///
 /// For error messages that quote input that is not what it should be: it may be of any length.
-pub fn printable_start(text: &str, most: usize) -> String {
+pub(crate) fn printable_start(text: &str, most: usize) -> String {
     printable(&text.chars().take(most).collect::<String>())
 }
 
@@ -54,7 +54,7 @@ fn escape_if_unprintable(c: char, safe: &mut String) {
 }
 
 /// Returns a number with its digits in groups: `1234567` as `1,234,567`.
-pub fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (n, digit) in digits.chars().enumerate() {

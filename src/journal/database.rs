@@ -104,7 +104,7 @@ impl Database {
     }
 
     /// Runs a statement; returns the number of rows that it changed.
-    pub fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
+    pub(crate) fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
         let statement = self.connection.prepare_cached(sql);
         self.check(statement.and_then(|mut statement| statement.execute(params)))
     }
@@ -169,7 +169,7 @@ impl Database {
     }
 
     /// Runs `work` in a savepoint: where it fails, none of its writes remain.
-    pub fn in_savepoint<T, E: From<JournalError>>(
+    pub(crate) fn in_savepoint<T, E: From<JournalError>>(
         &self,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {

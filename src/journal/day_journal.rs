@@ -28,7 +28,7 @@ pub struct DayIdentity {
 
 /// How far the observation of a day is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct JournalProgress {
+pub(crate) struct JournalProgress {
     /// Windows with a complete answer.
     pub windows: u64,
     pub segments: u64,
@@ -81,7 +81,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::OtherSettings`] for the journal of another day, zone, archive or version;
     /// [`JournalError::Folder`] and [`JournalError::Database`].
-    pub fn open(path: &Path, identity: DayIdentity) -> Result<Journal> {
+    pub(crate) fn open(path: &Path, identity: DayIdentity) -> Result<Journal> {
         let mut journal = Journal {
             database: Database::open(path)?,
             identity,
@@ -134,19 +134,19 @@ impl Journal {
     }
 
     /// Returns the note called `name`.
-    pub fn meta(&self, name: &str) -> Result<Option<String>> {
+    pub(crate) fn meta(&self, name: &str) -> Result<Option<String>> {
         let sql = "SELECT value FROM meta WHERE name = ?";
         self.database.optional(sql, [name], |row| row.get(0))
     }
 
     /// Stores a note, replacing an earlier one of that name.
-    pub fn set_meta(&self, name: &str, value: &str) -> Result<()> {
+    pub(crate) fn set_meta(&self, name: &str, value: &str) -> Result<()> {
         let sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         self.database.execute(sql, [name, value]).map(drop)
     }
 
     /// Counts what the journal has.
-    pub fn progress(&self) -> Result<JournalProgress> {
+    pub(crate) fn progress(&self) -> Result<JournalProgress> {
         let answered = "SELECT count(*) FROM observation WHERE status NOT IN ('FAILED', 'SKIPPED')";
         Ok(JournalProgress {
             windows: self.database.count("SELECT count(*) FROM window", [])?,
@@ -159,7 +159,7 @@ impl Journal {
     ///
     /// # Errors
     /// Those of `work`, and [`JournalError::Database`].
-    pub fn in_savepoint<T, E: From<JournalError>>(
+    pub(crate) fn in_savepoint<T, E: From<JournalError>>(
         &self,
         work: impl FnOnce(&Journal) -> Result<T, E>,
     ) -> Result<T, E> {

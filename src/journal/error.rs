@@ -6,7 +6,7 @@ use crate::outcome::{Exit, Failure};
 
 /// Why the journal or the state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum JournalError {
+pub(crate) enum JournalError {
     /// Another process holds the lock of the day.
     #[error("another process is at work on this day and archive (lock {})", .0.display())]
     Locked(PathBuf),

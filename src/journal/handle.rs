@@ -19,7 +19,7 @@ type Job = Box<dyn FnOnce(&mut Journal) -> Acknowledge + Send>;
 
 /// An observation of a summary, for the journal.
 #[derive(Debug)]
-pub struct NewObservation {
+pub(crate) struct NewObservation {
     /// The segment's number, from [`crate::journal::PendingSegment`].
     pub seq: i64,
     pub kind: SummaryKind,
@@ -45,7 +45,7 @@ const GATHER_ROUNDS: u32 = 8;
 
 /// The result of a job that was submitted.
 #[derive(Debug)]
-pub struct PendingJob<T, E>(oneshot::Receiver<std::result::Result<T, E>>);
+pub(crate) struct PendingJob<T, E>(oneshot::Receiver<std::result::Result<T, E>>);
 
 impl<T, E: From<JournalError>> PendingJob<T, E> {
     /// Waits for the result. What the job wrote is durable then.
@@ -59,7 +59,7 @@ impl<T, E: From<JournalError>> PendingJob<T, E> {
 
 /// A handle of a day's journal, which can be cloned. Everything that was acknowledged is durable.
 #[derive(Clone)]
-pub struct JournalHandle {
+pub(crate) struct JournalHandle {
     queue: mpsc::UnboundedSender<JournalCommand>,
     permits: Arc<Semaphore>,
 }
@@ -118,7 +118,7 @@ impl JournalHandle {
     ///
     /// # Errors
     /// [`JournalError::Ended`].
-    pub fn submit<T, E, F>(&self, job: F) -> std::result::Result<PendingJob<T, E>, E>
+    pub(crate) fn submit<T, E, F>(&self, job: F) -> std::result::Result<PendingJob<T, E>, E>
     where
         F: FnOnce(&mut Journal) -> std::result::Result<T, E> + Send + 'static,
         T: Send + 'static,

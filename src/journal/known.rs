@@ -22,7 +22,7 @@ pub(super) fn open_bit(kind: SummaryKind) -> u8 {
 
 impl Journal {
     /// Adds a row that is committed, or that an adopted part holds.
-    pub fn add_known_row(&self, row: Row, adopted: bool) -> Result<()> {
+    pub(crate) fn add_known_row(&self, row: Row, adopted: bool) -> Result<()> {
         let key = row.segment.key();
         let row = row.without(&self.omission);
         if !adopted && *row.segment.known_by() != *key {
@@ -74,7 +74,7 @@ impl Journal {
     }
 
     /// Returns the current known row of a segment, and whether an adopted part of this revision holds it.
-    pub fn known_row(&self, key: &str) -> Result<Option<(Row, bool)>> {
+    pub(crate) fn known_row(&self, key: &str) -> Result<Option<(Row, bool)>> {
         let sql = "SELECT row, adopted FROM known WHERE key = ?";
         let found: Option<(String, bool)> = self
             .database
@@ -88,7 +88,7 @@ impl Journal {
     ///
     /// The marks of committed observations are removed as well: a part that was adopted may never be committed, and an
     /// observation that only that part held would otherwise be lost.
-    pub fn clear_known_rows(&self) -> Result<()> {
+    pub(crate) fn clear_known_rows(&self) -> Result<()> {
         self.database.batch(
             "DELETE FROM known; DELETE FROM settled; UPDATE observation SET committed = 0 WHERE committed = 1;",
         )
@@ -106,7 +106,7 @@ impl Journal {
     }
 
     /// Returns the number of segments that only adopted parts hold: another host or another attempt discovered them.
-    pub fn count_adopted_only(&self) -> Result<u64> {
+    pub(crate) fn count_adopted_only(&self) -> Result<u64> {
         let sql =
             "SELECT count(*) FROM known WHERE adopted AND key NOT IN (SELECT key FROM segment)";
         self.database.count(sql, [])

@@ -44,14 +44,16 @@ mod state;
 mod tests;
 mod windows;
 
-pub use day_journal::{DayIdentity, Journal, JournalProgress};
-pub use error::JournalError;
-pub use handle::{JournalHandle, NewObservation, PendingJob};
-pub use observations::PendingSegment;
-pub use recheck::VanishedCounts;
-pub use revision::RevisionTotals;
-pub use state::{DayFolder, DayLock, Head, StateDir};
-pub use windows::{AnsweredWindow, DiscoveredSegment, MergeCounts};
+pub use day_journal::{DayIdentity, Journal};
+pub(crate) use error::JournalError;
+pub(crate) use handle::{JournalHandle, NewObservation, PendingJob};
+pub(crate) use observations::PendingSegment;
+pub(crate) use recheck::VanishedCounts;
+pub(crate) use revision::RevisionTotals;
+pub(crate) use state::DayFolder;
+pub use state::{Head, StateDir};
+pub(crate) use windows::AnsweredWindow;
+pub use windows::DiscoveredSegment;
 
 /// The result of the journal's functions.
-pub type Result<T, E = JournalError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = JournalError> = std::result::Result<T, E>;

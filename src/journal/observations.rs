@@ -15,7 +15,7 @@ const BATCH: u32 = 256;
 
 /// A segment with summaries that are still to be requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingSegment {
+pub(crate) struct PendingSegment {
     /// The segment's number in this journal.
     pub seq: i64,
     /// The id to request; `None` when discovery returned none.
@@ -30,7 +30,7 @@ impl Journal {
     /// Returns the segments after number `after` that have a summary without an answer, in order of discovery.
     ///
     /// Failed and skipped summaries of an earlier run have no answer: both can have another result now.
-    pub fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingSegment>> {
+    pub(crate) fn pending(&self, after: i64, limit: u32) -> Result<Vec<PendingSegment>> {
         let sql = "
             SELECT s.seq, s.key, a.status, b.status, o.has_id, o.channel_class, o.segment_type, k.open
             FROM segment s JOIN object o ON o.id = s.object LEFT JOIN known k ON k.key = s.key
@@ -64,7 +64,7 @@ impl Journal {
     }
 
     /// Stores an observation; it replaces an earlier one of the same summary.
-    pub fn record_observation(
+    pub(crate) fn record_observation(
         &self,
         seq: i64,
         kind: SummaryKind,
@@ -109,7 +109,7 @@ impl Journal {
 
     /// Makes every known segment that lacks a wanted summary pending, with the answers that it has. Returns their
     /// number.
-    pub fn reopen_gaps(&mut self, wanted: impl Fn(&Segment) -> bool) -> Result<u64> {
+    pub(crate) fn reopen_gaps(&mut self, wanted: impl Fn(&Segment) -> bool) -> Result<u64> {
         let mut count = 0;
         let mut after = String::new();
         loop {

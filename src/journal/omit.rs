@@ -18,7 +18,7 @@ const BATCH: u32 = 256;
 
 impl Journal {
     /// Returns the fields that are left out of everything that this journal holds.
-    pub fn omission(&self) -> &Omission {
+    pub(crate) fn omission(&self) -> &Omission {
         &self.omission
     }
 
@@ -32,7 +32,7 @@ impl Journal {
 
     /// Omits these fields from now on, and removes them from what the journal holds. Fields that are omitted already
     /// stay so: their values were never stored, and only new requests could return them.
-    pub fn omit_fields(&mut self, fields: &Omission) -> Result<()> {
+    pub(crate) fn omit_fields(&mut self, fields: &Omission) -> Result<()> {
         let all = self.omission.and(fields);
         if all == self.omission {
             return Ok(());
@@ -55,7 +55,7 @@ impl Journal {
     /// Overwrites what the file may still hold of omitted fields. Must run outside of any transaction.
     ///
     /// A crash before the end leaves the note, and the next run repeats it.
-    pub fn purge_omitted_bytes(&mut self) -> Result<()> {
+    pub(crate) fn purge_omitted_bytes(&mut self) -> Result<()> {
         if self.meta(TRACES)?.is_none() {
             return Ok(());
         }

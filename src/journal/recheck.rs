@@ -13,7 +13,7 @@ const BATCH: u32 = 256;
 
 /// The committed segments that a recheck's discovery has not returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct VanishedCounts {
+pub(crate) struct VanishedCounts {
     /// Segments that are marked as vanished now, and were not before.
     pub newly: u64,
     /// Committed segments that discovery returned before.
@@ -23,7 +23,10 @@ pub struct VanishedCounts {
 impl Journal {
     /// Makes this journal that of a recheck, unless it has something else that is to be finished first. The journal of
     /// a recheck continues with what it has, and with the new scope. Returns what is requested again.
-    pub fn start_recheck(&mut self, wanted: Option<&RecheckScope>) -> Result<Option<RecheckScope>> {
+    pub(crate) fn start_recheck(
+        &mut self,
+        wanted: Option<&RecheckScope>,
+    ) -> Result<Option<RecheckScope>> {
         if let Some(wanted) = wanted
             && (self.recheck.is_some() || self.is_empty()?)
         {
@@ -56,7 +59,7 @@ impl Journal {
     }
 
     /// Inserts every committed segment that no window returned as a vanished segment. All windows must have an answer.
-    pub fn mark_vanished(&mut self) -> Result<VanishedCounts> {
+    pub(crate) fn mark_vanished(&mut self) -> Result<VanishedCounts> {
         let sql = "SELECT min(coalesce(server_date, answered_at)) FROM window";
         let asked: Option<i64> = self.database.one(sql, [], |row| row.get(0))?;
         let (mut vanished, mut after) = (VanishedCounts::default(), String::new());
@@ -92,13 +95,13 @@ impl Journal {
     }
 
     /// Returns how many summaries this journal has requested.
-    pub fn count_requested(&self) -> Result<u64> {
+    pub(crate) fn count_requested(&self) -> Result<u64> {
         let sql = "SELECT count(*) FROM observation WHERE status NOT IN ('SKIPPED', 'NO_ID')";
         self.database.count(sql, [])
     }
 
     /// Removes what this recheck has observed, which is not plausible: the next recheck starts again.
-    pub fn discard_recheck(&mut self) -> Result<()> {
+    pub(crate) fn discard_recheck(&mut self) -> Result<()> {
         self.database.batch(
             "DELETE FROM observation; DELETE FROM segment; DELETE FROM object; DELETE FROM window;
              DELETE FROM meta WHERE name = 'recheck';",

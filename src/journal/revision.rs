@@ -16,7 +16,7 @@ use crate::journal::{JournalError, Result};
 
 /// The totals of a revision's rows, and of the day after them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RevisionTotals {
+pub(crate) struct RevisionTotals {
     /// Over the rows that the revision adds, without adopted parts.
     pub rows: Tally,
     /// The failures among those rows.
@@ -48,7 +48,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Database`], and the errors of `each`.
-    pub fn changes<E: From<JournalError>>(
+    pub(crate) fn changes<E: From<JournalError>>(
         &self,
         revision: u32,
         mut each: impl FnMut(Row) -> Result<(), E>,

@@ -43,13 +43,13 @@ pub struct StateDir {
 
 /// The folder of an archive day in progress.
 #[derive(Debug, Clone)]
-pub struct DayFolder {
+pub(crate) struct DayFolder {
     path: PathBuf,
 }
 
 /// The lock of a day. The operating system releases it when the process ends, for whatever reason.
 #[derive(Debug)]
-pub struct DayLock {
+pub(crate) struct DayLock {
     _file: File,
 }
 
@@ -67,7 +67,7 @@ impl StateDir {
     }
 
     /// Returns whether a day has a journal, and no process works on it.
-    pub fn is_unfinished(&self, sub_account: &str, date: Date) -> bool {
+    pub(crate) fn is_unfinished(&self, sub_account: &str, date: Date) -> bool {
         let day = self.day_folder(sub_account, date);
         day.has_journal() && day.lock().is_ok()
     }
@@ -82,7 +82,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`JournalError::Folder`].
-    pub fn day(&self, sub_account: &str, date: Date) -> Result<DayFolder> {
+    pub(crate) fn day(&self, sub_account: &str, date: Date) -> Result<DayFolder> {
         let day = self.day_folder(sub_account, date);
         make_private_folder(&day.path)?;
         Ok(day)
@@ -96,7 +96,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`JournalError::Folder`].
-    pub fn remembered_head(&self, sub_account: &str) -> Result<Option<Head>> {
+    pub(crate) fn remembered_head(&self, sub_account: &str) -> Result<Option<Head>> {
         read_head(self.head_path(sub_account))
     }
 
@@ -104,7 +104,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`JournalError::Folder`].
-    pub fn remember_head(&self, sub_account: &str, head: &Head) -> Result<()> {
+    pub(crate) fn remember_head(&self, sub_account: &str, head: &Head) -> Result<()> {
         let remembered = self.remembered_head(sub_account)?;
         if remembered.is_some_and(|known| known.sequence >= head.sequence) {
             return Ok(());
@@ -121,7 +121,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`JournalError::Folder`].
-    pub fn announced_head(&self, chain: &str) -> Result<Option<Head>> {
+    pub(crate) fn announced_head(&self, chain: &str) -> Result<Option<Head>> {
         read_head(self.announced_path(chain))
     }
 
@@ -129,7 +129,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`JournalError::Folder`].
-    pub fn record_announced_head(&self, chain: &str, head: &Head) -> Result<()> {
+    pub(crate) fn record_announced_head(&self, chain: &str, head: &Head) -> Result<()> {
         write_head(&self.announced_path(chain), head)
     }
 }
@@ -172,11 +172,6 @@ impl DayFolder {
         }
     }
 
-    /// Returns the path of the folder.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Returns the path of the journal's database.
     pub fn database(&self) -> PathBuf {
         self.path.join("journal.sqlite")
@@ -191,7 +186,7 @@ impl DayFolder {
     ///
     /// # Errors
     /// [`JournalError::Folder`].
-    pub fn create_scratch(&self) -> Result<PathBuf> {
+    pub(crate) fn create_scratch(&self) -> Result<PathBuf> {
         let path = self.path.join("scratch");
         unless_missing(fs::remove_dir_all(&path)).map_err(JournalError::folder(&path))?;
         make_private_folder(&path)?;
@@ -203,7 +198,7 @@ impl DayFolder {
     ///
     /// # Errors
     /// [`JournalError::Folder`].
-    pub fn delete_journal(&self) -> Result<()> {
+    pub(crate) fn delete_journal(&self) -> Result<()> {
         let _ = fs::remove_dir_all(self.path.join("scratch"));
         for name in ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"] {
             let path = self.path.join(name);

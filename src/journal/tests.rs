@@ -1,3 +1,5 @@
+use crate::journal::day_journal::JournalProgress;
+use crate::journal::windows::MergeCounts;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -446,7 +448,9 @@ fn a_day_is_locked_private_and_bound_to_its_settings() {
     day.lock().unwrap();
     drop(Journal::open(&day.database(), identity()).unwrap());
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(day.path()), mode(&day.database())), (0o700, 0o600));
+    let database = day.database();
+    let folder = database.parent().unwrap();
+    assert_eq!((mode(folder), mode(&database)), (0o700, 0o600));
     let elsewhere = DayIdentity {
         zone: "Asia/Tokyo".into(),
         ..identity()

@@ -12,7 +12,7 @@ use crate::journal::day_journal::Journal;
 
 /// A window with a complete answer. Times are UTC milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnsweredWindow {
+pub(crate) struct AnsweredWindow {
     pub window: Window,
     /// Objects in the answer, including duplicates.
     pub rows: u64,
@@ -32,7 +32,7 @@ pub struct AnsweredWindow {
 
 /// How a window's objects joined the segments known before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MergeCounts {
+pub(crate) struct MergeCounts {
     /// New segments.
     pub new: u64,
     /// Objects of segments that were known already.
@@ -76,7 +76,7 @@ fn to_owned<T: AsRef<str>>(text: &Option<T>) -> Option<String> {
 
 impl Journal {
     /// Returns the windows with a complete answer, in order.
-    pub fn windows(&self) -> Result<Vec<AnsweredWindow>> {
+    pub(crate) fn windows(&self) -> Result<Vec<AnsweredWindow>> {
         let sql = "SELECT * FROM window ORDER BY start_ms";
         self.database.all(sql, [], |row| {
             let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
@@ -97,20 +97,28 @@ impl Journal {
     }
 
     /// Discards the objects of a window whose answer starts again.
-    pub fn discard_window(&self, window: Window) -> Result<()> {
+    pub(crate) fn discard_window(&self, window: Window) -> Result<()> {
         let sql = "DELETE FROM object WHERE window_ms = ?";
         self.database.execute(sql, [window.start_ms]).map(drop)
     }
 
     /// Stores objects of a window whose answer is still arriving. They have no effect until it is complete.
-    pub fn stage_objects(&self, window: Window, objects: &[DiscoveredSegment]) -> Result<()> {
+    pub(crate) fn stage_objects(
+        &self,
+        window: Window,
+        objects: &[DiscoveredSegment],
+    ) -> Result<()> {
         objects.iter().try_for_each(|object| {
             insert_object(&self.database, Some(window.start_ms), object).map(drop)
         })
     }
 
     /// Turns the objects of a window with a complete answer into segments of the day: all of them or none.
-    pub fn finish_window(&mut self, answer: &AnsweredWindow, run_id: &str) -> Result<MergeCounts> {
+    pub(crate) fn finish_window(
+        &mut self,
+        answer: &AnsweredWindow,
+        run_id: &str,
+    ) -> Result<MergeCounts> {
         self.database.in_savepoint(|| {
             let discovery = Discovery {
                 discovered_at: answer.server_date.unwrap_or(answer.answered_at),

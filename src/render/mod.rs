@@ -23,8 +23,9 @@ use crate::outcome::Failure;
 mod progress;
 mod table;
 
-pub use crate::format::text::{count, grouped, printable};
-pub use progress::{Amount, DayProgress, DaysProgress, Progress};
+pub(crate) use crate::format::text::grouped;
+pub use crate::format::text::{count, printable};
+pub(crate) use progress::{Amount, Progress};
 pub use table::Table;
 
 /// Where results go, and in which form. Cheap to clone; all clones share the terminal.
@@ -119,7 +120,7 @@ impl Output {
     }
 
     /// Returns a writer for the log, which writes to stderr and moves the bars aside.
-    pub fn log_writer(&self) -> LogWriter {
+    pub(crate) fn log_writer(&self) -> LogWriter {
         LogWriter(self.clone())
     }
 
@@ -145,7 +146,7 @@ impl Output {
 }
 
 /// Writes log lines; see [`Output::log_writer`].
-pub struct LogWriter(Output);
+pub(crate) struct LogWriter(Output);
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -18,7 +18,7 @@ const SPARSE_MS: i64 = 30_000;
 
 /// Creates the progress of days. Cheap to clone; all clones share the terminal and the interval of log lines.
 #[derive(Clone)]
-pub struct Progress {
+pub(crate) struct Progress {
     bars: MultiProgress,
     sparse: Arc<Sparse>,
 }
@@ -101,7 +101,7 @@ impl Progress {
 }
 
 /// Progress of a range of days.
-pub struct DaysProgress {
+pub(crate) struct DaysProgress {
     label: String,
     bar: Option<ProgressBar>,
     days: u64,
@@ -148,7 +148,7 @@ fn style() -> ProgressStyle {
 }
 
 /// Progress of one day. The tasks of the day share it. The bar disappears when it is dropped.
-pub struct DayProgress {
+pub(crate) struct DayProgress {
     label: String,
     bar: Option<ProgressBar>,
     state: Mutex<DayProgressState>,
@@ -164,17 +164,17 @@ struct DayProgressState {
 
 impl DayProgress {
     /// Sets the numbers of answered and of all discovery windows.
-    pub fn set_discovery(&self, done: u64, total: u64) {
+    pub(crate) fn set_discovery(&self, done: u64, total: u64) {
         self.update(|state| state.windows = (done, total));
     }
 
     /// Sets the numbers of finished and of known summaries; discovery may still find more.
-    pub fn set_summaries(&self, done: u64, total_known: u64) {
+    pub(crate) fn set_summaries(&self, done: u64, total_known: u64) {
         self.update(|state| state.summaries = (done, total_known));
     }
 
     /// Sets a remark, such as the use of the rate limit. It must contain neither secrets nor texts of people.
-    pub fn set_note(&self, text: impl Into<String>) {
+    pub(crate) fn set_note(&self, text: impl Into<String>) {
         let text = text.into();
         self.update(|state| state.note = text);
     }
@@ -218,7 +218,7 @@ impl Drop for DayProgress {
 }
 
 /// Progress of work that is counted in bytes, such as a verification or a copy.
-pub struct Amount {
+pub(crate) struct Amount {
     bar: Option<ProgressBar>,
     clock: Arc<dyn Clock>,
     sparse: Sparse,

@@ -19,7 +19,7 @@ const ACCOUNTS_BODY_MAX: u64 = 16 * 1024 * 1024;
 /// A RingCX sub-account, as `GET /voice/api/v1/admin/accounts` lists it; other fields are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ListedSubAccount {
+pub(crate) struct ListedSubAccount {
     /// The id, such as `21630001`.
     #[serde(deserialize_with = "text_or_number")]
     pub account_id: String,

@@ -43,7 +43,7 @@ pub(super) struct TransientError {
 
 impl AttemptError {
     /// Builds a transient failure without a pause and without causes.
-    pub fn transient(class: &'static str, http_status: Option<u16>) -> Self {
+    pub(crate) fn transient(class: &'static str, http_status: Option<u16>) -> Self {
         AttemptError::Transient(TransientError {
             class,
             http_status,
@@ -61,7 +61,7 @@ impl AttemptError {
     }
 
     /// Classifies an error before the answer's status arrived.
-    pub fn not_sent(error: reqwest::Error) -> Self {
+    pub(crate) fn not_sent(error: reqwest::Error) -> Self {
         if error.is_builder() {
             return AttemptError::Permanent {
                 class: "unaskable_id",
@@ -76,7 +76,7 @@ impl AttemptError {
     }
 
     /// Classifies an error while the body was read.
-    pub fn broken_off(error: reqwest::Error, http_status: u16) -> Self {
+    pub(crate) fn broken_off(error: reqwest::Error, http_status: u16) -> Self {
         let class = match io_kind(&error) {
             _ if error.is_timeout() => "timeout",
             Some(

@@ -170,14 +170,14 @@ impl Tokens {
     ///
     /// # Errors
     /// As [`Tokens::token`]; [`ApiError::Usage`] for a ready token.
-    pub async fn ringcentral(&self) -> Result<SecretString, ApiError> {
+    pub(crate) async fn ringcentral(&self) -> Result<SecretString, ApiError> {
         let mut state = self.renewal.lock().await;
         let (token, _) = self.ringcentral_token(&mut state).await?;
         Ok(token)
     }
 
     /// Records that the platform answered the RingCentral token with 401.
-    pub async fn refuse_ringcentral(&self) {
+    pub(crate) async fn refuse_ringcentral(&self) {
         self.renewal.lock().await.ringcentral = None;
     }
 

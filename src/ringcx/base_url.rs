@@ -65,7 +65,7 @@ impl BaseUrl {
     }
 
     /// Like [`BaseUrl::join`] without a query, for the many summary requests: only the path is parsed again.
-    pub fn join_path(&self, parts: &[&str]) -> Url {
+    pub(crate) fn join_path(&self, parts: &[&str]) -> Url {
         let base_path = self.url.path().trim_end_matches('/');
         let mut path = String::with_capacity(base_path.len() + total_length(parts));
         path.push_str(base_path);

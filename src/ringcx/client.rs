@@ -69,11 +69,11 @@ pub struct RingCx {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
     /// All limiters together, with the slowest pace and the longest pause.
-    pub summaries: LimiterUsage,
+    pub(crate) summaries: LimiterUsage,
     /// All limiters together, with the slowest pace and the longest pause.
-    pub discovery: LimiterUsage,
+    pub(crate) discovery: LimiterUsage,
     /// Exchanges of a RingCentral token for a RingCX token.
-    pub tokens: LimiterUsage,
+    pub(crate) tokens: LimiterUsage,
 }
 
 impl Usage {
@@ -150,7 +150,7 @@ impl RingCx {
     ///
     /// # Errors
     /// Any [`ApiError`].
-    pub async fn sub_accounts(&self) -> Result<Vec<ListedSubAccount>, ApiError> {
+    pub(crate) async fn sub_accounts(&self) -> Result<Vec<ListedSubAccount>, ApiError> {
         let address = self
             .transport
             .ringcx
@@ -179,7 +179,7 @@ impl RingCx {
     ///
     /// # Errors
     /// Any [`ApiError`].
-    pub async fn server_now(&self) -> Result<i64, ApiError> {
+    pub(crate) async fn server_now(&self) -> Result<i64, ApiError> {
         if self.clock_skew_ms().is_none() {
             self.sub_accounts().await?;
         }
@@ -204,7 +204,7 @@ impl RingCx {
     ///
     /// # Errors
     /// Any [`ApiError`]; [`ApiError::Stopped`] also when the receiver is gone.
-    pub async fn discover(
+    pub(crate) async fn discover(
         &self,
         sub_account: &str,
         start_ms: i64,
@@ -242,7 +242,7 @@ impl RingCx {
     /// # Errors
     /// Any [`ApiError`]. [`ApiError::GaveUp`] concerns this summary only; its class is `unaskable_id`, with 0 attempts,
     /// for an id that no URL can carry (`.` and `..`).
-    pub async fn summary(
+    pub(crate) async fn summary(
         &self,
         sub_account: &str,
         segment_id: &str,

@@ -17,7 +17,7 @@ use crate::ringcx::split::{SplitError, Splitter};
 use crate::ringcx::transport::Transport;
 
 /// The longest window that one request may cover, in seconds (RingCX documentation, "interaction-metadata").
-pub const LONGEST_WINDOW_S: i64 = 10_800;
+pub(crate) const LONGEST_WINDOW_S: i64 = 10_800;
 /// Objects in a batch.
 const BATCH: usize = 256;
 /// A batch of large objects is sent earlier: batches in the channel occupy memory as well.
@@ -25,7 +25,7 @@ const BATCH_BYTES: usize = 512 * 1024;
 
 /// A part of a window's answer, while it arrives. `Debug` shows no object: objects hold phone numbers and notes.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Discovered {
+pub(crate) enum Discovered {
     /// The answer broke off and is requested again: what this window returned so far is void.
     Restart,
     /// Texts of JSON objects, byte for byte, in the answer's order.
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Discovered {
 
 /// The facts about a window's complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WindowAnswer {
+pub(crate) struct WindowAnswer {
     /// SHA-256 of the body after content decoding.
     pub sha256: Digest,
     /// Length of that body.

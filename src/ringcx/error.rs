@@ -104,7 +104,7 @@ pub struct ErrorCode(String);
 
 impl ErrorCode {
     /// Returns the code in an error body: `errorCode` of RingCX, or `error` of the OAuth endpoints.
-    pub fn of_body(body: &[u8]) -> Option<Self> {
+    pub(crate) fn of_body(body: &[u8]) -> Option<Self> {
         let body: serde_json::Value = serde_json::from_slice(body).ok()?;
         let text = ["errorCode", "error"]
             .into_iter()
@@ -115,11 +115,6 @@ impl ErrorCode {
             .take(64)
             .collect();
         (!code.is_empty()).then_some(ErrorCode(code))
-    }
-
-    /// Returns the code as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

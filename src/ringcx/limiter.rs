@@ -47,7 +47,7 @@ impl LimiterContext {
     ///
     /// # Errors
     /// [`ApiError::Stopped`] as soon as the run is to stop.
-    pub async fn sleep_ms(&self, ms: i64) -> Result<(), ApiError> {
+    pub(crate) async fn sleep_ms(&self, ms: i64) -> Result<(), ApiError> {
         let duration = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         tokio::select! {
             biased;
@@ -92,7 +92,7 @@ pub(super) struct RateLimiter {
 
 /// The counters of a limiter, or of several.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct LimiterUsage {
+pub(crate) struct LimiterUsage {
     /// Number of limiters that are counted together; the limits hold for each of them.
     pub limiters: u64,
     /// Requests sent, whatever their result.
@@ -155,7 +155,7 @@ impl RateLimiter {
     ///
     /// # Errors
     /// [`ApiError::Stopped`], [`ApiError::Ledger`], and the errors of `prepare`.
-    pub async fn acquire<F: Future<Output = Result<(), ApiError>>>(
+    pub(crate) async fn acquire<F: Future<Output = Result<(), ApiError>>>(
         &self,
         prepare: impl Fn() -> F,
     ) -> Result<i64, ApiError> {
@@ -232,7 +232,7 @@ impl RateLimiter {
     ///
     /// # Errors
     /// [`ApiError::Ledger`].
-    pub async fn pause(&self, sent_ms: i64, pause_ms: i64) -> Result<(), ApiError> {
+    pub(crate) async fn pause(&self, sent_ms: i64, pause_ms: i64) -> Result<(), ApiError> {
         let until_ms = self.context.clock.now_ms() + pause_ms.clamp(0, LONGEST_PAUSE_MS);
         self.too_many.fetch_add(1, Relaxed);
         self.paused_until_ms.fetch_max(until_ms, Relaxed);
@@ -255,7 +255,7 @@ impl RateLimiter {
 
     /// Returns the first and the longest pause, in milliseconds, after a 429 without `Retry-After`: the distance
     /// between two requests, and the longest window.
-    pub fn default_pauses_ms(&self) -> (i64, i64) {
+    pub(crate) fn default_pauses_ms(&self) -> (i64, i64) {
         let windows = self.limits.0.iter().map(|limit| {
             let window_ms = i64::try_from(limit.window.as_millis()).unwrap_or(i64::MAX);
             (window_ms / i64::from(limit.requests.max(1)), window_ms)
@@ -269,7 +269,7 @@ impl RateLimiter {
     }
 
     /// Records that a request was answered.
-    pub fn record_success(&self) {
+    pub(crate) fn record_success(&self) {
         // Loads before stores: the usual case must not make the cores compete for a cache line.
         if self.give_ups.load(Relaxed) != 0 {
             self.give_ups.store(0, Relaxed);
@@ -283,7 +283,7 @@ impl RateLimiter {
     }
 
     /// Takes a retry out of the budget; returns false when the budget is used up.
-    pub fn take_retry(&self) -> bool {
+    pub(crate) fn take_retry(&self) -> bool {
         if self.retry_budget.fetch_sub(BUDGET_RETRY, Relaxed) < BUDGET_RETRY {
             self.retry_budget.fetch_add(BUDGET_RETRY, Relaxed);
             return false;
@@ -294,7 +294,7 @@ impl RateLimiter {
 
     /// Records that a request was given up; returns whether so many were in a row that the service must be down.
     /// `answered` says that the service sent an HTTP status.
-    pub fn record_give_up(&self, answered: bool) -> bool {
+    pub(crate) fn record_give_up(&self, answered: bool) -> bool {
         let in_a_row = self.give_ups.fetch_add(1, Relaxed) + 1;
         let most = match answered || self.ever_succeeded.load(Relaxed) {
             true => GIVE_UPS_LATER,
@@ -338,7 +338,7 @@ impl Random {
     }
 
     /// Returns a number in `0..=max`; 0 for a negative `max`.
-    pub fn up_to(&self, max: i64) -> i64 {
+    pub(crate) fn up_to(&self, max: i64) -> i64 {
         const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
         let mut mixed = self.0.fetch_add(STEP, Relaxed).wrapping_add(STEP);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

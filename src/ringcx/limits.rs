@@ -40,7 +40,7 @@ pub struct NotALimit(String);
 impl Limits {
     /// Returns whether there is no limit.
     #[must_use]
-    pub fn are_off(&self) -> bool {
+    pub(crate) fn are_off(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -114,9 +114,6 @@ const MOST_PARTS: u32 = 1_000;
 pub struct NotAShare(String);
 
 impl QuotaShare {
-    /// All of the limits.
-    pub const WHOLE: QuotaShare = QuotaShare { parts: 1, of: 1 };
-
     /// Returns the share that is left for other machines, if any.
     pub fn rest(self) -> Option<QuotaShare> {
         (self.parts < self.of).then(|| QuotaShare {

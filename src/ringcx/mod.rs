@@ -68,14 +68,14 @@ mod tests;
 mod token_request;
 mod transport;
 
-pub use accounts::ListedSubAccount;
 pub use client::{RingCx, Usage};
-pub use discovery::{Discovered, LONGEST_WINDOW_S, WindowAnswer};
-pub use error::{ApiError, ErrorCode};
+pub(crate) use discovery::{Discovered, WindowAnswer};
+pub use error::ApiError;
 pub use ledger::Ledger;
-pub use limiter::LimiterUsage;
-pub use limits::{Limit, Limits};
-pub use summary::SummaryAnswer;
+pub(crate) use limiter::LimiterUsage;
+pub use limits::Limit;
+pub use limits::Limits;
+pub(crate) use summary::SummaryAnswer;
 
 /// How to reach the API, and how hard to try. The default has RingCentral's hosts and published limits.
 #[derive(Debug, Clone)]

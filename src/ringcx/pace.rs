@@ -20,7 +20,7 @@ use crate::ringcx::limits::{Limit, Limits};
 
 /// How the requests of a window are distributed over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spacing {
+pub(crate) enum Spacing {
     /// At equal distances, just below the limit: for a scope that is always busy. An idle scope gathers no credit, so
     /// it never sends a burst.
     Even,
@@ -39,7 +39,7 @@ const BURST_MARGIN_MAX_US: i64 = 1_000_000;
 
 /// Limits and a spacing, converted to times.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub(crate) struct Pace {
     windows: Vec<LimitWindow>,
     /// Between two places of the even schedule; 0 for bursts.
     interval_us: i64,
@@ -57,7 +57,7 @@ struct LimitWindow {
 
 /// The earlier grants, as far as they matter for the next one. Times are UTC microseconds.
 #[derive(Debug, Clone, Default)]
-pub struct GrantHistory {
+pub(crate) struct GrantHistory {
     /// The last grant's place in the even schedule.
     pub schedule_us: Option<i64>,
     /// For each window in order, the time of the `requests`-th last grant.
@@ -68,7 +68,7 @@ pub struct GrantHistory {
 
 /// The time of the next request, and its place in the even schedule, in UTC microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
+pub(crate) struct Slot {
     pub at_us: i64,
     pub schedule_us: i64,
 }
@@ -103,12 +103,12 @@ impl Pace {
     }
 
     /// Returns the `requests` of each window, for [`GrantHistory::gates_us`].
-    pub fn depths(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn depths(&self) -> impl Iterator<Item = u32> + '_ {
         self.windows.iter().map(|window| window.requests)
     }
 
     /// Returns the shortest window as configured: the pace recovers in units of it.
-    pub fn shortest_us(&self) -> i64 {
+    pub(crate) fn shortest_us(&self) -> i64 {
         self.shortest_us
     }
 
@@ -156,7 +156,7 @@ const RECOVERY: f64 = 0.1;
 
 /// The share of the limits that is used: it is cut by each 429, and recovers with time.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     /// The share right after the last cut.
     pub rate: f64,
     /// The time of the last cut in UTC microseconds.
@@ -174,7 +174,7 @@ impl Default for Throttle {
 
 impl Throttle {
     /// Returns the rate at `now_us`: it grows by [`RECOVERY`] with every window since the last cut.
-    pub fn rate_at(&self, now_us: i64, window_us: i64) -> f64 {
+    pub(crate) fn rate_at(&self, now_us: i64, window_us: i64) -> f64 {
         let windows = (now_us - self.since_us).max(0) as f64 / window_us.max(1) as f64;
         (self.rate + RECOVERY * windows).clamp(SLOWEST, 1.0)
     }

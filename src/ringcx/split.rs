@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 /// Why the bytes cannot be split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SplitError {
+pub(crate) enum SplitError {
     #[error("not a complete JSON array of objects")]
     NotAnArrayOfObjects,
     #[error("an element is larger than the limit")]
@@ -33,7 +33,7 @@ enum SplitState {
 }
 
 /// Splits an array whose bytes arrive in pieces that begin and end anywhere, even inside a character.
-pub struct Splitter {
+pub(crate) struct Splitter {
     state: SplitState,
     /// Open brackets and braces of the current element.
     depth: u64,

@@ -15,7 +15,7 @@ use crate::ringcx::transport::Transport;
 
 /// The API's answer for one summary. `Debug` does not show its text.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SummaryAnswer {
+pub(crate) struct SummaryAnswer {
     /// 200, or 404 for "segment not found or summary not available".
     pub http_status: u16,
     /// The body after content decoding; always empty for 404, whose body may quote people.

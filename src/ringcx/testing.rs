@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 
 /// A clock that only sleeping advances: each sleep ends at once, and advances it by its length.
-pub struct ManualClock {
+pub(crate) struct ManualClock {
     now_ms: AtomicI64,
     frozen: AtomicBool,
     asleep: Notify,
@@ -20,7 +20,7 @@ pub struct ManualClock {
 
 impl ManualClock {
     /// 2026-11-20T12:00:00Z
-    pub const START_MS: i64 = 1_795_176_000_000;
+    pub(crate) const START_MS: i64 = 1_795_176_000_000;
 
     pub fn new() -> Arc<Self> {
         let now_ms = AtomicI64::new(Self::START_MS);
@@ -36,16 +36,16 @@ impl ManualClock {
     }
 
     /// From now on no sleep ends.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.frozen.store(true, Ordering::SeqCst);
     }
 
     /// Returns when a task has begun to sleep on the frozen clock.
-    pub async fn sleep_begun(&self) {
+    pub(crate) async fn sleep_begun(&self) {
         self.asleep.notified().await;
     }
 
-    pub fn elapsed_ms(&self) -> i64 {
+    pub(crate) fn elapsed_ms(&self) -> i64 {
         self.now_ms() - Self::START_MS
     }
 }
@@ -69,7 +69,7 @@ impl Clock for ManualClock {
 
 /// A request as it arrived.
 #[derive(Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Request line and headers, byte for byte.
     pub head: String,
     pub body: String,
@@ -102,7 +102,7 @@ impl Seen {
 }
 
 /// What the server does with a request.
-pub enum Reply {
+pub(crate) enum Reply {
     /// Sends these bytes and waits for the next request.
     Send(Vec<u8>),
     /// Sends these bytes and closes.
@@ -131,7 +131,7 @@ impl Reply {
     }
 
     /// One chunk, then, unless the answer breaks off, the end of the body.
-    pub fn chunked(body: &[u8], whole: bool) -> Self {
+    pub(crate) fn chunked(body: &[u8], whole: bool) -> Self {
         let head = format!(
             "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
             body.len()
@@ -144,7 +144,7 @@ impl Reply {
 type Handler = dyn Fn(&Seen) -> Option<Reply> + Send + Sync;
 
 /// A loopback server that replies as its handler says, and records the requests.
-pub struct Server {
+pub(crate) struct Server {
     url: String,
     clock: Arc<ManualClock>,
     seen: Mutex<Vec<Seen>>,
@@ -261,6 +261,6 @@ fn login(seen: &Seen) -> Option<Reply> {
     }))
 }
 
-pub const OAUTH: &str = "/restapi/oauth/token";
-pub const EXCHANGE: &str = "/api/auth/login/rc/accesstoken";
-pub const REFRESH: &str = "/api/auth/token/refresh";
+pub(crate) const OAUTH: &str = "/restapi/oauth/token";
+pub(crate) const EXCHANGE: &str = "/api/auth/login/rc/accesstoken";
+pub(crate) const REFRESH: &str = "/api/auth/token/refresh";

@@ -90,7 +90,7 @@ impl Transport {
 
     /// Returns the server's clock minus this host's in milliseconds, too low by up to a second and the time that the
     /// answer travelled; `None` before the first answer.
-    pub fn skew_ms(&self) -> Option<i64> {
+    pub(crate) fn skew_ms(&self) -> Option<i64> {
         Some(self.skew_ms.load(Ordering::Relaxed)).filter(|&skew| skew != NO_DATE)
     }
 

@@ -18,7 +18,7 @@ const CHUNK: usize = 128 << 10;
 ///
 /// # Errors
 /// The error of the file system, or that the runtime is shutting down.
-pub async fn hash_file(path: &Path) -> Result<Option<Hashed>> {
+pub(crate) async fn hash_file(path: &Path) -> Result<Option<Hashed>> {
     let path = path.to_owned();
     let hashing = tokio::task::spawn_blocking(move || {
         let Some((mut file, _)) = open_file(&path)? else {

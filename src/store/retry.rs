@@ -77,7 +77,7 @@ impl RetryingStore {
     }
 
     /// Sets the number of attempts and the waits.
-    pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
+    pub(crate) fn with_policy(mut self, policy: RetryPolicy) -> Self {
         self.policy = policy;
         self
     }

@@ -45,18 +45,18 @@ pub struct RunEnd {
 
 impl RunEnd {
     /// Returns the end of this run if it succeeded. A run that committed days with gaps did.
-    pub fn success_ms(&self) -> Option<i64> {
+    pub(crate) fn success_ms(&self) -> Option<i64> {
         matches!(self.exit, Exit::Done | Exit::Gaps).then_some(self.ended_ms)
     }
 
     /// Returns whether an operator should look at this run. Another process that does the same work is no problem.
-    pub fn is_trouble(&self) -> bool {
+    pub(crate) fn is_trouble(&self) -> bool {
         !matches!(self.exit, Exit::Done | Exit::Locked)
     }
 
     /// Returns whether the archive makes progress, so that a heartbeat is sent. Gaps alone do not show it: a run that only
     /// meets the gaps of earlier days and commits nothing must not keep a dead man's switch from firing.
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.exit == Exit::Done || (self.exit == Exit::Gaps && self.committed)
     }
 }

@@ -26,7 +26,7 @@ pub struct Sample {
 }
 
 /// Name of the metric that later runs read back from the metrics file.
-pub const LAST_SUCCESS: &str = "cxvault_last_success_timestamp_seconds";
+pub(crate) const LAST_SUCCESS: &str = "cxvault_last_success_timestamp_seconds";
 
 fn sample(labels: &[(&'static str, &str)], value: f64) -> Sample {
     let labels = labels

@@ -30,13 +30,14 @@ pub mod prometheus;
 mod send;
 pub mod webhook;
 
-pub use ended::{DaySpan, LimitUse, ProblemDay, RunEnd, SubAccountEnd};
+pub use ended::{DaySpan, ProblemDay};
+pub use ended::{LimitUse, RunEnd, SubAccountEnd};
 
 use send::{Message, send};
 
 /// The receivers of reports. A receiver that is not set gets nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Receivers {
+pub(crate) struct Receivers {
     /// File that receives the metrics in the text format of Prometheus.
     pub metrics_file: Option<PathBuf>,
     /// URL of a Pushgateway, or of a group in it: `https://host/metrics/job/cxvault/instance/night`.
@@ -51,7 +52,7 @@ pub struct Receivers {
 
 /// An OpenTelemetry collector that accepts OTLP over HTTP, as the variables `OTEL_…` of the specification name it.
 #[derive(Debug, Clone)]
-pub struct OtlpCollector {
+pub(crate) struct OtlpCollector {
     /// Base URL, without `/v1/…`.
     pub endpoint: String,
     /// Names and values of headers that each request carries.
@@ -62,7 +63,7 @@ pub struct OtlpCollector {
 
 impl Receivers {
     /// Returns whether a receiver needs metrics. Some of them cost requests to the store.
-    pub fn want_metrics(&self) -> bool {
+    pub(crate) fn want_metrics(&self) -> bool {
         self.metrics_file.is_some() || self.pushgateway.is_some() || self.otlp.is_some()
     }
 }
@@ -70,7 +71,7 @@ impl Receivers {
 /// Sends the reports to all receivers, and waits until each has answered or has failed.
 ///
 /// With `hurry`, as after SIGTERM, each receiver gets one attempt only, since the process will be killed soon.
-pub async fn send_reports(
+pub(crate) async fn send_reports(
     receivers: &Receivers,
     mut ended: RunEnd,
     clock: &Arc<dyn Clock>,

@@ -19,7 +19,7 @@ const STATUS_OK: u8 = 1;
 const STATUS_ERROR: u8 = 2;
 
 /// Names and values of attributes of the resource, beside those that the program sets itself.
-pub type Resource = [(String, String)];
+pub(crate) type Resource = [(String, String)];
 
 fn attribute(key: &str, value: Value) -> Value {
     json!({ "key": key, "value": value })

@@ -41,7 +41,7 @@ impl Message {
     }
 
     /// A POST of a body in JSON.
-    pub fn post(setting: &'static str, url: SecretString, body: Vec<u8>) -> Message {
+    pub(crate) fn post(setting: &'static str, url: SecretString, body: Vec<u8>) -> Message {
         Message {
             method: Method::POST,
             content_type: "application/json",
@@ -51,13 +51,13 @@ impl Message {
     }
 
     /// Sets the type of the body.
-    pub fn of_type(mut self, content_type: &'static str) -> Message {
+    pub(crate) fn of_type(mut self, content_type: &'static str) -> Message {
         self.content_type = content_type;
         self
     }
 
     /// Sets headers beside the type of the body.
-    pub fn with_headers(mut self, headers: Vec<(String, SecretString)>) -> Message {
+    pub(crate) fn with_headers(mut self, headers: Vec<(String, SecretString)>) -> Message {
         self.headers = headers;
         self
     }

@@ -23,7 +23,7 @@ const README: &str = include_str!("README.txt");
 
 /// What an evidence pack contains.
 #[derive(Debug, Default)]
-pub struct EvidenceCounts {
+pub(crate) struct EvidenceCounts {
     /// Number of records of sub-accounts.
     pub manifests: u64,
     /// Number of records of the roster.
@@ -45,7 +45,7 @@ pub struct EvidenceCounts {
 /// # Errors
 /// [`Exit::Integrity`] if an object is missing, or its SHA-256 is not the one that its manifest names: `verify` reports
 /// such damage in detail.
-pub async fn pack(
+pub(crate) async fn pack(
     source: &Archive,
     sub_accounts: &[String],
     days: &Days,

@@ -16,7 +16,7 @@ use crate::format::time::range::Days;
 
 /// The days of a range by state, and the findings about them.
 #[derive(Debug, Default)]
-pub struct CalendarCheck {
+pub(crate) struct CalendarCheck {
     counts: BTreeMap<char, u64>,
     pub findings: Vec<Finding>,
 }
@@ -28,7 +28,7 @@ impl CalendarCheck {
     }
 
     /// Adds the days to the totals of a verification.
-    pub fn add_to(&self, totals: &mut VerifyTotals) {
+    pub(crate) fn add_to(&self, totals: &mut VerifyTotals) {
         totals.days_complete += self.count(DayState::Complete);
         totals.days_empty += self.count(DayState::Empty);
         totals.days_incomplete += self.count(DayState::Gaps);
@@ -130,7 +130,11 @@ fn incomplete(
 /// Returns a finding for each case with an open legal hold that the store does not enforce, because a reader could not
 /// tell it from one that is enforced. `remote` says whether the store has Object Lock: a folder enforces no hold, whatever
 /// the record says, since it may be a copy.
-pub fn unenforced_holds(check: &ChainCheck<'_>, sub_account: &str, remote: bool) -> Vec<Finding> {
+pub(crate) fn unenforced_holds(
+    check: &ChainCheck<'_>,
+    sub_account: &str,
+    remote: bool,
+) -> Vec<Finding> {
     let unenforced = if remote { Some(false) } else { None };
     let mut findings = Vec::new();
     for case in check.obligations.cases() {

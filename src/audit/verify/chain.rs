@@ -23,7 +23,7 @@ use crate::format::signature::AllowedSigners;
 use crate::format::time::day::Window;
 
 /// Takes the records of one chain in order, and collects what they say.
-pub struct ChainCheck<'a> {
+pub(crate) struct ChainCheck<'a> {
     pub links: LinkCheck<'a>,
     /// The archived days so far.
     pub days: BTreeMap<Date, CommittedDay>,
@@ -260,7 +260,7 @@ impl<'a> ChainCheck<'a> {
 
     /// Returns the days with the locks and holds that the whole chain requires of their objects. Records up to the number
     /// `taken` were committed at another place before a takeover, so their own locks are not those of this place.
-    pub fn into_days(mut self, taken: u64) -> BTreeMap<Date, CommittedDay> {
+    pub(crate) fn into_days(mut self, taken: u64) -> BTreeMap<Date, CommittedDay> {
         let since = self.obligations.after(taken);
         for (date, day) in &mut self.days {
             let required = self.obligations.lock_on(*date);

@@ -7,7 +7,7 @@ use crate::format::time::day::Window;
 
 /// One committed revision.
 #[derive(Debug, Clone)]
-pub struct RevisionCheck {
+pub(crate) struct RevisionCheck {
     /// Key of the manifest.
     pub manifest_key: String,
     /// SHA-256 of the manifest's object.
@@ -30,7 +30,7 @@ pub struct RevisionCheck {
 
 /// What the chain says of one archive day.
 #[derive(Debug, Clone, Default)]
-pub struct CommittedDay {
+pub(crate) struct CommittedDay {
     /// The revisions in order.
     pub revisions: Vec<RevisionCheck>,
     /// The manifests that contain discovery windows of the day.

@@ -82,7 +82,7 @@ impl<'a> Findings<'a> {
     }
 
     /// Adds a finding if two values differ; `what` names them.
-    pub fn add_unless_equal<T: PartialEq + std::fmt::Display>(
+    pub(crate) fn add_unless_equal<T: PartialEq + std::fmt::Display>(
         &mut self,
         code: FindingCode,
         what: &str,

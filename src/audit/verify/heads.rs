@@ -19,11 +19,11 @@ use crate::format::record::head::HeadRef;
 use crate::outcome::Result;
 
 /// SHA-256 of a chain's records by their numbers, as far as heads are known.
-pub type Hashes = BTreeMap<u64, Digest>;
+pub(crate) type Hashes = BTreeMap<u64, Digest>;
 
 /// What second sources say of one chain.
 #[derive(Debug, Default)]
-pub struct KnownHeads {
+pub(crate) struct KnownHeads {
     /// The heads of this chain that the reader has passed.
     expected: Vec<HeadRef>,
     /// The anchors of this chain by number.
@@ -45,7 +45,7 @@ impl KnownHeads {
     }
 
     /// Returns whether the reader or the second place names a head of this chain.
-    pub fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         !self.expected.is_empty() || !self.anchored.is_empty()
     }
 
@@ -132,7 +132,7 @@ impl KnownHeads {
     }
 
     /// Returns the notice that no second source says where this chain ends.
-    pub fn unknown_end(&self, links: &LinkCheck<'_>) -> Finding {
+    pub(crate) fn unknown_end(&self, links: &LinkCheck<'_>) -> Finding {
         let found = match &self.anchor_root {
             Some(root) => format!("none, and none is anchored at {root}"),
             None => "none".to_owned(),
@@ -164,7 +164,7 @@ fn vouched_finding(name: &str, sequence: u64, head: &VouchedHead, found: String)
 
 impl Verifier<'_> {
     /// Returns what second sources say of a chain, and reports what is wrong with its anchors.
-    pub async fn known_heads(&self, name: &str) -> Result<KnownHeads> {
+    pub(crate) async fn known_heads(&self, name: &str) -> Result<KnownHeads> {
         let expected = self.options.heads.iter().filter(|head| head.chain == name);
         let mut known = KnownHeads {
             expected: expected.cloned().collect(),
@@ -200,7 +200,7 @@ impl Verifier<'_> {
     }
 
     /// Reports a chain without signatures, or one whose signers cannot be checked because none is trusted.
-    pub fn check_signed(&self, links: &LinkCheck<'_>) {
+    pub(crate) fn check_signed(&self, links: &LinkCheck<'_>) {
         let chain = key::chain(&links.name);
         let (code, object, expected, found) = match (links.signed, self.options.allowed.is_empty())
         {

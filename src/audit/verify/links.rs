@@ -12,7 +12,7 @@ use crate::format::signature;
 use crate::format::signature::{AllowedSigners, PublicKey};
 
 /// An object of a chain, read and with its signature checked. This is the expensive part, and can be done in any order.
-pub struct ReadRecord<B> {
+pub(crate) struct ReadRecord<B> {
     /// SHA-256 of the object.
     pub sha256: Digest,
     read: Result<ReadableRecord<B>, ManifestError>,
@@ -39,7 +39,7 @@ impl<B: RecordBody> ReadRecord<B> {
 }
 
 /// What the records of a chain must be, beyond their links.
-pub trait RecordCheck<'a> {
+pub(crate) trait RecordCheck<'a> {
     /// What the records contain.
     type Record: RecordBody + Send + 'static;
 
@@ -51,7 +51,7 @@ pub trait RecordCheck<'a> {
 }
 
 /// Takes the records of one chain in order.
-pub struct LinkCheck<'a> {
+pub(crate) struct LinkCheck<'a> {
     /// The chain's name: a sub-account's id, or [`key::ROSTER`].
     pub name: String,
     archive_id: String,
@@ -216,7 +216,7 @@ fn link_text(link: &Link) -> String {
 }
 
 /// Returns the key that a link names, for a finding.
-pub fn key_or_nothing(link: &Option<Link>) -> String {
+pub(crate) fn key_or_nothing(link: &Option<Link>) -> String {
     link.as_ref()
         .map_or_else(|| "nothing".to_owned(), |link| link.key.clone())
 }
@@ -263,7 +263,8 @@ mod tests {
         type Numbered = Vec<(u64, Vec<u8>)>;
         let first_two =
             |second: &Vec<u8>| -> Numbered { vec![(1, chain[0].clone()), (2, second.clone())] };
-        let cases: [(&str, &str, Numbered, Vec<(u64, Code)>); 7] = [
+        type Case<'a> = (&'a str, &'a str, Numbered, Vec<(u64, Code)>);
+        let cases: [Case<'_>; 7] = [
             (
                 ARCHIVE_ID,
                 SUB_ACCOUNT,

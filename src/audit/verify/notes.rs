@@ -17,7 +17,7 @@ use crate::format::record::obligations::Obligations;
 use crate::format::time::day::rfc3339;
 
 /// The chain before a record.
-pub struct ChainBefore<'a> {
+pub(crate) struct ChainBefore<'a> {
     /// The archived days.
     pub days: &'a BTreeMap<Date, CommittedDay>,
     /// The holds and extensions.
@@ -280,7 +280,8 @@ mod tests {
         for number in [8, 9, 11, 12, 13, 15] {
             assert_eq!(check(number, |_| {}).0, [], "record {number}");
         }
-        let cases: [(usize, fn(&mut Record)); 12] = [
+        type Change = fn(&mut Record);
+        let cases: [(usize, Change); 12] = [
             (8, change!(Acknowledgement, note, note.days.clear())),
             (
                 8,

@@ -25,7 +25,7 @@ pub type Listed = BTreeMap<String, u64>;
 
 /// Returns findings about deleted objects and objects with several versions. `may_be_gone` returns whether an object may
 /// have been deleted because its day was disposed of.
-pub fn check_versions(
+pub(crate) fn check_versions(
     versions: &[ObjectVersion],
     may_be_gone: impl Fn(&str) -> bool,
 ) -> Vec<Finding> {
@@ -59,7 +59,7 @@ pub fn check_versions(
 }
 
 /// Returns the day in whose folder an object is.
-pub fn date_of(sub_account: &str, object: &str) -> Option<Date> {
+pub(crate) fn date_of(sub_account: &str, object: &str) -> Option<Date> {
     let folder = object
         .strip_prefix(&key::day_root(sub_account))?
         .split_once('/')?
@@ -68,7 +68,7 @@ pub fn date_of(sub_account: &str, object: &str) -> Option<Date> {
 }
 
 /// Returns the date and the revision of a part's key; `None` for any other key.
-pub fn part_of(sub_account: &str, object: &str) -> Option<(Date, u32)> {
+pub(crate) fn part_of(sub_account: &str, object: &str) -> Option<(Date, u32)> {
     let date = date_of(sub_account, object)?;
     let (revision, part) = key::parse_part(object)?;
     (key::part(sub_account, date, revision, part) == object).then_some((date, revision))
@@ -76,7 +76,7 @@ pub fn part_of(sub_account: &str, object: &str) -> Option<(Date, u32)> {
 
 /// Findings that apply only if the objects are the committed ones and not a copy of them.
 #[derive(Default)]
-pub struct PlacementCounts {
+pub(crate) struct PlacementCounts {
     found: Vec<Finding>,
     /// Number of files with the version id that their manifest names.
     same: u64,
@@ -319,7 +319,7 @@ impl Verifier<'_> {
     }
 
     /// Checks the lock and the hold of a manifest, which are those of its revision's files.
-    pub async fn manifest_kept(
+    pub(crate) async fn manifest_kept(
         &self,
         revision: &RevisionCheck,
         placed: &mut PlacementCounts,
@@ -339,7 +339,7 @@ impl Verifier<'_> {
 
 /// Returns findings about an object that lacks the lock or the legal hold that the chain requires. A longer or stronger
 /// lock is no fault.
-pub fn check_obligations(
+pub(crate) fn check_obligations(
     object: &str,
     lock: Option<Lock>,
     held: bool,
@@ -382,7 +382,7 @@ fn lock_text(lock: Lock) -> String {
 
 impl PlacementCounts {
     /// Adds the counts and findings of another day.
-    pub fn merge(mut self, other: PlacementCounts) -> PlacementCounts {
+    pub(crate) fn merge(mut self, other: PlacementCounts) -> PlacementCounts {
         self.found.extend(other.found);
         self.same += other.same;
         self.other += other.other;
@@ -391,7 +391,7 @@ impl PlacementCounts {
 
     /// Returns the findings. If no file has the version id that its manifest names, the sub-account is a copy, and one
     /// notice stands for all: version ids and locks belong to a place. A single exchanged object makes no copy.
-    pub fn into_findings(self, sub_account: &str) -> Vec<Finding> {
+    pub(crate) fn into_findings(self, sub_account: &str) -> Vec<Finding> {
         if self.same == 0 && self.other > 0 {
             let found = format!("none of {} version ids", self.other);
             return vec![Finding::new(

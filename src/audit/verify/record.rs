@@ -19,7 +19,12 @@ use crate::format::time::day::{LONGEST_WINDOW_MS, Window, Zone, rfc3339, tz_data
 /// Checks that the interval of a day is that of its date in the chain's time zone. The rules of time zones change: if the
 /// record was made with another version of the time-zone database, only the length of the interval is checked, which no
 /// rule can make longer than 50 hours. [`check_neighbours`] applies in every case.
-pub fn check_window(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord, zone: &str) {
+pub(crate) fn check_window(
+    found: &mut Findings<'_>,
+    manifest: &Manifest,
+    record: &DayRecord,
+    zone: &str,
+) {
     found.add_unless_equal(
         FindingCode::DayWindowWrong,
         "zone",
@@ -51,12 +56,17 @@ pub fn check_window(found: &mut Findings<'_>, manifest: &Manifest, record: &DayR
 }
 
 /// Returns an interval as two times.
-pub fn window_text(window: Window) -> String {
+pub(crate) fn window_text(window: Window) -> String {
     format!("{} to {}", rfc3339(window.start_ms), rfc3339(window.end_ms))
 }
 
 /// Checks that the interval of `date` (`after`) begins where that of the day before it (`before`) ends.
-pub fn check_neighbours(found: &mut Findings<'_>, date: Date, before: Window, after: Window) {
+pub(crate) fn check_neighbours(
+    found: &mut Findings<'_>,
+    date: Date,
+    before: Window,
+    after: Window,
+) {
     if before.end_ms != after.start_ms {
         let expected = format!(
             "{date} begins where the day before it ends: {}",
@@ -71,7 +81,11 @@ pub fn check_neighbours(found: &mut Findings<'_>, date: Date, before: Window, af
 }
 
 /// Checks where the segments come from: windows that cover the day, or an earlier manifest of the day that has them.
-pub fn check_discovery(found: &mut Findings<'_>, record: &DayRecord, day: Option<&CommittedDay>) {
+pub(crate) fn check_discovery(
+    found: &mut Findings<'_>,
+    record: &DayRecord,
+    day: Option<&CommittedDay>,
+) {
     match (&record.discovery, record.revision) {
         (
             Discovery::Windows {
@@ -139,7 +153,11 @@ fn check_reference(found: &mut Findings<'_>, link: &Link, day: Option<&Committed
 }
 
 /// Checks all counts that must be equal, within the record and against the revision before it.
-pub fn check_counts(found: &mut Findings<'_>, record: &DayRecord, before: Option<&DayRecord>) {
+pub(crate) fn check_counts(
+    found: &mut Findings<'_>,
+    record: &DayRecord,
+    before: Option<&DayRecord>,
+) {
     for (what, expected, stated) in equal_counts(record) {
         found.add_unless_equal(FindingCode::CountsWrong, &what, expected, stated);
     }
@@ -306,7 +324,7 @@ fn summary_changes(changes: &SummaryChanges) -> u64 {
 }
 
 /// Checks that each file is of this day and revision, listed once, and has the columns of this format.
-pub fn check_files(
+pub(crate) fn check_files(
     found: &mut Findings<'_>,
     manifest: &Manifest,
     record: &DayRecord,
@@ -340,7 +358,7 @@ pub fn check_files(
 }
 
 /// Checks that a run ended after it began.
-pub fn check_run_times(found: &mut Findings<'_>, run: &Run) {
+pub(crate) fn check_run_times(found: &mut Findings<'_>, run: &Run) {
     if run.finished_at < run.started_at {
         let expected = format!("an end after {}", rfc3339(run.started_at));
         found.add(FindingCode::TimesWrong, expected, rfc3339(run.finished_at));
@@ -348,7 +366,7 @@ pub fn check_run_times(found: &mut Findings<'_>, run: &Run) {
 }
 
 /// Checks that a day was committed after it was over and after its windows were answered, as far as clocks can be trusted.
-pub fn check_times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
+pub(crate) fn check_times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
     let run = &manifest.run;
     if let Discovery::Windows { windows, .. } = &record.discovery
         && let Some(answered) = windows.iter().map(|window| window.answered_at).max()
@@ -370,7 +388,7 @@ pub fn check_times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRe
 }
 
 /// How far a host's clock may be wrong, in milliseconds. The API's own clock is checked without a tolerance.
-pub const CLOCK_SLACK_MS: i64 = 24 * 3_600_000;
+pub(crate) const CLOCK_SLACK_MS: i64 = 24 * 3_600_000;
 
 #[cfg(test)]
 mod tests {
@@ -410,13 +428,16 @@ mod tests {
         );
         let base = codes_after(|_| {});
         let counts = Code::CountsWrong;
-        let cases: [(fn(&mut DayRecord), &[Code]); 10] = [
+        type Change = fn(&mut DayRecord);
+        let cases: [(Change, &[Code]); 10] = [
             (
                 |record| record.window.end_ms += 1,
                 &[Code::DayWindowWrong, Code::WindowsIncomplete],
             ),
             (
-                |record| drop(windows(record).remove(1)),
+                |record| {
+                    windows(record).remove(1);
+                },
                 &[Code::WindowsIncomplete],
             ),
             (

@@ -18,7 +18,7 @@ use crate::format::signature::AllowedSigners;
 
 /// The hash that a record of the roster names for a number of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VouchedHead {
+pub(crate) struct VouchedHead {
     pub sha256: Digest,
     /// Number of the first record of the roster that names it.
     pub by: u64,
@@ -26,7 +26,7 @@ pub struct VouchedHead {
 
 /// What all records of the roster say of the other chains.
 #[derive(Debug, Default)]
-pub struct Rostered {
+pub(crate) struct Rostered {
     /// The heads by sub-account and number.
     pub heads: BTreeMap<String, BTreeMap<u64, VouchedHead>>,
     /// The number of each chain's head when the archive was last taken over, by sub-account.

@@ -76,7 +76,7 @@ impl Verifier<'_> {
 
     /// Reads a chain in order, fetching many records at the same time, and passes each to `check`. Returns the hashes at
     /// the numbers in `wanted`.
-    pub async fn read_chain<'a, C: RecordCheck<'a>>(
+    pub(crate) async fn read_chain<'a, C: RecordCheck<'a>>(
         &self,
         check: &mut C,
         wanted: &BTreeSet<u64>,

@@ -58,6 +58,6 @@ pub fn codes(check: impl FnOnce(&mut Findings<'_>)) -> Vec<FindingCode> {
 }
 
 /// Returns a date of November 2026.
-pub fn november(day: i8) -> Date {
+pub(crate) fn november(day: i8) -> Date {
     jiff::civil::date(2026, 11, day)
 }

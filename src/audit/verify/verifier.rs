@@ -172,7 +172,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Ends the verification.
-    pub fn into_totals(self) -> VerifyTotals {
+    pub(crate) fn into_totals(self) -> VerifyTotals {
         let mut totals = self
             .totals
             .into_inner()
@@ -193,14 +193,14 @@ impl<'a> Verifier<'a> {
     }
 
     /// Counts findings and passes them on.
-    pub fn report_all(&self, findings: impl IntoIterator<Item = Finding>) {
+    pub(crate) fn report_all(&self, findings: impl IntoIterator<Item = Finding>) {
         findings
             .into_iter()
             .for_each(|finding| self.report(finding));
     }
 
     /// Reports an object at a place where cxvault puts none.
-    pub fn report_foreign(&self, object: &str) {
+    pub(crate) fn report_foreign(&self, object: &str) {
         self.report(Finding::new(
             FindingCode::ForeignObject,
             object,
@@ -215,7 +215,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Fails if the verification was interrupted.
-    pub fn check_stop(&self) -> Result<()> {
+    pub(crate) fn check_stop(&self) -> Result<()> {
         match self.stop.is_cancelled() {
             true => Err(Failure::interrupted()),
             false => Ok(()),
@@ -224,7 +224,7 @@ impl<'a> Verifier<'a> {
 
     /// Returns how many days are checked at the same time. Requests to a remote store wait for answers, work on files
     /// for the processor. At the deepest level each day has a row group in memory.
-    pub fn days_at_once(&self) -> usize {
+    pub(crate) fn days_at_once(&self) -> usize {
         match (self.remote, self.options.level) {
             (true, Level::Quick | Level::Full) => 16,
             (false, Level::Quick | Level::Full) => cores() + 1,

@@ -27,7 +27,7 @@ const NAMED: usize = 10;
 
 /// Days to be disposed of.
 #[derive(Debug, Clone)]
-pub struct DisposalRequest {
+pub(crate) struct DisposalRequest {
     pub range: DateSpan,
     pub reason: String,
     pub by: Option<String>,
@@ -35,7 +35,7 @@ pub struct DisposalRequest {
 
 /// The result of a disposal.
 #[derive(Debug, Clone, Default)]
-pub struct DisposalOutcome {
+pub(crate) struct DisposalOutcome {
     /// The manifest that was committed; `None` in a dry run, and where all days were disposed of before.
     pub head: Option<Head>,
     /// The days that the record names, or in a dry run would name.
@@ -52,7 +52,7 @@ pub struct DisposalOutcome {
 ///
 /// # Errors
 /// [`Exit::Usage`] where a day is locked, held, missing, unfinished, or has unacknowledged gaps.
-pub async fn dispose(
+pub(crate) async fn dispose(
     writer: &Writer,
     sub_account: &str,
     request: &DisposalRequest,

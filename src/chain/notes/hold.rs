@@ -20,7 +20,7 @@ use crate::outcome::{Exit, Failure, Result};
 
 /// A hold to be set or removed.
 #[derive(Debug, Clone)]
-pub struct HoldRequest {
+pub(crate) struct HoldRequest {
     pub case: String,
     /// The days. `None`, when a case is closed, means all that it holds.
     pub range: Option<DateSpan>,
@@ -30,7 +30,7 @@ pub struct HoldRequest {
 
 /// The result of a hold, or in a dry run what it would be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HoldOutcome {
+pub(crate) struct HoldOutcome {
     /// The newest manifest that was committed; `None` where the chain had the same record already.
     pub head: Option<Head>,
     /// Number of records that were committed, or in a dry run would be.
@@ -56,7 +56,7 @@ pub struct HoldOutcome {
 ///
 /// # Errors
 /// [`Exit::Usage`] without a range, and where nothing is archived.
-pub async fn add(
+pub(crate) async fn add(
     writer: &Writer,
     sub_account: &str,
     request: &HoldRequest,
@@ -83,7 +83,7 @@ pub async fn add(
 ///
 /// # Errors
 /// [`Exit::Usage`] where the case was never opened on these days.
-pub async fn remove(
+pub(crate) async fn remove(
     writer: &Writer,
     sub_account: &str,
     request: &HoldRequest,

@@ -28,7 +28,7 @@ const NAMED: usize = 5;
 
 /// Days whose retention is to be extended.
 #[derive(Debug, Clone)]
-pub struct ExtensionRequest {
+pub(crate) struct ExtensionRequest {
     pub range: DateSpan,
     /// The new end of retention, in UTC milliseconds and whole seconds.
     pub until_ms: i64,
@@ -38,7 +38,7 @@ pub struct ExtensionRequest {
 
 /// The result of an extension.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ExtensionOutcome {
+pub(crate) struct ExtensionOutcome {
     /// The manifest that was committed; `None` in a dry run, and where the chain had the same record already.
     pub head: Option<Head>,
     /// Number of records that were committed, or in a dry run would be: 0 or 1.
@@ -60,7 +60,7 @@ pub struct ExtensionOutcome {
 /// # Errors
 /// [`Exit::Usage`] where a day is retained longer already, where nothing is archived in the range, or where the store
 /// keeps no locks.
-pub async fn extend(
+pub(crate) async fn extend(
     writer: &Writer,
     sub_account: &str,
     request: &ExtensionRequest,

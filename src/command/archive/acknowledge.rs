@@ -18,7 +18,11 @@ use crate::render::count;
 ///
 /// # Errors
 /// If a range, a sub-account or the archive cannot be used, or if a day has no gaps to acknowledge.
-pub async fn run(args: &AcknowledgeArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(
+    args: &AcknowledgeArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit> {
     let range = args.range.span()?;
     let mode = Mode::of(args.record.dry_run);
     let archive = crate::command::archive::open(settings, mode, context).await?;

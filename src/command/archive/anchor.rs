@@ -33,7 +33,7 @@ const RETRIES: RetryPolicy = RetryPolicy {
 ///
 /// # Errors
 /// If the location or its credentials cannot be used.
-pub async fn open_bare(settings: &Settings, location: &Location) -> Result<Arc<dyn Store>> {
+pub(crate) async fn open_bare(settings: &Settings, location: &Location) -> Result<Arc<dyn Store>> {
     let options = s3_options(settings, &settings.anchor.s3)?;
     Ok(store::open(location, options).await?)
 }
@@ -42,7 +42,11 @@ pub async fn open_bare(settings: &Settings, location: &Location) -> Result<Arc<d
 ///
 /// A place that cannot be opened is reported when a head should have been stored there, and not now: a day is archived even if
 /// the anchor is unavailable.
-pub async fn anchoring(settings: &Settings, clock: Arc<dyn Clock>, context: &Context) -> Anchoring {
+pub(crate) async fn anchoring(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    context: &Context,
+) -> Anchoring {
     let keeper = match &settings.anchor.location {
         None => None,
         Some(location) => {

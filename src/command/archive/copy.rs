@@ -25,7 +25,7 @@ const HEADS_SHOWN: usize = 3;
 ///
 /// # Errors
 /// If the source or the location of the copy cannot be used.
-pub async fn run(args: &CopyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &CopyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let source = inspect::open(settings, None, context).await?;
     let to = wiring::open_copy(&args.to, settings, clock.clone(), context).await?;

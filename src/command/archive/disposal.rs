@@ -19,7 +19,7 @@ use crate::render::{count, size};
 ///
 /// # Errors
 /// If the range, a sub-account or the archive cannot be used.
-pub async fn run(
+pub(crate) async fn run(
     args: &RetentionDisposeArgs,
     settings: &Settings,
     context: &Context,

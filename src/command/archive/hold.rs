@@ -31,7 +31,7 @@ const AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// If a range, a sub-account or the archive cannot be used.
-pub async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &HoldArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     match &args.command {
         HoldCommand::List(args) => list(args, settings, context).await,
         HoldCommand::Add(args) => {

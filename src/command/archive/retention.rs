@@ -31,7 +31,11 @@ const AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// If a range, a sub-account or the archive cannot be used.
-pub async fn run(args: &RetentionArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(
+    args: &RetentionArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit> {
     match &args.command {
         None => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Show(args)) => show(&args.range.days()?, settings, context).await,

@@ -33,7 +33,11 @@ struct TakeoverEvent<'a> {
 ///
 /// # Errors
 /// If this is not a copy that can be taken over, for example because its original is still written to.
-pub async fn run(args: &TakeoverArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(
+    args: &TakeoverArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit> {
     let archive = wiring::open_existing(settings, Mode::Act, context).await?;
     let mode = Mode::of(args.record.dry_run);
     let place = archive.store.root();

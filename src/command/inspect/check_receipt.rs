@@ -17,7 +17,7 @@ use crate::render::printable;
 ///
 /// # Errors
 /// [`Exit::Usage`] if the file is not a receipt; [`Exit::Integrity`] if the receipt is not valid.
-pub fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
     let file = args.file.display();
     let text = std::fs::read(&args.file).map_err(|error| {
         Failure::new(Exit::Usage, format!("cannot read {file}"))

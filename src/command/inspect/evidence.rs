@@ -21,7 +21,11 @@ use crate::render::{count, size};
 /// # Errors
 /// [`Exit::Usage`] for a folder or an allowed_signers file that cannot be used; [`Exit::Integrity`] for a damaged chain
 /// or part.
-pub async fn run(args: &EvidenceArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(
+    args: &EvidenceArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit> {
     let days = args.range.days()?;
     let file = args
         .allowed_signers

@@ -39,7 +39,7 @@ use crate::render::count;
 ///
 /// # Errors
 /// [`Exit::Usage`] for a folder that cannot be used; [`Exit::Integrity`] for a damaged chain or part.
-pub async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &ExportArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
     let source = inspect::open(settings, None, context).await?;
     let mut pack = Pack::begin(&args.out)?;

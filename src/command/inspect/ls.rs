@@ -23,7 +23,7 @@ use crate::render::{Output, Table, grouped, printable, size};
 ///
 /// # Errors
 /// [`Exit::Usage`] for an empty range; [`Exit::Integrity`] for a damaged chain or part; the store's errors.
-pub async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = match args.date {
         Some(date) => Days {
             from: Some(date),

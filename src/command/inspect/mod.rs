@@ -92,7 +92,7 @@ pub async fn readable(
 }
 
 /// Returns the end of "nothing is archived of it", for a search that left days out.
-pub fn but_for_disposed(left_out: bool) -> &'static str {
+pub(crate) fn but_for_disposed(left_out: bool) -> &'static str {
     if left_out {
         " on any day that was not disposed of"
     } else {
@@ -101,13 +101,13 @@ pub fn but_for_disposed(left_out: bool) -> &'static str {
 }
 
 /// Prints the line and the event about days that were disposed of.
-pub fn print_left_out(left_out: &OmittedDays, output: &Output) {
+pub(crate) fn print_left_out(left_out: &OmittedDays, output: &Output) {
     emit_left_out(left_out, output);
     output.print_info(format!("left out: {}", left_out_text(left_out)));
 }
 
 /// Emits only the event about days that were disposed of.
-pub fn emit_left_out(left_out: &OmittedDays, output: &Output) {
+pub(crate) fn emit_left_out(left_out: &OmittedDays, output: &Output) {
     #[derive(Serialize)]
     struct LeftOutEvent<'a> {
         event: &'static str,
@@ -121,7 +121,7 @@ pub fn emit_left_out(left_out: &OmittedDays, output: &Output) {
 }
 
 /// Describes days that were disposed of: which, when, by which record, and why.
-pub fn left_out_text(left_out: &OmittedDays) -> String {
+pub(crate) fn left_out_text(left_out: &OmittedDays) -> String {
     let OmittedDays {
         sub_account,
         from,

@@ -23,7 +23,7 @@ use crate::render::{count, printable, size};
 /// # Errors
 /// [`Exit::Usage`] if no row, or rows of several sub-accounts, are found, or the file exists; [`Exit::Integrity`] for a
 /// damaged chain or part.
-pub async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &ProveArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
     let source = inspect::open(settings, None, context).await?;
     let (mut candidates, mut left_out) = (Vec::new(), false);
@@ -126,7 +126,7 @@ fn print_summary(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Co
 ///
 /// # Errors
 /// [`Exit::Usage`] if the file exists or cannot be written.
-pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let opened = OpenOptions::new().write(true).create_new(true).open(path);
     opened
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))

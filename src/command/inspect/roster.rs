@@ -15,7 +15,7 @@ use crate::render::{Output, grouped};
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] for a roster that is damaged; the store's errors.
-pub async fn print_roster(source: &Archive, output: &Output) -> Result<()> {
+pub(crate) async fn print_roster(source: &Archive, output: &Output) -> Result<()> {
     #[derive(Serialize)]
     struct UnlistedEvent<'a> {
         event: &'static str,

@@ -27,7 +27,7 @@ const AROUND: usize = 40;
 ///
 /// # Errors
 /// [`Exit::Usage`] for an empty text or range; [`Exit::Integrity`] for a damaged chain or part; the store's errors.
-pub async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     if args.text.trim().is_empty() {
         return Err(Failure::new(Exit::Usage, "there is no text to look for")
             .remedy("Give a word or a phrase."));

@@ -21,7 +21,7 @@ use crate::render::printable;
 /// # Errors
 /// [`Exit::Usage`] if nothing is found; [`Exit::Integrity`] if a row or its file is not what was committed. Such rows
 /// are printed nevertheless, because an auditor has to see what was changed.
-pub async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &ShowArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
     let source = inspect::open(settings, None, context).await?;
     let mut rows_found = 0;

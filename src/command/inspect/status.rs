@@ -29,7 +29,7 @@ use crate::render::{Output, Table, count, grouped, printable, size};
 ///
 /// # Errors
 /// [`Exit::Usage`] for an empty range; [`Exit::Integrity`] for a damaged chain or part; the store's errors.
-pub async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &StatusArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let range = args.range.days()?;
     let source = inspect::open(settings, None, context).await?;
     let output = &context.output;

@@ -27,7 +27,7 @@ use crate::store::RetryingStore;
 /// # Errors
 /// [`Exit::Usage`] if there is nothing to verify; [`Exit::Later`] if the store cannot be read. Findings are no errors:
 /// they determine the exit code that is returned.
-pub async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let allowed = match &args.allowed_signers {
         Some(file) => inspect::allowed_signers(file)?,
         None => settings.trusted_signers()?,

@@ -28,7 +28,7 @@ use crate::telemetry::ended::ChainState;
 
 /// What one command archived, and how it ended.
 #[derive(Debug)]
-pub struct CommandOutcome {
+pub(crate) struct CommandOutcome {
     /// The worst exit code of all days and of the anchors.
     pub exit: Exit,
     /// By sub-account and date.
@@ -70,7 +70,7 @@ pub struct DayReport {
 
 /// What is committed of a day.
 #[derive(Debug, Clone, Serialize)]
-pub struct ReportedDay {
+pub(crate) struct ReportedDay {
     /// Number of the newest revision.
     pub revision: u32,
     /// Whether every summary was answered.
@@ -161,13 +161,13 @@ impl DayReport {
     }
 
     /// Returns whether other days of the same sub-account would fail in the same way tonight.
-    pub fn ends_sub_account(&self) -> bool {
+    pub(crate) fn ends_sub_account(&self) -> bool {
         self.archived.is_none() && self.exit != Exit::Locked
     }
 
     /// Returns whether the other days of a range would fail in the same way, or must not be touched. Days that are not
     /// served may differ: the source has deleted some of them.
-    pub fn ends_range(&self) -> bool {
+    pub(crate) fn ends_range(&self) -> bool {
         self.ends_sub_account() && self.exit != Exit::Later
     }
 
@@ -184,7 +184,7 @@ impl DayReport {
     }
 
     /// Returns the warnings that the operator has to look at.
-    pub fn open_warnings(&self) -> impl Iterator<Item = &Warning> {
+    pub(crate) fn open_warnings(&self) -> impl Iterator<Item = &Warning> {
         self.warnings().filter(|warning| !warning.acknowledged)
     }
 

@@ -23,7 +23,7 @@ use crate::outcome::{Exit, Failure, Result};
 ///
 /// `anchors_exit` is the worst exit code of the anchors. A failure here is added to `days` like that of any day. A crash
 /// before the commit loses this record and nothing else: the next run's record says as much.
-pub async fn record_inventory(
+pub(crate) async fn record_inventory(
     archive: &Writer,
     roster: &mut Roster,
     command: &str,

@@ -21,7 +21,7 @@ use crate::render::{Output, Progress};
 const OLDEST_YEARS: i64 = 15;
 
 /// What the days of all sub-accounts have in common.
-pub struct NightContext<'a> {
+pub(crate) struct NightContext<'a> {
     /// The archive, opened for writing; for a plan, without anchors.
     pub archive: &'a Writer,
     /// The settings of the command.
@@ -33,7 +33,7 @@ pub struct NightContext<'a> {
 }
 
 /// One sub-account, and which of its days this process archives.
-pub struct SubAccountJob<'a> {
+pub(crate) struct SubAccountJob<'a> {
     /// The client of the account that the sub-account belongs to.
     pub client: &'a AccountClient<'a>,
     /// Id of the sub-account at RingCX.
@@ -60,7 +60,7 @@ impl NightContext<'_> {
     ///
     /// # Errors
     /// [`Exit::Usage`] for a date more than 15 years ago.
-    pub fn check_year(&self, date: Date) -> Result<()> {
+    pub(crate) fn check_year(&self, date: Date) -> Result<()> {
         let now = jiff::Timestamp::from_millisecond(self.archive.clock.now_ms());
         let oldest = now.ok().and_then(|now| {
             let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
@@ -95,12 +95,12 @@ impl SubAccountJob<'_> {
     }
 
     /// Returns whether the zone has this date. A zone that moves across the date line skips one.
-    pub fn has_date(&self, date: Date) -> bool {
+    pub(crate) fn has_date(&self, date: Date) -> bool {
         !matches!(self.zone.day(date), Err(DayError::SkippedDate { .. }))
     }
 }
 
 /// Turns an error of a date or zone into a failure.
-pub fn day_failure(error: DayError) -> Failure {
+pub(crate) fn day_failure(error: DayError) -> Failure {
     Failure::new(Exit::Usage, error.to_string()).remedy("Name another date or zone.")
 }

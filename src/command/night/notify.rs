@@ -34,7 +34,7 @@ use crate::telemetry::{DaySpan, LimitUse, ProblemDay, RunEnd, SubAccountEnd, sen
 ///
 /// # Errors
 /// The failure of the command as a whole. A receiver that cannot be notified is logged, and changes no exit code.
-pub async fn run_and_notify(
+pub(crate) async fn run_and_notify(
     name: &'static str,
     command: Result<NightCommand>,
     settings: &Settings,

@@ -17,7 +17,11 @@ use crate::outcome::{Exit, Result};
 ///
 /// # Errors
 /// [`Exit::Usage`] for an empty range; otherwise as [`crate::command::night::run::run`].
-pub async fn run(args: &RecheckArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(
+    args: &RecheckArgs,
+    settings: &Settings,
+    context: &Context,
+) -> Result<Exit> {
     let command = command(args);
     if args.dry_run {
         return plan::show(&command?, None, settings, context).await;

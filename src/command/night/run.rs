@@ -16,7 +16,7 @@ use crate::outcome::{Exit, Result};
 ///
 /// # Errors
 /// A failure of the command as a whole. Days that fail are in its exit code, and end no other sub-account.
-pub async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &RunArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let command = NightCommand::nightly(args.date);
     if args.dry_run {
         return plan::show(&command, None, settings, context).await;

@@ -29,7 +29,7 @@ const JOB_VARIABLES: [(&str, &str); 2] = [
 
 /// The number of this process among several that divide the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
+pub(crate) struct Shard {
     /// Counted from 0.
     pub index: usize,
     /// Number of processes.
@@ -45,14 +45,14 @@ impl fmt::Display for Shard {
 
 /// Which days of a sub-account one process archives: every `of`-th, from the `index`-th on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayShare {
+pub(crate) struct DayShare {
     index: usize,
     of: usize,
 }
 
 impl DayShare {
     /// All days of the sub-account.
-    pub const WHOLE: DayShare = DayShare { index: 0, of: 1 };
+    pub(crate) const WHOLE: DayShare = DayShare { index: 0, of: 1 };
 
     /// Returns whether the share includes a day. It depends on the date alone, so that a day belongs to the same process in
     /// every range.

@@ -47,7 +47,7 @@ use crate::ringcx::Usage;
 use crate::telemetry::ended::ChainState;
 
 /// Sub-accounts at work at once: each has a discovery limit of its own, and while one waits another fetches.
-pub const SUB_ACCOUNTS_AT_ONCE: usize = 8;
+pub(crate) const SUB_ACCOUNTS_AT_ONCE: usize = 8;
 /// Sub-accounts read at once for a plan, which only reads the store.
 const READ_AT_ONCE: usize = 64;
 
@@ -55,7 +55,7 @@ const READ_AT_ONCE: usize = 64;
 ///
 /// # Errors
 /// Where nothing could begin: the archive cannot be opened, or is a copy that was not taken over.
-pub async fn archive_sub_accounts(
+pub(crate) async fn archive_sub_accounts(
     command: &NightCommand,
     settings: &Settings,
     context: &Context,
@@ -155,7 +155,7 @@ async fn chain_heads(context: &NightContext<'_>, jobs: &[SubAccountJob<'_>]) -> 
 
 /// Runs `read` for every sub-account, without writing anything: no archive is created, and RingCX is asked for the list of
 /// sub-accounts only, where the settings name none. Also returns reports of those that cannot be read.
-pub async fn read_sub_accounts<T>(
+pub(crate) async fn read_sub_accounts<T>(
     command: &NightCommand,
     settings: &Settings,
     context: &Context,

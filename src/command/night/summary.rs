@@ -21,7 +21,7 @@ use crate::outcome::Exit;
 use crate::render::{Output, Table, count, grouped, size};
 
 /// Emits the event with which a command begins.
-pub fn begin(archive: &Writer, output: &Output) {
+pub(crate) fn begin(archive: &Writer, output: &Output) {
     #[derive(Serialize)]
     struct RunBeginEvent<'a> {
         event: &'static str,
@@ -38,7 +38,7 @@ pub fn begin(archive: &Writer, output: &Output) {
 }
 
 /// Prints the end of a nightly run: every archived day, and what went wrong.
-pub fn print_run(outcome: &CommandOutcome, output: &Output) {
+pub(crate) fn print_run(outcome: &CommandOutcome, output: &Output) {
     let is_archived = outcome.days.iter().any(|day| day.archived.is_some());
     // A night in which every day failed has no table, only the messages.
     let table = is_archived.then(|| days_table(&outcome.days));
@@ -46,7 +46,7 @@ pub fn print_run(outcome: &CommandOutcome, output: &Output) {
 }
 
 /// Prints the end of a backfill: days that have gaps or failed one by one, and the others as numbers.
-pub fn print_backfill(from: Date, to: Date, outcome: &CommandOutcome, output: &Output) {
+pub(crate) fn print_backfill(from: Date, to: Date, outcome: &CommandOutcome, output: &Output) {
     let days = &outcome.days;
     let (complete, incomplete): (Vec<&DayReport>, Vec<&DayReport>) = days
         .iter()
@@ -67,7 +67,7 @@ pub fn print_backfill(from: Date, to: Date, outcome: &CommandOutcome, output: &O
 }
 
 /// Prints the end of a recheck: what has changed, day by day.
-pub fn print_recheck(from: Date, to: Date, outcome: &CommandOutcome, output: &Output) {
+pub(crate) fn print_recheck(from: Date, to: Date, outcome: &CommandOutcome, output: &Output) {
     let days = &outcome.days;
     let (changed, unchanged): (Vec<_>, Vec<_>) = days
         .iter()
@@ -125,7 +125,7 @@ fn indented(remedy: &String) -> String {
 }
 
 /// Returns the failures with their remedies, and the warnings, day by day.
-pub fn problems(days: &[DayReport]) -> Vec<String> {
+pub(crate) fn problems(days: &[DayReport]) -> Vec<String> {
     let mut lines = Vec::new();
     for day in days {
         let label = day.label();
@@ -146,7 +146,7 @@ pub fn problems(days: &[DayReport]) -> Vec<String> {
 }
 
 /// Returns the newest head of each chain, and that of the roster, which covers all of them.
-pub fn heads(outcome: &CommandOutcome) -> impl Iterator<Item = &HeadRef> {
+pub(crate) fn heads(outcome: &CommandOutcome) -> impl Iterator<Item = &HeadRef> {
     let mut newest = BTreeMap::<&str, &HeadRef>::new();
     for archived in outcome.days.iter().filter_map(|day| day.archived.as_ref()) {
         let head = &archived.head;

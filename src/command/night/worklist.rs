@@ -34,9 +34,9 @@ pub struct NightCommand {
     /// The name on the command line, and in the roster's record.
     pub name: &'static str,
     /// Which days the command visits, by its arguments.
-    pub worklist: Worklist,
+    pub(crate) worklist: Worklist,
     /// The part that this process does, where several divide the work.
-    pub shard: Option<Shard>,
+    pub(crate) shard: Option<Shard>,
 }
 
 impl NightCommand {
@@ -50,7 +50,7 @@ impl NightCommand {
     }
 
     /// Whose requests leave first: those of the night, whose days must be archived in the morning.
-    pub fn urgency(&self) -> Urgency {
+    pub(crate) fn urgency(&self) -> Urgency {
         match self.worklist {
             Worklist::Nightly(_) => Urgency::First,
             Worklist::Backfill { .. } | Worklist::Recheck { .. } => Urgency::Spare,
@@ -60,7 +60,7 @@ impl NightCommand {
 
 /// Which days a command visits.
 #[derive(Debug, Clone)]
-pub enum Worklist {
+pub(crate) enum Worklist {
     /// One day; without one, yesterday, the missed days before it, and the rechecks that are due.
     Nightly(Option<Date>),
     /// The unsealed days of a range.
@@ -76,7 +76,7 @@ pub enum Worklist {
 
 /// What is to be done with a day.
 #[derive(Debug, Clone)]
-pub enum DayTask {
+pub(crate) enum DayTask {
     /// Archives the day, or fills its gaps.
     Archive {
         why: Why,
@@ -89,7 +89,7 @@ pub enum DayTask {
 
 /// One day to visit.
 #[derive(Debug, Clone)]
-pub struct WorkItem {
+pub(crate) struct WorkItem {
     /// The archive day.
     pub date: Date,
     /// What is to be done with it.
@@ -98,13 +98,13 @@ pub struct WorkItem {
 
 impl DayTask {
     /// A day that the night visits by itself. Acknowledged gaps stay: the night spends no quota on them.
-    pub const NIGHTLY: DayTask = DayTask::Archive {
+    pub(crate) const NIGHTLY: DayTask = DayTask::Archive {
         why: Why::Nightly,
         insist: false,
     };
 
     /// The recheck of the night, by the setting `recheck_after`: of the summaries that may have appeared since.
-    pub fn scheduled_recheck() -> DayTask {
+    pub(crate) fn scheduled_recheck() -> DayTask {
         DayTask::Recheck(RecheckRequest {
             scope: RecheckScope::default(),
             accept_vanished: false,
@@ -203,7 +203,7 @@ async fn nightly_items(
 ///
 /// Newest first, since recent days are needed first. Missing days come before those with gaps: the source deletes what is
 /// never requested, while a gap may never close, and must not delay other days.
-pub async fn missed_days(
+pub(crate) async fn missed_days(
     context: &NightContext<'_>,
     job: &SubAccountJob<'_>,
     yesterday: Date,
@@ -231,7 +231,7 @@ pub async fn missed_days(
 
 /// Returns the days that the setting `recheck_after` has observed again, newest first: those that have reached one of its
 /// ages since discovery was last requested for them.
-pub async fn due_rechecks(
+pub(crate) async fn due_rechecks(
     context: &NightContext<'_>,
     job: &SubAccountJob<'_>,
     yesterday: Date,

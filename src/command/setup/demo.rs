@@ -25,7 +25,7 @@ const SUB_ACCOUNT: &str = "99999999";
 ///
 /// # Errors
 /// If the simulator cannot start, or the day cannot be archived into the folder.
-pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     let now = jiff::Timestamp::from_millisecond(SystemClock.now_ms()).map_err(|error| {
         Failure::new(Exit::Usage, "this host's clock is out of range").because(error)
     })?;

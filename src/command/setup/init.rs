@@ -25,7 +25,7 @@ struct InitEvent<'a> {
 ///
 /// # Errors
 /// [`Exit::Usage`] if the file exists or cannot be written.
-pub fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
     let named = args
         .file
         .clone()

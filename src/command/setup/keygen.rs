@@ -29,7 +29,7 @@ struct KeyEvent<'a> {
 ///
 /// # Errors
 /// [`Exit::Usage`] if the file exists or cannot be created.
-pub fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
     let unusable = |error| Failure::new(Exit::Unexpected, "cannot create a key").because(error);
     let key = SigningKey::generate().map_err(unusable)?;
     let pem = key.to_openssh_pem(&args.comment).map_err(unusable)?;

@@ -13,7 +13,7 @@ use crate::outcome::{Exit, Failure, Result};
 ///
 /// # Errors
 /// [`Exit::Unexpected`] if stdout cannot be written.
-pub fn completions(args: &CompletionsArgs) -> Result<Exit> {
+pub(crate) fn completions(args: &CompletionsArgs) -> Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "cxvault", &mut script);
     print(&script)

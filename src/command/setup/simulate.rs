@@ -14,7 +14,7 @@ use crate::simulator;
 ///
 /// # Errors
 /// [`Exit::Usage`] if the address cannot be used.
-pub async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
+pub(crate) async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
     let refused = |error| {
         Failure::new(Exit::Usage, format!("cannot listen on {}", args.listen))
             .because(error)

@@ -40,7 +40,7 @@ impl Digest {
 
 /// Computes a SHA-256 value over bytes that arrive piece by piece.
 #[derive(Clone, Default)]
-pub struct Hasher(Sha256);
+pub(crate) struct Hasher(Sha256);
 
 impl Hasher {
     /// Returns a hasher of no bytes.

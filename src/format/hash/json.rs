@@ -11,7 +11,7 @@ const ONES: u64 = u64::from_ne_bytes([1; STRIDE]);
 const HIGH: u64 = ONES << 7;
 
 /// Appends `text` to `into` as a JSON string with the shortest escapes.
-pub fn write_text(text: &str, into: &mut Vec<u8>) {
+pub(crate) fn write_text(text: &str, into: &mut Vec<u8>) {
     into.reserve(text.len() + text.len() / STRIDE + 2);
     into.push(b'"');
     let mut rest = text.as_bytes();

@@ -18,7 +18,7 @@ const ID_COLUMNS: [&str; 3] = ["segment_id", "dialog_id", "interaction_id"];
 ///
 /// # Errors
 /// [`PartError`] where the file is not a readable part.
-pub fn rows_with_id<R: ChunkReader + Clone + 'static>(
+pub(crate) fn rows_with_id<R: ChunkReader + Clone + 'static>(
     file: R,
     id: &str,
 ) -> Result<Vec<Row>, PartError> {

@@ -156,7 +156,7 @@ impl PartReader {
     ///
     /// # Errors
     /// As [`PartReader::next_row`].
-    pub fn next_rows(&mut self) -> Result<Option<Rows>, PartError> {
+    pub(crate) fn next_rows(&mut self) -> Result<Option<Rows>, PartError> {
         let Some(rows) = self.next_batch()? else {
             return self.end().map(|()| None);
         };

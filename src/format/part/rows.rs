@@ -67,7 +67,7 @@ impl Rows {
     ///
     /// # Errors
     /// [`RowError`] where the row contradicts itself.
-    pub fn row(&self, n: usize) -> Result<Row<&str>, RowError> {
+    pub(crate) fn row(&self, n: usize) -> Result<Row<&str>, RowError> {
         Row::from_cells(self.cells(n))
     }
 
@@ -75,7 +75,7 @@ impl Rows {
     ///
     /// # Errors
     /// As [`Rows::row`].
-    pub fn owned_row(&self, n: usize) -> Result<Row, RowError> {
+    pub(crate) fn owned_row(&self, n: usize) -> Result<Row, RowError> {
         Row::from_cells(self.cells(n).map(CellRef::to_cell))
     }
 

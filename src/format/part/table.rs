@@ -19,7 +19,7 @@ const BATCH_ROWS: usize = 1_024;
 const GROUP_ROWS: usize = 20_000;
 
 /// Writes rows of several days into one Parquet file. It is an export, and not a part of an archive.
-pub struct TableWriter<W: Write + Send> {
+pub(crate) struct TableWriter<W: Write + Send> {
     parquet: ArrowWriter<W>,
     schema: Arc<Schema>,
     /// Sub-account and date of each row that is not yet written.
@@ -107,7 +107,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Returns a row's values as texts that a spreadsheet opens without harm: a text that it would take for a formula begins
 /// with an apostrophe, instants are RFC 3339, and null is the empty text.
-pub fn safe_texts(row: Row) -> Vec<String> {
+pub(crate) fn safe_texts(row: Row) -> Vec<String> {
     let cells = std::iter::zip(&COLUMNS, row.into_cells());
     let texts = cells.map(|(column, cell)| match cell {
         Cell::Null => String::new(),

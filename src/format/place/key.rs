@@ -26,21 +26,21 @@ pub const ROSTER: &str = "roster";
 
 /// Folder of the objects by which `cxvault doctor` tests a store, where it cannot remove them. They belong to no archive
 /// day, and no proof uses them.
-pub const DOCTOR: &str = "doctor/";
+pub(crate) const DOCTOR: &str = "doctor/";
 
 /// Folder of the anchors in their own location, outside of the archive. Their keys are relative to that location.
-pub const ANCHORS: &str = "anchors/v1/";
+pub(crate) const ANCHORS: &str = "anchors/v1/";
 
 /// Returns whether a text is valid as a sub-account's id: 1 to 64 of `A-Z a-z 0-9 _ -`, and not [`ROSTER`].
 ///
 /// Ids become parts of keys, so that no id can name another folder.
-pub fn is_sub_account(text: &str) -> bool {
+pub(crate) fn is_sub_account(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     (1..=64).contains(&text.len()) && text.chars().all(plain) && text != ROSTER
 }
 
 /// Returns the sub-account of a folder's name such as `sub_account=99999999`; `None` for other names.
-pub fn parse_sub_account(folder: &str) -> Option<&str> {
+pub(crate) fn parse_sub_account(folder: &str) -> Option<&str> {
     folder
         .strip_prefix("sub_account=")
         .filter(|id| is_sub_account(id))
@@ -68,14 +68,14 @@ pub fn part(sub_account: &str, date: Date, revision: u32, part: u32) -> String {
 }
 
 /// Returns the numbers of revision and part of a key under [`day`]; `None` for a name that is not a part's.
-pub fn parse_part(key: &str) -> Option<(u32, u32)> {
+pub(crate) fn parse_part(key: &str) -> Option<(u32, u32)> {
     let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
     let (revision, part) = name.strip_prefix('r')?.split_once("-p")?;
     Some((parse_padded(revision, 4)?, parse_padded(part, 4)?))
 }
 
 /// Returns the name of a chain's folder: `sub_account=S`, or `roster`.
-pub fn chain_name(name: &str) -> String {
+pub(crate) fn chain_name(name: &str) -> String {
     if name == ROSTER {
         ROSTER.to_owned()
     } else {
@@ -99,7 +99,7 @@ pub fn manifest(chain: &str, sequence: u64) -> String {
 
 /// Returns the folder of the anchored chains of one archive: `anchors/v1/ARCHIVE/`. Returns `None` for an id that
 /// cannot be part of a key.
-pub fn anchored_chains(archive_id: &str) -> Option<String> {
+pub(crate) fn anchored_chains(archive_id: &str) -> Option<String> {
     is_sub_account(archive_id).then(|| format!("{ANCHORS}{archive_id}/"))
 }
 
@@ -109,7 +109,7 @@ pub fn anchor(archive_id: &str, chain: &str, sequence: u64) -> String {
 }
 
 /// Returns the sequence number of a key under [`chain`]; `None` for a name that is not a record's.
-pub fn parse_manifest(key: &str) -> Option<u64> {
+pub(crate) fn parse_manifest(key: &str) -> Option<u64> {
     let name = key.rsplit('/').next()?.strip_suffix(".json")?;
     (name.len() == 10 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
 }

@@ -74,7 +74,7 @@ impl Location {
     }
 
     /// Returns whether `text` was meant as a URL: such a text is never the path of a folder.
-    pub fn is_url(text: &str) -> bool {
+    pub(crate) fn is_url(text: &str) -> bool {
         let text = text.trim_start().to_ascii_lowercase();
         text.contains("://") || text.starts_with("s3:") || text.starts_with("file:")
     }

@@ -76,7 +76,7 @@ impl Anchor {
     }
 
     /// Returns whether both are anchors of the same manifest, which its place and its hash identify.
-    pub fn same_head(&self, other: &Anchor) -> bool {
+    pub(crate) fn same_head(&self, other: &Anchor) -> bool {
         self.place() == other.place() && self.sha256 == other.sha256
     }
 }

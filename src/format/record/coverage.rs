@@ -55,7 +55,7 @@ impl DayState {
     }
 
     /// Returns whether nothing remains to be fetched.
-    pub fn is_sealed(self) -> bool {
+    pub(crate) fn is_sealed(self) -> bool {
         !matches!(self, DayState::Gaps | DayState::Missing)
     }
 }
@@ -95,7 +95,7 @@ impl Coverage {
     }
 
     /// Returns whether there is a first day, and a known letter for it and each day after it.
-    pub fn is_well_formed(&self) -> bool {
+    pub(crate) fn is_well_formed(&self) -> bool {
         let all_known = self
             .days
             .chars()
@@ -104,7 +104,7 @@ impl Coverage {
     }
 
     /// Returns the day of the last letter.
-    pub fn last_day(&self) -> Option<Date> {
+    pub(crate) fn last_day(&self) -> Option<Date> {
         let last = i64::try_from(self.days.len()).ok()?.checked_sub(1)?;
         self.first_day?
             .checked_add(jiff::Span::new().days(last))

@@ -260,12 +260,12 @@ impl DayRecord {
     }
 
     /// Returns the fields that no row of `file` holds.
-    pub fn omitted_in<'a>(&'a self, file: &'a File) -> &'a Omission {
+    pub(crate) fn omitted_in<'a>(&'a self, file: &'a File) -> &'a Omission {
         file.omitted_fields.as_ref().unwrap_or(&self.omitted_fields)
     }
 
     /// Returns the fields that any row of this revision may lack.
-    pub fn omitted_anywhere(&self) -> Omission {
+    pub(crate) fn omitted_anywhere(&self) -> Omission {
         self.omissions()
             .fold(Omission::default(), |all, own| all.and(own))
     }
@@ -274,7 +274,7 @@ impl DayRecord {
     ///
     /// Acknowledged gaps stay acknowledged where the revision adds none: otherwise each recheck of such a day would
     /// raise the alarm again. A new gap is in the revision's own rows, since a summary that fails again is no change.
-    pub fn state_after(&self, before: DayState) -> DayState {
+    pub(crate) fn state_after(&self, before: DayState) -> DayState {
         let skipped = self
             .incomplete_because
             .contains(&Incomplete::WantedSummariesSkipped);

@@ -15,11 +15,11 @@ use crate::format::record::error::{ManifestError, require};
 use crate::format::record::head::Head;
 
 /// The commands that write an inventory.
-pub const COMMANDS: [&str; 3] = ["run", "backfill", "recheck"];
+pub(crate) const COMMANDS: [&str; 3] = ["run", "backfill", "recheck"];
 
 /// Prefix of the name by which the setting `known_warnings` acknowledges a sub-account that is no longer listed:
 /// `unlisted:ID`.
-pub const UNLISTED: &str = "unlisted";
+pub(crate) const UNLISTED: &str = "unlisted";
 
 /// All sub-accounts that the archive has ever known, as one run left them.
 ///
@@ -160,7 +160,7 @@ impl Inventory {
     }
 
     /// Replaces heads by later ones. Sub-accounts that are not in the inventory are ignored.
-    pub fn raise_heads<'a>(&mut self, heads: impl Iterator<Item = (&'a str, &'a Head)>) {
+    pub(crate) fn raise_heads<'a>(&mut self, heads: impl Iterator<Item = (&'a str, &'a Head)>) {
         for (id, head) in heads {
             let entry = self.index(id).and_then(|n| self.sub_accounts.get_mut(n));
             if let Some(entry) = entry
@@ -267,7 +267,7 @@ impl AccountListing {
 
 impl SubAccountEntry {
     /// Returns whether the next inventory expects the sub-account.
-    pub fn is_expected(&self) -> bool {
+    pub(crate) fn is_expected(&self) -> bool {
         let acknowledged = self
             .unlisted
             .as_ref()

@@ -83,12 +83,12 @@ pub struct Retention {
     /// Mode of the locks.
     pub mode: LockMode,
     /// Length of the locks.
-    pub period: Period,
+    pub(crate) period: Period,
 }
 
 /// Length of a retention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Period {
+pub(crate) enum Period {
     /// Days of 24 hours.
     Days(u16),
     /// Calendar years: 2026-11-20 to 2033-11-20 are seven.
@@ -98,7 +98,7 @@ pub enum Period {
 impl Retention {
     /// Returns the lock of an object that is stored at `now_ms` (UTC milliseconds), in whole seconds as S3 stores them.
     /// Returns `None` beyond the end of the calendar.
-    pub fn lock_from(&self, now_ms: i64) -> Option<Lock> {
+    pub(crate) fn lock_from(&self, now_ms: i64) -> Option<Lock> {
         let now = jiff::Timestamp::from_millisecond(now_ms).ok()?;
         let until = now
             .to_zoned_datetime(jiff::tz::TimeZone::UTC)

@@ -16,10 +16,10 @@ use crate::format::time::range::Days;
 use crate::format::time::wire::instant;
 
 /// The longest reason, in characters: a sentence or two, not a file.
-pub const LONGEST_REASON: usize = 1_000;
+pub(crate) const LONGEST_REASON: usize = 1_000;
 
 /// The longest name of a case or a person, in characters.
-pub const LONGEST_NAME: usize = 128;
+pub(crate) const LONGEST_NAME: usize = 128;
 
 /// Gaps of some days that will stay, as they were when the operator acknowledged them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,10 +150,10 @@ pub struct DisposedDay {
 
 /// Time between the end of a lock and the disposal of its day, in milliseconds: 24 hours. Clocks of hosts differ, and a
 /// disposal cannot be undone.
-pub const AFTER_LOCK_MS: i64 = 24 * 3_600_000;
+pub(crate) const AFTER_LOCK_MS: i64 = 24 * 3_600_000;
 
 /// Returns whether what `lock` retained may be disposed of at `now_ms` (UTC milliseconds).
-pub fn has_run_out(lock: Option<Lock>, now_ms: i64) -> bool {
+pub(crate) fn has_run_out(lock: Option<Lock>, now_ms: i64) -> bool {
     lock.is_none_or(|lock| lock.until_ms.saturating_add(AFTER_LOCK_MS) <= now_ms)
 }
 
@@ -195,7 +195,7 @@ impl fmt::Display for DateSpan {
 
 /// Why a person's text cannot be in a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WordsError {
+pub(crate) enum WordsError {
     /// Nothing but blanks.
     #[error("it is empty")]
     Empty,
@@ -218,7 +218,7 @@ pub enum WordsError {
 ///
 /// # Errors
 /// Says what is wrong, as a clause about the text.
-pub fn words(text: &str, longest: usize) -> Result<String, WordsError> {
+pub(crate) fn words(text: &str, longest: usize) -> Result<String, WordsError> {
     let text = text.trim_matches(' ');
     let length = text.chars().count();
     if text.chars().any(char::is_control) {

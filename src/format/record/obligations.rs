@@ -64,7 +64,7 @@ impl Obligations {
     }
 
     /// Returns the cases that hold `date`, each with whether its record says that the store enforces it.
-    pub fn cases_on(&self, date: Date) -> BTreeMap<&str, bool> {
+    pub(crate) fn cases_on(&self, date: Date) -> BTreeMap<&str, bool> {
         let mut open = BTreeMap::new();
         for (_, hold) in &self.holds {
             match hold.act {
@@ -88,7 +88,7 @@ impl Obligations {
 
     /// Returns the ranges that a case holds, in order; none when it is closed. `enforced` restricts them to those that
     /// the store enforces (`Some(true)`), or does not (`Some(false)`).
-    pub fn open_ranges(&self, case: &str, enforced: Option<bool>) -> Vec<DateSpan> {
+    pub(crate) fn open_ranges(&self, case: &str, enforced: Option<bool>) -> Vec<DateSpan> {
         let of_case = self.holds.iter().filter(|(_, hold)| hold.case == case);
         let bounds: BTreeSet<Date> = of_case
             .flat_map(|(_, hold)| [hold.range.from, hold.range.to])
@@ -118,7 +118,7 @@ impl Obligations {
     }
 
     /// Returns whether a case holds any day of `range`.
-    pub fn touches(&self, case: &str, range: DateSpan) -> bool {
+    pub(crate) fn touches(&self, case: &str, range: DateSpan) -> bool {
         self.open_ranges(case, None)
             .iter()
             .any(|open| open.from < range.to && range.from < open.to)
@@ -133,20 +133,13 @@ impl Obligations {
     }
 
     /// Returns the lock that the objects of `date` must have, at least, because of extensions.
-    pub fn lock_on(&self, date: Date) -> Option<Lock> {
+    pub(crate) fn lock_on(&self, date: Date) -> Option<Lock> {
         let days = self
             .extensions
             .iter()
             .flat_map(|(_, extension)| &extension.days);
         let of_date = days.filter(|day| day.date == date).map(|day| day.lock());
         of_date.reduce(Lock::stronger)
-    }
-
-    /// Returns whether any case holds any day.
-    pub fn any_open(&self) -> bool {
-        self.cases()
-            .into_iter()
-            .any(|case| !self.open_ranges(case, None).is_empty())
     }
 }
 
@@ -220,7 +213,11 @@ mod tests {
             to: date(4),
         };
         assert!(orders.covers("A", range, false) && !orders.covers("A", range, true));
-        assert!(!orders.holds_objects(date(3)) && orders.touches("A", range) && orders.any_open());
+        assert!(
+            !orders.holds_objects(date(3))
+                && orders.touches("A", range)
+                && !orders.open_ranges("A", None).is_empty()
+        );
     }
 
     #[test]

@@ -11,9 +11,10 @@ use crate::format::place::key;
 use crate::format::record::envelope::{RecordBody, RecordPlace, Signed};
 use crate::format::record::error::{ManifestError, known_version, require};
 use crate::format::record::head::Head;
+pub(crate) use crate::format::record::inventory::UNLISTED;
 use crate::format::record::inventory::check_ids;
 pub use crate::format::record::inventory::{
-    AccountListing, COMMANDS, Ended, Inventory, Rewritten, SubAccountEntry, UNLISTED, Unlisted,
+    AccountListing, Ended, Inventory, Rewritten, SubAccountEntry, Unlisted,
 };
 use crate::format::record::link::Link;
 use crate::format::record::lock::ObjectLock;

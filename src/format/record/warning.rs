@@ -65,7 +65,7 @@ impl Warning {
     }
 
     /// Returns what the warning means and what to do, with the vendor's remedy.
-    pub fn explain(&self) -> String {
+    pub(crate) fn explain(&self) -> String {
         let (found, usual) = (self.found, self.usual);
         match self.code {
             WarningCode::FirstDayEmpty => "the first archived day has no segment: check in RingCentral that the user \
@@ -86,7 +86,7 @@ impl Warning {
 
 /// Another day, as its manifest describes it.
 #[derive(Debug, Clone)]
-pub struct PastDay {
+pub(crate) struct PastDay {
     /// The archive day.
     pub date: Date,
     /// Number of its segments.
@@ -102,7 +102,7 @@ const LEAST_SAMPLE: u64 = 20;
 
 /// Compares a day with the days before it, and its volume also with the days after it: a backfill proceeds backwards, and
 /// a source that has deleted a day answers as for a quiet one. `first` says that the chain has no earlier day.
-pub fn judge(
+pub(crate) fn judge(
     date: Date,
     segments: u64,
     groups: &Groups,
@@ -153,7 +153,7 @@ pub fn judge(
 }
 
 /// Returns the usual volume of a weekday: the lower median of the days on it, in any measure. A single such day suffices.
-pub fn usual_volume<V: Ord>(
+pub(crate) fn usual_volume<V: Ord>(
     weekday: Weekday,
     days: impl IntoIterator<Item = (Weekday, V)>,
 ) -> Option<V> {
@@ -162,7 +162,7 @@ pub fn usual_volume<V: Ord>(
 }
 
 /// Returns the median; of an even number of values the lower one of the two in the middle.
-pub fn lower_median<V: Ord>(values: impl IntoIterator<Item = V>) -> Option<V> {
+pub(crate) fn lower_median<V: Ord>(values: impl IntoIterator<Item = V>) -> Option<V> {
     let mut values: Vec<V> = values.into_iter().collect();
     values.sort_unstable();
     let middle = values.len().checked_sub(1)? / 2;

@@ -78,10 +78,10 @@ pub enum Cell<T = String> {
 }
 
 /// A row's values in the order of [`COLUMNS`](crate::format::row::schema::COLUMNS).
-pub type Cells = Vec<Cell>;
+pub(crate) type Cells = Vec<Cell>;
 
 /// A [`Cell`] that borrows its text.
-pub type CellRef<'a> = Cell<&'a str>;
+pub(crate) type CellRef<'a> = Cell<&'a str>;
 
 /// Why the values of a row in a file are not a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +99,7 @@ pub enum RowError {
 
 impl CellRef<'_> {
     /// Appends the value to `into` as RFC 8785 writes it.
-    pub fn write_json(self, into: &mut Vec<u8>) {
+    pub(crate) fn write_json(self, into: &mut Vec<u8>) {
         match self {
             Cell::Null => into.extend_from_slice(b"null"),
             Cell::Text(text) => json::write_text(text, into),
@@ -110,7 +110,7 @@ impl CellRef<'_> {
     }
 
     /// Returns the value with a copy of its text.
-    pub fn to_cell(self) -> Cell {
+    pub(crate) fn to_cell(self) -> Cell {
         match self {
             Cell::Null => Cell::Null,
             Cell::Text(text) => Cell::Text(text.to_owned()),
@@ -132,7 +132,7 @@ impl<T: AsRef<str>> Cell<T> {
     }
 
     /// Returns the length of the text in bytes, for the limits of memory and of files; 8 for a value of another type.
-    pub fn text_len(&self) -> usize {
+    pub(crate) fn text_len(&self) -> usize {
         match self {
             Cell::Text(text) => text.as_ref().len(),
             _ => 8,

@@ -22,7 +22,7 @@ pub fn leaf(cells: &[Cell], into: &mut Vec<u8>) {
 }
 
 /// Replaces the content of `into` with the leaf of a row of which `value` returns the value of each column.
-pub fn leaf_by_column<'a>(value: impl Fn(usize) -> CellRef<'a>, into: &mut Vec<u8>) {
+pub(crate) fn leaf_by_column<'a>(value: impl Fn(usize) -> CellRef<'a>, into: &mut Vec<u8>) {
     into.clear();
     into.push(b'{');
     for &column in LEAF_ORDER.iter() {

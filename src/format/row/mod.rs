@@ -19,8 +19,9 @@ pub mod schema;
 pub mod segment;
 pub mod tally;
 
-pub use column::RowError;
-pub use leaf::{leaf, leaf_by_column, leaf_of};
+pub(crate) use column::RowError;
+pub(crate) use leaf::leaf_by_column;
+pub use leaf::{leaf, leaf_of};
 
 use crate::format::row::column::{Cell, Cells};
 use crate::format::row::metadata::{METADATA_COLUMNS, Metadata, NAMES};
@@ -89,7 +90,7 @@ impl Row {
     }
 
     /// Returns the bytes of the texts that may be long: nearly all the memory that a row occupies.
-    pub fn text_bytes(&self) -> usize {
+    pub(crate) fn text_bytes(&self) -> usize {
         let texts = [
             &self.other_answers,
             &self.agent.summary,
@@ -115,7 +116,7 @@ impl Row {
     }
 
     /// Returns whether both rows have the same metadata, even if their JSON is spelled differently.
-    pub fn same_segment(&self, other: &Row) -> bool {
+    pub(crate) fn same_segment(&self, other: &Row) -> bool {
         self.segment.raw == other.segment.raw
             || canonical_json(&self.segment.raw) == canonical_json(&other.segment.raw)
     }
@@ -133,7 +134,7 @@ impl<T: AsRef<str>> Row<T> {
     ///
     /// # Errors
     /// [`RowError`], also where the typed columns are not what the row's `segment_json` says.
-    pub fn from_cells(cells: impl IntoIterator<Item = Cell<T>>) -> Result<Row<T>, RowError> {
+    pub(crate) fn from_cells(cells: impl IntoIterator<Item = Cell<T>>) -> Result<Row<T>, RowError> {
         let mut cells = CellReader {
             cells: cells.into_iter(),
             column: 0,

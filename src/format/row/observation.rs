@@ -138,7 +138,7 @@ impl Observation {
 impl<T: AsRef<str>> Observation<T> {
     /// Returns whether the values that are there are those of such a status. The value of the hash is not checked: see
     /// [`Observation::hash_holds`].
-    pub fn fits_status(&self) -> bool {
+    pub(crate) fn fits_status(&self) -> bool {
         let text = self.summary.as_ref().map(AsRef::as_ref);
         let answered = self.fetched_at.is_some() && self.attempts > 0 && self.error.is_none();
         let bodiless = text.is_none() && self.binary.is_none() && self.sha256.is_none();
@@ -158,7 +158,7 @@ impl<T: AsRef<str>> Observation<T> {
     }
 
     /// Returns whether the hash is that of the body, and is there exactly where an answer had a body.
-    pub fn hash_holds(&self) -> bool {
+    pub(crate) fn hash_holds(&self) -> bool {
         let body = match (&self.summary, &self.binary) {
             (Some(text), None) => Some(Digest::of(text.as_ref().as_bytes())),
             (None, Some(text)) => STANDARD

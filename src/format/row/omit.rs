@@ -26,7 +26,7 @@ pub const NEEDED: [(&str, &str); 5] = [
 ];
 
 /// The longest name of a field, in characters.
-pub const LONGEST_FIELD: usize = 128;
+pub(crate) const LONGEST_FIELD: usize = 128;
 
 /// Names of top-level members that are left out, sorted. It is empty as a rule, and then every function returns at once.
 ///
@@ -45,7 +45,7 @@ pub struct Omission(BTreeSet<String>);
 
 /// Why a name cannot be left out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotOmittable {
+pub(crate) enum NotOmittable {
     /// The archive needs the field: its name, and the reason.
     #[error("`{0}` cannot be left out: {1}")]
     Needed(&'static str, &'static str),
@@ -58,7 +58,7 @@ pub enum NotOmittable {
 ///
 /// # Errors
 /// [`NotOmittable`] with the reason.
-pub fn check_name(name: &str) -> Result<(), NotOmittable> {
+pub(crate) fn check_name(name: &str) -> Result<(), NotOmittable> {
     if let Some((needed, why)) = NEEDED.into_iter().find(|(needed, _)| *needed == name) {
         return Err(NotOmittable::Needed(needed, why));
     }
@@ -101,7 +101,7 @@ impl Omission {
     }
 
     /// Returns whether every name may be left out.
-    pub fn is_allowed(&self) -> bool {
+    pub(crate) fn is_allowed(&self) -> bool {
         self.names().all(|name| check_name(name).is_ok())
     }
 
@@ -111,7 +111,7 @@ impl Omission {
     }
 
     /// Returns whether the JSON object has a member that is left out.
-    pub fn is_in(&self, object: &str) -> bool {
+    pub(crate) fn is_in(&self, object: &str) -> bool {
         !self.is_empty()
             && members(object)
                 .into_iter()
@@ -119,7 +119,7 @@ impl Omission {
     }
 
     /// Returns whether any object of a JSON array has such a member.
-    pub fn is_in_any(&self, array: &str) -> bool {
+    pub(crate) fn is_in_any(&self, array: &str) -> bool {
         !self.is_empty()
             && elements(array).is_some_and(|all| all.iter().any(|object| self.is_in(object.get())))
     }
@@ -138,7 +138,7 @@ impl Omission {
     }
 
     /// Returns a JSON array with [`Omission::cut`] applied to each object.
-    pub fn cut_each(&self, array: String) -> String {
+    pub(crate) fn cut_each(&self, array: String) -> String {
         if !self.is_in_any(&array) {
             return array;
         }

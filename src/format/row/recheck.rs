@@ -134,7 +134,7 @@ impl Changes {
     }
 
     /// Returns the changes of one kind of summary.
-    pub fn of(&self, kind: SummaryKind) -> &SummaryChanges {
+    pub(crate) fn of(&self, kind: SummaryKind) -> &SummaryChanges {
         match kind {
             SummaryKind::Agent => &self.agent,
             SummaryKind::Auto => &self.auto,

@@ -7,7 +7,8 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::format::hash::digest::Digest;
-pub use crate::format::row::column::{Cell, CellRef, Cells, Column, Storage, Type};
+pub use crate::format::row::column::{Cell, Column, Storage, Type};
+pub(crate) use crate::format::row::column::{CellRef, Cells};
 use crate::format::row::metadata::METADATA_COLUMNS;
 
 /// The version of the whole format: rows, files, manifests and their places.
@@ -70,7 +71,7 @@ pub const COLUMNS: [Column; 55] = {
 };
 
 /// Returns the Arrow schema of every part.
-pub fn arrow_schema() -> SchemaRef {
+pub(crate) fn arrow_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let fields = COLUMNS.iter().map(|column| {
             let kind = match column.kind {

@@ -51,7 +51,7 @@ impl<T: AsRef<str>> Segment<T> {
     }
 
     /// Returns [`Segment::key`], which is borrowed where it is the id.
-    pub fn known_by(&self) -> Cow<'_, str> {
+    pub(crate) fn known_by(&self) -> Cow<'_, str> {
         match &self.metadata.segment_id {
             Some(id) => Cow::Borrowed(id.as_ref()),
             None => Cow::Owned(format!(
@@ -65,7 +65,7 @@ impl<T: AsRef<str>> Segment<T> {
 /// Returns RFC 8785's form of a JSON text, so that two spellings of the same object compare equal.
 ///
 /// A text without such a form (a lone surrogate, a number beyond a double) is returned as it is.
-pub fn canonical_json(text: &str) -> Vec<u8> {
+pub(crate) fn canonical_json(text: &str) -> Vec<u8> {
     let value: Result<serde_json::Value, _> = serde_json::from_str(text);
     let canonical = value.and_then(|value| serde_json_canonicalizer::to_vec(&value));
     canonical.unwrap_or_else(|_| text.as_bytes().to_vec())

@@ -103,7 +103,7 @@ impl Tally {
     }
 
     /// Adds the counts of other rows.
-    pub fn merge(&mut self, other: &Tally) {
+    pub(crate) fn merge(&mut self, other: &Tally) {
         self.segments += other.segments;
         self.out_of_day += other.out_of_day;
         self.vanished += other.vanished;
@@ -114,7 +114,7 @@ impl Tally {
     }
 
     /// Returns whether the statuses of each kind sum to the segments.
-    pub fn balances(&self) -> bool {
+    pub(crate) fn balances(&self) -> bool {
         self.agent.total() == self.segments && self.auto.total() == self.segments
     }
 
@@ -163,7 +163,7 @@ pub fn count_group<T: AsRef<str>>(groups: &mut Groups, row: &Row<T>) {
 }
 
 /// Removes a row that [`count_group`] has counted.
-pub fn uncount_group(groups: &mut Groups, row: &Row) {
+pub(crate) fn uncount_group(groups: &mut Groups, row: &Row) {
     let Some(share) = groups.get_mut(&group_of(row)) else {
         return;
     };

@@ -6,7 +6,7 @@ use secrecy::zeroize::Zeroizing;
 
 /// Builds an SSH blob. The buffer is wiped when dropped, since private keys pass through it.
 #[derive(Default)]
-pub struct WireWriter(Zeroizing<Vec<u8>>);
+pub(crate) struct WireWriter(Zeroizing<Vec<u8>>);
 
 impl WireWriter {
     /// Appends bytes without a length.
@@ -38,7 +38,7 @@ impl WireWriter {
 }
 
 /// Reads an SSH blob. No content of a blob causes a panic or a read beyond its end; errors are clauses about the blob.
-pub struct WireReader<'a>(pub &'a [u8]);
+pub(crate) struct WireReader<'a>(pub &'a [u8]);
 
 impl<'a> WireReader<'a> {
     /// Reads `length` bytes.
@@ -101,7 +101,7 @@ pub fn armor(label: &str, blob: &[u8]) -> Zeroizing<String> {
 
 /// Returns the blob inside an armor: the begin line first, the end line last, and nothing but base64 between them. Lines
 /// may be of any length and end in CR LF.
-pub fn dearmor(label: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+pub(crate) fn dearmor(label: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     let inner = text
         .trim_ascii()
         .strip_prefix(&format!("-----BEGIN {label}-----"))

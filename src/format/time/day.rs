@@ -114,7 +114,7 @@ impl Zone {
     ///
     /// # Errors
     /// [`DayError::OutOfRange`] for an instant outside of the calendar.
-    pub fn date_at(&self, instant_ms: i64) -> Result<Date, DayError> {
+    pub(crate) fn date_at(&self, instant_ms: i64) -> Result<Date, DayError> {
         let instant =
             Timestamp::from_millisecond(instant_ms).map_err(|_| DayError::OutOfRange {
                 date: Date::MAX,

@@ -70,7 +70,7 @@ pub mod interval {
     }
 
     /// Writes a window as an object with the members `start` and `end`.
-    pub fn serialize<S: Serializer>(window: &Window, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(window: &Window, to: S) -> Result<S::Ok, S::Error> {
         Interval {
             start: window.start_ms,
             end: window.end_ms,
@@ -79,7 +79,7 @@ pub mod interval {
     }
 
     /// Reads a window strictly: no other member, and no other form of an instant.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Window, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Window, D::Error> {
         let interval = Interval::deserialize(from)?;
         Ok(Window {
             start_ms: interval.start,

@@ -8,13 +8,13 @@ pub mod instant {
     use crate::format::time::day::{parse_rfc3339, rfc3339};
 
     /// Writes an instant such as `2026-11-20T00:00:00.000Z`.
-    pub fn serialize<S: Serializer>(instant_ms: &i64, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(instant_ms: &i64, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&rfc3339(*instant_ms))
     }
 
     /// Reads an instant strictly: the bytes of a record are signed, so only the form that this program writes is
     /// accepted.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
         let text = String::deserialize(from)?;
         parse_rfc3339(&text)
             .filter(|&instant_ms| rfc3339(instant_ms) == text)
@@ -30,12 +30,15 @@ pub mod optional_instant {
     use crate::format::time::day::rfc3339;
 
     /// Writes an instant, or null.
-    pub fn serialize<S: Serializer>(instant_ms: &Option<i64>, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        instant_ms: &Option<i64>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         instant_ms.map(rfc3339).serialize(to)
     }
 
     /// Reads an instant strictly, or null.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
         #[derive(Deserialize)]
         struct StrictInstant(#[serde(with = "instant")] i64);
         Ok(Option::<StrictInstant>::deserialize(from)?.map(|strict| strict.0))

@@ -6,9 +6,10 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock as _;
 use crate::format::hash::digest::Digest;
+use crate::ringcx::accounts::ListedSubAccount;
 use crate::ringcx::testing::OAUTH;
 use crate::ringcx::tests::*;
-use crate::ringcx::{Discovered, ListedSubAccount, WindowAnswer};
+use crate::ringcx::{Discovered, WindowAnswer};
 
 /// 2026-11-19T21:00:00Z, for three hours.
 const START_MS: i64 = ManualClock::START_MS - 15 * 3_600_000;

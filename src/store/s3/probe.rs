@@ -5,7 +5,7 @@ use crate::store::s3::{Result, S3Store};
 
 /// The result of an attempt to delete an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deletion {
+pub(crate) enum Deletion {
     /// The store refused.
     Refused,
     /// The object was deleted, or is hidden behind a delete marker.
@@ -18,7 +18,11 @@ impl S3Store {
     ///
     /// # Errors
     /// If the answer neither refuses nor confirms it.
-    pub async fn try_to_delete(&self, key: &str, version_id: Option<&str>) -> Result<Deletion> {
+    pub(crate) async fn try_to_delete(
+        &self,
+        key: &str,
+        version_id: Option<&str>,
+    ) -> Result<Deletion> {
         let request = self
             .client
             .delete_object()
@@ -43,7 +47,7 @@ impl S3Store {
     ///
     /// # Errors
     /// If the properties of the object cannot be read.
-    pub async fn written_at(&self, key: &str) -> Result<Option<i64>> {
+    pub(crate) async fn written_at(&self, key: &str) -> Result<Option<i64>> {
         let found = self.head(key).await?;
         Ok(found.and_then(|found| found.last_modified().and_then(|time| time.to_millis().ok())))
     }

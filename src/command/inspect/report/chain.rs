@@ -29,7 +29,7 @@ pub struct ReportedChain {
     /// The first and the last day of the page.
     pub period: Option<(Date, Date)>,
     /// The days of the page by state.
-    pub states: StateCounts,
+    pub(crate) states: StateCounts,
     /// Counts over the current row of each segment.
     pub counts: Tally,
     /// Revisions of all days of the page.
@@ -39,14 +39,14 @@ pub struct ReportedChain {
     /// Object Lock as the manifests state it; `None` if no revision is locked.
     pub locks: Option<LockSummary>,
     /// What needs attention, in order of date within each class.
-    pub exceptions: Vec<Exception>,
+    pub(crate) exceptions: Vec<Exception>,
     /// The days for the script; `None` without any day.
-    pub days: Option<DayColumns>,
+    pub(crate) days: Option<DayColumns>,
 }
 
 /// How many days there are of each state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StateCounts(BTreeMap<char, u64>);
+pub(crate) struct StateCounts(BTreeMap<char, u64>);
 
 impl StateCounts {
     /// Returns the number of days in a state.
@@ -65,7 +65,7 @@ impl StateCounts {
     }
 
     /// Adds the days of another sub-account.
-    pub fn merge(&mut self, other: &StateCounts) {
+    pub(crate) fn merge(&mut self, other: &StateCounts) {
         for (letter, days) in &other.0 {
             *self.0.entry(*letter).or_default() += days;
         }

@@ -39,7 +39,7 @@ pub struct Damage {
 
 impl Damage {
     /// Returns what is damaged, as the beginning of a sentence.
-    pub fn subject(&self) -> String {
+    pub(crate) fn subject(&self) -> String {
         match self.sub_account.as_str() {
             key::ROSTER => "The roster".to_owned(),
             id => format!("Sub-account {id}"),
@@ -50,7 +50,7 @@ impl Damage {
 /// The state of an archive as a whole, the most severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ArchiveCondition {
+pub(crate) enum ArchiveCondition {
     /// Something differs from what was committed.
     Violated,
     /// All that is archived is intact, and something was never archived.
@@ -73,7 +73,7 @@ impl Report {
     }
 
     /// Returns the state of the archive as a whole.
-    pub fn condition(&self) -> ArchiveCondition {
+    pub(crate) fn condition(&self) -> ArchiveCondition {
         let states = self.states();
         if self.violated() {
             ArchiveCondition::Violated
@@ -88,14 +88,14 @@ impl Report {
     }
 
     /// Returns the number of sub-accounts with days that are over and not archived, after their last archived day.
-    pub fn chains_behind(&self) -> u64 {
+    pub(crate) fn chains_behind(&self) -> u64 {
         self.exceptions()
             .filter(|exception| exception.class == ExceptionClass::Behind)
             .count() as u64
     }
 
     /// Returns the sub-accounts that RingCX no longer lists, without those that are acknowledged in the settings.
-    pub fn unlisted(&self) -> impl Iterator<Item = UnlistedSubAccount<'_>> {
+    pub(crate) fn unlisted(&self) -> impl Iterator<Item = UnlistedSubAccount<'_>> {
         self.roster
             .iter()
             .flat_map(NewestInventory::missing)
@@ -103,7 +103,7 @@ impl Report {
     }
 
     /// Returns the days of all sub-accounts by state.
-    pub fn states(&self) -> StateCounts {
+    pub(crate) fn states(&self) -> StateCounts {
         let mut states = StateCounts::default();
         self.chains
             .iter()
@@ -121,7 +121,7 @@ impl Report {
     }
 
     /// Returns what needs attention in all sub-accounts.
-    pub fn exceptions(&self) -> impl Iterator<Item = &Exception> {
+    pub(crate) fn exceptions(&self) -> impl Iterator<Item = &Exception> {
         self.chains.iter().flat_map(|chain| &chain.exceptions)
     }
 }

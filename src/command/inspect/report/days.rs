@@ -26,7 +26,7 @@ type Column = Vec<u64>;
 
 /// The days of one sub-account, column by column.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct DayColumns {
+pub(crate) struct DayColumns {
     id: String,
     zone: String,
     /// The date of the first entry of each column.

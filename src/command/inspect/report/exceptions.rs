@@ -11,7 +11,7 @@ use crate::render::{count, grouped};
 
 /// One row of the table of what needs attention.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exception {
+pub(crate) struct Exception {
     /// What is wrong.
     pub class: ExceptionClass,
     /// The sub-account's id.
@@ -28,7 +28,7 @@ pub struct Exception {
 
 /// The classes of exceptions, the most severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ExceptionClass {
+pub(crate) enum ExceptionClass {
     /// Days within the archived period that were never archived.
     Missing,
     /// Days after the last archived one that are over and not archived.
@@ -45,7 +45,7 @@ pub enum ExceptionClass {
 
 /// Returns all exceptions of one sub-account. `behind` are the first and the last of the days that are over and not
 /// archived, after the last archived day.
-pub fn of(
+pub(crate) fn of(
     calendar: &Calendar,
     details: &ChainDetails,
     behind: Option<(Date, Date)>,

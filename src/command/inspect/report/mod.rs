@@ -50,7 +50,7 @@ pub mod verification;
 /// # Errors
 /// [`Exit::Usage`] if the file exists or cannot be written, or if the earlier verification is unusable; otherwise as the
 /// readers of the archive. Damage of the archive is no error: it is part of the page, and of the exit code.
-pub async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &ReportArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     // This fails early, before years of manifests are read; `write_new` makes sure of it later.
     if args.out.exists() {
         return Err(already_exists(&args.out));

@@ -20,11 +20,11 @@ pub struct Verification {
     /// the page.
     pub file: Option<(String, Option<i64>)>,
     /// Number of findings of each kind, the most severe first.
-    pub kinds: BTreeMap<FindingKind, u64>,
+    pub(crate) kinds: BTreeMap<FindingKind, u64>,
     /// The first findings of each severity, the most severe first.
-    pub shown: Vec<ReportedFinding>,
+    pub(crate) shown: Vec<ReportedFinding>,
     /// The last line of the output; `None` if the verification ended early.
-    pub ended: Option<VerificationEnd>,
+    pub(crate) ended: Option<VerificationEnd>,
     /// Why it ended early, if the output says so.
     pub error: Option<String>,
 }
@@ -32,7 +32,7 @@ pub struct Verification {
 /// The severity of a finding, the most severe first. A word that this version does not know might mean anything, so it
 /// counts as the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ReportedSeverity {
+pub(crate) enum ReportedSeverity {
     /// The output has a word that this version does not know.
     Unknown,
     /// Something differs from what was committed.
@@ -45,7 +45,7 @@ pub enum ReportedSeverity {
 
 /// A kind of finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FindingKind {
+pub(crate) struct FindingKind {
     /// The severity of all findings of this kind.
     pub severity: ReportedSeverity,
     /// The documented code, such as `file-missing`.
@@ -56,7 +56,7 @@ pub struct FindingKind {
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportedFinding {
+pub(crate) struct ReportedFinding {
     /// As its kind's.
     pub severity: ReportedSeverity,
     /// As its kind's.
@@ -72,7 +72,7 @@ pub struct ReportedFinding {
 /// The last line of a verification's output. What a line lacks counts as empty or 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct VerificationEnd {
+pub(crate) struct VerificationEnd {
     /// `quick`, `full` or `deep`.
     pub level: String,
     /// Number of records that were read.
@@ -176,7 +176,7 @@ impl Verification {
     }
 
     /// Returns the number of findings of a severity.
-    pub fn count(&self, severity: ReportedSeverity) -> u64 {
+    pub(crate) fn count(&self, severity: ReportedSeverity) -> u64 {
         self.kinds
             .iter()
             .filter(|(kind, _)| kind.severity == severity)

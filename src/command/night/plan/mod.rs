@@ -25,7 +25,7 @@ const PAST_MANIFESTS: u64 = 14;
 ///
 /// # Errors
 /// As those commands, without anything that they write.
-pub async fn run(args: &PlanArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &PlanArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let worklist = match args.range.days()? {
         Some(range) => Worklist::Backfill {
             range,

@@ -55,7 +55,7 @@ pub fn quota_share(settings: &Settings) -> Option<DoctorCheck> {
 }
 
 /// Checks the state folder by creating it and a file in it.
-pub fn state_folder(settings: &Settings) -> DoctorCheck {
+pub(crate) fn state_folder(settings: &Settings) -> DoctorCheck {
     let (name, folder) = ("state folder", &settings.state_dir);
     let tried =
         std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));

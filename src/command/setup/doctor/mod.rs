@@ -44,7 +44,7 @@ impl Verdict {
 
 /// A check and its result.
 #[derive(Debug, Clone, Serialize)]
-pub struct DoctorCheck {
+pub(crate) struct DoctorCheck {
     /// Name of the check.
     pub check: String,
     /// Its result.
@@ -75,7 +75,7 @@ impl DoctorCheck {
     }
 
     /// Returns a check that does not concern these settings.
-    pub fn not_applicable(check: &str, why: impl Into<String>) -> DoctorCheck {
+    pub(crate) fn not_applicable(check: &str, why: impl Into<String>) -> DoctorCheck {
         DoctorCheck::new(check, Verdict::NotApplicable, why)
     }
 
@@ -106,7 +106,7 @@ impl DoctorCheck {
     }
 
     /// Returns a failed check from the failure that it met.
-    pub fn of_failure(check: &str, failure: impl Into<Failure>) -> DoctorCheck {
+    pub(crate) fn of_failure(check: &str, failure: impl Into<Failure>) -> DoctorCheck {
         let failure = failure.into();
         DoctorCheck {
             remedy: failure.remedy.clone(),
@@ -120,7 +120,7 @@ impl DoctorCheck {
 ///
 /// # Errors
 /// None; failures are results of checks.
-pub async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -> Result<Exit> {
     let settings = &loaded.settings;
     let mut checks = Checks {
         output: &context.output,

@@ -9,7 +9,7 @@ use crate::command::inspect::report::exceptions::{Exception, ExceptionClass};
 const MAX_ROWS: usize = 300;
 
 /// The exceptions of one class, with the words and the colour that its rows share.
-pub struct ExceptionGroup<'a> {
+pub(crate) struct ExceptionGroup<'a> {
     pub name: &'static str,
     /// The letter of the day state (or `w` for warnings) whose colour the rows have.
     pub letter: char,
@@ -26,7 +26,7 @@ pub struct ExceptionGroup<'a> {
 
 /// Returns the classes that occur, the most severe first; the most recent days first in each, since they can still be
 /// fetched from RingCX.
-pub fn by_class(report: &Report) -> Vec<ExceptionGroup<'_>> {
+pub(crate) fn by_class(report: &Report) -> Vec<ExceptionGroup<'_>> {
     let mut exceptions: Vec<&Exception> = report.exceptions().collect();
     exceptions.sort_by_key(|exception| {
         (

@@ -8,7 +8,7 @@ use crate::render;
 
 /// A number with thousands separators, `1,234,567`.
 #[askama::filter_fn]
-pub fn grouped(number: impl Borrow<u64>, _: &dyn Values) -> Result<String> {
+pub(crate) fn grouped(number: impl Borrow<u64>, _: &dyn Values) -> Result<String> {
     Ok(render::grouped(*number.borrow()))
 }
 

@@ -47,7 +47,7 @@ const SCRIPT: &str = concat!(
 /// The escaper of the page's templates (see `askama.toml`): control characters and marks of writing direction, which
 /// could make a text look like another, are shown as escapes such as `\u{202e}`, and HTML's own characters are escaped.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct VisibleText;
+pub(crate) struct VisibleText;
 
 impl Escaper for VisibleText {
     fn write_escaped_str<W: fmt::Write>(&self, out: W, text: &str) -> fmt::Result {

@@ -68,7 +68,7 @@ pub fn level(ended: &VerificationEnd) -> &'static str {
 }
 
 /// Returns the sub-accounts whose head on this page the verification did not see, separated by commas.
-pub fn heads_not_covered(report: &Report, ended: &VerificationEnd) -> String {
+pub(crate) fn heads_not_covered(report: &Report, ended: &VerificationEnd) -> String {
     let missing: Vec<&str> = report
         .chains
         .iter()
@@ -79,7 +79,7 @@ pub fn heads_not_covered(report: &Report, ended: &VerificationEnd) -> String {
 }
 
 /// Returns the title of the list of findings.
-pub fn findings_title(found: &Verification) -> String {
+pub(crate) fn findings_title(found: &Verification) -> String {
     let (shown, all) = (found.shown.len() as u64, found.kinds.values().sum());
     match shown < all {
         true => format!("{} of {}", grouped(shown), count(all, "finding")),

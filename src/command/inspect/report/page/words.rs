@@ -35,7 +35,7 @@ pub fn instant(instant_ms: i64) -> String {
 
 /// Returns the share of segments that have a summary, in percent with one decimal; neither 0 nor 100 if the share is
 /// only close to it.
-pub fn share_present(counts: &Tally, kind: SummaryKind) -> String {
+pub(crate) fn share_present(counts: &Tally, kind: SummaryKind) -> String {
     let (part, all) = (counts.statuses(kind).present, counts.segments);
     if all == 0 {
         return "–".to_owned();
@@ -149,7 +149,7 @@ fn days_archived(report: &Report) -> String {
 }
 
 /// The large word at the top.
-pub struct Badge {
+pub(crate) struct Badge {
     /// The CSS class, which gives the colour.
     pub class: &'static str,
     pub text: &'static str,
@@ -167,7 +167,7 @@ pub fn badge(report: &Report) -> Badge {
 }
 
 /// Returns how many of the segments have summaries.
-pub fn summaries_present(report: &Report) -> String {
+pub(crate) fn summaries_present(report: &Report) -> String {
     let counts = report.counts();
     if counts.segments == 0 {
         return match report.damaged.is_empty() {
@@ -196,7 +196,7 @@ pub fn summaries_present(report: &Report) -> String {
 }
 
 /// Returns what the verification found; violations are part of the verdict already.
-pub fn verification_result(report: &Report) -> String {
+pub(crate) fn verification_result(report: &Report) -> String {
     let Some(found) = &report.verification else {
         return "This page shows no verification: it shows what the archive's own records state."
             .to_owned();
@@ -215,7 +215,7 @@ pub fn verification_result(report: &Report) -> String {
 }
 
 /// One large number with its name.
-pub struct Figure {
+pub(crate) struct Figure {
     /// The CSS classes.
     pub class: String,
     pub name: &'static str,
