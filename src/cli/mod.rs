@@ -205,7 +205,7 @@ pub enum Command {
     Backfill(BackfillArgs),
     /// Show what a run or backfill would do and how long it would take
     Plan(PlanArgs),
-    /// Check everything that a nightly run needs, and say how to fix it
+    /// Check everything that a nightly run needs, with remedies
     Doctor(DoctorArgs),
     /// Request archived days again, and commit what has changed
     Recheck(RecheckArgs),
@@ -215,7 +215,7 @@ pub enum Command {
     Status(StatusArgs),
     /// List archived days and their files, or the segments of a day
     Ls(LsArgs),
-    /// Show everything that is archived of a segment, dialog or interaction
+    /// Show all that is archived of a segment, dialog or interaction
     Show(ShowArgs),
     /// Find summaries that contain a text
     Search(SearchArgs),
@@ -233,9 +233,9 @@ pub enum Command {
     Acknowledge(AcknowledgeArgs),
     /// Place or release legal holds, and show them
     Hold(HoldArgs),
-    /// Show or extend how long days are locked, and dispose of expired ones
+    /// Show or extend the locks of days, and dispose of expired days
     Retention(RetentionArgs),
-    /// Copy the archive into another bucket or folder, or update the copy
+    /// Copy the archive into another bucket or folder
     Copy(Box<CopyArgs>),
     /// Make a copy of an archive the archive that continues
     Takeover(TakeoverArgs),

@@ -123,7 +123,7 @@ fn a_share_of_the_limits_takes_as_much_longer() {
     assert!(
         shown
             .stdout
-            .contains("1/3 of the limits is this machine's: summaries 40/60s"),
+            .contains("This machine uses 1/3 of the limits: summaries 40/60s"),
         "{shown}"
     );
     let limits = vault.run(&["config", "--json"]).expect(0).events()[0]["limits"].clone();
