@@ -10,13 +10,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{LogFormat, Logging};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::render::Output;
 
 /// Starts logging, once for the process.
 ///
 /// # Errors
-/// [`Exit::Unexpected`] if the filter cannot be parsed, or logging was started before.
+/// `Exit::Unexpected` if the filter cannot be parsed, or logging was started before.
 pub fn start(logging: &Logging, output: &Output) -> Result<()> {
     let wanted: Targets = logging.filter.parse().map_err(|error| unusable(&error))?;
     let filter = wanted.and(filter_fn(|event| {
@@ -38,7 +38,7 @@ pub fn start(logging: &Logging, output: &Output) -> Result<()> {
 }
 
 fn unusable(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Exit::Unexpected, format!("cannot start the log: {error}"))
+    Failure::unexpected(format!("cannot start the log: {error}"))
 }
 
 fn is_terminal() -> bool {

@@ -73,7 +73,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Exit> {
         .enable_all()
         .build()
         .map_err(|error| {
-            Failure::new(Exit::Unexpected, "cannot start the program's threads").because(error)
+            Failure::unexpected("cannot start the program's threads").because(error)
         })?;
     let context = Context {
         output: output.clone(),
@@ -83,9 +83,8 @@ fn run(cli: &Cli, output: &Output) -> Result<Exit> {
         cancel: CancellationToken::new(),
     };
     let result = runtime.block_on(async {
-        let signals = Signals::listen().map_err(|error| {
-            Failure::new(Exit::Unexpected, "cannot listen to signals").because(error)
-        })?;
+        let signals = Signals::listen()
+            .map_err(|error| Failure::unexpected("cannot listen to signals").because(error))?;
         tokio::spawn(cancel_on_signal(signals, context.cancel.clone()));
         command::dispatch(&cli.command, &context, loaded.as_ref()).await
     });

@@ -74,9 +74,9 @@ impl Exit {
 /// # Examples
 ///
 /// ```
-/// use cxvault::outcome::{Exit, Failure};
+/// use cxvault::outcome::Failure;
 ///
-/// let failure = Failure::new(Exit::Later, "cannot read the journal")
+/// let failure = Failure::later("cannot read the journal")
 ///     .because(std::io::Error::other("no space left on device"))
 ///     .remedy("Free some space, and run again.");
 /// assert_eq!(failure.reason(), "cannot read the journal: no space left on device");
@@ -108,19 +108,42 @@ impl Failure {
         }
     }
 
+    /// Returns a failure for wrong usage or settings: the user corrects them.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Failure::new(Exit::Usage, message)
+    }
+
+    /// Returns a failure for an archive that contradicts itself, or what this host remembers: the user investigates.
+    pub fn integrity(message: impl Into<String>) -> Self {
+        Failure::new(Exit::Integrity, message)
+    }
+
+    /// Returns a failure for a service or a host that cannot do it now: the user runs the command again later.
+    pub fn later(message: impl Into<String>) -> Self {
+        Failure::new(Exit::Later, message)
+    }
+
+    /// Returns a failure for credentials or permissions that do not suffice: the user has them granted.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Failure::new(Exit::Denied, message)
+    }
+
+    /// Returns a failure that should not happen: the user reports it.
+    pub fn unexpected(message: impl Into<String>) -> Self {
+        Failure::new(Exit::Unexpected, message)
+    }
+
     /// Returns the failure that stands for a panic. Without it the process would end with 101, which is none of the
     /// documented exit codes.
     pub fn unforeseen() -> Self {
-        Failure::new(
-            Exit::Unexpected,
-            "the program met a state that it was not written for",
+        Failure::unexpected("the program met a state that it was not written for").remedy(
+            "Please report it, with the lines above. What is committed stays valid; run again.",
         )
-        .remedy("Please report it, with the lines above. What is committed stays valid; run again.")
     }
 
     /// Returns the failure of a command that the user stopped. What it has stored or journalled so far stays.
     pub fn interrupted() -> Self {
-        Failure::new(Exit::Later, "interrupted").remedy("Run the same command again.")
+        Failure::later("interrupted").remedy("Run the same command again.")
     }
 
     /// Sets what the user can do about it, as sentences.
@@ -211,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_failure_shows_its_causes_and_its_remedy() {
-        let failure = Failure::new(Exit::Later, "cannot read the journal")
+        let failure = Failure::later("cannot read the journal")
             .because(std::io::Error::other("disk on fire"))
             .remedy("Free some space.");
         let text = failure.to_string();

@@ -33,15 +33,14 @@ pub mod scratch;
 pub mod shares;
 pub mod verify;
 
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// Runs blocking work, such as reading a part, on a thread that may block.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let ended_early = |_| {
-        Failure::new(Exit::Unexpected, "a reader ended early").remedy("Run again, and report this.")
-    };
+    let ended_early =
+        |_| Failure::unexpected("a reader ended early").remedy("Run again, and report this.");
     tokio::task::spawn_blocking(work)
         .await
         .map_err(ended_early)?

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
 use crate::format::hash::digest::Digest;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store::file::hash_file;
 
 /// Name of the file with the hashes, in the form that `sha256sum -c` reads.
@@ -30,15 +30,12 @@ impl Pack {
     /// Begins a folder that will get the name `target`.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if `target` is not an empty folder, or cannot be created.
+    /// `Exit::Usage` if `target` is not an empty folder, or cannot be created.
     pub(crate) fn begin(target: &Path) -> Result<Pack> {
         Self::begin_beside(target).map_err(|error| {
-            Failure::new(
-                Exit::Usage,
-                format!("cannot create the folder {}", target.display()),
-            )
-            .because(error)
-            .remedy("Name a folder with --out that does not exist, or is empty.")
+            Failure::usage(format!("cannot create the folder {}", target.display()))
+                .because(error)
+                .remedy("Name a folder with --out that does not exist, or is empty.")
         })
     }
 
@@ -92,7 +89,7 @@ impl Pack {
     /// Copies an object of the archive byte for byte.
     ///
     /// # Errors
-    /// [`Exit::Integrity`] if the object is missing, or its SHA-256 is not `expected`; as [`unwritable`] otherwise.
+    /// `Exit::Integrity` if the object is missing, or its SHA-256 is not `expected`; as [`unwritable`] otherwise.
     pub(crate) async fn add_object(
         &mut self,
         source: &Archive,
@@ -150,9 +147,9 @@ impl Pack {
     }
 }
 
-/// Returns the failure of a local file that cannot be written: [`Exit::Later`], as its usual reason is a full disk.
+/// Returns the failure of a local file that cannot be written: `Exit::Later`, as its usual reason is a full disk.
 pub(crate) fn unwritable(path: &Path, error: io::Error) -> Failure {
-    Failure::new(Exit::Later, format!("cannot write {}", path.display()))
+    Failure::later(format!("cannot write {}", path.display()))
         .because(error)
         .remedy("Free some space, or name another folder with --out; then run again.")
 }

@@ -13,12 +13,12 @@ use crate::format::hash::merkle;
 use crate::format::part::EncodedRow;
 use crate::format::record::receipt::{RECEIPT_VERSION, Receipt};
 use crate::format::signature::AllowedSigners;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// Returns the receipt of a row that was found, up to the head of `timeline`. The receipt has been checked.
 ///
 /// # Errors
-/// [`Exit::Integrity`] when the file or a manifest is damaged, or the receipt does not hold.
+/// `Exit::Integrity` when the file or a manifest is damaged, or the receipt does not hold.
 pub(crate) async fn prove(
     source: &Archive,
     timeline: &Timeline,
@@ -74,7 +74,7 @@ pub(crate) async fn prove(
     receipt
         .check(&AllowedSigners::default(), &[])
         .map_err(|error| {
-            Failure::new(Exit::Integrity, "the archive gives no receipt that holds")
+            Failure::integrity("the archive gives no receipt that holds")
                 .because(error)
                 .remedy("Run `cxvault verify` for all findings.")
         })?;

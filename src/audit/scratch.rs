@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// A temporary folder for copies of parts of remote stores. It is removed when this value is dropped.
 pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
     /// # Errors
-    /// [`Exit::Later`] where the folder cannot be created.
+    /// `Exit::Later` where the folder cannot be created.
     pub fn new() -> Result<Scratch> {
         let made = tempfile::Builder::new().prefix("cxvault-").tempdir();
         made.map(Scratch).map_err(|error| {
-            Failure::new(Exit::Later, "cannot create a temporary folder")
+            Failure::later("cannot create a temporary folder")
                 .because(error)
                 .remedy("Free some space, or set TMPDIR to a folder that this user can write to.")
         })

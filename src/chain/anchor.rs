@@ -130,7 +130,7 @@ async fn notify(writer: &Writer, anchor: &Anchor) -> Result<()> {
         .notify(anchor, writer.stop.is_cancelled())
         .await
         .map_err(|why| {
-            Failure::new(Exit::Later, format!("the webhook was not told: {why}"))
+            Failure::later(format!("the webhook was not told: {why}"))
                 .remedy("Check CXVAULT_ANCHOR_WEBHOOK_URL and its receiver; the next run tells it.")
         })?;
     Ok(writer.state.record_announced_head(&anchor.chain, &head)?)
@@ -200,7 +200,7 @@ async fn settle_head(writer: &Writer, anchor: Anchor) -> Vec<Unanchored> {
     let mut unanchored = Vec::new();
     for target in anchoring.targets() {
         if anchoring.has_failed(target) {
-            let why = Failure::new(Exit::Later, "neither was another chain's head, just before")
+            let why = Failure::later("neither was another chain's head, just before")
                 .remedy("The next run makes up for it.");
             unanchored.push(Unanchored::new(&anchor, &why));
         } else if let Err(failure) = deliver(writer, target, &anchor).await {
@@ -240,7 +240,7 @@ fn contradiction(root: &str, anchor: &Anchor, anchored: Option<&Anchor>) -> Fail
             format!("{place} is not an anchor of this chain, but another object")
         }
     };
-    Failure::new(Exit::Integrity, message).remedy(
+    Failure::integrity(message).remedy(
         "Do not write to this archive; find out who changed the archive or the anchor: `cxvault verify` compares both.",
     )
 }
@@ -261,7 +261,7 @@ fn remedied(failure: Failure) -> Failure {
 }
 
 fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::new(Exit::Unexpected, "cannot write an anchor")
+    Failure::unexpected("cannot write an anchor")
         .because(error)
         .remedy("Report this.")
 }

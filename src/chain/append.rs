@@ -19,7 +19,7 @@ use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::row::tally::plain;
 use crate::format::time::day::tz_database_version;
 use crate::journal::Head;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store;
 use crate::store::{NewObject, PutOutcome};
 
@@ -51,7 +51,7 @@ pub(crate) async fn append(
 /// Signs a record and stores it at the number after the head of `chain`, which the record names as its own.
 ///
 /// # Errors
-/// [`Exit::Integrity`] where the number is anchored and not there, or where the chain no longer holds; errors of the store.
+/// `Exit::Integrity` where the number is anchored and not there, or where the chain no longer holds; errors of the store.
 /// After an error of the store the record may be committed: the next attempt finds it.
 pub(crate) async fn put<B: RecordBody>(
     archive: &Writer,
@@ -128,7 +128,7 @@ impl Mode {
 /// Opens a chain that has a head: records other than days are about days, and cannot be the first of a chain.
 ///
 /// # Errors
-/// [`Exit::Usage`] where nothing is archived, and those of [`Chain::open`].
+/// `Exit::Usage` where nothing is archived, and those of [`Chain::open`].
 pub(crate) async fn open_begun(archive: &Writer, sub_account: &str, mode: Mode) -> Result<Chain> {
     if mode == Mode::Act {
         archive.check_create_only().await?;
@@ -136,11 +136,11 @@ pub(crate) async fn open_begun(archive: &Writer, sub_account: &str, mode: Mode) 
     let chain = Chain::open(archive, sub_account).await?;
     match chain.head {
         Some(_) => Ok(chain),
-        None => Err(Failure::new(
-            Exit::Usage,
-            format!("nothing is archived of sub-account {sub_account}"),
-        )
-        .remedy("Archive a day of it first: `cxvault run`, or `cxvault backfill --from --to`.")),
+        None => Err(
+            Failure::usage(format!("nothing is archived of sub-account {sub_account}")).remedy(
+                "Archive a day of it first: `cxvault run`, or `cxvault backfill --from --to`.",
+            ),
+        ),
     }
 }
 
@@ -183,7 +183,7 @@ pub fn run(archive: &Writer, clock_skew_ms: Option<i64>) -> Run {
 }
 
 fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::new(Exit::Unexpected, "cannot write the manifest")
+    Failure::unexpected("cannot write the manifest")
         .because(error)
         .remedy("Report this.")
 }

@@ -25,7 +25,7 @@ use crate::format::place::key;
 use crate::format::record::archive::{ArchiveRecord, ArchiveRecordError};
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::signature::AllowedSigners;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store::Store;
 
 /// One archive, opened for reading.
@@ -44,7 +44,7 @@ impl Archive {
     /// Reads `archive.json`.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where there is no archive, and those of [`record`].
+    /// `Exit::Usage` where there is no archive, and those of [`record`].
     pub async fn open(
         store: Arc<dyn Store>,
         allowed: AllowedSigners,
@@ -64,7 +64,7 @@ impl Archive {
     /// Returns the sub-accounts that are `wanted`, or with an empty list all that have manifests, in order.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a wanted sub-account that has no manifests.
+    /// `Exit::Usage` for a wanted sub-account that has no manifests.
     pub async fn sub_accounts(&self, wanted: &[String]) -> Result<Vec<String>> {
         let folders = self.store.children(key::MANIFESTS).await?.folders;
         let all: BTreeSet<String> = folders
@@ -78,10 +78,10 @@ impl Archive {
             } else {
                 Vec::from_iter(all).join(", ")
             };
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("{} has no sub-account {unknown}", self.store.root()),
-            )
+            return Err(Failure::usage(format!(
+                "{} has no sub-account {unknown}",
+                self.store.root()
+            ))
             .remedy(format!("It has: {known}.")));
         }
         Ok(all
@@ -106,7 +106,7 @@ impl Archive {
     /// Ends a command that is to stop, at a point where that leaves nothing half done.
     ///
     /// # Errors
-    /// [`Exit::Later`] where the command is to stop.
+    /// `Exit::Later` where the command is to stop.
     pub(crate) fn check_stop(&self) -> Result<()> {
         if self.stop.is_cancelled() {
             Err(Failure::interrupted())
@@ -127,24 +127,23 @@ pub(crate) struct Trust<'a> {
 /// Returns the failure for a location that holds no archive.
 pub(crate) fn none_at(root: &str) -> Failure {
     let message = format!("there is no archive at {root}: it has no archive.json");
-    Failure::new(Exit::Usage, message)
+    Failure::usage(message)
         .remedy("Name the archive's root with --archive (s3://bucket/prefix, or a folder).")
 }
 
 /// Reads `archive.json`; `None` where there is no archive yet.
 ///
 /// # Errors
-/// [`Exit::Usage`] where it is of another format version; [`Exit::Integrity`] where it is damaged.
+/// `Exit::Usage` where it is of another format version; `Exit::Integrity` where it is damaged.
 pub async fn record(store: &dyn Store) -> Result<Option<ArchiveRecord>> {
     let Some(bytes) = store.get(key::ARCHIVE).await? else {
         return Ok(None);
     };
     let root = store.root();
     let record = ArchiveRecord::read(&bytes).map_err(|error| match error {
-        ArchiveRecordError::Version(version) => Failure::new(
-            Exit::Usage,
-            format!("{root} has format version {version}"),
-        )
+        ArchiveRecordError::Version(version) => Failure::usage(format!(
+            "{root} has format version {version}"
+        ))
         .remedy(format!(
             "This program knows version {FORMAT_VERSION}; use the program that made the archive."
         )),
@@ -156,7 +155,7 @@ pub async fn record(store: &dyn Store) -> Result<Option<ArchiveRecord>> {
 /// Returns the failure for an archive that contradicts itself, its anchors, or what this host remembers: neither a
 /// reader nor a writer can go on before that is explained.
 pub fn violated(message: impl Into<String>) -> Failure {
-    Failure::new(Exit::Integrity, message).remedy(
+    Failure::integrity(message).remedy(
         "Run `cxvault verify` for all findings. Do not write to this archive, or rely on it, before they are explained.",
     )
 }

@@ -32,7 +32,7 @@ use crate::format::record::manifest::{Link, Manifest};
 use crate::format::signature;
 use crate::format::signature::PublicKey;
 use crate::journal::Head;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store::ObjectVersion;
 
 /// Records of one chain that are fetched concurrently.
@@ -82,7 +82,7 @@ impl<B: RecordBody> StoredRecord<B> {
 /// Verifies that `bytes` are the record with number `sequence` of `chain`, by themselves.
 ///
 /// # Errors
-/// [`Exit::Integrity`] for another format version, bytes that are not canonical, a record of another place or archive, a
+/// `Exit::Integrity` for another format version, bytes that are not canonical, a record of another place or archive, a
 /// predecessor with another number, a signature that is not valid, and one by a key that is not allowed.
 pub(crate) fn verify<B: RecordBody>(
     trust: Trust<'_>,
@@ -132,7 +132,7 @@ pub(crate) fn verify<B: RecordBody>(
 /// Fetches and verifies one record.
 ///
 /// # Errors
-/// Those of [`verify`], and [`Exit::Integrity`] where there is no such object.
+/// Those of [`verify`], and `Exit::Integrity` where there is no such object.
 pub(crate) async fn fetch<B: RecordBody>(
     archive: &Archive,
     chain: &str,
@@ -148,7 +148,7 @@ pub(crate) async fn fetch<B: RecordBody>(
 /// Fetches the record that `link` names, which another record of the chain holds.
 ///
 /// # Errors
-/// Those of [`fetch`], and [`Exit::Integrity`] where the record is not the one that is named.
+/// Those of [`fetch`], and `Exit::Integrity` where the record is not the one that is named.
 pub(crate) async fn fetch_linked<B: RecordBody>(
     archive: &Archive,
     chain: &str,
@@ -189,7 +189,7 @@ pub(crate) async fn newest<B: RecordBody>(
 /// Fetches the newest record of a sub-account's chain.
 ///
 /// # Errors
-/// Those of [`fetch`], and [`Exit::Integrity`] for a chain without records: its folder is there.
+/// Those of [`fetch`], and `Exit::Integrity` for a chain without records: its folder is there.
 pub(crate) async fn head(archive: &Archive, sub_account: &str) -> Result<StoredRecord> {
     let newest = newest(archive, sub_account).await?;
     newest.ok_or_else(|| violated(format!("{} holds no manifest", key::chain(sub_account))))
@@ -275,7 +275,7 @@ impl<'a, B: RecordBody> ChainWalk<'a, B> {
     /// Returns the next record; `None` at the end of the walk.
     ///
     /// # Errors
-    /// Those of [`fetch`], and [`Exit::Integrity`] where it and its neighbour do not follow each other.
+    /// Those of [`fetch`], and `Exit::Integrity` where it and its neighbour do not follow each other.
     pub async fn next(&mut self) -> Result<Option<StoredRecord<B>>> {
         let Some(record) = self.records.try_next().await? else {
             return Ok(None);
@@ -308,7 +308,7 @@ impl<B: RecordBody> ChainReader<B> {
     /// (protocol step 0).
     ///
     /// # Errors
-    /// [`Exit::Integrity`] where the chain does not hold, [`Exit::Usage`] where it is signed and no key is configured.
+    /// `Exit::Integrity` where the chain does not hold, `Exit::Usage` where it is signed and no key is configured.
     pub async fn open(writer: &Writer, name: &str) -> Result<Self> {
         let mut chain = ChainReader {
             name: name.to_owned(),
@@ -445,10 +445,9 @@ impl<B: RecordBody> ChainReader<B> {
                 .envelope
                 .require_signer(&writer.signers.allowed)
                 .map_err(|error| violated(format!("{key} cannot be trusted: {error}"))),
-            (Some(_), None) => Err(Failure::new(
-                Exit::Usage,
-                format!("{key} is signed, so the next manifest must be"),
-            )
+            (Some(_), None) => Err(Failure::usage(format!(
+                "{key} is signed, so the next manifest must be"
+            ))
             .remedy("Configure CXVAULT_SIGNING_KEY_FILE with a key of this archive.")),
             // Signing has just been switched on, or the record was appended without the key: the walk decides.
             (None, Some(_)) => self.walk_to(writer, 1).await,
@@ -490,7 +489,7 @@ async fn newest_listed(archive: &Archive, name: &str, known: Option<&Head>) -> R
 /// Checks that no object was deleted or overwritten: on a versioned bucket it would have more than one version.
 ///
 /// # Errors
-/// [`Exit::Integrity`] for the first object that has other versions.
+/// `Exit::Integrity` for the first object that has other versions.
 pub(crate) fn one_version_each(versions: &[ObjectVersion]) -> Result<()> {
     let mut counts = BTreeMap::<&str, u32>::new();
     for version in versions {

@@ -36,7 +36,7 @@ impl Elsewhere {
     /// Returns the failure of a command that would write to the copy at `here`.
     pub fn refusal(&self, here: &str) -> Failure {
         let from = self.from.as_deref().unwrap_or("another archive");
-        Failure::new(Exit::Usage, format!("{here} is a copy of {from}, and a copy is not written to")).remedy(
+        Failure::usage(format!("{here} is a copy of {from}, and a copy is not written to")).remedy(
             "Write to the original. If that is lost or given up, `cxvault takeover --reason TEXT` makes this copy the \
              archive that is continued.",
         )

@@ -19,7 +19,7 @@ use crate::format::row::omit::Omission;
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::format::signature::{AllowedSigners, SigningKey};
 use crate::journal::StateDir;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store::{NewObject, PutOutcome, Store};
 
 /// The key that signs new records, and the keys whose signatures count at the head of a chain.
@@ -97,7 +97,7 @@ impl Deref for Writer {
 /// Reads the archive's record, or creates the archive with the id `new_id` and a lock on its record.
 ///
 /// # Errors
-/// Those of [`archive::record`]; [`Exit::Integrity`] where `archive.json` was deleted; [`Exit::Later`] where the store does
+/// Those of [`archive::record`]; `Exit::Integrity` where `archive.json` was deleted; `Exit::Later` where the store does
 /// not show what was just stored.
 pub async fn open_or_create(
     store: &dyn Store,
@@ -114,9 +114,9 @@ pub async fn open_or_create(
         created_at: now_ms,
         format_version: FORMAT_VERSION,
     };
-    let bytes = record.to_bytes().map_err(|error| {
-        Failure::new(Exit::Unexpected, "cannot write archive.json").because(error)
-    })?;
+    let bytes = record
+        .to_bytes()
+        .map_err(|error| Failure::unexpected("cannot write archive.json").because(error))?;
     // Two first runs may race: the first creates the archive, and both read its record below.
     let object = NewObject::from_bytes(
         key::ARCHIVE,
@@ -133,7 +133,7 @@ pub async fn open_or_create(
     match archive::record(store).await? {
         Some(record) => Ok(record),
         None => {
-            Err(Failure::new(Exit::Later, format!("{} does not show what was just stored", store.root()))
+            Err(Failure::later(format!("{} does not show what was just stored", store.root()))
                 .remedy(
                     "The store is not consistent; run again later, or choose one that reads its own writes.",
                 ))
@@ -164,17 +164,12 @@ impl Writer {
     /// Returns the lock that the settings require of an object that is stored now.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where the retention ends beyond the calendar.
+    /// `Exit::Usage` where the retention ends beyond the calendar.
     pub(crate) fn fresh_lock(&self) -> Result<Option<Lock>> {
         let Some(policy) = self.policy.lock else {
             return Ok(None);
         };
-        let beyond = || {
-            Failure::new(
-                Exit::Usage,
-                format!("object_lock {policy} ends beyond the calendar"),
-            )
-        };
+        let beyond = || Failure::usage(format!("object_lock {policy} ends beyond the calendar"));
         policy
             .lock_from(self.clock.now_ms())
             .map(Some)
@@ -186,7 +181,7 @@ impl Writer {
     /// A store that ignores the condition would let two hosts overwrite each other's manifests.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where the store overwrites; [`Exit::Integrity`] where `archive.json` was deleted.
+    /// `Exit::Usage` where the store overwrites; `Exit::Integrity` where `archive.json` was deleted.
     pub async fn check_create_only(&self) -> Result<()> {
         let Some(bytes) = self.store.get(key::ARCHIVE).await? else {
             // A PUT would now create the object with a new content.
@@ -208,7 +203,7 @@ impl Writer {
                     self.store.root()
                 );
                 let remedy = "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";
-                Err(Failure::new(Exit::Usage, message).remedy(remedy))
+                Err(Failure::usage(message).remedy(remedy))
             }
         }
     }

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 
 use crate::cli::values::{DayRangeArgs, RequiredRangeArgs, WholeRangeArgs, date};
 use crate::format::record::notes::{LONGEST_NAME, LONGEST_REASON, words};
-use crate::outcome::{Exit, Failure};
+use crate::outcome::Failure;
 
 /// What every record contains about its origin, and whether to write it.
 #[derive(Debug, Clone, Args)]
@@ -233,12 +233,12 @@ impl RetentionExtendArgs {
     /// Returns the last second of `--until`, in UTC milliseconds.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a date that has no UTC timestamp.
+    /// `Exit::Usage` for a date that has no UTC timestamp.
     pub fn until_ms(&self) -> Result<i64, Failure> {
         let last = self.until.at(23, 59, 59, 0).in_tz("UTC");
         let last = last.map_err(|error| {
             let message = format!("--until {} is out of range", self.until);
-            Failure::new(Exit::Usage, message)
+            Failure::usage(message)
                 .because(error)
                 .remedy("Give an earlier date.")
         })?;

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use crate::format::record::notes::DateSpan;
 use crate::format::time::range::Days;
-use crate::outcome::{Exit, Failure};
+use crate::outcome::Failure;
 
 /// A range of archive days with both bounds optional, for commands that read.
 #[derive(Debug, Clone, Args)]
@@ -24,7 +24,7 @@ impl DayRangeArgs {
     /// Returns the range.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a range that contains no day: a typing error must not read as "nothing found".
+    /// `Exit::Usage` for a range that contains no day: a typing error must not read as "nothing found".
     pub fn days(&self) -> Result<Days, Failure> {
         half_open(self.from, self.to)
     }
@@ -48,7 +48,7 @@ impl RequiredRangeArgs {
     /// Returns the range as commands that visit each day take it.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a range that contains no day.
+    /// `Exit::Usage` for a range that contains no day.
     pub fn days(&self) -> Result<Days, Failure> {
         half_open(Some(self.from), Some(self.to))
     }
@@ -56,7 +56,7 @@ impl RequiredRangeArgs {
     /// Returns the range as records contain it.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a range that contains no day.
+    /// `Exit::Usage` for a range that contains no day.
     pub fn span(&self) -> Result<DateSpan, Failure> {
         DateSpan::new(self.from, self.to)
             .ok_or_else(|| no_day(format_args!("{}..{}", self.from, self.to)))
@@ -108,7 +108,7 @@ fn half_open(from: Option<Date>, to: Option<Date>) -> Result<Days, Failure> {
 }
 
 fn no_day(range: std::fmt::Arguments<'_>) -> Failure {
-    Failure::new(Exit::Usage, format!("the range {range} contains no day")).remedy(
+    Failure::usage(format!("the range {range} contains no day")).remedy(
         "--to is the day after the last one: --from 2026-11-01 --to 2026-12-01 is November.",
     )
 }

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::command::Context;
 use crate::config::{Account, CredentialSettings, LimitScope, Settings};
 use crate::day::context::ApiSource;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
 
 /// The client of one account, made when its first request is due.
@@ -70,7 +70,7 @@ impl<'a> LazyLedger<'a> {
         let folder = &self.settings.state_dir;
         std::fs::create_dir_all(folder).map_err(|error| {
             let message = format!("cannot create the state folder {}", folder.display());
-            Failure::new(Exit::Usage, message)
+            Failure::usage(message)
                 .because(error)
                 .remedy("Make it writable for this user, or name another with --state-dir.")
         })?;
@@ -109,7 +109,7 @@ impl<'a> AccountClient<'a> {
     /// Makes the client.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where the credentials are missing, or a URL cannot be used.
+    /// `Exit::Usage` where the credentials are missing, or a URL cannot be used.
     async fn make(&self) -> Result<Arc<RingCx>> {
         let credentials = match self.account.credentials()? {
             CredentialSettings::Jwt {

@@ -4,7 +4,7 @@
 //! ([`S3Access`](crate::config::S3Access)). One function turns any of them into options.
 
 use crate::config::{S3Access, Settings};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store::S3Options;
 
 /// Returns the store's options for the S3 of one place: the archive, its copy, or its anchors.
@@ -26,7 +26,7 @@ pub(crate) fn copy_options(settings: &Settings) -> Result<S3Options> {
     let options = s3_options(settings, &settings.copy)?;
     if options.profile.is_some() && options.credentials.is_some() {
         // Which credentials write must not depend on an order of precedence.
-        return Err(Failure::new(Exit::Usage, "a profile and an access key are both set for the copy").remedy(
+        return Err(Failure::usage("a profile and an access key are both set for the copy").remedy(
             "Unset CXVAULT_COPY_PROFILE (--to-profile), or CXVAULT_COPY_ACCESS_KEY_ID and its secret.",
         ));
     }

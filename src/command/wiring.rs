@@ -23,7 +23,7 @@ use crate::format::place::location::Location;
 use crate::format::record::archive::ArchiveRecord;
 use crate::format::row::schema::FORMAT_VERSION;
 use crate::journal::StateDir;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store;
 use crate::store::{RetryingStore, S3Options, Store};
 
@@ -43,7 +43,7 @@ pub(crate) async fn open_store(
 /// Opens the place that `cxvault copy` writes to, in the same way.
 ///
 /// # Errors
-/// As [`open_store`]; [`Exit::Usage`] for a profile and an access key at once.
+/// As [`open_store`]; `Exit::Usage` for a profile and an access key at once.
 pub(crate) async fn open_copy(
     to: &Location,
     settings: &Settings,
@@ -92,7 +92,7 @@ pub(crate) async fn open_archive(settings: &Settings, context: &Context) -> Resu
 /// Opens an archive for a record command; with [`Mode::DryRun`] nothing of it is written, nor are anchors used.
 ///
 /// # Errors
-/// [`Exit::Usage`] where there is no archive: a record command creates none.
+/// `Exit::Usage` where there is no archive: a record command creates none.
 pub(crate) async fn open_existing(
     settings: &Settings,
     mode: Mode,
@@ -207,9 +207,10 @@ fn assemble(
             false => 1,
         },
     };
-    let settings_sha256 = settings.digest().parse().map_err(|error| {
-        Failure::new(Exit::Unexpected, "the settings have no digest").because(error)
-    })?;
+    let settings_sha256 = settings
+        .digest()
+        .parse()
+        .map_err(|error| Failure::unexpected("the settings have no digest").because(error))?;
     let run = RunFacts {
         id: format!("{}-{}", compact_time(started_at), &random_id()?[..8]),
         started_at,
@@ -244,6 +245,6 @@ fn compact_time(now_ms: i64) -> String {
 fn random_id() -> Result<String> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes)
-        .map_err(|_| Failure::new(Exit::Unexpected, "this host provides no random numbers"))?;
+        .map_err(|_| Failure::unexpected("this host provides no random numbers"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -15,7 +15,7 @@ use crate::config::layers::{AccountScope, Layers, Origin};
 use crate::config::name::{ChannelClass, Id, SegmentType, Text};
 use crate::config::secret;
 use crate::config::value::{Invalid, List, Parsed, ZoneName, invalid};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// One RingCentral account.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Account {
     /// Returns the credentials. Only commands that send requests to RingCX need them.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if there are none, or if parts are missing, with all ways to set them.
+    /// `Exit::Usage` if there are none, or if parts are missing, with all ways to set them.
     pub fn credentials(&self) -> Result<&CredentialSettings> {
         if let Some(credentials) = &self.credentials {
             return Ok(credentials);
@@ -88,7 +88,7 @@ impl Account {
                 parts.join(" and ")
             ),
         };
-        Err(Failure::new(Exit::Usage, message).remedy(
+        Err(Failure::usage(message).remedy(
             "Set CXVAULT_CLIENT_ID, CXVAULT_CLIENT_SECRET and CXVAULT_JWT (the secrets also as ..._FILE, or as \
              client_secret_file and jwt_file in the settings file), or CXVAULT_RINGCX_TOKEN for a trial. \
              `cxvault demo` needs no credentials.",
@@ -256,7 +256,7 @@ fn credentials<'a>(
                 "account `{account}` has two kinds of credentials: a RingCX token ({token_origin}) and an app's ({})",
                 origins[0]
             );
-            return Err(Failure::new(Exit::Usage, message).remedy("Unset one of them."));
+            return Err(Failure::usage(message).remedy("Unset one of them."));
         }
         if !app_in_env {
             return Ok((Some(CredentialSettings::Token(token.clone())), Vec::new()));
@@ -313,20 +313,14 @@ fn refuse_stray_zones<'a>(
 fn refuse_duplicates(accounts: &[Account]) -> Result<()> {
     let mut names = BTreeSet::new();
     if let Some(twice) = accounts.iter().find(|account| !names.insert(&account.name)) {
-        let failure = Failure::new(
-            Exit::Usage,
-            format!("two accounts are called `{}`", twice.name),
-        );
+        let failure = Failure::usage(format!("two accounts are called `{}`", twice.name));
         return Err(failure.remedy("Give each [[account]] a `name` of its own."));
     }
     let mut ids = BTreeSet::new();
     let all = accounts.iter().flat_map(|account| &account.sub_accounts);
     match all.into_iter().find(|id| !ids.insert(*id)) {
         Some(twice) => {
-            let failure = Failure::new(
-                Exit::Usage,
-                format!("sub-account `{twice}` belongs to two accounts"),
-            );
+            let failure = Failure::usage(format!("sub-account `{twice}` belongs to two accounts"));
             Err(failure.remedy("Remove it from the sub_accounts of one [[account]]."))
         }
         None => Ok(()),
@@ -342,7 +336,7 @@ fn narrow(accounts: Vec<Account>, wanted: &[Id]) -> Result<Vec<Account>> {
         .collect();
     if let Some(stranger) = wanted.difference(&listed).next() {
         let message = format!("--sub-account: no account has `{stranger}` among its sub_accounts");
-        return Err(Failure::new(Exit::Usage, message)
+        return Err(Failure::usage(message)
             .remedy("With several accounts, add it to the sub_accounts of its [[account]]."));
     }
     let mut narrowed = accounts.clone();

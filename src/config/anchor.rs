@@ -7,7 +7,7 @@ use crate::config::value::LockPolicy;
 use crate::config::{BaseUrl, S3Access, keys, layers::Layers, optional, s3, telemetry};
 use crate::format::place::location::Location;
 use crate::format::record::lock::Retention;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// The settings of the anchor. The documentation of each field is its line in [`keys`].
 #[derive(Debug, Clone, Default)]
@@ -69,7 +69,7 @@ pub(super) fn refuse_contradictions(
     };
     if archive.contains(location) {
         let message = format!("the anchor {location} is inside of the archive {archive}");
-        return Err(Failure::new(Exit::Usage, message).remedy(
+        return Err(Failure::usage(message).remedy(
             "Set CXVAULT_ANCHOR to a location outside of the archive, with credentials of its own: a user who can \
              truncate a chain must not have access to its anchor.",
         ));
@@ -78,7 +78,7 @@ pub(super) fn refuse_contradictions(
         let message = format!(
             "anchor_object_lock is set, but the anchor {location} is a folder, which has no Object Lock"
         );
-        return Err(Failure::new(Exit::Usage, message).remedy(
+        return Err(Failure::usage(message).remedy(
             "Set CXVAULT_ANCHOR_OBJECT_LOCK=off, or use an anchor in S3: s3://bucket/prefix.",
         ));
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::keys;
 use crate::config::suggest::nearest;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// Beginning of the names of all variables that are settings.
 const PREFIX: &str = "CXVAULT_";
@@ -34,7 +34,7 @@ impl Environment {
     /// Reads the environment of this process.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if a variable of this program has a value that is not UTF-8.
+    /// `Exit::Usage` if a variable of this program has a value that is not UTF-8.
     pub fn of_process() -> Result<Self> {
         let mut all = BTreeMap::new();
         for (name, value) in std::env::vars_os() {
@@ -42,7 +42,7 @@ impl Environment {
                 continue;
             };
             let Some(value) = value.to_str() else {
-                return Err(Failure::new(Exit::Usage, format!("{name} is not UTF-8"))
+                return Err(Failure::usage(format!("{name} is not UTF-8"))
                     .remedy("Set it to a text in UTF-8, or unset it."));
             };
             all.insert(name.to_owned(), value.to_owned());
@@ -103,7 +103,7 @@ impl Environment {
     /// effect.
     ///
     /// # Errors
-    /// [`Exit::Usage`], with the name that was probably meant.
+    /// `Exit::Usage`, with the name that was probably meant.
     pub(crate) fn refuse_unknown(&self) -> Result<()> {
         let Some(unknown) = self.0.keys().find(|name| {
             name.starts_with(PREFIX)
@@ -115,7 +115,7 @@ impl Environment {
         // Without the common beginning, which would make all names look alike.
         let bare = &unknown[PREFIX.len()..];
         let candidates = keys::env_names().filter_map(|name| name.strip_prefix(PREFIX));
-        let failure = Failure::new(Exit::Usage, format!("{unknown} is not a setting"));
+        let failure = Failure::usage(format!("{unknown} is not a setting"));
         let renamed = keys::renamed(&bare.to_ascii_lowercase());
         Err(failure.remedy(match (renamed, nearest(bare, candidates)) {
             (Some(new), _) => format!(

@@ -16,7 +16,7 @@ use crate::config::keys;
 use crate::config::keys::{Key, KeyScope, Syntax};
 use crate::config::suggest::nearest;
 use crate::format::text::printable_start;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// The entries of a settings file. Their names are checked, their values are not.
 #[derive(Debug, Default)]
@@ -45,12 +45,10 @@ impl SettingsFile {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if it cannot be read, is not TOML, or has a name that is not a setting.
+    /// `Exit::Usage` if it cannot be read, is not TOML, or has a name that is not a setting.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(|error| {
-            Failure::new(
-                Exit::Usage,
-                format!("cannot read the settings file {}", path.display()),
+            Failure::usage(format!("cannot read the settings file {}", path.display()),
             )
             .because(error)
             .remedy(
@@ -107,10 +105,7 @@ impl FileText<'_> {
     }
 
     fn failure(&self, line: usize, what: &str) -> Failure {
-        Failure::new(
-            Exit::Usage,
-            format!("{}, line {line}: {what}", self.path.display()),
-        )
+        Failure::usage(format!("{}, line {line}: {what}", self.path.display()))
     }
 
     /// Reads the `[[account]]` tables.

@@ -14,7 +14,7 @@ use crate::config::file::{FileEntry, SettingsFile};
 use crate::config::keys;
 use crate::config::keys::{Fallback, Key, KeyScope, Syntax};
 use crate::format::place::location::Location;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// The settings among the flags of the command line.
 #[derive(Debug, Clone, Default)]
@@ -119,7 +119,7 @@ impl RawValue {
             Origin::File { .. } | Origin::Default => format!("{}: `{}`", self.origin, key.name),
             _ => self.origin.to_string(),
         };
-        Failure::new(Exit::Usage, format!("{named}: {what}"))
+        Failure::usage(format!("{named}: {what}"))
             .remedy(format!("{} For example: {}", key.doc, key.example))
     }
 }
@@ -181,7 +181,7 @@ impl<'a> Layers<'a> {
     /// Takes the value of `key` and notes its origin; `None` if it has none.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if the text is not such a value, with the origin of the text.
+    /// `Exit::Usage` if the text is not such a value, with the origin of the text.
     pub fn take<T>(&mut self, key: &'static Key, place: AccountScope<'a>) -> Result<Option<T>>
     where
         T: FromStr<Err: fmt::Display> + fmt::Display,
@@ -210,12 +210,7 @@ impl<'a> Layers<'a> {
     where
         T: FromStr<Err: fmt::Display> + fmt::Display,
     {
-        let missing = || {
-            Failure::new(
-                Exit::Unexpected,
-                format!("setting `{}` has no default", key.name),
-            )
-        };
+        let missing = || Failure::unexpected(format!("setting `{}` has no default", key.name));
         self.take(key, AccountScope::Program)?.ok_or_else(missing)
     }
 
@@ -247,7 +242,7 @@ impl<'a> Layers<'a> {
                 "{origin}: `{}` is a setting of one account, but is outside of [[account]]",
                 stray.key.name
             );
-            return Err(Failure::new(Exit::Usage, message)
+            return Err(Failure::usage(message)
                 .remedy("Move it below the [[account]] line of its account."));
         }
         if self.file.accounts.len() < 2 {
@@ -265,7 +260,7 @@ impl<'a> Layers<'a> {
                     self.file.path.display(),
                     self.file.accounts.len()
                 );
-                Err(Failure::new(Exit::Usage, message).remedy(
+                Err(Failure::usage(message).remedy(
                     "Unset it, and write the value below the [[account]] line of its account (a secret as the path of a file).",
                 ))
             }

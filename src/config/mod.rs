@@ -35,7 +35,7 @@ use crate::format::record::lock::Retention;
 use crate::format::row::metadata;
 use crate::format::row::omit::Omission;
 use crate::format::signature::{AllowedSigners, SigningKey};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::ringcx::limits::{Limits, QuotaShare};
 use crate::telemetry::Receivers;
 
@@ -165,7 +165,7 @@ impl Settings {
     /// Reads and checks all settings.
     ///
     /// # Errors
-    /// [`Exit::Usage`], naming the flag, variable or line that is wrong, with what would be right.
+    /// `Exit::Usage`, naming the flag, variable or line that is wrong, with what would be right.
     pub fn load(flags: &Flags, env: &Environment) -> Result<Loaded> {
         env.refuse_unknown()?;
         let location = file_location(flags, env);
@@ -260,7 +260,7 @@ impl Settings {
     /// Returns the key that signs manifests, if one is configured.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if the file cannot be read or does not hold an Ed25519 key.
+    /// `Exit::Usage` if the file cannot be read or does not hold an Ed25519 key.
     pub fn signing_key(&self) -> Result<Option<SigningKey>> {
         let Some(path) = &self.signing_key_file else {
             return Ok(None);
@@ -269,30 +269,30 @@ impl Settings {
         SigningKey::from_openssh_pem(&text)
             .map(Some)
             .map_err(|error| {
-                Failure::new(
-                    Exit::Usage,
-                    format!("cannot use the signing key {}: {error}", path.display()),
-                )
+                Failure::usage(format!(
+                    "cannot use the signing key {}: {error}",
+                    path.display()
+                ))
             })
     }
 
     /// Returns the keys whose signatures a reader accepts: those of the allowed signers file. A reader needs no signing key.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if the file cannot be read or has a line that is not understood.
+    /// `Exit::Usage` if the file cannot be read or has a line that is not understood.
     pub(crate) fn trusted_signers(&self) -> Result<AllowedSigners> {
         let Some(path) = &self.allowed_signers_file else {
             return Ok(AllowedSigners::default());
         };
         let text = read(path, &keys::ALLOWED_SIGNERS_FILE)?;
         AllowedSigners::parse(&text)
-            .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
     }
 
     /// Returns the keys whose signatures a writer accepts: those of the allowed signers file, and its own.
     ///
     /// # Errors
-    /// [`Exit::Usage`], as [`Settings::signing_key`] and [`Settings::trusted_signers`].
+    /// `Exit::Usage`, as [`Settings::signing_key`] and [`Settings::trusted_signers`].
     pub fn allowed_signers(&self) -> Result<AllowedSigners> {
         let mut allowed = self.trusted_signers()?;
         if let Some(key) = self.signing_key()? {
@@ -327,7 +327,7 @@ impl Logging {
 /// Reads a file that the setting `key` names.
 fn read(path: &Path, key: &keys::Key) -> Result<String> {
     fs::read_to_string(path).map_err(|error| {
-        Failure::new(Exit::Usage, format!("cannot read {}", path.display()))
+        Failure::usage(format!("cannot read {}", path.display()))
             .because(error)
             .remedy(format!(
                 "Correct `{}` ({}), or let this user read the file.",
@@ -444,7 +444,7 @@ fn state_dir(layers: &mut Layers<'_>) -> Result<PathBuf> {
         return Ok(PathBuf::from(layers.take_or_default::<PathText>(key)?.0));
     }
     let folder = layers.env.state_folder().ok_or_else(|| {
-        Failure::new(Exit::Usage, "there is no home folder for the state folder")
+        Failure::usage("there is no home folder for the state folder")
             .remedy("Set --state-dir or CXVAULT_STATE_DIR to a folder, or set HOME.")
     })?;
     layers.note(
@@ -462,7 +462,7 @@ fn refuse_contradictions(settings: &Settings) -> Result<()> {
             "object_lock is set, but the archive {} is a folder, which has no Object Lock",
             settings.archive
         );
-        return Err(Failure::new(Exit::Usage, message)
+        return Err(Failure::usage(message)
             .remedy("Set CXVAULT_OBJECT_LOCK=off, or use an archive in S3: s3://bucket/prefix."));
     }
     anchor::refuse_contradictions(&settings.anchor, &settings.archive, settings.allow_http)?;
@@ -487,10 +487,9 @@ fn refuse_contradictions(settings: &Settings) -> Result<()> {
 
 /// The failure for an address whose requests would leave this host in clear text.
 fn plain_http(name: &str) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        format!("{name} is plain HTTP to another host, which can be read in transit"),
-    )
+    Failure::usage(format!(
+        "{name} is plain HTTP to another host, which can be read in transit"
+    ))
     .remedy("Use https://, or set CXVAULT_ALLOW_HTTP=true if the network is trusted.")
 }
 
@@ -511,10 +510,6 @@ fn digest(settings: &Settings, in_force: &[InForce]) -> Result<Digest> {
     serde_json_canonicalizer::to_vec(&values)
         .map(|text| Digest::of(&text))
         .map_err(|error| {
-            Failure::new(
-                Exit::Unexpected,
-                "cannot compute the digest of the settings",
-            )
-            .because(error)
+            Failure::unexpected("cannot compute the digest of the settings").because(error)
         })
 }

@@ -9,7 +9,7 @@ use crate::config::layers::{AccountScope, Layers};
 use crate::config::name::{BaseUrl, Text};
 use crate::config::value::Switch;
 use crate::config::{optional, secret};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// How the S3 of one place is reached. `Debug` shows no secret.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +108,7 @@ impl S3Access {
     /// Returns the access key id and its secret, where both are set.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where only half of the pair is set: otherwise the credentials of the environment would be used
+    /// `Exit::Usage` where only half of the pair is set: otherwise the credentials of the environment would be used
     /// unnoticed.
     pub fn credentials(&self) -> Result<Option<(String, SecretString)>> {
         let (is_set, is_missing) = match (&self.access_key_id, &self.secret_access_key) {
@@ -123,10 +123,10 @@ impl S3Access {
         let variables = self
             .key_names
             .map_or([""; 2], |(id, secret)| [id.env, secret.inline_env()]);
-        Err(Failure::new(
-            Exit::Usage,
-            format!("{} is set, but {} is not", names[is_set], names[is_missing]),
-        )
+        Err(Failure::usage(format!(
+            "{} is set, but {} is not",
+            names[is_set], names[is_missing]
+        ))
         .remedy(format!(
             "Set both {} and {} (or the file with the secret), or neither.",
             variables[0], variables[1]

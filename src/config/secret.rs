@@ -12,7 +12,7 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::config::keys::{Key, Syntax};
 use crate::config::layers::{AccountScope, Layers, Origin, RawValue};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// The text that `cxvault config` shows in place of a secret.
 pub(crate) const MASK: &str = "********";
@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// Returns its origin too: of two kinds of credentials those from the stronger layer count.
 ///
 /// # Errors
-/// [`Exit::Usage`] if both are set, or if the secret cannot be read, is empty, or has characters that a header of HTTP cannot
+/// `Exit::Usage` if both are set, or if the secret cannot be read, is empty, or has characters that a header of HTTP cannot
 /// carry.
 pub(super) fn take<'a>(
     layers: &mut Layers<'a>,
@@ -38,7 +38,7 @@ pub(super) fn take<'a>(
     if let Some(inline) = layers.env.get(env) {
         if layers.env.get(key.env).is_some() {
             return Err(
-                Failure::new(Exit::Usage, format!("{env} and {} are both set", key.env))
+                Failure::usage(format!("{env} and {} are both set", key.env))
                     .remedy("Unset one of them."),
             );
         }
@@ -65,13 +65,10 @@ fn read(key: &Key, found: &RawValue) -> Result<SecretString> {
     let path = Path::new(&found.text);
     // Only the error of the file system: no part of the content may get into a message.
     let unreadable = |error: std::io::Error| {
-        Failure::new(
-            Exit::Usage,
-            format!(
-                "cannot read the secret file {} (from {})",
-                found.text, found.origin
-            ),
-        )
+        Failure::usage(format!(
+            "cannot read the secret file {} (from {})",
+            found.text, found.origin
+        ))
         .because(error)
         .remedy(format!(
             "Correct `{}`, or let this user read the file.",
@@ -94,15 +91,13 @@ fn read(key: &Key, found: &RawValue) -> Result<SecretString> {
 fn checked(text: &str, named: &str) -> Result<SecretString> {
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("{named} is empty"))
-            .remedy("Write the secret to it."));
+        return Err(Failure::usage(format!("{named} is empty")).remedy("Write the secret to it."));
     }
     // A header of HTTP cannot carry these: the setting is refused here instead of by every request.
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("{named} has blanks, line breaks or characters outside of ASCII"),
-        )
+        return Err(Failure::usage(format!(
+            "{named} has blanks, line breaks or characters outside of ASCII"
+        ))
         .remedy("Write only the secret to it, on one line."));
     }
     Ok(SecretString::from(text))

@@ -10,7 +10,7 @@ use crate::config::keys::Key;
 use crate::config::layers::{AccountScope, Layers};
 use crate::config::name::{BaseUrl, PathText, http_url, is_exposed};
 use crate::config::secret;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::telemetry::{OtlpCollector, Receivers};
 
 /// Takes the settings of all receivers.
@@ -102,7 +102,7 @@ fn pairs(text: Option<&str>) -> Vec<(String, String)> {
 /// Takes a URL that is a secret itself: everyone with the URL of a webhook may write to it.
 ///
 /// # Errors
-/// [`Exit::Usage`] if it cannot be read or is not a URL of HTTP; the message does not repeat it.
+/// `Exit::Usage` if it cannot be read or is not a URL of HTTP; the message does not repeat it.
 pub(super) fn secret_url(
     layers: &mut Layers<'_>,
     key: &'static Key,
@@ -113,13 +113,10 @@ pub(super) fn secret_url(
     if http_url(url.expose_secret()).is_some() {
         return Ok(Some(url));
     }
-    Err(Failure::new(
-        Exit::Usage,
-        format!(
-            "{origin}: `{}` is not a URL that begins with https://",
-            key.name
-        ),
-    )
+    Err(Failure::usage(format!(
+        "{origin}: `{}` is not a URL that begins with https://",
+        key.name
+    ))
     .remedy("Write the whole URL there, and nothing else."))
 }
 

@@ -16,7 +16,7 @@ use crate::format::record::copy::CopyRecord;
 use crate::format::record::lock::Lock;
 use crate::format::text::printable;
 use crate::format::time::day::rfc3339;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store::{Body, NewObject, ObjectVersion, PutOutcome, Stat, Store};
 
 /// A lock that ends within this time, in milliseconds, is not applied: it would have ended before the store examines it.
@@ -58,8 +58,8 @@ impl Destination {
     /// Examines the location, and stores nothing.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where it holds anything but a copy of this archive, or keeps no locks although a policy requires
-    /// them; [`Exit::Integrity`] where another program has written to the copy, or deleted from it.
+    /// `Exit::Usage` where it holds anything but a copy of this archive, or keeps no locks although a policy requires
+    /// them; `Exit::Integrity` where another program has written to the copy, or deleted from it.
     pub async fn open(job: &Job) -> Result<Destination> {
         let Job {
             source,
@@ -82,10 +82,7 @@ impl Destination {
             }
             CopyLocks::Applied(Some(policy)) => {
                 Some(policy.lock_from(clock.now_ms()).ok_or_else(|| {
-                    Failure::new(
-                        Exit::Usage,
-                        format!("--object-lock {policy} ends beyond the calendar"),
-                    )
+                    Failure::usage(format!("--object-lock {policy} ends beyond the calendar"))
                 })?)
             }
             CopyLocks::Applied(None) | CopyLocks::LeftOut => None,
@@ -142,7 +139,7 @@ impl Destination {
     }
 
     /// # Errors
-    /// [`Exit::Usage`] where a chain requires locks or holds, this location keeps none, and the operator has not asked for a
+    /// `Exit::Usage` where a chain requires locks or holds, this location keeps none, and the operator has not asked for a
     /// copy without them.
     pub(crate) fn refuse_unlockable(
         &self,
@@ -176,8 +173,7 @@ impl Destination {
             return Ok(());
         }
         if !self.marked {
-            let unwritable =
-                |error| Failure::new(Exit::Unexpected, "cannot write copy.json").because(error);
+            let unwritable = |error| Failure::unexpected("cannot write copy.json").because(error);
             self.put_mark(key::COPY, mark.to_bytes().map_err(unwritable)?.into())
                 .await?;
             // Of two copies that begin at the same time, the mark of the first counts.
@@ -196,7 +192,7 @@ impl Destination {
             );
             let remedy =
                 "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";
-            return Err(Failure::new(Exit::Usage, message).remedy(remedy));
+            return Err(Failure::usage(message).remedy(remedy));
         }
         Ok(())
     }
@@ -236,7 +232,7 @@ impl Destination {
     /// Returns the objects in the folders of one chain.
     ///
     /// # Errors
-    /// [`Exit::Integrity`] for an object that no archive has, and for one that was deleted or overwritten.
+    /// `Exit::Integrity` for an object that no archive has, and for one that was deleted or overwritten.
     pub async fn listed(&self, folders: &[String]) -> Result<Listed> {
         let mut listed = Listed::new();
         for folder in folders {
@@ -310,7 +306,7 @@ impl Destination {
     /// length in bytes, where a listing has returned it.
     ///
     /// # Errors
-    /// [`Exit::Integrity`] for other bytes.
+    /// `Exit::Integrity` for other bytes.
     pub async fn there(&self, item: &CopyItem<'_>, listed: Option<u64>) -> Result<()> {
         if let Some(bytes) = listed.filter(|bytes| *bytes != item.bytes) {
             let differs = format!("has {bytes} bytes, and {} were committed", item.bytes);
@@ -456,16 +452,15 @@ async fn standing(source: &Archive, to: &dyn Store, remote: bool) -> Result<bool
                 "{} holds this archive already, and is no copy that was made here",
                 to.root()
             );
-            Err(Failure::new(Exit::Usage, message).remedy(
+            Err(Failure::usage(message).remedy(
                 "It is the archive itself, or was brought there by something else: copy to another place, and check \
                  this one with `cxvault verify`.",
             ))
         }
-        (None, Some(_)) => Err(Failure::new(
-            Exit::Usage,
-            format!("{} holds another archive", to.root()),
-        )
-        .remedy("Copy to an empty place, such as another prefix or folder.")),
+        (None, Some(_)) => Err(
+            Failure::usage(format!("{} holds another archive", to.root()))
+                .remedy("Copy to an empty place, such as another prefix or folder."),
+        ),
         (None, None) => refuse_occupied(to, &top.folders, &top.objects).map(|()| false),
     }
 }
@@ -482,13 +477,10 @@ fn refuse_occupied(to: &dyn Store, folders: &[String], objects: &[String]) -> Re
         return Ok(());
     };
     let first = printable(first);
-    Err(Failure::new(
-        Exit::Usage,
-        format!(
-            "{} is not empty, and holds no copy: there is {first}",
-            to.root()
-        ),
-    )
+    Err(Failure::usage(format!(
+        "{} is not empty, and holds no copy: there is {first}",
+        to.root()
+    ))
     .remedy("Copy to an empty place, such as another prefix or folder."))
 }
 
@@ -502,7 +494,7 @@ fn check_mark(to: &dyn Store, bytes: &[u8], archive_id: &str) -> Result<()> {
                 to.root(),
                 record.archive_id
             );
-            Err(Failure::new(Exit::Usage, message)
+            Err(Failure::usage(message)
                 .remedy("Copy to an empty place, such as another prefix or folder."))
         }
     }
@@ -558,7 +550,7 @@ async fn newest_in_common(source: &dyn Store, to: &dyn Store, chain: &str) -> Re
         to.root(),
         source.root()
     );
-    Err(Failure::new(Exit::Integrity, message).remedy(
+    Err(Failure::integrity(message).remedy(
         "The copy was written to, after a takeover or without one: verify both. If the copy is the archive now, copy from it, \
          and to another location.",
     ))
@@ -584,14 +576,14 @@ fn refuse_versions(to: &dyn Store, versions: &[ObjectVersion]) -> Result<()> {
 /// Returns the failure for an object of the copy that is not the one of the source.
 fn wrong(to: &dyn Store, key: &str, how: &str) -> Failure {
     let key = printable(key);
-    Failure::new(Exit::Integrity, format!("{}/{key} {how}", to.root())).remedy(
+    Failure::integrity(format!("{}/{key} {how}", to.root())).remedy(
         "Nothing was overwritten. Find out who changed the copy (`cxvault verify --archive` with its location shows the \
          rest), or copy to another location.",
     )
 }
 
 fn unlockable(to: &dyn Store, what: String) -> Failure {
-    Failure::new(Exit::Usage, format!("{what}, and {} keeps no locks", to.root())).remedy(
+    Failure::usage(format!("{what}, and {} keeps no locks", to.root())).remedy(
         "Copy to a bucket made with Object Lock; or name --without-locks: then all who can write there can also delete.",
     )
 }

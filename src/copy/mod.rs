@@ -59,13 +59,11 @@ pub(crate) async fn copy(
     let wanted = source.sub_accounts(&job.options.sub_accounts).await?;
     let heads = heads(source, &wanted).await?;
     if heads.is_empty() {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("nothing is archived at {}", source.store.root()),
-        )
-        .remedy(
-            "Name the archive to be copied with --archive (s3://bucket/prefix, or a folder).",
-        ));
+        return Err(
+            Failure::usage(format!("nothing is archived at {}", source.store.root())).remedy(
+                "Name the archive to be copied with --archive (s3://bucket/prefix, or a folder).",
+            ),
+        );
     }
     // The roster names the heads of all chains, and is copied only with all of them.
     let roster = roster.filter(|_| wanted.len() == all.len());

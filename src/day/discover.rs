@@ -129,7 +129,7 @@ fn check_settled_then(window: Window, answer: &WindowAnswer, settle_ms: i64) -> 
 
 /// Returns the failure for a day that has not settled: RingCX may still add segments to it.
 fn too_early(message: String) -> Failure {
-    Failure::new(Exit::Later, message).remedy("Run again after that time, by RingCX's clock.")
+    Failure::later(message).remedy("Run again after that time, by RingCX's clock.")
 }
 
 /// Requests one window, and streams its answer into the journal's staging table.

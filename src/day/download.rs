@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::day::context::DayContext;
 use crate::format::hash::digest::Digest;
 use crate::format::part::{PartError, PartReader};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store::file::hash_file;
 
 /// A stored object, copied into the scratch folder and hashed. The copy is removed when this is dropped.
@@ -31,7 +31,7 @@ impl Download {
         }
         // Of the local file, not of the bytes on the way: what is hashed is what is read afterwards.
         let hashed = hash_file(&path).await?.ok_or_else(|| {
-            Failure::new(Exit::Later, format!("cannot read {}", path.display()))
+            Failure::later(format!("cannot read {}", path.display()))
                 .remedy("Check the disk of the state folder; then run again.")
         })?;
         Ok(Some(Download {

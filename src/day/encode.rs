@@ -21,7 +21,7 @@ use crate::format::place::key;
 use crate::format::row::Row;
 use crate::format::row::omit::Omission;
 use crate::journal::{AnsweredWindow, Journal, RevisionTotals};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// A part in the scratch folder, complete and checked.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub(super) struct NewRevision {
 /// Encodes every row that the journal has beyond the prior state.
 ///
 /// # Errors
-/// [`Exit::Later`] where the local disk fails, [`Exit::Unexpected`] where a part does not read back as it was written.
+/// `Exit::Later` where the local disk fails, `Exit::Unexpected` where a part does not read back as it was written.
 pub(super) async fn encode(context: &DayContext<'_>, prior: &PriorState) -> Result<NewRevision> {
     let DayContext { archive, job, .. } = *context;
     let revision = prior.revision();
@@ -179,7 +179,7 @@ impl RowBatch {
 
 /// Returns the failure for a thread that panicked.
 fn ended_early() -> Failure {
-    Failure::new(Exit::Unexpected, "the encoder ended early").remedy("Run again, and report this.")
+    Failure::unexpected("the encoder ended early").remedy("Run again, and report this.")
 }
 
 /// Cuts a stream of rows into parts.
@@ -271,13 +271,13 @@ fn not_as_written(path: &Path, reason: &str) -> Failure {
         "{} does not read back as it was written: {reason}",
         path.display()
     );
-    Failure::new(Exit::Unexpected, message)
+    Failure::unexpected(message)
         .remedy("Check this host's disk and memory; nothing was stored. Then run again.")
 }
 
 /// Returns the failure for a local file that cannot be written or read.
 fn disk_failure(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::new(Exit::Later, format!("cannot write {}", path.display()))
+    Failure::later(format!("cannot write {}", path.display()))
         .because(error)
         .remedy(
             "Free some space on the state folder's disk, or name another with --state-dir; then run again.",

@@ -17,7 +17,7 @@ use crate::day::progress::{DayMeter, DiscoveryState};
 use crate::format::hash::digest::Digest;
 use crate::format::row::observation::{Observation, Status, SummaryKind};
 use crate::journal::{Journal, JournalHandle, NewObservation, PendingSegment};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::ringcx::{ApiError, RingCx, SummaryAnswer};
 
 /// Segments read from the journal at once. The queue has room for two batches, so that one is ready when one is used up.
@@ -61,8 +61,7 @@ pub(super) async fn fetch(
     while let Some(ended) = fetchers.join_next().await {
         if ended.is_err() {
             failures.report(
-                Failure::new(Exit::Unexpected, "a fetcher ended early")
-                    .remedy("Run again, and report this."),
+                Failure::unexpected("a fetcher ended early").remedy("Run again, and report this."),
             );
         }
     }

@@ -18,7 +18,7 @@ use crate::day::progress::DiscoveryState;
 use crate::format::record::coverage::DayState;
 use crate::format::time::day::LONGEST_WINDOW_MS;
 use crate::journal::VanishedCounts;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::ringcx::RingCx;
 
 /// The time at the end of the observation.
@@ -133,7 +133,7 @@ const FEW_VANISHED: u64 = 10;
 /// Marks the segments that a recheck's discovery no longer lists.
 ///
 /// # Errors
-/// [`Exit::Denied`] where these are most of the day, unless the operator has accepted it: a user that has lost a permission
+/// `Exit::Denied` where these are most of the day, unless the operator has accepted it: a user that has lost a permission
 /// receives an empty list. The journal's recheck ends then, so that the next run starts a new one.
 pub(super) async fn mark_vanished(context: &DayContext<'_>) -> Result<()> {
     if context.recheck.is_none() {
@@ -154,7 +154,7 @@ pub(super) async fn mark_vanished(context: &DayContext<'_>) -> Result<()> {
         "RingCX no longer lists {newly} of the {compared} segments of {} {}; nothing was committed",
         job.sub_account, job.date
     );
-    Err(Failure::new(Exit::Denied, message).remedy(
+    Err(Failure::denied(message).remedy(
         "Check that the user still has WEM access, and that RingCX still retains that day; if the segments are really \
          gone, use --accept-vanished to record it.",
     ))

@@ -9,7 +9,7 @@ use crate::chain::days::Chain;
 use crate::chain::writer::Writer;
 use crate::day::context::DayJob;
 use crate::format::record::coverage::DayState;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// Refuses a recheck of a day that was never archived.
 pub(super) fn check_archived(job: &DayJob, state: DayState) -> Result<()> {
@@ -17,7 +17,7 @@ pub(super) fn check_archived(job: &DayJob, state: DayState) -> Result<()> {
         return Ok(());
     }
     let message = format!("{} of {} is not archived yet", job.date, job.sub_account);
-    Err(Failure::new(Exit::Usage, message).remedy("Archive it first: cxvault backfill."))
+    Err(Failure::usage(message).remedy("Archive it first: cxvault backfill."))
 }
 
 /// Refuses to continue a day that another process has disposed of while this one was working on it.
@@ -29,7 +29,7 @@ pub(super) fn check_not_disposed(job: &DayJob, chain: &Chain) -> Result<()> {
         "{} of {} was disposed of meanwhile; nothing was committed",
         job.date, job.sub_account
     );
-    Err(Failure::new(Exit::Usage, message).remedy(
+    Err(Failure::usage(message).remedy(
         "There is nothing to do: parts that were stored of it expire with the rest of the day's data.",
     ))
 }
@@ -43,7 +43,7 @@ pub(super) fn check_recheck_of_disposed(job: &DayJob) -> Result<()> {
         "{} of {} was disposed of after its retention",
         job.date, job.sub_account
     );
-    Err(Failure::new(Exit::Usage, message)
+    Err(Failure::usage(message)
         .remedy("Leave it out of the range; `cxvault status` lists the disposed days."))
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn check_zone(archive: &Writer, job: &DayJob, chain: &mut Chain
         "sub-account {} is archived in the zone {archived}, but the settings say {configured}",
         job.sub_account
     );
-    Err(Failure::new(Exit::Usage, message).remedy(format!(
+    Err(Failure::usage(message).remedy(format!(
         "Set the zone of this sub-account to {archived}; its first manifest has fixed it."
     )))
 }
@@ -96,7 +96,7 @@ fn not_adjacent(job: &DayJob, neighbour: Date) -> Failure {
         job.date,
         job.zone.name()
     );
-    Failure::new(Exit::Usage, message).remedy(
+    Failure::usage(message).remedy(
         "Archive this day with the program (and its time-zone database) that archived its neighbour.",
     )
 }

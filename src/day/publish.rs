@@ -10,7 +10,7 @@ use crate::day::encode::EncodedPart;
 use crate::day::prior::PriorState;
 use crate::format::record::lock::Lock;
 use crate::format::record::manifest::{File, ObjectLock};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::store::{Body, NewObject, PutOutcome};
 
 /// How the parts of a revision were stored.
@@ -61,8 +61,7 @@ async fn frozen_lock(context: &DayContext<'_>, prior: &PriorState) -> Result<Opt
                 return Ok(Some(frozen));
             }
             let text = serde_json::to_string(&fresh).map_err(|error| {
-                Failure::new(Exit::Unexpected, "cannot write the lock to the journal")
-                    .because(error)
+                Failure::unexpected("cannot write the lock to the journal").because(error)
             })?;
             journal.set_meta(&name, &text)?;
             Ok(Some(fresh))

@@ -13,7 +13,7 @@ use crate::format::record::warning::{self, PastDay, Warning};
 use crate::format::row::tally::{Failures, Groups, Tally};
 use crate::format::time::day::LONGEST_WINDOW_MS;
 use crate::journal::AnsweredWindow;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// How many manifests back the usual volume of a weekday is looked for: eight weeks of days, and some gap-fills.
 pub(super) const PAST_MANIFESTS: u64 = 70;
@@ -23,7 +23,7 @@ pub(super) const PAST_MANIFESTS: u64 = 70;
 /// `now_ms` is the end of the observation in UTC milliseconds, by the API's clock where it is known.
 ///
 /// # Errors
-/// [`Exit::Unexpected`] where the counts do not balance, an integrity failure where the journal's windows do not tile the
+/// `Exit::Unexpected` where the counts do not balance, an integrity failure where the journal's windows do not tile the
 /// day.
 pub(super) async fn compose(
     context: &DayContext<'_>,
@@ -182,7 +182,7 @@ fn check_balance(record: &DayRecord) -> Result<()> {
         "the counts of {} do not balance; nothing was committed",
         record.date
     );
-    Err(Failure::new(Exit::Unexpected, message)
+    Err(Failure::unexpected(message)
         .remedy("Report this; the journal is retained for the investigation."))
 }
 

@@ -23,15 +23,15 @@ use crate::format::place::key;
 use crate::format::record::coverage::DayState;
 use crate::format::record::manifest::DayRecord;
 use crate::journal::{DayFolder, Head, Journal, JournalHandle};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// Archives one day: confirms it, completes it, fills its gaps, finishes what an interrupted run began, or rechecks it.
 ///
 /// `slot` is the day's position among the days of the sub-account that are under way; `meter` counts its progress.
 ///
 /// # Errors
-/// [`Exit::Locked`] where another process on this host works on the day, [`Exit::Usage`] where the day cannot be archived
-/// as asked, [`Exit::Later`] where the API or the store does not serve it now, and [`Exit::Integrity`] where the archive
+/// `Exit::Locked` where another process on this host works on the day, `Exit::Usage` where the day cannot be archived
+/// as asked, `Exit::Later` where the API or the store does not serve it now, and `Exit::Integrity` where the archive
 /// contradicts itself. Whatever the error, answers received so far are in the day's journal.
 pub async fn run_day(
     archive: &Writer,
@@ -250,7 +250,7 @@ fn check_progress(context: &DayContext<'_>, before: (u32, u32), prior: &PriorSta
         "{} reports that {key} or a later part exists, but does not list it",
         context.archive.store.root()
     );
-    Err(Failure::new(Exit::Later, message)
+    Err(Failure::later(message)
         .remedy("Run again later; if it happens again, the store's listings cannot be relied on."))
 }
 

@@ -12,7 +12,7 @@ use crate::format::record::manifest::Record;
 use crate::format::record::notes::{AcknowledgedDay, Acknowledgement, DateSpan};
 use crate::format::row::observation::{Status, SummaryKind};
 use crate::journal::Head;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// Days that a message names before it only counts the rest.
 const NAMED: usize = 5;
@@ -35,7 +35,7 @@ pub enum Acknowledged {
 /// Acknowledges the gaps of every day of `range` that has some.
 ///
 /// # Errors
-/// [`Exit::Usage`] where a day of the range was never archived, or where no day has unacknowledged gaps.
+/// `Exit::Usage` where a day of the range was never archived, or where no day has unacknowledged gaps.
 pub async fn acknowledge(
     writer: &Writer,
     sub_account: &str,
@@ -78,7 +78,7 @@ async fn gaps(writer: &Writer, chain: &mut Chain, range: DateSpan) -> Result<Vec
             chain.name,
             shortened(&missing, NAMED, ", ")
         );
-        return Err(Failure::new(Exit::Usage, message).remedy(
+        return Err(Failure::usage(message).remedy(
             "Only gaps of an archived day can be acknowledged: archive it with `cxvault backfill`, or leave it out of \
              the range (--to is the day AFTER the last one).",
         ));
@@ -130,5 +130,5 @@ async fn recorded_before(
         "sub-account {} has no gaps to acknowledge in {range}",
         chain.name
     );
-    Err(Failure::new(Exit::Usage, message).remedy(remedy))
+    Err(Failure::usage(message).remedy(remedy))
 }

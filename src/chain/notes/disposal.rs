@@ -20,7 +20,7 @@ use crate::format::record::notes::{DateSpan, Disposal, DisposedDay, has_run_out}
 use crate::format::text::count;
 use crate::format::time::day::rfc3339;
 use crate::journal::Head;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// Days that a message names before it only counts the rest.
 const NAMED: usize = 10;
@@ -51,7 +51,7 @@ pub(crate) struct DisposalOutcome {
 /// A crash after the commit leaves nothing to be done; the same call again finds the days disposed of.
 ///
 /// # Errors
-/// [`Exit::Usage`] where a day is locked, held, missing, unfinished, or has unacknowledged gaps.
+/// `Exit::Usage` where a day is locked, held, missing, unfinished, or has unacknowledged gaps.
 pub(crate) async fn dispose(
     writer: &Writer,
     sub_account: &str,
@@ -226,7 +226,7 @@ fn refused(sub_account: &str, obstacles: &BTreeMap<Date, String>) -> Failure {
         "sub-account {sub_account} cannot be disposed of: {}",
         named.join("; ")
     );
-    Failure::new(Exit::Usage, message).remedy(
+    Failure::usage(message).remedy(
         "Nothing was recorded. Leave these days out of the range (--to is the day AFTER the last one), or wait: a lock must \
          have ended a day ago. `cxvault hold list` and `cxvault retention` show what protects days. Acknowledge gaps that \
          will stay with `cxvault acknowledge`, and finish unfinished days with `cxvault run --date`.",

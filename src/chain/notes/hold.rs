@@ -16,7 +16,7 @@ use crate::format::record::manifest::Record;
 use crate::format::record::notes::{DateSpan, Hold, HoldAct};
 use crate::format::record::obligations::Obligations;
 use crate::journal::Head;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// A hold to be set or removed.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub(crate) struct HoldOutcome {
 /// no other, and completes them.
 ///
 /// # Errors
-/// [`Exit::Usage`] without a range, and where nothing is archived.
+/// `Exit::Usage` without a range, and where nothing is archived.
 pub(crate) async fn add(
     writer: &Writer,
     sub_account: &str,
@@ -64,7 +64,7 @@ pub(crate) async fn add(
 ) -> Result<HoldOutcome> {
     let range = request
         .range
-        .ok_or_else(|| Failure::new(Exit::Usage, "a hold needs a range of days"))?;
+        .ok_or_else(|| Failure::usage("a hold needs a range of days"))?;
     let mut chain = open_begun(writer, sub_account, mode).await?;
     let mut task = HoldTask::new(writer, mode, HoldChange::Add).await?;
     task.ranges = vec![range];
@@ -82,7 +82,7 @@ pub(crate) async fn add(
 /// Closes a case on the days, and removes the hold of objects that no other open case holds.
 ///
 /// # Errors
-/// [`Exit::Usage`] where the case was never opened on these days.
+/// `Exit::Usage` where the case was never opened on these days.
 pub(crate) async fn remove(
     writer: &Writer,
     sub_account: &str,
@@ -147,8 +147,7 @@ fn ranges_to_lift(
         "sub-account {sub_account} was never held for case {}{range}",
         request.case
     );
-    Err(Failure::new(Exit::Usage, message)
-        .remedy("`cxvault hold list` shows the cases and their days."))
+    Err(Failure::usage(message).remedy("`cxvault hold list` shows the cases and their days."))
 }
 
 /// Which holds of objects may change.

@@ -18,7 +18,7 @@ use crate::format::record::manifest::Record;
 use crate::format::record::notes::{DateSpan, ExtendedDay, Extension};
 use crate::format::time::day::rfc3339;
 use crate::journal::Head;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// S3 accepts no longer retention. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html>
 const LONGEST_YEARS: i64 = 100;
@@ -58,7 +58,7 @@ pub(crate) struct ExtensionOutcome {
 /// record.
 ///
 /// # Errors
-/// [`Exit::Usage`] where a day is retained longer already, where nothing is archived in the range, or where the store
+/// `Exit::Usage` where a day is retained longer already, where nothing is archived in the range, or where the store
 /// keeps no locks.
 pub(crate) async fn extend(
     writer: &Writer,
@@ -110,14 +110,13 @@ fn check_time(writer: &Writer, request: &ExtensionRequest) -> Result<()> {
     let now_ms = writer.clock.now_ms();
     let until = rfc3339(request.until_ms);
     if request.until_ms <= now_ms {
-        return Err(Failure::new(Exit::Usage, format!("{until} is over"))
+        return Err(Failure::usage(format!("{until} is over"))
             .remedy("Name a date in the future; retention is never shortened."));
     }
     if request.until_ms - now_ms > LONGEST_YEARS * 366 * 86_400_000 {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("{until} is more than {LONGEST_YEARS} years from now"),
-        )
+        return Err(Failure::usage(format!(
+            "{until} is more than {LONGEST_YEARS} years from now"
+        ))
         .remedy("Check the year; S3 accepts no longer lock."));
     }
     Ok(())
@@ -147,7 +146,7 @@ async fn draw_up(
             "nothing is archived of sub-account {} in {}",
             chain.name, request.range
         );
-        return Err(Failure::new(Exit::Usage, message).remedy(
+        return Err(Failure::usage(message).remedy(
             "`cxvault status` shows the archived days; days that were disposed of are no longer retained.",
         ));
     }
@@ -156,11 +155,8 @@ async fn draw_up(
     let policy = writer.policy.lock.map(|policy| policy.mode);
     let extended = locks.into_iter().map(|(date, known)| {
         let mode = known.map(|known| known.mode).or(policy).ok_or_else(|| {
-            Failure::new(
-                Exit::Usage,
-                format!("{date} has no lock so far, and no mode is set"),
-            )
-            .remedy("Set the mode with CXVAULT_OBJECT_LOCK, such as governance:7y.")
+            Failure::usage(format!("{date} has no lock so far, and no mode is set"))
+                .remedy("Set the mode with CXVAULT_OBJECT_LOCK, such as governance:7y.")
         })?;
         Ok(ExtendedDay {
             date,
@@ -190,7 +186,7 @@ fn refuse_shorter(
         rfc3339(request.until_ms),
         shortened(&longer, NAMED, ", ")
     );
-    Err(Failure::new(Exit::Usage, message).remedy(
+    Err(Failure::usage(message).remedy(
         "Retention is never shortened: name a later date, or leave these days out of the range.",
     ))
 }
@@ -206,11 +202,10 @@ async fn check_store(
     if !folder && (seen || keeps_holds(writer, mode).await?) {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Usage,
-        format!("{} keeps no locks on objects", writer.store.root()),
+    Err(
+        Failure::usage(format!("{} keeps no locks on objects", writer.store.root()))
+            .remedy("Retention needs an S3 bucket made with Object Lock."),
     )
-    .remedy("Retention needs an S3 bucket made with Object Lock."))
 }
 
 /// Extends the lock of every object once; returns how many objects there are, and how many locks were extended.

@@ -110,11 +110,10 @@ async fn with_case(source: &Archive, sub_accounts: Vec<String>, case: &str) -> R
         }
     }
     if with_case.is_empty() {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("nothing was ever held for case {case}"),
-        )
-        .remedy("`cxvault hold list` shows all cases and their days."));
+        return Err(
+            Failure::usage(format!("nothing was ever held for case {case}"))
+                .remedy("`cxvault hold list` shows all cases and their days."),
+        );
     }
     Ok(with_case)
 }

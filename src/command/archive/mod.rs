@@ -15,7 +15,7 @@ use crate::chain::roster::Roster;
 use crate::chain::writer::Writer;
 use crate::command::{Context, inspect, wiring};
 use crate::config::Settings;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 pub mod acknowledge;
 pub mod anchor;
@@ -28,7 +28,7 @@ pub mod takeover;
 /// Opens an existing archive for a record command. With [`Mode::DryRun`] nothing is written.
 ///
 /// # Errors
-/// [`Exit::Usage`] if there is no archive, or if it is a copy that was not taken over.
+/// `Exit::Usage` if there is no archive, or if it is a copy that was not taken over.
 async fn open(settings: &Settings, mode: Mode, context: &Context) -> Result<Writer> {
     let archive = wiring::open_existing(settings, mode, context).await?;
     Roster::open_to_write(&archive, mode).await?;
@@ -38,7 +38,7 @@ async fn open(settings: &Settings, mode: Mode, context: &Context) -> Result<Writ
 /// Returns the sub-accounts that `--sub-account` names, or the only one of the archive.
 ///
 /// # Errors
-/// [`Exit::Usage`] if the archive has several and none is named: such a record cannot be withdrawn, so it is not written for
+/// `Exit::Usage` if the archive has several and none is named: such a record cannot be withdrawn, so it is not written for
 /// all of them by default.
 async fn named_sub_accounts(source: &Archive, context: &Context) -> Result<Vec<String>> {
     let all = inspect::sub_accounts(source, context).await?;
@@ -47,7 +47,7 @@ async fn named_sub_accounts(source: &Archive, context: &Context) -> Result<Vec<S
             "the archive has {} sub-accounts, and the command names none",
             all.len()
         );
-        return Err(Failure::new(Exit::Usage, message).remedy(format!(
+        return Err(Failure::usage(message).remedy(format!(
             "Name sub-accounts with --sub-account. The archive has: {}.",
             all.join(", ")
         )));

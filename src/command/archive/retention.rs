@@ -269,7 +269,7 @@ async fn day<'a>(
         let parts = revision.record.files.iter().map(|file| file.key.as_str());
         for object in parts.chain([revision.manifest.key.as_str()]) {
             let stat = source.store.stat(object).await?.ok_or_else(|| {
-                Failure::new(Exit::Integrity, format!("{object} is missing"))
+                Failure::integrity(format!("{object} is missing"))
                     .remedy("Run `cxvault verify` for all findings.")
             })?;
             objects += 1;

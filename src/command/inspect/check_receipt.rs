@@ -20,12 +20,12 @@ use crate::render::printable;
 pub(crate) fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
     let file = args.file.display();
     let text = std::fs::read(&args.file).map_err(|error| {
-        Failure::new(Exit::Usage, format!("cannot read {file}"))
+        Failure::usage(format!("cannot read {file}"))
             .because(error)
             .remedy("Name a receipt that `cxvault prove` has written.")
     })?;
     let receipt: Receipt = serde_json::from_slice(&text).map_err(|error| {
-        Failure::new(Exit::Usage, format!("{file} is not a receipt"))
+        Failure::usage(format!("{file} is not a receipt"))
             .because(place_of(&error))
             .remedy("Name a receipt that `cxvault prove` has written; a changed one may no longer be one.")
     })?;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
         None => AllowedSigners::default(),
     };
     let proven = receipt.check(&allowed, &args.expect_head).map_err(|error| {
-        Failure::new(Exit::Integrity, format!("{file} does not hold: {error}"))
+        Failure::integrity(format!("{file} does not hold: {error}"))
             .remedy("Do not rely on it; ask for another, and for the head of the chain from a second source.")
     })?;
     print_summary(&proven, &allowed, args, context);

@@ -35,7 +35,7 @@ pub(crate) async fn run(
     let signers = match file {
         None => String::new(),
         Some(file) => std::fs::read_to_string(file).map_err(|error| {
-            Failure::new(Exit::Usage, format!("cannot read {}", file.display()))
+            Failure::usage(format!("cannot read {}", file.display()))
                 .because(error)
                 .remedy("Name a file in the format of OpenSSH's allowed_signers.")
         })?,

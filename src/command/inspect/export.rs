@@ -79,14 +79,13 @@ pub(crate) async fn run(args: &ExportArgs, settings: &Settings, context: &Contex
         let index = HtmlIndex {
             files: &about.files,
         };
-        let index = index.render().map_err(|error| {
-            Failure::new(Exit::Unexpected, "cannot make index.html").because(error)
-        })?;
+        let index = index
+            .render()
+            .map_err(|error| Failure::unexpected("cannot make index.html").because(error))?;
         pack.add_bytes("index.html", index.as_bytes())?;
     }
-    let text = serde_json::to_vec_pretty(&about).map_err(|error| {
-        Failure::new(Exit::Unexpected, "cannot write export.json").because(error)
-    })?;
+    let text = serde_json::to_vec_pretty(&about)
+        .map_err(|error| Failure::unexpected("cannot write export.json").because(error))?;
     pack.add_bytes("export.json", &text)?;
     let files = pack.finish()?;
     print_summary(&about, files, args, context);
@@ -208,7 +207,7 @@ async fn export(
             rows(source, &scratch, revisions, args.revisions, each).await?;
         }
         let ended_early =
-            || Failure::new(Exit::Unexpected, "a writer is still at work").remedy("Report this.");
+            || Failure::unexpected("a writer is still at work").remedy("Report this.");
         let (writer, count) = Arc::into_inner(writer)
             .ok_or_else(ended_early)?
             .into_inner()

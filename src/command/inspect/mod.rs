@@ -26,7 +26,7 @@ use crate::command::{Context, wiring};
 use crate::config::Settings;
 use crate::format::signature::AllowedSigners;
 use crate::format::time::range::Days;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::render::{Output, count, printable};
 
 pub mod check_receipt;
@@ -46,7 +46,7 @@ pub mod verify;
 /// `signers` is the file of `--allowed-signers`, which takes precedence over the settings.
 ///
 /// # Errors
-/// [`Exit::Usage`] for a file that cannot be read as allowed_signers; the store's errors, and those of `archive.json`.
+/// `Exit::Usage` for a file that cannot be read as allowed_signers; the store's errors, and those of `archive.json`.
 pub async fn open(
     settings: &Settings,
     signers: Option<&Path>,
@@ -66,7 +66,7 @@ pub async fn open(
 /// of the archive.
 ///
 /// # Errors
-/// [`Exit::Usage`] for a sub-account that the archive does not contain.
+/// `Exit::Usage` for a sub-account that the archive does not contain.
 pub async fn sub_accounts(source: &Archive, context: &Context) -> Result<Vec<String>> {
     source.sub_accounts(&context.sub_accounts).await
 }
@@ -76,7 +76,7 @@ pub async fn sub_accounts(source: &Archive, context: &Context) -> Result<Vec<Str
 /// Days that were disposed of are left out, with a line and an event for each range of them.
 ///
 /// # Errors
-/// [`Exit::Integrity`] for a chain that is damaged; the store's errors.
+/// `Exit::Integrity` for a chain that is damaged; the store's errors.
 pub async fn readable(
     source: &Archive,
     sub_account: &str,
@@ -144,13 +144,13 @@ pub(crate) fn left_out_text(left_out: &OmittedDays) -> String {
 /// Reads an OpenSSH allowed_signers file (ssh-keygen(1), "ALLOWED SIGNERS").
 ///
 /// # Errors
-/// [`Exit::Usage`] for a file that cannot be read, or is not of that format.
+/// `Exit::Usage` for a file that cannot be read, or is not of that format.
 pub fn allowed_signers(file: &Path) -> Result<AllowedSigners> {
     let text = std::fs::read_to_string(file).map_err(|error| {
-        Failure::new(Exit::Usage, format!("cannot read {}", file.display())).because(error).remedy(
+        Failure::usage(format!("cannot read {}", file.display())).because(error).remedy(
             "Name a file in the format of OpenSSH's allowed_signers; `cxvault keygen` prints a line of it.",
         )
     })?;
     AllowedSigners::parse(&text)
-        .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", file.display())))
+        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }

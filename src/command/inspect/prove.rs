@@ -50,9 +50,7 @@ pub(crate) async fn run(args: &ProveArgs, settings: &Settings, context: &Context
         .any(|(_, found)| found.sub_account != candidates[0].1.sub_account);
     if several {
         let message = format!("several sub-accounts have {}", printable(&args.segment_id));
-        return Err(
-            Failure::new(Exit::Usage, message).remedy("Name one of them with --sub-account.")
-        );
+        return Err(Failure::usage(message).remedy("Name one of them with --sub-account."));
     }
     let newest = candidates
         .into_iter()
@@ -63,13 +61,13 @@ pub(crate) async fn run(args: &ProveArgs, settings: &Settings, context: &Context
             "no row is archived of segment {}{but}",
             printable(&args.segment_id)
         );
-        return Err(Failure::new(Exit::Usage, message)
+        return Err(Failure::usage(message)
             .remedy("Check the id, --revision, --from, --to and --sub-account; `cxvault show ID` shows what there is."));
     };
     let receipt = prove(&source, &timeline, &found).await?;
-    let text = receipt.to_text().map_err(|error| {
-        Failure::new(Exit::Unexpected, "cannot write the receipt").because(error)
-    })?;
+    let text = receipt
+        .to_text()
+        .map_err(|error| Failure::unexpected("cannot write the receipt").because(error))?;
     write_new(&args.out, text.as_bytes())?;
     print_summary(&receipt, text.len(), args, context);
     Ok(Exit::Done)
@@ -137,7 +135,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
             } else {
                 "cannot be written"
             };
-            Failure::new(Exit::Usage, format!("{} {what}", path.display()))
+            Failure::usage(format!("{} {what}", path.display()))
                 .because(error)
                 .remedy("Name another file with --out.")
         })

@@ -29,8 +29,9 @@ const AROUND: usize = 40;
 /// [`Exit::Usage`] for an empty text or range; [`Exit::Integrity`] for a damaged chain or part; the store's errors.
 pub(crate) async fn run(args: &SearchArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     if args.text.trim().is_empty() {
-        return Err(Failure::new(Exit::Usage, "there is no text to look for")
-            .remedy("Give a word or a phrase."));
+        return Err(
+            Failure::usage("there is no text to look for").remedy("Give a word or a phrase.")
+        );
     }
     let range = args.range.days()?;
     let source = inspect::open(settings, None, context).await?;

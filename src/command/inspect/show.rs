@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &ShowArgs, settings: &Settings, context: &Context)
     if rows_found == 0 {
         let but = inspect::but_for_disposed(left_out);
         let message = format!("nothing is archived of {}{but}", printable(&args.id));
-        return Err(Failure::new(Exit::Usage, message).remedy(
+        return Err(Failure::usage(message).remedy(
             "Check the id, and that --from, --to and --sub-account (if given) are wide enough; `cxvault status` \
              shows which days are archived.",
         ));
@@ -54,11 +54,8 @@ pub(crate) async fn run(args: &ShowArgs, settings: &Settings, context: &Context)
 
 /// Returns the failure with which the command ends if a row was changed.
 fn violated() -> Failure {
-    Failure::new(
-        Exit::Integrity,
-        "some of the rows above are not what was committed",
-    )
-    .remedy("Run `cxvault verify` to list every finding.")
+    Failure::integrity("some of the rows above are not what was committed")
+        .remedy("Run `cxvault verify` to list every finding.")
 }
 
 /// Returns a row's columns that are not null, under their names; instants as RFC 3339.

@@ -146,7 +146,7 @@ fn print_summary(
     });
     if totals.manifests == 0 && totals.violations == 0 {
         return Err(
-            Failure::new(Exit::Usage, format!("there is nothing to verify at {root}")).remedy(
+            Failure::usage(format!("there is nothing to verify at {root}")).remedy(
                 "Name the archive's root with --archive (s3://bucket/prefix, or a folder).",
             ),
         );

@@ -65,7 +65,7 @@ fn unlisted_report(id: &str) -> DayReport {
     let message = format!(
         "RingCX no longer lists sub-account {id}, and none of its days can be archived any more"
     );
-    let failure = Failure::new(Exit::Denied, message).remedy(format!(
+    let failure = Failure::denied(message).remedy(format!(
         "Give the user access to it again in RingCX Admin; or, if the sub-account was closed, name {UNLISTED}:{id} in \
          CXVAULT_KNOWN_WARNINGS."
     ));

@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::day::shared_chain::SharedChain;
 use crate::format::record::coverage::Coverage;
 use crate::format::time::day::{DayError, Window, Zone};
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::render::{Output, Progress};
 
 /// Days that are older than this many years are taken for a mistyped year.
@@ -51,15 +51,15 @@ impl NightContext<'_> {
     pub fn yesterday(&self, job: &SubAccountJob<'_>) -> Result<Date> {
         let now_ms = self.archive.clock.now_ms();
         let today = job.zone.date_at(now_ms).map_err(day_failure)?;
-        today.yesterday().map_err(|error| {
-            Failure::new(Exit::Usage, "this host's clock is out of range").because(error)
-        })
+        today
+            .yesterday()
+            .map_err(|error| Failure::usage("this host's clock is out of range").because(error))
     }
 
     /// Refuses a date with a mistyped year: a chain keeps its first day for ever.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a date more than 15 years ago.
+    /// `Exit::Usage` for a date more than 15 years ago.
     pub(crate) fn check_year(&self, date: Date) -> Result<()> {
         let now = jiff::Timestamp::from_millisecond(self.archive.clock.now_ms());
         let oldest = now.ok().and_then(|now| {
@@ -70,7 +70,7 @@ impl NightContext<'_> {
             return Ok(());
         }
         let message = format!("{date} is more than {OLDEST_YEARS} years ago");
-        Err(Failure::new(Exit::Usage, message)
+        Err(Failure::usage(message)
             .remedy("Check the year; RingCX retains interactions for a much shorter time."))
     }
 }
@@ -89,7 +89,7 @@ impl SubAccountJob<'_> {
     /// Returns the instants at which `date` begins and ends in the sub-account's zone.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a date that the zone does not have.
+    /// `Exit::Usage` for a date that the zone does not have.
     pub fn window(&self, date: Date) -> Result<Window> {
         self.zone.day(date).map_err(day_failure)
     }
@@ -102,5 +102,5 @@ impl SubAccountJob<'_> {
 
 /// Turns an error of a date or zone into a failure.
 pub(crate) fn day_failure(error: DayError) -> Failure {
-    Failure::new(Exit::Usage, error.to_string()).remedy("Name another date or zone.")
+    Failure::usage(error.to_string()).remedy("Name another date or zone.")
 }

@@ -18,7 +18,7 @@ use crate::day::filters::Filters;
 use crate::day::pipeline::PipelineSlot;
 use crate::day::progress::DayMeter;
 use crate::day::run::run_day;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::ringcx::{LimiterUsage, Limits, RingCx, Usage};
 
 /// How often the progress display is updated.
@@ -49,7 +49,7 @@ pub async fn archive_day(
 /// Runs the day beside its progress display.
 ///
 /// # Errors
-/// Those of [`run_day`]; [`Exit::Usage`] for a date that the zone does not have.
+/// Those of [`run_day`]; `Exit::Usage` for a date that the zone does not have.
 async fn run_with_progress(
     context: &NightContext<'_>,
     job: &SubAccountJob<'_>,
@@ -81,7 +81,7 @@ async fn run_with_progress(
     tokio::select! {
         outcome = run_day(context.archive, &job.chain, &day_job, &source, &meter, slot) => outcome,
         () = display(context, &day_job, &meter, &source) => {
-            Err(Failure::new(Exit::Unexpected, "the progress display ended the run"))
+            Err(Failure::unexpected("the progress display ended the run"))
         }
     }
 }

@@ -18,7 +18,7 @@ use jiff::civil::Date;
 
 use crate::cli::values::Subset;
 use crate::config::Environment;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// Variables by which engines number the processes of one job, and the variables with the number of processes: those of
 /// Kubernetes (Indexed Job; the count is for the operator to set), and those of AWS Batch (array jobs).
@@ -69,7 +69,7 @@ impl Shard {
     /// Returns the shard that `--shard` names, or that the engine which runs the processes has set in the environment.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where a variable of the engine is not a number, or the number of processes is not set.
+    /// `Exit::Usage` where a variable of the engine is not a number, or the number of processes is not set.
     pub fn select(given: Option<Subset>, environment: &Environment) -> Result<Option<Shard>> {
         if let Some(given) = given {
             return Ok(Some(Shard {
@@ -86,7 +86,7 @@ impl Shard {
                 let message = format!(
                     "{index_name} is {index}, but {count_name} is not a number of processes above it"
                 );
-                Failure::new(Exit::Usage, message).remedy(format!(
+                Failure::usage(message).remedy(format!(
                     "Set {count_name} to the number of completions, or use --shard N/T."
                 ))
             })?;
@@ -120,8 +120,7 @@ fn number(environment: &Environment, name: &str) -> Result<Option<usize>> {
         return Ok(None);
     };
     text.parse().map(Some).map_err(|_| {
-        Failure::new(Exit::Usage, format!("{name} is not a number"))
-            .remedy("Use --shard N/T instead.")
+        Failure::usage(format!("{name} is not a number")).remedy("Use --shard N/T instead.")
     })
 }
 

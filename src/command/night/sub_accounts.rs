@@ -267,13 +267,13 @@ async fn list_sub_accounts(client: &AccountClient<'_>) -> Result<Vec<String>> {
     let ids: Vec<String> = listed.into_iter().map(|listed| listed.account_id).collect();
     if ids.is_empty() {
         let message = format!("RingCX lists no sub-account for account `{}`", account.name);
-        return Err(Failure::new(Exit::Denied, message).remedy(
+        return Err(Failure::denied(message).remedy(
             "Check the user's access in RingCX Admin, or name the sub-accounts in CXVAULT_SUB_ACCOUNTS.",
         ));
     }
     if !ids.iter().all(|id| key::is_sub_account(id)) {
         let message = "RingCX lists a sub-account whose id cannot be part of a key";
-        return Err(Failure::new(Exit::Unexpected, message)
+        return Err(Failure::unexpected(message)
             .remedy("Name the sub-accounts to archive in CXVAULT_SUB_ACCOUNTS."));
     }
     Ok(ids)

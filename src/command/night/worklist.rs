@@ -26,7 +26,7 @@ use crate::format::record::coverage::{Coverage, DayState};
 use crate::format::record::manifest::{DayRecord, Discovery, Why};
 use crate::format::row::recheck::RecheckScope;
 use crate::format::time::range::Days;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// One of the commands that archive, with its arguments.
 #[derive(Debug, Clone)]
@@ -353,7 +353,7 @@ async fn archived_days(
 /// Returns the first and the last day of a range.
 ///
 /// # Errors
-/// [`Exit::Usage`] for a range that reaches past yesterday in the sub-account's zone.
+/// `Exit::Usage` for a range that reaches past yesterday in the sub-account's zone.
 fn ended_days(
     context: &NightContext<'_>,
     job: &SubAccountJob<'_>,
@@ -374,7 +374,7 @@ fn ended_days(
         job.zone.name()
     );
     let today = yesterday.tomorrow().unwrap_or(yesterday);
-    Err(Failure::new(Exit::Usage, message).remedy(format!(
+    Err(Failure::usage(message).remedy(format!(
         "--to is the day after the last one: --to {today} at most."
     )))
 }

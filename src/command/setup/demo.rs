@@ -26,9 +26,8 @@ const SUB_ACCOUNT: &str = "99999999";
 /// # Errors
 /// If the simulator cannot start, or the day cannot be archived into the folder.
 pub(crate) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
-    let now = jiff::Timestamp::from_millisecond(SystemClock.now_ms()).map_err(|error| {
-        Failure::new(Exit::Usage, "this host's clock is out of range").because(error)
-    })?;
+    let now = jiff::Timestamp::from_millisecond(SystemClock.now_ms())
+        .map_err(|error| Failure::usage("this host's clock is out of range").because(error))?;
     let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
     let yesterday = today.yesterday().unwrap_or(today);
     let simulator = start(now, today).await?;
@@ -70,11 +69,7 @@ async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulat
     options.faults.duplicates = 2.0;
     let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     simulator::start(options, loopback).await.map_err(|error| {
-        Failure::new(
-            Exit::Unexpected,
-            "cannot start the simulated RingCX on loopback",
-        )
-        .because(error)
+        Failure::unexpected("cannot start the simulated RingCX on loopback").because(error)
     })
 }
 

@@ -31,16 +31,15 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
         .clone()
         .or_else(|| Settings::file_to_write(&context.flags, &context.environment));
     let path = named.ok_or_else(|| {
-        Failure::new(Exit::Usage, "there is no home folder for the settings file")
+        Failure::usage("there is no home folder for the settings file")
             .remedy("Name a file: cxvault init FILE.")
     })?;
     write(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::new(
-            Exit::Usage,
-            format!("{} exists, and was not changed", path.display()),
-        )
-        .remedy("Edit it, or name another file: cxvault init FILE."),
-        _ => Failure::new(Exit::Usage, format!("cannot write {}", path.display()))
+        io::ErrorKind::AlreadyExists => {
+            Failure::usage(format!("{} exists, and was not changed", path.display()))
+                .remedy("Edit it, or name another file: cxvault init FILE.")
+        }
+        _ => Failure::usage(format!("cannot write {}", path.display()))
             .because(error)
             .remedy("Name a file in a folder that this user may write to: cxvault init FILE."),
     })?;

@@ -30,7 +30,7 @@ struct KeyEvent<'a> {
 /// # Errors
 /// [`Exit::Usage`] if the file exists or cannot be created.
 pub(crate) fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
-    let unusable = |error| Failure::new(Exit::Unexpected, "cannot create a key").because(error);
+    let unusable = |error| Failure::unexpected("cannot create a key").because(error);
     let key = SigningKey::generate().map_err(unusable)?;
     let pem = key.to_openssh_pem(&args.comment).map_err(unusable)?;
     write_secret(&args.file, pem.as_bytes())?;
@@ -62,12 +62,11 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     options.write(true).create_new(true);
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::new(
-            Exit::Usage,
-            format!("{} exists, and was not changed", path.display()),
-        )
-        .remedy("Name another file, or use the key in this file."),
-        _ => Failure::new(Exit::Usage, format!("cannot create {}", path.display()))
+        io::ErrorKind::AlreadyExists => {
+            Failure::usage(format!("{} exists, and was not changed", path.display()))
+                .remedy("Name another file, or use the key in this file.")
+        }
+        _ => Failure::usage(format!("cannot create {}", path.display()))
             .because(error)
             .remedy("Name a file in an existing folder that this user may write to."),
     })?;
@@ -76,7 +75,7 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
         .map_err(|error| {
             // A part of a key is useless. If it cannot be removed either, the failure of the disk is reported below.
             let _ = fs::remove_file(path);
-            Failure::new(Exit::Unexpected, format!("cannot write {}", path.display()))
+            Failure::unexpected(format!("cannot write {}", path.display()))
                 .because(error)
                 .remedy("Check the free space of the disk.")
         })

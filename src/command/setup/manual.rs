@@ -33,9 +33,7 @@ pub fn man() -> Result<Exit> {
     for command in std::iter::once(&root).chain(shown) {
         clap_mangen::Man::new(command.clone())
             .render(&mut pages)
-            .map_err(|error| {
-                Failure::new(Exit::Unexpected, "cannot generate the manual").because(error)
-            })?;
+            .map_err(|error| Failure::unexpected("cannot generate the manual").because(error))?;
     }
     print(&pages)
 }
@@ -142,7 +140,7 @@ fn print(bytes: &[u8]) -> Result<Exit> {
     {
         // The reader, such as a pager, has ended.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
-        Err(error) => Err(Failure::new(Exit::Unexpected, "cannot write to stdout").because(error)),
+        Err(error) => Err(Failure::unexpected("cannot write to stdout").because(error)),
         Ok(()) => Ok(Exit::Done),
     }
 }

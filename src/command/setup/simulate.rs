@@ -6,17 +6,17 @@ use tokio::net::TcpListener;
 
 use crate::cli::setup::SimulateArgs;
 use crate::command::Context;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::ringcx::limits::{Limit, Limits};
 use crate::simulator;
 
 /// Runs the command: prints the settings for the simulator, then serves until the command is cancelled.
 ///
 /// # Errors
-/// [`Exit::Usage`] if the address cannot be used.
+/// `Exit::Usage` if the address cannot be used.
 pub(crate) async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
     let refused = |error| {
-        Failure::new(Exit::Usage, format!("cannot listen on {}", args.listen))
+        Failure::usage(format!("cannot listen on {}", args.listen))
             .because(error)
             .remedy("Set another address with --listen; port 0 is a free port.")
     };
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
         .print(invitation(&format!("http://{address}"), &args.options));
     simulator::serve(listener, args.options.clone(), context.cancel.clone())
         .await
-        .map_err(|error| Failure::new(Exit::Unexpected, "the simulator failed").because(error))
+        .map_err(|error| Failure::unexpected("the simulator failed").because(error))
 }
 
 /// Returns the lines of a shell that point `cxvault run` to the simulator.

@@ -205,7 +205,7 @@ async fn check_same_archive(
             "{}: its head {text} is not in this archive's chain",
             file.display()
         );
-        return Err(Failure::new(Exit::Usage, message).remedy(format!(
+        return Err(Failure::usage(message).remedy(format!(
             "The file is the verification of another archive, or this archive was rewritten since. Run `cxvault verify \
              --expect-head {text}` to find out."
         )));
@@ -241,16 +241,16 @@ fn write_new(path: &Path, page: &[u8]) -> Result<u64> {
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Failure {
-    Failure::new(Exit::Usage, format!("cannot write {}", path.display()))
+    Failure::usage(format!("cannot write {}", path.display()))
         .because(error)
         .remedy("Name a file in a folder that exists and that you may write to.")
 }
 
 fn already_exists(path: &Path) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        format!("{} already exists and was not changed", path.display()),
-    )
+    Failure::usage(format!(
+        "{} already exists and was not changed",
+        path.display()
+    ))
     .remedy("Name another file, or move the existing one.")
 }
 

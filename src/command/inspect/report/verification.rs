@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 
 /// Findings of each severity that a page lists; all of them are counted.
 const MAX_LISTED: usize = 300;
@@ -94,7 +94,7 @@ impl Verification {
     /// might have been a violation.
     ///
     /// # Errors
-    /// [`Exit::Usage`] if the file cannot be read, or is not such output.
+    /// `Exit::Usage` if the file cannot be read, or is not such output.
     pub fn read(path: &Path) -> Result<Verification> {
         let file = File::open(path).map_err(|error| unusable(path, error))?;
         let written_at = file
@@ -201,7 +201,7 @@ impl Verification {
 }
 
 fn unusable(path: &Path, reason: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Usage, format!("{}: {reason}", path.display()))
+    Failure::usage(format!("{}: {reason}", path.display()))
         .remedy("Name a file that `cxvault verify --json` has written for this archive.")
 }
 
@@ -212,6 +212,7 @@ fn text(event: &Value, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Exit;
 
     fn read(lines: &[&str]) -> Result<Verification> {
         let folder = tempfile::TempDir::new().unwrap();

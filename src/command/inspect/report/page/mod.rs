@@ -20,7 +20,7 @@ use crate::command::inspect::report::days::DayColumns;
 use crate::format::hash::digest::Digest;
 use crate::format::record::coverage::DayState;
 use crate::format::row::observation::SummaryKind;
-use crate::outcome::{Exit, Failure, Result};
+use crate::outcome::{Failure, Result};
 use crate::render::printable;
 
 mod attention;
@@ -87,9 +87,8 @@ pub fn render(report: &Report) -> Result<String> {
         script: SCRIPT,
         style: STYLE,
     };
-    page.render().map_err(|error| {
-        Failure::new(Exit::Unexpected, "cannot make the report's page").because(error)
-    })
+    page.render()
+        .map_err(|error| Failure::unexpected("cannot make the report's page").because(error))
 }
 
 #[cfg(test)]
