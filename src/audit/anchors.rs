@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::format::place::key;
-use crate::format::record::anchor::Anchor;
+use crate::format::record::Anchor;
 use crate::outcome::{Failure, Result};
 use crate::store::{ObjectVersion, Store, StoreErrorKind};
 

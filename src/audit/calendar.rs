@@ -8,15 +8,10 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::chain::archive::Archive;
-use crate::chain::timeline::{CommittedRevision, Timeline};
-use crate::format::record::coverage::DayState;
-use crate::format::record::lock::LockMode;
-use crate::format::record::manifest::{File, ObjectLock};
-use crate::format::record::warning::Warning;
-use crate::format::row::tally::{GroupShare, Groups, Tally};
-use crate::format::time::day::Zone;
-use crate::format::time::range::Days;
+use crate::chain::{Archive, CommittedRevision, Timeline};
+use crate::format::record::{DayState, File, LockMode, ObjectLock, Warning};
+use crate::format::row::{GroupShare, Groups, Tally};
+use crate::format::time::{Days, Zone};
 use crate::outcome::Result;
 
 /// One day of a calendar, archived or missing.

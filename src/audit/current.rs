@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use crate::audit::blocking;
 use crate::audit::part::LocalPart;
 use crate::audit::scratch::Scratch;
-use crate::chain::archive::{Archive, violated};
-use crate::chain::timeline::CommittedRevision;
-use crate::format::row::Row;
-use crate::format::row::change;
+use crate::chain::archive::violated;
+use crate::chain::{Archive, CommittedRevision};
+use crate::format::row::{Row, change};
 use crate::outcome::Result;
 
 /// Which rows of a day are read.

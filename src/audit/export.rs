@@ -11,9 +11,7 @@ use jiff::civil::Date;
 
 use crate::audit::pack::unwritable;
 use crate::format::part::table::{TableWriter, names, safe_texts};
-use crate::format::row::Row;
-use crate::format::row::observation::{Status, SummaryKind};
-use crate::format::row::schema::{COLUMNS, Cell, Type};
+use crate::format::row::{COLUMNS, Cell, Row, Status, SummaryKind, Type};
 use crate::format::time::day::rfc3339;
 use crate::outcome;
 

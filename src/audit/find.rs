@@ -5,13 +5,11 @@ use jiff::civil::Date;
 
 use crate::audit::blocking;
 use crate::audit::remote::RemoteFile;
-use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
-use crate::chain::timeline::{CommittedRevision, Timeline};
+use crate::chain::{Archive, CommittedRevision, Timeline};
 use crate::format::part::lookup::rows_with_id;
-use crate::format::record::manifest::File;
-use crate::format::row::Row;
-use crate::format::row::observation::SummaryKind;
+use crate::format::record::File;
+use crate::format::row::{Row, SummaryKind};
 use crate::outcome::Result;
 
 /// Files that are searched concurrently.

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::chain::archive::Archive;
+use crate::chain::Archive;
 use crate::chain::archive::violated;
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::outcome::{Failure, Result};
 use crate::store::file::hash_file;
 

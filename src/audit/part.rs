@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use crate::audit::scratch::Scratch;
-use crate::chain::archive::{Archive, violated};
+use crate::chain::Archive;
+use crate::chain::archive::violated;
 use crate::format::part::PartReader;
 use crate::format::record::manifest;
 use crate::outcome::Result;

@@ -5,13 +5,11 @@ use crate::audit::current::for_each_row;
 use crate::audit::find::FoundRow;
 use crate::audit::part::LocalPart;
 use crate::audit::scratch::Scratch;
-use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
-use crate::chain::read::ChainWalk;
-use crate::chain::timeline::Timeline;
+use crate::chain::{Archive, ChainWalk, Timeline};
 use crate::format::hash::merkle;
 use crate::format::part::EncodedRow;
-use crate::format::record::receipt::{RECEIPT_VERSION, Receipt};
+use crate::format::record::{RECEIPT_VERSION, Receipt};
 use crate::format::signature::AllowedSigners;
 use crate::outcome::{Failure, Result};
 

@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::audit::current::{RowSelection, rows};
 use crate::audit::scratch::Scratch;
-use crate::chain::archive::Archive;
-use crate::chain::timeline::Timeline;
-use crate::format::row::Row;
-use crate::format::row::tally::Tally;
+use crate::chain::{Archive, Timeline};
+use crate::format::row::{Row, Tally};
 use crate::outcome::Result;
 
 /// The property of a segment by which rows are grouped.

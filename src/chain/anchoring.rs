@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::format::record::anchor::Anchor;
-use crate::format::record::head::HeadRef;
-use crate::format::record::lock::Retention;
+use crate::format::record::{Anchor, HeadRef, Retention};
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::Store;
 

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::format::place::key;
-use crate::format::record::archive::{ArchiveRecord, ArchiveRecordError};
-use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::record::{ArchiveRecord, ArchiveRecordError};
+use crate::format::row::FORMAT_VERSION;
 use crate::format::signature::AllowedSigners;
 use crate::outcome::{Failure, Result};
 use crate::store::Store;

@@ -10,11 +10,10 @@ use crate::chain::archive::Archive;
 use crate::chain::obligations;
 pub(crate) use crate::chain::read::one_version_each;
 use crate::chain::read::{ChainReader, StoredRecord};
-use crate::format::record::coverage::{Coverage, DayState};
-use crate::format::record::manifest::{DayRecord, Link, Manifest, Record};
-use crate::format::record::notes::Acknowledgement;
-use crate::format::record::obligations::Obligations;
-use crate::format::time::range::Days;
+use crate::format::record::{
+    Acknowledgement, Coverage, DayRecord, DayState, Link, Manifest, Obligations, Record,
+};
+use crate::format::time::Days;
 use crate::outcome::Result;
 
 /// The chain of one sub-account.

@@ -7,9 +7,9 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::chain::timeline::{DisposalRecord, Timeline};
-use crate::format::record::coverage::DayState;
+use crate::format::record::DayState;
+use crate::format::time::Days;
 use crate::format::time::day::rfc3339;
-use crate::format::time::range::Days;
 
 /// Consecutive archived days that one record disposed of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

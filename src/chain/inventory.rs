@@ -4,8 +4,7 @@ use crate::chain::archive::Archive;
 use crate::chain::read;
 use crate::chain::read::{ChainWalk, StoredRecord};
 use crate::format::place::key;
-use crate::format::record::manifest::Link;
-use crate::format::record::roster::{Inventory, RosterRecord};
+use crate::format::record::{Inventory, Link, RosterRecord};
 use crate::outcome::Result;
 
 /// The newest inventory, and the head of the chain that holds it.

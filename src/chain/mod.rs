@@ -35,3 +35,22 @@ pub mod roster;
 pub mod takeover;
 pub mod timeline;
 pub mod writer;
+
+pub(crate) use notes::{
+    Acknowledged, DisposalOutcome, DisposalRequest, ExtensionOutcome, ExtensionRequest,
+    HoldOutcome, HoldRequest,
+};
+
+pub(crate) use anchoring::{AnchorStore, Anchoring, HeadNotifier, Unanchored};
+pub(crate) use append::{Appended, Mode};
+pub(crate) use archive::Archive;
+pub(crate) use days::Chain;
+pub(crate) use disposed::OmittedDays;
+pub(crate) use inventory::{NewestInventory, UnlistedSubAccount};
+pub(crate) use obligations::StandingObligations;
+pub(crate) use protection::Protection;
+pub(crate) use read::{ChainWalk, StoredRecord};
+pub(crate) use roster::Roster;
+pub(crate) use takeover::TakenOver;
+pub(crate) use timeline::{CommittedRevision, Timeline};
+pub(crate) use writer::{Policy, RunFacts, Signers, Writer};

@@ -7,9 +7,7 @@ use crate::chain::archive::{Archive, violated};
 use crate::chain::read;
 use crate::chain::read::StoredRecord;
 use crate::format::place::key;
-use crate::format::record::manifest::{Manifest, Record, Run};
-use crate::format::record::notes::Hold;
-use crate::format::record::obligations::Obligations;
+use crate::format::record::{Hold, Manifest, Obligations, Record, Run};
 use crate::outcome::Result;
 
 /// What is in force, and which records ordered it.

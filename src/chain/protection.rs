@@ -1,7 +1,7 @@
 //! The lock and the legal hold of one object: what it must have, and what the store says that it has.
 
 use crate::chain::archive::{Archive, violated};
-use crate::format::record::lock::Lock;
+use crate::format::record::Lock;
 use crate::outcome::Result;
 use crate::store::Stat;
 

@@ -24,11 +24,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::archive::{Archive, Trust, violated};
 use crate::chain::writer::Writer;
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::envelope::{RecordBody, Signed};
-use crate::format::record::head::HeadRef;
-use crate::format::record::manifest::{Link, Manifest};
+use crate::format::record::{HeadRef, Link, Manifest, RecordBody, Signed};
 use crate::format::signature;
 use crate::format::signature::PublicKey;
 use crate::journal::Head;

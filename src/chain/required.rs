@@ -6,7 +6,7 @@ use crate::chain::days::Chain;
 use crate::chain::protection::Protection;
 use crate::chain::takeover;
 use crate::chain::writer::Writer;
-use crate::format::record::lock::Lock;
+use crate::format::record::Lock;
 use crate::outcome::Result;
 
 impl Protection {

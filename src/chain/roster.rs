@@ -15,11 +15,10 @@ use crate::chain::protection::Protection;
 use crate::chain::read::ChainReader;
 use crate::chain::writer::Writer;
 use crate::format::place::key;
-use crate::format::record::lock::Lock;
-use crate::format::record::manifest::ObjectLock;
-use crate::format::record::roster;
-use crate::format::record::roster::{AccountListing, Ended, Inventory, RosterEntry, RosterRecord};
-use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::record::{
+    AccountListing, Ended, Inventory, Lock, ObjectLock, RosterEntry, RosterRecord, roster,
+};
+use crate::format::row::FORMAT_VERSION;
 use crate::journal::Head;
 use crate::outcome::{Exit, Result};
 

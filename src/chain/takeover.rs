@@ -5,18 +5,16 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::chain::append;
 use crate::chain::append::{Appended, Mode};
 use crate::chain::archive::violated;
 use crate::chain::days::Chain;
 use crate::chain::protection::Protection;
-use crate::chain::read;
 use crate::chain::roster::Roster;
 use crate::chain::writer::Writer;
-use crate::format::hash::digest::Digest;
+use crate::chain::{append, read};
+use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::roster;
-use crate::format::record::roster::{ChainHead, RosterEntry, RosterRecord, Takeover};
+use crate::format::record::{ChainHead, RosterEntry, RosterRecord, Takeover, roster};
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 

@@ -7,12 +7,9 @@ use jiff::civil::Date;
 use crate::chain::archive::Archive;
 use crate::chain::read;
 use crate::chain::read::{ChainWalk, StoredRecord};
-use crate::format::hash::digest::Digest;
-use crate::format::record::coverage::{Coverage, DayState};
-use crate::format::record::head::HeadRef;
-use crate::format::record::manifest::{DayRecord, Link, Record, Run};
-use crate::format::record::notes::Disposal;
-use crate::format::time::range::Days;
+use crate::format::hash::Digest;
+use crate::format::record::{Coverage, DayRecord, DayState, Disposal, HeadRef, Link, Record, Run};
+use crate::format::time::Days;
 use crate::outcome::Result;
 
 /// One committed revision of one archive day.

@@ -11,8 +11,8 @@ use crate::audit::shares::Grouping;
 use crate::audit::verify::Level;
 use crate::cli::values::{After, DayRangeArgs, Subset, after, choice, date, subset};
 use crate::format::place::location::Location;
-use crate::format::record::head::HeadRef;
-use crate::format::row::observation::SummaryKind;
+use crate::format::record::HeadRef;
+use crate::format::row::SummaryKind;
 
 /// Flags of `cxvault verify`.
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::config::{Flags, LockPolicy, keys};
 use crate::format::place::location::Location;
-use crate::format::record::lock::Retention;
+use crate::format::record::Retention;
 
 /// Flags of `cxvault copy`.
 #[derive(Debug, Args)]

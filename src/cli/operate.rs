@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 
 use crate::cli::values::{RequiredRangeArgs, Subset, WholeRangeArgs, date, subset};
-use crate::format::row::recheck::RecheckScope;
+use crate::format::row::RecheckScope;
 
 /// Flags of `cxvault run`.
 #[derive(Debug, Args)]

@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 use jiff::civil::Date;
 
 use crate::cli::values::{DayRangeArgs, RequiredRangeArgs, WholeRangeArgs, date};
-use crate::format::record::notes::{LONGEST_NAME, LONGEST_REASON, words};
+use crate::format::record::notes::words;
+use crate::format::record::{LONGEST_NAME, LONGEST_REASON};
 use crate::outcome::Failure;
 
 /// What every record contains about its origin, and whether to write it.

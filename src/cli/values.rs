@@ -4,8 +4,8 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::civil::Date;
 
-use crate::format::record::notes::DateSpan;
-use crate::format::time::range::Days;
+use crate::format::record::DateSpan;
+use crate::format::time::Days;
 use crate::outcome::Failure;
 
 /// A range of archive days with both bounds optional, for commands that read.

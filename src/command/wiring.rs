@@ -8,20 +8,15 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand;
 
-use crate::chain::anchoring::Anchoring;
-use crate::chain::append::Mode;
-use crate::chain::archive;
-use crate::chain::archive::Archive;
-use crate::chain::writer;
-use crate::chain::writer::{Policy, RunFacts, Signers, Writer};
+use crate::chain::{Anchoring, Archive, Mode, Policy, RunFacts, Signers, Writer, archive, writer};
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
 use crate::command::archive::anchor;
 use crate::command::s3_options::{copy_options, s3_options};
 use crate::config::Settings;
 use crate::format::place::location::Location;
-use crate::format::record::archive::ArchiveRecord;
-use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::record::ArchiveRecord;
+use crate::format::row::FORMAT_VERSION;
 use crate::journal::StateDir;
 use crate::outcome::{Failure, Result};
 use crate::store;

@@ -10,11 +10,10 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
-use crate::config::keys;
 use crate::config::layers::{AccountScope, Layers, Origin};
 use crate::config::name::{ChannelClass, Id, SegmentType, Text};
-use crate::config::secret;
 use crate::config::value::{Invalid, List, Parsed, ZoneName, invalid};
+use crate::config::{keys, secret};
 use crate::outcome::{Failure, Result};
 
 /// One RingCentral account.

@@ -2,11 +2,12 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::config::layers::Layers;
 use crate::config::name::is_exposed;
 use crate::config::value::LockPolicy;
-use crate::config::{BaseUrl, S3Access, keys, layers::Layers, optional, s3, telemetry};
+use crate::config::{BaseUrl, S3Access, keys, optional, s3, telemetry};
 use crate::format::place::location::Location;
-use crate::format::record::lock::Retention;
+use crate::format::record::Retention;
 use crate::outcome::{Failure, Result};
 
 /// The settings of the anchor. The documentation of each field is its line in [`keys`].

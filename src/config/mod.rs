@@ -29,11 +29,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::location::Location;
-use crate::format::record::lock::Retention;
-use crate::format::row::metadata;
-use crate::format::row::omit::Omission;
+use crate::format::record::Retention;
+use crate::format::row::{Omission, metadata};
 use crate::format::signature::{AllowedSigners, SigningKey};
 use crate::outcome::{Failure, Result};
 use crate::ringcx::limits::{Limits, QuotaShare};

@@ -3,12 +3,11 @@
 
 use secrecy::SecretString;
 
-use crate::config::keys;
 use crate::config::keys::Key;
 use crate::config::layers::{AccountScope, Layers};
 use crate::config::name::{BaseUrl, Text};
 use crate::config::value::Switch;
-use crate::config::{optional, secret};
+use crate::config::{keys, optional, secret};
 use crate::outcome::{Failure, Result};
 
 /// How the S3 of one place is reached. `Debug` shows no secret.

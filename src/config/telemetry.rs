@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::environment::Environment;
-use crate::config::keys;
 use crate::config::keys::Key;
 use crate::config::layers::{AccountScope, Layers};
 use crate::config::name::{BaseUrl, PathText, http_url, is_exposed};
-use crate::config::secret;
+use crate::config::{keys, secret};
 use crate::outcome::{Failure, Result};
 use crate::telemetry::{OtlpCollector, Receivers};
 

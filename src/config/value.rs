@@ -9,7 +9,7 @@ use jiff::tz;
 use serde::Serialize;
 
 use crate::config::suggest::did_you_mean;
-use crate::format::record::lock::{LockMode, Period, Retention};
+use crate::format::record::{LockMode, Period, Retention};
 
 /// Why a text is not such a value. It completes the sentence "KEY: ...".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,17 +4,12 @@
 use bytes::Bytes;
 use jiff::civil::Date;
 
-use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
-use crate::chain::protection::Protection;
-use crate::chain::read::{ChainWalk, StoredRecord};
-use crate::format::hash::digest::Digest;
-use crate::format::record::coverage::{Coverage, DayState};
-use crate::format::record::head::Head;
-use crate::format::record::lock::Lock;
-use crate::format::record::manifest::{File, Manifest, Record};
-use crate::format::record::obligations::Obligations;
-use crate::format::record::roster::ChainHead;
+use crate::chain::{Archive, ChainWalk, Protection, StoredRecord};
+use crate::format::hash::Digest;
+use crate::format::record::{
+    ChainHead, Coverage, DayState, File, Head, Lock, Manifest, Obligations, Record,
+};
 use crate::outcome::Result;
 
 /// One manifest, and the files that must be in the copy before it.

@@ -6,14 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::chain::archive::Archive;
-use crate::chain::protection::Protection;
+use crate::chain::{Archive, Protection};
 use crate::clock::Clock;
 use crate::copy::job::{AT_ONCE, Copied, CopyLocks, Job};
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::copy::CopyRecord;
-use crate::format::record::lock::Lock;
+use crate::format::record::{CopyRecord, Lock};
 use crate::format::text::printable;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Failure, Result};

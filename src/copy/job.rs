@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::chain::archive::Archive;
+use crate::chain::Archive;
 use crate::clock::Clock;
-use crate::format::record::lock::Retention;
+use crate::format::record::Retention;
 use crate::store::Store;
 
 /// Objects that are examined or copied concurrently. Each file of a remote source is in the temporary folder while it is

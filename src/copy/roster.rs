@@ -3,17 +3,13 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::chain::archive::Archive;
 use crate::chain::archive::violated;
-use crate::chain::protection::Protection;
-use crate::chain::read::ChainWalk;
+use crate::chain::{Archive, ChainWalk, Protection};
 use crate::copy::destination::{CopyItem, Destination};
 use crate::copy::job::AT_ONCE;
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::head::Head;
-use crate::format::record::manifest::ObjectLock;
-use crate::format::record::roster::RosterRecord;
+use crate::format::record::{Head, ObjectLock, RosterRecord};
 use crate::outcome::{Failure, Result};
 use crate::store::{Body, Store};
 

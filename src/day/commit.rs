@@ -4,12 +4,11 @@
 //! after it leaves a journal of which nothing is new; the next run finds the revision in the chain, and removes the
 //! journal.
 
-use crate::chain::append::{Appended, append};
-use crate::chain::days::Chain;
-use crate::chain::protection::Protection;
+use crate::chain::append::append;
+use crate::chain::{Appended, Chain, Protection};
 use crate::day::context::DayContext;
 use crate::day::preconditions::{check_neighbours, check_not_disposed};
-use crate::format::record::manifest::{DayRecord, Record};
+use crate::format::record::{DayRecord, Record};
 use crate::journal::Head;
 use crate::outcome::Result;
 

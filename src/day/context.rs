@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use crate::chain::writer::Writer;
+use crate::chain::Writer;
 use crate::day::filters::Filters;
 use crate::day::progress::DayMeter;
 use crate::day::shared_chain::SharedChain;
-use crate::format::record::coverage::DayState;
-use crate::format::record::manifest::Why;
-use crate::format::row::recheck::RecheckScope;
-use crate::format::time::day::{Window, Zone};
+use crate::format::record::{DayState, Why};
+use crate::format::row::RecheckScope;
+use crate::format::time::{Window, Zone};
 use crate::journal::{DayFolder, DayIdentity, JournalHandle};
 use crate::outcome::Result;
 use crate::ringcx::RingCx;

@@ -1,8 +1,6 @@
 //! How a day ended.
 
-use crate::format::record::coverage::DayState;
-use crate::format::record::manifest::DayRecord;
-use crate::format::record::warning::Warning;
+use crate::format::record::{DayRecord, DayState, Warning};
 use crate::journal::Head;
 use crate::outcome::Exit;
 

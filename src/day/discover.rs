@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::day::context::{DayContext, DayJob};
 use crate::day::progress::DiscoveryState;
-use crate::format::row::omit::Omission;
-use crate::format::time::day::{LONGEST_WINDOW_MS, Window, rfc3339};
+use crate::format::row::Omission;
+use crate::format::time::day::rfc3339;
+use crate::format::time::{LONGEST_WINDOW_MS, Window};
 use crate::journal::{
     AnsweredWindow, DiscoveredSegment, Journal, JournalError, JournalHandle, PendingJob,
 };

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::day::context::DayContext;
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::part::{PartError, PartReader};
 use crate::outcome::{Failure, Result};
 use crate::store::file::hash_file;

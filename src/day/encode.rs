@@ -12,14 +12,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use jiff::civil::Date;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::writer::Signers;
+use crate::chain::Signers;
 use crate::day::context::DayContext;
 use crate::day::prior::PriorState;
-use crate::format::hash::digest::{Digest, Hasher};
+use crate::format::hash::{Digest, Hasher};
 use crate::format::part::{EncodedRow, PartContext, PartReader, PartSummary, PartWriter};
 use crate::format::place::key;
-use crate::format::row::Row;
-use crate::format::row::omit::Omission;
+use crate::format::row::{Omission, Row};
 use crate::journal::{AnsweredWindow, Journal, RevisionTotals};
 use crate::outcome::{Failure, Result};
 

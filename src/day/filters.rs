@@ -1,6 +1,6 @@
 //! Which segments' summaries an account wants.
 
-use crate::format::row::segment::Segment;
+use crate::format::row::Segment;
 
 /// The channel classes and segment types whose summaries are requested. An empty list admits all.
 ///

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::chain::days::Chain;
+use crate::chain::Chain;
 use crate::day::context::{ApiSource, DayContext};
 use crate::day::discover::discover;
 use crate::day::fetch::fetch;
@@ -15,8 +15,8 @@ use crate::day::first_failure::FirstFailure;
 use crate::day::pipeline::PipelineSlot;
 use crate::day::prior::PriorState;
 use crate::day::progress::DiscoveryState;
-use crate::format::record::coverage::DayState;
-use crate::format::time::day::LONGEST_WINDOW_MS;
+use crate::format::record::DayState;
+use crate::format::time::LONGEST_WINDOW_MS;
 use crate::journal::VanishedCounts;
 use crate::outcome::{Failure, Result};
 use crate::ringcx::RingCx;

@@ -5,10 +5,9 @@
 
 use jiff::civil::Date;
 
-use crate::chain::days::Chain;
-use crate::chain::writer::Writer;
+use crate::chain::{Chain, Writer};
 use crate::day::context::DayJob;
-use crate::format::record::coverage::DayState;
+use crate::format::record::DayState;
 use crate::outcome::{Failure, Result};
 
 /// Refuses a recheck of a day that was never archived.

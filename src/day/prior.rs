@@ -6,15 +6,16 @@
 
 use std::path::Path;
 
+use crate::chain::Chain;
 use crate::chain::archive::violated;
-use crate::chain::days::{Chain, one_version_each};
+use crate::chain::days::one_version_each;
 use crate::day::adopt::{AdoptedPart, adopt};
 use crate::day::context::DayContext;
 use crate::day::download::{Download, open_part};
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::part::PartError;
 use crate::format::place::key;
-use crate::format::record::manifest::{self, DayRecord, Discovery, Leftover, Link};
+use crate::format::record::{DayRecord, Discovery, Leftover, Link, manifest};
 use crate::journal::{AnsweredWindow, Journal};
 use crate::outcome::{Failure, Result};
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::format::row::observation::Status;
+use crate::format::row::Status;
 
 /// How far discovery is. The fetchers wait for it, since more segments may follow until it has finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

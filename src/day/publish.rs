@@ -3,13 +3,12 @@
 //! A crash before the first part leaves nothing in the store; after the n-th it leaves n parts of an uncommitted revision.
 //! The next run stores them again (same bytes, so the store answers "exists") or adopts them.
 
-use crate::chain::days::Chain;
-use crate::chain::protection::{Protection, stored};
+use crate::chain::protection::stored;
+use crate::chain::{Chain, Protection};
 use crate::day::context::DayContext;
 use crate::day::encode::EncodedPart;
 use crate::day::prior::PriorState;
-use crate::format::record::lock::Lock;
-use crate::format::record::manifest::{File, ObjectLock};
+use crate::format::record::{File, Lock, ObjectLock};
 use crate::outcome::{Failure, Result};
 use crate::store::{Body, NewObject, PutOutcome};
 

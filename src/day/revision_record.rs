@@ -1,17 +1,16 @@
 //! Step 4, first half: composes the record of a revision, and refuses one whose counts do not balance.
 
+use crate::chain::Chain;
 use crate::chain::archive::violated;
-use crate::chain::days::Chain;
 use crate::day::context::{DayContext, DayJob};
 use crate::day::encode::NewRevision;
 use crate::day::prior::PriorState;
 use crate::day::publish::PublishedParts;
-use crate::format::record::manifest::{
-    DayRecord, Discovery, Incomplete, Recheck, Why, WindowRecord,
+use crate::format::record::{
+    DayRecord, Discovery, Incomplete, PastDay, Recheck, Warning, Why, WindowRecord, warning,
 };
-use crate::format::record::warning::{self, PastDay, Warning};
-use crate::format::row::tally::{Failures, Groups, Tally};
-use crate::format::time::day::LONGEST_WINDOW_MS;
+use crate::format::row::{Failures, Groups, Tally};
+use crate::format::time::LONGEST_WINDOW_MS;
 use crate::journal::AnsweredWindow;
 use crate::outcome::{Failure, Result};
 

@@ -3,8 +3,7 @@
 //! Recovery is the normal way: a run after a crash executes the same steps, and each step finds what is done already.
 
 use crate::chain::archive::violated;
-use crate::chain::days::Chain;
-use crate::chain::writer::Writer;
+use crate::chain::{Chain, Writer};
 use crate::day::commit::{CommitOutcome, commit};
 use crate::day::context::{ApiSource, DayContext, DayJob};
 use crate::day::day_outcome::DayOutcome;
@@ -20,8 +19,7 @@ use crate::day::publish::{Published, publish, required_protection};
 use crate::day::revision_record::{PAST_MANIFESTS, compose};
 use crate::day::shared_chain::SharedChain;
 use crate::format::place::key;
-use crate::format::record::coverage::DayState;
-use crate::format::record::manifest::DayRecord;
+use crate::format::record::{DayRecord, DayState};
 use crate::journal::{DayFolder, Head, Journal, JournalHandle};
 use crate::outcome::{Failure, Result};
 

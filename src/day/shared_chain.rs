@@ -2,8 +2,7 @@
 
 use tokio::sync::Mutex;
 
-use crate::chain::days::Chain;
-use crate::chain::writer::Writer;
+use crate::chain::{Chain, Writer};
 use crate::outcome::Result;
 
 /// The chain of one sub-account as this process has read it so far.

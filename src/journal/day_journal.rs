@@ -4,10 +4,8 @@ use std::path::Path;
 
 use jiff::civil::Date;
 
-use crate::format::row::observation::SummaryKind;
-use crate::format::row::omit::Omission;
-use crate::format::row::recheck::RecheckScope;
-use crate::format::time::day::Window;
+use crate::format::row::{Omission, RecheckScope, SummaryKind};
+use crate::format::time::Window;
 use crate::journal::database::Database;
 use crate::journal::{JournalError, Result};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::format::row::observation::{Observation, SummaryKind};
+use crate::format::row::{Observation, SummaryKind};
 use crate::journal::{Journal, JournalError, Result};
 
 /// Sends a job's result, once its transaction is durable.

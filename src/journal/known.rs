@@ -5,10 +5,7 @@
 
 use rusqlite::params;
 
-use crate::format::row::Row;
-use crate::format::row::change;
-use crate::format::row::observation::SummaryKind;
-use crate::format::row::schema::Cell;
+use crate::format::row::{Cell, Row, SummaryKind, change};
 use crate::journal::Result;
 use crate::journal::day_journal::{Journal, summary_number};
 

@@ -2,10 +2,8 @@
 
 use rusqlite::{Row as SqlRow, params};
 
-use crate::format::hash::digest::Digest;
-use crate::format::row::Row;
-use crate::format::row::observation::{Observation, Status, SummaryKind};
-use crate::format::row::segment::Segment;
+use crate::format::hash::Digest;
+use crate::format::row::{Observation, Row, Segment, Status, SummaryKind};
 use crate::journal::Result;
 use crate::journal::day_journal::{Journal, summary_number};
 use crate::journal::known::open_bit;

@@ -2,9 +2,7 @@
 
 use rusqlite::params;
 
-use crate::format::row::Row;
-use crate::format::row::omit::Omission;
-use crate::format::row::segment::Segment;
+use crate::format::row::{Omission, Row, Segment};
 use crate::journal::Result;
 use crate::journal::day_journal::Journal;
 

@@ -1,8 +1,6 @@
 //! Rechecks of a committed day: which summaries are requested again, and which segments have vanished.
 
-use crate::format::row::Row;
-use crate::format::row::observation::Status;
-use crate::format::row::recheck::RecheckScope;
+use crate::format::row::{RecheckScope, Row, Status};
 use crate::journal::Result;
 use crate::journal::day_journal::Journal;
 

@@ -2,14 +2,8 @@
 
 use rusqlite::Row as SqlRow;
 
-use crate::format::row::Row;
-use crate::format::row::change;
-use crate::format::row::observation::SummaryKind;
-use crate::format::row::recheck::Changes;
-use crate::format::row::segment::Segment;
-use crate::format::row::tally::{
-    Failures, Groups, Tally, count_failure, count_group, uncount_group,
-};
+use crate::format::row::tally::{count_failure, count_group, uncount_group};
+use crate::format::row::{Changes, Failures, Groups, Row, Segment, SummaryKind, Tally, change};
 use crate::journal::day_journal::Journal;
 use crate::journal::observations::read_observation;
 use crate::journal::{JournalError, Result};

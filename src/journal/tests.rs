@@ -1,19 +1,15 @@
+use crate::format::hash::Digest;
+use crate::format::row::{Observation, Omission, Row, Status, SummaryKind, change};
+use crate::format::time::Window;
 use crate::journal::day_journal::JournalProgress;
 use crate::journal::windows::MergeCounts;
+use crate::journal::*;
+use crate::outcome::{Exit, Failure};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
-
-use crate::format::hash::digest::Digest;
-use crate::format::row::Row;
-use crate::format::row::change;
-use crate::format::row::observation::{Observation, Status, SummaryKind};
-use crate::format::row::omit::Omission;
-use crate::format::time::day::Window;
-use crate::journal::*;
-use crate::outcome::{Exit, Failure};
 
 const DAY: Window = Window {
     start_ms: 0,

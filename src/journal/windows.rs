@@ -2,10 +2,10 @@
 
 use rusqlite::{Row as SqlRow, params};
 
-use crate::format::hash::digest::Digest;
-use crate::format::row::Row;
-use crate::format::row::segment::{Segment, canonical_json};
-use crate::format::time::day::Window;
+use crate::format::hash::Digest;
+use crate::format::row::segment::canonical_json;
+use crate::format::row::{Row, Segment};
+use crate::format::time::Window;
 use crate::journal::Result;
 use crate::journal::database::Database;
 use crate::journal::day_journal::Journal;

@@ -27,13 +27,13 @@ use crate::ringcx::error::ApiError;
 use crate::ringcx::limiter::{LimiterContext, LimiterSettings, LimiterUsage, RateLimiter};
 use crate::ringcx::limits::Limits;
 use crate::ringcx::pace::Spacing;
-use crate::ringcx::retry::{self, Renewal};
+use crate::ringcx::retry::Renewal;
 use crate::ringcx::token_request::{
     RingCentralAnswer, RingCxPair, TokenRequest, is_refusal, ready_token_expired,
     refused_credentials, unknown_ringcx_user, unusable_ready_token,
 };
 use crate::ringcx::transport::Transport;
-use crate::ringcx::{Credentials, scope_name};
+use crate::ringcx::{Credentials, retry, scope_name};
 
 const JWT_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// A RingCentral token is not used in its last minute: it must still be valid when the exchange arrives.

@@ -8,7 +8,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::format::row::observation::SummaryKind;
+use crate::format::row::SummaryKind;
 use crate::ringcx::accounts::{AccountAuth, AccountQuery, ListedSubAccount, RingCentralAccount};
 use crate::ringcx::auth::Tokens;
 use crate::ringcx::base_url::{BaseUrl, path_segment};

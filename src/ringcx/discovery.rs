@@ -7,7 +7,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::format::hash::digest::{Digest, Hasher};
+use crate::format::hash::{Digest, Hasher};
 use crate::ringcx::access_token::AccessToken;
 use crate::ringcx::attempt::AttemptError;
 use crate::ringcx::auth::Tokens;

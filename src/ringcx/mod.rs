@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 
 mod access_token;
 mod accounts;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use crate::format::hash::digest::{Digest, Hasher};
+use crate::format::hash::{Digest, Hasher};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::{Hashed, Result};
 

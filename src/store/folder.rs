@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use crate::clock::{Clock, SystemClock};
-use crate::format::record::lock::Lock;
+use crate::format::record::Lock;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::file::{
     READ, WRITE, classify, copy, hash_file, make_folders, open_file, shown, sync_folder,

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::location::Location;
-use crate::format::record::lock::Lock;
+use crate::format::record::Lock;
 
 pub mod error;
 pub mod file;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::format::record::lock::Lock;
+use crate::format::record::Lock;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::{
     Children, Hashed, ListedObject, NewObject, ObjectVersion, PutOutcome, Result, Stat, Store,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::format::record::warning::WarningCode;
-use crate::format::row::tally::Tally;
+use crate::format::record::WarningCode;
+use crate::format::row::Tally;
 use crate::outcome::Exit;
 
 /// A run that has ended. It has no secret, no text of a summary, and no id of a segment.

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::format::record::anchor::Anchor;
+use crate::format::record::Anchor;
 use crate::format::time::day::rfc3339;
 use crate::telemetry::send::{Message, send};
 

@@ -1,8 +1,8 @@
 //! The facts of a run as gauges. Names, labels and help texts are those of `infra/prometheus/metrics.prom`; a test compares
 //! them. Alerts and dashboards rely on the names, so they do not change.
 
-use crate::format::record::warning::WarningCode;
-use crate::format::row::observation::{Status, SummaryKind};
+use crate::format::record::WarningCode;
+use crate::format::row::{Status, SummaryKind};
 use crate::telemetry::ended::{ChainState, LimitUse, RunEnd, SubAccountEnd};
 
 /// A metric and all its values.

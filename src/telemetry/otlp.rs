@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::outcome::Exit;
 use crate::telemetry::ended::{DaySpan, RunEnd};
 use crate::telemetry::metrics;

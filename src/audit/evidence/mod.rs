@@ -7,14 +7,11 @@
 use std::collections::BTreeSet;
 
 use crate::audit::pack::Pack;
-use crate::chain::archive::Archive;
-use crate::chain::disposed::OmittedDays;
-use crate::chain::inventory;
-use crate::chain::timeline::Timeline;
-use crate::format::hash::digest::Digest;
+use crate::chain::{Archive, OmittedDays, Timeline, inventory};
+use crate::format::hash::Digest;
 use crate::format::place::key;
+use crate::format::time::Days;
 use crate::format::time::day::rfc3339;
-use crate::format::time::range::Days;
 use crate::outcome::Result;
 
 const CHECK: &str = include_str!("check.sh");

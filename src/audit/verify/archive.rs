@@ -7,11 +7,9 @@ use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::audit::verify::objects::check_versions;
 use crate::audit::verify::verifier::Verifier;
 use crate::format::place::key;
-use crate::format::record::archive::{ArchiveRecord, ArchiveRecordError};
-use crate::format::record::copy::CopyRecord;
-use crate::format::record::envelope::{RecordBody, Signed};
-use crate::format::record::manifest::Manifest;
-use crate::format::record::roster::RosterRecord;
+use crate::format::record::{
+    ArchiveRecord, ArchiveRecordError, CopyRecord, Manifest, RecordBody, RosterRecord, Signed,
+};
 use crate::outcome::Result;
 use crate::store::Children;
 

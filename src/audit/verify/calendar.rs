@@ -10,9 +10,8 @@ use jiff::civil::Date;
 use crate::audit::verify::chain::ChainCheck;
 use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::audit::verify::verifier::VerifyTotals;
-use crate::format::record::coverage::DayState;
-use crate::format::time::day::Zone;
-use crate::format::time::range::Days;
+use crate::format::record::DayState;
+use crate::format::time::{Days, Zone};
 
 /// The days of a range by state, and the findings about them.
 #[derive(Debug, Default)]

@@ -10,17 +10,15 @@ use jiff::civil::Date;
 use crate::audit::verify::days::{CommittedDay, RevisionCheck};
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
 use crate::audit::verify::links::{LinkCheck, ReadRecord, RecordCheck, key_or_nothing};
-use crate::audit::verify::notes::{self, ChainBefore};
-use crate::audit::verify::record;
-use crate::format::hash::digest::Digest;
+use crate::audit::verify::notes::ChainBefore;
+use crate::audit::verify::{notes, record};
+use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::coverage::Coverage;
-use crate::format::record::lock::Lock;
-use crate::format::record::manifest::{DayRecord, Discovery, Envelope, Link, Manifest, Record};
-use crate::format::record::notes::Disposal;
-use crate::format::record::obligations::Obligations;
+use crate::format::record::{
+    Coverage, DayRecord, Discovery, Disposal, Envelope, Link, Lock, Manifest, Obligations, Record,
+};
 use crate::format::signature::AllowedSigners;
-use crate::format::time::day::Window;
+use crate::format::time::Window;
 
 /// Takes the records of one chain in order, and collects what they say.
 pub(crate) struct ChainCheck<'a> {

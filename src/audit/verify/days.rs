@@ -1,9 +1,8 @@
 //! What a chain says of its days, for the checks that come after the chain: the objects, the files and the rows.
 
-use crate::format::hash::digest::Digest;
-use crate::format::record::lock::Lock;
-use crate::format::record::manifest::{DayRecord, File, Link};
-use crate::format::time::day::Window;
+use crate::format::hash::Digest;
+use crate::format::record::{DayRecord, File, Link, Lock};
+use crate::format::time::Window;
 
 /// One committed revision.
 #[derive(Debug, Clone)]

@@ -12,10 +12,9 @@ use crate::audit::verify::links::LinkCheck;
 use crate::audit::verify::objects::check_versions;
 use crate::audit::verify::roster::VouchedHead;
 use crate::audit::verify::verifier::Verifier;
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::anchor::Anchor;
-use crate::format::record::head::HeadRef;
+use crate::format::record::{Anchor, HeadRef};
 use crate::outcome::Result;
 
 /// SHA-256 of a chain's records by their numbers, as far as heads are known.

@@ -3,11 +3,9 @@
 //! Nothing is read here: the objects come in, in order.
 
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::envelope::{RecordBody, RecordPlace, Signed};
-use crate::format::record::error::ManifestError;
-use crate::format::record::manifest::Link;
+use crate::format::record::{Link, ManifestError, RecordBody, RecordPlace, Signed};
 use crate::format::signature;
 use crate::format::signature::{AllowedSigners, PublicKey};
 

@@ -8,12 +8,11 @@ use jiff::civil::Date;
 
 use crate::audit::verify::days::{CommittedDay, RevisionCheck};
 use crate::audit::verify::finding::{FindingCode, Findings};
-use crate::format::record::coverage::{Coverage, DayState};
-use crate::format::record::lock::Lock;
-use crate::format::record::notes::{
-    AFTER_LOCK_MS, Acknowledgement, Disposal, DisposedDay, Extension, Hold, HoldAct, has_run_out,
+use crate::format::record::notes::has_run_out;
+use crate::format::record::{
+    AFTER_LOCK_MS, Acknowledgement, Coverage, DayState, Disposal, DisposedDay, Extension, Hold,
+    HoldAct, Lock, Obligations,
 };
-use crate::format::record::obligations::Obligations;
 use crate::format::time::day::rfc3339;
 
 /// The chain before a record.

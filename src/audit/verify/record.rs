@@ -9,12 +9,10 @@ use jiff::civil::Date;
 use crate::audit::verify::days::CommittedDay;
 use crate::audit::verify::finding::{FindingCode, Findings};
 use crate::format::place::key;
-use crate::format::record::manifest::{
-    DayRecord, Discovery, Link, Manifest, Run, Why, WindowRecord,
-};
-use crate::format::row::recheck::{Changes, SummaryChanges};
-use crate::format::row::schema;
-use crate::format::time::day::{LONGEST_WINDOW_MS, Window, Zone, rfc3339, tz_database_version};
+use crate::format::record::{DayRecord, Discovery, Link, Manifest, Run, Why, WindowRecord};
+use crate::format::row::{Changes, SummaryChanges, schema};
+use crate::format::time::day::{rfc3339, tz_database_version};
+use crate::format::time::{LONGEST_WINDOW_MS, Window, Zone};
 
 /// Checks that the interval of a day is that of its date in the chain's time zone. The rules of time zones change: if the
 /// record was made with another version of the time-zone database, only the length of the interval is checked, which no

@@ -8,12 +8,9 @@ use std::collections::BTreeMap;
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
 use crate::audit::verify::links::{LinkCheck, ReadRecord, RecordCheck, key_or_nothing};
 use crate::audit::verify::record::check_run_times;
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::lock::Lock;
-use crate::format::record::manifest::Link;
-use crate::format::record::roster;
-use crate::format::record::roster::{Inventory, RosterRecord, SubAccountEntry};
+use crate::format::record::{Inventory, Link, Lock, RosterRecord, SubAccountEntry, roster};
 use crate::format::signature::AllowedSigners;
 
 /// The hash that a record of the roster names for a number of a chain.

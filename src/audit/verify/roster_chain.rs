@@ -13,10 +13,7 @@ use crate::audit::verify::objects::{check_obligations, check_versions};
 use crate::audit::verify::roster::{RosterCheck, Rostered};
 use crate::audit::verify::verifier::{Verifier, cores};
 use crate::format::place::key;
-use crate::format::record::envelope::RecordBody;
-use crate::format::record::head::Head;
-use crate::format::record::lock::Lock;
-use crate::format::record::roster::Inventory;
+use crate::format::record::{Head, Inventory, Lock, RecordBody};
 use crate::outcome::{Failure, Result};
 use crate::store::StoreErrorKind;
 

@@ -10,20 +10,18 @@ use std::path::PathBuf;
 use crate::audit::verify::days::{CommittedDay, RevisionCheck};
 use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::audit::verify::record::{CLOCK_SLACK_MS, window_text};
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::part::{PartError, PartReader};
 use crate::format::place::key;
 use crate::format::record::manifest;
-use crate::format::row::Row;
-use crate::format::row::change;
-use crate::format::row::observation::{Observation, SummaryKind};
-use crate::format::row::schema::FORMAT_VERSION;
-use crate::format::row::tally::{
-    Failures, Groups, Tally, count_failure, count_group, uncount_group,
+use crate::format::row::tally::{count_failure, count_group, uncount_group};
+use crate::format::row::{
+    FORMAT_VERSION, Failures, Groups, Observation, Row, SummaryKind, Tally, change,
 };
 use crate::format::signature;
 use crate::format::signature::AllowedSigners;
-use crate::format::time::day::{Window, rfc3339};
+use crate::format::time::Window;
+use crate::format::time::day::rfc3339;
 
 /// The local file of each part, by key. A part that does not exist is not in it, which is a finding of its own.
 pub type Parts = BTreeMap<String, PathBuf>;

@@ -7,8 +7,7 @@ use jiff::civil::Date;
 use crate::audit::verify::chain::ChainCheck;
 use crate::audit::verify::finding::{FindingCode, Findings};
 use crate::audit::verify::links::{ReadRecord, RecordCheck};
-use crate::format::record::day::DayRecord;
-use crate::format::record::manifest::{Envelope, Manifest, Record};
+use crate::format::record::{DayRecord, Envelope, Manifest, Record};
 use crate::format::signature::AllowedSigners;
 
 pub const ARCHIVE_ID: &str = "00112233445566778899aabbccddeeff";

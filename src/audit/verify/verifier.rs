@@ -12,9 +12,9 @@ use crate::audit::scratch::Scratch;
 use crate::audit::verify::finding::{Finding, FindingCode, Severity};
 use crate::audit::verify::roster::Rostered;
 use crate::format::place::key;
-use crate::format::record::head::HeadRef;
+use crate::format::record::HeadRef;
 use crate::format::signature::AllowedSigners;
-use crate::format::time::range::Days;
+use crate::format::time::Days;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::Store;
 

@@ -7,10 +7,8 @@ use crate::chain::days::Chain;
 use crate::chain::notes;
 use crate::chain::notes::{existing_dates, in_state, shortened};
 use crate::chain::writer::Writer;
-use crate::format::record::coverage::DayState;
-use crate::format::record::manifest::Record;
-use crate::format::record::notes::{AcknowledgedDay, Acknowledgement, DateSpan};
-use crate::format::row::observation::{Status, SummaryKind};
+use crate::format::record::{AcknowledgedDay, Acknowledgement, DateSpan, DayState, Record};
+use crate::format::row::{Status, SummaryKind};
 use crate::journal::Head;
 use crate::outcome::{Failure, Result};
 

@@ -13,10 +13,10 @@ use crate::chain::days::Chain;
 use crate::chain::notes;
 use crate::chain::notes::{AT_ONCE, existing_dates, in_state};
 use crate::chain::writer::Writer;
-use crate::format::record::coverage::DayState;
-use crate::format::record::lock::Lock;
-use crate::format::record::manifest::{DayRecord, File, Link, Record};
-use crate::format::record::notes::{DateSpan, Disposal, DisposedDay, has_run_out};
+use crate::format::record::notes::has_run_out;
+use crate::format::record::{
+    DateSpan, DayRecord, DayState, Disposal, DisposedDay, File, Link, Lock, Record,
+};
 use crate::format::text::count;
 use crate::format::time::day::rfc3339;
 use crate::journal::Head;

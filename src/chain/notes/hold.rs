@@ -11,10 +11,7 @@ use crate::chain::notes;
 use crate::chain::notes::{AT_ONCE, in_state, keeps_holds, objects};
 use crate::chain::protection::stored;
 use crate::chain::writer::Writer;
-use crate::format::record::coverage::DayState;
-use crate::format::record::manifest::Record;
-use crate::format::record::notes::{DateSpan, Hold, HoldAct};
-use crate::format::record::obligations::Obligations;
+use crate::format::record::{DateSpan, DayState, Hold, HoldAct, Obligations, Record};
 use crate::journal::Head;
 use crate::outcome::{Failure, Result};
 

@@ -12,6 +12,11 @@ pub mod disposal;
 pub mod hold;
 pub mod retention;
 
+pub(crate) use acknowledge::Acknowledged;
+pub(crate) use disposal::{DisposalOutcome, DisposalRequest};
+pub(crate) use hold::{HoldOutcome, HoldRequest};
+pub(crate) use retention::{ExtensionOutcome, ExtensionRequest};
+
 use jiff::civil::Date;
 
 use crate::chain::append::{Appended, Mode, append};
@@ -20,10 +25,8 @@ use crate::chain::days::Chain;
 use crate::chain::protection::{Protection, stored};
 use crate::chain::writer::Writer;
 use crate::format::place::key;
-use crate::format::record::coverage::DayState;
-use crate::format::record::manifest::Record;
-use crate::format::record::notes::DateSpan;
-use crate::format::time::day::Zone;
+use crate::format::record::{DateSpan, DayState, Record};
+use crate::format::time::Zone;
 use crate::journal::Head;
 use crate::outcome::Result;
 

@@ -1,6 +1,5 @@
 use super::*;
-use crate::format::record::roster::{RosterEntry, RosterRecord, Takeover};
-use crate::format::record::run::Run;
+use crate::format::record::{RosterEntry, RosterRecord, Run, Takeover};
 use crate::format::signature::{AllowedSigners, SigningKey};
 
 const ARCHIVE: &str = "00112233445566778899aabbccddeeff";

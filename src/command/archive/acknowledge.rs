@@ -4,13 +4,13 @@
 
 use serde::Serialize;
 
-use crate::chain::append::Mode;
-use crate::chain::notes::acknowledge::{Acknowledged, acknowledge};
+use crate::chain::notes::acknowledge::acknowledge;
+use crate::chain::{Acknowledged, Mode};
 use crate::cli::records::AcknowledgeArgs;
 use crate::command::Context;
 use crate::command::archive::anchor;
 use crate::config::Settings;
-use crate::format::record::notes::AcknowledgedDay;
+use crate::format::record::AcknowledgedDay;
 use crate::outcome::{Exit, Result};
 use crate::render::count;
 

@@ -6,16 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::chain::anchor;
-use crate::chain::anchoring::{AnchorStore, Anchoring, HeadNotifier};
-use crate::chain::append::Mode;
-use crate::chain::writer::Writer;
+use crate::chain::{AnchorStore, Anchoring, HeadNotifier, Mode, Writer, anchor};
 use crate::clock::Clock;
 use crate::command::Context;
 use crate::command::s3_options::s3_options;
 use crate::config::Settings;
 use crate::format::place::location::Location;
-use crate::format::record::anchor::Anchor;
+use crate::format::record::Anchor;
 use crate::outcome::{Exit, Result};
 use crate::store;
 use crate::store::{RetryPolicy, RetryingStore, Store};

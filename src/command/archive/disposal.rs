@@ -5,13 +5,13 @@
 
 use serde::Serialize;
 
-use crate::chain::append::Mode;
-use crate::chain::notes::disposal::{DisposalOutcome, DisposalRequest, dispose};
+use crate::chain::notes::disposal::dispose;
+use crate::chain::{DisposalOutcome, DisposalRequest, Mode};
 use crate::cli::records::RetentionDisposeArgs;
 use crate::command::Context;
 use crate::command::archive::anchor;
 use crate::config::Settings;
-use crate::format::record::notes::{DateSpan, DisposedDay};
+use crate::format::record::{DateSpan, DisposedDay};
 use crate::outcome::{Exit, Result};
 use crate::render::{count, size};
 

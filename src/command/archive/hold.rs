@@ -6,20 +6,16 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use crate::chain::append::Mode;
-use crate::chain::archive::Archive;
-use crate::chain::notes::hold::{HoldOutcome, HoldRequest, add, remove};
-use crate::chain::obligations;
-use crate::chain::obligations::StandingObligations;
-use crate::chain::timeline::Timeline;
+use crate::chain::notes::hold::{add, remove};
+use crate::chain::{
+    Archive, HoldOutcome, HoldRequest, Mode, StandingObligations, Timeline, obligations,
+};
 use crate::cli::records::{HoldArgs, HoldCommand, HoldListArgs};
 use crate::command::archive::anchor;
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::place::key;
-use crate::format::record::coverage::DayState;
-use crate::format::record::manifest::Run;
-use crate::format::record::notes::{DateSpan, Hold, HoldAct};
+use crate::format::record::{DateSpan, DayState, Hold, HoldAct, Run};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Output, count, grouped, printable};

@@ -9,10 +9,7 @@
 //! The modules here read the arguments and print the results. The work itself is in [`crate::chain::notes`] and
 //! [`crate::copy`].
 
-use crate::chain::append::Mode;
-use crate::chain::archive::Archive;
-use crate::chain::roster::Roster;
-use crate::chain::writer::Writer;
+use crate::chain::{Archive, Mode, Roster, Writer};
 use crate::command::{Context, inspect, wiring};
 use crate::config::Settings;
 use crate::outcome::{Failure, Result};

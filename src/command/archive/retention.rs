@@ -7,20 +7,18 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::chain::append::Mode;
-use crate::chain::archive::Archive;
-use crate::chain::notes::retention::{ExtensionOutcome, ExtensionRequest, extend};
-use crate::chain::obligations;
-use crate::chain::timeline::CommittedRevision;
+use crate::chain::notes::retention::extend;
+use crate::chain::{
+    Archive, CommittedRevision, ExtensionOutcome, ExtensionRequest, Mode, obligations,
+};
 use crate::cli::records::{RetentionArgs, RetentionCommand, RetentionExtendArgs};
 use crate::command::archive::anchor;
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::place::key;
-use crate::format::record::lock::{Lock, LockMode};
-use crate::format::record::obligations::Obligations;
+use crate::format::record::{Lock, LockMode, Obligations};
+use crate::format::time::Days;
 use crate::format::time::day::rfc3339;
-use crate::format::time::range::Days;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Table, count, grouped};
 

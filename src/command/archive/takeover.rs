@@ -6,15 +6,15 @@
 
 use serde::Serialize;
 
-use crate::chain::append::Mode;
-use crate::chain::takeover::{TakenOver, take_over};
+use crate::chain::takeover::take_over;
+use crate::chain::{Mode, TakenOver};
 use crate::cli::records::TakeoverArgs;
 use crate::command::archive::anchor;
 use crate::command::{Context, wiring};
 use crate::config::Settings;
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::roster::Takeover;
+use crate::format::record::Takeover;
 use crate::outcome::{Exit, Result};
 use crate::render::{grouped, printable};
 

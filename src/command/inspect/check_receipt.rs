@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::audit::CheckReceiptArgs;
 use crate::command::{Context, inspect};
-use crate::format::record::receipt::{Proven, Receipt};
+use crate::format::record::{Proven, Receipt};
 use crate::format::signature::AllowedSigners;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::audit::evidence::{self, EvidenceCounts};
+use crate::audit::evidence;
+use crate::audit::evidence::EvidenceCounts;
 use crate::audit::pack::Pack;
 use crate::cli::audit::EvidenceArgs;
 use crate::clock::{Clock as _, SystemClock};

@@ -8,14 +8,13 @@ use serde::Serialize;
 use crate::audit::calendar::Calendar;
 use crate::audit::current::{RowSelection, rows};
 use crate::audit::scratch::Scratch;
-use crate::chain::archive::Archive;
-use crate::chain::timeline::Timeline;
+use crate::chain::{Archive, Timeline};
 use crate::cli::audit::LsArgs;
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::row::Row;
+use crate::format::time::Days;
 use crate::format::time::day::rfc3339;
-use crate::format::time::range::Days;
 use crate::outcome::{Exit, Result};
 use crate::render::{Output, Table, grouped, printable, size};
 

@@ -18,14 +18,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::chain::archive::Archive;
-use crate::chain::disposed::OmittedDays;
-use crate::chain::timeline::Timeline;
+use crate::chain::{Archive, OmittedDays, Timeline};
 use crate::clock::SystemClock;
 use crate::command::{Context, wiring};
 use crate::config::Settings;
 use crate::format::signature::AllowedSigners;
-use crate::format::time::range::Days;
+use crate::format::time::Days;
 use crate::outcome::{Failure, Result};
 use crate::render::{Output, count, printable};
 

@@ -14,7 +14,7 @@ use crate::audit::prove::prove;
 use crate::cli::audit::ProveArgs;
 use crate::command::{Context, inspect};
 use crate::config::Settings;
-use crate::format::record::receipt::Receipt;
+use crate::format::record::Receipt;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{count, printable, size};
 

@@ -5,8 +5,7 @@
 
 use serde::Serialize;
 
-use crate::chain::archive::Archive;
-use crate::chain::inventory;
+use crate::chain::{Archive, inventory};
 use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
 use crate::render::{Output, grouped};

@@ -15,8 +15,7 @@ use crate::audit::scratch::Scratch;
 use crate::cli::audit::SearchArgs;
 use crate::command::{Context, inspect};
 use crate::config::Settings;
-use crate::format::row::Row;
-use crate::format::row::observation::SummaryKind;
+use crate::format::row::{Row, SummaryKind};
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Output, count, printable};
 

@@ -6,10 +6,9 @@
 use crate::cli::operate::BackfillArgs;
 use crate::command::Context;
 use crate::command::night::notify::run_and_notify;
-use crate::command::night::plan;
 use crate::command::night::shard::Shard;
-use crate::command::night::summary;
 use crate::command::night::worklist::{NightCommand, Worklist};
+use crate::command::night::{plan, summary};
 use crate::config::Settings;
 use crate::outcome::{Exit, Result};
 

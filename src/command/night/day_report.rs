@@ -16,12 +16,10 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::chain::anchoring::Unanchored;
+use crate::chain::Unanchored;
 use crate::day::day_outcome::DayOutcome;
-use crate::format::record::head::HeadRef;
-use crate::format::record::manifest::{Discovery, Recheck};
-use crate::format::record::warning::Warning;
-use crate::format::row::tally::Tally;
+use crate::format::record::{Discovery, HeadRef, Recheck, Warning};
+use crate::format::row::Tally;
 use crate::outcome::{Exit, Failure};
 use crate::ringcx::Usage;
 use crate::telemetry::ended::ChainState;

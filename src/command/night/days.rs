@@ -16,7 +16,7 @@ use crate::command::night::job::{NightContext, SubAccountJob};
 use crate::command::night::one_day::archive_day;
 use crate::command::night::worklist::{DayTask, WorkItem, Worklist, due_rechecks, missed_days};
 use crate::day::pipeline::Pipeline;
-use crate::format::record::manifest::Why;
+use crate::format::record::Why;
 use crate::outcome::{Exit, Result};
 
 /// Days of a sub-account under way at once: one that fetches, one that waits for its turn with its windows answered, and

@@ -9,13 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::chain::roster::{Roster, commit, ended};
-use crate::chain::writer::Writer;
+use crate::chain::roster::{commit, ended};
+use crate::chain::{Roster, Writer};
 use crate::command::night::day_report::DayReport;
 use crate::command::night::job::SubAccountJob;
 use crate::format::place::key;
-use crate::format::record::head::HeadRef;
-use crate::format::record::roster::{AccountListing, Inventory, UNLISTED};
+use crate::format::record::{AccountListing, HeadRef, Inventory, UNLISTED};
 use crate::outcome::{Exit, Failure, Result};
 
 /// Reports sub-accounts that are no longer listed, and commits the roster of this command. Returns its

@@ -6,14 +6,13 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use crate::chain::days::Chain;
-use crate::chain::writer::Writer;
+use crate::chain::{Chain, Writer};
 use crate::command::account_client::AccountClient;
 use crate::command::night::shard::DayShare;
 use crate::config::Settings;
 use crate::day::shared_chain::SharedChain;
-use crate::format::record::coverage::Coverage;
-use crate::format::time::day::{DayError, Window, Zone};
+use crate::format::record::Coverage;
+use crate::format::time::{DayError, Window, Zone};
 use crate::outcome::{Failure, Result};
 use crate::render::{Output, Progress};
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
-use crate::chain::anchoring::Unanchored;
+use crate::chain::Unanchored;
 use crate::cli::Command;
 use crate::clock::{Clock, SystemClock};
 use crate::command::Context;
@@ -21,8 +21,8 @@ use crate::command::night::sub_accounts::archive_sub_accounts;
 use crate::command::night::summary;
 use crate::command::night::worklist::NightCommand;
 use crate::config::{Environment, Flags, Settings};
-use crate::format::record::head::HeadRef;
-use crate::format::row::tally::Tally;
+use crate::format::record::HeadRef;
+use crate::format::row::Tally;
 use crate::outcome::{Exit, Failure, Result};
 use crate::ringcx::{LimiterUsage, Limits};
 use crate::telemetry::{DaySpan, LimitUse, ProblemDay, RunEnd, SubAccountEnd, send_reports};

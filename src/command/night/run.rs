@@ -6,9 +6,8 @@
 use crate::cli::operate::RunArgs;
 use crate::command::Context;
 use crate::command::night::notify::run_and_notify;
-use crate::command::night::plan;
-use crate::command::night::summary;
 use crate::command::night::worklist::NightCommand;
+use crate::command::night::{plan, summary};
 use crate::config::Settings;
 use crate::outcome::{Exit, Result};
 

@@ -11,12 +11,10 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::chain::anchoring::Unanchored;
-use crate::chain::writer::Writer;
+use crate::chain::{Unanchored, Writer};
 use crate::command::night::day_report::{CommandOutcome, DayReport, ReportedDay};
-use crate::format::record::head::HeadRef;
-use crate::format::record::manifest::Recheck;
-use crate::format::row::observation::{Status, SummaryKind};
+use crate::format::record::{HeadRef, Recheck};
+use crate::format::row::{Status, SummaryKind};
 use crate::outcome::Exit;
 use crate::render::{Output, Table, count, grouped, size};
 

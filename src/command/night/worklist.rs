@@ -22,10 +22,9 @@ use crate::command::account_client::Urgency;
 use crate::command::night::job::{NightContext, SubAccountJob};
 use crate::command::night::shard::Shard;
 use crate::day::context::RecheckRequest;
-use crate::format::record::coverage::{Coverage, DayState};
-use crate::format::record::manifest::{DayRecord, Discovery, Why};
-use crate::format::row::recheck::RecheckScope;
-use crate::format::time::range::Days;
+use crate::format::record::{Coverage, DayRecord, DayState, Discovery, Why};
+use crate::format::row::RecheckScope;
+use crate::format::time::Days;
 use crate::outcome::{Failure, Result};
 
 /// One of the commands that archive, with its arguments.

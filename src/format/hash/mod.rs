@@ -3,3 +3,6 @@
 pub mod digest;
 pub mod json;
 pub mod merkle;
+
+pub(crate) use digest::{Digest, Hasher};
+pub(crate) use merkle::Tree;

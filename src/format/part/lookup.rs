@@ -5,8 +5,7 @@ use parquet::file::reader::ChunkReader;
 
 use crate::format::part::reader::{PartError, contained, same_columns};
 use crate::format::part::rows::Rows;
-use crate::format::row::Row;
-use crate::format::row::schema::{COLUMNS, Cell};
+use crate::format::row::{COLUMNS, Cell, Row};
 
 /// The columns that a search by id covers: the ids of segment, dialog and interaction.
 const ID_COLUMNS: [&str; 3] = ["segment_id", "dialog_id", "interaction_id"];

@@ -9,12 +9,11 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::errors::ParquetError;
 use parquet::file::reader::ChunkReader;
 
-use crate::format::hash::digest::Digest;
-use crate::format::hash::merkle::Tree;
+use crate::format::hash::{Digest, Tree};
 use crate::format::part::rows::Rows;
 use crate::format::part::statement::{SIGNATURE_KEY, STATEMENT_KEY, Statement};
-use crate::format::row::schema::{FORMAT_VERSION, arrow_schema};
-use crate::format::row::{Row, RowError};
+use crate::format::row::schema::arrow_schema;
+use crate::format::row::{FORMAT_VERSION, Row, RowError};
 use crate::format::signature;
 use crate::format::signature::PublicKey;
 

@@ -5,10 +5,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::hash::merkle::leaf_hash;
-use crate::format::row::schema::{COLUMNS, Cell, CellRef, Type};
-use crate::format::row::{Row, RowError, leaf_by_column};
+use crate::format::row::{COLUMNS, Cell, CellRef, Row, RowError, Type, leaf_by_column};
 
 /// A batch of rows of a part, in the arrays into which the Parquet reader has decoded them.
 pub struct Rows {

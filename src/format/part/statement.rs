@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::digest::Digest;
-use crate::format::row::omit::Omission;
-use crate::format::time::window::Window;
+use crate::format::hash::Digest;
+use crate::format::row::Omission;
+use crate::format::time::Window;
 
 /// Key of the footer's metadata that holds the part's [`Statement`] as canonical JSON.
 pub const STATEMENT_KEY: &str = "cxvault.part";

@@ -11,8 +11,8 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use crate::format::part::writer::record_batch;
-use crate::format::row::Row;
-use crate::format::row::schema::{COLUMNS, Cell, Cells, Type, arrow_schema};
+use crate::format::row::schema::arrow_schema;
+use crate::format::row::{COLUMNS, Cell, Cells, Row, Type};
 use crate::format::time::day::rfc3339;
 
 const BATCH_ROWS: usize = 1_024;

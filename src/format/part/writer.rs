@@ -15,18 +15,15 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersi
 use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value};
 
-use crate::format::hash::digest::Digest;
-use crate::format::hash::merkle;
-use crate::format::hash::merkle::Tree;
+use crate::format::hash::{Digest, Tree, merkle};
 use crate::format::part::statement::{SIGNATURE_KEY, STATEMENT_KEY, Statement};
-use crate::format::row::omit::Omission;
-use crate::format::row::schema::{
-    COLUMNS, Cell, Cells, Column, FORMAT_VERSION, Storage, Type, arrow_schema,
+use crate::format::row::schema::arrow_schema;
+use crate::format::row::{
+    COLUMNS, Cell, Cells, Column, FORMAT_VERSION, Omission, Row, Storage, Type, leaf,
 };
-use crate::format::row::{Row, leaf};
 use crate::format::signature;
 use crate::format::signature::SigningKey;
-use crate::format::time::window::Window;
+use crate::format::time::Window;
 
 /// Most rows of a row group.
 const ROW_GROUP_ROWS: usize = 20_000;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::envelope::RecordBody;
 use crate::format::record::head::HeadRef;

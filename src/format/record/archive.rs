@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::row::FORMAT_VERSION;
 use crate::format::time::wire::instant;
 
 /// Which archive this is: canonical JSON, created once and never changed.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::record::head::Head;
 use crate::format::record::roster::ChainHead;
-use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::row::FORMAT_VERSION;
 use crate::format::time::wire::instant;
 
 /// Of which archive this is a copy, and where its chains ended when copying began. It is canonical JSON, created before

@@ -3,18 +3,16 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::part::PartSummary;
 use crate::format::record::coverage::DayState;
 use crate::format::record::error::{ManifestError, require};
 use crate::format::record::link::Link;
 use crate::format::record::lock::ObjectLock;
 use crate::format::record::warning::Warning;
-use crate::format::row::omit::Omission;
-use crate::format::row::recheck::{Changes, RecheckScope};
-use crate::format::row::schema;
-use crate::format::row::tally::{Failures, Groups, Tally};
-use crate::format::time::window::{Window, interval};
+use crate::format::row::{Changes, Failures, Groups, Omission, RecheckScope, Tally, schema};
+use crate::format::time::Window;
+use crate::format::time::window::interval;
 use crate::format::time::wire::{instant, optional_instant};
 
 /// Why a day was committed.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::format::record::error::ManifestError;
 use crate::format::record::link::Link;
 use crate::format::record::run::Run;
-use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::row::FORMAT_VERSION;
 use crate::format::signature;
 use crate::format::signature::{AllowedSigners, PublicKey, SigningKey};
 

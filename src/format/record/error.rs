@@ -1,6 +1,6 @@
 //! Why an object is not a record of its chain.
 
-use crate::format::row::schema::FORMAT_VERSION;
+use crate::format::row::FORMAT_VERSION;
 
 /// Why an object is not a record that this program can read and believe.
 #[derive(Debug, thiserror::Error)]

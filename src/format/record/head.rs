@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
 
 /// The newest record of a chain that is known from the surroundings.

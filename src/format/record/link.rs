@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 
 /// An object of the archive, named by its key and fixed by its SHA-256.
 ///

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::coverage::{Coverage, DayState};
 pub use crate::format::record::day::{

@@ -35,3 +35,29 @@ pub mod receipt;
 pub mod roster;
 pub mod run;
 pub mod warning;
+
+pub(crate) use anchor::Anchor;
+pub(crate) use archive::{ArchiveRecord, ArchiveRecordError};
+pub(crate) use copy::CopyRecord;
+pub(crate) use coverage::{Coverage, DayState};
+pub(crate) use day::{
+    DayRecord, Discovery, File, Incomplete, Leftover, Recheck, Why, WindowRecord,
+};
+pub(crate) use envelope::{RecordBody, RecordPlace, Signed};
+pub(crate) use error::ManifestError;
+pub(crate) use head::{Head, HeadRef};
+pub(crate) use link::Link;
+pub(crate) use lock::{Lock, LockMode, ObjectLock, Period, Retention};
+pub(crate) use manifest::{Envelope, Manifest, Record};
+pub(crate) use notes::{
+    AFTER_LOCK_MS, AcknowledgedDay, Acknowledgement, DateSpan, Disposal, DisposedDay, ExtendedDay,
+    Extension, Hold, HoldAct, LONGEST_NAME, LONGEST_REASON,
+};
+pub(crate) use obligations::Obligations;
+pub(crate) use receipt::{Proven, RECEIPT_VERSION, Receipt};
+pub(crate) use roster::{
+    AccountListing, ChainHead, Ended, Inventory, RosterEntry, RosterRecord, SubAccountEntry,
+    Takeover, UNLISTED,
+};
+pub(crate) use run::Run;
+pub(crate) use warning::{PastDay, Warning, WarningCode};

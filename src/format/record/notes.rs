@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::record::day::Incomplete;
 use crate::format::record::link::Link;
 use crate::format::record::lock::{Lock, LockMode, ObjectLock};
-use crate::format::time::range::Days;
+use crate::format::time::Days;
 use crate::format::time::wire::instant;
 
 /// The longest reason, in characters: a sentence or two, not a file.

@@ -8,14 +8,12 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::format::hash::digest::Digest;
-use crate::format::hash::merkle;
+use crate::format::hash::{Digest, merkle};
 use crate::format::place::key;
 use crate::format::record::envelope::RecordBody;
 use crate::format::record::head::{Head, HeadRef};
 use crate::format::record::manifest::Envelope;
-use crate::format::row::leaf_of;
-use crate::format::row::observation::SummaryKind;
+use crate::format::row::{SummaryKind, leaf_of};
 use crate::format::signature;
 use crate::format::signature::AllowedSigners;
 

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::envelope::{RecordBody, RecordPlace, Signed};
 use crate::format::record::error::{ManifestError, known_version, require};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::time::wire::instant;
 
 /// The run that committed a record: the process, its host, its program and its settings.

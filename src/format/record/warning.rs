@@ -6,7 +6,7 @@
 use jiff::civil::{Date, Weekday};
 use serde::{Deserialize, Serialize};
 
-use crate::format::row::tally::Groups;
+use crate::format::row::Groups;
 
 /// What makes a committed day suspicious. Commands end with 3 until the operator acknowledges it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

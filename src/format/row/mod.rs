@@ -19,16 +19,18 @@ pub mod schema;
 pub mod segment;
 pub mod tally;
 
-pub(crate) use column::RowError;
+pub(crate) use column::{Cell, CellRef, Cells, Column, RowError, Storage, Type};
 pub(crate) use leaf::leaf_by_column;
 pub use leaf::{leaf, leaf_of};
+pub(crate) use observation::{Observation, Status, SummaryKind};
+pub(crate) use omit::Omission;
+pub(crate) use recheck::{Changes, RecheckScope, SummaryChanges};
+pub(crate) use schema::{COLUMNS, FORMAT_VERSION};
+pub(crate) use segment::Segment;
+pub(crate) use tally::{Failures, GroupShare, Groups, Statuses, Tally};
 
-use crate::format::row::column::{Cell, Cells};
-use crate::format::row::metadata::{METADATA_COLUMNS, Metadata, NAMES};
-use crate::format::row::observation::{Observation, SummaryKind};
-use crate::format::row::omit::Omission;
-use crate::format::row::schema::COLUMNS;
-use crate::format::row::segment::{Segment, canonical_json};
+use metadata::{METADATA_COLUMNS, Metadata, NAMES};
+use segment::canonical_json;
 
 /// One segment with both of its summaries, as a revision of a day holds it. `T` owns the texts, or borrows them.
 #[derive(Debug, Clone, PartialEq, Eq)]

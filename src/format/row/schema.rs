@@ -6,9 +6,8 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 pub use crate::format::row::column::{Cell, Column, Storage, Type};
-pub(crate) use crate::format::row::column::{CellRef, Cells};
 use crate::format::row::metadata::METADATA_COLUMNS;
 
 /// The version of the whole format: rows, files, manifests and their places.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::row::metadata::Metadata;
 
 /// One segment as discovery returned it.

@@ -6,3 +6,7 @@ pub mod day;
 pub mod range;
 pub mod window;
 pub mod wire;
+
+pub(crate) use day::{DayError, Zone};
+pub(crate) use range::Days;
+pub(crate) use window::{LONGEST_WINDOW_MS, Window};

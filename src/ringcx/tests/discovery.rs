@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock as _;
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::ringcx::accounts::ListedSubAccount;
 use crate::ringcx::testing::OAUTH;
 use crate::ringcx::tests::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::format::row::observation::SummaryKind;
+use crate::format::row::SummaryKind;
 use crate::ringcx::testing::{ManualClock, Reply, Seen, Server};
 use crate::ringcx::{ApiError, ClientSettings, Credentials, Ledger, Limits, RingCx, SummaryAnswer};
 

@@ -37,15 +37,14 @@ use bytes::{Bytes, BytesMut};
 use secrecy::SecretString;
 use tokio::io::AsyncWriteExt;
 
-use crate::format::hash::digest::{Digest, Hasher};
-use crate::format::record::lock::{Lock, LockMode};
+use crate::format::hash::{Digest, Hasher};
+use crate::format::record::{Lock, LockMode};
 use crate::store::error::{StoreError, StoreErrorKind};
-use crate::store::file;
 use crate::store::file::READ;
 use crate::store::s3::failure::{classify, has_no_hold, is_missing, lacks_object_lock, status_of};
 use crate::store::{
     Body, Children, Hashed, LARGEST_GET, ListedObject, NewObject, ObjectVersion, PutOutcome,
-    Result, Stat, Store, key, stronger,
+    Result, Stat, Store, file, key, stronger,
 };
 
 // The failed operations, as messages name them.

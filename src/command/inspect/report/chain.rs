@@ -10,10 +10,11 @@ use jiff::civil::Date;
 use crate::audit::calendar::{Calendar, LockSummary};
 use crate::command::inspect::report::days::DayColumns;
 use crate::command::inspect::report::details::ChainDetails;
-use crate::command::inspect::report::exceptions::{self, Exception};
-use crate::format::record::coverage::DayState;
-use crate::format::row::tally::Tally;
-use crate::format::time::day::Zone;
+use crate::command::inspect::report::exceptions;
+use crate::command::inspect::report::exceptions::Exception;
+use crate::format::record::DayState;
+use crate::format::row::Tally;
+use crate::format::time::Zone;
 
 /// What the page shows of one sub-account.
 #[derive(Debug, Clone)]

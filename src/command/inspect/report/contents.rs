@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::chain::inventory::{NewestInventory, UnlistedSubAccount};
+use crate::chain::{NewestInventory, UnlistedSubAccount};
 use crate::command::inspect::report::chain::{ReportedChain, StateCounts};
 use crate::command::inspect::report::exceptions::{Exception, ExceptionClass};
 use crate::command::inspect::report::verification::Verification;
 use crate::format::place::key;
-use crate::format::row::tally::Tally;
+use crate::format::row::Tally;
 
 /// The contents of a report.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::calendar::{Calendar, CalendarDay};
-use crate::format::row::tally::Statuses;
+use crate::format::row::Statuses;
 
 /// The letter of a date that the time zone skipped, as Samoa skipped 30 December 2011.
 const SKIPPED: char = '.';

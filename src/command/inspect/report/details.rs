@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use crate::chain::timeline::Timeline;
-use crate::format::record::manifest::Incomplete;
-use crate::format::row::tally::Failures;
+use crate::chain::Timeline;
+use crate::format::record::Incomplete;
+use crate::format::row::Failures;
 
 /// The part of a chain's manifests that a [`crate::audit::calendar::Calendar`] leaves out.
 #[derive(Debug, Clone, Default)]

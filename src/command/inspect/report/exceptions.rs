@@ -4,9 +4,8 @@ use jiff::civil::Date;
 
 use crate::audit::calendar::{Calendar, CalendarDay};
 use crate::command::inspect::report::details::{ChainDetails, DayGap};
-use crate::format::record::coverage::DayState;
-use crate::format::record::manifest::Incomplete;
-use crate::format::row::tally::GroupShare;
+use crate::format::record::{DayState, Incomplete};
+use crate::format::row::GroupShare;
 use crate::render::{count, grouped};
 
 /// One row of the table of what needs attention.

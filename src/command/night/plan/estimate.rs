@@ -17,11 +17,10 @@ use serde::Serialize;
 use crate::command::night::sub_accounts::SUB_ACCOUNTS_AT_ONCE;
 use crate::command::night::worklist::DayTask;
 use crate::config::{LimitScope, Settings};
-use crate::format::record::manifest::DayRecord;
+use crate::format::record::DayRecord;
 use crate::format::record::warning::{lower_median, usual_volume};
-use crate::format::row::observation::{Status, SummaryKind};
-use crate::format::row::recheck::RecheckScope;
-use crate::format::time::day::{LONGEST_WINDOW_MS, Window};
+use crate::format::row::{RecheckScope, Status, SummaryKind};
+use crate::format::time::{LONGEST_WINDOW_MS, Window};
 use crate::ringcx::Limits;
 
 const DAY_MS: i64 = 86_400_000;

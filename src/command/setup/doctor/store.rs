@@ -9,10 +9,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::command::s3_options::s3_options;
 use crate::command::setup::doctor::{Checks, DoctorCheck, clocks_differ};
 use crate::config::Settings;
-use crate::format::hash::digest::Digest;
+use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::place::location::Location;
-use crate::format::record::lock::{Lock, LockMode, Retention};
+use crate::format::record::{Lock, LockMode, Retention};
 use crate::outcome::{Exit, Result};
 use crate::store::s3::probe::Deletion;
 use crate::store::{

@@ -17,9 +17,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::command::inspect::report::contents::Report;
 use crate::command::inspect::report::days::DayColumns;
-use crate::format::hash::digest::Digest;
-use crate::format::record::coverage::DayState;
-use crate::format::row::observation::SummaryKind;
+use crate::format::hash::Digest;
+use crate::format::record::DayState;
+use crate::format::row::SummaryKind;
 use crate::outcome::{Failure, Result};
 use crate::render::printable;
 

@@ -7,9 +7,8 @@ use jiff::civil::Date;
 use crate::command::inspect::report::contents::{ArchiveCondition, Report};
 use crate::command::inspect::report::verification::Verification;
 use crate::format::place::key;
-use crate::format::record::coverage::DayState;
-use crate::format::row::observation::SummaryKind;
-use crate::format::row::tally::Tally;
+use crate::format::record::DayState;
+use crate::format::row::{SummaryKind, Tally};
 use crate::render::{count, grouped};
 
 /// Returns `20 Nov 2026`: the month as a word, so that it cannot be taken for the day.
