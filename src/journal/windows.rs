@@ -120,7 +120,7 @@ impl Journal {
         run_id: &str,
     ) -> Result<MergeCounts> {
         self.database.in_savepoint(|| {
-            let discovery = Discovery {
+            let discovery = DiscoveryStamp {
                 discovered_at: answer.server_date.unwrap_or(answer.answered_at),
                 run_id,
             };
@@ -209,17 +209,21 @@ fn insert_object(
 
 /// When, and by which run, a window was discovered.
 #[derive(Clone, Copy)]
-struct Discovery<'a> {
+struct DiscoveryStamp<'a> {
     discovered_at: i64,
     run_id: &'a str,
 }
 
 /// Joins a window's objects to the segments, in order of arrival.
-fn merge(database: &Database, window: Window, discovery: Discovery<'_>) -> Result<MergeCounts> {
+fn merge(
+    database: &Database,
+    window: Window,
+    discovery: DiscoveryStamp<'_>,
+) -> Result<MergeCounts> {
     // One statement, since all workers wait meanwhile. Texts stay in the table `object`.
     let sql = "INSERT INTO segment (key, end_ms, object, discovered_at, discovered_by)
          SELECT key, end_ms, id, ?2, ?3 FROM object WHERE window_ms = ?1 ORDER BY id ON CONFLICT (key) DO NOTHING";
-    let Discovery {
+    let DiscoveryStamp {
         discovered_at,
         run_id,
     } = discovery;
@@ -242,7 +246,7 @@ fn merge(database: &Database, window: Window, discovery: Discovery<'_>) -> Resul
 
 /// Joins a repeated object to its segment. Of answers that differ, the later becomes the row, and the earlier is
 /// retained beside it, verbatim.
-fn merge_duplicate(database: &Database, object: i64, discovery: Discovery<'_>) -> Result<()> {
+fn merge_duplicate(database: &Database, object: i64, discovery: DiscoveryStamp<'_>) -> Result<()> {
     let sql = "SELECT s.seq, s.others, before.raw, now.raw, now.end_ms
          FROM object now JOIN segment s ON s.key = now.key JOIN object before ON before.id = s.object WHERE now.id = ?";
     let (seq, others, before, now, end_ms): (i64, Option<String>, String, String, Option<i64>) =

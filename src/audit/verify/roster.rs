@@ -33,7 +33,7 @@ pub(crate) struct Rostered {
 }
 
 /// The newest takeover: the archive continues at another place.
-pub(super) struct Takeover {
+pub(super) struct LastTakeover {
     /// Key of the record.
     pub record: String,
     /// The place that was left.
@@ -49,7 +49,7 @@ pub(super) struct RosterCheck<'a> {
     /// The newest list of sub-accounts.
     pub newest: Option<Inventory>,
     /// The newest takeover.
-    pub moved: Option<Takeover>,
+    pub moved: Option<LastTakeover>,
     /// Key and lock of the records that were written at this place.
     pub locks: Vec<(String, Lock)>,
     /// The link to the newest takeover that the next record must have.
@@ -107,7 +107,7 @@ impl<'a> RosterCheck<'a> {
                 .from
                 .clone()
                 .unwrap_or_else(|| "another place".to_owned());
-            self.moved = Some(Takeover {
+            self.moved = Some(LastTakeover {
                 record: record.key.clone(),
                 from,
                 to: record.place.clone(),
