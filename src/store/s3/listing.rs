@@ -1,7 +1,14 @@
-//! Listings of objects and of versions, page by page: a page has at most 1,000 entries.
+//! Listings of objects and of versions, page by page: a page has at most 1,000 entries
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>).
+//!
+//! A listing decides which manifests a chain has, so that a listing that is cut short must be an error and never a shorter
+//! list: each page that announces another page must also have its token. Keys are requested percent-encoded, and each of them
+//! must begin with the prefix of the store.
 
 use std::borrow::Cow;
 
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::types::EncodingType;
 use percent_encoding::percent_decode_str;
 
@@ -19,22 +26,10 @@ impl S3Store {
         prefix: &str,
         after: Option<&str>,
     ) -> Result<Vec<ListedObject>> {
+        let after = after.map(|after| self.full(after));
+        let request = self.client.list_objects_v2().set_start_after(after);
         let mut entries = Vec::new();
-        let mut token = None;
-        loop {
-            let request = self
-                .client
-                .list_objects_v2()
-                .bucket(&self.bucket)
-                .prefix(self.full(prefix));
-            let page = request
-                // Another program's key may have characters that XML cannot carry; it must not make the listing fail.
-                .encoding_type(EncodingType::Url)
-                .set_start_after(after.map(|after| self.full(after)))
-                .set_continuation_token(token.take())
-                .send()
-                .await
-                .map_err(|error| classify(error, LIST, self.address(prefix)))?;
+        self.for_each_page(prefix, request, |page| {
             for object in page.contents() {
                 let key = self.relative(object.key())?;
                 let bytes = object
@@ -43,11 +38,9 @@ impl S3Store {
                     .ok_or_else(|| self.not_understood("an object without a length"))?;
                 entries.push(ListedObject { key, bytes });
             }
-            if page.is_truncated() != Some(true) {
-                break;
-            }
-            token = Some(self.next_page(page.next_continuation_token())?);
-        }
+            Ok(())
+        })
+        .await?;
         // Some services list in another order than AWS.
         entries.sort_by(|left, right| left.key.cmp(&right.key));
         Ok(entries)
@@ -55,21 +48,9 @@ impl S3Store {
 
     /// Implements [`Store::children`](crate::store::Store::children).
     pub(super) async fn list_children(&self, prefix: &str) -> Result<Children> {
+        let request = self.client.list_objects_v2().delimiter("/");
         let mut children = Children::default();
-        let mut token = None;
-        loop {
-            let request = self
-                .client
-                .list_objects_v2()
-                .bucket(&self.bucket)
-                .prefix(self.full(prefix));
-            let page = request
-                .delimiter("/")
-                .encoding_type(EncodingType::Url)
-                .set_continuation_token(token.take())
-                .send()
-                .await
-                .map_err(|error| classify(error, LIST, self.address(prefix)))?;
+        self.for_each_page(prefix, request, |page| {
             for folder in page.common_prefixes() {
                 let key = self.relative(folder.prefix())?;
                 let name = key
@@ -80,51 +61,73 @@ impl S3Store {
             for object in page.contents() {
                 children.objects.push(self.relative(object.key())?);
             }
-            if page.is_truncated() != Some(true) {
-                break;
-            }
-            token = Some(self.next_page(page.next_continuation_token())?);
-        }
+            Ok(())
+        })
+        .await?;
         children.folders.sort_unstable();
         children.objects.sort_unstable();
         Ok(children)
     }
 
-    /// Implements [`Store::versions`](crate::store::Store::versions).
-    pub(super) async fn list_versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
-        let mut found = Vec::new();
-        let (mut next_key, mut next_version) = (None, None);
+    /// Requests a listing of the objects below `prefix`, and calls `take` with each page as it arrives, so that only one page
+    /// is in memory.
+    ///
+    /// The SDK's own paginator is not used: it takes a page without a token for the last page, even if the page says that the
+    /// listing is incomplete. Objects would be missing from the listing without any error.
+    async fn for_each_page(
+        &self,
+        prefix: &str,
+        request: ListObjectsV2FluentBuilder,
+        mut take: impl FnMut(&ListObjectsV2Output) -> Result<()>,
+    ) -> Result<()> {
+        let request = request
+            .bucket(&self.bucket)
+            .prefix(self.full(prefix))
+            // Another program's key may have characters that XML cannot carry; it must not make the listing fail.
+            .encoding_type(EncodingType::Url);
+        let mut token = None;
         loop {
-            let request = self
-                .client
-                .list_object_versions()
-                .bucket(&self.bucket)
-                .prefix(self.full(prefix));
             let page = request
-                .encoding_type(EncodingType::Url)
-                .set_key_marker(next_key.take())
-                .set_version_id_marker(next_version.take())
+                .clone()
+                .set_continuation_token(token)
                 .send()
                 .await
                 .map_err(|error| classify(error, LIST, self.address(prefix)))?;
-            for version in page.versions() {
-                let date = version.last_modified().copied();
-                found.push((
-                    self.version(
-                        version.key(),
-                        version.version_id(),
-                        version.is_latest(),
-                        false,
-                    )?,
-                    date,
-                ));
+            take(&page)?;
+            if page.is_truncated() != Some(true) {
+                return Ok(());
+            }
+            token = Some(self.next_page(page.next_continuation_token())?);
+        }
+    }
+
+    /// Implements [`Store::versions`](crate::store::Store::versions).
+    pub(super) async fn list_versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>> {
+        let request = self
+            .client
+            .list_object_versions()
+            .bucket(&self.bucket)
+            .prefix(self.full(prefix))
+            .encoding_type(EncodingType::Url);
+        let mut found = Vec::new();
+        let (mut next_key, mut next_version) = (None, None);
+        loop {
+            let page = request
+                .clone()
+                .set_key_marker(next_key)
+                .set_version_id_marker(next_version)
+                .send()
+                .await
+                .map_err(|error| classify(error, LIST, self.address(prefix)))?;
+            for entry in page.versions() {
+                let (key, id) = (entry.key(), entry.version_id());
+                let version = self.version(key, id, entry.is_latest(), false)?;
+                found.push((version, entry.last_modified().copied()));
             }
             for marker in page.delete_markers() {
-                let date = marker.last_modified().copied();
-                found.push((
-                    self.version(marker.key(), marker.version_id(), marker.is_latest(), true)?,
-                    date,
-                ));
+                let (key, id) = (marker.key(), marker.version_id());
+                let version = self.version(key, id, marker.is_latest(), true)?;
+                found.push((version, marker.last_modified().copied()));
             }
             if page.is_truncated() != Some(true) {
                 break;
@@ -132,9 +135,9 @@ impl S3Store {
             next_key = Some(self.decoded(Some(&self.next_page(page.next_key_marker())?))?);
             next_version = page.next_version_id_marker().map(str::to_owned);
         }
-        // The SDK returns markers and versions in two lists, so that their common order is lost.
-        found.sort_by(|left, right| {
-            let ((left, left_date), (right, right_date)) = (left, right);
+        // The SDK returns markers and versions in two lists, so that their common order is lost. The newest version of a key
+        // comes first, as S3 lists them.
+        found.sort_by(|(left, left_date), (right, right_date)| {
             left.key
                 .cmp(&right.key)
                 .then(right.is_latest.cmp(&left.is_latest))

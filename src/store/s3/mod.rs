@@ -113,21 +113,12 @@ impl S3Store {
     /// If the endpoint, the region or the credentials cannot be used.
     pub async fn open(settings: S3Settings) -> Result<Self> {
         let client = connect::client(&settings).await?;
-        let S3Settings {
-            bucket,
-            prefix,
-            options,
-        } = settings;
-        let prefix = if prefix.is_empty() {
-            prefix
-        } else {
-            format!("{prefix}/")
-        };
+        let slash = if settings.prefix.is_empty() { "" } else { "/" };
         Ok(S3Store {
             client,
-            bucket,
-            prefix,
-            kms_key_id: options.kms_key_id,
+            bucket: settings.bucket,
+            prefix: format!("{}{slash}", settings.prefix),
+            kms_key_id: settings.options.kms_key_id,
         })
     }
 
@@ -263,13 +254,23 @@ impl S3Store {
         Ok(())
     }
 
-    /// Returns the failure for a body whose transfer ended early.
-    fn broken_off(
-        &self,
-        key: &str,
-        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> StoreError {
-        StoreError::new(StoreErrorKind::Unknown, READ, self.address(key)).because(error)
+    /// Returns the next piece of a body; `None` at its end. A transfer that ends early is a failure that a retry may overcome.
+    async fn next_piece(&self, key: &str, body: &mut ByteStream) -> Result<Option<Bytes>> {
+        body.try_next().await.map_err(|error| {
+            StoreError::new(StoreErrorKind::Unknown, READ, self.address(key)).because(error)
+        })
+    }
+
+    /// Returns the properties of an object that is about to be changed, where a missing object is a failure.
+    async fn stat_existing(&self, key: &str, what: &'static str) -> Result<Stat> {
+        self.stat(key)
+            .await?
+            .ok_or_else(|| self.contradiction(key, what, "there is no such object"))
+    }
+
+    /// Returns the failure for an object or an answer that contradicts what this program stored or the protocol.
+    fn contradiction(&self, key: &str, what: &'static str, why: impl Into<String>) -> StoreError {
+        StoreError::new(StoreErrorKind::Contradiction, what, self.address(key)).because(why.into())
     }
 }
 
@@ -285,15 +286,11 @@ impl Store for S3Store {
         key::check_new(&object.key)?;
         let (body, bytes) = open_body(&object.body).await?;
         if bytes > LARGEST_PUT {
-            return Err(StoreError::new(
-                StoreErrorKind::Unusable,
-                STORE,
-                self.address(&object.key),
-            )
-            .because(format!(
-                "{bytes} bytes; S3 accepts at most {LARGEST_PUT} in one request"
-            ))
-            .remedy("Set a lower CXVAULT_PART_BYTES."));
+            let why = format!("{bytes} bytes; S3 accepts at most {LARGEST_PUT} in one request");
+            let address = self.address(&object.key);
+            return Err(StoreError::new(StoreErrorKind::Unusable, STORE, address)
+                .because(why)
+                .remedy("Set a lower CXVAULT_PART_BYTES."));
         }
         if bytes >= ASK_FIRST && self.head(&object.key).await?.is_some() {
             return Ok(PutOutcome::Exists);
@@ -306,22 +303,12 @@ impl Store for S3Store {
             return Ok(None);
         };
         let mut content = BytesMut::new();
-        while let Some(piece) = body
-            .try_next()
-            .await
-            .map_err(|error| self.broken_off(key, error))?
-        {
+        while let Some(piece) = self.next_piece(key, &mut body).await? {
             content.extend_from_slice(&piece);
             let length = bytes.max(content.len() as u64);
             if length > LARGEST_GET {
-                return Err(StoreError::new(
-                    StoreErrorKind::Contradiction,
-                    READ,
-                    self.address(key),
-                )
-                .because(format!(
-                    "it has {length} bytes, more than such an object can have"
-                )));
+                let why = format!("it has {length} bytes, more than such an object can have");
+                return Err(self.contradiction(key, READ, why));
             }
         }
         Ok(Some(content.freeze()))
@@ -331,16 +318,17 @@ impl Store for S3Store {
         let Some((mut body, _)) = self.open_object(key, None).await? else {
             return Ok(false);
         };
-        let failed = |error| file::classify(error, file::WRITE, to);
-        let mut file = tokio::fs::File::create(to).await.map_err(failed)?;
-        while let Some(piece) = body
-            .try_next()
+        let mut file = tokio::fs::File::create(to)
             .await
-            .map_err(|error| self.broken_off(key, error))?
-        {
-            file.write_all(&piece).await.map_err(failed)?;
+            .map_err(|error| file::classify(error, file::WRITE, to))?;
+        while let Some(piece) = self.next_piece(key, &mut body).await? {
+            file.write_all(&piece)
+                .await
+                .map_err(|error| file::classify(error, file::WRITE, to))?;
         }
-        file.flush().await.map_err(failed)?;
+        file.flush()
+            .await
+            .map_err(|error| file::classify(error, file::WRITE, to))?;
         Ok(true)
     }
 
@@ -353,19 +341,11 @@ impl Store for S3Store {
             return Ok(None);
         };
         let mut content = BytesMut::new();
-        while let Some(piece) = body
-            .try_next()
-            .await
-            .map_err(|error| self.broken_off(key, error))?
-        {
+        while let Some(piece) = self.next_piece(key, &mut body).await? {
             content.extend_from_slice(&piece);
             if content.len() as u64 > length {
-                return Err(StoreError::new(
-                    StoreErrorKind::Contradiction,
-                    READ,
-                    self.address(key),
-                )
-                .because("the store sent more bytes than were requested"));
+                let why = "the store sent more bytes than were requested";
+                return Err(self.contradiction(key, READ, why));
             }
         }
         Ok(Some(content.freeze()))
@@ -376,11 +356,7 @@ impl Store for S3Store {
             return Ok(None);
         };
         let (mut hasher, mut bytes) = (Hasher::new(), 0);
-        while let Some(piece) = body
-            .try_next()
-            .await
-            .map_err(|error| self.broken_off(key, error))?
-        {
+        while let Some(piece) = self.next_piece(key, &mut body).await? {
             hasher.update(&piece);
             bytes += piece.len() as u64;
         }
@@ -399,8 +375,7 @@ impl Store for S3Store {
             return Ok(None);
         };
         let stat = stat_of(&found).ok_or_else(|| {
-            StoreError::new(StoreErrorKind::Contradiction, READ, self.address(key))
-                .because("the answer has no length of the object")
+            self.contradiction(key, READ, "the answer has no length of the object")
         })?;
         Ok(Some(stat))
     }
@@ -414,12 +389,7 @@ impl Store for S3Store {
     }
 
     async fn raise_lock(&self, key: &str, lock: Lock) -> Result<()> {
-        let Some(stat) = self.stat(key).await? else {
-            return Err(
-                StoreError::new(StoreErrorKind::Contradiction, LOCK, self.address(key))
-                    .because("there is no such object"),
-            );
-        };
+        let stat = self.stat_existing(key, LOCK).await?;
         let raised = stronger(stat.lock, lock);
         if stat.lock == Some(raised) {
             Ok(())
@@ -429,12 +399,7 @@ impl Store for S3Store {
     }
 
     async fn set_legal_hold(&self, key: &str, on: bool) -> Result<bool> {
-        let Some(stat) = self.stat(key).await? else {
-            return Err(
-                StoreError::new(StoreErrorKind::Contradiction, HOLD, self.address(key))
-                    .because("there is no such object"),
-            );
-        };
+        let stat = self.stat_existing(key, HOLD).await?;
         let status = if on {
             ObjectLockLegalHoldStatus::On
         } else {
@@ -506,16 +471,18 @@ async fn open_body(body: &Body) -> Result<(ByteStream, u64)> {
     match body {
         Body::Bytes(bytes) => Ok((ByteStream::from(bytes.clone()), bytes.len() as u64)),
         Body::File(path) => {
-            let unreadable = |error| file::unreadable_body(error, path);
-            let bytes = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
+            let about = tokio::fs::metadata(path).await;
+            let bytes = about
+                .map_err(|error| file::unreadable_body(error, path))?
+                .len();
             let stream = ByteStream::read_from()
                 .path(path)
-                .length(Length::Exact(bytes));
-            let stream = stream.buffer_size(FILE_CHUNK).build().await;
-            Ok((
-                stream.map_err(|error| unreadable(std::io::Error::other(error)))?,
-                bytes,
-            ))
+                .length(Length::Exact(bytes))
+                .buffer_size(FILE_CHUNK)
+                .build()
+                .await
+                .map_err(|error| file::unreadable_body(std::io::Error::other(error), path))?;
+            Ok((stream, bytes))
         }
     }
 }
