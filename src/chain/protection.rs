@@ -23,7 +23,7 @@ impl Protection {
         let stat = stored(archive, key).await?;
         let lock = self
             .lock
-            .filter(|lock| stat.lock.is_none_or(|now| now.stronger(*lock) != now));
+            .filter(|lock| !stat.lock.is_some_and(|now| now.covers(*lock)));
         let hold = self.hold && !stat.legal_hold;
         if let Some(lock) = lock {
             archive.store.raise_lock(key, lock).await?;

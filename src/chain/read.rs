@@ -108,9 +108,7 @@ pub(crate) fn verify<B: RecordBody>(
     let signer = envelope
         .signer()
         .map_err(|error| violated(format!("{key} cannot be trusted: {error}")))?;
-    let stranger = signer.filter(|signer| {
-        !trust.allowed.is_empty() && !trust.allowed.contains(signer, signature::MANIFEST)
-    });
+    let stranger = signer.filter(|signer| !trust.allowed.accepts(signer, signature::MANIFEST));
     if let Some(stranger) = stranger {
         return Err(violated(format!(
             "{key} cannot be trusted: {} is not among the allowed signers",

@@ -26,12 +26,8 @@ impl Protection {
             // Orders from before a takeover were enforced at the previous location, and cannot be at this one.
             orders = orders.after(takeover::taken_up_to(archive, &chain.name).await?);
         }
-        let lock = match (lock, orders.lock_on(date)) {
-            (Some(lock), Some(ordered)) => Some(lock.stronger(ordered)),
-            (lock, ordered) => lock.or(ordered),
-        };
         Ok(Protection {
-            lock,
+            lock: Lock::strongest([lock, orders.lock_on(date)]),
             hold: orders.holds_objects(date),
         })
     }

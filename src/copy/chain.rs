@@ -121,7 +121,7 @@ fn keep(steps: &mut [CopyStep], orders: &Obligations) {
         }
         let ordered = step.date.and_then(|date| orders.lock_on(date));
         step.keep = Protection {
-            lock: usual.into_iter().chain(ordered).reduce(Lock::stronger),
+            lock: Lock::strongest([usual, ordered]),
             hold: step.date.is_some_and(|date| orders.holds_objects(date)),
         };
     }

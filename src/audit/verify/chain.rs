@@ -268,11 +268,7 @@ impl<'a> ChainCheck<'a> {
                     key::parse_manifest(&revision.manifest_key).is_some_and(|n| n <= taken);
                 revision.lock = match revision.elsewhere {
                     true => since.lock_on(*date),
-                    false => revision
-                        .lock
-                        .into_iter()
-                        .chain(required)
-                        .reduce(Lock::stronger),
+                    false => Lock::strongest([revision.lock, required]),
                 };
                 revision.held = held;
                 revision.may_be_gone = day.disposed.is_some();

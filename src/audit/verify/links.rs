@@ -195,8 +195,7 @@ impl<'a> LinkCheck<'a> {
             Ok(None) => {}
             Ok(Some(signer)) => {
                 self.signed += 1;
-                if !self.allowed.is_empty() && !self.allowed.contains(&signer, signature::MANIFEST)
-                {
+                if !self.allowed.accepts(&signer, signature::MANIFEST) {
                     found.add(
                         FindingCode::SignerNotAllowed,
                         "an allowed signer",

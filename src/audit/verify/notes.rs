@@ -11,7 +11,7 @@ use crate::audit::verify::finding::{FindingCode, Findings};
 use crate::format::record::notes::has_run_out;
 use crate::format::record::{
     AFTER_LOCK_MS, Acknowledgement, Coverage, DayState, Disposal, DisposedDay, Extension, Hold,
-    HoldAct, Lock, Obligations,
+    HoldAct, Lock, ObjectLock, Obligations,
 };
 use crate::format::time::day::rfc3339;
 
@@ -104,7 +104,7 @@ pub fn extension(found: &mut Findings<'_>, extension: &Extension, before: &Chain
         let Some(known) = lock_of(day, before.obligations.lock_on(date)) else {
             continue;
         };
-        if known.stronger(extended.lock()) != extended.lock() {
+        if !extended.lock().covers(known) {
             let expected = format!("{date} locked until {} at least", rfc3339(known.until_ms));
             found.add(
                 FindingCode::RecordWrong,
@@ -117,12 +117,11 @@ pub fn extension(found: &mut Findings<'_>, extension: &Extension, before: &Chain
 
 /// Returns the lock that the chain requires of a day's objects; `extended` is that of the extensions.
 fn lock_of(day: &CommittedDay, extended: Option<Lock>) -> Option<Lock> {
-    day.revisions
+    let own = day
+        .revisions
         .iter()
-        .filter_map(|revision| revision.record.object_lock.as_ref())
-        .map(|lock| lock.lock())
-        .chain(extended)
-        .reduce(Lock::stronger)
+        .map(|revision| revision.record.object_lock.as_ref());
+    Lock::strongest(own.map(|lock| lock.map(ObjectLock::lock)).chain([extended]))
 }
 
 /// Checks that each day of a disposal was sealed, that its lock had ended when the record was committed (`committed_at`, in
@@ -206,8 +205,7 @@ fn check_lock_ended(
 ) {
     let (date, lock) = (named.date, named.lock.as_ref().map(|lock| lock.lock()));
     let until = lock.map_or_else(|| "no lock".to_owned(), |lock| rfc3339(lock.until_ms));
-    if let Some(known) = known.filter(|known| lock.is_none_or(|lock| lock.stronger(*known) != lock))
-    {
+    if let Some(known) = known.filter(|known| !lock.is_some_and(|lock| lock.covers(*known))) {
         let expected = format!("{date} locked until {} at least", rfc3339(known.until_ms));
         found.add(FindingCode::RecordWrong, expected, until.clone());
     }

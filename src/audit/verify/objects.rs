@@ -14,7 +14,6 @@ use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::{File, Lock};
 use crate::format::signature;
-use crate::format::signature::PublicKey;
 use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
 use crate::store::{Hashed, ObjectVersion, Stat};
@@ -151,15 +150,13 @@ impl Verifier<'_> {
             let opened = std::fs::File::open(&path).ok();
             let part = opened.and_then(|file| crate::format::part::PartReader::open(file).ok());
             Ok(part.is_some_and(|part| {
-                let trusted = |signer: &PublicKey| {
-                    allowed.is_empty() || allowed.contains(signer, signature::PART)
-                };
-                let signature = part
-                    .signer()
-                    .is_ok_and(|signer| signer.as_ref().map_or(!signed, trusted));
+                let is_signed_well = part.signer().is_ok_and(|signer| match signer {
+                    Some(signer) => allowed.accepts(&signer, signature::PART),
+                    None => !signed,
+                });
                 part.statement().key == object
                     && part.statement().archive_id == archive_id
-                    && signature
+                    && is_signed_well
             }))
         })
         .await
@@ -361,7 +358,7 @@ pub(crate) fn check_obligations(
             lock_text(expected),
             "none",
         )),
-        Some(lock) if lock.stronger(expected) != lock => {
+        Some(lock) if !lock.covers(expected) => {
             found.push(Finding::new(
                 FindingCode::LockWeaker,
                 object,

@@ -403,7 +403,7 @@ mod tests {
 
     /// Returns the codes of all checks of the first revision of a day after a change.
     fn codes_after(change: fn(&mut DayRecord)) -> Vec<Code> {
-        let (mut manifest, mut record) = day(3);
+        let (mut manifest, mut record) = day(4);
         // Otherwise the interval would not be compared after an update of the time-zone database.
         manifest.run.tz_database = tz_database_version().to_owned();
         change(&mut record);
@@ -418,8 +418,8 @@ mod tests {
 
     #[test]
     fn each_fault_of_a_days_record_has_its_code() {
-        let zone = day(3).1.zone;
-        let (manifest, record) = day(3);
+        let zone = day(4).1.zone;
+        let (manifest, record) = day(4);
         assert_eq!(
             codes(|found| check_window(found, &manifest, &record, &zone)),
             []

@@ -190,7 +190,7 @@ async fn examine(writer: &Writer, mut day: Candidate) -> Result<Candidate> {
             continue;
         };
         day.files_there += 1;
-        day.lock = day.lock.into_iter().chain(stat.lock).reduce(Lock::stronger);
+        day.lock = Lock::strongest([day.lock, stat.lock]);
         if stat.legal_hold {
             day.obstacle = Some(format!("is under a legal hold in the store, on {key}"));
         } else if let Some(lock) = stat.lock.filter(|lock| !has_run_out(Some(*lock), now_ms)) {

@@ -136,7 +136,7 @@ async fn draw_up(
         let known = locks
             .entry(record.date)
             .or_insert_with(|| orders.lock_on(record.date));
-        *known = [*known, own].into_iter().flatten().reduce(Lock::stronger);
+        *known = Lock::strongest([*known, own]);
     }
     if locks.is_empty() {
         let message = format!(
@@ -228,7 +228,7 @@ async fn extend_locks(
 async fn extend_lock(writer: &Writer, object: &str, lock: Lock, mode: Mode) -> Result<bool> {
     writer.check_stop()?;
     let stat = stored(writer, object).await?;
-    if stat.lock.is_some_and(|now| now.stronger(lock) == now) {
+    if stat.lock.is_some_and(|now| now.covers(lock)) {
         return Ok(false);
     }
     if mode == Mode::Act {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::format::record::{RosterEntry, RosterRecord, Run, Takeover};
 use crate::format::signature::{AllowedSigners, SigningKey};
+use crate::outcome::Exit;
 
 const ARCHIVE: &str = "00112233445566778899aabbccddeeff";
 

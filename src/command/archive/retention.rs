@@ -272,10 +272,8 @@ async fn day<'a>(
             })?;
             objects += 1;
             held += u64::from(stat.legal_hold);
-            let suffices = expected.is_none_or(|expected| {
-                stat.lock
-                    .is_some_and(|lock| lock.stronger(expected) == lock)
-            });
+            let suffices =
+                expected.is_none_or(|expected| stat.lock.is_some_and(|lock| lock.covers(expected)));
             short += u64::from(!suffices);
             found.add(stat.lock);
         }

@@ -37,6 +37,27 @@ impl Lock {
         }
     }
 
+    /// Returns the weakest lock that keeps the promises of all of them; `None` where there is no lock.
+    ///
+    /// # Examples
+    /// ```
+    /// use cxvault::format::record::lock::{Lock, LockMode};
+    ///
+    /// let long = Lock { mode: LockMode::Governance, until_ms: 9_000 };
+    /// let strict = Lock { mode: LockMode::Compliance, until_ms: 5_000 };
+    /// let both = Lock::strongest([Some(long), None, Some(strict)]).unwrap();
+    /// assert_eq!(both, Lock { mode: LockMode::Compliance, until_ms: 9_000 });
+    /// assert!(both.covers(long) && both.covers(strict) && !long.covers(strict));
+    /// ```
+    pub fn strongest(locks: impl IntoIterator<Item = Option<Lock>>) -> Option<Lock> {
+        locks.into_iter().flatten().reduce(Lock::stronger)
+    }
+
+    /// Returns whether this lock keeps every promise of the lock `required`.
+    pub fn covers(self, required: Lock) -> bool {
+        self.stronger(required) == self
+    }
+
     /// Returns what both locks promise: the weaker mode until the earlier time.
     pub fn weaker(self, other: Lock) -> Lock {
         Lock {

@@ -223,7 +223,7 @@ impl Receipt {
                 return Err(ReceiptError::Unsigned(key.clone()));
             };
             let fingerprint = signer.fingerprint();
-            if !allowed.is_empty() && !allowed.contains(&signer, signature::MANIFEST) {
+            if !allowed.accepts(&signer, signature::MANIFEST) {
                 let reason = format!("{key}: {fingerprint} is not an allowed signer");
                 return Err(ReceiptError::Signature(reason));
             }

@@ -79,6 +79,12 @@ impl AllowedSigners {
         })
     }
 
+    /// Returns whether a valid signature by `key` counts. Where no key is allowed, every key counts: the reader has named
+    /// none, and the signature still shows that the bytes were not changed.
+    pub fn accepts(&self, key: &PublicKey, namespace: &str) -> bool {
+        self.is_empty() || self.contains(key, namespace)
+    }
+
     /// Returns the number of lines that were skipped.
     pub fn ignored(&self) -> usize {
         self.ignored

@@ -356,7 +356,7 @@ impl ProbedStore {
             );
         };
         match self.store.stat(&self.key).await {
-            Ok(Some(stat)) if stat.lock.is_some_and(|lock| lock.stronger(wanted) == lock) => {
+            Ok(Some(stat)) if stat.lock.is_some_and(|lock| lock.covers(wanted)) => {
                 DoctorCheck::ok(name, "applied, and read back")
             }
             Ok(_) => DoctorCheck::failed(
