@@ -15,7 +15,7 @@ use std::fmt::{self, Write as _};
 /// table.row(["2026-11-20", "1,234"]).row(["2026-11-21", "7"]);
 /// assert_eq!(
 ///     table.to_string(),
-///     "day         segments\n2026-11-20     1,234\n2026-11-21         7"
+///     "       day  segments\n2026-11-20     1,234\n2026-11-21         7"
 /// );
 /// ```
 #[derive(Debug, Clone, Default)]

@@ -187,7 +187,7 @@ fn status_counts_what_the_manifests_and_the_rows_say() {
             .cloned()
             .collect::<Vec<_>>()
     };
-    let days = of("day");
+    let days = of("day-status");
     assert_eq!(
         days.iter()
             .map(|day| day["revisions"].clone())

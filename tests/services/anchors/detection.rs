@@ -316,7 +316,7 @@ fn an_anchor_that_was_rewritten_ends_a_run_with_4() {
             ),
             (
                 b"no anchor at all".to_vec(),
-                "another object than an anchor",
+                "is not an anchor of this chain, but another object",
                 "anchor-wrong",
             ),
             (

@@ -259,7 +259,10 @@ fn a_place_without_locks_is_refused_untouched_until_that_is_wanted() {
             .run(&["copy", "--to", &at, "--without-locks"])
             .expect(0)
             .stdout;
-        assert!(text.contains("locks         NONE, though"), "{text}");
+        assert!(
+            text.contains("locks         NONE, although 10 objects should have one"),
+            "{text}"
+        );
         verified(&vault, &at, &done["heads"]);
     }
     assert_eq!(without_mark(plain.contents()), from.contents());

@@ -196,7 +196,7 @@ fn what_is_no_gap_is_not_acknowledged() {
     for (from, to, reason, said) in [
         (EVE, NEXT, "a", "was never archived on 2026-11-19"),
         (DAY, "2026-11-30", "a", "2026-11-25 and 4 more"),
-        (DAY, DAY, "a", "holds no day"),
+        (DAY, DAY, "a", "contains no day"),
         (DAY, NEXT, "two\nlines", "it holds a control character"),
         (DAY, NEXT, "\u{1b}[2J", "it holds a control character"),
         (DAY, NEXT, " ", "it is empty"),

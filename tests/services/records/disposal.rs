@@ -143,7 +143,7 @@ fn a_day_is_disposed_of_first_and_removed_later() {
     let text = vault.run(&["verify"]).expect(0).stdout;
     assert!(
         text.contains("0 missing, 1 disposed of")
-            && text.contains("may be gone after its retention"),
+            && text.contains("its files may have been deleted"),
         "{text}"
     );
 
@@ -246,7 +246,7 @@ fn what_prevents_a_disposal_is_named() {
         "2026-11-19 was never archived; 2026-11-20 has unacknowledged gaps",
     );
     refused(&vault, "2026-11-01", DAY, "and 9 more days");
-    refused(&vault, DAY, DAY, "holds no day");
+    refused(&vault, DAY, DAY, "contains no day");
     vault
         .run(&["acknowledge", "--from", DAY, "--to", NEXT, "--reason", "x"])
         .expect(0);
@@ -472,7 +472,7 @@ fn locks_of_a_bucket_are_read_and_deletions_by_a_lifecycle_rule_are_no_violation
     bucket.delete(&eve);
     assert_eq!(
         expired(&vault),
-        "1 gone (1 hidden by a delete marker, the version under it still there), 0 there"
+        "1 gone (1 hidden by a delete marker, with the version under it still stored), 0 there"
     );
     bucket.purge(&eve);
     assert_eq!(expired(&vault), "1 gone, 0 there");

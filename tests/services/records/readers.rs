@@ -68,7 +68,7 @@ fn evidence_holds_every_record_and_checks_by_hand() {
     assert_eq!(manifests, kinds(&vault).len());
     let said = sh(&pack, "sh check.sh");
     assert!(
-        said.contains("has 4 manifests without a gap, 4 of them signed"),
+        said.contains("has 4 records without a gap, 4 of them signed"),
         "{said}"
     );
     assert!(said.contains("ALL CHECKS PASSED"), "{said}");
@@ -217,7 +217,7 @@ fn readers_go_on_without_what_was_disposed_of() {
         assert!(
             tells(&["show", &there], 0)
                 .stdout
-                .contains(&format!("\"dt\":\"{DAY}\""))
+                .contains(&format!("\"date\":\"{DAY}\""))
         );
         tells(&["prove", &gone, "--out", &out("no-receipt")], 2);
         tells(&["prove", &there, "--out", &out("receipt")], 0);
