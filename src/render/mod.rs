@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! mod        Output, sizes, durations
+//! event      JSON events
 //! table      aligned columns
 //! progress   bars, or log lines where there is no terminal
 //! ```
@@ -16,15 +17,16 @@ use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use serde::Serialize;
 
 use crate::outcome::Failure;
 
+mod event;
 mod progress;
 mod table;
 
 pub(crate) use crate::format::text::grouped;
 pub use crate::format::text::{count, printable};
+pub(crate) use event::Event;
 pub(crate) use progress::{Amount, Progress};
 pub use table::Table;
 
@@ -63,14 +65,10 @@ impl Output {
         }
     }
 
-    /// Writes one JSON line, with `--json` only.
-    pub fn event(&self, event: &impl Serialize) {
-        if !self.json {
-            return;
-        }
-        match serde_json::to_string(event) {
-            Ok(line) => self.stdout(&line),
-            Err(error) => tracing::error!(%error, "cannot write an event as JSON"),
+    /// Writes one event as a line of JSON, with `--json` only.
+    pub(crate) fn event(&self, event: Event) {
+        if self.json {
+            self.stdout(&event.to_string());
         }
     }
 
@@ -92,20 +90,12 @@ impl Output {
     pub fn failure(&self, failure: &Failure) {
         let message = failure.reason();
         if self.json {
-            #[derive(Serialize)]
-            struct FailureEvent<'a> {
-                event: &'static str,
-                exit: u8,
-                message: &'a str,
-                remedy: Option<&'a str>,
-            }
-            let remedy = failure.remedy.as_deref();
-            self.event(&FailureEvent {
-                event: "error",
-                exit: failure.exit.code(),
-                message: &message,
-                remedy,
-            });
+            self.event(
+                Event::new("error")
+                    .with("exit", failure.exit.code())
+                    .with("message", &message)
+                    .with("remedy", &failure.remedy),
+            );
         } else {
             let mut text = String::from("error: ");
             // Errors of libraries and of the API quote what they were sent.

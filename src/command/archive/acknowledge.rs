@@ -2,17 +2,15 @@
 //!
 //! An acknowledged day still has its gaps, and every report still shows them. But it no longer makes a run exit with 3.
 
-use serde::Serialize;
-
 use crate::chain::notes::acknowledge::acknowledge;
 use crate::chain::{Acknowledged, Mode};
 use crate::cli::records::AcknowledgeArgs;
 use crate::command::Context;
-use crate::command::archive::anchor;
+use crate::command::archive::{self, anchor, head_of, print_record, would_be};
 use crate::config::Settings;
 use crate::format::record::AcknowledgedDay;
 use crate::outcome::{Exit, Result};
-use crate::render::count;
+use crate::render::{Event, count};
 
 /// Runs the command.
 ///
@@ -25,8 +23,8 @@ pub(crate) async fn run(
 ) -> Result<Exit> {
     let range = args.range.span()?;
     let mode = Mode::of(args.record.dry_run);
-    let archive = crate::command::archive::open(settings, mode, context).await?;
-    let sub_accounts = crate::command::archive::named_sub_accounts(&archive, context).await?;
+    let archive = archive::open(settings, mode, context).await?;
+    let sub_accounts = archive::named_sub_accounts(&archive, context).await?;
     for sub_account in &sub_accounts {
         let by = args.record.by.as_deref();
         let ended =
@@ -36,33 +34,14 @@ pub(crate) async fn run(
     Ok(anchor::settle(&archive, &sub_accounts, mode, context).await)
 }
 
-/// The event about an acknowledgement in one sub-account; `schemas/EVENTS.md` documents it.
-#[derive(Serialize)]
-struct AcknowledgementEvent<'a> {
-    event: &'static str,
-    sub_account: &'a str,
-    /// The days of the record; empty if all of them were acknowledged before.
-    days: &'a [AcknowledgedDay],
-    head: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
-}
-
 /// Prints what was recorded for a sub-account, and writes the event.
 fn print_result(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) {
     let (days, head): (&[AcknowledgedDay], _) = match ended {
-        Acknowledged::Now { head, note } => {
-            (&note.days, Some(head.of_chain(sub_account).to_string()))
-        }
+        Acknowledged::Now { head, note } => (&note.days, head_of(Some(head), sub_account)),
         Acknowledged::Proposed { note } => (&note.days, None),
         Acknowledged::Before { .. } => (&[], None),
     };
-    let dry_run = mode == Mode::DryRun;
-    let done = if dry_run {
-        "would be acknowledged"
-    } else {
-        "acknowledged"
-    };
+    let would_be = would_be(mode);
     let mut lines = Vec::new();
     if let Acknowledged::Before { manifest } = ended {
         lines.push(format!(
@@ -76,19 +55,14 @@ fn print_result(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &C
             .iter()
             .map(|reason| reason.name())
             .collect();
-        let because = because.join(", ");
         lines.push(format!(
-            "{sub_account} {}: {done}; {failed} ({because})",
-            day.date
+            "{sub_account} {}: {would_be}acknowledged; {failed} ({})",
+            day.date,
+            because.join(", ")
         ));
     }
-    lines.extend(head.iter().map(|head| format!("head {head}")));
-    context.output.print_info(lines.join("\n"));
-    context.output.event(&AcknowledgementEvent {
-        event: "acknowledged",
-        sub_account,
-        days,
-        head,
-        dry_run,
-    });
+    let event = Event::new("acknowledged")
+        .with("sub_account", sub_account)
+        .with("days", days);
+    print_record(event, lines, head, mode, context);
 }

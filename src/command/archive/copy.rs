@@ -6,8 +6,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
-
 use crate::audit::verify::VerifyProgress;
 use crate::cli::copy::CopyArgs;
 use crate::clock::{Clock, SystemClock};
@@ -16,7 +14,7 @@ use crate::config::Settings;
 use crate::copy::{Copied, CopyLocks, CopyOptions, Job, copy};
 use crate::format::place::key;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Amount, count, grouped, size};
+use crate::render::{Amount, Event, count, grouped, size};
 
 /// Largest number of heads that are printed as a command line.
 const HEADS_SHOWN: usize = 3;
@@ -78,31 +76,18 @@ fn variables(job: &Job, settings: &Settings) -> String {
     unlocked.into_iter().chain(endpoint).collect()
 }
 
-/// The event about a copy; `schemas/EVENTS.md` documents it.
-#[derive(Serialize)]
-struct CopyEvent<'a> {
-    event: &'static str,
-    from: &'a str,
-    to: &'a str,
-    archive_id: &'a str,
-    dry_run: bool,
-    exit: u8,
-    #[serde(flatten)]
-    copied: &'a Copied,
-}
-
 /// Prints the summary and writes the event.
 fn print_result(job: &Job, copied: &Copied, exit: Exit, variables: &str, context: &Context) {
-    let (from, to) = (job.source.store.root(), job.to.root());
-    context.output.event(&CopyEvent {
-        event: "copy",
-        from: &from,
-        to: &to,
-        archive_id: &job.source.record.archive_id,
-        dry_run: job.options.dry_run,
-        exit: exit.code(),
-        copied,
-    });
+    let to = job.to.root();
+    context.output.event(
+        Event::new("copy")
+            .with("from", job.source.store.root())
+            .with("to", &to)
+            .with("archive_id", &job.source.record.archive_id)
+            .with("dry_run", job.options.dry_run)
+            .with("exit", exit.code())
+            .merge(copied),
+    );
     if copied.unlocked > 0 {
         tracing::warn!(
             objects = copied.unlocked,

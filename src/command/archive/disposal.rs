@@ -3,17 +3,15 @@
 //! The record allows the files of the days to be deleted, which this program never does itself; their manifests stay. A day
 //! that is still locked, or that is held for a case, is refused.
 
-use serde::Serialize;
-
 use crate::chain::notes::disposal::dispose;
 use crate::chain::{DisposalOutcome, DisposalRequest, Mode};
 use crate::cli::records::RetentionDisposeArgs;
 use crate::command::Context;
-use crate::command::archive::anchor;
+use crate::command::archive::{self, head_of, print_record, record_each};
 use crate::config::Settings;
-use crate::format::record::{DateSpan, DisposedDay};
+use crate::format::record::DateSpan;
 use crate::outcome::{Exit, Result};
-use crate::render::{count, size};
+use crate::render::{Event, count, size};
 
 /// Runs the command for each sub-account. Failures are printed, and decide the exit code.
 ///
@@ -30,35 +28,20 @@ pub(crate) async fn run(
         by: args.record.by.clone(),
     };
     let mode = Mode::of(args.record.dry_run);
-    let archive = crate::command::archive::open(settings, mode, context).await?;
-    let sub_accounts = crate::command::archive::named_sub_accounts(&archive, context).await?;
-    let mut exits = Vec::new();
-    for sub_account in &sub_accounts {
-        match dispose(&archive, sub_account, &request, mode).await {
-            Ok(disposed) => print_result(sub_account, request.range, mode, &disposed, context),
-            Err(failure) => {
-                context.output.failure(&failure);
-                exits.push(failure.exit);
-            }
-        }
-    }
-    exits.push(anchor::settle(&archive, &sub_accounts, mode, context).await);
-    Ok(Exit::worst(exits))
-}
-
-/// The event about a disposal in one sub-account; `schemas/EVENTS.md` documents it.
-#[derive(Serialize)]
-struct DisposalEvent<'a> {
-    event: &'static str,
-    sub_account: &'a str,
-    days: &'a [DisposedDay],
-    days_before: u64,
-    files: u64,
-    bytes: u64,
-    files_there: u64,
-    head: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
+    let archive = archive::open(settings, mode, context).await?;
+    let sub_accounts = archive::named_sub_accounts(&archive, context).await?;
+    let exit = record_each(
+        &archive,
+        &sub_accounts,
+        mode,
+        context,
+        async |sub_account| {
+            let disposed = dispose(&archive, sub_account, &request, mode).await?;
+            print_result(sub_account, request.range, mode, &disposed, context);
+            Ok(())
+        },
+    );
+    Ok(exit.await)
 }
 
 /// Prints what was recorded for a sub-account, and writes the event.
@@ -69,40 +52,23 @@ fn print_result(
     disposed: &DisposalOutcome,
     context: &Context,
 ) {
-    let dry_run = mode == Mode::DryRun;
     let DisposalOutcome {
         days,
         before,
         files_there,
         ..
     } = disposed;
-    let head = disposed
-        .head
-        .as_ref()
-        .map(|head| head.of_chain(sub_account).to_string());
     let files: u64 = days.iter().map(|day| day.files).sum();
     let bytes: u64 = days.iter().map(|day| day.bytes).sum();
-    context.output.event(&DisposalEvent {
-        event: "disposed",
-        sub_account,
-        days,
-        days_before: *before,
-        files,
-        bytes,
-        files_there: *files_there,
-        head: head.as_deref(),
-        dry_run,
-    });
     let done = if days.is_empty() {
         "there is nothing to dispose of".to_owned()
     } else {
         format!(
             "{} {}: {}, {}; in the store: {}",
             count(days.len() as u64, "day"),
-            if dry_run {
-                "can be disposed of; nothing was recorded"
-            } else {
-                "disposed of"
+            match mode {
+                Mode::DryRun => "can be disposed of; nothing was recorded",
+                Mode::Act => "disposed of",
             },
             count(files, "file"),
             size(bytes),
@@ -113,6 +79,13 @@ fn print_result(
     if *before > 0 {
         lines.push(format!("  disposed of before: {}", count(*before, "day")));
     }
-    lines.extend(head.iter().map(|head| format!("head {head}")));
-    context.output.print_info(lines.join("\n"));
+    let event = Event::new("disposed")
+        .with("sub_account", sub_account)
+        .with("days", days)
+        .with("days_before", before)
+        .with("files", files)
+        .with("bytes", bytes)
+        .with("files_there", files_there);
+    let head = head_of(disposed.head.as_ref(), sub_account);
+    print_record(event, lines, head, mode, context);
 }

@@ -10,15 +10,15 @@ use crate::chain::notes::hold::{add, remove};
 use crate::chain::{
     Archive, HoldOutcome, HoldRequest, Mode, StandingObligations, Timeline, obligations,
 };
-use crate::cli::records::{HoldArgs, HoldCommand, HoldListArgs};
-use crate::command::archive::anchor;
+use crate::cli::records::{HoldArgs, HoldCommand, HoldListArgs, RecordArgs};
+use crate::command::archive::{self, head_of, print_record, record_each, unless_new, would_be};
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::place::key;
 use crate::format::record::{DateSpan, DayState, Hold, HoldAct, Run};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Output, count, grouped, printable};
+use crate::render::{Event, Output, count, grouped, printable};
 
 /// Number of objects that are read concurrently.
 const AT_ONCE: usize = 16;
@@ -31,25 +31,25 @@ pub(crate) async fn run(args: &HoldArgs, settings: &Settings, context: &Context)
     match &args.command {
         HoldCommand::List(args) => list(args, settings, context).await,
         HoldCommand::Add(args) => {
-            let request = HoldRequest {
-                case: args.case.clone(),
-                range: Some(args.range.span()?),
-                reason: args.record.reason.clone(),
-                by: args.record.by.clone(),
-            };
+            let request = request(&args.case, Some(args.range.span()?), &args.record);
             let mode = Mode::of(args.record.dry_run);
             change(HoldAct::Add, &request, mode, settings, context).await
         }
         HoldCommand::Remove(args) => {
-            let request = HoldRequest {
-                case: args.case.clone(),
-                range: args.range.span()?,
-                reason: args.record.reason.clone(),
-                by: args.record.by.clone(),
-            };
+            let request = request(&args.case, args.range.span()?, &args.record);
             let mode = Mode::of(args.record.dry_run);
             change(HoldAct::Remove, &request, mode, settings, context).await
         }
+    }
+}
+
+/// Returns what is to be held or released. Without a range all days of the case are meant.
+fn request(case: &str, range: Option<DateSpan>, record: &RecordArgs) -> HoldRequest {
+    HoldRequest {
+        case: case.to_owned(),
+        range,
+        reason: record.reason.clone(),
+        by: record.by.clone(),
     }
 }
 
@@ -61,36 +61,33 @@ async fn change(
     settings: &Settings,
     context: &Context,
 ) -> Result<Exit> {
-    let archive = crate::command::archive::open(settings, mode, context).await?;
+    let archive = archive::open(settings, mode, context).await?;
     let mut sub_accounts = inspect::sub_accounts(&archive, context).await?;
     if act == HoldAct::Remove && context.sub_accounts.is_empty() {
         sub_accounts = with_case(&archive, sub_accounts, &request.case).await?;
     }
-    let mut exits = Vec::new();
-    for sub_account in &sub_accounts {
-        let ended = match act {
-            HoldAct::Add => add(&archive, sub_account, request, mode).await,
-            HoldAct::Remove => remove(&archive, sub_account, request, mode).await,
-        };
-        match ended {
-            Ok(held) => {
-                let report = HoldReport {
-                    sub_account,
-                    act,
-                    request,
-                    mode,
-                    held: &held,
-                };
-                report.print(&archive.store.root(), &context.output);
-            }
-            Err(failure) => {
-                context.output.failure(&failure);
-                exits.push(failure.exit);
-            }
-        }
-    }
-    exits.push(anchor::settle(&archive, &sub_accounts, mode, context).await);
-    Ok(Exit::worst(exits))
+    let exit = record_each(
+        &archive,
+        &sub_accounts,
+        mode,
+        context,
+        async |sub_account| {
+            let held = match act {
+                HoldAct::Add => add(&archive, sub_account, request, mode).await?,
+                HoldAct::Remove => remove(&archive, sub_account, request, mode).await?,
+            };
+            let report = HoldReport {
+                sub_account,
+                act,
+                request,
+                mode,
+                held,
+            };
+            report.print(&archive.store.root(), context);
+            Ok(())
+        },
+    );
+    Ok(exit.await)
 }
 
 /// Returns the sub-accounts in which the case was ever opened.
@@ -120,52 +117,14 @@ struct HoldReport<'a> {
     act: HoldAct,
     request: &'a HoldRequest,
     mode: Mode,
-    held: &'a HoldOutcome,
+    held: HoldOutcome,
 }
 
 impl HoldReport<'_> {
     /// Prints the result, writes the event, and warns if no store enforces the hold.
-    fn print(&self, store: &str, output: &Output) {
-        #[derive(Serialize)]
-        struct HoldEvent<'a> {
-            event: &'static str,
-            sub_account: &'a str,
-            act: HoldAct,
-            case: &'a str,
-            range: Option<DateSpan>,
-            enforced: bool,
-            records: u64,
-            objects: u64,
-            changed: u64,
-            held_by_others: u64,
-            days_disposed: u64,
-            files_gone: u64,
-            head: Option<&'a str>,
-            #[serde(skip_serializing_if = "std::ops::Not::not")]
-            dry_run: bool,
-        }
-        let (sub_account, held) = (self.sub_account, self.held);
-        let head = held
-            .head
-            .as_ref()
-            .map(|head| head.of_chain(sub_account).to_string());
+    fn print(&self, store: &str, context: &Context) {
+        let (sub_account, held) = (self.sub_account, &self.held);
         let case = self.request.case.as_str();
-        output.event(&HoldEvent {
-            event: "hold",
-            sub_account,
-            act: self.act,
-            case,
-            range: self.request.range,
-            enforced: held.enforced,
-            records: held.records,
-            objects: held.objects,
-            changed: held.changed,
-            held_by_others: held.held_by_others,
-            days_disposed: held.days_disposed,
-            files_gone: held.files_gone,
-            head: head.as_deref(),
-            dry_run: self.mode == Mode::DryRun,
-        });
         if !held.enforced && self.mode == Mode::Act {
             tracing::warn!(
                 sub_account,
@@ -176,20 +135,28 @@ impl HoldReport<'_> {
         }
         let mut lines = vec![self.line()];
         lines.extend(disposed(held));
-        lines.extend(head.map(|head| format!("head {head}")));
-        output.print_info(lines.join("\n"));
+        let event = Event::new("hold")
+            .with("sub_account", sub_account)
+            .with("act", self.act)
+            .with("case", case)
+            .with("range", self.request.range)
+            .with("enforced", held.enforced)
+            .with("records", held.records)
+            .with("objects", held.objects)
+            .with("changed", held.changed)
+            .with("held_by_others", held.held_by_others)
+            .with("days_disposed", held.days_disposed)
+            .with("files_gone", held.files_gone);
+        let head = head_of(held.head.as_ref(), sub_account);
+        print_record(event, lines, head, self.mode, context);
     }
 
     /// Returns the result in one line.
     fn line(&self) -> String {
-        let held = self.held;
+        let held = &self.held;
         let [objects, changed, others] =
             [held.objects, held.changed, held.held_by_others].map(grouped);
-        let would = if self.mode == Mode::DryRun {
-            "would be "
-        } else {
-            ""
-        };
+        let would = would_be(self.mode);
         let range = self
             .request
             .range
@@ -206,14 +173,11 @@ impl HoldReport<'_> {
                 format!("{changed} objects {would}released, {others} stay held for other cases")
             }
         };
-        let before = if held.records == 0 {
-            " (the chain has this record already)"
-        } else {
-            ""
-        };
         format!(
-            "{} case {}{range}: {done}{before}",
-            self.sub_account, self.request.case
+            "{} case {}{range}: {done}{}",
+            self.sub_account,
+            self.request.case,
+            unless_new(held.records)
         )
     }
 }
@@ -230,10 +194,9 @@ fn disposed(held: &HoldOutcome) -> Option<String> {
     })
 }
 
-/// The event about a case in one sub-account.
+/// A case in one sub-account, as the event shows it.
 #[derive(Serialize)]
-struct CaseEvent<'a> {
-    event: &'static str,
+struct HeldCase<'a> {
     sub_account: &'a str,
     case: &'a str,
     /// Ranges of held days; empty if the case is closed.
@@ -244,12 +207,12 @@ struct CaseEvent<'a> {
     objects: u64,
     /// Number of these objects that the store reports as held.
     held: u64,
-    records: Vec<HoldRecordEvent<'a>>,
+    records: Vec<HoldRecord<'a>>,
 }
 
 /// A record of a case.
 #[derive(Serialize)]
-struct HoldRecordEvent<'a> {
+struct HoldRecord<'a> {
     manifest: &'a str,
     committed_at: String,
     host: &'a str,
@@ -287,7 +250,7 @@ async fn case<'a>(
     sub_account: &'a str,
     standing: &'a StandingObligations,
     name: &'a str,
-) -> Result<CaseEvent<'a>> {
+) -> Result<HeldCase<'a>> {
     let open = standing.orders.open_ranges(name, None);
     let (mut objects, mut held) = (0, 0);
     for range in &open {
@@ -299,14 +262,13 @@ async fn case<'a>(
         .holds
         .iter()
         .filter(|(_, _, hold)| hold.case == name);
-    let record = |(manifest, run, hold): &'a (String, Run, Hold)| HoldRecordEvent {
+    let record = |(manifest, run, hold): &'a (String, Run, Hold)| HoldRecord {
         manifest,
         committed_at: rfc3339(run.finished_at),
         host: &run.host,
         hold,
     };
-    Ok(CaseEvent {
-        event: "case",
+    Ok(HeldCase {
         sub_account,
         case: name,
         enforced: standing.orders.open_ranges(name, Some(false)).is_empty(),
@@ -350,8 +312,8 @@ async fn count_held(source: &Archive, sub_account: &str, range: DateSpan) -> Res
 }
 
 /// Prints a case. The exit code is [`Exit::Integrity`] if objects lack a hold that the store should enforce.
-fn print_case(case: &CaseEvent<'_>, source: &Archive, output: &Output) -> Exit {
-    output.event(case);
+fn print_case(case: &HeldCase<'_>, source: &Archive, output: &Output) -> Exit {
+    output.event(Event::new("case").merge(case));
     let ranges = case
         .open
         .iter()
@@ -377,7 +339,7 @@ fn print_case(case: &CaseEvent<'_>, source: &Archive, output: &Output) -> Exit {
         case.sub_account,
         printable(case.case)
     )];
-    for HoldRecordEvent {
+    for HoldRecord {
         committed_at,
         host,
         hold,

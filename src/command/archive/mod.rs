@@ -12,7 +12,9 @@
 use crate::chain::{Archive, Mode, Roster, Writer};
 use crate::command::{Context, inspect, wiring};
 use crate::config::Settings;
-use crate::outcome::{Failure, Result};
+use crate::format::record::head::{Head, HeadRef};
+use crate::outcome::{Exit, Failure, Result};
+use crate::render::Event;
 
 pub mod acknowledge;
 pub mod anchor;
@@ -30,6 +32,69 @@ async fn open(settings: &Settings, mode: Mode, context: &Context) -> Result<Writ
     let archive = wiring::open_existing(settings, mode, context).await?;
     Roster::open_to_write(&archive, mode).await?;
     Ok(archive)
+}
+
+/// Appends a record to the chain of each sub-account with `record`, which also prints the result, and then stores the new
+/// heads at the anchor. Returns the worst exit code.
+///
+/// A failure in one sub-account is printed, and the others still get their record: a hold or a longer lock must not be missing
+/// in 199 sub-accounts because one of them cannot be read.
+async fn record_each(
+    archive: &Writer,
+    sub_accounts: &[String],
+    mode: Mode,
+    context: &Context,
+    record: impl AsyncFn(&str) -> Result<()>,
+) -> Exit {
+    let mut exits = Vec::new();
+    for sub_account in sub_accounts {
+        if let Err(failure) = record(sub_account).await {
+            context.output.failure(&failure);
+            exits.push(failure.exit);
+        }
+    }
+    exits.push(anchor::settle(archive, sub_accounts, mode, context).await);
+    Exit::worst(exits)
+}
+
+/// Prints what a record command did in one chain: the lines and the new head for people, and the event for programs.
+///
+/// The head is printed because it is what an auditor keeps: it fixes the chain up to this record. Only a dry run has the
+/// member `dry_run`.
+fn print_record(
+    event: Event,
+    mut lines: Vec<String>,
+    head: Option<HeadRef>,
+    mode: Mode,
+    context: &Context,
+) {
+    lines.extend(head.iter().map(|head| format!("head {head}")));
+    context.output.print_info(lines.join("\n"));
+    let event = event.with("head", head);
+    context
+        .output
+        .event(event.with_if(mode == Mode::DryRun, "dry_run", true));
+}
+
+/// Returns a head with the name of its sub-account.
+fn head_of(head: Option<&Head>, sub_account: &str) -> Option<HeadRef> {
+    head.map(|head| head.of_chain(sub_account))
+}
+
+/// Returns the words before a participle: a dry run says what would be done.
+fn would_be(mode: Mode) -> &'static str {
+    match mode {
+        Mode::DryRun => "would be ",
+        Mode::Act => "",
+    }
+}
+
+/// Returns the end of a line about a record that an earlier command has committed; `records` is the number of new records.
+fn unless_new(records: u64) -> &'static str {
+    match records {
+        0 => " (the chain has this record already)",
+        _ => "",
+    }
 }
 
 /// Returns the sub-accounts that `--sub-account` names, or the only one of the archive.

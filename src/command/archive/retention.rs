@@ -12,7 +12,9 @@ use crate::chain::{
     Archive, CommittedRevision, ExtensionOutcome, ExtensionRequest, Mode, obligations,
 };
 use crate::cli::records::{RetentionArgs, RetentionCommand, RetentionExtendArgs};
-use crate::command::archive::anchor;
+use crate::command::archive::{
+    self, disposal, head_of, print_record, record_each, unless_new, would_be,
+};
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::place::key;
@@ -20,7 +22,7 @@ use crate::format::record::{Lock, LockMode, Obligations};
 use crate::format::time::Days;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Table, count, grouped};
+use crate::render::{Event, Table, count, grouped};
 
 /// Number of days that are read concurrently.
 const AT_ONCE: usize = 16;
@@ -38,9 +40,7 @@ pub(crate) async fn run(
         None => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Show(args)) => show(&args.range.days()?, settings, context).await,
         Some(RetentionCommand::Extend(args)) => extend_retention(args, settings, context).await,
-        Some(RetentionCommand::Dispose(args)) => {
-            crate::command::archive::disposal::run(args, settings, context).await
-        }
+        Some(RetentionCommand::Dispose(args)) => disposal::run(args, settings, context).await,
     }
 }
 
@@ -57,36 +57,20 @@ async fn extend_retention(
         by: args.by.clone(),
     };
     let mode = Mode::of(args.dry_run);
-    let archive = crate::command::archive::open(settings, mode, context).await?;
-    let mut exits = Vec::new();
+    let archive = archive::open(settings, mode, context).await?;
     let sub_accounts = inspect::sub_accounts(&archive, context).await?;
-    for sub_account in &sub_accounts {
-        match extend(&archive, sub_account, &request, mode).await {
-            Ok(extended) => print_extension(sub_account, &request, &extended, mode, context),
-            Err(failure) => {
-                context.output.failure(&failure);
-                exits.push(failure.exit);
-            }
-        }
-    }
-    exits.push(anchor::settle(&archive, &sub_accounts, mode, context).await);
-    Ok(Exit::worst(exits))
-}
-
-/// The event about an extension in one sub-account; `schemas/EVENTS.md` documents it.
-#[derive(Serialize)]
-struct RetentionEvent<'a> {
-    event: &'static str,
-    sub_account: &'a str,
-    days: &'a [crate::format::record::notes::ExtendedDay],
-    retain_until: String,
-    records: u64,
-    objects: u64,
-    raised: u64,
-    days_disposed: u64,
-    head: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
+    let exit = record_each(
+        &archive,
+        &sub_accounts,
+        mode,
+        context,
+        async |sub_account| {
+            let extended = extend(&archive, sub_account, &request, mode).await?;
+            print_extension(sub_account, &request, &extended, mode, context);
+            Ok(())
+        },
+    );
+    Ok(exit.await)
 }
 
 /// Prints what was extended in a sub-account, and writes the event.
@@ -97,53 +81,32 @@ fn print_extension(
     mode: Mode,
     context: &Context,
 ) {
-    let head = extended
-        .head
-        .as_ref()
-        .map(|head| head.of_chain(sub_account).to_string());
-    let ExtensionOutcome {
-        records,
-        days,
-        objects,
-        raised,
-        days_disposed,
-        ..
-    } = extended;
-    let dry_run = mode == Mode::DryRun;
     let until = rfc3339(request.until_ms);
-    let before = if *records == 0 {
-        " (the chain has this record already)"
-    } else {
-        ""
-    };
-    let would = if dry_run { "would be " } else { "" };
+    let would_be = would_be(mode);
     let mut lines = vec![format!(
-        "{sub_account} {}: {} {would}retained until {until}, {}, {} {would}extended{before}",
+        "{sub_account} {}: {} {would_be}retained until {until}, {}, {} {would_be}extended{}",
         request.range,
-        count(days.len() as u64, "day"),
-        count(*objects, "object"),
-        count(*raised, "lock")
+        count(extended.days.len() as u64, "day"),
+        count(extended.objects, "object"),
+        count(extended.raised, "lock"),
+        unless_new(extended.records)
     )];
-    if *days_disposed > 0 {
+    if extended.days_disposed > 0 {
         lines.push(format!(
             "  disposed of, and not changed: {}",
-            count(*days_disposed, "day")
+            count(extended.days_disposed, "day")
         ));
     }
-    lines.extend(head.iter().map(|head| format!("head {head}")));
-    context.output.print_info(lines.join("\n"));
-    context.output.event(&RetentionEvent {
-        event: "retention-extended",
-        sub_account,
-        days,
-        retain_until: until,
-        records: *records,
-        objects: *objects,
-        raised: *raised,
-        days_disposed: *days_disposed,
-        head: head.as_deref(),
-        dry_run,
-    });
+    let event = Event::new("retention-extended")
+        .with("sub_account", sub_account)
+        .with("days", &extended.days)
+        .with("retain_until", until)
+        .with("records", extended.records)
+        .with("objects", extended.objects)
+        .with("raised", extended.raised)
+        .with("days_disposed", extended.days_disposed);
+    let head = head_of(extended.head.as_ref(), sub_account);
+    print_record(event, lines, head, mode, context);
 }
 
 /// A lock in an event.
@@ -164,8 +127,7 @@ impl RetentionView {
 
 /// The locks of one day: those that the chain requires, and those that the store has.
 #[derive(Debug, Serialize)]
-struct RetentionDayEvent<'a> {
-    event: &'static str,
+struct RetentionDay<'a> {
     sub_account: &'a str,
     date: Date,
     /// The weakest required lock of its revisions, later records included; `None` if one of them requires no lock.
@@ -201,10 +163,10 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
         let days = timeline
             .by_day()
             .map(|revisions| day(&source, &sub_account, revisions, &orders));
-        let days: Vec<RetentionDayEvent<'_>> =
+        let days: Vec<RetentionDay<'_>> =
             stream::iter(days).buffered(AT_ONCE).try_collect().await?;
         for day in days {
-            context.output.event(&day);
+            context.output.event(Event::new("retention").merge(&day));
             short += day.short;
             table.row(row(&day));
         }
@@ -223,7 +185,7 @@ async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Ex
 }
 
 /// Returns the row of a day in the table.
-fn row(day: &RetentionDayEvent<'_>) -> [String; 8] {
+fn row(day: &RetentionDay<'_>) -> [String; 8] {
     let mode = day
         .recorded
         .as_ref()
@@ -250,7 +212,7 @@ async fn day<'a>(
     sub_account: &'a str,
     revisions: &[CommittedRevision],
     orders: &Obligations,
-) -> Result<RetentionDayEvent<'a>> {
+) -> Result<RetentionDay<'a>> {
     let Some(date) = revisions.first().map(|revision| revision.record.date) else {
         return Err(Failure::unforeseen());
     };
@@ -282,8 +244,7 @@ async fn day<'a>(
         recorded.0.flatten().map(RetentionView::of),
         found.0.flatten().map(RetentionView::of),
     );
-    Ok(RetentionDayEvent {
-        event: "retention",
+    Ok(RetentionDay {
         sub_account,
         date,
         recorded,

@@ -4,30 +4,16 @@
 //! and the head of the original: an auditor sees where the chain continues, and a run that still archives to the original would
 //! make two chains that diverge from this record on.
 
-use serde::Serialize;
-
 use crate::chain::takeover::take_over;
 use crate::chain::{Mode, TakenOver};
 use crate::cli::records::TakeoverArgs;
 use crate::command::archive::anchor;
 use crate::command::{Context, wiring};
 use crate::config::Settings;
-use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::Takeover;
 use crate::outcome::{Exit, Result};
-use crate::render::{grouped, printable};
-
-/// The event about a takeover; `schemas/EVENTS.md` documents it.
-#[derive(Serialize)]
-struct TakeoverEvent<'a> {
-    event: &'static str,
-    place: &'a str,
-    from: Option<&'a str>,
-    copy: Option<Digest>,
-    sub_accounts: usize,
-    head: Option<&'a str>,
-}
+use crate::render::{Event, grouped, printable};
 
 /// Runs the command.
 ///
@@ -55,18 +41,16 @@ pub(crate) async fn run(
             (Some(takeover), Some(head.of_chain(key::ROSTER).to_string()))
         }
     };
-    let from = takeover.and_then(|takeover| takeover.from.as_deref());
     let sub_accounts = takeover.map_or(0, |takeover| takeover.sub_accounts.len());
-    let copy = takeover.and_then(|takeover| takeover.copy);
     let head = head.as_deref();
-    context.output.event(&TakeoverEvent {
-        event: "takeover",
-        place: &place,
-        from,
-        copy,
-        sub_accounts,
-        head,
-    });
+    context.output.event(
+        Event::new("takeover")
+            .with("place", &place)
+            .with("from", takeover.and_then(|takeover| takeover.from.as_ref()))
+            .with("copy", takeover.and_then(|takeover| takeover.copy))
+            .with("sub_accounts", sub_accounts)
+            .with("head", head),
+    );
     context
         .output
         .print_info(summary(&place, &ended, takeover, head));

@@ -3,15 +3,13 @@
 //! The check needs neither archive nor settings, so a court or a customer can do it. What a receipt cannot prove by
 //! itself is that its head is the archive's: that takes a head from a second source (`--expect-head`).
 
-use serde::Serialize;
-
 use crate::cli::audit::CheckReceiptArgs;
 use crate::command::{Context, inspect};
 use crate::format::record::{Proven, Receipt};
 use crate::format::signature::AllowedSigners;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::printable;
+use crate::render::{Event, printable};
 
 /// Checks a receipt and prints what it proves.
 ///
@@ -52,16 +50,9 @@ fn print_summary(
     args: &CheckReceiptArgs,
     context: &Context,
 ) {
-    #[derive(Serialize)]
-    struct CheckedReceiptEvent<'a> {
-        event: &'static str,
-        #[serde(flatten)]
-        proven: &'a Proven,
-    }
-    context.output.event(&CheckedReceiptEvent {
-        event: "receipt-holds",
-        proven,
-    });
+    context
+        .output
+        .event(Event::new("receipt-holds").merge(proven));
     let Proven {
         sub_account,
         date,

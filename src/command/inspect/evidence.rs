@@ -3,10 +3,6 @@
 //! The folder can be checked without cxvault: its README.txt explains the steps, and check.sh does them with `jq`,
 //! `sha256sum`, `ssh-keygen` and DuckDB (FORMAT.md, "Evidence packs").
 
-use std::path::Path;
-
-use serde::Serialize;
-
 use crate::audit::evidence;
 use crate::audit::evidence::EvidenceCounts;
 use crate::audit::pack::Pack;
@@ -15,7 +11,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{count, size};
+use crate::render::{Event, count, size};
 
 /// Writes the evidence of a range of days into a new folder.
 ///
@@ -69,27 +65,16 @@ fn print_summary(
     args: &EvidenceArgs,
     context: &Context,
 ) {
-    #[derive(Serialize)]
-    struct EvidenceEvent<'a> {
-        event: &'static str,
-        folder: &'a Path,
-        files: u64,
-        manifests: u64,
-        rosters: u64,
-        parts: u64,
-        bytes: u64,
-        heads: &'a [String],
-    }
-    context.output.event(&EvidenceEvent {
-        event: "evidence",
-        folder: &args.out,
-        files,
-        manifests: packed.manifests,
-        rosters: packed.rosters,
-        parts: packed.parts,
-        bytes: packed.bytes,
-        heads: &packed.heads,
-    });
+    context.output.event(
+        Event::new("evidence")
+            .with("folder", &args.out)
+            .with("files", files)
+            .with("manifests", packed.manifests)
+            .with("rosters", packed.rosters)
+            .with("parts", packed.parts)
+            .with("bytes", packed.bytes)
+            .with("heads", &packed.heads),
+    );
     let signers = if without_signers {
         "\nThe folder does not say whose signatures to accept: use --allowed-signers to include that."
     } else {

@@ -27,7 +27,7 @@ use crate::format::row::Row;
 use crate::format::time::Days;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::count;
+use crate::render::{Event, count};
 
 /// Writes a range of days, or what was committed after a manifest, into a new folder.
 ///
@@ -218,7 +218,7 @@ async fn export(
 }
 
 fn print_summary(about: &ExportAbout, files: u64, args: &ExportArgs, context: &Context) {
-    context.output.event(about);
+    context.output.event(Event::of(about));
     let out = args.out.display();
     let new = if about.rows == 0 {
         "nothing to export"

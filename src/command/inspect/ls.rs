@@ -2,9 +2,6 @@
 //!
 //! Days and files come from the manifests; only `--date` reads parts, and only those of that day.
 
-use jiff::civil::Date;
-use serde::Serialize;
-
 use crate::audit::calendar::Calendar;
 use crate::audit::current::{RowSelection, rows};
 use crate::audit::scratch::Scratch;
@@ -16,7 +13,7 @@ use crate::format::row::Row;
 use crate::format::time::Days;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Result};
-use crate::render::{Output, Table, grouped, printable, size};
+use crate::render::{Event, Output, Table, grouped, printable, size};
 
 /// Lists the days of a range, or the segments of one day.
 ///
@@ -49,28 +46,17 @@ pub(crate) async fn run(args: &LsArgs, settings: &Settings, context: &Context) -
 
 /// Prints one event for each revision, and a table of the days.
 fn print_days(timeline: &Timeline, range: &Days, output: &Output) {
-    #[derive(Serialize)]
-    struct ListedRevisionEvent<'a> {
-        event: &'static str,
-        sub_account: &'a str,
-        date: Date,
-        revision: u32,
-        manifest: &'a str,
-        committed_at: String,
-        run: &'a str,
-        files: &'a [crate::format::record::manifest::File],
-    }
     for revision in &timeline.revisions {
-        output.event(&ListedRevisionEvent {
-            event: "revision",
-            sub_account: &timeline.sub_account,
-            date: revision.record.date,
-            revision: revision.record.revision,
-            manifest: &revision.manifest.key,
-            committed_at: rfc3339(revision.run.finished_at),
-            run: &revision.run.id,
-            files: &revision.record.files,
-        });
+        output.event(
+            Event::new("revision")
+                .with("sub_account", &timeline.sub_account)
+                .with("date", revision.record.date)
+                .with("revision", revision.record.revision)
+                .with("manifest", &revision.manifest.key)
+                .with("committed_at", rfc3339(revision.run.finished_at))
+                .with("run", &revision.run.id)
+                .with("files", &revision.record.files),
+        );
     }
     let calendar = Calendar::of(timeline, range);
     let mut table = Table::new([
@@ -119,21 +105,6 @@ async fn print_segments(source: &Archive, timeline: &Timeline, output: &Output) 
 
 /// Prints the current row of one segment.
 fn print_row(row: &Row, sub_account: &str, output: &Output) {
-    #[derive(Serialize)]
-    struct ListedRowEvent<'a> {
-        event: &'static str,
-        sub_account: &'a str,
-        segment_id: &'a Option<String>,
-        segment_end_time: Option<String>,
-        channel_class: &'a Option<String>,
-        channel_type: &'a Option<String>,
-        segment_type: &'a Option<String>,
-        segment_agent_group_id: &'a Option<String>,
-        segment_participant_id: &'a Option<String>,
-        agent_status: &'static str,
-        auto_status: &'static str,
-        revision: u32,
-    }
     let metadata = &row.segment.metadata;
     let end = metadata.segment_end_time.map(rfc3339);
     let shown = |value: &Option<String>| value.as_deref().map(printable).unwrap_or_default();
@@ -146,18 +117,18 @@ fn print_row(row: &Row, sub_account: &str, output: &Output) {
         row.agent.status.name(),
         row.auto.status.name(),
     ));
-    output.event(&ListedRowEvent {
-        event: "segment",
-        sub_account,
-        segment_id: &metadata.segment_id,
-        segment_end_time: end,
-        channel_class: &metadata.channel_class,
-        channel_type: &metadata.channel_type,
-        segment_type: &metadata.segment_type,
-        segment_agent_group_id: &metadata.segment_agent_group_id,
-        segment_participant_id: &metadata.segment_participant_id,
-        agent_status: row.agent.status.name(),
-        auto_status: row.auto.status.name(),
-        revision: row.revision,
-    });
+    output.event(
+        Event::new("segment")
+            .with("sub_account", sub_account)
+            .with("segment_id", &metadata.segment_id)
+            .with("segment_end_time", end)
+            .with("channel_class", &metadata.channel_class)
+            .with("channel_type", &metadata.channel_type)
+            .with("segment_type", &metadata.segment_type)
+            .with("segment_agent_group_id", &metadata.segment_agent_group_id)
+            .with("segment_participant_id", &metadata.segment_participant_id)
+            .with("agent_status", row.agent.status.name())
+            .with("auto_status", row.auto.status.name())
+            .with("revision", row.revision),
+    );
 }

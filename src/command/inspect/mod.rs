@@ -16,8 +16,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::chain::{Archive, OmittedDays, Timeline};
 use crate::clock::SystemClock;
 use crate::command::{Context, wiring};
@@ -25,7 +23,7 @@ use crate::config::Settings;
 use crate::format::signature::AllowedSigners;
 use crate::format::time::Days;
 use crate::outcome::{Failure, Result};
-use crate::render::{Output, count, printable};
+use crate::render::{Event, Output, count, printable};
 
 pub mod check_receipt;
 pub mod evidence;
@@ -106,16 +104,7 @@ pub(crate) fn print_left_out(left_out: &OmittedDays, output: &Output) {
 
 /// Emits only the event about days that were disposed of.
 pub(crate) fn emit_left_out(left_out: &OmittedDays, output: &Output) {
-    #[derive(Serialize)]
-    struct LeftOutEvent<'a> {
-        event: &'static str,
-        #[serde(flatten)]
-        left_out: &'a OmittedDays,
-    }
-    output.event(&LeftOutEvent {
-        event: "left-out",
-        left_out,
-    });
+    output.event(Event::new("left-out").merge(left_out));
 }
 
 /// Describes days that were disposed of: which, when, by which record, and why.

@@ -7,8 +7,6 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::audit::find::{FoundRow, find};
 use crate::audit::prove::prove;
 use crate::cli::audit::ProveArgs;
@@ -16,7 +14,7 @@ use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::record::Receipt;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{count, printable, size};
+use crate::render::{Event, count, printable, size};
 
 /// Finds the row of a segment and writes its receipt into a new file.
 ///
@@ -74,16 +72,6 @@ pub(crate) async fn run(args: &ProveArgs, settings: &Settings, context: &Context
 }
 
 fn print_summary(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
-    #[derive(Serialize)]
-    struct ReceiptEvent<'a> {
-        event: &'static str,
-        file: &'a Path,
-        sub_account: &'a str,
-        date: jiff::civil::Date,
-        revision: u32,
-        head: &'a str,
-        later_manifests_of_day: &'a [u64],
-    }
     let Receipt {
         sub_account,
         date,
@@ -93,16 +81,16 @@ fn print_summary(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Co
         chain,
         ..
     } = receipt;
-    let (file, date, revision) = (args.out.as_path(), *date, *revision);
-    context.output.event(&ReceiptEvent {
-        event: "receipt",
-        file,
-        sub_account,
-        date,
-        revision,
-        head,
-        later_manifests_of_day,
-    });
+    let file = args.out.as_path();
+    context.output.event(
+        Event::new("receipt")
+            .with("file", file)
+            .with("sub_account", sub_account)
+            .with("date", date)
+            .with("revision", revision)
+            .with("head", head)
+            .with("later_manifests_of_day", later_manifests_of_day),
+    );
     let later = match later_manifests_of_day.len() {
         0 => "The chain has no later manifest of that day.".to_owned(),
         n => format!(

@@ -3,27 +3,16 @@
 //! The roster is the chain of the whole archive: its newest record lists every sub-account with its head, so that a
 //! sub-account that RingCX no longer lists, or whose chain was cut off, is noticed.
 
-use serde::Serialize;
-
 use crate::chain::{Archive, inventory};
 use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
-use crate::render::{Output, grouped};
+use crate::render::{Event, Output, grouped};
 
 /// Prints the head of the roster and the sub-accounts that RingCX no longer lists; nothing if there is no roster.
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] for a roster that is damaged; the store's errors.
 pub(crate) async fn print_roster(source: &Archive, output: &Output) -> Result<()> {
-    #[derive(Serialize)]
-    struct UnlistedEvent<'a> {
-        event: &'static str,
-        head: &'a str,
-        committed_at: String,
-        sub_accounts: usize,
-        unlisted: Vec<&'a str>,
-        unlisted_acknowledged: Vec<&'a str>,
-    }
     let Some(newest) = inventory::read(source).await? else {
         return Ok(());
     };
@@ -47,14 +36,16 @@ pub(crate) async fn print_roster(source: &Archive, output: &Output) -> Result<()
         )
     }));
     lines.push(format!("  head {}\n", newest.head));
-    output.event(&UnlistedEvent {
-        event: "roster",
-        head: &newest.head,
-        committed_at,
-        sub_accounts: newest.roll.sub_accounts.len(),
-        unlisted: open.iter().map(|unlisted| unlisted.id).collect(),
-        unlisted_acknowledged: acknowledged.iter().map(|unlisted| unlisted.id).collect(),
-    });
+    let [open, acknowledged] =
+        [open, acknowledged].map(|all| all.iter().map(|unlisted| unlisted.id).collect::<Vec<_>>());
+    output.event(
+        Event::new("roster")
+            .with("head", &newest.head)
+            .with("committed_at", committed_at)
+            .with("sub_accounts", newest.roll.sub_accounts.len())
+            .with("unlisted", open)
+            .with("unlisted_acknowledged", acknowledged),
+    );
     output.print(lines.join("\n"));
     Ok(())
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::civil::Date;
-use serde::Serialize;
 
 use crate::audit::current::{RowSelection, rows};
 use crate::audit::scratch::Scratch;
@@ -17,7 +16,7 @@ use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::row::{Row, SummaryKind};
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Output, count, printable};
+use crate::render::{Event, Output, count, printable};
 
 /// Characters shown on each side of a match.
 const AROUND: usize = 40;
@@ -113,27 +112,16 @@ impl Search {
         kind: SummaryKind,
         snippet: &str,
     ) {
-        #[derive(Serialize)]
-        struct HitEvent<'a> {
-            event: &'static str,
-            sub_account: &'a str,
-            date: Date,
-            segment_id: &'a Option<String>,
-            kind: &'static str,
-            revision: u32,
-            snippet: &'a str,
-        }
-        let segment_id = &row.segment.metadata.segment_id;
-        let (kind, revision) = (kind.name(), row.revision);
-        self.output.event(&HitEvent {
-            event: "hit",
-            sub_account,
-            date,
-            segment_id,
-            kind,
-            revision,
-            snippet,
-        });
+        let kind = kind.name();
+        self.output.event(
+            Event::new("hit")
+                .with("sub_account", sub_account)
+                .with("date", date)
+                .with("segment_id", &row.segment.metadata.segment_id)
+                .with("kind", kind)
+                .with("revision", row.revision)
+                .with("snippet", snippet),
+        );
         let (key, snippet) = (printable(&row.segment.key()), printable(snippet));
         self.output
             .print(format!("{sub_account} {date}  {key}  {kind:<5}  {snippet}"));
@@ -160,18 +148,12 @@ fn snippet(text: &str, wanted: &str) -> ControlFlow<String> {
 }
 
 fn print_summary(search: &Search) -> Result<Exit> {
-    #[derive(Serialize)]
-    struct SearchEndEvent {
-        event: &'static str,
-        hits: u64,
-        limit_reached: bool,
-    }
     let hits = search.found.load(Ordering::Relaxed);
-    search.output.event(&SearchEndEvent {
-        event: "searched",
-        hits,
-        limit_reached: search.is_full(),
-    });
+    search.output.event(
+        Event::new("searched")
+            .with("hits", hits)
+            .with("limit_reached", search.is_full()),
+    );
     let more = if search.is_full() {
         "; there may be more: increase --limit"
     } else {

@@ -3,9 +3,6 @@
 //! Each committed row is printed, the oldest revision first, with the manifest that committed it. The summary hashes
 //! of the row and the hash of its file are computed again, so that the answer can be used without a verification.
 
-use jiff::civil::Date;
-use serde::Serialize;
-
 use crate::audit::find::{FoundRow, find};
 use crate::cli::audit::ShowArgs;
 use crate::command::{Context, inspect};
@@ -13,7 +10,7 @@ use crate::config::Settings;
 use crate::format::row::{COLUMNS, Cell, Observation, SummaryKind, Type};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::printable;
+use crate::render::{Event, printable};
 
 /// Prints every committed row of a segment, or of the segments of a dialog or interaction, with what was verified.
 ///
@@ -32,7 +29,7 @@ pub(crate) async fn run(args: &ShowArgs, settings: &Settings, context: &Context)
         for found in find(&source, &timeline, &args.id).await? {
             rows_found += 1;
             all_hold &= found.hashes_hold && found.file_holds;
-            context.output.event(&event(&found));
+            context.output.event(event(&found));
             context.output.print(text(&found));
         }
     }
@@ -74,36 +71,20 @@ pub fn columns(row: &crate::format::row::Row) -> serde_json::Map<String, serde_j
 }
 
 /// Returns the event `row`, which contains every column of the row.
-fn event(found: &FoundRow) -> impl Serialize {
-    #[derive(Serialize)]
-    struct RevisionEvent {
-        event: &'static str,
-        sub_account: String,
-        date: Date,
-        manifest: String,
-        manifest_sha256: String,
-        committed_at: String,
-        run: String,
-        signed_by: Option<String>,
-        file: String,
-        summary_hashes_hold: bool,
-        file_hash_holds: bool,
-        row: serde_json::Map<String, serde_json::Value>,
-    }
-    RevisionEvent {
-        event: "row",
-        sub_account: found.sub_account.clone(),
-        date: found.date,
-        manifest: found.revision.manifest.key.clone(),
-        manifest_sha256: found.revision.manifest.sha256.hex(),
-        committed_at: rfc3339(found.revision.run.finished_at),
-        run: found.revision.run.id.clone(),
-        signed_by: found.revision.signed_by.clone(),
-        file: found.file.key.clone(),
-        summary_hashes_hold: found.hashes_hold,
-        file_hash_holds: found.file_holds,
-        row: columns(&found.row),
-    }
+fn event(found: &FoundRow) -> Event {
+    let revision = &found.revision;
+    Event::new("row")
+        .with("sub_account", &found.sub_account)
+        .with("date", found.date)
+        .with("manifest", &revision.manifest.key)
+        .with("manifest_sha256", revision.manifest.sha256)
+        .with("committed_at", rfc3339(revision.run.finished_at))
+        .with("run", &revision.run.id)
+        .with("signed_by", &revision.signed_by)
+        .with("file", &found.file.key)
+        .with("summary_hashes_hold", found.hashes_hold)
+        .with("file_hash_holds", found.file_holds)
+        .with("row", columns(&found.row))
 }
 
 /// Describes a row for people, one fact a line; facts without a value are omitted.

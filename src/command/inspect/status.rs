@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::calendar::{Calendar, CalendarDay};
@@ -19,7 +18,7 @@ use crate::format::record::DayState;
 use crate::format::row::{Status, Statuses, SummaryKind, Tally};
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Result};
-use crate::render::{Output, Table, count, grouped, printable, size};
+use crate::render::{Event, Output, Table, count, grouped, printable, size};
 
 /// Prints a calendar of each chain, the roster, and the totals; with `--by`, also the shares of each group.
 ///
@@ -85,51 +84,25 @@ impl StatusTotals {
 
 /// Prints the events and the text of one chain.
 fn print_calendar(calendar: &Calendar, disposed: &[OmittedDays], output: &Output) {
-    #[derive(Serialize)]
-    struct DayEvent<'a> {
-        event: &'static str,
-        sub_account: &'a str,
-        #[serde(flatten)]
-        day: &'a CalendarDay,
+    let sub_account = &calendar.sub_account;
+    for day in &calendar.days {
+        let event = Event::new("day-status").with("sub_account", sub_account);
+        output.event(event.merge(day));
     }
-    #[derive(Serialize)]
-    struct ChainEvent<'a> {
-        event: &'static str,
-        sub_account: &'a str,
-        zone: &'a str,
-        head: &'a str,
-        committed_at: String,
-        first_day: Option<Date>,
-        last_day: Option<Date>,
-        agent_groups_without_ai_summaries: Vec<&'a str>,
-    }
-    let Calendar {
-        sub_account,
-        zone,
-        head,
-        days,
-        ..
-    } = calendar;
-    for day in days {
-        output.event(&DayEvent {
-            event: "day-status",
-            sub_account,
-            day,
-        });
-    }
-    output.event(&ChainEvent {
-        event: "chain",
-        sub_account,
-        zone,
-        head,
-        committed_at: rfc3339(calendar.committed_at),
-        first_day: calendar.archived.map(|(first, _)| first),
-        last_day: calendar.archived.map(|(_, last)| last),
-        agent_groups_without_ai_summaries: calendar
-            .groups_without_ai()
-            .map(|(group, _)| group)
-            .collect(),
-    });
+    let without_ai: Vec<&str> = calendar
+        .groups_without_ai()
+        .map(|(group, _)| group)
+        .collect();
+    output.event(
+        Event::new("chain")
+            .with("sub_account", sub_account)
+            .with("zone", &calendar.zone)
+            .with("head", &calendar.head)
+            .with("committed_at", rfc3339(calendar.committed_at))
+            .with("first_day", calendar.archived.map(|(first, _)| first))
+            .with("last_day", calendar.archived.map(|(_, last)| last))
+            .with("agent_groups_without_ai_summaries", without_ai),
+    );
     for left_out in disposed {
         inspect::emit_left_out(left_out, output);
     }
@@ -234,13 +207,6 @@ fn without_ai(group: &str, segments: u64) -> String {
 }
 
 fn print_shares(by: Grouping, shares: &Shares, output: &Output) {
-    #[derive(Serialize)]
-    struct ShareEvent<'a> {
-        event: &'static str,
-        by: &'static str,
-        name: &'a str,
-        counts: &'a Tally,
-    }
     let heading = by.name();
     let mut table = Table::new([
         heading,
@@ -253,12 +219,12 @@ fn print_shares(by: Grouping, shares: &Shares, output: &Output) {
         "other",
     ]);
     for (name, counts) in shares {
-        output.event(&ShareEvent {
-            event: "share",
-            by: heading,
-            name,
-            counts,
-        });
+        output.event(
+            Event::new("share")
+                .with("by", heading)
+                .with("name", name)
+                .with("counts", counts),
+        );
         for kind in SummaryKind::BOTH {
             let first = kind == SummaryKind::Agent;
             let shown: String = if name.is_empty() {
@@ -313,16 +279,7 @@ fn percents(statuses: &Statuses) -> Vec<String> {
 }
 
 fn print_summary(all: &StatusTotals, output: &Output) {
-    #[derive(Serialize)]
-    struct StatusEvent<'a> {
-        event: &'static str,
-        #[serde(flatten)]
-        sums: &'a StatusTotals,
-    }
-    output.event(&StatusEvent {
-        event: "status",
-        sums: all,
-    });
+    output.event(Event::new("status").merge(all));
     let mut table = Table::new([
         "summaries",
         "present",

@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use serde::Serialize;
-
 use crate::audit::anchors::Anchors;
 use crate::audit::verify;
 use crate::audit::verify::finding::{Finding, Severity};
@@ -19,7 +17,7 @@ use crate::command::archive::anchor;
 use crate::command::{Context, inspect, wiring};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Amount, Output, count, grouped, printable, size};
+use crate::render::{Amount, Event, Output, count, grouped, printable, size};
 use crate::store::RetryingStore;
 
 /// Verifies the archive and prints every finding.
@@ -88,16 +86,7 @@ pub fn reading(meter: &VerifyProgress) -> (u64, u64, String) {
 
 /// Prints one finding; notices only without `--quiet`.
 fn print_finding(finding: &Finding, output: &Output) {
-    #[derive(Serialize)]
-    struct FindingEvent<'a> {
-        event: &'static str,
-        #[serde(flatten)]
-        finding: &'a Finding,
-    }
-    output.event(&FindingEvent {
-        event: "finding",
-        finding,
-    });
+    output.event(Event::new("finding").merge(finding));
     let weight = match finding.severity {
         Severity::Violation => "VIOLATION",
         Severity::Gap => "GAP",
@@ -127,23 +116,14 @@ fn print_summary(
     totals: &VerifyTotals,
     output: &Output,
 ) -> Result<Exit> {
-    #[derive(Serialize)]
-    struct VerifyEndEvent<'a> {
-        event: &'static str,
-        archive: &'a str,
-        level: Level,
-        exit: u8,
-        #[serde(flatten)]
-        totals: &'a VerifyTotals,
-    }
     let exit = totals.exit();
-    output.event(&VerifyEndEvent {
-        event: "verified",
-        archive: root,
-        level: options.level,
-        exit: exit.code(),
-        totals,
-    });
+    output.event(
+        Event::new("verified")
+            .with("archive", root)
+            .with("level", options.level)
+            .with("exit", exit.code())
+            .merge(totals),
+    );
     if totals.manifests == 0 && totals.violations == 0 {
         return Err(
             Failure::usage(format!("there is nothing to verify at {root}")).remedy(

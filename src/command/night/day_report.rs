@@ -21,6 +21,7 @@ use crate::day::day_outcome::DayOutcome;
 use crate::format::record::{Discovery, HeadRef, Recheck, Warning};
 use crate::format::row::Tally;
 use crate::outcome::{Exit, Failure};
+use crate::render::Event;
 use crate::ringcx::Usage;
 use crate::telemetry::ended::ChainState;
 
@@ -195,17 +196,8 @@ impl DayReport {
     }
 
     /// Returns the report as the event `day`.
-    pub fn event(&self) -> impl Serialize + '_ {
-        #[derive(Serialize)]
-        struct DayReportEvent<'a> {
-            event: &'static str,
-            #[serde(flatten)]
-            day: &'a DayReport,
-        }
-        DayReportEvent {
-            event: "day",
-            day: self,
-        }
+    pub(crate) fn event(&self) -> Event {
+        Event::new("day").merge(self)
     }
 
     /// Writes the report to the log, with its warnings.

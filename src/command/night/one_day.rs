@@ -38,7 +38,7 @@ pub async fn archive_day(
         Err(failure) => DayReport::failed(&job.sub_account, Some(date), &failure),
     };
     report.worked_ms = Some((began_ms, context.archive.clock.now_ms()));
-    context.output.event(&report.event());
+    context.output.event(report.event());
     // Otherwise the table at the end says the same.
     if context.output.quiet || context.output.json {
         report.log();

@@ -9,30 +9,21 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use serde::Serialize;
 
-use crate::chain::{Unanchored, Writer};
+use crate::chain::Writer;
 use crate::command::night::day_report::{CommandOutcome, DayReport, ReportedDay};
 use crate::format::record::{HeadRef, Recheck};
 use crate::format::row::{Status, SummaryKind};
-use crate::outcome::Exit;
-use crate::render::{Output, Table, count, grouped, size};
+use crate::render::{Event, Output, Table, count, grouped, size};
 
 /// Emits the event with which a command begins.
 pub(crate) fn begin(archive: &Writer, output: &Output) {
-    #[derive(Serialize)]
-    struct RunBeginEvent<'a> {
-        event: &'static str,
-        archive: String,
-        archive_id: &'a str,
-        run_id: &'a str,
-    }
-    output.event(&RunBeginEvent {
-        event: "run",
-        archive: archive.store.root(),
-        archive_id: archive.id(),
-        run_id: &archive.run.id,
-    });
+    output.event(
+        Event::new("run")
+            .with("archive", archive.store.root())
+            .with("archive_id", archive.id())
+            .with("run_id", &archive.run.id),
+    );
 }
 
 /// Prints the end of a nightly run: every archived day, and what went wrong.
@@ -97,24 +88,15 @@ fn print_end(mut lines: Vec<String>, outcome: &CommandOutcome, output: &Output) 
 
 /// Emits the event `summary` (`schemas/EVENTS.md`), with the reports of all days.
 fn emit_summary(outcome: &CommandOutcome, output: &Output) {
-    #[derive(Serialize)]
-    struct SummaryEvent<'a> {
-        event: &'static str,
-        exit: u8,
-        outcome: Exit,
-        days: &'a [DayReport],
-        roster: Option<&'a HeadRef>,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        unanchored: &'a [Unanchored],
-    }
-    output.event(&SummaryEvent {
-        event: "summary",
-        exit: outcome.exit.code(),
-        outcome: outcome.exit,
-        days: &outcome.days,
-        roster: outcome.roster.as_ref(),
-        unanchored: &outcome.unanchored,
-    });
+    let unanchored = &outcome.unanchored;
+    output.event(
+        Event::new("summary")
+            .with("exit", outcome.exit.code())
+            .with("outcome", outcome.exit)
+            .with("days", &outcome.days)
+            .with("roster", &outcome.roster)
+            .with_if(!unanchored.is_empty(), "unanchored", unanchored),
+    );
 }
 
 /// Returns a remedy as the line below its message.

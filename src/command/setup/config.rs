@@ -1,25 +1,11 @@
 //! `cxvault config`: shows the settings in force and the origin of each. Secrets are masked.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use crate::command::Context;
 use crate::config::{InForce, Loaded, Settings};
 use crate::outcome::{Exit, Result};
-use crate::render::Table;
-
-/// The event with all settings; `schemas/EVENTS.md` documents it.
-#[derive(Serialize)]
-struct ConfigEvent<'a> {
-    event: &'static str,
-    file: Option<&'a Path>,
-    file_from: Option<&'a str>,
-    settings_digest: String,
-    settings: Vec<Setting<'a>>,
-    /// The share of each limit that this machine uses.
-    limits: LimitsView,
-}
+use crate::render::{Event, Table};
 
 /// The rate limits as this machine uses them.
 #[derive(Serialize)]
@@ -71,14 +57,15 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
         .as_ref()
         .map(|(path, from)| (path.as_path(), *from))
         .unzip();
-    context.output.event(&ConfigEvent {
-        event: "settings",
-        file,
-        file_from,
-        settings_digest: loaded.settings.digest(),
-        settings: loaded.in_force.iter().map(Setting::from).collect(),
-        limits: LimitsView::of(&loaded.settings),
-    });
+    let settings: Vec<Setting<'_>> = loaded.in_force.iter().map(Setting::from).collect();
+    context.output.event(
+        Event::new("settings")
+            .with("file", file)
+            .with("file_from", file_from)
+            .with("settings_digest", loaded.settings.digest())
+            .with("settings", settings)
+            .with("limits", LimitsView::of(&loaded.settings)),
+    );
     let several = loaded.settings.accounts.len() > 1;
     let mut table = Table::new(["SETTING", "VALUE", "FROM"]);
     for setting in &loaded.in_force {

@@ -7,19 +7,11 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::cli::setup::InitArgs;
 use crate::command::Context;
 use crate::config::{Settings, document, usual_file};
 use crate::outcome::{Exit, Failure, Result};
-
-/// The event about the new file; `schemas/EVENTS.md` documents it.
-#[derive(Serialize)]
-struct InitEvent<'a> {
-    event: &'static str,
-    file: &'a Path,
-}
+use crate::render::Event;
 
 /// Runs the command.
 ///
@@ -43,10 +35,9 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
             .because(error)
             .remedy("Name a file in a folder that this user may write to: cxvault init FILE."),
     })?;
-    context.output.event(&InitEvent {
-        event: "settings-file",
-        file: &path,
-    });
+    context
+        .output
+        .event(Event::new("settings-file").with("file", &path));
     let file = path.display();
     let by_itself = usual_file(&context.environment).is_some_and(|usual| usual == path);
     let flag = if by_itself {

@@ -4,26 +4,15 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::cli::setup::KeygenArgs;
 use crate::command::Context;
 use crate::config::keys;
 use crate::format::signature::SigningKey;
 use crate::outcome::{Exit, Failure, Result};
+use crate::render::Event;
 
 /// Principal in the line for an allowed_signers file.
 const PRINCIPAL: &str = "cxvault";
-
-/// The event about the new key; `schemas/EVENTS.md` documents it. It has no part of the private key.
-#[derive(Serialize)]
-struct KeyEvent<'a> {
-    event: &'static str,
-    file: &'a Path,
-    public_key: &'a str,
-    fingerprint: &'a str,
-    allowed_signers_line: &'a str,
-}
 
 /// Runs the command.
 ///
@@ -38,13 +27,14 @@ pub(crate) fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
     let public = key.public_key();
     let (line, fingerprint) = (public.to_openssh_line(), public.fingerprint());
     let allowed = public.allowed_signers_line(PRINCIPAL);
-    context.output.event(&KeyEvent {
-        event: "key",
-        file: &args.file,
-        public_key: &line,
-        fingerprint: &fingerprint,
-        allowed_signers_line: &allowed,
-    });
+    // The event has no part of the private key.
+    context.output.event(
+        Event::new("key")
+            .with("file", &args.file)
+            .with("public_key", &line)
+            .with("fingerprint", &fingerprint)
+            .with("allowed_signers_line", &allowed),
+    );
     let file = args.file.display();
     context.output.print_info(format_args!(
         "Private key: {file}\nPublic key:  {line}\nFingerprint: {fingerprint}\n\nTo sign with it: {}={file}\nTo verify with \

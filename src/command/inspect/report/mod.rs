@@ -9,7 +9,6 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::audit::calendar::Calendar;
@@ -22,7 +21,7 @@ use crate::cli::audit::ReportArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::Context;
 use crate::command::inspect::report::chain::ReportedChain;
-use crate::command::inspect::report::contents::{ArchiveCondition, Damage, Report};
+use crate::command::inspect::report::contents::{Damage, Report};
 use crate::command::inspect::report::details::ChainDetails;
 use crate::command::inspect::report::verification::Verification;
 use crate::command::inspect::sub_accounts;
@@ -32,7 +31,7 @@ use crate::format::place::key;
 use crate::format::record::{HeadRef, Manifest};
 use crate::format::time::Days;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Amount, size};
+use crate::render::{Amount, Event, size};
 
 pub mod chain;
 pub mod contents;
@@ -252,29 +251,17 @@ fn already_exists(path: &Path) -> Failure {
 }
 
 fn print_result(report: &Report, path: &Path, bytes: u64, exit: Exit, context: &Context) {
-    #[derive(Serialize)]
-    struct ReportEvent<'a> {
-        event: &'static str,
-        file: &'a Path,
-        bytes: u64,
-        exit: u8,
-        #[serde(rename = "standing")]
-        condition: ArchiveCondition,
-        verdict: &'a str,
-        sub_accounts: usize,
-        damaged: usize,
-    }
     let verdict = page::verdict(report);
-    context.output.event(&ReportEvent {
-        event: "report",
-        file: path,
-        bytes,
-        exit: exit.code(),
-        condition: report.condition(),
-        verdict: &verdict,
-        sub_accounts: report.chains.len(),
-        damaged: report.damaged.len(),
-    });
+    context.output.event(
+        Event::new("report")
+            .with("file", path)
+            .with("bytes", bytes)
+            .with("exit", exit.code())
+            .with("standing", report.condition())
+            .with("verdict", &verdict)
+            .with("sub_accounts", report.chains.len())
+            .with("damaged", report.damaged.len()),
+    );
     context.output.print_info(format_args!(
         "{verdict}\nwritten to {} ({})",
         path.display(),

@@ -17,14 +17,13 @@
 use std::time::Duration;
 
 use jiff::civil::Date;
-use serde::Serialize;
 
 use crate::command::night::day_report::DayReport;
 use crate::command::night::plan::estimate::{PlanTotal, PlannedDay, SubAccountPlan};
 use crate::command::night::summary;
 use crate::config::{LimitScope, Settings};
 use crate::format::time::day::rfc3339;
-use crate::render::{Output, Table, count, duration, grouped};
+use crate::render::{Event, Output, Table, count, duration, grouped};
 
 /// The table has so many sub-accounts at most; beyond that the sums say more.
 const MOST_ROWS: usize = 20;
@@ -38,25 +37,13 @@ pub(super) fn emit(
     total: &PlanTotal,
     output: &Output,
 ) {
-    #[derive(Serialize)]
-    struct PlanEvent<'a, T> {
-        event: &'static str,
-        #[serde(flatten)]
-        plan: &'a T,
-    }
     for plan in plans {
-        output.event(&PlanEvent {
-            event: "plan",
-            plan,
-        });
+        output.event(Event::new("plan").merge(plan));
     }
     for report in failed {
-        output.event(&report.event());
+        output.event(report.event());
     }
-    output.event(&PlanEvent {
-        event: "plan-total",
-        plan: total,
-    });
+    output.event(Event::new("plan-total").merge(total));
 }
 
 /// Returns the plan as text for people.

@@ -10,7 +10,7 @@ use crate::cli::operate::DoctorArgs;
 use crate::command::Context;
 use crate::config::Loaded;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Output, count};
+use crate::render::{Event, Output, count};
 
 mod host;
 mod ringcx;
@@ -151,16 +151,7 @@ struct Checks<'a> {
 
 impl Checks<'_> {
     fn add(&mut self, check: DoctorCheck) {
-        #[derive(Serialize)]
-        struct CheckEvent<'a> {
-            event: &'static str,
-            #[serde(flatten)]
-            check: &'a DoctorCheck,
-        }
-        self.output.event(&CheckEvent {
-            event: "check",
-            check: &check,
-        });
+        self.output.event(Event::new("check").merge(&check));
         let mut line = format!(
             "{}  {}: {}",
             check.verdict.shown(),
@@ -176,14 +167,6 @@ impl Checks<'_> {
 
     /// Prints the numbers of results and returns the exit code.
     fn end(self) -> Exit {
-        #[derive(Serialize)]
-        struct DoctorSummaryEvent {
-            event: &'static str,
-            exit: u8,
-            ok: usize,
-            warnings: usize,
-            failed: usize,
-        }
         let [ok, warnings, failed] =
             [Verdict::Ok, Verdict::Warning, Verdict::Failed].map(|verdict| {
                 let checks = self.all.iter();
@@ -198,13 +181,13 @@ impl Checks<'_> {
             (Exit::Done, _) => Exit::Gaps,
             (worst, _) => worst,
         };
-        self.output.event(&DoctorSummaryEvent {
-            event: "doctor",
-            exit: exit.code(),
-            ok,
-            warnings,
-            failed,
-        });
+        self.output.event(
+            Event::new("doctor")
+                .with("exit", exit.code())
+                .with("ok", ok)
+                .with("warnings", warnings)
+                .with("failed", failed),
+        );
         self.output.print(format!(
             "\n{ok} ok, {}, {failed} failed",
             count(warnings as u64, "warning")
