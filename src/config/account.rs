@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use crate::config::layers::{AccountScope, Layers, Origin};
 use crate::config::name::{ChannelClass, Id, SegmentType, Text};
-use crate::config::value::{Invalid, List, Parsed, ZoneName, invalid};
+use crate::config::value::{Invalid, List, Parsed, ZoneName, elements, invalid};
 use crate::config::{keys, secret};
 use crate::outcome::{Failure, Result};
 
@@ -103,11 +103,7 @@ impl FromStr for ZoneMap {
 
     fn from_str(text: &str) -> Parsed<Self> {
         let mut zones = BTreeMap::new();
-        for pair in text
-            .split(',')
-            .map(str::trim)
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in elements(text) {
             let Some((id, zone)) = pair.split_once('=') else {
                 return invalid("it is not a list of SUB_ACCOUNT=ZONE");
             };
@@ -202,21 +198,11 @@ fn take<'a>(
         name,
         credentials,
         rc_account_id: rc_account_id.map(|id| id.0),
-        sub_accounts: sub_accounts.0.into_iter().map(|id| id.0).collect(),
+        sub_accounts: sub_accounts.into_texts(),
         time_zone: time_zone.map_or_else(|| "UTC".into(), |zone| zone.0),
         time_zones: time_zones.map(|map| map.0).unwrap_or_default(),
-        channel_classes: channel_classes
-            .unwrap_or_default()
-            .0
-            .into_iter()
-            .map(|class| class.0)
-            .collect(),
-        segment_types: segment_types
-            .unwrap_or_default()
-            .0
-            .into_iter()
-            .map(|kind| kind.0)
-            .collect(),
+        channel_classes: channel_classes.unwrap_or_default().into_texts(),
+        segment_types: segment_types.unwrap_or_default().into_texts(),
         missing,
     };
     refuse_stray_zones(layers, place, &account)?;
@@ -240,7 +226,6 @@ fn credentials<'a>(
     let jwt = secret::take(layers, &keys::JWT_FILE, place)?;
     let token = secret::take(layers, &keys::RINGCX_TOKEN_FILE, place)?;
 
-    let in_env = |origin: &Origin| matches!(origin, Origin::Environment(_));
     let secrets = [&client_secret, &jwt];
     let origins = secrets
         .into_iter()
@@ -249,8 +234,8 @@ fn credentials<'a>(
         .chain(&client_origin);
     let origins: Vec<&Origin> = origins.collect();
     if let Some((token, token_origin)) = &token {
-        let app_in_env = origins.iter().any(|origin| in_env(origin));
-        if !origins.is_empty() && app_in_env == in_env(token_origin) {
+        let app_in_env = origins.iter().any(|origin| origin.is_environment());
+        if !origins.is_empty() && app_in_env == token_origin.is_environment() {
             let message = format!(
                 "account `{account}` has two kinds of credentials: a RingCX token ({token_origin}) and an app's ({})",
                 origins[0]
@@ -297,8 +282,8 @@ fn refuse_stray_zones<'a>(
     let by_flag = layers
         .find(&keys::SUB_ACCOUNTS, place)
         .is_some_and(|f| matches!(f.origin, Origin::Flag(_)));
-    let listed = |id: &&String| account.sub_accounts.contains(id);
-    match account.time_zones.keys().find(|id| !listed(id)) {
+    let mut named = account.time_zones.keys();
+    match named.find(|id| !account.sub_accounts.contains(id)) {
         Some(id) if !account.sub_accounts.is_empty() && !by_flag => Err(found.failure(
             &keys::TIME_ZONES,
             &format!("`{id}` is none of the account's sub_accounts"),

@@ -75,19 +75,23 @@ fn wrapped(text: &str) -> String {
     lines + &line + "\n"
 }
 
+/// Returns a text as a code span of Markdown.
+fn code_span(text: &str) -> String {
+    format!("`{text}`")
+}
+
 /// Returns the table of `docs/settings.md`, in Markdown: one row for each setting.
 pub fn settings_table_markdown() -> String {
     let mut text = String::from(
         "| key in the file | environment | flag | default | meaning |\n|---|---|---|---|---|\n",
     );
     for key in keys::ALL {
-        let code = |text: &str| format!("`{text}`");
-        let flag = key.flag.map(code).unwrap_or_default();
+        let flag = key.flag.map(code_span).unwrap_or_default();
         let default = match key.default {
             Fallback::Nothing => String::new(),
-            Fallback::Value(value) | Fallback::Computed(value) => code(value),
+            Fallback::Value(value) | Fallback::Computed(value) => code_span(value),
         };
-        let mut env = code(key.env);
+        let mut env = code_span(key.env);
         if let Syntax::SecretFile { env: inline, .. } = key.syntax {
             env += &format!(", or `{inline}`");
         }

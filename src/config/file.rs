@@ -110,16 +110,22 @@ impl FileText<'_> {
 
     /// Reads the `[[account]]` tables.
     fn accounts(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<Vec<FileEntry>>> {
-        let not_accounts = || {
-            self.failure(
-                self.line(&value.span()),
-                "`account` is not an array of tables",
-            )
-            .remedy("Begin each account with a line `[[account]]`, with two brackets on each side.")
+        let tables: Option<Vec<_>> = value.get_ref().as_array().and_then(|array| {
+            array
+                .iter()
+                .map(|table| table.get_ref().as_table())
+                .collect()
+        });
+        let Some(tables) = tables else {
+            let line = self.line(&value.span());
+            return Err(self
+                .failure(line, "`account` is not an array of tables")
+                .remedy(
+                    "Begin each account with a line `[[account]]`, with two brackets on each side.",
+                ));
         };
         let mut accounts = Vec::new();
-        for account in value.get_ref().as_array().ok_or_else(not_accounts)? {
-            let table = account.get_ref().as_table().ok_or_else(not_accounts)?;
+        for table in tables {
             let entries = table
                 .iter()
                 .map(|(name, value)| self.entry(name.get_ref(), name.span(), value, true));
@@ -153,8 +159,10 @@ impl FileText<'_> {
 
     /// Returns the failure for a name that is not a setting: it may be a secret, an old name, or a misspelling.
     fn unknown(&self, line: usize, name: &str) -> Failure {
-        let is_secret = |key: &&&Key| key.inline_name() == name && key.name != name;
-        if let Some(key) = keys::ALL.iter().find(is_secret) {
+        let secret = keys::ALL
+            .iter()
+            .find(|key| key.inline_name() == name && key.name != name);
+        if let Some(key) = secret {
             let message = format!("`{name}` is a secret, and secrets do not belong into this file");
             return self.failure(line, &message).remedy(format!(
                 "Write it to a file of its own that only this user can read, and set {} = \"PATH\" here; or set {}. \

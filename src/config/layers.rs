@@ -52,6 +52,13 @@ pub enum Origin {
     Unset,
 }
 
+impl Origin {
+    /// Returns whether the value came from an environment variable.
+    pub(super) fn is_environment(&self) -> bool {
+        matches!(self, Origin::Environment(_))
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,6 +132,17 @@ impl RawValue {
 }
 
 impl<'a> Layers<'a> {
+    /// Returns the sources before any setting has been taken from them.
+    pub fn new(flags: &'a Flags, env: &'a Environment, file: &'a SettingsFile) -> Self {
+        Layers {
+            flags,
+            env,
+            file,
+            in_force: Vec::new(),
+            account: None,
+        }
+    }
+
     /// Returns the text of `key` from the strongest layer that has one. Defaults are not considered.
     pub fn find(&self, key: &'static Key, place: AccountScope<'a>) -> Option<RawValue> {
         let (flags_count, in_table) = match place {
@@ -210,8 +228,8 @@ impl<'a> Layers<'a> {
     where
         T: FromStr<Err: fmt::Display> + fmt::Display,
     {
-        let missing = || Failure::unexpected(format!("setting `{}` has no default", key.name));
-        self.take(key, AccountScope::Program)?.ok_or_else(missing)
+        self.take(key, AccountScope::Program)?
+            .ok_or_else(|| Failure::unexpected(format!("setting `{}` has no default", key.name)))
     }
 
     /// Notes a value that is in force.

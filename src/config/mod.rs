@@ -172,13 +172,7 @@ impl Settings {
             Some((path, _)) => SettingsFile::read(path)?,
             None => SettingsFile::default(),
         };
-        let mut layers = Layers {
-            flags,
-            env,
-            file: &file,
-            in_force: Vec::new(),
-            account: None,
-        };
+        let mut layers = Layers::new(flags, env, &file);
         let settings = take(&mut layers)?;
         let in_force = layers.in_force;
         let settings = Settings {
@@ -199,13 +193,7 @@ impl Settings {
     pub(crate) fn load_telemetry(flags: &Flags, env: &Environment) -> Receivers {
         let file = file_location(flags, env).and_then(|(path, _)| SettingsFile::read(&path).ok());
         let file = file.unwrap_or_default();
-        let mut layers = Layers {
-            flags,
-            env,
-            file: &file,
-            in_force: Vec::new(),
-            account: None,
-        };
+        let mut layers = Layers::new(flags, env, &file);
         let receivers = telemetry::take(&mut layers).unwrap_or_default();
         let allow_http = layers
             .take_or_default::<Switch>(&keys::ALLOW_HTTP)
@@ -305,13 +293,7 @@ impl Logging {
     /// Reads what commands need that use no other settings, from flags and the environment only.
     pub fn load(flags: &Flags, env: &Environment) -> Result<Self> {
         let file = SettingsFile::default();
-        Self::take(&mut Layers {
-            flags,
-            env,
-            file: &file,
-            in_force: Vec::new(),
-            account: None,
-        })
+        Self::take(&mut Layers::new(flags, env, &file))
     }
 
     fn take(layers: &mut Layers<'_>) -> Result<Self> {

@@ -27,6 +27,12 @@ macro_rules! texts {
             }
         }
 
+        impl From<$name> for String {
+            fn from(text: $name) -> String {
+                text.0
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str(&self.0)
@@ -58,17 +64,21 @@ texts! {
 
 /// Accepts what can be a part of an object key and of a URL without being escaped.
 fn id(text: &str) -> Parsed<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     match text.len() {
         _ if text == key::ROSTER => {
             invalid("`roster` is the name of the chain of the archive itself, and cannot be an id")
         }
-        1..=64 if text.chars().all(plain) => Ok(text.into()),
+        1..=64 if text.bytes().all(is_id_byte) => Ok(text.into()),
         _ => invalid(format!(
             "`{}` is not an id; use 1 to 64 letters, digits, `_` or `-`",
             shown(text)
         )),
     }
+}
+
+/// Returns whether a byte can be a part of an id.
+fn is_id_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
 /// Returns the beginning of what a user wrote, as a message may repeat it.
@@ -86,10 +96,10 @@ fn text(text: &str) -> Parsed<String> {
 /// Reads the address of an HTTP service, which may hold a secret: so no message repeats it.
 pub(super) fn http_url(text: &str) -> Option<Url> {
     // The parser drops line breaks and takes a backslash for a slash: it would find another host than a reader does.
-    let is_plain = |c: char| !c.is_control() && c != ' ' && c != '\\';
-    let url = Url::parse(text)
-        .ok()
-        .filter(|_| text.chars().all(is_plain))?;
+    if text.contains(|c: char| c.is_control() || c == ' ' || c == '\\') {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
     (matches!(url.scheme(), "http" | "https") && url.port() != Some(0)).then_some(url)
 }
 
@@ -171,17 +181,11 @@ fn warning_code(text: &str) -> Parsed<String> {
 /// Accepts levels for all modules or for single ones, with commas between them.
 fn log_filter(text: &str) -> Parsed<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let target = |target: &str| {
-        !target.is_empty()
-            && target
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
-    };
     for part in text.split(',') {
         let (name, level) = part
             .split_once('=')
             .map_or((None, part), |(name, level)| (Some(name), level));
-        if !LEVELS.contains(&level) || !name.is_none_or(target) {
+        if !LEVELS.contains(&level) || !name.is_none_or(is_module) {
             let part = shown(part);
             return invalid(format!(
                 "`{part}` is not a log level; write one of {}",
@@ -190,6 +194,12 @@ fn log_filter(text: &str) -> Parsed<String> {
         }
     }
     Ok(text.into())
+}
+
+/// Returns whether a text can be the path of a module, such as `cxvault::ringcx`.
+fn is_module(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    !text.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
 
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
@@ -62,29 +61,23 @@ pub(super) fn take<'a>(
 
 /// Reads the secret from a file.
 fn read(key: &Key, found: &RawValue) -> Result<SecretString> {
-    let path = Path::new(&found.text);
     // Only the error of the file system: no part of the content may get into a message.
-    let unreadable = |error: std::io::Error| {
-        Failure::usage(format!(
-            "cannot read the secret file {} (from {})",
-            found.text, found.origin
-        ))
-        .because(error)
-        .remedy(format!(
-            "Correct `{}`, or let this user read the file.",
-            key.name
-        ))
-    };
+    let named = format!("the secret file {} (from {})", found.text, found.origin);
     let mut text = Zeroizing::new(String::new());
-    let mut file = File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1);
-    file.read_to_string(&mut text).map_err(unreadable)?;
+    File::open(&found.text)
+        .and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
+        .map_err(|error| {
+            Failure::usage(format!("cannot read {named}"))
+                .because(error)
+                .remedy(format!(
+                    "Correct `{}`, or let this user read the file.",
+                    key.name
+                ))
+        })?;
     if text.len() as u64 > MAX_BYTES {
         return Err(found.failure(key, &format!("{} is too long for a secret", found.text)));
     }
-    checked(
-        &text,
-        &format!("the secret file {} (from {})", found.text, found.origin),
-    )
+    checked(&text, &named)
 }
 
 /// Returns a secret without the newline that editors and `echo` append.

@@ -121,18 +121,16 @@ pub(super) fn secret_url(
 
 /// Refuses a receiver that is reached with plain HTTP on another host.
 pub(super) fn refuse_exposed(receivers: &Receivers) -> Result<()> {
-    let secret = |url: &Option<SecretString>| {
-        url.as_ref()
-            .is_some_and(|url| is_exposed(url.expose_secret()))
-    };
-    let pushed = receivers.pushgateway.as_deref().is_some_and(is_exposed);
-    let all = [
-        (&keys::PUSHGATEWAY_URL, pushed),
-        (&keys::WEBHOOK_URL_FILE, secret(&receivers.webhook)),
-        (&keys::HEARTBEAT_URL_FILE, secret(&receivers.heartbeat)),
-    ];
-    match all.into_iter().find(|(_, exposed)| *exposed) {
-        Some((key, _)) => Err(super::plain_http(key.inline_name())),
-        None => Ok(()),
+    let webhook = receivers.webhook.as_ref().map(|url| url.expose_secret());
+    let heartbeat = receivers.heartbeat.as_ref().map(|url| url.expose_secret());
+    for (key, url) in [
+        (&keys::PUSHGATEWAY_URL, receivers.pushgateway.as_deref()),
+        (&keys::WEBHOOK_URL_FILE, webhook),
+        (&keys::HEARTBEAT_URL_FILE, heartbeat),
+    ] {
+        if url.is_some_and(is_exposed) {
+            return Err(super::plain_http(key.inline_name()));
+        }
     }
+    Ok(())
 }

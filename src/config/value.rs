@@ -24,6 +24,35 @@ pub(super) fn invalid<T>(what: impl Into<String>) -> Parsed<T> {
     Err(Invalid(what.into()))
 }
 
+/// Declares how types of values are read: by a function that returns `None` for a text that is not such a value, and the rest
+/// of the message "`TEXT` ...", which says what would be right.
+macro_rules! read_by {
+    ($($name:ident, $wrong:literal = $read:expr;)+) => {$(
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Parsed<Self> {
+                let read: fn(&str) -> Option<_> = $read;
+                match read(text) {
+                    Some(value) => Ok($name(value)),
+                    None => invalid(format!(concat!("`{}` ", $wrong), text)),
+                }
+            }
+        }
+    )+};
+}
+
+/// Declares that types of values are written as the value inside them.
+macro_rules! written_as_inner {
+    ($([$($generics:tt)*] $name:ty;)+) => {$(
+        impl<$($generics)*> fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(out)
+            }
+        }
+    )+};
+}
+
 /// Splits a text into a whole number and the unit behind it; `None` if it does not begin with a number.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -31,10 +60,19 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit.trim_start()))
 }
 
+/// Reads a number with one of these units behind it, and returns it in the unit of size 1; `None` for another text, and for a
+/// number that does not fit into 64 bits.
+fn measured(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, unit) = number_and_unit(text)?;
+    let (_, size) = units.iter().find(|(name, _)| *name == unit)?;
+    number.checked_mul(*size)
+}
+
 /// A length of time: `250ms`, `60s`, `15m`, `2h`, `14d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DurationValue(pub Duration);
 
+/// Units of a length of time in milliseconds, the longest first.
 const SPAN_UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),
@@ -43,34 +81,14 @@ const SPAN_UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-impl FromStr for DurationValue {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Parsed<Self> {
-        let unit_ms = |unit: &str| {
-            SPAN_UNITS
-                .iter()
-                .find(|(name, _)| *name == unit)
-                .map(|(_, ms)| *ms)
-        };
-        let ms =
-            number_and_unit(text).and_then(|(number, unit)| number.checked_mul(unit_ms(unit)?));
-        match ms {
-            Some(ms) => Ok(DurationValue(Duration::from_millis(ms))),
-            None => invalid(format!(
-                "`{text}` is not a duration; write a number with ms, s, m, h or d, such as 15m"
-            )),
-        }
-    }
-}
-
 impl fmt::Display for DurationValue {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
         // The largest unit of which there are at least two, as people write it: 60s and 24h.
-        let fits =
-            |(_, unit): &&(&str, u64)| ms.is_multiple_of(*unit) && (ms > *unit || *unit == 1);
-        let (name, unit) = SPAN_UNITS.iter().find(fits).unwrap_or(&("ms", 1));
+        let (name, unit) = SPAN_UNITS
+            .iter()
+            .find(|(_, unit)| ms.is_multiple_of(*unit) && ms > *unit)
+            .unwrap_or(&("ms", 1));
         write!(out, "{}{name}", ms / unit)
     }
 }
@@ -90,28 +108,9 @@ impl FromStr for PositiveSpan {
     }
 }
 
-impl fmt::Display for PositiveSpan {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
-
 /// A number of whole days, 1 to 36,500: `14d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DayCount(pub u32);
-
-impl FromStr for DayCount {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Parsed<Self> {
-        match number_and_unit(text) {
-            Some((days @ 1..=36_500, "d")) => Ok(DayCount(days as u32)),
-            _ => invalid(format!(
-                "`{text}` is not a number of days; write 1d to 36500d, such as 14d"
-            )),
-        }
-    }
-}
 
 impl fmt::Display for DayCount {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,37 +118,17 @@ impl fmt::Display for DayCount {
     }
 }
 
-/// A number of bytes: `4MiB`, `256KiB`, `1000B`.
+/// A number of bytes, at least 1: `4MiB`, `256KiB`, `1000B`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ByteSize(pub u64);
 
+/// Units of a size in bytes, the largest first.
 const SIZE_UNITS: [(&str, u64); 4] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
     ("KiB", 1 << 10),
     ("B", 1),
 ];
-
-impl FromStr for ByteSize {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Parsed<Self> {
-        let unit_bytes = |unit: &str| {
-            SIZE_UNITS
-                .iter()
-                .find(|(name, _)| *name == unit)
-                .map(|(_, n)| *n)
-        };
-        let bytes =
-            number_and_unit(text).and_then(|(number, unit)| number.checked_mul(unit_bytes(unit)?));
-        match bytes {
-            Some(bytes @ 1..) => Ok(ByteSize(bytes)),
-            _ => invalid(format!(
-                "`{text}` is not a size; write a number with B, KiB, MiB or GiB, such as 4MiB"
-            )),
-        }
-    }
-}
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,20 +148,11 @@ impl<const MIN: u64, const MAX: u64> FromStr for SizeWithin<MIN, MAX> {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
+        let (least, most) = (ByteSize(MIN), ByteSize(MAX));
         match text.parse()? {
-            size if (ByteSize(MIN)..=ByteSize(MAX)).contains(&size) => Ok(SizeWithin(size)),
-            _ => invalid(format!(
-                "`{text}` is not between {} and {}",
-                ByteSize(MIN),
-                ByteSize(MAX)
-            )),
+            size if (least..=most).contains(&size) => Ok(SizeWithin(size)),
+            _ => invalid(format!("`{text}` is not between {least} and {most}")),
         }
-    }
-}
-
-impl<const MIN: u64, const MAX: u64> fmt::Display for SizeWithin<MIN, MAX> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
     }
 }
 
@@ -203,32 +173,76 @@ impl<const MIN: u64, const MAX: u64> FromStr for Count<MIN, MAX> {
     }
 }
 
-impl<const MIN: u64, const MAX: u64> fmt::Display for Count<MIN, MAX> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
-
 /// `true` or `false`. `1` and `0` are accepted too, since they are common in environments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Switch(pub bool);
 
-impl FromStr for Switch {
-    type Err = Invalid;
+/// Object Lock as the settings write it: `governance:2555d`, `compliance:7y`, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LockPolicy(pub Option<Retention>);
 
-    fn from_str(text: &str) -> Parsed<Self> {
-        match text {
-            "true" | "1" => Ok(Switch(true)),
-            "false" | "0" => Ok(Switch(false)),
-            _ => invalid(format!("`{text}` is neither true nor false")),
+impl fmt::Display for LockPolicy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(retention) => retention.fmt(out),
+            None => out.write_str("off"),
         }
     }
 }
 
-impl fmt::Display for Switch {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
+read_by! {
+    DurationValue, "is not a duration; write a number with ms, s, m, h or d, such as 15m" =
+        |text| measured(text, &SPAN_UNITS).map(Duration::from_millis);
+    DayCount, "is not a number of days; write 1d to 36500d, such as 14d" =
+        |text| match number_and_unit(text)? {
+            (days @ 1..=36_500, "d") => Some(days as u32),
+            _ => None,
+        };
+    ByteSize, "is not a size; write a number with B, KiB, MiB or GiB, such as 4MiB" =
+        |text| measured(text, &SIZE_UNITS).filter(|bytes| *bytes > 0);
+    Switch, "is neither true nor false" =
+        |text| match text {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        };
+    LockPolicy, "is not an object lock; write governance:DAYSd, compliance:YEARSy (at most 36500d or 100y), or off" =
+        |text| match text {
+            "off" => Some(None),
+            _ => retention(text).map(Some),
+        };
+}
+
+/// Reads the retention of a lock: its mode, and its length in days or in calendar years.
+fn retention(text: &str) -> Option<Retention> {
+    let (mode, period) = text.split_once(':')?;
+    let mode = match mode {
+        "governance" => LockMode::Governance,
+        "compliance" => LockMode::Compliance,
+        _ => return None,
+    };
+    // S3 accepts at most 36,500 days or 100 years.
+    let period = match number_and_unit(period)? {
+        (days @ 1..=36_500, "d") => Period::Days(days as u16),
+        (years @ 1..=100, "y") => Period::Years(years as u16),
+        _ => return None,
+    };
+    Some(Retention { mode, period })
+}
+
+written_as_inner! {
+    [] PositiveSpan;
+    [const MIN: u64, const MAX: u64] SizeWithin<MIN, MAX>;
+    [const MIN: u64, const MAX: u64] Count<MIN, MAX>;
+    [] Switch;
+    [] ZoneName;
+}
+
+/// Returns the elements of a text with commas between them, without blanks and empty elements.
+pub(super) fn elements(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
 }
 
 /// Several values: an array in the settings file, a text with commas elsewhere. Blanks, empty elements and duplicates are
@@ -242,17 +256,20 @@ impl<T> Default for List<T> {
     }
 }
 
+impl<T: Into<String>> List<T> {
+    /// Returns the elements as texts.
+    pub(super) fn into_texts(self) -> Vec<String> {
+        self.0.into_iter().map(Into::into).collect()
+    }
+}
+
 impl<T: FromStr<Err = Invalid> + PartialEq> FromStr for List<T> {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
         let mut list = Vec::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
-            let value = part.parse()?;
+        for element in elements(text) {
+            let value = element.parse()?;
             if !list.contains(&value) {
                 list.push(value);
             }
@@ -278,76 +295,22 @@ impl FromStr for ZoneName {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Parsed<Self> {
-        if let Some(name) = tz::db()
-            .get(text)
-            .ok()
-            .as_ref()
-            .and_then(|zone| zone.iana_name())
-        {
-            return Ok(ZoneName(name.to_string()));
+        let zone = tz::db().get(text).ok();
+        if let Some(name) = zone.as_ref().and_then(|zone| zone.iana_name()) {
+            return Ok(ZoneName(name.to_owned()));
         }
         let names: Vec<String> = tz::db().available().map(|name| name.to_string()).collect();
-        let city = |name: &&String| {
-            name.rsplit('/')
-                .next()
-                .is_some_and(|city| city.eq_ignore_ascii_case(text))
-        };
-        let suggestion = match names.iter().find(city) {
+        // Users often write the city alone.
+        let of_city = names.iter().find(|name| {
+            let city = name.rsplit('/').next();
+            city.is_some_and(|city| city.eq_ignore_ascii_case(text))
+        });
+        let suggestion = match of_city {
             Some(name) => format!("did you mean `{name}`?"),
             None => did_you_mean(text, names.iter().map(String::as_str))
                 .unwrap_or_else(|| "write an IANA name such as America/New_York or UTC".into()),
         };
         invalid(format!("`{text}` is not a time zone; {suggestion}"))
-    }
-}
-
-impl fmt::Display for ZoneName {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-/// Object Lock as the settings write it: `governance:2555d`, `compliance:7y`, or `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LockPolicy(pub Option<Retention>);
-
-impl FromStr for LockPolicy {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Parsed<Self> {
-        if text == "off" {
-            return Ok(LockPolicy(None));
-        }
-        let parsed = text.split_once(':').and_then(|(mode, period)| {
-            let mode = match mode {
-                "governance" => LockMode::Governance,
-                "compliance" => LockMode::Compliance,
-                _ => return None,
-            };
-            // S3 accepts at most 36,500 days or 100 years.
-            let period = match number_and_unit(period)? {
-                (days @ 1..=36_500, "d") => Period::Days(days as u16),
-                (years @ 1..=100, "y") => Period::Years(years as u16),
-                _ => return None,
-            };
-            Some(Retention { mode, period })
-        });
-        match parsed {
-            Some(retention) => Ok(LockPolicy(Some(retention))),
-            None => invalid(format!(
-                "`{text}` is not an object lock; write governance:DAYSd, compliance:YEARSy (at most 36500d or \
-                 100y), or off"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for LockPolicy {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(retention) => retention.fmt(out),
-            None => out.write_str("off"),
-        }
     }
 }
 

@@ -79,19 +79,18 @@ impl Journal {
     pub(crate) fn windows(&self) -> Result<Vec<AnsweredWindow>> {
         let sql = "SELECT * FROM window ORDER BY start_ms";
         self.database.all(sql, [], |row| {
-            let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
             Ok(AnsweredWindow {
                 window: Window {
                     start_ms: row.get(0)?,
                     end_ms: row.get(1)?,
                 },
-                rows: count(2)?,
-                bytes: count(3)?,
+                rows: row.get::<_, i64>(2)? as u64,
+                bytes: row.get::<_, i64>(3)? as u64,
                 sha256: digest(row, 4)?,
                 server_date: row.get(5)?,
                 answered_at: row.get(6)?,
                 attempts: row.get(7)?,
-                duplicates: count(8)?,
+                duplicates: row.get::<_, i64>(8)? as u64,
             })
         })
     }
@@ -223,11 +222,8 @@ fn merge(
     // One statement, since all workers wait meanwhile. Texts stay in the table `object`.
     let sql = "INSERT INTO segment (key, end_ms, object, discovered_at, discovered_by)
          SELECT key, end_ms, id, ?2, ?3 FROM object WHERE window_ms = ?1 ORDER BY id ON CONFLICT (key) DO NOTHING";
-    let DiscoveryStamp {
-        discovered_at,
-        run_id,
-    } = discovery;
-    let new = database.execute(sql, params![window.start_ms, discovered_at, run_id])? as u64;
+    let facts = params![window.start_ms, discovery.discovered_at, discovery.run_id];
+    let new = database.execute(sql, facts)? as u64;
     let sql = "SELECT count(*) FROM object WHERE window_ms = ?";
     if new == database.count(sql, [window.start_ms])? {
         return Ok(MergeCounts { new, duplicates: 0 });

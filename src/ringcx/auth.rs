@@ -84,7 +84,14 @@ impl Tokens {
         life: Duration,
         max_attempts: u32,
     ) -> Result<Self, ApiError> {
-        let limiter = |kind, host: &str, limits, max_attempts| {
+        let (platform_host, ringcx_host) = (&transport.platform.host, &transport.ringcx.host);
+        let [platform, exchange, refresh] = [
+            ("platform", platform_host, Limits::default(), max_attempts),
+            ("tokens", ringcx_host, limits, max_attempts),
+            // One attempt: where the answer was lost, the refresh token is spent; an exchange works in any case.
+            ("refresh", ringcx_host, Limits::default(), 1),
+        ]
+        .map(|(kind, host, limits, max_attempts)| {
             let settings = LimiterSettings {
                 scope: scope_name(kind, host, &credentials.fingerprint()),
                 limits,
@@ -93,12 +100,7 @@ impl Tokens {
                 backoff_ms: 500,
             };
             RateLimiter::new(context.clone(), settings)
-        };
-        let (platform_host, ringcx_host) = (&transport.platform.host, &transport.ringcx.host);
-        let platform = limiter("platform", platform_host, Limits::default(), max_attempts);
-        let exchange = limiter("tokens", ringcx_host, limits, max_attempts);
-        // One attempt: where the answer was lost, the refresh token is spent; an exchange works in any case.
-        let refresh = limiter("refresh", ringcx_host, Limits::default(), 1);
+        });
         let current = match &credentials {
             Credentials::Token(token) => {
                 let token = AccessToken::new(token, 1, i64::MAX, i64::MAX);
@@ -312,23 +314,20 @@ impl Tokens {
             });
         };
         let address = self.transport.platform.join(&["/restapi/oauth/token"]);
-        let build = || {
-            let client = &self.transport.client;
-            let form = [
-                ("grant_type", JWT_GRANT),
-                ("assertion", jwt.expose_secret()),
-            ];
-            client
-                .post(&address)
-                .basic_auth(client_id, Some(client_secret.expose_secret()))
+        let form = [
+            ("grant_type", JWT_GRANT),
+            ("assertion", jwt.expose_secret()),
+        ];
+        self.request(&self.platform, "the RingCentral token", &|| {
+            let post = self.transport.client.post(&address);
+            post.basic_auth(client_id, Some(client_secret.expose_secret()))
                 .form(&form)
-        };
-        self.request(&self.platform, "the RingCentral token", &build)
-            .await
-            .map_err(|error| match is_refusal(&error) {
-                true => refused_credentials(&error),
-                false => error,
-            })
+        })
+        .await
+        .map_err(|error| match is_refusal(&error) {
+            true => refused_credentials(&error),
+            false => error,
+        })
     }
 
     async fn exchange(&self, ringcentral: &SecretString) -> Result<(i64, RingCxPair), ApiError> {

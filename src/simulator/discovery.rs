@@ -141,20 +141,24 @@ impl ShownSegments {
         to_ms: i64,
         now_ms: i64,
     ) -> Self {
-        let pass = |pass, earlier_ms| {
+        let (duplicates, moved) = (
+            world.faults.duplicates > 0.0,
+            world.faults.out_of_window > 0.0,
+        );
+        // Without their faults the extra passes would cost as much as the real one and find nothing.
+        let passes = [
+            (duplicates, Pass::Twice, 0),
+            (duplicates, Pass::Again, REPEATED_AFTER_MS),
+            (true, Pass::Own, 0),
+            (moved, Pass::Moved, MOVED_BY_MS),
+        ]
+        .into_iter()
+        .filter(|(needed, ..)| *needed)
+        .map(|(_, pass, earlier_ms)| {
             let positions = world.ending_in(&sub, from_ms - earlier_ms, to_ms - earlier_ms);
             (pass, positions)
-        };
-        // Without their faults the extra passes would cost as much as the real one and find nothing.
-        let mut passes = Vec::new();
-        if world.faults.duplicates > 0.0 {
-            passes.push(pass(Pass::Twice, 0));
-            passes.push(pass(Pass::Again, REPEATED_AFTER_MS));
-        }
-        passes.push(pass(Pass::Own, 0));
-        if world.faults.out_of_window > 0.0 {
-            passes.push(pass(Pass::Moved, MOVED_BY_MS));
-        }
+        })
+        .collect();
         ShownSegments {
             world,
             sub,

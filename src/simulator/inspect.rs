@@ -35,7 +35,6 @@ const LONGEST_BODY: usize = 1024 * 1024;
 /// - `POST /__sim/advance?by=2d`: lets simulated time jump ahead
 /// - `GET /__sim/truth?sub=..&from=..&to=..`: see [`Truth`]
 pub(super) fn answer(state: &Arc<ServerState>, call: &SimulatedCall) -> Answer {
-    let bad_request = |text| Answer::text(StatusCode::BAD_REQUEST, text);
     match (&call.method, call.uri.path()) {
         (&Method::GET, "/__sim/stats") => stats(state),
         (&Method::POST, "/__sim/reset-stats") => {
@@ -62,6 +61,10 @@ pub(super) fn answer(state: &Arc<ServerState>, call: &SimulatedCall) -> Answer {
             Answer::text(StatusCode::NOT_FOUND, text)
         }
     }
+}
+
+fn bad_request(text: &'static str) -> Answer {
+    Answer::text(StatusCode::BAD_REQUEST, text)
 }
 
 /// Returns the counts of [`Stats::report`](crate::simulator::stats::Stats::report), the tokens that expired early, the

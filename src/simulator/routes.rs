@@ -46,7 +46,6 @@ pub(super) fn route(call: &SimulatedCall) -> (Endpoint, RequestTarget<'_>) {
     }
     // Every other method counts as GET: no endpoint has both.
     let post = call.method == Method::POST;
-    let fixed = |endpoint| (endpoint, RequestTarget::None);
     match &parts[..count] {
         ["restapi", "oauth", "token"] if post => fixed(Endpoint::JwtGrant),
         ["restapi", "v1.0", "account", "~"] if !post => fixed(Endpoint::RcAccount),
@@ -85,6 +84,11 @@ pub(super) fn route(call: &SimulatedCall) -> (Endpoint, RequestTarget<'_>) {
         ] => route_integration(rc_account, sub_account, rest, post),
         _ => fixed(Endpoint::Unknown),
     }
+}
+
+/// Returns an endpoint whose path has no parameters.
+fn fixed(endpoint: Endpoint) -> (Endpoint, RequestTarget<'static>) {
+    (endpoint, RequestTarget::None)
 }
 
 /// Routes the paths below `/voice/api/cx/integration/v1/accounts/{rcAccountId}/sub-accounts/{subAccountId}`.

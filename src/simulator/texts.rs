@@ -26,6 +26,11 @@ impl SimulatedKind {
             _ => None,
         }
     }
+
+    /// Returns the hash that decides one aspect of the summary of a segment.
+    fn roll(self, segment: &SimulatedSegment, decision: Decision) -> u64 {
+        hash(&[segment.key, decision as u64, 10 + self as u64])
+    }
 }
 
 /// The API's answer for a summary, without faults of the network.
@@ -76,9 +81,8 @@ impl World {
         now_ms: i64,
     ) -> SimulatedSummary {
         let faults = &self.faults;
-        let roll = |decision: Decision| hash(&[segment.key, decision as u64, 10 + kind as u64]);
         let age_ms = now_ms - segment.end_ms;
-        if hits(roll(Decision::Broken), faults.permanent_500) {
+        if hits(kind.roll(segment, Decision::Broken), faults.permanent_500) {
             return SimulatedSummary::without_text(500);
         }
         let ai_off =
@@ -86,23 +90,29 @@ impl World {
         if kind == SimulatedKind::Auto && ai_off {
             return SimulatedSummary::without_text(200);
         }
-        let share = unit(roll(Decision::Summary)) * 100.0;
+        let share = unit(kind.roll(segment, Decision::Summary)) * 100.0;
         if share >= self.present {
             let empty = share >= self.present + self.not_found;
             return SimulatedSummary::without_text(if empty { 200 } else { 404 });
         }
-        if hits(roll(Decision::Late), faults.late_population) && age_ms < millis(faults.late_by) {
+        if hits(kind.roll(segment, Decision::Late), faults.late_population)
+            && age_ms < millis(faults.late_by)
+        {
             return SimulatedSummary::without_text(200);
         }
         // The same text whenever it is requested: archives must find no change where there is none.
-        let mut dice = Dice::new(&[roll(Decision::Summary)]);
+        let mut dice = Dice::new(&[kind.roll(segment, Decision::Summary)]);
         let content_type = if dice.percent(70.0) { PLAIN } else { JSON };
         let mut body = match () {
-            () if hits(roll(Decision::Large), faults.too_large) => large(),
-            () if hits(roll(Decision::Strange), faults.strange_texts) => strange(&mut dice),
+            () if hits(kind.roll(segment, Decision::Large), faults.too_large) => large(),
+            () if hits(kind.roll(segment, Decision::Strange), faults.strange_texts) => {
+                strange(&mut dice)
+            }
             () => Bytes::from(ordinary(&mut dice, kind, segment.voice)),
         };
-        if hits(roll(Decision::Edit), faults.edits) && age_ms >= millis(faults.edit_after) {
+        if hits(kind.roll(segment, Decision::Edit), faults.edits)
+            && age_ms >= millis(faults.edit_after)
+        {
             let correction = b" Correction: the customer called back and confirmed.";
             body = [&body[..], correction].concat().into();
         }

@@ -49,16 +49,9 @@ impl FolderStore {
     /// # Errors
     /// [`StoreErrorKind::Unusable`] if there is something other than a folder, or another error of the file system.
     pub fn open(root: &Path) -> Result<Self> {
-        let failed = |error| classify(error, "cannot open the archive", root);
-        let root = std::path::absolute(root).map_err(failed)?;
-        match fs::metadata(&root) {
-            Ok(found) if !found.is_dir() => {
-                return Err(failed(io::ErrorKind::NotADirectory.into()));
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let store = FolderStore { root };
+        let store = absolute_folder(root)
+            .map(|root| FolderStore { root })
+            .map_err(|error| classify(error, "cannot open the archive", root))?;
         store.remove_leftovers();
         Ok(store)
     }
@@ -393,6 +386,16 @@ impl Store for FolderStore {
 
     async fn keeps_legal_holds(&self, _key: &str) -> Result<bool> {
         Ok(false)
+    }
+}
+
+/// Returns the absolute path of a folder, which need not exist.
+fn absolute_folder(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    match fs::metadata(&path) {
+        Ok(found) if !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(path),
     }
 }
 

@@ -65,18 +65,11 @@ fn scope() -> Value {
 /// Returns the body of a request to `/v1/metrics`: the gauges of the metrics file, with the same names.
 pub fn metrics(ended: &RunEnd, more: &Resource) -> Vec<u8> {
     let at = nanoseconds(ended.ended_ms);
-    let point = |sample: &Sample| {
-        let attributes: Vec<Value> = sample
-            .labels
-            .iter()
-            .map(|(key, value)| text(key, value))
-            .collect();
-        json!({ "attributes": attributes, "timeUnixNano": at, "asDouble": sample.value })
-    };
     let families: Vec<Value> = metrics::families(ended)
         .iter()
         .map(|family| {
-            let points: Vec<Value> = family.samples.iter().map(point).collect();
+            let points = family.samples.iter().map(|sample| point(sample, &at));
+            let points: Vec<Value> = points.collect();
             json!({ "name": family.name, "description": family.help, "gauge": { "dataPoints": points } })
         })
         .collect();
@@ -87,6 +80,13 @@ pub fn metrics(ended: &RunEnd, more: &Resource) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
+/// Returns a value of a metric, at an instant in nanoseconds.
+fn point(sample: &Sample, at: &str) -> Value {
+    let labels = sample.labels.iter();
+    let attributes: Vec<Value> = labels.map(|(key, value)| text(key, value)).collect();
+    json!({ "attributes": attributes, "timeUnixNano": at, "asDouble": sample.value })
+}
+
 /// Returns the body of a request to `/v1/traces`.
 pub fn traces(ended: &RunEnd, more: &Resource) -> Vec<u8> {
     // No two runs of one command on one host begin and end in the same milliseconds.
@@ -95,15 +95,22 @@ pub fn traces(ended: &RunEnd, more: &Resource) -> Vec<u8> {
         ended.host, ended.command, ended.started_ms, ended.ended_ms
     );
     let trace = &Digest::of(identity.as_bytes()).hex()[..32];
-    let id = |n: usize| Digest::of(format!("{identity} {n}").as_bytes()).hex()[..16].to_owned();
-    let mut spans = vec![run_span(ended, trace, &id(0))];
-    let days = ended.days.iter().enumerate();
-    spans.extend(days.map(|(n, day)| day_span(day, trace, &id(n + 1), &id(0))));
+    let root = span_id(&identity, 0);
+    let mut spans = vec![run_span(ended, trace, &root)];
+    for (n, day) in (1..).zip(&ended.days) {
+        spans.push(day_span(day, trace, &span_id(&identity, n), &root));
+    }
     let body = json!({ "resourceSpans": [{
         "resource": resource(ended, more),
         "scopeSpans": [{ "scope": scope(), "spans": spans }],
     }] });
     body.to_string().into_bytes()
+}
+
+/// Returns the id of span number `n` of a trace, 8 bytes in hexadecimal. It follows from the identity of the run, so that no
+/// source of random numbers is needed.
+fn span_id(identity: &str, n: usize) -> String {
+    Digest::of(format!("{identity} {n}").as_bytes()).hex()[..16].to_owned()
 }
 
 /// Returns the span of the run, the root of the trace.

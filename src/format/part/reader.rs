@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::TrySendError;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::reader::ChunkReader;
@@ -247,11 +247,10 @@ pub(super) fn contained<T>(read: impl FnOnce() -> Result<T, PartError>) -> Resul
 /// count.
 pub(super) fn same_columns(found: &Schema) -> bool {
     let expected = arrow_schema();
-    let same = |expected: &Field, found: &Field| {
-        expected.name() == found.name()
-            && expected.data_type() == found.data_type()
-            && expected.is_nullable() == found.is_nullable()
-    };
     expected.fields().len() == found.fields().len()
-        && std::iter::zip(expected.fields(), found.fields()).all(|(a, b)| same(a, b))
+        && std::iter::zip(expected.fields(), found.fields()).all(|(expected, found)| {
+            expected.name() == found.name()
+                && expected.data_type() == found.data_type()
+                && expected.is_nullable() == found.is_nullable()
+        })
 }

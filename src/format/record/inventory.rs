@@ -177,8 +177,9 @@ impl Inventory {
     }
 
     fn index(&self, id: &str) -> Option<usize> {
-        let by_id = |entry: &SubAccountEntry| entry.id.as_str().cmp(id);
-        self.sub_accounts.binary_search_by(by_id).ok()
+        self.sub_accounts
+            .binary_search_by(|entry| entry.id.as_str().cmp(id))
+            .ok()
     }
 
     /// Checks what types cannot express: the command's name, and ids that are valid, sorted and unique.

@@ -56,6 +56,17 @@ impl WarningCode {
 }
 
 impl Warning {
+    /// Returns a warning about a whole day that is not acknowledged.
+    fn new(code: WarningCode, found: u64, usual: u64) -> Self {
+        Warning {
+            code,
+            agent_group: None,
+            found,
+            usual,
+            acknowledged: false,
+        }
+    }
+
     /// As the setting `known_warnings` names it: `low-volume`, or `summaries-stopped:GROUP`.
     pub fn name(&self) -> String {
         match &self.agent_group {
@@ -110,43 +121,33 @@ pub(crate) fn judge(
     first: bool,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let earlier = || past.iter().filter(|day| day.date < date);
-    let warning = |code, agent_group, found, usual| Warning {
-        code,
-        agent_group,
-        found,
-        usual,
-        acknowledged: false,
-    };
     if first && segments == 0 {
-        warnings.push(warning(WarningCode::FirstDayEmpty, None, 0, 0));
+        warnings.push(Warning::new(WarningCode::FirstDayEmpty, 0, 0));
     }
     let volumes = past.iter().map(|day| (day.date.weekday(), day.segments));
     if let Some(usual) = usual_volume(date.weekday(), volumes)
         && usual >= LEAST_SAMPLE
         && segments * 100 < usual * LOW_VOLUME_PERCENT
     {
-        warnings.push(warning(WarningCode::LowVolume, None, segments, usual));
+        warnings.push(Warning::new(WarningCode::LowVolume, segments, usual));
     }
     for (group, share) in groups {
         if share.segments < LEAST_SAMPLE || share.auto_present > 0 {
             continue;
         }
-        let before = earlier().filter_map(|day| day.groups.get(group));
         let (mut present, mut all) = (0, 0);
-        for share in before {
+        let earlier = past.iter().filter(|day| day.date < date);
+        for share in earlier.filter_map(|day| day.groups.get(group)) {
             present += share.auto_present;
             all += share.segments;
         }
         // A group that hardly ever had a summary has not stopped having them.
         if all >= LEAST_SAMPLE && present * 100 >= all * LOW_VOLUME_PERCENT {
             let usual = share.segments.saturating_mul(present) / all;
-            warnings.push(warning(
-                WarningCode::SummariesStopped,
-                Some(group.clone()),
-                0,
-                usual,
-            ));
+            warnings.push(Warning {
+                agent_group: Some(group.clone()),
+                ..Warning::new(WarningCode::SummariesStopped, 0, usual)
+            });
         }
     }
     warnings

@@ -230,12 +230,10 @@ fn boolean(json: &str) -> Option<bool> {
 /// Reads RFC 3339, or milliseconds since the epoch, as the fields' names promise.
 fn time(json: &str) -> Option<i64> {
     let text = text(json)?;
-    let milliseconds = || {
-        text.parse()
-            .ok()
-            .filter(|&ms| jiff::Timestamp::from_millisecond(ms).is_ok())
-    };
-    parse_rfc3339(&text).or_else(milliseconds)
+    parse_rfc3339(&text).or_else(|| {
+        let ms = text.parse().ok()?;
+        jiff::Timestamp::from_millisecond(ms).is_ok().then_some(ms)
+    })
 }
 
 metadata_table! {

@@ -144,9 +144,10 @@ impl<T: AsRef<str>> Row<T> {
         let typed: [Cell<T>; NAMES.len()] = std::array::from_fn(|_| cells.next());
         let raw = cells.text()?;
         let expected = Metadata::read(raw.as_ref()).into_cells();
-        let differs = |n: &usize| expected[*n].value() != typed[*n].value();
-        if let Some(column) = (0..NAMES.len()).find(differs) {
-            return Err(RowError::Contradiction(METADATA_COLUMNS[column].name));
+        for (n, column) in METADATA_COLUMNS.iter().enumerate() {
+            if expected[n].value() != typed[n].value() {
+                return Err(RowError::Contradiction(column.name));
+            }
         }
         drop(expected);
         let metadata = Metadata::from_cells(typed)?;

@@ -191,6 +191,8 @@ fn group_of<T: AsRef<str>>(row: &Row<T>) -> String {
 
 /// Returns a foreign text as a manifest may hold it: the first 64 characters, with `?` for all but printable ASCII.
 pub fn plain(text: &str) -> String {
-    let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-    text.chars().take(64).map(printable).collect()
+    text.chars()
+        .take(64)
+        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
+        .collect()
 }
