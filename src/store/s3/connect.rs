@@ -28,7 +28,7 @@ use crate::format::place::plain_http::is_exposed;
 use crate::outcome::with_causes;
 use crate::store::Result;
 use crate::store::error::{StoreError, StoreErrorKind};
-use crate::store::s3::{ANSWER, S3Options, S3Settings};
+use crate::store::s3::settings::{ANSWER, S3Options, S3Settings};
 
 /// Time-out of a connection.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -16,6 +16,7 @@ mod connect;
 mod failure;
 mod listing;
 pub mod probe;
+mod settings;
 
 use std::ops::Range;
 use std::path::Path;
@@ -34,7 +35,6 @@ use aws_sdk_s3::types::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
-use secrecy::SecretString;
 use tokio::io::AsyncWriteExt;
 
 use crate::format::hash::{Digest, Hasher};
@@ -42,6 +42,8 @@ use crate::format::record::{Lock, LockMode};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::file::READ;
 use crate::store::s3::failure::{classify, has_no_hold, is_missing, lacks_object_lock, status_of};
+use crate::store::s3::settings::ANSWER;
+pub use crate::store::s3::settings::{S3Options, S3Settings};
 use crate::store::{
     Body, Children, Hashed, LARGEST_GET, ListedObject, NewObject, ObjectVersion, PutOutcome,
     Result, Stat, Store, file, key, stronger,
@@ -58,44 +60,10 @@ const LARGEST_PUT: u64 = 5 << 30;
 /// Size of a body, in bytes, from which on a HEAD checks first whether there is an object. A server that answers 412 before it
 /// has read the body closes the connection, so that the client sees a reset instead of the answer. It also saves the upload.
 const ASK_FIRST: u64 = 64 << 10;
-/// Time-out of an answer, without the transfer of the body.
-const ANSWER: Duration = Duration::from_secs(60);
 /// Lowest rate of an upload, in bytes per second. A slower upload runs into its time-out.
 const SLOWEST: u64 = 64 << 10;
 /// Bytes of a file that are read at once.
 const FILE_CHUNK: usize = 256 << 10;
-
-/// How S3 is reached. Without credentials and without a profile, the credentials are those of the default chain of AWS:
-/// environment, profile, web identity, container, instance.
-#[derive(Debug, Clone, Default)]
-pub struct S3Options {
-    /// URL of an S3-compatible service; Amazon S3 without it.
-    pub endpoint: Option<String>,
-    /// Region of the bucket; the AWS environment or the profile decides without it.
-    pub region: Option<String>,
-    /// Whether URLs are `endpoint/bucket/key` instead of `bucket.endpoint/key`.
-    pub path_style: bool,
-    /// KMS key that encrypts the objects; the default of the bucket without it.
-    pub kms_key_id: Option<String>,
-    /// Whether plain HTTP to another host is allowed.
-    pub allow_http: bool,
-    /// Access key id and secret, in place of a profile and of the default chain.
-    pub credentials: Option<(String, SecretString)>,
-    /// Profile of the AWS configuration files, in place of the default chain. In that chain the credentials of the environment
-    /// would come first, which are for another store.
-    pub profile: Option<String>,
-}
-
-/// The settings of a store in S3.
-#[derive(Debug, Clone)]
-pub struct S3Settings {
-    /// Name of the bucket.
-    pub bucket: String,
-    /// Prefix of all keys, without slashes at its ends; empty for the whole bucket.
-    pub prefix: String,
-    /// How S3 is reached.
-    pub options: S3Options,
-}
 
 /// A prefix of a bucket as a store.
 pub struct S3Store {
@@ -523,6 +491,8 @@ fn stat_of(found: &HeadObjectOutput) -> Option<Stat> {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+
     use super::*;
 
     #[test]
