@@ -19,6 +19,7 @@ use cxvault::format::row::schema;
 use cxvault::format::row::tally::{Failures, Groups, Tally, count_group};
 use cxvault::format::signature::SigningKey;
 use cxvault::format::time::day::{LONGEST_WINDOW_MS, Window, Zone, tz_database_version};
+use cxvault::format::time::instant::Instant;
 use jiff::civil::Date;
 
 const FIRST_DAY: Date = jiff::civil::date(2025, 11, 20);
@@ -126,8 +127,8 @@ impl Chain<'_> {
                 tz_database: tz_database_version().to_owned(),
                 host: "bench".to_owned(),
                 settings_sha256: Digest::of(b""),
-                started_at: finished_at - 25 * HOUR_MS,
-                finished_at,
+                started_at: Instant::from_millis(finished_at - 25 * HOUR_MS),
+                finished_at: Instant::from_millis(finished_at),
                 clock_skew_ms: Some(0),
             },
             coverage: self.coverage.clone(),
@@ -185,7 +186,7 @@ fn build(root: &Path, size: &Size, signer: &SigningKey) -> u64 {
     let archive_id = "0".repeat(32);
     let record = ArchiveRecord {
         archive_id: archive_id.clone(),
-        created_at: 0,
+        created_at: Instant::from_millis(0),
         format_version: 1,
     };
     fs::create_dir_all(root).unwrap();

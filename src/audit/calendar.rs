@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::chain::{Archive, CommittedRevision, Timeline};
 use crate::format::record::{DayState, File, LockMode, ObjectLock, Warning};
 use crate::format::row::{GroupShare, Groups, Tally};
-use crate::format::time::{Days, Zone};
+use crate::format::time::{Days, Instant, Zone};
 use crate::outcome::Result;
 
 /// One day of a calendar, archived or missing.
@@ -42,8 +42,8 @@ pub struct Calendar {
     pub zone: String,
     /// The newest record of the chain, as `SUB_ACCOUNT:SEQUENCE:SHA256`.
     pub head: String,
-    /// When the newest record was committed, in UTC milliseconds by the writer's clock.
-    pub committed_at: i64,
+    /// When the newest record was committed, by the writer's clock.
+    pub committed_at: Instant,
     /// The chain's first and last archived day, whatever the range.
     pub archived: Option<(Date, Date)>,
     /// Every date of the range, missing ones too.

@@ -15,6 +15,7 @@ use crate::format::place::key;
 use crate::format::record::{Anchor, Manifest, Record, RecordBody, Run, Signed};
 use crate::format::row::FORMAT_VERSION;
 use crate::format::row::tally::plain;
+use crate::format::time::Instant;
 use crate::format::time::day::tz_database_version;
 use crate::journal::Head;
 use crate::outcome::{Failure, Result};
@@ -174,8 +175,8 @@ pub fn run(archive: &Writer, clock_skew_ms: Option<i64>) -> Run {
         tz_database: tz_database_version().to_owned(),
         host: plain(&archive.run.host),
         settings_sha256: archive.run.settings_sha256,
-        started_at: archive.run.started_at,
-        finished_at: archive.clock.now_ms(),
+        started_at: Instant::from_millis(archive.run.started_at),
+        finished_at: Instant::from_millis(archive.clock.now_ms()),
         clock_skew_ms,
     }
 }

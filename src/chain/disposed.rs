@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use crate::chain::timeline::{DisposalRecord, Timeline};
 use crate::format::record::DayState;
-use crate::format::time::Days;
-use crate::format::time::day::rfc3339;
+use crate::format::time::{Days, Instant};
 
 /// Consecutive archived days that one record disposed of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,7 +20,7 @@ pub(crate) struct OmittedDays {
     pub days: u64,
     /// Key of the record.
     pub manifest: String,
-    pub committed_at: String,
+    pub committed_at: Instant,
     pub reason: String,
     pub by: Option<String>,
 }
@@ -81,7 +80,7 @@ impl Timeline {
             to,
             days: 1,
             manifest: disposed.manifest.key.clone(),
-            committed_at: rfc3339(disposed.run.finished_at),
+            committed_at: disposed.run.finished_at,
             reason: disposed.record.reason.clone(),
             by: disposed.record.by.clone(),
         }

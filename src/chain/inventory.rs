@@ -5,6 +5,7 @@ use crate::chain::read;
 use crate::chain::read::{ChainWalk, StoredRecord};
 use crate::format::place::key;
 use crate::format::record::{Inventory, Link, RosterRecord};
+use crate::format::time::Instant;
 use crate::outcome::Result;
 
 /// The newest inventory, and the head of the chain that holds it.
@@ -14,8 +15,8 @@ pub struct NewestInventory {
     pub head: String,
     /// The link to the head.
     pub link: Link,
-    /// When the head was committed, in UTC milliseconds by the writer's clock.
-    pub committed_at: i64,
+    /// When the head was committed, by the writer's clock.
+    pub committed_at: Instant,
     /// The inventory of the head, or of the newest record before it that has one.
     pub roll: Inventory,
 }

@@ -9,7 +9,7 @@ use crate::chain::read;
 use crate::chain::read::{ChainWalk, StoredRecord};
 use crate::format::hash::Digest;
 use crate::format::record::{Coverage, DayRecord, DayState, Disposal, HeadRef, Link, Record, Run};
-use crate::format::time::Days;
+use crate::format::time::{Days, Instant};
 use crate::outcome::Result;
 
 /// One committed revision of one archive day.
@@ -47,8 +47,8 @@ pub struct Timeline {
     pub sub_account: String,
     /// The newest manifest: its number, and the SHA-256 of the whole object.
     pub head: (u64, Digest),
-    /// When the head was committed, in UTC milliseconds by the writer's clock.
-    pub committed_at: i64,
+    /// When the head was committed, by the writer's clock.
+    pub committed_at: Instant,
     pub coverage: Coverage,
     /// The time zone of its archive days.
     pub zone: Option<String>,

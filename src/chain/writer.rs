@@ -16,6 +16,7 @@ use crate::format::place::key;
 use crate::format::record::{ArchiveRecord, Lock, Retention};
 use crate::format::row::{FORMAT_VERSION, Omission};
 use crate::format::signature::{AllowedSigners, SigningKey};
+use crate::format::time::Instant;
 use crate::journal::StateDir;
 use crate::outcome::{Failure, Result};
 use crate::store::{NewObject, PutOutcome, Store};
@@ -109,7 +110,7 @@ pub async fn open_or_create(
     refuse_to_create_again(store).await?;
     let record = ArchiveRecord {
         archive_id: new_id.to_owned(),
-        created_at: now_ms,
+        created_at: Instant::from_millis(now_ms),
         format_version: FORMAT_VERSION,
     };
     let bytes = record

@@ -17,6 +17,7 @@ use crate::config::Settings;
 use crate::format::place::location::Location;
 use crate::format::record::ArchiveRecord;
 use crate::format::row::FORMAT_VERSION;
+use crate::format::time::Instant;
 use crate::journal::StateDir;
 use crate::outcome::{Failure, Result};
 use crate::store;
@@ -116,7 +117,7 @@ pub(crate) async fn open_for_plan(settings: &Settings, context: &Context) -> Res
     let store = open_store(settings, clock.clone(), context).await?;
     let record = archive::record(&*store).await?.unwrap_or(ArchiveRecord {
         archive_id: "not-founded-yet".to_owned(),
-        created_at: clock.now_ms(),
+        created_at: Instant::from_millis(clock.now_ms()),
         format_version: FORMAT_VERSION,
     });
     let archive = reading(settings, context, store, record)?;

@@ -35,6 +35,7 @@ pub use crate::copy::job::Copied;
 pub(crate) use crate::copy::job::{CopyLocks, CopyOptions, Job};
 use crate::format::place::key;
 use crate::format::record::{ChainHead, CopyRecord, File, Head};
+use crate::format::time::Instant;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::Body;
 
@@ -66,7 +67,7 @@ pub(crate) async fn copy(
     let destination = Destination::open(job).await?;
     let mark = CopyRecord {
         archive_id: source.record.archive_id.clone(),
-        copied_at: job.clock.now_ms(),
+        copied_at: Instant::from_millis(job.clock.now_ms()),
         from: source.store.root(),
         format_version: source.record.format_version,
         roster,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::format::record::Anchor;
-use crate::format::time::day::rfc3339;
+use crate::format::time::Instant;
 use crate::telemetry::send::{Message, send};
 
 /// The receiver of the notices, and what they say about the sender.
@@ -35,7 +35,7 @@ struct HeadNotice<'a> {
     sequence: u64,
     sha256: String,
     key: &'a str,
-    committed_at: String,
+    committed_at: Instant,
     host: &'a str,
 }
 
@@ -63,7 +63,7 @@ impl Heads {
             sequence: anchor.sequence,
             sha256: anchor.sha256.hex(),
             key: &anchor.key,
-            committed_at: rfc3339(anchor.committed_at),
+            committed_at: anchor.committed_at,
             host: &self.host,
         };
         let body = serde_json::to_vec(&notice).map_err(|error| error.to_string())?;

@@ -31,7 +31,7 @@ impl Verifier<'_> {
                 self.report_all(check_versions(&versions, |_| false));
             }
         }
-        self.created_at = record.as_ref().map_or(i64::MIN, |record| record.created_at);
+        self.created_at = record.as_ref().map(|record| record.created_at);
         self.archive_id = match record {
             Some(record) => record.archive_id,
             None => self.claimed_id(&manifests.folders).await?,

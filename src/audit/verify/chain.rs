@@ -18,7 +18,7 @@ use crate::format::record::{
     Coverage, DayRecord, Discovery, Disposal, Envelope, Link, Lock, Manifest, Obligations, Record,
 };
 use crate::format::signature::AllowedSigners;
-use crate::format::time::Window;
+use crate::format::time::{Instant, Window};
 
 /// Takes the records of one chain in order, and collects what they say.
 pub(crate) struct ChainCheck<'a> {
@@ -31,8 +31,8 @@ pub(crate) struct ChainCheck<'a> {
     pub obligations: Obligations,
     /// The link to the newest hold or extension that the next record must have.
     obligations_link: Option<Link>,
-    /// When the first record was committed, in UTC milliseconds by the writer's clock.
-    pub first_commit: Option<i64>,
+    /// When the first record was committed, by the writer's clock.
+    pub first_commit: Option<Instant>,
     /// The chain's time zone: that of its first day.
     zone: Option<String>,
 }
@@ -121,7 +121,7 @@ impl<'a> ChainCheck<'a> {
         &mut self,
         found: &mut Findings<'_>,
         disposal: &Disposal,
-        finished_at: i64,
+        finished_at: Instant,
         link: &Link,
     ) {
         let dates: Vec<Date> = if self.links.broken {
@@ -231,7 +231,7 @@ impl<'a> ChainCheck<'a> {
     }
 
     /// Adds a revision to its day.
-    fn keep(&mut self, mut record: DayRecord, finished_at: i64, signed: bool, link: Link) {
+    fn keep(&mut self, mut record: DayRecord, finished_at: Instant, signed: bool, link: Link) {
         let day = self.days.entry(record.date).or_default();
         if let Discovery::Windows { windows, .. } = &mut record.discovery {
             // They are checked, and a fifth of a record's size: the chain of several years is in memory.

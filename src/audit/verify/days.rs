@@ -2,7 +2,7 @@
 
 use crate::format::hash::Digest;
 use crate::format::record::{DayRecord, File, Link, Lock};
-use crate::format::time::Window;
+use crate::format::time::{Instant, Window};
 
 /// One committed revision.
 #[derive(Debug, Clone)]
@@ -13,8 +13,8 @@ pub(crate) struct RevisionCheck {
     pub manifest_sha256: Digest,
     /// Whether the manifest has a signature.
     pub signed: bool,
-    /// When it was committed, in UTC milliseconds by the writer's clock.
-    pub finished_at: i64,
+    /// When it was committed, by the writer's clock.
+    pub finished_at: Instant,
     /// The record without its discovery windows, which are checked when it is read.
     pub record: DayRecord,
     /// The lock that its objects must have. When the whole chain is read, it includes what later records require.
@@ -34,8 +34,8 @@ pub(crate) struct CommittedDay {
     pub revisions: Vec<RevisionCheck>,
     /// The manifests that contain discovery windows of the day.
     pub windows_by: Vec<Link>,
-    /// The record that disposed of the day, and when it was committed (UTC milliseconds).
-    pub disposed: Option<(Link, i64)>,
+    /// The record that disposed of the day, and when it was committed.
+    pub disposed: Option<(Link, Instant)>,
 }
 
 impl RevisionCheck {

@@ -13,6 +13,7 @@ use crate::format::record::{
     AFTER_LOCK_MS, Acknowledgement, Coverage, DayState, Disposal, DisposedDay, Extension, Hold,
     HoldAct, Lock, ObjectLock, Obligations,
 };
+use crate::format::time::Instant;
 use crate::format::time::day::rfc3339;
 
 /// The chain before a record.
@@ -124,13 +125,12 @@ fn lock_of(day: &CommittedDay, extended: Option<Lock>) -> Option<Lock> {
     Lock::strongest(own.map(|lock| lock.map(ObjectLock::lock)).chain([extended]))
 }
 
-/// Checks that each day of a disposal was sealed, that its lock had ended when the record was committed (`committed_at`, in
-/// UTC milliseconds), and that no case held it. Returns the days for which this is true: any other day is not disposed of,
+/// Checks that each day of a disposal was sealed, that its lock had ended when the record was committed (`committed_at`), and that no case held it. Returns the days for which this is true: any other day is not disposed of,
 /// even if the record names it, and must still have its files.
 pub fn disposal(
     found: &mut Findings<'_>,
     disposal: &Disposal,
-    committed_at: i64,
+    committed_at: Instant,
     before: &ChainBefore<'_>,
 ) -> Vec<Date> {
     if disposal.days.is_empty() {
@@ -201,7 +201,7 @@ fn check_lock_ended(
     found: &mut Findings<'_>,
     named: &DisposedDay,
     known: Option<Lock>,
-    committed_at: i64,
+    committed_at: Instant,
 ) {
     let (date, lock) = (named.date, named.lock.as_ref().map(|lock| lock.lock()));
     let until = lock.map_or_else(|| "no lock".to_owned(), |lock| rfc3339(lock.until_ms));
@@ -209,9 +209,9 @@ fn check_lock_ended(
         let expected = format!("{date} locked until {} at least", rfc3339(known.until_ms));
         found.add(FindingCode::RecordWrong, expected, until.clone());
     }
-    if !has_run_out(lock, committed_at) {
+    if !has_run_out(lock, committed_at.as_millis()) {
         let latest = committed_at.saturating_sub(AFTER_LOCK_MS);
-        let expected = format!("{date} locked until {} at most", rfc3339(latest));
+        let expected = format!("{date} locked until {} at most", latest);
         found.add(FindingCode::RecordWrong, expected, until);
     }
 }

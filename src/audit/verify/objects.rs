@@ -193,11 +193,7 @@ impl Verifier<'_> {
                 )
             }
         };
-        let expected = format!(
-            "none of {all} files, by {} of {}",
-            disposal.key,
-            rfc3339(*at)
-        );
+        let expected = format!("none of {all} files, by {} of {}", disposal.key, at);
         let found = format!("{} gone{hidden}, {} there", gone.len(), all - gone.len());
         if all > 0 {
             self.report(Finding::new(

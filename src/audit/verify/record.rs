@@ -358,8 +358,12 @@ pub(crate) fn check_files(
 /// Checks that a run ended after it began.
 pub(crate) fn check_run_times(found: &mut Findings<'_>, run: &Run) {
     if run.finished_at < run.started_at {
-        let expected = format!("an end after {}", rfc3339(run.started_at));
-        found.add(FindingCode::TimesWrong, expected, rfc3339(run.finished_at));
+        let expected = format!("an end after {}", run.started_at);
+        found.add(
+            FindingCode::TimesWrong,
+            expected,
+            run.finished_at.to_string(),
+        );
     }
 }
 
@@ -368,20 +372,28 @@ pub(crate) fn check_times(found: &mut Findings<'_>, manifest: &Manifest, record:
     let run = &manifest.run;
     if let Discovery::Windows { windows, .. } = &record.discovery
         && let Some(answered) = windows.iter().map(|window| window.answered_at).max()
-        && run.finished_at < answered - CLOCK_SLACK_MS
+        && run.finished_at.as_millis() < answered - CLOCK_SLACK_MS
     {
         let expected = format!(
             "a commit after the last window's answer {}",
             rfc3339(answered)
         );
-        found.add(FindingCode::TimesWrong, expected, rfc3339(run.finished_at));
+        found.add(
+            FindingCode::TimesWrong,
+            expected,
+            run.finished_at.to_string(),
+        );
     }
-    if run.finished_at < record.window.end_ms - CLOCK_SLACK_MS {
+    if run.finished_at.as_millis() < record.window.end_ms - CLOCK_SLACK_MS {
         let expected = format!(
             "a commit after the day's end {}",
             rfc3339(record.window.end_ms)
         );
-        found.add(FindingCode::TimesWrong, expected, rfc3339(run.finished_at));
+        found.add(
+            FindingCode::TimesWrong,
+            expected,
+            run.finished_at.to_string(),
+        );
     }
 }
 

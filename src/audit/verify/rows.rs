@@ -392,7 +392,7 @@ impl<'a> PartCheck<'a> {
             );
             self.add(FindingCode::RowTimes, expected, rfc3339(time));
         }
-        let latest = self.revision.finished_at + CLOCK_SLACK_MS;
+        let latest = self.revision.finished_at.as_millis() + CLOCK_SLACK_MS;
         if let Some(time) = time.filter(|time| *time > latest) {
             let expected = format!(
                 "row {number}: {what} before the commit, {}",

@@ -81,8 +81,9 @@ impl Verifier<'_> {
         if !known.is_known() && !self.rostered.heads.contains_key(&links.name) {
             self.report(known.unknown_end(links));
         }
-        let created_at = self.created_at.saturating_sub(CLOCK_SLACK_MS);
-        if check.first_commit.is_some_and(|oldest| oldest < created_at) {
+        if let Some((first_commit, created_at)) = check.first_commit.zip(self.created_at)
+            && first_commit < created_at.saturating_sub(CLOCK_SLACK_MS)
+        {
             self.report(Finding::new(
                 FindingCode::ArchiveRecord,
                 key::ARCHIVE,

@@ -14,7 +14,7 @@ use crate::audit::verify::roster::Rostered;
 use crate::format::place::key;
 use crate::format::record::HeadRef;
 use crate::format::signature::AllowedSigners;
-use crate::format::time::Days;
+use crate::format::time::{Days, Instant};
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::Store;
 
@@ -139,8 +139,8 @@ pub(super) struct Verifier<'a> {
     found: &'a (dyn Fn(Finding) + Send + Sync),
     /// The archive's id; empty until `archive.json` is read, and if nothing names it.
     pub archive_id: String,
-    /// When the archive was created according to `archive.json`, in UTC milliseconds.
-    pub created_at: i64,
+    /// When the archive was created according to `archive.json`; `None` until it is read, and if it cannot be.
+    pub created_at: Option<Instant>,
     /// What the roster says of the other chains.
     pub rostered: Rostered,
     /// Whether the store keeps checksums, versions and locks of its own, as S3 does and a folder does not.
@@ -165,7 +165,7 @@ impl<'a> Verifier<'a> {
             stop,
             found,
             archive_id: String::new(),
-            created_at: i64::MIN,
+            created_at: None,
             rostered: Rostered::default(),
             totals: Mutex::default(),
         }

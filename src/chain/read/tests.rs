@@ -1,6 +1,7 @@
 use super::*;
 use crate::format::record::{RosterEntry, RosterRecord, Run, Takeover};
 use crate::format::signature::{AllowedSigners, SigningKey};
+use crate::format::time::Instant;
 use crate::outcome::Exit;
 
 const ARCHIVE: &str = "00112233445566778899aabbccddeeff";
@@ -20,8 +21,8 @@ fn body(sequence: u64, previous: Option<Link>) -> RosterRecord {
             tz_database: "2026a".to_owned(),
             host: "a-host".to_owned(),
             settings_sha256: Digest::of(b"settings"),
-            started_at: 0,
-            finished_at: 0,
+            started_at: Instant::from_millis(0),
+            finished_at: Instant::from_millis(0),
             clock_skew_ms: None,
         },
         place: "/srv/archive".to_owned(),

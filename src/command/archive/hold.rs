@@ -16,7 +16,7 @@ use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::place::key;
 use crate::format::record::{DateSpan, DayState, Hold, HoldAct, Run};
-use crate::format::time::day::rfc3339;
+use crate::format::time::Instant;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Event, Output, count, grouped, printable};
 
@@ -214,7 +214,7 @@ struct HeldCase<'a> {
 #[derive(Serialize)]
 struct HoldRecord<'a> {
     manifest: &'a str,
-    committed_at: String,
+    committed_at: Instant,
     host: &'a str,
     #[serde(flatten)]
     hold: &'a Hold,
@@ -264,7 +264,7 @@ async fn case<'a>(
         .filter(|(_, _, hold)| hold.case == name);
     let record = |(manifest, run, hold): &'a (String, Run, Hold)| HoldRecord {
         manifest,
-        committed_at: rfc3339(run.finished_at),
+        committed_at: run.finished_at,
         host: &run.host,
         hold,
     };

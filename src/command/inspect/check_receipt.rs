@@ -7,7 +7,6 @@ use crate::cli::audit::CheckReceiptArgs;
 use crate::command::{Context, inspect};
 use crate::format::record::{Proven, Receipt};
 use crate::format::signature::AllowedSigners;
-use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Event, printable};
 
@@ -86,6 +85,6 @@ fn print_summary(
          Its summaries have the SHA-256 that was recorded when they were fetched.\n\
          The chain leads to head {head}.{comparison}\n{signed}\n{later}",
         printable(&proven.segment),
-        rfc3339(proven.committed_at),
+        proven.committed_at,
     ));
 }

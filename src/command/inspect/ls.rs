@@ -53,7 +53,7 @@ fn print_days(timeline: &Timeline, range: &Days, output: &Output) {
                 .with("date", revision.record.date)
                 .with("revision", revision.record.revision)
                 .with("manifest", &revision.manifest.key)
-                .with("committed_at", rfc3339(revision.run.finished_at))
+                .with("committed_at", revision.run.finished_at)
                 .with("run", &revision.run.id)
                 .with("files", &revision.record.files),
         );

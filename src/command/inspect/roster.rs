@@ -4,7 +4,6 @@
 //! sub-account that RingCX no longer lists, or whose chain was cut off, is noticed.
 
 use crate::chain::{Archive, inventory};
-use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
 use crate::render::{Event, Output, grouped};
 
@@ -16,7 +15,7 @@ pub(crate) async fn print_roster(source: &Archive, output: &Output) -> Result<()
     let Some(newest) = inventory::read(source).await? else {
         return Ok(());
     };
-    let committed_at = rfc3339(newest.committed_at);
+    let committed_at = newest.committed_at;
     let (acknowledged, open): (Vec<_>, Vec<_>) =
         newest.missing().partition(|unlisted| unlisted.acknowledged);
     let mut lines = vec![format!(

@@ -78,7 +78,7 @@ fn event(found: &FoundRow) -> Event {
         .with("date", found.date)
         .with("manifest", &revision.manifest.key)
         .with("manifest_sha256", revision.manifest.sha256)
-        .with("committed_at", rfc3339(revision.run.finished_at))
+        .with("committed_at", revision.run.finished_at)
         .with("run", &revision.run.id)
         .with("signed_by", &revision.signed_by)
         .with("file", &found.file.key)
@@ -107,11 +107,7 @@ fn text(found: &FoundRow) -> String {
     );
     line(
         "committed",
-        format!(
-            "{} by {}",
-            rfc3339(revision.run.finished_at),
-            revision.run.id
-        ),
+        format!("{} by {}", revision.run.finished_at, revision.run.id),
     );
     line("verified", verified(found));
     lines.join("\n") + "\n"

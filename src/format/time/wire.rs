@@ -1,24 +1,19 @@
-//! How records write instants. For `#[serde(with = …)]`.
+//! How records write instants that are numbers in the program. For `#[serde(with = …)]`.
 
-/// UTC milliseconds, written as RFC 3339 with `Z` and three digits of a second.
+/// UTC milliseconds, written as an [`Instant`](crate::format::time::instant::Instant).
 pub mod instant {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use crate::format::time::day::{parse_rfc3339, rfc3339};
+    use crate::format::time::instant::Instant;
 
     /// Writes an instant such as `2026-11-20T00:00:00.000Z`.
     pub(crate) fn serialize<S: Serializer>(instant_ms: &i64, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&rfc3339(*instant_ms))
+        Instant::from_millis(*instant_ms).serialize(to)
     }
 
-    /// Reads an instant strictly: the bytes of a record are signed, so only the form that this program writes is
-    /// accepted.
+    /// Reads an instant strictly.
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
-        let text = String::deserialize(from)?;
-        parse_rfc3339(&text)
-            .filter(|&instant_ms| rfc3339(instant_ms) == text)
-            .ok_or_else(|| D::Error::custom("not an instant such as 2026-11-20T00:00:00.000Z"))
+        Ok(Instant::deserialize(from)?.as_millis())
     }
 }
 
@@ -26,21 +21,18 @@ pub mod instant {
 pub mod optional_instant {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::instant;
-    use crate::format::time::day::rfc3339;
+    use crate::format::time::instant::Instant;
 
     /// Writes an instant, or null.
     pub(crate) fn serialize<S: Serializer>(
         instant_ms: &Option<i64>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        instant_ms.map(rfc3339).serialize(to)
+        instant_ms.map(Instant::from_millis).serialize(to)
     }
 
     /// Reads an instant strictly, or null.
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
-        #[derive(Deserialize)]
-        struct StrictInstant(#[serde(with = "instant")] i64);
-        Ok(Option::<StrictInstant>::deserialize(from)?.map(|strict| strict.0))
+        Ok(Option::<Instant>::deserialize(from)?.map(Instant::as_millis))
     }
 }

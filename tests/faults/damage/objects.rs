@@ -346,7 +346,7 @@ fn foreign() -> Vec<Case> {
             let record: serde_json::Value = serde_json::from_slice(&a.bytes(key::ARCHIVE)).unwrap();
             let mark = CopyRecord {
                 archive_id: id(record["archive_id"].as_str().unwrap()),
-                copied_at: 0,
+                copied_at: cxvault::format::time::instant::Instant::from_millis(0),
                 from: "s3://bucket/prefix".to_owned(),
                 format_version: 1,
                 roster: None,

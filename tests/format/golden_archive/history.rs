@@ -19,6 +19,7 @@ use cxvault::format::record::roster::{
 use cxvault::format::record::warning::{Warning, WarningCode};
 use cxvault::format::row::omit::Omission;
 use cxvault::format::signature::SigningKey;
+use cxvault::format::time::instant::Instant;
 
 use super::make::{ARCHIVE_ID, Chain, Golden, Roster, windows};
 use super::rows::{self, instant};
@@ -539,7 +540,7 @@ fn taken_over(golden: &mut Golden, roster: &mut Roster, (chain, other): (&Chain,
     });
     let mark = CopyRecord {
         archive_id: ARCHIVE_ID.into(),
-        copied_at: instant("2026-11-29T12:00:00.000Z"),
+        copied_at: Instant::parse("2026-11-29T12:00:00.000Z").unwrap(),
         from: FIRST_PLACE.into(),
         format_version: cxvault::format::row::schema::FORMAT_VERSION,
         roster: roster.head.clone(),

@@ -22,6 +22,7 @@ use cxvault::format::row::tally::{Failures, Groups, Tally, count_failure, count_
 use cxvault::format::row::{change, schema};
 use cxvault::format::signature::SigningKey;
 use cxvault::format::time::day::{LONGEST_WINDOW_MS, Window, Zone};
+use cxvault::format::time::instant::Instant;
 
 use super::rows::instant;
 
@@ -44,7 +45,7 @@ impl Golden {
     pub fn new(signer: SigningKey) -> Golden {
         let record = ArchiveRecord {
             archive_id: ARCHIVE_ID.into(),
-            created_at: 1_795_226_000_000,
+            created_at: Instant::from_millis(1_795_226_000_000),
             format_version: 1,
         };
         let objects = [(key::ARCHIVE.to_owned(), record.to_bytes().unwrap())].into();
@@ -82,8 +83,8 @@ pub fn run(finished_at: i64) -> Run {
         tz_database: "2026f".into(),
         host: "host7".into(),
         settings_sha256: Digest::of(b"settings"),
-        started_at: finished_at - 5_000_000,
-        finished_at,
+        started_at: Instant::from_millis(finished_at - 5_000_000),
+        finished_at: Instant::from_millis(finished_at),
         clock_skew_ms: Some(-250),
     }
 }

@@ -346,7 +346,7 @@ fn an_anchor_that_was_rewritten_ends_a_run_with_4() {
         overwrite(
             &path,
             &Anchor {
-                committed_at: 0,
+                committed_at: cxvault::format::time::instant::Instant::from_millis(0),
                 ..head
             }
             .to_bytes()

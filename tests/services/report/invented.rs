@@ -92,7 +92,7 @@ pub fn calendar(sub_account: &str, days: Vec<CalendarDay>) -> Calendar {
         sub_account: sub_account.into(),
         head: format!("{sub_account}:{}:{sha256}", days.len()),
         zone: "America/New_York".into(),
-        committed_at: 1_795_400_000_000,
+        committed_at: cxvault::format::time::instant::Instant::from_millis(1_795_400_000_000),
         archived: days
             .first()
             .zip(days.last())

@@ -14,6 +14,7 @@ use cxvault::format::record::roster::{
     Unlisted,
 };
 use cxvault::format::signature::AllowedSigners;
+use cxvault::format::time::instant::Instant;
 use cxvault::format::time::range::Days;
 use cxvault::store::{Body, NewObject, Store};
 use tokio_util::sync::CancellationToken;
@@ -58,8 +59,8 @@ fn full(listed: Option<bool>) -> RosterRecord {
             tz_database: "2026f".into(),
             host: "host7".into(),
             settings_sha256: Digest::of(b"settings"),
-            started_at: 1_795_226_400_000,
-            finished_at: 1_795_226_500_000,
+            started_at: Instant::from_millis(1_795_226_400_000),
+            finished_at: Instant::from_millis(1_795_226_500_000),
             clock_skew_ms: None,
         },
         place: "s3://acme-cx-archive/ringcx \u{fc}".into(),
@@ -97,7 +98,7 @@ fn violations(runtime: &tokio::runtime::Runtime, record: &[u8]) -> Vec<Finding> 
     let store = Arc::new(MemoryStore::new());
     let about = ArchiveRecord {
         archive_id: ARCHIVE_ID.into(),
-        created_at: 1_795_226_000_000,
+        created_at: Instant::from_millis(1_795_226_000_000),
         format_version: 1,
     };
     let about = serde_json_canonicalizer::to_vec(&about).unwrap();

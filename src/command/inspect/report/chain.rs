@@ -94,7 +94,7 @@ impl ReportedChain {
         ReportedChain {
             sub_account: calendar.sub_account.clone(),
             head: calendar.head.clone(),
-            committed_at: calendar.committed_at,
+            committed_at: calendar.committed_at.as_millis(),
             signers: details.signers.clone(),
             period: days
                 .first()

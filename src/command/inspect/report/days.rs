@@ -135,6 +135,7 @@ mod tests {
     use super::*;
     use crate::format::record::coverage::DayState;
     use crate::format::row::tally::Tally;
+    use crate::format::time::Instant;
 
     fn day(date: Date, state: DayState, segments: u64, not_found: u64) -> CalendarDay {
         let auto = Statuses {
@@ -162,7 +163,7 @@ mod tests {
             sub_account: "apia".into(),
             zone: "Pacific/Apia".into(),
             head: String::new(),
-            committed_at: 0,
+            committed_at: Instant::from_millis(0),
             archived: None,
             days: vec![
                 day(date(2011, 12, 29), DayState::Complete, 7, 2),
