@@ -152,6 +152,19 @@ pub async fn record(store: &dyn Store) -> Result<Option<ArchiveRecord>> {
     Ok(Some(record))
 }
 
+/// Returns the failure for a store that replaces an object although only its creation was requested. Two writers would
+/// overwrite each other's records there.
+pub(crate) fn overwrites(root: &str) -> Failure {
+    let message = format!("{root} overwrites objects in spite of If-None-Match");
+    Failure::usage(message)
+        .remedy("Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.")
+}
+
+/// Returns the failure for an archive whose `archive.json` is gone although its chains are there.
+pub(super) fn record_deleted(store: &dyn Store) -> Failure {
+    violated(format!("{}/{} was deleted", store.root(), key::ARCHIVE))
+}
+
 /// Returns the failure for an archive that contradicts itself, its anchors, or what this host remembers: neither a
 /// reader nor a writer can go on before that is explained.
 pub fn violated(message: impl Into<String>) -> Failure {

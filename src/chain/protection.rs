@@ -15,30 +15,37 @@ pub(crate) struct Protection {
 }
 
 impl Protection {
+    /// Returns what an object lacks of this protection, by what the store reports of it. A longer or stronger lock lacks
+    /// nothing.
+    pub fn lacked_by(self, stat: &Stat) -> Protection {
+        Protection {
+            lock: self
+                .lock
+                .filter(|lock| !stat.lock.is_some_and(|now| now.covers(*lock))),
+            hold: self.hold && !stat.legal_hold,
+        }
+    }
+
     /// Gives a stored object what it lacks, and returns what the store says of it then.
     ///
     /// # Errors
     /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) where the object is gone, or the store no longer keeps holds.
     pub async fn give(self, archive: &Archive, key: &str) -> Result<Stat> {
         let stat = stored(archive, key).await?;
-        let lock = self
-            .lock
-            .filter(|lock| !stat.lock.is_some_and(|now| now.covers(*lock)));
-        let hold = self.hold && !stat.legal_hold;
-        if let Some(lock) = lock {
+        let lacked = self.lacked_by(&stat);
+        if lacked == Protection::default() {
+            return Ok(stat);
+        }
+        if let Some(lock) = lacked.lock {
             archive.store.raise_lock(key, lock).await?;
         }
-        if hold && !archive.store.set_legal_hold(key, true).await? {
+        if lacked.hold && !archive.store.set_legal_hold(key, true).await? {
             return Err(violated(format!(
                 "{} keeps no legal holds, but kept one when a hold was recorded",
                 archive.store.root()
             )));
         }
-        if lock.is_none() && !hold {
-            Ok(stat)
-        } else {
-            stored(archive, key).await
-        }
+        stored(archive, key).await
     }
 }
 

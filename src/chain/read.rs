@@ -31,7 +31,7 @@ use crate::format::signature;
 use crate::format::signature::PublicKey;
 use crate::journal::Head;
 use crate::outcome::{Failure, Result};
-use crate::store::ObjectVersion;
+use crate::store::{ObjectVersion, Store};
 
 /// Records of one chain that are fetched concurrently.
 pub const AT_ONCE: usize = 32;
@@ -172,14 +172,22 @@ pub(crate) async fn newest<B: RecordBody>(
     archive: &Archive,
     chain: &str,
 ) -> Result<Option<StoredRecord<B>>> {
-    let listed = archive.store.list(&key::chain(chain), None).await?;
-    let numbers = listed
-        .iter()
-        .filter_map(|entry| key::parse_manifest(&entry.key));
-    match numbers.max() {
+    match newest_number(&*archive.store, &key::chain(chain)).await? {
         Some(newest) => fetch(archive, chain, newest).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// Returns the highest number of the records that the store lists in a chain's folder; `None` where it lists none.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn newest_number(store: &dyn Store, folder: &str) -> Result<Option<u64>> {
+    let listed = store.list(folder, None).await?;
+    let numbers = listed
+        .iter()
+        .filter_map(|entry| key::parse_manifest(&entry.key));
+    Ok(numbers.max())
 }
 
 /// Fetches the newest record of a sub-account's chain.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::chain::anchoring::Anchoring;
 use crate::chain::archive;
-use crate::chain::archive::{Archive, violated};
+use crate::chain::archive::Archive;
 use crate::clock::Clock;
 use crate::format::hash::Digest;
 use crate::format::place::key;
@@ -150,11 +150,7 @@ async fn refuse_to_create_again(store: &dyn Store) -> Result<()> {
     let lost = deleted || !store.list(key::MANIFESTS, None).await?.is_empty();
     // Another host may have created the archive since the record was read.
     if lost && archive::record(store).await?.is_none() {
-        return Err(violated(format!(
-            "{}/{} was deleted",
-            store.root(),
-            key::ARCHIVE
-        )));
+        return Err(archive::record_deleted(store));
     }
     Ok(())
 }
@@ -168,11 +164,9 @@ impl Writer {
         let Some(policy) = self.policy.lock else {
             return Ok(None);
         };
-        let beyond = || Failure::usage(format!("object_lock {policy} ends beyond the calendar"));
-        policy
-            .lock_from(self.clock.now_ms())
-            .map(Some)
-            .ok_or_else(beyond)
+        let lock = policy.lock_from(self.clock.now_ms());
+        lock.map(Some)
+            .ok_or_else(|| Failure::usage(format!("object_lock {policy} ends beyond the calendar")))
     }
 
     /// Proves that the store honours create-only: a PUT of `archive.json` again must answer "exists".
@@ -184,26 +178,12 @@ impl Writer {
     pub async fn check_create_only(&self) -> Result<()> {
         let Some(bytes) = self.store.get(key::ARCHIVE).await? else {
             // A PUT would now create the object with a new content.
-            return Err(violated(format!(
-                "{}/{} was deleted",
-                self.store.root(),
-                key::ARCHIVE
-            )));
+            return Err(archive::record_deleted(&*self.store));
         };
-        match self
-            .store
-            .put_new(&NewObject::from_bytes(key::ARCHIVE, bytes, None))
-            .await?
-        {
+        let again = NewObject::from_bytes(key::ARCHIVE, bytes, None);
+        match self.store.put_new(&again).await? {
             PutOutcome::Exists => Ok(()),
-            PutOutcome::Created { .. } => {
-                let message = format!(
-                    "{} overwrites objects in spite of If-None-Match",
-                    self.store.root()
-                );
-                let remedy = "Use a store that honours If-None-Match on PUT (AWS S3, MinIO), or a local folder.";
-                Err(Failure::usage(message).remedy(remedy))
-            }
+            PutOutcome::Created { .. } => Err(archive::overwrites(&self.store.root())),
         }
     }
 }

@@ -6,9 +6,10 @@ use jiff::civil::Date;
 
 use crate::chain::archive::violated;
 use crate::chain::{Archive, ChainWalk, Protection, StoredRecord};
+use crate::copy::destination::CopyItem;
 use crate::format::hash::Digest;
 use crate::format::record::{
-    ChainHead, Coverage, DayState, File, Head, Lock, Manifest, Obligations, Record,
+    ChainHead, Coverage, DayState, File, Lock, Manifest, Obligations, Record,
 };
 use crate::outcome::Result;
 
@@ -19,21 +20,43 @@ pub(crate) struct CopyStep {
     pub key: String,
     /// The manifest's object.
     pub bytes: Bytes,
+    /// SHA-256 of `bytes`.
     pub sha256: Digest,
+    /// The files that the manifest commits.
     pub files: Vec<File>,
     /// The protection that the chain requires of the manifest and its files.
-    pub keep: Protection,
+    pub required: Protection,
     /// Whether its day was disposed of: the files may be gone, and are not copied in any case.
     pub disposed: bool,
+    /// The day that the manifest is about; `None` for a record without rows.
     date: Option<Date>,
     /// The lock of the files, as the manifest names it.
     lock: Option<Lock>,
 }
 
+impl CopyStep {
+    /// Returns the manifest as an object of the copy.
+    pub(super) fn item(&self) -> CopyItem<'_> {
+        CopyItem {
+            key: &self.key,
+            bytes: self.bytes.len() as u64,
+            sha256: self.sha256,
+            required: self.required,
+        }
+    }
+
+    /// Returns the files to copy: none of a day that was disposed of.
+    pub(super) fn files_to_copy(&self) -> &[File] {
+        if self.disposed { &[] } else { &self.files }
+    }
+}
+
 /// The manifests of one sub-account up to a head, in order.
 #[derive(Debug)]
 pub(crate) struct CopiedChain {
+    /// Id of the sub-account.
     pub sub_account: String,
+    /// One step for each manifest.
     pub steps: Vec<CopyStep>,
 }
 
@@ -45,29 +68,29 @@ impl CopiedChain {
     pub async fn read(source: &Archive, head: &ChainHead) -> Result<CopiedChain> {
         let ChainHead {
             id: sub_account,
-            head: Head { sequence, sha256 },
+            head,
         } = head;
-        let (mut steps, mut orders, mut coverage) =
-            (Vec::new(), Obligations::default(), Coverage::default());
-        let mut newest = None;
-        let mut walk = ChainWalk::<Manifest>::forwards(source, sub_account, 1, *sequence);
+        let mut steps: Vec<CopyStep> = Vec::new();
+        let (mut obligations, mut coverage) = (Obligations::default(), Coverage::default());
+        let mut walk = ChainWalk::<Manifest>::forwards(source, sub_account, 1, head.sequence);
         while let Some(stored) = walk.next().await? {
             source.check_stop()?;
-            newest = Some(stored.sha256);
-            orders.push(stored.sequence, &stored.envelope.manifest.record);
-            coverage.clone_from(&stored.envelope.manifest.coverage);
+            let manifest = &stored.envelope.manifest;
+            obligations.push(stored.sequence, &manifest.record);
+            coverage.clone_from(&manifest.coverage);
             steps.push(step(stored)?);
         }
-        if newest != Some(*sha256) {
+        if steps.last().map(|newest| newest.sha256) != Some(head.sha256) {
             return Err(violated(format!(
                 "the head of sub-account {sub_account} was changed while it was read"
             )));
         }
-        let disposed = |date| coverage.state(date) == DayState::Disposed;
-        steps
-            .iter_mut()
-            .for_each(|step| step.disposed = step.date.is_some_and(disposed));
-        keep(&mut steps, &orders);
+        // The head knows the state of every day, whichever record disposed of it.
+        for step in &mut steps {
+            let state = step.date.map(|date| coverage.state(date));
+            step.disposed = state == Some(DayState::Disposed);
+        }
+        require_protection(&mut steps, &obligations);
         Ok(CopiedChain {
             sub_account: sub_account.clone(),
             steps,
@@ -75,19 +98,14 @@ impl CopiedChain {
     }
 }
 
+/// Returns the step of one record, before the rest of the chain is known.
 fn step(stored: StoredRecord) -> Result<CopyStep> {
     // These are the object's own bytes: a record in any other spelling was refused when it was read.
     let bytes = stored
         .envelope
         .to_bytes()
         .map_err(|error| violated(format!("{}: {error}", stored.key)))?;
-    let StoredRecord {
-        key,
-        sha256,
-        envelope,
-        ..
-    } = stored;
-    let (date, lock, files) = match envelope.manifest.record {
+    let (date, lock, files) = match stored.envelope.manifest.record {
         Record::Day(day) => (
             Some(day.date),
             day.object_lock.map(|lock| lock.lock()),
@@ -95,13 +113,12 @@ fn step(stored: StoredRecord) -> Result<CopyStep> {
         ),
         _ => (None, None, Vec::new()),
     };
-    let (bytes, keep) = (bytes.into(), Protection::default());
     Ok(CopyStep {
-        key,
-        bytes,
-        sha256,
+        key: stored.key,
+        bytes: bytes.into(),
+        sha256: stored.sha256,
         files,
-        keep,
+        required: Protection::default(),
         disposed: false,
         date,
         lock,
@@ -110,7 +127,7 @@ fn step(stored: StoredRecord) -> Result<CopyStep> {
 
 /// Sets the protection that the chain requires of each step's objects. A manifest without files names no lock, although it
 /// was stored with one: it gets the lock of the files that were committed before it, or at the chain's beginning after it.
-fn keep(steps: &mut [CopyStep], orders: &Obligations) {
+fn require_protection(steps: &mut [CopyStep], obligations: &Obligations) {
     let mut usual = steps
         .iter()
         .find(|step| !step.files.is_empty())
@@ -119,10 +136,12 @@ fn keep(steps: &mut [CopyStep], orders: &Obligations) {
         if !step.files.is_empty() {
             usual = step.lock;
         }
-        let ordered = step.date.and_then(|date| orders.lock_on(date));
-        step.keep = Protection {
+        let ordered = step.date.and_then(|date| obligations.lock_on(date));
+        step.required = Protection {
             lock: Lock::strongest([usual, ordered]),
-            hold: step.date.is_some_and(|date| orders.holds_objects(date)),
+            hold: step
+                .date
+                .is_some_and(|date| obligations.holds_objects(date)),
         };
     }
 }
@@ -168,7 +187,7 @@ mod tests {
             bytes: Bytes::new(),
             sha256: Digest::of(b""),
             files: if with_file { vec![file()] } else { Vec::new() },
-            keep: Protection::default(),
+            required: Protection::default(),
             disposed: false,
             date: day.map(date),
             lock: until.map(lock),
@@ -181,10 +200,11 @@ mod tests {
         orders: &Obligations,
     ) -> Vec<(Option<i64>, bool)> {
         let mut steps = steps(of);
-        keep(&mut steps, orders);
+        require_protection(&mut steps, orders);
         steps
             .iter()
-            .map(|step| (step.keep.lock.map(|lock| lock.until_ms), step.keep.hold))
+            .map(|step| step.required)
+            .map(|required| (required.lock.map(|lock| lock.until_ms), required.hold))
             .collect()
     }
 

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! job          what is to be copied, and the result
-//! destination  whether a location may hold the copy, which objects it has, and storing those that it lacks
+//! location     whether a location may hold the copy
+//! destination  which objects the copy has, and storing those that it lacks
 //! chain        one chain of the source, complete and verified, and the protection that it requires of each object
 //! roster       the chain about all sub-accounts, which names the heads of the others
 //! ```
@@ -16,11 +17,13 @@
 mod chain;
 mod destination;
 mod job;
+mod location;
 mod roster;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
@@ -56,11 +59,10 @@ pub(crate) async fn copy(
     let wanted = source.sub_accounts(&job.options.sub_accounts).await?;
     let heads = heads(source, &wanted).await?;
     if heads.is_empty() {
-        return Err(
-            Failure::usage(format!("nothing is archived at {}", source.store.root())).remedy(
-                "Name the archive to be copied with --archive (s3://bucket/prefix, or a folder).",
-            ),
-        );
+        let message = format!("nothing is archived at {}", source.store.root());
+        return Err(Failure::usage(message).remedy(
+            "Name the archive to be copied with --archive (s3://bucket/prefix, or a folder).",
+        ));
     }
     // The roster names the heads of all chains, and is copied only with all of them.
     let roster = roster.filter(|_| wanted.len() == all.len());
@@ -86,18 +88,11 @@ pub(crate) async fn copy(
 
 /// Returns the head of each chain.
 async fn heads(source: &Archive, sub_accounts: &[String]) -> Result<Vec<ChainHead>> {
-    let head = |id: String| async move {
-        let stored = read::head(source, &id).await?;
-        Ok::<_, Failure>(ChainHead {
-            id,
-            head: Head {
-                sequence: stored.sequence,
-                sha256: stored.sha256,
-            },
-        })
-    };
     stream::iter(sub_accounts.to_vec())
-        .map(head)
+        .map(|id| async move {
+            let head = read::head(source, &id).await?.head();
+            Ok::<_, Failure>(ChainHead { id, head })
+        })
         .buffered(AT_ONCE)
         .try_collect()
         .await
@@ -118,6 +113,7 @@ fn unless_violated<T>(
     }
 }
 
+/// A copy in progress.
 struct Copier<'a> {
     source: &'a Archive,
     destination: Destination,
@@ -126,6 +122,7 @@ struct Copier<'a> {
 }
 
 impl Copier<'_> {
+    /// Copies the chains up to `heads`, one after another, and the roster after them if all are complete.
     async fn copy(
         &self,
         heads: &[ChainHead],
@@ -135,19 +132,18 @@ impl Copier<'_> {
         self.meter.sub_accounts.store(heads.len() as u64, Relaxed);
         // Every reason to refuse the location is found before the first object is stored, so that it stays unchanged.
         let rosters = match &mark.roster {
-            Some(head) => unless_violated(roster::read(self.source, head).await, failed)?,
+            Some(head) => unless_violated(roster::read_chain(self.source, head).await, failed)?,
             None => None,
         };
-        let keeps = rosters.iter().flatten().map(|step| step.keep);
-        self.destination.refuse_unlockable("the roster", keeps)?;
+        let required = rosters.iter().flatten().map(|step| step.required);
+        self.destination.refuse_unlockable("the roster", required)?;
         let (mut created, mut complete) = (false, true);
         for chain_head in heads {
             let copied = match CopiedChain::read(self.source, chain_head).await {
                 Ok(chain) => {
-                    let (name, keeps) =
-                        (&chain.sub_account, chain.steps.iter().map(|step| step.keep));
-                    self.destination
-                        .refuse_unlockable(&format!("sub-account {name}"), keeps)?;
+                    let name = format!("sub-account {}", chain.sub_account);
+                    let required = chain.steps.iter().map(|step| step.required);
+                    self.destination.refuse_unlockable(&name, required)?;
                     if !created {
                         self.destination.create(self.source, mark).await?;
                         created = true;
@@ -168,13 +164,13 @@ impl Copier<'_> {
                 self.count_head(key::ROSTER, head);
             }
         }
-        if created {
-            self.destination.lock_marks().await
-        } else {
-            Ok(())
+        match created {
+            true => self.destination.lock_marks().await,
+            false => Ok(()),
         }
     }
 
+    /// Counts a chain that is complete in the copy.
     fn count_head(&self, chain: &str, head: &Head) {
         self.destination.count(|copied| {
             copied.sub_accounts += u64::from(chain != key::ROSTER);
@@ -190,14 +186,8 @@ impl Copier<'_> {
         ];
         let listed = self.destination.listed(&folders).await?;
         self.count_left_behind(chain).await?;
-        let files = || {
-            chain
-                .steps
-                .iter()
-                .filter(|step| !step.disposed)
-                .flat_map(|step| &step.files)
-        };
-        let missing = files()
+        let files = chain.steps.iter().flat_map(CopyStep::files_to_copy);
+        let missing = files
             .filter(|file| !listed.contains_key(&file.key))
             .map(|file| file.bytes)
             .sum();
@@ -218,24 +208,20 @@ impl Copier<'_> {
         listed: &Listed,
         ready: mpsc::Sender<&'c CopyStep>,
     ) -> Result<()> {
-        let mut work = Vec::new();
-        for step in &chain.steps {
-            let files = if step.disposed { &[][..] } else { &step.files };
-            work.extend(
-                files
-                    .iter()
-                    .map(|file| (step, Some(file)))
-                    .chain([(step, None)]),
-            );
-        }
-        let carry = |(step, file): (&'c CopyStep, Option<&'c File>)| async move {
-            match file {
-                Some(file) => self.file(step, file, listed).await.map(|()| None),
-                None => Ok(Some(step)),
-            }
-        };
-        let mut carried = stream::iter(work).map(carry).buffered(AT_ONCE);
-        while let Some(done) = carried.try_next().await? {
+        // The files of each step, and then `None`, which says that the step is complete.
+        let work = chain.steps.iter().flat_map(|step| {
+            let files = step.files_to_copy().iter().map(Some);
+            files.chain([None]).map(move |file| (step, file))
+        });
+        let mut done = stream::iter(work)
+            .map(|(step, file)| async move {
+                match file {
+                    Some(file) => self.file(step, file, listed).await.map(|()| None),
+                    None => Ok(Some(step)),
+                }
+            })
+            .buffered(AT_ONCE);
+        while let Some(done) = done.try_next().await? {
             if let Some(step) = done
                 && ready.send(step).await.is_err()
             {
@@ -246,54 +232,36 @@ impl Copier<'_> {
         Ok(())
     }
 
+    /// Stores the manifests that arrive, in order, and confirms those that the copy has already.
     async fn manifests(&self, listed: &Listed, mut next: mpsc::Receiver<&CopyStep>) -> Result<()> {
         while let Some(step) = next.recv().await {
             self.source.check_stop()?;
-            let (bytes, keep) = (step.bytes.len() as u64, step.keep);
-            let item = CopyItem {
-                key: &step.key,
-                bytes,
-                sha256: step.sha256,
-                keep,
-            };
+            let (item, to) = (step.item(), &self.destination);
             if let Some(&found) = listed.get(&step.key) {
-                self.destination.there(&item, Some(found)).await?;
+                to.confirm(&item, Some(found)).await?;
                 continue;
             }
-            let put = self
-                .destination
-                .put(&item, Body::Bytes(step.bytes.clone()))
-                .await?;
-            self.destination
-                .count(|copied| copied.manifests += u64::from(put));
+            let put = to.put(&item, Body::Bytes(step.bytes.clone())).await?;
+            to.count(|copied| copied.manifests += u64::from(put));
         }
         Ok(())
     }
 
+    /// Stores one file, or confirms that the copy has it.
     async fn file(&self, step: &CopyStep, file: &File, listed: &Listed) -> Result<()> {
         self.source.check_stop()?;
-        let item = CopyItem {
-            key: &file.key,
-            bytes: file.bytes,
-            sha256: file.sha256,
-            keep: step.keep,
-        };
+        let (item, to) = (CopyItem::file(file, step.required), &self.destination);
         if let Some(&found) = listed.get(&file.key) {
-            return self.destination.there(&item, Some(found)).await;
+            return to.confirm(&item, Some(found)).await;
         }
-        let put = if self.destination.dry_run {
-            self.destination
-                .put(&item, Body::Bytes(bytes::Bytes::new()))
-                .await?
+        let put = if to.dry_run {
+            to.put(&item, Body::Bytes(Bytes::new())).await?
         } else {
             // The file is hashed before anything of it is sent: a damaged file never reaches the copy.
             let part = LocalPart::get(self.source, &self.scratch, file).await?;
-            self.destination
-                .put(&item, Body::File(part.path.clone()))
-                .await?
+            to.put(&item, Body::File(part.path.clone())).await?
         };
-        self.destination
-            .count(|copied| copied.files += u64::from(put));
+        to.count(|copied| copied.files += u64::from(put));
         self.meter.bytes_done.fetch_add(file.bytes, Relaxed);
         Ok(())
     }
@@ -306,33 +274,15 @@ impl Copier<'_> {
             .flat_map(|step| &step.files)
             .map(|file| file.key.as_str())
             .collect();
-        let days = self
-            .source
-            .store
-            .list(&key::day_root(&chain.sub_account), None)
-            .await?;
-        let records = self
-            .source
-            .store
-            .list(&key::chain(&chain.sub_account), None)
-            .await?;
-        let unlisted = days
-            .iter()
-            .filter(|entry| !committed.contains(entry.key.as_str()))
-            .count()
-            + records
-                .iter()
-                .filter(|entry| key::parse_manifest(&entry.key).is_none())
-                .count();
-        let disposed: usize = chain
-            .steps
-            .iter()
-            .filter(|step| step.disposed)
-            .map(|step| step.files.len())
-            .sum();
+        let (store, sub_account) = (&self.source.store, &chain.sub_account);
+        let mut entries = store.list(&key::day_root(sub_account), None).await?;
+        entries.retain(|entry| !committed.contains(entry.key.as_str()));
+        let mut records = store.list(&key::chain(sub_account), None).await?;
+        records.retain(|entry| key::parse_manifest(&entry.key).is_none());
+        let disposed = chain.steps.iter().filter(|step| step.disposed);
         self.destination.count(|copied| {
-            copied.unlisted += unlisted as u64;
-            copied.disposed += disposed as u64;
+            copied.unlisted += (entries.len() + records.len()) as u64;
+            copied.disposed += disposed.map(|step| step.files.len() as u64).sum::<u64>();
         });
         Ok(())
     }
