@@ -266,7 +266,7 @@ fn readers_go_on_without_what_was_disposed_of() {
         assert!(
             fs::read_to_string(page)
                 .unwrap()
-                .contains("1 of these was disposed of after retention")
+                .contains("1 of these was disposed of after its retention")
         );
 
         let pack = PathBuf::from(out("pack"));
