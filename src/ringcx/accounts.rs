@@ -1,16 +1,14 @@
 //! Small JSON documents about accounts: the sub-accounts that a credential can access, and the RingCentral account.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Deserializer};
 
-use crate::ringcx::access_token::{AccessToken, sensitive_header};
+use crate::ringcx::access_token::sensitive_header;
 use crate::ringcx::attempt::AttemptError;
-use crate::ringcx::auth::Tokens;
-use crate::ringcx::error::{ApiError, ErrorCode, access_denied};
+use crate::ringcx::auth::{RequestToken, Tokens};
+use crate::ringcx::error::{ApiError, ErrorCode};
 use crate::ringcx::retry::{Renewal, Request};
 use crate::ringcx::transport::Transport;
 
@@ -42,8 +40,8 @@ pub(super) struct AccountQuery<'a> {
     pub auth: AccountAuth,
     pub what: &'static str,
     pub address: String,
-    /// The RingCX token of the last attempt.
-    pub token: Option<Arc<AccessToken>>,
+    /// The RingCX token.
+    pub token: RequestToken<'a>,
     /// Whether the RingCentral token of the last attempt was refused.
     pub ringcentral_refused: bool,
 }
@@ -51,8 +49,7 @@ pub(super) struct AccountQuery<'a> {
 impl AccountQuery<'_> {
     async fn bearer(&mut self) -> Result<HeaderValue, ApiError> {
         if self.auth == AccountAuth::RingCx {
-            let token = self.tokens.token(Renewal::IfExpired).await?;
-            return Ok(self.token.insert(token).bearer.clone());
+            return Ok(self.token.current().await?.bearer.clone());
         }
         if std::mem::take(&mut self.ringcentral_refused) {
             self.tokens.refuse_ringcentral().await;
@@ -72,7 +69,7 @@ impl Request for AccountQuery<'_> {
 
     async fn prepare(&self, renewal: Renewal) -> Result<(), ApiError> {
         match self.auth {
-            AccountAuth::RingCx => self.tokens.token(renewal).await.map(drop),
+            AccountAuth::RingCx => self.token.renew(renewal).await,
             AccountAuth::RingCentral => Ok(()),
         }
     }
@@ -95,13 +92,7 @@ impl Request for AccountQuery<'_> {
 
     fn on_unauthorized(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
         self.ringcentral_refused = self.auth == AccountAuth::RingCentral;
-        self.token
-            .as_ref()
-            .map_or(Ok(()), |token| self.tokens.refuse(token))
-    }
-
-    fn forbidden(&self, error_code: Option<ErrorCode>) -> ApiError {
-        access_denied(self.what, error_code)
+        self.token.refuse()
     }
 
     fn what(&self) -> String {

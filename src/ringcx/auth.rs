@@ -373,3 +373,45 @@ impl Tokens {
         }
     }
 }
+
+/// The RingCX token of one request. It remembers the token of the last attempt, so that a 401 refuses this token and not a
+/// token that another request has renewed meanwhile.
+pub(super) struct RequestToken<'a> {
+    tokens: &'a Tokens,
+    last: Option<Arc<AccessToken>>,
+}
+
+impl<'a> RequestToken<'a> {
+    /// Prepares a request that has not been sent yet.
+    pub fn new(tokens: &'a Tokens) -> Self {
+        RequestToken { tokens, last: None }
+    }
+
+    /// Renews the token before the request is granted, since renewing can take long.
+    ///
+    /// # Errors
+    /// As [`Tokens::token`].
+    pub async fn renew(&self, renewal: Renewal) -> Result<(), ApiError> {
+        self.tokens.token(renewal).await.map(drop)
+    }
+
+    /// Returns the token for the next attempt.
+    ///
+    /// # Errors
+    /// As [`Tokens::token`].
+    pub async fn current(&mut self) -> Result<&AccessToken, ApiError> {
+        let token = self.tokens.token(Renewal::IfExpired).await?;
+        Ok(self.last.insert(token))
+    }
+
+    /// Reacts to a 401: no further request uses the token of the last attempt.
+    ///
+    /// # Errors
+    /// As [`Tokens::refuse`].
+    pub fn refuse(&self) -> Result<(), ApiError> {
+        match &self.last {
+            Some(token) => self.tokens.refuse(token),
+            None => Ok(()),
+        }
+    }
+}

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::format::row::SummaryKind;
 use crate::ringcx::accounts::{AccountAuth, AccountQuery, ListedSubAccount, RingCentralAccount};
-use crate::ringcx::auth::Tokens;
+use crate::ringcx::auth::{RequestToken, Tokens};
 use crate::ringcx::base_url::{BaseUrl, path_segment};
 use crate::ringcx::discovery::{Discovered, DiscoveryBody, DiscoveryRequest, WindowAnswer};
 use crate::ringcx::error::ApiError;
@@ -223,14 +223,13 @@ impl RingCx {
         ];
         let mut request = DiscoveryRequest {
             transport: &self.transport,
-            tokens: &self.tokens,
             sub_account,
             address: self.transport.ringcx.join(&path),
             window,
             max_object_bytes: usize::try_from(self.settings.max_object_bytes).unwrap_or(usize::MAX),
             out,
             sent_objects: false,
-            token: None,
+            token: RequestToken::new(&self.tokens),
         };
         let limiter = self.discovery_limiter(sub_account);
         let (answer, attempts) = retry::run(&limiter, &mut request).await?;
@@ -265,11 +264,10 @@ impl RingCx {
         ];
         let mut request = SummaryRequest {
             transport: &self.transport,
-            tokens: &self.tokens,
             sub_account,
             address: self.transport.summaries.join_path(&path),
             max_body_bytes: self.settings.max_body_bytes,
-            token: None,
+            token: RequestToken::new(&self.tokens),
         };
         let limiter = self.summary_limiter(sub_account);
         let (answer, attempts) = retry::run(&limiter, &mut request).await?;
@@ -335,10 +333,10 @@ impl RingCx {
         let mut query = AccountQuery {
             transport: &self.transport,
             tokens: &self.tokens,
+            token: RequestToken::new(&self.tokens),
             auth,
             what,
             address,
-            token: None,
             ringcentral_refused: false,
         };
         let (body, attempts) = retry::run(&self.admin, &mut query).await?;

@@ -1,17 +1,14 @@
 //! The request for the segments that ended in a window, whose answer is streamed.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::format::hash::{Digest, Hasher};
-use crate::ringcx::access_token::AccessToken;
 use crate::ringcx::attempt::AttemptError;
-use crate::ringcx::auth::Tokens;
-use crate::ringcx::error::{ApiError, ErrorCode, access_denied};
+use crate::ringcx::auth::RequestToken;
+use crate::ringcx::error::{ApiError, ErrorCode};
 use crate::ringcx::retry::{Renewal, Request};
 use crate::ringcx::split::{SplitError, Splitter};
 use crate::ringcx::transport::Transport;
@@ -102,7 +99,6 @@ impl DiscoveryBody {
 /// A POST for a window.
 pub(super) struct DiscoveryRequest<'a> {
     pub transport: &'a Transport,
-    pub tokens: &'a Tokens,
     pub sub_account: &'a str,
     pub address: String,
     pub window: DiscoveryBody,
@@ -110,8 +106,7 @@ pub(super) struct DiscoveryRequest<'a> {
     pub out: &'a mpsc::Sender<Discovered>,
     /// Whether an earlier attempt has sent objects to the receiver.
     pub sent_objects: bool,
-    /// The token of the last attempt.
-    pub token: Option<Arc<AccessToken>>,
+    pub token: RequestToken<'a>,
 }
 
 /// Objects that are sent to the receiver together.
@@ -145,11 +140,11 @@ impl Request for DiscoveryRequest<'_> {
     type Answer = WindowAnswer;
 
     async fn prepare(&self, renewal: Renewal) -> Result<(), ApiError> {
-        self.tokens.token(renewal).await.map(drop)
+        self.token.renew(renewal).await
     }
 
     async fn attempt(&mut self) -> Result<WindowAnswer, AttemptError> {
-        let token = self.tokens.token(Renewal::IfExpired).await?;
+        let token = self.token.current().await?;
         let request = self
             .transport
             .client
@@ -157,7 +152,6 @@ impl Request for DiscoveryRequest<'_> {
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(AUTHORIZATION, token.bearer.clone())
             .json(&self.window);
-        self.token = Some(token);
         let mut reply = self.transport.send(request, false).await?;
         if std::mem::take(&mut self.sent_objects) {
             self.send(Discovered::Restart).await?;
@@ -191,13 +185,7 @@ impl Request for DiscoveryRequest<'_> {
     }
 
     fn on_unauthorized(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
-        self.token
-            .as_ref()
-            .map_or(Ok(()), |token| self.tokens.refuse(token))
-    }
-
-    fn forbidden(&self, error_code: Option<ErrorCode>) -> ApiError {
-        access_denied(&self.what(), error_code)
+        self.token.refuse()
     }
 
     fn what(&self) -> String {

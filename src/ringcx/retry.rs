@@ -16,7 +16,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::ringcx::attempt::{AttemptError, TransientError};
-use crate::ringcx::error::{ApiError, ErrorCode, class_of};
+use crate::ringcx::error::{ApiError, ErrorCode, access_denied, class_of};
 use crate::ringcx::ledger::LONGEST_PAUSE_MS;
 use crate::ringcx::limiter::RateLimiter;
 
@@ -54,7 +54,9 @@ pub(super) trait Request: Send {
     fn on_unauthorized(&mut self, error_code: Option<ErrorCode>) -> Result<(), ApiError>;
 
     /// Returns the error for a 403, or for renewed tokens that were refused again and again.
-    fn forbidden(&self, error_code: Option<ErrorCode>) -> ApiError;
+    fn forbidden(&self, error_code: Option<ErrorCode>) -> ApiError {
+        access_denied(&self.what(), error_code)
+    }
 
     /// Names what is requested, for messages.
     fn what(&self) -> String;

@@ -1,15 +1,12 @@
 //! The request for one summary of one segment.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, COOKIE, HeaderValue};
 
-use crate::ringcx::access_token::AccessToken;
 use crate::ringcx::attempt::AttemptError;
-use crate::ringcx::auth::Tokens;
-use crate::ringcx::error::{ApiError, ErrorCode, access_denied};
+use crate::ringcx::auth::RequestToken;
+use crate::ringcx::error::{ApiError, ErrorCode};
 use crate::ringcx::retry::{Renewal, Request};
 use crate::ringcx::transport::Transport;
 
@@ -46,12 +43,10 @@ impl std::fmt::Debug for SummaryAnswer {
 /// A GET for a summary.
 pub(super) struct SummaryRequest<'a> {
     pub transport: &'a Transport,
-    pub tokens: &'a Tokens,
     pub sub_account: &'a str,
     pub address: Url,
     pub max_body_bytes: u64,
-    /// The token of the last attempt.
-    pub token: Option<Arc<AccessToken>>,
+    pub token: RequestToken<'a>,
 }
 
 impl Request for SummaryRequest<'_> {
@@ -59,11 +54,11 @@ impl Request for SummaryRequest<'_> {
     type Answer = SummaryAnswer;
 
     async fn prepare(&self, renewal: Renewal) -> Result<(), ApiError> {
-        self.tokens.token(renewal).await.map(drop)
+        self.token.renew(renewal).await
     }
 
     async fn attempt(&mut self) -> Result<SummaryAnswer, AttemptError> {
-        let token = self.tokens.token(Renewal::IfExpired).await?;
+        let token = self.token.current().await?;
         // The summary endpoints accept the token in a cookie only, without an Authorization header, and require the
         // header's name in lower case (vendor's article "RingCX Summaries API").
         let request = self
@@ -72,7 +67,6 @@ impl Request for SummaryRequest<'_> {
             .get(self.address.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(COOKIE, token.cookie.clone());
-        self.token = Some(token);
         let mut reply = self.transport.send(request, true).await?;
         let body = match reply.http_status {
             200 => reply.body(self.max_body_bytes).await?,
@@ -92,13 +86,7 @@ impl Request for SummaryRequest<'_> {
     }
 
     fn on_unauthorized(&mut self, _: Option<ErrorCode>) -> Result<(), ApiError> {
-        self.token
-            .as_ref()
-            .map_or(Ok(()), |token| self.tokens.refuse(token))
-    }
-
-    fn forbidden(&self, error_code: Option<ErrorCode>) -> ApiError {
-        access_denied(&self.what(), error_code)
+        self.token.refuse()
     }
 
     fn what(&self) -> String {

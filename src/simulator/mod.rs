@@ -50,13 +50,14 @@
 //! state      what all requests share, and the request itself
 //! world  metadata  texts     which segments exist, their JSON, their summaries
 //! tokens  quota  network  stats  time     state that requests change
-//! answer  request  dice  options     building blocks
+//! answer  request  dice  locked  options     building blocks
 //! ```
 
 mod answer;
 mod dice;
 mod discovery;
 mod inspect;
+mod locked;
 mod login;
 mod metadata;
 mod network;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::simulator::dice::{hash, hits, unit};
+use crate::simulator::locked::locked;
 use crate::simulator::options::Faults;
 use crate::simulator::time::{SECOND_MS, http_date};
 use crate::simulator::world::Decision;
@@ -98,10 +99,7 @@ impl Network {
         if self.shares.iter().all(|&share| share == 0.0) {
             return None;
         }
-        let mut failing = self
-            .failing
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut failing = locked(&self.failing);
         let before = failing.get(&key).copied().unwrap_or(0);
         let roll = hash(&[
             self.seed,

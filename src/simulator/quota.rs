@@ -4,11 +4,12 @@
 //! window, not only for fixed minutes. This is stricter than a token bucket, and never kinder than the real API.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
 use crate::ringcx::limits::Limits;
+use crate::simulator::locked::locked;
 use crate::simulator::time::SimulatedTime;
 
 /// Limits that hold for each key (login or sub-account) separately. A refused request does not count.
@@ -53,7 +54,7 @@ impl Quota {
     /// # Errors
     /// The microseconds after which it would be accepted; the request is not counted then.
     pub(super) fn admit(&self, key: u64, time: &SimulatedTime) -> Result<(), i64> {
-        let mut state = self.lock();
+        let mut state = locked(&self.state);
         // Read under the lock, so that the log is in order.
         let now_us = time.now_us();
         let QuotaState { logs, counts } = &mut *state;
@@ -90,13 +91,13 @@ impl Quota {
 
     /// Resets the counts for the report; the windows are not reset.
     pub(super) fn reset_counts(&self) {
-        self.lock().counts = QuotaCounts::default();
+        locked(&self.state).counts = QuotaCounts::default();
     }
 
     /// Returns the counts as they appear under `limits` in `/__sim/stats`. A `share` of 1.0 means that a window
     /// was full.
     pub(super) fn report(&self) -> Value {
-        let state = self.lock();
+        let state = locked(&self.state);
         let counts = &state.counts;
         let windows = self.limits.0.iter().enumerate().map(|(n, limit)| {
             let most = counts.fullest.get(n).copied().unwrap_or(0);
@@ -108,12 +109,6 @@ impl Quota {
             "first_ms": counts.first_us.map(|us| us / 1_000), "last_ms": counts.last_us.map(|us| us / 1_000),
             "windows": windows.collect::<Vec<_>>(),
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, QuotaState> {
-        self.state
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

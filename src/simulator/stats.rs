@@ -4,9 +4,11 @@
 //! a summary twice, and whether it sent a token where it must not.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 use serde_json::{Map, Value, json};
+
+use crate::simulator::locked::locked;
 
 /// Below this many segments a day, answered summaries are tracked unless the options say otherwise.
 pub(super) const TRACKED_BELOW: u64 = 100_000;
@@ -90,7 +92,7 @@ impl Stats {
 
     /// Counts a request that has ended, and the fault that it suffered.
     pub(super) fn ended(&self, endpoint: Endpoint, ending: Ending, fault: Option<&'static str>) {
-        let mut counts = self.lock();
+        let mut counts = locked(&self.counts);
         *counts.endings.entry((endpoint, ending)).or_default() += 1;
         if let Some(fault) = fault {
             *counts.faults.entry(fault).or_default() += 1;
@@ -99,7 +101,7 @@ impl Stats {
 
     /// Counts a summary, identified by a hash, that was sent completely.
     pub(super) fn summary_answered(&self, summary: u64) {
-        let mut counts = self.lock();
+        let mut counts = locked(&self.counts);
         counts.summaries_answered += 1;
         if self.tracks && !counts.answered.insert(summary) {
             counts.summaries_answered_twice += 1;
@@ -108,17 +110,17 @@ impl Stats {
 
     /// Counts a summary request with an `Authorization` header, which the real endpoints refuse.
     pub(super) fn authorization_on_summaries(&self) {
-        self.lock().authorization_on_summaries += 1;
+        locked(&self.counts).authorization_on_summaries += 1;
     }
 
     /// Sets all counts to zero and forgets the tracked summaries.
     pub(super) fn reset(&self) {
-        *self.lock() = RequestCounts::default();
+        *locked(&self.counts) = RequestCounts::default();
     }
 
     /// Returns the counts as a JSON object. `summaries_answered_twice` is null unless summaries are tracked.
     pub(super) fn report(&self) -> Value {
-        let counts = self.lock();
+        let counts = locked(&self.counts);
         // For each endpoint: the total, and the number of each ending.
         let mut requests = Map::new();
         for (&(endpoint, ending), &count) in &counts.endings {
@@ -151,12 +153,6 @@ impl Stats {
             "summaries_answered": counts.summaries_answered,
             "summaries_answered_twice": self.tracks.then_some(counts.summaries_answered_twice),
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, RequestCounts> {
-        self.counts
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use hyper::header::HeaderValue;
 use jiff::Timestamp;
 
+use crate::simulator::locked::locked;
+
 pub(super) const SECOND_MS: i64 = 1_000;
 pub(super) const MINUTE_MS: i64 = 60 * SECOND_MS;
 pub(super) const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -60,10 +62,7 @@ impl SimulatedTime {
     /// Returns the simulated present as a `Date` header (RFC 9110, IMF-fixdate).
     pub(super) fn date(&self) -> HeaderValue {
         let second = self.now_ms().div_euclid(SECOND_MS);
-        let mut last = self
-            .date
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut last = locked(&self.date);
         if last.0 != second {
             let date = HeaderValue::try_from(http_date(second * SECOND_MS));
             *last = (second, date.unwrap_or(HeaderValue::from_static("")));

@@ -4,9 +4,10 @@
 //! hold no data: they are keys of the tables here, so a restart invalidates all of them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 use crate::simulator::dice::{Dice, hash};
+use crate::simulator::locked::locked;
 use crate::simulator::options::SimulatorOptions;
 use crate::simulator::time::millis;
 use crate::simulator::world::Decision;
@@ -86,7 +87,7 @@ impl SimulatedTokens {
 
     /// Issues a RingCentral token.
     pub(super) fn issue_rc(&self, login: Login, now_ms: i64) -> String {
-        let mut state = self.lock();
+        let mut state = locked(&self.state);
         remove_expired(&mut state.rc, now_ms);
         let name = self.new_name(&mut state, "rc", now_ms);
         let token = SimulatedToken {
@@ -100,12 +101,12 @@ impl SimulatedTokens {
 
     /// Returns the login of a RingCentral token.
     pub(super) fn check_rc(&self, token: Option<&str>, now_ms: i64) -> Result<Login, Refusal> {
-        use_token(&mut self.lock().rc, token, now_ms)
+        use_token(&mut locked(&self.state).rc, token, now_ms)
     }
 
     /// Issues a RingCX token and its refresh token.
     pub(super) fn issue_pair(&self, login: Login, now_ms: i64) -> TokenPair {
-        let mut state = self.lock();
+        let mut state = locked(&self.state);
         remove_expired(&mut state.access, now_ms);
         let access = self.new_name(&mut state, "cx", now_ms);
         let refresh = self.new_name(&mut state, "refresh", now_ms);
@@ -122,7 +123,7 @@ impl SimulatedTokens {
 
     /// Spends a refresh token and issues a new pair for it.
     pub(super) fn rotate(&self, refresh: &str, now_ms: i64) -> Result<TokenPair, Refusal> {
-        let login = self.lock().refresh.remove(refresh);
+        let login = locked(&self.state).refresh.remove(refresh);
         login
             .map(|login| self.issue_pair(login, now_ms))
             .ok_or(Refusal::Unknown)
@@ -133,7 +134,7 @@ impl SimulatedTokens {
         if token == Some(self.ready.as_str()) && !self.ready.is_empty() {
             return Ok(READY);
         }
-        let mut state = self.lock();
+        let mut state = locked(&self.state);
         if let Some(known) = token.and_then(|token| state.access.get_mut(token))
             && known.expires_ms > now_ms
             && known.uses_left == Some(0)
@@ -146,7 +147,7 @@ impl SimulatedTokens {
 
     /// Returns how many tokens have expired before their time.
     pub(super) fn expired_early(&self) -> u64 {
-        self.lock().expired_early
+        locked(&self.state).expired_early
     }
 
     fn new_name(&self, state: &mut TokenState, kind: &str, now_ms: i64) -> String {
@@ -159,12 +160,6 @@ impl SimulatedTokens {
             now_ms as u64,
         ]);
         format!("sim-{kind}.{}.{check:016x}", state.issued)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, TokenState> {
-        self.state
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

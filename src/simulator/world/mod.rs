@@ -4,17 +4,19 @@
 //! ends before segment `i - 1`. So a window is a range of numbers, found by bisection: a day of a million segments
 //! takes no memory, and the same request always has the same answer.
 //!
-//! A segment's id contains its position, scrambled by a bijection, and a check: a request for a summary finds its
-//! segment without a table, and an altered id finds nothing.
+//! ```text
+//! id          the ids of segments and dialogs, and the way back from an id to its segment
+//! visibility  when and in which windows discovery shows a segment
+//! ```
 
-use crate::simulator::dice::{Dice, hash, hash_text, hits, mix, unit, unmix};
+use crate::simulator::dice::{Dice, hash, hash_text, unit};
 use crate::simulator::options::{Faults, SimulatorOptions};
-use crate::simulator::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, millis};
+use crate::simulator::time::{DAY_MS, SECOND_MS, millis};
 
-/// A repeated segment is shown again this much later: with windows of 3 h, in the next window.
-pub(super) const REPEATED_AFTER_MS: i64 = 3 * HOUR_MS;
-/// A displaced segment is shown only this much later.
-pub(super) const MOVED_BY_MS: i64 = 7 * HOUR_MS;
+mod id;
+mod visibility;
+
+pub(super) use visibility::{MOVED_BY_MS, Placement, REPEATED_AFTER_MS};
 
 /// Relative traffic of the UTC hours: a centre in the Americas that is never quite idle.
 const TRAFFIC: [f64; 24] = [
@@ -90,19 +92,6 @@ pub(super) struct SimulatedSegment {
     /// Whether it is a call; otherwise it is digital.
     pub(super) voice: bool,
     pub(super) agent_group: u64,
-}
-
-/// Where discovery shows a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Placement {
-    /// In the window that contains its end.
-    Once,
-    /// Twice in that window.
-    Twice { differs: bool },
-    /// In that window, and again [`REPEATED_AFTER_MS`] later.
-    Again { differs: bool },
-    /// Only [`MOVED_BY_MS`] later.
-    Moved,
 }
 
 /// The number of a segment: its UTC day since the epoch, and its index in that day.
@@ -233,123 +222,10 @@ impl World {
         }
     }
 
-    /// Returns whether discovery shows the segment at `now_ms`: up to 13 minutes after its end (or after the time that
-    /// it was displaced to) it does not yet, and after it vanished or its retention ended no longer.
-    pub(super) fn is_shown(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
-        let delay_ms =
-            (hash(&[segment.key, Decision::Delay as u64]) % 14 * MINUTE_MS as u64) as i64;
-        let moved_ms = match self.placement(segment) {
-            Placement::Moved => MOVED_BY_MS,
-            _ => 0,
-        };
-        let age_ms = now_ms - segment.end_ms;
-        let gone = hits_fault(Decision::Vanish, segment, self.faults.vanish)
-            && age_ms >= millis(self.faults.vanish_after);
-        age_ms >= delay_ms + moved_ms && !gone && self.is_retained(segment, now_ms)
-    }
-
-    /// Returns whether summaries and transcripts can be requested: the segment has ended and is retained.
-    pub(super) fn is_available(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
-        segment.end_ms <= now_ms && self.is_retained(segment, now_ms)
-    }
-
-    fn is_retained(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
-        now_ms - segment.end_ms <= self.retention_ms
-    }
-
-    /// Returns in which windows discovery shows the segment.
-    pub(super) fn placement(&self, segment: &SimulatedSegment) -> Placement {
-        if hits_fault(Decision::Moved, segment, self.faults.out_of_window) {
-            return Placement::Moved;
-        }
-        // Without an id, copies that differ would be two segments: no client could match them.
-        if self.has_no_id(segment)
-            || !hits_fault(Decision::Duplicate, segment, self.faults.duplicates)
-        {
-            return Placement::Once;
-        }
-        let coin = hash(&[segment.key, Decision::Duplicate as u64, 1]);
-        let differs = coin & 2 != 0;
-        if coin & 1 == 0 {
-            Placement::Twice { differs }
-        } else {
-            Placement::Again { differs }
-        }
-    }
-
-    /// Returns whether discovery shows the segment without an id.
-    pub(super) fn has_no_id(&self, segment: &SimulatedSegment) -> bool {
-        hits_fault(Decision::NoId, segment, self.faults.no_id)
-    }
-
-    /// Returns whether discovery shows the segment without its end.
-    pub(super) fn has_no_end(&self, segment: &SimulatedSegment) -> bool {
-        hits_fault(Decision::NoEnd, segment, self.faults.no_end)
-    }
-
-    /// Returns whether discovery's object has been edited by `now_ms`.
-    pub(super) fn is_edited(&self, segment: &SimulatedSegment, now_ms: i64) -> bool {
-        hits_fault(Decision::Edit, segment, self.faults.edits)
-            && now_ms - segment.end_ms >= millis(self.faults.edit_after)
-    }
-
     /// Returns the numbers that belong to one aspect of one segment.
     pub(super) fn dice(&self, decision: Decision, segment: &SimulatedSegment) -> Dice {
         Dice::new(&[segment.key, decision as u64, 2])
     }
-
-    /// Returns the segment's id in the forms that RingCX uses for voice and digital. It contains the scrambled position
-    /// and a check.
-    pub(super) fn id(&self, sub: &SimulatedSubAccount, segment: &SimulatedSegment) -> String {
-        let Position { day, index } = segment.position;
-        let place = mix(((day as u64 & 0xff_ffff) << 40 | index) ^ mix(sub.hash));
-        let check = hash(&[segment.key, Decision::Check as u64]);
-        match segment.voice {
-            true => format!(
-                "p-v-{place:016x}{check:016x}-{}-{:013x}",
-                segment.start_ms,
-                check >> 12 ^ place >> 12
-            ),
-            false => {
-                let second = segment.start_ms.div_euclid(SECOND_MS) as u32;
-                format!("{}-{second:08x}{place:016x}", self.dialog_id(segment))
-            }
-        }
-    }
-
-    /// Returns the id of the segment's dialog.
-    pub(super) fn dialog_id(&self, segment: &SimulatedSegment) -> String {
-        match segment.voice {
-            true => format!("{:016x}{:016x}", segment.dialog, mix(segment.dialog)),
-            false => {
-                let second = segment.dialog_start_ms.div_euclid(SECOND_MS) as u32;
-                format!("d-{second:08x}{:016x}", segment.dialog)
-            }
-        }
-    }
-
-    /// Returns the segment with this id, or `None` when no segment of the sub-account has it.
-    pub(super) fn find(&self, sub: &SimulatedSubAccount, id: &str) -> Option<SimulatedSegment> {
-        let place = match id.strip_prefix("p-v-") {
-            Some(rest) => rest.get(..16)?,
-            None => id.strip_prefix("d-")?.get(24 + 1 + 8..)?,
-        };
-        let packed = unmix(u64::from_str_radix(place, 16).ok()?) ^ mix(sub.hash);
-        let position = Position {
-            day: (packed >> 40) as i64,
-            index: packed & ((1 << 40) - 1),
-        };
-        if position.index >= self.per_day {
-            return None;
-        }
-        let segment = self.segment(sub, position);
-        // Whatever was altered in the id, it differs from the genuine one.
-        (self.id(sub, &segment) == id && !self.has_no_id(&segment)).then_some(segment)
-    }
-}
-
-fn hits_fault(decision: Decision, segment: &SimulatedSegment, percent: f64) -> bool {
-    percent > 0.0 && hits(hash(&[segment.key, decision as u64]), percent)
 }
 
 /// Consecutive positions, across days.
@@ -486,65 +362,5 @@ mod tests {
             .collect();
         assert!(ends.is_sorted());
         assert!(ends[0] >= 20_777 * DAY_MS && ends[19_999] < 20_778 * DAY_MS);
-    }
-
-    #[test]
-    fn ids_lead_back_to_their_segment_and_altered_ones_nowhere() {
-        let world = world(Faults::default());
-        let [sub, other] = &world.sub_accounts[..] else {
-            panic!()
-        };
-        let (mut voice, mut digital) = (0, 0);
-        for index in 0..400 {
-            let segment = world.segment(sub, Position { day: 20_777, index });
-            let id = world.id(sub, &segment);
-            assert_eq!(world.find(sub, &id), Some(segment), "{id}");
-            assert_eq!(world.find(other, &id), None, "{id}");
-            for place in 4..id.len() {
-                let mut altered = id.clone().into_bytes();
-                altered[place] = if altered[place] == b'7' { b'8' } else { b'7' };
-                assert_eq!(
-                    world.find(sub, std::str::from_utf8(&altered).unwrap()),
-                    None,
-                    "{id} at {place}"
-                );
-            }
-            if segment.voice {
-                voice += 1
-            } else {
-                digital += 1
-            }
-            assert_eq!(id.len(), if segment.voice { 64 } else { 51 }, "{id}");
-        }
-        assert!(voice > 200 && digital > 60, "{voice} {digital}");
-        for id in [
-            "",
-            "p-v-",
-            "d-",
-            "d-é",
-            "p-v-zzzzzzzzzzzzzzzz",
-            "p-v-é23456789abcdeff-1",
-        ] {
-            assert_eq!(world.find(sub, id), None);
-        }
-    }
-
-    #[test]
-    fn a_segment_is_shown_some_minutes_after_its_end_until_it_vanishes() {
-        let world = world(Faults {
-            vanish: 100.0,
-            ..Faults::default()
-        });
-        let sub = &world.sub_accounts[0];
-        let segment = world.segment(
-            sub,
-            Position {
-                day: 20_777,
-                index: 100,
-            },
-        );
-        assert!(!world.is_shown(&segment, segment.end_ms - 1));
-        assert!(world.is_shown(&segment, segment.end_ms + 15 * MINUTE_MS));
-        assert!(!world.is_shown(&segment, segment.end_ms + 3 * DAY_MS));
     }
 }
