@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! main                                    parses, logs, dispatches, turns the outcome into an exit code
-//! command                                 what the user requested, one file a command:
+//! command                                 what the user requested, one file per command:
 //!   night                                   run, backfill, recheck, plan: send requests to RingCX
 //!   inspect                                 verify, status, show, search, export, report, ...: only read
 //!   archive                                 acknowledge, hold, retention, copy, takeover: add records

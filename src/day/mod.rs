@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! step  module           takes -> makes                       a crash after it leaves
-//! 0     preconditions    the chain -> leave to go on           nothing
+//! 0     preconditions    the chain -> nothing, or a refusal    nothing
 //! 0, 3  prior            chain, store -> PriorState            a journal with the committed rows
 //! 1     observe          PriorState -> ApiTime                 a journal with the answers received so far
 //!         pipeline         which of several days may send requests

@@ -3,6 +3,7 @@
 //! To add a field, add one line with its documentation to the table at the end of this file: the struct's member, the
 //! column, its reading from JSON and the conversions from and to cells follow from it. The order of the lines is the
 //! order of the columns in every part, so an archive's bytes depend on it (`schemas/segments.v1.txt`).
+//! Format version 1 is frozen, so a change of this table makes a new version; CONTRIBUTING.md lists what follows.
 
 use std::borrow::Cow;
 use std::fmt;
