@@ -10,28 +10,18 @@ use crate::audit::part::LocalPart;
 use crate::audit::scratch::Scratch;
 use crate::chain::archive::violated;
 use crate::chain::{Archive, CommittedRevision};
+use crate::format::named_enum;
 use crate::format::row::{Row, change};
 use crate::outcome::Result;
 
-/// Which rows of a day are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowSelection {
-    /// The current row of each segment (FORMAT.md, "Current").
-    Current,
-    /// Every row of every revision, as it was committed.
-    Every,
-}
-
-impl RowSelection {
-    /// Both selections.
-    pub const ALL: [RowSelection; 2] = [RowSelection::Current, RowSelection::Every];
-
-    /// Returns the name, as flags and events spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            RowSelection::Current => "current",
-            RowSelection::Every => "all",
-        }
+named_enum! {
+    /// Which rows of a day are read.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum RowSelection in ALL {
+        /// The current row of each segment (FORMAT.md, "Current").
+        Current = "current",
+        /// Every row of every revision, as it was committed.
+        Every = "all",
     }
 }
 

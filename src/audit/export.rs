@@ -10,43 +10,28 @@ use askama::Template;
 use jiff::civil::Date;
 
 use crate::audit::pack::unwritable;
+use crate::format::named_enum;
 use crate::format::part::table::{TableWriter, names, safe_texts};
 use crate::format::row::{COLUMNS, Cell, Row, Status, SummaryKind, Type};
 use crate::format::time::day::rfc3339;
 use crate::outcome;
 
-/// The form of an exported file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// CSV as RFC 4180 describes it, with a byte order mark and a header line.
-    Csv,
-    /// One JSON object for each line.
-    JsonLines,
-    /// A page with one table.
-    Html,
-    /// The columns of the archive's parts, and the sub-account and date.
-    Parquet,
+named_enum! {
+    /// The form of an exported file.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Format in ALL {
+        /// CSV as RFC 4180 describes it, with a byte order mark and a header line.
+        Csv = "csv",
+        /// One JSON object for each line.
+        JsonLines = "jsonl",
+        /// A page with one table.
+        Html = "html",
+        /// The columns of the archive's parts, and the sub-account and date.
+        Parquet = "parquet",
+    }
 }
 
 impl Format {
-    /// Every format.
-    pub const ALL: [Format; 4] = [
-        Format::Csv,
-        Format::JsonLines,
-        Format::Html,
-        Format::Parquet,
-    ];
-
-    /// Returns the name, as flags and events spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Csv => "csv",
-            Format::JsonLines => "jsonl",
-            Format::Html => "html",
-            Format::Parquet => "parquet",
-        }
-    }
-
     /// Returns the name of the file that contains a day: a file for each month, or in HTML, which people read, for each day.
     pub fn file_of(self, sub_account: &str, date: Date) -> String {
         let month = date.strftime("%Y-%m");

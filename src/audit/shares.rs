@@ -8,41 +8,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::audit::current::{RowSelection, rows};
 use crate::audit::scratch::Scratch;
 use crate::chain::{Archive, Timeline};
+use crate::format::named_enum;
 use crate::format::row::{Row, Tally};
 use crate::outcome::Result;
 
-/// The property of a segment by which rows are grouped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grouping {
-    /// The id of the agent group.
-    AgentGroup,
-    /// The id of the participant.
-    Agent,
-    /// The class and the type of the channel, separated by a space.
-    Channel,
-    /// The type of the segment.
-    SegmentType,
+named_enum! {
+    /// The property of a segment by which rows are grouped.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Grouping in ALL {
+        /// The id of the agent group.
+        AgentGroup = "queue",
+        /// The id of the participant.
+        Agent = "agent",
+        /// The class and the type of the channel, separated by a space.
+        Channel = "channel",
+        /// The type of the segment.
+        SegmentType = "type",
+    }
 }
 
 impl Grouping {
-    /// Every grouping.
-    pub const ALL: [Grouping; 4] = [
-        Grouping::AgentGroup,
-        Grouping::Agent,
-        Grouping::Channel,
-        Grouping::SegmentType,
-    ];
-
-    /// Returns the name, as flags, events and tables spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Grouping::AgentGroup => "queue",
-            Grouping::Agent => "agent",
-            Grouping::Channel => "channel",
-            Grouping::SegmentType => "type",
-        }
-    }
-
     /// Returns the group of a row; an empty text if the segment does not have the property.
     fn of(self, row: &Row) -> String {
         let metadata = &row.segment.metadata;

@@ -12,10 +12,12 @@
 //! place       the keys of objects
 //! hash        SHA-256, Merkle trees, canonical text
 //! time        dates, windows, instants
+//! named       enums whose values have names
 //! text        foreign text made safe for a terminal, numbers with their nouns
 //! ```
 
 pub mod hash;
+mod named;
 pub mod part;
 pub mod place;
 pub mod record;
@@ -23,3 +25,5 @@ pub mod row;
 pub mod signature;
 pub mod text;
 pub mod time;
+
+pub(crate) use named::named_enum;

@@ -11,6 +11,7 @@ use crate::audit::anchors::Anchors;
 use crate::audit::scratch::Scratch;
 use crate::audit::verify::finding::{Finding, FindingCode, Severity};
 use crate::audit::verify::roster::Rostered;
+use crate::format::named_enum;
 use crate::format::place::key;
 use crate::format::record::HeadRef;
 use crate::format::signature::AllowedSigners;
@@ -18,29 +19,17 @@ use crate::format::time::{Days, Instant};
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::Store;
 
-/// How much is read. Each level includes the one before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// The chains, and what the store reports of each object.
-    Quick,
-    /// Every file's bytes as well, against the SHA-256 of its manifest.
-    Full,
-    /// Every row as well.
-    Deep,
-}
-
-impl Level {
-    /// Every level, the least thorough first.
-    pub const ALL: [Level; 3] = [Level::Quick, Level::Full, Level::Deep];
-
-    /// Returns the name, as flags and events spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Quick => "quick",
-            Level::Full => "full",
-            Level::Deep => "deep",
-        }
+named_enum! {
+    /// How much is read. Each level includes the one before it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Level in ALL {
+        /// The chains, and what the store reports of each object.
+        Quick = "quick",
+        /// Every file's bytes as well, against the SHA-256 of its manifest.
+        Full = "full",
+        /// Every row as well.
+        Deep = "deep",
     }
 }
 

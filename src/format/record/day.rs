@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::format::hash::Digest;
+use crate::format::named_enum;
 use crate::format::part::PartSummary;
 use crate::format::record::coverage::DayState;
 use crate::format::record::error::{ManifestError, require};
@@ -29,26 +30,17 @@ pub enum Why {
     Recheck,
 }
 
-/// Why a day is not complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Incomplete {
-    /// Some summaries have no answer.
-    SummariesFailed,
-    /// An adopted part was written under a filter that left out what is wanted now.
-    WantedSummariesSkipped,
-    /// The day is older than the source's data retention: the source may have deleted some of it.
-    BeyondSourceRetention,
-}
-
-impl Incomplete {
-    /// Returns the reason's name, as manifests spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Incomplete::SummariesFailed => "summaries-failed",
-            Incomplete::WantedSummariesSkipped => "wanted-summaries-skipped",
-            Incomplete::BeyondSourceRetention => "beyond-source-retention",
-        }
+named_enum! {
+    /// Why a day is not complete.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Incomplete in ALL {
+        /// Some summaries have no answer.
+        SummariesFailed = "summaries-failed",
+        /// An adopted part was written under a filter that left out what is wanted now.
+        WantedSummariesSkipped = "wanted-summaries-skipped",
+        /// The day is older than the source's data retention: the source may have deleted some of it.
+        BeyondSourceRetention = "beyond-source-retention",
     }
 }
 

@@ -6,6 +6,7 @@
 use jiff::civil::{Date, Weekday};
 use serde::{Deserialize, Serialize};
 
+use crate::format::named_enum;
 use crate::format::row::Groups;
 
 /// What makes a committed day suspicious. Commands end with 3 until the operator acknowledges it.
@@ -25,33 +26,18 @@ pub struct Warning {
     pub acknowledged: bool,
 }
 
-/// Kinds of warnings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WarningCode {
-    /// The first archived day of a sub-account has no segment at all.
-    FirstDayEmpty,
-    /// Far fewer segments than the median of the same weekday.
-    LowVolume,
-    /// An agent group had AI summaries on earlier days, and has none on this one.
-    SummariesStopped,
-}
-
-impl WarningCode {
-    /// Every kind.
-    pub const ALL: [WarningCode; 3] = [
-        WarningCode::FirstDayEmpty,
-        WarningCode::LowVolume,
-        WarningCode::SummariesStopped,
-    ];
-
-    /// Returns the name in manifests and settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            WarningCode::FirstDayEmpty => "first-day-empty",
-            WarningCode::LowVolume => "low-volume",
-            WarningCode::SummariesStopped => "summaries-stopped",
-        }
+named_enum! {
+    /// Kinds of warnings, with their names in manifests and in the setting `known_warnings`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum WarningCode in ALL {
+        /// The first archived day of a sub-account has no segment at all.
+        FirstDayEmpty = "the first archived day has no segment: check in RingCentral that the user \
+                     has WEM access (without it discovery answers an empty list), and that the sub-account is the right one",
+        /// Far fewer segments than the median of the same weekday.
+        LowVolume = "low-volume",
+        /// An agent group had AI summaries on earlier days, and has none on this one.
+        SummariesStopped = "summaries-stopped",
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Sources: RingCX "AI Summaries" API (paths and statuses of the answers), `schemas/FORMAT.md`, "Rows: one a segment".
 
-use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -10,93 +9,50 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::format::hash::Digest;
+use crate::format::named_enum;
 
-/// The two summaries of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SummaryKind {
-    /// The summary that the agent wrote.
-    Agent,
-    /// The summary that the AI wrote.
-    Auto,
-}
-
-impl SummaryKind {
-    /// Both kinds, in the order of their columns.
-    pub const BOTH: [SummaryKind; 2] = [SummaryKind::Agent, SummaryKind::Auto];
-
-    /// Returns the name in the API's paths and in the names of the columns.
-    pub fn name(self) -> &'static str {
-        match self {
-            SummaryKind::Agent => "agent",
-            SummaryKind::Auto => "auto",
-        }
+named_enum! {
+    /// The two summaries of a segment, in the order of their columns. The names are parts of the API's paths and of the names
+    /// of columns.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum SummaryKind in BOTH {
+        /// The summary that the agent wrote.
+        Agent = "agent",
+        /// The summary that the AI wrote.
+        Auto = "auto",
     }
 }
 
-impl fmt::Display for SummaryKind {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.name())
+named_enum! {
+    /// How requesting one summary ended. The names are the values of the columns `<kind>_status`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+    pub enum Status in ALL {
+        /// 200 with a body that is UTF-8.
+        Present = "PRESENT",
+        /// 200 without a body: there is no summary, or not yet.
+        Empty = "EMPTY",
+        /// 404: the segment was not found, or its summary is not available.
+        NotFound = "NOT_FOUND",
+        /// 200 with a body that is not UTF-8.
+        Binary = "BINARY",
+        /// No answer after all retries.
+        Failed = "FAILED",
+        /// Not requested, because of a configured filter.
+        Skipped = "SKIPPED",
+        /// Not requested, because the segment has no id.
+        NoId = "NO_ID",
     }
-}
-
-/// How requesting one summary ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Status {
-    /// 200 with a body that is UTF-8.
-    Present,
-    /// 200 without a body: there is no summary, or not yet.
-    Empty,
-    /// 404: the segment was not found, or its summary is not available.
-    NotFound,
-    /// 200 with a body that is not UTF-8.
-    Binary,
-    /// No answer after all retries.
-    Failed,
-    /// Not requested, because of a configured filter.
-    Skipped,
-    /// Not requested, because the segment has no id.
-    NoId,
 }
 
 impl Status {
-    /// Every status.
-    pub const ALL: [Status; 7] = [
-        Status::Present,
-        Status::Empty,
-        Status::NotFound,
-        Status::Binary,
-        Status::Failed,
-        Status::Skipped,
-        Status::NoId,
-    ];
-
-    /// Returns the name in the columns `<kind>_status`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Present => "PRESENT",
-            Status::Empty => "EMPTY",
-            Status::NotFound => "NOT_FOUND",
-            Status::Binary => "BINARY",
-            Status::Failed => "FAILED",
-            Status::Skipped => "SKIPPED",
-            Status::NoId => "NO_ID",
-        }
-    }
-
     /// Returns whether the source answered. An answer can be replaced only by a later answer.
     pub fn is_answer(self) -> bool {
         matches!(
             self,
             Status::Present | Status::Empty | Status::NotFound | Status::Binary
         )
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.name())
     }
 }
 
