@@ -138,13 +138,16 @@ const TEMPLATE: &str =
     "{prefix}  {bar:24}  {human_pos}/{human_len} summaries  {rate}  ETA {eta}  {msg}";
 
 fn style() -> ProgressStyle {
-    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        let _ = write!(out, "{:.0}/min", state.per_sec() * 60.0);
-    };
     // The template is a constant; were it wrong, the plain bar would do.
     let style =
         ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.with_key("rate", rate)
+    style.with_key("rate", write_rate)
+}
+
+/// Writes the field `{rate}` of the template.
+fn write_rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // There is no place to report an error of the terminal.
+    let _ = write!(out, "{:.0}/min", state.per_sec() * 60.0);
 }
 
 /// Progress of one day. The tasks of the day share it. The bar disappears when it is dropped.

@@ -11,7 +11,7 @@ use std::fmt::{self, Write as _};
 /// ```
 /// use cxvault::render::Table;
 ///
-/// let mut table = Table::new(["day", "segments"]);
+/// let mut table = Table::new("day | segments");
 /// table.row(["2026-11-20", "1,234"]).row(["2026-11-21", "7"]);
 /// assert_eq!(
 ///     table.to_string(),
@@ -25,10 +25,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// Creates a table without rows.
-    pub fn new<T: Into<String>>(header: impl IntoIterator<Item = T>) -> Self {
+    /// Creates a table without rows. `header` names the columns, with `|` between them.
+    pub fn new(header: &str) -> Self {
+        let names = header.split('|').map(|name| name.trim().to_owned());
         Table {
-            rows: vec![header.into_iter().map(Into::into).collect()],
+            rows: vec![names.collect()],
         }
     }
 
@@ -40,12 +41,12 @@ impl Table {
 
     /// Returns the width of a column in characters, and whether it is a column of numbers.
     fn column(&self, n: usize) -> (usize, bool) {
-        let cells = || self.rows.iter().filter_map(|row| row.get(n));
-        let width = cells().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        let mut body = cells().skip(1).filter(|cell| !cell.is_empty()).peekable();
-        let is_numeric = body.peek().is_some()
-            && body.all(|cell| cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit()));
-        (width, is_numeric)
+        let cells: Vec<&String> = self.rows.iter().filter_map(|row| row.get(n)).collect();
+        let widths = cells.iter().map(|cell| cell.chars().count());
+        let mut body = cells.iter().skip(1).filter(|cell| !cell.is_empty());
+        let is_numeric = body.clone().next().is_some()
+            && body.all(|cell| *cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit()));
+        (widths.max().unwrap_or(0), is_numeric)
     }
 }
 
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn tables_align() {
-        let mut table = Table::new(["", "agent", "note"]);
+        let mut table = Table::new("| agent | note");
         table
             .row(["present", "1,234", "ok"])
             .row(["not found", "-", ""])

@@ -192,11 +192,15 @@ fn the_reference_has_every_event_of_the_source_and_no_other() {
                 collect(&path, names);
             } else {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let found = text
-                    .split("event: \"")
-                    .skip(1)
-                    .filter_map(|rest| rest.split('"').next());
-                names.extend(found.map(str::to_owned));
+                // The file with the builder itself has invented events, in its tests.
+                if path.ends_with("render/event.rs") {
+                    continue;
+                }
+                for before in ["Event::new(\"", "event: \""] {
+                    let found = text.split(before).skip(1);
+                    let found = found.filter_map(|rest| rest.split('"').next());
+                    names.extend(found.map(str::to_owned));
+                }
             }
         }
     }

@@ -1,6 +1,13 @@
 //! `cxvault acknowledge`: records that the gaps of days are known and will stay.
 //!
 //! An acknowledged day still has its gaps, and every report still shows them. But it no longer makes a run exit with 3.
+//!
+//! The command reads the chain of each named sub-account, finds the days of the range whose newest revision has gaps, and
+//! appends one signed record to the chain that lists them with the reason. No file and no lock is changed. The record names the
+//! revision of each day: if a later run commits another revision with other gaps, the day is open again.
+//!
+//! A command that is killed has written the record of some sub-accounts, and none of the others. Run again, it finds its own
+//! record by range and reason and appends no second one.
 
 use crate::chain::notes::acknowledge::acknowledge;
 use crate::chain::{Acknowledged, Mode};
@@ -13,6 +20,9 @@ use crate::outcome::{Exit, Result};
 use crate::render::{Event, count};
 
 /// Runs the command.
+///
+/// The first sub-account that cannot be acknowledged ends the command: an acknowledgement cannot be withdrawn, so the operator
+/// should see the reason before more of them are written.
 ///
 /// # Errors
 /// If a range, a sub-account or the archive cannot be used, or if a day has no gaps to acknowledge.
@@ -35,6 +45,9 @@ pub(crate) async fn run(
 }
 
 /// Prints what was recorded for a sub-account, and writes the event.
+///
+/// The member `days` is empty if all days of the range were acknowledged before. Only the number of failed summaries and the
+/// classes of their failures are shown, never a text.
 fn print_result(sub_account: &str, ended: &Acknowledged, mode: Mode, context: &Context) {
     let (days, head): (&[AcknowledgedDay], _) = match ended {
         Acknowledged::Now { head, note } => (&note.days, head_of(Some(head), sub_account)),

@@ -1,5 +1,9 @@
 //! The anchor of the commands: opens the place where heads are stored a second time, and reports at the end of a command
 //! which heads could not be stored there.
+//!
+//! A head at a second place, under other credentials, is what shows that the end of a chain was cut off: the chain alone cannot,
+//! because a shorter chain is a valid chain. The anchor is written after the commit of a record. A command that is killed between
+//! the two leaves a head that is not anchored; the next command or run that opens the chain stores it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +80,7 @@ pub(crate) async fn anchoring(
     Anchoring::new(keeper, herald)
 }
 
-/// Sends notices of heads to the webhook of the anchor.
+/// Sends notices of heads to the webhook of the anchor, with the name of the archive and of this host.
 struct Webhook {
     heads: Heads,
     clock: Arc<dyn Clock>,
@@ -91,6 +95,8 @@ impl HeadNotifier for Webhook {
 
 /// Stores the heads that are not anchored yet, at the end of a command that appended records to these chains. Failures are
 /// printed, and decide the exit code.
+///
+/// `sub_accounts` are those of the command; the roster is always included. A dry run has appended nothing, and stores nothing.
 pub async fn settle(
     archive: &Writer,
     sub_accounts: &[String],

@@ -3,6 +3,10 @@
 //! The source is read as an auditor reads it: every object is checked against the chain that names it before it is written.
 //! A command that is killed leaves a valid part of the copy, and the same command continues with the rest. The copy has the
 //! mark `copy.json`, so that no run archives to it until `cxvault takeover` makes it the archive.
+//!
+//! Objects are copied in the order in which a chain was written: the files of a day before the manifest that lists them. A part
+//! of a copy is therefore an archive that ends earlier, and never one with a manifest whose files are missing. Objects that are
+//! there already are compared by their SHA-256 and not written again, so that updating a copy costs what is new.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,10 +20,10 @@ use crate::format::place::key;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Amount, Event, count, grouped, size};
 
-/// Largest number of heads that are printed as a command line.
+/// Largest number of heads that are printed as a command line. With more, the line would be too long to be read.
 const HEADS_SHOWN: usize = 3;
 
-/// Runs the command. Failures of single objects are printed as they occur; the copy continues with the others.
+/// Copies what the location does not have yet. Failures of single objects are printed as they occur; the copy continues with the others.
 ///
 /// # Errors
 /// If the source or the location of the copy cannot be used.
@@ -43,29 +47,29 @@ pub(crate) async fn run(args: &CopyArgs, settings: &Settings, context: &Context)
         clock: clock.clone(),
         options,
     };
+    // The copy reports failures from several tasks at once.
     let exits = Mutex::new(Vec::new());
-    let failed = |failure: Failure| {
-        context.output.failure(&failure);
-        exits
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(failure.exit);
-    };
     let meter = VerifyProgress::default();
-    let copied = {
-        let progress = Amount::new(&context.output, clock, "copying");
-        progress
-            .during(copy(&job, &meter, &failed), || {
-                inspect::verify::reading(&meter)
-            })
-            .await?
-    };
+    let progress = Amount::new(&context.output, clock, "copying");
+    let copied = progress
+        .during(
+            copy(&job, &meter, &|failure: Failure| {
+                context.output.failure(&failure);
+                exits
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(failure.exit);
+            }),
+            || inspect::verify::reading(&meter),
+        )
+        .await?;
+    drop(progress);
     let exit = Exit::worst(exits.into_inner().unwrap_or_else(PoisonError::into_inner));
     print_result(&job, &copied, exit, &variables(&job, settings), context);
     Ok(exit)
 }
 
-/// Returns the variables that have to differ from the settings of the archive to read the copy, as a shell expects them before
+/// Returns the variables of the environment that have to differ from the settings of the archive to read the copy, as a shell expects them before
 /// a command.
 fn variables(job: &Job, settings: &Settings) -> String {
     let folder = job.to.local(key::ARCHIVE).is_some();
@@ -76,7 +80,9 @@ fn variables(job: &Job, settings: &Settings) -> String {
     unlocked.into_iter().chain(endpoint).collect()
 }
 
-/// Prints the summary and writes the event.
+/// Prints the summary and writes the event `copy`.
+///
+/// A copy without locks is also reported in the log: the summary of a nightly copy is often discarded.
 fn print_result(job: &Job, copied: &Copied, exit: Exit, variables: &str, context: &Context) {
     let to = job.to.root();
     context.output.event(
@@ -101,7 +107,7 @@ fn print_result(job: &Job, copied: &Copied, exit: Exit, variables: &str, context
         .print_info(summary(job, copied, exit, &command));
 }
 
-/// Returns the summary for people.
+/// Returns the summary for people. With [`CopyOptions::dry_run`] it counts what would be copied.
 fn summary(job: &Job, copied: &Copied, exit: Exit, command: &str) -> String {
     let dry_run = job.options.dry_run;
     let Copied {
@@ -149,7 +155,8 @@ fn summary(job: &Job, copied: &Copied, exit: Exit, command: &str) -> String {
     lines.join("\n")
 }
 
-/// Returns the line about locks and legal holds.
+/// Returns the line about locks and legal holds: how many objects have them at the copy, or that none has although the archive
+/// requires it.
 fn locks(copied: &Copied) -> String {
     let Copied {
         locked,

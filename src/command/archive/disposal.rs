@@ -2,6 +2,13 @@
 //!
 //! The record allows the files of the days to be deleted, which this program never does itself; their manifests stay. A day
 //! that is still locked, or that is held for a case, is refused.
+//!
+//! The command reads the chain of each named sub-account for the locks and holds that it requires, asks the store which files of
+//! the days are still there, and appends one signed record. It deletes nothing because the credentials of the writer must not be
+//! able to: a lifecycle rule of the bucket or an administrator removes the files, and `cxvault verify` then accepts that the
+//! files of exactly these days are gone.
+//!
+//! A command that is killed has recorded the days of some sub-accounts; the same command skips them as disposed of before.
 
 use crate::chain::notes::disposal::dispose;
 use crate::chain::{DisposalOutcome, DisposalRequest, Mode};
@@ -29,6 +36,7 @@ pub(crate) async fn run(
     };
     let mode = Mode::of(args.record.dry_run);
     let archive = archive::open(settings, mode, context).await?;
+    // Days of all sub-accounts are disposed of only if the operator names all of them.
     let sub_accounts = archive::named_sub_accounts(&archive, context).await?;
     let exit = record_each(
         &archive,
@@ -45,6 +53,8 @@ pub(crate) async fn run(
 }
 
 /// Prints what was recorded for a sub-account, and writes the event.
+///
+/// The number of files that the store still has says what is left to delete; it is 0 when the same command runs again later.
 fn print_result(
     sub_account: &str,
     range: DateSpan,

@@ -2,6 +2,19 @@
 //!
 //! A day is held while at least one case holds it. The record in the chain says for which case, why and by whom; the legal hold
 //! of the store protects the objects. A store without legal holds only has the record, which every report says in capitals.
+//!
+//! `hold add` and `hold remove` append a signed record to the chain of each sub-account, and then set or clear the legal hold of
+//! every object of the days (S3 API, PutObjectLegalHold). S3 knows only whether an object is held, not for which case, so a
+//! removal clears the hold of an object only if no other case of the chain holds its day. New revisions of a held day are stored
+//! with the hold from the beginning.
+//!
+//! | killed | state | repaired by |
+//! |---|---|---|
+//! | before the record | nothing has changed | the same command |
+//! | after the record of an addition | some objects lack their hold; `hold list` and `verify` report them | the same command |
+//! | after the record of a removal | some objects are still held, for no open case | the same command |
+//!
+//! `hold list` only reads: it compares the cases of the chains with the holds that the store reports.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -15,15 +28,15 @@ use crate::command::archive::{self, head_of, print_record, record_each, unless_n
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::place::key;
-use crate::format::record::{DateSpan, DayState, Hold, HoldAct, Run};
+use crate::format::record::{DateSpan, DayState, Hold, HoldAct};
 use crate::format::time::Instant;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Event, Output, count, grouped, printable};
 
-/// Number of objects that are read concurrently.
+/// Number of objects whose hold is read concurrently. Each takes one request.
 const AT_ONCE: usize = 16;
 
-/// Runs the command.
+/// Runs one of the subcommands `list`, `add` and `remove`.
 ///
 /// # Errors
 /// If a range, a sub-account or the archive cannot be used.
@@ -63,6 +76,7 @@ async fn change(
 ) -> Result<Exit> {
     let archive = archive::open(settings, mode, context).await?;
     let mut sub_accounts = inspect::sub_accounts(&archive, context).await?;
+    // A case is usually open in a few of many sub-accounts; in the others there is nothing to remove.
     if act == HoldAct::Remove && context.sub_accounts.is_empty() {
         sub_accounts = with_case(&archive, sub_accounts, &request.case).await?;
     }
@@ -91,6 +105,11 @@ async fn change(
 }
 
 /// Returns the sub-accounts in which the case was ever opened.
+///
+/// Closed cases count as well, so that the removal can be repeated until every object is released.
+///
+/// # Errors
+/// `Exit::Usage` if no chain knows the case: it is probably misspelt.
 async fn with_case(source: &Archive, sub_accounts: Vec<String>, case: &str) -> Result<Vec<String>> {
     let mut with_case = Vec::new();
     for sub_account in sub_accounts {
@@ -111,7 +130,7 @@ async fn with_case(source: &Archive, sub_accounts: Vec<String>, case: &str) -> R
     Ok(with_case)
 }
 
-/// What was done in one sub-account, or with [`Mode::DryRun`] would be done.
+/// What [`change`] did in one sub-account, or with [`Mode::DryRun`] would be done.
 struct HoldReport<'a> {
     sub_account: &'a str,
     act: HoldAct,
@@ -151,7 +170,8 @@ impl HoldReport<'_> {
         print_record(event, lines, head, self.mode, context);
     }
 
-    /// Returns the result in one line.
+    /// Returns the result in one line. Whether the store enforces the hold comes first in importance, so it is in capitals if
+    /// it does not.
     fn line(&self) -> String {
         let held = &self.held;
         let [objects, changed, others] =
@@ -194,7 +214,7 @@ fn disposed(held: &HoldOutcome) -> Option<String> {
     })
 }
 
-/// A case in one sub-account, as the event shows it.
+/// A case in one sub-account, as the event `case` shows it. The fields are the event's members, in this order.
 #[derive(Serialize)]
 struct HeldCase<'a> {
     sub_account: &'a str,
@@ -210,7 +230,7 @@ struct HeldCase<'a> {
     records: Vec<HoldRecord<'a>>,
 }
 
-/// A record of a case.
+/// A record of a case: an addition or a removal, with its reason and its author.
 #[derive(Serialize)]
 struct HoldRecord<'a> {
     manifest: &'a str,
@@ -220,7 +240,10 @@ struct HoldRecord<'a> {
     hold: &'a Hold,
 }
 
-/// Lists the cases of all named sub-accounts.
+/// Lists the cases of all named sub-accounts, open and closed, with all their records.
+///
+/// # Errors
+/// Errors of the store, and a chain that is damaged. Objects without their hold are no error: they are in the exit code.
 async fn list(args: &HoldListArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let source = inspect::open(settings, None, context).await?;
     let mut exits = Vec::new();
@@ -244,7 +267,7 @@ async fn list(args: &HoldListArgs, settings: &Settings, context: &Context) -> Re
     Ok(Exit::worst(exits))
 }
 
-/// Reads a case of a sub-account.
+/// Reads a case of a sub-account, and asks the store about each object of its days.
 async fn case<'a>(
     source: &Archive,
     sub_account: &'a str,
@@ -258,16 +281,16 @@ async fn case<'a>(
         objects += all;
         held += carrying;
     }
-    let of_case = standing
+    let records = standing
         .holds
         .iter()
-        .filter(|(_, _, hold)| hold.case == name);
-    let record = |(manifest, run, hold): &'a (String, Run, Hold)| HoldRecord {
-        manifest,
-        committed_at: run.finished_at,
-        host: &run.host,
-        hold,
-    };
+        .filter(|(_, _, hold)| hold.case == name)
+        .map(|(manifest, run, hold)| HoldRecord {
+            manifest,
+            committed_at: run.finished_at,
+            host: &run.host,
+            hold,
+        });
     Ok(HeldCase {
         sub_account,
         case: name,
@@ -275,11 +298,14 @@ async fn case<'a>(
         open,
         objects,
         held,
-        records: of_case.map(record).collect(),
+        records: records.collect(),
     })
 }
 
 /// Returns the number of objects of these days, and how many of them the store reports as held.
+///
+/// The files of days that were disposed of count only while they are there. A file of another day that is missing counts as an
+/// object without a hold; `cxvault verify` reports it as missing.
 async fn count_held(source: &Archive, sub_account: &str, range: DateSpan) -> Result<(u64, u64)> {
     let timeline = Timeline::read(source, sub_account, &range.days()).await?;
     let objects = timeline.revisions.iter().flat_map(|revision| {
@@ -292,15 +318,14 @@ async fn count_held(source: &Archive, sub_account: &str, range: DateSpan) -> Res
             .map(move |file| (file.key.clone(), may_be_gone));
         parts.chain([(revision.manifest.key.clone(), false)])
     });
-    let stat = |(object, may_be_gone): (String, bool)| async move {
-        source.check_stop()?;
-        let stat = source.store.stat(&object).await?;
-        let counts = stat.is_some() || !may_be_gone;
-        Ok::<_, Failure>(counts.then(|| stat.is_some_and(|stat| stat.legal_hold)))
-    };
     let objects: Vec<(String, bool)> = objects.collect();
     let stats: Vec<Option<bool>> = stream::iter(objects)
-        .map(stat)
+        .map(|(object, may_be_gone)| async move {
+            source.check_stop()?;
+            let stat = source.store.stat(&object).await?;
+            let counts = stat.is_some() || !may_be_gone;
+            Ok::<_, Failure>(counts.then(|| stat.is_some_and(|stat| stat.legal_hold)))
+        })
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
@@ -359,6 +384,7 @@ fn print_case(case: &HeldCase<'_>, source: &Archive, output: &Output) -> Exit {
         ));
     }
     output.print(lines.join("\n"));
+    // A folder cannot hold objects: the archive in it is a copy, and the record is all that it has.
     let lacks = !case.open.is_empty() && case.enforced && !folder && lacking > 0;
     if lacks { Exit::Integrity } else { Exit::Done }
 }

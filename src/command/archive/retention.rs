@@ -2,6 +2,13 @@
 //!
 //! The chain records how long each day must be locked: the lock of its manifests, and later extensions. The store reports how
 //! long each object is locked. `show` compares the two; an object whose lock is shorter is a finding.
+//!
+//! `extend` appends a signed record to the chain of each sub-account, and then raises the lock of every object of the days whose
+//! lock ends earlier (S3 API, PutObjectRetention). A lock is never shortened: S3 refuses that in compliance mode, and this
+//! program never tries it. The record comes first, so that a command that is killed in between leaves objects whose lock is
+//! shorter than the chain requires, which `show` and `verify` report and the same command completes.
+//!
+//! `dispose` is in [`disposal`].
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
@@ -24,7 +31,7 @@ use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::{Event, Table, count, grouped};
 
-/// Number of days that are read concurrently.
+/// Number of days that are read concurrently. Each takes one request for each object of the day.
 const AT_ONCE: usize = 16;
 
 /// Runs the command.
@@ -45,6 +52,9 @@ pub(crate) async fn run(
 }
 
 /// Extends the retention of days. Failures of single sub-accounts are printed, and decide the exit code.
+///
+/// # Errors
+/// If the range, the end of the retention or the archive cannot be used.
 async fn extend_retention(
     args: &RetentionExtendArgs,
     settings: &Settings,
@@ -73,7 +83,7 @@ async fn extend_retention(
     Ok(exit.await)
 }
 
-/// Prints what was extended in a sub-account, and writes the event.
+/// Prints what was extended in a sub-account, and writes the event `retention-extended`.
 fn print_extension(
     sub_account: &str,
     request: &ExtensionRequest,
@@ -109,7 +119,7 @@ fn print_extension(
     print_record(event, lines, head, mode, context);
 }
 
-/// A lock in an event.
+/// A lock in an event: its mode, and its end as RFC 3339.
 #[derive(Debug, Serialize)]
 struct RetentionView {
     mode: LockMode,
@@ -142,19 +152,16 @@ struct RetentionDay<'a> {
     held: u64,
 }
 
-/// Shows the locks of days.
+/// Shows the locks of days, and returns [`Exit::Integrity`] if the store locks an object for a shorter time than the chain
+/// requires.
+///
+/// # Errors
+/// A chain that is damaged, an object that is missing, and errors of the store.
 async fn show(range: &Days, settings: &Settings, context: &Context) -> Result<Exit> {
     let source = inspect::open(settings, None, context).await?;
-    let mut table = Table::new([
-        "sub-account",
-        "day",
-        "mode",
-        "retained until",
-        "in the store",
-        "objects",
-        "short",
-        "held",
-    ]);
+    let mut table = Table::new(
+        "sub-account | day | mode | retained until | in the store | objects | short | held",
+    );
     let mut short = 0;
     for sub_account in inspect::sub_accounts(&source, context).await? {
         let (timeline, _) =
@@ -206,7 +213,12 @@ fn row(day: &RetentionDay<'_>) -> [String; 8] {
     ]
 }
 
-/// Reads the locks of the objects of a day.
+/// Reads the locks of the objects of a day: of each revision's files, and of its manifest.
+///
+/// What is required is the lock that the manifest itself states, or a stronger one by a later extension.
+///
+/// # Errors
+/// `Exit::Integrity` for an object that is missing; errors of the store.
 async fn day<'a>(
     source: &Archive,
     sub_account: &'a str,

@@ -3,6 +3,11 @@
 //! It is for the case that the original is lost or given up. The takeover is a signed record in the roster, with the location
 //! and the head of the original: an auditor sees where the chain continues, and a run that still archives to the original would
 //! make two chains that diverge from this record on.
+//!
+//! The command reads the mark `copy.json`, compares the chains of the copy with the heads in it, and commits the record to the
+//! roster. That commit is the only object that it writes: it is there or not, so a command that is killed leaves either a copy or
+//! an archive, and the same command reports which. Locks are those of the copied objects; legal holds are set again by
+//! `cxvault hold add`, because a copy may be at a service without holds.
 
 use crate::chain::takeover::take_over;
 use crate::chain::{Mode, TakenOver};
@@ -25,6 +30,7 @@ pub(crate) async fn run(
     context: &Context,
 ) -> Result<Exit> {
     let archive = wiring::open_existing(settings, Mode::Act, context).await?;
+    // The archive is opened for writing in a dry run as well: only then are the anchors checked.
     let mode = Mode::of(args.record.dry_run);
     let place = archive.store.root();
     let ended = take_over(
@@ -57,7 +63,7 @@ pub(crate) async fn run(
     Ok(anchor::settle(&archive, &[], mode, context).await)
 }
 
-/// Returns the summary for people.
+/// Returns the summary for people: the result, where the copy comes from, and what is left to do.
 fn summary(
     place: &str,
     ended: &TakenOver,

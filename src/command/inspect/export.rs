@@ -23,7 +23,6 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::place::key;
-use crate::format::row::Row;
 use crate::format::time::Days;
 use crate::format::time::day::rfc3339;
 use crate::outcome::{Exit, Failure, Result};
@@ -195,18 +194,16 @@ async fn export(
                 timeline.sub_account.clone(),
                 date.to_string(),
             );
-            let each = move |row: Row| {
+            rows(source, &scratch, revisions, args.revisions, move |row| {
                 let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
                 to.1 += 1;
                 to.0.push(&sub_account, &dt, row)
                     .map_err(|error| unwritable(&path, error))
-            };
-            rows(source, &scratch, revisions, args.revisions, each).await?;
+            })
+            .await?;
         }
-        let ended_early =
-            || Failure::unexpected("a writer is still at work").remedy("Report this.");
         let (writer, count) = Arc::into_inner(writer)
-            .ok_or_else(ended_early)?
+            .ok_or_else(|| Failure::unexpected("a writer is still at work").remedy("Report this."))?
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         writer.finish().map_err(|error| unwritable(&path, error))?;

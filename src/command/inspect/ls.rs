@@ -59,16 +59,9 @@ fn print_days(timeline: &Timeline, range: &Days, output: &Output) {
         );
     }
     let calendar = Calendar::of(timeline, range);
-    let mut table = Table::new([
-        "sub-account",
-        "day",
-        "revisions",
-        "segments",
-        "without answer",
-        "files",
-        "size",
-        "state",
-    ]);
+    let mut table = Table::new(
+        "sub-account | day | revisions | segments | without answer | files | size | state",
+    );
     for day in calendar.days.iter().filter(|day| day.revisions > 0) {
         table.row([
             timeline.sub_account.clone(),
@@ -94,11 +87,17 @@ async fn print_segments(source: &Archive, timeline: &Timeline, output: &Output) 
     let scratch = Scratch::new()?;
     for revisions in timeline.by_day() {
         let (output, sub_account) = (output.clone(), timeline.sub_account.clone());
-        let each = move |row: Row| {
-            print_row(&row, &sub_account, &output);
-            Ok(())
-        };
-        rows(source, &scratch, revisions, RowSelection::Current, each).await?;
+        rows(
+            source,
+            &scratch,
+            revisions,
+            RowSelection::Current,
+            move |row| {
+                print_row(&row, &sub_account, &output);
+                Ok(())
+            },
+        )
+        .await?;
     }
     Ok(())
 }
@@ -107,13 +106,12 @@ async fn print_segments(source: &Archive, timeline: &Timeline, output: &Output) 
 fn print_row(row: &Row, sub_account: &str, output: &Output) {
     let metadata = &row.segment.metadata;
     let end = metadata.segment_end_time.map(rfc3339);
-    let shown = |value: &Option<String>| value.as_deref().map(printable).unwrap_or_default();
     output.print(format!(
         "{:<24}  {:<40}  {:<8} {:<18} agent {:<9} auto {}",
         end.clone().unwrap_or_default(),
         printable(&row.segment.key()),
-        shown(&metadata.channel_class),
-        shown(&metadata.channel_type),
+        inspect::shown(&metadata.channel_class),
+        inspect::shown(&metadata.channel_type),
         row.agent.status.name(),
         row.auto.status.name(),
     ));

@@ -48,12 +48,20 @@ pub async fn open(
     signers: Option<&Path>,
     context: &Context,
 ) -> Result<Archive> {
-    let allowed = match signers {
-        Some(file) => allowed_signers(file)?,
-        None => settings.trusted_signers()?,
-    };
+    let allowed = trusted(settings, signers)?;
     let store = wiring::open_store(settings, Arc::new(SystemClock), context).await?;
     Archive::open(store, allowed, context.cancel.clone()).await
+}
+
+/// Returns the keys whose signatures count: those of the file of `--allowed-signers`, or those of the settings.
+///
+/// # Errors
+/// `Exit::Usage` for a file that cannot be read as allowed_signers.
+pub(crate) fn trusted(settings: &Settings, signers: Option<&Path>) -> Result<AllowedSigners> {
+    match signers {
+        Some(file) => allowed_signers(file),
+        None => settings.trusted_signers(),
+    }
 }
 
 /// Returns the sub-accounts of `--sub-account`, or all of the archive's.
@@ -85,6 +93,11 @@ pub async fn readable(
         .iter()
         .for_each(|days| print_left_out(days, output));
     Ok((timeline, !left_out.is_empty()))
+}
+
+/// Returns a text of the archive as a terminal may show it; empty for a text that is not there.
+pub(crate) fn shown(value: &Option<String>) -> String {
+    value.as_deref().map(printable).unwrap_or_default()
 }
 
 /// Returns the end of "nothing is archived of it", for a search that left days out.

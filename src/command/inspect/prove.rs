@@ -30,18 +30,8 @@ pub(crate) async fn run(args: &ProveArgs, settings: &Settings, context: &Context
             inspect::readable(&source, &sub_account, &range, &context.output).await?;
         left_out |= without;
         let found = find(&source, &timeline, &args.segment_id).await?;
-        let this_one = |found: &FoundRow| {
-            found.row.segment.metadata.segment_id.as_deref() == Some(args.segment_id.as_str())
-                && args
-                    .revision
-                    .is_none_or(|revision| revision == found.row.revision)
-        };
-        candidates.extend(
-            found
-                .into_iter()
-                .filter(this_one)
-                .map(|found| (timeline.clone(), found)),
-        );
+        let found = found.into_iter().filter(|found| is_named(found, args));
+        candidates.extend(found.map(|found| (timeline.clone(), found)));
     }
     let several = candidates
         .iter()
@@ -71,6 +61,16 @@ pub(crate) async fn run(args: &ProveArgs, settings: &Settings, context: &Context
     Ok(Exit::Done)
 }
 
+/// Returns whether a row is of the segment, and of the revision if the command names one. [`find`] also returns the rows of a
+/// dialog or an interaction with that id, and no receipt may be about another segment than its reader asked for.
+fn is_named(found: &FoundRow, args: &ProveArgs) -> bool {
+    found.row.segment.metadata.segment_id.as_ref() == Some(&args.segment_id)
+        && args
+            .revision
+            .is_none_or(|revision| revision == found.row.revision)
+}
+
+/// Prints what the receipt is about and how to check it.
 fn print_summary(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Context) {
     let Receipt {
         sub_account,

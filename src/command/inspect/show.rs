@@ -5,6 +5,7 @@
 
 use crate::audit::find::{FoundRow, find};
 use crate::cli::audit::ShowArgs;
+use crate::command::inspect::shown;
 use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::row::{COLUMNS, Cell, Observation, SummaryKind, Type};
@@ -57,17 +58,18 @@ fn violated() -> Failure {
 /// Returns a row's columns that are not null, under their names; instants as RFC 3339.
 pub fn columns(row: &crate::format::row::Row) -> serde_json::Map<String, serde_json::Value> {
     let cells = row.clone().into_cells();
-    let value = |(column, cell): (&crate::format::row::schema::Column, Cell)| {
+    let mut columns = serde_json::Map::new();
+    for (column, cell) in COLUMNS.iter().zip(cells) {
         let value = match cell {
-            Cell::Null => return None,
+            Cell::Null => continue,
             Cell::Text(text) => text.into(),
             Cell::Bool(value) => value.into(),
             Cell::Int(number) if column.kind == Type::Time => rfc3339(number).into(),
             Cell::Int(number) => number.into(),
         };
-        Some((column.name.to_owned(), value))
-    };
-    COLUMNS.iter().zip(cells).filter_map(value).collect()
+        columns.insert(column.name.to_owned(), value);
+    }
+    columns
 }
 
 /// Returns the event `row`, which contains every column of the row.
@@ -90,38 +92,47 @@ fn event(found: &FoundRow) -> Event {
 /// Describes a row for people, one fact a line; facts without a value are omitted.
 fn text(found: &FoundRow) -> String {
     let FoundRow { revision, row, .. } = found;
-    let mut lines = Vec::new();
-    let mut line = |name: &str, value: String| {
-        if !value.is_empty() {
-            lines.push(format!("{name:<16} {value}"));
-        }
-    };
-    segment(found, &mut line);
+    let mut lines = Lines::default();
+    segment(found, &mut lines);
     for kind in SummaryKind::BOTH {
-        observation(kind, row.observation(kind), &mut line);
+        observation(kind, row.observation(kind), &mut lines);
     }
-    line("file", found.file.key.clone());
-    line(
+    lines.add("file", &found.file.key);
+    lines.add(
         "manifest",
         format!("{} {}", revision.manifest.key, revision.manifest.sha256),
     );
-    line(
+    lines.add(
         "committed",
         format!("{} by {}", revision.run.finished_at, revision.run.id),
     );
-    line("verified", verified(found));
-    lines.join("\n") + "\n"
+    lines.add("verified", verified(found));
+    lines.0
+}
+
+/// The lines of a row, each with the name of a fact and its value.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    /// Adds a fact; one without a value is omitted.
+    fn add(&mut self, name: &str, value: impl AsRef<str>) {
+        let value = value.as_ref();
+        if !value.is_empty() {
+            self.0.push_str(&format!("{name:<16} {value}\n"));
+        }
+    }
 }
 
 /// Adds the lines about the segment itself.
-fn segment(found: &FoundRow, line: &mut impl FnMut(&str, String)) {
+fn segment(found: &FoundRow, lines: &mut Lines) {
     let row = &found.row;
     let metadata = &row.segment.metadata;
-    line("segment", printable(&row.segment.key()));
-    line("dialog", shown(&metadata.dialog_id));
-    line("interaction", shown(&metadata.interaction_id));
+    lines.add("segment", printable(&row.segment.key()));
+    lines.add("dialog", shown(&metadata.dialog_id));
+    lines.add("interaction", shown(&metadata.interaction_id));
     let (sub_account, date, revision) = (&found.sub_account, found.date, row.revision);
-    line(
+    lines.add(
         "archive day",
         format!("{sub_account} {date}, revision {revision}"),
     );
@@ -129,37 +140,33 @@ fn segment(found: &FoundRow, line: &mut impl FnMut(&str, String)) {
         shown(&metadata.channel_class),
         shown(&metadata.channel_type),
     );
-    line("channel", format!("{class} {kind}").trim().into());
-    line("type", shown(&metadata.segment_type));
-    line("participant", shown(&metadata.segment_participant_id));
-    line("queue", shown(&metadata.segment_agent_group_id));
+    lines.add("channel", format!("{class} {kind}").trim());
+    lines.add("type", shown(&metadata.segment_type));
+    lines.add("participant", shown(&metadata.segment_participant_id));
+    lines.add("queue", shown(&metadata.segment_agent_group_id));
     for (name, time) in [
         ("start", metadata.segment_start_time),
         ("end", metadata.segment_end_time),
     ] {
-        line(name, time.map(rfc3339).unwrap_or_default());
+        lines.add(name, time.map(rfc3339).unwrap_or_default());
     }
-    line(
+    lines.add(
         "discovered",
         format!("{} by {}", rfc3339(row.discovered_at), row.discovered_by),
     );
     if row.vanished {
-        line("vanished", "RingCX no longer lists it".into());
+        lines.add("vanished", "RingCX no longer lists it");
     }
     if row.other_answers.is_some() {
-        line(
+        lines.add(
             "other answers",
-            "RingCX returned differing objects; see other_answers_json with --json".into(),
+            "RingCX returned differing objects; see other_answers_json with --json",
         );
     }
 }
 
-fn shown(value: &Option<String>) -> String {
-    value.as_deref().map(printable).unwrap_or_default()
-}
-
 /// Adds the lines about one summary.
-fn observation(kind: SummaryKind, observation: &Observation, line: &mut impl FnMut(&str, String)) {
+fn observation(kind: SummaryKind, observation: &Observation, lines: &mut Lines) {
     let when = observation.fetched_at.map(|fetched_at| {
         format!(
             ", fetched {} by {}",
@@ -172,18 +179,18 @@ fn observation(kind: SummaryKind, observation: &Observation, line: &mut impl FnM
         .as_ref()
         .map(|error| format!(" ({error})"))
         .unwrap_or_default();
-    line(
+    lines.add(
         kind.name(),
         format!("{}{error}{}", observation.status, when.unwrap_or_default()),
     );
-    line(
+    lines.add(
         "  sha256",
         observation
             .sha256
             .map(|sha256| sha256.hex())
             .unwrap_or_default(),
     );
-    line(
+    lines.add(
         "  text",
         observation
             .summary
@@ -191,7 +198,10 @@ fn observation(kind: SummaryKind, observation: &Observation, line: &mut impl FnM
             .map(printable)
             .unwrap_or_default(),
     );
-    line("  base64", observation.binary.clone().unwrap_or_default());
+    lines.add(
+        "  base64",
+        observation.binary.as_deref().unwrap_or_default(),
+    );
 }
 
 /// Describes what was verified, and nothing beyond it.

@@ -194,8 +194,18 @@ fn mark(state: DayState) -> char {
     }
 }
 
+/// Returns the name of a group, which RingCX may leave empty.
+fn group_name(name: &str) -> String {
+    match name {
+        "" => "(none)".to_owned(),
+        name => printable(name),
+    }
+}
+
+/// Returns the hint about a group whose interactions have no AI summaries at all: usually the queue is not configured for
+/// them.
 fn without_ai(group: &str, segments: u64) -> String {
-    let group = if group.is_empty() { "(none)" } else { group };
+    let group = group_name(group);
     format!(
         "agent group {group} has no AI summary on any of {}: in RingCX Admin, open Routing, Queues & Skills, \
          select the queue, and enable AI summaries",
@@ -205,16 +215,9 @@ fn without_ai(group: &str, segments: u64) -> String {
 
 fn print_shares(by: Grouping, shares: &Shares, output: &Output) {
     let heading = by.name();
-    let mut table = Table::new([
-        heading,
-        "segments",
-        "summaries",
-        "present",
-        "empty",
-        "not found",
-        "failed",
-        "other",
-    ]);
+    let mut table = Table::new(&format!(
+        "{heading} | segments | summaries | present | empty | not found | failed | other"
+    ));
     for (name, counts) in shares {
         output.event(
             Event::new("share")
@@ -223,25 +226,14 @@ fn print_shares(by: Grouping, shares: &Shares, output: &Output) {
                 .with("counts", counts),
         );
         for kind in SummaryKind::BOTH {
-            let first = kind == SummaryKind::Agent;
-            let shown: String = if name.is_empty() {
-                "(none)".into()
-            } else {
-                printable(name)
+            // The name and the segments are in the first of the two rows only.
+            let [shown, segments] = match kind {
+                SummaryKind::Agent => [group_name(name), grouped(counts.segments)],
+                SummaryKind::Auto => [String::new(), String::new()],
             };
-            let name = if first { shown } else { String::new() };
-            let segments = if first {
-                grouped(counts.segments)
-            } else {
-                String::new()
-            };
-            table.row(
-                [
-                    vec![name, segments, kind.name().to_owned()],
-                    percents(counts.statuses(kind)),
-                ]
-                .concat(),
-            );
+            let mut cells = vec![shown, segments, kind.name().to_owned()];
+            cells.extend(percents(counts.statuses(kind)));
+            table.row(cells);
         }
     }
     output.print(format!("{table}\n"));
@@ -255,38 +247,23 @@ fn print_shares(by: Grouping, shares: &Shares, output: &Output) {
 /// Returns the shares of present, empty, not found, failed and all other summaries.
 fn percents(statuses: &Statuses) -> Vec<String> {
     let all = statuses.total().max(1);
-    let other = [Status::Binary, Status::Skipped, Status::NoId]
-        .map(|status| statuses.get(status))
-        .iter()
-        .sum();
-    let counts = [
-        statuses.present,
-        statuses.empty,
-        statuses.not_found,
-        statuses.failed,
-        other,
-    ];
-    // A share is never rounded to 0 % or 100 %: that would hide the exceptions.
-    let percent = |n: u64| match (n * 100 + all / 2) / all {
-        0 if n > 0 => "<1 %".to_owned(),
-        100 if n < all => ">99 %".to_owned(),
+    statuses.columns().map(|part| percent(part, all)).to_vec()
+}
+
+/// Returns a share in whole percent. It is never rounded to 0 % or 100 %: that would hide the exceptions, which are what an
+/// operator looks for.
+fn percent(part: u64, all: u64) -> String {
+    match (part * 100 + all / 2) / all {
+        0 if part > 0 => "<1 %".to_owned(),
+        100 if part < all => ">99 %".to_owned(),
         percent => format!("{percent} %"),
-    };
-    counts.into_iter().map(percent).collect()
+    }
 }
 
 fn print_summary(all: &StatusTotals, output: &Output) {
     output.event(Event::new("status").merge(all));
-    let mut table = Table::new([
-        "summaries",
-        "present",
-        "empty",
-        "not found",
-        "failed",
-        "binary",
-        "skipped",
-        "no id",
-    ]);
+    let mut table =
+        Table::new("summaries | present | empty | not found | failed | binary | skipped | no id");
     for kind in SummaryKind::BOTH {
         let statuses = all.counts.statuses(kind);
         let shown = [

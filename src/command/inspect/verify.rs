@@ -26,10 +26,6 @@ use crate::store::RetryingStore;
 /// [`Exit::Usage`] if there is nothing to verify; [`Exit::Later`] if the store cannot be read. Findings are no errors:
 /// they determine the exit code that is returned.
 pub(crate) async fn run(args: &VerifyArgs, settings: &Settings, context: &Context) -> Result<Exit> {
-    let allowed = match &args.allowed_signers {
-        Some(file) => inspect::allowed_signers(file)?,
-        None => settings.trusted_signers()?,
-    };
     let options = VerifyOptions {
         days: args.range.days()?,
         sub_accounts: context.sub_accounts.clone(),
@@ -37,19 +33,29 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &Settings, context: &Contex
         subset: args.subset.map(|subset| (subset.n, subset.of)),
         heads: args.expect_head.clone(),
         anchors: anchors(args, settings, context).await?,
-        allowed,
+        allowed: inspect::trusted(settings, args.allowed_signers.as_deref())?,
     };
     let clock = Arc::new(SystemClock);
     let store = wiring::open_store(settings, clock.clone(), context).await?;
     let root = store.root();
     let meter = VerifyProgress::default();
     let output = &context.output;
-    let print = |finding: Finding| print_finding(&finding, output);
-    let totals = {
-        let work = verify::verify(store, &options, context.cancel.clone(), &meter, &print);
-        let progress = Amount::new(output, clock, "verifying");
-        progress.during(work, || reading(&meter)).await?
-    };
+    let progress = Amount::new(output, clock, "verifying");
+    let totals = progress
+        .during(
+            verify::verify(
+                store,
+                &options,
+                context.cancel.clone(),
+                &meter,
+                &|finding| {
+                    print_finding(&finding, output);
+                },
+            ),
+            || reading(&meter),
+        )
+        .await?;
+    drop(progress);
     print_summary(&root, &options, &totals, output)
 }
 

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use crate::chain::Writer;
 use crate::command::night::day_report::{CommandOutcome, DayReport, ReportedDay};
 use crate::format::record::{HeadRef, Recheck};
-use crate::format::row::{Status, SummaryKind};
+use crate::format::row::SummaryKind;
 use crate::render::{Event, Output, Table, count, grouped, size};
 
 /// Emits the event with which a command begins.
@@ -141,22 +141,10 @@ pub(crate) fn heads(outcome: &CommandOutcome) -> impl Iterator<Item = &HeadRef> 
 
 /// Returns the table of the archived days: two rows a day, one for each kind of summary.
 fn days_table<'a>(days: impl IntoIterator<Item = &'a DayReport>) -> String {
-    let mut table = Table::new([
-        "sub-account",
-        "date",
-        "outcome",
-        "revision",
-        "discovered",
-        "segments",
-        "summaries",
-        "present",
-        "empty",
-        "not found",
-        "failed",
-        "other",
-        "files",
-        "size",
-    ]);
+    let mut table = Table::new(
+        "sub-account | date | outcome | revision | discovered | segments | summaries | \
+         present | empty | not found | failed | other | files | size",
+    );
     for day in days {
         // Days that failed are listed in words below the table.
         if let Some(archived) = &day.archived {
@@ -170,8 +158,6 @@ fn days_table<'a>(days: impl IntoIterator<Item = &'a DayReport>) -> String {
 /// Returns the cells of one kind of summary of a day. Cells about the day as a whole are filled for the first kind only.
 fn day_row(day: &DayReport, archived: &ReportedDay, kind: SummaryKind) -> Vec<String> {
     let statuses = archived.counts.statuses(kind);
-    // Rare statuses share a column.
-    let other = [Status::Binary, Status::Skipped, Status::NoId].map(|status| statuses.get(status));
     let mut cells = vec![
         day.sub_account.clone(),
         date_cell(day),
@@ -181,15 +167,7 @@ fn day_row(day: &DayReport, archived: &ReportedDay, kind: SummaryKind) -> Vec<St
         grouped(archived.counts.segments),
         kind.name().to_owned(),
     ];
-    for status in [
-        Status::Present,
-        Status::Empty,
-        Status::NotFound,
-        Status::Failed,
-    ] {
-        cells.push(grouped(statuses.get(status)));
-    }
-    cells.push(grouped(other.iter().sum()));
+    cells.extend(statuses.columns().map(grouped));
     cells.push(grouped(archived.files as u64));
     cells.push(size(archived.bytes));
     if kind != SummaryKind::Agent {
@@ -208,20 +186,10 @@ fn date_cell(day: &DayReport) -> String {
 
 /// Returns the table of the changes that rechecks have found: two rows a day, one for each kind of summary.
 fn changes_table(changed: &[(&DayReport, &Recheck)]) -> String {
-    let mut table = Table::new([
-        "sub-account",
-        "date",
-        "new",
-        "vanished",
-        "returned",
-        "metadata",
-        "summaries",
-        "requested",
-        "appeared",
-        "edited",
-        "withdrawn",
-        "other",
-    ]);
+    let mut table = Table::new(
+        "sub-account | date | new | vanished | returned | metadata | summaries | \
+          requested | appeared | edited | withdrawn | other",
+    );
     for (day, recheck) in changed {
         table.row(changes_row(day, recheck, SummaryKind::Agent));
         table.row(changes_row(day, recheck, SummaryKind::Auto));

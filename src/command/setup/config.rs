@@ -67,7 +67,7 @@ pub fn run(loaded: &Loaded, context: &Context) -> Result<Exit> {
             .with("limits", LimitsView::of(&loaded.settings)),
     );
     let several = loaded.settings.accounts.len() > 1;
-    let mut table = Table::new(["SETTING", "VALUE", "FROM"]);
+    let mut table = Table::new("SETTING | VALUE | FROM");
     for setting in &loaded.in_force {
         let key = match &setting.account {
             Some(account) if several => format!("[{account}] {}", setting.key.name),

@@ -19,9 +19,9 @@ const PRINCIPAL: &str = "cxvault";
 /// # Errors
 /// [`Exit::Usage`] if the file exists or cannot be created.
 pub(crate) fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
-    let unusable = |error| Failure::unexpected("cannot create a key").because(error);
-    let key = SigningKey::generate().map_err(unusable)?;
-    let pem = key.to_openssh_pem(&args.comment).map_err(unusable)?;
+    let (key, pem) = SigningKey::generate()
+        .and_then(|key| key.to_openssh_pem(&args.comment).map(|pem| (key, pem)))
+        .map_err(|error| Failure::unexpected("cannot create a key").because(error))?;
     write_secret(&args.file, pem.as_bytes())?;
 
     let public = key.public_key();

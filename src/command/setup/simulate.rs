@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use crate::cli::setup::SimulateArgs;
 use crate::command::Context;
 use crate::outcome::{Failure, Result};
-use crate::ringcx::limits::{Limit, Limits};
+use crate::ringcx::limits::Limits;
 use crate::simulator;
 
 /// Runs the command: prints the settings for the simulator, then serves until the command is cancelled.
@@ -15,13 +15,14 @@ use crate::simulator;
 /// # Errors
 /// `Exit::Usage` if the address cannot be used.
 pub(crate) async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
-    let refused = |error| {
-        Failure::usage(format!("cannot listen on {}", args.listen))
-            .because(error)
-            .remedy("Set another address with --listen; port 0 is a free port.")
-    };
-    let listener = TcpListener::bind(args.listen).await.map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
+    let bound = TcpListener::bind(args.listen).await;
+    let (listener, address) = bound
+        .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
+        .map_err(|error| {
+            Failure::usage(format!("cannot listen on {}", args.listen))
+                .because(error)
+                .remedy("Set another address with --listen; port 0 is a free port.")
+        })?;
     context
         .output
         .print(invitation(&format!("http://{address}"), &args.options));
@@ -79,22 +80,18 @@ fn invitation(url: &str, options: &simulator::SimulatorOptions) -> String {
 
 /// Returns limits of the simulator in the time of a client, whose clock is not scaled.
 fn in_real_time(limits: &Limits, scale: f64) -> Limits {
-    let scaled = |limit: &Limit| {
-        let ms = (limit.window.as_secs_f64() * 1_000.0 / scale)
-            .ceil()
-            .max(1.0);
-        Limit {
-            window: Duration::from_millis(ms as u64),
-            ..*limit
-        }
-    };
-    Limits(limits.0.iter().map(scaled).collect())
+    let mut scaled = limits.clone();
+    for limit in &mut scaled.0 {
+        let window_ms = limit.window.as_secs_f64() * 1_000.0 / scale;
+        limit.window = Duration::from_millis(window_ms.ceil().max(1.0) as u64);
+    }
+    scaled
 }
 
 /// Quotes a text for a POSIX shell.
 fn quoted(text: &str) -> String {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    match !text.is_empty() && text.chars().all(harmless) {
+    let mut characters = text.chars();
+    match !text.is_empty() && characters.all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
         true => text.to_owned(),
         false => format!("'{}'", text.replace('\'', r"'\''")),
     }

@@ -53,6 +53,12 @@ impl Statuses {
         }
     }
 
+    /// Returns the counts as tables show them: present, empty, not found, failed, and the rare statuses together.
+    pub(crate) fn columns(&self) -> [u64; 5] {
+        let rare = self.binary + self.skipped + self.no_id;
+        [self.present, self.empty, self.not_found, self.failed, rare]
+    }
+
     /// Returns the sum over all statuses.
     pub fn total(&self) -> u64 {
         Status::ALL.iter().map(|&status| self.get(status)).sum()

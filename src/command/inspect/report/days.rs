@@ -16,6 +16,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::audit::calendar::{Calendar, CalendarDay};
+use crate::format::record::Warning;
 use crate::format::row::Statuses;
 
 /// The letter of a date that the time zone skipped, as Samoa skipped 30 December 2011.
@@ -75,7 +76,6 @@ impl DayColumns {
             .take_while(|date| *date <= last)
             .map(|date| calendar_days.next_if(|day| day.date == date))
             .collect();
-        let counts = |number: fn(&CalendarDay) -> u64| column(&days, number);
         Some(DayColumns {
             id: calendar.sub_account.clone(),
             zone: calendar.zone.clone(),
@@ -84,22 +84,17 @@ impl DayColumns {
                 .iter()
                 .map(|day| day.map_or(SKIPPED, |day| day.state.letter()))
                 .collect(),
-            segments: counts(|day| day.counts.segments),
-            revisions: counts(|day| u64::from(day.revisions)),
-            out_of_day: counts(|day| day.counts.out_of_day),
-            vanished: counts(|day| day.counts.vanished),
+            segments: column(&days, |day| day.counts.segments),
+            revisions: column(&days, |day| u64::from(day.revisions)),
+            out_of_day: column(&days, |day| day.counts.out_of_day),
+            vanished: column(&days, |day| day.counts.vanished),
             agent: StatusColumns::of(&days, |day| &day.counts.agent),
             auto: StatusColumns::of(&days, |day| &day.counts.auto),
             warnings: calendar
                 .days
                 .iter()
                 .filter(|day| !day.warnings.is_empty())
-                .map(|day| {
-                    (
-                        day.date,
-                        day.warnings.iter().map(|warning| warning.name()).collect(),
-                    )
-                })
+                .map(|day| (day.date, day.warnings.iter().map(Warning::name).collect()))
                 .collect(),
         })
     }

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 
 use crate::audit::calendar::Calendar;
 use crate::audit::verify;
-use crate::audit::verify::finding::Finding;
 use crate::audit::verify::{Level, VerifyOptions, VerifyProgress};
 use crate::chain::read::fetch;
 use crate::chain::{Archive, Timeline, inventory};
@@ -148,18 +147,20 @@ async fn verify_now(
     };
     let found = Mutex::new(Verification::default());
     let meter = VerifyProgress::default();
-    let on_finding = |finding: Finding| take(&found, "finding", json!(finding));
-    let totals = {
-        let work = verify::verify(
-            source.store.clone(),
-            &options,
-            source.stop.clone(),
-            &meter,
-            &on_finding,
-        );
-        let progress = Amount::new(&context.output, Arc::new(SystemClock), "verifying");
-        progress.during(work, || reading(&meter)).await?
-    };
+    let progress = Amount::new(&context.output, Arc::new(SystemClock), "verifying");
+    let totals = progress
+        .during(
+            verify::verify(
+                source.store.clone(),
+                &options,
+                source.stop.clone(),
+                &meter,
+                &|finding| take(&found, "finding", json!(finding)),
+            ),
+            || reading(&meter),
+        )
+        .await?;
+    drop(progress);
     let mut end = json!(totals);
     end["level"] = json!(level);
     take(&found, "verified", end);

@@ -81,26 +81,19 @@ fn headline(sub_accounts: usize, total: &PlanTotal) -> String {
 
 /// Returns a row for each sub-account with days to visit, at most [`MOST_ROWS`].
 fn plans_table(busy: &[&SubAccountPlan], settings: &Settings) -> String {
-    let mut table = Table::new([
-        "sub-account",
-        "days",
-        "first",
-        "last",
-        "discovery",
-        "segments",
-        "summaries",
-        "at least",
-    ]);
+    let mut table = Table::new(
+        "sub-account | days | first | last | discovery | segments | summaries | at least",
+    );
     for plan in busy.iter().take(MOST_ROWS) {
-        let dates = || plan.days.iter().map(|day| day.date);
+        let dates = plan.days.iter().map(|day| day.date);
         // Both limits are used side by side, so the slower one counts.
         let discovery = settings.discovery_limits.time_for(plan.windows());
         let summaries = settings.summary_limits.time_for(plan.summaries());
         table.row([
             plan.sub_account.clone(),
             grouped(plan.days.len() as u64),
-            date_cell(dates().min()),
-            date_cell(dates().max()),
+            date_cell(dates.clone().min()),
+            date_cell(dates.max()),
             grouped(plan.windows()),
             sum_cell(plan, |day| day.segments),
             sum_cell(plan, |day| day.summaries),

@@ -48,10 +48,9 @@ pub(super) async fn examine(settings: &Settings, context: &Context, checks: &mut
             }
         }
         if let Ok(archive) = &archive {
-            let zone = |sub_account: &str| Zone::named(account.zone_of(sub_account)).ok();
             let all = sub_accounts
                 .iter()
-                .filter_map(|id| Some((id.as_str(), zone(id)?)));
+                .filter_map(|id| Some((id.as_str(), Zone::named(account.zone_of(id)).ok()?)));
             checks.add(retention(archive, settings, &account.name, all).await);
         }
     }

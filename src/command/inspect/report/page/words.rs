@@ -50,11 +50,11 @@ pub(crate) fn share_present(counts: &Tally, kind: SummaryKind) -> String {
 
 /// Returns the first and the last day of all sub-accounts.
 pub fn period(report: &Report) -> String {
-    let periods = || report.chains.iter().filter_map(|chain| chain.period);
-    let first = periods().map(|(first, _)| first).min();
-    let last = periods().map(|(_, last)| last).max();
+    let periods = report.chains.iter().filter_map(|chain| chain.period);
+    let (firsts, lasts): (Vec<Date>, Vec<Date>) = periods.unzip();
+    let first = firsts.into_iter().min();
     first
-        .zip(last)
+        .zip(lasts.into_iter().max())
         .map_or_else(|| "no day".to_owned(), |(first, last)| dates(&first, &last))
 }
 
