@@ -25,10 +25,7 @@ const AT_ONCE: usize = 8;
 /// does not answer says nothing.
 pub(crate) async fn holds_number_of(writer: &Writer, anchor: &Anchor) -> bool {
     let anchoring = &writer.anchoring;
-    let Some(AnchorStore {
-        store: Ok(store), ..
-    }) = &anchoring.store
-    else {
+    let Some(store) = anchoring.usable_store() else {
         return false;
     };
     if anchoring.has_failed(AnchorTarget::Store) {
@@ -88,20 +85,17 @@ async fn store(writer: &Writer, anchor: &Anchor) -> Result<()> {
         return Ok(());
     };
     let store = store.as_ref().map_err(|why| {
-        let failure = Failure::new(why.exit, why.reason());
-        remedied(match &why.remedy {
-            Some(remedy) => failure.remedy(remedy),
-            None => failure,
-        })
+        let mut failure = Failure::new(why.exit, why.reason());
+        failure.remedy.clone_from(&why.remedy);
+        remedied(failure)
     })?;
     let lock = lock.and_then(|lock| lock.lock_from(writer.clock.now_ms()));
     let body: Bytes = anchor.to_bytes().map_err(unwritable)?.into();
     let object = NewObject::from_bytes(anchor.place(), body, lock);
-    let failed = |error: StoreError| remedied(error.into());
-    if let PutOutcome::Created { .. } = store.put_new(&object).await.map_err(failed)? {
+    if let PutOutcome::Created { .. } = store.put_new(&object).await.map_err(store_failed)? {
         return Ok(());
     }
-    let found = store.get(&object.key).await.map_err(failed)?;
+    let found = store.get(&object.key).await.map_err(store_failed)?;
     let anchored = found
         .as_deref()
         .and_then(|bytes| Anchor::from_bytes(&object.key, bytes));
@@ -212,12 +206,8 @@ async fn settle_head(writer: &Writer, anchor: Anchor) -> Vec<Unanchored> {
 
 /// Returns the failure for a chain whose end was cut off before this run: its next number is anchored already.
 pub fn cut_off(writer: &Writer, anchor: &Anchor) -> Failure {
-    let root = match &writer.anchoring.store {
-        Some(AnchorStore {
-            store: Ok(store), ..
-        }) => store.root(),
-        _ => "the anchor".to_owned(),
-    };
+    let store = writer.anchoring.usable_store();
+    let root = store.map_or_else(|| "the anchor".to_owned(), |store| store.root());
     let place = anchor.place();
     violated(format!(
         "{root}/{place} is anchored, and {} is not there: the chain's end was cut off",
@@ -240,6 +230,11 @@ fn contradiction(root: &str, anchor: &Anchor, anchored: Option<&Anchor>) -> Fail
     Failure::integrity(message).remedy(
         "Do not write to this archive; find out who changed the archive or the anchor: `cxvault verify` compares both.",
     )
+}
+
+/// Returns the failure for a request that the store of the anchors did not fulfil.
+fn store_failed(error: StoreError) -> Failure {
+    remedied(error.into())
 }
 
 /// Replaces the remedy of a store's failure, which is about the archive.

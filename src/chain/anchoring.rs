@@ -62,8 +62,11 @@ pub(super) struct AnchorState {
 pub(crate) struct Unanchored {
     /// The head, serialised as `CHAIN:SEQUENCE:SHA256`.
     pub head: HeadRef,
+    /// The exit code that the failure calls for.
     pub exit: Exit,
+    /// What happened, and why.
     pub message: String,
+    /// What the operator can do.
     pub remedy: Option<String>,
 }
 
@@ -87,6 +90,7 @@ impl Unanchored {
         &self.head.chain
     }
 
+    /// Logs the failure as an error.
     pub fn log(&self) {
         tracing::error!(head = %self.head, remedy = self.remedy, "{}", self.message);
     }
@@ -94,15 +98,14 @@ impl Unanchored {
 
 impl From<Unanchored> for Failure {
     fn from(unanchored: Unanchored) -> Failure {
-        let failure = Failure::new(unanchored.exit, unanchored.message);
-        match unanchored.remedy {
-            Some(remedy) => failure.remedy(remedy),
-            None => failure,
-        }
+        let mut failure = Failure::new(unanchored.exit, unanchored.message);
+        failure.remedy = unanchored.remedy;
+        failure
     }
 }
 
 impl Anchoring {
+    /// Returns the receivers of a run that has delivered nothing yet.
     pub fn new(store: Option<AnchorStore>, notifier: Option<Arc<dyn HeadNotifier>>) -> Anchoring {
         Anchoring {
             store,
@@ -116,6 +119,12 @@ impl Anchoring {
         self.store.is_none() && self.notifier.is_none()
     }
 
+    /// Returns the store of the anchors; `None` where none is configured, or where it cannot be used.
+    pub(super) fn usable_store(&self) -> Option<&dyn Store> {
+        self.store.as_ref()?.store.as_deref().ok()
+    }
+
+    /// Returns what was delivered in this run, and what failed.
     pub(super) fn state(&self) -> MutexGuard<'_, AnchorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -62,33 +62,22 @@ pub(crate) async fn put<B: RecordBody>(
     let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
     let sha256 = Digest::of(&bytes);
     let place = envelope.manifest.place();
-    let (key, head) = (
-        place.key.to_owned(),
-        Head {
-            sequence: place.sequence,
-            sha256,
-        },
-    );
+    let (key, sequence) = (place.key.to_owned(), place.sequence);
+    let head = Head { sequence, sha256 };
     let anchor = Anchor::of(&envelope.manifest, sha256);
     if anchor::holds_number_of(archive, &anchor).await {
         open_again(archive, chain).await?;
-        let taken = chain
-            .head
-            .as_ref()
-            .is_some_and(|head| head.sequence >= anchor.sequence);
-        return if taken {
-            Ok(Appended::Taken)
-        } else {
-            Err(anchor::cut_off(archive, &anchor))
+        return match chain.next_sequence() > sequence {
+            true => Ok(Appended::Taken),
+            false => Err(anchor::cut_off(archive, &anchor)),
         };
     }
-    let (lock, legal_hold) = (protection.lock, protection.hold);
     let object = NewObject {
         key: key.clone(),
         body: store::Body::Bytes(bytes.clone()),
         sha256,
-        lock,
-        legal_hold,
+        lock: protection.lock,
+        legal_hold: protection.hold,
     };
     // The commit point: from the moment at which the store has the object, the record exists.
     let put = archive.store.put_new(&object).await?;
@@ -119,6 +108,7 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Returns the mode that a flag `--dry-run` selects.
     pub fn of(dry_run: bool) -> Mode {
         if dry_run { Mode::DryRun } else { Mode::Act }
     }
@@ -135,14 +125,16 @@ pub(crate) async fn open_begun(archive: &Writer, sub_account: &str, mode: Mode) 
     let chain = Chain::open(archive, sub_account).await?;
     match chain.head {
         Some(_) => Ok(chain),
-        None => Err(
-            Failure::usage(format!("nothing is archived of sub-account {sub_account}")).remedy(
-                "Archive a day of it first: `cxvault run`, or `cxvault backfill --from --to`.",
-            ),
-        ),
+        None => {
+            let message = format!("nothing is archived of sub-account {sub_account}");
+            let remedy =
+                "Archive a day of it first: `cxvault run`, or `cxvault backfill --from --to`.";
+            Err(Failure::usage(message).remedy(remedy))
+        }
     }
 }
 
+/// Returns the manifest that continues `chain` with `record`.
 fn manifest(
     archive: &Writer,
     chain: &Chain,

@@ -31,6 +31,7 @@ use crate::store::Store;
 /// One archive, opened for reading.
 #[derive(Clone)]
 pub struct Archive {
+    /// The store that holds the archive's objects.
     pub store: Arc<dyn Store>,
     /// What `archive.json` says.
     pub record: ArchiveRecord,
@@ -66,28 +67,31 @@ impl Archive {
     /// # Errors
     /// `Exit::Usage` for a wanted sub-account that has no manifests.
     pub async fn sub_accounts(&self, wanted: &[String]) -> Result<Vec<String>> {
-        let folders = self.store.children(key::MANIFESTS).await?.folders;
-        let all: BTreeSet<String> = folders
-            .iter()
-            .filter_map(|name| key::parse_sub_account(name))
-            .map(str::to_owned)
-            .collect();
+        let all = self.stored_sub_accounts().await?;
         if let Some(unknown) = wanted.iter().find(|wanted| !all.contains(*wanted)) {
             let known = if all.is_empty() {
                 "none".to_owned()
             } else {
                 Vec::from_iter(all).join(", ")
             };
-            return Err(Failure::usage(format!(
-                "{} has no sub-account {unknown}",
-                self.store.root()
-            ))
-            .remedy(format!("It has: {known}.")));
+            let message = format!("{} has no sub-account {unknown}", self.store.root());
+            return Err(Failure::usage(message).remedy(format!("It has: {known}.")));
         }
-        Ok(all
-            .into_iter()
-            .filter(|id| wanted.is_empty() || wanted.contains(id))
-            .collect())
+        let mut chosen = Vec::from_iter(all);
+        chosen.retain(|id| wanted.is_empty() || wanted.contains(id));
+        Ok(chosen)
+    }
+
+    /// Returns all sub-accounts that have manifests.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn stored_sub_accounts(&self) -> Result<BTreeSet<String>> {
+        let folders = self.store.children(key::MANIFESTS).await?.folders;
+        let ids = folders
+            .iter()
+            .filter_map(|folder| key::parse_sub_account(folder));
+        Ok(ids.map(str::to_owned).collect())
     }
 
     /// Returns the archive's id, which every record and file of it names.

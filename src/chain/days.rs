@@ -19,8 +19,6 @@ use crate::outcome::Result;
 /// The chain of one sub-account.
 pub(crate) type Chain = ChainReader<Manifest>;
 
-type Read = StoredRecord<Manifest>;
-
 impl Chain {
     /// Returns which days the chain covers, and how.
     pub fn coverage(&self) -> Coverage {
@@ -50,40 +48,33 @@ impl Chain {
     /// Returns the newest record of any day.
     ///
     /// # Errors
-    /// Those of [`ChainReader::walk_until`], like all that follow.
+    /// Those of [`ChainReader::walk_to`], like all that follow.
     pub(crate) async fn newest_day(&mut self, archive: &Archive) -> Result<Option<DayRecord>> {
-        self.walk_until(archive, |read| read.envelope.manifest.day().is_some())
-            .await?;
-        let mut newest_first = self.records().rev();
-        Ok(newest_first
-            .find_map(|read| read.envelope.manifest.day())
-            .cloned())
+        self.find_newest(archive, |read| read.day().cloned()).await
     }
 
     /// Returns the newest acknowledgement of the gaps of `date`, with its manifest's key.
+    ///
+    /// # Errors
+    /// Those of [`ChainReader::walk_to`].
     pub(crate) async fn acknowledgement_of(
         &mut self,
         archive: &Archive,
         date: Date,
     ) -> Result<Option<(String, Acknowledgement)>> {
-        let of_date = |read: &Read| match &read.envelope.manifest.record {
-            Record::Acknowledgement(note) => note
-                .days
-                .iter()
-                .any(|day| day.date == date)
-                .then(|| (**note).clone()),
+        self.find_newest(archive, |read| match &read.envelope.manifest.record {
+            Record::Acknowledgement(note) if note.days.iter().any(|day| day.date == date) => {
+                Some((read.key.clone(), (**note).clone()))
+            }
             _ => None,
-        };
-        self.walk_until(archive, |read| of_date(read).is_some())
-            .await?;
-        let mut newest_first = self.records().rev();
-        Ok(
-            newest_first
-                .find_map(|read| Some((read.envelope.manifest.key.clone(), of_date(read)?))),
-        )
+        })
+        .await
     }
 
-    /// Returns every revision of the archived days of `range`, by date and revision.
+    /// Returns every revision of the archived days of `range`, by date and revision, each with the link to its manifest.
+    ///
+    /// # Errors
+    /// Those of [`ChainReader::walk_to`].
     pub(crate) async fn revisions_in(
         &mut self,
         archive: &Archive,
@@ -100,6 +91,9 @@ impl Chain {
     }
 
     /// Returns the revisions of `date`, oldest first; reads no further back than revision 1.
+    ///
+    /// # Errors
+    /// Those of [`ChainReader::walk_to`].
     pub async fn revisions(
         &mut self,
         archive: &Archive,
@@ -108,25 +102,20 @@ impl Chain {
         if self.coverage().state(date) == DayState::Missing {
             return Ok(Vec::new());
         }
-        let first = |read: &Read| {
-            read.envelope
-                .manifest
-                .day()
-                .is_some_and(|day| day.date == date && day.revision == 1)
-        };
-        self.walk_until(archive, first).await?;
-        let of_date = self.records().filter_map(|read| {
-            let day = read
-                .envelope
-                .manifest
-                .day()
-                .filter(|day| day.date == date)?;
-            Some((read.link(), day.clone()))
-        });
-        Ok(of_date.collect())
+        self.find_newest(archive, |read| {
+            read.day_on(date).filter(|day| day.revision == 1).map(drop)
+        })
+        .await?;
+        let revisions = self
+            .records()
+            .filter_map(|read| Some((read.link(), read.day_on(date)?.clone())));
+        Ok(revisions.collect())
     }
 
     /// Returns the newest record of `date`; `None` where the day is missing.
+    ///
+    /// # Errors
+    /// Those of [`ChainReader::walk_to`].
     pub(crate) async fn record_of(
         &mut self,
         archive: &Archive,
@@ -135,32 +124,21 @@ impl Chain {
         if self.coverage().state(date) == DayState::Missing {
             return Ok(None);
         }
-        let of_date = |read: &Read| {
-            read.envelope
-                .manifest
-                .day()
-                .is_some_and(|day| day.date == date)
-        };
-        self.walk_until(archive, of_date).await?;
-        let mut newest_first = self.records().rev();
-        Ok(newest_first
-            .find(|read| of_date(read))
-            .and_then(|read| read.envelope.manifest.day())
-            .cloned())
+        self.find_newest(archive, |read| read.day_on(date).cloned())
+            .await
     }
 
     /// Returns the newest record of each day that the last `count` manifests are about, by date.
+    ///
+    /// # Errors
+    /// Those of [`ChainReader::walk_to`].
     pub(crate) async fn recent(&mut self, archive: &Archive, count: u64) -> Result<Vec<DayRecord>> {
         let head = self.head.as_ref().map_or(0, |head| head.sequence);
         self.walk_to(archive, head.saturating_sub(count).max(1))
             .await?;
-        let mut by_date = BTreeMap::new();
-        for day in self
-            .records()
-            .filter_map(|read| read.envelope.manifest.day())
-        {
-            by_date.insert(day.date, day.clone());
-        }
+        // A later record of the same date replaces the earlier one.
+        let days = self.records().filter_map(StoredRecord::day);
+        let by_date: BTreeMap<Date, DayRecord> = days.map(|day| (day.date, day.clone())).collect();
         Ok(by_date.into_values().collect())
     }
 }

@@ -13,6 +13,7 @@ use crate::outcome::Result;
 /// What is in force, and which records ordered it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StandingObligations {
+    /// The holds and the longer retention in force.
     pub orders: Obligations,
     /// The hold records, oldest first: key, the run that committed it, and what it says.
     pub holds: Vec<(String, Run, Hold)>,
@@ -48,10 +49,9 @@ pub(crate) async fn read_back<'a>(
         };
         let manifest = read.envelope.manifest;
         if manifest.orders_for_next(read.sha256).as_ref() != Some(&link) {
-            return Err(violated(format!(
-                "{} is not the hold or retention record that is named",
-                link.key
-            )));
+            let key = &link.key;
+            let problem = format!("{key} is not the hold or retention record that is named");
+            return Err(violated(problem));
         }
         next = manifest.orders.clone();
         newest_first.push(manifest);

@@ -21,12 +21,13 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
 
 use crate::chain::archive::{Archive, Trust, violated};
 use crate::chain::writer::Writer;
 use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::{HeadRef, Link, Manifest, RecordBody, Signed};
+use crate::format::record::{DayRecord, HeadRef, Link, Manifest, RecordBody, Signed};
 use crate::format::signature;
 use crate::format::signature::PublicKey;
 use crate::journal::Head;
@@ -42,7 +43,9 @@ const STEP: u64 = 16;
 /// A record that was read and has passed [`verify`].
 #[derive(Debug, Clone)]
 pub struct StoredRecord<B = Manifest> {
+    /// Number of the record in its chain, from 1.
     pub sequence: u64,
+    /// Key of the object.
     pub key: String,
     /// Length of the object in bytes.
     pub bytes: u64,
@@ -50,7 +53,20 @@ pub struct StoredRecord<B = Manifest> {
     pub sha256: Digest,
     /// The key whose signature the record carries; `None` for an unsigned record.
     pub signer: Option<PublicKey>,
+    /// The record and its signature.
     pub envelope: Signed<B>,
+}
+
+impl StoredRecord {
+    /// Returns what the record commits of a day; `None` for a record without rows.
+    pub(crate) fn day(&self) -> Option<&DayRecord> {
+        self.envelope.manifest.day()
+    }
+
+    /// Returns the same, if it is about `date`.
+    pub(super) fn day_on(&self, date: Date) -> Option<&DayRecord> {
+        self.day().filter(|day| day.date == date)
+    }
 }
 
 impl<B> StoredRecord<B> {
@@ -62,6 +78,7 @@ impl<B> StoredRecord<B> {
         }
     }
 
+    /// Returns the record as the head of its chain.
     pub fn head(&self) -> Head {
         Head {
             sequence: self.sequence,
@@ -134,10 +151,9 @@ pub(crate) async fn fetch<B: RecordBody>(
     chain: &str,
     sequence: u64,
 ) -> Result<StoredRecord<B>> {
-    let Some(bytes) = archive.store.get(&key::manifest(chain, sequence)).await? else {
-        let key = key::manifest(chain, sequence);
-        return Err(violated(format!("{key} is missing")));
-    };
+    let key = key::manifest(chain, sequence);
+    let bytes = archive.store.get(&key).await?;
+    let bytes = bytes.ok_or_else(|| violated(format!("{key} is missing")))?;
     verify(archive.trust(), chain, sequence, &bytes)
 }
 
@@ -154,14 +170,11 @@ pub(crate) async fn fetch_linked<B: RecordBody>(
         .filter(|sequence| key::manifest(chain, *sequence) == link.key)
         .ok_or_else(|| violated(format!("{} is no record of its chain", link.key)))?;
     let record = fetch(archive, chain, named).await?;
-    if record.sha256 == link.sha256 {
-        Ok(record)
-    } else {
-        Err(violated(format!(
-            "{} is not the record that is named",
-            link.key
-        )))
+    if record.sha256 != link.sha256 {
+        let key = &link.key;
+        return Err(violated(format!("{key} is not the record that is named")));
     }
+    Ok(record)
 }
 
 /// Fetches the newest record of a chain; `None` where it has none.
@@ -304,6 +317,7 @@ pub struct ChainReader<B = Manifest> {
     pub name: String,
     /// Consecutive records up to the head, by number.
     records: BTreeMap<u64, Arc<StoredRecord<B>>>,
+    /// The newest record; `None` where the chain has none.
     pub head: Option<Head>,
 }
 
@@ -358,20 +372,17 @@ impl<B: RecordBody> ChainReader<B> {
 
     /// Checks that a head which was seen before is still the record with its number, where that was read.
     fn check_remembered(&self, head: Option<&Head>) -> Result<()> {
-        let changed = head.filter(|head| {
-            self.records
-                .get(&head.sequence)
-                .is_some_and(|record| record.sha256 != head.sha256)
-        });
-        match changed {
-            None => Ok(()),
-            Some(head) => Err(violated(format!(
+        let Some(head) = head else { return Ok(()) };
+        match self.records.get(&head.sequence) {
+            Some(record) if record.sha256 != head.sha256 => Err(violated(format!(
                 "{} is not the manifest that this host remembers",
-                key::manifest(&self.name, head.sequence)
+                record.key
             ))),
+            _ => Ok(()),
         }
     }
 
+    /// Returns the head of the chain; `None` where it has no record.
     pub fn newest(&self) -> Option<&StoredRecord<B>> {
         self.records.values().next_back().map(|record| &**record)
     }
@@ -396,24 +407,27 @@ impl<B: RecordBody> ChainReader<B> {
         self.newest().map(StoredRecord::link)
     }
 
-    /// Reads back until `found` accepts a record, or to the first record.
+    /// Reads back until `find` accepts a record, or to the first record. Returns what `find` returns for the newest record
+    /// that it accepts.
     ///
     /// # Errors
     /// Those of [`ChainWalk::next`].
-    pub(crate) async fn walk_until(
+    pub(super) async fn find_newest<T>(
         &mut self,
         archive: &Archive,
-        found: impl Fn(&StoredRecord<B>) -> bool,
-    ) -> Result<()> {
-        while !self.records().any(&found) {
+        find: impl Fn(&StoredRecord<B>) -> Option<T>,
+    ) -> Result<Option<T>> {
+        loop {
+            if let Some(found) = self.records().rev().find_map(&find) {
+                return Ok(Some(found));
+            }
             match self.records.keys().next() {
                 Some(&oldest) if oldest > 1 => {
                     self.walk_to(archive, oldest.saturating_sub(STEP)).await?;
                 }
-                _ => return Ok(()),
+                _ => return Ok(None),
             }
         }
-        Ok(())
     }
 
     /// Reads back to number `sequence`.
@@ -432,6 +446,7 @@ impl<B: RecordBody> ChainReader<B> {
         Ok(())
     }
 
+    /// Checks that the record with this number was neither deleted nor overwritten.
     async fn check_one_version(&self, archive: &Archive, sequence: u64) -> Result<()> {
         let key = key::manifest(&self.name, sequence);
         one_version_each(&archive.store.versions(&key).await?)

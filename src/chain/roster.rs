@@ -46,9 +46,9 @@ impl Roster {
     /// Returns the newest inventory, with the heads of later records; `None` where there is none yet.
     ///
     /// # Errors
-    /// Those of [`ChainReader::walk_until`].
+    /// Those of [`ChainReader::walk_to`].
     pub async fn roll(&mut self, archive: &Writer) -> Result<Option<Inventory>> {
-        self.walk_until(archive, |read| read.envelope.manifest.inventory().is_some())
+        self.find_newest(archive, |read| read.envelope.manifest.inventory().map(drop))
             .await?;
         let mut later = Vec::new();
         for record in self.records().rev().map(|read| &read.envelope.manifest) {
@@ -78,10 +78,7 @@ impl Roster {
             previous: self.link(),
             run: append::run(archive, None),
             place: roster::place(&archive.store.root()),
-            object_lock: lock.map(|lock| ObjectLock {
-                mode: lock.mode,
-                retain_until: lock.until_ms,
-            }),
+            object_lock: lock.map(ObjectLock::from),
             takeover: self
                 .newest()
                 .and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256)),
@@ -129,41 +126,34 @@ async fn unnamed_heads(
     before: Option<&Inventory>,
     seen: &AccountListing,
 ) -> Result<BTreeMap<String, Head>> {
-    let folders = archive.store.children(key::MANIFESTS).await?.folders;
-    let unnamed: Vec<String> = folders
-        .iter()
-        .filter_map(|folder| key::parse_sub_account(folder))
-        .filter(|id| !seen.heads.contains_key(*id))
-        .filter(|id| {
-            before
-                .and_then(|roll| roll.entry(id)?.head.as_ref())
-                .is_none()
-        })
-        .map(str::to_owned)
-        .collect();
-    let open = |id: String| async move {
-        match Chain::open(archive, &id).await {
-            Ok(chain) => Ok(chain.head.map(|head| (id, head))),
-            // Work on that sub-account reports it; the record of the others need not wait.
-            Err(failure) if failure.exit == Exit::Integrity => {
-                tracing::error!(
-                    sub_account = id,
-                    "left out of the roster: {}",
-                    failure.message
-                );
-                Ok(None)
-            }
-            Err(failure) => Err(failure),
-        }
-    };
+    let mut unnamed = archive.stored_sub_accounts().await?;
+    unnamed.retain(|id| {
+        let named = before.and_then(|roll| roll.entry(id)?.head.as_ref());
+        named.is_none() && !seen.heads.contains_key(id)
+    });
     let heads: Vec<_> = stream::iter(unnamed)
-        .map(open)
+        .map(|id| head_to_name(archive, id))
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
     Ok(heads.into_iter().flatten().collect())
 }
 
+/// Returns the head of a chain; `None` where the chain does not hold. Work on that sub-account reports why, and the record of
+/// the other sub-accounts need not wait.
+async fn head_to_name(archive: &Writer, id: String) -> Result<Option<(String, Head)>> {
+    match Chain::open(archive, &id).await {
+        Ok(chain) => Ok(chain.head.map(|head| (id, head))),
+        Err(failure) if failure.exit == Exit::Integrity => {
+            let why = &failure.message;
+            tracing::error!(sub_account = id, "left out of the roster: {why}");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Returns how the run ended, as records of the roster name it.
 pub fn ended(exit: Exit) -> Ended {
     match exit {
         Exit::Done => Ended::Done,

@@ -68,11 +68,8 @@ pub(crate) async fn elsewhere(archive: &Writer, roster: &Roster) -> Result<Optio
     let newest = roster.newest().map(|read| &read.envelope.manifest);
     if let Some(bytes) = archive.store.get(key::COPY).await? {
         let sha256 = Digest::of(&bytes);
-        if taken_over(archive, roster)
-            .await?
-            .and_then(|takeover| takeover.copy)
-            != Some(sha256)
-        {
+        let takeover = taken_over(archive, roster).await?;
+        if takeover.and_then(|takeover| takeover.copy) != Some(sha256) {
             let from = copied_from(&bytes).or_else(|| newest.map(|record| record.place.clone()));
             return Ok(Some(Elsewhere {
                 from,
@@ -81,13 +78,17 @@ pub(crate) async fn elsewhere(archive: &Writer, roster: &Roster) -> Result<Optio
         }
     }
     let here = roster::place(&archive.store.root());
-    let bucket = |place: &str| place.starts_with("s3://");
-    let other =
-        newest.filter(|record| bucket(&record.place) && bucket(&here) && record.place != here);
-    Ok(other.map(|record| Elsewhere {
+    let other = newest.filter(|record| record.place != here);
+    let moved = other.filter(|record| is_bucket(&record.place) && is_bucket(&here));
+    Ok(moved.map(|record| Elsewhere {
         from: Some(record.place.clone()),
         copy: None,
     }))
+}
+
+/// Returns whether a place is a bucket, whose name is the same for every host.
+fn is_bucket(place: &str) -> bool {
+    place.starts_with("s3://")
 }
 
 /// Returns the location that `copy.json` names as the original. It is information for people, and proves nothing.
@@ -188,25 +189,20 @@ pub(crate) async fn take_over(
 /// Returns the heads of all chains, those stored here and those that the roster names, in the order of their ids.
 async fn chains(archive: &Writer, roster: &mut Roster) -> Result<Vec<ChainHead>> {
     roster.remember(archive).await?;
-    let folders = archive.store.children(key::MANIFESTS).await?.folders;
-    let here = folders
-        .iter()
-        .filter_map(|folder| key::parse_sub_account(folder))
-        .map(str::to_owned);
-    let roll = roster.roll(archive).await?;
-    let known = roll
-        .into_iter()
-        .flat_map(|roll| roll.sub_accounts)
-        .filter(|entry| entry.head.is_some());
-    let mut ids: Vec<String> = here.chain(known.map(|entry| entry.id)).collect();
-    ids.sort();
-    ids.dedup();
-    let open = |id: String| async move {
-        let head = Chain::open(archive, &id).await.map_err(incomplete)?.head;
-        Ok::<_, Failure>(head.map(|head| ChainHead { id, head }))
-    };
+    let mut ids = archive.stored_sub_accounts().await?;
+    if let Some(inventory) = roster.roll(archive).await? {
+        let known = inventory.sub_accounts.into_iter();
+        ids.extend(
+            known
+                .filter(|entry| entry.head.is_some())
+                .map(|entry| entry.id),
+        );
+    }
     let taken: Vec<_> = stream::iter(ids)
-        .map(open)
+        .map(|id| async move {
+            let head = Chain::open(archive, &id).await.map_err(incomplete)?.head;
+            Ok::<_, Failure>(head.map(|head| ChainHead { id, head }))
+        })
         .buffered(AT_ONCE)
         .try_collect()
         .await?;

@@ -71,12 +71,7 @@ impl Timeline {
         let coverage = head.envelope.manifest.coverage.clone();
         let mut wanted = archived(&coverage, days);
         Self::read_until(source, sub_account, head, |stored| {
-            if let Some(day) = stored
-                .envelope
-                .manifest
-                .day()
-                .filter(|day| day.revision == 1)
-            {
+            if let Some(day) = stored.day().filter(|day| day.revision == 1) {
                 wanted.remove(&day.date);
             }
             wanted.is_empty()

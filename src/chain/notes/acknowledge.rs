@@ -8,7 +8,6 @@ use crate::chain::notes;
 use crate::chain::notes::{existing_dates, in_state, shortened};
 use crate::chain::writer::Writer;
 use crate::format::record::{AcknowledgedDay, Acknowledgement, DateSpan, DayState, Record};
-use crate::format::row::{Status, SummaryKind};
 use crate::journal::Head;
 use crate::outcome::{Failure, Result};
 
@@ -43,7 +42,7 @@ pub async fn acknowledge(
     mode: Mode,
 ) -> Result<Acknowledged> {
     let mut chain = open_begun(writer, sub_account, mode).await?;
-    let propose = async |chain: &mut Chain| {
+    let (note, head) = notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
         let note = Acknowledgement {
             days: gaps(writer, chain, range).await?,
             reason: reason.to_owned(),
@@ -52,8 +51,8 @@ pub async fn acknowledge(
         let record = Record::Acknowledgement(Box::new(note.clone()));
         let record = Some(record).filter(|_| !note.days.is_empty());
         Ok((note, record))
-    };
-    let (note, head) = notes::record(writer, &mut chain, mode, propose).await?;
+    })
+    .await?;
     match head {
         _ if note.days.is_empty() => recorded_before(writer, &mut chain, range, reason).await,
         Some(head) => Ok(Acknowledged::Now { head, note }),
@@ -86,13 +85,12 @@ async fn gaps(writer: &Writer, chain: &mut Chain, range: DateSpan) -> Result<Vec
         let Some((manifest, record)) = chain.revisions(writer, date).await?.pop() else {
             continue;
         };
-        let failed = |kind| record.day.statuses(kind).get(Status::Failed);
         days.push(AcknowledgedDay {
             date,
             revision: record.revision,
             manifest,
-            agent_failed: failed(SummaryKind::Agent),
-            auto_failed: failed(SummaryKind::Auto),
+            agent_failed: record.day.agent.failed,
+            auto_failed: record.day.auto.failed,
             incomplete_because: record.incomplete_because.clone(),
         });
     }

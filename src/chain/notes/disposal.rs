@@ -15,7 +15,7 @@ use crate::chain::notes::{AT_ONCE, existing_dates, in_state};
 use crate::chain::writer::Writer;
 use crate::format::record::notes::has_run_out;
 use crate::format::record::{
-    DateSpan, DayRecord, DayState, Disposal, DisposedDay, File, Link, Lock, Record,
+    DateSpan, DayRecord, DayState, Disposal, DisposedDay, File, Link, Lock, ObjectLock, Record,
 };
 use crate::format::text::count;
 use crate::format::time::day::rfc3339;
@@ -59,19 +59,18 @@ pub(crate) async fn dispose(
     mode: Mode,
 ) -> Result<DisposalOutcome> {
     let mut chain = open_begun(writer, sub_account, mode).await?;
-    let propose = async |chain: &mut Chain| {
+    let (outcome, head) = notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
         let outcome = draw_up(writer, chain, request.range).await?;
-        let DisposalRequest { range, reason, by } = request.clone();
         let record = Record::Disposal(Box::new(Disposal {
-            range,
+            range: request.range,
             days: outcome.days.clone(),
-            reason,
-            by,
+            reason: request.reason.clone(),
+            by: request.by.clone(),
         }));
         let record = Some(record).filter(|_| !outcome.days.is_empty());
         Ok((outcome, record))
-    };
-    let (outcome, head) = notes::record(writer, &mut chain, mode, propose).await?;
+    })
+    .await?;
     Ok(DisposalOutcome { head, ..outcome })
 }
 
@@ -151,11 +150,11 @@ async fn candidates(writer: &Writer, chain: &mut Chain, range: DateSpan) -> Resu
         }
     }
     let judged = by_date.into_iter().map(|(date, revisions)| {
-        let lock = revisions
+        let locks = revisions
             .iter()
-            .filter_map(|(_, record)| Some(record.object_lock.as_ref()?.lock()))
-            .chain(obligations.lock_on(date))
-            .reduce(Lock::stronger);
+            .map(|(_, record)| record.object_lock.as_ref());
+        let locks = locks.map(|lock| lock.map(ObjectLock::lock));
+        let lock = Lock::strongest(locks.chain([obligations.lock_on(date)]));
         let cases: Vec<&str> = obligations.cases_on(date).into_keys().collect();
         let obstacle = match lock {
             _ if !cases.is_empty() => Some(format!("is held for case {}", cases.join(", "))),

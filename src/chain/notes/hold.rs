@@ -65,13 +65,13 @@ pub(crate) async fn add(
     let mut chain = open_begun(writer, sub_account, mode).await?;
     let mut task = HoldTask::new(writer, mode, HoldChange::Add).await?;
     task.ranges = vec![range];
-    let propose = async |chain: &mut Chain| {
+    let (record, head) = notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
         let obligations = chain.orders(writer).await?;
         let held = obligations.covers(&request.case, range, task.outcome.enforced);
         let record = (!held).then(|| task.record(HoldAct::Add, request, range));
         Ok((record.clone(), record))
-    };
-    let (record, head) = notes::record(writer, &mut chain, mode, propose).await?;
+    })
+    .await?;
     task.count(record, head);
     task.enforce(chain).await
 }
@@ -90,16 +90,18 @@ pub(crate) async fn remove(
     let mut task = HoldTask::new(writer, mode, HoldChange::Remove).await?;
     loop {
         // One record closes one range, so that a case with several takes several.
-        let propose = async |chain: &mut Chain| {
-            let obligations = task.obligations(chain).await?;
-            let ranges = ranges_to_lift(&obligations, request, sub_account)?;
-            let open = ranges
-                .iter()
-                .find(|range| obligations.touches(&request.case, **range));
-            let record = open.map(|open| task.record(HoldAct::Remove, request, *open));
-            Ok(((ranges, record.clone()), record))
-        };
-        let ((ranges, record), head) = notes::record(writer, &mut chain, mode, propose).await?;
+        let (proposal, head) =
+            notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
+                let obligations = task.obligations(chain).await?;
+                let ranges = ranges_to_lift(&obligations, request, sub_account)?;
+                let open = ranges
+                    .iter()
+                    .find(|range| obligations.touches(&request.case, **range));
+                let record = open.map(|open| task.record(HoldAct::Remove, request, *open));
+                Ok(((ranges, record.clone()), record))
+            })
+            .await?;
+        let (ranges, record) = proposal;
         task.ranges = ranges;
         let closed = record.is_none();
         task.count(record, head);
@@ -122,28 +124,19 @@ fn ranges_to_lift(
         .iter()
         .filter(|(_, hold)| hold.case == request.case && hold.act == HoldAct::Add);
     let ever: Vec<DateSpan> = of_case.map(|(_, hold)| hold.range).collect();
-    let wanted = match request.range {
-        None => ever,
-        Some(range)
-            if ever
-                .iter()
-                .any(|held| held.from < range.to && range.from < held.to) =>
-        {
-            vec![range]
+    let range = match request.range {
+        None if !ever.is_empty() => return Ok(ever),
+        None => String::new(),
+        Some(range) => {
+            let mut held = ever.iter();
+            if held.any(|held| held.from < range.to && range.from < held.to) {
+                return Ok(vec![range]);
+            }
+            format!(" on any day of {range}")
         }
-        Some(_) => Vec::new(),
     };
-    if !wanted.is_empty() {
-        return Ok(wanted);
-    }
-    let range = request
-        .range
-        .map(|range| format!(" on any day of {range}"))
-        .unwrap_or_default();
-    let message = format!(
-        "sub-account {sub_account} was never held for case {}{range}",
-        request.case
-    );
+    let case = &request.case;
+    let message = format!("sub-account {sub_account} was never held for case {case}{range}");
     Err(Failure::usage(message).remedy("`cxvault hold list` shows the cases and their days."))
 }
 
@@ -168,6 +161,7 @@ struct HoldTask<'a> {
 }
 
 impl<'a> HoldTask<'a> {
+    /// Returns a command that has changed nothing yet.
     async fn new(writer: &'a Writer, mode: Mode, change: HoldChange) -> Result<HoldTask<'a>> {
         Ok(HoldTask {
             writer,
@@ -182,16 +176,14 @@ impl<'a> HoldTask<'a> {
         })
     }
 
+    /// Returns the record that sets or removes a case on a range of days.
     fn record(&self, act: HoldAct, request: &HoldRequest, range: DateSpan) -> Record {
-        let HoldRequest {
-            case, reason, by, ..
-        } = request.clone();
         Record::Hold(Box::new(Hold {
             act,
-            case,
+            case: request.case.clone(),
             range,
-            reason,
-            by,
+            reason: request.reason.clone(),
+            by: request.by.clone(),
             enforced: self.outcome.enforced,
         }))
     }
@@ -225,8 +217,10 @@ impl<'a> HoldTask<'a> {
         self.outcome.days_disposed = disposed.len() as u64;
         if self.outcome.enforced {
             let (writer, mode) = (self.writer, self.mode);
-            let sweep = async |chain: &mut Chain| self.sweep(chain).await;
-            notes::enforce_until_settled(writer, &mut chain, mode, sweep).await?;
+            notes::enforce_until_settled(writer, &mut chain, mode, async |chain: &mut Chain| {
+                self.sweep(chain).await
+            })
+            .await?;
         }
         Ok(self.outcome)
     }

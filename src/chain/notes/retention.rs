@@ -65,16 +65,17 @@ pub(crate) async fn extend(
 ) -> Result<ExtensionOutcome> {
     check_time(writer, request)?;
     let mut chain = open_begun(writer, sub_account, mode).await?;
-    let propose = async |chain: &mut Chain| {
+    let (proposal, head) = notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
         let days = draw_up(writer, chain, request, mode).await?;
         let obligations = chain.orders(writer).await?;
-        let recorded = |day: &ExtendedDay| obligations.lock_on(day.date) == Some(day.lock());
-        let needed = !days.iter().all(recorded);
-        let record = needed.then(|| Record::Retention(Box::new(extension(request, &days))));
-        let records = u64::from(needed);
-        Ok(((days, records), record))
-    };
-    let ((days, records), head) = notes::record(writer, &mut chain, mode, propose).await?;
+        let is_needed = days
+            .iter()
+            .any(|day| obligations.lock_on(day.date) != Some(day.lock()));
+        let record = is_needed.then(|| Record::Retention(Box::new(extension(request, &days))));
+        Ok(((days, u64::from(is_needed)), record))
+    })
+    .await?;
+    let (days, records) = proposal;
     let mut outcome = ExtensionOutcome {
         head,
         records,
@@ -83,13 +84,13 @@ pub(crate) async fn extend(
     };
     let locks: BTreeMap<Date, Lock> = days.iter().map(|day| (day.date, day.lock())).collect();
     outcome.days = days;
-    let extend = async |chain: &mut Chain| {
+    notes::enforce_until_settled(writer, &mut chain, mode, async |chain: &mut Chain| {
         let (objects, raised) = extend_locks(writer, chain, request.range, &locks, mode).await?;
         outcome.objects = objects;
         outcome.raised += raised;
         Ok(())
-    };
-    notes::enforce_until_settled(writer, &mut chain, mode, extend).await?;
+    })
+    .await?;
     Ok(outcome)
 }
 
