@@ -44,12 +44,12 @@ pub fn commented_file() -> String {
 /// Returns the lines of one setting: its meaning as prose, and the setting itself commented out.
 fn entry(key: &Key) -> String {
     let example = match key.default {
-        Fallback::Value(value) if value != key.example => format!(" Default: {value}; an example:"),
-        Fallback::Computed(value) if value != key.example => {
+        Fallback::Nothing => " No default; an example:".into(),
+        Fallback::Value(value) | Fallback::Computed(value) if value != key.example => {
             format!(" Default: {value}; an example:")
         }
+        // The line below shows the default itself.
         Fallback::Value(_) | Fallback::Computed(_) => String::new(),
-        Fallback::Nothing => " No default; an example:".into(),
     };
     format!(
         "\n{}# {}\n",

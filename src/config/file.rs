@@ -3,6 +3,9 @@
 //! Each value becomes one text together with its line, so that all layers look alike and messages can name the line. The
 //! text is only read as a value by [`Layers::take`](crate::config::layers::Layers::take).
 //!
+//! Unknown names are errors, also where they look harmless: a misspelt `channel_classes` would archive more than was agreed, and a
+//! misspelt `object_lock` would leave every object unprotected, both without any sign.
+//!
 //! No message repeats a value: it may be a secret that was written to the wrong place.
 
 use std::fs;

@@ -3,6 +3,11 @@
 //! [`Layers::find`] returns the text of a setting from the strongest layer that has it, [`Layers::take`] also reads the text
 //! and notes its origin. `cxvault config` shows these notes, and the digest of the settings is computed from them, so that
 //! every setting has to be taken through here exactly once.
+//!
+//! For a setting of an account the file has two places: the `[[account]]` table, and the top of the file as a default for all
+//! accounts. The environment still comes before both, since it is how a container is configured without changing a file. Flags
+//! and variables that name one account (its credentials, its sub-accounts) hold only while there is no doubt which account is
+//! meant; otherwise [`Layers::refuse_ambiguous`] ends the program.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,8 @@
 //! Values that are names and addresses. They become parts of paths, URLs and messages, so they are checked first.
+//!
+//! Three dangers are excluded here, once, so that no later code has to think of them: an id such as `../x` that would leave the
+//! folder of its chain, a control character that would forge a line of a log, and an address that is read differently by the
+//! parser than by the person who wrote it. Messages repeat at most the beginning of what was written, made printable.
 
 use std::fmt;
 use std::str::FromStr;

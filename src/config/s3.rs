@@ -1,5 +1,9 @@
 //! How S3 is reached: one set of settings, which the archive (`s3_*`), its anchor (`anchor_*`) and a copy (`copy_*`) each
 //! have under a prefix of their own. Nothing of the archive's own set holds for the anchor.
+//!
+//! The archive uses the default credential chain of AWS, which also serves a set that names no credentials. For a copy that is
+//! enough. An anchor should protect against a person who can write to the archive, which it can only with credentials of its own:
+//! [`S3Access::has_own_credentials`] tells the two cases apart.
 
 use secrecy::SecretString;
 

@@ -2,6 +2,10 @@
 //!
 //! A secret is a [`SecretString`] from here on: `Debug` does not show it, and its memory is cleared when it is dropped. No
 //! message has a secret or the content of a file with one.
+//!
+//! Flags are excluded because every user of a host can list the arguments of its processes, and the settings file because it is
+//! the file that people copy into tickets and repositories. Container platforms mount secrets as files, which is the way that the
+//! documents recommend; the environment is the way of CI systems.
 
 use std::fs::File;
 use std::io::Read as _;

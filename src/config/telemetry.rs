@@ -1,4 +1,8 @@
 //! The receivers of telemetry: metrics file, Pushgateway, webhook, heartbeat and OpenTelemetry collector.
+//!
+//! The URLs of webhook and heartbeat are secrets, since they are all that a sender needs. The address of a Pushgateway is not,
+//! and so can be in the settings file. None of these settings is a part of the digest in manifests: where a run is reported does
+//! not change what it archives.
 
 use std::path::PathBuf;
 

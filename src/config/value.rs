@@ -1,5 +1,12 @@
 //! The types of values of settings. Each reads a text and writes it back in one canonical form, which is what
 //! `cxvault config` shows and what the digest of the settings is computed from.
+//!
+//! The canonical form must not depend on how the user wrote the value: `90s`, `90 s` and `90000ms` are one setting, and two hosts
+//! with these texts write the same digest into their manifests. A change of a canonical form changes the digest of every
+//! installation that uses it, so that the tests pin them.
+//!
+//! An [`Invalid`] has no name of a setting and no secret. [`Layers::take`](crate::config::layers::Layers::take) adds the origin of
+//! the text, the meaning of the setting and an example.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,7 @@
 //! Local files: reading, hashing and syncing them, with the errors of a store.
+//!
+//! A file that was written is durable only after its content and the folder with its name are synced (`fsync(2)`). The functions
+//! here therefore sync each folder that they create, and [`FolderStore`](crate::store::FolderStore) syncs the rest.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

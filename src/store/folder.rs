@@ -4,6 +4,17 @@
 //! file, and syncs the folders. A crash leaves either a file below `tmp/`, which no reader uses and which is removed after a
 //! day, or the complete object.
 //!
+//! What a crash leaves at each step of a PUT:
+//!
+//! | after | what is there | what the next run does |
+//! |---|---|---|
+//! | a part of the body is written | an incomplete file below `tmp/` | writes the object again |
+//! | the body is synced | a complete file below `tmp/`, without a name that readers know | writes the object again |
+//! | the name is created | the object, whose name a power failure can still lose | finds the object, or creates it again |
+//! | the folders are synced | the object | finds the object |
+//!
+//! The hash is computed while the body is written, so that bytes that changed since the caller announced them never get a name.
+//!
 //! A folder has no Object Lock and no versions. Its files are read-only, which only prevents mistakes.
 
 use std::fs::{self, File, Permissions};
@@ -37,6 +48,24 @@ const LIST: &str = "cannot list";
 const LEFTOVER_AFTER_MS: i64 = 24 * 3_600 * 1_000;
 
 /// A local folder as a store.
+///
+/// # Examples
+/// ```
+/// use bytes::Bytes;
+/// use cxvault::store::{FolderStore, NewObject, PutOutcome, Store};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let folder = tempfile::tempdir()?;
+/// let store = FolderStore::open(folder.path())?;
+/// let object = NewObject::from_bytes("manifests/v1/a.json", Bytes::from("{}"), None);
+/// assert_eq!(store.put_new(&object).await?, PutOutcome::Created { version_id: None });
+/// // An object is never replaced: a second PUT only reports that there is one.
+/// assert_eq!(store.put_new(&object).await?, PutOutcome::Exists);
+/// assert_eq!(store.get("manifests/v1/a.json").await?, Some(Bytes::from("{}")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     root: PathBuf,

@@ -1,4 +1,8 @@
 //! Keys: the names of objects relative to the root of a store.
+//!
+//! An archive can be copied from a bucket to a folder and back, also to a folder of Windows or of a network file system. So the
+//! key of a new object must mean the same everywhere. For objects that other programs have put beside the archive, only what
+//! would lead out of the folder is refused: an audit must be able to list and to name them.
 
 use crate::store::Result;
 use crate::store::error::{StoreError, StoreErrorKind};

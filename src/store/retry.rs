@@ -3,6 +3,10 @@
 //! Only failures of kind [`StoreErrorKind::Unknown`] are retried, with exponential backoff and jitter. All requests of
 //! [`Store`] can be repeated safely: reads change nothing, locks are only ever strengthened, and a PUT creates an object or
 //! finds it.
+//!
+//! The waits before the second and the later attempts, with the default policy: 0.25 s to 0.5 s, 0.5 s to 1 s, 1 s to 2 s, 2 s to
+//! 4 s, 4 s to 8 s, 8 s to 16 s, and twice 10 s to 20 s. Half of each wait is random: the "equal jitter" of
+//! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
 
 use std::future::Future;
 use std::ops::Range;

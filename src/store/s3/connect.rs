@@ -2,6 +2,13 @@
 //!
 //! The SDK's own retries are off: [`crate::store::RetryingStore`] is the only retry loop, which the tests can observe.
 //! The SDK's own checksums are off too: each PUT carries the SHA-256 that the caller has announced.
+//!
+//! The region is that of the settings, or else of the profile, of the environment (`AWS_REGION`), of the AWS configuration files,
+//! or of the instance. For a compatible service the search ends with [`COMPATIBLE_REGION`], since most of them accept any region
+//! as long as the signature and the request agree.
+//!
+//! The credentials are those of the settings, or else of the named profile, or else of the default chain of AWS. They are resolved
+//! before the first request, so that missing credentials are reported as such and not as a failed request.
 
 use std::time::Duration;
 

@@ -5,6 +5,14 @@
 //! that S3 refuses bytes that changed in transit and returns the hash later without reading the object. Each object is one
 //! PUT: the checksum of a multipart upload would not be the SHA-256 of the object.
 //!
+//! Amazon S3 is strongly consistent: after the answer to a PUT, each read and each listing shows the object
+//! (<https://aws.amazon.com/s3/consistency/>). The commit of a day relies on it, also with a
+//! compatible service.
+//!
+//! An answer can be lost. A PUT that ends in a time-out or a reset may have created the object, so that it has the kind
+//! [`StoreErrorKind::Unknown`], and the identical PUT is sent again: either it creates the object, or it is answered 412 and the
+//! caller compares the stored hash.
+//!
 //! ```text
 //! connect    credentials, region, endpoint and time-outs
 //! failure    error answers as errors of a store
