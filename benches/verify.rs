@@ -149,15 +149,15 @@ impl Chain<'_> {
 }
 
 fn windows(day: Window, rows: &[Row]) -> Vec<WindowRecord> {
-    let answered_at = day.end_ms + HOUR_MS;
+    let answered_at = Instant::from_millis(day.end_ms + HOUR_MS);
     let answer = |tile: Window| {
         let ends = rows
             .iter()
             .filter_map(|row| row.segment.metadata.segment_end_time);
         let found = ends.filter(|end| tile.contains(*end)).count() as u64;
         WindowRecord {
-            start: tile.start_ms,
-            end: tile.end_ms,
+            start: Instant::from_millis(tile.start_ms),
+            end: Instant::from_millis(tile.end_ms),
             objects: found,
             bytes: found * 600,
             sha256: Digest::of(&found.to_be_bytes()),

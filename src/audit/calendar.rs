@@ -201,7 +201,7 @@ impl LockSummary {
                 unlocked += 1;
                 continue;
             };
-            let end = lock.retain_until;
+            let end = lock.retain_until.as_millis();
             let known = locks.get_or_insert(LockSummary {
                 compliance: false,
                 governance: false,

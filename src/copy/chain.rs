@@ -151,6 +151,7 @@ mod tests {
     use super::*;
     use crate::format::record::lock::LockMode;
     use crate::format::record::notes::{DateSpan, ExtendedDay, Extension, Hold, HoldAct};
+    use crate::format::time::Instant;
 
     fn date(day: i8) -> Date {
         jiff::civil::date(2026, 11, day)
@@ -242,7 +243,7 @@ mod tests {
         let extended = ExtendedDay {
             date: date(2),
             mode: LockMode::Compliance,
-            retain_until: 7_000,
+            retain_until: Instant::from_millis(7_000),
         };
         let extension = Extension {
             range,

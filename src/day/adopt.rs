@@ -17,6 +17,7 @@ use crate::format::row::tally::count_failure;
 use crate::format::row::{Failures, Row, Status, SummaryKind, Tally, schema};
 use crate::format::signature;
 use crate::format::signature::AllowedSigners;
+use crate::format::time::Instant;
 use crate::journal::{DayIdentity, Journal};
 use crate::outcome::{Failure, Result};
 
@@ -175,7 +176,8 @@ impl AdoptedPart {
             .iter()
             .any(|&kind| row.observation(kind).status == Status::Skipped);
         self.wanted_but_skipped += u64::from(is_skipped && filters.admit_segment(&row.segment));
-        if let Some(end) = row.segment.metadata.segment_end_time {
+        let segment_end = row.segment.metadata.segment_end_time;
+        if let Some(end) = segment_end.map(Instant::from_millis) {
             let (min, max) = (
                 &mut self.file.min_segment_end,
                 &mut self.file.max_segment_end,

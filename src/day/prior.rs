@@ -45,7 +45,13 @@ impl PriorState {
                 windows: committed, ..
             } => committed
                 .iter()
-                .map(|window| (window.start, window.sha256, window.answered_at))
+                .map(|window| {
+                    (
+                        window.window().start_ms,
+                        window.sha256,
+                        window.answered_at.as_millis(),
+                    )
+                })
                 .eq(windows
                     .iter()
                     .map(|staged| (staged.window.start_ms, staged.sha256, staged.answered_at))),

@@ -123,11 +123,10 @@ pub(super) async fn publish(
 /// Returns the lock that every object has at least, which is what the manifest may claim; `None` where an object has none.
 fn weakest(locks: &[Option<Lock>]) -> Option<ObjectLock> {
     let locks: Option<Vec<Lock>> = locks.iter().copied().collect();
-    let lock = locks?.into_iter().reduce(Lock::weaker)?;
-    Some(ObjectLock {
-        mode: lock.mode,
-        retain_until: lock.until_ms,
-    })
+    locks?
+        .into_iter()
+        .reduce(Lock::weaker)
+        .map(ObjectLock::from)
 }
 
 #[cfg(test)]
@@ -139,7 +138,7 @@ mod tests {
     #[test]
     fn a_manifest_claims_no_more_than_its_weakest_part_has() {
         let lock = |mode: LockMode, until_ms| Some(Lock { mode, until_ms });
-        let claimed = |mode: LockMode, retain_until| Some(ObjectLock { mode, retain_until });
+        let claimed = |mode: LockMode, until_ms| lock(mode, until_ms).map(ObjectLock::from);
         for (locks, claim) in [
             (
                 vec![lock(Compliance, 9), lock(Compliance, 5)],

@@ -10,7 +10,7 @@ use crate::format::record::{
     DayRecord, Discovery, Incomplete, PastDay, Recheck, Warning, Why, WindowRecord, warning,
 };
 use crate::format::row::{Failures, Groups, Tally};
-use crate::format::time::LONGEST_WINDOW_MS;
+use crate::format::time::{Instant, LONGEST_WINDOW_MS};
 use crate::journal::AnsweredWindow;
 use crate::outcome::{Failure, Result};
 
@@ -138,13 +138,13 @@ fn discovery(job: &DayJob, windows: Vec<AnsweredWindow>, adopted_only: u64) -> R
 /// Returns a window as the record states it, with the SHA-256 of the answer as received.
 fn window_record(answer: AnsweredWindow) -> WindowRecord {
     WindowRecord {
-        start: answer.window.start_ms,
-        end: answer.window.end_ms,
+        start: Instant::from_millis(answer.window.start_ms),
+        end: Instant::from_millis(answer.window.end_ms),
         objects: answer.rows,
         bytes: answer.bytes,
         sha256: answer.sha256,
-        server_date: answer.server_date,
-        answered_at: answer.answered_at,
+        server_date: answer.server_date.map(Instant::from_millis),
+        answered_at: Instant::from_millis(answer.answered_at),
         attempts: answer.attempts,
     }
 }

@@ -22,6 +22,7 @@ use cxvault::format::row::omit::Omission;
 use cxvault::format::row::recheck::Changes;
 use cxvault::format::row::tally::GroupShare;
 use cxvault::format::signature::{AllowedSigners, SigningKey};
+use cxvault::format::time::instant::Instant;
 use cxvault::format::time::range::Days;
 use cxvault::store::{Body, NewObject, Store};
 use serde_json::{Value, json};
@@ -143,7 +144,7 @@ fn variants() -> Vec<(String, Change)> {
         }
         let lock = ObjectLock {
             mode,
-            retain_until: 4_102_444_800_000,
+            retain_until: Instant::from_millis(4_102_444_800_000),
         };
         all.push(of_day(&format!("{mode:?}"), move |day| {
             day.object_lock = Some(lock.clone())
@@ -266,7 +267,7 @@ fn values() -> Vec<(String, Change)> {
     ];
     for instant in instants {
         all.push(of_day(&format!("segment ends at {instant}"), move |day| {
-            day.files[0].min_segment_end = Some(instant);
+            day.files[0].min_segment_end = Some(Instant::from_millis(instant));
         }));
     }
     let manifest =

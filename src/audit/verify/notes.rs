@@ -110,7 +110,7 @@ pub fn extension(found: &mut Findings<'_>, extension: &Extension, before: &Chain
             found.add(
                 FindingCode::RecordWrong,
                 expected,
-                rfc3339(extended.retain_until),
+                extended.retain_until.to_string(),
             );
         }
     }
@@ -295,7 +295,14 @@ mod tests {
                 12,
                 change!(Retention, note, note.days[0].date = november(25)),
             ),
-            (12, change!(Retention, note, note.days[0].retain_until = 0)),
+            (
+                12,
+                change!(
+                    Retention,
+                    note,
+                    note.days[0].retain_until = Instant::from_millis(0)
+                ),
+            ),
             (13, change!(Disposal, note, note.days.clear())),
             (13, change!(Disposal, note, note.days[0].files += 1)),
             (13, change!(Disposal, note, note.days[0].lock = None)),

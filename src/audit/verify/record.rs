@@ -12,7 +12,7 @@ use crate::format::place::key;
 use crate::format::record::{DayRecord, Discovery, Link, Manifest, Run, Why, WindowRecord};
 use crate::format::row::{Changes, SummaryChanges, schema};
 use crate::format::time::day::{rfc3339, tz_database_version};
-use crate::format::time::{LONGEST_WINDOW_MS, Window, Zone};
+use crate::format::time::{Instant, LONGEST_WINDOW_MS, Window, Zone};
 
 /// Checks that the interval of a day is that of its date in the chain's time zone. The rules of time zones change: if the
 /// record was made with another version of the time-zone database, only the length of the interval is checked, which no
@@ -113,21 +113,23 @@ pub(crate) fn check_discovery(
 /// over. The API's own clock counts, where it gave one.
 fn check_windows(found: &mut Findings<'_>, day: Window, windows: &[WindowRecord]) {
     let mut covered_until = day.start_ms;
-    for window in windows {
-        let length = window.end - window.start;
-        if window.start != covered_until || !(1..=LONGEST_WINDOW_MS).contains(&length) {
+    for record in windows {
+        let window = record.window();
+        if window.start_ms != covered_until
+            || !(1..=LONGEST_WINDOW_MS).contains(&window.length_ms())
+        {
             let expected = format!(
                 "a window from {} of at most 10,800 s",
                 rfc3339(covered_until)
             );
-            let is = format!("{} to {}", rfc3339(window.start), rfc3339(window.end));
+            let is = window_text(window);
             return found.add(FindingCode::WindowsIncomplete, expected, is);
         }
-        covered_until = window.end;
-        let answered = window.server_date.unwrap_or(window.answered_at);
-        if answered < window.end {
-            let expected = format!("an answer after {}", rfc3339(window.end));
-            found.add(FindingCode::WindowTooEarly, expected, rfc3339(answered));
+        covered_until = window.end_ms;
+        let answered = record.server_date.unwrap_or(record.answered_at);
+        if answered < record.end {
+            let expected = format!("an answer after {}", record.end);
+            found.add(FindingCode::WindowTooEarly, expected, answered.to_string());
         }
     }
     if covered_until != day.end_ms {
@@ -369,31 +371,22 @@ pub(crate) fn check_run_times(found: &mut Findings<'_>, run: &Run) {
 
 /// Checks that a day was committed after it was over and after its windows were answered, as far as clocks can be trusted.
 pub(crate) fn check_times(found: &mut Findings<'_>, manifest: &Manifest, record: &DayRecord) {
-    let run = &manifest.run;
-    if let Discovery::Windows { windows, .. } = &record.discovery
-        && let Some(answered) = windows.iter().map(|window| window.answered_at).max()
-        && run.finished_at.as_millis() < answered - CLOCK_SLACK_MS
-    {
-        let expected = format!(
-            "a commit after the last window's answer {}",
-            rfc3339(answered)
-        );
-        found.add(
-            FindingCode::TimesWrong,
-            expected,
-            run.finished_at.to_string(),
-        );
-    }
-    if run.finished_at.as_millis() < record.window.end_ms - CLOCK_SLACK_MS {
-        let expected = format!(
-            "a commit after the day's end {}",
-            rfc3339(record.window.end_ms)
-        );
-        found.add(
-            FindingCode::TimesWrong,
-            expected,
-            run.finished_at.to_string(),
-        );
+    let finished_at = manifest.run.finished_at;
+    let answered = match &record.discovery {
+        Discovery::Windows { windows, .. } => windows.iter().map(|window| window.answered_at).max(),
+        Discovery::Manifest(_) => None,
+    };
+    let day_end = Instant::from_millis(record.window.end_ms);
+    for (event, instant) in [
+        ("last window's answer", answered),
+        ("day's end", Some(day_end)),
+    ] {
+        if let Some(instant) = instant
+            && finished_at < instant.saturating_sub(CLOCK_SLACK_MS)
+        {
+            let expected = format!("a commit after the {event} {instant}");
+            found.add(FindingCode::TimesWrong, expected, finished_at.to_string());
+        }
     }
 }
 
@@ -451,7 +444,7 @@ mod tests {
                 &[Code::WindowsIncomplete],
             ),
             (
-                |record| windows(record)[0].server_date = Some(0),
+                |record| windows(record)[0].server_date = Some(Instant::from_millis(0)),
                 &[Code::WindowTooEarly],
             ),
             (|record| windows(record)[0].objects += 1, &[counts]),

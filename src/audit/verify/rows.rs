@@ -20,8 +20,8 @@ use crate::format::row::{
 };
 use crate::format::signature;
 use crate::format::signature::AllowedSigners;
-use crate::format::time::Window;
 use crate::format::time::day::rfc3339;
+use crate::format::time::{Instant, Window};
 
 /// The local file of each part, by key. A part that does not exist is not in it, which is a finding of its own.
 pub type Parts = BTreeMap<String, PathBuf>;
@@ -166,7 +166,7 @@ struct PartCheck<'a> {
     /// End and key of the row before.
     last: (Option<i64>, String),
     /// The earliest and the latest end of a segment.
-    ends: Option<(i64, i64)>,
+    ends: Option<(Instant, Instant)>,
 }
 
 impl<'a> PartCheck<'a> {
@@ -283,7 +283,7 @@ impl<'a> PartCheck<'a> {
         let key = row.segment.known_by();
         let end = row.segment.metadata.segment_end_time;
         let record = &self.revision.record;
-        if let Some(end) = end {
+        if let Some(end) = end.map(Instant::from_millis) {
             let (min, max) = self.ends.unwrap_or((end, end));
             self.ends = Some((min.min(end), max.max(end)));
         }
@@ -490,7 +490,7 @@ impl<'a> PartCheck<'a> {
             );
         }
         let named = (self.file.min_segment_end, self.file.max_segment_end);
-        let found = (self.ends.map(|(min, _)| min), self.ends.map(|(_, max)| max));
+        let found = self.ends.unzip();
         if named != found {
             self.add(
                 FindingCode::RowCounts,
@@ -502,8 +502,9 @@ impl<'a> PartCheck<'a> {
 }
 
 /// Returns the ends of segments for a finding.
-fn ends_text(ends: (Option<i64>, Option<i64>)) -> String {
-    format!("{:?} to {:?}", ends.0.map(rfc3339), ends.1.map(rfc3339))
+fn ends_text(ends: (Option<Instant>, Option<Instant>)) -> String {
+    let [min, max] = [ends.0, ends.1].map(|end| end.map(|end| end.to_string()));
+    format!("{min:?} to {max:?}")
 }
 
 /// Compares the sums of the rows with those of the manifest.

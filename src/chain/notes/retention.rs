@@ -13,6 +13,7 @@ use crate::chain::protection::stored;
 use crate::chain::writer::Writer;
 use crate::format::place::key;
 use crate::format::record::{DateSpan, DayState, ExtendedDay, Extension, Lock, Record};
+use crate::format::time::Instant;
 use crate::format::time::day::rfc3339;
 use crate::journal::Head;
 use crate::outcome::{Failure, Result};
@@ -159,7 +160,7 @@ async fn draw_up(
         Ok(ExtendedDay {
             date,
             mode,
-            retain_until: request.until_ms,
+            retain_until: Instant::from_millis(request.until_ms),
         })
     });
     extended.collect()

@@ -283,7 +283,7 @@ fn discovered_ms(record: &DayRecord) -> Option<i64> {
     match &record.discovery {
         Discovery::Windows { windows, .. } => windows
             .iter()
-            .map(|window| window.server_date.unwrap_or(window.answered_at))
+            .map(|window| window.server_date.unwrap_or(window.answered_at).as_millis())
             .max(),
         Discovery::Manifest(_) => None,
     }

@@ -12,9 +12,8 @@ use crate::format::record::link::Link;
 use crate::format::record::lock::ObjectLock;
 use crate::format::record::warning::Warning;
 use crate::format::row::{Changes, Failures, Groups, Omission, RecheckScope, Tally, schema};
-use crate::format::time::Window;
 use crate::format::time::window::interval;
-use crate::format::time::wire::{instant, optional_instant};
+use crate::format::time::{Instant, Window};
 
 /// Why a day was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,12 +126,10 @@ pub enum Discovery {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowRecord {
-    /// First instant of the window: UTC milliseconds.
-    #[serde(with = "instant")]
-    pub start: i64,
-    /// First instant after the window: UTC milliseconds.
-    #[serde(with = "instant")]
-    pub end: i64,
+    /// First instant of the window.
+    pub start: Instant,
+    /// First instant after the window.
+    pub end: Instant,
     /// Objects in the answer.
     pub objects: u64,
     /// Length of the answer's body in bytes.
@@ -140,13 +137,21 @@ pub struct WindowRecord {
     /// SHA-256 of the answer's body.
     pub sha256: Digest,
     /// The answer's `Date` header; null where it had none.
-    #[serde(with = "optional_instant")]
-    pub server_date: Option<i64>,
-    /// When the last byte of the answer had arrived, by the host's clock: UTC milliseconds.
-    #[serde(with = "instant")]
-    pub answered_at: i64,
+    pub server_date: Option<Instant>,
+    /// When the last byte of the answer had arrived, by the host's clock.
+    pub answered_at: Instant,
     /// Requests that were sent, retries included; at least 1.
     pub attempts: u32,
+}
+
+impl WindowRecord {
+    /// Returns the window itself.
+    pub(crate) fn window(&self) -> Window {
+        Window {
+            start_ms: self.start.as_millis(),
+            end_ms: self.end.as_millis(),
+        }
+    }
 }
 
 /// A part that a revision commits.
@@ -166,11 +171,9 @@ pub struct File {
     /// Fingerprint of the columns.
     pub schema_sha256: Digest,
     /// Smallest segment end of the rows; null where no row has one.
-    #[serde(with = "optional_instant")]
-    pub min_segment_end: Option<i64>,
+    pub min_segment_end: Option<Instant>,
     /// Largest segment end of the rows; null where no row has one.
-    #[serde(with = "optional_instant")]
-    pub max_segment_end: Option<i64>,
+    pub max_segment_end: Option<Instant>,
     /// Version id that the store returned; null where it retains no versions.
     pub version_id: Option<String>,
     /// Whether an earlier attempt or another host wrote the part, and this revision took it over with all its rows.
@@ -191,7 +194,9 @@ impl File {
         written: &PartSummary,
         version_id: Option<String>,
     ) -> File {
-        let (min_segment_end, max_segment_end) = written.segment_ends.unzip();
+        let ends = written
+            .segment_ends
+            .map(|(min, max)| [min, max].map(Instant::from_millis));
         File {
             key: key.to_owned(),
             bytes,
@@ -199,8 +204,8 @@ impl File {
             sha256,
             merkle_root: written.merkle_root,
             schema_sha256: schema::fingerprint(),
-            min_segment_end,
-            max_segment_end,
+            min_segment_end: ends.map(|[min, _]| min),
+            max_segment_end: ends.map(|[_, max]| max),
             version_id,
             adopted: false,
             omitted_fields: None,

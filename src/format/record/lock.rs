@@ -7,7 +7,7 @@ use std::fmt;
 use jiff::ToSpan;
 use serde::{Deserialize, Serialize};
 
-use crate::format::time::wire::instant;
+use crate::format::time::Instant;
 
 /// The two Object Lock modes of S3, the weaker one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,9 +73,8 @@ impl Lock {
 pub struct ObjectLock {
     /// Mode of the lock.
     pub mode: LockMode,
-    /// End of the lock: UTC milliseconds since the epoch.
-    #[serde(with = "instant")]
-    pub retain_until: i64,
+    /// End of the lock.
+    pub retain_until: Instant,
 }
 
 impl ObjectLock {
@@ -83,7 +82,7 @@ impl ObjectLock {
     pub fn lock(&self) -> Lock {
         Lock {
             mode: self.mode,
-            until_ms: self.retain_until,
+            until_ms: self.retain_until.as_millis(),
         }
     }
 }
@@ -92,7 +91,7 @@ impl From<Lock> for ObjectLock {
     fn from(lock: Lock) -> Self {
         ObjectLock {
             mode: lock.mode,
-            retain_until: lock.until_ms,
+            retain_until: Instant::from_millis(lock.until_ms),
         }
     }
 }

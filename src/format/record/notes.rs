@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::record::day::Incomplete;
 use crate::format::record::link::Link;
 use crate::format::record::lock::{Lock, LockMode, ObjectLock};
-use crate::format::time::Days;
-use crate::format::time::wire::instant;
+use crate::format::time::{Days, Instant};
 
 /// The longest reason, in characters: a sentence or two, not a file.
 pub(crate) const LONGEST_REASON: usize = 1_000;
@@ -101,9 +100,8 @@ pub struct ExtendedDay {
     pub date: Date,
     /// Mode of the lock.
     pub mode: LockMode,
-    /// End of the lock: UTC milliseconds since the epoch.
-    #[serde(with = "instant")]
-    pub retain_until: i64,
+    /// End of the lock.
+    pub retain_until: Instant,
 }
 
 impl ExtendedDay {
@@ -111,7 +109,7 @@ impl ExtendedDay {
     pub fn lock(&self) -> Lock {
         Lock {
             mode: self.mode,
-            until_ms: self.retain_until,
+            until_ms: self.retain_until.as_millis(),
         }
     }
 }

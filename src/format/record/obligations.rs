@@ -148,6 +148,7 @@ mod tests {
     use super::*;
     use crate::format::record::lock::LockMode;
     use crate::format::record::notes::ExtendedDay;
+    use crate::format::time::Instant;
     use proptest::prelude::*;
 
     fn date(offset: i32) -> Date {
@@ -226,7 +227,7 @@ mod tests {
             let days = vec![ExtendedDay {
                 date: date(0),
                 mode,
-                retain_until,
+                retain_until: Instant::from_millis(retain_until),
             }];
             let range = DateSpan {
                 from: date(0),

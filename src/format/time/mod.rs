@@ -7,7 +7,6 @@ pub mod day;
 pub mod instant;
 pub mod range;
 pub mod window;
-pub mod wire;
 
 pub(crate) use day::{DayError, Zone};
 pub(crate) use instant::Instant;

@@ -65,7 +65,7 @@ pub fn make(signer: SigningKey) -> Golden {
 fn lock(mode: LockMode, until: &str) -> Option<ObjectLock> {
     Some(ObjectLock {
         mode,
-        retain_until: instant(until),
+        retain_until: Instant::parse(until).unwrap(),
     })
 }
 
@@ -341,7 +341,7 @@ fn kept_and_disposed(golden: &mut Golden, chain: &mut Chain) {
     let extended = |date: &str, mode| ExtendedDay {
         date: date.parse().unwrap(),
         mode,
-        retain_until: instant("2036-11-21T02:00:00.000Z"),
+        retain_until: Instant::parse("2036-11-21T02:00:00.000Z").unwrap(),
     };
     let days = vec![
         extended("2026-11-20", LockMode::Compliance),

@@ -96,13 +96,13 @@ pub fn windows(window: Window, rows: &[Row], asked_at: i64) -> Vec<WindowRecord>
         let objects = if n == 0 { &objects[..] } else { &[] };
         let body = format!("[{}]", objects.join(","));
         WindowRecord {
-            start: tile.start_ms,
-            end: tile.end_ms,
+            start: Instant::from_millis(tile.start_ms),
+            end: Instant::from_millis(tile.end_ms),
             objects: objects.len() as u64,
             bytes: body.len() as u64,
             sha256: Digest::of(body.as_bytes()),
-            server_date: Some(asked_at),
-            answered_at: asked_at + 321,
+            server_date: Some(Instant::from_millis(asked_at)),
+            answered_at: Instant::from_millis(asked_at + 321),
             attempts: 1,
         }
     };

@@ -66,7 +66,7 @@ fn full(listed: Option<bool>) -> RosterRecord {
         place: "s3://acme-cx-archive/ringcx \u{fc}".into(),
         object_lock: Some(ObjectLock {
             mode: LockMode::Governance,
-            retain_until: 1_995_226_400_000,
+            retain_until: Instant::from_millis(1_995_226_400_000),
         }),
         takeover: None,
         entry: RosterEntry::Roster(Box::new(Inventory {
