@@ -85,20 +85,13 @@ impl Anchors {
             anchored.versions = self.store.versions(&folder).await.map_err(unreadable)?;
         }
         let listed = self.store.list(&folder, None).await.map_err(unreadable)?;
-        let ours = |place: &String| {
+        // Other objects are not anchors of this chain, and say nothing about it.
+        let places = listed.into_iter().map(|entry| entry.key).filter(|place| {
             key::parse_manifest(place).is_some_and(|n| key::anchor(archive_id, chain, n) == *place)
-        };
-        let read = |place: String| async move {
-            let anchor = match self.store.get(&place).await {
-                Ok(bytes) => bytes.and_then(|bytes| Anchor::from_bytes(&place, &bytes)),
-                // Larger than an anchor can be: an object of another origin.
-                Err(error) if error.kind == StoreErrorKind::Contradiction => None,
-                Err(error) => return Err(unreadable(error)),
-            };
-            Ok::<_, Failure>((place, anchor))
-        };
-        let places = listed.into_iter().map(|entry| entry.key).filter(ours);
-        let mut reads = stream::iter(places).map(read).buffered(AT_ONCE);
+        });
+        let mut reads = stream::iter(places)
+            .map(|place| self.read_anchor(place))
+            .buffered(AT_ONCE);
         while let Some((place, anchor)) = reads.try_next().await? {
             match anchor {
                 Some(anchor) => drop(anchored.by_number.insert(anchor.sequence, anchor)),
@@ -106,6 +99,17 @@ impl Anchors {
             }
         }
         Ok(anchored)
+    }
+
+    /// Reads the anchor at `place`, and returns both; `None` where the object there is no anchor.
+    async fn read_anchor(&self, place: String) -> Result<(String, Option<Anchor>)> {
+        let anchor = match self.store.get(&place).await {
+            Ok(bytes) => bytes.and_then(|bytes| Anchor::from_bytes(&place, &bytes)),
+            // Larger than an anchor can be: an object of another origin.
+            Err(error) if error.kind == StoreErrorKind::Contradiction => None,
+            Err(error) => return Err(unreadable(error)),
+        };
+        Ok((place, anchor))
     }
 }
 

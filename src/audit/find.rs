@@ -42,23 +42,20 @@ pub(crate) async fn find(source: &Archive, timeline: &Timeline, id: &str) -> Res
             .iter()
             .map(move |file| (revision, file))
     });
-    let look = |(revision, file): (&CommittedRevision, &File)| {
-        let (revision, file) = (revision.clone(), file.clone());
-        async move { look_into(source, &timeline.sub_account, revision, file, id).await }
-    };
     let found: Vec<Vec<FoundRow>> = stream::iter(files)
-        .map(look)
+        .map(|(revision, file)| search_file(source, &timeline.sub_account, revision, file, id))
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
     Ok(found.into_iter().flatten().collect())
 }
 
-async fn look_into(
+/// Returns the rows of one file that have the id.
+async fn search_file(
     source: &Archive,
     sub_account: &str,
-    revision: CommittedRevision,
-    file: File,
+    revision: &CommittedRevision,
+    file: &File,
     id: &str,
 ) -> Result<Vec<FoundRow>> {
     source.check_stop()?;
@@ -74,7 +71,7 @@ async fn look_into(
     }
     let hashed = source.store.hash(&file.key).await?;
     let file_holds = hashed.is_some_and(|hashed| hashed.sha256 == file.sha256);
-    let found = |row: Row| FoundRow {
+    let found = rows.into_iter().map(|row| FoundRow {
         sub_account: sub_account.to_owned(),
         date: revision.record.date,
         revision: revision.clone(),
@@ -84,6 +81,6 @@ async fn look_into(
             .all(|&kind| row.observation(kind).hash_holds()),
         file_holds,
         row,
-    };
-    Ok(rows.into_iter().map(found).collect())
+    });
+    Ok(found.collect())
 }

@@ -8,7 +8,7 @@ use crate::chain::Archive;
 use crate::chain::archive::violated;
 use crate::format::part::PartReader;
 use crate::format::record::manifest;
-use crate::outcome::Result;
+use crate::outcome::{Failure, Result};
 use crate::store::file::hash_file;
 
 /// A part whose bytes are those that a manifest names: the archive's own file where the archive is a folder, otherwise a
@@ -34,23 +34,25 @@ impl LocalPart {
             Some(path) => (path, false),
             None => (scratch.path(&file.key), true),
         };
-        let missing = || violated(format!("{} is missing", file.key));
         let part = LocalPart {
             key: file.key.clone(),
             path,
             copied,
         };
-        if part.copied && !source.store.download(&file.key, &part.path).await? {
-            return Err(missing());
-        }
-        let hashed = hash_file(&part.path).await?.ok_or_else(missing)?;
-        if hashed.sha256 != file.sha256 {
-            return Err(violated(format!(
+        let exists = !part.copied || source.store.download(&file.key, &part.path).await?;
+        let hashed = if exists {
+            hash_file(&part.path).await?
+        } else {
+            None
+        };
+        match hashed {
+            Some(hashed) if hashed.sha256 == file.sha256 => Ok(part),
+            Some(_) => Err(violated(format!(
                 "{} has other bytes than its manifest names",
                 file.key
-            )));
+            ))),
+            None => Err(violated(format!("{} is missing", file.key))),
         }
-        Ok(part)
     }
 
     /// Opens the part for reading.
@@ -58,10 +60,14 @@ impl LocalPart {
     /// # Errors
     /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) when it is not a part that this program can read.
     pub fn open(&self) -> Result<PartReader> {
-        let unreadable =
-            |error: &dyn std::fmt::Display| violated(format!("{} is damaged: {error}", self.key));
-        let file = File::open(&self.path).map_err(|error| unreadable(&error))?;
-        PartReader::open(file).map_err(|error| unreadable(&error))
+        let file = File::open(&self.path).map_err(|error| self.damaged(error))?;
+        PartReader::open(file).map_err(|error| self.damaged(error))
+    }
+}
+
+impl LocalPart {
+    fn damaged(&self, error: impl std::fmt::Display) -> Failure {
+        violated(format!("{} is damaged: {error}", self.key))
     }
 }
 

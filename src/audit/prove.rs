@@ -39,23 +39,22 @@ pub(crate) async fn prove(
         Ok((leaves, place))
     })
     .await?;
-    let gone = || violated(format!("{} no longer holds the segment", found.file.key));
-    let (index, row) = place.ok_or_else(gone)?;
+    let proof =
+        place.and_then(|(index, row)| Some((index, row, merkle::audit_path(&leaves, index)?)));
+    let (index, row, path) =
+        proof.ok_or_else(|| violated(format!("{} no longer holds the segment", found.file.key)))?;
     let first = found.revision.sequence;
     let mut walk = ChainWalk::forwards(source, &timeline.sub_account, first, timeline.head.0);
     let mut chain = Vec::new();
     while let Some(stored) = walk.next().await? {
         chain.push(stored.envelope);
     }
-    let of_day = |sequence: &u64| {
-        let later = timeline
-            .revisions
-            .iter()
-            .filter(|revision| revision.record.date == found.date);
-        later
-            .into_iter()
-            .any(|revision| revision.sequence == *sequence)
-    };
+    let later_of_day = timeline.revisions.iter().filter(|revision| {
+        revision.record.date == found.date
+            && (first + 1..=timeline.head.0).contains(&revision.sequence)
+    });
+    let mut later_manifests: Vec<u64> = later_of_day.map(|revision| revision.sequence).collect();
+    later_manifests.sort_unstable();
     let receipt = Receipt {
         receipt_version: RECEIPT_VERSION,
         sub_account: timeline.sub_account.clone(),
@@ -64,10 +63,10 @@ pub(crate) async fn prove(
         row,
         file: found.file.key.clone(),
         leaf_index: index as u64,
-        path: merkle::audit_path(&leaves, index).ok_or_else(gone)?,
+        path,
         chain,
         head: timeline.head_ref().to_string(),
-        later_manifests_of_day: (first + 1..=timeline.head.0).filter(of_day).collect(),
+        later_manifests_of_day: later_manifests,
     };
     receipt
         .check(&AllowedSigners::default(), &[])

@@ -3,7 +3,7 @@
 //! The folders of an archive are listed level by level: a foreign folder may have millions of objects and is reported
 //! once. Objects within a chain's own folders are checked where the chain is.
 
-use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::finding::FindingCode;
 use crate::audit::verify::objects::check_versions;
 use crate::audit::verify::verifier::Verifier;
 use crate::format::place::key;
@@ -49,12 +49,12 @@ impl Verifier<'_> {
             }
             Some(Err(_)) => "another object".to_owned(),
         };
-        self.report(Finding::new(
+        self.add(
             FindingCode::ArchiveRecord,
             key::ARCHIVE,
             "the record of an archive",
             found,
-        ));
+        );
         None
     }
 
@@ -126,12 +126,12 @@ impl Verifier<'_> {
     async fn report_foreign_folder(&self, prefix: &str) -> Result<()> {
         let objects = self.store.list(prefix, None).await?.len();
         if objects > 0 {
-            self.report(Finding::new(
+            self.add(
                 FindingCode::ForeignObject,
                 prefix,
                 "nothing",
                 format!("{objects} objects"),
-            ));
+            );
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 
 use crate::audit::verify::chain::ChainCheck;
+use crate::audit::verify::days::CommittedDay;
 use crate::audit::verify::finding::{Finding, FindingCode};
 use crate::audit::verify::verifier::VerifyTotals;
 use crate::format::record::DayState;
@@ -69,18 +70,14 @@ pub fn days(range: &Days, sub_account: &str, check: &ChainCheck<'_>) -> Calendar
     let (Some(first), Some(last)) = (first, last) else {
         return calendar;
     };
-    let zone = check
-        .days
-        .values()
-        .next()
-        .and_then(|day| day.newest())
-        .and_then(|day| Zone::named(&day.zone).ok());
+    let first_archived = check.days.values().next().and_then(CommittedDay::newest);
+    let zone = first_archived.and_then(|day| Zone::named(&day.zone).ok());
     let mut missing: Option<(Date, Date)> = None;
     for date in range.within(first, last) {
         let state = check.coverage.state(date);
         // A time zone may have skipped the date; then nothing can be archived.
-        let skipped = || zone.as_ref().is_some_and(|zone| zone.day(date).is_err());
-        if state == DayState::Missing && skipped() {
+        let exists = zone.as_ref().is_none_or(|zone| zone.day(date).is_ok());
+        if state == DayState::Missing && !exists {
             continue;
         }
         *calendar.counts.entry(state.letter()).or_default() += 1;

@@ -218,7 +218,7 @@ impl Verifier<'_> {
             ),
             (_, false) => return,
         };
-        self.report(Finding::new(code, object, expected, found));
+        self.add(code, object, expected, found);
     }
 }
 

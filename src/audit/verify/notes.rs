@@ -29,22 +29,14 @@ pub(crate) struct ChainBefore<'a> {
 /// Checks that each day of an acknowledgement had the gaps that it names, and that they were not acknowledged before.
 pub fn acknowledgement(found: &mut Findings<'_>, note: &Acknowledgement, before: &ChainBefore<'_>) {
     if note.days.is_empty() {
-        found.add(
-            FindingCode::RecordWrong,
-            "an acknowledgement of some day",
-            "no day",
-        );
+        wrong(found, "an acknowledgement of some day", "no day");
     }
     for noted in &note.days {
         let date = noted.date;
         let state = before.coverage.state(date);
         if state != DayState::Gaps {
             let is = format!("{state:?}").to_lowercase();
-            found.add(
-                FindingCode::RecordWrong,
-                format!("a day with gaps on {date}"),
-                is,
-            );
+            wrong(found, format!("a day with gaps on {date}"), is);
             continue;
         }
         let Some(newest) = before.days.get(&date).and_then(|day| day.revisions.last()) else {
@@ -58,7 +50,7 @@ pub fn acknowledgement(found: &mut Findings<'_>, note: &Acknowledgement, before:
             && noted.incomplete_because == newest.record.incomplete_because;
         if !same {
             let expected = format!("the gaps of {date} as {} has them", newest.manifest_key);
-            found.add(FindingCode::RecordWrong, expected, "other gaps");
+            wrong(found, expected, "other gaps");
         }
     }
 }
@@ -66,15 +58,11 @@ pub fn acknowledgement(found: &mut Findings<'_>, note: &Acknowledgement, before:
 /// Checks that a hold's range is not empty, and that a case that releases days held some of them.
 pub fn hold(found: &mut Findings<'_>, hold: &Hold, before: &Obligations) {
     if hold.range.from >= hold.range.to {
-        found.add(
-            FindingCode::RecordWrong,
-            "a hold on some day",
-            hold.range.to_string(),
-        );
+        wrong(found, "a hold on some day", hold.range.to_string());
     }
     if hold.act == HoldAct::Remove && !before.touches(&hold.case, hold.range) {
-        found.add(
-            FindingCode::RecordWrong,
+        wrong(
+            found,
             "a case that holds some of these days",
             "a case that holds none",
         );
@@ -84,19 +72,15 @@ pub fn hold(found: &mut Findings<'_>, hold: &Hold, before: &Obligations) {
 /// Checks that each day of an extension is archived and within the range, and that no lock becomes shorter or weaker.
 pub fn extension(found: &mut Findings<'_>, extension: &Extension, before: &ChainBefore<'_>) {
     if extension.days.is_empty() {
-        found.add(
-            FindingCode::RecordWrong,
-            "longer retention of some day",
-            "no day",
-        );
+        wrong(found, "longer retention of some day", "no day");
     }
     for extended in &extension.days {
         let date = extended.date;
         let state = before.coverage.state(date);
         let extensible = extension.range.contains(date) && state != DayState::Disposed;
         let Some(day) = before.days.get(&date).filter(|_| extensible) else {
-            found.add(
-                FindingCode::RecordWrong,
+            wrong(
+                found,
                 format!("archived days of {}", extension.range),
                 date.to_string(),
             );
@@ -107,11 +91,7 @@ pub fn extension(found: &mut Findings<'_>, extension: &Extension, before: &Chain
         };
         if !extended.lock().covers(known) {
             let expected = format!("{date} locked until {} at least", rfc3339(known.until_ms));
-            found.add(
-                FindingCode::RecordWrong,
-                expected,
-                extended.retain_until.to_string(),
-            );
+            wrong(found, expected, extended.retain_until.to_string());
         }
     }
 }
@@ -134,14 +114,10 @@ pub fn disposal(
     before: &ChainBefore<'_>,
 ) -> Vec<Date> {
     if disposal.days.is_empty() {
-        found.add(FindingCode::RecordWrong, "a disposal of some day", "no day");
+        wrong(found, "a disposal of some day", "no day");
     }
     if !disposal.days.is_sorted_by(|day, next| day.date < next.date) {
-        found.add(
-            FindingCode::RecordWrong,
-            "a disposal of days in their order",
-            "another order",
-        );
+        wrong(found, "a disposal of days in their order", "another order");
     }
     let mut disposed = Vec::new();
     for named in &disposal.days {
@@ -152,11 +128,7 @@ pub fn disposal(
         let day = before.days.get(&date).filter(|_| disposable);
         let Some((day, newest)) = day.and_then(|day| Some((day, day.revisions.last()?))) else {
             let is = format!("{date}, {}", format!("{state:?}").to_lowercase());
-            found.add(
-                FindingCode::RecordWrong,
-                format!("sealed days of {}", disposal.range),
-                is,
-            );
+            wrong(found, format!("sealed days of {}", disposal.range), is);
             continue;
         };
         let findings_before = found.found.len();
@@ -187,11 +159,7 @@ fn check_day(
         && (named.files, named.bytes) == files;
     if !same {
         let expected = format!("{} as {} has it", named.date, newest.manifest_key);
-        found.add(
-            FindingCode::RecordWrong,
-            expected,
-            "another revision, or other files",
-        );
+        wrong(found, expected, "another revision, or other files");
     }
 }
 
@@ -207,12 +175,12 @@ fn check_lock_ended(
     let until = lock.map_or_else(|| "no lock".to_owned(), |lock| rfc3339(lock.until_ms));
     if let Some(known) = known.filter(|known| !lock.is_some_and(|lock| lock.covers(*known))) {
         let expected = format!("{date} locked until {} at least", rfc3339(known.until_ms));
-        found.add(FindingCode::RecordWrong, expected, until.clone());
+        wrong(found, expected, until.clone());
     }
     if !has_run_out(lock, committed_at.as_millis()) {
         let latest = committed_at.saturating_sub(AFTER_LOCK_MS);
         let expected = format!("{date} locked until {} at most", latest);
-        found.add(FindingCode::RecordWrong, expected, until);
+        wrong(found, expected, until);
     }
 }
 
@@ -221,12 +189,13 @@ fn check_not_held(found: &mut Findings<'_>, date: Date, before: &Obligations) {
     let cases: Vec<&str> = before.cases_on(date).into_keys().collect();
     if !cases.is_empty() {
         let found_case = format!("held for case {}", cases.join(", "));
-        found.add(
-            FindingCode::RecordWrong,
-            format!("{date} not held for any case"),
-            found_case,
-        );
+        wrong(found, format!("{date} not held for any case"), found_case);
     }
+}
+
+/// Adds a finding about a record that does not agree with the chain before it.
+fn wrong(found: &mut Findings<'_>, expected: impl Into<String>, actual: impl Into<String>) {
+    found.add(FindingCode::RecordWrong, expected, actual);
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 
 use crate::audit::blocking;
 use crate::audit::verify::days::{CommittedDay, RevisionCheck};
-use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::finding::{Finding, FindingCode, Findings};
 use crate::audit::verify::verifier::{Level, Verifier};
 use crate::format::hash::Digest;
 use crate::format::place::key;
@@ -29,29 +29,20 @@ pub(crate) fn check_versions(
 ) -> Vec<Finding> {
     let mut found = Vec::new();
     for versions in versions.chunk_by(|version, next| version.key == next.key) {
-        let Some(first) = versions.first() else {
-            continue;
-        };
-        if versions.iter().any(|version| version.is_delete_marker) && !may_be_gone(&first.key) {
-            found.push(Finding::new(
-                FindingCode::DeleteMarker,
-                first.key.as_str(),
-                "no delete marker",
-                "a delete marker",
-            ));
+        let key = versions.first().map_or("", |version| version.key.as_str());
+        let mut of_key = Findings::new(key);
+        let markers = versions.iter().filter(|version| version.is_delete_marker);
+        let markers = markers.count();
+        let contents = versions.len() - markers;
+        if markers > 0 && !may_be_gone(key) {
+            let expected = "no delete marker";
+            of_key.add(FindingCode::DeleteMarker, expected, "a delete marker");
         }
-        let contents = versions
-            .iter()
-            .filter(|version| !version.is_delete_marker)
-            .count();
         if contents > 1 {
-            found.push(Finding::new(
-                FindingCode::OtherVersions,
-                first.key.as_str(),
-                "one version",
-                contents.to_string(),
-            ));
+            let found = contents.to_string();
+            of_key.add(FindingCode::OtherVersions, "one version", found);
         }
+        found.append(&mut of_key.found);
     }
     found
 }
@@ -130,7 +121,7 @@ impl Verifier<'_> {
                     "a file that is no part of this archive",
                 ),
             };
-            self.report(Finding::new(code, object, expected, found));
+            self.add(code, object, expected, found);
         }
         Ok(())
     }
@@ -187,21 +178,19 @@ impl Verifier<'_> {
             .collect();
         let hidden = match hidden.len() {
             0 => String::new(),
-            hidden => {
-                format!(
-                    " ({hidden} hidden by a delete marker, with the version under it still stored)"
-                )
+            n => {
+                format!(" ({n} hidden by a delete marker, with the version under it still stored)")
             }
         };
         let expected = format!("none of {all} files, by {} of {}", disposal.key, at);
         let found = format!("{} gone{hidden}, {} there", gone.len(), all - gone.len());
         if all > 0 {
-            self.report(Finding::new(
+            self.add(
                 FindingCode::Expired,
                 format!("{sub_account} {date}"),
                 expected,
                 found,
-            ));
+            );
         }
     }
 
@@ -217,23 +206,23 @@ impl Verifier<'_> {
         let Some(&bytes) = listed.get(&file.key) else {
             if !revision.may_be_gone {
                 let expected = format!("{} bytes", file.bytes);
-                self.report(Finding::new(
+                self.add(
                     FindingCode::FileMissing,
                     file.key.as_str(),
                     expected,
                     "nothing",
-                ));
+                );
             }
             return Ok(false);
         };
         if bytes != file.bytes {
             let found = format!("{bytes} bytes");
-            self.report(Finding::new(
+            self.add(
                 FindingCode::FileSize,
                 file.key.as_str(),
                 format!("{} bytes", file.bytes),
                 found,
-            ));
+            );
         }
         if self.remote
             && let Some(stat) = self.store.stat(&file.key).await?
@@ -257,12 +246,12 @@ impl Verifier<'_> {
         let Some(hashed) = self.store.hash(&file.key).await? else {
             // It was listed before: a lifecycle rule may have deleted it since.
             if !revision.may_be_gone {
-                self.report(Finding::new(
+                self.add(
                     FindingCode::FileMissing,
                     file.key.as_str(),
                     "a file",
                     "nothing",
-                ));
+                );
             }
             return Ok(());
         };
@@ -282,12 +271,7 @@ impl Verifier<'_> {
 
     /// Reports another hash than that of the manifest.
     fn differs(&self, code: FindingCode, file: &File, found: Digest) {
-        self.report(Finding::new(
-            code,
-            file.key.as_str(),
-            file.sha256.hex(),
-            found.hex(),
-        ));
+        self.add(code, file.key.as_str(), file.sha256.hex(), found.hex());
     }
 
     /// Compares a file's version id with that of the manifest. The findings are kept back until it is known whether the whole
@@ -337,34 +321,24 @@ pub(crate) fn check_obligations(
     held: bool,
     stat: &Stat,
 ) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut found = Findings::new(object);
     if held && !stat.legal_hold {
-        found.push(Finding::new(
-            FindingCode::HoldMissing,
-            object,
-            "a legal hold",
-            "none",
-        ));
+        found.add(FindingCode::HoldMissing, "a legal hold", "none");
     }
-    let Some(expected) = lock else { return found };
-    match stat.lock {
-        None => found.push(Finding::new(
-            FindingCode::LockMissing,
-            object,
-            lock_text(expected),
-            "none",
-        )),
-        Some(lock) if !lock.covers(expected) => {
-            found.push(Finding::new(
+    match (lock, stat.lock) {
+        (Some(expected), None) => {
+            found.add(FindingCode::LockMissing, lock_text(expected), "none");
+        }
+        (Some(expected), Some(lock)) if !lock.covers(expected) => {
+            found.add(
                 FindingCode::LockWeaker,
-                object,
                 lock_text(expected),
                 lock_text(lock),
-            ));
+            );
         }
-        Some(_) => {}
+        _ => {}
     }
-    found
+    found.found
 }
 
 /// Returns a lock for a finding.

@@ -198,24 +198,17 @@ fn equal_counts(record: &DayRecord) -> Vec<(String, u64, u64)> {
     let (rows, day) = (&record.rows, &record.day);
     let is_complete = u64::from(record.complete);
     let has_reason = u64::from(!record.incomplete_because.is_empty());
-    let mut add = |what: &str, expected, stated| counts.push((what.to_owned(), expected, stated));
-    add(
-        "rows in the files",
-        rows.segments,
-        record.files.iter().map(|file| file.rows).sum(),
-    );
-    add(
-        "failures by class",
-        rows.failed(),
-        record.failures.values().sum(),
-    );
-    add(
-        "complete, or a reason why not:",
-        1,
-        is_complete + has_reason,
-    );
+    let rows_in_files = record.files.iter().map(|file| file.rows).sum();
+    let failures = record.failures.values().sum();
+    let reasons = is_complete + has_reason;
+    counts.extend([
+        ("rows in the files".to_owned(), rows.segments, rows_in_files),
+        ("failures by class".to_owned(), rows.failed(), failures),
+        ("complete, or a reason why not:".to_owned(), 1, reasons),
+    ]);
     if record.complete {
-        add("failed summaries of a complete day", 0, day.failed());
+        let what = "failed summaries of a complete day".to_owned();
+        counts.push((what, 0, day.failed()));
     }
     if let Discovery::Windows {
         objects,
@@ -225,11 +218,8 @@ fn equal_counts(record: &DayRecord) -> Vec<(String, u64, u64)> {
     } = &record.discovery
         && record.revision == 1
     {
-        add(
-            "objects - duplicates + adopted",
-            objects + adopted_only,
-            rows.segments + duplicates,
-        );
+        let what = "objects - duplicates + adopted".to_owned();
+        counts.push((what, objects + adopted_only, rows.segments + duplicates));
     }
     counts.extend(group_counts(record));
     counts
@@ -238,23 +228,15 @@ fn equal_counts(record: &DayRecord) -> Vec<(String, u64, u64)> {
 /// Returns the counts of a day that must be equal to the sums over its agent groups.
 fn group_counts(record: &DayRecord) -> [(String, u64, u64); 3] {
     let (groups, day) = (record.agent_groups.values(), &record.day);
+    let segments = groups.clone().map(|group| group.segments).sum();
+    let agent = groups.clone().map(|group| group.agent_present).sum();
+    let auto = groups.map(|group| group.auto_present).sum();
     [
-        (
-            "segments in the agent groups".to_owned(),
-            day.segments,
-            groups.clone().map(|group| group.segments).sum(),
-        ),
-        (
-            "agent summaries in the agent groups".to_owned(),
-            day.agent.present,
-            groups.clone().map(|group| group.agent_present).sum(),
-        ),
-        (
-            "AI summaries in the agent groups".to_owned(),
-            day.auto.present,
-            groups.map(|group| group.auto_present).sum(),
-        ),
+        ("segments", day.segments, segments),
+        ("agent summaries", day.agent.present, agent),
+        ("AI summaries", day.auto.present, auto),
     ]
+    .map(|(what, stated, sum)| (format!("{what} in the agent groups"), stated, sum))
 }
 
 /// Checks that a recheck is a later revision with windows of its own, and that it names no more changes than it has rows.

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::audit::anchors::AT_ONCE;
 use crate::audit::blocking;
-use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::finding::FindingCode;
 use crate::audit::verify::heads::Hashes;
 use crate::audit::verify::links::{ReadRecord, RecordCheck};
 use crate::audit::verify::objects::{check_obligations, check_versions};
@@ -40,21 +40,11 @@ impl Verifier<'_> {
             }
             self.check_signed(&check.links);
         } else if !known.is_known() && !self.archive_id.is_empty() {
-            self.report(Finding::new(
-                FindingCode::NoRoster,
-                key::ROSTERS,
-                "a roster",
-                "none",
-            ));
+            self.add(FindingCode::NoRoster, key::ROSTERS, "a roster", "none");
         }
         self.check_locks(check.locks).await?;
         if let Some(moved) = check.moved {
-            self.report(Finding::new(
-                FindingCode::TakenOver,
-                moved.record,
-                moved.from,
-                moved.to,
-            ));
+            self.add(FindingCode::TakenOver, moved.record, moved.from, moved.to);
         }
         if let Some(inventory) = &check.newest {
             self.check_listed(inventory);
@@ -181,12 +171,12 @@ impl Verifier<'_> {
                 false => FindingCode::SubAccountUnlisted,
             };
             let found = format!("none since {}", key::manifest(key::ROSTER, unlisted.since));
-            self.report(Finding::new(
+            self.add(
                 code,
                 format!("sub_account={}", entry.id),
                 "a sub-account that RingCX lists",
                 found,
-            ));
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use crate::audit::blocking;
 use crate::audit::verify::chain::ChainCheck;
 use crate::audit::verify::days::CommittedDay;
-use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::finding::FindingCode;
 use crate::audit::verify::heads::KnownHeads;
 use crate::audit::verify::objects::{Listed, PlacementCounts, check_versions, date_of};
 use crate::audit::verify::record::CLOCK_SLACK_MS;
@@ -84,12 +84,12 @@ impl Verifier<'_> {
         if let Some((first_commit, created_at)) = check.first_commit.zip(self.created_at)
             && first_commit < created_at.saturating_sub(CLOCK_SLACK_MS)
         {
-            self.report(Finding::new(
+            self.add(
                 FindingCode::ArchiveRecord,
                 key::ARCHIVE,
                 "an archive that was created before its manifests",
                 "a manifest that was committed before the archive was created",
-            ));
+            );
         }
         self.check_signed(links);
         self.count(|totals| {

@@ -181,6 +181,17 @@ impl<'a> Verifier<'a> {
         (self.found)(finding);
     }
 
+    /// Counts a finding about `object`, and passes it on.
+    pub(crate) fn add(
+        &self,
+        code: FindingCode,
+        object: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        self.report(Finding::new(code, object, expected, found));
+    }
+
     /// Counts findings and passes them on.
     pub(crate) fn report_all(&self, findings: impl IntoIterator<Item = Finding>) {
         findings
@@ -190,12 +201,7 @@ impl<'a> Verifier<'a> {
 
     /// Reports an object at a place where cxvault puts none.
     pub(crate) fn report_foreign(&self, object: &str) {
-        self.report(Finding::new(
-            FindingCode::ForeignObject,
-            object,
-            "nothing",
-            "an object",
-        ));
+        self.add(FindingCode::ForeignObject, object, "nothing", "an object");
     }
 
     /// Changes the totals.
