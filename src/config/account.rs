@@ -130,35 +130,24 @@ pub(super) fn take_all(layers: &mut Layers<'_>) -> Result<Vec<Account>> {
     layers.refuse_ambiguous()?;
     let file = layers.file;
     let mut accounts = Vec::new();
-    match file.accounts.as_slice() {
-        [] => accounts.push(take(layers, AccountScope::Shorthand, "default".into())?),
-        [entries] => accounts.push(take(
-            layers,
-            AccountScope::Table {
-                entries,
-                alone: true,
-            },
-            "default".into(),
-        )?),
-        tables => {
-            for (n, entries) in (1..).zip(tables) {
-                let place = AccountScope::Table {
-                    entries,
-                    alone: false,
-                };
-                accounts.push(take(layers, place, format!("account-{n}"))?);
-            }
-        }
+    if file.accounts.is_empty() {
+        accounts.push(take(layers, AccountScope::Shorthand, "default".into())?);
+    }
+    let alone = file.accounts.len() == 1;
+    for (n, entries) in (1..).zip(&file.accounts) {
+        let name = if alone {
+            "default".into()
+        } else {
+            format!("account-{n}")
+        };
+        accounts.push(take(layers, AccountScope::Table { entries, alone }, name)?);
     }
     refuse_duplicates(&accounts)?;
     if accounts.len() > 1
         && let Some(found) = layers.find(&keys::SUB_ACCOUNTS, AccountScope::Program)
         && matches!(found.origin, Origin::Flag(_))
     {
-        let wanted: List<Id> = found
-            .text
-            .parse()
-            .map_err(|what: Invalid| found.failure(&keys::SUB_ACCOUNTS, &what.to_string()))?;
+        let wanted: List<Id> = found.read(&keys::SUB_ACCOUNTS)?;
         accounts = narrow(accounts, &wanted.0)?;
     }
     Ok(accounts)
@@ -170,20 +159,12 @@ fn take<'a>(
     place: AccountScope<'a>,
     default_name: String,
 ) -> Result<Account> {
-    let name = match layers.find(&keys::NAME, place) {
-        Some(found) => {
-            let id = found.text.parse::<Id>();
-            let id = id.map_err(|what| found.failure(&keys::NAME, &what.to_string()))?;
-            layers.account = Some(id.0.clone());
-            layers.note(&keys::NAME, Some(id.0.clone()), found.origin);
-            id.0
-        }
-        None => {
-            layers.account = Some(default_name.clone());
-            layers.note(&keys::NAME, Some(default_name.clone()), Origin::Default);
-            default_name
-        }
+    let (name, origin) = match layers.find(&keys::NAME, place) {
+        Some(found) => (found.read::<Id>(&keys::NAME)?.0, found.origin),
+        None => (default_name, Origin::Default),
     };
+    layers.account = Some(name.clone());
+    layers.note(&keys::NAME, Some(name.clone()), origin);
     let (credentials, missing) = credentials(layers, place, &name)?;
     let rc_account_id = layers.take::<Id>(&keys::RC_ACCOUNT_ID, place)?;
     let sub_accounts = layers

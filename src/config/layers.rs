@@ -124,6 +124,16 @@ pub(super) struct RawValue {
 }
 
 impl RawValue {
+    /// Reads the text as a value of the setting `key`.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if the text is not such a value, with the origin of the text.
+    pub fn read<T: FromStr<Err: fmt::Display>>(&self, key: &Key) -> Result<T> {
+        self.text
+            .parse()
+            .map_err(|what: T::Err| self.failure(key, &what.to_string()))
+    }
+
     /// Returns a failure about this value, with the meaning of the setting and an example. `what` must not repeat a
     /// secret.
     pub fn failure(&self, key: &Key, what: &str) -> Failure {
@@ -191,14 +201,11 @@ impl<'a> Layers<'a> {
         if !is_path || text.is_empty() || Location::is_url(text) {
             return text.to_owned();
         }
-        let path = self.env.expand(text);
-        if path.is_absolute() || folder.as_os_str().is_empty() {
-            return path.to_string_lossy().into_owned();
+        let mut path = self.env.expand(text);
+        if !path.is_absolute() && !folder.as_os_str().is_empty() {
+            path = folder.join(path.strip_prefix(".").unwrap_or(&path));
         }
-        folder
-            .join(path.strip_prefix(".").unwrap_or(&path))
-            .to_string_lossy()
-            .into_owned()
+        path.to_string_lossy().into_owned()
     }
 
     /// Takes the value of `key` and notes its origin; `None` if it has none.
@@ -220,10 +227,7 @@ impl<'a> Layers<'a> {
             self.note(key, None, Origin::Unset);
             return Ok(None);
         };
-        let value: T = found
-            .text
-            .parse()
-            .map_err(|what: T::Err| found.failure(key, &what.to_string()))?;
+        let value: T = found.read(key)?;
         self.note(key, Some(value.to_string()), found.origin);
         Ok(Some(value))
     }

@@ -99,20 +99,15 @@ impl Journal {
 
     /// Compares the identity with the stored one; stores it in a new journal.
     fn check_identity(&self) -> Result<()> {
-        let DayIdentity {
-            archive_id,
-            sub_account,
-            date,
-            zone,
-            window,
-        } = &self.identity;
+        let day = &self.identity;
+        let window = format!("{}/{}", day.window.start_ms, day.window.end_ms);
         let facts = [
             ("version of journal", VERSION.to_owned()),
-            ("archive", archive_id.clone()),
-            ("sub-account", sub_account.clone()),
-            ("date", date.to_string()),
-            ("zone", zone.clone()),
-            ("window", format!("{}/{}", window.start_ms, window.end_ms)),
+            ("archive", day.archive_id.clone()),
+            ("sub-account", day.sub_account.clone()),
+            ("date", day.date.to_string()),
+            ("zone", day.zone.clone()),
+            ("window", window),
         ];
         for (what, is) in facts {
             match self.meta(what)? {

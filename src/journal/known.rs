@@ -9,6 +9,9 @@ use crate::format::row::{Cell, Row, SummaryKind, change};
 use crate::journal::Result;
 use crate::journal::day_journal::{Journal, summary_number};
 
+/// Known rows that are read at a time.
+const BATCH: u32 = 256;
+
 /// Returns the bit of a kind in the column `known.open`.
 pub(super) fn open_bit(kind: SummaryKind) -> u8 {
     match kind {
@@ -46,9 +49,7 @@ impl Journal {
     /// discovered the segment later.
     fn reconcile_own_notes(&self, key: &str, row: &Row) -> Result<()> {
         let sql = "SELECT seq, discovered_at FROM segment WHERE key = ?";
-        let own: Option<(i64, i64)> = self
-            .database
-            .optional(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let own: Option<(i64, i64)> = self.database.optional(sql, [key], |row| row.try_into())?;
         let Some((seq, discovered_at)) = own else {
             return Ok(());
         };
@@ -73,9 +74,8 @@ impl Journal {
     /// Returns the current known row of a segment, and whether an adopted part of this revision holds it.
     pub(crate) fn known_row(&self, key: &str) -> Result<Option<(Row, bool)>> {
         let sql = "SELECT row, adopted FROM known WHERE key = ?";
-        let found: Option<(String, bool)> = self
-            .database
-            .optional(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let found: Option<(String, bool)> =
+            self.database.optional(sql, [key], |row| row.try_into())?;
         found
             .map(|(row, adopted)| Ok((self.row_from_json(&row)?, adopted)))
             .transpose()
@@ -91,15 +91,26 @@ impl Journal {
         )
     }
 
-    /// Returns known rows in the order of their keys, after the key `after`.
-    pub(super) fn known_rows_after(&self, after: &str, limit: u32) -> Result<Vec<(String, Row)>> {
+    /// Calls `each` with every known row and its key, in the order of the keys. `each` may write to other tables: no statement
+    /// is open meanwhile, and only a batch of rows is in memory.
+    pub(super) fn for_each_known_row(
+        &self,
+        mut each: impl FnMut(&str, &Row) -> Result<()>,
+    ) -> Result<()> {
         let sql = "SELECT key, row FROM known WHERE key > ? ORDER BY key LIMIT ?";
-        let rows: Vec<(String, String)> = self.database.all(sql, params![after, limit], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-        rows.into_iter()
-            .map(|(key, row)| Ok((key, self.row_from_json(&row)?)))
-            .collect()
+        let mut after = String::new();
+        loop {
+            let batch: Vec<(String, String)> =
+                self.database
+                    .all(sql, params![after, BATCH], |row| row.try_into())?;
+            for (key, row) in &batch {
+                each(key, &self.row_from_json(row)?)?;
+            }
+            match batch.into_iter().next_back() {
+                Some((last, _)) => after = last,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Returns the number of segments that only adopted parts hold: another host or another attempt discovered them.

@@ -8,9 +8,6 @@ use crate::journal::Result;
 use crate::journal::day_journal::{Journal, summary_number};
 use crate::journal::known::open_bit;
 
-/// Known rows that are read at a time.
-const BATCH: u32 = 256;
-
 /// A segment with summaries that are still to be requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PendingSegment {
@@ -109,28 +106,22 @@ impl Journal {
     /// number.
     pub(crate) fn reopen_gaps(&mut self, wanted: impl Fn(&Segment) -> bool) -> Result<u64> {
         let mut count = 0;
-        let mut after = String::new();
-        loop {
-            let batch = self.known_rows_after(&after, BATCH)?;
-            let Some((last, _)) = batch.last() else {
-                return Ok(count);
-            };
-            after.clone_from(last);
-            for (_, row) in &batch {
-                let has_gap =
-                    SummaryKind::BOTH
-                        .iter()
-                        .any(|kind| match row.observation(*kind).status {
-                            Status::Failed => true,
-                            Status::Skipped => wanted(&row.segment),
-                            _ => false,
-                        });
-                if has_gap {
-                    self.insert_known_segment(row)?;
-                    count += 1;
-                }
+        self.for_each_known_row(|_, row| {
+            let has_gap =
+                SummaryKind::BOTH
+                    .into_iter()
+                    .any(|kind| match row.observation(kind).status {
+                        Status::Failed => true,
+                        Status::Skipped => wanted(&row.segment),
+                        _ => false,
+                    });
+            if has_gap {
+                self.insert_known_segment(row)?;
+                count += 1;
             }
-        }
+            Ok(())
+        })?;
+        Ok(count)
     }
 
     /// Inserts the segment of a known row into this journal, with the answers that it has.

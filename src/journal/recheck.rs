@@ -6,8 +6,6 @@ use crate::journal::day_journal::Journal;
 
 /// The note that makes a journal that of a recheck; its value is the scope. `pending` reads it by this name.
 const RECHECK: &str = "recheck";
-/// Known rows that are read at a time.
-const BATCH: u32 = 256;
 
 /// The committed segments that a recheck's discovery has not returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,26 +58,20 @@ impl Journal {
     pub(crate) fn mark_vanished(&mut self) -> Result<VanishedCounts> {
         let sql = "SELECT min(coalesce(server_date, answered_at)) FROM window";
         let asked: Option<i64> = self.database.one(sql, [], |row| row.get(0))?;
-        let (mut vanished, mut after) = (VanishedCounts::default(), String::new());
+        let mut vanished = VanishedCounts::default();
         let Some(asked) = asked else {
             return Ok(vanished);
         };
-        loop {
-            let batch = self.known_rows_after(&after, BATCH)?;
-            let Some((last, _)) = batch.last() else {
-                return Ok(vanished);
-            };
-            after.clone_from(last);
-            for (key, row) in &batch {
-                // A segment that another host discovered after this discovery has not vanished. And a segment whose
-                // committed row cannot be written again under its key cannot be marked.
-                if row.vanished || row.discovered_at >= asked || *row.segment.known_by() != **key {
-                    continue;
-                }
+        self.for_each_known_row(|key, row| {
+            // A segment that another host discovered after this discovery has not vanished. And a segment whose
+            // committed row cannot be written again under its key cannot be marked.
+            if !row.vanished && row.discovered_at < asked && row.segment.known_by() == key {
                 vanished.compared += 1;
                 vanished.newly += u64::from(self.mark_if_vanished(key, row)?);
             }
-        }
+            Ok(())
+        })?;
+        Ok(vanished)
     }
 
     /// Inserts the segment as vanished unless discovery returned it; returns whether it has vanished.

@@ -178,19 +178,14 @@ impl<W: Write + Send> PartWriter<W> {
     /// # Errors
     /// Where the file cannot be written.
     pub fn push(&mut self, row: impl Into<EncodedRow>) -> Result<(), ParquetError> {
-        let EncodedRow {
-            cells,
-            leaf,
-            segment_end,
-            bytes,
-        } = row.into();
-        if let Some(end) = segment_end {
+        let row = row.into();
+        if let Some(end) = row.segment_end {
             let (min, max) = self.segment_ends.unwrap_or((end, end));
             self.segment_ends = Some((min.min(end), max.max(end)));
         }
-        self.tree.push(leaf);
-        self.batch_bytes += bytes;
-        self.batch.push(cells);
+        self.tree.push(row.leaf);
+        self.batch_bytes += row.bytes;
+        self.batch.push(row.cells);
         if self.batch.len() >= BATCH_ROWS || self.batch_bytes >= BATCH_TEXT_BYTES {
             self.write_batch()?;
         }

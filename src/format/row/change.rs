@@ -24,30 +24,16 @@ fn same(first: &Observation, second: &Observation) -> bool {
     first.status == second.status && first.sha256 == second.sha256
 }
 
-/// Turns a segment's row into its current row, where `later` is its row of a later revision.
-pub fn absorb(earlier: &mut Row, later: Row) {
+/// Turns a segment's row into its current row, where `later` is its row of a later revision: everything is that of the later
+/// row, except for a summary whose earlier observation is still the current one.
+pub fn absorb(earlier: &mut Row, mut later: Row) {
     for kind in SummaryKind::BOTH {
-        if current(earlier.observation(kind), later.observation(kind)) == later.observation(kind) {
-            *earlier.observation_mut(kind) = later.observation(kind).clone();
+        let before = earlier.observation(kind);
+        if current(before, later.observation(kind)) == before {
+            std::mem::swap(earlier.observation_mut(kind), later.observation_mut(kind));
         }
     }
-    let Row {
-        segment,
-        other_answers,
-        out_of_day,
-        revision,
-        discovered_at,
-        discovered_by,
-        vanished,
-        ..
-    } = later;
-    earlier.segment = segment;
-    earlier.other_answers = other_answers;
-    earlier.out_of_day = out_of_day;
-    earlier.revision = revision;
-    earlier.discovered_at = discovered_at;
-    earlier.discovered_by = discovered_by;
-    earlier.vanished = vanished;
+    *earlier = later;
 }
 
 /// Returns the row that `revision` must hold for a segment, given the committed row (`known`) and the row that this run

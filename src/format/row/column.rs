@@ -56,10 +56,8 @@ impl Column {
     /// Returns a column without nulls.
     pub(super) const fn required(name: &'static str, kind: Type, storage: Storage) -> Column {
         Column {
-            name,
-            kind,
             nullable: false,
-            storage,
+            ..Column::optional(name, kind, storage)
         }
     }
 }
