@@ -2,6 +2,9 @@
 //!
 //! The check needs neither archive nor settings, so a court or a customer can do it. What a receipt cannot prove by
 //! itself is that its head is the archive's: that takes a head from a second source (`--expect-head`).
+//!
+//! The check recomputes the hashes of the summaries, the Merkle root that follows from the row and its audit path (RFC 9162,
+//! section 2.1.3.2), the hash of each manifest and the links up to the head, and verifies the signatures. The command reads the receipt and the allowed_signers, and writes nothing.
 
 use crate::cli::audit::CheckReceiptArgs;
 use crate::command::{Context, inspect};
@@ -43,6 +46,10 @@ fn place_of(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }
 
+/// Prints what the receipt proves, and what it does not.
+///
+/// Three sentences depend on what the reader has brought: whether the signer is known, whether a head was expected, and whether
+/// later manifests of the day may contain a newer row.
 fn print_summary(
     proven: &Proven,
     allowed: &AllowedSigners,

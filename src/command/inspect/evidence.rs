@@ -2,6 +2,11 @@
 //!
 //! The folder can be checked without cxvault: its README.txt explains the steps, and check.sh does them with `jq`,
 //! `sha256sum`, `ssh-keygen` and DuckDB (FORMAT.md, "Evidence packs").
+//!
+//! It contains the whole chains of the sub-accounts and the roster, the Parquet files of the period, the allowed_signers if they
+//! are known, and the checksums of all these files. Files are copied as they are, byte by byte, so that their hashes are
+//! those of the archive. SHA256SUMS is written last: a folder without it was left by a command that was interrupted, and the
+//! next command refuses the folder because it is not empty.
 
 use crate::audit::evidence;
 use crate::audit::evidence::EvidenceCounts;
@@ -29,6 +34,7 @@ pub(crate) async fn run(
         .as_deref()
         .or(settings.allowed_signers_file.as_deref());
     let source = inspect::open(settings, args.allowed_signers.as_deref(), context).await?;
+    // The text of the file is part of the folder; `open` has parsed it, or the settings have.
     let signers = match file {
         None => String::new(),
         Some(file) => std::fs::read_to_string(file).map_err(|error| {
@@ -57,7 +63,7 @@ pub(crate) async fn run(
     Ok(Exit::Done)
 }
 
-/// Prints what the folder contains, and how to check it.
+/// Prints what the folder contains, and how to check it. `files` counts all files of the folder, SHA256SUMS included.
 fn print_summary(
     packed: &EvidenceCounts,
     files: u64,

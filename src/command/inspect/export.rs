@@ -5,6 +5,9 @@
 //!
 //! With `--after` a second system can follow the archive: `export.json` names the values of `--after` with which the
 //! next export contains exactly the rows that were committed in between.
+//!
+//! Parts are read one after the other and compared with the SHA-256 in their manifest before a row of them is used. Days that were
+//! disposed of are left out and listed in `export.json`, even if their files are still in the store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +64,7 @@ pub(crate) async fn run(args: &ExportArgs, settings: &Settings, context: &Contex
             .next
             .push(format!("{sub_account}={}", timeline.head.0));
     }
+    // The newest record of the roster names the heads of all chains, so it ties the exported chains together.
     if let Some(roster) = inventory::read(&source).await? {
         pack.add_object(
             &source,
@@ -80,6 +84,7 @@ pub(crate) async fn run(args: &ExportArgs, settings: &Settings, context: &Contex
             .map_err(|error| Failure::unexpected("cannot make index.html").because(error))?;
         pack.add_bytes("index.html", index.as_bytes())?;
     }
+    // Written after all data, because it states their number.
     let text = serde_json::to_vec_pretty(&about)
         .map_err(|error| Failure::unexpected("cannot write export.json").because(error))?;
     pack.add_bytes("export.json", &text)?;
@@ -130,6 +135,7 @@ struct ExportAbout {
 }
 
 impl ExportAbout {
+    /// Returns the description of an export without any data yet.
     fn new(args: &ExportArgs, range: &Days, source: &Archive) -> ExportAbout {
         ExportAbout {
             event: "exported",
@@ -148,6 +154,7 @@ impl ExportAbout {
     }
 }
 
+/// What was exported of one sub-account.
 #[derive(Default)]
 struct ExportedRows {
     rows: u64,
@@ -183,6 +190,7 @@ async fn export(
                 .map(|(date, _)| date.to_string())
                 .unwrap_or_default()
         );
+        // Rows are pushed by a thread that may block, so the writer is shared with it.
         let writer = Arc::new(Mutex::new((
             ExportWriter::create(args.format, &path, &title)?,
             0_u64,
@@ -214,6 +222,7 @@ async fn export(
     Ok(written)
 }
 
+/// Prints what was exported, and the arguments with which the next export continues.
 fn print_summary(about: &ExportAbout, files: u64, args: &ExportArgs, context: &Context) {
     context.output.event(Event::of(about));
     let out = args.out.display();

@@ -1,6 +1,10 @@
 //! `cxvault ls`: archived days and their files, or the segments of a day.
 //!
 //! Days and files come from the manifests; only `--date` reads parts, and only those of that day.
+//!
+//! Without `--date` the output is an index of the archive: for each revision the key of its manifest and of its files, with
+//! lengths and hashes in the events, so that a script can fetch and check them without this program. Days that were disposed of
+//! keep their manifests and are listed. The command writes nothing.
 
 use crate::audit::calendar::Calendar;
 use crate::audit::current::{RowSelection, rows};
@@ -20,6 +24,7 @@ use crate::render::{Event, Output, Table, grouped, printable, size};
 /// # Errors
 /// [`Exit::Usage`] for an empty range; [`Exit::Integrity`] for a damaged chain or part; the store's errors.
 pub(crate) async fn run(args: &LsArgs, settings: &Settings, context: &Context) -> Result<Exit> {
+    // `--date` is a range of one day; the day after it is not part of the range.
     let range = match args.date {
         Some(date) => Days {
             from: Some(date),
@@ -102,7 +107,8 @@ async fn print_segments(source: &Archive, timeline: &Timeline, output: &Output) 
     Ok(())
 }
 
-/// Prints the current row of one segment.
+/// Prints the current row of one segment, as a line and as the event `segment`. The texts of the summaries are not shown; that
+/// is what `cxvault show` is for.
 fn print_row(row: &Row, sub_account: &str, output: &Output) {
     let metadata = &row.segment.metadata;
     let end = metadata.segment_end_time.map(rfc3339);

@@ -2,6 +2,12 @@
 //!
 //! Of several rows of the segment the newest is proved, unless `--revision` names another. The receipt also lists later
 //! manifests of the day, because one of them may contain a newer row, which its holder would not see otherwise.
+//!
+//! The receipt contains the row, its audit path to the Merkle root of its file (RFC 9162, section 2.1.3), and the manifests from
+//! the one that lists the file up to the head (FORMAT.md, "Receipts"). It reveals no other row. `cxvault check-receipt` checks it without the archive.
+//!
+//! The file is created only after everything was read and checked. A command that is killed while it writes leaves an incomplete
+//! file, which is not JSON and is refused by the check; delete it, since the command never overwrites a file.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -33,6 +39,7 @@ pub(crate) async fn run(args: &ProveArgs, settings: &Settings, context: &Context
         let found = found.into_iter().filter(|found| is_named(found, args));
         candidates.extend(found.map(|found| (timeline.clone(), found)));
     }
+    // Ids are unique within RingCX, but nothing here relies on that: a receipt must be about one row.
     let several = candidates
         .iter()
         .any(|(_, found)| found.sub_account != candidates[0].1.sub_account);
@@ -40,6 +47,7 @@ pub(crate) async fn run(args: &ProveArgs, settings: &Settings, context: &Context
         let message = format!("several sub-accounts have {}", printable(&args.segment_id));
         return Err(Failure::usage(message).remedy("Name one of them with --sub-account."));
     }
+    // The newest row is the one that a reader of the archive would be shown.
     let newest = candidates
         .into_iter()
         .max_by_key(|(_, found)| found.revision.sequence);

@@ -1,13 +1,14 @@
 //! The lines about the roster, for commands that show what is archived.
 //!
 //! The roster is the chain of the whole archive: its newest record lists every sub-account with its head, so that a
-//! sub-account that RingCX no longer lists, or whose chain was cut off, is noticed.
+//! sub-account that RingCX no longer lists, or whose chain was cut off, is noticed. An archive whose first night has not ended
+//! yet has no roster.
 
 use crate::chain::{Archive, inventory};
 use crate::outcome::Result;
 use crate::render::{Event, Output, grouped};
 
-/// Prints the head of the roster and the sub-accounts that RingCX no longer lists; nothing if there is no roster.
+/// Prints the line and the event `roster`: the head of the roster and the sub-accounts that RingCX no longer lists; nothing if there is no roster.
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] for a roster that is damaged; the store's errors.

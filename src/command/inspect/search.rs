@@ -2,6 +2,10 @@
 //!
 //! There is no index of texts: an index would be a second copy of every summary that has to be held, locked and disposed
 //! of. The command reads the parts of the range one after the other, and prints matches while it reads.
+//!
+//! Only the current row of each segment is searched, which is the one that the newest revision of its day contains. Each part is
+//! compared with the SHA-256 in its manifest before a row of it is used. Parts are fetched into a temporary folder, which is
+//! removed at the end; after a crash the operating system's cleaning of temporary files removes it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -74,7 +78,9 @@ pub(crate) async fn run(args: &SearchArgs, settings: &Settings, context: &Contex
 struct Search {
     /// The text, in lower case.
     text: String,
+    /// The kinds of summaries that are searched.
     kinds: Vec<SummaryKind>,
+    /// Number of matches after which the search ends.
     limit: u64,
     /// Number of matches so far.
     found: AtomicU64,
@@ -104,6 +110,7 @@ impl Search {
         }
     }
 
+    /// Prints one match as a line and as the event `hit`.
     fn print_match(
         &self,
         row: &Row,
@@ -128,7 +135,9 @@ impl Search {
     }
 }
 
-/// Breaks with the text around the first match.
+/// Breaks with the text around the first match, at most [`AROUND`] characters on each side; continues without a match.
+///
+/// `wanted` is in lower case.
 fn snippet(text: &str, wanted: &str) -> ControlFlow<String> {
     let lower = text.to_lowercase();
     let Some(at) = lower.find(wanted) else {
@@ -147,6 +156,7 @@ fn snippet(text: &str, wanted: &str) -> ControlFlow<String> {
     ControlFlow::Break(format!("{left}{middle}{right}"))
 }
 
+/// Prints the number of matches, and whether the limit ended the search. No match is no failure: the exit code is 0.
 fn print_summary(search: &Search) -> Result<Exit> {
     let hits = search.found.load(Ordering::Relaxed);
     search.output.event(

@@ -2,6 +2,9 @@
 //!
 //! Each committed row is printed, the oldest revision first, with the manifest that committed it. The summary hashes
 //! of the row and the hash of its file are computed again, so that the answer can be used without a verification.
+//!
+//! The id is compared with the segment, dialog and interaction ids of the rows. Bloom filters in each part say whether it can contain
+//! the id, so that only few parts are read. The command writes nothing apart from temporary copies of these parts.
 
 use crate::audit::find::{FoundRow, find};
 use crate::cli::audit::ShowArgs;
@@ -165,7 +168,7 @@ fn segment(found: &FoundRow, lines: &mut Lines) {
     }
 }
 
-/// Adds the lines about one summary.
+/// Adds the lines about one summary: its status, when and by which run it was fetched, its hash, and its text or bytes.
 fn observation(kind: SummaryKind, observation: &Observation, lines: &mut Lines) {
     let when = observation.fetched_at.map(|fetched_at| {
         format!(
@@ -204,7 +207,7 @@ fn observation(kind: SummaryKind, observation: &Observation, lines: &mut Lines) 
     );
 }
 
-/// Describes what was verified, and nothing beyond it.
+/// Describes what was verified, and nothing beyond it: whether a signer is trusted, for example, is left to `cxvault verify`.
 fn verified(found: &FoundRow) -> String {
     let signed = match &found.revision.signed_by {
         Some(key) => format!("manifest signed by {key}"),
@@ -217,6 +220,7 @@ fn verified(found: &FoundRow) -> String {
     )
 }
 
+/// Returns the name of a check that held, or the name in capitals of one that did not.
 fn verdict(holds: bool, what: &str) -> String {
     if holds {
         what.to_owned()

@@ -2,6 +2,16 @@
 //!
 //! The calendar comes from the manifests alone, so years of days are shown without reading a part. Only `--by` reads
 //! rows.
+//!
+//! Each chain is read and verified up to its head, printed, and dropped before the next one is read. The command writes nothing,
+//! and a day with gaps is no failure of it: the exit code is 0. A script that should notice gaps reads the event `status`, or calls
+//! `cxvault verify`, whose exit code says so.
+//!
+//! ```text
+//! 99999999  days in UTC, last commit 2026-11-21T03:12:09Z
+//!   2026-11                 #o!##             144 segments
+//!   2026-11-18  3 summaries without an answer
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -51,7 +61,7 @@ pub(crate) async fn run(args: &StatusArgs, settings: &Settings, context: &Contex
     Ok(Exit::Done)
 }
 
-/// Sums over all sub-accounts.
+/// Sums over all sub-accounts. The fields are the members of the event `status`.
 #[derive(Debug, Default, Serialize)]
 struct StatusTotals {
     sub_accounts: u64,
@@ -67,6 +77,7 @@ struct StatusTotals {
 }
 
 impl StatusTotals {
+    /// Adds the days of one sub-account.
     fn add(&mut self, calendar: &Calendar) {
         self.sub_accounts += 1;
         self.days_complete += calendar.count(DayState::Complete);
@@ -213,6 +224,7 @@ fn without_ai(group: &str, segments: u64) -> String {
     )
 }
 
+/// Prints the table of the groups, with two rows for each: one for the agents' summaries and one for those of the AI.
 fn print_shares(by: Grouping, shares: &Shares, output: &Output) {
     let heading = by.name();
     let mut table = Table::new(&format!(
@@ -260,6 +272,7 @@ fn percent(part: u64, all: u64) -> String {
     }
 }
 
+/// Prints the event `status`, the days by state and the summaries by status. The first line is also the legend of the calendar.
 fn print_summary(all: &StatusTotals, output: &Output) {
     output.event(Event::new("status").merge(all));
     let mut table =

@@ -3,6 +3,11 @@
 //! The checks themselves are in [`crate::audit::verify`], which shares no code with the writer. Here the flags become
 //! options, the anchors are opened, and findings are printed at once: a verification of years takes hours, and must not
 //! keep a violation to itself until it ends.
+//!
+//! The command reads the archive and the anchors, and writes nothing. Three levels differ in what is read: `quick` reads records
+//! and asks the store about each file, `full` also reads and hashes the files, `deep` also checks each row in them. A verification
+//! that is stopped has printed the findings so far but no verdict, and therefore proves nothing; it begins anew next time.
+//! `--subset` divides the files among several calls for archives that are too large for one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -59,7 +64,7 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &Settings, context: &Contex
     print_summary(&root, &options, &totals, output)
 }
 
-/// Opens the place of anchors that the flag or the settings name.
+/// Opens the place of anchors that the flag or the settings name; `None` with `--no-anchor`, and where none is configured.
 async fn anchors(
     args: &VerifyArgs,
     settings: &Settings,
@@ -81,6 +86,7 @@ pub fn reading(meter: &VerifyProgress) -> (u64, u64, String) {
         meter.sub_accounts.load(Relaxed),
     );
     let (bytes_done, bytes) = (meter.bytes_done.load(Relaxed), meter.bytes.load(Relaxed));
+    // How much there is to read is known for a chain only when its manifests have been read.
     // The remaining sub-accounts are assumed to be as large as those that are known.
     let expected = bytes / (done + 1).min(all.max(1)) * all.max(1);
     (
@@ -116,6 +122,10 @@ fn print_finding(finding: &Finding, output: &Output) {
     ));
 }
 
+/// Prints the verdict and returns its exit code.
+///
+/// # Errors
+/// [`Exit::Usage`] if the location has no archive at all: an empty folder must not be reported as intact.
 fn print_summary(
     root: &str,
     options: &VerifyOptions,
@@ -141,6 +151,8 @@ fn print_summary(
     Ok(exit)
 }
 
+/// Returns the numbers, the heads and the verdict for people. The verdict is the last line, so that it is in sight after years
+/// of findings.
 fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
     let VerifyTotals {
         days_complete,

@@ -1,4 +1,11 @@
 //! `cxvault config`: shows the settings in force and the origin of each. Secrets are masked.
+//!
+//! A setting comes from a flag, from the environment, from the settings file or from its default, in this order of precedence.
+//! The command reads all of them as every other command does, and writes nothing. It reads no secret file: the location of one is
+//! shown, and a secret in a variable appears as a mask, in the text as well as in the event.
+//!
+//! The digest of the settings is the one that manifests record, so that an auditor can see which settings a day was archived
+//! with.
 
 use serde::Serialize;
 
@@ -7,7 +14,8 @@ use crate::config::{InForce, Loaded, Settings};
 use crate::outcome::{Exit, Result};
 use crate::render::{Event, Table};
 
-/// The rate limits as this machine uses them.
+/// The rate limits as this machine uses them: the share of the configured limits that `quota_share` leaves to it, as settings
+/// are written (`120/60s`).
 #[derive(Serialize)]
 struct LimitsView {
     summaries: String,
@@ -25,7 +33,7 @@ impl LimitsView {
     }
 }
 
-/// One setting in the event.
+/// One setting in the event `settings`. An account's setting has the account's name; `value` is masked for a secret.
 #[derive(Serialize)]
 struct Setting<'a> {
     key: &'static str,

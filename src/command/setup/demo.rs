@@ -2,6 +2,10 @@
 //!
 //! The simulator runs in this process and listens on loopback. Everything else is the real program: the demo creates an archive
 //! that all other commands can read.
+//!
+//! It writes the archive into the folder of the argument, and the journal and the request ledger into the usual state folder. A
+//! demo that is killed is continued by the next one, like any run; the simulator itself stores nothing. The day is always
+//! yesterday, so that a second demo on the same day finds it archived, and one on the next day adds a day.
 
 use jiff::ToSpan;
 
@@ -18,7 +22,7 @@ use crate::simulator::SimulatorOptions;
 
 /// Seconds of the simulated RingCX in one second. Rate limits and tokens behave as in reality, but 60 times as fast.
 const TIME_SCALE: u32 = 60;
-/// The invented sub-account.
+/// The id of the invented sub-account.
 const SUB_ACCOUNT: &str = "99999999";
 
 /// Runs the command: starts the simulator, archives yesterday, and prints what to try next.
@@ -49,6 +53,12 @@ pub(crate) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
 }
 
 /// Starts the simulator on a free port of loopback, with some faults so that retries can be seen.
+///
+/// `today` is the date in UTC. The faults are percentages of the answers: errors of the server, connections that are reset,
+/// texts with unusual characters, and segments that discovery lists twice.
+///
+/// # Errors
+/// [`Exit::Unexpected`] if no port of loopback can be bound.
 async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulator::RunningServer> {
     let midnight = today
         .to_zoned_datetime(jiff::tz::TimeZone::UTC)
@@ -75,6 +85,12 @@ async fn start(now: jiff::Timestamp, today: jiff::civil::Date) -> Result<simulat
 
 /// Returns the settings of the demo. The settings of a real installation are not read, so that the demo cannot change its
 /// archive.
+///
+/// They take the form of environment variables and go through the usual parser. From the real environment only the variables
+/// that locate the state folder are taken.
+///
+/// # Errors
+/// [`Exit::Usage`] if no state folder can be found.
 fn settings(args: &DemoArgs, context: &Context, url: &str) -> Result<Settings> {
     let archive = args.dir.to_string_lossy();
     let mut pairs = vec![
@@ -109,12 +125,12 @@ fn settings(args: &DemoArgs, context: &Context, url: &str) -> Result<Settings> {
     Ok(Settings::load(&flags, &Environment::from_pairs(pairs))?.settings)
 }
 
-/// Returns a rate limit in the time of the simulator.
+/// Returns a rate limit in the time of the simulator: `requests` in `seconds` of simulated time, as a setting is written.
 fn scaled(requests: u32, seconds: u32) -> String {
     format!("{requests}/{}ms", seconds * 1_000 / TIME_SCALE)
 }
 
-/// Returns the commands to try next.
+/// Returns the commands to try next. They can be pasted into a shell: the program is named as this process was started.
 fn next_steps(args: &DemoArgs, date: &str) -> String {
     let program = std::env::args()
         .next()

@@ -2,6 +2,10 @@
 //!
 //! The file has every setting with its meaning and its default, commented out, so that it changes nothing until a line is
 //! edited. It is generated from the table of settings ([`document::commented_file`]).
+//!
+//! The file is the one of the argument, of `--config`, or the usual one of this user. It contains no secret and no credential:
+//! those are read from the environment, or from files that settings name. A command that is killed may leave a part of the file,
+//! in which every line is a comment.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -53,6 +57,9 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
 }
 
 /// Creates the file and its folder.
+///
+/// # Errors
+/// `AlreadyExists` for a file that is there, whatever it contains; otherwise the errors of the file system.
 fn write(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

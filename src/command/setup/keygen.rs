@@ -1,4 +1,10 @@
 //! `cxvault keygen`: creates an Ed25519 key that signs manifests and parts, in the format of OpenSSH.
+//!
+//! The private key is written into one new file, which only its owner can read; the public key, its fingerprint and the line for
+//! an allowed_signers file (ssh-keygen(1), "ALLOWED SIGNERS") are printed. The key has no passphrase, because the nightly run has
+//! no terminal to read one from: the permissions of the file protect it.
+//!
+//! A command that is killed may leave an incomplete file, which the next command refuses to overwrite; delete it and run again.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,7 +17,7 @@ use crate::format::signature::SigningKey;
 use crate::outcome::{Exit, Failure, Result};
 use crate::render::Event;
 
-/// Principal in the line for an allowed_signers file.
+/// Principal in the line for an allowed_signers file. It says what the key is for.
 const PRINCIPAL: &str = "cxvault";
 
 /// Runs the command.

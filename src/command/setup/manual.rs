@@ -1,5 +1,8 @@
 //! `cxvault completions`, `cxvault man` and `cxvault reference`: the documents that are generated from the declarations of the
 //! command line.
+//!
+//! All three write to stdout alone and read nothing but the declarations in [`crate::cli`], so that a manual cannot differ from
+//! the program that printed it.
 
 use std::io::{self, Write as _};
 
@@ -132,7 +135,7 @@ fn describe(arg: &Arg, text: &mut String) {
     text.push_str(&format!("\n- `{}`: {help}{default}", shown.trim()));
 }
 
-/// Writes to stdout.
+/// Writes to stdout. A reader that closes the pipe early is no error.
 fn print(bytes: &[u8]) -> Result<Exit> {
     match io::stdout()
         .write_all(bytes)

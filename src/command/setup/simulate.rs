@@ -1,4 +1,10 @@
 //! `cxvault simulate`: runs the simulated RingCX as a server of its own.
+//!
+//! The server invents sub-accounts, segments and summaries from a seed, so that the same options always give the same answers. It
+//! enforces rate limits and token lives as RingCX does, and can inject faults. It reads no settings and stores nothing: stopping
+//! it leaves nothing behind, and starting it again answers as before.
+//!
+//! The command prints the environment variables that point `cxvault run` to the server, before it serves the first request.
 
 use std::time::Duration;
 
@@ -32,6 +38,8 @@ pub(crate) async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
 }
 
 /// Returns the lines of a shell that point `cxvault run` to the simulator.
+///
+/// Limits and token lives are printed only where they differ from the defaults of a client, which are those of RingCX.
 fn invitation(url: &str, options: &simulator::SimulatorOptions) -> String {
     let mut lines = vec![
         format!(
@@ -78,7 +86,8 @@ fn invitation(url: &str, options: &simulator::SimulatorOptions) -> String {
     lines.join("\n")
 }
 
-/// Returns limits of the simulator in the time of a client, whose clock is not scaled.
+/// Returns limits of the simulator in the time of a client, whose clock is not scaled. Windows are rounded up to whole
+/// milliseconds, so that a client that keeps to the result keeps to the limit.
 fn in_real_time(limits: &Limits, scale: f64) -> Limits {
     let mut scaled = limits.clone();
     for limit in &mut scaled.0 {

@@ -1,7 +1,8 @@
 //! One sub-account as the page shows it.
 //!
 //! A chain's manifests are read, reduced to a [`Calendar`], and that is reduced to a [`ReportedChain`] before the next
-//! chain is read: the manifests of 200 sub-accounts and seven years would not fit into memory together.
+//! chain is read: the manifests of 200 sub-accounts and seven years would not fit into memory together. What remains of a chain
+//! is some numbers, its exceptions, and a few bytes for each day.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,7 @@
 //! Everything that one report page shows, before it becomes HTML.
+//!
+//! The templates only place these values. Every sum and every judgement, such as whether an archive is complete, is made here or
+//! in `page/words.rs`, so that the page, the text on the terminal and the event `report` cannot contradict each other.
 
 use serde::Serialize;
 

@@ -1,4 +1,6 @@
 //! What a page shows of a chain's manifests beyond the calendar: the signers, and why days are not complete.
+//!
+//! Only days with gaps have an entry, so that the details of a long chain stay small.
 
 use std::collections::{BTreeMap, BTreeSet};
 

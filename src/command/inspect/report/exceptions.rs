@@ -1,4 +1,8 @@
 //! What needs attention in a sub-account's days: days that are missing or have gaps, and days that look wrong.
+//!
+//! Each exception has a sentence with the reason, and with the remedy where there is one: the reader is an operator
+//! deciding whether the next run repairs them. Consecutive missing days are one exception; gaps and warnings are one for each day,
+//! because their reasons differ.
 
 use jiff::civil::Date;
 
@@ -93,6 +97,7 @@ pub(crate) fn of(
     exceptions
 }
 
+/// The explanation of days after the last archived one.
 const BEHIND: &str =
     "These days are over and were not archived when this page was made. Check the nightly run.";
 
@@ -133,6 +138,7 @@ fn missing(calendar: &Calendar) -> Vec<Exception> {
         .collect()
 }
 
+/// Explains why days of the calendar have no manifest, and how to archive them.
 fn explain_missing(calendar: &Calendar, first: Date, last: Date) -> String {
     match calendar.archived {
         Some((begin, _)) if last < begin => {
@@ -183,6 +189,7 @@ fn explain_gaps(day: &CalendarDay, gap: Option<&DayGap>) -> String {
     explanation
 }
 
+/// Explains why an agent group may have no AI summary on any segment.
 fn explain_no_ai_summaries(group: &str, share: &GroupShare) -> String {
     let group = if group.is_empty() { "(none)" } else { group };
     format!(

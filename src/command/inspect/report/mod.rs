@@ -3,7 +3,18 @@
 //! The command reads each chain, reduces it to what the page shows ([`chain`]), verifies the archive or reads an earlier
 //! verification ([`verification`]), and renders the page ([`page`]). A chain that fails verification while it is read is
 //! part of the page as well, and the exit code is 4 then. The file appears under its name when it is complete; a crash
-//! before that leaves a temporary file beside it.
+//! before that leaves a temporary file beside it, named `.cxvault-report-` and six characters, which can be deleted.
+//!
+//! ```text
+//! chain, details, days   one sub-account: numbers, signers, and the days for the script
+//! exceptions             what needs attention
+//! contents               all sub-accounts together
+//! verification           findings, made for the page or read from a file
+//! page                   HTML, with the words and templates
+//! ```
+//!
+//! The page has numbers, ids of sub-accounts and names of agent groups, and no summary: it can be given to readers who must not
+//! see what was said.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -94,6 +105,10 @@ async fn read(args: &ReportArgs, source: &Archive, context: &Context) -> Result<
     Ok(report)
 }
 
+/// Reads one chain and reduces it.
+///
+/// # Errors
+/// [`Exit::Integrity`] for a chain that is damaged; errors of the store.
 async fn read_chain(
     source: &Archive,
     sub_account: &str,
@@ -219,7 +234,7 @@ fn write_new(path: &Path, page: &[u8]) -> Result<u64> {
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".cxvault-report-");
-    // The umask applies, as to any new file; the default of `tempfile` would let nobody but the owner read it.
+    // The umask applies, as to any new file; the default of `tempfile` would make it readable for its owner only.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder
@@ -237,12 +252,14 @@ fn write_new(path: &Path, page: &[u8]) -> Result<u64> {
     }
 }
 
+/// Returns the failure of a page that cannot be written.
 fn cannot_write(path: &Path, error: io::Error) -> Failure {
     Failure::usage(format!("cannot write {}", path.display()))
         .because(error)
         .remedy("Name a file in a folder that exists and that you may write to.")
 }
 
+/// Returns the failure for a name that is taken. A report may be evidence, so it is never replaced.
 fn already_exists(path: &Path) -> Failure {
     Failure::usage(format!(
         "{} already exists and was not changed",
@@ -251,6 +268,7 @@ fn already_exists(path: &Path) -> Failure {
     .remedy("Name another file, or move the existing one.")
 }
 
+/// Prints the verdict of the page, and where the page is.
 fn print_result(report: &Report, path: &Path, bytes: u64, exit: Exit, context: &Context) {
     let verdict = page::verdict(report);
     context.output.event(

@@ -1,4 +1,7 @@
 //! A verification as the page shows it: made for the page, or the output of an earlier `cxvault verify --json`.
+//!
+//! A verification of years takes hours, and is usually a job of its own; the page then reads the job's output. That output may be
+//! from an older or newer version of this program, so that unknown events are skipped and unknown severities count as the worst.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -200,11 +203,13 @@ impl Verification {
     }
 }
 
+/// Returns the failure for a file that is not the output of a verification.
 fn unusable(path: &Path, reason: impl std::fmt::Display) -> Failure {
     Failure::usage(format!("{}: {reason}", path.display()))
         .remedy("Name a file that `cxvault verify --json` has written for this archive.")
 }
 
+/// Returns a member of an event as text; empty if the event lacks it.
 fn text(event: &Value, name: &str) -> String {
     event[name].as_str().unwrap_or_default().to_owned()
 }

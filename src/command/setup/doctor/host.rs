@@ -1,4 +1,8 @@
 //! The checks of this host: settings, state folder and signing key.
+//!
+//! They read the settings that are in force and the files that these name. The only thing that they write is a temporary file in
+//! the state folder, which is deleted at once; a doctor that is killed in between leaves an empty file there, which no command
+//! reads.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -6,7 +10,9 @@ use crate::command::setup::doctor::DoctorCheck;
 use crate::config::{Loaded, Settings};
 use crate::outcome::Exit;
 
-/// Reports which settings were read. Wrong settings fail before any check.
+/// Reports which settings were read.
+///
+/// This check cannot fail: wrong settings end the command before any check, with the name of the setting.
 pub fn settings(loaded: &Loaded) -> DoctorCheck {
     let from = match &loaded.file {
         Some((path, _)) => format!("read from {} and the environment", path.display()),
@@ -55,6 +61,9 @@ pub fn quota_share(settings: &Settings) -> Option<DoctorCheck> {
 }
 
 /// Checks the state folder by creating it and a file in it.
+///
+/// A folder that other users can write to is a warning: the remembered heads are in it, and they are what shows that a chain was
+/// cut off.
 pub(crate) fn state_folder(settings: &Settings) -> DoctorCheck {
     let (name, folder) = ("state folder", &settings.state_dir);
     let tried =
@@ -81,7 +90,8 @@ pub(crate) fn state_folder(settings: &Settings) -> DoctorCheck {
     )
 }
 
-/// Checks that there is a signing key and that it can be read.
+/// Checks that there is a signing key and that it can be read. Only its fingerprint is shown (`SHA256:...`, as `ssh-keygen -l`
+/// prints it).
 pub fn signing_key(settings: &Settings) -> DoctorCheck {
     let name = "signing key";
     match settings.signing_key() {

@@ -3,6 +3,16 @@
 //! The checks do the real thing instead of reading configurations: they create objects, try to replace and to delete them, get
 //! a token and request a discovery. The objects are below `doctor/` and belong to no chain. No check depends on another, apart
 //! from those that need the object or the token of an earlier one.
+//!
+//! ```text
+//! host     settings, state folder, signing key; nothing leaves this host
+//! store    the store of the archive, and that of the anchor
+//! ringcx   token, sub-accounts, discovery, clock, and the days that RingCX will soon delete
+//! ```
+//!
+//! Every result is printed as soon as it is known, as a line or as an event `check`, and the event `doctor` ends the output. A
+//! doctor that is killed leaves at most a probe object, which has a lock of two minutes and can be deleted afterwards. It
+//! creates no archive.
 
 use serde::Serialize;
 
@@ -59,6 +69,7 @@ pub(crate) struct DoctorCheck {
 }
 
 impl DoctorCheck {
+    /// Returns a check without a remedy. The exit code counts only for [`Verdict::Failed`].
     fn new(check: &str, verdict: Verdict, found: impl Into<String>) -> DoctorCheck {
         DoctorCheck {
             check: check.to_owned(),
@@ -150,6 +161,7 @@ struct Checks<'a> {
 }
 
 impl Checks<'_> {
+    /// Prints a check, and remembers it for the exit code.
     fn add(&mut self, check: DoctorCheck) {
         self.output.event(Event::new("check").merge(&check));
         let mut line = format!(
@@ -165,7 +177,8 @@ impl Checks<'_> {
         self.all.push(check);
     }
 
-    /// Prints the numbers of results and returns the exit code.
+    /// Prints the numbers of results and returns the exit code: that of the worst failed check, or 3 for warnings alone, so that
+    /// a monitor notices a missing protection.
     fn end(self) -> Exit {
         let [ok, warnings, failed] =
             [Verdict::Ok, Verdict::Warning, Verdict::Failed].map(|verdict| {
@@ -197,6 +210,8 @@ impl Checks<'_> {
 }
 
 /// Returns the check of another clock against that of this host.
+///
+/// `skew_ms` is the other clock minus that of this host; `whose` names the other clock.
 fn clocks_differ(check: &str, skew_ms: i64, whose: &str) -> DoctorCheck {
     let seconds = skew_ms as f64 / 1000.0;
     let found = format!("{whose} differs from this host's by {seconds:+.1} s");

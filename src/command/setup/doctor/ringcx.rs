@@ -1,4 +1,8 @@
 //! The checks of RingCX: token, sub-accounts, discovery, clock, and how long it still retains days that are not archived.
+//!
+//! They use the client and the request ledger of the nightly run, so that a doctor beside a run keeps to the same rate limits.
+//! An account costs a token, a list of sub-accounts, and a discovery for each of the first [`TRIED`] sub-accounts. No summary is
+//! requested, and the segments that discovery returns are counted and dropped. Nothing is written apart from the ledger.
 
 use std::sync::Arc;
 
@@ -20,13 +24,15 @@ use crate::ringcx::{Discovered, RingCx};
 
 /// Largest number of sub-accounts of an account whose discovery is checked: each check is one of three requests per minute.
 const TRIED: usize = 5;
-/// Length of the discovered window, in milliseconds.
+/// Length of the discovered window, in milliseconds: long enough to have segments on a working day, and one request.
 const WINDOW_MS: i64 = 3 * 3_600_000;
 /// Days before the end of the source retention from which on an open day is a warning.
 const SOON_DAYS: i64 = 7;
+/// Length of a day, in milliseconds. The source retention counts days of 24 hours.
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// Runs the checks of all accounts.
+/// Runs the checks of all accounts. An account without a token is only checked for days that RingCX will soon delete, which
+/// needs the archive alone.
 pub(super) async fn examine(settings: &Settings, context: &Context, checks: &mut Checks<'_>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ledger = LazyLedger::new(settings, clock.clone(), Urgency::First);
@@ -34,6 +40,7 @@ pub(super) async fn examine(settings: &Settings, context: &Context, checks: &mut
     for account in &settings.accounts {
         let client = AccountClient::new(settings, account, clock.clone(), &ledger, context);
         let found = token(&client, &account.name, checks).await;
+        // Without configured sub-accounts a run archives all that are listed.
         let sub_accounts = match (&found, account.sub_accounts.is_empty()) {
             (Some((_, listed)), true) => listed.clone(),
             _ => account.sub_accounts.clone(),
@@ -90,7 +97,10 @@ async fn token(
     }
 }
 
-/// Checks that all configured sub-accounts are listed.
+/// Checks that all configured sub-accounts are listed for the user of the credentials.
+///
+/// A sub-account that is not listed cannot be archived: discovery answers 403, or with an empty list, which would look like a
+/// day without interactions.
 fn expected(account: &str, configured: &[String], listed: &[String]) -> DoctorCheck {
     let name = format!("sub-accounts of account {account}");
     if configured.is_empty() {
@@ -140,7 +150,12 @@ async fn discovery(api: &RingCx, sub_account: &str, settings: &Settings) -> Doct
     }
 }
 
-/// Returns the number of segments in the window. The segments are dropped.
+/// Returns the number of segments in the window that ended when the settings' `settle` was over, by RingCX's clock.
+///
+/// The segments are dropped, and read while they arrive: the channel holds four of them.
+///
+/// # Errors
+/// Those of the client: credentials, permissions, rate limits, network.
 async fn count_segments(api: &RingCx, sub_account: &str, settings: &Settings) -> Result<u64> {
     let settle_ms = i64::try_from(settings.settle.0.as_millis()).unwrap_or(0);
     let end_ms = (api.server_now().await? - settle_ms) / 1000 * 1000;
@@ -155,6 +170,9 @@ async fn count_segments(api: &RingCx, sub_account: &str, settings: &Settings) ->
 }
 
 /// Checks how long RingCX still retains the oldest day that is not archived.
+///
+/// RingCX deletes interactions after a time that the API does not report; the setting `source_retention` states it. Of all
+/// sub-accounts only the oldest open day is reported, since it is the first that can no longer be archived.
 async fn retention(
     archive: &Writer,
     settings: &Settings,
@@ -207,7 +225,11 @@ async fn retention(
     }
 }
 
-/// Returns the oldest day of a chain that is missing or has gaps, with its begin in UTC milliseconds.
+/// Returns the oldest day of a chain that is missing or has gaps, with its begin in UTC milliseconds; `None` if every day from
+/// the first archived one up to yesterday is complete, or if nothing is archived yet.
+///
+/// # Errors
+/// A chain that is damaged, and errors of the store.
 async fn oldest_open(
     archive: &Writer,
     sub_account: &str,

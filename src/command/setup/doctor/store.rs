@@ -1,5 +1,18 @@
 //! The checks of the store and of the anchor. They try what a store must do and what it must refuse, on objects below `doctor/`
 //! that belong to no day and to no chain.
+//!
+//! An archive rests on five promises of its store, and each has a check that tries to break it:
+//!
+//! | promise | attempt |
+//! |---|---|
+//! | an object is created once (S3 API, PutObject with `If-None-Match: *`) | a second PUT of the same key |
+//! | bytes arrive as they were sent (`x-amz-checksum-sha256`) | a body with another checksum |
+//! | a new object is listed at once | a listing after the PUT |
+//! | a locked version stays (Object Lock) | deletion of the version |
+//! | the writer may not delete (IAM) | a plain DELETE |
+//!
+//! The probe object has a new key for each run of the doctor, from the time and the process id. In S3 it stays, which is the
+//! point of the last two checks; a lifecycle rule for `doctor/` may remove it. In a folder it is removed at the end.
 
 use std::sync::Arc;
 
@@ -40,7 +53,7 @@ struct ProbedStore {
     lock: Option<Lock>,
 }
 
-/// Checks the store of the archive.
+/// Checks the store of the archive. If the store cannot be opened at all, that is the only result.
 pub(super) async fn examine(settings: &Settings, checks: &mut Checks<'_>) {
     let probed = match open(
         &settings.archive,
@@ -57,6 +70,8 @@ pub(super) async fn examine(settings: &Settings, checks: &mut Checks<'_>) {
 }
 
 /// Checks the place where heads are stored a second time, in the same way.
+///
+/// The anchor protects against a user who can change the archive, so its credentials should be other ones than the archive's.
 pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>) {
     let anchor = &settings.anchor;
     let Some(location) = &anchor.location else {
@@ -96,7 +111,7 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
 }
 
 impl ProbedStore {
-    /// Runs all checks of a store.
+    /// Runs all checks of a store. Where it takes no object, the checks of that object are omitted.
     async fn check_all(&self, checks: &mut Checks<'_>) {
         let created = self.created(checks).await;
         checks.add(self.checksum().await);
@@ -110,7 +125,10 @@ impl ProbedStore {
     }
 }
 
-/// Opens the store to be checked.
+/// Opens the store to be checked, without retries: a doctor should see an error instead of waiting for a better answer.
+///
+/// # Errors
+/// Options that contradict each other, a folder that cannot be used, and credentials that cannot be read.
 async fn open(
     location: &Location,
     options: Result<S3Options>,
@@ -151,7 +169,7 @@ async fn open(
     })
 }
 
-/// Returns a probe object.
+/// Returns a probe object with these bytes, announced with their SHA-256.
 fn object(key: &str, bytes: &'static [u8], lock: Option<Lock>) -> NewObject {
     let body = Body::Bytes(Bytes::from_static(bytes));
     NewObject {
@@ -193,6 +211,8 @@ impl ProbedStore {
     }
 
     /// Creates the probe object and returns the id of its version.
+    ///
+    /// The outer `None` stands for an object that was not created, the inner one for a store without versions.
     async fn created(&self, checks: &mut Checks<'_>) -> Option<Option<String>> {
         let name = &self.name("store takes objects");
         match self
@@ -221,7 +241,7 @@ impl ProbedStore {
         }
     }
 
-    /// Checks that no PUT replaces an object.
+    /// Checks that no PUT replaces an object. Two writers of one chain would otherwise overwrite each other's manifests.
     async fn create_only(&self) -> DoctorCheck {
         let name = &self.name("a name is given once");
         let again = self
@@ -243,7 +263,8 @@ impl ProbedStore {
         }
     }
 
-    /// Checks that a body with a wrong checksum is refused.
+    /// Checks that a body with a wrong checksum is refused. It has a key of its own, and no lock: on a store that takes it, it can
+    /// be deleted.
     async fn checksum(&self) -> DoctorCheck {
         let name = &self.name("wrong bytes are refused");
         let mut wrong = object(&format!("{}-checksum", self.key), b"these bytes\n", None);
@@ -283,7 +304,8 @@ impl ProbedStore {
         }
     }
 
-    /// Compares the clock of the store with that of this host.
+    /// Compares the clock of the store with that of this host, by the time at which the store wrote the probe object. S3 refuses
+    /// signed requests from a clock that differs by more than 15 minutes.
     async fn clock_skew(&self) -> DoctorCheck {
         let name = &self.name("store's clock");
         let Some(s3) = &self.s3 else {
@@ -304,7 +326,7 @@ impl ProbedStore {
         }
     }
 
-    /// Checks that the bucket has versioning.
+    /// Checks that the bucket has versioning. A bucket with versioning answers a PUT with the id of the new version.
     fn versioning(&self, version_id: Option<&str>) -> DoctorCheck {
         let name = &self.name("versioning");
         match (&self.s3, version_id) {
@@ -387,7 +409,8 @@ impl ProbedStore {
         }
     }
 
-    /// Checks that these credentials may not delete objects.
+    /// Checks that these credentials may not delete objects. In a versioned bucket a plain DELETE removes nothing, but hides the
+    /// object behind a delete marker.
     async fn no_permission(&self, s3: &S3Store) -> DoctorCheck {
         let name = &self.name("no permission to delete");
         match s3.try_to_delete(&self.key, None).await {

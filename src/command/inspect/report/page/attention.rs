@@ -10,6 +10,7 @@ const MAX_ROWS: usize = 300;
 
 /// The exceptions of one class, with the words and the colour that its rows share.
 pub(crate) struct ExceptionGroup<'a> {
+    /// The name of the class.
     pub name: &'static str,
     /// The letter of the day state (or `w` for warnings) whose colour the rows have.
     pub letter: char,
@@ -17,6 +18,7 @@ pub(crate) struct ExceptionGroup<'a> {
     pub mark: char,
     /// Whether the days have squares in the calendar that a row can link to.
     pub in_calendar: bool,
+    /// Number of all exceptions of the class.
     pub total: u64,
     /// The most recent ones.
     pub shown: Vec<&'a Exception>,

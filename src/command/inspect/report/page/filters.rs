@@ -1,4 +1,4 @@
-//! The filters of the page's templates: how numbers, sizes and times are written.
+//! The filters of the page's templates: how numbers, sizes and times are written. A template uses one as `{{ days|grouped }}`.
 
 use std::borrow::Borrow;
 

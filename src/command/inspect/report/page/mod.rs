@@ -30,6 +30,7 @@ mod words;
 
 pub use words::verdict;
 
+/// The style sheet, also for printing.
 const STYLE: &str = include_str!("page.css");
 /// The script: the body of one function, in files that are each about one topic.
 const SCRIPT: &str = concat!(
@@ -55,6 +56,7 @@ impl Escaper for VisibleText {
     }
 }
 
+/// The values of the template `page.html`.
 #[derive(Template)]
 #[template(path = "command/inspect/report/page/page.html", escape = "visible")]
 struct Page<'a> {

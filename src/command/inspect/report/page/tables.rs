@@ -1,4 +1,6 @@
 //! The words in the tables of the verification and of the sub-accounts.
+//!
+//! Severities have a word, a colour and a mark, so that a page that is printed in black and white loses nothing.
 
 use crate::audit::calendar::LockSummary;
 use crate::command::inspect::report::chain::ReportedChain;

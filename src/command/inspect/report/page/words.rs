@@ -1,4 +1,7 @@
 //! The sentences and figures at the top of the page: what is covered and what is missing, in plain words.
+//!
+//! The reader may be an auditor who knows neither the archive nor RingCX. So a sentence says first what is wrong, a number has its
+//! noun, a date has its month as a word, and "Complete" is only said where no day is open and nothing failed verification.
 
 use std::fmt::Write as _;
 
@@ -147,10 +150,11 @@ fn days_archived(report: &Report) -> String {
     }
 }
 
-/// The large word at the top.
+/// The large word at the top of the page, which a reader sees first.
 pub(crate) struct Badge {
     /// The CSS class, which gives the colour.
     pub class: &'static str,
+    /// The word itself.
     pub text: &'static str,
 }
 
@@ -165,7 +169,7 @@ pub fn badge(report: &Report) -> Badge {
     Badge { class, text }
 }
 
-/// Returns how many of the segments have summaries.
+/// Returns how many of the segments have summaries, and how many summaries are missing for a known reason.
 pub(crate) fn summaries_present(report: &Report) -> String {
     let counts = report.counts();
     if counts.segments == 0 {
@@ -217,7 +221,9 @@ pub(crate) fn verification_result(report: &Report) -> String {
 pub(crate) struct Figure {
     /// The CSS classes.
     pub class: String,
+    /// What is counted, in the plural.
     pub name: &'static str,
+    /// The number, without a unit.
     pub number: u64,
 }
 
