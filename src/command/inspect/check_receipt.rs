@@ -4,7 +4,8 @@
 //! itself is that its head is the archive's: that takes a head from a second source (`--expect-head`).
 //!
 //! The check recomputes the hashes of the summaries, the Merkle root that follows from the row and its audit path (RFC 9162,
-//! section 2.1.3.2), the hash of each manifest and the links up to the head, and verifies the signatures. The command reads the receipt and the allowed_signers, and writes nothing.
+//! section 2.1.3.2), the hash of each manifest and the links up to the head, and verifies the signatures. The command reads
+//! the receipt and the allowed_signers, and writes nothing.
 
 use crate::cli::audit::CheckReceiptArgs;
 use crate::command::{Context, inspect};

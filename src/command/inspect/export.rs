@@ -6,8 +6,8 @@
 //! With `--after` a second system can follow the archive: `export.json` names the values of `--after` with which the
 //! next export contains exactly the rows that were committed in between.
 //!
-//! Parts are read one after the other and compared with the SHA-256 in their manifest before a row of them is used. Days that were
-//! disposed of are left out and listed in `export.json`, even if their files are still in the store.
+//! Parts are read one after the other and compared with the SHA-256 in their manifest before a row of them is used. Days
+//! that were disposed of are left out and listed in `export.json`, even if their files are still in the store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,8 +3,9 @@
 //! Of several rows of the segment the newest is proved, unless `--revision` names another. The receipt also lists later
 //! manifests of the day, because one of them may contain a newer row, which its holder would not see otherwise.
 //!
-//! The receipt contains the row, its audit path to the Merkle root of its file (RFC 9162, section 2.1.3), and the manifests from
-//! the one that lists the file up to the head (FORMAT.md, "Receipts"). It reveals no other row. `cxvault check-receipt` checks it without the archive.
+//! The receipt contains the row, its audit path to the Merkle root of its file (RFC 9162, section 2.1.3), and the manifests
+//! from the one that lists the file up to the head (FORMAT.md, "Receipts"). It reveals no other row. `cxvault check-receipt`
+//! checks it without the archive.
 //!
 //! The file is created only after everything was read and checked. A command that is killed while it writes leaves an incomplete
 //! file, which is not JSON and is refused by the check; delete it, since the command never overwrites a file.

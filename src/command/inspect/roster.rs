@@ -8,7 +8,8 @@ use crate::chain::{Archive, inventory};
 use crate::outcome::Result;
 use crate::render::{Event, Output, grouped};
 
-/// Prints the line and the event `roster`: the head of the roster and the sub-accounts that RingCX no longer lists; nothing if there is no roster.
+/// Prints the line and the event `roster`: the head of the roster and the sub-accounts that RingCX no longer lists; nothing
+/// if there is no roster.
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] for a roster that is damaged; the store's errors.

@@ -3,8 +3,9 @@
 //! Each committed row is printed, the oldest revision first, with the manifest that committed it. The summary hashes
 //! of the row and the hash of its file are computed again, so that the answer can be used without a verification.
 //!
-//! The id is compared with the segment, dialog and interaction ids of the rows. Bloom filters in each part say whether it can contain
-//! the id, so that only few parts are read. The command writes nothing apart from temporary copies of these parts.
+//! The id is compared with the segment, dialog and interaction ids of the rows. Bloom filters in each part say whether it
+//! can contain the id, so that only few parts are read. The command writes nothing apart from temporary copies of these
+//! parts.
 
 use crate::audit::find::{FoundRow, find};
 use crate::cli::audit::ShowArgs;

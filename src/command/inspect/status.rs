@@ -3,9 +3,9 @@
 //! The calendar comes from the manifests alone, so years of days are shown without reading a part. Only `--by` reads
 //! rows.
 //!
-//! Each chain is read and verified up to its head, printed, and dropped before the next one is read. The command writes nothing,
-//! and a day with gaps is no failure of it: the exit code is 0. A script that should notice gaps reads the event `status`, or calls
-//! `cxvault verify`, whose exit code says so.
+//! Each chain is read and verified up to its head, printed, and dropped before the next one is read. The command writes
+//! nothing, and a day with gaps is no failure of it: the exit code is 0. A script that should notice gaps reads the event
+//! `status`, or calls `cxvault verify`, whose exit code says so.
 //!
 //! ```text
 //! 99999999  days in UTC, last commit 2026-11-21T03:12:09Z

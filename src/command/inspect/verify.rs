@@ -4,10 +4,10 @@
 //! options, the anchors are opened, and findings are printed at once: a verification of years takes hours, and must not
 //! keep a violation to itself until it ends.
 //!
-//! The command reads the archive and the anchors, and writes nothing. Three levels differ in what is read: `quick` reads records
-//! and asks the store about each file, `full` also reads and hashes the files, `deep` also checks each row in them. A verification
-//! that is stopped has printed the findings so far but no verdict, and therefore proves nothing; it begins anew next time.
-//! `--subset` divides the files among several calls for archives that are too large for one.
+//! The command reads the archive and the anchors, and writes nothing. Three levels differ in what is read: `quick` reads
+//! records and asks the store about each file, `full` also reads and hashes the files, `deep` also checks each row in them.
+//! A verification that is stopped has printed the findings so far but no verdict, and therefore proves nothing; it begins
+//! anew next time. `--subset` divides the files among several calls for archives that are too large for one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,7 +1,7 @@
 //! What needs attention in a sub-account's days: days that are missing or have gaps, and days that look wrong.
 //!
-//! Each exception has a sentence with the reason, and with the remedy where there is one: the reader is an operator
-//! deciding whether the next run repairs them. Consecutive missing days are one exception; gaps and warnings are one for each day,
+//! Each exception has a sentence with the reason, and with the remedy where there is one: the reader is an operator deciding
+//! whether the next run repairs them. Consecutive missing days are one exception; gaps and warnings are one for each day,
 //! because their reasons differ.
 
 use jiff::civil::Date;

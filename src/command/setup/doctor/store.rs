@@ -263,8 +263,8 @@ impl ProbedStore {
         }
     }
 
-    /// Checks that a body with a wrong checksum is refused. It has a key of its own, and no lock: on a store that takes it, it can
-    /// be deleted.
+    /// Checks that a body with a wrong checksum is refused. It has a key of its own, and no lock: on a store that takes it,
+    /// it can be deleted.
     async fn checksum(&self) -> DoctorCheck {
         let name = &self.name("wrong bytes are refused");
         let mut wrong = object(&format!("{}-checksum", self.key), b"these bytes\n", None);

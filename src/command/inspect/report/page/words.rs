@@ -1,7 +1,8 @@
 //! The sentences and figures at the top of the page: what is covered and what is missing, in plain words.
 //!
-//! The reader may be an auditor who knows neither the archive nor RingCX. So a sentence says first what is wrong, a number has its
-//! noun, a date has its month as a word, and "Complete" is only said where no day is open and nothing failed verification.
+//! The reader may be an auditor who knows neither the archive nor RingCX. So a sentence says first what is wrong, a number
+//! has its noun, a date has its month as a word, and "Complete" is only said where no day is open and nothing failed
+//! verification.
 
 use std::fmt::Write as _;
 
