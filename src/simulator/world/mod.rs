@@ -279,6 +279,7 @@ fn length_ms(key: u64, voice: bool) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::time::HOUR_MS;
 
     fn world(faults: Faults) -> World {
         let sub_accounts = vec!["99999999".into(), "88888888".into()];
