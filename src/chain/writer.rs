@@ -126,7 +126,7 @@ pub async fn open_or_create(
         // Without this line a mistyped location would look like an archive that has lost everything.
         tracing::info!(
             location = store.root(),
-            "there was no archive; a new one was created"
+            "created a new archive, because none existed at this location"
         );
     }
     match archive::record(store).await? {

@@ -172,7 +172,7 @@ pub(super) fn wrong(to: &dyn Store, key: &str, problem: &str) -> Failure {
 
 /// Returns the failure for a location that does not keep a lock or a hold which is required, as `what` says.
 pub(super) fn unlockable(to: &dyn Store, what: &str) -> Failure {
-    Failure::usage(format!("{what}, and {} keeps no locks", to.root())).remedy(
-        "Copy to a bucket made with Object Lock; or name --without-locks: then all who can write there can also delete.",
+    Failure::usage(format!("{what}, and {} does not support object locks", to.root())).remedy(
+        "Copy to a bucket with Object Lock, or add --without-locks: then every user who can write there can also delete.",
     )
 }

@@ -8,7 +8,7 @@ use crate::outcome::{Exit, Failure};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JournalError {
     /// Another process holds the lock of the day.
-    #[error("another process is at work on this day and archive (lock {})", .0.display())]
+    #[error("another process works on this day of this archive (lock {})", .0.display())]
     Locked(PathBuf),
     /// A file or folder cannot be created, read, written or deleted.
     #[error("cannot use the state folder at {}", .path.display())]

@@ -95,7 +95,7 @@ fn a_range_is_archived_day_by_day_and_sealed_days_cost_nothing() {
     assert!(
         again
             .stdout
-            .contains("2026-11-12 up to and not including 2026-11-19: 0 days complete"),
+            .contains("2026-11-12 to 2026-11-18: 0 days complete"),
         "{again}"
     );
 }

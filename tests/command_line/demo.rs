@@ -37,7 +37,7 @@ fn the_demo_archives_a_day_and_its_next_steps_work_as_printed() {
         "{said}"
     );
     let steps = said
-        .split_once("Next things to try:")
+        .split_once("What to try next:")
         .expect("next steps")
         .1;
     let commands: Vec<&str> = steps

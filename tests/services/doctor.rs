@@ -61,9 +61,9 @@ fn a_folder_is_examined_and_left_as_it_was() {
         ("settings", "ok"),
         ("state folder", "ok"),
         ("signing key", "ok"),
-        ("store takes objects", "ok"),
-        ("a name is given once", "ok"),
-        ("wrong bytes are refused", "ok"),
+        ("store accepts objects", "ok"),
+        ("objects are created only once", "ok"),
+        ("damaged uploads are refused", "ok"),
         ("listing", "ok"),
         ("Object Lock", "not-applicable"),
         ("token", "ok"),
@@ -99,7 +99,7 @@ fn a_bucket_with_locks_is_tried_and_its_archive_still_holds() {
         "versioning",
         "Object Lock",
         "a locked version stays",
-        "a name is given once",
+        "objects are created only once",
     ] {
         assert_eq!(verdict(&done, check), "ok", "{check}: {done}");
     }
@@ -143,7 +143,7 @@ fn a_bucket_without_locks_or_a_key_is_a_warning_and_a_missing_bucket_fails() {
     vault.set("OBJECT_LOCK", "compliance:1d");
     let refused = vault.run(&["doctor", "--store-only", "--json"]);
     assert_eq!(
-        verdict(&refused, "store takes objects"),
+        verdict(&refused, "store accepts objects"),
         "failed",
         "{refused}"
     );
@@ -152,7 +152,7 @@ fn a_bucket_without_locks_or_a_key_is_a_warning_and_a_missing_bucket_fails() {
     vault.set("ARCHIVE", "s3://no-such-bucket-here/x");
     let nowhere = vault.run(&["doctor", "--json"]);
     assert_eq!(
-        verdict(&nowhere, "store takes objects"),
+        verdict(&nowhere, "store accepts objects"),
         "failed",
         "{nowhere}"
     );
@@ -176,7 +176,7 @@ fn what_ringcx_refuses_is_named_with_a_remedy() {
     let denied = vault.run(&["doctor", "--json"]).expect(6);
     assert_eq!(verdict(&denied, "token"), "failed", "{denied}");
     assert_eq!(
-        verdict(&denied, "a name is given once"),
+        verdict(&denied, "objects are created only once"),
         "ok",
         "the store is examined all the same"
     );

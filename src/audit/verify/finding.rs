@@ -130,21 +130,21 @@ codes! {
     ArchiveRecord "archive-record-wrong" Violation
         "archive.json is not the record that the manifests name, so this may be another archive.";
     ManifestMissing "manifest-missing" Violation
-        "A number of the chain is missing: an audit record was removed.";
+        "A number of the chain is missing: an audit record was removed, or cannot be listed.";
     ManifestUnreadable "manifest-unreadable" Violation
         "The object is not a manifest of this format: it was damaged, or never written by cxvault.";
     ManifestMisplaced "manifest-misplaced" Violation
         "The manifest belongs to another archive, chain or number: it was copied here.";
     ChainBroken "chain-broken" Violation
-        "The manifest is not the one that its successor names: history was rewritten.";
+        "The manifest is not the one that its successor names: one of the two was changed or replaced.";
     ManifestUnsigned "manifest-unsigned" Violation
-        "An earlier manifest of the chain is signed and this one is not: it was written without the key.";
+        "An earlier manifest of the chain is signed and this one is not: it may have been written without the key.";
     SignatureInvalid "signature-invalid" Violation
         "The signature does not match the manifest: one of them was changed.";
     SignerNotAllowed "signer-not-allowed" Violation
         "The manifest is signed by a key that is not among the allowed signers.";
     HeadMissing "head-missing" Violation
-        "The chain ends before a head that was seen earlier: its end was cut off.";
+        "The chain ends before a head that was seen earlier: its end was cut off, or cannot be listed.";
     HeadDiffers "head-differs" Violation
         "The manifest is not the one that was seen earlier at this number: history was rewritten.";
     RosterHead "roster-head" Violation
@@ -176,7 +176,7 @@ codes! {
     FileMisplaced "file-misplaced" Violation
         "The manifest lists a file of another day or revision, or one that is already listed.";
     FileMissing "file-missing" Violation
-        "A committed file does not exist: rows were removed.";
+        "A committed file does not exist, or is not visible to this user.";
     FileSize "file-size-differs" Violation
         "A committed file has another length than its manifest names.";
     StoreChecksum "store-checksum-differs" Violation
@@ -196,7 +196,7 @@ codes! {
     HoldMissing "hold-missing" Violation
         "The chain has an open legal hold on the object, but the store has none: the object can be removed.";
     ForeignObject "foreign-object" Violation
-        "No manifest accounts for the object: cxvault did not put it there.";
+        "No manifest accounts for the object, and it is not a leftover of an interrupted run.";
     PartUnreadable "part-unreadable" Violation
         "The file is not a readable part of this format.";
     PartStatement "part-statement-wrong" Violation

@@ -1,4 +1,4 @@
-//! Acknowledgement of gaps that will stay: recorded in the chain, so that no further run reports them.
+//! Acknowledgement of gaps that will remain: recorded in the chain, so that no further run reports them.
 
 use jiff::civil::Date;
 
@@ -77,7 +77,7 @@ async fn gaps(writer: &Writer, chain: &mut Chain, range: DateSpan) -> Result<Vec
         );
         return Err(Failure::usage(message).remedy(
             "Only gaps of an archived day can be acknowledged: archive it with `cxvault backfill`, or leave it out of \
-             the range (--to is the day AFTER the last one).",
+             the range (--to is the day after the last day of the range).",
         ));
     }
     let mut days = Vec::new();

@@ -226,8 +226,8 @@ fn refused(sub_account: &str, obstacles: &BTreeMap<Date, String>) -> Failure {
         named.join("; ")
     );
     Failure::usage(message).remedy(
-        "Nothing was recorded. Leave these days out of the range (--to is the day AFTER the last one), or wait: a lock must \
-         have ended a day ago. `cxvault hold list` and `cxvault retention` show what protects days. Acknowledge gaps that \
-         will stay with `cxvault acknowledge`, and finish unfinished days with `cxvault run --date`.",
+        "Nothing was recorded. Leave these days out of the range (--to is the day after the last day of the range), or \
+         wait until their locks have been over for a day. `cxvault hold list` and `cxvault retention` show what protects \
+         days. Acknowledge gaps that will remain with `cxvault acknowledge`, and complete unfinished days with `cxvault run --date`.",
     )
 }

@@ -57,7 +57,7 @@ pub(crate) struct ExtensionOutcome {
 ///
 /// # Errors
 /// `Exit::Usage` where a day is retained longer already, where nothing is archived in the range, or where the store
-/// keeps no locks.
+/// does not support object locks.
 pub(crate) async fn extend(
     writer: &Writer,
     sub_account: &str,
@@ -190,7 +190,7 @@ fn refuse_shorter(
     ))
 }
 
-/// Refuses a store that keeps no locks: the record would promise what the store does not do.
+/// Refuses a store that does not support object locks: the record would promise what the store does not do.
 async fn check_store(
     writer: &Writer,
     locks: &BTreeMap<Date, Option<Lock>>,
@@ -202,8 +202,8 @@ async fn check_store(
         return Ok(());
     }
     Err(
-        Failure::usage(format!("{} keeps no locks on objects", writer.store.root()))
-            .remedy("Retention needs an S3 bucket made with Object Lock."),
+        Failure::usage(format!("{} does not support object locks", writer.store.root()))
+            .remedy("Retention needs an S3 bucket that was created with Object Lock."),
     )
 }
 

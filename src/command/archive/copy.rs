@@ -131,7 +131,7 @@ fn summary(job: &Job, copied: &Copied, exit: Exit, command: &str) -> String {
         lines.push(format!("rosters       {} {put}", grouped(*rosters)));
     }
     lines.push(format!("size          {}", size(*bytes)));
-    lines.push(format!("there already {}", grouped(*there)));
+    lines.push(format!("already there {}", grouped(*there)));
     lines.push(format!("locks         {}", locks(copied)));
     if copied.disposed + copied.unlisted > 0 {
         let (disposed, unlisted) = (grouped(copied.disposed), grouped(copied.unlisted));
@@ -148,7 +148,7 @@ fn summary(job: &Job, copied: &Copied, exit: Exit, command: &str) -> String {
     lines.push(String::new());
     lines.push(match (exit, dry_run) {
         (Exit::Done, true) => "Nothing was written. The same command without --dry-run copies it.".to_owned(),
-        (Exit::Done, false) => format!("COPIED. Now check it: {command}"),
+        (Exit::Done, false) => format!("COPIED. Verify the copy with: {command}"),
         _ => "THE COPY IS INCOMPLETE: see the errors above. What was copied is valid, and the same command continues."
             .to_owned(),
     });

@@ -148,8 +148,8 @@ impl HoldReport<'_> {
             tracing::warn!(
                 sub_account,
                 case,
-                "NOTHING ENFORCES THIS HOLD: {store} has no legal holds, since it is not a bucket with Object Lock. There is \
-                 only the record in the chain; users who can delete objects there still can"
+                "This hold is not enforced: {store} is not a bucket with Object Lock. The hold is only recorded in the chain; \
+                 users with permission to delete can still delete the objects."
             );
         }
         let mut lines = vec![self.line()];
@@ -184,7 +184,7 @@ impl HoldReport<'_> {
             .unwrap_or_default();
         let done = match (self.act, held.enforced) {
             (_, false) => {
-                format!("{would}recorded, and ENFORCED BY NOTHING: this store has no legal holds")
+                format!("{would}recorded, NOT ENFORCED: this store has no legal holds")
             }
             (HoldAct::Add, true) => {
                 format!("{objects} objects {would}held, {changed} of them now")
@@ -349,7 +349,7 @@ fn print_case(case: &HeldCase<'_>, source: &Archive, output: &Output) -> Exit {
     let lacking = case.objects - case.held;
     let state = match (case.open.is_empty(), case.enforced && !folder, lacking) {
         (true, _, _) => "closed".to_owned(),
-        (_, false, _) => format!("open on {ranges}; NOTHING HERE ENFORCES IT"),
+        (_, false, _) => format!("open on {ranges}; NOT ENFORCED by this store"),
         (_, _, 0) => {
             format!("open on {ranges}; held: {}", count(case.objects, "object"))
         }

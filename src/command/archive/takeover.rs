@@ -72,7 +72,7 @@ fn summary(
 ) -> String {
     let result = match ended {
         TakenOver::Before => "it was taken over before; there is nothing to do",
-        TakenOver::Planned(_) => "it would continue as the archive; nothing was committed",
+        TakenOver::Planned(_) => "it would replace the original archive; nothing was committed",
         TakenOver::Now { .. } => {
             "from now on it continues as the archive; do not write to the original any more"
         }

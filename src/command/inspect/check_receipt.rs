@@ -69,7 +69,7 @@ fn print_summary(
     } = proven;
     let signed = match (proven.signed_by.as_slice(), allowed.is_empty()) {
         ([], _) => {
-            "The manifest is not signed: anyone who can write to the archive could have made this receipt.".to_owned()
+            "The manifest is not signed: a user with write access to the archive could have created this receipt.".to_owned()
         }
         (keys, true) => format!(
             "Signed by {}; decide whether you trust that key.",

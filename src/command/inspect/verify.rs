@@ -163,7 +163,7 @@ fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
         ..
     } = totals;
     let level = match options.level {
-        Level::Quick => "files not read",
+        Level::Quick => "not read",
         Level::Full => "read and hashed",
         Level::Deep => "read, hashed, and checked row by row",
     };

@@ -43,7 +43,8 @@ pub(crate) fn print_backfill(from: Date, to: Date, outcome: &CommandOutcome, out
         .partition(|day| day.archived.as_ref().is_some_and(|day| day.complete));
     let segments = days.iter().map(DayReport::segments).sum();
     let mut lines = vec![format!(
-        "{from} up to and not including {to}: {} complete, {} with gaps, {} failed; {}. Days that were sealed before are not counted.",
+        "{from} to {}: {} complete, {} with gaps, {} failed; {}. Days that were already complete are not counted.",
+        to.yesterday().unwrap_or(to),
         count(complete.len() as u64, "day"),
         incomplete.len(),
         days.len() - complete.len() - incomplete.len(),
@@ -63,7 +64,8 @@ pub(crate) fn print_recheck(from: Date, to: Date, outcome: &CommandOutcome, outp
         .filter_map(|day| Some((day, day.archived.as_ref()?.recheck.as_ref()?)))
         .partition(|(_, recheck)| !recheck.changes.is_empty());
     let mut lines = vec![format!(
-        "{from} up to and not including {to}: {} with changes, {} without, {} failed.",
+        "{from} to {}: {} with changes, {} without, {} failed.",
+        to.yesterday().unwrap_or(to),
         count(changed.len() as u64, "day"),
         unchanged.len(),
         days.len() - changed.len() - unchanged.len()

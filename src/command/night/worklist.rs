@@ -336,7 +336,7 @@ async fn archived_days(
         tracing::warn!(
             sub_account,
             missing,
-            "days of this range are not archived: see cxvault backfill"
+            "days of this range are not archived and were not rechecked; archive them with cxvault backfill"
         );
     }
     if disposed > 0 {

@@ -139,8 +139,8 @@ fn next_steps(args: &DemoArgs, date: &str) -> String {
     let manifest = format!("{dir}/manifests/v1/sub_account={SUB_ACCOUNT}/0000000001.json");
     format!(
         "
-Next things to try:
-  The same day again: it is confirmed without any request
+What to try next:
+  Archive the same day again: no request is sent
     {program} run --archive {dir} --sub-account {SUB_ACCOUNT} --time-zone UTC --date {date}
   Verify the archive, show its days, search it, and show one result
     {program} verify --archive {dir} --level deep

@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &SimulateArgs, context: &Context) -> Result<()> {
 fn invitation(url: &str, options: &simulator::SimulatorOptions) -> String {
     let mut lines = vec![
         format!(
-            "# The RingCX simulator listens on {url}. Paste this into another shell, then try `cxvault run`:"
+            "# The RingCX simulator listens on {url}. Set these variables in another shell, then run `cxvault run`:"
         ),
         format!("export CXVAULT_PLATFORM_URL={url}"),
         format!("export CXVAULT_RINGCX_URL={url}"),

@@ -63,7 +63,7 @@ pub struct Manifest {
 pub enum Record {
     /// A revision of a day was committed.
     Day(Box<DayRecord>),
-    /// The operator acknowledged gaps that will stay.
+    /// The operator acknowledged gaps that will remain.
     Acknowledgement(Box<Acknowledgement>),
     /// A case holds a range of days, or releases it.
     Hold(Box<Hold>),

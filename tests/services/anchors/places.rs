@@ -294,9 +294,9 @@ fn a_folder_is_a_place_too_and_doctor_tries_what_is_set() {
     let folder = folder(&mut vault);
     for name in [
         "anchor",
-        "anchor: store takes objects",
-        "anchor: a name is given once",
-        "a name is given once",
+        "anchor: store accepts objects",
+        "anchor: objects are created only once",
+        "objects are created only once",
     ] {
         assert_eq!(check(&vault, 0, name), "ok", "{name}");
     }
@@ -354,5 +354,5 @@ fn a_folder_is_a_place_too_and_doctor_tries_what_is_set() {
         "the archive's own credentials"
     );
     vault.set("ANCHOR", "s3://no-such-bucket-here/x");
-    assert_eq!(check(&vault, 2, "anchor: store takes objects"), "failed");
+    assert_eq!(check(&vault, 2, "anchor: store accepts objects"), "failed");
 }

@@ -69,7 +69,7 @@ fn from_a_folder_to_a_bucket_and_back_it_is_the_same_byte_for_byte() {
         .expect(0)
         .stdout;
     let advised = format!(
-        "COPIED. Now check it: CXVAULT_S3_ENDPOINT={} cxvault verify --archive 's3://",
+        "COPIED. Verify the copy with: CXVAULT_S3_ENDPOINT={} cxvault verify --archive 's3://",
         minio().endpoint()
     );
     assert!(text.contains(&advised), "{text}");

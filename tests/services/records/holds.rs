@@ -325,15 +325,15 @@ fn where_nothing_enforces_a_hold_it_is_said_loudly() {
             "hold", "add", "--case", "A", "--from", EVE, "--to", NEXT, "--reason", REASON,
         ]);
         let added = added.expect(0);
-        assert!(added.stdout.contains("ENFORCED BY NOTHING"), "{added}");
+        assert!(added.stdout.contains("recorded, NOT ENFORCED"), "{added}");
         assert!(
-            added.stderr.contains("NOTHING ENFORCES THIS HOLD"),
+            added.stderr.contains("This hold is not enforced"),
             "{added}"
         );
         assert_eq!(verified(&vault, 0), ["hold-not-enforced"]);
         let listed = vault.run(&["hold", "list"]).expect(0);
         assert!(
-            listed.stdout.contains("NOTHING HERE ENFORCES IT"),
+            listed.stdout.contains("NOT ENFORCED by this store"),
             "{listed}"
         );
         // Days are still archived.

@@ -279,7 +279,7 @@ fn without_locks_or_a_known_mode_nothing_is_recorded() {
         vault.run_day(DAY, &[]).expect(0);
         let shown = vault.run(&["retention"]).expect(0);
         assert!(shown.stdout.contains("no lock"), "{shown}");
-        refused(&vault, (DAY, NEXT, &later), "keeps no locks on objects");
+        refused(&vault, (DAY, NEXT, &later), "does not support object locks");
         assert_eq!(verified(&vault, 0), [""; 0]);
     }
     // A bucket with Object Lock in which no object is locked: the settings name the mode.

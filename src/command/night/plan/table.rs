@@ -1,14 +1,14 @@
 //! How a plan is printed: a table for people, one event for each sub-account for machines.
 //!
 //! ```text
-//! 2 days to archive, 1 with gaps to fill, 0 to recheck, in 1 sub-account. Nothing has been changed.
+//! 2 days to archive, 1 with gaps to fill, 0 to recheck, in 1 sub-account. Nothing was written.
 //!
 //! sub-account  days  first       last        discovery  segments  summaries  at least
 //! 99999999        3  2026-11-18  2026-11-20         16    15,000     20,012  8h 21m
 //!
 //! discovery  16 requests at 3/60s,9/15m for each sub-account: 16m
-//! summaries  20,012 requests at 40/60s for each credential: 8h 21m   <- the bottleneck
-//! together   at least 8h 21m, since both run side by side: not before 2026-11-21T11:36:00Z
+//! summaries  20,012 requests at 40/60s for each credential: 8h 21m   <- slower
+//! total      at least 8h 21m (both run at the same time); ends at 2026-11-21T11:36:00Z at the earliest
 //! ```
 //!
 //! Below it a line says what the estimates rest on, and two lines name the days that RingCX does not retain for long
@@ -72,7 +72,7 @@ fn headline(sub_accounts: usize, total: &PlanTotal) -> String {
         return format!("Nothing to do: no day of {sub_accounts} is open.");
     }
     format!(
-        "{} to archive, {} with gaps to fill, {} to recheck, in {sub_accounts}. Nothing has been changed.\n",
+        "{} to archive, {} with gaps to fill, {} to recheck, in {sub_accounts}. Nothing was written.\n",
         count(total.archive as u64, "day"),
         grouped(total.fill_gaps as u64),
         grouped(total.recheck as u64),
@@ -145,7 +145,7 @@ fn limits_lines(total: &PlanTotal, settings: &Settings, now_ms: i64) -> [String;
             bottleneck_mark(total, "summaries")
         ),
         format!(
-            "together   at least {}, since both run side by side: not before {}",
+            "total      at least {} (both run at the same time); ends at {} at the earliest",
             duration(Duration::from_secs(total.seconds)),
             rfc3339(now_ms.saturating_add(total_ms))
         ),
@@ -155,7 +155,7 @@ fn limits_lines(total: &PlanTotal, settings: &Settings, now_ms: i64) -> [String;
 /// Returns the mark beside the limit that takes longer.
 fn bottleneck_mark(total: &PlanTotal, limit: &str) -> &'static str {
     if total.bottleneck == Some(limit) {
-        "   <- the bottleneck"
+        "   <- slower"
     } else {
         ""
     }
@@ -169,7 +169,7 @@ fn estimate_lines(total: &PlanTotal) -> Vec<String> {
             "The volumes of days that are not archived yet are medians of archived days.".to_owned()
         }
         unknown => format!(
-            "{} of sub-accounts without an archived day to estimate from, not included in the sums: give \
+            "No estimate for {}, which the totals leave out: no day of the sub-account is archived yet. Use \
              --segments-per-day.",
             count(unknown as u64, "day")
         ),

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::command::setup::doctor::DoctorCheck;
 use crate::config::{Loaded, Settings};
 use crate::outcome::Exit;
+use crate::render::count;
 
 /// Reports which settings were read.
 ///
@@ -18,11 +19,11 @@ pub fn settings(loaded: &Loaded) -> DoctorCheck {
         Some((path, _)) => format!("read from {} and the environment", path.display()),
         None => "read from the environment; there is no settings file".to_owned(),
     };
-    let accounts = loaded.settings.accounts.len();
+    let accounts = count(loaded.settings.accounts.len() as u64, "account");
     DoctorCheck::ok(
         "settings",
         format!(
-            "{from}; {accounts} accounts, archive {}",
+            "{from}; {accounts}, archive {}",
             loaded.settings.archive
         ),
     )

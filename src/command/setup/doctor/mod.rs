@@ -221,7 +221,7 @@ fn clocks_differ(check: &str, skew_ms: i64, whose: &str) -> DoctorCheck {
     DoctorCheck::warning(
         check,
         found,
-        "Synchronise the clock of this host with NTP: signatures of requests and times in manifests depend on it.",
+        "Synchronise the clock of this host with NTP: S3 refuses requests whose time is wrong, and manifests record this clock.",
     )
 }
 

@@ -78,7 +78,7 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
         let found = match &anchor.webhook {
             Some(_) => "no location is set; heads are only sent to the webhook",
             None => {
-                "none is set: only printed heads that were kept can show that the end of a chain was cut off"
+                "none is set: only heads that were stored elsewhere can show that the end of a chain was cut off"
             }
         };
         return checks.add(DoctorCheck::not_applicable("anchor", found));
@@ -214,7 +214,7 @@ impl ProbedStore {
     ///
     /// The outer `None` stands for an object that was not created, the inner one for a store without versions.
     async fn created(&self, checks: &mut Checks<'_>) -> Option<Option<String>> {
-        let name = &self.name("store takes objects");
+        let name = &self.name("store accepts objects");
         match self
             .store
             .put_new(&object(&self.key, BYTES, self.lock))
@@ -243,7 +243,7 @@ impl ProbedStore {
 
     /// Checks that no PUT replaces an object. Two writers of one chain would otherwise overwrite each other's manifests.
     async fn create_only(&self) -> DoctorCheck {
-        let name = &self.name("a name is given once");
+        let name = &self.name("objects are created only once");
         let again = self
             .store
             .put_new(&object(&self.key, b"another\n", self.lock))
@@ -266,7 +266,7 @@ impl ProbedStore {
     /// Checks that a body with a wrong checksum is refused. It has a key of its own, and no lock: on a store that takes it,
     /// it can be deleted.
     async fn checksum(&self) -> DoctorCheck {
-        let name = &self.name("wrong bytes are refused");
+        let name = &self.name("damaged uploads are refused");
         let mut wrong = object(&format!("{}-checksum", self.key), b"these bytes\n", None);
         wrong.sha256 = Digest::of(b"other bytes\n");
         match self.store.put_new(&wrong).await {
@@ -343,7 +343,7 @@ impl ProbedStore {
     /// Checks the lock of the probe object, and tries to delete the object.
     async fn locked(&self, version_id: Option<&str>, checks: &mut Checks<'_>) {
         let Some(s3) = &self.s3 else {
-            let why = "a folder keeps no locks: users who can write there can also delete";
+            let why = "a folder has no locks: users who can write to it can also delete from it";
             return checks.add(DoctorCheck::not_applicable(&self.name("Object Lock"), why));
         };
         checks.add(self.lock_read_back().await);
