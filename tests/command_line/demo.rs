@@ -36,10 +36,7 @@ fn the_demo_archives_a_day_and_its_next_steps_work_as_printed() {
         said.contains("complete") && said.contains("head 99999999:1:"),
         "{said}"
     );
-    let steps = said
-        .split_once("What to try next:")
-        .expect("next steps")
-        .1;
+    let steps = said.split_once("What to try next:").expect("next steps").1;
     let commands: Vec<&str> = steps
         .lines()
         .filter_map(|line| line.strip_prefix("    "))

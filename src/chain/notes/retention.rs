@@ -201,10 +201,11 @@ async fn check_store(
     if !folder && (seen || keeps_holds(writer, mode).await?) {
         return Ok(());
     }
-    Err(
-        Failure::usage(format!("{} does not support object locks", writer.store.root()))
-            .remedy("Retention needs an S3 bucket that was created with Object Lock."),
-    )
+    Err(Failure::usage(format!(
+        "{} does not support object locks",
+        writer.store.root()
+    ))
+    .remedy("Retention needs an S3 bucket that was created with Object Lock."))
 }
 
 /// Extends the lock of every object once; returns how many objects there are, and how many locks were extended.

@@ -64,9 +64,8 @@ fn print_days(timeline: &Timeline, range: &Days, output: &Output) {
         );
     }
     let calendar = Calendar::of(timeline, range);
-    let mut table = Table::new(
-        "sub-account | day | revisions | segments | unanswered | files | size | state",
-    );
+    let mut table =
+        Table::new("sub-account | day | revisions | segments | unanswered | files | size | state");
     for day in calendar.days.iter().filter(|day| day.revisions > 0) {
         table.row([
             timeline.sub_account.clone(),

@@ -236,11 +236,15 @@ fn a_place_without_locks_is_refused_untouched_until_that_is_wanted() {
     for at in [plain.location(), folder.to_str().unwrap().to_owned()] {
         let refused = copy(&vault, &at, &[]).expect(2);
         assert!(
-            refused.stdout.contains("does not support object locks") && refused.stdout.contains("--without-locks"),
+            refused.stdout.contains("does not support object locks")
+                && refused.stdout.contains("--without-locks"),
             "{refused}"
         );
         let refused = copy(&vault, &at, &["--object-lock", "governance:1d"]).expect(2);
-        assert!(refused.stdout.contains("does not support object locks"), "{refused}");
+        assert!(
+            refused.stdout.contains("does not support object locks"),
+            "{refused}"
+        );
         assert!(plain.contents().is_empty() && !folder.join(MARK).exists());
     }
     for at in [plain.location(), folder.to_str().unwrap().to_owned()] {

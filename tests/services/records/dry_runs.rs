@@ -249,8 +249,7 @@ fn where_nothing_enforces_a_hold_the_dry_run_says_so() {
         ];
         let said = vault.run(&[&add[..], &["--dry-run"]].concat()).expect(0);
         assert!(
-            said.stdout
-                .contains("would be recorded, NOT ENFORCED"),
+            said.stdout.contains("would be recorded, NOT ENFORCED"),
             "{said}"
         );
         let report = both(&vault, &add, || true);

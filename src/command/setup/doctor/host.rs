@@ -22,10 +22,7 @@ pub fn settings(loaded: &Loaded) -> DoctorCheck {
     let accounts = count(loaded.settings.accounts.len() as u64, "account");
     DoctorCheck::ok(
         "settings",
-        format!(
-            "{from}; {accounts}, archive {}",
-            loaded.settings.archive
-        ),
+        format!("{from}; {accounts}, archive {}", loaded.settings.archive),
     )
 }
 
