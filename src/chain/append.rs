@@ -167,7 +167,7 @@ pub fn run(archive: &Writer, clock_skew_ms: Option<i64>) -> Run {
         tz_database: tz_database_version().to_owned(),
         host: plain(&archive.run.host),
         settings_sha256: archive.run.settings_sha256,
-        started_at: Instant::from_millis(archive.run.started_at),
+        started_at: archive.run.started_at,
         finished_at: Instant::from_millis(archive.clock.now_ms()),
         clock_skew_ms,
     }

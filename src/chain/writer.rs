@@ -60,8 +60,8 @@ pub struct Policy {
 pub struct RunFacts {
     /// Id of the run, unique in the archive.
     pub id: String,
-    /// Start of the run, in UTC milliseconds by this host's clock.
-    pub started_at: i64,
+    /// Start of the run, by this host's clock.
+    pub started_at: Instant,
     /// Name of this host.
     pub host: String,
     /// SHA-256 over the settings in force, without secrets.

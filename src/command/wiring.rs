@@ -187,7 +187,7 @@ fn assemble(
     signers: Signers,
     clock: Arc<dyn Clock>,
 ) -> Result<Writer> {
-    let started_at = clock.now_ms();
+    let started_at = Instant::from_millis(clock.now_ms());
     let policy = Policy {
         settle_ms: millis(settings.settle.0),
         part_rows: settings.part_rows,
@@ -231,9 +231,9 @@ fn millis(duration: std::time::Duration) -> i64 {
 }
 
 /// Returns the time as `20261120T031500Z`, so that run ids sort by time.
-fn compact_time(now_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(now_ms)
-        .map(|now| now.strftime("%Y%m%dT%H%M%SZ").to_string())
+fn compact_time(instant: Instant) -> String {
+    jiff::Timestamp::from_millisecond(instant.as_millis())
+        .map(|time| time.strftime("%Y%m%dT%H%M%SZ").to_string())
         .unwrap_or_default()
 }
 

@@ -201,7 +201,7 @@ impl Host {
             },
             run: RunFacts {
                 id: run,
-                started_at,
+                started_at: cxvault::format::time::instant::Instant::from_millis(started_at),
                 host: self.name.clone(),
                 settings_sha256: Digest::of(b""),
             },

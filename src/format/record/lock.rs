@@ -152,7 +152,7 @@ impl fmt::Display for Retention {
 mod tests {
     use super::LockMode::{Compliance, Governance};
     use super::*;
-    use crate::format::time::day::{parse_rfc3339, rfc3339};
+    use crate::format::time::day::rfc3339;
 
     #[test]
     fn two_locks_are_joined_by_mode_and_time_separately() {
@@ -209,7 +209,9 @@ mod tests {
                 mode: Governance,
                 period,
             };
-            let lock = retention.lock_from(parse_rfc3339(now).unwrap()).unwrap();
+            let lock = retention
+                .lock_from(Instant::parse(now).unwrap().as_millis())
+                .unwrap();
             assert_eq!(rfc3339(lock.until_ms), until, "{retention}");
         }
         let endless = Retention {

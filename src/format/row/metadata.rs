@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::format::row::column::{Cell, Column, RowError, Storage, Type};
-use crate::format::time::day::parse_rfc3339;
+use crate::format::time::Instant;
 
 /// What follows from a field's kind in the table: its column's type, and the functions that convert its values.
 macro_rules! of_kind {
@@ -231,7 +231,7 @@ fn boolean(json: &str) -> Option<bool> {
 /// Reads RFC 3339, or milliseconds since the epoch, as the fields' names promise.
 fn time(json: &str) -> Option<i64> {
     let text = text(json)?;
-    parse_rfc3339(&text).or_else(|| {
+    Instant::parse(&text).map(Instant::as_millis).or_else(|| {
         let ms = text.parse().ok()?;
         jiff::Timestamp::from_millisecond(ms).is_ok().then_some(ms)
     })

@@ -78,3 +78,27 @@ impl<'de> Deserialize<'de> for Instant {
             .ok_or_else(|| D::Error::custom("not an instant such as 2026-11-20T00:00:00.000Z"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_written_with_milliseconds() {
+        let epoch = Instant::from_millis(0);
+        assert_eq!(epoch.to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            Instant::parse("2024-07-22T11:24:40.000Z"),
+            Some(Instant::from_millis(1_721_647_480_000))
+        );
+        assert_eq!(Instant::parse("yesterday"), None);
+        for edge in [
+            "9999-12-30T22:00:00.999Z",
+            "9999-12-30T22:00:00.000Z",
+            "-009999-01-02T01:59:59.000Z",
+        ] {
+            let back = Instant::parse(edge).map(|instant| instant.to_string());
+            assert!(back.as_deref().is_none_or(|back| back == edge), "{back:?}");
+        }
+    }
+}

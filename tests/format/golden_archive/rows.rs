@@ -5,7 +5,8 @@ use cxvault::format::hash::digest::Digest;
 use cxvault::format::row::Row;
 use cxvault::format::row::observation::{Observation, Status};
 use cxvault::format::row::segment::Segment;
-use cxvault::format::time::day::{Window, parse_rfc3339};
+use cxvault::format::time::day::Window;
+use cxvault::format::time::instant::Instant;
 
 const RUN: &str = "20261121T031500Z-0a1b2c3d";
 
@@ -13,7 +14,7 @@ const RUN: &str = "20261121T031500Z-0a1b2c3d";
 const AT: i64 = 1_795_230_000_123;
 
 pub fn instant(text: &str) -> i64 {
-    parse_rfc3339(text).unwrap()
+    Instant::parse(text).unwrap().as_millis()
 }
 
 pub fn look(status: Status, text: &str, at: i64) -> Observation {
