@@ -37,7 +37,7 @@ pub(crate) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     let simulator = start(now, today).await?;
     let settings = settings(args, context, &simulator.url)?;
     context.output.print_info(format!(
-        "A simulated RingCX ({} times as fast) answers at {}.\nArchiving {yesterday} of sub-account {SUB_ACCOUNT} into {} ...\n",
+        "A simulated RingCX ({} times as fast) answers at {}.\nIts clock runs as fast, so the times in its answers can be later than this host's.\nArchiving {yesterday} of sub-account {SUB_ACCOUNT} into {} ...\n",
         TIME_SCALE, simulator.url, args.dir.display()
     ));
     let command = NightCommand::nightly(Some(yesterday));

@@ -225,12 +225,12 @@ fn sums_heads_signers_and_findings_are_the_archives_own() {
         "{text}"
     );
     assert!(
-        text.contains("none: a user who may delete objects"),
+        text.contains("none: a user with permission to delete can delete these objects"),
         "{text}"
     );
     let text = browser.text("document.getElementById('verification').innerText");
     for words in [
-        "Made for this page",
+        "This verification was performed when the page was created",
         "SHA-256 of every file",
         "It covers every head",
         "day-missing",
@@ -280,7 +280,7 @@ fn a_violated_archive_exits_4_and_the_page_says_so_first() {
     assert!(
         browser
             .text("document.getElementById('summary').innerText")
-            .starts_with("Do not rely on it")
+            .starts_with("Integrity violated")
     );
     let verification = browser.text("document.getElementById('verification').innerText");
     assert!(
@@ -303,7 +303,7 @@ fn a_violated_archive_exits_4_and_the_page_says_so_first() {
     assert!(
         browser
             .text("document.getElementById('summary').innerText")
-            .starts_with("Do not rely on it")
+            .starts_with("Integrity violated")
     );
     let page = case.report("damaged-foreign.html", &[], 4);
     browser.open(&page);

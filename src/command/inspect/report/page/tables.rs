@@ -44,7 +44,7 @@ impl ReportedSeverity {
 /// Returns where the verification comes from.
 pub fn source(found: &Verification) -> String {
     match &found.file {
-        None => "Made for this page".to_owned(),
+        None => "This verification was performed when the page was created".to_owned(),
         Some((name, None)) => format!("Read from {name}"),
         Some((name, Some(written_at))) => {
             format!("Read from {name}, written {}", instant(*written_at))
@@ -92,7 +92,7 @@ pub(crate) fn findings_title(found: &Verification) -> String {
 /// Returns the locks of a chain in words.
 pub fn lock(chain: &ReportedChain) -> String {
     let Some(locks) = &chain.locks else {
-        return "none: a user who may delete objects can delete these".to_owned();
+        return "none: a user with permission to delete can delete these objects".to_owned();
     };
     let mode = match (locks.compliance, locks.governance) {
         (true, true) => "COMPLIANCE and GOVERNANCE",

@@ -129,7 +129,7 @@ fn days_archived(report: &Report) -> String {
         // A damaged chain may contain any number of days.
         (0, _) if !report.damaged.is_empty() => "No day can be counted.".to_owned(),
         (0, _) => "No day of this period is archived.".to_owned(),
-        (_, 0) => format!("{period}: every day of {accounts} is archived in full, {days} in all."),
+        (_, 0) => format!("{period}: every day of {accounts} is complete ({days})."),
         (all, open) => {
             let missing = match states.get(DayState::Missing) {
                 0 => None,
@@ -143,7 +143,7 @@ fn days_archived(report: &Report) -> String {
             };
             let rest: Vec<String> = missing.into_iter().chain(gaps).collect();
             format!(
-                "{period}: {} of {days} of {accounts} are archived in full; {}.",
+                "{period}: {} of {days} of {accounts} are complete; {}.",
                 grouped(all - open),
                 rest.join(" and ")
             )
@@ -162,7 +162,7 @@ pub(crate) struct Badge {
 /// Returns the large word at the top.
 pub fn badge(report: &Report) -> Badge {
     let (class, text) = match report.condition() {
-        ArchiveCondition::Violated => ("violated", "Do not rely on it"),
+        ArchiveCondition::Violated => ("violated", "Integrity violated"),
         ArchiveCondition::Open => ("open", "Not complete"),
         ArchiveCondition::Complete => ("complete", "Complete"),
         ArchiveCondition::Nothing => ("open", "Nothing archived"),
@@ -213,7 +213,7 @@ pub(crate) fn verification_result(report: &Report) -> String {
                 "" => String::new(),
                 level => format!(" ({level})"),
             };
-            format!("The verification{level} found everything as it was committed.")
+            format!("The verification{level} found no violation.")
         }
     }
 }
