@@ -1,4 +1,7 @@
 //! Finds the rows of one segment, dialog or interaction in years of days.
+//!
+//! A file cannot contain an id if its Bloom filters say so; only the other files are read further. An answer "not found" relies on the filters, which are not hashed; `verify` at level
+//! `full` hashes all files.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;

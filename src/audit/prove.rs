@@ -1,4 +1,12 @@
 //! Makes a receipt for one segment's row.
+//!
+//! A receipt proves one row without the archive: the row and its Merkle path to the root of its file, every record of the chain
+//! from the one that commits the file up to the head, and the numbers of later records about the same day. A reader with
+//! the head from a second source needs nothing else. The path fixes the row in its file, the manifest fixes the file, and each later
+//! record fixes the one before it.
+//!
+//! Later records are named because they may have a newer row of the same segment: the receipt proves what was committed, and
+//! does not say that it is current.
 
 use crate::audit::blocking;
 use crate::audit::current::for_each_row;

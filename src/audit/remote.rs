@@ -1,6 +1,13 @@
 //! A stored object as a file of which only the ranges that are needed are fetched.
 //!
 //! Reading blocks, and is for threads that may block.
+//!
+//! A search by id reads the footer and the Bloom filters of a file, which are a small part of it. The file is divided into blocks
+//! of equal size; a block is fetched when a byte of it is needed, and kept as long as the file is open, since the Parquet reader
+//! returns to the footer again and again. In the worst case every block is fetched once.
+//!
+//! The bytes are not hashed: a part of an object has no hash of its own. A file in which something was found is hashed as a whole
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

@@ -2,6 +2,13 @@
 //!
 //! The folders of an archive are listed level by level: a foreign folder may have millions of objects and is reported
 //! once. Objects within a chain's own folders are checked where the chain is.
+//!
+//! # What is checked
+//!
+//! `archive.json` is the record of an archive, and in a versioned bucket it was never overwritten or deleted. Where it is missing or damaged, the archive's id is
+//! taken from the first manifest, so that the chains can still be checked; the finding about the record remains.
+//!
+//! Objects that `cxvault doctor` leaves, and `copy.json` where it marks a copy of this archive, are permitted.
 
 use crate::audit::verify::finding::FindingCode;
 use crate::audit::verify::objects::check_versions;

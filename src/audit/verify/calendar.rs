@@ -2,6 +2,15 @@
 //!
 //! Nothing is read here: the chain has been read, and the dates come from the calendar itself, so that a day that no
 //! record mentions is found as well.
+//!
+//! # What is checked
+//!
+//! Each date of the range is archived, or is reported as missing; consecutive missing dates are one finding. Days with gaps are
+//! findings of their own, acknowledged ones are notices. Dates that the chain's time zone has skipped do not exist.
+//!
+//! # What is not checked
+//!
+//! Days before the chain's first one, unless the range names them: the archive does not say when the sub-account was opened.
 
 use std::collections::BTreeMap;
 

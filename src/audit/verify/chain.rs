@@ -2,6 +2,19 @@
 //!
 //! Nothing is read here: the objects come in, in order. Where a record is missing or unreadable ([`LinkCheck::broken`]),
 //! rules that need all earlier records are not applied any more, so that one fault is not reported a thousand times.
+//!
+//! # Invariants
+//!
+//! - All state is what the records up to the present one say, and nothing else: [`ChainCheck::take`] compares a record with the
+//!   state before it, and only then adds it.
+//! - After a record that is missing or unreadable, `broken` stays set. Rules about one record alone still apply; the coverage
+//!   and the obligations are then taken from the record, so that later records are compared with something plausible.
+//! - A disposal counts only where it agrees with the chain before it, because it excuses missing files.
+//!
+//! # What is not checked here
+//!
+//! Whether the chain ends too early. No rule about its records can show that; [`heads`](super::heads) compares the end with
+//! second sources.
 
 use std::collections::BTreeMap;
 

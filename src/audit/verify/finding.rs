@@ -2,6 +2,17 @@
 //!
 //! Codes and meanings are part of the documented interface (`schemas/EVENTS.md`): a code is never renamed or used for
 //! something else.
+//!
+//! # Severities
+//!
+//! A **violation** means that something differs from what was committed, or that the archive contradicts itself: exit code 4. A
+//! **gap** means that something was never archived, although what is archived is intact: exit code 3. A **notice** changes no
+//! exit code; it says what this verification could not know, or what an auditor should know of the archive's history.
+//!
+//! # Wording
+//!
+//! `expected` and `found` are for people, and are not stable. They may contain keys, hashes, counts, times, dates and ids of
+//! sub-accounts. They never contain a text of a row: a report is passed on to readers who may not read the archive.
 
 use serde::Serialize;
 
@@ -18,6 +29,14 @@ pub enum Severity {
 }
 
 /// One finding. It never quotes a summary, a phone number or a row.
+///
+/// # Examples
+/// ```
+/// use cxvault::audit::verify::finding::{Finding, FindingCode, Severity};
+///
+/// let finding = Finding::new(FindingCode::DayMissing, "12345 2026-11-20", "an archived day", "nothing");
+/// assert_eq!(finding.severity, Severity::Gap);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// What kind of finding it is.
@@ -35,7 +54,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Returns a finding about an object.
+    /// Returns a finding about an object, with the severity and the meaning of its code.
     pub fn new(
         code: FindingCode,
         object: impl Into<String>,
@@ -99,6 +118,15 @@ impl<'a> Findings<'a> {
 macro_rules! codes {
     ($($code:ident $name:literal $severity:ident $meaning:literal;)+) => {
         /// The kind of a finding. Its name never changes, so that scripts can rely on it.
+        ///
+        /// # Examples
+        /// ```
+        /// use cxvault::audit::verify::finding::{FindingCode, Severity};
+        ///
+        /// let code = FindingCode::FileMissing;
+        /// assert_eq!((code.name(), code.severity()), ("file-missing", Severity::Violation));
+        /// assert!(code.meaning().starts_with("A committed file does not exist"));
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub enum FindingCode {
             $(#[doc = $meaning] #[serde(rename = $name)] $code,)+

@@ -3,6 +3,19 @@
 //! Inside a chain nothing can be changed unnoticed, but a chain whose newest records were removed looks like a shorter
 //! chain. Three sources can show that: heads that the reader passes (`--expect-head`), heads in a second place (`--anchor`),
 //! and the heads of the other chains that the roster names. docs/decisions/0003 explains why there are three.
+//!
+//! # What is checked
+//!
+//! - A head that is known must be a record of the chain: the same number with the same SHA-256. Another hash at that number
+//!   means that history was rewritten; a number beyond the end means that the end was cut off.
+//! - Where no second source names the chain, that is reported as a notice: the chain may have been longer.
+//! - A chain without any signature, and a verification without trusted signers, are notices as well. Where signers are
+//!   trusted, an unsigned chain is a violation.
+//!
+//! # What is not checked
+//!
+//! A head that is older than the newest record proves the chain only up to that record. Records after it are protected by
+//! their signatures and links, but not against being removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,11 @@
 //! Whether the records of one chain follow one another: places, links and signatures, independent of their contents.
 //!
 //! Nothing is read here: the objects come in, in order.
+//!
+//! # What is not checked
+//!
+//! Whether the chain is complete at its end, and what the records contain. An attacker with write access but without the signing
+//! key can remove the newest records, or rewrite an unsigned chain as a whole; neither changes a link.
 
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
 use crate::format::hash::Digest;

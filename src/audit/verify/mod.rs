@@ -55,6 +55,33 @@ pub use verifier::{Level, VerifyOptions, VerifyProgress, VerifyTotals};
 
 /// Verifies an archive. Each finding is passed to `report` as soon as it is known, from several threads.
 ///
+/// # Examples
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use cxvault::audit::verify::{Level, VerifyOptions, VerifyProgress, verify};
+/// # use cxvault::format::{signature::AllowedSigners, time::range::Days};
+/// # async fn example(store: Arc<dyn cxvault::store::Store>) -> cxvault::outcome::Result<()> {
+///
+/// let options = VerifyOptions {
+///     days: Days::default(),
+///     sub_accounts: Vec::new(),
+///     level: Level::Full,
+///     subset: None,
+///     heads: Vec::new(),
+///     anchors: None,
+///     allowed: AllowedSigners::default(),
+/// };
+/// let progress = VerifyProgress::default();
+/// let totals = verify(store, &options, Default::default(), &progress, &|finding| {
+///     println!("{}: {}", finding.object, finding.meaning);
+/// })
+/// .await?;
+/// println!("{} violations", totals.violations);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// If the store cannot be read, or `stop` is cancelled: then it is not known whether the archive is intact. Findings are
 /// not errors; [`VerifyTotals::exit`] tells the exit code.

@@ -1,6 +1,23 @@
 //! Whether an acknowledgement, a hold, an extension of retention or a disposal agrees with the chain before it.
 //!
 //! FORMAT.md, "Records", states the rules that are checked here.
+//!
+//! # Why it matters
+//!
+//! These records change what is required of days that were committed long before: an acknowledgement lets a gap count as known,
+//! a hold and longer retention protect objects, the end of a hold and a disposal release them. A forged one could excuse removed
+//! files. So each must agree with the chain before it, and a disposal that does not is ignored: its days must still have their
+//! files.
+//!
+//! # What is checked
+//!
+//! - An **acknowledgement** names days with gaps, each with its newest revision and the numbers of its failed summaries.
+//! - A **hold** has a range that is not empty; a case that is closed held some of its days.
+//! - An **extension** names archived days of its range, and shortens or weakens no lock.
+//! - A **disposal** names sealed days of its range in their order, as they were committed; their locks had ended, and no case
+//!   held them.
+//!
+//! What is not checked: whether the reason is true, and whether the person that is named has given it.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,27 @@
 //! The objects of one sub-account against its chain: each object is listed, a leftover or foreign, and each listed file
 //! exists once, with its bytes and its lock.
+//!
+//! # What is checked
+//!
+//! - **Nothing is missing**: each file that a manifest lists exists, with the length that the manifest names. A file of a day
+//!   that was disposed of may be gone; one finding reports what is left of such a day.
+//! - **Nothing was exchanged**: the checksum of the store, where it keeps one, is the manifest's SHA-256. From level `full` on
+//!   the bytes are read and hashed, because a checksum of the store is only what the store says of itself.
+//! - **Nothing was deleted or overwritten** in a versioned bucket: each key has one version, no delete marker, and the version
+//!   id that its manifest names.
+//! - **Nothing was added**: each object in the folders of days is listed by a manifest, is a part that an interrupted run left,
+//!   or is reported as foreign.
+//! - **Locks and holds**: each object has at least the lock and the legal hold that the whole chain requires of it.
+//!
+//! # What is not checked
+//!
+//! Who may change the bucket: policies, permissions and lifecycle rules are outside of the archive, and `cxvault doctor` reads
+//! them. A folder has neither versions nor locks, so that there only presence, length and bytes are checked.
+//!
+//! # Copies
+//!
+//! Version ids and locks belong to a place. Where no file has the version id of its manifest, the sub-account is a copy, and one
+//! notice replaces the findings about versions and locks. One exchanged object is no copy: the other files still have theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;

@@ -1,6 +1,27 @@
 //! Whether the record of one day is consistent, and agrees with the records before it.
 //!
 //! The checks do not depend on each other, and each adds its findings: a record may have several faults.
+//!
+//! # What is checked
+//!
+//! - [`check_window`], [`check_neighbours`]: the day's interval is that of its date in the chain's time zone, and adjacent days
+//!   share a bound. A writer that shortens a day would leave out segments at its edges.
+//! - [`check_discovery`]: the windows cover the interval without a gap, none is longer than the API permits, and each was
+//!   answered after it was over. A later revision may refer to the windows of an earlier one of the same day.
+//! - [`check_counts`]: all numbers that can be computed in two ways agree: statuses with segments, files with rows, failures by
+//!   class with failed summaries, agent groups with the day, and a recheck's changes with its rows.
+//! - [`check_files`]: each file is of this day and revision, is listed once in the whole chain, and has this format's columns.
+//! - [`check_times`]: the commit is after the day's end and after the last answer.
+//!
+//! # What is not checked
+//!
+//! The files themselves: [`objects`](super::objects) and [`rows`](super::rows) compare them with these numbers. Whether RingCX
+//! had more segments than it returned cannot be seen in the archive.
+//!
+//! # Time zones
+//!
+//! The rules of time zones are not part of the archive. An interval that was computed with another version of the database may
+//! differ from today's computation although both are right, so then only its length is limited.
 
 use std::collections::BTreeSet;
 

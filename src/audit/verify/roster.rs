@@ -2,6 +2,11 @@
 //!
 //! Nothing is read here: records come in, in order. The heads that they name are compared with the other chains later, when
 //! these are read ([`crate::audit::verify::heads`]).
+//!
+//! # What is checked
+//!
+//! No record leaves out a sub-account that an earlier one has; no head goes back; two records that name the same number of a
+//! chain name the same hash; and each record names the newest takeover before it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,18 @@
 //! Reads the roster's chain, and any other.
+//!
+//! # How a chain is read
+//!
+//! The records are listed, and fetched in the order of their numbers, many at the same time. Hashing and parsing run on threads
+//! that may block; the check itself takes one record after another, since each depends on those before it.
+//!
+//! A number that the listing lacks is one finding, also where many are missing in a row. An object that is too large to be a
+//! record, or that is gone when it is fetched, is a finding as well, and the chain goes on with the next number.
+//!
+//! # What is checked of the roster
+//!
+//! Its links and signatures like those of any chain, its end against second sources, the locks of its records where the store
+//! keeps locks, and that sub-accounts which RingCX no longer lists are reported. What it says of the other chains is collected
+//! here, and compared when these are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 

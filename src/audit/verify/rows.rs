@@ -2,6 +2,29 @@
 //!
 //! The files are read row group by row group, so memory does not depend on the size of a day, except for the hashes of its
 //! keys and for the rows that a later revision repeats. Reading blocks, so the caller runs it on a thread that may block.
+//!
+//! # What is checked
+//!
+//! - **The part itself**: it can be read, its columns are those of this format version, and its statement names this archive,
+//!   key, day, zone and omitted fields. Its signature is valid, present where its manifest is signed, and by a trusted key.
+//! - **Each row**: its typed columns agree with the segment's JSON as RingCX returned it; the columns of each summary fit its
+//!   status; the SHA-256 of a summary is that of its text or bytes; no omitted field is there; it names the revision of its
+//!   file, and whether the segment ended outside of the day.
+//! - **The order**: rows are sorted by the end of the segment and then by its key, and no segment occurs twice in a revision.
+//! - **The whole file**: the number of rows, their Merkle root, and the earliest and latest end are those of the manifest.
+//! - **The whole day**: the counts of a revision's rows, and of the current row of each segment after that revision, are those
+//!   of its manifest. Where a part could not be read, counts are not compared: the damage is a finding already.
+//!
+//! # What is not checked
+//!
+//! Whether RingCX returned what a row says. A writer that is honest records the answer verbatim, and nothing in the archive can
+//! show that a dishonest one invented it. Times are compared with a tolerance of [`CLOCK_SLACK_MS`], since hosts' clocks are
+//! not trusted; they show gross contradictions, and prove no moment.
+//!
+//! # Memory
+//!
+//! Of each revision the hashes of its keys are in memory. Of the rows, only those of segments that a later revision has as well
+//! are, since only for them the current row depends on more than one file.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;

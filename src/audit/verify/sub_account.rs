@@ -1,4 +1,20 @@
 //! One sub-account from its chain to its rows.
+//!
+//! # The order
+//!
+//! 1. The chain is read from its first record to its last, and each record is checked against those before it.
+//! 2. The chain is compared with heads from second sources, and with the date of the archive's creation.
+//! 3. The calendar of the range is compared with the days of the chain.
+//! 4. The store's listing is compared with the files that the chain lists, in both directions.
+//! 5. The files of the chosen days are checked, several days at the same time, down to their rows at level `deep`.
+//!
+//! The chain comes first because everything after it is judged by what the chain says. It is always read as a whole, even where
+//! the options choose a few days or a share of them: a later record may hold, extend or dispose of any earlier day.
+//!
+//! # Shares
+//!
+//! With `--subset N/T` a day belongs to the share that a hash of its sub-account and date selects. So T runs cover every day
+//! once, whichever host performs them, and new days do not move old ones to another share.
 
 use std::collections::BTreeMap;
 use std::path::Path;

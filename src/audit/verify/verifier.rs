@@ -94,6 +94,18 @@ pub struct VerifyTotals {
 
 impl VerifyTotals {
     /// Returns the exit code: 4 for a violation, 2 if there was nothing to verify, 3 for gaps, otherwise 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use cxvault::audit::verify::VerifyTotals;
+    /// use cxvault::outcome::Exit;
+    ///
+    /// let mut totals = VerifyTotals { manifests: 3, gaps: 1, ..VerifyTotals::default() };
+    /// assert_eq!(totals.exit(), Exit::Gaps);
+    /// totals.violations = 1;
+    /// assert_eq!(totals.exit(), Exit::Integrity);
+    /// assert_eq!(VerifyTotals::default().exit(), Exit::Usage);
+    /// ```
     pub fn exit(&self) -> Exit {
         match self {
             VerifyTotals {
