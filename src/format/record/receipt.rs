@@ -5,7 +5,7 @@
 //! source.
 
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::format::hash::{Digest, merkle};
@@ -49,6 +49,11 @@ pub struct Receipt {
     pub later_manifests_of_day: Vec<u64>,
 }
 
+/// Serialises an instant as a number: scripts read this member of an event so, and its form is part of the interface.
+fn as_millis<S: Serializer>(instant: &Instant, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_i64(instant.as_millis())
+}
+
 /// What a receipt that holds proves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proven {
@@ -60,7 +65,8 @@ pub struct Proven {
     pub date: Date,
     /// Number of the revision that holds the row.
     pub revision: u32,
-    /// When the manifest was committed, by the writer's clock.
+    /// When the manifest was committed, by the writer's clock. The event `receipt-holds` has it in UTC milliseconds.
+    #[serde(serialize_with = "as_millis")]
     pub committed_at: Instant,
     /// Id of the archive.
     pub archive_id: String,

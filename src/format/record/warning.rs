@@ -32,8 +32,7 @@ named_enum! {
     #[serde(rename_all = "kebab-case")]
     pub enum WarningCode in ALL {
         /// The first archived day of a sub-account has no segment at all.
-        FirstDayEmpty = "the first archived day has no segment: check in RingCentral that the user \
-                     has WEM access (without it discovery answers an empty list), and that the sub-account is the right one",
+        FirstDayEmpty = "first-day-empty",
         /// Far fewer segments than the median of the same weekday.
         LowVolume = "low-volume",
         /// An agent group had AI summaries on earlier days, and has none on this one.
