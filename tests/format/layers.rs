@@ -356,7 +356,7 @@ fn import_cycles_within_a_folder_are_counted() {
     }
     cycles.remove(&BTreeSet::new());
     assert!(
-        cycles.len() <= CYCLES,
+        cycles.len() == CYCLES,
         "{} import cycles: {cycles:#?}",
         cycles.len()
     );
