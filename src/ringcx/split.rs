@@ -225,7 +225,7 @@ mod tests {
             prop_assert_eq!(split(text.as_bytes(), &cuts, text.len()).unwrap(), expected);
         }
 
-        /// Whatever is done to an array, it is taken exactly when serde_json takes it as an array of objects.
+        /// A changed array is accepted exactly if serde_json accepts it as an array of objects.
         #[test]
         fn damage_is_noticed(
             at in any::<usize>(),

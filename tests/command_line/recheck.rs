@@ -156,7 +156,7 @@ fn only_summaries_that_may_have_been_populated_are_requested_again() {
         for kind in ["agent", "auto"] {
             assert!(
                 !text(&row[kind]) || listed.get(key).is_none_or(|now| now[kind] == row[kind]),
-                "nobody asked for it"
+                "it was not requested"
             );
         }
     }
@@ -317,7 +317,7 @@ fn the_nightly_run_rechecks_days_of_the_configured_ages() {
     assert_eq!(
         (revisions(&vault, &old), revisions(&vault, &younger)),
         (1, 1),
-        "nobody wants it"
+        "it is not wanted"
     );
     vault.set("RECHECK_AFTER", "1d,30d");
     for _ in 0..2 {

@@ -460,7 +460,7 @@ fn a_webhook_receives_gaps_and_failures_and_nothing_else() {
     let secret = format!("{}/services/T0/secret-of-the-hook", chat.url);
     vault.set("WEBHOOK_URL", &secret);
     vault.run_day(&days_ago(1), &[]).expect(0);
-    assert!(chat.take().is_empty(), "nobody is woken for a good night");
+    assert!(chat.take().is_empty(), "a good night sends no message");
 
     vault.move_to(&faulty);
     let done = vault.run_day(&days_ago(2), &[]).expect(3);

@@ -147,7 +147,7 @@ fn race(order: u32, bits: u32, first: &Simulator, second: &Simulator) {
         let known = seen
             .iter()
             .any(|seen| seen[&(segment.clone(), *kind)] == current);
-        assert!(known, "{segment} {kind:?}: nobody saw {current:?}");
+        assert!(known, "{segment} {kind:?}: no writer saw {current:?}");
     }
     let records = checked.records(DAY);
     assert!(
@@ -244,7 +244,7 @@ fn several_days_commit_to_one_chain() {
             writers[turn].step();
             assert!(
                 order.iter().any(|&n| writers[n].ended.is_some()),
-                "nobody got ahead"
+                "no writer got ahead"
             );
             // The host that lost the sequence number tries the next one, and loses that as well.
             for other in order

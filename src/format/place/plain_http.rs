@@ -1,6 +1,6 @@
 //! The one rule for requests without TLS.
 //!
-//! Whatever is sent with plain HTTP to another host can be read, and changed, on its way: tokens, summaries, and the
+//! All that is sent with plain HTTP to another host can be read, and changed, on its way: tokens, summaries, and the
 //! archive itself. So every client of this program (RingCX, S3, webhooks, heartbeats, push gateways, OpenTelemetry)
 //! refuses such a URL unless the setting `allow_http` says that the network is trusted.
 

@@ -87,7 +87,7 @@ fn every_damaged_byte_of_a_key_file_is_noticed_or_harmless() {
     for at in 0..blob.len() {
         let mut damaged = blob.to_vec();
         damaged[at] ^= 0x55;
-        // Only the comment may change without notice; a key that signs as somebody else never loads.
+        // Only the comment may change without notice; a key that signs with another identity never loads.
         if let Ok(loaded) =
             SigningKey::from_openssh_pem(&wire::armor("OPENSSH PRIVATE KEY", &damaged))
         {

@@ -244,7 +244,7 @@ fn signatures() -> Vec<Case> {
         .finds(SignerNotAllowed, manifest(EMPTY)),
         // Only the reader knows which key is the right one.
         case(
-            "all of the chain signed by another key, and nobody said whose counts",
+            "the whole chain signed by another key, without allowed signers",
             |a| a.sign_chain(SUB, Pen::Stranger),
         )
         .without_allowed_signers()
@@ -255,12 +255,9 @@ fn signatures() -> Vec<Case> {
         )
         .finds_one_of(&[ManifestUnsigned, SignerNotAllowed], manifest(EMPTY))
         .beside(&[PartSignature]),
-        case(
-            "every signature taken away, and nobody said whose counts",
-            strip,
-        )
-        .without_allowed_signers()
-        .finds(ChainUnsigned, &chain),
+        case("every signature removed, without allowed signers", strip)
+            .without_allowed_signers()
+            .finds(ChainUnsigned, &chain),
         case("the head's signature taken away", |a| {
             a.edit(SUB, FILLED, Pen::Bare, |_| {})
         })

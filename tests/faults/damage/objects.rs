@@ -392,7 +392,7 @@ fn foreign() -> Vec<Case> {
         })
         .finds(ForeignObject, key::COPY),
         marked("the mark of a copy of this archive", |id| id.to_owned()),
-        forged("that somebody else has signed", Pen::Stranger),
-        forged("that nobody has signed", Pen::Bare),
+        forged("with a signature of another key", Pen::Stranger),
+        forged("without a signature", Pen::Bare),
     ]
 }

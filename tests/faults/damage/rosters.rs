@@ -115,7 +115,7 @@ fn forged() -> Vec<Case> {
             .beside(&[ChainBroken]),
         case("changed under the old signature", by(Pen::Stale)).finds(SignatureInvalid, record(2)),
         case("changed by a stranger", by(Pen::Stranger)).finds(SignerNotAllowed, record(2)),
-        case("changed by nobody", by(Pen::Bare)).finds(ManifestUnsigned, record(2)),
+        case("changed without a signature", by(Pen::Bare)).finds(ManifestUnsigned, record(2)),
         case(
             "of another archive",
             own(RECORDS, |r| r["archive_id"] = json!("f".repeat(32))),
@@ -143,7 +143,7 @@ fn forged() -> Vec<Case> {
         )
         .finds(RosterWrong, record(RECORDS)),
         case(
-            "a head that nobody has seen",
+            "a head that was never seen",
             own(RECORDS, |r| {
                 entry(r, SUB)["head"]["sha256"] = json!("0".repeat(64));
             }),

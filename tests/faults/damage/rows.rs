@@ -196,7 +196,7 @@ fn metadata() -> Vec<Case> {
                 .replace("\"segmentType\":\"", "\"segmentType\":\"X")
         }),
         present("column, not its verbatim object", RowContradicts, |row| {
-            row.segment.metadata.segment_participant_id = Some("somebody".to_owned())
+            row.segment.metadata.segment_participant_id = Some("another agent".to_owned())
         }),
         present(
             "segment id, not its verbatim object",
@@ -217,7 +217,7 @@ fn metadata() -> Vec<Case> {
         present("mark as vanished", RowCounts, |row| row.vanished = true),
         present("revision", RowContradicts, |row| row.revision = 7),
         present("other answers, no JSON", RowContradicts, |row| {
-            row.other_answers = Some("somebody's words".to_owned())
+            row.other_answers = Some("invented words".to_owned())
         }),
         present(
             "time of discovery, years after the commit",
@@ -418,7 +418,7 @@ fn statements() -> Vec<Case> {
     let at = part.clone();
     let under = move |a: &mut Archive| {
         a.rewrite_under_old_statement(&at, |rows| {
-            rows[0].agent.observed_by = "somebody".to_owned()
+            rows[0].agent.observed_by = "another run".to_owned()
         });
         a.enlist(&at, Pen::Own);
     };
@@ -477,7 +477,7 @@ fn signed() -> Vec<Case> {
         let key = part.clone();
         let deed = move |a: &mut Archive| {
             a.rewrite(&key, pen, |rows| {
-                rows[0].agent.observed_by = "somebody".to_owned()
+                rows[0].agent.observed_by = "another run".to_owned()
             });
             a.enlist(&key, Pen::Own);
         };
@@ -532,12 +532,15 @@ fn signed() -> Vec<Case> {
         resigned("a part unsigned, its manifest signed", Pen::Bare),
         resigned("a part with a signature that does not fit", Pen::Stale),
         // Text, hash and everything above: without a key only the head can show it.
-        case("a text and its hash changed where nobody signs", move |a| {
-            a.forge_rows(&parts(BETWEEN)[0], Pen::Own, |rows| {
-                rows[at].agent.summary = Some("x".to_owned());
-                rows[at].agent.sha256 = Some(Digest::of(b"x"));
-            })
-        })
+        case(
+            "a text and its hash changed in an unsigned archive",
+            move |a| {
+                a.forge_rows(&parts(BETWEEN)[0], Pen::Own, |rows| {
+                    rows[at].agent.summary = Some("x".to_owned());
+                    rows[at].agent.sha256 = Some(Digest::of(b"x"));
+                })
+            },
+        )
         .unsigned()
         .only(Folder)
         .expecting(SUB, super::archives::FILLED)
