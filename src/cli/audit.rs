@@ -30,7 +30,7 @@ for its own end. To detect that, give the head of the roster that a run has
 printed with --expect-head, or the place where runs anchor all heads with
 --anchor (or the setting anchor, whose credentials are used; --no-anchor
 ignores it). Without --allowed-signers or the setting, signatures are checked,
-but not whose they are.
+but not whether the keys are trusted.
 
 Exit codes: 0 everything was verified; 3 only gaps were found (days missing or
 incomplete); 4 the archive's integrity is violated; 2 there is nothing to
@@ -41,7 +41,7 @@ Examples:
   cxvault verify --level deep --from 2026-11-01 --to 2026-12-01
   cxvault verify --allowed-signers signers --expect-head roster:42:9f86d0...
   cxvault verify --anchor s3://anchor-bucket/cxvault
-  cxvault verify --subset 3/30      the third of 30 nights that read every file")]
+  cxvault verify --subset 3/30      share 3 of 30: 30 nights read every file")]
 pub struct VerifyArgs {
     /// Days to verify.
     #[command(flatten)]
@@ -83,9 +83,9 @@ fn no_help<T>(_: T) -> &'static str {
 /// Flags of `cxvault prove`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A receipt proves the row of one segment to a reader who has nothing else. It
-contains the row, its path in the file's Merkle tree, the signed manifest, and
-the chain's links up to the head. It discloses no other segment.
+A receipt proves the row of one segment to a reader without access to the
+archive. It contains the row, its path in the file's Merkle tree, the manifest,
+and the chain's links up to the head. It discloses no other segment.
 
 Examples:
   cxvault prove p-v-1721647470000-1-1 --out receipt.json
@@ -290,14 +290,14 @@ fn report_level_name(level: ReportLevel) -> &'static str {
 /// Flags of `cxvault report`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The report is one HTML file that needs nothing else: open it in a browser, print
-it, send it by mail. It contains no summary, no name and no phone number.
+The report is one self-contained HTML file: open it in a browser, print it, send
+it by mail. It contains no summary, no name and no phone number.
 
 The page shows the findings of a verification. By default cxvault report
 verifies the archive itself, at --level: quick reads no file, but queries the
-store for each object, which takes a while for years of days in a bucket; none
-checks only signatures and chains. For a more thorough verification, or one
-that another person has made, write the findings into a file with cxvault
+store for each object, which takes some time for a large archive; none only
+checks signatures and chains. For a more thorough verification, or for a
+verification by another person, write the findings into a file with cxvault
 verify --json, and name it with --verification. Its heads must be in this
 archive's chains.
 

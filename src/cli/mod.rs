@@ -42,7 +42,7 @@ use setup::{
 };
 use values::not_empty;
 
-/// Archives the outcome of every RingCX interaction as immutable Parquet, with proof.
+/// Archives RingCX interaction summaries as Parquet with a signed audit trail.
 #[derive(Debug, Parser)]
 #[command(name = "cxvault", version, after_help = HELP, max_term_width = 80)]
 pub struct Cli {
@@ -63,7 +63,7 @@ Examples:
   cxvault run --date 2026-11-20     archive one day
   cxvault backfill --from 2026-01-01 --to 2026-11-01
   cxvault status                    show archived and missing days
-  cxvault verify                    prove that nothing is missing or changed
+  cxvault verify                    check that nothing is missing or changed
 
 Exit codes:
    0  done
@@ -73,12 +73,12 @@ Exit codes:
    4  the archive's integrity is violated
    5  try again later, or interrupted
    6  access denied
-  11  another process works on the same day or archive
+  11  another process works on this day of this archive
 The first Ctrl-C (SIGTERM) stops in an orderly way with code 5; the second ends
 the process at once with code 130 (143).
 
-Flags take precedence over environment variables (CXVAULT_...), these over the
-settings file, and the file over defaults.";
+Flags take precedence over environment variables (CXVAULT_...), which take
+precedence over the settings file, and the file over defaults.";
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -110,7 +110,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "ZONE", help_heading = "Settings")]
     pub time_zone: Option<String>,
 
-    /// Write JSON to stdout: one object a line for each event
+    /// Write JSON to stdout: one object per line for each event
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
 
@@ -229,7 +229,7 @@ pub enum Command {
     Prove(ProveArgs),
     /// Check a receipt, offline
     CheckReceipt(CheckReceiptArgs),
-    /// Accept gaps that will remain, with a signed record in the chain
+    /// Accept gaps that will remain, and record this in the chain
     Acknowledge(AcknowledgeArgs),
     /// Place or release legal holds, and show them
     Hold(HoldArgs),
@@ -237,9 +237,9 @@ pub enum Command {
     Retention(RetentionArgs),
     /// Copy the archive into another bucket or folder
     Copy(Box<CopyArgs>),
-    /// Make a copy of an archive the archive that continues
+    /// Continue a copy in place of the original archive
     Takeover(TakeoverArgs),
-    /// Archive a made-up day from a simulated RingCX
+    /// Archive a synthetic day from a simulated RingCX
     Demo(DemoArgs),
     /// Run the simulated RingCX on its own
     Simulate(Box<SimulateArgs>),

@@ -11,8 +11,8 @@ use crate::format::row::RecheckScope;
 #[command(after_help = "\
 Without --date, cxvault run archives yesterday in each sub-account's time zone,
 then visits earlier days that are missing, have gaps, or were left unfinished by
-an interrupted run, as far back as the setting catch_up says. It can be run as
-often as you like: a complete day is only confirmed.
+an interrupted run, as far back as the setting catch_up says. Running it again
+is safe: a complete day is confirmed without a request.
 
 Examples:
   cxvault run

@@ -39,9 +39,9 @@ nightly run does not request them again; cxvault run --date and cxvault
 backfill still do. The record names the day's revision and its gaps as they are
 now: a later revision with other gaps must be acknowledged again.
 
-The record is signed and cannot be withdrawn. Days without gaps are skipped; a
-day that was never archived is refused. If the archive has several
-sub-accounts, name them with --sub-account.
+The record is signed if a key is configured, and cannot be withdrawn. Days
+without gaps are skipped; a day that was never archived is refused. If the
+archive has several sub-accounts, name them with --sub-account.
 
 Examples:
   cxvault acknowledge --from 2026-11-20 --to 2026-11-21 \\
@@ -60,16 +60,17 @@ pub struct AcknowledgeArgs {
 /// Subcommands of `cxvault hold`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A hold is first recorded in the chain, signed, with its case, its days and the
-reason. Then every object of these days, data and audit records, gets the legal
-hold of S3, which the end of a retention period does not lift. Days of the range
-that are archived later are held when they are committed. The hold covers all
-sub-accounts, or those named with --sub-account.
+A hold is first recorded in the chain, with its case, its days and the reason;
+the record is signed if a key is configured. Then every object of these days,
+data and audit records, gets the legal hold of S3, which the end of a retention
+period does not lift. Days of the range that are archived later are held when
+they are committed. The hold covers all sub-accounts, or those named with
+--sub-account.
 
 Several cases may hold the same day: remove lifts only the holds that no other
 open case needs. After an interruption, run the same command again to continue.
-Folders and buckets without Object Lock have no legal holds: there, the record
-is all that exists, and the command says so.
+Folders and buckets without Object Lock have no legal holds: there, the hold
+is only recorded, and the command says so.
 
 Examples:
   cxvault hold add --case 2026-0815 --from 2026-11-01 --to 2026-12-01 \\
@@ -201,12 +202,12 @@ pub struct RetentionShowArgs {
 /// Flags of `cxvault retention extend`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The extension is first recorded in the chain, signed. Then the lock of every
-object of these days is extended, in the mode that it has. In COMPLIANCE mode
-this cannot be undone, not even by the owner of the account: check the date.
-Later revisions of these days are locked until the same date. A date before the
-end of a day's lock is refused. After an interruption, run the same command
-again to continue.
+The extension is first recorded in the chain; the record is signed if a key is
+configured. Then the lock of every object of these days is extended, in the mode
+that it has. In COMPLIANCE mode this cannot be undone, not even by the owner of
+the account: check the date. Later revisions of these days are locked until the
+same date. A date before the end of a day's lock is refused. After an
+interruption, run the same command again to continue.
 
 Examples:
   cxvault retention extend --from 2026-11-01 --to 2026-12-01 --until 2040-12-31
@@ -250,13 +251,14 @@ impl RetentionExtendArgs {
 /// Flags of `cxvault takeover`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Commands refuse to write to a copy: otherwise two archives of one name would
-continue differently. If the original is lost or abandoned, this command makes
-the copy the archive that continues, and records that decision in its roster,
-signed: the place it came from, its chains as they are here, and the reason.
-Every chain is checked first; one that lacks records that the roster lists is
-refused with code 4. Afterwards, version ids and locks that were recorded in
-the old place are not required of this one.
+Commands refuse to write to a copy: otherwise the original and the copy, which
+have the same archive id, would diverge. If the original is lost or abandoned,
+this command continues the copy in its place, and records that decision in the
+roster: the place it came from, its chains as they are here, and the reason. The
+record is signed if a key is configured. Every chain is checked first; a chain
+that lacks records that the roster lists is refused with code 4. Afterwards,
+version ids and locks that were recorded in the old place are not required of
+the new place.
 
 A folder that was only moved, or mounted elsewhere, needs no takeover.
 
@@ -274,11 +276,11 @@ pub struct TakeoverArgs {
 /// Flags of `cxvault retention dispose`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Records in the chain, signed, that the data of these days may be deleted. From
-then on cxvault verify accepts that their files are absent, and commands that
-read rows skip the days and say so. The audit records remain. cxvault deletes
-nothing itself: a lifecycle rule of the bucket does, before or after the record
-(infra/README.md contains one).
+Records in the chain that the data of these days may be deleted; the record is
+signed if a key is configured. From then on cxvault verify accepts that their
+files are absent, and commands that read rows skip the days and say so. The
+audit records remain. cxvault deletes nothing itself: a lifecycle rule of the
+bucket does, before or after the record (infra/README.md contains one).
 
 The following days are refused, with their dates: days whose lock has not been
 over for a full day, according to the chain or to the store; days under an open

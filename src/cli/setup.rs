@@ -10,8 +10,8 @@ use crate::simulator;
 /// Flags of `cxvault demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The demo needs no credentials and no network. It archives one day of made-up
-interactions and prints commands to try on the result.
+The demo needs no credentials and no network. It archives one day of
+synthetic interactions and prints commands to try on the result.
 
 Examples:
   cxvault demo
@@ -98,8 +98,8 @@ pub struct ConfigArgs {}
 /// Arguments of `cxvault keygen`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An existing file is never overwritten. Anyone who can read the file can sign in
-your name: keep a copy in a safe place.
+An existing file is never overwritten. Every user who can read the file can
+sign records in your name. Keep a copy in a safe place.
 
 Examples:
   cxvault keygen /etc/cxvault/signing.key

@@ -13,7 +13,7 @@ use crate::simulator::time::duration;
 /// The simulated world and its rules. The same options always give the same segments and summaries.
 #[derive(Debug, Clone, Args)]
 pub struct SimulatorOptions {
-    /// Everything simulated follows from this number
+    /// Seed of all simulated data
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
 
@@ -30,7 +30,7 @@ pub struct SimulatorOptions {
     )]
     pub sub_accounts: Vec<String>,
 
-    /// The RingCentral account they belong to
+    /// RingCentral account of the sub-accounts
     #[arg(long, value_name = "ID", default_value = "809646016")]
     pub rc_account_id: String,
 
@@ -55,11 +55,11 @@ pub struct SimulatorOptions {
     #[arg(skip)]
     pub day_zero: i64,
 
-    /// How many times faster than real time the simulated time runs; limits and token lives follow it
+    /// How many times faster than real time the simulated time runs; limits and token lifetimes follow it
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = scale)]
     pub time_scale: f64,
 
-    /// How far back discovery reaches, such as 90d [default: for ever]
+    /// How far back discovery reaches, such as 90d [default: unlimited]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub retention: Option<Duration>,
 
@@ -79,7 +79,7 @@ pub struct SimulatorOptions {
     #[arg(long, value_name = "LIMITS", default_value = "120/60s")]
     pub transcript_limits: Limits,
 
-    /// Send Retry-After with a 429 that a limit causes
+    /// Send Retry-After with the 429 of a rate limit
     #[arg(long)]
     pub limits_say_retry_after: bool,
 
@@ -92,11 +92,11 @@ pub struct SimulatorOptions {
     #[arg(long, value_name = "TOKEN", default_value = "demo-token")]
     pub ready_token: String,
 
-    /// Life of a RingCX token, in simulated time
+    /// Lifetime of a RingCX token, in simulated time
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub token_life: Duration,
 
-    /// Life of a RingCentral token, in simulated time
+    /// Lifetime of a RingCentral token, in simulated time
     #[arg(long, value_name = "DURATION", default_value = "60m", value_parser = duration)]
     pub rc_token_life: Duration,
 
@@ -112,7 +112,7 @@ pub struct SimulatorOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Faults")]
 pub struct Faults {
-    /// A small share of every fault below that retries overcome or that an archive must represent
+    /// Enable a small share of each fault below that a complete archive can contain
     #[arg(long)]
     pub all_faults: bool,
 
@@ -124,7 +124,7 @@ pub struct Faults {
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub fault_429_retry_after: f64,
 
-    /// Requests answered 500 until retried
+    /// Requests answered with 500 at the first attempt
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub fault_500: f64,
 
@@ -144,11 +144,11 @@ pub struct Faults {
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub fault_token_expiry: f64,
 
-    /// Discovery requests answered 500, retried or not
+    /// Discovery requests answered with 500 at every attempt
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub discovery_500: f64,
 
-    /// Summaries that answer 500 for ever
+    /// Summaries that always answer 500
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub permanent_500: f64,
 
@@ -156,7 +156,7 @@ pub struct Faults {
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub late_population: f64,
 
-    /// See --late-population
+    /// Delay of --late-population
     #[arg(long, value_name = "DURATION", default_value = "2d", value_parser = duration)]
     pub late_by: Duration,
 
@@ -164,7 +164,7 @@ pub struct Faults {
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub edits: f64,
 
-    /// See --edits
+    /// Age at which --edits change
     #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = duration)]
     pub edit_after: Duration,
 
@@ -172,7 +172,7 @@ pub struct Faults {
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub vanish: f64,
 
-    /// See --vanish
+    /// Age at which --vanish takes effect
     #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = duration)]
     pub vanish_after: Duration,
 
@@ -192,7 +192,7 @@ pub struct Faults {
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub no_end: f64,
 
-    /// Texts that careless programs alter: blanks, emoji, right-to-left, control characters, not UTF-8, ...
+    /// Texts with unusual characters: blanks, emoji, right-to-left, control characters, not UTF-8, ...
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub strange_texts: f64,
 
@@ -204,7 +204,7 @@ pub struct Faults {
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     pub ai_off: Vec<String>,
 
-    /// Discovery finds nothing
+    /// Discovery returns no segment
     #[arg(long)]
     pub empty: bool,
 

@@ -1,4 +1,4 @@
-//! The summaries: ordinary texts, texts that careless programs mishandle, and missing ones.
+//! The summaries: ordinary texts, texts with unusual characters, and missing ones.
 //!
 //! Like the segments they are functions of the seed, so a test can compute what an archive must hold.
 
@@ -187,7 +187,7 @@ pub(super) fn ordinary(dice: &mut Dice, kind: SimulatedKind, voice: bool) -> Str
     }
 }
 
-/// Texts that careless programs alter; an archive must return each byte for byte. They cover blanks, line ends, emoji,
+/// Texts with unusual characters, which are easily altered; an archive must return each byte for byte. They cover blanks, line ends, emoji,
 /// right-to-left scripts, JSON, numbers, control characters, U+FEFF, SQL and CSV syntax, and invalid UTF-8.
 const STRANGE: [&[u8]; 22] = [
     b" ",

@@ -186,7 +186,7 @@ fn help_of_the_commands_says_what_they_do_and_where_to_look() {
             &[
                 "--date <DATE>",
                 "catch_up",
-                "as often as you like",
+                "Running it again is safe",
                 "17 4 * * *",
                 "CXVAULT_ARCHIVE",
             ][..],
