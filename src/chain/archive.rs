@@ -10,7 +10,7 @@
 //! let archive = Archive::open(store, AllowedSigners::default(), Default::default()).await?;
 //! for sub_account in archive.sub_accounts(&[]).await? {
 //!     let timeline = Timeline::read(&archive, &sub_account, &Days::default()).await?;
-//!     println!("{}: {} revisions", timeline.head_ref(), timeline.revisions.len());
+//!     println!("{}", timeline.head_ref());
 //! }
 //! # Ok(())
 //! # }

@@ -26,7 +26,7 @@ pub struct DayIdentity {
 
 /// How far the observation of a day is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct JournalProgress {
+pub struct JournalProgress {
     /// Windows with a complete answer.
     pub windows: u64,
     pub segments: u64,
@@ -79,7 +79,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::OtherSettings`] for the journal of another day, zone, archive or version;
     /// [`JournalError::Folder`] and [`JournalError::Database`].
-    pub(crate) fn open(path: &Path, identity: DayIdentity) -> Result<Journal> {
+    pub fn open(path: &Path, identity: DayIdentity) -> Result<Journal> {
         let mut journal = Journal {
             database: Database::open(path)?,
             identity,
@@ -139,7 +139,7 @@ impl Journal {
     }
 
     /// Counts what the journal has.
-    pub(crate) fn progress(&self) -> Result<JournalProgress> {
+    pub fn progress(&self) -> Result<JournalProgress> {
         let answered = "SELECT count(*) FROM observation WHERE status NOT IN ('FAILED', 'SKIPPED')";
         Ok(JournalProgress {
             windows: self.database.count("SELECT count(*) FROM window", [])?,

@@ -6,7 +6,7 @@ use crate::outcome::{Exit, Failure};
 
 /// Why the journal or the state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum JournalError {
+pub enum JournalError {
     /// Another process holds the lock of the day.
     #[error("another process works on this day of this archive (lock {})", .0.display())]
     Locked(PathBuf),

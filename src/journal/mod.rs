@@ -45,15 +45,14 @@ mod tests;
 mod windows;
 
 pub use day_journal::{DayIdentity, Journal};
-pub(crate) use error::JournalError;
+pub use error::JournalError;
 pub(crate) use handle::{JournalHandle, NewObservation, PendingJob};
 pub(crate) use observations::PendingSegment;
 pub(crate) use recheck::VanishedCounts;
 pub(crate) use revision::RevisionTotals;
-pub(crate) use state::DayFolder;
-pub use state::{Head, StateDir};
+pub use state::{DayFolder, Head, StateDir};
 pub(crate) use windows::AnsweredWindow;
 pub use windows::DiscoveredSegment;
 
 /// The result of the journal's functions.
-pub(crate) type Result<T, E = JournalError> = std::result::Result<T, E>;
+pub type Result<T, E = JournalError> = std::result::Result<T, E>;

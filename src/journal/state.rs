@@ -43,13 +43,13 @@ pub struct StateDir {
 
 /// The folder of an archive day in progress.
 #[derive(Debug, Clone)]
-pub(crate) struct DayFolder {
+pub struct DayFolder {
     path: PathBuf,
 }
 
 /// The lock of a day. The operating system releases it when the process ends, for whatever reason.
 #[derive(Debug)]
-pub(crate) struct DayLock {
+pub struct DayLock {
     _file: File,
 }
 
@@ -82,7 +82,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`JournalError::Folder`].
-    pub(crate) fn day(&self, sub_account: &str, date: Date) -> Result<DayFolder> {
+    pub fn day(&self, sub_account: &str, date: Date) -> Result<DayFolder> {
         let day = self.day_folder(sub_account, date);
         make_private_folder(&day.path)?;
         Ok(day)

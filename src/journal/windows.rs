@@ -102,11 +102,7 @@ impl Journal {
     }
 
     /// Stores objects of a window whose answer is still arriving. They have no effect until it is complete.
-    pub(crate) fn stage_objects(
-        &self,
-        window: Window,
-        objects: &[DiscoveredSegment],
-    ) -> Result<()> {
+    pub fn stage_objects(&self, window: Window, objects: &[DiscoveredSegment]) -> Result<()> {
         objects.iter().try_for_each(|object| {
             insert_object(&self.database, Some(window.start_ms), object).map(drop)
         })

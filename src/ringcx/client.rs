@@ -46,8 +46,8 @@ type Limiters = Mutex<HashMap<String, Arc<RateLimiter>>>;
 ///     rc_account_id: Some("809646016".into()),
 ///     ..ClientSettings::default()
 /// };
-/// let api = RingCx::new(settings, credentials, clock, ledger, CancellationToken::new())?;
-/// assert_eq!(api.usage().summaries.requests, 0);
+/// // No request is sent before the first call.
+/// let api = Arc::new(RingCx::new(settings, credentials, clock, ledger, CancellationToken::new())?);
 /// # Ok::<(), cxvault::ringcx::ApiError>(())
 /// ```
 pub struct RingCx {
