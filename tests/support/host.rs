@@ -26,7 +26,7 @@ use cxvault::format::row::omit::Omission;
 use cxvault::format::signature::AllowedSigners;
 use cxvault::format::time::day::Zone;
 use cxvault::journal::StateDir;
-use cxvault::outcome::Result;
+use cxvault::outcome::{Exit, Result};
 use cxvault::ringcx::{ClientSettings, Credentials, Ledger, RingCx};
 use cxvault::store::{RetryingStore, Store};
 use tempfile::TempDir;
@@ -227,15 +227,20 @@ impl Host {
             recheck: None,
             insist: false,
         };
-        run_day(
-            &archive,
-            &SharedChain::new(SUB),
-            &job,
-            &self.api,
-            &DayMeter::default(),
-            Pipeline::default().slot(),
-        )
-        .await
+        let chain = SharedChain::new(SUB);
+        let (meter, pipeline) = (DayMeter::default(), Pipeline::default());
+        loop {
+            let ended = run_day(&archive, &chain, &job, &self.api, &meter, pipeline.slot()).await;
+            match ended {
+                // No other host has this state folder. But a program that another test of this process is just
+                // starting has the parent's files, locks included, until it executes. The lock comes before every
+                // call to the store, so that trying again repeats nothing.
+                Err(failure) if failure.exit == Exit::Locked => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                ended => return ended,
+            }
+        }
     }
 }
 
