@@ -229,13 +229,15 @@ impl Host {
         };
         let chain = SharedChain::new(SUB);
         let (meter, pipeline) = (DayMeter::default(), Pipeline::default());
+        let mut tries_left = 5_000;
         loop {
             let ended = run_day(&archive, &chain, &job, &self.api, &meter, pipeline.slot()).await;
             match ended {
                 // No other host has this state folder. But a program that another test of this process is just
                 // starting has the parent's files, locks included, until it executes. The lock comes before every
-                // call to the store, so that trying again repeats nothing.
-                Err(failure) if failure.exit == Exit::Locked => {
+                // call to the store, so that trying again repeats nothing. A lock that is never released still fails.
+                Err(failure) if failure.exit == Exit::Locked && tries_left > 0 => {
+                    tries_left -= 1;
                     std::thread::sleep(Duration::from_millis(2));
                 }
                 ended => return ended,
