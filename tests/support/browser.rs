@@ -13,6 +13,12 @@ use tempfile::TempDir;
 
 /// A browser that is silent for longer than this hangs; no test measures time by it.
 const FOREVER: Duration = Duration::from_secs(120);
+/// Waits for the script of a report, which decompresses its data after the page is loaded.
+const CALENDAR_DRAWN: &str = "new Promise((drawn) => {
+    const parts = ['calendar-body', 'too-old'].map((id) => document.getElementById(id));
+    const look = () => (parts.some((part) => !part.hidden) ? drawn(true) : setTimeout(look, 5));
+    look();
+})";
 const REMEDY: &str = "The tests look at reports in a real browser. Install Chromium (Debian: apt-get install chromium), \
                       or name a Chromium or Chrome with CXVAULT_TEST_CHROMIUM.";
 
@@ -138,6 +144,12 @@ impl Browser {
             let event = self.next();
             self.events.push(event);
         }
+    }
+
+    /// Opens a report, and waits until its script has drawn the calendar or said that it cannot.
+    pub fn open_report(&mut self, file: &Path) {
+        self.open(file);
+        self.eval(CALENDAR_DRAWN);
     }
 
     /// Returns the value of an expression in the page.

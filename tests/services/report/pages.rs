@@ -25,9 +25,9 @@ const NOTHING: [String; 0] = [];
 fn two_hundred_sub_accounts_of_seven_years_fit_and_work() {
     let path = write(&made_up(200, date(2019, 12, 1), 2_557), "large.html");
     let bytes = fs::metadata(&path).unwrap().len();
-    assert!(bytes < 14_000_000, "{bytes} bytes");
+    assert!(bytes < 6_000_000, "{bytes} bytes");
     let mut browser = Browser::start();
-    browser.open(&path);
+    browser.open_report(&path);
     // December 2019 to November 2026.
     assert_eq!(
         browser.eval("document.querySelectorAll('#months [data-cell]').length"),
@@ -103,7 +103,7 @@ fn pages_of_a_month_and_of_years_are_rendered() {
         let mut browser = Browser::start();
         for scheme in ["light", "dark"] {
             browser.prefer(scheme);
-            browser.open(&path);
+            browser.open_report(&path);
             browser.point_at("#days .s-m[data-cell], #days .s-c[data-cell]");
             assert!(card(&mut browser).is_some());
             browser.screenshot(&shown(&format!("{name}-{scheme}.png")));
@@ -189,7 +189,7 @@ fn strange_days_are_shown_and_keys_reach_what_the_pointer_reaches() {
         None,
     );
     let mut browser = Browser::start();
-    browser.open(&write(&report(vec![chain]), "strange.html"));
+    browser.open_report(&write(&report(vec![chain]), "strange.html"));
     let mut pointed = BTreeMap::new();
     for day in &days {
         browser.point_at(&square(0, &day.date.to_string()));
@@ -287,7 +287,7 @@ fn the_trend_equals_the_days_and_can_be_read_by_keyboard() {
     let expected: u64 = page.chains.iter().map(|chain| chain.counts.segments).sum();
     let one = page.chains[1].counts.segments;
     let mut browser = Browser::start();
-    browser.open(&write(&page, "trend.html"));
+    browser.open_report(&write(&page, "trend.html"));
     let sum = "[...document.querySelectorAll('#trend-table tbody tr')].reduce((sum, row) => sum + Number(row.children[1].textContent.replaceAll(',', '')), 0)";
     assert_eq!(browser.eval(sum), expected);
     assert_eq!(
@@ -347,7 +347,7 @@ fn hostile_texts_are_texts() {
     }];
     page.verification = Some(verification);
     let mut browser = Browser::start();
-    browser.open(&write(&page, "hostile.html"));
+    browser.open_report(&write(&page, "hostile.html"));
     browser.point_at("#months [data-cell]");
     assert!(card(&mut browser).unwrap().text.contains(evil));
     browser.point_at("#days [data-cell]");
@@ -399,7 +399,7 @@ fn both_colour_schemes_are_legible_and_dark_is_dark() {
     let mut backs = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefer(scheme);
-        browser.open(&path);
+        browser.open_report(&path);
         let texts = [
             "body",
             ".verdict",
@@ -437,7 +437,7 @@ fn the_whole_page_is_printed() {
     let path = write(&made_up(60, date(2026, 1, 1), 330), "print.html");
     let mut browser = Browser::start();
     browser.prefer("dark");
-    browser.open(&path);
+    browser.open_report(&path);
     browser.point_at("#days [data-cell]");
     let pdf = browser.pdf();
     fs::write(shown("print.pdf"), &pdf).unwrap();
@@ -478,7 +478,7 @@ fn a_screen_reader_finds_tables_with_names_and_a_reader_without_scripts_the_exce
     let chain = ReportedChain::of(&calendar("apia", strange()), &ChainDetails::default(), None);
     let path = write(&report(vec![chain]), "reader.html");
     let mut browser = Browser::start();
-    browser.open(&path);
+    browser.open_report(&path);
     browser.ask("Accessibility.enable", json!({}));
     let tree = browser.ask("Accessibility.getFullAXTree", json!({}));
     let named = |role: &str| -> Vec<String> {
@@ -565,4 +565,26 @@ fn a_screen_reader_finds_tables_with_names_and_a_reader_without_scripts_the_exce
         html.contains("scripts are switched off") && html.contains("2 Jan 2012"),
         "{html}"
     );
+}
+
+#[test]
+fn a_browser_that_cannot_decompress_the_days_says_so_and_shows_the_tables() {
+    let path = write(&made_up(2, date(2026, 11, 1), 30), "old-browser.html");
+    let mut browser = Browser::start();
+    browser.ask(
+        "Page.addScriptToEvaluateOnNewDocument",
+        json!({"source": "delete globalThis.DecompressionStream"}),
+    );
+    browser.open_report(&path);
+    let text = browser.text("document.getElementById('calendar').innerText");
+    assert!(text.contains("This browser is too old"), "{text}");
+    assert_eq!(
+        browser.eval("document.getElementById('calendar-body').hidden"),
+        true
+    );
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#attention table').length > 0"),
+        true
+    );
+    assert_eq!(browser.misbehaviour(), NOTHING);
 }

@@ -93,7 +93,7 @@ fn every_day_is_shown_as_it_is_archived() {
     let signers = case.signers.to_str().unwrap();
     let page = case.report("five-days.html", &["--allowed-signers", signers], 0);
     let mut browser = Browser::start();
-    browser.open(&page);
+    browser.open_report(&page);
     let days = case.days();
     let states = [
         ("2026-11-16", "complete"),
@@ -183,7 +183,7 @@ fn sums_heads_signers_and_findings_are_the_archives_own() {
     let case = case();
     let page = case.report("five-days-full.html", &["--level", "full"], 0);
     let mut browser = Browser::start();
-    browser.open(&page);
+    browser.open_report(&page);
     let status = case
         .vault
         .run(&[
@@ -276,7 +276,7 @@ fn a_violated_archive_exits_4_and_the_page_says_so_first() {
     let evil = "</script><img src=x onerror=document.title='pwned'>";
     fs::write(case.vault.archive().join(evil.replace('/', "|")), "x").unwrap();
     let mut browser = Browser::start();
-    browser.open(&page);
+    browser.open_report(&page);
     assert!(
         browser
             .text("document.getElementById('summary').innerText")
@@ -294,7 +294,7 @@ fn a_violated_archive_exits_4_and_the_page_says_so_first() {
         .join(format!("manifests/v1/sub_account={SUB}/0000000002.json"));
     fs::write(&manifest, "{}").unwrap();
     let page = case.report("damaged-chain.html", &["--level", "none"], 4);
-    browser.open(&page);
+    browser.open_report(&page);
     let attention = browser.text("document.getElementById('attention').innerText");
     assert!(
         attention.contains(SUB) && attention.contains("failed verification"),
@@ -306,7 +306,7 @@ fn a_violated_archive_exits_4_and_the_page_says_so_first() {
             .starts_with("Integrity violated")
     );
     let page = case.report("damaged-foreign.html", &[], 4);
-    browser.open(&page);
+    browser.open_report(&page);
     let verification = browser.text("document.getElementById('verification').innerText");
     assert!(
         verification.contains(&evil.replace('/', "|")) && verification.contains("foreign-object"),
@@ -338,7 +338,7 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
     let found = found.to_str().unwrap();
     let page = case.report("five-days-file.html", &["--verification", found], 0);
     let mut browser = Browser::start();
-    browser.open(&page);
+    browser.open_report(&page);
     let text = browser.text("document.getElementById('verification').innerText");
     for words in [
         "Read from found.jsonl",
@@ -355,7 +355,7 @@ fn an_earlier_verification_is_shown_if_it_is_of_this_archive() {
     vault.run_day("2026-11-19", &[]).expect(0);
     let case = Case { vault, ..case };
     let page = case.report("five-days-later.html", &["--verification", found], 0);
-    browser.open(&page);
+    browser.open_report(&page);
     let text = browser.text("document.getElementById('verification').innerText");
     assert!(text.contains("does not cover the head"), "{text}");
 
@@ -446,7 +446,7 @@ fn locks_of_a_bucket_are_shown() {
         .run(&["report", "--out", page.to_str().unwrap()])
         .expect(0);
     let mut browser = Browser::start();
-    browser.open(&page);
+    browser.open_report(&page);
     let lock =
         browser.text("document.querySelector('#chains tbody tr').lastElementChild.innerText");
     let until: jiff::Timestamp = vault_lock(&vault, &bucket).parse().unwrap();

@@ -1,4 +1,4 @@
-// ---- the data: days.rs describes its form
+// ---- the data: days.rs describes its JSON
 
 const DAY_MS = 864e5;
 const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October',
@@ -24,7 +24,19 @@ const COLUMNS = ['empty', 'not_found', 'failed', 'binary', 'skipped', 'no_id'];
 const KINDS = [['agent', 'By the agent'], ['auto', 'By the AI']];
 
 const byId = (id) => document.getElementById(id);
-const accounts = JSON.parse(byId('data').textContent);
+
+/** The days of each sub-account: JSON, compressed with gzip and written in base64. */
+async function readAccounts() {
+  const compressed = Uint8Array.from(atob(byId('data').textContent), (character) => character.charCodeAt(0));
+  const json = new Blob([compressed]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Response(json).json();
+}
+
+if (typeof DecompressionStream === 'undefined') {
+  byId('too-old').hidden = false;
+  return;
+}
+const accounts = await readAccounts();
 
 /** Days since 1970-01-01, of a date such as 2026-11-20. */
 const dayOf = (text) => Date.parse(text + 'T00:00:00Z') / DAY_MS;
