@@ -15,7 +15,7 @@ use tempfile::TempDir;
 const FOREVER: Duration = Duration::from_secs(120);
 /// Waits for the script of a report, which decompresses its data after the page is loaded.
 const CALENDAR_DRAWN: &str = "new Promise((drawn) => {
-    const parts = ['calendar-body', 'too-old'].map((id) => document.getElementById(id));
+    const parts = ['calendar-body', 'too-old', 'damaged'].map((id) => document.getElementById(id));
     const look = () => (parts.some((part) => !part.hidden) ? drawn(true) : setTimeout(look, 5));
     look();
 })";

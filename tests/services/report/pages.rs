@@ -588,3 +588,33 @@ fn a_browser_that_cannot_decompress_the_days_says_so_and_shows_the_tables() {
     );
     assert_eq!(browser.misbehaviour(), NOTHING);
 }
+
+#[test]
+fn a_page_whose_days_are_damaged_says_so_instead_of_showing_less() {
+    let path = write(&made_up(2, date(2026, 11, 1), 30), "damaged-days.html");
+    let html = fs::read_to_string(&path).unwrap();
+    let data = html.split_once(r#"id="data">"#).unwrap().1;
+    let data = data.split_once("</script>").unwrap().0;
+    let middle = data.len() / 2;
+    let other = match &data[middle..=middle] {
+        "A" => "B",
+        _ => "A",
+    };
+    let changed = format!("{}{other}{}", &data[..middle], &data[middle + 1..]);
+    // The second is valid base64 of a stream that ends early.
+    for damaged in [changed.as_str(), &data[..middle / 4 * 4], "", "?"] {
+        fs::write(&path, html.replace(data, damaged)).unwrap();
+        let mut browser = Browser::start();
+        browser.open_report(&path);
+        let text = browser.text("document.getElementById('calendar').innerText");
+        assert!(
+            text.contains("their data in this page is damaged"),
+            "{text}"
+        );
+        assert_eq!(
+            browser.eval("document.getElementById('calendar-body').hidden"),
+            true
+        );
+        assert_eq!(browser.misbehaviour(), NOTHING);
+    }
+}

@@ -1,8 +1,9 @@
 //! The days of one sub-account as the script of the page reads them.
 //!
-//! The calendars and charts are drawn by the script from this data, which is JSON in columns: one list for each number,
-//! with one entry for each date. Columns compress better than a list of objects, one a day; half a million days (200
-//! sub-accounts, seven years) must fit into a page that a browser opens at once.
+//! The calendars and charts are drawn by the script from this data, which is JSON in columns: one list for each
+//! number, with one entry for each date. A list of objects, one a day, would repeat each name for each day; half a
+//! million days (200 sub-accounts, seven years) must fit into a page that a browser opens at once. The page holds the
+//! JSON in compressed form.
 //!
 //! ```json
 //! {"id":"99999999","zone":"UTC","first":"2026-11-16","states":"cemgc","segments":[31,0,0,40,38],

@@ -32,11 +32,12 @@ async function readAccounts() {
   return new Response(json).json();
 }
 
-if (typeof DecompressionStream === 'undefined') {
-  byId('too-old').hidden = false;
+// An error means an old browser, or data that was cut off or damaged: gzip has a checksum.
+const accounts = await readAccounts().catch(() => null);
+if (!accounts) {
+  byId(typeof DecompressionStream === 'undefined' ? 'too-old' : 'damaged').hidden = false;
   return;
 }
-const accounts = await readAccounts();
 
 /** Days since 1970-01-01, of a date such as 2026-11-20. */
 const dayOf = (text) => Date.parse(text + 'T00:00:00Z') / DAY_MS;
