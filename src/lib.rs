@@ -23,7 +23,7 @@
 //! ringcx       audit                      the RingCX API                  | reading, proving, exporting, verifying
 //! chain                                   reads and writes chains of records: open, append (the commit point)
 //! store        journal      telemetry     objects | observations that are not committed yet | metrics, webhooks
-//! clock        outcome                    time and sleeping | exit codes, failures with a remedy
+//! clock  private  outcome                 time | files for this user alone | exit codes, failures with a remedy
 //! format                                  PURE: time, rows, parts, records, keys, signatures, hashes
 //! simulator                               the simulated RingCX of `cxvault demo` and the tests
 //! ```
@@ -51,6 +51,7 @@ pub mod format;
 pub mod journal;
 pub mod logging;
 pub mod outcome;
+mod private;
 pub mod render;
 pub mod ringcx;
 pub mod simulator;

@@ -11,7 +11,7 @@ use cxvault::cli::{Cli, Command};
 use cxvault::command;
 use cxvault::command::Context;
 use cxvault::command::night::notify;
-use cxvault::config::{Environment, Logging, Settings};
+use cxvault::config::{Environment, Loaded, Logging, Settings};
 use cxvault::logging;
 use cxvault::outcome::{Exit, Failure, Result};
 use cxvault::render::Output;
@@ -68,6 +68,7 @@ fn run(cli: &Cli, output: &Output) -> Result<Exit> {
         Some(loaded) => logging::start(&loaded.settings.logging, output)?,
         None => logging::start(&Logging::load(&flags, &environment)?, output)?,
     }
+    warn_of_exposed_files(&cli.command, loaded.as_ref());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .event_interval(EVENT_INTERVAL)
         .enable_all()
@@ -91,6 +92,16 @@ fn run(cli: &Cli, output: &Output) -> Result<Exit> {
     // Tasks that still run in the background have nothing to report.
     runtime.shutdown_background();
     result
+}
+
+/// Warns of files with secrets that other users can read. The doctor reports them as results of its own.
+fn warn_of_exposed_files(command: &Command, loaded: Option<&Loaded>) {
+    if matches!(command, Command::Doctor(_)) {
+        return;
+    }
+    for exposed in loaded.iter().flat_map(|loaded| &loaded.exposed) {
+        tracing::warn!("{}. {}", exposed.message, exposed.remedy);
+    }
 }
 
 /// Cancels the command on the first SIGTERM or Ctrl-C, and ends the process on the second. Neither harms the archive or the

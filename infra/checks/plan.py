@@ -1,4 +1,4 @@
-"""What Terraform plans for Amazon, where it cannot be applied here: plan.py PLAN.json
+"""What Terraform plans for Amazon, where it cannot be applied here: plan.py PLAN.json EXAMPLE.json
 
 The tables must be those of schemas/athena.sql, which a real engine reads in tests/engines. The policies are decided on
 as IAM documents it, for requests that must pass and for those that must not.
@@ -22,13 +22,15 @@ BUCKET = "arn:aws:s3:::archive"
 PART = f"{BUCKET}/ringcx/segments/v1/sub_account=99999999/dt=2026-11-20/r0001-p0000.parquet"
 DAYS = "s3:object-lock-remaining-retention-days"
 HOLD = "s3:object-lock-legal-hold"
+MODE = "s3:object-lock-mode"
+PROBES = [f"{BUCKET}/ringcx/doctor/1-2", f"{BUCKET}/doctor/1-2"]
 
 
 class Plan:
     def __init__(self, path):
         root = json.loads(pathlib.Path(path).read_text())["planned_values"]["root_module"]
         self.values = {
-            one["address"]: one["values"] for module in root["child_modules"] for one in module["resources"]
+            one["address"]: one.get("values", {}) for module in root["child_modules"] for one in module["resources"]
         }
 
     def of(self, kind):
@@ -66,7 +68,8 @@ def check_tables(findings, plan):
 
 def requests(plan):
     """Each request, who sends it, and whether it must pass."""
-    once = {"s3:if-none-match": "*"}
+    unlocked = {"s3:if-none-match": "*"}
+    once = unlocked | {MODE: "COMPLIANCE", DAYS: 2557}
     manifest = f"{BUCKET}/ringcx/manifests/v1/sub_account=99999999/0000000001.json"
     for arn in [WRITER, CUSTODIAN]:
         yield True, Request(arn, "s3:PutObject", PART, once)
@@ -75,9 +78,23 @@ def requests(plan):
         yield True, Request(arn, "s3:PutObjectLegalHold", PART, {HOLD: "ON"})
         # Written over, in parts, copied here: none of these can carry the condition.
         yield False, Request(arn, "s3:PutObject", PART, {})
-        yield False, Request(arn, "s3:PutObjectRetention", PART, {DAYS: 30})
-        yield False, Request(arn, "s3:PutObjectRetention", PART, {DAYS: 255700})
+        # Without a lock, or a legal hold in place of one, whatever the bucket's default would add.
+        yield False, Request(arn, "s3:PutObject", PART, unlocked)
+        yield False, Request(arn, "s3:PutObject", manifest, unlocked | {HOLD: "ON"})
+        for days in [30, 255700]:
+            yield False, Request(arn, "s3:PutObjectRetention", PART, {DAYS: days})
+            yield False, Request(arn, "s3:PutObject", PART, once | {DAYS: days})
+        # A sub-account or a folder whose name only looks like the doctor's.
+        for odd in ["segments/v1/sub_account=doctor/dt=2026-11-20/x", "mydoctor/x"]:
+            yield False, Request(arn, "s3:PutObject", f"{BUCKET}/ringcx/{odd}", unlocked)
+    # `cxvault doctor`: an object that is locked for two minutes, and a damaged one without a lock.
+    yield True, Request(WRITER, "s3:PutObject", PROBES[0], once | {DAYS: 0})
+    yield True, Request(WRITER, "s3:PutObjectRetention", PROBES[0], {DAYS: 0})
+    yield True, Request(WRITER, "s3:PutObject", PROBES[0], unlocked)
+    yield False, Request(WRITER, "s3:PutObject", PROBES[0], {})
+    yield False, Request(WRITER, "s3:DeleteObject", PROBES[0])
     yield False, Request(WRITER, "s3:PutObjectLegalHold", PART, {HOLD: "OFF"})
+    yield False, Request(WRITER, "s3:PutObjectLegalHold", PART)
     yield True, Request(CUSTODIAN, "s3:PutObjectLegalHold", PART, {HOLD: "OFF"})
     yield False, Request(WRITER, "s3:PutObject", f"{BUCKET}/elsewhere", once)
     yield False, Request(AUDITOR, "s3:PutObject", PART, once)
@@ -95,6 +112,20 @@ def requests(plan):
             yield False, Request(arn, f"s3:{action}", BUCKET)
 
 
+def denied_in_any_case():
+    """What the writer may not do even where another policy of its role allows everything."""
+    for action in [
+        "DeleteBucket", "DeleteBucketPolicy", "PutBucketPolicy", "PutBucketVersioning", "PutLifecycleConfiguration",
+        "PutBucketObjectLockConfiguration", "PutReplicationConfiguration", "PutBucketPublicAccessBlock", "PutBucketAcl",
+        "PutBucketOwnershipControls",
+    ]:
+        yield Request(WRITER, f"s3:{action}", BUCKET)
+    for action in ["DeleteObject", "DeleteObjectVersion", "BypassGovernanceRetention", "PutObjectAcl", "PutObjectVersionAcl"]:
+        yield Request(WRITER, f"s3:{action}", PART)
+    yield Request(WRITER, "s3:PutObjectLegalHold", PART, {HOLD: "OFF"})
+    yield Request(WRITER, "s3:PutObjectLegalHold", PART)
+
+
 def check_roles(findings, plan):
     bucket = plan.policy("module.storage.aws_s3_bucket_policy.archive[0]")
     role = lambda address: plan.policy(f"module.identity.aws_iam_role_policy.{address}")
@@ -103,10 +134,17 @@ def check_roles(findings, plan):
         findings.equal(decide([roles[request.principal], bucket], request), passes, f"policies: {request}")
     # What an administrator is allowed elsewhere is denied here as well.
     everything = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    for request in denied_in_any_case():
+        findings.expect(not decide([everything, roles[WRITER]], request), f"policies: the writer may: {request}")
+    findings.expect(
+        decide([everything, roles[WRITER]], Request(WRITER, "s3:PutObjectLegalHold", PART, {HOLD: "ON"})),
+        "policies: the writer cannot set a hold",
+    )
     admin = "arn:aws:iam::111122223333:role/admin"
     for action, context in [
         ("s3:DeleteObject", {}), ("s3:DeleteObjectVersion", {}), ("s3:BypassGovernanceRetention", {}),
-        ("s3:PutObject", {}), ("s3:PutObject", {"s3:if-none-match": "*"}), ("s3:PutObjectRetention", {DAYS: 3000}),
+        ("s3:PutObject", {}), ("s3:PutObject", {"s3:if-none-match": "*", MODE: "COMPLIANCE", DAYS: 3000}),
+        ("s3:PutObjectRetention", {DAYS: 3000}),
     ]:
         request = Request(admin, action, PART, context)
         findings.expect(not decide([everything, bucket], request), f"policies: an administrator may: {request}")
@@ -122,6 +160,22 @@ def check_key(findings, plan):
         (role("writer"), "kms:ScheduleKeyDeletion", False),
     ]:
         findings.equal(decide([policy], Request(WRITER, action, key)), passes, f"policies: {action} of the key")
+    # The key's own policy, beside an administrator's.
+    everything = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    account = "arn:aws:iam::111122223333"
+    principals = [WRITER, f"{account}:role/admin", f"{account}:root"]
+    own = plan.policy("module.storage.aws_kms_key.archive[0]")
+    without_glass = plan.policy("module.storage_expiring.aws_kms_key.archive[0]")
+    for action in ["kms:ScheduleKeyDeletion", "kms:DisableKey", "kms:DeleteImportedKeyMaterial"]:
+        for principal in principals:
+            request = Request(principal, action, key)
+            findings.expect(not decide([everything, own], request), f"policies: of the key: {request}")
+        glass = Request(f"{account}:role/break-glass", action, key)
+        findings.expect(decide([everything, own], glass), f"policies: the break-glass role cannot {action}")
+        findings.expect(not decide([everything, without_glass], glass), f"policies: without a break-glass role: {action}")
+    for action in ["kms:Decrypt", "kms:GenerateDataKey", "kms:CancelKeyDeletion", "kms:PutKeyPolicy"]:
+        request = Request(principals[1], action, key)
+        findings.expect(decide([everything, own], request), f"policies: of the key: {request}")
 
 
 def check_trust(findings, plan):
@@ -152,6 +206,13 @@ def check_storage(findings, plan):
     findings.expect(not rule.get("expiration") and not rule.get("noncurrent_version_expiration"), "storage: it expires")
 
 
+def check_example(findings, example):
+    """The example protects also what comes without a lock. Its policies are those that are decided on above."""
+    (values,) = example.of("aws_s3_bucket_object_lock_configuration").values()
+    (default,) = values["rule"][0]["default_retention"]
+    findings.equal((default["mode"], default["days"]), ("COMPLIANCE", 2500), "example: the default retention")
+
+
 def check_expiry(findings, plan):
     """Data goes after its time, its markers too; a manifest never."""
     address = "module.storage_expiring.aws_s3_bucket_lifecycle_configuration.archive[0]"
@@ -168,8 +229,9 @@ def check_expiry(findings, plan):
     findings.equal(cleared, set(expired), "storage: where delete markers are cleared away")
 
 
-def main(path):
+def main(path, example):
     findings, plan = Findings(), Plan(path)
+    check_example(findings, Plan(example))
     check_tables(findings, plan)
     check_storage(findings, plan)
     check_expiry(findings, plan)

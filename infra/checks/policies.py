@@ -28,7 +28,7 @@ def holds(operator, found, values):
     if operator == "Null":
         return (found is None) == (values == ["true"])
     # IAM: a key that the request lacks fails each condition but a negated one.
-    if operator == "ArnNotEquals":
+    if operator in ["ArnNotEquals", "StringNotEquals"]:
         return found is None or not any(fnmatch.fnmatchcase(found, value) for value in values)
     if found is None:
         return False
@@ -46,13 +46,16 @@ def holds(operator, found, values):
 
 def applies(statement, request):
     """Unknown parts of a statement, such as NotAction, would change its meaning unseen."""
-    unknown = set(statement) - {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
+    unknown = set(statement) - {"Sid", "Effect", "Principal", "Action", "Resource", "NotResource", "Condition"}
     assert not unknown, unknown
     if not any(fnmatch.fnmatchcase(request.action, action) for action in many(statement["Action"])):
         return False
+    matches = lambda resources: any(fnmatch.fnmatchcase(request.resource, one) for one in many(resources))
     # A trust policy is about its own role.
-    resources = many(statement.get("Resource", "*"))
-    if not any(fnmatch.fnmatchcase(request.resource, resource) for resource in resources):
+    if "NotResource" in statement:
+        if matches(statement["NotResource"]):
+            return False
+    elif not matches(statement.get("Resource", "*")):
         return False
     return all(
         holds(operator, request.key(name), many(values))

@@ -15,6 +15,7 @@ use crate::format::part::table::{TableWriter, names, safe_texts};
 use crate::format::row::{COLUMNS, Cell, Row, Status, SummaryKind, Type};
 use crate::format::time::day::rfc3339;
 use crate::outcome;
+use crate::private;
 
 named_enum! {
     /// The form of an exported file.
@@ -64,7 +65,7 @@ impl ExportWriter {
     }
 
     fn begin(format: Format, path: &Path, title: &str) -> io::Result<ExportWriter> {
-        let mut file = BufWriter::new(File::create(path)?);
+        let mut file = BufWriter::new(private::create(path)?);
         let form = match format {
             Format::Csv => {
                 // Without a byte order mark spreadsheets read the file in another encoding than UTF-8.

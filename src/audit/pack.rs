@@ -2,6 +2,9 @@
 //!
 //! The files are written into a hidden temporary folder beside the target, which gets the target's name in the last step.
 //! A crash before that leaves the temporary folder (`.cxvault-...`), which can be deleted.
+//!
+//! All of it is for the user alone who asked for it, also after it has its name: a pack leaves the archive's protection
+//! behind, and whom to give it to is a decision of that user.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +17,7 @@ use crate::chain::Archive;
 use crate::chain::archive::violated;
 use crate::format::hash::Digest;
 use crate::outcome::{Failure, Result};
+use crate::private;
 use crate::store::file::hash_file;
 
 /// Name of the file with the hashes, in the form that `sha256sum -c` reads.
@@ -51,11 +55,9 @@ impl Pack {
             Err(error) => return Err(error),
         }
         let parent = target.parent().unwrap_or(&target);
-        fs::create_dir_all(parent)?;
+        private::create_folders(parent)?;
         // Beside the target, so that one rename gives it its name; only the owner may read it, since it contains summaries.
-        let folder = tempfile::Builder::new()
-            .prefix(".cxvault-")
-            .tempdir_in(parent)?;
+        let folder = private::temporary_folder(".cxvault-", Some(parent))?;
         Ok(Pack {
             target,
             folder,
@@ -70,7 +72,7 @@ impl Pack {
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let path = self.folder.path().join(name);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(|error| unwritable(&path, error))?;
+            private::create_folders(parent).map_err(|error| unwritable(&path, error))?;
         }
         Ok(path)
     }
@@ -81,7 +83,7 @@ impl Pack {
     /// As [`unwritable`].
     pub(crate) fn add_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name)?;
-        fs::write(&path, bytes).map_err(|error| unwritable(&path, error))?;
+        private::write(&path, bytes).map_err(|error| unwritable(&path, error))?;
         self.sums.insert(name.to_owned(), Digest::of(bytes));
         Ok(())
     }
@@ -139,7 +141,7 @@ impl Pack {
     }
 
     fn write_sums(&self, path: &Path) -> io::Result<()> {
-        let mut file = fs::File::create(path)?;
+        let mut file = private::create(path)?;
         for (name, sha256) in &self.sums {
             writeln!(file, "{sha256}  {name}")?;
         }

@@ -1,6 +1,5 @@
 //! A stored part as a local file.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use crate::audit::scratch::Scratch;
@@ -9,7 +8,7 @@ use crate::chain::archive::violated;
 use crate::format::part::PartReader;
 use crate::format::record::manifest;
 use crate::outcome::{Failure, Result};
-use crate::store::file::hash_file;
+use crate::store::file::{hash_file, open_regular};
 
 /// A part whose bytes are those that a manifest names: the archive's own file where the archive is a folder, otherwise a
 /// copy that is removed when this is dropped.
@@ -39,11 +38,13 @@ impl LocalPart {
             path,
             copied,
         };
-        let exists = !part.copied || source.store.download(&file.key, &part.path).await?;
-        let hashed = if exists {
-            hash_file(&part.path).await?
-        } else {
-            None
+        let hashed = match part.copied {
+            // By the store, which follows no link on the way to the file.
+            false => source.store.hash(&file.key).await?,
+            true if source.store.download(&file.key, &part.path).await? => {
+                hash_file(&part.path).await?
+            }
+            true => None,
         };
         match hashed {
             Some(hashed) if hashed.sha256 == file.sha256 => Ok(part),
@@ -60,7 +61,7 @@ impl LocalPart {
     /// # Errors
     /// [`Exit::Integrity`](crate::outcome::Exit::Integrity) when it is not a part that this program can read.
     pub fn open(&self) -> Result<PartReader> {
-        let file = File::open(&self.path).map_err(|error| self.damaged(error))?;
+        let file = open_regular(&self.path).map_err(|error| self.damaged(error))?;
         PartReader::open(file).map_err(|error| self.damaged(error))
     }
 }

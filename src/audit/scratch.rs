@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use crate::outcome::{Failure, Result};
+use crate::private;
 
-/// A temporary folder for copies of parts of remote stores. It is removed when this value is dropped.
+/// A temporary folder for copies of parts of remote stores, which only this user may enter. It is removed when this value is dropped.
 pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
     /// # Errors
     /// `Exit::Later` where the folder cannot be created.
     pub fn new() -> Result<Scratch> {
-        let made = tempfile::Builder::new().prefix("cxvault-").tempdir();
+        let made = private::temporary_folder("cxvault-", None);
         made.map(Scratch).map_err(|error| {
             Failure::later("cannot create a temporary folder")
                 .because(error)

@@ -180,7 +180,8 @@ impl Writer {
             // A PUT would now create the object with a new content.
             return Err(archive::record_deleted(&*self.store));
         };
-        let again = NewObject::from_bytes(key::ARCHIVE, bytes, None);
+        // With the lock of any other object: a policy of the bucket may refuse a PUT without one before it looks for the object.
+        let again = NewObject::from_bytes(key::ARCHIVE, bytes, self.fresh_lock()?);
         match self.store.put_new(&again).await? {
             PutOutcome::Exists => Ok(()),
             PutOutcome::Created { .. } => Err(archive::overwrites(&self.store.root())),

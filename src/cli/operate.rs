@@ -152,7 +152,7 @@ pub struct PlanArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The command checks
-  - the settings, the state folder and the signing key;
+  - the settings, who else can read secrets, the state folder, the signing key;
   - the store, by trying it: an object is created only once, damaged uploads are
     refused, locks hold, nothing can be deleted, listings are complete;
   - the anchor, if one is set, in the same way;

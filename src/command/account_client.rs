@@ -13,6 +13,7 @@ use crate::command::Context;
 use crate::config::{Account, CredentialSettings, LimitScope, Settings};
 use crate::day::context::ApiSource;
 use crate::outcome::{Failure, Result};
+use crate::private;
 use crate::ringcx::{ClientSettings, Credentials, Ledger, RingCx, Usage};
 
 /// The client of one account, made when its first request is due.
@@ -68,7 +69,7 @@ impl<'a> LazyLedger<'a> {
     /// whichever archive the answers go to.
     fn open(&self) -> Result<Arc<Ledger>> {
         let folder = &self.settings.state_dir;
-        std::fs::create_dir_all(folder).map_err(|error| {
+        private::create_folders(folder).map_err(|error| {
             let message = format!("cannot create the state folder {}", folder.display());
             Failure::usage(message)
                 .because(error)

@@ -8,13 +8,14 @@
 //!
 //! No message repeats a value: it may be a secret that was written to the wrong place.
 
-use std::fs;
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::config::exposure::{self, ExposedFile};
 use crate::config::keys;
 use crate::config::keys::{Key, KeyScope, Syntax};
 use crate::config::suggest::nearest;
@@ -30,6 +31,8 @@ pub(crate) struct SettingsFile {
     pub top: Vec<FileEntry>,
     /// The entries of each `[[account]]` table.
     pub accounts: Vec<Vec<FileEntry>>,
+    /// Whether the group of the file can change it.
+    pub exposed: Option<ExposedFile>,
 }
 
 /// One setting with its value as text: arrays with commas between the elements, tables as `key=value` with commas between
@@ -48,17 +51,25 @@ impl SettingsFile {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// `Exit::Usage` if it cannot be read, is not TOML, or has a name that is not a setting.
+    /// `Exit::Usage` if it cannot be read, if every user can change it, if it is not TOML, or if it has a name that is not a
+    /// setting.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            Failure::usage(format!("cannot read the settings file {}", path.display()),
-            )
-            .because(error)
-            .remedy(
-                "Name another file with --config or CXVAULT_CONFIG, or create one with `cxvault init`.",
-            )
-        })?;
-        Self::parse(path, &text)
+        let named = format!("the settings file {}", path.display());
+        let unreadable = |error| {
+            Failure::usage(format!("cannot read {named}"))
+                .because(error)
+                .remedy(
+                    "Name another file with --config or CXVAULT_CONFIG, or create one with `cxvault init`.",
+                )
+        };
+        let file = File::open(path).map_err(unreadable)?;
+        let about = file.metadata().map_err(unreadable)?;
+        let exposed = exposure::judge(&about, path, &named, exposure::Content::Settings)?;
+        let text = std::io::read_to_string(file).map_err(unreadable)?;
+        Ok(SettingsFile {
+            exposed,
+            ..Self::parse(path, &text)?
+        })
     }
 
     /// Reads `text` as the content of the file `path`, which is only named in messages.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::config::environment::Environment;
+use crate::config::exposure::ExposedFile;
 use crate::config::file::{FileEntry, SettingsFile};
 use crate::config::keys;
 use crate::config::keys::{Fallback, Key, KeyScope, Syntax};
@@ -114,6 +115,8 @@ pub(super) struct Layers<'a> {
     pub in_force: Vec<InForce>,
     /// Name of the account whose settings are being taken.
     pub account: Option<String>,
+    /// Files with secrets that other users can read.
+    pub exposed: Vec<ExposedFile>,
 }
 
 /// The text of a value and its origin.
@@ -154,6 +157,7 @@ impl<'a> Layers<'a> {
             env,
             file,
             in_force: Vec::new(),
+            exposed: Vec::new(),
             account: None,
         }
     }

@@ -42,6 +42,7 @@ mod account;
 mod anchor;
 pub mod document;
 mod environment;
+mod exposure;
 mod file;
 pub mod keys;
 mod layers;
@@ -56,12 +57,14 @@ pub(crate) use account::Account;
 pub use account::CredentialSettings;
 pub(crate) use anchor::AnchorSettings;
 pub use environment::Environment;
+pub use exposure::ExposedFile;
 pub use layers::{Flags, InForce, Origin};
 pub use name::BaseUrl;
 pub(crate) use s3::S3Access;
 pub(crate) use value::{ByteSize, DayCount, DurationValue, LockPolicy};
 pub use value::{LimitScope, LogFormat};
 
+use exposure::Content;
 use file::SettingsFile;
 use layers::{AccountScope, Layers};
 use name::{Field, LogFilter, PathText, WarningCode};
@@ -158,6 +161,8 @@ pub struct Loaded {
     pub file: Option<(PathBuf, &'static str)>,
     /// All settings in the order of the table; those of accounts once for each account.
     pub in_force: Vec<InForce>,
+    /// The files with secrets that other users can read, and the settings file if its group can change it.
+    pub exposed: Vec<ExposedFile>,
 }
 
 impl Settings {
@@ -174,7 +179,9 @@ impl Settings {
         };
         let mut layers = Layers::new(flags, env, &file);
         let settings = take(&mut layers)?;
-        let in_force = layers.in_force;
+        let (in_force, mut exposed) = (layers.in_force, layers.exposed);
+        exposed.extend(file.exposed.clone());
+        exposed.extend(exposed_key(&settings));
         let settings = Settings {
             digest: digest(&settings, &in_force)?,
             ..settings
@@ -183,6 +190,7 @@ impl Settings {
             settings,
             file: location,
             in_force,
+            exposed,
         })
     }
 
@@ -247,12 +255,13 @@ impl Settings {
     /// Returns the key that signs manifests, if one is configured.
     ///
     /// # Errors
-    /// `Exit::Usage` if the file cannot be read or does not hold an Ed25519 key.
+    /// `Exit::Usage` if the file cannot be read, if other users can change it, or if it does not hold an Ed25519 key.
     pub fn signing_key(&self) -> Result<Option<SigningKey>> {
         let Some(path) = &self.signing_key_file else {
             return Ok(None);
         };
-        let text = secrecy::zeroize::Zeroizing::new(read(path, &keys::SIGNING_KEY_FILE)?);
+        let text = read(path, &keys::SIGNING_KEY_FILE, Content::Secret)?;
+        let text = secrecy::zeroize::Zeroizing::new(text);
         SigningKey::from_openssh_pem(&text)
             .map(Some)
             .map_err(|error| {
@@ -266,12 +275,12 @@ impl Settings {
     /// Returns the keys whose signatures a reader accepts: those of the allowed signers file. A reader needs no signing key.
     ///
     /// # Errors
-    /// `Exit::Usage` if the file cannot be read or has a line that is not understood.
+    /// `Exit::Usage` if the file cannot be read, if other users can change it, or if a line is not understood.
     pub(crate) fn trusted_signers(&self) -> Result<AllowedSigners> {
         let Some(path) = &self.allowed_signers_file else {
             return Ok(AllowedSigners::default());
         };
-        let text = read(path, &keys::ALLOWED_SIGNERS_FILE)?;
+        let text = read(path, &keys::ALLOWED_SIGNERS_FILE, Content::Trust)?;
         AllowedSigners::parse(&text)
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
     }
@@ -306,15 +315,39 @@ impl Logging {
 }
 
 /// Reads a file that the setting `key` names.
-fn read(path: &Path, key: &keys::Key) -> Result<String> {
-    fs::read_to_string(path).map_err(|error| {
+///
+/// # Errors
+/// `Exit::Usage` if it cannot be read, or if other users can change it.
+fn read(path: &Path, key: &keys::Key, content: Content) -> Result<String> {
+    let unreadable = |error| {
         Failure::usage(format!("cannot read {}", path.display()))
             .because(error)
             .remedy(format!(
                 "Correct `{}` ({}), or let this user read the file.",
                 key.name, key.env
             ))
-    })
+    };
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
+    exposure::judge(&about, path, &named(path, key), content)?;
+    std::io::read_to_string(file).map_err(unreadable)
+}
+
+/// Returns how messages call the file that the setting `key` names.
+fn named(path: &Path, key: &keys::Key) -> String {
+    format!("the file {} (`{}`)", path.display(), key.name)
+}
+
+/// Returns the warning about the signing key, where other users can read it. What makes it unusable is the failure of the
+/// commands that sign with it: readers do without it.
+fn exposed_key(settings: &Settings) -> Option<ExposedFile> {
+    let path = settings.signing_key_file.as_ref()?;
+    // It is not opened: reading a pipe would empty it.
+    let about = fs::metadata(path).ok()?;
+    let named = named(path, &keys::SIGNING_KEY_FILE);
+    exposure::judge(&about, path, &named, Content::Secret)
+        .ok()
+        .flatten()
 }
 
 /// Returns the path of the settings file and what names it: the flag, the variable, or the usual path if a file is there.

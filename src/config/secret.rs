@@ -9,10 +9,12 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
+use crate::config::exposure;
 use crate::config::keys::{Key, Syntax};
 use crate::config::layers::{AccountScope, Layers, Origin, RawValue};
 use crate::outcome::{Failure, Result};
@@ -54,7 +56,7 @@ pub(super) fn take<'a>(
         layers.note(key, None, Origin::Unset);
         return Ok(None);
     };
-    let secret = read(key, &found)?;
+    let secret = read(layers, key, &found)?;
     layers.note(
         key,
         Some(format!("{} ({MASK})", found.text)),
@@ -63,21 +65,26 @@ pub(super) fn take<'a>(
     Ok(Some((secret, found.origin)))
 }
 
-/// Reads the secret from a file.
-fn read(key: &Key, found: &RawValue) -> Result<SecretString> {
+/// Reads the secret from a file, and notes where other users can read it too.
+fn read(layers: &mut Layers<'_>, key: &Key, found: &RawValue) -> Result<SecretString> {
     // Only the error of the file system: no part of the content may get into a message.
     let named = format!("the secret file {} (from {})", found.text, found.origin);
+    let unreadable = |error| {
+        Failure::usage(format!("cannot read {named}"))
+            .because(error)
+            .remedy(format!(
+                "Correct `{}`, or let this user read the file.",
+                key.name
+            ))
+    };
+    let file = File::open(&found.text).map_err(unreadable)?;
+    let (about, path) = (file.metadata().map_err(unreadable)?, Path::new(&found.text));
+    let exposed = exposure::judge(&about, path, &named, exposure::Content::Secret)?;
+    layers.exposed.extend(exposed);
     let mut text = Zeroizing::new(String::new());
-    File::open(&found.text)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
-        .map_err(|error| {
-            Failure::usage(format!("cannot read {named}"))
-                .because(error)
-                .remedy(format!(
-                    "Correct `{}`, or let this user read the file.",
-                    key.name
-                ))
-        })?;
+    file.take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
     if text.len() as u64 > MAX_BYTES {
         return Err(found.failure(key, &format!("{} is too long for a secret", found.text)));
     }

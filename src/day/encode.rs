@@ -21,6 +21,7 @@ use crate::format::place::key;
 use crate::format::row::{Omission, Row};
 use crate::journal::{AnsweredWindow, Journal, RevisionTotals};
 use crate::outcome::{Failure, Result};
+use crate::private;
 
 /// A part in the scratch folder, complete and checked.
 #[derive(Debug)]
@@ -293,7 +294,7 @@ struct HashingFile {
 impl HashingFile {
     /// Creates the file, or empties the one of this name.
     fn create(path: &Path) -> std::io::Result<Self> {
-        let file = BufWriter::with_capacity(256 << 10, File::create(path)?);
+        let file = BufWriter::with_capacity(256 << 10, private::create(path)?);
         Ok(HashingFile {
             file,
             hasher: Hasher::new(),

@@ -11,15 +11,15 @@
 //! The remembered heads detect a store that was rolled back: the chain in the store must contain the head that this host
 //! remembers. A host that loses its state folder loses this check and its unfinished days, nothing else.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
 pub use crate::format::record::head::Head;
 use crate::journal::{JournalError, Result};
+use crate::private;
 
 /// The state folder of one archive.
 ///
@@ -150,7 +150,7 @@ fn write_head(path: &Path, head: &Head) -> Result<()> {
 }
 
 fn replace_file(folder: &Path, path: &Path, head: &Head) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = private::temporary_file(".head-", folder)?;
     file.write_all(&serde_json::to_vec(head)?)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -217,21 +217,10 @@ fn unless_missing(result: std::io::Result<()>) -> std::io::Result<()> {
 }
 
 fn make_private_folder(path: &Path) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(JournalError::folder(path))
+    private::create_folders(path).map_err(JournalError::folder(path))
 }
 
 /// Opens or creates a file that only this user can read.
 pub(super) fn private_file(path: &Path) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    options.open(path).map_err(JournalError::folder(path))
+    private::open_or_create(path).map_err(JournalError::folder(path))
 }

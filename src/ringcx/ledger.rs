@@ -20,6 +20,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::clock::Clock;
+use crate::private;
 use crate::ringcx::error::ApiError;
 use crate::ringcx::limits::Limits;
 use crate::ringcx::pace::{GrantHistory, Pace, Spacing, Throttle};
@@ -118,6 +119,8 @@ impl Ledger {
     }
 
     fn connect(path: &Path) -> rusqlite::Result<Connection> {
+        // SQLite would let the umask decide who can read it. A failure shows when SQLite opens the file.
+        let _ = private::open_or_create(path);
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         Ok(connection)

@@ -3,11 +3,16 @@
 //! A file that was written is durable only after its content and the folder with its name are synced (`fsync(2)`). The functions
 //! here therefore sync each folder that they create, and [`FolderStore`](crate::store::FolderStore) syncs the rest.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
 use crate::format::hash::{Digest, Hasher};
+use crate::private;
+use crate::store::beneath;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::{Hashed, Result};
 
@@ -40,7 +45,7 @@ pub(crate) async fn hash_file(path: &Path) -> Result<Option<Hashed>> {
 }
 
 /// A writer that counts bytes and drops them.
-struct Counter(u64);
+pub(super) struct Counter(pub u64);
 
 impl Write for Counter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -58,22 +63,33 @@ pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Opens a file and returns it with its length in bytes; `None` if there is no file of this name.
-pub(super) fn open_file(path: &Path) -> Result<Option<(File, u64)>> {
-    let opened = File::open(path).and_then(|file| file.metadata().map(|about| (file, about)));
-    match opened {
-        Ok((file, about)) if about.is_file() => Ok(Some((file, about.len()))),
-        Ok(_) => Ok(None),
-        // A part of the path is a file, so that there can be nothing below it.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
+/// Opens a regular file and returns it with its length in bytes; `None` if there is none of this name. A link is not
+/// followed, and a FIFO is not waited for.
+fn open_file(path: &Path) -> Result<Option<(File, u64)>> {
+    match open_regular(path) {
+        Ok(file) => {
+            let about = file
+                .metadata()
+                .map_err(|error| classify(error, READ, path))?;
+            Ok(Some((file, about.len())))
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(classify(error, READ, path)),
+    }
+}
+
+/// Opens a regular file at a path that a store named. Everything else, a link included, is not found.
+///
+/// # Errors
+/// `NotFound` if there is no such file; otherwise the error of the file system.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    match rustix::fs::open(path, beneath::READING, Mode::empty()) {
+        Ok(file) => beneath::regular(File::from(file))?
+            .map(|(file, _)| file)
+            .ok_or_else(|| io::ErrorKind::NotFound.into()),
+        // A part of the path is a file, so that there can be nothing below it.
+        Err(error) if beneath::is_absent(error) => Err(io::ErrorKind::NotFound.into()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -100,7 +116,8 @@ pub(super) fn copy(
     }
 }
 
-/// Creates a folder and its missing parents, and syncs the parent of each: after a power failure all of them exist.
+/// Creates a folder and its missing parents for this user alone, and syncs the parent of each: after a power failure all of
+/// them exist.
 pub(super) fn make_folders(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -109,29 +126,16 @@ pub(super) fn make_folders(folder: &Path) -> Result<()> {
     if let Some(parent) = parent {
         make_folders(parent)?;
     }
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(classify(error, "cannot create the folder", folder));
-        }
-        _ => {}
-    }
+    private::create_folders(folder)
+        .map_err(|error| classify(error, "cannot create the folder", folder))?;
     parent.map_or(Ok(()), sync_folder)
 }
 
 /// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> Result<()> {
-    match File::open(folder).and_then(|opened| opened.sync_all()) {
-        // Some network file systems have no sync of folders, since they make names durable at once.
-        Err(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Err(classify(error, "cannot sync the folder", folder))
-        }
-        _ => Ok(()),
-    }
+fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(beneath::sync)
+        .map_err(|error| classify(error, "cannot sync the folder", folder))
 }
 
 /// Returns the failure for a file of this program that should be stored and cannot be read.
@@ -144,6 +148,11 @@ pub(super) fn unreadable_body(error: io::Error, path: &Path) -> StoreError {
 pub(super) fn classify(error: io::Error, what: &'static str, path: &Path) -> StoreError {
     use io::ErrorKind as Io;
     let (kind, remedy) = match error.kind() {
+        // The standard library has no stable kind for it. Trying again does not help.
+        _ if Errno::from_io_error(&error) == Some(Errno::LOOP) => (
+            StoreErrorKind::Unusable,
+            Some("The links in this path lead to themselves: name the folder itself."),
+        ),
         Io::StorageFull | Io::QuotaExceeded => (StoreErrorKind::Full, None),
         Io::FileTooLarge => (
             StoreErrorKind::Full,

@@ -1,7 +1,7 @@
 //! A store in a local folder.
 //!
-//! A PUT writes the whole body to a file below `tmp/`, syncs it, gives it its name with a hard link that never replaces a
-//! file, and syncs the folders. A crash leaves either a file below `tmp/`, which no reader uses and which is removed after a
+//! A PUT writes the whole body to a file below `tmp/`, syncs it, gives it its name with a rename (or a hard link) that never
+//! replaces a file, and syncs the folders. A crash leaves either a file below `tmp/`, which no reader uses and which is removed after a
 //! day, or the complete object.
 //!
 //! What a crash leaves at each step of a PUT:
@@ -15,25 +15,27 @@
 //!
 //! The hash is computed while the body is written, so that bytes that changed since the caller announced them never get a name.
 //!
-//! A folder has no Object Lock and no versions. Its files are read-only, which only prevents mistakes.
+//! A folder has no Object Lock and no versions. Its files are read-only, which only prevents mistakes. A root that this
+//! program creates can be entered by its owner alone; `chmod` opens it to a group of auditors.
+//!
+//! Links below the root are never followed, and only regular files are read: [`beneath`](crate::store::beneath) says why.
+//! Everything else is listed with a length of 0, so that an audit names it, and reading it finds no object.
 
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tempfile::NamedTempFile;
 
 use crate::clock::{Clock, SystemClock};
 use crate::format::record::Lock;
+use crate::private;
+use crate::store::beneath::{self, EntryKind, TemporaryObject};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::file::{
-    READ, WRITE, classify, copy, hash_file, make_folders, open_file, shown, sync_folder,
-    unreadable_body,
+    Counter, READ, WRITE, classify, copy, make_folders, shown, unreadable_body,
 };
 use crate::store::{
     Body, Children, Hashed, LARGEST_GET, ListedObject, NewObject, ObjectVersion, PutOutcome,
@@ -43,9 +45,9 @@ use crate::store::{
 const STORE: &str = "cannot store";
 const LIST: &str = "cannot list";
 
-/// Age of incomplete files, in milliseconds, from which on they are removed. No write takes that long, so that the process of
+/// Age of incomplete files, in seconds, from which on they are removed. No write takes that long, so that the process of
 /// an older file has died.
-const LEFTOVER_AFTER_MS: i64 = 24 * 3_600 * 1_000;
+const LEFTOVER_AFTER_S: i64 = 24 * 3_600;
 
 /// A local folder as a store.
 ///
@@ -85,30 +87,24 @@ impl FolderStore {
         Ok(store)
     }
 
-    /// Removes incomplete files of processes that have died. Failures are ignored: an auditor may not delete, and another
-    /// process may remove the same file.
+    /// Removes incomplete files of processes that have died. A `tmp` that is a link is left alone: it could lead to any
+    /// folder in which this user may delete.
     fn remove_leftovers(&self) {
-        let limit = SystemClock
-            .now_ms()
-            .saturating_sub(LEFTOVER_AFTER_MS)
-            .max(0);
-        let limit = SystemTime::UNIX_EPOCH + Duration::from_millis(limit.unsigned_abs());
-        for file in fs::read_dir(self.root.join(key::TEMPORARY))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let modified = file.metadata().and_then(|about| about.modified());
-            if modified.is_ok_and(|modified| modified < limit) {
-                let _ = fs::remove_file(file.path());
-            }
+        if let Ok(Some(folder)) = beneath::list(&self.root, Path::new(key::TEMPORARY)) {
+            folder.remove_older_than(SystemClock.now_ms() / 1_000 - LEFTOVER_AFTER_S);
         }
     }
 
-    /// Returns the path of an object.
+    /// Returns the path of an object, for messages.
     fn path(&self, key: &str) -> Result<PathBuf> {
         key::check_inside(key)?;
         Ok(self.root.join(key))
+    }
+
+    /// Opens an object for reading, and returns it with its length in bytes; `None` if there is none.
+    fn open_object(&self, key: &str) -> Result<Option<(fs::File, u64)>> {
+        let path = self.path(key)?;
+        beneath::open_file(&self.root, key).map_err(|error| classify(error, READ, &path))
     }
 
     /// Creates an object.
@@ -118,44 +114,66 @@ impl FolderStore {
         if object.lock.is_some() || object.legal_hold {
             return Err(no_lock(&target));
         }
-        let folder = target.parent().unwrap_or(&self.root);
-        if taken(&target)? {
-            self.sync_folders(folder)?;
+        let (below, name) = beneath::split(&object.key);
+        if self.is_taken(&object.key)? {
+            self.sync_folders(below)?;
             return Ok(PutOutcome::Exists);
         }
-        let file = self.write_temporary(object, &target)?;
-        make_folders(folder)?;
-        let put = match file.persist_noclobber(&target) {
-            Ok(_) => PutOutcome::Created { version_id: None },
-            Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists && taken(&target)? => {
+        let mut temporary = self.write_temporary(object, &target)?;
+        let folder = beneath::create_folders(&self.root, below)
+            .map_err(|error| self.not_creatable(error, &target))?;
+        let put = match temporary.give_name(&folder, name) {
+            Ok(()) => PutOutcome::Created { version_id: None },
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && self.is_taken(&object.key)? =>
+            {
                 PutOutcome::Exists
             }
-            Err(refused) => return Err(classify(refused.error, STORE, &target)),
+            Err(error) => return Err(classify(error, STORE, &target)),
         };
         // Only now the name survives a power failure. This is also done if another writer has created the object: that writer
         // may not have synced it yet, and from here on the object counts as stored.
-        self.sync_folders(folder)?;
+        self.sync_folders(below)?;
         Ok(put)
     }
 
+    /// Returns whether there is an object of this name.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Contradiction`] for anything else of this name, since no object can ever have it.
+    fn is_taken(&self, key: &str) -> Result<bool> {
+        let target = self.path(key)?;
+        match beneath::kind(&self.root, key).map_err(|error| classify(error, STORE, &target))? {
+            None => Ok(false),
+            Some(EntryKind::File) => Ok(true),
+            Some(EntryKind::Folder) => Err(occupied(&target, "a folder has its name")),
+            Some(EntryKind::Foreign) => {
+                Err(occupied(&target, "a link or a special file has its name"))
+            }
+        }
+    }
+
+    /// Returns the failure for the folders of an object that cannot be created.
+    fn not_creatable(&self, error: io::Error, target: &Path) -> StoreError {
+        if error.kind() == io::ErrorKind::NotADirectory {
+            return occupied(target, "something other than a folder is in its path");
+        }
+        classify(error, STORE, target)
+    }
+
     /// Writes the whole body to a synced file below `tmp/`. A crash leaves that file, which no reader uses.
-    fn write_temporary(&self, object: &NewObject, target: &Path) -> Result<NamedTempFile> {
-        let folder = self.root.join(key::TEMPORARY);
-        make_folders(&folder)?;
-        let mut file = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o444)) // reduced by the umask
-            .tempfile_in(&folder)
-            .map_err(|error| classify(error, STORE, target))?;
+    fn write_temporary(&self, object: &NewObject, target: &Path) -> Result<TemporaryObject> {
+        make_folders(&self.root)?;
+        let mut temporary = TemporaryObject::create(&self.root, key::TEMPORARY)
+            .map_err(|error| self.not_creatable(error, &self.root.join(key::TEMPORARY)))?;
+        let file = &mut temporary.file;
         let found = match &object.body {
-            Body::Bytes(bytes) => copy(
-                &mut bytes.as_ref(),
-                file.as_file_mut(),
-                Path::new("memory"),
-                target,
-            ),
+            Body::Bytes(bytes) => copy(&mut bytes.as_ref(), file, Path::new("memory"), target),
             Body::File(path) => {
-                let mut body = File::open(path).map_err(|error| unreadable_body(error, path))?;
-                copy(&mut body, file.as_file_mut(), path, target)
+                let mut body =
+                    fs::File::open(path).map_err(|error| unreadable_body(error, path))?;
+                copy(&mut body, file, path, target)
             }
         }?;
         if found != object.sha256 {
@@ -164,28 +182,22 @@ impl FolderStore {
                 StoreError::new(StoreErrorKind::Checksum, STORE, shown(target)).because(reason),
             );
         }
-        file.as_file()
-            .sync_all()
+        file.sync_all()
             .map_err(|error| classify(error, STORE, target))?;
-        Ok(file)
+        Ok(temporary)
     }
 
-    /// Makes the names in `folder` durable, and those in every folder up to the root: another process may have created one of
-    /// these folders and not synced it yet.
-    fn sync_folders(&self, folder: &Path) -> Result<()> {
-        for folder in folder
-            .ancestors()
-            .take_while(|folder| folder.starts_with(&self.root))
-        {
-            sync_folder(folder)?;
-        }
-        Ok(())
+    /// Makes the names in the folder `below` the root durable, and those in every folder up to the root: another process may
+    /// have created one of these folders and not synced it yet.
+    fn sync_folders(&self, below: &Path) -> Result<()> {
+        beneath::sync_up(&self.root, below)
+            .map_err(|error| classify(error, "cannot sync the folder", &self.root.join(below)))
     }
 
     /// Returns a small object.
     fn read(&self, key: &str) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
-        let Some((file, bytes)) = open_file(&path)? else {
+        let Some((file, bytes)) = self.open_object(key)? else {
             return Ok(None);
         };
         if bytes > LARGEST_GET {
@@ -206,10 +218,10 @@ impl FolderStore {
     /// Copies an object into a file outside of the store.
     fn copy_to(&self, key: &str, to: &Path) -> Result<bool> {
         let path = self.path(key)?;
-        let Some((mut file, _)) = open_file(&path)? else {
+        let Some((mut file, _)) = self.open_object(key)? else {
             return Ok(false);
         };
-        let mut copied = File::create(to).map_err(|error| classify(error, WRITE, to))?;
+        let mut copied = private::create(to).map_err(|error| classify(error, WRITE, to))?;
         copy(&mut file, &mut copied, &path, to)?;
         Ok(true)
     }
@@ -217,7 +229,7 @@ impl FolderStore {
     /// Returns a part of an object.
     fn read_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
-        let Some((mut file, _)) = open_file(&path)? else {
+        let Some((mut file, _)) = self.open_object(key)? else {
             return Ok(None);
         };
         let mut content = Vec::new();
@@ -230,39 +242,59 @@ impl FolderStore {
         Ok(Some(Bytes::from(content)))
     }
 
+    /// Reads a whole object to count and hash its bytes.
+    fn digest(&self, key: &str) -> Result<Option<Hashed>> {
+        let path = self.path(key)?;
+        let Some((mut file, _)) = self.open_object(key)? else {
+            return Ok(None);
+        };
+        let mut counted = Counter(0);
+        let sha256 = copy(&mut file, &mut counted, &path, &path)?;
+        Ok(Some(Hashed {
+            bytes: counted.0,
+            sha256,
+        }))
+    }
+
     /// Returns the direct children of a folder.
     fn right_under(&self, prefix: &str) -> Result<Children> {
-        let path = self.root.join(prefix);
         let mut children = Children::default();
-        let listed = match fs::read_dir(&path) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(children);
-            }
-            listed => listed.map_err(|error| classify(error, LIST, &path))?,
-        };
-        for found in listed {
-            let found = found.map_err(|error| classify(error, LIST, &path))?;
-            let name = found.file_name().to_string_lossy().into_owned();
-            match found.path().is_dir() {
-                true if prefix.is_empty() && name == key::TEMPORARY => {}
-                true => children.folders.push(name),
-                false => children.objects.push(format!("{prefix}{name}")),
-            }
+        if prefix.is_empty() {
+            self.add_children(prefix, &mut children)?;
+        } else if let Some(folder) = prefix.strip_suffix('/') {
+            key::check_inside(folder)?;
+            self.add_children(folder, &mut children)?;
         }
         children.folders.sort_unstable();
         children.objects.sort_unstable();
         Ok(children)
     }
 
+    /// Adds what is directly in `folder`, a path without a slash at its end, or the root.
+    fn add_children(&self, folder: &str, children: &mut Children) -> Result<()> {
+        let path = self.root.join(folder);
+        let Some(listed) = beneath::list(&self.root, Path::new(folder))
+            .map_err(|error| classify(error, LIST, &path))?
+        else {
+            return Ok(());
+        };
+        let slash = if folder.is_empty() { "" } else { "/" };
+        for entry in listed.entries {
+            match entry.kind {
+                EntryKind::Folder if folder.is_empty() && entry.shown == key::TEMPORARY => {}
+                EntryKind::Folder => children.folders.push(entry.shown),
+                EntryKind::File | EntryKind::Foreign => children
+                    .objects
+                    .push(format!("{folder}{slash}{}", entry.shown)),
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the properties of an object. The hash is computed from the bytes, since a folder stores none.
     fn describe(&self, key: &str) -> Result<Option<Stat>> {
         let path = self.path(key)?;
-        let Some((mut file, bytes)) = open_file(&path)? else {
+        let Some((mut file, bytes)) = self.open_object(key)? else {
             return Ok(None);
         };
         let sha256 = copy(&mut file, &mut io::sink(), &path, &path)?;
@@ -275,42 +307,40 @@ impl FolderStore {
         }))
     }
 
-    /// Returns all objects below a prefix and after a key.
+    /// Returns all objects below a prefix and after a key. Nothing outside of the root has such a key, whatever the prefix.
     fn walk(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
-        let mut entries = Vec::new();
-        let mut folders = vec![String::new()];
-        while let Some(folder) = folders.pop() {
-            let path = self.root.join(&folder);
-            let listed = match fs::read_dir(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                listed => listed.map_err(|error| classify(error, LIST, &path))?,
+        let mut objects = Vec::new();
+        // Names as the system has them beside those of keys: only the former can be opened.
+        let mut folders = vec![(PathBuf::new(), String::new())];
+        while let Some((below, folder)) = folders.pop() {
+            let path = self.root.join(&below);
+            let Some(listed) =
+                beneath::list(&self.root, &below).map_err(|error| classify(error, LIST, &path))?
+            else {
+                continue;
             };
-            for found in listed {
-                let found = found.map_err(|error| classify(error, LIST, &path))?;
-                let key = format!("{folder}{}", found.file_name().to_string_lossy());
-                // Before the size of the file is read: a chain of manifests is long, and most of it is before `after`.
-                let below = format!("{key}/");
-                let wanted =
-                    key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
-                if !wanted && !below.starts_with(prefix) && !prefix.starts_with(&below)
-                    || key == key::TEMPORARY
-                {
+            for entry in &listed.entries {
+                let key = format!("{folder}{}", entry.shown);
+                if entry.kind == EntryKind::Folder {
+                    let inner = format!("{key}/");
+                    let leads_there = inner.starts_with(prefix) || prefix.starts_with(&inner);
+                    if leads_there && key != key::TEMPORARY {
+                        folders.push((below.join(&entry.name), inner));
+                    }
                     continue;
                 }
-                match fs::metadata(found.path()) {
-                    Ok(about) if about.is_dir() => folders.push(below),
-                    Ok(about) if wanted => entries.push(ListedObject {
-                        key,
-                        bytes: about.len(),
-                    }),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(classify(error, LIST, &found.path())),
+                // Before the size of the file is read: a chain of manifests is long, and most of it is before `after`.
+                if !key.starts_with(prefix) || after.is_some_and(|after| key.as_str() <= after) {
+                    continue;
                 }
+                let bytes = listed
+                    .bytes(entry)
+                    .map_err(|error| classify(error, LIST, &path))?;
+                objects.extend(bytes.map(|bytes| ListedObject { key, bytes }));
             }
         }
-        entries.sort_unstable_by(|left, right| left.key.cmp(&right.key));
-        Ok(entries)
+        objects.sort_unstable_by(|left, right| left.key.cmp(&right.key));
+        Ok(objects)
     }
 
     /// Runs work on files on a thread for blocking work, so that a slow disk does not delay the requests to the API.
@@ -364,7 +394,8 @@ impl Store for FolderStore {
     }
 
     async fn hash(&self, key: &str) -> Result<Option<Hashed>> {
-        hash_file(&self.path(key)?).await
+        let key = key.to_owned();
+        self.blocking(move |store| store.digest(&key)).await
     }
 
     fn local(&self, key: &str) -> Option<PathBuf> {
@@ -435,18 +466,22 @@ fn no_lock(path: &Path) -> StoreError {
         .remedy("Set CXVAULT_OBJECT_LOCK=off, or use an S3 bucket with Object Lock.")
 }
 
-/// Returns whether there is an object of this name. A folder of this name is an error, since no object can ever have it.
-fn taken(target: &Path) -> Result<bool> {
-    match fs::metadata(target) {
-        Ok(found) if found.is_file() => Ok(true),
-        Ok(_) => Err(classify(io::ErrorKind::IsADirectory.into(), STORE, target)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(classify(error, STORE, target)),
-    }
+/// Returns the failure for an object whose name or folder is something else, which this program never creates.
+fn occupied(target: &Path, what: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Contradiction, STORE, shown(target))
+        .because(what)
+        .remedy(
+            "Another program has put it there. Run `cxvault verify`, find out who can write to this folder, and remove it.",
+        )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::ffi::OsStringExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::time::{Duration, SystemTime};
+
     use super::*;
     use crate::format::hash::digest::Digest;
 
@@ -530,6 +565,20 @@ mod tests {
                 StoreErrorKind::Unusable,
                 "{key}"
             );
+            let kinds = [
+                store.describe(key).map(drop),
+                store.digest(key).map(drop),
+                store.read_range(key, 0..1).map(drop),
+                store.copy_to(key, &around.path().join("copy")).map(drop),
+                store.put(&object(key, b"y")).map(drop),
+            ];
+            for result in kinds {
+                assert_eq!(result.unwrap_err().kind, StoreErrorKind::Unusable, "{key}");
+            }
+            assert_eq!(store.local(key), None, "{key}");
+            assert_eq!(store.walk(key, None).unwrap(), [], "{key}");
+            let children = store.right_under(&format!("{key}/"));
+            assert!(children.is_err_and(|error| error.kind == StoreErrorKind::Unusable));
         }
     }
 
@@ -538,16 +587,127 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = FolderStore::open(root.path()).unwrap();
         store.put(&object("a/b", b"x")).unwrap();
-        assert_eq!(
-            store.put(&object("a", b"x")).unwrap_err().kind,
-            StoreErrorKind::Unusable
-        );
-        assert_eq!(
-            store.put(&object("a/b/c", b"x")).unwrap_err().kind,
-            StoreErrorKind::Unusable
-        );
+        for key in ["a", "a/b/c"] {
+            let error = store.put(&object(key, b"x")).unwrap_err();
+            assert_eq!(error.kind, StoreErrorKind::Contradiction, "{key}");
+        }
         assert_eq!(store.describe("a").unwrap(), None);
         assert_eq!(store.describe("a/b/c").unwrap(), None);
+    }
+
+    /// Returns a store with one object, and beside it everything that is no object.
+    fn with_foreign_entries() -> (tempfile::TempDir, FolderStore) {
+        let around = tempfile::tempdir().unwrap();
+        let root = around.path().join("root");
+        let store = FolderStore::open(&root).unwrap();
+        store.put(&object("a/b", b"x")).unwrap();
+        fs::create_dir(around.path().join("outside")).unwrap();
+        fs::write(around.path().join("outside/secret"), "s").unwrap();
+        let link = |to: &str, name: &str| symlink(to, root.join(name)).unwrap();
+        link("../../outside/secret", "a/file-link");
+        link("../outside", "folder-link");
+        link("nowhere", "a/dangling");
+        link("loop", "a/loop");
+        let fifo = std::process::Command::new("mkfifo")
+            .arg(root.join("a/fifo"))
+            .status();
+        assert!(fifo.unwrap().success());
+        std::os::unix::net::UnixListener::bind(root.join("a/socket")).unwrap();
+        let odd = root.join(std::ffi::OsString::from_vec(b"odd-\xff".to_vec()));
+        fs::create_dir(&odd).unwrap();
+        fs::write(odd.join("inside"), "12345").unwrap();
+        (around, store)
+    }
+
+    #[test]
+    fn what_is_no_file_is_listed_and_never_opened() {
+        let (_around, store) = with_foreign_entries();
+        let listed = store.walk("", None).unwrap();
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|entry| (entry.key.as_str(), entry.bytes))
+            .collect();
+        let foreign = ["a/dangling", "a/fifo", "a/file-link", "a/loop", "a/socket"];
+        let mut expected = vec![("a/b", 1), ("folder-link", 0), ("odd-\\xff/inside", 5)];
+        expected.extend(foreign.map(|key| (key, 0)));
+        expected.sort_unstable();
+        assert_eq!(listed, expected);
+        let children = store.right_under("").unwrap();
+        assert_eq!(children.folders, ["a", "odd-\\xff"]);
+        assert_eq!(children.objects, ["folder-link"]);
+        assert_eq!(
+            store.right_under("folder-link/").unwrap(),
+            Children::default()
+        );
+
+        let through_a_link = ["folder-link/secret", "odd-\\xff/inside", "a"];
+        for key in foreign.into_iter().chain(through_a_link) {
+            assert_eq!(store.read(key).unwrap(), None, "{key}");
+            assert_eq!(store.describe(key).unwrap(), None, "{key}");
+            assert_eq!(store.digest(key).unwrap(), None, "{key}");
+            assert_eq!(store.read_range(key, 0..1).unwrap(), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_or_over_a_special_file() {
+        let (around, store) = with_foreign_entries();
+        for key in [
+            "a/file-link",
+            "a/dangling",
+            "a/fifo",
+            "folder-link/new",
+            "a/loop/new",
+        ] {
+            let error = store.put(&object(key, b"y")).unwrap_err();
+            assert_eq!(error.kind, StoreErrorKind::Contradiction, "{key}");
+        }
+        assert_eq!(names(&around.path().join("outside")), ["secret"]);
+        assert_eq!(names(&around.path().join("root/tmp")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_temporary_folder_that_is_a_link_is_neither_used_nor_emptied() {
+        let around = tempfile::tempdir().unwrap();
+        let [root, precious] = ["root", "precious"].map(|name| around.path().join(name));
+        fs::create_dir(&root).unwrap();
+        fs::create_dir(&precious).unwrap();
+        let old = File::create(precious.join("old")).unwrap();
+        old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+            .unwrap();
+        symlink(&precious, root.join("tmp")).unwrap();
+        let store = FolderStore::open(&root).unwrap();
+        assert_eq!(names(&precious), ["old"]);
+        let error = store.put(&object("a", b"x")).unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Contradiction);
+        assert_eq!(names(&precious), ["old"]);
+    }
+
+    #[test]
+    fn a_root_may_be_a_link_and_a_loop_of_links_is_none() {
+        let around = tempfile::tempdir().unwrap();
+        let [link, real, loops] = ["link", "real", "loops"].map(|name| around.path().join(name));
+        fs::create_dir(&real).unwrap();
+        symlink(&real, &link).unwrap();
+        let store = FolderStore::open(&link).unwrap();
+        store.put(&object("a/b", b"x")).unwrap();
+        assert_eq!(store.read("a/b").unwrap().as_deref(), Some(b"x".as_slice()));
+        assert!(real.join("a/b").is_file());
+        symlink("loops", &loops).unwrap();
+        let error = FolderStore::open(&loops).unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unusable, "not a matter of time");
+    }
+
+    #[test]
+    fn a_root_that_is_created_is_for_its_owner_alone() {
+        let around = tempfile::tempdir().unwrap();
+        let root = around.path().join("new/root");
+        let store = FolderStore::open(&root).unwrap();
+        store.put(&object("a", b"x")).unwrap();
+        for folder in [root.as_path(), root.parent().unwrap()] {
+            let mode = fs::metadata(folder).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o700, "{}", folder.display());
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::format::hash::Digest;
 use crate::format::place::location::Location;
 use crate::format::record::Lock;
 
+mod beneath;
 pub mod error;
 pub mod file;
 pub mod folder;
@@ -171,7 +172,8 @@ pub trait Store: Send + Sync {
     /// Reads a whole object to count and hash its bytes; `None` if there is no object.
     async fn hash(&self, key: &str) -> Result<Option<Hashed>>;
 
-    /// Returns the path of an object if the store is a folder of this host. The file need not exist.
+    /// Returns the path of an object if the store is a folder of this host. The file need not exist, and may be a link:
+    /// [`open_regular`](file::open_regular) opens it.
     fn local(&self, key: &str) -> Option<PathBuf> {
         let _ = key;
         None
@@ -187,7 +189,8 @@ pub trait Store: Send + Sync {
     /// Returns every object whose key begins with `prefix` and sorts after `after`, in key order (byte order).
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>>;
 
-    /// Returns every version and delete marker of keys that begin with `prefix`, in key order, newest first within a key.
+    /// Returns every version and delete marker of keys that begin with `prefix`, in key order. Within a key the latest one is
+    /// first, and the others follow by date, newest first; Amazon S3 dates them to the second.
     async fn versions(&self, prefix: &str) -> Result<Vec<ObjectVersion>>;
 
     /// Extends the retention of the current version of an object to at least `lock`. It never shortens or weakens a lock.

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crate::private;
 use crate::telemetry::prometheus;
 
 /// Largest file that is read, in bytes: reading a path such as /dev/zero has to end.
@@ -19,11 +20,8 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    // Not `.prom`: node_exporter reads every file of its folder that ends so.
-    let mut file = tempfile::Builder::new()
-        .prefix(".cxvault-")
-        .suffix(".tmp")
-        .tempfile_in(folder)?;
+    // Its name does not end in `.prom`: node_exporter reads every file of its folder that does.
+    let mut file = private::temporary_file(".cxvault-", folder)?;
     file.write_all(text.as_bytes())?;
     // The collector runs as another user.
     file.as_file()

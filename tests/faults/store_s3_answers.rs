@@ -200,6 +200,8 @@ async fn a_put_announces_condition_checksum_lock_and_key() {
             "x-amz-checksum-sha256",
             "LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=",
         ),
+        // Amazon S3 requires it of an object with a retention period.
+        ("x-amz-sdk-checksum-algorithm", "SHA256"),
         ("x-amz-object-lock-mode", "COMPLIANCE"),
         (
             "x-amz-object-lock-retain-until-date",
@@ -214,15 +216,71 @@ async fn a_put_announces_condition_checksum_lock_and_key() {
         let sent = headers.get(name).map(|value| value.to_str().unwrap());
         assert_eq!(sent, Some(value), "{name}");
     }
-    for name in [
-        "x-amz-trailer",
-        "x-amz-sdk-checksum-algorithm",
-        "x-amz-checksum-crc32",
-    ] {
+    for name in ["x-amz-trailer", "x-amz-checksum-crc32"] {
         assert!(
             !headers.contains_key(name),
             "{name} would be a second checksum"
         );
+    }
+}
+
+/// A service without the operation answers 501, 405 or 400, or takes the request for a listing of
+/// objects.
+#[tokio::test]
+async fn a_service_that_cannot_list_versions_is_refused_with_that_reason() {
+    let objects = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    for (status, body) in [
+        (501, error_body("NotImplemented", "not implemented")),
+        (405, error_body("MethodNotAllowed", "")),
+        (400, error_body("InvalidArgument", "versions")),
+        (400, String::new()),
+        (200, objects.to_owned()),
+        (200, "<html>a page</html>".to_owned()),
+        (200, String::new()),
+    ] {
+        let (_, url) = Standin::answering(status, &body).await;
+        let store = S3Store::open(settings(&url)).await.unwrap();
+        let error = store.versions("manifests/").await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unusable, "{status} {body}");
+        let text = Failure::from(error).to_string();
+        assert!(
+            text.contains("ListObjectVersions") && text.contains("s3://my-bucket/a/manifests/"),
+            "{text}"
+        );
+        assert!(!text.contains("cannot list s3"), "{text}");
+    }
+    // What may pass, and what the operator can grant, is still called that.
+    for (status, code, kind) in [
+        (503, "SlowDown", StoreErrorKind::Unknown),
+        (400, "RequestTimeout", StoreErrorKind::Unknown),
+        (400, "ExpiredToken", StoreErrorKind::Denied),
+        (403, "AccessDenied", StoreErrorKind::Denied),
+        (404, "NoSuchBucket", StoreErrorKind::Unusable),
+    ] {
+        let (_, url) = Standin::answering(status, &error_body(code, "because")).await;
+        let store = S3Store::open(settings(&url)).await.unwrap();
+        let error = store.versions("").await.unwrap_err();
+        assert_eq!(error.kind, kind, "{code}");
+        let text = Failure::from(error).to_string();
+        assert!(!text.contains("ListObjectVersions"), "{code}: {text}");
+    }
+}
+
+/// Keys are encoded only where the answer says so: some services ignore the request for it.
+#[tokio::test]
+async fn keys_are_decoded_where_the_answer_says_that_they_are_encoded() {
+    for (said, key) in [
+        ("<EncodingType>url</EncodingType>", "a/m%2Bn%25+o"),
+        ("", "a/m+n% o"),
+    ] {
+        let page = format!(
+            "<ListVersionsResult>{said}<IsTruncated>false</IsTruncated><Version><Key>{key}</Key>\
+             <VersionId>1</VersionId><IsLatest>true</IsLatest></Version></ListVersionsResult>"
+        );
+        let (_, url) = Standin::answering(200, &page).await;
+        let store = S3Store::open(settings(&url)).await.unwrap();
+        let versions = store.versions("").await.unwrap();
+        assert_eq!(versions[0].key, "m+n% o", "{said}");
     }
 }
 

@@ -13,12 +13,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("format", &[]),
     ("outcome", &[]),
     ("clock", &[]),
-    ("store", &["format", "clock", "outcome"]),
-    ("journal", &["format", "outcome"]),
-    ("ringcx", &["format", "clock", "outcome"]),
-    ("telemetry", &["format", "clock", "outcome"]),
+    ("private", &[]),
+    ("store", &["format", "clock", "outcome", "private"]),
+    ("journal", &["format", "outcome", "private"]),
+    ("ringcx", &["format", "clock", "outcome", "private"]),
+    ("telemetry", &["format", "clock", "outcome", "private"]),
     ("chain", &["format", "clock", "outcome", "store", "journal"]),
-    ("audit", &["chain", "format", "outcome", "store"]),
+    ("audit", &["chain", "format", "outcome", "private", "store"]),
     // Parts are read, and progress is counted, as an auditor does.
     (
         "copy",
@@ -26,7 +27,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "day",
-        &["chain", "format", "journal", "outcome", "ringcx", "store"],
+        &[
+            "chain", "format", "journal", "outcome", "private", "ringcx", "store",
+        ],
     ),
     // Only the notation of limits, so that its flags read like the settings.
     ("simulator", &["ringcx"]),
@@ -43,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "format",
             "clock",
             "outcome",
+            "private",
             "store",
             "journal",
             "ringcx",
@@ -399,6 +403,43 @@ fn the_format_does_no_input_or_output() {
             assert!(
                 !source.code.contains(never),
                 "{}: the format must not use `{never}`",
+                source.path.display()
+            );
+        }
+    }
+}
+
+/// Ways to create a file or a folder whose mode the umask would decide.
+const CREATES_FILES: &[&str] = &[
+    "File::create",
+    "fs::write(",
+    "fs::copy(",
+    "create_dir",
+    "OpenOptions",
+    "DirBuilder",
+    "tempdir(",
+    "tempdir_in(",
+    "tempfile_in(",
+    "NamedTempFile::new",
+    "TempDir::new",
+];
+
+/// What this program writes to a disk is for its user alone: one module knows the modes.
+#[test]
+fn files_are_created_by_one_module() {
+    for source in sources() {
+        if source.folder() == "private" {
+            continue;
+        }
+        for way in CREATES_FILES {
+            // `HashingFile::create` is another name.
+            let found = source.code.match_indices(way).any(|(at, _)| {
+                let before = source.code[..at].chars().next_back();
+                !before.is_some_and(char::is_alphanumeric)
+            });
+            assert!(
+                !found,
+                "{}: create files and folders with `crate::private`, not with `{way}`",
                 source.path.display()
             );
         }

@@ -154,7 +154,6 @@ fn a_relocated_copy_holds_as_well_and_foreign_objects_do_not_hide() {
     for key in [
         "segments/v1/sub_account=99999999/notes.txt",
         "manifests/extra.json",
-        "readme.md",
     ] {
         fs::write(copy.join(key), "x").unwrap();
         let done = vault

@@ -80,7 +80,7 @@ fn a_folder_is_examined_and_left_as_it_was() {
     assert_eq!(simulator.requests_to("summaries"), 0);
     let finished = vault.run(&["doctor", "--store-only"]).expect(0);
     assert!(
-        finished.stdout.contains("8 ok, 0 warnings, 0 failed"),
+        finished.stdout.contains("10 ok, 0 warnings, 0 failed"),
         "{finished}"
     );
 }

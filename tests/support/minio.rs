@@ -28,7 +28,7 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 /// Keeps the server running only as long as this process lives: when the pipe at its standard input
 /// closes, it kills the server and removes its folder. A `static` is never dropped, and nothing
 /// runs after a SIGKILL.
-const KEEPER: &str = r#"
+pub(super) const KEEPER: &str = r#"
 trap '' HUP INT TERM
 folder=$1; shift
 exec 3<&0
@@ -107,7 +107,7 @@ impl Minio {
         let mut keeper = keeper.expect("`sh` can be run");
         let log = folder.with_extension("log");
         let deadline = Instant::now() + READY_WITHIN;
-        while !is_ready(address) {
+        while !answers_ok(address, "/minio/health/ready") {
             if keeper
                 .try_wait()
                 .expect("a child can be waited for")
@@ -214,13 +214,13 @@ pub fn location(settings: &S3Settings) -> Location {
     }
 }
 
-fn is_ready(address: SocketAddr) -> bool {
+/// Returns whether a server answers 200 to a GET of `path`.
+pub(super) fn answers_ok(address: SocketAddr, path: &str) -> bool {
     let ask = || -> std::io::Result<String> {
         let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-        let request = format!(
-            "GET /minio/health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        );
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         connection.write_all(request.as_bytes())?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;

@@ -13,6 +13,7 @@ pub mod events;
 pub mod host;
 pub mod memory;
 pub mod minio;
+pub mod moto;
 pub mod mutants;
 pub mod protocol;
 pub mod proxy;

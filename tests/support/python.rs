@@ -11,6 +11,8 @@ const PACKAGES: [&str; 2] = ["duckdb==2.0.0", "pyarrow==26.0.1"];
 const S3_PACKAGES: [&str; 2] = ["duckdb==1.5.5", "duckdb-extension-httpfs==1.5.5"];
 /// The packages that parse metrics and traces.
 const TELEMETRY_PACKAGES: [&str; 2] = ["prometheus-client==0.26.0", "opentelemetry-proto==1.45.2"];
+/// A stand-in for Amazon S3, as a server.
+const MOTO_PACKAGES: [&str; 1] = ["moto[server]==5.2.5"];
 const REMEDY: &str = "The tests read with Python packages what cxvault writes. Install Python 3.10 or newer with `venv` and \
                       `pip` (Debian: apt-get install python3-venv), and allow pip to reach its package index.";
 
@@ -28,6 +30,11 @@ pub fn duckdb_s3_python() -> PathBuf {
 /// and OpenTelemetry.
 pub fn telemetry_python() -> PathBuf {
     environment("venv-telemetry", &TELEMETRY_PACKAGES)
+}
+
+/// Returns the Python of the environment at `target/venv-moto`, with moto's server.
+pub fn moto_python() -> PathBuf {
+    environment("venv-moto", &MOTO_PACKAGES)
 }
 
 fn environment(name: &str, packages: &[&str]) -> PathBuf {

@@ -24,6 +24,9 @@ module "storage" {
   bucket                 = "acme-cx-archive"
   writer_arns            = compact([module.identity.writer_role_arn, module.identity.custodian_role_arn])
   minimum_retention_days = 2500 # object_lock = "compliance:7y"
+  default_retention      = { mode = "COMPLIANCE", days = 2500 }
+  account_id             = "111122223333"
+  key_break_glass_arns   = ["arn:aws:iam::111122223333:role/break-glass"]
   access_log_bucket      = "acme-access-logs"
 }
 

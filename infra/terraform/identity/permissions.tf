@@ -56,7 +56,7 @@ data "aws_iam_policy_document" "adder" {
   }
 
   statement {
-    sid    = "RemoveNothing"
+    sid    = "RemoveAndReplicateNothing"
     effect = "Deny"
     actions = [
       "s3:BypassGovernanceRetention",
@@ -68,6 +68,21 @@ data "aws_iam_policy_document" "adder" {
       "s3:PutBucketPolicy",
       "s3:PutBucketVersioning",
       "s3:PutLifecycleConfiguration",
+      "s3:PutReplicationConfiguration",
+    ]
+    resources = [var.bucket_arn, "${var.bucket_arn}/*"]
+  }
+
+  # Actions that only AWS knows: a MinIO server refuses a policy that names them.
+  statement {
+    sid    = "PublishNothing"
+    effect = "Deny"
+    actions = [
+      "s3:PutBucketAcl",
+      "s3:PutBucketOwnershipControls",
+      "s3:PutBucketPublicAccessBlock",
+      "s3:PutObjectAcl",
+      "s3:PutObjectVersionAcl",
     ]
     resources = [var.bucket_arn, "${var.bucket_arn}/*"]
   }
@@ -76,7 +91,21 @@ data "aws_iam_policy_document" "adder" {
 data "aws_iam_policy_document" "writer" {
   source_policy_documents = [data.aws_iam_policy_document.adder.json]
 
-  # A commit under an open legal hold sets it on its objects. Only the custodian can lift a hold.
+  # A commit under an open legal hold sets it on its objects. Only the custodian can lift a hold: everything but setting it
+  # is denied, also where another policy is attached to the role, and where the request does not say which of the two it is.
+  statement {
+    sid       = "LiftNoHold"
+    effect    = "Deny"
+    actions   = ["s3:PutObjectLegalHold"]
+    resources = ["${var.bucket_arn}/*"]
+
+    condition {
+      test     = "StringNotEquals"
+      variable = "s3:object-lock-legal-hold"
+      values   = ["ON"]
+    }
+  }
+
   statement {
     sid       = "Hold"
     actions   = ["s3:PutObjectLegalHold"]

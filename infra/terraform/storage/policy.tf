@@ -85,14 +85,38 @@ data "aws_iam_policy_document" "archive" {
     }
   }
 
+  # Without it, a writer whose settings lost `object_lock` would leave a night unprotected, and the default retention
+  # would hide that.
   dynamic "statement" {
     for_each = var.minimum_retention_days > 0 ? [var.minimum_retention_days] : []
 
     content {
-      sid       = "NoBriefLock"
-      effect    = "Deny"
-      actions   = ["s3:PutObjectRetention"]
-      resources = local.objects
+      sid           = "NoUnlockedObject"
+      effect        = "Deny"
+      actions       = ["s3:PutObject"]
+      not_resources = local.probes
+
+      principals {
+        type        = "*"
+        identifiers = ["*"]
+      }
+
+      condition {
+        test     = "Null"
+        variable = "s3:object-lock-mode"
+        values   = ["true"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.minimum_retention_days > 0 ? [var.minimum_retention_days] : []
+
+    content {
+      sid           = "NoBriefLock"
+      effect        = "Deny"
+      actions       = ["s3:PutObject", "s3:PutObjectRetention"]
+      not_resources = local.probes
 
       principals {
         type        = "*"
@@ -110,7 +134,7 @@ data "aws_iam_policy_document" "archive" {
   statement {
     sid       = "NoEndlessLock"
     effect    = "Deny"
-    actions   = ["s3:PutObjectRetention"]
+    actions   = ["s3:PutObject", "s3:PutObjectRetention"]
     resources = local.objects
 
     principals {
@@ -153,6 +177,9 @@ locals {
   bucket_arn         = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket}"
   objects            = ["${local.bucket_arn}/*"]
   bucket_and_objects = [local.bucket_arn, "${local.bucket_arn}/*"]
+  # What `cxvault doctor` tries a store with: locks of two minutes, and a damaged upload without a lock. No object of an
+  # archive has such a key, whatever the archive's prefix.
+  probes = ["${local.bucket_arn}/doctor/*", "${local.bucket_arn}/*/doctor/*"]
 }
 
 data "aws_partition" "current" {}

@@ -22,8 +22,9 @@ variable "writer_arns" {
 
 variable "minimum_retention_days" {
   description = <<-TEXT
-    A lock that ends sooner than this is refused, so that no mistake in the settings leaves a night unprotected. Keep it
-    below the period of cxvault's `object_lock`; 0 allows any, and then `cxvault doctor` can test locks of one day.
+    An object without a lock, or with a lock that ends sooner than this, is refused, so that no mistake in the settings
+    leaves a night unprotected. Keep it below the period of cxvault's `object_lock`; 0 allows any. The objects below
+    `doctor/`, with which `cxvault doctor` tries the store, are excepted.
   TEXT
   type        = number
   default     = 0
@@ -43,7 +44,8 @@ variable "maximum_retention_days" {
 variable "default_retention" {
   description = <<-TEXT
     A lock that the bucket gives to objects that are put without one. cxvault sends its own lock with each object
-    (`object_lock`), so this only affects objects that other programs put here.
+    (`object_lock`), so this only affects objects that other programs put here, where `minimum_retention_days` allows
+    them at all.
   TEXT
   type = object({
     mode = string
@@ -86,6 +88,26 @@ variable "kms" {
   description = "Encrypt with a KMS key of the archive's own. Otherwise with keys that S3 manages."
   type        = bool
   default     = true
+}
+
+variable "key_break_glass_arns" {
+  description = <<-TEXT
+    Roles that may disable the key or schedule its deletion, for an emergency; not the writer, and no role in daily use.
+    Empty: no principal may, until the key's policy is changed.
+  TEXT
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for one in var.key_break_glass_arns : !strcontains(one, "*")])
+    error_message = "Name each break-glass role in full, without wildcards."
+  }
+}
+
+variable "account_id" {
+  description = "Account that owns the key; null for that of the provider's credentials."
+  type        = string
+  default     = null
 }
 
 variable "access_log_bucket" {

@@ -8,7 +8,8 @@
 //! `archive.json` is the record of an archive, and in a versioned bucket it was never overwritten or deleted. Where it is missing or damaged, the archive's id is
 //! taken from the first manifest, so that the chains can still be checked; the finding about the record remains.
 //!
-//! Objects that `cxvault doctor` leaves, and `copy.json` where it marks a copy of this archive, are permitted.
+//! Objects that `cxvault doctor` leaves, and `copy.json` where it marks a copy of this archive, are permitted. What lies beside
+//! the archive's own folders is a notice: a file manager's `.DS_Store`, a disk's `lost+found`. No command reads it.
 
 use crate::audit::verify::finding::FindingCode;
 use crate::audit::verify::objects::check_versions;
@@ -18,7 +19,7 @@ use crate::format::record::{
     ArchiveRecord, ArchiveRecordError, CopyRecord, Manifest, RecordBody, RosterRecord, Signed,
 };
 use crate::outcome::Result;
-use crate::store::Children;
+use crate::store::{Children, StoreErrorKind};
 
 impl Verifier<'_> {
     /// Reads `archive.json` and looks for foreign objects. Does nothing where there is no sign of an archive.
@@ -68,7 +69,9 @@ impl Verifier<'_> {
     /// Reports objects outside the folders of chains. `top` is the highest level of the archive.
     async fn foreign_objects(&self, top: &Children) -> Result<()> {
         for object in top.objects.iter().filter(|object| *object != key::ARCHIVE) {
-            if object != key::COPY || !self.is_copy_record().await? {
+            if object != key::COPY {
+                self.add(FindingCode::BesideArchive, object, "nothing", "an object");
+            } else if !self.is_copy_record().await? {
                 self.report_foreign(object);
             }
         }
@@ -76,7 +79,8 @@ impl Verifier<'_> {
         let known = ["manifests", "roster", "segments", doctor];
         for folder in &top.folders {
             if !known.contains(&folder.as_str()) {
-                self.report_foreign_folder(&format!("{folder}/")).await?;
+                let code = FindingCode::BesideArchive;
+                self.report_folder(code, &format!("{folder}/")).await?;
             }
         }
         for parent in ["manifests/", "roster/", "segments/"] {
@@ -97,7 +101,7 @@ impl Verifier<'_> {
             self.report_foreign(object);
         }
         for folder in below.folders.iter().filter(|folder| !known(folder)) {
-            self.report_foreign_folder(&format!("{parent}{folder}/"))
+            self.report_folder(FindingCode::ForeignObject, &format!("{parent}{folder}/"))
                 .await?;
         }
         Ok(())
@@ -129,17 +133,18 @@ impl Verifier<'_> {
             .unwrap_or_default())
     }
 
-    /// Reports a foreign folder once, with the number of its objects.
-    async fn report_foreign_folder(&self, prefix: &str) -> Result<()> {
-        let objects = self.store.list(prefix, None).await?.len();
-        if objects > 0 {
-            self.add(
-                FindingCode::ForeignObject,
-                prefix,
-                "nothing",
-                format!("{objects} objects"),
-            );
-        }
+    /// Reports a folder that is not the archive's once, with the number of its objects. One that this user may not list, such
+    /// as `lost+found`, hides nothing of the archive.
+    async fn report_folder(&self, code: FindingCode, prefix: &str) -> Result<()> {
+        let found = match self.store.list(prefix, None).await {
+            Ok(listed) if listed.is_empty() => return Ok(()),
+            Ok(listed) => format!("{} objects", listed.len()),
+            Err(error) if error.kind == StoreErrorKind::Denied => {
+                "a folder that this user may not list".to_owned()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.add(code, prefix, "nothing", found);
         Ok(())
     }
 }

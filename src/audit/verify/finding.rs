@@ -261,6 +261,8 @@ codes! {
         "The day was disposed of after its retention: its files may have been deleted, and its audit records remain.";
     HoldNotEnforced "hold-not-enforced" Notice
         "A legal hold is open but not enforced: this store has no legal holds, or had none when it was set.";
+    BesideArchive "beside-archive" Notice
+        "The object or folder lies beside the archive's own folders, where cxvault neither writes nor reads.";
     Leftover "leftover" Notice
         "No manifest lists the part: an interrupted run left it, and nothing depends on it.";
     RelocatedCopy "relocated-copy" Notice

@@ -38,6 +38,7 @@ use crate::format::record::{File, Lock};
 use crate::format::signature;
 use crate::format::time::day::rfc3339;
 use crate::outcome::Result;
+use crate::store::file::open_regular;
 use crate::store::{Hashed, ObjectVersion, Stat};
 
 /// What the store lists below one prefix: keys with sizes in bytes.
@@ -160,7 +161,7 @@ impl Verifier<'_> {
             self.options.allowed.clone(),
         );
         blocking(move || {
-            let opened = std::fs::File::open(&path).ok();
+            let opened = open_regular(&path).ok();
             let part = opened.and_then(|file| crate::format::part::PartReader::open(file).ok());
             Ok(part.is_some_and(|part| {
                 let is_signed_well = part.signer().is_ok_and(|signer| match signer {

@@ -27,8 +27,7 @@
 //! are, since only for them the current row depends on more than one file.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::audit::verify::days::{CommittedDay, RevisionCheck};
 use crate::audit::verify::finding::{Finding, FindingCode};
@@ -45,6 +44,7 @@ use crate::format::signature;
 use crate::format::signature::AllowedSigners;
 use crate::format::time::day::rfc3339;
 use crate::format::time::{Instant, Window};
+use crate::store::file::open_regular;
 
 /// The local file of each part, by key. A part that does not exist is not in it, which is a finding of its own.
 pub type Parts = BTreeMap<String, PathBuf>;
@@ -165,7 +165,9 @@ fn keys_of_later_revisions(day: &CommittedDay, parts: &Parts) -> HashSet<String>
         .iter()
         .filter(|revision| revision.record.revision > 1);
     for file in later.flat_map(|revision| &revision.record.files) {
-        let opened = parts.get(&file.key).and_then(|path| File::open(path).ok());
+        let opened = parts
+            .get(&file.key)
+            .and_then(|path| open_regular(path).ok());
         let Some(mut part) = opened.and_then(|file| PartReader::open(file).ok()) else {
             continue;
         };
@@ -223,11 +225,11 @@ impl<'a> PartCheck<'a> {
     fn run(
         &mut self,
         day: &mut DayRows<'_>,
-        path: &PathBuf,
+        path: &Path,
         rows: &mut RowTotals,
         keys: &mut HashSet<Digest>,
     ) -> bool {
-        let opened = File::open(path)
+        let opened = open_regular(path)
             .map_err(|error| PartError::Parquet(error.into()))
             .and_then(PartReader::open);
         let mut part = match opened {

@@ -10,7 +10,6 @@
 //! The file is created only after everything was read and checked. A command that is killed while it writes leaves an incomplete
 //! file, which is not JSON and is refused by the check; delete it, since the command never overwrites a file.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -21,6 +20,7 @@ use crate::command::{Context, inspect};
 use crate::config::Settings;
 use crate::format::record::Receipt;
 use crate::outcome::{Exit, Failure, Result};
+use crate::private;
 use crate::render::{Event, count, printable, size};
 
 /// Finds the row of a segment and writes its receipt into a new file.
@@ -117,12 +117,12 @@ fn print_summary(receipt: &Receipt, bytes: usize, args: &ProveArgs, context: &Co
     ));
 }
 
-/// Creates a file. An existing file is never overwritten.
+/// Creates a file that only this user can read. An existing file is never overwritten.
 ///
 /// # Errors
 /// [`Exit::Usage`] if the file exists or cannot be written.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let opened = OpenOptions::new().write(true).create_new(true).open(path);
+    let opened = private::create_new(path);
     opened
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .map_err(|error| {

@@ -4,10 +4,10 @@
 //! edited. It is generated from the table of settings ([`document::commented_file`]).
 //!
 //! The file is the one of the argument, of `--config`, or the usual one of this user. It contains no secret and no credential:
-//! those are read from the environment, or from files that settings name. A command that is killed may leave a part of the file,
+//! those are read from the environment, or from files that settings name. Only its owner can read and write it: it says where
+//! secrets are sent. A command that is killed may leave a part of the file,
 //! in which every line is a comment.
 
-use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use crate::cli::setup::InitArgs;
 use crate::command::Context;
 use crate::config::{Settings, document, usual_file};
 use crate::outcome::{Exit, Failure, Result};
+use crate::private;
 use crate::render::Event;
 
 /// Runs the command.
@@ -62,9 +63,9 @@ pub(crate) fn run(args: &InitArgs, context: &Context) -> Result<Exit> {
 /// `AlreadyExists` for a file that is there, whatever it contains; otherwise the errors of the file system.
 fn write(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        private::create_folders(folder)?;
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut file = private::create_new(path)?;
     file.write_all(document::commented_file().as_bytes())?;
     file.sync_all()
 }

@@ -6,7 +6,7 @@
 //!
 //! A command that is killed may leave an incomplete file, which the next command refuses to overwrite; delete it and run again.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use crate::command::Context;
 use crate::config::keys;
 use crate::format::signature::SigningKey;
 use crate::outcome::{Exit, Failure, Result};
+use crate::private;
 use crate::render::Event;
 
 /// Principal in the line for an allowed_signers file. It says what the key is for.
@@ -54,10 +55,7 @@ pub(crate) fn run(args: &KeygenArgs, context: &Context) -> Result<Exit> {
 /// Creates a file that only its owner can read. It never overwrites a file, since signatures of a lost key could not be made
 /// again.
 fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(|error| match error.kind() {
+    let mut file = private::create_new(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             Failure::usage(format!("{} exists, and was not changed", path.display()))
                 .remedy("Name another file, or use the key in this file.")

@@ -59,6 +59,24 @@ pub(super) fn lacks_object_lock<E: ProvideErrorMetadata>(
     })
 }
 
+/// Returns whether the answer shows a service that does not know the operation: 405, 501, a 400 or 404 with a code that says
+/// nothing about credentials, the bucket or a condition that may pass, or a success that is another document.
+pub(super) fn lacks_operation<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let code = error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+        .unwrap_or_default();
+    match status_of(error) {
+        Some(200..=299) => matches!(
+            error,
+            SdkError::ServiceError(_) | SdkError::ResponseError(_)
+        ),
+        Some(405 | 501) => true,
+        Some(400 | 404) => by_code(code, "").is_none(),
+        _ => false,
+    }
+}
+
 /// Returns whether S3 answered that the object never had a legal hold. Only a bucket with Object Lock answers so.
 pub(super) fn has_no_hold<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let answer = error.as_service_error();

@@ -4,16 +4,22 @@
 //! A listing decides which manifests a chain has, so that a listing that is cut short must be an error and never a shorter
 //! list: each page that announces another page must also have its token. Keys are requested percent-encoded, and each of them
 //! must begin with the prefix of the store.
+//!
+//! A service that lacks the listing of versions is refused: without it a deleted or replaced object would leave no trace.
 
 use std::borrow::Cow;
+use std::error::Error;
 
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::types::EncodingType;
 use percent_encoding::percent_decode_str;
 
 use crate::store::error::{StoreError, StoreErrorKind};
-use crate::store::s3::failure::classify;
+use crate::store::s3::failure::{classify, lacks_operation, status_of};
 use crate::store::s3::{S3Store, version_id};
 use crate::store::{Children, ListedObject, ObjectVersion, Result};
 
@@ -30,8 +36,9 @@ impl S3Store {
         let request = self.client.list_objects_v2().set_start_after(after);
         let mut entries = Vec::new();
         self.for_each_page(prefix, request, |page| {
+            let encoding = page.encoding_type();
             for object in page.contents() {
-                let key = self.relative(object.key())?;
+                let key = self.relative(object.key(), encoding)?;
                 let bytes = object
                     .size()
                     .and_then(|bytes| u64::try_from(bytes).ok())
@@ -51,15 +58,18 @@ impl S3Store {
         let request = self.client.list_objects_v2().delimiter("/");
         let mut children = Children::default();
         self.for_each_page(prefix, request, |page| {
+            let encoding = page.encoding_type();
             for folder in page.common_prefixes() {
-                let key = self.relative(folder.prefix())?;
+                let key = self.relative(folder.prefix(), encoding)?;
                 let name = key
                     .strip_prefix(prefix)
                     .and_then(|name| name.strip_suffix('/'));
                 children.folders.extend(name.map(str::to_owned));
             }
             for object in page.contents() {
-                children.objects.push(self.relative(object.key())?);
+                children
+                    .objects
+                    .push(self.relative(object.key(), encoding)?);
             }
             Ok(())
         })
@@ -118,21 +128,31 @@ impl S3Store {
                 .set_version_id_marker(next_version)
                 .send()
                 .await
-                .map_err(|error| classify(error, LIST, self.address(prefix)))?;
+                .map_err(|error| self.versions_not_listed(error, prefix))?;
+            let encoding = page.encoding_type();
             for entry in page.versions() {
-                let (key, id) = (entry.key(), entry.version_id());
-                let version = self.version(key, id, entry.is_latest(), false)?;
+                let version = ObjectVersion {
+                    key: self.relative(entry.key(), encoding)?,
+                    version_id: version_id(entry.version_id()),
+                    is_latest: entry.is_latest() == Some(true),
+                    is_delete_marker: false,
+                };
                 found.push((version, entry.last_modified().copied()));
             }
             for marker in page.delete_markers() {
-                let (key, id) = (marker.key(), marker.version_id());
-                let version = self.version(key, id, marker.is_latest(), true)?;
+                let version = ObjectVersion {
+                    key: self.relative(marker.key(), encoding)?,
+                    version_id: version_id(marker.version_id()),
+                    is_latest: marker.is_latest() == Some(true),
+                    is_delete_marker: true,
+                };
                 found.push((version, marker.last_modified().copied()));
             }
             if page.is_truncated() != Some(true) {
                 break;
             }
-            next_key = Some(self.decoded(Some(&self.next_page(page.next_key_marker())?))?);
+            let marker = self.next_page(page.next_key_marker())?;
+            next_key = Some(self.decoded(Some(&marker), encoding)?);
             next_version = page.next_version_id_marker().map(str::to_owned);
         }
         // The SDK returns markers and versions in two lists, so that their common order is lost. The newest version of a key
@@ -146,36 +166,44 @@ impl S3Store {
         Ok(found.into_iter().map(|(version, _)| version).collect())
     }
 
-    /// Returns a version from the fields of an entry.
-    fn version(
-        &self,
-        key: Option<&str>,
-        id: Option<&str>,
-        is_latest: Option<bool>,
-        is_delete_marker: bool,
-    ) -> Result<ObjectVersion> {
-        Ok(ObjectVersion {
-            key: self.relative(key)?,
-            version_id: version_id(id),
-            is_latest: is_latest == Some(true),
-            is_delete_marker,
-        })
+    /// Returns the failure of a listing of versions. Some compatible services lack this request: they refuse it, or take it
+    /// for a listing of objects and answer with another document.
+    fn versions_not_listed<E>(&self, error: SdkError<E, HttpResponse>, prefix: &str) -> StoreError
+    where
+        E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
+    {
+        if !lacks_operation(&error) {
+            return classify(error, LIST, self.address(prefix));
+        }
+        let answer = match status_of(&error) {
+            Some(status @ 200..=299) => format!("{status} with another document"),
+            Some(status) => status.to_string(),
+            None => "no answer".to_owned(),
+        };
+        StoreError::new(StoreErrorKind::Unusable, "cannot list the versions of", self.address(prefix))
+            .because(format!("the service does not answer ListObjectVersions ({answer})"))
+            .remedy(
+                "Without versions a deleted or replaced object leaves no trace: use Amazon S3, MinIO, or another service that \
+                 lists the versions of objects.",
+            )
     }
 
     /// Returns a listed key without the prefix of the store.
-    fn relative(&self, listed: Option<&str>) -> Result<String> {
-        let key = self.decoded(listed)?;
+    fn relative(&self, listed: Option<&str>, encoding: Option<&EncodingType>) -> Result<String> {
+        let key = self.decoded(listed, encoding)?;
         key.strip_prefix(&self.prefix)
             .map(str::to_owned)
             .ok_or_else(|| self.not_understood("a key outside the prefix"))
     }
 
-    /// Decodes a key. S3 encodes keys as HTML forms are encoded: `+` is a space.
-    fn decoded(&self, listed: Option<&str>) -> Result<String> {
-        let spaced = listed
-            .ok_or_else(|| self.not_understood("an entry without a key"))?
-            .replace('+', " ");
-        percent_decode_str(&spaced)
+    /// Returns a key as it is stored. A page says whether its keys are encoded, as requested: some services never encode
+    /// them. S3 encodes keys as HTML forms are encoded, where `+` is a space.
+    fn decoded(&self, listed: Option<&str>, encoding: Option<&EncodingType>) -> Result<String> {
+        let listed = listed.ok_or_else(|| self.not_understood("an entry without a key"))?;
+        if encoding != Some(&EncodingType::Url) {
+            return Ok(listed.to_owned());
+        }
+        percent_decode_str(&listed.replace('+', " "))
             .decode_utf8()
             .map(Cow::into_owned)
             .map_err(|_| self.not_understood("a key that is not UTF-8"))

@@ -37,8 +37,8 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, Length};
 use aws_sdk_s3::types::{
-    ChecksumMode, ChecksumType, ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode,
-    ObjectLockRetention, ObjectLockRetentionMode, ServerSideEncryption,
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, ObjectLockLegalHold, ObjectLockLegalHoldStatus,
+    ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, ServerSideEncryption,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -47,6 +47,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::format::hash::{Digest, Hasher};
 use crate::format::record::{Lock, LockMode};
+use crate::private;
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::file::READ;
 use crate::store::s3::failure::{classify, has_no_hold, is_missing, lacks_object_lock, status_of};
@@ -137,6 +138,9 @@ impl S3Store {
         request = request
             .if_none_match("*")
             .checksum_sha256(BASE64.encode(object.sha256.0))
+            // Amazon S3 documents this header as required for an object with a retention period, which may also come from
+            // the default of the bucket: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .content_length(i64::try_from(bytes).unwrap_or(i64::MAX))
             .set_object_lock_mode(lock.map(|lock| match lock.mode {
                 LockMode::Governance => ObjectLockMode::Governance,
@@ -294,8 +298,8 @@ impl Store for S3Store {
         let Some((mut body, _)) = self.open_object(key, None).await? else {
             return Ok(false);
         };
-        let mut file = tokio::fs::File::create(to)
-            .await
+        let mut file = private::create(to)
+            .map(tokio::fs::File::from_std)
             .map_err(|error| file::classify(error, file::WRITE, to))?;
         while let Some(piece) = self.next_piece(key, &mut body).await? {
             file.write_all(&piece)

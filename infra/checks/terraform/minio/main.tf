@@ -38,6 +38,7 @@ module "storage" {
   source        = "../../../terraform/storage"
   bucket        = var.bucket
   s3_compatible = true
+  account_id    = "111122223333"
 
   default_retention = {
     mode = "GOVERNANCE"

@@ -24,6 +24,8 @@ module "storage" {
   bucket                 = "archive"
   writer_arns            = ["${local.account}:role/cxvault-writer", "${local.account}:role/cxvault-custodian"]
   minimum_retention_days = 2500
+  account_id             = "111122223333"
+  key_break_glass_arns   = ["${local.account}:role/break-glass"]
 }
 
 # A bucket whose data expires.
@@ -31,6 +33,7 @@ module "storage_expiring" {
   source                 = "../../../terraform/storage"
   bucket                 = "expiring"
   minimum_retention_days = 2500
+  account_id             = "111122223333"
 
   expire_segments = {
     days     = 2587

@@ -41,6 +41,7 @@ use crate::format::place::key;
 use crate::format::record::{HeadRef, Manifest};
 use crate::format::time::Days;
 use crate::outcome::{Exit, Failure, Result};
+use crate::private;
 use crate::render::{Amount, Event, size};
 
 pub mod chain;
@@ -232,13 +233,7 @@ fn write_new(path: &Path, page: &[u8]) -> Result<u64> {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
     };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".cxvault-report-");
-    // The umask applies, as to any new file; the default of `tempfile` would make it readable for its owner only.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder
-        .tempfile_in(folder)
+    let mut file = private::temporary_file(".cxvault-report-", &folder)
         .map_err(|error| cannot_write(path, error))?;
     file.write_all(page)
         .and_then(|()| file.as_file().sync_all())

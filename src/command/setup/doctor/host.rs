@@ -1,4 +1,4 @@
-//! The checks of this host: settings, state folder and signing key.
+//! The checks of this host: settings, files with secrets, state folder and signing key.
 //!
 //! They read the settings that are in force and the files that these name. The only thing that they write is a temporary file in
 //! the state folder, which is deleted at once; a doctor that is killed in between leaves an empty file there, which no command
@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::command::setup::doctor::DoctorCheck;
 use crate::config::{Loaded, Settings};
 use crate::outcome::Exit;
+use crate::private;
 use crate::render::count;
 
 /// Reports which settings were read.
@@ -24,6 +25,21 @@ pub fn settings(loaded: &Loaded) -> DoctorCheck {
         "settings",
         format!("{from}; {accounts}, archive {}", loaded.settings.archive),
     )
+}
+
+/// Reports which files with secrets other users can read. Files that they can change have ended the command before, or are
+/// failures of the checks that use them.
+pub fn secret_files(loaded: &Loaded) -> Vec<DoctorCheck> {
+    let name = "secret files";
+    if loaded.exposed.is_empty() {
+        let found = "no other user can read or change the files that the settings name";
+        return vec![DoctorCheck::ok(name, found)];
+    }
+    loaded
+        .exposed
+        .iter()
+        .map(|exposed| DoctorCheck::warning(name, exposed.message.clone(), exposed.remedy.clone()))
+        .collect()
 }
 
 /// Checks the names of omitted fields: a misspelt name would silently omit nothing. `None` if no field is omitted.
@@ -65,7 +81,7 @@ pub fn quota_share(settings: &Settings) -> Option<DoctorCheck> {
 pub(crate) fn state_folder(settings: &Settings) -> DoctorCheck {
     let (name, folder) = ("state folder", &settings.state_dir);
     let tried =
-        std::fs::create_dir_all(folder).and_then(|()| tempfile::NamedTempFile::new_in(folder));
+        private::create_folders(folder).and_then(|()| private::temporary_file(".doctor-", folder));
     if let Err(error) = tried {
         let found = format!("cannot write to {}: {error}", folder.display());
         return DoctorCheck::failed(

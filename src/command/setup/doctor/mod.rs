@@ -5,7 +5,7 @@
 //! from those that need the object or the token of an earlier one.
 //!
 //! ```text
-//! host     settings, state folder, signing key; nothing leaves this host
+//! host     settings, who else can read secrets, state folder, signing key; nothing leaves this host
 //! store    the store of the archive, and that of the anchor
 //! ringcx   token, sub-accounts, discovery, clock, and the days that RingCX will soon delete
 //! ```
@@ -138,6 +138,9 @@ pub(crate) async fn run(args: &DoctorArgs, loaded: &Loaded, context: &Context) -
         all: Vec::new(),
     };
     checks.add(host::settings(loaded));
+    host::secret_files(loaded)
+        .into_iter()
+        .for_each(|check| checks.add(check));
     checks.add(host::state_folder(settings));
     checks.add(host::signing_key(settings));
     [host::omitted_fields(settings), host::quota_share(settings)]

@@ -14,6 +14,8 @@
 //! The probe object has a new key for each run of the doctor, from the time and the process id. In S3 it stays, which is the
 //! point of the last two checks; a lifecycle rule for `doctor/` may remove it. In a folder it is removed at the end.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -66,6 +68,9 @@ pub(super) async fn examine(settings: &Settings, checks: &mut Checks<'_>) {
         Err(failure) => return checks.add(DoctorCheck::of_failure("store", failure)),
     };
     checks.add(probed.archive().await);
+    if let Location::Folder(root) = &settings.archive {
+        checks.add(folder_mode(root));
+    }
     probed.check_all(checks).await;
 }
 
@@ -108,6 +113,29 @@ pub(super) async fn examine_anchor(settings: &Settings, checks: &mut Checks<'_>)
         DoctorCheck::ok("anchor", location.to_string())
     });
     probed.check_all(checks).await;
+}
+
+/// Checks who can enter the folder of an archive. A folder that does not exist yet is created for this user alone.
+fn folder_mode(root: &Path) -> DoctorCheck {
+    let name = "archive folder";
+    let Ok(about) = std::fs::metadata(root) else {
+        return DoctorCheck::ok(name, "none yet; it is created for this user alone");
+    };
+    let mode = about.permissions().mode() & 0o777;
+    let found = format!("{} (mode {mode:03o})", root.display());
+    let can = match mode {
+        _ if mode & 0o002 != 0 => "change",
+        _ if mode & 0o001 != 0 => "read",
+        _ => return DoctorCheck::ok(name, found),
+    };
+    DoctorCheck::warning(
+        name,
+        format!("{found}: every user of this host can {can} the archive"),
+        format!(
+            "Run: chmod o-rwx {}, and give auditors access by a group or a copy.",
+            root.display()
+        ),
+    )
 }
 
 impl ProbedStore {
