@@ -1,4 +1,5 @@
-"""Whether the systemd units, the cron file and the compose file fit the program: hosts.py CXVAULT WORK"""
+"""Whether the systemd units, the cron file and the compose file fit the program, and which images are pulled: hosts.py
+CXVAULT WORK"""
 
 import os
 import pathlib
@@ -85,11 +86,24 @@ def check_compose(findings, program):
     check_settings(findings, program, cxvault | {"HOME": os.devnull}, "compose/cxvault")
 
 
+def check_images(findings):
+    """Whatever is pulled is named by digest; the program's own image is built, and named by whoever deploys it."""
+    named = []
+    for path in sorted(path for path in INFRA.rglob("*") if path.is_file() and path.suffix in ["", ".yaml"]):
+        found = re.findall(r"^(?:FROM|ARG BASE=|\s*image:)\s*([^\s$][^\s]*)", path.read_text(), re.MULTILINE)
+        named += [(path.relative_to(INFRA), image) for image in found]
+    findings.expect(len(named) >= 6, f"images: {named}")
+    for path, image in named:
+        own = image == "scratch" or image.split(":")[0] == "cxvault"
+        findings.expect(own or re.search(r"@sha256:[0-9a-f]{64}$", image), f"{path}: {image} is not named by digest")
+
+
 def main(program, work):
     findings = Findings()
     check_service(findings, program, pathlib.Path(work))
     check_cron(findings, program)
     check_compose(findings, program)
+    check_images(findings)
     findings.end()
 
 

@@ -116,19 +116,36 @@ def session(url, root, policy):
     return got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"]
 
 
+def planned(plan, address):
+    """The policy that a resource has in a plan."""
+    modules = json.loads(pathlib.Path(plan).read_text())["planned_values"]["root_module"]["child_modules"]
+    (found,) = (one for module in modules for one in module["resources"] if one["address"] == f"module.{address}")
+    return json.loads(found["values"]["policy"])
+
+
+def role_policy(plan, name):
+    found = planned(plan, f"identity.aws_iam_role_policy.{name}")
+    # Its actions are AWS's alone, and MinIO refuses a policy with an action that it does not know.
+    found["Statement"] = [one for one in found["Statement"] if one["Sid"] != "PublishNothing"]
+    return found
+
+
 def roles(plan, url, root):
     if plan is None:
         return root, root
-    values = json.loads(pathlib.Path(plan).read_text())["planned_values"]["root_module"]["child_modules"]
-    policies = {one["address"]: one.get("values", {}).get("policy") for module in values for one in module["resources"]}
+    return tuple(session(url, root, role_policy(plan, name)) for name in ["writer", "auditor[0]"])
 
-    def policy(name):
-        found = json.loads(policies[f"module.identity.aws_iam_role_policy.{name}"])
-        # Its actions are AWS's alone, and MinIO refuses a policy with an action that it does not know.
-        found["Statement"] = [one for one in found["Statement"] if one["Sid"] != "PublishNothing"]
-        return found
 
-    return session(url, root, policy("writer")), session(url, root, policy("auditor[0]"))
+def under_lock_rule(plan, url, root):
+    """The writer where the bucket has `minimum_retention_days`. MinIO applies a bucket's policy to anonymous requests only,
+    so that its statement about locks is given to the role: the same engine decides on it. On how long a lock lasts it
+    decides for no PUT; those statements are decided on in plan.py."""
+    rules = planned(plan, "storage.aws_s3_bucket_policy.archive[0]")["Statement"]
+    (rule,) = (one for one in rules if one["Sid"] == "NoUnlockedObject")
+    del rule["Principal"]
+    policy = role_policy(plan, "writer")
+    policy["Statement"].append(rule)
+    return session(url, root, policy)
 
 
 class Image:
@@ -205,6 +222,27 @@ def check_roles(findings, url, writer, auditor, s3):
     refused(findings, "the auditor writes", client("s3", url, auditor).put_object, Key="ringcx/new", Body=b"")
 
 
+def check_lock_rule(findings, image, url, writer):
+    """What the plan's statement about locks lets through, by MinIO's own engine."""
+    role = client("s3", url, writer)
+    now = datetime.datetime.now(datetime.UTC)
+    lock = lambda days: {
+        "ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": now + datetime.timedelta(days=days),
+        "ChecksumAlgorithm": "SHA256",
+    }
+    put = lambda name, **more: role.put_object(Bucket="archive", Key=f"ringcx/{name}", Body=b"x", **more)
+    put("locks/long-enough", **lock(2557))
+    put("doctor/brief", **lock(1))
+    put("doctor/none")
+    for name, more in [
+        ("locks/none", {}), ("locks/held-only", {"ObjectLockLegalHoldStatus": "ON"}), ("mydoctor/none", {}),
+    ]:
+        refused(findings, f"a PUT of {name}", role.put_object, Key=f"ringcx/{name}", Body=b"x", **more)
+    tried = image.run(writer, "doctor", "--store-only", "--json")
+    failed = [one for line in tried.stdout.splitlines() if (one := json.loads(line)).get("verdict") == "failed"]
+    findings.expect(tried.returncode in [0, 3] and not failed, f"doctor under this rule: {tried.stdout}{tried.stderr}")
+
+
 def main(program, binary, work, folder=None, plan=None):
     findings, work = Findings(), pathlib.Path(work)
     with minio(binary, work) as (store, root), simulator(program) as ringcx:
@@ -217,6 +255,7 @@ def main(program, binary, work, folder=None, plan=None):
         findings.expect("1 complete" in verified.stdout, f"what was verified: {verified.stdout}")
         if plan is not None:
             check_roles(findings, store, writer, auditor, s3)
+            check_lock_rule(findings, image, store, under_lock_rule(plan, store, root))
     findings.end()
 
 

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::support::bucket::Bucket;
 use crate::support::minio::minio;
+use crate::support::proxy::{Act, Proxy};
 use crate::support::vault::{
     Finished, SUB, Simulator, Vault, days_ago, options_of_today, real_now,
 };
+use axum::http::Method;
 use cxvault::simulator::SimulatorOptions;
 use serde_json::Value;
 
@@ -211,5 +213,43 @@ fn clocks_and_what_the_source_forgets_are_watched() {
     assert_eq!(
         verdict(&vault.run(&["doctor", "--json"]), "source retention"),
         "ok"
+    );
+}
+
+/// As rclone's S3 server and S3Mock do, which know no versions: they take the request for a listing of
+/// objects, or refuse it.
+#[test]
+fn a_service_that_cannot_list_versions_is_refused_with_that_reason_and_a_remedy() {
+    const OBJECTS: &str = "<?xml version=\"1.0\"?><ListBucketResult><Name>b</Name><KeyCount>0</KeyCount>\
+                           <IsTruncated>false</IsTruncated></ListBucketResult>";
+    let simulator = Simulator::start(today());
+    let bucket = Bucket::new(minio(), "doctor-versionless", false);
+    let mut vault = user(&simulator);
+    let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
+    bucket.used_by(&mut vault, Some(&proxy.url));
+    let yesterday = days_ago(1);
+    for act in [Act::AnswerWith(OBJECTS), Act::Answer(501)] {
+        proxy.forget_rules();
+        proxy.times(Method::GET, "?versions", 0, 1_000, act);
+        for args in [
+            &["doctor", "--store-only"][..],
+            &["run", "--date", &yesterday],
+        ] {
+            let done = vault.run(args).expect(2);
+            let said = format!("{}{}", done.stdout, done.stderr);
+            assert!(
+                said.contains("does not answer ListObjectVersions")
+                    && said.contains("leaves no trace"),
+                "{args:?}: {done}"
+            );
+            assert!(!said.contains("cannot list s3"), "{args:?}: {done}");
+        }
+    }
+    assert!(
+        bucket
+            .versions()
+            .iter()
+            .all(|one| one.key.contains("doctor/")),
+        "no archive was begun on it"
     );
 }

@@ -23,6 +23,8 @@ use tokio::sync::oneshot;
 pub enum Act {
     /// Answered with this status, and not forwarded.
     Answer(u16),
+    /// Answered with 200 and this document, and not forwarded.
+    AnswerWith(&'static str),
     /// Forwarded, but answered with this status.
     StoreThenAnswer(u16),
     /// The connection ends, and the request is not forwarded.
@@ -130,8 +132,8 @@ impl Proxy {
         }
     }
 
-    /// Sets the fate of the next request of `method` whose key contains `pattern`, after `skip`
-    /// others.
+    /// Sets the fate of the next request of `method` whose key, or query after a `?`, contains `pattern`,
+    /// after `skip` others.
     pub fn once(&self, method: Method, pattern: &str, skip: u32, act: Act) {
         self.times(method, pattern, skip, 1, act);
     }
@@ -214,9 +216,11 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Res
         });
         gone
     };
-    match state.act(&parts.method, &key).as_deref() {
+    let query = parts.uri.query().unwrap_or_default();
+    match state.act(&parts.method, &key, query).as_deref() {
         None => forward().await,
         Some(Act::Answer(status)) => Ok(refusal(*status)),
+        Some(Act::AnswerWith(document)) => Ok(Response::new(Body::from(*document))),
         Some(Act::Drop) => gone(),
         Some(Act::StoreThenAnswer(status)) => forward().await.map(|_| refusal(*status)),
         Some(Act::StoreThenDrop) => {
@@ -255,11 +259,15 @@ impl State {
         path.strip_prefix(&self.bucket).unwrap_or(&path).to_owned()
     }
 
-    fn act(&self, method: &Method, key: &str) -> Option<Arc<Act>> {
+    fn act(&self, method: &Method, key: &str, query: &str) -> Option<Arc<Act>> {
         let mut rules = self.rules.lock().unwrap();
         for at in 0..rules.len() {
             let rule = &mut rules[at];
-            if rule.method != *method || !key.contains(&rule.pattern) {
+            let matches = match rule.pattern.strip_prefix('?') {
+                Some(pattern) => query.contains(pattern),
+                None => key.contains(&rule.pattern),
+            };
+            if rule.method != *method || !matches {
                 continue;
             }
             if rule.skip > 0 {
