@@ -6,7 +6,7 @@
 //! | the allowed signers | public | refused: they decide which records count |
 //! | the settings file | it holds no secret | refused for all users, warned of for the group: it says where secrets are sent |
 //!
-//! A file can be changed by those who may write to it, and replaced by those who may write to its folder, unless the folder
+//! A file can be changed by those who may write to it, and replaced by those who may write to one of its folders, unless that
 //! is sticky (as `/tmp`, and the folders in which Kubernetes mounts secrets). Who may read through the group counts only
 //! where this user owns the file and so does not need the group: a secret that root gives to a service is `0640`, and is
 //! read through the group. Only regular files have modes that mean this; a pipe or a device is taken as it is.
@@ -83,11 +83,12 @@ fn refuse_writable(about: &Metadata, path: &Path, named: &str, content: Content)
     )))
 }
 
-/// Refuses a file in a folder in which every user can replace it. Links are resolved: what counts is the folder of the file
-/// that is read.
+/// Refuses a file in a folder in which every user can replace it, or the folder above it, and so on up to the root. Links are
+/// resolved: what counts are the folders of the file that is read, and those of the link.
 fn refuse_replaceable(path: &Path, named: &str) -> Result<()> {
     let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    for folder in [path.parent(), resolved.parent()].into_iter().flatten() {
+    let folders = path.ancestors().skip(1).chain(resolved.ancestors().skip(1));
+    for folder in folders {
         let folder = match folder.as_os_str().is_empty() {
             true => Path::new("."),
             false => folder,
@@ -98,7 +99,7 @@ fn refuse_replaceable(path: &Path, named: &str) -> Result<()> {
         let mode = about.mode() & 0o7777;
         if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
             let message = format!(
-                "other users can replace {named}: they can write to its folder {} (mode {mode:04o})",
+                "other users can replace {named}: they can write to the folder {} (mode {mode:04o})",
                 folder.display()
             );
             return Err(Failure::usage(message).remedy(format!(
@@ -209,5 +210,30 @@ mod tests {
         assert!(of(0o644, 0o777, Content::Settings).is_err());
         assert_eq!(of(0o600, 0o1777, Content::Secret).unwrap(), None);
         assert_eq!(of(0o600, 0o755, Content::Secret).unwrap(), None);
+    }
+
+    #[test]
+    fn the_folders_above_count_as_well_and_so_do_those_of_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        let [open, closed] = ["open", "closed"].map(|name| root.path().join(name));
+        for folder in [open.join("inner"), closed.clone()] {
+            fs::create_dir_all(&folder).unwrap();
+            fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+            fs::write(folder.join("file"), "x").unwrap();
+            fs::set_permissions(folder.join("file"), Permissions::from_mode(0o600)).unwrap();
+        }
+        std::os::unix::fs::symlink(closed.join("file"), open.join("to-closed")).unwrap();
+        std::os::unix::fs::symlink(open.join("inner/file"), closed.join("to-open")).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        for (path, is_refused) in [
+            (open.join("inner/file"), true),
+            (open.join("to-closed"), true),
+            (closed.join("to-open"), true),
+            (closed.join("file"), false),
+        ] {
+            let about = fs::metadata(&path).unwrap();
+            let judged = judge(&about, &path, "x", Content::Secret);
+            assert_eq!(judged.is_err(), is_refused, "{}", path.display());
+        }
     }
 }

@@ -1,14 +1,16 @@
 //! The metrics file, which a collector such as node_exporter may read at any time.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::private;
 use crate::telemetry::prometheus;
 
-/// Largest file that is read, in bytes: reading a path such as /dev/zero has to end.
+/// Largest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Replaces the file in one step: a collector never reads a part of it, nor misses it.
@@ -33,9 +35,16 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 /// Returns when a run last succeeded, in UTC milliseconds, from the file of an earlier run. A run that fails has to pass it
 /// on; otherwise no alert could say for how long nothing has been archived.
+///
+/// The folder is shared with the collector, and often with other programs that report to it. So a link is not followed, and
+/// a FIFO of one of them, which nobody writes to, does not keep the run waiting.
 pub fn last_success_ms(path: &Path) -> Option<i64> {
     let mut text = String::new();
-    let file = std::fs::File::open(path).ok()?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
     io::Read::read_to_string(&mut io::Read::take(file, MAX_BYTES), &mut text).ok()?;
     prometheus::last_success_ms(&text)
 }

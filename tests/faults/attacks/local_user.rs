@@ -1,7 +1,7 @@
 //! L: another user of the host, who can read and write what the modes of files allow.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -236,4 +236,33 @@ fn l_cannot_change_the_settings_or_the_allowed_signers_unnoticed() {
         refused.stderr.contains("other users can change") && refused.stderr.contains("allowed"),
         "{refused}"
     );
+}
+
+/// The folder of the metrics file is shared with a collector, and may be open to others who report to it.
+#[test]
+fn l_cannot_stop_a_run_or_lead_it_elsewhere_by_the_metrics_file() {
+    let simulator = simulator();
+    let mut vault = Vault::new(&simulator);
+    vault.set("JWT", "one that RingCX does not accept");
+    let metrics = vault.folder.path().join("cxvault.prom");
+    vault.set("METRICS_FILE", metrics.to_str().unwrap());
+    let target = vault.folder.path().join("target");
+    fs::write(&target, "mine").unwrap();
+    // Only a run that fails reads the file of the one before it.
+    for make in [
+        (|path, _| {
+            let made = Command::new("mkfifo").arg(path).status().unwrap();
+            assert!(made.success());
+        }) as fn(&Path, &Path),
+        |path, target| symlink(target, path).unwrap(),
+        |path, _| symlink("/dev/zero", path).unwrap(),
+    ] {
+        make(&metrics, &target);
+        let done = vault.run(&["run", "--date", DAY]);
+        assert_ne!(done.exit(), 0, "{done}");
+        let about = fs::symlink_metadata(&metrics).unwrap();
+        assert!(about.is_file(), "{done}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+        fs::remove_file(&metrics).unwrap();
+    }
 }
