@@ -3,9 +3,13 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use crate::support::bucket::Bucket;
+use crate::support::minio::minio;
+use crate::support::proxy::{Act, Proxy, holds};
 use crate::support::vault::{DAY, SUB, Simulator, Vault, options};
+use axum::http::Method;
 use cxvault::simulator::SimulatorOptions;
 
 fn simulator() -> Simulator {
@@ -47,8 +51,8 @@ fn all_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Runs the program with a umask that forbids nothing.
-fn run_without_umask(vault: &Vault, args: &[&str]) {
+/// The program with a umask that forbids nothing.
+fn without_umask(vault: &Vault, args: &[&str]) -> Command {
     let plain = vault.command(args);
     let mut command = Command::new("sh");
     command
@@ -60,7 +64,12 @@ fn run_without_umask(vault: &Vault, args: &[&str]) {
     for (name, value) in plain.get_envs() {
         command.env(name, value.unwrap());
     }
-    let done = command.output().unwrap();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run_without_umask(vault: &Vault, args: &[&str]) {
+    let done = without_umask(vault, args).output().unwrap();
     assert!(done.status.success(), "{args:?}: {done:?}");
 }
 
@@ -110,6 +119,50 @@ fn l_cannot_read_the_journal_the_scratch_folder_or_a_new_folder_archive() {
     assert_eq!(mode(&vault.archive()), 0o700, "its objects are behind it");
 }
 
+/// What a command has on the disk is read while a request to the store is held.
+#[test]
+fn l_cannot_read_the_copies_that_a_command_makes_while_it_works() {
+    let simulator = simulator();
+    let bucket = Bucket::new(minio(), "local-user", false);
+    let mut vault = Vault::new(&simulator);
+    let proxy = Proxy::start(minio().address, &bucket.settings.bucket);
+    bucket.used_by(&mut vault, Some(&proxy.url));
+    vault.set("KNOWN_WARNINGS", "first-day-empty,low-volume");
+    let tmp = vault.folder.path().join("tmp");
+    fs::create_dir(&tmp).unwrap();
+    vault.set_foreign("TMPDIR", tmp.to_str().unwrap());
+    let (arrival, held) = holds();
+    for (method, args) in [
+        (Method::PUT, &["run", "--date", DAY][..]),
+        (Method::GET, &["search", "e", "--limit", "1"]),
+        (Method::GET, &["evidence", "--out", "out/evidence"]),
+    ] {
+        proxy.once(method, ".parquet", 0, Act::HoldAfter(arrival()));
+        let command = without_umask(&vault, args).spawn().unwrap();
+        let request = held.next();
+        let [state, copies, packs] = [vault.state(), tmp.clone(), vault.folder.path().join("out")]
+            .map(|folder| match folder.exists() {
+                true => all_below(&folder),
+                false => Vec::new(),
+            });
+        for path in state.iter().chain(&copies[1..]).chain(&packs) {
+            assert_private(path);
+        }
+        match args[0] {
+            "run" => assert!(
+                state.iter().any(|path| path.ends_with("journal.sqlite")),
+                "{state:?}"
+            ),
+            "search" => assert!(copies.len() > 1, "{copies:?}"),
+            _ => assert!(packs.len() > 1, "{packs:?}"),
+        }
+        request.release();
+        let done = command.wait_with_output().unwrap();
+        assert!(done.status.success(), "{args:?}: {done:?}");
+    }
+    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0, "copies are left");
+}
+
 /// Every setting that names a file with a secret, and how the file is called in messages.
 const SECRETS: [&str; 5] = [
     "CLIENT_SECRET_FILE",
@@ -123,11 +176,13 @@ const SECRETS: [&str; 5] = [
 fn with_secret_files(simulator: &Simulator) -> Vault {
     let mut vault = Vault::new(simulator);
     vault.unset("CLIENT_SECRET").unset("JWT");
+    // A server that answers something, so that nothing is sent again and again.
+    let hook = format!("{}/hook", simulator.url);
     for (name, text) in [
         ("CLIENT_SECRET_FILE", "demo-secret"),
         ("JWT_FILE", "demo-jwt"),
-        ("WEBHOOK_URL_FILE", "http://127.0.0.1:9/w"),
-        ("HEARTBEAT_URL_FILE", "http://127.0.0.1:9/h"),
+        ("WEBHOOK_URL_FILE", &hook),
+        ("HEARTBEAT_URL_FILE", &hook),
     ] {
         let path = vault.folder.path().join(name);
         fs::write(&path, text).unwrap();
