@@ -11,9 +11,11 @@ use cxvault::format::part::{PartContext, PartWriter};
 use cxvault::format::place::key;
 use cxvault::format::record::archive::ArchiveRecord;
 use cxvault::format::record::coverage::{Coverage, DayState};
+use cxvault::format::record::envelope::RecordBody;
 use cxvault::format::record::manifest::{
     DayRecord, Discovery, File, Link, Manifest, Record, Run, Why, WindowRecord,
 };
+use cxvault::format::record::position::ChainPosition;
 use cxvault::format::row::Row;
 use cxvault::format::row::schema;
 use cxvault::format::row::tally::{Failures, Groups, Tally, count_group};
@@ -38,6 +40,8 @@ struct Size {
 struct Chain<'a> {
     root: &'a Path,
     archive_id: &'a str,
+    archive_sha256: Digest,
+    position: ChainPosition,
     signer: &'a SigningKey,
     zone: Zone,
     sub_account: String,
@@ -116,10 +120,12 @@ impl Chain<'_> {
         let manifest = Manifest {
             format_version: schema::FORMAT_VERSION,
             archive_id: self.archive_id.to_owned(),
+            archive_sha256: self.archive_sha256,
             key: key.clone(),
             sub_account: self.sub_account.clone(),
             sequence: self.sequence,
             previous: self.previous.take(),
+            position: self.position.clone(),
             run: Run {
                 id: "20261121T031500Z-0a1b2c3d".to_owned(),
                 tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -135,11 +141,9 @@ impl Chain<'_> {
             orders: None,
             record: Record::Day(Box::new(record)),
         };
-        let bytes = manifest
-            .seal(Some(self.signer))
-            .unwrap()
-            .to_bytes()
-            .unwrap();
+        let envelope = manifest.seal(Some(self.signer)).unwrap();
+        let bytes = envelope.to_bytes().unwrap();
+        self.position = envelope.manifest.next_position(Digest::of(&bytes));
         self.previous = Some(Link {
             key: key.clone(),
             sha256: Digest::of(&bytes),
@@ -195,6 +199,8 @@ fn build(root: &Path, size: &Size, signer: &SigningKey) -> u64 {
         let mut chain = Chain {
             root,
             archive_id: &archive_id,
+            archive_sha256: record.sha256().unwrap(),
+            position: ChainPosition::default(),
             signer,
             zone: Zone::named("America/New_York").unwrap(),
             sub_account: (10_000_000 + sub_account).to_string(),

@@ -113,6 +113,7 @@ async fn notify(writer: &Writer, anchor: &Anchor) -> Result<()> {
     let head = Head {
         sequence: anchor.sequence,
         sha256: anchor.sha256,
+        tree: anchor.tree.clone(),
     };
     if writer.state.announced_head(&anchor.chain)?.as_ref() == Some(&head) {
         return Ok(());

@@ -63,7 +63,7 @@ pub(crate) async fn put<B: RecordBody>(
     let sha256 = Digest::of(&bytes);
     let place = envelope.manifest.place();
     let (key, sequence) = (place.key.to_owned(), place.sequence);
-    let head = Head { sequence, sha256 };
+    let head = envelope.manifest.head(sha256);
     let anchor = Anchor::of(&envelope.manifest, sha256);
     if anchor::holds_number_of(archive, &anchor).await {
         open_again(archive, chain).await?;
@@ -147,10 +147,12 @@ fn manifest(
     Manifest {
         format_version: FORMAT_VERSION,
         archive_id: archive.id().to_owned(),
+        archive_sha256: archive.sha256,
         key: key::manifest(&chain.name, sequence),
         sub_account: chain.name.clone(),
         sequence,
         previous: chain.link(),
+        position: chain.next_position(),
         run: run(archive, clock_skew_ms),
         coverage,
         orders: chain.orders_link(),
@@ -173,7 +175,7 @@ pub fn run(archive: &Writer, clock_skew_ms: Option<i64>) -> Run {
     }
 }
 
-fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+pub(super) fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure::unexpected("cannot write the manifest")
         .because(error)
         .remedy("Report this.")

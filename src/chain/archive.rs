@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::{ArchiveRecord, ArchiveRecordError};
 use crate::format::row::FORMAT_VERSION;
@@ -35,6 +36,8 @@ pub struct Archive {
     pub store: Arc<dyn Store>,
     /// What `archive.json` says.
     pub record: ArchiveRecord,
+    /// SHA-256 of `archive.json`, which every record names.
+    pub sha256: Digest,
     /// The keys whose signatures count. Where the list is empty, signatures are verified, but any key counts.
     pub allowed: AllowedSigners,
     /// Cancelled when the command is to stop.
@@ -54,9 +57,26 @@ impl Archive {
         let Some(record) = record(&*store).await? else {
             return Err(none_at(&store.root()));
         };
+        Archive::of(store, record, allowed, stop)
+    }
+
+    /// Returns the archive whose `archive.json` was read already.
+    ///
+    /// # Errors
+    /// `Exit::Unexpected` where the record has no form in JSON, which does not happen.
+    pub fn of(
+        store: Arc<dyn Store>,
+        record: ArchiveRecord,
+        allowed: AllowedSigners,
+        stop: CancellationToken,
+    ) -> Result<Archive> {
+        let sha256 = record
+            .sha256()
+            .map_err(|error| Failure::unexpected("cannot write archive.json").because(error))?;
         Ok(Archive {
             store,
             record,
+            sha256,
             allowed,
             stop,
         })
@@ -103,6 +123,7 @@ impl Archive {
     pub(crate) fn trust(&self) -> Trust<'_> {
         Trust {
             archive_id: self.id(),
+            archive_sha256: self.sha256,
             allowed: &self.allowed,
         }
     }
@@ -124,6 +145,8 @@ impl Archive {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trust<'a> {
     pub archive_id: &'a str,
+    /// SHA-256 of `archive.json`.
+    pub archive_sha256: Digest,
     /// Where the list is empty, signatures are verified, but any key counts.
     pub allowed: &'a AllowedSigners,
 }

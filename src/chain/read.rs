@@ -6,7 +6,8 @@
 //! - **May this object be the record with that number?** [`verify`] answers for one object: its format version, that its
 //!   bytes are canonical, its key, chain, number and archive, and its signature.
 //! - **Does this record follow that one?** [`Neighbour`] answers for two consecutive records: the later one names the
-//!   earlier one by its hash, and once a chain is signed, it stays signed.
+//!   earlier one by its hash, its `index`, `peaks` and `since` follow from those of the earlier one, and once a chain is
+//!   signed, it stays signed.
 //!
 //! Every record that the program reads passes the first check, in [`fetch`]; records that are read in sequence pass the
 //! second one as well, in [`ChainWalk`]. A rule of trust that is added to either applies to all commands, apart from
@@ -27,7 +28,9 @@ use crate::chain::archive::{Archive, Trust, violated};
 use crate::chain::writer::Writer;
 use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::{DayRecord, HeadRef, Link, Manifest, RecordBody, Signed};
+use crate::format::record::{
+    ChainPosition, DayRecord, HeadRef, Link, Manifest, RecordBody, Signed,
+};
 use crate::format::signature;
 use crate::format::signature::PublicKey;
 use crate::journal::Head;
@@ -77,17 +80,19 @@ impl<B> StoredRecord<B> {
             sha256: self.sha256,
         }
     }
-
-    /// Returns the record as the head of its chain.
-    pub fn head(&self) -> Head {
-        Head {
-            sequence: self.sequence,
-            sha256: self.sha256,
-        }
-    }
 }
 
 impl<B: RecordBody> StoredRecord<B> {
+    /// Returns the record as the head of its chain.
+    pub fn head(&self) -> Head {
+        self.envelope.manifest.head(self.sha256)
+    }
+
+    /// Returns the position of the record after this one.
+    pub(crate) fn next_position(&self) -> ChainPosition {
+        self.envelope.manifest.next_position(self.sha256)
+    }
+
     /// Returns the record as a head of its chain: `CHAIN:SEQUENCE:SHA256`.
     pub fn head_ref(&self) -> HeadRef {
         self.head().of_chain(self.envelope.manifest.place().chain)
@@ -115,6 +120,16 @@ pub(crate) fn verify<B: RecordBody>(
             "{key} is the manifest of another place or archive"
         )));
     }
+    if place.archive_sha256 != trust.archive_sha256 {
+        return Err(violated(format!(
+            "{key} names another archive.json: that object was exchanged, or the record is of another archive with the \
+             same id"
+        )));
+    }
+    envelope
+        .manifest
+        .check_agrees()
+        .map_err(|error| violated(format!("{key} contradicts itself: {error}")))?;
     let before = sequence.checked_sub(1).filter(|before| *before > 0);
     let named = place.previous.map(|link| link.key.as_str());
     if named != before.map(|before| key::manifest(chain, before)).as_deref() {
@@ -220,6 +235,10 @@ struct Neighbour {
     sha256: Digest,
     previous: Option<Digest>,
     signed: bool,
+    /// The record's own position.
+    position: ChainPosition,
+    /// The position that the record after this one must have.
+    next: ChainPosition,
 }
 
 impl Neighbour {
@@ -231,6 +250,8 @@ impl Neighbour {
             sha256: record.sha256,
             previous: previous.map(|link| link.sha256),
             signed: record.signer.is_some(),
+            position: record.envelope.manifest.place().position.clone(),
+            next: record.next_position(),
         }
     }
 
@@ -240,6 +261,12 @@ impl Neighbour {
         if self.previous != Some(older.sha256) {
             return Err(violated(format!(
                 "{key} does not name the record before it, {before}"
+            )));
+        }
+        if self.position != older.next {
+            return Err(violated(format!(
+                "{key} does not continue the list of records of the one before it, {before}: its index, peaks or since \
+                 are others"
             )));
         }
         // Without a key, nothing can be appended to a signed chain.
@@ -405,6 +432,13 @@ impl<B: RecordBody> ChainReader<B> {
     /// Returns what the next record names as the one before it.
     pub fn link(&self) -> Option<Link> {
         self.newest().map(StoredRecord::link)
+    }
+
+    /// Returns the position of the record that comes next.
+    pub(crate) fn next_position(&self) -> ChainPosition {
+        self.newest()
+            .map(StoredRecord::next_position)
+            .unwrap_or_default()
     }
 
     /// Reads back until `find` accepts a record, or to the first record. Returns what `find` returns for the newest record

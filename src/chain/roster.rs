@@ -63,27 +63,34 @@ impl Roster {
     }
 
     /// Returns the next record of the chain.
+    ///
+    /// # Errors
+    /// `Exit::Unexpected` where a head has no form in JSON, which does not happen.
     pub(super) fn record(
         &self,
         archive: &Writer,
         lock: Option<Lock>,
         entry: RosterEntry,
-    ) -> RosterRecord {
+    ) -> Result<RosterRecord> {
         let sequence = self.next_sequence();
-        RosterRecord {
+        let heads_root = entry.heads_root().map_err(append::unwritable)?;
+        Ok(RosterRecord {
             format_version: FORMAT_VERSION,
             archive_id: archive.id().to_owned(),
+            archive_sha256: archive.sha256,
             key: key::manifest(key::ROSTER, sequence),
             sequence,
             previous: self.link(),
+            position: self.next_position(),
             run: append::run(archive, None),
             place: roster::place(&archive.store.root()),
             object_lock: lock.map(ObjectLock::from),
+            heads_root,
             takeover: self
                 .newest()
                 .and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256)),
             entry,
-        }
+        })
     }
 }
 
@@ -111,7 +118,7 @@ pub async fn commit(
             return Ok(None);
         }
         let lock = archive.fresh_lock()?;
-        let record = roster.record(archive, lock, RosterEntry::Roster(Box::new(roll)));
+        let record = roster.record(archive, lock, RosterEntry::Roster(Box::new(roll)))?;
         let duty = Protection { lock, hold: false };
         if let Appended::Done(head) = append::put(archive, roster, record, duty).await? {
             return Ok(Some(head));

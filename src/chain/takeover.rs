@@ -175,7 +175,7 @@ pub(crate) async fn take_over(
             archive,
             lock,
             RosterEntry::Takeover(Box::new(takeover.clone())),
-        );
+        )?;
         let protection = Protection { lock, hold: false };
         let put = append::put(archive, &mut roster, record, protection)
             .await

@@ -143,12 +143,7 @@ fn reading(
     if !allowed.is_empty() {
         allowed = settings.allowed_signers()?;
     }
-    Ok(Archive {
-        store,
-        record,
-        allowed,
-        stop: context.cancel.clone(),
-    })
+    Archive::of(store, record, allowed, context.cancel.clone())
 }
 
 /// Returns the archive with its anchors, ready for commits.

@@ -54,7 +54,7 @@ pub(crate) async fn copy(
 ) -> Result<Copied> {
     let source = &job.source;
     // The roster is read first: then the heads that it names are committed when the heads of the chains are read.
-    let roster = roster::head(&*source.store).await?;
+    let roster = unless_violated(roster::head(source).await, failed)?.flatten();
     let all = source.sub_accounts(&[]).await?;
     let wanted = source.sub_accounts(&job.options.sub_accounts).await?;
     let heads = heads(source, &wanted).await?;

@@ -11,7 +11,7 @@ use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::{Head, ObjectLock, RosterRecord};
 use crate::outcome::{Failure, Result};
-use crate::store::{Body, Store};
+use crate::store::Body;
 
 /// One record that was verified. Its object is read again when it is copied: inventories are long, and each run adds one.
 #[derive(Debug)]
@@ -34,22 +34,13 @@ impl RosterStep {
     }
 }
 
-/// Returns the head of the roster; `None` where there is no roster. The record is not verified here, but when the chain is
-/// read up to it.
+/// Returns the head of the roster; `None` where there is no roster. The chain is read up to it later.
 ///
 /// # Errors
-/// Those of the store, and `Exit::Integrity` where the record was listed and is gone.
-pub(super) async fn head(store: &dyn Store) -> Result<Option<Head>> {
-    let Some(sequence) = read::newest_number(store, key::ROSTERS).await? else {
-        return Ok(None);
-    };
-    let key = key::manifest(key::ROSTER, sequence);
-    let bytes = store.get(&key).await?;
-    let bytes = bytes.ok_or_else(|| violated(format!("{key} is missing")))?;
-    Ok(Some(Head {
-        sequence,
-        sha256: Digest::of(&bytes),
-    }))
+/// Those of the store, and `Exit::Integrity` where the newest record does not hold, or was listed and is gone.
+pub(super) async fn head(source: &Archive) -> Result<Option<Head>> {
+    let newest = read::newest::<RosterRecord>(source, key::ROSTER).await?;
+    Ok(newest.map(|newest| newest.head()))
 }
 
 /// Reads and verifies the chain up to `head`.

@@ -1,4 +1,5 @@
 use crate::format::hash::Digest;
+use crate::format::record::TreeHead;
 use crate::format::row::{Observation, Omission, Row, Status, SummaryKind, change};
 use crate::format::time::Window;
 use crate::journal::day_journal::JournalProgress;
@@ -477,6 +478,10 @@ fn the_remembered_head_never_goes_back() {
     let head = |sequence| Head {
         sequence,
         sha256: Digest::of(&[sequence as u8]),
+        tree: TreeHead {
+            size: sequence,
+            root: Digest::of(&[sequence as u8]),
+        },
     };
     assert_eq!(state.remembered_head("1").unwrap(), None);
     for (sequence, remembered) in [(1, 1), (3, 3), (2, 3), (4, 4)] {

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::format::record::Anchor;
+use crate::format::record::{Anchor, TreeHead};
 use crate::format::time::Instant;
 use crate::telemetry::send::{Message, send};
 
@@ -34,6 +34,7 @@ struct HeadNotice<'a> {
     head: &'a str,
     sequence: u64,
     sha256: String,
+    tree: &'a TreeHead,
     key: &'a str,
     committed_at: Instant,
     host: &'a str,
@@ -62,6 +63,7 @@ impl Heads {
             head: &head,
             sequence: anchor.sequence,
             sha256: anchor.sha256.hex(),
+            tree: &anchor.tree,
             key: &anchor.key,
             committed_at: anchor.committed_at,
             host: &self.host,

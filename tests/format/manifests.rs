@@ -12,11 +12,13 @@ use cxvault::audit::verify::{Level, VerifyOptions, VerifyProgress, verify};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
 use cxvault::format::record::coverage::{Coverage, DayState};
+use cxvault::format::record::envelope::RecordBody;
 use cxvault::format::record::lock::{Lock, LockMode};
 use cxvault::format::record::manifest::{
     DayRecord, Discovery, Envelope, Incomplete, Leftover, Link, Manifest, ObjectLock, Recheck,
     Record, Why,
 };
+use cxvault::format::record::position::ChainPosition;
 use cxvault::format::record::warning::{Warning, WarningCode};
 use cxvault::format::row::omit::Omission;
 use cxvault::format::row::recheck::Changes;
@@ -58,6 +60,7 @@ fn signing_key() -> SigningKey {
 /// Returns the golden chain up to a number, unsigned.
 fn unsigned(upto: u64) -> Vec<Manifest> {
     let mut hashes: Vec<(String, String)> = Vec::new();
+    let mut position = ChainPosition::default();
     let manifests = (1..=upto).map(|n| {
         let signed = golden(&key::manifest(SUB, n));
         let mut text = String::from_utf8(signed.clone()).unwrap();
@@ -65,12 +68,15 @@ fn unsigned(upto: u64) -> Vec<Manifest> {
         hashes
             .iter()
             .for_each(|(before, now)| text = text.replace(before, now));
-        let manifest: Manifest = serde_json::from_value(
+        let mut manifest: Manifest = serde_json::from_value(
             serde_json::from_str::<Value>(&text).unwrap()["manifest"].take(),
         )
         .unwrap();
+        // And so are the trees over them.
+        manifest.position = position.clone();
         let bytes = manifest.clone().seal(None).unwrap().to_bytes().unwrap();
         hashes.push((Digest::of(&signed).hex(), Digest::of(&bytes).hex()));
+        position = manifest.next_position(Digest::of(&bytes));
         manifest
     });
     manifests.collect()

@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use cxvault::format::hash::digest::Digest;
+use cxvault::format::hash::merkle::{Tree, leaf_hash};
 use cxvault::format::part::{
     PartContext, PartReader, PartWriter, SIGNATURE_KEY, STATEMENT_KEY, Statement,
 };
@@ -177,7 +178,12 @@ impl Archive {
     /// Changes a manifest and signs it again, without changing those after it.
     pub fn edit(&mut self, sub: &str, sequence: u64, pen: Pen, change: impl Fn(&mut Value)) {
         let mut envelope = self.envelope(sub, sequence);
+        let heads_root = envelope["manifest"]["heads_root"].clone();
         change(&mut envelope["manifest"]);
+        // Unless it is the root itself that was changed.
+        if !heads_root.is_null() && envelope["manifest"]["heads_root"] == heads_root {
+            envelope["manifest"]["heads_root"] = self::heads_root(&envelope["manifest"]);
+        }
         self.seal(&mut envelope, pen);
         self.put(
             &key::manifest(sub, sequence),
@@ -225,7 +231,13 @@ impl Archive {
         let mut now = BTreeMap::<String, String>::new();
         for n in from..=self.manifests(sub) {
             let before = Digest::of(&self.bytes(&key::manifest(sub, n))).hex();
+            let position = self.position(sub, n);
             self.edit(sub, n, pen, |manifest| {
+                if n > from {
+                    for (name, value) in position.as_object().unwrap() {
+                        manifest[name] = value.clone();
+                    }
+                }
                 for link in ["/previous/sha256", "/discovery/sha256"] {
                     let named = manifest.pointer(link).and_then(Value::as_str);
                     if let Some(sha256) = named.and_then(|named| now.get(named)) {
@@ -239,6 +251,37 @@ impl Archive {
                 Digest::of(&self.bytes(&key::manifest(sub, n))).hex(),
             );
         }
+    }
+
+    /// Returns the position that the record with a number has after the records before it as they are now.
+    pub fn position(&self, sub: &str, sequence: u64) -> Value {
+        let mut tree = Tree::new();
+        let mut since = Vec::new();
+        for n in 1..sequence {
+            let sha256 = Digest::of(&self.bytes(&key::manifest(sub, n)));
+            let manifest = self.envelope(sub, n)["manifest"].take();
+            if (n - 1) % 64 == 0 {
+                since.clear();
+            }
+            tree.push(leaf_hash(&sha256.0));
+            let kind = &manifest["kind"];
+            let day = |name: &str| match kind == "day" {
+                true => manifest[name].clone(),
+                false => Value::Null,
+            };
+            since.push(json!([n, day("date"), kind, day("revision"), sha256]));
+        }
+        json!({ "index": sequence - 1, "peaks": tree.peaks(), "since": since })
+    }
+
+    /// Returns the tree over a chain as it is now, up to a number.
+    pub fn tree(&self, sub: &str, sequence: u64) -> Value {
+        let mut tree = Tree::new();
+        for n in 1..=sequence {
+            let sha256 = Digest::of(&self.bytes(&key::manifest(sub, n)));
+            tree.push(leaf_hash(&sha256.0));
+        }
+        json!({ "size": sequence, "root": tree.root() })
     }
 
     /// Signs a whole chain again, or removes its signatures.
@@ -382,6 +425,16 @@ impl Archive {
         let find = |part: &String| Some((part.clone(), self.rows(part).iter().position(&wanted)?));
         parts.iter().find_map(find).expect("a row to be changed")
     }
+}
+
+/// Returns the root over the heads that a roster record names.
+fn heads_root(record: &Value) -> Value {
+    let mut tree = Tree::new();
+    for entry in record["sub_accounts"].as_array().unwrap_or(&Vec::new()) {
+        let leaf = json!({ "head": entry["head"], "id": entry["id"] });
+        tree.push(leaf_hash(&serde_json_canonicalizer::to_vec(&leaf).unwrap()));
+    }
+    json!(tree.root())
 }
 
 /// Returns the entry of a file in a manifest.

@@ -180,12 +180,7 @@ impl Host {
             writer::open_or_create(&*store, &format!("archive-of-{run}"), started_at, None).await?;
         Ok(Writer {
             state: StateDir::open(state.path(), &record.archive_id),
-            archive: Archive {
-                store,
-                record,
-                allowed: AllowedSigners::default(),
-                stop,
-            },
+            archive: Archive::of(store, record, AllowedSigners::default(), stop)?,
             clock: self.clock.clone(),
             signers: self.signers.clone(),
             policy: Policy {

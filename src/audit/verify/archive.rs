@@ -14,6 +14,7 @@
 use crate::audit::verify::finding::FindingCode;
 use crate::audit::verify::objects::check_versions;
 use crate::audit::verify::verifier::Verifier;
+use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::{
     ArchiveRecord, ArchiveRecordError, CopyRecord, Manifest, RecordBody, RosterRecord, Signed,
@@ -39,6 +40,8 @@ impl Verifier<'_> {
                 self.report_all(check_versions(&versions, |_| false));
             }
         }
+        let readable = record.as_ref().and(bytes.as_deref());
+        self.archive_sha256 = readable.map(Digest::of);
         self.created_at = record.as_ref().map(|record| record.created_at);
         self.archive_id = match record {
             Some(record) => record.archive_id,

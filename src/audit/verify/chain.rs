@@ -22,7 +22,9 @@ use jiff::civil::Date;
 
 use crate::audit::verify::days::{CommittedDay, RevisionCheck};
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
-use crate::audit::verify::links::{LinkCheck, ReadRecord, RecordCheck, key_or_nothing};
+use crate::audit::verify::links::{
+    ArchiveIdentity, LinkCheck, ReadRecord, RecordCheck, key_or_nothing,
+};
 use crate::audit::verify::notes::ChainBefore;
 use crate::audit::verify::{notes, record};
 use crate::format::hash::Digest;
@@ -74,9 +76,13 @@ impl<'a> RecordCheck<'a> for ChainCheck<'a> {
 
 impl<'a> ChainCheck<'a> {
     /// Returns a check that has seen no record.
-    pub fn new(archive_id: &str, sub_account: &str, allowed: &'a AllowedSigners) -> Self {
+    pub fn new(
+        archive: ArchiveIdentity<'_>,
+        sub_account: &str,
+        allowed: &'a AllowedSigners,
+    ) -> Self {
         ChainCheck {
-            links: LinkCheck::new(archive_id, sub_account, allowed),
+            links: LinkCheck::new(archive, sub_account, allowed),
             days: BTreeMap::new(),
             coverage: Coverage::default(),
             obligations: Obligations::default(),

@@ -165,6 +165,8 @@ codes! {
         "The manifest belongs to another archive, chain or number: it was copied here.";
     ChainBroken "chain-broken" Violation
         "The manifest is not the one that its successor names: one of the two was changed or replaced.";
+    PositionWrong "position-wrong" Violation
+        "The manifest's index, peaks or since do not follow from the records before it: a proof by them would be wrong.";
     ManifestUnsigned "manifest-unsigned" Violation
         "An earlier manifest of the chain is signed and this one is not: it may have been written without the key.";
     SignatureInvalid "signature-invalid" Violation

@@ -27,11 +27,31 @@ use crate::audit::verify::roster::VouchedHead;
 use crate::audit::verify::verifier::Verifier;
 use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::{Anchor, HeadRef};
+use crate::format::record::{Anchor, HeadRef, TreeHead};
 use crate::outcome::Result;
 
-/// SHA-256 of a chain's records by their numbers, as far as heads are known.
-pub(crate) type Hashes = BTreeMap<u64, Digest>;
+/// A chain's records by their numbers, as far as heads are known.
+pub(crate) type Hashes = BTreeMap<u64, RecordHash>;
+
+/// What is compared with a known head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordHash {
+    /// SHA-256 of the record's object.
+    pub sha256: Digest,
+    /// The tree over the records up to this one; `None` where one of them could not be read.
+    pub tree: Option<TreeHead>,
+}
+
+impl RecordHash {
+    /// Returns what differs from a head with this hash and this tree, for a finding.
+    fn difference(&self, sha256: Digest, tree: &TreeHead) -> Option<String> {
+        if self.sha256 != sha256 {
+            return Some(self.sha256.hex());
+        }
+        let other = self.tree.as_ref().filter(|own| *own != tree)?;
+        Some(format!("a tree of {} records, {}", other.size, other.root))
+    }
+}
 
 /// What second sources say of one chain.
 #[derive(Debug, Default)]
@@ -76,8 +96,8 @@ impl KnownHeads {
         let mut findings = Vec::new();
         for head in &self.expected {
             let (code, found) = match hashes.get(&head.sequence) {
-                Some(sha256) if *sha256 == head.sha256 => continue,
-                Some(sha256) => (FindingCode::HeadDiffers, sha256.hex()),
+                Some(record) if record.sha256 == head.sha256 => continue,
+                Some(record) => (FindingCode::HeadDiffers, record.sha256.hex()),
                 None if head.sequence > newest => (FindingCode::HeadMissing, ends_at(newest)),
                 // A record is missing within the chain, which is a finding of its own.
                 None => continue,
@@ -96,21 +116,20 @@ impl KnownHeads {
             .values()
             .filter(|anchor| anchor.sequence > newest && !hashes.contains_key(&anchor.sequence))
             .collect();
-        let differing: Vec<(&Anchor, &Digest)> = self
+        let differing: Vec<(&Anchor, String)> = self
             .anchored
             .values()
-            .filter_map(|anchor| Some((anchor, hashes.get(&anchor.sequence)?)))
-            .filter(|(anchor, sha256)| anchor.sha256 != **sha256)
+            .filter_map(|anchor| {
+                let record = hashes.get(&anchor.sequence)?;
+                Some((anchor, record.difference(anchor.sha256, &anchor.tree)?))
+            })
             .collect();
         let last_missing = missing.last().map(|last| {
             let found = format!("{}; {} anchors lie beyond", ends_at(newest), missing.len());
             self.anchor_finding(FindingCode::HeadMissing, last, found)
         });
-        let first_differing = differing.first().map(|(first, sha256)| {
-            let found = format!(
-                "{sha256}; {} anchors differ from the chain",
-                differing.len()
-            );
+        let first_differing = differing.first().map(|(first, other)| {
+            let found = format!("{other}; {} anchors differ from the chain", differing.len());
             self.anchor_finding(FindingCode::HeadDiffers, first, found)
         });
         last_missing.into_iter().chain(first_differing).collect()
@@ -130,10 +149,9 @@ impl KnownHeads {
     /// Reports the first head of the roster that differs from the chain, and the last one beyond the chain's end.
     fn check_vouched(&self, name: &str, newest: u64, hashes: &Hashes) -> Vec<Finding> {
         let first_differing = self.vouched.iter().find_map(|(sequence, head)| {
-            let sha256 = hashes
-                .get(sequence)
-                .filter(|sha256| **sha256 != head.sha256)?;
-            Some(vouched_finding(name, *sequence, head, sha256.hex()))
+            let record = hashes.get(sequence)?;
+            let other = record.difference(head.sha256, &head.tree)?;
+            Some(vouched_finding(name, *sequence, head, other))
         });
         let last_missing = self
             .vouched
@@ -244,6 +262,13 @@ mod tests {
         Digest::of(&number.to_be_bytes())
     }
 
+    fn tree(size: u64) -> TreeHead {
+        TreeHead {
+            size,
+            root: digest(100 + size),
+        }
+    }
+
     fn expected(sequence: u64, sha256: Digest) -> HeadRef {
         HeadRef {
             chain: "1".into(),
@@ -261,7 +286,10 @@ mod tests {
             .numbers()
             .into_iter()
             .filter(|number| *number <= 3)
-            .map(|number| (number, digest(number)))
+            .map(|number| {
+                let (sha256, tree) = (digest(number), Some(tree(number)));
+                (number, RecordHash { sha256, tree })
+            })
             .collect();
         known
             .check(&links, &hashes)
@@ -297,7 +325,17 @@ mod tests {
 
     #[test]
     fn of_the_rosters_heads_the_first_that_differs_and_the_last_that_is_missing_are_reported() {
-        let head = |number, sha256| (number, VouchedHead { sha256, by: 7 });
+        let head = |number, sha256| {
+            let tree = tree(number);
+            (
+                number,
+                VouchedHead {
+                    sha256,
+                    tree,
+                    by: 7,
+                },
+            )
+        };
         let known = KnownHeads {
             vouched: [
                 head(1, digest(1)),

@@ -1,4 +1,5 @@
-//! Whether the records of one chain follow one another: places, links and signatures, independent of their contents.
+//! Whether the records of one chain follow one another: places, links, the list of the records before each, and
+//! signatures, independent of their contents.
 //!
 //! Nothing is read here: the objects come in, in order.
 //!
@@ -8,9 +9,11 @@
 //! key can remove the newest records, or rewrite an unsigned chain as a whole; neither changes a link.
 
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
-use crate::format::hash::Digest;
+use crate::format::hash::{Digest, Tree, merkle};
 use crate::format::place::key;
-use crate::format::record::{Link, ManifestError, RecordBody, RecordPlace, Signed};
+use crate::format::record::{
+    ChainPosition, Link, ManifestError, RecordBody, RecordPlace, Signed, SinceEntry, TreeHead,
+};
 use crate::format::signature;
 use crate::format::signature::{AllowedSigners, PublicKey};
 
@@ -53,12 +56,93 @@ pub(crate) trait RecordCheck<'a> {
     fn next(&mut self, sequence: u64, object: ReadRecord<Self::Record>) -> Vec<Finding>;
 }
 
+/// Which archive the records must be of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ArchiveIdentity<'a> {
+    /// Id of the archive.
+    pub id: &'a str,
+    /// SHA-256 of `archive.json`; `None` where that cannot be read, which is a finding of its own.
+    pub sha256: Option<Digest>,
+}
+
+/// The records of a chain so far, listed as the next record must list them.
+///
+/// It is computed from the records that were read, and not by the code with which a writer computes a position.
+#[derive(Debug, Default)]
+struct RecordList {
+    tree: Tree,
+    /// The records from the last multiple of 64 on.
+    recent: Vec<SinceEntry>,
+}
+
+impl RecordList {
+    /// Adds a record.
+    fn push(&mut self, entry: SinceEntry) {
+        if self.tree.leaves() % 64 == 0 {
+            self.recent.clear();
+        }
+        self.tree.push(merkle::leaf_hash(&entry.sha256.0));
+        self.recent.push(entry);
+    }
+
+    /// Takes over what a record says of those before it, after some of these could not be read.
+    fn adopt(&mut self, position: &ChainPosition) {
+        self.tree = Tree::from_peaks(position.index, position.peaks.clone());
+        self.recent.clone_from(&position.since);
+    }
+
+    /// Returns the member of a position that differs from this list, with the expected and the stated value.
+    fn difference(&self, position: &ChainPosition) -> Option<PositionDifference> {
+        let (index, stated) = (self.tree.leaves(), position.index);
+        if index != stated {
+            return Some(PositionDifference::new("index", index, stated));
+        }
+        if self.tree.peaks() != position.peaks {
+            let peaks = |peaks: &[Digest]| peaks.iter().map(Digest::hex).collect::<Vec<_>>();
+            let (expected, stated) = (peaks(self.tree.peaks()), peaks(&position.peaks));
+            let (expected, stated) = (expected.join(" "), stated.join(" "));
+            return Some(PositionDifference::new("peaks", expected, stated));
+        }
+        let pairs = self.recent.iter().zip(&position.since);
+        let (own, stated) = pairs.into_iter().find(|(own, stated)| own != stated)?;
+        Some(PositionDifference::new(
+            "since",
+            entry_text(own),
+            entry_text(stated),
+        ))
+    }
+}
+
+/// One member of a record's position that differs from the chain before it.
+struct PositionDifference {
+    expected: String,
+    stated: String,
+}
+
+impl PositionDifference {
+    fn new(
+        member: &str,
+        expected: impl std::fmt::Display,
+        stated: impl std::fmt::Display,
+    ) -> PositionDifference {
+        PositionDifference {
+            expected: format!("{member} {expected}"),
+            stated: stated.to_string(),
+        }
+    }
+}
+
 /// Takes the records of one chain in order.
 pub(crate) struct LinkCheck<'a> {
     /// The chain's name: a sub-account's id, or [`key::ROSTER`].
     pub name: String,
     archive_id: String,
+    /// The hash of `archive.json` that the records must name. After a difference it is the one that the record names, so
+    /// that an exchanged `archive.json` is reported once for each chain.
+    archive_sha256: Option<Digest>,
     allowed: &'a AllowedSigners,
+    /// The records before the next one; `None` after one that was missing or unreadable.
+    list: Option<RecordList>,
     /// Number and hash of the newest record.
     pub head: Option<(u64, Digest)>,
     /// Number of records.
@@ -71,11 +155,13 @@ pub(crate) struct LinkCheck<'a> {
 
 impl<'a> LinkCheck<'a> {
     /// Returns a check that has seen no record.
-    pub fn new(archive_id: &str, name: &str, allowed: &'a AllowedSigners) -> Self {
+    pub fn new(archive: ArchiveIdentity<'_>, name: &str, allowed: &'a AllowedSigners) -> Self {
         LinkCheck {
             name: name.to_owned(),
-            archive_id: archive_id.to_owned(),
+            archive_id: archive.id.to_owned(),
+            archive_sha256: archive.sha256,
             allowed,
+            list: Some(RecordList::default()),
             head: None,
             records: 0,
             signed: 0,
@@ -87,6 +173,7 @@ impl<'a> LinkCheck<'a> {
     pub fn missing(&mut self, sequence: u64) -> Finding {
         self.broken = true;
         self.head = None;
+        self.list = None;
         let key = key::manifest(&self.name, sequence);
         Finding::new(FindingCode::ManifestMissing, key, "a manifest", "nothing")
     }
@@ -95,6 +182,7 @@ impl<'a> LinkCheck<'a> {
     pub fn unreadable(&mut self, sequence: u64, reason: &str) -> Finding {
         self.broken = true;
         self.head = None;
+        self.list = None;
         self.records += 1;
         let key = key::manifest(&self.name, sequence);
         Finding::new(
@@ -118,6 +206,7 @@ impl<'a> LinkCheck<'a> {
         match read {
             Err(error) => {
                 self.broken = true;
+                self.list = None;
                 found.add(
                     FindingCode::ManifestUnreadable,
                     "a manifest of format version 1",
@@ -128,7 +217,9 @@ impl<'a> LinkCheck<'a> {
             Ok(ReadableRecord { envelope, signer }) => {
                 let place = envelope.manifest.place();
                 self.check_place(found, place, sequence);
+                self.check_archive(found, place);
                 self.check_link(found, place, before);
+                self.check_position(found, &envelope.manifest, sha256);
                 self.check_signature(found, signer);
                 Some(envelope)
             }
@@ -150,6 +241,48 @@ impl<'a> LinkCheck<'a> {
         ] {
             found.add_unless_equal(FindingCode::ManifestMisplaced, what, expected, stated);
         }
+    }
+
+    /// Checks that a record names the archive's own `archive.json` by its hash: an exchanged one has the same id.
+    fn check_archive(&mut self, found: &mut Findings<'_>, place: RecordPlace<'_>) {
+        let stated = place.archive_sha256;
+        if let Some(expected) = self.archive_sha256.filter(|expected| *expected != stated) {
+            let expected = format!("archive_sha256: {expected}");
+            found.add(FindingCode::ArchiveRecord, expected, stated.hex());
+            self.archive_sha256 = Some(stated);
+        }
+    }
+
+    /// Checks that a record lists the records before it as they are, and adds it to the list.
+    fn check_position<B: RecordBody>(
+        &mut self,
+        found: &mut Findings<'_>,
+        record: &B,
+        sha256: Digest,
+    ) {
+        if let Err(error) = record.check_agrees() {
+            let expected = "members that agree with each other";
+            found.add(FindingCode::PositionWrong, expected, error.to_string());
+        }
+        let position = record.place().position;
+        let list = self.list.get_or_insert_with(|| {
+            let mut list = RecordList::default();
+            list.adopt(position);
+            list
+        });
+        if let Some(difference) = list.difference(position) {
+            let PositionDifference { expected, stated } = difference;
+            found.add(FindingCode::PositionWrong, expected, stated);
+            // Later records are compared with what this one says, so that one fault is reported once.
+            list.adopt(position);
+        }
+        list.push(record.entry(sha256));
+    }
+
+    /// Returns the tree over all records up to the newest one; `None` where that could not be read.
+    pub(crate) fn tree_head(&self) -> Option<TreeHead> {
+        let list = self.list.as_ref()?;
+        Some(TreeHead::of(&list.tree))
     }
 
     /// Checks that a record names the record before it by key and SHA-256, and that the first record names none.
@@ -217,6 +350,12 @@ fn link_text(link: &Link) -> String {
     format!("{} {}", link.key, link.sha256)
 }
 
+/// Returns an entry of a record's list for a finding.
+fn entry_text(entry: &SinceEntry) -> String {
+    let text = serde_json::to_string(entry);
+    text.unwrap_or_else(|_| entry.sequence.to_string())
+}
+
 /// Returns the key that a link names, for a finding.
 pub(crate) fn key_or_nothing(link: &Option<Link>) -> String {
     link.as_ref()
@@ -230,6 +369,10 @@ mod tests {
     use crate::audit::verify::testing::{ARCHIVE_ID, SUB_ACCOUNT, objects};
     use crate::format::record::manifest::{Envelope, Manifest};
 
+    fn identity(id: &str) -> ArchiveIdentity<'_> {
+        ArchiveIdentity { id, sha256: None }
+    }
+
     /// Passes objects with their numbers to a check, and returns the codes with the numbers of the records.
     fn codes(
         archive_id: &str,
@@ -237,7 +380,7 @@ mod tests {
         numbered: impl IntoIterator<Item = (u64, Vec<u8>)>,
     ) -> Vec<(u64, Code)> {
         let allowed = AllowedSigners::default();
-        let mut check = LinkCheck::new(archive_id, name, &allowed);
+        let mut check = LinkCheck::new(identity(archive_id), name, &allowed);
         let mut codes = Vec::new();
         for (number, bytes) in numbered {
             let mut found = Findings::new("key");
@@ -320,7 +463,7 @@ mod tests {
     #[test]
     fn after_a_missing_record_the_next_link_is_not_compared() {
         let (chain, allowed) = (objects(), AllowedSigners::default());
-        let mut check = LinkCheck::new(ARCHIVE_ID, SUB_ACCOUNT, &allowed);
+        let mut check = LinkCheck::new(identity(ARCHIVE_ID), SUB_ACCOUNT, &allowed);
         assert_eq!(check.missing(1).code, Code::ManifestMissing);
         let mut found = Findings::new("key");
         check.next::<Manifest>(&mut found, 2, ReadRecord::read(&chain[1]));
@@ -333,7 +476,7 @@ mod tests {
         let key = crate::format::signature::SigningKey::generate().unwrap();
         let line = key.public_key().to_openssh_line();
         let allowed = AllowedSigners::parse(&format!("cxvault {line}")).unwrap();
-        let mut check = LinkCheck::new(ARCHIVE_ID, SUB_ACCOUNT, &allowed);
+        let mut check = LinkCheck::new(identity(ARCHIVE_ID), SUB_ACCOUNT, &allowed);
         let mut found = Findings::new("key");
         check.next::<Manifest>(&mut found, 1, ReadRecord::read(&objects()[0]));
         assert_eq!(found.found[0].code, Code::SignerNotAllowed);

@@ -11,17 +11,23 @@
 use std::collections::BTreeMap;
 
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
-use crate::audit::verify::links::{LinkCheck, ReadRecord, RecordCheck, key_or_nothing};
+use crate::audit::verify::links::{
+    ArchiveIdentity, LinkCheck, ReadRecord, RecordCheck, key_or_nothing,
+};
 use crate::audit::verify::record::check_run_times;
 use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::{Inventory, Link, Lock, RosterRecord, SubAccountEntry, roster};
+use crate::format::record::{
+    Inventory, Link, Lock, RosterRecord, SubAccountEntry, TreeHead, roster,
+};
 use crate::format::signature::AllowedSigners;
 
 /// The hash that a record of the roster names for a number of a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VouchedHead {
     pub sha256: Digest,
+    /// The tree over all records of the chain up to that number.
+    pub tree: TreeHead,
     /// Number of the first record of the roster that names it.
     pub by: u64,
 }
@@ -84,9 +90,9 @@ impl<'a> RecordCheck<'a> for RosterCheck<'a> {
 
 impl<'a> RosterCheck<'a> {
     /// Returns a check that has seen no record. `root` is the archive's address.
-    pub fn new(archive_id: &str, root: &str, allowed: &'a AllowedSigners) -> Self {
+    pub fn new(archive: ArchiveIdentity<'_>, root: &str, allowed: &'a AllowedSigners) -> Self {
         RosterCheck {
-            links: LinkCheck::new(archive_id, key::ROSTER, allowed),
+            links: LinkCheck::new(archive, key::ROSTER, allowed),
             rostered: Rostered::default(),
             newest: None,
             takeover: None,
@@ -131,15 +137,16 @@ impl<'a> RosterCheck<'a> {
         for (id, head) in record.heads() {
             let vouched = VouchedHead {
                 sha256: head.sha256,
+                tree: head.tree.clone(),
                 by: record.sequence,
             };
             let heads = self.rostered.heads.entry(id.to_owned()).or_default();
             let first = heads.entry(head.sequence).or_insert(vouched);
-            if first.sha256 != head.sha256 {
+            if first.sha256 != head.sha256 || first.tree != head.tree {
                 found.add(
                     FindingCode::RosterWrong,
-                    format!("{id} {}", first.sha256),
-                    head.sha256.hex(),
+                    format!("{id} {} {}", first.sha256, first.tree.root),
+                    format!("{} {}", head.sha256, head.tree.root),
                 );
             }
         }

@@ -21,13 +21,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::audit::anchors::AT_ONCE;
 use crate::audit::blocking;
 use crate::audit::verify::finding::FindingCode;
-use crate::audit::verify::heads::Hashes;
+use crate::audit::verify::heads::{Hashes, RecordHash};
 use crate::audit::verify::links::{ReadRecord, RecordCheck};
 use crate::audit::verify::objects::{check_obligations, check_versions};
 use crate::audit::verify::roster::{RosterCheck, Rostered};
 use crate::audit::verify::verifier::{Verifier, cores};
 use crate::format::place::key;
-use crate::format::record::{Head, Inventory, Lock, RecordBody};
+use crate::format::record::{HeadRef, Inventory, Lock, RecordBody};
 use crate::outcome::{Failure, Result};
 use crate::store::StoreErrorKind;
 
@@ -44,7 +44,7 @@ impl Verifier<'_> {
     /// Reads the roster's chain, and keeps what it says of the other chains.
     pub async fn roster(&mut self) -> Result<()> {
         let root = self.store.root();
-        let mut check = RosterCheck::new(&self.archive_id, &root, &self.options.allowed);
+        let mut check = RosterCheck::new(self.identity(), &root, &self.options.allowed);
         let known = self.known_heads(key::ROSTER).await?;
         let hashes = self.read_chain(&mut check, &known.numbers()).await?;
         self.report_all(known.check(&check.links, &hashes));
@@ -64,10 +64,15 @@ impl Verifier<'_> {
             self.check_listed(inventory);
         }
         self.count(|totals| totals.rosters += check.links.records);
-        let head = check
-            .links
-            .head
-            .map(|(sequence, sha256)| Head { sequence, sha256 }.of_chain(key::ROSTER).to_string());
+        let head = check.links.head.map(|(sequence, sha256)| {
+            let chain = key::ROSTER.to_owned();
+            HeadRef {
+                chain,
+                sequence,
+                sha256,
+            }
+            .to_string()
+        });
         self.rostered = Rostered {
             head,
             ..check.rostered
@@ -104,10 +109,12 @@ impl Verifier<'_> {
                     self.report(check.links().unreadable(sequence, reason));
                 }
                 ChainObject::Record(object) => {
-                    if wanted.contains(&sequence) {
-                        hashes.insert(sequence, object.sha256);
-                    }
+                    let sha256 = object.sha256;
                     self.report_all(check.next(sequence, object));
+                    if wanted.contains(&sequence) {
+                        let tree = check.links().tree_head();
+                        hashes.insert(sequence, RecordHash { sha256, tree });
+                    }
                 }
                 ChainObject::Gone => self.report(check.links().missing(sequence)),
             }

@@ -27,14 +27,14 @@ use crate::audit::blocking;
 use crate::audit::verify::chain::ChainCheck;
 use crate::audit::verify::days::CommittedDay;
 use crate::audit::verify::finding::FindingCode;
-use crate::audit::verify::heads::KnownHeads;
+use crate::audit::verify::heads::{Hashes, KnownHeads};
 use crate::audit::verify::objects::{Listed, PlacementCounts, check_versions, date_of};
 use crate::audit::verify::record::CLOCK_SLACK_MS;
 use crate::audit::verify::verifier::{Level, Verifier};
 use crate::audit::verify::{calendar, rows};
 use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::{File, Head};
+use crate::format::record::{File, HeadRef};
 use crate::outcome::Result;
 use crate::store::ObjectVersion;
 use crate::store::file::hash_file;
@@ -45,7 +45,7 @@ type Days = BTreeMap<Date, CommittedDay>;
 impl Verifier<'_> {
     /// Verifies one sub-account: its chain, its calendar, its objects and, depending on the level, its files and rows.
     pub async fn sub_account(&self, sub_account: &str) -> Result<()> {
-        let mut check = ChainCheck::new(&self.archive_id, sub_account, &self.options.allowed);
+        let mut check = ChainCheck::new(self.identity(), sub_account, &self.options.allowed);
         let known = self.known_heads(sub_account).await?;
         let hashes = self.read_chain(&mut check, &known.numbers()).await?;
         self.check_chain(&check, &known, &hashes);
@@ -82,12 +82,7 @@ impl Verifier<'_> {
 
     /// Checks a chain against what is known from outside of it: heads from second sources, the date of the archive's
     /// creation, and the trusted signers.
-    fn check_chain(
-        &self,
-        check: &ChainCheck<'_>,
-        known: &KnownHeads,
-        hashes: &BTreeMap<u64, Digest>,
-    ) {
+    fn check_chain(&self, check: &ChainCheck<'_>, known: &KnownHeads, hashes: &Hashes) {
         let links = &check.links;
         self.report_all(known.check(links, hashes));
         if links.records == 0 {
@@ -112,7 +107,13 @@ impl Verifier<'_> {
             totals.manifests += links.records;
             totals.signed_manifests += links.signed;
             totals.heads.extend(links.head.map(|(sequence, sha256)| {
-                Head { sequence, sha256 }.of_chain(&links.name).to_string()
+                let chain = links.name.clone();
+                HeadRef {
+                    chain,
+                    sequence,
+                    sha256,
+                }
+                .to_string()
             }));
         });
     }

@@ -6,12 +6,20 @@ use jiff::civil::Date;
 
 use crate::audit::verify::chain::ChainCheck;
 use crate::audit::verify::finding::{FindingCode, Findings};
-use crate::audit::verify::links::{ReadRecord, RecordCheck};
+use crate::audit::verify::links::{ArchiveIdentity, ReadRecord, RecordCheck};
 use crate::format::record::{DayRecord, Envelope, Manifest, Record};
 use crate::format::signature::AllowedSigners;
 
 pub const ARCHIVE_ID: &str = "00112233445566778899aabbccddeeff";
 pub const SUB_ACCOUNT: &str = "99999999";
+
+/// Returns the identity of the golden archive; its `archive.json` is not compared.
+pub fn identity() -> ArchiveIdentity<'static> {
+    ArchiveIdentity {
+        id: ARCHIVE_ID,
+        sha256: None,
+    }
+}
 
 /// Returns the objects of the chain, from its first record on.
 pub fn objects() -> Vec<Vec<u8>> {
@@ -42,7 +50,7 @@ pub fn day(number: usize) -> (Manifest, DayRecord) {
 
 /// Returns a check that has seen all records before this number, without a finding.
 pub fn before(number: usize, allowed: &AllowedSigners) -> ChainCheck<'_> {
-    let mut check = ChainCheck::new(ARCHIVE_ID, SUB_ACCOUNT, allowed);
+    let mut check = ChainCheck::new(identity(), SUB_ACCOUNT, allowed);
     for (n, bytes) in objects().iter().take(number - 1).enumerate() {
         assert_eq!(check.next(n as u64 + 1, ReadRecord::read(bytes)), []);
     }

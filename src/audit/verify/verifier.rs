@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::anchors::Anchors;
 use crate::audit::scratch::Scratch;
 use crate::audit::verify::finding::{Finding, FindingCode, Severity};
+use crate::audit::verify::links::ArchiveIdentity;
 use crate::audit::verify::roster::Rostered;
+use crate::format::hash::Digest;
 use crate::format::named_enum;
 use crate::format::place::key;
 use crate::format::record::HeadRef;
@@ -140,6 +142,8 @@ pub(super) struct Verifier<'a> {
     found: &'a (dyn Fn(Finding) + Send + Sync),
     /// The archive's id; empty until `archive.json` is read, and if nothing names it.
     pub archive_id: String,
+    /// SHA-256 of `archive.json`; `None` until it is read, and if it cannot be.
+    pub archive_sha256: Option<Digest>,
     /// When the archive was created according to `archive.json`; `None` until it is read, and if it cannot be.
     pub created_at: Option<Instant>,
     /// What the roster says of the other chains.
@@ -166,9 +170,18 @@ impl<'a> Verifier<'a> {
             stop,
             found,
             archive_id: String::new(),
+            archive_sha256: None,
             created_at: None,
             rostered: Rostered::default(),
             totals: Mutex::default(),
+        }
+    }
+
+    /// Returns which archive the records must be of.
+    pub(crate) fn identity(&self) -> ArchiveIdentity<'_> {
+        ArchiveIdentity {
+            id: &self.archive_id,
+            sha256: self.archive_sha256,
         }
     }
 

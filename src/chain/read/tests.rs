@@ -1,18 +1,40 @@
 use super::*;
-use crate::format::record::{RosterEntry, RosterRecord, Run, Takeover};
+use crate::format::record::{ChainPosition, RosterEntry, RosterRecord, Run, SinceEntry, Takeover};
 use crate::format::signature::{AllowedSigners, SigningKey};
 use crate::format::time::Instant;
 use crate::outcome::Exit;
 
 const ARCHIVE: &str = "00112233445566778899aabbccddeeff";
 
+/// The position of a record whose predecessor is the first of its chain, or that has none.
+fn position(previous: Option<&Link>) -> ChainPosition {
+    let entry = previous.map(|previous| SinceEntry {
+        sequence: key::parse_manifest(&previous.key).unwrap(),
+        date: None,
+        kind: "takeover".to_owned(),
+        revision: None,
+        sha256: previous.sha256,
+    });
+    let first = ChainPosition::default();
+    entry.map_or(first.clone(), |entry| first.after(entry))
+}
+
 /// A record of the roster's chain, as a writer would make it after `previous`.
 fn body(sequence: u64, previous: Option<Link>) -> RosterRecord {
+    let entry = RosterEntry::Takeover(Box::new(Takeover {
+        from: None,
+        copy: None,
+        sub_accounts: Vec::new(),
+        reason: "a test".to_owned(),
+        by: None,
+    }));
     RosterRecord {
         format_version: 1,
         archive_id: ARCHIVE.to_owned(),
+        archive_sha256: Digest::of(b"archive.json"),
         key: key::manifest(key::ROSTER, sequence),
         sequence,
+        position: position(previous.as_ref()),
         previous,
         run: Run {
             id: "a-run".to_owned(),
@@ -27,14 +49,9 @@ fn body(sequence: u64, previous: Option<Link>) -> RosterRecord {
         },
         place: "/srv/archive".to_owned(),
         object_lock: None,
+        heads_root: entry.heads_root().unwrap(),
         takeover: None,
-        entry: RosterEntry::Takeover(Box::new(Takeover {
-            from: None,
-            copy: None,
-            sub_accounts: Vec::new(),
-            reason: "a test".to_owned(),
-            by: None,
-        })),
+        entry,
     }
 }
 
@@ -56,6 +73,7 @@ fn verified(
 ) -> Result<StoredRecord<RosterRecord>> {
     let trust = Trust {
         archive_id: ARCHIVE,
+        archive_sha256: Digest::of(b"archive.json"),
         allowed,
     };
     verify(trust, key::ROSTER, sequence, bytes)
@@ -81,6 +99,22 @@ fn a_record_counts_at_its_own_place_only() {
             Some("another place or archive"),
         ),
         (
+            changed(|record| record.archive_sha256 = Digest::of(b"another")),
+            Some("names another archive.json"),
+        ),
+        (
+            changed(|record| record.position.index = 0),
+            Some("contradicts itself"),
+        ),
+        (
+            changed(|record| record.position.since[0].sha256 = Digest::of(b"another")),
+            Some("contradicts itself"),
+        ),
+        (
+            changed(|record| record.heads_root = Digest::of(b"another")),
+            Some("contradicts itself"),
+        ),
+        (
             changed(|record| record.key = key::manifest(key::ROSTER, 3)),
             Some("another place or archive"),
         ),
@@ -90,11 +124,14 @@ fn a_record_counts_at_its_own_place_only() {
         ),
         (
             changed(|record| record.previous = None),
-            Some("does not name the record before it"),
+            Some("contradicts itself"),
         ),
         (
-            changed(|record| record.previous = Some(link(2))),
-            Some("does not name the record before it"),
+            changed(|record| {
+                record.previous = Some(link(2));
+                record.position = position(record.previous.as_ref());
+            }),
+            Some("contradicts itself"),
         ),
         (
             changed(|record| record.format_version = 2),
@@ -162,6 +199,8 @@ fn a_record_follows_the_one_that_it_names() {
         sha256: Digest::of(&sequence.to_be_bytes()),
         previous,
         signed,
+        position: position((sequence > 1).then(|| link(1)).as_ref()),
+        next: position(Some(&link(1))),
     };
     let named = Some(Digest::of(&1_u64.to_be_bytes()));
     let cases = [
@@ -178,6 +217,21 @@ fn a_record_follows_the_one_that_it_names() {
         let newer = neighbour(2, previous, newer_signed);
         let case = (older_signed, previous, newer_signed);
         assert_eq!(newer.check_follows(&older).is_ok(), follows, "{case:?}");
+    }
+    type Change = fn(&mut ChainPosition);
+    let changes: [Change; 3] = [
+        |position| position.index += 1,
+        |position| position.peaks[0] = Digest::of(b"another tree"),
+        |position| position.since[0].kind = "roster".to_owned(),
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let mut newer = neighbour(2, named, true);
+        change(&mut newer.position);
+        let found = newer.check_follows(&neighbour(1, None, true)).unwrap_err();
+        assert!(
+            found.message.contains("index, peaks or since"),
+            "change {n}"
+        );
     }
 }
 

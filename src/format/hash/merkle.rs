@@ -50,6 +50,23 @@ impl Tree {
         Self::default()
     }
 
+    /// Returns the tree of `leaves` leaves whose perfect subtrees have these roots, largest first, so that a tree can be
+    /// continued without its leaves. There must be one root for each bit that is set in `leaves`; [`Tree::is_of`] checks
+    /// that.
+    pub fn from_peaks(leaves: u64, peaks: Vec<Digest>) -> Tree {
+        Tree { peaks, leaves }
+    }
+
+    /// Returns whether a tree of `leaves` leaves has this number of perfect subtrees.
+    pub fn is_of(leaves: u64, peaks: usize) -> bool {
+        leaves.count_ones() as usize == peaks
+    }
+
+    /// Returns the roots of the perfect subtrees, largest first: one for each bit that is set in the number of leaves.
+    pub fn peaks(&self) -> &[Digest] {
+        &self.peaks
+    }
+
     /// Adds a leaf by its [`leaf_hash`].
     pub fn push(&mut self, leaf: Digest) {
         let mut node = leaf;
@@ -169,6 +186,21 @@ mod tests {
             tree.push(leaf_hash(leaf));
             assert_eq!(tree.root().hex(), root);
         }
+    }
+
+    #[test]
+    fn a_tree_that_is_continued_from_its_peaks_has_the_same_roots() {
+        let (mut whole, mut continued) = (Tree::new(), Tree::new());
+        for leaf in 0..300_u64 {
+            let leaf = leaf_hash(&leaf.to_be_bytes());
+            whole.push(leaf);
+            continued = Tree::from_peaks(continued.leaves(), continued.peaks().to_vec());
+            continued.push(leaf);
+            assert!(Tree::is_of(continued.leaves(), continued.peaks().len()));
+            assert_eq!(continued.root(), whole.root());
+        }
+        // Of 300 = 256 + 32 + 8 + 4 leaves.
+        assert_eq!(whole.peaks().len(), 4);
     }
 
     proptest! {

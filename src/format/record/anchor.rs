@@ -9,6 +9,7 @@ use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::envelope::RecordBody;
 use crate::format::record::head::HeadRef;
+use crate::format::record::position::TreeHead;
 use crate::format::time::Instant;
 
 /// One head of one chain. It is canonical JSON and follows from the manifest alone, so that every host that anchors the
@@ -26,6 +27,8 @@ pub struct Anchor {
     pub key: String,
     /// SHA-256 of the manifest's whole object.
     pub sha256: Digest,
+    /// The tree over all records of the chain up to this one.
+    pub tree: TreeHead,
     /// When the manifest was written, as it says itself.
     pub committed_at: Instant,
 }
@@ -40,6 +43,7 @@ impl Anchor {
             sequence: place.sequence,
             key: place.key.to_owned(),
             sha256,
+            tree: place.position.tree_with(sha256),
             committed_at: record.run().finished_at,
         }
     }
@@ -74,9 +78,9 @@ impl Anchor {
         (anchor.place() == place && anchor.to_bytes().ok()?.as_slice() == bytes).then_some(anchor)
     }
 
-    /// Returns whether both are anchors of the same manifest, which its place and its hash identify.
+    /// Returns whether both are anchors of the same manifest, which its place and its hash identify, with the same tree.
     pub(crate) fn same_head(&self, other: &Anchor) -> bool {
-        self.place() == other.place() && self.sha256 == other.sha256
+        self.place() == other.place() && self.sha256 == other.sha256 && self.tree == other.tree
     }
 }
 
@@ -91,6 +95,10 @@ mod tests {
             sequence: 42,
             key: key::manifest("99999999", 42),
             sha256: Digest::of(b"manifest"),
+            tree: TreeHead {
+                size: 42,
+                root: Digest::of(b"root"),
+            },
             committed_at: Instant::from_millis(1_763_700_000_000),
         }
     }

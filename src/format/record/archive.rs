@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::hash::Digest;
 use crate::format::row::FORMAT_VERSION;
 use crate::format::time::Instant;
 
@@ -38,6 +39,15 @@ impl ArchiveRecord {
     /// Where a value has no form in JSON, which does not happen.
     pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
         serde_json_canonicalizer::to_vec(self)
+    }
+
+    /// Returns the SHA-256 of the object, which every record names. The bytes follow from the record, since no other
+    /// spelling of it is read.
+    ///
+    /// # Errors
+    /// As [`ArchiveRecord::to_bytes`].
+    pub fn sha256(&self) -> serde_json::Result<Digest> {
+        Ok(Digest::of(&self.to_bytes()?))
     }
 
     /// Reads the object. The version is examined first: an archive of another version is not damaged, even if its

@@ -52,12 +52,17 @@ impl CopyRecord {
 mod tests {
     use super::*;
     use crate::format::hash::digest::Digest;
+    use crate::format::record::position::TreeHead;
 
     #[test]
     fn only_the_canonical_form_is_read() {
         let head = Head {
             sequence: 3,
             sha256: Digest::of(b"a head"),
+            tree: TreeHead {
+                size: 3,
+                root: Digest::of(b"a root"),
+            },
         };
         let record = CopyRecord {
             archive_id: "0815".to_owned(),

@@ -7,8 +7,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::format::hash::Digest;
 use crate::format::record::error::ManifestError;
+use crate::format::record::head::Head;
 use crate::format::record::link::Link;
+use crate::format::record::position::{ChainPosition, SinceEntry};
 use crate::format::record::run::Run;
 use crate::format::row::FORMAT_VERSION;
 use crate::format::signature;
@@ -46,12 +49,43 @@ pub trait RecordBody: Serialize + DeserializeOwned + Clone + Send + Sync + 'stat
     /// Returns which process wrote the record.
     fn run(&self) -> &Run;
 
+    /// Returns how later records list this one; `sha256` is the hash of its whole object.
+    fn entry(&self, sha256: Digest) -> SinceEntry;
+
+    /// Returns the position of the record after this one; `sha256` is the hash of this whole object.
+    fn next_position(&self, sha256: Digest) -> ChainPosition {
+        self.place().position.after(self.entry(sha256))
+    }
+
+    /// Returns the record as the head of its chain; `sha256` is the hash of its whole object.
+    fn head(&self, sha256: Digest) -> Head {
+        let place = self.place();
+        Head {
+            sequence: place.sequence,
+            sha256,
+            tree: place.position.tree_with(sha256),
+        }
+    }
+
     /// Checks what types cannot express and what needs no other object; the JSON schema says the same. Keys and links
     /// are checked by the readers, which know the record's place.
     ///
     /// # Errors
     /// [`ManifestError::Shape`] with the name of the member, or [`ManifestError::Version`].
     fn check_shape(&self) -> Result<(), ManifestError>;
+
+    /// Checks members that follow from others of the same record, which no JSON schema can: the position, and what the
+    /// kind of chain adds. It is separate from [`RecordBody::check_shape`] so that `verify` can report which members
+    /// contradict each other, and go on.
+    ///
+    /// # Errors
+    /// [`ManifestError::Contradiction`] with the names of the members.
+    fn check_agrees(&self) -> Result<(), ManifestError> {
+        let place = self.place();
+        place
+            .position
+            .check_agrees(place.chain, place.sequence, place.previous)
+    }
 }
 
 /// What a record says of its own place.
@@ -59,14 +93,18 @@ pub trait RecordBody: Serialize + DeserializeOwned + Clone + Send + Sync + 'stat
 pub struct RecordPlace<'a> {
     /// Id of the archive.
     pub archive_id: &'a str,
+    /// SHA-256 of the archive's `archive.json`.
+    pub archive_sha256: Digest,
     /// A sub-account's id, or [`crate::format::place::key::ROSTER`].
     pub chain: &'a str,
     /// The object's key.
     pub key: &'a str,
     /// Number in the chain, from 1.
     pub sequence: u64,
-    /// The object before it; `None` only for the first.
+    /// The record before it; `None` only for the first.
     pub previous: Option<&'a Link>,
+    /// Where it stands among the records of its chain.
+    pub position: &'a ChainPosition,
 }
 
 /// Returns the bytes that are signed: what `jq -jcS .manifest` prints.

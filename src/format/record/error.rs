@@ -22,6 +22,9 @@ pub enum ManifestError {
         "it holds text that a manifest may not hold (control characters, or a number beyond 2^53)"
     )]
     Unprintable,
+    /// Two members that follow from each other contradict each other; names them.
+    #[error("its {0} contradict each other")]
+    Contradiction(&'static str),
     /// The signature does not match the record.
     #[error("its signature does not hold: {0}")]
     Signature(String),
@@ -42,6 +45,18 @@ pub(super) fn require(holds: bool, what: &'static str) -> Result<(), ManifestErr
         Ok(())
     } else {
         Err(ManifestError::Shape(what))
+    }
+}
+
+/// Checks that members of a record agree with each other.
+///
+/// # Errors
+/// [`ManifestError::Contradiction`] with `what`, the names of the members, where they do not.
+pub(super) fn agree(agrees: bool, what: &'static str) -> Result<(), ManifestError> {
+    if agrees {
+        Ok(())
+    } else {
+        Err(ManifestError::Contradiction(what))
     }
 }
 

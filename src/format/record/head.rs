@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::hash::Digest;
 use crate::format::place::key;
+use crate::format::record::position::TreeHead;
 
 /// The newest record of a chain that is known from the surroundings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub struct Head {
     pub sequence: u64,
     /// SHA-256 of the whole object.
     pub sha256: Digest,
+    /// The tree over all records of the chain up to this one, so that older records can be proven by it.
+    pub tree: TreeHead,
 }
 
 impl Head {

@@ -288,7 +288,7 @@ fn later<'a>(known: Option<&'a Head>, found: Option<&'a Head>) -> Result<Option<
         return Ok(known.or(found));
     };
     match first.sequence.cmp(&second.sequence) {
-        Ordering::Equal if first.sha256 != second.sha256 => Err(first.sequence),
+        Ordering::Equal if first != second => Err(first.sequence),
         Ordering::Greater => Ok(known),
         _ => Ok(found),
     }
@@ -298,11 +298,16 @@ fn later<'a>(known: Option<&'a Head>, found: Option<&'a Head>) -> Result<Option<
 mod tests {
     use super::*;
     use crate::format::hash::digest::Digest;
+    use crate::format::record::position::TreeHead;
 
     fn head(sequence: u64, text: &str) -> Head {
         Head {
             sequence,
             sha256: Digest::of(text.as_bytes()),
+            tree: TreeHead {
+                size: sequence,
+                root: Digest::of(text.as_bytes()),
+            },
         }
     }
 

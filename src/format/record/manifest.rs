@@ -23,6 +23,7 @@ pub use crate::format::record::lock::ObjectLock;
 use crate::format::record::notes::{
     Acknowledgement, Disposal, Extension, Hold, LONGEST_NAME, LONGEST_REASON, fits,
 };
+use crate::format::record::position::{ChainPosition, SinceEntry};
 pub use crate::format::record::run::Run;
 use crate::format::signature::SigningKey;
 
@@ -36,14 +37,19 @@ pub struct Manifest {
     pub format_version: u32,
     /// Id of the archive.
     pub archive_id: String,
+    /// SHA-256 of the archive's `archive.json`.
+    pub archive_sha256: Digest,
     /// This object's own key.
     pub key: String,
     /// Id of the sub-account.
     pub sub_account: String,
     /// Number in the chain, from 1.
     pub sequence: u64,
-    /// The object before this one in the chain; null only for the first.
+    /// The record before this one in the chain; null only for the first.
     pub previous: Option<Link>,
+    /// Where the record stands among those of its chain: `index`, `peaks` and `since`.
+    #[serde(flatten)]
+    pub position: ChainPosition,
     /// Which process wrote the record.
     pub run: Run,
     /// What the chain covers, this record included.
@@ -117,15 +123,28 @@ impl RecordBody for Manifest {
     fn place(&self) -> RecordPlace<'_> {
         RecordPlace {
             archive_id: &self.archive_id,
+            archive_sha256: self.archive_sha256,
             chain: &self.sub_account,
             key: &self.key,
             sequence: self.sequence,
             previous: self.previous.as_ref(),
+            position: &self.position,
         }
     }
 
     fn run(&self) -> &Run {
         &self.run
+    }
+
+    fn entry(&self, sha256: Digest) -> SinceEntry {
+        let day = self.day();
+        SinceEntry {
+            sequence: self.sequence,
+            date: day.map(|day| day.date),
+            kind: self.record.kind().to_owned(),
+            revision: day.map(|day| day.revision),
+            sha256,
+        }
     }
 
     /// Checks what types cannot express (`schemas/manifest.v1.schema.json` says the same).
@@ -134,11 +153,23 @@ impl RecordBody for Manifest {
         require(key::is_sub_account(&self.sub_account), "sub_account")?;
         require(self.sequence > 0, "sequence")?;
         require(self.coverage.is_well_formed(), "coverage")?;
+        self.position.check_shape()?;
         self.record.check_shape()
     }
 }
 
 impl Record {
+    /// Returns the name of the kind, as the member `kind` has it.
+    pub(crate) fn kind(&self) -> &str {
+        match self {
+            Record::Day(_) => "day",
+            Record::Acknowledgement(_) => "acknowledgement",
+            Record::Hold(_) => "hold",
+            Record::Retention(_) => "retention",
+            Record::Disposal(_) => "disposal",
+        }
+    }
+
     fn check_shape(&self) -> Result<(), ManifestError> {
         let (case, reason, by) = match self {
             Record::Day(day) => return day.check_shape(),

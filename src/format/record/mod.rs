@@ -7,6 +7,7 @@
 //! notes        records that commit no rows: acknowledgement,         obligations  the holds and locks that such records
 //!              hold, retention, disposal                                          require of objects
 //! link, run    a named object; which process wrote a record          lock         Object Lock of one object
+//! position     a record's place in the list of its chain's records
 //! coverage     one letter a day: what a chain covers                 warning      days that look suspicious
 //! head         the newest record of a chain                          anchor       a head retained outside of the archive
 //! archive      `archive.json`                                        copy         `copy.json`
@@ -31,6 +32,7 @@ pub mod lock;
 pub mod manifest;
 pub mod notes;
 pub mod obligations;
+pub mod position;
 pub mod receipt;
 pub mod roster;
 pub mod run;
@@ -54,6 +56,7 @@ pub(crate) use notes::{
     Extension, Hold, HoldAct, LONGEST_NAME, LONGEST_REASON,
 };
 pub(crate) use obligations::Obligations;
+pub(crate) use position::{ChainPosition, SinceEntry, TreeHead};
 pub(crate) use receipt::{Proven, RECEIPT_VERSION, Receipt};
 pub(crate) use roster::{
     AccountListing, ChainHead, Ended, Inventory, RosterEntry, RosterRecord, SubAccountEntry,

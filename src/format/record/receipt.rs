@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use crate::format::hash::{Digest, merkle};
 use crate::format::place::key;
 use crate::format::record::envelope::RecordBody;
-use crate::format::record::head::{Head, HeadRef};
-use crate::format::record::manifest::Envelope;
+use crate::format::record::head::HeadRef;
+use crate::format::record::manifest::{Envelope, Manifest};
+use crate::format::record::position::ChainPosition;
 use crate::format::row::{SummaryKind, leaf_of};
 use crate::format::signature;
 use crate::format::signature::AllowedSigners;
@@ -146,11 +147,11 @@ impl Receipt {
         let first = self.chain.first().ok_or(ReceiptError::Head)?;
         self.check_row(first)?;
         let (newest, sha256) = hashes.last().copied().ok_or(ReceiptError::Head)?;
-        let head = Head {
+        let head = HeadRef {
+            chain: self.sub_account.clone(),
             sequence: newest,
             sha256,
-        }
-        .of_chain(&self.sub_account);
+        };
         if self.head != head.to_string() {
             return Err(ReceiptError::Head);
         }
@@ -187,32 +188,43 @@ impl Receipt {
     /// Checks that each manifest names its own place, and the one before it by its hash. Returns numbers and hashes.
     fn check_chain(&self) -> Result<Vec<(u64, Digest)>, ReceiptError> {
         let mut hashes: Vec<(u64, Digest)> = Vec::new();
+        let mut expected: Option<ChainPosition> = None;
         for envelope in &self.chain {
             let manifest = &envelope.manifest;
-            let broken =
-                || ReceiptError::Broken(key::manifest(&self.sub_account, manifest.sequence));
-            let bytes = envelope.to_bytes().map_err(|_| broken())?;
-            manifest.canonical().map_err(|_| broken())?;
-            manifest.check_shape().map_err(|_| broken())?;
-            let own = manifest.sub_account == self.sub_account
-                && manifest.key == key::manifest(&self.sub_account, manifest.sequence)
-                && self
-                    .chain
-                    .first()
-                    .is_some_and(|first| first.manifest.archive_id == manifest.archive_id);
-            let follows = hashes.last().is_none_or(|(sequence, sha256)| {
-                manifest.sequence == sequence + 1
-                    && manifest.previous.as_ref().is_some_and(|link| {
-                        link.sha256 == *sha256
-                            && link.key == key::manifest(&self.sub_account, *sequence)
-                    })
-            });
-            if !own || !follows {
-                return Err(broken());
+            let bytes = envelope
+                .to_bytes()
+                .map_err(|_| self.broken_at(manifest.sequence))?;
+            let sha256 = Digest::of(&bytes);
+            let is_valid = manifest.canonical().is_ok()
+                && manifest.check_shape().is_ok()
+                && manifest.check_agrees().is_ok();
+            let follows = expected
+                .as_ref()
+                .is_none_or(|position| *position == manifest.position);
+            if !is_valid || !follows || !self.is_of_archive(manifest) {
+                return Err(self.broken_at(manifest.sequence));
             }
-            hashes.push((manifest.sequence, Digest::of(&bytes)));
+            // The position of the next one names this one as its last entry, which `check_agrees` compares with `previous`.
+            expected = Some(manifest.next_position(sha256));
+            hashes.push((manifest.sequence, sha256));
         }
         Ok(hashes)
+    }
+
+    /// Returns whether a manifest states its own place in the receipt's chain, and the archive of the first one.
+    fn is_of_archive(&self, manifest: &Manifest) -> bool {
+        let first = self.chain.first().map(|first| &first.manifest);
+        manifest.sub_account == self.sub_account
+            && manifest.key == key::manifest(&self.sub_account, manifest.sequence)
+            && first.is_some_and(|first| {
+                first.archive_id == manifest.archive_id
+                    && first.archive_sha256 == manifest.archive_sha256
+            })
+    }
+
+    /// Returns the error for a manifest that is damaged or does not follow the one before.
+    fn broken_at(&self, sequence: u64) -> ReceiptError {
+        ReceiptError::Broken(key::manifest(&self.sub_account, sequence))
     }
 
     /// Checks the signatures, and returns the fingerprints of their keys.

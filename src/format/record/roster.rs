@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::Digest;
+use crate::format::hash::{Digest, Tree, merkle};
 use crate::format::place::key;
 use crate::format::record::envelope::{RecordBody, RecordPlace, Signed};
-use crate::format::record::error::{ManifestError, known_version, require};
+use crate::format::record::error::{ManifestError, agree, known_version, require};
 use crate::format::record::head::Head;
 pub(crate) use crate::format::record::inventory::UNLISTED;
 use crate::format::record::inventory::check_ids;
@@ -19,6 +19,7 @@ pub use crate::format::record::inventory::{
 use crate::format::record::link::Link;
 use crate::format::record::lock::ObjectLock;
 use crate::format::record::notes::{LONGEST_NAME, LONGEST_REASON, fits};
+use crate::format::record::position::{ChainPosition, SinceEntry};
 use crate::format::record::run::Run;
 
 /// A roster record and its signature: the whole object that is stored.
@@ -31,18 +32,25 @@ pub struct RosterRecord {
     pub format_version: u32,
     /// Id of the archive.
     pub archive_id: String,
+    /// SHA-256 of the archive's `archive.json`.
+    pub archive_sha256: Digest,
     /// This object's own key.
     pub key: String,
     /// Number in the chain, from 1.
     pub sequence: u64,
-    /// The object before this one in the chain; null only for the first.
+    /// The record before this one in the chain; null only for the first.
     pub previous: Option<Link>,
+    /// Where the record stands among those of its chain: `index`, `peaks` and `since`.
+    #[serde(flatten)]
+    pub position: ChainPosition,
     /// Which process wrote the record.
     pub run: Run,
     /// Location of the archive when this was written, as [`place`] spells it.
     pub place: String,
     /// The lock under which this object was stored.
     pub object_lock: Option<ObjectLock>,
+    /// Root of the tree over `sub_accounts`, as [`RosterEntry::heads_root`] computes it.
+    pub heads_root: Digest,
     /// The newest takeover before this record, so that a writer finds it from the head; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takeover: Option<Link>,
@@ -137,10 +145,12 @@ impl RecordBody for RosterRecord {
     fn place(&self) -> RecordPlace<'_> {
         RecordPlace {
             archive_id: &self.archive_id,
+            archive_sha256: self.archive_sha256,
             chain: key::ROSTER,
             key: &self.key,
             sequence: self.sequence,
             previous: self.previous.as_ref(),
+            position: &self.position,
         }
     }
 
@@ -148,16 +158,88 @@ impl RecordBody for RosterRecord {
         &self.run
     }
 
+    fn entry(&self, sha256: Digest) -> SinceEntry {
+        SinceEntry {
+            sequence: self.sequence,
+            date: None,
+            kind: self.entry.kind().to_owned(),
+            revision: None,
+            sha256,
+        }
+    }
+
     /// Checks what types cannot express (`schemas/roster.v1.schema.json` says the same).
     fn check_shape(&self) -> Result<(), ManifestError> {
         known_version(self.format_version)?;
         require(self.sequence > 0, "sequence")?;
         require(!self.place.is_empty(), "place")?;
-        require(self.heads().all(|(_, head)| head.sequence > 0), "head")?;
+        require(
+            self.heads()
+                .all(|(_, head)| head.sequence > 0 && head.tree.size > 0),
+            "head",
+        )?;
+        self.position.check_shape()?;
         match &self.entry {
             RosterEntry::Roster(inventory) => inventory.check_shape(),
             RosterEntry::Takeover(takeover) => takeover.check_shape(),
         }
+    }
+
+    fn check_agrees(&self) -> Result<(), ManifestError> {
+        self.position
+            .check_agrees(key::ROSTER, self.sequence, self.previous.as_ref())?;
+        let agrees = self.entry.heads_root()? == self.heads_root;
+        agree(agrees, "heads and heads_root")
+    }
+}
+
+/// One head as a leaf of the tree over a roster record's heads.
+#[derive(Serialize)]
+struct HeadLeaf<'a> {
+    head: Option<&'a Head>,
+    id: &'a str,
+}
+
+impl RosterEntry {
+    /// Returns the name of the kind, as the member `kind` has it.
+    pub(crate) fn kind(&self) -> &str {
+        match self {
+            RosterEntry::Roster(_) => "roster",
+            RosterEntry::Takeover(_) => "takeover",
+        }
+    }
+
+    /// Returns the root (RFC 6962) over the canonical JSON `{"head":…,"id":…}` of each sub-account, in their order, so that
+    /// the head of one sub-account can be proven without naming the others.
+    ///
+    /// # Errors
+    /// [`ManifestError::Unreadable`] where a value has no form in JSON, which does not happen.
+    pub fn heads_root(&self) -> Result<Digest, ManifestError> {
+        let leaves: Vec<HeadLeaf<'_>> = match self {
+            RosterEntry::Roster(inventory) => inventory.sub_accounts.iter().map(of_entry).collect(),
+            RosterEntry::Takeover(takeover) => takeover.sub_accounts.iter().map(of_chain).collect(),
+        };
+        let mut tree = Tree::new();
+        for leaf in leaves {
+            tree.push(merkle::leaf_hash(&serde_json_canonicalizer::to_vec(&leaf)?));
+        }
+        Ok(tree.root())
+    }
+}
+
+/// Returns the leaf of a sub-account in an inventory; its head is null where it has no chain yet.
+fn of_entry(entry: &SubAccountEntry) -> HeadLeaf<'_> {
+    HeadLeaf {
+        head: entry.head.as_ref(),
+        id: &entry.id,
+    }
+}
+
+/// Returns the leaf of a chain that was taken over.
+fn of_chain(chain: &ChainHead) -> HeadLeaf<'_> {
+    HeadLeaf {
+        head: Some(&chain.head),
+        id: &chain.id,
     }
 }
 

@@ -8,11 +8,13 @@ use cxvault::format::place::key;
 use cxvault::format::record::anchor::Anchor;
 use cxvault::format::record::archive::ArchiveRecord;
 use cxvault::format::record::coverage::Coverage;
+use cxvault::format::record::envelope::RecordBody;
 use cxvault::format::record::head::Head;
 use cxvault::format::record::manifest::{
     DayRecord, Discovery, Envelope, File, Link, Manifest, ObjectLock, Record, Run, Why,
     WindowRecord,
 };
+use cxvault::format::record::position::ChainPosition;
 use cxvault::format::record::roster::{Inventory, RosterEntry, RosterEnvelope, RosterRecord};
 use cxvault::format::row::Row;
 use cxvault::format::row::observation::SummaryKind;
@@ -34,6 +36,8 @@ pub type Objects = BTreeMap<String, Vec<u8>>;
 /// What the golden archive is made of.
 pub struct Golden {
     pub signer: SigningKey,
+    /// SHA-256 of `archive.json`.
+    pub archive_sha256: Digest,
     pub objects: Objects,
     /// Stored outside the archive.
     pub anchors: Objects,
@@ -51,6 +55,7 @@ impl Golden {
         let objects = [(key::ARCHIVE.to_owned(), record.to_bytes().unwrap())].into();
         Golden {
             signer,
+            archive_sha256: record.sha256().unwrap(),
             objects,
             anchors: Objects::new(),
             rows: BTreeMap::new(),
@@ -130,6 +135,8 @@ pub struct Chain {
     coverage: Coverage,
     orders: Option<Link>,
     pub previous: Option<Link>,
+    position: ChainPosition,
+    head: Option<Head>,
     pub sequence: u64,
     /// By date: the current row of each segment, and the manifests of the revisions.
     days: BTreeMap<String, (BTreeMap<String, Row>, Vec<Link>)>,
@@ -144,6 +151,8 @@ impl Chain {
             coverage: Coverage::default(),
             orders: None,
             previous: None,
+            position: ChainPosition::default(),
+            head: None,
             sequence: 0,
             days: BTreeMap::new(),
             anchors: BTreeMap::new(),
@@ -155,10 +164,7 @@ impl Chain {
     }
 
     pub fn head(&self) -> Head {
-        Head {
-            sequence: self.sequence,
-            sha256: self.previous.as_ref().unwrap().sha256,
-        }
+        self.head.clone().unwrap()
     }
 
     /// Returns the manifest of a day's newest revision.
@@ -292,10 +298,12 @@ impl Chain {
         let manifest = Manifest {
             format_version: schema::FORMAT_VERSION,
             archive_id: ARCHIVE_ID.into(),
+            archive_sha256: golden.archive_sha256,
             key: key.clone(),
             sub_account: self.name.clone(),
             sequence: self.sequence,
             previous: self.previous.take(),
+            position: self.position.clone(),
             run: run(finished_at),
             coverage: self.coverage.clone(),
             orders: self.orders.take(),
@@ -305,6 +313,8 @@ impl Chain {
         let bytes = envelope.to_bytes().unwrap();
         let sha256 = Digest::of(&bytes);
         self.orders = envelope.manifest.orders_for_next(sha256);
+        self.position = envelope.manifest.next_position(sha256);
+        self.head = Some(envelope.manifest.head(sha256));
         self.anchors
             .insert(self.sequence, Anchor::of(&envelope.manifest, sha256));
         self.previous = Some(Link {
@@ -322,6 +332,7 @@ pub struct Roster {
     /// What the newest record of its kind says.
     pub newest: Option<Inventory>,
     takeover: Option<Link>,
+    position: ChainPosition,
     anchors: BTreeMap<u64, Anchor>,
 }
 
@@ -350,12 +361,15 @@ impl Roster {
         let record = RosterRecord {
             format_version: schema::FORMAT_VERSION,
             archive_id: ARCHIVE_ID.into(),
+            archive_sha256: golden.archive_sha256,
             key: key.clone(),
             sequence,
             previous: self.head.take().map(link),
+            position: self.position.clone(),
             run: run(instant(finished_at)),
             place: place.to_owned(),
             object_lock,
+            heads_root: entry.heads_root().unwrap(),
             takeover: self.takeover.take(),
             entry,
         };
@@ -368,7 +382,8 @@ impl Roster {
         }
         self.anchors
             .insert(sequence, Anchor::of(&envelope.manifest, sha256));
-        self.head = Some(Head { sequence, sha256 });
+        self.head = Some(envelope.manifest.head(sha256));
+        self.position = envelope.manifest.next_position(sha256);
         golden.objects.insert(key, bytes);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cxvault::chain::append::Mode;
 use cxvault::chain::roster::{Roster, commit};
+use cxvault::format::record::position::TreeHead;
 use cxvault::format::record::roster::AccountListing;
 use cxvault::journal::Head;
 use cxvault::outcome::Exit;
@@ -25,6 +26,10 @@ fn seen(id: &str) -> AccountListing {
     let head = Head {
         sequence: 1,
         sha256: Digest::of(id.as_bytes()),
+        tree: TreeHead {
+            size: 1,
+            root: Digest::of(id.as_bytes()),
+        },
     };
     AccountListing {
         named: [id.to_owned()].into(),

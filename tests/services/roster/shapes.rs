@@ -9,6 +9,7 @@ use cxvault::audit::verify::{Level, VerifyOptions, VerifyProgress, verify};
 use cxvault::format::record::archive::ArchiveRecord;
 use cxvault::format::record::lock::LockMode;
 use cxvault::format::record::manifest::{ObjectLock, Run};
+use cxvault::format::record::position::ChainPosition;
 use cxvault::format::record::roster::{
     Ended, Inventory, RosterEntry, RosterEnvelope, RosterRecord, SubAccountEntry, Takeover,
     Unlisted,
@@ -32,6 +33,15 @@ fn schema() -> jsonschema::Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
+/// Returns the record of the archive that the records are of.
+fn about() -> ArchiveRecord {
+    ArchiveRecord {
+        archive_id: ARCHIVE_ID.into(),
+        created_at: Instant::from_millis(1_795_226_000_000),
+        format_version: 1,
+    }
+}
+
 /// Returns a first record with every optional member, of one sub-account, since several must be in
 /// order.
 fn full(listed: Option<bool>) -> RosterRecord {
@@ -46,12 +56,19 @@ fn full(listed: Option<bool>) -> RosterRecord {
             acknowledged: false,
         }),
     };
+    let entry = RosterEntry::Roster(Box::new(Inventory {
+        command: "run".into(),
+        exit: Ended::Denied,
+        sub_accounts: vec![member],
+    }));
     RosterRecord {
         format_version: 1,
         archive_id: ARCHIVE_ID.into(),
+        archive_sha256: about().sha256().unwrap(),
         key: key::manifest(key::ROSTER, 1),
         sequence: 1,
         previous: None,
+        position: ChainPosition::default(),
         run: Run {
             id: "20261121T031500Z-0a1b2c3d".into(),
             tool_version: "0.1.0".into(),
@@ -68,12 +85,9 @@ fn full(listed: Option<bool>) -> RosterRecord {
             mode: LockMode::Governance,
             retain_until: Instant::from_millis(1_995_226_400_000),
         }),
+        heads_root: entry.heads_root().unwrap(),
         takeover: None,
-        entry: RosterEntry::Roster(Box::new(Inventory {
-            command: "run".into(),
-            exit: Ended::Denied,
-            sub_accounts: vec![member],
-        })),
+        entry,
     }
 }
 
@@ -86,8 +100,10 @@ fn taken(by: Option<&str>) -> RosterRecord {
         reason: "region lost".to_owned(),
         by: by.map(str::to_owned),
     };
+    let entry = RosterEntry::Takeover(Box::new(takeover));
     RosterRecord {
-        entry: RosterEntry::Takeover(Box::new(takeover)),
+        heads_root: entry.heads_root().unwrap(),
+        entry,
         ..full(None)
     }
 }
@@ -96,12 +112,7 @@ fn taken(by: Option<&str>) -> RosterRecord {
 /// else.
 fn violations(runtime: &tokio::runtime::Runtime, record: &[u8]) -> Vec<Finding> {
     let store = Arc::new(MemoryStore::new());
-    let about = ArchiveRecord {
-        archive_id: ARCHIVE_ID.into(),
-        created_at: Instant::from_millis(1_795_226_000_000),
-        format_version: 1,
-    };
-    let about = serde_json_canonicalizer::to_vec(&about).unwrap();
+    let about = about().to_bytes().unwrap();
     for (key, bytes) in [
         (key::ARCHIVE.to_owned(), about),
         (key::manifest(key::ROSTER, 1), record.to_vec()),
