@@ -83,6 +83,7 @@ impl Chain<'_> {
             rows: tally.clone(),
             day: tally,
             agent_groups: groups,
+            other_agent_groups: None,
             failures: Failures::new(),
             complete: true,
             incomplete_because: Vec::new(),

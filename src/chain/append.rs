@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::chain::anchor;
 use crate::chain::days::Chain;
 use crate::chain::protection::Protection;
+use crate::chain::read;
 use crate::chain::read::ChainReader;
 use crate::chain::writer::Writer;
 use crate::format::hash::Digest;
@@ -61,6 +62,7 @@ pub(crate) async fn put<B: RecordBody>(
     let envelope = Signed::seal(record, archive.signers.key.as_ref()).map_err(unwritable)?;
     let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
     let sha256 = Digest::of(&bytes);
+    read_own(archive, chain, &envelope, &bytes)?;
     let place = envelope.manifest.place();
     let (key, sequence) = (place.key.to_owned(), place.sequence);
     let head = envelope.manifest.head(sha256);
@@ -89,6 +91,33 @@ pub(crate) async fn put<B: RecordBody>(
     // A crash here leaves a head that is not anchored; the end of the next run anchors it.
     anchor::committed(archive, &anchor).await;
     Ok(Appended::Done(head))
+}
+
+/// Reads a record as every reader will, before it is stored: a record that cannot be read would end its chain for ever, and
+/// no later program could remove it.
+///
+/// # Errors
+/// `Exit::Unexpected` where a reader would refuse the record.
+fn read_own<B: RecordBody>(
+    archive: &Writer,
+    chain: &ChainReader<B>,
+    envelope: &Signed<B>,
+    bytes: &[u8],
+) -> Result<()> {
+    let place = envelope.manifest.place();
+    let own = read::verify::<B>(archive.trust(), &chain.name, place.sequence, bytes);
+    let read = own.and_then(|own| chain.check_continues(&own));
+    read.map_err(|failure| {
+        let reason = failure.reason();
+        Failure::unexpected(format!(
+            "{} was not written, because no reader could read it: {reason}",
+            place.key
+        ))
+        .remedy(
+            "Nothing is lost: what was fetched is kept in the state folder, and the chain is unchanged. Report this with \
+             the message above.",
+        )
+    })
 }
 
 /// Returns to step 0 of the protocol: the chain is read again, with all its checks.

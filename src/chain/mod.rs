@@ -4,6 +4,7 @@
 //! archive      the reading handle: which archive this is, and which sub-accounts it has
 //! writer       the writing handle: also the clock, the signing key, the settings and the state folder
 //! read         one chain as a writer reads it, with the checks that precede a commit
+//! entries      the list of a chain's records, by which a reader finds the records of an old day
 //! days         a sub-account's chain: the newest record of a day, obligations, coverage
 //! append       the commit point of every record
 //! protection   the lock and the legal hold of one object
@@ -25,6 +26,7 @@ pub mod append;
 pub mod archive;
 pub mod days;
 pub mod disposed;
+pub mod entries;
 pub mod inventory;
 pub mod notes;
 pub mod obligations;

@@ -25,11 +25,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 
 use crate::chain::archive::{Archive, Trust, violated};
+use crate::chain::entries::{EntryReader, EntryWalk};
 use crate::chain::writer::Writer;
 use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::{
-    ChainPosition, DayRecord, HeadRef, Link, Manifest, RecordBody, Signed,
+    ChainPosition, DayRecord, HeadRef, Link, Manifest, RecordBody, Signed, SinceEntry,
 };
 use crate::format::signature;
 use crate::format::signature::PublicKey;
@@ -344,6 +345,8 @@ pub struct ChainReader<B = Manifest> {
     pub name: String,
     /// Consecutive records up to the head, by number.
     records: BTreeMap<u64, Arc<StoredRecord<B>>>,
+    /// Other records, each of which a later one lists by its hash.
+    listed: BTreeMap<u64, Arc<StoredRecord<B>>>,
     /// The newest record; `None` where the chain has none.
     pub head: Option<Head>,
 }
@@ -358,6 +361,7 @@ impl<B: RecordBody> ChainReader<B> {
         let mut chain = ChainReader {
             name: name.to_owned(),
             records: BTreeMap::new(),
+            listed: BTreeMap::new(),
             head: None,
         };
         chain.refresh(writer).await?;
@@ -385,6 +389,7 @@ impl<B: RecordBody> ChainReader<B> {
             name: self.name.clone(),
             head: Some(head.head()),
             records: BTreeMap::from([(newest, Arc::new(head))]),
+            listed: self.listed.clone(),
         };
         fresh.check_one_version(writer, newest).await?;
         fresh.check_head_signature(writer).await?;
@@ -434,6 +439,17 @@ impl<B: RecordBody> ChainReader<B> {
         self.newest().map(StoredRecord::link)
     }
 
+    /// Checks that a record follows the head of this chain.
+    ///
+    /// # Errors
+    /// `Exit::Integrity` where it does not.
+    pub(crate) fn check_continues(&self, record: &StoredRecord<B>) -> Result<()> {
+        match self.newest() {
+            Some(newest) => Neighbour::of(record).check_follows(&Neighbour::of(newest)),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the position of the record that comes next.
     pub(crate) fn next_position(&self) -> ChainPosition {
         self.newest()
@@ -462,6 +478,72 @@ impl<B: RecordBody> ChainReader<B> {
                 _ => return Ok(None),
             }
         }
+    }
+
+    /// Returns the entries of the chain's records from the head back to the first one that `stop` accepts, newest first; all
+    /// of them where it accepts none.
+    ///
+    /// # Errors
+    /// Those of [`EntryWalk::next`].
+    pub(super) async fn entries_back_to(
+        &self,
+        archive: &Archive,
+        mut stop: impl FnMut(&SinceEntry) -> bool,
+    ) -> Result<Vec<SinceEntry>> {
+        let Some(newest) = self.newest() else {
+            return Ok(Vec::new());
+        };
+        let mut walk = EntryWalk::back_from(newest);
+        let mut entries = Vec::new();
+        while let Some(entry) = walk.next(archive).await? {
+            let done = stop(&entry);
+            entries.push(entry);
+            if done {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Returns the records of entries, in their order; those that were not read yet are fetched, many concurrently.
+    ///
+    /// # Errors
+    /// Those of [`EntryReader::fetch`].
+    pub(super) async fn records_of(
+        &mut self,
+        archive: &Archive,
+        entries: &[SinceEntry],
+    ) -> Result<Vec<Arc<StoredRecord<B>>>> {
+        let unread: Vec<SinceEntry> = entries
+            .iter()
+            .filter(|entry| self.known(entry).is_none())
+            .cloned()
+            .collect();
+        let Some(reader) = self.newest().map(EntryReader::of) else {
+            return Ok(Vec::new());
+        };
+        let fetched: Vec<StoredRecord<B>> = stream::iter(unread)
+            .map(|entry| {
+                let reader = reader.clone();
+                async move { reader.fetch(archive, &entry).await }
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        for record in fetched {
+            self.listed.insert(record.sequence, Arc::new(record));
+        }
+        Ok(entries
+            .iter()
+            .filter_map(|entry| self.known(entry))
+            .collect())
+    }
+
+    /// Returns the record of an entry, where it was read.
+    fn known(&self, entry: &SinceEntry) -> Option<Arc<StoredRecord<B>>> {
+        let both = [&self.records, &self.listed];
+        let mut read = both.iter().filter_map(|map| map.get(&entry.sequence));
+        read.find(|record| record.sha256 == entry.sha256).cloned()
     }
 
     /// Reads back to number `sequence`.

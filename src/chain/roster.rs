@@ -15,12 +15,13 @@ use crate::chain::protection::Protection;
 use crate::chain::read::ChainReader;
 use crate::chain::writer::Writer;
 use crate::format::place::key;
+use crate::format::record::inventory::MOST_SUB_ACCOUNTS;
 use crate::format::record::{
     AccountListing, Ended, Inventory, Lock, ObjectLock, RosterEntry, RosterRecord, roster,
 };
 use crate::format::row::FORMAT_VERSION;
 use crate::journal::Head;
-use crate::outcome::{Exit, Result};
+use crate::outcome::{Exit, Failure, Result};
 
 /// The roster's chain.
 pub type Roster = ChainReader<RosterRecord>;
@@ -117,6 +118,7 @@ pub async fn commit(
         if roll.sub_accounts.is_empty() {
             return Ok(None);
         }
+        refuse_too_many(roll.sub_accounts.len())?;
         let lock = archive.fresh_lock()?;
         let record = roster.record(archive, lock, RosterEntry::Roster(Box::new(roll)))?;
         let duty = Protection { lock, hold: false };
@@ -124,6 +126,18 @@ pub async fn commit(
             return Ok(Some(head));
         }
     }
+}
+
+/// Refuses an inventory that no reader could read: the ids are the API's, and it may list any number.
+fn refuse_too_many(sub_accounts: usize) -> Result<()> {
+    if sub_accounts <= MOST_SUB_ACCOUNTS {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "RingCX lists so many sub-accounts that the roster would name {sub_accounts}, and a record names at most \
+         {MOST_SUB_ACCOUNTS}; no roster record was written"
+    ))
+    .remedy("Name the sub-accounts to be archived in the settings, so that no list is requested."))
 }
 
 /// Returns the heads of chains that no roster record names so far: those of an archive that is older than its roster, or of

@@ -1,14 +1,13 @@
-//! The chain of one sub-account as a reader sees it: the revisions of a range of days, read back from the head.
+//! The chain of one sub-account as a reader sees it: the revisions of a range of days, found by the lists that records carry.
 
-use std::collections::BTreeSet;
-
-use jiff::civil::Date;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::archive::Archive;
-use crate::chain::read;
+use crate::chain::entries::{EntryReader, EntryWalk};
 use crate::chain::read::{ChainWalk, StoredRecord};
+use crate::chain::{days, read};
 use crate::format::hash::Digest;
-use crate::format::record::{Coverage, DayRecord, DayState, Disposal, HeadRef, Link, Record, Run};
+use crate::format::record::{Coverage, DayRecord, Disposal, HeadRef, Link, Record, Run};
 use crate::format::time::{Days, Instant};
 use crate::outcome::Result;
 
@@ -54,30 +53,55 @@ pub struct Timeline {
     pub zone: Option<String>,
     /// The revisions of the days in the range, by date and revision.
     pub(crate) revisions: Vec<CommittedRevision>,
-    /// The records without rows that were read on the way; all of them where everything was read.
+    /// The records without rows that were read: all of them after [`Timeline::read_after`], otherwise those that dispose of
+    /// days.
     pub(crate) acts: Vec<NoteRecord>,
     /// Those of them that dispose of days, newest first.
     pub(crate) disposals: Vec<DisposalRecord>,
 }
 
 impl Timeline {
-    /// Reads back from the head until every archived day of `days` is complete, so that recent days cost little.
+    /// Reads the revisions of the archived days of `days`, and the records that disposed of any day since. Of the other
+    /// records, which are found by the lists that records carry, only one in 64 is read.
     ///
     /// # Errors
-    /// [`crate::outcome::Exit::Integrity`] where the chain does not hold: a missing number, another hash than the one
-    /// that the successor names, a bad signature.
+    /// [`crate::outcome::Exit::Integrity`] where the chain does not hold: a missing record, another hash than the one
+    /// that a later record names, a bad signature.
     pub async fn read(source: &Archive, sub_account: &str, days: &Days) -> Result<Timeline> {
         let head = read::head(source, sub_account).await?;
-        let coverage = head.envelope.manifest.coverage.clone();
-        let mut wanted = archived(&coverage, days);
-        Self::read_until(source, sub_account, head, |stored| {
-            if let Some(day) = stored.day().filter(|day| day.revision == 1) {
-                wanted.remove(&day.date);
+        let wanted = days::archived(&head.envelope.manifest.coverage, days);
+        let mut timeline = Timeline::at(&head);
+        let mut missing = wanted.clone();
+        let mut walk = EntryWalk::back_from(&head);
+        let mut entries = Vec::new();
+        let mut any_day = None;
+        // The zone is that of any day, also where no day of the range is archived.
+        let mut done = missing.is_empty();
+        while !done || any_day.is_none() {
+            let Some(entry) = walk.next(source).await? else {
+                break;
+            };
+            done = done || days::take_first(&entry, &mut missing);
+            if entry.date.is_some() && any_day.is_none() {
+                any_day = Some(entry.clone());
             }
-            wanted.is_empty()
-        })
-        .await
-        .map(|timeline| timeline.only(days))
+            let in_range = entry.date.is_some_and(|date| wanted.contains(&date));
+            if in_range || entry.kind == "disposal" {
+                entries.push(entry);
+            }
+        }
+        if !entries.iter().any(|entry| entry.date.is_some()) {
+            entries.extend(any_day);
+        }
+        let reader = &EntryReader::of(&head);
+        let mut records = stream::iter(entries)
+            .map(|entry| async move { reader.fetch(source, &entry).await })
+            .buffered(read::AT_ONCE);
+        while let Some(record) = records.try_next().await? {
+            source.check_stop()?;
+            timeline.take(record);
+        }
+        Ok(timeline.sorted().only(days))
     }
 
     /// Reads what was committed after number `sequence` (0 for everything).
@@ -108,16 +132,7 @@ impl Timeline {
         head: StoredRecord,
         mut enough: impl FnMut(&StoredRecord) -> bool,
     ) -> Result<Timeline> {
-        let mut timeline = Timeline {
-            sub_account: sub_account.to_owned(),
-            head: (head.sequence, head.sha256),
-            committed_at: head.envelope.manifest.run.finished_at,
-            coverage: head.envelope.manifest.coverage.clone(),
-            zone: None,
-            revisions: Vec::new(),
-            acts: Vec::new(),
-            disposals: Vec::new(),
-        };
+        let mut timeline = Timeline::at(&head);
         let mut older = ChainWalk::backwards(source, sub_account, &head, 1);
         let mut next = Some(head);
         while let Some(stored) = next {
@@ -129,10 +144,29 @@ impl Timeline {
             source.check_stop()?;
             next = older.next().await?;
         }
-        timeline
-            .revisions
+        Ok(timeline.sorted())
+    }
+
+    /// Returns the timeline of a chain of which only the head was read.
+    fn at(head: &StoredRecord) -> Timeline {
+        let manifest = &head.envelope.manifest;
+        Timeline {
+            sub_account: manifest.sub_account.clone(),
+            head: (head.sequence, head.sha256),
+            committed_at: manifest.run.finished_at,
+            coverage: manifest.coverage.clone(),
+            zone: None,
+            revisions: Vec::new(),
+            acts: Vec::new(),
+            disposals: Vec::new(),
+        }
+    }
+
+    /// Puts the revisions into the order of days and revisions.
+    fn sorted(mut self) -> Timeline {
+        self.revisions
             .sort_by_key(|revision| (revision.record.date, revision.record.revision));
-        Ok(timeline)
+        self
     }
 
     fn take(&mut self, stored: StoredRecord) {
@@ -191,14 +225,4 @@ impl Timeline {
         self.revisions
             .chunk_by(|left, right| left.record.date == right.record.date)
     }
-}
-
-/// Returns the days of a range that a chain has archived.
-fn archived(coverage: &Coverage, days: &Days) -> BTreeSet<Date> {
-    let (Some(first), Some(last)) = (coverage.first_day, coverage.last_day()) else {
-        return BTreeSet::new();
-    };
-    days.within(first, last)
-        .filter(|date| coverage.state(*date) != DayState::Missing)
-        .collect()
 }

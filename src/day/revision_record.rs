@@ -42,7 +42,9 @@ pub(super) async fn compose(
         );
     }
     let totals = revision.totals;
-    let warnings = warnings(context, chain, &totals.day, &totals.groups).await?;
+    // Only named groups are compared with other days: later days could not compare the others.
+    let groups = NamedGroups::of(totals.groups);
+    let warnings = warnings(context, chain, &totals.day, &groups.named).await?;
     let incomplete_because = reasons_incomplete(context, prior, &totals.day, now_ms);
     let (rows, failures) = counts_of_files(prior, totals.rows, totals.failures);
     let record = DayRecord {
@@ -62,7 +64,8 @@ pub(super) async fn compose(
         rows,
         day: totals.day,
         warnings,
-        agent_groups: totals.groups,
+        agent_groups: groups.named,
+        other_agent_groups: groups.others,
         failures,
         complete: incomplete_because.is_empty(),
         incomplete_because,

@@ -106,7 +106,10 @@ impl<'a> ChainCheck<'a> {
         match &manifest.record {
             Record::Day(record) => self.check_day(found, &manifest, record),
             // The chain before it is not known.
-            Record::Acknowledgement(_) | Record::Hold(_) | Record::Retention(_)
+            Record::Acknowledgement(_)
+            | Record::Hold(_)
+            | Record::Retention(_)
+            | Record::Later(_)
                 if self.links.broken => {}
             _ if self.days.is_empty() && !self.links.broken => found.add(
                 FindingCode::RecordWrong,
@@ -117,6 +120,8 @@ impl<'a> ChainCheck<'a> {
             Record::Acknowledgement(note) => notes::acknowledgement(found, note, &self.before()),
             Record::Hold(hold) => notes::hold(found, hold, &self.obligations),
             Record::Retention(extension) => notes::extension(found, extension, &self.before()),
+            // It commits nothing; that its coverage is the one before it is checked below.
+            Record::Later(_) => {}
         }
         self.check_coverage(found, &manifest);
         self.obligations.push(manifest.sequence, &manifest.record);

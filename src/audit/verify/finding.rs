@@ -271,6 +271,8 @@ codes! {
         "The objects have other version ids than their manifests name: this is a copy, with locks of its own.";
     TakenOver "taken-over" Notice
         "The archive continues here after a takeover: version ids and locks of earlier commits belong to the place before.";
+    CarriedUnread "carried-unread" Notice
+        "A later program has added to these records. Their hashes and signatures were checked, but not what was added.";
     ChainUnsigned "chain-unsigned" Notice
         "No manifest of this chain is signed: a user with write access to the store could have rewritten all of it.";
     NoAllowedSigners "no-allowed-signers" Notice

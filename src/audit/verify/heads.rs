@@ -229,6 +229,12 @@ impl Verifier<'_> {
         Ok(known)
     }
 
+    /// Reports and counts what this program carries without understanding it.
+    pub(crate) fn check_unread(&self, links: &LinkCheck<'_>) {
+        self.report_all(links.unread.finding(&links.name));
+        self.count(|totals| totals.records_unread += links.unread.records);
+    }
+
     /// Reports a chain without signatures, or one whose signers cannot be checked because none is trusted.
     pub(crate) fn check_signed(&self, links: &LinkCheck<'_>) {
         let chain = key::chain(&links.name);

@@ -8,6 +8,8 @@
 //! Whether the chain is complete at its end, and what the records contain. An attacker with write access but without the signing
 //! key can remove the newest records, or rewrite an unsigned chain as a whole; neither changes a link.
 
+use std::collections::BTreeSet;
+
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
 use crate::format::hash::{Digest, Tree, merkle};
 use crate::format::place::key;
@@ -132,6 +134,66 @@ impl PositionDifference {
     }
 }
 
+/// The members of a chain's records that this program does not know, or whose values it does not know.
+#[derive(Debug, Default)]
+pub(crate) struct UnreadMembers {
+    /// Number of records that have some.
+    pub records: u64,
+    /// Number of the first of them.
+    first: u64,
+    /// The paths of the members.
+    paths: BTreeSet<String>,
+}
+
+/// The most paths that a finding names. Their names are those of the archive, and there may be many.
+const NAMED_PATHS: usize = 20;
+
+impl UnreadMembers {
+    fn add(&mut self, sequence: u64, paths: Vec<String>) {
+        if paths.is_empty() {
+            return;
+        }
+        if self.records == 0 {
+            self.first = sequence;
+        }
+        self.records += 1;
+        let room = (NAMED_PATHS + 1).saturating_sub(self.paths.len());
+        self.paths.extend(paths.into_iter().take(room));
+    }
+
+    /// Returns the notice about the chain `name`; `None` where everything was understood.
+    pub(crate) fn finding(&self, name: &str) -> Option<Finding> {
+        if self.records == 0 {
+            return None;
+        }
+        let named: Vec<&str> = self
+            .paths
+            .iter()
+            .take(NAMED_PATHS)
+            .map(String::as_str)
+            .collect();
+        let more = if self.paths.len() > NAMED_PATHS {
+            ", …"
+        } else {
+            ""
+        };
+        let found = format!(
+            "{} records, the first at {}, with {}{more}",
+            self.records,
+            key::manifest(name, self.first),
+            named.join(", ")
+        );
+        let chain = key::chain(name);
+        let expected = "members that this program knows";
+        Some(Finding::new(
+            FindingCode::CarriedUnread,
+            chain,
+            expected,
+            found,
+        ))
+    }
+}
+
 /// Takes the records of one chain in order.
 pub(crate) struct LinkCheck<'a> {
     /// The chain's name: a sub-account's id, or [`key::ROSTER`].
@@ -149,6 +211,8 @@ pub(crate) struct LinkCheck<'a> {
     pub records: u64,
     /// Number of records with a signature.
     pub signed: u64,
+    /// What this program carries without understanding it.
+    pub unread: UnreadMembers,
     /// Whether a record was missing or unreadable. Then rules about all earlier records cannot be checked any more.
     pub broken: bool,
 }
@@ -165,6 +229,7 @@ impl<'a> LinkCheck<'a> {
             head: None,
             records: 0,
             signed: 0,
+            unread: UnreadMembers::default(),
             broken: false,
         }
     }
@@ -215,6 +280,7 @@ impl<'a> LinkCheck<'a> {
                 None
             }
             Ok(ReadableRecord { envelope, signer }) => {
+                self.unread.add(sequence, envelope.unread());
                 let place = envelope.manifest.place();
                 self.check_place(found, place, sequence);
                 self.check_archive(found, place);

@@ -249,13 +249,18 @@ fn equal_counts(record: &DayRecord) -> Vec<(String, u64, u64)> {
 /// Returns the counts of a day that must be equal to the sums over its agent groups.
 fn group_counts(record: &DayRecord) -> [(String, u64, u64); 3] {
     let (groups, day) = (record.agent_groups.values(), &record.day);
-    let segments = groups.clone().map(|group| group.segments).sum();
-    let agent = groups.clone().map(|group| group.agent_present).sum();
-    let auto = groups.map(|group| group.auto_present).sum();
+    let others = record.other_agent_groups.clone().unwrap_or_default();
+    let segments: u64 = groups.clone().map(|group| group.segments).sum();
+    let agent: u64 = groups.clone().map(|group| group.agent_present).sum();
+    let auto: u64 = groups.map(|group| group.auto_present).sum();
     [
-        ("segments", day.segments, segments),
-        ("agent summaries", day.agent.present, agent),
-        ("AI summaries", day.auto.present, auto),
+        ("segments", day.segments, segments + others.segments),
+        (
+            "agent summaries",
+            day.agent.present,
+            agent + others.agent_present,
+        ),
+        ("AI summaries", day.auto.present, auto + others.auto_present),
     ]
     .map(|(what, stated, sum)| (format!("{what} in the agent groups"), stated, sum))
 }

@@ -53,6 +53,7 @@ impl Verifier<'_> {
                 self.report(known.unknown_end(&check.links));
             }
             self.check_signed(&check.links);
+            self.check_unread(&check.links);
         } else if !known.is_known() && !self.archive_id.is_empty() {
             self.add(FindingCode::NoRoster, key::ROSTERS, "a roster", "none");
         }

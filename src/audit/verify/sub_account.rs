@@ -103,6 +103,7 @@ impl Verifier<'_> {
             );
         }
         self.check_signed(links);
+        self.check_unread(links);
         self.count(|totals| {
             totals.manifests += links.records;
             totals.signed_manifests += links.signed;

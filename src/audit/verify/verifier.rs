@@ -65,6 +65,9 @@ pub struct VerifyTotals {
     pub signed_manifests: u64,
     /// Records of the roster.
     pub rosters: u64,
+    /// Records with members, or with values of open lists, that this program does not know: of these only the hashes and
+    /// the signatures were checked.
+    pub records_unread: u64,
     /// Days with segments, on which every summary has an answer.
     pub days_complete: u64,
     /// Days without segments.

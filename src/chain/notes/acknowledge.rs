@@ -7,7 +7,9 @@ use crate::chain::days::Chain;
 use crate::chain::notes;
 use crate::chain::notes::{existing_dates, in_state, shortened};
 use crate::chain::writer::Writer;
-use crate::format::record::{AcknowledgedDay, Acknowledgement, DateSpan, DayState, Record};
+use crate::format::record::{
+    AcknowledgedDay, Acknowledgement, DateSpan, DayState, MOST_DAYS, Record,
+};
 use crate::journal::Head;
 use crate::outcome::{Failure, Result};
 
@@ -42,17 +44,36 @@ pub async fn acknowledge(
     mode: Mode,
 ) -> Result<Acknowledged> {
     let mut chain = open_begun(writer, sub_account, mode).await?;
-    let (note, head) = notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
-        let note = Acknowledgement {
-            days: gaps(writer, chain, range).await?,
-            reason: reason.to_owned(),
-            by: by.map(str::to_owned),
-        };
-        let record = Record::Acknowledgement(Box::new(note.clone()));
-        let record = Some(record).filter(|_| !note.days.is_empty());
-        Ok((note, record))
-    })
-    .await?;
+    let mut note = Acknowledgement {
+        days: Vec::new(),
+        reason: reason.to_owned(),
+        by: by.map(str::to_owned),
+    };
+    let mut head = None;
+    loop {
+        let (days, newest) = notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
+            let mut days = gaps(writer, chain, range).await?;
+            if mode == Mode::Act {
+                days.truncate(MOST_DAYS);
+            }
+            let record = Acknowledgement {
+                days: days.clone(),
+                ..note.clone()
+            };
+            let record = Record::Acknowledgement(Box::new(record));
+            let record = Some(record).filter(|_| !days.is_empty());
+            Ok((days, record))
+        })
+        .await?;
+        let is_last = days.len() < MOST_DAYS || newest.is_none();
+        note.days.extend(days);
+        head = newest.or(head);
+        if is_last {
+            break;
+        }
+        // A crash here leaves the days of later records unacknowledged: the same command continues with them.
+        chain.refresh(writer).await?;
+    }
     match head {
         _ if note.days.is_empty() => recorded_before(writer, &mut chain, range, reason).await,
         Some(head) => Ok(Acknowledged::Now { head, note }),

@@ -15,7 +15,8 @@ use crate::chain::notes::{AT_ONCE, existing_dates, in_state};
 use crate::chain::writer::Writer;
 use crate::format::record::notes::has_run_out;
 use crate::format::record::{
-    DateSpan, DayRecord, DayState, Disposal, DisposedDay, File, Link, Lock, ObjectLock, Record,
+    DateSpan, DayRecord, DayState, Disposal, DisposedDay, File, Link, Lock, MOST_DAYS, ObjectLock,
+    Record,
 };
 use crate::format::text::count;
 use crate::format::time::day::rfc3339;
@@ -59,19 +60,38 @@ pub(crate) async fn dispose(
     mode: Mode,
 ) -> Result<DisposalOutcome> {
     let mut chain = open_begun(writer, sub_account, mode).await?;
-    let (outcome, head) = notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
-        let outcome = draw_up(writer, chain, request.range).await?;
-        let record = Record::Disposal(Box::new(Disposal {
-            range: request.range,
-            days: outcome.days.clone(),
-            reason: request.reason.clone(),
-            by: request.by.clone(),
-        }));
-        let record = Some(record).filter(|_| !outcome.days.is_empty());
-        Ok((outcome, record))
-    })
-    .await?;
-    Ok(DisposalOutcome { head, ..outcome })
+    let mut whole = DisposalOutcome::default();
+    loop {
+        let (part, head) = notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
+            let mut part = draw_up(writer, chain, request.range).await?;
+            let days: Vec<DisposedDay> = part.days.iter().take(MOST_DAYS).cloned().collect();
+            if mode == Mode::Act {
+                part.days.clone_from(&days);
+            }
+            let record = Record::Disposal(Box::new(Disposal {
+                range: request.range,
+                days,
+                reason: request.reason.clone(),
+                by: request.by.clone(),
+            }));
+            let record = Some(record).filter(|_| !part.days.is_empty());
+            Ok((part, record))
+        })
+        .await?;
+        // What the first proposal found of the range holds for the whole command: later ones find the days that it has
+        // disposed of itself.
+        if whole.days.is_empty() {
+            (whole.before, whole.files_there) = (part.before, part.files_there);
+        }
+        let is_last = part.days.len() < MOST_DAYS || head.is_none();
+        whole.days.extend(part.days);
+        whole.head = head.or(whole.head);
+        if is_last {
+            return Ok(whole);
+        }
+        // A crash here leaves the days of later records as they were: the same command continues with them.
+        chain.refresh(writer).await?;
+    }
 }
 
 /// A day of the range, with what prevents its disposal.

@@ -12,7 +12,7 @@ use crate::chain::notes::{AT_ONCE, in_state, keeps_holds, objects, shortened};
 use crate::chain::protection::stored;
 use crate::chain::writer::Writer;
 use crate::format::place::key;
-use crate::format::record::{DateSpan, DayState, ExtendedDay, Extension, Lock, Record};
+use crate::format::record::{DateSpan, DayState, ExtendedDay, Extension, Lock, MOST_DAYS, Record};
 use crate::format::time::Instant;
 use crate::format::time::day::rfc3339;
 use crate::journal::Head;
@@ -39,7 +39,7 @@ pub(crate) struct ExtensionRequest {
 pub(crate) struct ExtensionOutcome {
     /// The manifest that was committed; `None` in a dry run, and where the chain had the same record already.
     pub head: Option<Head>,
-    /// Number of records that were committed, or in a dry run would be: 0 or 1.
+    /// Number of records that were committed, or in a dry run would be: one for each 1,000 days.
     pub records: u64,
     pub days: Vec<ExtendedDay>,
     /// Number of objects of these days.
@@ -66,25 +66,39 @@ pub(crate) async fn extend(
 ) -> Result<ExtensionOutcome> {
     check_time(writer, request)?;
     let mut chain = open_begun(writer, sub_account, mode).await?;
-    let (proposal, head) = notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
-        let days = draw_up(writer, chain, request, mode).await?;
-        let obligations = chain.orders(writer).await?;
-        let is_needed = days
-            .iter()
-            .any(|day| obligations.lock_on(day.date) != Some(day.lock()));
-        let record = is_needed.then(|| Record::Retention(Box::new(extension(request, &days))));
-        Ok(((days, u64::from(is_needed)), record))
-    })
-    .await?;
-    let (days, records) = proposal;
-    let mut outcome = ExtensionOutcome {
-        head,
-        records,
-        days_disposed: in_state(&chain, request.range, DayState::Disposed).count() as u64,
-        ..ExtensionOutcome::default()
-    };
-    let locks: BTreeMap<Date, Lock> = days.iter().map(|day| (day.date, day.lock())).collect();
-    outcome.days = days;
+    let mut outcome = ExtensionOutcome::default();
+    loop {
+        let (proposal, head) =
+            notes::record(writer, &mut chain, mode, async |chain: &mut Chain| {
+                let days = draw_up(writer, chain, request, mode).await?;
+                let obligations = chain.orders(writer).await?;
+                let mut short = days.clone();
+                short.retain(|day| obligations.lock_on(day.date) != Some(day.lock()));
+                let records = short.len().div_ceil(MOST_DAYS) as u64;
+                short.truncate(MOST_DAYS);
+                let record =
+                    (records > 0).then(|| Record::Retention(Box::new(extension(request, &short))));
+                Ok((ExtensionProposal { days, records }, record))
+            })
+            .await?;
+        outcome.days = proposal.days;
+        if head.is_none() || proposal.records == 1 {
+            // The last record; in a dry run, all that would be committed.
+            outcome.records += proposal.records;
+            outcome.head = head.or(outcome.head);
+            break;
+        }
+        // A crash here leaves the days of later records with their shorter retention: the same command continues.
+        outcome.records += 1;
+        outcome.head = head;
+        chain.refresh(writer).await?;
+    }
+    outcome.days_disposed = in_state(&chain, request.range, DayState::Disposed).count() as u64;
+    let locks: BTreeMap<Date, Lock> = outcome
+        .days
+        .iter()
+        .map(|day| (day.date, day.lock()))
+        .collect();
     notes::enforce_until_settled(writer, &mut chain, mode, async |chain: &mut Chain| {
         let (objects, raised) = extend_locks(writer, chain, request.range, &locks, mode).await?;
         outcome.objects = objects;
@@ -93,6 +107,14 @@ pub(crate) async fn extend(
     })
     .await?;
     Ok(outcome)
+}
+
+/// What an extension would do, as the chain is now.
+struct ExtensionProposal {
+    /// The archived days of the range, each with its new lock.
+    days: Vec<ExtendedDay>,
+    /// Number of records that are needed.
+    records: u64,
 }
 
 fn extension(request: &ExtensionRequest, days: &[ExtendedDay]) -> Extension {

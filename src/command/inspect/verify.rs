@@ -151,6 +151,20 @@ fn print_summary(
     Ok(exit)
 }
 
+/// Returns what limits the verdict: members of records that only a later program understands.
+fn unread(totals: &VerifyTotals) -> String {
+    match totals.records_unread {
+        0 => String::new(),
+        records => format!(
+            "; this is said of what this program knows: {} more than that, of which only hashes and signatures were checked",
+            match records {
+                1 => "1 record holds".to_owned(),
+                records => format!("{} records hold", grouped(records)),
+            }
+        ),
+    }
+}
+
 /// Returns the numbers, the heads and the verdict for people. The verdict is the last line, so that it is in sight after years
 /// of findings.
 fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
@@ -210,5 +224,5 @@ fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
     for head in &totals.heads {
         text.push_str(&format!("head          {head}\n"));
     }
-    text + &format!("\n{verdict}")
+    text + &format!("\n{verdict}{}", unread(totals))
 }

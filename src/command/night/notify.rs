@@ -200,7 +200,9 @@ fn sub_account_ends(outcome: &CommandOutcome) -> BTreeMap<String, SubAccountEnd>
             end.bytes += archived.bytes;
         }
         for warning in day.open_warnings() {
-            *end.warnings.entry(warning.code).or_default() += 1;
+            if let Some(code) = warning.code.known() {
+                *end.warnings.entry(*code).or_default() += 1;
+            }
         }
     }
     ends

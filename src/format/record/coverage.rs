@@ -75,7 +75,6 @@ impl DayState {
 /// assert_eq!(coverage.state(date(2026, 11, 21)), DayState::Missing);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Coverage {
     /// The day of the first letter; `None` only before the first record.
     pub first_day: Option<Date>,

@@ -6,16 +6,25 @@ use serde::{Deserialize, Serialize};
 use crate::format::hash::Digest;
 use crate::format::named_enum;
 use crate::format::part::PartSummary;
+use crate::format::record::carried::{not_empty, present};
 use crate::format::record::coverage::DayState;
 use crate::format::record::error::{ManifestError, require};
 use crate::format::record::link::Link;
 use crate::format::record::lock::ObjectLock;
+use crate::format::record::open::OpenValue;
 use crate::format::record::warning::Warning;
+use crate::format::row::tally::{MOST_GROUPS, OtherGroups};
 use crate::format::row::{Changes, Failures, Groups, Omission, RecheckScope, Tally, schema};
 use crate::format::time::window::interval;
 use crate::format::time::{Instant, Window};
 
-/// Why a day was committed.
+/// The most parts that a record names.
+pub(crate) const MOST_FILES: usize = 10_000;
+
+/// The most discovery windows that a record names.
+pub(crate) const MOST_WINDOWS: usize = 1_000;
+
+/// Why a day was committed. The list is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
@@ -30,7 +39,7 @@ pub enum Why {
 }
 
 named_enum! {
-    /// Why a day is not complete.
+    /// Why a day is not complete. The list is open.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(rename_all = "kebab-case")]
     pub enum Incomplete in ALL {
@@ -45,7 +54,6 @@ named_enum! {
 
 /// One revision of one archive day. Revision 1 holds every segment of the day; a later one holds the rows that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DayRecord {
     /// The archive day.
     pub date: Date,
@@ -57,21 +65,28 @@ pub struct DayRecord {
     /// Number of the revision, from 1, without gaps.
     pub revision: u32,
     /// Why the day was committed.
-    pub why: Why,
+    pub why: OpenValue<Why>,
     /// Where the segments come from.
     pub discovery: Discovery,
     /// Counts over this revision's rows.
     pub rows: Tally,
     /// Counts over the current row of each segment of the day, this revision included.
     pub day: Tally,
-    /// Counts by agent group over the current rows.
+    /// Counts by agent group over the current rows: at most [`MOST_GROUPS`] groups, those with the most segments.
     pub agent_groups: Groups,
+    /// The other agent groups together; absent where there are none.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "present"
+    )]
+    pub other_agent_groups: Option<OtherGroups>,
     /// Failed requests of the current rows, by class.
     pub failures: Failures,
     /// Whether every wanted summary has an answer.
     pub complete: bool,
     /// Why the day is not complete; empty where it is.
-    pub incomplete_because: Vec<Incomplete>,
+    pub incomplete_because: Vec<OpenValue<Incomplete>>,
     /// What makes the day suspicious.
     pub warnings: Vec<Warning>,
     /// The parts that this revision commits.
@@ -83,17 +98,24 @@ pub struct DayRecord {
     /// The source's data retention in days, where the settings state it.
     pub source_retention_days: Option<u32>,
     /// What a recheck requested and found; absent in other revisions.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "present"
+    )]
     pub recheck: Option<Recheck>,
     /// Fields that none of this revision's rows holds, because the settings leave them out. A file with
     /// [`File::omitted_fields`] has its own list.
-    #[serde(skip_serializing_if = "Omission::is_empty", default)]
+    #[serde(
+        skip_serializing_if = "Omission::is_empty",
+        default,
+        deserialize_with = "not_empty"
+    )]
     pub omitted_fields: Omission,
 }
 
 /// What a recheck requested again, and what it found. Its windows are those of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Recheck {
     /// The statuses whose summaries were requested again.
     pub statuses: RecheckScope,
@@ -105,7 +127,7 @@ pub struct Recheck {
 
 /// Where the segments of a revision come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "from", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "from", rename_all = "kebab-case")]
 pub enum Discovery {
     /// This run requested windows that tile the day.
     Windows {
@@ -124,7 +146,6 @@ pub enum Discovery {
 
 /// One window of a discovery, and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct WindowRecord {
     /// First instant of the window.
     pub start: Instant,
@@ -156,7 +177,6 @@ impl WindowRecord {
 
 /// A part that a revision commits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct File {
     /// The part's key.
     pub key: String,
@@ -180,7 +200,11 @@ pub struct File {
     pub adopted: bool,
     /// For an adopted part whose rows lack other fields than the record states: the fields that they lack, perhaps
     /// none.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "present"
+    )]
     pub omitted_fields: Option<Omission>,
 }
 
@@ -215,7 +239,6 @@ impl File {
 
 /// An object under the day's folder that no manifest lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Leftover {
     /// The object's key.
     pub key: String,
@@ -225,7 +248,30 @@ pub struct Leftover {
     pub why: String,
 }
 
+impl OpenValue<Incomplete> {
+    /// Returns the name of the reason, as the record has it.
+    pub fn name(&self) -> &str {
+        match self {
+            OpenValue::Known(reason) => reason.name(),
+            OpenValue::Later(name) => name,
+        }
+    }
+}
+
 impl DayRecord {
+    /// Returns the members with a value that a later program has added to an open list.
+    pub(super) fn later_values(&self) -> Vec<&'static str> {
+        let because = self.incomplete_because.iter().any(OpenValue::is_later);
+        let warnings = self.warnings.iter().any(|warning| warning.code.is_later());
+        let members = [
+            ("incomplete_because", because),
+            ("warnings.code", warnings),
+            ("why", self.why.is_later()),
+        ];
+        let later = members.into_iter().filter(|(_, is_later)| *is_later);
+        later.map(|(member, _)| member).collect()
+    }
+
     /// Checks what types cannot express: numbers above zero, and fields that may be left out.
     pub(super) fn check_shape(&self) -> Result<(), ManifestError> {
         let (files, windows) = (
@@ -240,7 +286,15 @@ impl DayRecord {
         let own_omissions_adopted = files
             .iter()
             .all(|file| file.adopted || file.omitted_fields.is_none());
+        let others = self.other_agent_groups.as_ref();
         require(self.revision > 0, "revision")?;
+        require(self.agent_groups.len() <= MOST_GROUPS, "agent_groups")?;
+        require(
+            others.is_none_or(|others| others.groups > 0),
+            "other_agent_groups",
+        )?;
+        require(windows.len() <= MOST_WINDOWS, "windows")?;
+        require(files.len() <= MOST_FILES, "files")?;
         require(attempted, "count of attempts")?;
         require(omittable && own_omissions_adopted, "omitted_fields")?;
         require(files.iter().all(|file| file.rows > 0), "file without rows")
@@ -272,7 +326,8 @@ impl DayRecord {
     pub(crate) fn state_after(&self, before: DayState) -> DayState {
         let skipped = self
             .incomplete_because
-            .contains(&Incomplete::WantedSummariesSkipped);
+            .iter()
+            .any(|reason| *reason == Incomplete::WantedSummariesSkipped);
         let adds_gaps = self.rows.failed() > 0 || skipped;
         match (self.complete, self.day.segments) {
             // No revision should follow a disposal, and none undoes it.

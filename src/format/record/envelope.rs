@@ -4,10 +4,11 @@
 //! a sub-account, [`RosterRecord`](crate::format::record::roster::RosterRecord) for all sub-accounts together.
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::format::hash::Digest;
+use crate::format::record::carried::Carried;
 use crate::format::record::error::ManifestError;
 use crate::format::record::head::Head;
 use crate::format::record::link::Link;
@@ -17,14 +18,44 @@ use crate::format::row::FORMAT_VERSION;
 use crate::format::signature;
 use crate::format::signature::{AllowedSigners, PublicKey, SigningKey};
 
+/// The largest record in bytes. Readers of version 1 refuse a larger object, so a writer never stores one.
+pub const LARGEST_RECORD: u64 = 8 << 20;
+
 /// The whole object that is stored: a record, and its signature where a key is configured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+///
+/// The object has these two members and no other, also in records of later programs: a further one would not be signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed<B> {
-    /// The record.
+    /// The record, as far as this program understands it.
     pub manifest: B,
+    /// What the record holds beyond that.
+    pub carried: Carried,
     /// The signature over the record's canonical bytes; null where no key is configured.
     pub signature: Option<Signature>,
+}
+
+/// The form of the object in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredForm {
+    manifest: Value,
+    signature: Option<Signature>,
+}
+
+impl<B: RecordBody> Serialize for Signed<B> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let form = StoredForm {
+            manifest: self.value().map_err(serde::ser::Error::custom)?,
+            signature: self.signature.clone(),
+        };
+        form.serialize(to)
+    }
+}
+
+impl<'de, B: RecordBody> Deserialize<'de> for Signed<B> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Signed::of(StoredForm::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
 }
 
 /// A signature as a record holds it.
@@ -67,6 +98,9 @@ pub trait RecordBody: Serialize + DeserializeOwned + Clone + Send + Sync + 'stat
         }
     }
 
+    /// Returns the paths of members with a value that a later program has added to an open list, `kind` included.
+    fn later_values(&self) -> Vec<&'static str>;
+
     /// Checks what types cannot express and what needs no other object; the JSON schema says the same. Keys and links
     /// are checked by the readers, which know the record's place.
     ///
@@ -108,15 +142,11 @@ pub struct RecordPlace<'a> {
 }
 
 /// Returns the bytes that are signed: what `jq -jcS .manifest` prints.
-///
-/// # Errors
-/// [`ManifestError::Unprintable`] for a text or a number that `jq` would print in another form.
-pub fn canonical(body: &impl Serialize) -> Result<Vec<u8>, ManifestError> {
-    let value = serde_json::to_value(body)?;
-    if !is_printable(&value) {
+fn canonical(record: &Value) -> Result<Vec<u8>, ManifestError> {
+    if !is_printable(record) {
         return Err(ManifestError::Unprintable);
     }
-    Ok(serde_json_canonicalizer::to_vec(&value)?)
+    Ok(serde_json_canonicalizer::to_vec(record)?)
 }
 
 /// Returns whether `jq -jcS` prints the same bytes: no control character, no name outside of ASCII, and no number but
@@ -146,9 +176,9 @@ impl<B: RecordBody> Signed<B> {
     /// Signs a record where there is a key.
     ///
     /// # Errors
-    /// As [`canonical`].
+    /// [`ManifestError::Unprintable`] for a text or a number that a record may not hold.
     pub fn seal(body: B, signer: Option<&SigningKey>) -> Result<Signed<B>, ManifestError> {
-        let message = canonical(&body)?;
+        let message = canonical(&serde_json::to_value(&body)?)?;
         let signature = signer.map(|signer| Signature {
             format: "sshsig".to_owned(),
             namespace: signature::MANIFEST.to_owned(),
@@ -157,8 +187,51 @@ impl<B: RecordBody> Signed<B> {
         });
         Ok(Signed {
             manifest: body,
+            carried: Carried::default(),
             signature,
         })
+    }
+
+    /// Returns the record as it is stored, with what this program does not understand of it.
+    fn value(&self) -> Result<Value, ManifestError> {
+        let understood = serde_json::to_value(&self.manifest)?;
+        Ok(self.carried.add_to(understood))
+    }
+
+    /// Returns the bytes that are signed: what `jq -jcS .manifest` prints.
+    ///
+    /// # Errors
+    /// [`ManifestError::Unprintable`] for a text or a number that a record may not hold.
+    pub fn canonical(&self) -> Result<Vec<u8>, ManifestError> {
+        canonical(&self.value()?)
+    }
+
+    /// Returns the paths of the members that this program carries without understanding them, sorted, each once: members
+    /// that it does not know, and those with a value that a later program has added to an open list.
+    pub fn unread(&self) -> Vec<String> {
+        let mut paths = self.carried.paths();
+        let later = self.manifest.later_values();
+        paths.extend(later.into_iter().map(str::to_owned));
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Reads a record from its form in JSON: what types understand of it, and the rest.
+    fn of(form: StoredForm) -> Result<Signed<B>, ManifestError> {
+        let StoredForm {
+            manifest: stored,
+            signature,
+        } = form;
+        let manifest = B::deserialize(&stored)?;
+        let understood = serde_json::to_value(&manifest)?;
+        let carried = Carried::between(&stored, &understood)?.ok_or(ManifestError::NotCanonical)?;
+        let envelope = Signed {
+            manifest,
+            carried,
+            signature,
+        };
+        envelope.carried.check_critical(&envelope.unread())?;
+        Ok(envelope)
     }
 
     /// Returns the object's bytes: canonical JSON without a final newline.
@@ -169,19 +242,29 @@ impl<B: RecordBody> Signed<B> {
         Ok(serde_json_canonicalizer::to_vec(self)?)
     }
 
-    /// Reads an object strictly: bytes that [`Signed::to_bytes`] would not write for it are refused.
+    /// Reads an object. What is known of it must be as this program would write it, and all of it in canonical form; members
+    /// that are not known are carried, unless the record says that a reader must know them.
     ///
     /// # Errors
     /// The first rule that the bytes break. The signature is not checked here: see [`Signed::signer`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Signed<B>, ManifestError> {
-        let envelope: Signed<B> = serde_json::from_slice(bytes)
+        if bytes.len() as u64 > LARGEST_RECORD {
+            return Err(ManifestError::TooLarge(bytes.len() as u64));
+        }
+        let form: StoredForm = serde_json::from_slice(bytes)
             .map_err(|error| other_version(bytes).map_or(error.into(), ManifestError::Version))?;
-        // This also refuses an object that leaves out a member that may be null: the signed bytes would not be the
-        // stored ones.
-        if envelope.to_bytes()? != bytes {
+        let stored = form.manifest.get("format_version").and_then(Value::as_u64);
+        let version = stored.filter(|version| *version != u64::from(FORMAT_VERSION));
+        let canonical_form = serde_json_canonicalizer::to_vec(&form)?;
+        let printable = is_printable(&form.manifest);
+        let envelope =
+            Signed::of(form).map_err(|error| version.map_or(error, ManifestError::Version))?;
+        if canonical_form != bytes {
             return Err(ManifestError::NotCanonical);
         }
-        canonical(&envelope.manifest)?;
+        if !printable {
+            return Err(ManifestError::Unprintable);
+        }
         envelope.manifest.check_shape()?;
         Ok(envelope)
     }
@@ -195,7 +278,7 @@ impl<B: RecordBody> Signed<B> {
         let Some(signed) = &self.signature else {
             return Ok(None);
         };
-        let message = canonical(&self.manifest)?;
+        let message = self.canonical()?;
         let key = signature::verify(&signed.value, signature::MANIFEST, &message)
             .map_err(|error| ManifestError::Signature(error.to_string()))?;
         if signed.format != "sshsig" || signed.namespace != signature::MANIFEST {

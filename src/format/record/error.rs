@@ -1,5 +1,6 @@
 //! Why an object is not a record of its chain.
 
+use crate::format::record::envelope::LARGEST_RECORD;
 use crate::format::row::FORMAT_VERSION;
 
 /// Why an object is not a record that this program can read and believe.
@@ -11,6 +12,9 @@ pub enum ManifestError {
     /// The record is of another version of the format. It is not damaged.
     #[error("it is of format version {0}, and this program knows version {FORMAT_VERSION}")]
     Version(u64),
+    /// The object is larger than a record can be; its length in bytes.
+    #[error("it has {0} bytes, and a record has at most {LARGEST_RECORD}")]
+    TooLarge(u64),
     /// The bytes differ from those that this program would write for the record.
     #[error("its bytes are not in canonical form (RFC 8785), or a member is missing")]
     NotCanonical,
@@ -22,6 +26,11 @@ pub enum ManifestError {
         "it holds text that a manifest may not hold (control characters, or a number beyond 2^53)"
     )]
     Unprintable,
+    /// The record says that its readers must know a member, and this program does not; names the member.
+    #[error(
+        "its member {0} is one that a reader must know, and this program does not: use a later one"
+    )]
+    Critical(String),
     /// Two members that follow from each other contradict each other; names them.
     #[error("its {0} contradict each other")]
     Contradiction(&'static str),

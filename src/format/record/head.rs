@@ -18,7 +18,6 @@ use crate::format::record::position::TreeHead;
 
 /// The newest record of a chain that is known from the surroundings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Head {
     /// Number of the record in its chain, from 1.
     pub sequence: u64,

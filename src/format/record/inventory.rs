@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::format::place::key;
+use crate::format::record::carried::present;
 use crate::format::record::error::{ManifestError, require};
 use crate::format::record::head::Head;
 
@@ -20,6 +21,9 @@ pub(crate) const COMMANDS: [&str; 3] = ["run", "backfill", "recheck"];
 /// Prefix of the name by which the setting `known_warnings` acknowledges a sub-account that is no longer listed:
 /// `unlisted:ID`.
 pub(crate) const UNLISTED: &str = "unlisted";
+
+/// The most sub-accounts that a record names.
+pub(crate) const MOST_SUB_ACCOUNTS: usize = 10_000;
 
 /// All sub-accounts that the archive has ever known, as one run left them.
 ///
@@ -38,7 +42,6 @@ pub(crate) const UNLISTED: &str = "unlisted";
 /// # Ok::<(), cxvault::format::record::inventory::Rewritten>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Inventory {
     /// The command that ran: one of [`COMMANDS`].
     pub command: String,
@@ -50,7 +53,6 @@ pub struct Inventory {
 
 /// What an inventory says of one sub-account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SubAccountEntry {
     /// Id of the sub-account.
     pub id: String,
@@ -64,13 +66,16 @@ pub struct SubAccountEntry {
     /// The newest known head of its chain; null where it has no chain yet.
     pub head: Option<Head>,
     /// Since when the API does not list it, although it was expected; absent otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
     pub unlisted: Option<Unlisted>,
 }
 
 /// Since when a sub-account is missing from the API's list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Unlisted {
     /// Number of the first roster record that missed it.
     pub since: u64,
@@ -199,6 +204,7 @@ impl Inventory {
 pub(super) fn check_ids<'a>(
     ids: impl Iterator<Item = &'a str> + Clone,
 ) -> Result<(), ManifestError> {
+    require(ids.clone().count() <= MOST_SUB_ACCOUNTS, "sub_accounts")?;
     require(ids.clone().all(key::is_sub_account), "sub-account")?;
     let sorted = ids.is_sorted_by(|id, next| id < next);
     require(sorted, "order of sub-accounts")

@@ -8,7 +8,6 @@ use crate::format::hash::Digest;
 ///
 /// A record names the record before it by a link. To change a record unnoticed, all later ones would have to be changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Link {
     /// The object's key, relative to the archive's root.
     pub key: String,

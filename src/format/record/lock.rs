@@ -69,7 +69,6 @@ impl Lock {
 
 /// Object Lock as a record names it: read back from the store after the objects were written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ObjectLock {
     /// Mode of the lock.
     pub mode: LockMode,

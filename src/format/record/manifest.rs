@@ -5,15 +5,15 @@
 //! a manifest of the chain says so: writing the manifest is the commit. A crash before it leaves parts that no manifest
 //! lists; the next run adopts or replaces them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::format::hash::Digest;
 use crate::format::place::key;
+use crate::format::record::carried::{Kinded, LaterKind, present, read};
 use crate::format::record::coverage::{Coverage, DayState};
 pub use crate::format::record::day::{
     DayRecord, Discovery, File, Incomplete, Leftover, Recheck, Why, WindowRecord,
 };
-use crate::format::record::envelope;
 pub use crate::format::record::envelope::Signature;
 use crate::format::record::envelope::{RecordBody, RecordPlace, Signed};
 pub use crate::format::record::error::ManifestError;
@@ -21,7 +21,7 @@ use crate::format::record::error::{known_version, require};
 pub use crate::format::record::link::Link;
 pub use crate::format::record::lock::ObjectLock;
 use crate::format::record::notes::{
-    Acknowledgement, Disposal, Extension, Hold, LONGEST_NAME, LONGEST_REASON, fits,
+    Acknowledgement, Disposal, Extension, Hold, LONGEST_NAME, LONGEST_REASON, MOST_DAYS, fits,
 };
 use crate::format::record::position::{ChainPosition, SinceEntry};
 pub use crate::format::record::run::Run;
@@ -56,7 +56,11 @@ pub struct Manifest {
     pub coverage: Coverage,
     /// The newest hold or retention record before this one; absent where there is none. A writer finds by it all that
     /// are in force without reading years of days.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
     pub orders: Option<Link>,
     /// What is recorded; the member `kind` distinguishes.
     #[serde(flatten)]
@@ -64,7 +68,7 @@ pub struct Manifest {
 }
 
 /// What a manifest records.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Record {
     /// A revision of a day was committed.
@@ -77,21 +81,32 @@ pub enum Record {
     Retention(Box<Extension>),
     /// Days were disposed of after their retention.
     Disposal(Box<Disposal>),
+    /// A kind that a later program has added. It commits no files and leaves the coverage as it was; whatever else it says
+    /// is carried unread.
+    #[serde(untagged)]
+    Later(LaterKind),
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Record, D::Error> {
+        let Kinded { kind, value } = Kinded::deserialize(from)?;
+        let record = match kind.as_str() {
+            "day" => Record::Day(read(value)?),
+            "acknowledgement" => Record::Acknowledgement(read(value)?),
+            "hold" => Record::Hold(read(value)?),
+            "retention" => Record::Retention(read(value)?),
+            "disposal" => Record::Disposal(read(value)?),
+            _ => Record::Later(LaterKind { kind }),
+        };
+        Ok(record)
+    }
 }
 
 impl Manifest {
-    /// Returns the bytes that are signed: what `jq -jcS .manifest` prints.
-    ///
-    /// # Errors
-    /// [`ManifestError::Unprintable`] for a text or a number that a record may not hold.
-    pub fn canonical(&self) -> Result<Vec<u8>, ManifestError> {
-        envelope::canonical(self)
-    }
-
     /// Returns the object to be stored, signed where there is a key.
     ///
     /// # Errors
-    /// As [`Manifest::canonical`].
+    /// As [`Signed::seal`].
     pub fn seal(self, signer: Option<&SigningKey>) -> Result<Envelope, ManifestError> {
         Signed::seal(self, signer)
     }
@@ -112,9 +127,10 @@ impl Manifest {
                 sha256,
             }),
             // A disposal requires nothing of later objects: the coverage says that none follow.
-            Record::Day(_) | Record::Acknowledgement(_) | Record::Disposal(_) => {
-                self.orders.clone()
-            }
+            Record::Day(_)
+            | Record::Acknowledgement(_)
+            | Record::Disposal(_)
+            | Record::Later(_) => self.orders.clone(),
         }
     }
 }
@@ -147,6 +163,15 @@ impl RecordBody for Manifest {
         }
     }
 
+    fn later_values(&self) -> Vec<&'static str> {
+        match &self.record {
+            Record::Day(day) => day.later_values(),
+            Record::Acknowledgement(note) => note.later_values(),
+            Record::Later(_) => vec!["kind"],
+            Record::Hold(_) | Record::Retention(_) | Record::Disposal(_) => Vec::new(),
+        }
+    }
+
     /// Checks what types cannot express (`schemas/manifest.v1.schema.json` says the same).
     fn check_shape(&self) -> Result<(), ManifestError> {
         known_version(self.format_version)?;
@@ -167,16 +192,25 @@ impl Record {
             Record::Hold(_) => "hold",
             Record::Retention(_) => "retention",
             Record::Disposal(_) => "disposal",
+            Record::Later(later) => &later.kind,
         }
     }
 
     fn check_shape(&self) -> Result<(), ManifestError> {
+        let days = match self {
+            Record::Acknowledgement(note) => note.days.len(),
+            Record::Retention(extension) => extension.days.len(),
+            Record::Disposal(disposal) => disposal.days.len(),
+            Record::Day(_) | Record::Hold(_) | Record::Later(_) => 0,
+        };
+        require(days <= MOST_DAYS, "days")?;
         let (case, reason, by) = match self {
             Record::Day(day) => return day.check_shape(),
             Record::Acknowledgement(note) => (None, Some(&note.reason), &note.by),
             Record::Hold(hold) => (Some(&hold.case), Some(&hold.reason), &hold.by),
             Record::Retention(extension) => (None, extension.reason.as_ref(), &extension.by),
             Record::Disposal(disposal) => (None, Some(&disposal.reason), &disposal.by),
+            Record::Later(_) => return Ok(()),
         };
         let texts = [
             (case, LONGEST_NAME, "case"),
@@ -202,7 +236,7 @@ impl Record {
                     coverage.set(day.date, DayState::Disposed);
                 }
             }
-            Record::Hold(_) | Record::Retention(_) => {}
+            Record::Hold(_) | Record::Retention(_) | Record::Later(_) => {}
         }
     }
 }

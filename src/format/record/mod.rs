@@ -8,18 +8,20 @@
 //!              hold, retention, disposal                                          require of objects
 //! link, run    a named object; which process wrote a record          lock         Object Lock of one object
 //! position     a record's place in the list of its chain's records
+//! carried      members that this program does not know             open         values of open lists
 //! coverage     one letter a day: what a chain covers                 warning      days that look suspicious
 //! head         the newest record of a chain                          anchor       a head retained outside of the archive
 //! archive      `archive.json`                                        copy         `copy.json`
 //! receipt      proves one row without the archive
 //! ```
 //!
-//! Every record is canonical JSON (RFC 8785), created once and never changed. Reading is strict: a record with other
-//! bytes than this program would write for it, or with a member that it does not know, is refused, since what is signed
-//! would not be what was read (`schemas/FORMAT.md`, "What frozen means").
+//! Every record is canonical JSON (RFC 8785), created once and never changed. Reading is strict about what this program
+//! knows: a record with other bytes than this program would write for it is refused. What a later program has added is
+//! carried along, so that hashes and signatures are over what is stored (`schemas/FORMAT.md`, "Extension").
 
 pub mod anchor;
 pub mod archive;
+pub mod carried;
 pub mod copy;
 pub mod coverage;
 pub mod day;
@@ -32,6 +34,7 @@ pub mod lock;
 pub mod manifest;
 pub mod notes;
 pub mod obligations;
+pub mod open;
 pub mod position;
 pub mod receipt;
 pub mod roster;
@@ -53,9 +56,10 @@ pub(crate) use lock::{Lock, LockMode, ObjectLock, Period, Retention};
 pub(crate) use manifest::{Envelope, Manifest, Record};
 pub(crate) use notes::{
     AFTER_LOCK_MS, AcknowledgedDay, Acknowledgement, DateSpan, Disposal, DisposedDay, ExtendedDay,
-    Extension, Hold, HoldAct, LONGEST_NAME, LONGEST_REASON,
+    Extension, Hold, HoldAct, LONGEST_NAME, LONGEST_REASON, MOST_DAYS,
 };
 pub(crate) use obligations::Obligations;
+pub(crate) use open::OpenValue;
 pub(crate) use position::{ChainPosition, SinceEntry, TreeHead};
 pub(crate) use receipt::{Proven, RECEIPT_VERSION, Receipt};
 pub(crate) use roster::{

@@ -12,17 +12,20 @@ use serde::{Deserialize, Serialize};
 use crate::format::record::day::Incomplete;
 use crate::format::record::link::Link;
 use crate::format::record::lock::{Lock, LockMode, ObjectLock};
+use crate::format::record::open::OpenValue;
 use crate::format::time::{Days, Instant};
 
 /// The longest reason, in characters: a sentence or two, not a file.
 pub(crate) const LONGEST_REASON: usize = 1_000;
+
+/// The most days that one record names. A command over more days writes several records.
+pub(crate) const MOST_DAYS: usize = 1_000;
 
 /// The longest name of a case or a person, in characters.
 pub(crate) const LONGEST_NAME: usize = 128;
 
 /// Gaps of some days that will stay, as they were when the operator acknowledged them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Acknowledgement {
     /// The days, in order.
     pub days: Vec<AcknowledgedDay>,
@@ -32,9 +35,19 @@ pub struct Acknowledgement {
     pub by: Option<String>,
 }
 
+impl Acknowledgement {
+    /// Returns the members with a value that a later program has added to an open list.
+    pub(super) fn later_values(&self) -> Vec<&'static str> {
+        let mut reasons = self.days.iter().flat_map(|day| &day.incomplete_because);
+        match reasons.any(OpenValue::is_later) {
+            true => vec!["days.incomplete_because"],
+            false => Vec::new(),
+        }
+    }
+}
+
 /// One day with gaps. It stays acknowledged until a later revision of it is complete, or adds a gap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct AcknowledgedDay {
     /// The archive day.
     pub date: Date,
@@ -47,12 +60,11 @@ pub struct AcknowledgedDay {
     /// AI summaries that have no answer.
     pub auto_failed: u64,
     /// Why the day is not complete.
-    pub incomplete_because: Vec<Incomplete>,
+    pub incomplete_because: Vec<OpenValue<Incomplete>>,
 }
 
 /// A case holds a range of days, or releases it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Hold {
     /// Whether the case holds the range or releases it.
     pub act: HoldAct,
@@ -80,7 +92,6 @@ pub enum HoldAct {
 
 /// Days whose objects are retained longer than their manifests say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Extension {
     /// The days that the operator named.
     pub range: DateSpan,
@@ -94,7 +105,6 @@ pub struct Extension {
 
 /// One day whose retention was extended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ExtendedDay {
     /// The archive day.
     pub date: Date,
@@ -116,7 +126,6 @@ impl ExtendedDay {
 
 /// Days whose retention is over: from now on their data may be gone. Their manifests stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Disposal {
     /// The days that the operator named.
     pub range: DateSpan,
@@ -130,7 +139,6 @@ pub struct Disposal {
 
 /// One day that was disposed of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DisposedDay {
     /// The archive day.
     pub date: Date,
@@ -157,7 +165,6 @@ pub(crate) fn has_run_out(lock: Option<Lock>, now_ms: i64) -> bool {
 
 /// The days from `from` up to, and not including, `to`. There is at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DateSpan {
     /// The first day.
     pub from: Date,

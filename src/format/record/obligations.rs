@@ -46,7 +46,10 @@ impl Obligations {
         match record {
             Record::Hold(hold) => self.holds.push((sequence, (**hold).clone())),
             Record::Retention(extension) => self.extensions.push((sequence, (**extension).clone())),
-            Record::Day(_) | Record::Acknowledgement(_) | Record::Disposal(_) => {}
+            Record::Day(_)
+            | Record::Acknowledgement(_)
+            | Record::Disposal(_)
+            | Record::Later(_) => {}
         }
     }
 

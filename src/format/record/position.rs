@@ -103,7 +103,6 @@ impl From<SinceEntry> for SinceArray {
 
 /// The tree over all records of a chain up to a head, the head included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TreeHead {
     /// Number of records; at least 1.
     pub size: u64,

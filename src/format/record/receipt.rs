@@ -195,7 +195,7 @@ impl Receipt {
                 .to_bytes()
                 .map_err(|_| self.broken_at(manifest.sequence))?;
             let sha256 = Digest::of(&bytes);
-            let is_valid = manifest.canonical().is_ok()
+            let is_valid = envelope.canonical().is_ok()
                 && manifest.check_shape().is_ok()
                 && manifest.check_agrees().is_ok();
             let follows = expected

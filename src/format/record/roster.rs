@@ -4,10 +4,11 @@
 //! where its chain ends. So the head of the roster covers the whole archive. A second kind of record makes a copy the
 //! archive that is continued. `schemas/FORMAT.md`, section "Roster", specifies both.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::format::hash::{Digest, Tree, merkle};
 use crate::format::place::key;
+use crate::format::record::carried::{Kinded, LaterKind, present, read};
 use crate::format::record::envelope::{RecordBody, RecordPlace, Signed};
 use crate::format::record::error::{ManifestError, agree, known_version, require};
 use crate::format::record::head::Head;
@@ -52,7 +53,11 @@ pub struct RosterRecord {
     /// Root of the tree over `sub_accounts`, as [`RosterEntry::heads_root`] computes it.
     pub heads_root: Digest,
     /// The newest takeover before this record, so that a writer finds it from the head; absent where there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
     pub takeover: Option<Link>,
     /// What is recorded; the member `kind` distinguishes.
     #[serde(flatten)]
@@ -60,18 +65,33 @@ pub struct RosterRecord {
 }
 
 /// What a roster record records.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum RosterEntry {
     /// How a run left the sub-accounts.
     Roster(Box<Inventory>),
     /// A copy is continued from here on.
     Takeover(Box<Takeover>),
+    /// A kind that a later program has added. It names no heads that this program could read; whatever it says is carried
+    /// unread.
+    #[serde(untagged)]
+    Later(LaterKind),
+}
+
+impl<'de> Deserialize<'de> for RosterEntry {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RosterEntry, D::Error> {
+        let Kinded { kind, value } = Kinded::deserialize(from)?;
+        let entry = match kind.as_str() {
+            "roster" => RosterEntry::Roster(read(value)?),
+            "takeover" => RosterEntry::Takeover(read(value)?),
+            _ => RosterEntry::Later(LaterKind { kind }),
+        };
+        Ok(entry)
+    }
 }
 
 /// From this record on, a copy is the archive that is continued, by the operator's decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Takeover {
     /// Location of the archive before, where it is known. The record's `place` is the location from now on.
     pub from: Option<String>,
@@ -87,7 +107,6 @@ pub struct Takeover {
 
 /// The head of one sub-account's chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ChainHead {
     /// Id of the sub-account.
     pub id: String,
@@ -105,14 +124,14 @@ impl RosterRecord {
     pub fn inventory(&self) -> Option<&Inventory> {
         match &self.entry {
             RosterEntry::Roster(inventory) => Some(inventory),
-            RosterEntry::Takeover(_) => None,
+            RosterEntry::Takeover(_) | RosterEntry::Later(_) => None,
         }
     }
 
     /// Returns the takeover; `None` for the inventory of a run.
     pub fn as_takeover(&self) -> Option<&Takeover> {
         match &self.entry {
-            RosterEntry::Roster(_) => None,
+            RosterEntry::Roster(_) | RosterEntry::Later(_) => None,
             RosterEntry::Takeover(takeover) => Some(takeover),
         }
     }
@@ -120,7 +139,7 @@ impl RosterRecord {
     /// Returns the `takeover` of the record after this one; `sha256` is the hash of this whole object.
     pub fn takeover_for_next(&self, sha256: Digest) -> Option<Link> {
         match &self.entry {
-            RosterEntry::Roster(_) => self.takeover.clone(),
+            RosterEntry::Roster(_) | RosterEntry::Later(_) => self.takeover.clone(),
             RosterEntry::Takeover(_) => Some(Link {
                 key: self.key.clone(),
                 sha256,
@@ -168,6 +187,13 @@ impl RecordBody for RosterRecord {
         }
     }
 
+    fn later_values(&self) -> Vec<&'static str> {
+        match self.entry {
+            RosterEntry::Later(_) => vec!["kind"],
+            RosterEntry::Roster(_) | RosterEntry::Takeover(_) => Vec::new(),
+        }
+    }
+
     /// Checks what types cannot express (`schemas/roster.v1.schema.json` says the same).
     fn check_shape(&self) -> Result<(), ManifestError> {
         known_version(self.format_version)?;
@@ -182,13 +208,16 @@ impl RecordBody for RosterRecord {
         match &self.entry {
             RosterEntry::Roster(inventory) => inventory.check_shape(),
             RosterEntry::Takeover(takeover) => takeover.check_shape(),
+            RosterEntry::Later(_) => Ok(()),
         }
     }
 
     fn check_agrees(&self) -> Result<(), ManifestError> {
         self.position
             .check_agrees(key::ROSTER, self.sequence, self.previous.as_ref())?;
-        let agrees = self.entry.heads_root()? == self.heads_root;
+        // What a later kind names is not known.
+        let is_later = matches!(self.entry, RosterEntry::Later(_));
+        let agrees = is_later || self.entry.heads_root()? == self.heads_root;
         agree(agrees, "heads and heads_root")
     }
 }
@@ -206,6 +235,7 @@ impl RosterEntry {
         match self {
             RosterEntry::Roster(_) => "roster",
             RosterEntry::Takeover(_) => "takeover",
+            RosterEntry::Later(later) => &later.kind,
         }
     }
 
@@ -218,6 +248,7 @@ impl RosterEntry {
         let leaves: Vec<HeadLeaf<'_>> = match self {
             RosterEntry::Roster(inventory) => inventory.sub_accounts.iter().map(of_entry).collect(),
             RosterEntry::Takeover(takeover) => takeover.sub_accounts.iter().map(of_chain).collect(),
+            RosterEntry::Later(_) => Vec::new(),
         };
         let mut tree = Tree::new();
         for leaf in leaves {

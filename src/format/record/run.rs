@@ -7,7 +7,6 @@ use crate::format::time::Instant;
 
 /// The run that committed a record: the process, its host, its program and its settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Run {
     /// Id of the run, unique in the archive. Rows name it as the run that observed them.
     pub id: String,

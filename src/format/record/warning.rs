@@ -7,16 +7,21 @@ use jiff::civil::{Date, Weekday};
 use serde::{Deserialize, Serialize};
 
 use crate::format::named_enum;
+use crate::format::record::carried::present;
+use crate::format::record::open::OpenValue;
 use crate::format::row::Groups;
 
 /// What makes a committed day suspicious. Commands end with 3 until the operator acknowledges it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Warning {
     /// What is suspicious.
-    pub code: WarningCode,
+    pub code: OpenValue<WarningCode>,
     /// The agent group, for `summaries-stopped`.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        default,
+        deserialize_with = "present"
+    )]
     pub agent_group: Option<String>,
     /// Number of segments; for `summaries-stopped` the AI summaries of the group's segments.
     pub found: u64,
@@ -40,11 +45,21 @@ named_enum! {
     }
 }
 
+impl OpenValue<WarningCode> {
+    /// Returns the name of the code, as the record has it.
+    pub fn name(&self) -> &str {
+        match self {
+            OpenValue::Known(code) => code.name(),
+            OpenValue::Later(name) => name,
+        }
+    }
+}
+
 impl Warning {
     /// Returns a warning about a whole day that is not acknowledged.
     fn new(code: WarningCode, found: u64, usual: u64) -> Self {
         Warning {
-            code,
+            code: code.into(),
             agent_group: None,
             found,
             usual,
@@ -63,7 +78,11 @@ impl Warning {
     /// Returns what the warning means and what to do, with the vendor's remedy.
     pub(crate) fn explain(&self) -> String {
         let (found, usual) = (self.found, self.usual);
-        match self.code {
+        let Some(code) = self.code.known() else {
+            return "this program does not know the warning: a later program has recorded it"
+                .to_owned();
+        };
+        match code {
             WarningCode::FirstDayEmpty => "the first archived day has no segment: check in RingCentral that the user \
                  has WEM access (without it discovery answers an empty list), and that the sub-account is the right one"
                 .to_owned(),

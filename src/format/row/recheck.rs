@@ -96,7 +96,6 @@ impl FromStr for RecheckScope {
 
 /// What a revision changes in what was committed before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Changes {
     /// Segments that no earlier revision has.
     pub new_segments: u64,
@@ -114,7 +113,6 @@ pub struct Changes {
 
 /// What changed in the summaries of one kind, of segments that an earlier revision has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SummaryChanges {
     /// Summaries with a text where there was none.
     pub appeared: u64,

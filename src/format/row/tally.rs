@@ -9,7 +9,7 @@ use crate::format::row::observation::{Observation, Status, SummaryKind};
 
 /// Number of summaries of one kind in each status. All seven are always written, zeros too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE", deny_unknown_fields)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct Statuses {
     /// Summaries with a text.
     pub present: u64,
@@ -67,7 +67,6 @@ impl Statuses {
 
 /// Counts over rows: one row for each segment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Tally {
     /// Number of segments.
     pub segments: u64,
@@ -147,7 +146,6 @@ pub fn count_failure<T: AsRef<str>>(failures: &mut Failures, observation: &Obser
 
 /// One agent group's share of a day. It shows which queue's AI summaries were switched off.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct GroupShare {
     /// The group's segments.
     pub segments: u64,
@@ -159,6 +157,68 @@ pub struct GroupShare {
 
 /// Shares by the agent group's id. The empty id stands for segments without a group.
 pub type Groups = BTreeMap<String, GroupShare>;
+
+/// The most agent groups that a record names.
+pub const MOST_GROUPS: usize = 1_000;
+
+/// The agent groups that a record does not name, counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OtherGroups {
+    /// Number of these groups; at least 1.
+    pub groups: u64,
+    /// Their segments.
+    pub segments: u64,
+    /// Their summaries with a text that an agent wrote.
+    pub agent_present: u64,
+    /// Their summaries with a text that the AI wrote.
+    pub auto_present: u64,
+}
+
+/// The agent groups of a day as a record names them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NamedGroups {
+    /// The groups with the most segments, at most [`MOST_GROUPS`].
+    pub named: Groups,
+    /// The others together; `None` where there are none.
+    pub others: Option<OtherGroups>,
+}
+
+impl NamedGroups {
+    /// Names the groups with the most segments; of groups with as many, those with the smallest ids. An account has some
+    /// dozens of groups, but the ids are the API's, and a record must not become larger than its readers accept.
+    ///
+    /// # Examples
+    /// ```
+    /// use cxvault::format::row::tally::{GroupShare, Groups, NamedGroups};
+    ///
+    /// let share = |segments| GroupShare { segments, ..GroupShare::default() };
+    /// let all: Groups = (0..1_200_u64).map(|n| (format!("{n:04}"), share(n))).collect();
+    /// let groups = NamedGroups::of(all);
+    /// assert_eq!(groups.named.len(), 1_000);
+    /// let others = groups.others.unwrap();
+    /// assert_eq!((others.groups, others.segments), (200, (0..200).sum()));
+    /// ```
+    pub fn of(all: Groups) -> NamedGroups {
+        if all.len() <= MOST_GROUPS {
+            let others = None;
+            return NamedGroups { named: all, others };
+        }
+        let mut by_size: Vec<(String, GroupShare)> = all.into_iter().collect();
+        // The sort is stable, so that groups of one size stay in the order of their ids.
+        by_size.sort_by_key(|(_, share)| std::cmp::Reverse(share.segments));
+        let mut others = OtherGroups::default();
+        for (_, share) in by_size.drain(MOST_GROUPS..) {
+            others.groups += 1;
+            others.segments += share.segments;
+            others.agent_present += share.agent_present;
+            others.auto_present += share.auto_present;
+        }
+        NamedGroups {
+            named: by_size.into_iter().collect(),
+            others: Some(others),
+        }
+    }
+}
 
 /// Counts a row for its agent group.
 pub fn count_group<T: AsRef<str>>(groups: &mut Groups, row: &Row<T>) {

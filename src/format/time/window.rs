@@ -61,7 +61,6 @@ pub mod interval {
     use crate::format::time::instant::Instant;
 
     #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
     struct Interval {
         start: Instant,
         end: Instant,
@@ -76,7 +75,7 @@ pub mod interval {
         .serialize(to)
     }
 
-    /// Reads a window strictly: no other member, and no other form of an instant.
+    /// Reads a window; the form of its instants is strict.
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Window, D::Error> {
         let interval = Interval::deserialize(from)?;
         Ok(Window {

@@ -266,6 +266,7 @@ impl Chain {
             rows,
             day,
             agent_groups,
+            other_agent_groups: None,
             failures,
             complete: true,
             incomplete_because: Vec::new(),

@@ -163,13 +163,14 @@ fn explain_gaps(day: &CalendarDay, gap: Option<&DayGap>) -> String {
     let reasons: Vec<String> = gap
         .into_iter()
         .flat_map(|gap| &gap.reasons)
-        .map(|reason| match reason {
-            Incomplete::SummariesFailed => no_answer.clone(),
-            Incomplete::BeyondSourceRetention => {
+        .map(|reason| match reason.known() {
+            None => format!("{}, which this program does not know", reason.name()),
+            Some(Incomplete::SummariesFailed) => no_answer.clone(),
+            Some(Incomplete::BeyondSourceRetention) => {
                 "the day is older than the time for which RingCX keeps interactions, so some may be unknown"
                     .to_owned()
             }
-            Incomplete::WantedSummariesSkipped => {
+            Some(Incomplete::WantedSummariesSkipped) => {
                 "an earlier run left out summaries that the present settings include".to_owned()
             }
         })
