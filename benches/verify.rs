@@ -10,8 +10,10 @@ use cxvault::format::hash::digest::Digest;
 use cxvault::format::part::{PartContext, PartWriter};
 use cxvault::format::place::key;
 use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::continuity::Continuity;
 use cxvault::format::record::coverage::{Coverage, DayState};
 use cxvault::format::record::envelope::RecordBody;
+use cxvault::format::record::key_list::KeyList;
 use cxvault::format::record::manifest::{
     DayRecord, Discovery, File, Link, Manifest, Record, Run, Why, WindowRecord,
 };
@@ -73,7 +75,7 @@ impl Chain<'_> {
             zone: self.zone.name().to_owned(),
             window,
             revision: 1,
-            why: Why::Nightly,
+            why: Why::Nightly.into(),
             discovery: Discovery::Windows {
                 windows,
                 objects: tally.segments,
@@ -127,6 +129,10 @@ impl Chain<'_> {
             sequence: self.sequence,
             previous: self.previous.take(),
             position: self.position.clone(),
+            continuity: Continuity {
+                signed_from: Some(1),
+                passed_over: None,
+            },
             run: Run {
                 id: "20261121T031500Z-0a1b2c3d".to_owned(),
                 tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -193,6 +199,7 @@ fn build(root: &Path, size: &Size, signer: &SigningKey) -> u64 {
         archive_id: archive_id.clone(),
         created_at: Instant::from_millis(0),
         format_version: 1,
+        signers: KeyList::of([signer.public_key()]),
     };
     fs::create_dir_all(root).unwrap();
     fs::write(root.join(key::ARCHIVE), record.to_bytes().unwrap()).unwrap();

@@ -16,7 +16,7 @@
 //! command                                 what the user requested, one file per command:
 //!   night                                   run, backfill, recheck, plan: send requests to RingCX
 //!   inspect                                 verify, status, show, search, export, report, ...: only read
-//!   archive                                 acknowledge, hold, retention, copy, takeover: add records
+//!   archive                                 acknowledge, hold, retention, copy, signers, ...: add records
 //!   setup                                   init, config, keygen, doctor, demo, simulate, manual
 //! cli  config  render  logging            the command line, the settings, tables and progress, log lines
 //! day          copy                       the pipeline of one archive day | a copy of an archive in another place

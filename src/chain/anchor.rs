@@ -11,7 +11,7 @@ use crate::chain::archive::violated;
 use crate::chain::read::ChainReader;
 use crate::chain::writer::Writer;
 use crate::format::place::key;
-use crate::format::record::{Anchor, Manifest, RecordBody, RosterRecord};
+use crate::format::record::{Anchor, Manifest, RecordBody, RosterRecord, SignersRecord};
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 use crate::store::{NewObject, PutOutcome, StoreError};
@@ -147,20 +147,23 @@ pub async fn heads(writer: &Writer, sub_accounts: impl IntoIterator<Item = &str>
         .filter_map(|head| async move { head })
         .collect()
         .await;
-    heads.extend(roster_head(writer).await);
+    heads.extend(archive_heads(writer).await);
     heads
 }
 
-/// Returns the present head of the roster, where heads are anchored at all.
-pub(crate) async fn roster_head(writer: &Writer) -> Option<Anchor> {
+/// Returns the present heads of the roster and of the chain of signers, where heads are anchored at all.
+pub(crate) async fn archive_heads(writer: &Writer) -> Vec<Anchor> {
     if writer.anchoring.is_off() || writer.stop.is_cancelled() {
-        return None;
+        return Vec::new();
     }
-    head_of(
-        &ChainReader::<RosterRecord>::open(writer, key::ROSTER)
-            .await
-            .ok()?,
-    )
+    let mut heads = Vec::new();
+    if writer.rules().newest().is_some() {
+        let signers = ChainReader::<SignersRecord>::open(writer, key::SIGNERS).await;
+        heads.extend(signers.ok().and_then(|chain| head_of(&chain)));
+    }
+    let roster = ChainReader::<RosterRecord>::open(writer, key::ROSTER).await;
+    heads.extend(roster.ok().and_then(|chain| head_of(&chain)));
+    heads
 }
 
 /// Returns the head of a chain that was read.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::chain::anchor;
 use crate::chain::days::Chain;
 use crate::chain::protection::Protection;
-use crate::chain::read;
 use crate::chain::read::ChainReader;
+use crate::chain::record;
 use crate::chain::writer::Writer;
 use crate::format::hash::Digest;
 use crate::format::place::key;
@@ -44,14 +44,14 @@ pub(crate) async fn append(
     protection: Protection,
     clock_skew_ms: Option<i64>,
 ) -> Result<Appended> {
-    let manifest = manifest(archive, chain, record, clock_skew_ms);
+    let manifest = manifest(archive, chain, record, clock_skew_ms)?;
     put(archive, chain, manifest, protection).await
 }
 
 /// Signs a record and stores it at the number after the head of `chain`, which the record names as its own.
 ///
 /// # Errors
-/// `Exit::Integrity` where the number is anchored and not there, or where the chain no longer holds; errors of the store.
+/// `Exit::Usage` where the record would not count; `Exit::Integrity` where the number is anchored and not there, or where the chain no longer holds; errors of the store.
 /// After an error of the store the record may be committed: the next attempt finds it.
 pub(crate) async fn put<B: RecordBody>(
     archive: &Writer,
@@ -59,6 +59,12 @@ pub(crate) async fn put<B: RecordBody>(
     record: B,
     protection: Protection,
 ) -> Result<Appended> {
+    // Another host may have changed the keys since the archive was opened. A change that is committed between this and the
+    // PUT makes the record a foreign object: the command that makes the change looks for it, and the next run repeats it.
+    archive.learn_signers().await?;
+    if record.begins_with().is_none() {
+        archive.check_may_write()?;
+    }
     let envelope = Signed::seal(record, archive.signers.key.as_ref()).map_err(unwritable)?;
     let bytes: Bytes = envelope.to_bytes().map_err(unwritable)?.into();
     let sha256 = Digest::of(&bytes);
@@ -105,7 +111,7 @@ fn read_own<B: RecordBody>(
     bytes: &[u8],
 ) -> Result<()> {
     let place = envelope.manifest.place();
-    let own = read::verify::<B>(archive.trust(), &chain.name, place.sequence, bytes);
+    let own = record::verify::<B>(&archive.trust(), &chain.name, place.sequence, bytes);
     let read = own.and_then(|own| chain.check_continues(&own));
     read.map_err(|failure| {
         let reason = failure.reason();
@@ -169,11 +175,11 @@ fn manifest(
     chain: &Chain,
     record: Record,
     clock_skew_ms: Option<i64>,
-) -> Manifest {
+) -> Result<Manifest> {
     let sequence = chain.next_sequence();
     let mut coverage = chain.coverage();
     record.mark(&mut coverage);
-    Manifest {
+    Ok(Manifest {
         format_version: FORMAT_VERSION,
         archive_id: archive.id().to_owned(),
         archive_sha256: archive.sha256,
@@ -182,11 +188,12 @@ fn manifest(
         sequence,
         previous: chain.link(),
         position: chain.next_position(),
+        continuity: chain.next_continuity(archive)?,
         run: run(archive, clock_skew_ms),
         coverage,
         orders: chain.orders_link(),
         record,
-    }
+    })
 }
 
 /// Returns what a record that is written now says of this run.

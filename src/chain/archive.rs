@@ -17,10 +17,12 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::chain::foreign_log::ForeignLog;
+use crate::chain::trust::{LearnedRules, SigningRules};
 use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::{ArchiveRecord, ArchiveRecordError};
@@ -38,33 +40,22 @@ pub struct Archive {
     pub record: ArchiveRecord,
     /// SHA-256 of `archive.json`, which every record names.
     pub sha256: Digest,
-    /// The keys whose signatures count. Where the list is empty, signatures are verified, but any key counts.
+    /// The reader's own allowed signers. Where there are none, the archive's list of signers decides alone.
     pub allowed: AllowedSigners,
     /// Cancelled when the command is to stop.
     pub stop: CancellationToken,
+    /// Objects beyond the heads of chains that are no records.
+    pub(crate) foreign: Arc<ForeignLog>,
+    /// Which signatures count, as far as the chain of signers was read.
+    learned: Arc<RwLock<LearnedRules>>,
 }
 
 impl Archive {
-    /// Reads `archive.json`.
-    ///
-    /// # Errors
-    /// `Exit::Usage` where there is no archive, and those of [`record`].
-    pub async fn open(
-        store: Arc<dyn Store>,
-        allowed: AllowedSigners,
-        stop: CancellationToken,
-    ) -> Result<Archive> {
-        let Some(record) = record(&*store).await? else {
-            return Err(none_at(&store.root()));
-        };
-        Archive::of(store, record, allowed, stop)
-    }
-
-    /// Returns the archive whose `archive.json` was read already.
+    /// Returns the archive whose `archive.json` was read already, before the chain of signers is read.
     ///
     /// # Errors
     /// `Exit::Unexpected` where the record has no form in JSON, which does not happen.
-    pub fn of(
+    pub(super) fn unlearned(
         store: Arc<dyn Store>,
         record: ArchiveRecord,
         allowed: AllowedSigners,
@@ -73,33 +64,36 @@ impl Archive {
         let sha256 = record
             .sha256()
             .map_err(|error| Failure::unexpected("cannot write archive.json").because(error))?;
+        let rules = SigningRules::new(record.signers.clone(), allowed.clone());
+        let learned = LearnedRules {
+            rules: rules.into(),
+            ..LearnedRules::default()
+        };
         Ok(Archive {
             store,
             record,
             sha256,
             allowed,
             stop,
+            foreign: Arc::default(),
+            learned: Arc::new(RwLock::new(learned)),
         })
     }
 
-    /// Returns the sub-accounts that are `wanted`, or with an empty list all that have manifests, in order.
-    ///
-    /// # Errors
-    /// `Exit::Usage` for a wanted sub-account that has no manifests.
-    pub async fn sub_accounts(&self, wanted: &[String]) -> Result<Vec<String>> {
-        let all = self.stored_sub_accounts().await?;
-        if let Some(unknown) = wanted.iter().find(|wanted| !all.contains(*wanted)) {
-            let known = if all.is_empty() {
-                "none".to_owned()
-            } else {
-                Vec::from_iter(all).join(", ")
-            };
-            let message = format!("{} has no sub-account {unknown}", self.store.root());
-            return Err(Failure::usage(message).remedy(format!("It has: {known}.")));
-        }
-        let mut chosen = Vec::from_iter(all);
-        chosen.retain(|id| wanted.is_empty() || wanted.contains(id));
-        Ok(chosen)
+    /// Returns the failure for an archive in which no object at a record's place counts: either all signatures were removed,
+    /// or whoever can create objects was here before the first record.
+    pub(crate) fn nothing_counts(&self, folder: &str) -> Failure {
+        let keys = self.foreign.keys();
+        let first = keys.iter().find(|key| key.starts_with(folder));
+        let first = first.map_or(folder, String::as_str);
+        let root = self.store.root();
+        Failure::integrity(format!(
+            "no record of {root} counts: {first} and every other one lacks a signature that counts"
+        ))
+        .remedy(
+            "Run `cxvault verify` with the allowed signers. If the archive was just created and nothing was archived yet, \
+             use another place; otherwise its records were replaced: do not write to it, and do not rely on it.",
+        )
     }
 
     /// Returns all sub-accounts that have manifests.
@@ -124,8 +118,23 @@ impl Archive {
         Trust {
             archive_id: self.id(),
             archive_sha256: self.sha256,
-            allowed: &self.allowed,
+            rules: self.rules(),
         }
+    }
+
+    /// Returns which signatures count.
+    pub(crate) fn rules(&self) -> Arc<SigningRules> {
+        self.learned().rules
+    }
+
+    pub(super) fn learned(&self) -> LearnedRules {
+        let learned = self.learned.read();
+        learned.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn learn(&self, learned: LearnedRules) {
+        let mut known = self.learned.write().unwrap_or_else(PoisonError::into_inner);
+        *known = learned;
     }
 
     /// Ends a command that is to stop, at a point where that leaves nothing half done.
@@ -141,14 +150,14 @@ impl Archive {
     }
 }
 
-/// Which records count: those of one archive, signed by keys that are allowed.
-#[derive(Debug, Clone, Copy)]
+/// Which records count: those of one archive, with signatures that count.
+#[derive(Debug, Clone)]
 pub(crate) struct Trust<'a> {
     pub archive_id: &'a str,
     /// SHA-256 of `archive.json`.
     pub archive_sha256: Digest,
-    /// Where the list is empty, signatures are verified, but any key counts.
-    pub allowed: &'a AllowedSigners,
+    /// Which signatures count.
+    pub rules: Arc<SigningRules>,
 }
 
 /// Returns the failure for a location that holds no archive.

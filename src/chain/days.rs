@@ -9,8 +9,9 @@ use jiff::civil::Date;
 
 use crate::chain::archive::Archive;
 use crate::chain::obligations;
+use crate::chain::read::ChainReader;
 pub(crate) use crate::chain::read::one_version_each;
-use crate::chain::read::{ChainReader, StoredRecord};
+use crate::chain::record::StoredRecord;
 use crate::format::record::{
     Acknowledgement, Coverage, DayRecord, DayState, Link, Manifest, Obligations, Record, SinceEntry,
 };

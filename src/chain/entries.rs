@@ -8,8 +8,8 @@
 use std::marker::PhantomData;
 
 use crate::chain::archive::{Archive, violated};
-use crate::chain::read;
-use crate::chain::read::StoredRecord;
+use crate::chain::record;
+use crate::chain::record::StoredRecord;
 use crate::format::place::key;
 use crate::format::record::{RecordBody, SinceEntry};
 use crate::outcome::Result;
@@ -96,14 +96,14 @@ impl EntryReader {
     /// Fetches the record that an entry names.
     ///
     /// # Errors
-    /// Those of [`read::fetch`], and `Exit::Integrity` where the record is another one, is about something else than the
+    /// Those of [`record::fetch`], and `Exit::Integrity` where the record is another one, is about something else than the
     /// entry says, or is signed although the newer record is not.
     pub async fn fetch<B: RecordBody>(
         &self,
         archive: &Archive,
         entry: &SinceEntry,
     ) -> Result<StoredRecord<B>> {
-        let record = read::fetch::<B>(archive, &self.chain, entry.sequence).await?;
+        let record = record::fetch::<B>(archive, &self.chain, entry.sequence).await?;
         if record.envelope.manifest.entry(record.sha256) != *entry {
             return Err(violated(format!(
                 "{} is not the record that a later one lists: its hash, kind, date or revision is another",

@@ -1,12 +1,80 @@
 //! The newest inventory of sub-accounts, as a reader finds it in the roster's chain.
 
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use crate::chain::archive::Archive;
 use crate::chain::read;
-use crate::chain::read::{ChainWalk, StoredRecord};
+use crate::chain::read::ChainWalk;
+use crate::chain::record::StoredRecord;
 use crate::format::place::key;
-use crate::format::record::{Inventory, Link, RosterRecord};
+use crate::format::record::{Inventory, Link, Manifest, RosterRecord};
 use crate::format::time::Instant;
-use crate::outcome::Result;
+use crate::outcome::{Exit, Failure, Result};
+
+/// Chains whose newest records are looked for concurrently.
+const AT_ONCE: usize = 16;
+
+impl Archive {
+    /// Returns the sub-accounts that are `wanted`, or with an empty list all that have manifests, in order. In a signed
+    /// archive a folder without a record that counts is no sub-account: an attacker may have made it.
+    ///
+    /// # Errors
+    /// `Exit::Usage` for a wanted sub-account that has no manifests; `Exit::Integrity` where no record counts at all.
+    pub async fn sub_accounts(&self, wanted: &[String]) -> Result<Vec<String>> {
+        let stored = self.stored_sub_accounts().await?;
+        let all = self.with_records(stored.clone()).await?;
+        if let (Some(first), true) = (stored.first(), all.is_empty()) {
+            return Err(self.nothing_counts(&key::chain(first)));
+        }
+        if let Some(unknown) = wanted.iter().find(|wanted| !all.contains(*wanted)) {
+            let known = if all.is_empty() {
+                "none".to_owned()
+            } else {
+                Vec::from_iter(all).join(", ")
+            };
+            let message = format!("{} has no sub-account {unknown}", self.store.root());
+            return Err(Failure::usage(message).remedy(format!("It has: {known}.")));
+        }
+        let mut chosen = Vec::from_iter(all);
+        chosen.retain(|id| wanted.is_empty() || wanted.contains(id));
+        Ok(chosen)
+    }
+
+    /// Returns the sub-accounts whose chains have a record that counts.
+    async fn with_records(&self, stored: BTreeSet<String>) -> Result<BTreeSet<String>> {
+        if self.rules().accepts_unsigned() {
+            return Ok(stored);
+        }
+        let found: Vec<(String, bool)> = stream::iter(stored)
+            .map(|id| async move {
+                match read::newest::<Manifest>(self, &id).await {
+                    Err(failure) if failure.exit != Exit::Integrity => Err(failure),
+                    // A chain that is damaged is one: what reads it says what is wrong with it.
+                    newest => Ok((id, !matches!(newest, Ok(None)))),
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let (with, without): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, has)| *has);
+        let mut with: BTreeSet<String> = with.into_iter().map(|(id, _)| id).collect();
+        if !without.is_empty() {
+            // A chain that the roster knows has lost its records, and what reads it must say so.
+            let newest = read(self).await?;
+            let roll = newest.map(|newest| newest.roll);
+            let entries = roll.into_iter().flat_map(|roll| roll.sub_accounts);
+            let known: BTreeSet<String> = entries
+                .filter(|entry| entry.head.is_some())
+                .map(|entry| entry.id)
+                .collect();
+            let lost = without.into_iter().map(|(id, _)| id);
+            with.extend(lost.filter(|id| known.contains(id)));
+        }
+        Ok(with)
+    }
+}
 
 /// The newest inventory, and the head of the chain that holds it.
 #[derive(Debug, Clone)]
@@ -56,6 +124,7 @@ pub(crate) async fn read(archive: &Archive) -> Result<Option<NewestInventory>> {
     let Some(head) = head else {
         return Ok(None);
     };
+    archive.check_knows_signers(head.envelope.manifest.signers.as_ref(), &head.key)?;
     let inventory = match head.envelope.manifest.inventory() {
         Some(inventory) => Some(inventory.clone()),
         None => before(archive, &head).await?,

@@ -3,10 +3,16 @@
 //! ```text
 //! archive      the reading handle: which archive this is, and which sub-accounts it has
 //! writer       the writing handle: also the clock, the signing key, the settings and the state folder
+//! record       one object of a chain: whether it is the record that belongs there
+//! foreign_log  objects at records' places that are none
 //! read         one chain as a writer reads it, with the checks that precede a commit
 //! entries      the list of a chain's records, by which a reader finds the records of an old day
 //! days         a sub-account's chain: the newest record of a day, obligations, coverage
 //! append       the commit point of every record
+//! trust        which signatures count: the one rule, for readers and writers
+//! signers      the chain of signers, which the rule is made of
+//! key_change   changes the keys that count
+//! newest       the newest record of a chain, and foreign objects beyond it
 //! protection   the lock and the legal hold of one object
 //! required     the lock and the legal hold that a day's objects need
 //! roster       the chain about all sub-accounts, as a writer continues it
@@ -27,15 +33,21 @@ pub mod archive;
 pub mod days;
 pub mod disposed;
 pub mod entries;
+pub mod foreign_log;
 pub mod inventory;
+pub mod key_change;
+pub mod newest;
 pub mod notes;
 pub mod obligations;
 pub mod protection;
 pub mod read;
+pub mod record;
 pub mod required;
 pub mod roster;
+pub mod signers;
 pub mod takeover;
 pub mod timeline;
+pub mod trust;
 pub mod writer;
 
 pub(crate) use notes::{
@@ -51,7 +63,8 @@ pub(crate) use disposed::OmittedDays;
 pub(crate) use inventory::{NewestInventory, UnlistedSubAccount};
 pub(crate) use obligations::StandingObligations;
 pub(crate) use protection::Protection;
-pub(crate) use read::{ChainWalk, StoredRecord};
+pub(crate) use read::ChainWalk;
+pub(crate) use record::StoredRecord;
 pub(crate) use roster::Roster;
 pub(crate) use takeover::TakenOver;
 pub(crate) use timeline::{CommittedRevision, Timeline};

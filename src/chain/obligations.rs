@@ -5,7 +5,8 @@
 
 use crate::chain::archive::{Archive, violated};
 use crate::chain::read;
-use crate::chain::read::StoredRecord;
+use crate::chain::record;
+use crate::chain::record::StoredRecord;
 use crate::format::place::key;
 use crate::format::record::{Hold, Manifest, Obligations, Record, Run};
 use crate::outcome::Result;
@@ -45,7 +46,7 @@ pub(crate) async fn read_back<'a>(
         let read = key::parse_manifest(&link.key).and_then(&known).cloned();
         let read = match read.filter(|read| read.link() == link) {
             Some(read) => read,
-            None => read::fetch_linked(archive, chain, &link).await?,
+            None => record::fetch_linked(archive, chain, &link).await?,
         };
         let manifest = read.envelope.manifest;
         if manifest.orders_for_next(read.sha256).as_ref() != Some(&link) {

@@ -3,208 +3,56 @@
 //! A chain is a sub-account's, or the roster's; its records are objects with consecutive numbers from 1, and each names
 //! the hash of the one before it (FORMAT.md, "Manifests"). Two questions are answered here:
 //!
-//! - **May this object be the record with that number?** [`verify`] answers for one object: its format version, that its
-//!   bytes are canonical, its key, chain, number and archive, and its signature.
+//! - **May this object be the record with that number?** [`examine`] answers for one object: its format version, that its
+//!   bytes are canonical, its key, chain, number and archive, and that its signature counts.
 //! - **Does this record follow that one?** [`Neighbour`] answers for two consecutive records: the later one names the
 //!   earlier one by its hash, its `index`, `peaks` and `since` follow from those of the earlier one, and once a chain is
 //!   signed, it stays signed.
 //!
-//! Every record that the program reads passes the first check, in [`fetch`]; records that are read in sequence pass the
+//! Every record that the program reads passes the first check; records that are read in sequence pass the
 //! second one as well, in [`ChainWalk`]. A rule of trust that is added to either applies to all commands, apart from
 //! `verify`, which shares no code with this module on purpose.
 //!
 //! [`ChainReader`] is a chain as a writer sees it. It adds what only a writer can and must check before it commits: that
 //! the chain descends from the head that this host remembers, that no object was overwritten or deleted in a versioned
-//! bucket, and that the head carries a signature of an allowed key.
+//! bucket, and which objects beyond the head are foreign.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use jiff::civil::Date;
 
-use crate::chain::archive::{Archive, Trust, violated};
+use crate::chain::archive::{Archive, violated};
 use crate::chain::entries::{EntryReader, EntryWalk};
+use crate::chain::newest;
+use crate::chain::newest::{ChainEnd, ForeignBeyond, KnownEnd, RawObject, examine_raw, fetch_raw};
+pub(crate) use crate::chain::record::AT_ONCE;
+use crate::chain::record::{Examined, StoredRecord, examine};
 use crate::chain::writer::Writer;
 use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::{
-    ChainPosition, DayRecord, HeadRef, Link, Manifest, RecordBody, Signed, SinceEntry,
+    ChainPosition, Continuity, ForeignObject, Link, Manifest, PassedOver, RecordBody, SinceEntry,
 };
-use crate::format::signature;
-use crate::format::signature::PublicKey;
 use crate::journal::Head;
 use crate::outcome::{Failure, Result};
 use crate::store::{ObjectVersion, Store};
 
-/// Records of one chain that are fetched concurrently.
-pub const AT_ONCE: usize = 32;
-
 /// Records that a writer reads at a time while it looks for one.
 const STEP: u64 = 16;
 
-/// A record that was read and has passed [`verify`].
-#[derive(Debug, Clone)]
-pub struct StoredRecord<B = Manifest> {
-    /// Number of the record in its chain, from 1.
-    pub sequence: u64,
-    /// Key of the object.
-    pub key: String,
-    /// Length of the object in bytes.
-    pub bytes: u64,
-    /// SHA-256 of the whole object.
-    pub sha256: Digest,
-    /// The key whose signature the record carries; `None` for an unsigned record.
-    pub signer: Option<PublicKey>,
-    /// The record and its signature.
-    pub envelope: Signed<B>,
-}
-
-impl StoredRecord {
-    /// Returns what the record commits of a day; `None` for a record without rows.
-    pub(crate) fn day(&self) -> Option<&DayRecord> {
-        self.envelope.manifest.day()
-    }
-
-    /// Returns the same, if it is about `date`.
-    pub(super) fn day_on(&self, date: Date) -> Option<&DayRecord> {
-        self.day().filter(|day| day.date == date)
-    }
-}
-
-impl<B> StoredRecord<B> {
-    /// Returns the link by which other records name this one.
-    pub fn link(&self) -> Link {
-        Link {
-            key: self.key.clone(),
-            sha256: self.sha256,
-        }
-    }
-}
-
-impl<B: RecordBody> StoredRecord<B> {
-    /// Returns the record as the head of its chain.
-    pub fn head(&self) -> Head {
-        self.envelope.manifest.head(self.sha256)
-    }
-
-    /// Returns the position of the record after this one.
-    pub(crate) fn next_position(&self) -> ChainPosition {
-        self.envelope.manifest.next_position(self.sha256)
-    }
-
-    /// Returns the record as a head of its chain: `CHAIN:SEQUENCE:SHA256`.
-    pub fn head_ref(&self) -> HeadRef {
-        self.head().of_chain(self.envelope.manifest.place().chain)
-    }
-}
-
-/// Verifies that `bytes` are the record with number `sequence` of `chain`, by themselves.
+/// Fetches the newest record of a chain that counts; `None` where it has none.
 ///
 /// # Errors
-/// `Exit::Integrity` for another format version, bytes that are not canonical, a record of another place or archive, a
-/// predecessor with another number, a signature that is not valid, and one by a key that is not allowed.
-pub(crate) fn verify<B: RecordBody>(
-    trust: Trust<'_>,
-    chain: &str,
-    sequence: u64,
-    bytes: &[u8],
-) -> Result<StoredRecord<B>> {
-    let key = key::manifest(chain, sequence);
-    let envelope = Signed::<B>::from_bytes(bytes)
-        .map_err(|error| violated(format!("{key} is damaged: {error}")))?;
-    let place = envelope.manifest.place();
-    let own = place.key == key && place.sequence == sequence && place.chain == chain;
-    if !own || place.archive_id != trust.archive_id {
-        return Err(violated(format!(
-            "{key} is the manifest of another place or archive"
-        )));
-    }
-    if place.archive_sha256 != trust.archive_sha256 {
-        return Err(violated(format!(
-            "{key} names another archive.json: that object was exchanged, or the record is of another archive with the \
-             same id"
-        )));
-    }
-    envelope
-        .manifest
-        .check_agrees()
-        .map_err(|error| violated(format!("{key} contradicts itself: {error}")))?;
-    let before = sequence.checked_sub(1).filter(|before| *before > 0);
-    let named = place.previous.map(|link| link.key.as_str());
-    if named != before.map(|before| key::manifest(chain, before)).as_deref() {
-        return Err(violated(format!(
-            "{key} does not name the record before it"
-        )));
-    }
-    let signer = envelope
-        .signer()
-        .map_err(|error| violated(format!("{key} cannot be trusted: {error}")))?;
-    let stranger = signer.filter(|signer| !trust.allowed.accepts(signer, signature::MANIFEST));
-    if let Some(stranger) = stranger {
-        return Err(violated(format!(
-            "{key} cannot be trusted: {} is not among the allowed signers",
-            stranger.fingerprint()
-        )));
-    }
-    Ok(StoredRecord {
-        sequence,
-        key,
-        bytes: bytes.len() as u64,
-        sha256: Digest::of(bytes),
-        signer,
-        envelope,
-    })
-}
-
-/// Fetches and verifies one record.
-///
-/// # Errors
-/// Those of [`verify`], and `Exit::Integrity` where there is no such object.
-pub(crate) async fn fetch<B: RecordBody>(
-    archive: &Archive,
-    chain: &str,
-    sequence: u64,
-) -> Result<StoredRecord<B>> {
-    let key = key::manifest(chain, sequence);
-    let bytes = archive.store.get(&key).await?;
-    let bytes = bytes.ok_or_else(|| violated(format!("{key} is missing")))?;
-    verify(archive.trust(), chain, sequence, &bytes)
-}
-
-/// Fetches the record that `link` names, which another record of the chain holds.
-///
-/// # Errors
-/// Those of [`fetch`], and `Exit::Integrity` where the record is not the one that is named.
-pub(crate) async fn fetch_linked<B: RecordBody>(
-    archive: &Archive,
-    chain: &str,
-    link: &Link,
-) -> Result<StoredRecord<B>> {
-    let named = key::parse_manifest(&link.key)
-        .filter(|sequence| key::manifest(chain, *sequence) == link.key)
-        .ok_or_else(|| violated(format!("{} is no record of its chain", link.key)))?;
-    let record = fetch(archive, chain, named).await?;
-    if record.sha256 != link.sha256 {
-        let key = &link.key;
-        return Err(violated(format!("{key} is not the record that is named")));
-    }
-    Ok(record)
-}
-
-/// Fetches the newest record of a chain; `None` where it has none.
-///
-/// # Errors
-/// Those of [`fetch`].
+/// Those of [`newest::find`].
 pub(crate) async fn newest<B: RecordBody>(
     archive: &Archive,
     chain: &str,
 ) -> Result<Option<StoredRecord<B>>> {
-    match newest_number(&*archive.store, &key::chain(chain)).await? {
-        Some(newest) => fetch(archive, chain, newest).await.map(Some),
-        None => Ok(None),
-    }
+    let end = newest::find(archive, chain, None).await?;
+    Ok(end.head.map(|head| *head))
 }
 
 /// Returns the highest number of the records that the store lists in a chain's folder; `None` where it lists none.
@@ -225,7 +73,11 @@ pub(crate) async fn newest_number(store: &dyn Store, folder: &str) -> Result<Opt
 /// Those of [`fetch`], and `Exit::Integrity` for a chain without records: its folder is there.
 pub(crate) async fn head(archive: &Archive, sub_account: &str) -> Result<StoredRecord> {
     let newest = newest(archive, sub_account).await?;
-    newest.ok_or_else(|| violated(format!("{} holds no manifest", key::chain(sub_account))))
+    let folder = key::chain(sub_account);
+    newest.ok_or_else(|| match archive.rules().accepts_unsigned() {
+        true => violated(format!("{folder} holds no manifest")),
+        false => archive.nothing_counts(&folder),
+    })
 }
 
 /// What a record says about the record beside it in its chain.
@@ -234,8 +86,10 @@ struct Neighbour {
     sequence: u64,
     key: String,
     sha256: Digest,
-    previous: Option<Digest>,
+    previous: Option<Link>,
     signed: bool,
+    /// The number from which on the chain is signed, as the record says.
+    signed_from: Option<u64>,
     /// The record's own position.
     position: ChainPosition,
     /// The position that the record after this one must have.
@@ -244,14 +98,15 @@ struct Neighbour {
 
 impl Neighbour {
     fn of<B: RecordBody>(record: &StoredRecord<B>) -> Neighbour {
-        let previous = record.envelope.manifest.place().previous;
+        let place = record.envelope.manifest.place();
         Neighbour {
             sequence: record.sequence,
             key: record.key.clone(),
             sha256: record.sha256,
-            previous: previous.map(|link| link.sha256),
+            previous: place.previous.cloned(),
             signed: record.signer.is_some(),
-            position: record.envelope.manifest.place().position.clone(),
+            signed_from: place.continuity.signed_from,
+            position: place.position.clone(),
             next: record.next_position(),
         }
     }
@@ -259,7 +114,11 @@ impl Neighbour {
     /// Checks that this record follows `older`.
     fn check_follows(&self, older: &Neighbour) -> Result<()> {
         let (key, before) = (&self.key, &older.key);
-        if self.previous != Some(older.sha256) {
+        let link = Link {
+            key: older.key.clone(),
+            sha256: older.sha256,
+        };
+        if self.previous.as_ref() != Some(&link) {
             return Err(violated(format!(
                 "{key} does not name the record before it, {before}"
             )));
@@ -276,19 +135,55 @@ impl Neighbour {
                 "{key} is not signed, but the record before it is"
             )));
         }
+        if self.signed && self.signed_from != Some(older.signed_from.unwrap_or(self.sequence)) {
+            return Err(violated(format!(
+                "{key} does not say from which record on its chain is signed, as {before} does"
+            )));
+        }
         Ok(())
+    }
+
+    /// Returns the number of the record before it; `None` for the first record of a chain.
+    fn previous_number(&self) -> Option<u64> {
+        let previous = self.previous.as_ref();
+        previous.and_then(|link| key::parse_manifest(&link.key))
     }
 }
 
-/// Consecutive records of a chain, forwards or backwards, fetched ahead and each checked against the one before it in
-/// the walk.
+/// Checks that `record` follows `older`, or is the first record of its chain where there is none.
+///
+/// # Errors
+/// `Exit::Integrity` where it does not.
+pub(crate) fn check_follows<B: RecordBody>(
+    older: Option<&StoredRecord<B>>,
+    record: &StoredRecord<B>,
+) -> Result<()> {
+    let next = Neighbour::of(record);
+    match older {
+        Some(older) => next.check_follows(&Neighbour::of(older)),
+        None if next.previous.is_some() => Err(violated(format!(
+            "{} names a record before it, and there is none",
+            record.key
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The records of a range of numbers of a chain, forwards or backwards, fetched ahead and each checked against the one
+/// before it in the walk. Numbers of foreign objects, which a record passes over, are left out.
 pub(crate) struct ChainWalk<'a, B> {
-    records: BoxStream<'a, Result<StoredRecord<B>>>,
+    archive: &'a Archive,
+    chain: &'a str,
+    objects: BoxStream<'a, Result<(u64, RawObject)>>,
     neighbour: Option<Neighbour>,
+    is_backwards: bool,
+    /// Objects since the last record of a walk forwards that are none, and why. The next record must pass over them.
+    skipped: BTreeMap<u64, String>,
+    body: PhantomData<B>,
 }
 
 impl<'a, B: RecordBody> ChainWalk<'a, B> {
-    /// Walks from `first` to `last`, both included.
+    /// Walks from `first` to `last`, both included; `last` is a record.
     pub(crate) fn forwards(archive: &'a Archive, chain: &'a str, first: u64, last: u64) -> Self {
         ChainWalk::over(archive, chain, first..=last, None)
     }
@@ -310,26 +205,102 @@ impl<'a, B: RecordBody> ChainWalk<'a, B> {
         numbers: impl Iterator<Item = u64> + Send + 'a,
         neighbour: Option<Neighbour>,
     ) -> Self {
-        let records = stream::iter(numbers)
-            .map(move |sequence| fetch(archive, chain, sequence))
+        let objects = stream::iter(numbers)
+            .map(move |sequence| async move {
+                let object = fetch_raw(archive, chain, sequence, None).await?;
+                Ok((sequence, object))
+            })
             .buffered(AT_ONCE)
             .boxed();
-        ChainWalk { records, neighbour }
+        ChainWalk {
+            archive,
+            chain,
+            objects,
+            is_backwards: neighbour.is_some(),
+            neighbour,
+            skipped: BTreeMap::new(),
+            body: PhantomData,
+        }
     }
 
     /// Returns the next record; `None` at the end of the walk.
     ///
     /// # Errors
-    /// Those of [`fetch`], and `Exit::Integrity` where it and its neighbour do not follow each other.
+    /// Those of [`examine`], and `Exit::Integrity` where it and its neighbour do not follow each other, where a record is
+    /// missing, and where a record was passed over.
     pub async fn next(&mut self) -> Result<Option<StoredRecord<B>>> {
-        let Some(record) = self.records.try_next().await? else {
+        while let Some((sequence, object)) = self.objects.try_next().await? {
+            let record = match self.is_backwards {
+                true => self.step_back(sequence, &object)?,
+                false => self.step_forward(sequence, &object)?,
+            };
+            if record.is_some() {
+                return Ok(record);
+            }
+        }
+        match self.skipped.pop_last() {
+            Some((_, why)) => Err(violated(why)),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the object before the last one. The record that was read last says whether it is a record, or was passed over.
+    fn step_back(&mut self, sequence: u64, object: &RawObject) -> Result<Option<StoredRecord<B>>> {
+        let Some(newer) = &self.neighbour else {
             return Ok(None);
         };
+        if newer.previous_number() == Some(sequence) {
+            let record = match examine_raw(self.archive, self.chain, sequence, object)? {
+                Examined::Record(record) => *record,
+                Examined::Foreign(why) => return Err(violated(why)),
+            };
+            let older = Neighbour::of(&record);
+            newer.check_follows(&older)?;
+            self.neighbour = Some(older);
+            return Ok(Some(record));
+        }
+        // An object that was passed over may be gone, and what it is does not matter, unless it is a record.
+        let RawObject::Bytes(bytes) = object else {
+            return Ok(None);
+        };
+        match examine::<B>(&self.archive.trust(), self.chain, sequence, bytes)? {
+            Examined::Record(record) => Err(violated(format!(
+                "{} passes over {}, which is a record",
+                newer.key, record.key
+            ))),
+            Examined::Foreign(_) => Ok(None),
+        }
+    }
+
+    /// Takes the object after the last one. It is a record if it counts; then it must pass over the objects that are none.
+    fn step_forward(
+        &mut self,
+        sequence: u64,
+        object: &RawObject,
+    ) -> Result<Option<StoredRecord<B>>> {
+        let is_missing = matches!(object, RawObject::Missing);
+        let examined = match is_missing && !self.archive.rules().accepts_unsigned() {
+            true => {
+                let key = key::manifest(self.chain, sequence);
+                Examined::Foreign(format!("{key} is missing"))
+            }
+            false => examine_raw(self.archive, self.chain, sequence, object)?,
+        };
+        let record = match examined {
+            Examined::Record(record) => *record,
+            Examined::Foreign(why) => {
+                self.skipped.insert(sequence, why);
+                return Ok(None);
+            }
+        };
         let next = Neighbour::of(&record);
-        match &self.neighbour {
-            Some(newer) if newer.sequence > next.sequence => newer.check_follows(&next)?,
-            Some(older) => next.check_follows(older)?,
-            None => {}
+        let skipped = std::mem::take(&mut self.skipped);
+        if let Some(why) = next.previous_number().and_then(|n| skipped.get(&n)) {
+            return Err(violated(why.clone()));
+        }
+        // Without an older one the walk began in the middle of the chain, or the record is the first one.
+        if let Some(older) = &self.neighbour {
+            next.check_follows(older)?;
         }
         self.neighbour = Some(next);
         Ok(Some(record))
@@ -349,6 +320,8 @@ pub struct ChainReader<B = Manifest> {
     listed: BTreeMap<u64, Arc<StoredRecord<B>>>,
     /// The newest record; `None` where the chain has none.
     pub head: Option<Head>,
+    /// Objects beyond the head that are no records, by their numbers.
+    beyond: Vec<ForeignBeyond>,
 }
 
 impl<B: RecordBody> ChainReader<B> {
@@ -363,6 +336,7 @@ impl<B: RecordBody> ChainReader<B> {
             records: BTreeMap::new(),
             listed: BTreeMap::new(),
             head: None,
+            beyond: Vec::new(),
         };
         chain.refresh(writer).await?;
         Ok(chain)
@@ -377,29 +351,75 @@ impl<B: RecordBody> ChainReader<B> {
         let remembered = writer.state.remembered_head(&self.name)?;
         let known: Vec<Head> = self.head.iter().chain(&remembered).cloned().collect();
         let from = known.iter().max_by_key(|head| head.sequence);
-        let newest = newest_listed(writer, &self.name, from).await?;
-        // A delete marker hides the head from the listing, and lets its number be taken again.
-        self.check_one_version(writer, newest.unwrap_or(0) + 1)
-            .await?;
-        let Some(newest) = newest.filter(|newest| !self.records.contains_key(newest)) else {
+        let known_end = from.map(|head| KnownEnd {
+            head,
+            is_read: self.records.contains_key(&head.sequence),
+        });
+        let end: ChainEnd<B> = newest::find(writer, &self.name, known_end).await?;
+        let Some(head) = end.head else {
+            self.beyond = end.beyond;
+            self.check_free_numbers(writer).await?;
             return self.check_remembered(known.last());
         };
-        let head: StoredRecord<B> = fetch(writer, &self.name, newest).await?;
+        let newest = head.sequence;
         let mut fresh = ChainReader {
             name: self.name.clone(),
             head: Some(head.head()),
-            records: BTreeMap::from([(newest, Arc::new(head))]),
+            records: BTreeMap::from([(newest, Arc::new(*head))]),
             listed: self.listed.clone(),
+            beyond: end.beyond,
         };
+        fresh.check_free_numbers(writer).await?;
         fresh.check_one_version(writer, newest).await?;
-        fresh.check_head_signature(writer).await?;
+        fresh.check_key_of_head(writer)?;
+        if known.is_empty() {
+            fresh.check_listed(writer, &end.numbers).await?;
+        }
         for head in &known {
             fresh.walk_to(writer, head.sequence).await?;
             fresh.check_remembered(Some(head))?;
+            if !fresh.records.contains_key(&head.sequence) {
+                let key = key::manifest(&self.name, head.sequence);
+                return Err(violated(format!(
+                    "{key} was passed over by a later record, and this host remembers it as the chain's head"
+                )));
+            }
         }
         fresh.records.append(&mut self.records.clone());
         *self = fresh;
         Ok(())
+    }
+
+    /// Checks that each number up to the head is listed, but for those of objects that a record has passed over.
+    async fn check_listed(&self, archive: &Archive, listed: &BTreeSet<u64>) -> Result<()> {
+        let newest = self.head.as_ref().map_or(0, |head| head.sequence);
+        let unlisted: BTreeSet<u64> = (1..newest).filter(|n| !listed.contains(n)).collect();
+        if unlisted.is_empty() {
+            return Ok(());
+        }
+        let is_missing = |entry: &SinceEntry| unlisted.contains(&entry.sequence);
+        let entries = self.entries_back_to(archive, is_missing).await?;
+        match entries.into_iter().find(is_missing) {
+            Some(entry) => {
+                let missing = key::manifest(&self.name, entry.sequence);
+                let newest = key::manifest(&self.name, newest);
+                Err(violated(format!(
+                    "{missing} is missing, but {newest} is there"
+                )))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the next number is free, and was never taken by an object that was deleted. A delete marker hides the head
+    /// from the listing, and lets its number be taken again.
+    async fn check_free_numbers(&self, writer: &Writer) -> Result<()> {
+        let after_head = self.head.as_ref().map_or(0, |head| head.sequence) + 1;
+        self.check_one_version(writer, after_head).await?;
+        match self.next_sequence() {
+            next if next == after_head => Ok(()),
+            next => self.check_one_version(writer, next).await,
+        }
     }
 
     /// Checks that a head which was seen before is still the record with its number, where that was read.
@@ -429,9 +449,44 @@ impl<B: RecordBody> ChainReader<B> {
         self.records.values().map(|record| &**record)
     }
 
-    /// Returns the number of the record that comes next.
+    /// Returns the objects between the head and the next record, which that record passes over.
+    fn passed_over(&self) -> impl Iterator<Item = &ForeignObject> {
+        let after_head = self.head.as_ref().map_or(0, |head| head.sequence) + 1;
+        let numbered = (after_head..).zip(&self.beyond);
+        numbered
+            .take_while(|(number, foreign)| *number == foreign.sequence)
+            .map(|(_, foreign)| &foreign.object)
+    }
+
+    /// Returns the number of the record that comes next: the smallest one beyond the head at which there is no object.
     pub fn next_sequence(&self) -> u64 {
-        self.head.as_ref().map_or(0, |head| head.sequence) + 1
+        let head = self.head.as_ref().map_or(0, |head| head.sequence);
+        head + 1 + self.passed_over().count() as u64
+    }
+
+    /// Returns whether objects lie beyond the head that are no records.
+    pub(crate) fn has_foreign_objects(&self) -> bool {
+        !self.beyond.is_empty()
+    }
+
+    /// Returns what the next record of `writer` says of its chain's signatures and of the objects that it passes over.
+    ///
+    /// # Errors
+    /// `Exit::Unexpected` where a value has no form in JSON, which does not happen.
+    pub(crate) fn next_continuity(&self, writer: &Writer) -> Result<Continuity> {
+        let next = self.next_sequence();
+        let before = self.newest().and_then(|newest| {
+            let continuity = newest.envelope.manifest.place().continuity;
+            continuity.signed_from
+        });
+        let is_signed = writer.signers.key.is_some();
+        let passed_over = PassedOver::of(self.passed_over().cloned().collect());
+        Ok(Continuity {
+            signed_from: is_signed.then(|| before.unwrap_or(next)),
+            passed_over: passed_over.map_err(|error| {
+                Failure::unexpected("cannot list foreign objects").because(error)
+            })?,
+        })
     }
 
     /// Returns what the next record names as the one before it.
@@ -471,11 +526,13 @@ impl<B: RecordBody> ChainReader<B> {
             if let Some(found) = self.records().rev().find_map(&find) {
                 return Ok(Some(found));
             }
-            match self.records.keys().next() {
-                Some(&oldest) if oldest > 1 => {
-                    self.walk_to(archive, oldest.saturating_sub(STEP)).await?;
+            let oldest = self.records().next().map(Neighbour::of);
+            match oldest.and_then(|oldest| oldest.previous_number()) {
+                Some(before) => {
+                    self.walk_to(archive, (before + 1).saturating_sub(STEP))
+                        .await?
                 }
-                _ => return Ok(None),
+                None => return Ok(None),
             }
         }
     }
@@ -568,57 +625,17 @@ impl<B: RecordBody> ChainReader<B> {
         one_version_each(&archive.store.versions(&key).await?)
     }
 
-    /// After the first signed record of a chain all must be signed, the head by a key that this writer allows.
-    async fn check_head_signature(&mut self, writer: &Writer) -> Result<()> {
-        let Some(head) = self.newest() else {
-            return Ok(());
-        };
-        let key = head.key.clone();
-        match (head.signer, &writer.signers.key) {
-            (None, None) => Ok(()),
-            (Some(_), Some(_)) => head
-                .envelope
-                .require_signer(&writer.signers.allowed)
-                .map_err(|error| violated(format!("{key} cannot be trusted: {error}"))),
-            (Some(_), None) => Err(Failure::usage(format!(
-                "{key} is signed, so the next manifest must be"
+    /// Refuses a writer without a key behind a signed record, in an archive that is not signed.
+    fn check_key_of_head(&self, writer: &Writer) -> Result<()> {
+        match self.newest().filter(|head| head.signer.is_some()) {
+            Some(head) if writer.signers.key.is_none() => Err(Failure::usage(format!(
+                "{} is signed, so the next manifest must be",
+                head.key
             ))
             .remedy("Configure CXVAULT_SIGNING_KEY_FILE with a key of this archive.")),
-            // Signing has just been switched on, or the record was appended without the key: the walk decides.
-            (None, Some(_)) => self.walk_to(writer, 1).await,
+            _ => Ok(()),
         }
     }
-}
-
-/// Returns the newest number in the store, and checks that none is missing since the known one.
-async fn newest_listed(archive: &Archive, name: &str, known: Option<&Head>) -> Result<Option<u64>> {
-    let from = known.map_or(1, |head| head.sequence);
-    let after = key::manifest(name, from - 1);
-    let listed = archive.store.list(&key::chain(name), Some(&after)).await?;
-    let mut expected = from;
-    for entry in &listed {
-        match key::parse_manifest(&entry.key) {
-            Some(sequence) if sequence == expected => expected += 1,
-            Some(_) => {
-                let missing = key::manifest(name, expected);
-                return Err(violated(format!(
-                    "{missing} is missing, but {} is there",
-                    entry.key
-                )));
-            }
-            None => tracing::warn!(
-                key = entry.key,
-                "an object that is not a record lies among the manifests"
-            ),
-        }
-    }
-    if known.is_some() && expected == from {
-        let missing = key::manifest(name, from);
-        return Err(violated(format!(
-            "{missing} is missing, which this host remembers as the chain's head"
-        )));
-    }
-    Ok(expected.checked_sub(1).filter(|&newest| newest > 0))
 }
 
 /// Checks that no object was deleted or overwritten: on a versioned bucket it would have more than one version.

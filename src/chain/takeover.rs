@@ -9,12 +9,15 @@ use crate::chain::append::{Appended, Mode};
 use crate::chain::archive::violated;
 use crate::chain::days::Chain;
 use crate::chain::protection::Protection;
+use crate::chain::read::ChainReader;
 use crate::chain::roster::Roster;
 use crate::chain::writer::Writer;
-use crate::chain::{append, read};
+use crate::chain::{append, read, record};
 use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::{ChainHead, RosterEntry, RosterRecord, Takeover, roster};
+use crate::format::record::{
+    ChainHead, Manifest, RosterEntry, RosterRecord, SignersRecord, Takeover, roster,
+};
 use crate::journal::Head;
 use crate::outcome::{Exit, Failure, Result};
 
@@ -42,6 +45,43 @@ impl Elsewhere {
 }
 
 impl Roster {
+    /// Checks what the roster says of the keys: the chain of signers has the record that it names, and descends from the one
+    /// that this host remembers. And that a signed archive which has objects at records' places has a record that counts:
+    /// otherwise all signatures were removed, and a writer without a state folder would begin every chain anew.
+    ///
+    /// # Errors
+    /// [`Exit::Integrity`] where that does not hold.
+    async fn check_signers(&self, archive: &Writer) -> Result<()> {
+        let remembers = archive.state.remembered_head(key::SIGNERS)?.is_some();
+        if remembers || archive.rules().newest().is_some() {
+            let signers = ChainReader::<SignersRecord>::open(archive, key::SIGNERS).await?;
+            if let Some(head) = &signers.head {
+                archive.state.remember_head(key::SIGNERS, head)?;
+            }
+        }
+        if let Some(newest) = self.newest() {
+            let named = newest.envelope.manifest.signers.as_ref();
+            return archive.check_knows_signers(named, &newest.key);
+        }
+        if archive.rules().accepts_unsigned() {
+            return Ok(());
+        }
+        for sub_account in archive.stored_sub_accounts().await? {
+            if read::newest::<Manifest>(archive, &sub_account)
+                .await?
+                .is_some()
+            {
+                // A run that was killed has committed days, and no record of the roster.
+                return Ok(());
+            }
+        }
+        let of_signers = |key: &String| key.starts_with(key::SIGNERS_FOLDER);
+        match archive.foreign.keys().iter().all(of_signers) {
+            true => Ok(()),
+            false => Err(archive.nothing_counts(key::ROSTERS)),
+        }
+    }
+
     /// Opens the roster of an archive that may be written to here, and lets this host remember the heads that it vouches
     /// for. So a host that has lost its state folder notices a chain that was cut off before it continues the chain.
     ///
@@ -49,6 +89,7 @@ impl Roster {
     /// [`Exit::Usage`] where this is a copy that was not taken over.
     pub async fn open_to_write(archive: &Writer, mode: Mode) -> Result<Roster> {
         let mut roster = Roster::open(archive, key::ROSTER).await?;
+        roster.check_signers(archive).await?;
         if let Some(elsewhere) = elsewhere(archive, &roster).await? {
             return Err(elsewhere.refusal(&archive.store.root()));
         }
@@ -104,7 +145,7 @@ async fn taken_over(archive: &Writer, roster: &Roster) -> Result<Option<Takeover
         .newest()
         .and_then(|read| read.envelope.manifest.takeover_for_next(read.sha256));
     let Some(link) = link else { return Ok(None) };
-    let read = read::fetch_linked::<RosterRecord>(archive, key::ROSTER, &link).await?;
+    let read = record::fetch_linked::<RosterRecord>(archive, key::ROSTER, &link).await?;
     match read.envelope.manifest.as_takeover() {
         Some(takeover) => Ok(Some(takeover.clone())),
         None => Err(violated(format!(
@@ -155,6 +196,7 @@ pub(crate) async fn take_over(
     let mut roster = Roster::open(archive, key::ROSTER)
         .await
         .map_err(incomplete)?;
+    roster.check_signers(archive).await.map_err(incomplete)?;
     loop {
         let Some(Elsewhere { from, copy }) = elsewhere(archive, &roster).await? else {
             return Ok(TakenOver::Before);

@@ -4,7 +4,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::archive::Archive;
 use crate::chain::entries::{EntryReader, EntryWalk};
-use crate::chain::read::{ChainWalk, StoredRecord};
+use crate::chain::read::ChainWalk;
+use crate::chain::record::StoredRecord;
 use crate::chain::{days, read};
 use crate::format::hash::Digest;
 use crate::format::record::{Coverage, DayRecord, Disposal, HeadRef, Link, Record, Run};

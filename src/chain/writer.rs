@@ -13,9 +13,9 @@ use crate::chain::archive::Archive;
 use crate::clock::Clock;
 use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::{ArchiveRecord, Lock, Retention};
+use crate::format::record::{ArchiveRecord, KeyList, Lock, Retention};
 use crate::format::row::{FORMAT_VERSION, Omission};
-use crate::format::signature::{AllowedSigners, SigningKey};
+use crate::format::signature::{AllowedSigners, PublicKey, SigningKey};
 use crate::format::time::Instant;
 use crate::journal::StateDir;
 use crate::outcome::{Failure, Result};
@@ -93,7 +93,8 @@ impl Deref for Writer {
     }
 }
 
-/// Reads the archive's record, or creates the archive with the id `new_id` and a lock on its record.
+/// Reads the archive's record, or creates the archive with the id `new_id` and a lock on its record. A new archive is signed
+/// if there is a `signer`.
 ///
 /// # Errors
 /// Those of [`archive::record`]; `Exit::Integrity` where `archive.json` was deleted; `Exit::Later` where the store does
@@ -103,6 +104,7 @@ pub async fn open_or_create(
     new_id: &str,
     now_ms: i64,
     lock: Option<Retention>,
+    signer: Option<PublicKey>,
 ) -> Result<ArchiveRecord> {
     if let Some(record) = archive::record(store).await? {
         return Ok(record);
@@ -112,6 +114,7 @@ pub async fn open_or_create(
         archive_id: new_id.to_owned(),
         created_at: Instant::from_millis(now_ms),
         format_version: FORMAT_VERSION,
+        signers: KeyList::of(signer),
     };
     let bytes = record
         .to_bytes()

@@ -27,6 +27,7 @@ pub mod copy;
 pub mod operate;
 pub mod records;
 pub mod setup;
+pub mod signers;
 pub mod values;
 
 use audit::{
@@ -40,6 +41,7 @@ use setup::{
     CompletionsArgs, ConfigArgs, DemoArgs, InitArgs, KeygenArgs, ManArgs, ReferenceArgs,
     SimulateArgs,
 };
+use signers::SignersArgs;
 use values::not_empty;
 
 /// Archives RingCX interaction summaries as Parquet with a signed audit trail.
@@ -239,6 +241,8 @@ pub enum Command {
     Copy(Box<CopyArgs>),
     /// Continue a copy in place of the original archive
     Takeover(TakeoverArgs),
+    /// Show and change the keys whose signatures count
+    Signers(SignersArgs),
     /// Archive a synthetic day from a simulated RingCX
     Demo(DemoArgs),
     /// Run the simulated RingCX on its own

@@ -86,6 +86,7 @@ pub async fn dispatch(
         Command::Hold(args) => archive::hold::run(args, settings, context).await,
         Command::Retention(args) => archive::retention::run(args, settings, context).await,
         Command::Copy(args) => archive::copy::run(args, settings, context).await,
+        Command::Signers(args) => archive::signers::run(args, settings, context).await,
         Command::Takeover(args) => archive::takeover::run(args, settings, context).await,
         Command::Doctor(args) => setup::doctor::run(args, loaded, context).await,
         Command::Config(_) => setup::config::run(loaded, context),

@@ -15,8 +15,9 @@ use crate::command::archive::anchor;
 use crate::command::s3_options::{copy_options, s3_options};
 use crate::config::Settings;
 use crate::format::place::location::Location;
-use crate::format::record::ArchiveRecord;
+use crate::format::record::{ArchiveRecord, KeyList};
 use crate::format::row::FORMAT_VERSION;
+use crate::format::signature::SigningKey;
 use crate::format::time::Instant;
 use crate::journal::StateDir;
 use crate::outcome::{Failure, Result};
@@ -80,8 +81,10 @@ pub(crate) async fn open_archive(settings: &Settings, context: &Context) -> Resu
             .try_for_each(|account| account.credentials().map(drop))?;
     }
     let new_id = random_id()?;
-    let record = writer::open_or_create(&*store, &new_id, started_at, settings.object_lock).await?;
-    let archive = reading(settings, context, store, record)?;
+    let own = signers.key.as_ref().map(SigningKey::public_key);
+    let lock = settings.object_lock;
+    let record = writer::open_or_create(&*store, &new_id, started_at, lock, own).await?;
+    let archive = reading(settings, context, store, record).await?;
     for_writing(settings, context, archive, signers, clock).await
 }
 
@@ -100,11 +103,42 @@ pub(crate) async fn open_existing(
     let record = archive::record(&*store)
         .await?
         .ok_or_else(|| archive::none_at(&store.root()))?;
-    let archive = reading(settings, context, store, record)?;
+    let archive = reading(settings, context, store, record).await?;
     match mode {
         Mode::Act => for_writing(settings, context, archive, signers, clock).await,
-        Mode::DryRun => assemble(settings, archive, signers, clock),
+        Mode::DryRun => {
+            let writer = assemble(settings, archive, signers, clock)?;
+            writer.check_may_write()?;
+            Ok(writer)
+        }
     }
+}
+
+/// Opens an archive to change the keys that count, with a key that need not count yet: whether it may is for the change to
+/// decide.
+///
+/// # Errors
+/// As [`open_existing`].
+pub(crate) async fn open_to_change_keys(
+    settings: &Settings,
+    mode: Mode,
+    context: &Context,
+) -> Result<Writer> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let signers = signers(settings)?;
+    let store = open_store(settings, clock.clone(), context).await?;
+    let record = archive::record(&*store)
+        .await?
+        .ok_or_else(|| archive::none_at(&store.root()))?;
+    let archive = reading(settings, context, store, record).await?;
+    let writer = assemble(settings, archive, signers, clock.clone())?;
+    Ok(match mode {
+        Mode::Act => Writer {
+            anchoring: anchor::anchoring(settings, clock, context).await,
+            ..writer
+        },
+        Mode::DryRun => writer,
+    })
 }
 
 /// Opens the archive for a plan; where there is none yet, none is created, and the plan is that of an empty one.
@@ -119,9 +153,12 @@ pub(crate) async fn open_for_plan(settings: &Settings, context: &Context) -> Res
         archive_id: "not-founded-yet".to_owned(),
         created_at: Instant::from_millis(clock.now_ms()),
         format_version: FORMAT_VERSION,
+        signers: KeyList::of(signers.key.as_ref().map(SigningKey::public_key)),
     });
-    let archive = reading(settings, context, store, record)?;
-    assemble(settings, archive, signers, clock)
+    let archive = reading(settings, context, store, record).await?;
+    let writer = assemble(settings, archive, signers, clock)?;
+    writer.check_may_write()?;
+    Ok(writer)
 }
 
 /// Returns the signing key, and the keys whose signatures count.
@@ -133,7 +170,7 @@ fn signers(settings: &Settings) -> Result<Signers> {
 }
 
 /// Returns the reading side of the archive.
-fn reading(
+async fn reading(
     settings: &Settings,
     context: &Context,
     store: Arc<dyn Store>,
@@ -143,7 +180,7 @@ fn reading(
     if !allowed.is_empty() {
         allowed = settings.allowed_signers()?;
     }
-    Archive::of(store, record, allowed, context.cancel.clone())
+    Archive::of(store, record, allowed, context.cancel.clone()).await
 }
 
 /// Returns the archive with its anchors, ready for commits.
@@ -160,10 +197,12 @@ async fn for_writing(
             "omit_fields: RingCX documents no such field; was `{meant}` meant?"
         );
     }
-    let anchoring = anchor::anchoring(settings, clock.clone(), context).await;
+    let writer = assemble(settings, archive, signers, clock.clone())?;
+    // Before any other request: what a writer without a key that counts adds would be foreign to every reader.
+    writer.check_may_write()?;
     let writer = Writer {
-        anchoring,
-        ..assemble(settings, archive, signers, clock)?
+        anchoring: anchor::anchoring(settings, clock, context).await,
+        ..writer
     };
     tracing::info!(
         archive = writer.store.root(),

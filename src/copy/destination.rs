@@ -180,6 +180,11 @@ impl Destination {
         }
         let bytes = source.store.get(key::ARCHIVE).await?;
         let bytes = bytes.ok_or_else(|| archive::violated("archive.json was deleted"))?;
+        if Digest::of(&bytes) != source.sha256 {
+            return Err(archive::violated(
+                "archive.json was exchanged while it was copied",
+            ));
+        }
         // The second PUT must answer that the object exists, unless the first one did.
         for _ in 0..2 {
             if self.put_mark(key::ARCHIVE, bytes.clone()).await? == PutOutcome::Exists {

@@ -36,10 +36,12 @@ pub(super) async fn has_begun(source: &Archive, to: &dyn Store, remote: bool) ->
     let (mark, record) = (to.get(key::COPY).await?, to.get(key::ARCHIVE).await?);
     let is_same = record.is_some() && record == original;
     let top = to.children("").await?;
-    let has_chains = top
-        .folders
-        .iter()
-        .any(|folder| matches!(folder.as_str(), "manifests" | "segments" | "roster"));
+    let has_chains = top.folders.iter().any(|folder| {
+        matches!(
+            folder.as_str(),
+            "manifests" | "segments" | "roster" | "signers"
+        )
+    });
     let problem = match (mark, record) {
         (Some(_), None) if has_chains => "is missing, and the rest of the archive is there",
         (Some(mark), record) => {
@@ -112,6 +114,7 @@ pub(super) async fn refuse_diverged(source: &dyn Store, to: &dyn Store) -> Resul
         chains.push(key::chain(sub_account));
     }
     // The roster comes last, since its difference follows from the others: the first difference is reported.
+    chains.push(key::SIGNERS_FOLDER.to_owned());
     chains.push(key::ROSTERS.to_owned());
     stream::iter(chains)
         .map(|chain| check_newest(source, to, chain))

@@ -135,6 +135,7 @@ impl Copier<'_> {
             Some(head) => unless_violated(roster::read_chain(self.source, head).await, failed)?,
             None => None,
         };
+        let signers = roster::read_signers(self.source).await?;
         let required = rosters.iter().flatten().map(|step| step.required);
         self.destination.refuse_unlockable("the roster", required)?;
         let (mut created, mut complete) = (false, true);
@@ -146,6 +147,8 @@ impl Copier<'_> {
                     self.destination.refuse_unlockable(&name, required)?;
                     if !created {
                         self.destination.create(self.source, mark).await?;
+                        let (from, to) = (self.source, &self.destination);
+                        roster::copy(from, to, key::SIGNERS_FOLDER, &signers).await?;
                         created = true;
                     }
                     self.chain(&chain).await
@@ -159,8 +162,9 @@ impl Copier<'_> {
             self.meter.sub_accounts_done.fetch_add(1, Relaxed);
         }
         if let (Some(head), Some(steps), true) = (&mark.roster, rosters, complete) {
-            let copied = roster::copy(self.source, &self.destination, &steps).await;
-            if unless_violated(copied, failed)?.is_some() {
+            let copied = roster::copy(self.source, &self.destination, key::ROSTERS, &steps).await;
+            if let Some(stored) = unless_violated(copied, failed)? {
+                self.destination.count(|copied| copied.rosters += stored);
                 self.count_head(key::ROSTER, head);
             }
         }

@@ -1,10 +1,11 @@
-//! The roster's chain. It is read completely before anything is copied, like the chains whose heads it names, and copied
-//! after all of them.
+//! The chains about the whole archive: the roster, and the chain of signers. Both are read completely before anything is
+//! copied, like the chains whose heads they name. The signers are copied before all other chains, because a reader judges
+//! these by them; the roster after all of them.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::archive::violated;
-use crate::chain::{Archive, ChainWalk, Protection, read};
+use crate::chain::{Archive, ChainWalk, Protection, read, signers};
 use crate::copy::destination::{CopyItem, Destination};
 use crate::copy::job::AT_ONCE;
 use crate::format::hash::Digest;
@@ -43,7 +44,22 @@ pub(super) async fn head(source: &Archive) -> Result<Option<Head>> {
     Ok(newest.map(|newest| newest.head()))
 }
 
-/// Reads and verifies the chain up to `head`.
+/// Reads and verifies the chain of signers; empty where the keys have never changed.
+///
+/// # Errors
+/// As [`read_chain`].
+pub(super) async fn read_signers(source: &Archive) -> Result<Vec<RosterStep>> {
+    let records = signers::read_all(source).await?;
+    let steps = records.into_iter().map(|stored| RosterStep {
+        key: stored.key,
+        bytes: stored.bytes,
+        sha256: stored.sha256,
+        required: Protection::default(),
+    });
+    Ok(steps.collect())
+}
+
+/// Reads and verifies the roster up to `head`.
 ///
 /// # Errors
 /// [`crate::outcome::Exit::Integrity`] as for the chain of a sub-account.
@@ -68,12 +84,19 @@ pub(super) async fn read_chain(source: &Archive, head: &Head) -> Result<Vec<Rost
     }
 }
 
-/// Confirms the records that the copy has already, and stores the others, in order: a crash leaves a shorter chain.
+/// Confirms the records in `folder` that the copy has already, and stores the others, in order: a crash leaves a shorter
+/// chain. Returns the number of those that were stored.
 ///
 /// # Errors
 /// `Exit::Integrity` where a record was changed, here or there; errors of the stores.
-pub(super) async fn copy(source: &Archive, to: &Destination, steps: &[RosterStep]) -> Result<()> {
-    let listed = &to.listed(&[key::ROSTERS.to_owned()]).await?;
+pub(super) async fn copy(
+    source: &Archive,
+    to: &Destination,
+    folder: &str,
+    steps: &[RosterStep],
+) -> Result<u64> {
+    let mut stored = 0;
+    let listed = &to.listed(&[folder.to_owned()]).await?;
     let (there, missing): (Vec<_>, Vec<_>) = steps
         .iter()
         .partition(|step| listed.contains_key(&step.key));
@@ -95,9 +118,9 @@ pub(super) async fn copy(source: &Archive, to: &Destination, steps: &[RosterStep
         // stored now: otherwise each new day would extend the lock of all records, and no retention would ever end.
         let item = step.item(to.longest_of_all(step.required));
         let put = to.put(&item, Body::Bytes(bytes)).await?;
-        to.count(|copied| copied.rosters += u64::from(put));
+        stored += u64::from(put);
     }
-    Ok(())
+    Ok(stored)
 }
 
 /// Fetches the bytes of a record that was verified before, and checks that they are still the same.

@@ -43,7 +43,7 @@ pub(super) async fn compose(
     }
     let totals = revision.totals;
     // Only named groups are compared with other days: later days could not compare the others.
-    let groups = NamedGroups::of(totals.groups);
+    let groups = crate::format::row::tally::NamedGroups::of(totals.groups);
     let warnings = warnings(context, chain, &totals.day, &groups.named).await?;
     let incomplete_because = reasons_incomplete(context, prior, &totals.day, now_ms);
     let (rows, failures) = counts_of_files(prior, totals.rows, totals.failures);
@@ -56,7 +56,8 @@ pub(super) async fn compose(
             (1, _) => job.why,
             (_, Some(_)) => Why::Recheck,
             (_, None) => Why::GapFill,
-        },
+        }
+        .into(),
         discovery: match prior.revisions.first() {
             Some((link, _)) if context.recheck.is_none() => Discovery::Manifest(link.clone()),
             _ => discovery(job, revision.windows, revision.adopted_only)?,
@@ -68,7 +69,7 @@ pub(super) async fn compose(
         other_agent_groups: groups.others,
         failures,
         complete: incomplete_because.is_empty(),
-        incomplete_because,
+        incomplete_because: incomplete_because.into_iter().map(Into::into).collect(),
         files: published.files,
         leftovers: prior.leftovers.clone(),
         object_lock: published.lock,

@@ -81,7 +81,7 @@ fn every_command_has_help_with_an_example() {
         .filter(|name| *name != "help")
         .collect();
     let expected = "run backfill plan doctor recheck verify status ls show search export report evidence prove check-receipt \
-                    acknowledge hold retention copy takeover demo simulate init config keygen completions man reference";
+                    acknowledge hold retention copy takeover signers demo simulate init config keygen completions man reference";
     assert_eq!(commands.join(" "), expected);
     for command in commands {
         let help = user.run(&[command, "--help"]);

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use crate::support::host::{Host, TestClock};
-use crate::support::memory::{Effect, MemoryStore, StoreFault, StoreOperation};
+use crate::support::memory::MemoryStore;
 use crate::support::protocol::{Checked, Expected, check, check_truth, expected};
 use crate::support::vault::{DAY, SUB, Simulator, options};
 use bytes::Bytes;
 use cxvault::chain::writer::Signers;
 use cxvault::format::part::{PartContext, PartReader, PartWriter};
 use cxvault::format::place::key;
+use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::key_list::KeyList;
 use cxvault::format::record::manifest::Leftover;
 use cxvault::format::row::Row;
 use cxvault::format::row::segment::Segment;
@@ -320,6 +322,9 @@ fn where_parts_are_signed_only_signed_parts_are_adopted() {
             key: Some(key),
             allowed: AllowedSigners::parse(&line).unwrap(),
         };
+        let mut signed = ArchiveRecord::read(&record).unwrap();
+        signed.signers = KeyList::of([ours.public_key()]);
+        let record = Bytes::from(signed.to_bytes().unwrap());
         let checked = archived_beside(&simulator, Some(signers), Some(&record), &planted);
         assert_eq!(checked.records(DAY)[0].files[0].adopted, adopted);
         let wanted = if adopted {
@@ -329,55 +334,4 @@ fn where_parts_are_signed_only_signed_parts_are_adopted() {
         };
         assert_eq!(leftovers(&checked), wanted);
     }
-}
-
-/// A part that a host adopted as its own becomes foreign when keys come into use; what only it held
-/// is not committed.
-#[test]
-fn an_observation_that_only_a_foreign_part_holds_is_committed_later() {
-    let world = |days: i64| {
-        let mut options = SimulatorOptions {
-            segments_per_day: 12,
-            ..options()
-        };
-        options.now = options
-            .now
-            .map(|now| now + jiff::SignedDuration::from_hours(24 * days));
-        options.faults.late_population = 40.0;
-        Simulator::start(options)
-    };
-    let (soon, late) = (world(0), world(5));
-    let (store, clock) = (Arc::new(MemoryStore::new()), TestClock::new());
-    let mut early = Host::new("early", &soon.url, &clock);
-    for _ in 0..2 {
-        store.fail(
-            StoreFault::new(StoreOperation::PutNew, "manifests/", Effect::FailBefore)
-                .times(u32::MAX),
-        );
-        assert_eq!(
-            now(early.run(store.clone(), DAY)).unwrap_err().exit,
-            Exit::Later
-        );
-        store.repair();
-    }
-    let key = SigningKey::generate().unwrap();
-    let allowed = AllowedSigners::parse(&key.public_key().allowed_signers_line("cxvault")).unwrap();
-    let signers = Arc::new(Signers {
-        key: Some(key),
-        allowed,
-    });
-    let mut other = Host::new("other", &late.url, &clock);
-    other.signers = signers.clone();
-    now(other.run(store.clone(), DAY)).unwrap();
-    early.signers = signers;
-    now(early.run(store.clone(), DAY)).unwrap();
-    let checked = check(&store.contents(), SUB);
-    assert_eq!(checked.records(DAY).len(), 2);
-    for ((segment, kind), (status, sha256)) in truth(&soon) {
-        assert!(
-            checked.holds(DAY, &segment, kind, status, sha256),
-            "lost: {segment} {kind:?} {status:?}"
-        );
-    }
-    check_truth(&checked, DAY, &truth(&late));
 }

@@ -55,6 +55,7 @@ fn chain(store: &MemoryStore) {
         manifest.key = key::manifest(SUB, sequence);
         manifest.coverage = coverage.clone();
         manifest.position = position;
+        manifest.continuity.signed_from = Some(1);
         manifest.previous = previous.take();
         let Record::Day(record) = &mut manifest.record else {
             panic!("it is a day")

@@ -8,6 +8,7 @@ mod crash_points;
 mod damage;
 mod fault_table;
 mod foreign_objects;
+mod long_chains;
 mod protocol_model;
 mod store_retries;
 mod store_s3_answers;

@@ -11,8 +11,11 @@ use cxvault::audit::verify::finding::{Finding, Severity};
 use cxvault::audit::verify::{Level, VerifyOptions, VerifyProgress, verify};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
+use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::continuity::Continuity;
 use cxvault::format::record::coverage::{Coverage, DayState};
 use cxvault::format::record::envelope::RecordBody;
+use cxvault::format::record::key_list::KeyList;
 use cxvault::format::record::lock::{Lock, LockMode};
 use cxvault::format::record::manifest::{
     DayRecord, Discovery, Envelope, Incomplete, Leftover, Link, Manifest, ObjectLock, Recheck,
@@ -57,9 +60,17 @@ fn signing_key() -> SigningKey {
     SigningKey::from_openssh_pem(&String::from_utf8(golden("../test-only.key")).unwrap()).unwrap()
 }
 
+/// Returns the golden archive's `archive.json` as that of an archive that is not signed.
+fn unsigned_archive() -> Vec<u8> {
+    let mut record = ArchiveRecord::read(&golden(key::ARCHIVE)).unwrap();
+    record.signers = KeyList::default();
+    record.to_bytes().unwrap()
+}
+
 /// Returns the golden chain up to a number, unsigned.
 fn unsigned(upto: u64) -> Vec<Manifest> {
-    let mut hashes: Vec<(String, String)> = Vec::new();
+    let signed_archive = Digest::of(&golden(key::ARCHIVE)).hex();
+    let mut hashes = vec![(signed_archive, Digest::of(&unsigned_archive()).hex())];
     let mut position = ChainPosition::default();
     let manifests = (1..=upto).map(|n| {
         let signed = golden(&key::manifest(SUB, n));
@@ -74,6 +85,7 @@ fn unsigned(upto: u64) -> Vec<Manifest> {
         .unwrap();
         // And so are the trees over them.
         manifest.position = position.clone();
+        manifest.continuity = Continuity::default();
         let bytes = manifest.clone().seal(None).unwrap().to_bytes().unwrap();
         hashes.push((Digest::of(&signed).hex(), Digest::of(&bytes).hex()));
         position = manifest.next_position(Digest::of(&bytes));
@@ -93,8 +105,8 @@ fn day(manifest: &mut Manifest) -> &mut DayRecord {
 fn full() -> Manifest {
     let mut manifest = unsigned(1).pop().unwrap();
     let day = day(&mut manifest);
-    let warning = |code, agent_group: Option<&str>| Warning {
-        code,
+    let warning = |code: WarningCode, agent_group: Option<&str>| Warning {
+        code: code.into(),
         agent_group: agent_group.map(str::to_owned),
         found: 0,
         usual: 40,
@@ -106,9 +118,9 @@ fn full() -> Manifest {
         warning(WarningCode::SummariesStopped, Some("")),
     ];
     day.incomplete_because = vec![
-        Incomplete::SummariesFailed,
-        Incomplete::WantedSummariesSkipped,
-        Incomplete::BeyondSourceRetention,
+        Incomplete::SummariesFailed.into(),
+        Incomplete::WantedSummariesSkipped.into(),
+        Incomplete::BeyondSourceRetention.into(),
     ];
     day.files[0].version_id =
         Some("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo".into());
@@ -142,7 +154,7 @@ fn variants() -> Vec<(String, Change)> {
         match why {
             Why::Nightly | Why::Backfill | Why::GapFill | Why::Recheck => {}
         }
-        all.push(of_day(&format!("{why:?}"), move |day| day.why = why));
+        all.push(of_day(&format!("{why:?}"), move |day| day.why = why.into()));
     }
     for mode in [LockMode::Governance, LockMode::Compliance] {
         match mode {
@@ -167,7 +179,7 @@ fn variants() -> Vec<(String, Change)> {
             | Incomplete::BeyondSourceRetention => {}
         }
         all.push(of_day(reason.name(), move |day| {
-            day.incomplete_because = vec![reason]
+            day.incomplete_because = vec![reason.into()]
         }));
     }
     for code in [
@@ -180,7 +192,7 @@ fn variants() -> Vec<(String, Change)> {
             }
         }
         let warning = Warning {
-            code,
+            code: code.into(),
             agent_group: None,
             found: 1,
             usual: 9,
@@ -348,7 +360,7 @@ fn findings(runtime: &tokio::runtime::Runtime, chain: &[Manifest], last: &[u8]) 
         };
         runtime.block_on(store.put_new(&object)).unwrap();
     };
-    put(key::ARCHIVE.into(), golden(key::ARCHIVE));
+    put(key::ARCHIVE.into(), unsigned_archive());
     for (n, manifest) in chain.iter().enumerate() {
         let own = || manifest.clone().seal(None).unwrap().to_bytes().unwrap();
         put(

@@ -23,7 +23,7 @@ use cxvault::format::hash::digest::Digest;
 use cxvault::format::record::manifest::Why;
 use cxvault::format::row::observation::{Status, SummaryKind};
 use cxvault::format::row::omit::Omission;
-use cxvault::format::signature::AllowedSigners;
+use cxvault::format::signature::{AllowedSigners, SigningKey};
 use cxvault::format::time::day::Zone;
 use cxvault::journal::StateDir;
 use cxvault::outcome::{Exit, Result};
@@ -113,6 +113,16 @@ impl Host {
     }
 
     /// Replaces the disk: observations that are not committed and the recorded head are lost.
+    /// Gives the host a signing key.
+    pub fn sign(&mut self, key: SigningKey) {
+        let mut allowed = AllowedSigners::default();
+        allowed.allow(key.public_key());
+        self.signers = Arc::new(Signers {
+            key: Some(key),
+            allowed,
+        });
+    }
+
     pub fn lose_state(&self) {
         *self.state.lock().unwrap() = Arc::new(disk());
     }
@@ -176,11 +186,13 @@ impl Host {
             Arc::new(RetryingStore::new(store, self.clock.clone(), stop.clone()));
         let run = format!("{}-{}", self.name, self.runs.fetch_add(1, Ordering::SeqCst));
         let started_at = self.clock.now_ms();
+        let own = self.signers.key.as_ref().map(|key| key.public_key());
         let record =
-            writer::open_or_create(&*store, &format!("archive-of-{run}"), started_at, None).await?;
+            writer::open_or_create(&*store, &format!("archive-of-{run}"), started_at, None, own)
+                .await?;
         Ok(Writer {
             state: StateDir::open(state.path(), &record.archive_id),
-            archive: Archive::of(store, record, AllowedSigners::default(), stop)?,
+            archive: Archive::of(store, record, AllowedSigners::default(), stop).await?,
             clock: self.clock.clone(),
             signers: self.signers.clone(),
             policy: Policy {

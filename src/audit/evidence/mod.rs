@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::audit::pack::Pack;
-use crate::chain::{Archive, OmittedDays, Timeline, inventory};
+use crate::chain::{Archive, OmittedDays, Timeline, inventory, signers};
 use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::time::Days;
@@ -64,6 +64,7 @@ pub(crate) async fn pack(
     for sub_account in sub_accounts {
         writer.add_chain(sub_account, days).await?;
     }
+    writer.add_signers().await?;
     writer.add_roster().await?;
     writer.add_texts(days, signers, now_ms)?;
     Ok(writer.counts)
@@ -113,6 +114,20 @@ impl EvidenceWriter<'_> {
         let left_out = disposed.into_iter().filter(|omitted| omitted.touches(days));
         self.counts.left_out.extend(left_out);
         self.counts.heads.push(timeline.head_ref().to_string());
+        Ok(())
+    }
+
+    /// Adds the chain of signers, by which every other record is judged.
+    async fn add_signers(&mut self) -> Result<()> {
+        let records = signers::read_all(self.source).await?;
+        for stored in &records {
+            self.add(&stored.key, stored.sha256).await?;
+            let signature = stored.envelope.signature.as_ref();
+            self.keys
+                .extend(signature.map(|signature| signature.public_key.clone()));
+        }
+        let head = records.last().map(|stored| stored.head_ref().to_string());
+        self.counts.heads.extend(head);
         Ok(())
     }
 

@@ -43,6 +43,9 @@ impl Verifier<'_> {
         let readable = record.as_ref().and(bytes.as_deref());
         self.archive_sha256 = readable.map(Digest::of);
         self.created_at = record.as_ref().map(|record| record.created_at);
+        if let Some(record) = &record {
+            self.listed_signers.clone_from(&record.signers);
+        }
         self.archive_id = match record {
             Some(record) => record.archive_id,
             None => self.claimed_id(&manifests.folders).await?,
@@ -79,14 +82,14 @@ impl Verifier<'_> {
             }
         }
         let doctor = key::DOCTOR.trim_end_matches('/');
-        let known = ["manifests", "roster", "segments", doctor];
+        let known = ["manifests", "roster", "segments", "signers", doctor];
         for folder in &top.folders {
             if !known.contains(&folder.as_str()) {
                 let code = FindingCode::BesideArchive;
                 self.report_folder(code, &format!("{folder}/")).await?;
             }
         }
-        for parent in ["manifests/", "roster/", "segments/"] {
+        for parent in ["manifests/", "roster/", "segments/", "signers/"] {
             self.foreign_below(parent, |folder| folder == "v1").await?;
         }
         // Foreign objects in the roster's folder are reported when its chain is read.

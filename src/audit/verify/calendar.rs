@@ -69,7 +69,7 @@ impl CalendarCheck {
 
 /// Checks the days of a range. Without bounds the range is from the chain's first to its last archived day; a bound is
 /// kept even where nothing is archived, so that the days up to it are missing.
-pub fn days(range: &Days, sub_account: &str, check: &ChainCheck<'_>) -> CalendarCheck {
+pub fn days(range: &Days, sub_account: &str, check: &ChainCheck) -> CalendarCheck {
     let mut calendar = CalendarCheck::default();
     let first = range.from.or(check.coverage.first_day);
     let last = range
@@ -105,7 +105,7 @@ pub fn days(range: &Days, sub_account: &str, check: &ChainCheck<'_>) -> Calendar
 
 /// Returns the finding about a day with gaps, acknowledged or not; `None` for any other day.
 fn incomplete(
-    check: &ChainCheck<'_>,
+    check: &ChainCheck,
     sub_account: &str,
     date: Date,
     state: DayState,
@@ -136,7 +136,7 @@ fn incomplete(
 /// tell it from one that is enforced. `remote` says whether the store has Object Lock: a folder enforces no hold, whatever
 /// the record says, since it may be a copy.
 pub(crate) fn unenforced_holds(
-    check: &ChainCheck<'_>,
+    check: &ChainCheck,
     sub_account: &str,
     remote: bool,
 ) -> Vec<Finding> {
@@ -159,16 +159,17 @@ pub(crate) fn unenforced_holds(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use jiff::civil::date;
 
     use super::*;
+    use crate::audit::verify::testing::identity;
     use crate::format::record::coverage::Coverage;
-    use crate::format::signature::AllowedSigners;
 
     #[test]
     fn each_day_of_the_range_is_counted_and_consecutive_missing_days_are_one_finding() {
-        let allowed = AllowedSigners::default();
-        let mut check = ChainCheck::new("id", "1", &allowed);
+        let mut check = ChainCheck::new(identity(), "1", Arc::default());
         check.coverage = Coverage {
             first_day: Some(date(2026, 11, 1)),
             days: "cemmgad".into(),
@@ -212,8 +213,7 @@ mod tests {
 
     #[test]
     fn a_chain_without_days_has_no_missing_day() {
-        let allowed = AllowedSigners::default();
-        let check = ChainCheck::new("id", "1", &allowed);
+        let check = ChainCheck::new(identity(), "1", Arc::default());
         assert!(days(&Days::default(), "1", &check).findings.is_empty());
     }
 }

@@ -17,11 +17,13 @@
 //! second sources.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 
 use crate::audit::verify::days::{CommittedDay, RevisionCheck};
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
+use crate::audit::verify::keys::KeyHistory;
 use crate::audit::verify::links::{
     ArchiveIdentity, LinkCheck, ReadRecord, RecordCheck, key_or_nothing,
 };
@@ -32,12 +34,11 @@ use crate::format::place::key;
 use crate::format::record::{
     Coverage, DayRecord, Discovery, Disposal, Envelope, Link, Lock, Manifest, Obligations, Record,
 };
-use crate::format::signature::AllowedSigners;
 use crate::format::time::{Instant, Window};
 
 /// Takes the records of one chain in order, and collects what they say.
-pub(crate) struct ChainCheck<'a> {
-    pub links: LinkCheck<'a>,
+pub(crate) struct ChainCheck {
+    pub links: LinkCheck,
     /// The archived days so far.
     pub days: BTreeMap<Date, CommittedDay>,
     /// The state of each day so far.
@@ -52,10 +53,10 @@ pub(crate) struct ChainCheck<'a> {
     zone: Option<String>,
 }
 
-impl<'a> RecordCheck<'a> for ChainCheck<'a> {
+impl RecordCheck for ChainCheck {
     type Record = Manifest;
 
-    fn links(&mut self) -> &mut LinkCheck<'a> {
+    fn links(&mut self) -> &mut LinkCheck {
         &mut self.links
     }
 
@@ -74,15 +75,11 @@ impl<'a> RecordCheck<'a> for ChainCheck<'a> {
     }
 }
 
-impl<'a> ChainCheck<'a> {
+impl ChainCheck {
     /// Returns a check that has seen no record.
-    pub fn new(
-        archive: ArchiveIdentity<'_>,
-        sub_account: &str,
-        allowed: &'a AllowedSigners,
-    ) -> Self {
+    pub fn new(archive: ArchiveIdentity<'_>, sub_account: &str, keys: Arc<KeyHistory>) -> Self {
         ChainCheck {
-            links: LinkCheck::new(archive, sub_account, allowed),
+            links: LinkCheck::new(archive, sub_account, keys),
             days: BTreeMap::new(),
             coverage: Coverage::default(),
             obligations: Obligations::default(),
@@ -98,6 +95,7 @@ impl<'a> ChainCheck<'a> {
         let Envelope {
             manifest,
             signature,
+            carried: _,
         } = envelope;
         let finished_at = manifest.run.finished_at;
         self.first_commit.get_or_insert(finished_at);

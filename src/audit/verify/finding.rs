@@ -173,6 +173,8 @@ codes! {
         "The signature does not match the manifest: one of them was changed.";
     SignerNotAllowed "signer-not-allowed" Violation
         "The manifest is signed by a key that is not among the allowed signers.";
+    SignersWrong "signers-wrong" Violation
+        "The chain of signers is not the one that the roster names, or goes back: keys that were removed could count again.";
     HeadMissing "head-missing" Violation
         "The chain ends before a head that was seen earlier: its end was cut off, or cannot be listed.";
     HeadDiffers "head-differs" Violation
@@ -255,6 +257,8 @@ codes! {
         "RingCX gave no answer for some summaries of the day; the next run requests them again.";
     SubAccountUnlisted "sub-account-unlisted" Gap
         "RingCX no longer lists the sub-account, so it is no longer archived: access was lost, or it was closed.";
+    ForeignRecord "foreign-record" Gap
+        "An object at a record's number is no record, because no key that counts has signed it. Readers and writers ignore it.";
     SubAccountAcknowledged "sub-account-acknowledged" Notice
         "RingCX no longer lists the sub-account, and this was acknowledged.";
     DayAcknowledged "day-acknowledged" Notice
@@ -271,6 +275,10 @@ codes! {
         "The objects have other version ids than their manifests name: this is a copy, with locks of its own.";
     TakenOver "taken-over" Notice
         "The archive continues here after a takeover: version ids and locks of earlier commits belong to the place before.";
+    PassedOver "passed-over" Notice
+        "The record names objects at the numbers before it that are no records: an attacker occupied them, in vain.";
+    VouchedOnly "vouched-only" Notice
+        "Records from before the beginning of signing are not signed: only the record that began it vouches for them.";
     CarriedUnread "carried-unread" Notice
         "A later program has added to these records. Their hashes and signatures were checked, but not what was added.";
     ChainUnsigned "chain-unsigned" Notice

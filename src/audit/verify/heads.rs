@@ -21,9 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::anchors::AnchoredHeads;
 use crate::audit::verify::finding::{Finding, FindingCode};
+use crate::audit::verify::keys::VouchedHead;
 use crate::audit::verify::links::LinkCheck;
 use crate::audit::verify::objects::check_versions;
-use crate::audit::verify::roster::VouchedHead;
 use crate::audit::verify::verifier::Verifier;
 use crate::format::hash::Digest;
 use crate::format::place::key;
@@ -82,7 +82,7 @@ impl KnownHeads {
     }
 
     /// Compares a chain with all known heads. `hashes` are those of its records at [`KnownHeads::numbers`].
-    pub fn check(&self, links: &LinkCheck<'_>, hashes: &Hashes) -> Vec<Finding> {
+    pub fn check(&self, links: &LinkCheck, hashes: &Hashes) -> Vec<Finding> {
         let newest = links.head.map_or(0, |(sequence, _)| sequence);
         let mut findings = self.check_expected(&links.name, newest, hashes);
         findings.extend(self.check_anchored(newest, hashes));
@@ -162,7 +162,7 @@ impl KnownHeads {
     }
 
     /// Returns the notice that no second source says where this chain ends.
-    pub(crate) fn unknown_end(&self, links: &LinkCheck<'_>) -> Finding {
+    pub(crate) fn unknown_end(&self, links: &LinkCheck) -> Finding {
         let found = match &self.anchor_root {
             Some(root) => format!("none, and none is anchored at {root}"),
             None => "none".to_owned(),
@@ -183,11 +183,10 @@ fn ends_at(newest: u64) -> String {
 
 /// Returns a finding about a head that the roster names.
 fn vouched_finding(name: &str, sequence: u64, head: &VouchedHead, found: String) -> Finding {
-    let roster = key::manifest(key::ROSTER, head.by);
     Finding::new(
         FindingCode::RosterHead,
         key::manifest(name, sequence),
-        format!("{}, by {roster}", head.sha256),
+        format!("{}, by {}", head.sha256, head.by),
         found,
     )
 }
@@ -198,7 +197,7 @@ impl Verifier<'_> {
         let expected = self.options.heads.iter().filter(|head| head.chain == name);
         let mut known = KnownHeads {
             expected: expected.cloned().collect(),
-            vouched: self.rostered.heads.get(name).cloned().unwrap_or_default(),
+            vouched: self.vouched(name),
             ..KnownHeads::default()
         };
         let Some(anchors) = &self.options.anchors else {
@@ -229,14 +228,23 @@ impl Verifier<'_> {
         Ok(known)
     }
 
+    /// Returns the heads of a chain that the roster and the chain of signers name.
+    fn vouched(&self, name: &str) -> BTreeMap<u64, VouchedHead> {
+        let mut vouched = self.keys.heads_of(name);
+        if let Some(rostered) = self.rostered.heads.get(name) {
+            vouched.extend(rostered.clone());
+        }
+        vouched
+    }
+
     /// Reports and counts what this program carries without understanding it.
-    pub(crate) fn check_unread(&self, links: &LinkCheck<'_>) {
+    pub(crate) fn check_unread(&self, links: &LinkCheck) {
         self.report_all(links.unread.finding(&links.name));
         self.count(|totals| totals.records_unread += links.unread.records);
     }
 
     /// Reports a chain without signatures, or one whose signers cannot be checked because none is trusted.
-    pub(crate) fn check_signed(&self, links: &LinkCheck<'_>) {
+    pub(crate) fn check_signed(&self, links: &LinkCheck) {
         let chain = key::chain(&links.name);
         let (code, object, expected, found) = match (links.signed, self.options.allowed.is_empty())
         {
@@ -262,7 +270,7 @@ impl Verifier<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::signature::AllowedSigners;
+    use crate::audit::verify::links::ArchiveIdentity;
 
     fn digest(number: u64) -> Digest {
         Digest::of(&number.to_be_bytes())
@@ -285,8 +293,11 @@ mod tests {
 
     /// Compares a chain of three records with what `known` says.
     fn findings(known: &KnownHeads) -> Vec<(FindingCode, String, String)> {
-        let allowed = AllowedSigners::default();
-        let mut links = LinkCheck::new("id", "1", &allowed);
+        let identity = ArchiveIdentity {
+            id: "id",
+            sha256: None,
+        };
+        let mut links = LinkCheck::new(identity, "1", Default::default());
         links.head = Some((3, digest(3)));
         let hashes = known
             .numbers()
@@ -338,7 +349,7 @@ mod tests {
                 VouchedHead {
                     sha256,
                     tree,
-                    by: 7,
+                    by: "roster/v1/0000000007.json".to_owned(),
                 },
             )
         };

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! archive      archive.json, and objects at places where none belongs
+//! keys         which signatures count; signers reads the chain that changes the keys
 //! roster       the records about all chains; roster_chain reads them
 //! chain        every record of a sub-account in order: links, record, notes   (pure)
 //! heads        a chain against heads that are known from a second source
@@ -27,6 +28,7 @@ mod chain;
 mod days;
 pub mod finding;
 mod heads;
+mod keys;
 mod links;
 mod notes;
 mod objects;
@@ -34,6 +36,7 @@ mod record;
 mod roster;
 mod roster_chain;
 mod rows;
+mod signers;
 mod sub_account;
 #[cfg(test)]
 mod testing;
@@ -94,6 +97,7 @@ pub async fn verify(
 ) -> Result<VerifyTotals> {
     let mut verifier = Verifier::new(store, options, stop, meter, report);
     verifier.archive().await?;
+    verifier.signers().await?;
     verifier.roster().await?;
     let sub_accounts = sub_accounts(&verifier).await?;
     meter
@@ -125,12 +129,17 @@ async fn sub_accounts(verifier: &Verifier<'_>) -> Result<Vec<String>> {
         .heads
         .iter()
         .map(|head| &head.chain)
-        .filter(|chain| *chain != key::ROSTER)
+        .filter(|chain| !key::is_archive_chain(chain))
         .cloned();
+    let named = verifier.keys.chains();
+    let named = named
+        .filter(|chain| !key::is_archive_chain(chain))
+        .map(str::to_owned);
     let included = &verifier.options.sub_accounts;
     let all: BTreeSet<String> = stored
         .chain(expected)
         .chain(verifier.rostered.heads.keys().cloned())
+        .chain(named)
         .chain(included.iter().cloned())
         .filter(|name| included.is_empty() || included.contains(name))
         .collect();

@@ -221,12 +221,10 @@ mod tests {
     use crate::audit::verify::finding::FindingCode as Code;
     use crate::audit::verify::testing::{before, codes, manifest, november};
     use crate::format::record::manifest::Record;
-    use crate::format::signature::AllowedSigners;
 
     /// Returns the findings about a record of the golden chain after a change, with the dates that a disposal covers.
     fn check(number: usize, change: fn(&mut Record)) -> (Vec<Code>, Vec<Date>) {
-        let allowed = AllowedSigners::default();
-        let check = before(number, &allowed);
+        let check = before(number);
         let chain = ChainBefore {
             days: &check.days,
             obligations: &check.obligations,
@@ -242,7 +240,7 @@ mod tests {
             Record::Disposal(note) => {
                 dates = disposal(found, note, manifest.run.finished_at, &chain);
             }
-            Record::Day(_) => panic!("record {number} is about a day"),
+            Record::Day(_) | Record::Later(_) => panic!("record {number} is no note"),
         });
         (codes, dates)
     }
@@ -311,11 +309,10 @@ mod tests {
 
     #[test]
     fn a_day_that_a_case_holds_is_not_disposed_of() {
-        let allowed = AllowedSigners::default();
-        let held = before(10, &allowed);
+        let held = before(10);
         let found = codes(|found| check_not_held(found, november(22), &held.obligations));
         assert_eq!(found, [Code::RecordWrong]);
-        let released = before(12, &allowed);
+        let released = before(12);
         let found = codes(|found| check_not_held(found, november(22), &released.obligations));
         assert_eq!(found, []);
     }

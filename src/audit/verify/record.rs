@@ -462,7 +462,7 @@ mod tests {
                 |record| *record.failures.entry("http_500".into()).or_default() += 1,
                 &[counts],
             ),
-            (|record| record.why = Why::Recheck, &[counts]),
+            (|record| record.why = Why::Recheck.into(), &[counts]),
             (
                 |record| record.files[0].key.push('x'),
                 &[Code::FileMisplaced],

@@ -9,28 +9,17 @@
 //! chain name the same hash; and each record names the newest takeover before it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::audit::verify::finding::{Finding, FindingCode, Findings};
+use crate::audit::verify::keys::{KeyHistory, VouchedHead};
 use crate::audit::verify::links::{
     ArchiveIdentity, LinkCheck, ReadRecord, RecordCheck, key_or_nothing,
 };
 use crate::audit::verify::record::check_run_times;
 use crate::format::hash::Digest;
 use crate::format::place::key;
-use crate::format::record::{
-    Inventory, Link, Lock, RosterRecord, SubAccountEntry, TreeHead, roster,
-};
-use crate::format::signature::AllowedSigners;
-
-/// The hash that a record of the roster names for a number of a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct VouchedHead {
-    pub sha256: Digest,
-    /// The tree over all records of the chain up to that number.
-    pub tree: TreeHead,
-    /// Number of the first record of the roster that names it.
-    pub by: u64,
-}
+use crate::format::record::{Inventory, Link, Lock, RosterRecord, SubAccountEntry, roster};
 
 /// What all records of the roster say of the other chains.
 #[derive(Debug, Default)]
@@ -54,8 +43,8 @@ pub(super) struct LastTakeover {
 }
 
 /// Takes the records of the roster in order.
-pub(super) struct RosterCheck<'a> {
-    pub links: LinkCheck<'a>,
+pub(super) struct RosterCheck {
+    pub links: LinkCheck,
     pub rostered: Rostered,
     /// The newest list of sub-accounts.
     pub newest: Option<Inventory>,
@@ -63,16 +52,18 @@ pub(super) struct RosterCheck<'a> {
     pub moved: Option<LastTakeover>,
     /// Key and lock of the records that were written at this place.
     pub locks: Vec<(String, Lock)>,
+    /// Number of the newest change of the keys that a record names; 0 where none does.
+    newest_change: u64,
     /// The link to the newest takeover that the next record must have.
     takeover: Option<Link>,
     /// The place that is verified, as records name it.
     place: String,
 }
 
-impl<'a> RecordCheck<'a> for RosterCheck<'a> {
+impl RecordCheck for RosterCheck {
     type Record = RosterRecord;
 
-    fn links(&mut self) -> &mut LinkCheck<'a> {
+    fn links(&mut self) -> &mut LinkCheck {
         &mut self.links
     }
 
@@ -82,23 +73,51 @@ impl<'a> RecordCheck<'a> for RosterCheck<'a> {
         let sha256 = object.sha256;
         if let Some(envelope) = self.links.next(&mut found, sequence, object) {
             self.check_takeover(&mut found, &envelope.manifest, sha256);
+            self.check_signers(&mut found, &envelope.manifest);
             self.take(&mut found, envelope.manifest);
         }
         found.found
     }
 }
 
-impl<'a> RosterCheck<'a> {
+impl RosterCheck {
     /// Returns a check that has seen no record. `root` is the archive's address.
-    pub fn new(archive: ArchiveIdentity<'_>, root: &str, allowed: &'a AllowedSigners) -> Self {
+    pub fn new(archive: ArchiveIdentity<'_>, root: &str, keys: Arc<KeyHistory>) -> Self {
         RosterCheck {
-            links: LinkCheck::new(archive, key::ROSTER, allowed),
+            links: LinkCheck::new(archive, key::ROSTER, keys),
             rostered: Rostered::default(),
             newest: None,
+            newest_change: 0,
             takeover: None,
             moved: None,
             locks: Vec::new(),
             place: roster::place(root),
+        }
+    }
+
+    /// Checks the link to the chain of signers: each record names a change that is there, and none before that of an earlier
+    /// record. Otherwise the chain of signers was cut off.
+    fn check_signers(&mut self, found: &mut Findings<'_>, record: &RosterRecord) {
+        let Some(link) = &record.signers else {
+            if self.newest_change > 0 && !self.links.broken {
+                found.add(
+                    FindingCode::SignersWrong,
+                    "the newest change of the keys",
+                    "none",
+                );
+            }
+            return;
+        };
+        match self.links.keys.number_of(link) {
+            Some(number) if number >= self.newest_change => self.newest_change = number,
+            Some(number) => {
+                let expected = format!("change {} of the keys at least", self.newest_change);
+                found.add(FindingCode::SignersWrong, expected, number.to_string());
+            }
+            None => {
+                let expected = format!("{} {} in the chain of signers", link.key, link.sha256);
+                found.add(FindingCode::SignersWrong, expected, "no such record");
+            }
         }
     }
 
@@ -138,7 +157,7 @@ impl<'a> RosterCheck<'a> {
             let vouched = VouchedHead {
                 sha256: head.sha256,
                 tree: head.tree.clone(),
-                by: record.sequence,
+                by: record.key.clone(),
             };
             let heads = self.rostered.heads.entry(id.to_owned()).or_default();
             let first = heads.entry(head.sequence).or_insert(vouched);

@@ -27,15 +27,16 @@ use crate::audit::verify::objects::{check_obligations, check_versions};
 use crate::audit::verify::roster::{RosterCheck, Rostered};
 use crate::audit::verify::verifier::{Verifier, cores};
 use crate::format::place::key;
+use crate::format::record::error::LARGEST_RECORD;
 use crate::format::record::{HeadRef, Inventory, Lock, RecordBody};
 use crate::outcome::{Failure, Result};
-use crate::store::StoreErrorKind;
+use crate::store::{ListedObject, StoreErrorKind};
 
 /// What is at a number of a chain.
 enum ChainObject<B> {
-    Record(ReadRecord<B>),
+    Record(Box<ReadRecord<B>>),
     /// The object is larger than any record.
-    TooLarge,
+    TooLarge(u64),
     /// The object was listed and is gone.
     Gone,
 }
@@ -44,9 +45,11 @@ impl Verifier<'_> {
     /// Reads the roster's chain, and keeps what it says of the other chains.
     pub async fn roster(&mut self) -> Result<()> {
         let root = self.store.root();
-        let mut check = RosterCheck::new(self.identity(), &root, &self.options.allowed);
+        let mut check = RosterCheck::new(self.identity(), &root, self.keys.clone());
         let known = self.known_heads(key::ROSTER).await?;
         let hashes = self.read_chain(&mut check, &known.numbers()).await?;
+        let has_begun = check.links.records > 0;
+        self.finish_chain(&mut check.links, &known, has_begun);
         self.report_all(known.check(&check.links, &hashes));
         if check.links.records > 0 {
             if !known.is_known() {
@@ -83,7 +86,7 @@ impl Verifier<'_> {
 
     /// Reads a chain in order, fetching many records at the same time, and passes each to `check`. Returns the hashes at
     /// the numbers in `wanted`.
-    pub(crate) async fn read_chain<'a, C: RecordCheck<'a>>(
+    pub(crate) async fn read_chain<C: RecordCheck>(
         &self,
         check: &mut C,
         wanted: &BTreeSet<u64>,
@@ -91,8 +94,8 @@ impl Verifier<'_> {
         let numbers = self.numbers(&check.links().name).await?;
         let at_once = if self.remote { AT_ONCE } else { cores() };
         let mut objects = stream::iter(numbers)
-            .map(|(sequence, key)| async move {
-                let object = self.chain_object::<C::Record>(&key).await;
+            .map(|(sequence, listed)| async move {
+                let object = self.chain_object::<C::Record>(&listed).await;
                 object.map(|object| (sequence, object))
             })
             .buffered(at_once);
@@ -102,22 +105,21 @@ impl Verifier<'_> {
             self.check_stop()?;
             // Many records may be missing in a row; one finding at the first of them is enough.
             if sequence > expected {
-                self.report(check.links().missing(expected));
+                self.report_all(check.links().absent(expected));
             }
             match object {
-                ChainObject::TooLarge => {
-                    let reason = "an object larger than any manifest";
-                    self.report(check.links().unreadable(sequence, reason));
+                ChainObject::TooLarge(bytes) => {
+                    self.report_all(check.links().too_large(sequence, bytes));
                 }
                 ChainObject::Record(object) => {
                     let sha256 = object.sha256;
-                    self.report_all(check.next(sequence, object));
+                    self.report_all(check.next(sequence, *object));
                     if wanted.contains(&sequence) {
                         let tree = check.links().tree_head();
                         hashes.insert(sequence, RecordHash { sha256, tree });
                     }
                 }
-                ChainObject::Gone => self.report(check.links().missing(sequence)),
+                ChainObject::Gone => self.report_all(check.links().absent(sequence)),
             }
             expected = sequence + 1;
         }
@@ -127,22 +129,27 @@ impl Verifier<'_> {
     /// Fetches and reads one record.
     async fn chain_object<B: RecordBody + Send + 'static>(
         &self,
-        key: &str,
+        listed: &ListedObject,
     ) -> Result<ChainObject<B>> {
-        match self.store.get(key).await {
+        if listed.bytes > LARGEST_RECORD {
+            return Ok(ChainObject::TooLarge(listed.bytes));
+        }
+        match self.store.get(&listed.key).await {
             Ok(Some(bytes)) => {
                 let record = blocking(move || Ok(ReadRecord::read(&bytes))).await?;
-                Ok(ChainObject::Record(record))
+                Ok(ChainObject::Record(Box::new(record)))
             }
             Ok(None) => Ok(ChainObject::Gone),
             // The object is foreign, which is no reason to stop here.
-            Err(error) if error.kind == StoreErrorKind::Contradiction => Ok(ChainObject::TooLarge),
+            Err(error) if error.kind == StoreErrorKind::Contradiction => {
+                Ok(ChainObject::TooLarge(listed.bytes))
+            }
             Err(error) => Err(error.into()),
         }
     }
 
     /// Lists the records of a chain by number, and reports foreign objects among them.
-    async fn numbers(&self, name: &str) -> Result<BTreeMap<u64, String>> {
+    async fn numbers(&self, name: &str) -> Result<BTreeMap<u64, ListedObject>> {
         let root = key::chain(name);
         let listed = self.store.list(&root, None).await?;
         if self.remote {
@@ -153,7 +160,7 @@ impl Verifier<'_> {
         for entry in listed {
             let number = key::parse_manifest(&entry.key);
             match number.filter(|n| *n > 0 && key::manifest(name, *n) == entry.key) {
-                Some(number) => drop(numbers.insert(number, entry.key)),
+                Some(number) => drop(numbers.insert(number, entry)),
                 None => self.report_foreign(&entry.key),
             }
         }

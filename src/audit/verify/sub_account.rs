@@ -45,9 +45,11 @@ type Days = BTreeMap<Date, CommittedDay>;
 impl Verifier<'_> {
     /// Verifies one sub-account: its chain, its calendar, its objects and, depending on the level, its files and rows.
     pub async fn sub_account(&self, sub_account: &str) -> Result<()> {
-        let mut check = ChainCheck::new(self.identity(), sub_account, &self.options.allowed);
+        let mut check = ChainCheck::new(self.identity(), sub_account, self.keys.clone());
         let known = self.known_heads(sub_account).await?;
         let hashes = self.read_chain(&mut check, &known.numbers()).await?;
+        let has_begun = self.rostered.head.is_some();
+        self.finish_chain(&mut check.links, &known, has_begun);
         self.check_chain(&check, &known, &hashes);
         self.check_calendar(sub_account, &check);
         let is_signed = check.links.signed > 0;
@@ -82,7 +84,7 @@ impl Verifier<'_> {
 
     /// Checks a chain against what is known from outside of it: heads from second sources, the date of the archive's
     /// creation, and the trusted signers.
-    fn check_chain(&self, check: &ChainCheck<'_>, known: &KnownHeads, hashes: &Hashes) {
+    fn check_chain(&self, check: &ChainCheck, known: &KnownHeads, hashes: &Hashes) {
         let links = &check.links;
         self.report_all(known.check(links, hashes));
         if links.records == 0 {
@@ -120,7 +122,7 @@ impl Verifier<'_> {
     }
 
     /// Counts the days of the range, and reports days that are not complete and holds that are not enforced.
-    fn check_calendar(&self, sub_account: &str, check: &ChainCheck<'_>) {
+    fn check_calendar(&self, sub_account: &str, check: &ChainCheck) {
         let days = calendar::days(&self.options.days, sub_account, check);
         self.count(|totals| days.add_to(totals));
         self.report_all(days.findings);

@@ -1,6 +1,7 @@
 //! The chain of the golden archive, for the tests of the parts that read nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 
@@ -8,7 +9,6 @@ use crate::audit::verify::chain::ChainCheck;
 use crate::audit::verify::finding::{FindingCode, Findings};
 use crate::audit::verify::links::{ArchiveIdentity, ReadRecord, RecordCheck};
 use crate::format::record::{DayRecord, Envelope, Manifest, Record};
-use crate::format::signature::AllowedSigners;
 
 pub const ARCHIVE_ID: &str = "00112233445566778899aabbccddeeff";
 pub const SUB_ACCOUNT: &str = "99999999";
@@ -49,8 +49,8 @@ pub fn day(number: usize) -> (Manifest, DayRecord) {
 }
 
 /// Returns a check that has seen all records before this number, without a finding.
-pub fn before(number: usize, allowed: &AllowedSigners) -> ChainCheck<'_> {
-    let mut check = ChainCheck::new(identity(), SUB_ACCOUNT, allowed);
+pub fn before(number: usize) -> ChainCheck {
+    let mut check = ChainCheck::new(identity(), SUB_ACCOUNT, Arc::default());
     for (n, bytes) in objects().iter().take(number - 1).enumerate() {
         assert_eq!(check.next(n as u64 + 1, ReadRecord::read(bytes)), []);
     }

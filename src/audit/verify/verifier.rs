@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::anchors::Anchors;
 use crate::audit::scratch::Scratch;
 use crate::audit::verify::finding::{Finding, FindingCode, Severity};
+use crate::audit::verify::keys::KeyHistory;
 use crate::audit::verify::links::ArchiveIdentity;
 use crate::audit::verify::roster::Rostered;
 use crate::format::hash::Digest;
 use crate::format::named_enum;
 use crate::format::place::key;
-use crate::format::record::HeadRef;
+use crate::format::record::{HeadRef, KeyList};
 use crate::format::signature::AllowedSigners;
 use crate::format::time::{Days, Instant};
 use crate::outcome::{Exit, Failure, Result};
@@ -149,6 +150,12 @@ pub(super) struct Verifier<'a> {
     pub archive_sha256: Option<Digest>,
     /// When the archive was created according to `archive.json`; `None` until it is read, and if it cannot be.
     pub created_at: Option<Instant>,
+    /// The keys that `archive.json` lists, until the chain of signers is read.
+    pub listed_signers: KeyList,
+    /// The keys that count.
+    pub keys: Arc<KeyHistory>,
+    /// The head of the chain of signers, `signers:SEQUENCE:SHA256`; `None` where the keys never changed.
+    pub signers_head: Option<String>,
     /// What the roster says of the other chains.
     pub rostered: Rostered,
     /// Whether the store keeps checksums, versions and locks of its own, as S3 does and a folder does not.
@@ -175,6 +182,9 @@ impl<'a> Verifier<'a> {
             archive_id: String::new(),
             archive_sha256: None,
             created_at: None,
+            listed_signers: KeyList::default(),
+            keys: Arc::default(),
+            signers_head: None,
             rostered: Rostered::default(),
             totals: Mutex::default(),
         }
@@ -194,6 +204,7 @@ impl<'a> Verifier<'a> {
             .totals
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
+        totals.heads.extend(self.signers_head);
         totals.heads.extend(self.rostered.head);
         totals.bytes = self.meter.bytes_done.load(Ordering::Relaxed);
         totals

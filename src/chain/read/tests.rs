@@ -1,5 +1,11 @@
 use super::*;
-use crate::format::record::{ChainPosition, RosterEntry, RosterRecord, Run, SinceEntry, Takeover};
+use crate::chain::archive::Trust;
+use crate::chain::record::verify;
+use crate::chain::trust::SigningRules;
+use crate::format::record::Signed;
+use crate::format::record::{
+    ChainPosition, Continuity, KeyList, RosterEntry, RosterRecord, Run, SinceEntry, Takeover,
+};
 use crate::format::signature::{AllowedSigners, SigningKey};
 use crate::format::time::Instant;
 use crate::outcome::Exit;
@@ -35,6 +41,7 @@ fn body(sequence: u64, previous: Option<Link>) -> RosterRecord {
         key: key::manifest(key::ROSTER, sequence),
         sequence,
         position: position(previous.as_ref()),
+        continuity: Continuity::default(),
         previous,
         run: Run {
             id: "a-run".to_owned(),
@@ -50,12 +57,14 @@ fn body(sequence: u64, previous: Option<Link>) -> RosterRecord {
         place: "/srv/archive".to_owned(),
         object_lock: None,
         heads_root: entry.heads_root().unwrap(),
+        signers: None,
         takeover: None,
         entry,
     }
 }
 
-fn sealed(body: RosterRecord, signer: Option<&SigningKey>) -> Vec<u8> {
+fn sealed(mut body: RosterRecord, signer: Option<&SigningKey>) -> Vec<u8> {
+    body.continuity.signed_from = signer.map(|_| body.sequence);
     Signed::seal(body, signer).unwrap().to_bytes().unwrap()
 }
 
@@ -66,23 +75,25 @@ fn link(sequence: u64) -> Link {
     }
 }
 
+/// The rules of an archive with these signers, for a reader with these allowed signers.
+fn rules(signers: &[&SigningKey], allowed: &[&SigningKey]) -> SigningRules {
+    let signers = KeyList::of(signers.iter().map(|key| key.public_key()));
+    let mut list = AllowedSigners::default();
+    allowed.iter().for_each(|key| list.allow(key.public_key()));
+    SigningRules::new(signers, list)
+}
+
 fn verified(
     bytes: &[u8],
     sequence: u64,
-    allowed: &AllowedSigners,
+    rules: SigningRules,
 ) -> Result<StoredRecord<RosterRecord>> {
     let trust = Trust {
         archive_id: ARCHIVE,
         archive_sha256: Digest::of(b"archive.json"),
-        allowed,
+        rules: rules.into(),
     };
-    verify(trust, key::ROSTER, sequence, bytes)
-}
-
-fn only(key: &SigningKey) -> AllowedSigners {
-    let mut allowed = AllowedSigners::default();
-    allowed.allow(key.public_key());
-    allowed
+    verify(&trust, key::ROSTER, sequence, bytes)
 }
 
 #[test]
@@ -144,7 +155,7 @@ fn a_record_counts_at_its_own_place_only() {
         (b"{}".to_vec(), Some("is damaged")),
     ];
     for (bytes, problem) in cases {
-        match (verified(&bytes, 2, &AllowedSigners::default()), problem) {
+        match (verified(&bytes, 2, SigningRules::default()), problem) {
             (Ok(record), None) => assert_eq!(record.sha256, Digest::of(&bytes)),
             (Err(failure), Some(problem)) => {
                 assert_eq!(failure.exit, Exit::Integrity);
@@ -157,9 +168,9 @@ fn a_record_counts_at_its_own_place_only() {
 
 #[test]
 fn only_the_first_record_has_no_predecessor() {
-    let none = AllowedSigners::default();
-    assert!(verified(&sealed(body(1, None), None), 1, &none).is_ok());
-    assert!(verified(&sealed(body(1, Some(link(1))), None), 1, &none).is_err());
+    let check = |body| verified(&sealed(body, None), 1, SigningRules::default());
+    assert!(check(body(1, None)).is_ok());
+    assert!(check(body(1, Some(link(1)))).is_err());
 }
 
 #[test]
@@ -175,20 +186,48 @@ fn signatures_are_verified_and_strangers_refused() {
     let mut forged = Signed::seal(body(1, None), Some(&own)).unwrap();
     forged.manifest.place = "/srv/elsewhere".to_owned();
     let forged = forged.to_bytes().unwrap();
-    let any = AllowedSigners::default();
-    let cases = [
-        (&by_own, &any, true),
-        (&by_own, &only(&own), true),
-        (&by_stranger, &any, true),
-        (&by_stranger, &only(&own), false),
-        // Whether a record must be signed, its neighbours decide.
-        (&unsigned, &only(&own), true),
-        (&forged, &any, false),
-        (&forged, &only(&own), false),
+    // The archive's signers, the reader's allowed signers, and which of the four records count.
+    type Case<'a> = (&'a [&'a SigningKey], &'a [&'a SigningKey], [bool; 4]);
+    let cases: [Case<'_>; 5] = [
+        (&[], &[], [true, true, true, false]),
+        (&[&own], &[], [true, false, false, false]),
+        (&[&own], &[&own], [true, false, false, false]),
+        (&[&own], &[&stranger], [false; 4]),
+        (&[], &[&own], [true, false, false, false]),
     ];
-    for (n, (bytes, allowed, counts)) in cases.into_iter().enumerate() {
-        assert_eq!(verified(bytes, 1, allowed).is_ok(), counts, "case {n}");
+    for (n, (signers, allowed, expected)) in cases.into_iter().enumerate() {
+        let counts = [&by_own, &by_stranger, &unsigned, &forged]
+            .map(|bytes| verified(bytes, 1, rules(signers, allowed)).is_ok());
+        assert_eq!(counts, expected, "case {n}");
     }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_no_foreign_object_if_its_signature_counts() {
+    let own = SigningKey::generate().unwrap();
+    let later = |mut record: RosterRecord| {
+        record.format_version = 2;
+        sealed(record, Some(&own))
+    };
+    let examined = |bytes: &[u8], sequence| {
+        let trust = Trust {
+            archive_id: ARCHIVE,
+            archive_sha256: Digest::of(b"archive.json"),
+            rules: rules(&[&own], &[]).into(),
+        };
+        examine::<RosterRecord>(&trust, key::ROSTER, sequence, bytes)
+    };
+    assert!(examined(&later(body(1, None)), 1).is_err());
+    // The same object at another number, or of another archive, is nothing that counts.
+    let elsewhere = examined(&later(body(1, None)), 2);
+    assert!(matches!(elsewhere, Ok(Examined::Foreign(_))));
+    let mut other = body(1, None);
+    other.archive_id = "another".to_owned();
+    assert!(matches!(
+        examined(&later(other), 1),
+        Ok(Examined::Foreign(_))
+    ));
+    assert!(matches!(examined(b"junk", 1), Ok(Examined::Foreign(_))));
 }
 
 #[test]
@@ -197,8 +236,12 @@ fn a_record_follows_the_one_that_it_names() {
         sequence,
         key: key::manifest(key::ROSTER, sequence),
         sha256: Digest::of(&sequence.to_be_bytes()),
-        previous,
+        previous: previous.map(|sha256| Link {
+            key: key::manifest(key::ROSTER, 1),
+            sha256,
+        }),
         signed,
+        signed_from: signed.then_some(sequence),
         position: position((sequence > 1).then(|| link(1)).as_ref()),
         next: position(Some(&link(1))),
     };
@@ -214,7 +257,10 @@ fn a_record_follows_the_one_that_it_names() {
     ];
     for (older_signed, previous, newer_signed, follows) in cases {
         let older = neighbour(1, None, older_signed);
-        let newer = neighbour(2, previous, newer_signed);
+        let mut newer = neighbour(2, previous, newer_signed);
+        if older_signed && newer_signed {
+            newer.signed_from = Some(1);
+        }
         let case = (older_signed, previous, newer_signed);
         assert_eq!(newer.check_follows(&older).is_ok(), follows, "{case:?}");
     }
@@ -226,6 +272,7 @@ fn a_record_follows_the_one_that_it_names() {
     ];
     for (n, change) in changes.into_iter().enumerate() {
         let mut newer = neighbour(2, named, true);
+        newer.signed_from = Some(1);
         change(&mut newer.position);
         let found = newer.check_follows(&neighbour(1, None, true)).unwrap_err();
         assert!(

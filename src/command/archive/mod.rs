@@ -22,6 +22,7 @@ pub mod copy;
 pub mod disposal;
 pub mod hold;
 pub mod retention;
+pub mod signers;
 pub mod takeover;
 
 /// Opens an existing archive for a record command. With [`Mode::DryRun`] nothing is written.

@@ -36,6 +36,8 @@ pub(crate) struct CommandOutcome {
     pub roster: Option<HeadRef>,
     /// Heads that the settings want anchored, and that are not.
     pub unanchored: Vec<Unanchored>,
+    /// Keys of objects at records' numbers that are no records.
+    pub foreign: Vec<String>,
     /// Requests of all accounts' clients together.
     pub usage: Usage,
     /// The sub-accounts of this process, with the state of each chain at the end; `None` where the chain could not be

@@ -91,8 +91,11 @@ pub(crate) async fn archive_sub_accounts(
     // The visits end in any order; reports and events are sorted for people and tests.
     days.sort_by(|a, b| (&a.sub_account, &a.date).cmp(&(&b.sub_account, &b.date)));
     let anchor_exits = unanchored.iter().map(|anchor| anchor.exit);
+    let exits = days.iter().map(|day| day.exit).chain(anchor_exits);
+    let foreign = archive.foreign.keys();
     Ok(CommandOutcome {
-        exit: Exit::worst(days.iter().map(|day| day.exit).chain(anchor_exits)),
+        exit: Exit::worst(exits.chain(foreign_exit(&archive))),
+        foreign,
         days,
         roster: committed,
         unanchored,
@@ -102,6 +105,12 @@ pub(crate) async fn archive_sub_accounts(
             .fold(Usage::default(), Usage::and),
         chains: chain_states(&night, &jobs).await,
     })
+}
+
+/// Returns the exit code for objects at records' numbers that are no records: the run is complete, and the operator must know
+/// that another principal creates objects.
+fn foreign_exit(archive: &Writer) -> Option<Exit> {
+    (!archive.foreign.keys().is_empty()).then_some(Exit::Gaps)
 }
 
 /// Anchors the heads of the chains, records the inventory, and anchors the head of that record. Returns that head, and the
@@ -123,8 +132,8 @@ async fn anchor_and_record(
     if committed.is_some() {
         // The new head vouches for the roster's head before it.
         unanchored.retain(|anchor| anchor.chain() != key::ROSTER);
-        let head = anchor::roster_head(archive).await;
-        unanchored.extend(anchor::settle(archive, head.into_iter().collect()).await);
+        let heads = anchor::archive_heads(archive).await;
+        unanchored.extend(anchor::settle(archive, heads).await);
     }
     (committed, unanchored)
 }
@@ -142,7 +151,7 @@ async fn chain_heads(context: &NightContext<'_>, jobs: &[SubAccountJob<'_>]) -> 
         .filter_map(async |head| head)
         .collect()
         .await;
-    heads.extend(anchor::roster_head(archive).await);
+    heads.extend(anchor::archive_heads(archive).await);
     heads
 }
 

@@ -84,6 +84,7 @@ fn print_end(mut lines: Vec<String>, outcome: &CommandOutcome, output: &Output) 
         lines.push(unanchored.message.clone());
         lines.extend(unanchored.remedy.as_ref().map(indented));
     }
+    lines.extend(foreign_objects(&outcome.foreign));
     lines.extend(heads(outcome).map(|head| format!("head {head}")));
     output.print_info(lines.join("\n"));
 }
@@ -97,8 +98,24 @@ fn emit_summary(outcome: &CommandOutcome, output: &Output) {
             .with("outcome", outcome.exit)
             .with("days", &outcome.days)
             .with("roster", &outcome.roster)
-            .with_if(!unanchored.is_empty(), "unanchored", unanchored),
+            .with_if(!unanchored.is_empty(), "unanchored", unanchored)
+            .with_if(!outcome.foreign.is_empty(), "foreign", &outcome.foreign),
     );
+}
+
+/// Returns the lines about objects at records' numbers that are no records.
+fn foreign_objects(keys: &[String]) -> Vec<String> {
+    let Some(first) = keys.first() else {
+        return Vec::new();
+    };
+    let more = match keys.len() {
+        1 => String::new(),
+        number => format!(" and {} more", number - 1),
+    };
+    vec![
+        format!("{first}{more}: no record, because no key that counts has signed it; it was passed over"),
+        "  Another principal can create objects in the archive: find out who, and withdraw the permission.".to_owned(),
+    ]
 }
 
 /// Returns a remedy as the line below its message.

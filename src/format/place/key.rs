@@ -24,6 +24,12 @@ pub const ROSTERS: &str = "roster/v1/";
 /// Therefore it is not a valid id of a sub-account.
 pub const ROSTER: &str = "roster";
 
+/// Folder of the chain of signers, which says which keys count; empty where they never changed.
+pub const SIGNERS_FOLDER: &str = "signers/v1/";
+
+/// Name of the chain of signers, like [`ROSTER`] no valid id of a sub-account.
+pub const SIGNERS: &str = "signers";
+
 /// Folder of the objects by which `cxvault doctor` tests a store, where it cannot remove them. They belong to no archive
 /// day, and no proof uses them.
 pub(crate) const DOCTOR: &str = "doctor/";
@@ -31,12 +37,18 @@ pub(crate) const DOCTOR: &str = "doctor/";
 /// Folder of the anchors in their own location, outside of the archive. Their keys are relative to that location.
 pub(crate) const ANCHORS: &str = "anchors/v1/";
 
-/// Returns whether a text is valid as a sub-account's id: 1 to 64 of `A-Z a-z 0-9 _ -`, and not [`ROSTER`].
+/// Returns whether a text is valid as a sub-account's id: 1 to 64 of `A-Z a-z 0-9 _ -`, and neither [`ROSTER`] nor
+/// [`SIGNERS`].
 ///
 /// Ids become parts of keys, so that no id can name another folder.
 pub(crate) fn is_sub_account(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    (1..=64).contains(&text.len()) && text.chars().all(plain) && text != ROSTER
+    (1..=64).contains(&text.len()) && text.chars().all(plain) && !is_archive_chain(text)
+}
+
+/// Returns whether a chain is about the whole archive, and not about one sub-account.
+pub(crate) fn is_archive_chain(name: &str) -> bool {
+    name == ROSTER || name == SIGNERS
 }
 
 /// Returns the sub-account of a folder's name such as `sub_account=99999999`; `None` for other names.
@@ -74,21 +86,21 @@ pub(crate) fn parse_part(key: &str) -> Option<(u32, u32)> {
     Some((parse_padded(revision, 4)?, parse_padded(part, 4)?))
 }
 
-/// Returns the name of a chain's folder: `sub_account=S`, or `roster`.
+/// Returns the name of a chain's folder: `sub_account=S`, `roster` or `signers`.
 pub(crate) fn chain_name(name: &str) -> String {
-    if name == ROSTER {
-        ROSTER.to_owned()
+    if is_archive_chain(name) {
+        name.to_owned()
     } else {
         format!("sub_account={name}")
     }
 }
 
-/// Returns the folder of one chain: `manifests/v1/sub_account=S/`, or `roster/v1/`.
+/// Returns the folder of one chain: `manifests/v1/sub_account=S/`, `roster/v1/` or `signers/v1/`.
 pub fn chain(name: &str) -> String {
-    if name == ROSTER {
-        ROSTERS.to_owned()
-    } else {
-        format!("{MANIFESTS}{}/", chain_name(name))
+    match name {
+        ROSTER => ROSTERS.to_owned(),
+        SIGNERS => SIGNERS_FOLDER.to_owned(),
+        name => format!("{MANIFESTS}{}/", chain_name(name)),
     }
 }
 
@@ -171,6 +183,9 @@ mod tests {
             assert_eq!(parse_manifest(key), None, "{key}");
         }
         assert!(is_sub_account("99999999") && !is_sub_account("../etc") && !is_sub_account(""));
-        assert!(!is_sub_account(ROSTER) && parse_sub_account("sub_account=roster").is_none());
+        for chain in [ROSTER, SIGNERS] {
+            assert!(!is_sub_account(chain), "{chain}");
+            assert_eq!(parse_sub_account(&format!("sub_account={chain}")), None);
+        }
     }
 }

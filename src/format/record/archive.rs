@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::format::hash::Digest;
+use crate::format::record::key_list::KeyList;
 use crate::format::row::FORMAT_VERSION;
 use crate::format::time::Instant;
 
@@ -16,6 +17,8 @@ pub struct ArchiveRecord {
     pub created_at: Instant,
     /// Version of the format; 1.
     pub format_version: u32,
+    /// The keys that count from the first record on; empty for an archive that is not signed.
+    pub signers: KeyList,
 }
 
 /// Why bytes are not the record of an archive that this program can read.
@@ -79,7 +82,7 @@ mod tests {
     #[test]
     fn an_archive_of_another_version_is_not_reported_as_damaged() {
         let ours =
-            br#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#;
+            br#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1,"signers":[]}"#;
         assert_eq!(ArchiveRecord::read(ours).unwrap().format_version, 1);
         for later in [
             &br#"{"format_version":2}"#[..],
@@ -96,6 +99,9 @@ mod tests {
             "{}",
             r#"{"format_version":1}"#,
             r#"{"format_version":"2"}"#,
+            r#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1}"#,
+            r#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1,"signers":["x"]}"#,
+            r#"{"archive_id":"0","created_at":"2026-11-20T00:00:00.000Z","format_version":1,"more":1,"signers":[]}"#,
         ] {
             let read = ArchiveRecord::read(damaged.as_bytes());
             assert!(

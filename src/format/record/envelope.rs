@@ -9,17 +9,16 @@ use serde_json::Value;
 
 use crate::format::hash::Digest;
 use crate::format::record::carried::Carried;
-use crate::format::record::error::ManifestError;
+use crate::format::record::continuity::Continuity;
+use crate::format::record::error::{LARGEST_RECORD, ManifestError, agree};
 use crate::format::record::head::Head;
+use crate::format::record::key_list::KeyList;
 use crate::format::record::link::Link;
 use crate::format::record::position::{ChainPosition, SinceEntry};
 use crate::format::record::run::Run;
 use crate::format::row::FORMAT_VERSION;
 use crate::format::signature;
 use crate::format::signature::{AllowedSigners, PublicKey, SigningKey};
-
-/// The largest record in bytes. Readers of version 1 refuse a larger object, so a writer never stores one.
-pub const LARGEST_RECORD: u64 = 8 << 20;
 
 /// The whole object that is stored: a record, and its signature where a key is configured.
 ///
@@ -101,6 +100,12 @@ pub trait RecordBody: Serialize + DeserializeOwned + Clone + Send + Sync + 'stat
     /// Returns the paths of members with a value that a later program has added to an open list, `kind` included.
     fn later_values(&self) -> Vec<&'static str>;
 
+    /// Returns the keys with which this record begins signing in an archive that was not signed; `None` for every other
+    /// record.
+    fn begins_with(&self) -> Option<&KeyList> {
+        None
+    }
+
     /// Checks what types cannot express and what needs no other object; the JSON schema says the same. Keys and links
     /// are checked by the readers, which know the record's place.
     ///
@@ -118,6 +123,9 @@ pub trait RecordBody: Serialize + DeserializeOwned + Clone + Send + Sync + 'stat
         let place = self.place();
         place
             .position
+            .check_agrees(place.chain, place.sequence, place.previous)?;
+        place
+            .continuity
             .check_agrees(place.chain, place.sequence, place.previous)
     }
 }
@@ -129,7 +137,7 @@ pub struct RecordPlace<'a> {
     pub archive_id: &'a str,
     /// SHA-256 of the archive's `archive.json`.
     pub archive_sha256: Digest,
-    /// A sub-account's id, or [`crate::format::place::key::ROSTER`].
+    /// A sub-account's id, or the name of a chain about the whole archive.
     pub chain: &'a str,
     /// The object's key.
     pub key: &'a str,
@@ -139,6 +147,8 @@ pub struct RecordPlace<'a> {
     pub previous: Option<&'a Link>,
     /// Where it stands among the records of its chain.
     pub position: &'a ChainPosition,
+    /// Since when its chain is signed, and what it passes over.
+    pub continuity: &'a Continuity,
 }
 
 /// Returns the bytes that are signed: what `jq -jcS .manifest` prints.
@@ -170,6 +180,21 @@ fn other_version(bytes: &[u8]) -> Option<u64> {
     let record: Value = serde_json::from_slice(bytes).ok()?;
     let version = record.get("manifest")?.get("format_version")?.as_u64()?;
     (version != u64::from(FORMAT_VERSION)).then_some(version)
+}
+
+/// Returns the key that has signed an object as the record at `key` of the archive with this id, whatever else the object
+/// says; `None` where none has.
+///
+/// A record of a later program may be one that this program cannot read. It is a record nevertheless if its signature
+/// counts, and must not be taken for a foreign object.
+pub(crate) fn signer_of(bytes: &[u8], key: &str, archive_id: &str) -> Option<PublicKey> {
+    let form: StoredForm = serde_json::from_slice(bytes).ok()?;
+    let text = |member: &str| form.manifest.get(member).and_then(Value::as_str);
+    if text("key") != Some(key) || text("archive_id") != Some(archive_id) {
+        return None;
+    }
+    let message = serde_json_canonicalizer::to_vec(&form.manifest).ok()?;
+    signature::verify(&form.signature?.value, signature::MANIFEST, &message).ok()
 }
 
 impl<B: RecordBody> Signed<B> {
@@ -257,7 +282,7 @@ impl<B: RecordBody> Signed<B> {
         let version = stored.filter(|version| *version != u64::from(FORMAT_VERSION));
         let canonical_form = serde_json_canonicalizer::to_vec(&form)?;
         let printable = is_printable(&form.manifest);
-        let envelope =
+        let envelope: Signed<B> =
             Signed::of(form).map_err(|error| version.map_or(error, ManifestError::Version))?;
         if canonical_form != bytes {
             return Err(ManifestError::NotCanonical);
@@ -290,6 +315,18 @@ impl<B: RecordBody> Signed<B> {
             return Err(ManifestError::Signature(reason.to_owned()));
         }
         Ok(Some(key))
+    }
+
+    /// Checks that the record says since when its chain is signed exactly where it is signed itself.
+    ///
+    /// # Errors
+    /// [`ManifestError::Contradiction`].
+    pub fn check_signed_from(&self) -> Result<(), ManifestError> {
+        let stated = self.manifest.place().continuity.signed_from.is_some();
+        agree(
+            stated == self.signature.is_some(),
+            "signature and signed_from",
+        )
     }
 
     /// Checks that one of `allowed` has signed the record.

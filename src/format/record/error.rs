@@ -1,7 +1,9 @@
 //! Why an object is not a record of its chain.
 
-use crate::format::record::envelope::LARGEST_RECORD;
 use crate::format::row::FORMAT_VERSION;
+
+/// The largest record in bytes. Readers of version 1 refuse a larger object, so a writer never stores one.
+pub const LARGEST_RECORD: u64 = 8 << 20;
 
 /// Why an object is not a record that this program can read and believe.
 #[derive(Debug, thiserror::Error)]

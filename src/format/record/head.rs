@@ -28,7 +28,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Returns this head together with the name of its chain: a sub-account's id, or [`key::ROSTER`].
+    /// Returns this head together with the name of its chain: a sub-account's id, [`key::ROSTER`] or [`key::SIGNERS`].
     pub fn of_chain(&self, chain: &str) -> HeadRef {
         HeadRef {
             chain: chain.to_owned(),
@@ -54,7 +54,7 @@ impl Head {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadRef {
-    /// Name of the chain: a sub-account's id, or [`key::ROSTER`].
+    /// Name of the chain: a sub-account's id, [`key::ROSTER`] or [`key::SIGNERS`].
     pub chain: String,
     /// Number of the record in its chain, from 1.
     pub sequence: u64,
@@ -65,7 +65,7 @@ pub struct HeadRef {
 /// A text is not a head.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a head is SUB_ACCOUNT:SEQUENCE:SHA256 or roster:SEQUENCE:SHA256, as `cxvault run` prints it"
+    "a head is SUB_ACCOUNT:SEQUENCE:SHA256, roster:SEQUENCE:SHA256 or signers:SEQUENCE:SHA256, as `cxvault run` prints it"
 )]
 pub struct NotAHead;
 
@@ -78,12 +78,12 @@ impl fmt::Display for HeadRef {
 impl FromStr for HeadRef {
     type Err = NotAHead;
 
-    /// Reads `CHAIN:SEQUENCE:SHA256`, where CHAIN is a sub-account's id or `roster`, and SEQUENCE is at least 1.
+    /// Reads `CHAIN:SEQUENCE:SHA256`, where CHAIN is a sub-account's id, `roster` or `signers`, and SEQUENCE is at least 1.
     fn from_str(text: &str) -> Result<Self, NotAHead> {
         let [chain, sequence, sha256] = text.split(':').collect::<Vec<_>>()[..] else {
             return Err(NotAHead);
         };
-        if !key::is_sub_account(chain) && chain != key::ROSTER {
+        if !key::is_sub_account(chain) && !key::is_archive_chain(chain) {
             return Err(NotAHead);
         }
         let sequence = sequence.parse().ok().filter(|&number| number > 0);
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn other_texts_are_refused() {
         let digest = "0".repeat(64);
-        let accepted = [format!("1:2:{digest}"), format!("roster:2:{digest}")];
+        let accepted = ["1", "roster", "signers"].map(|chain| format!("{chain}:2:{digest}"));
         for text in accepted {
             assert_eq!(text.parse::<HeadRef>().unwrap().to_string(), text);
         }

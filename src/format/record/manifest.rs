@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::carried::{Kinded, LaterKind, present, read};
+use crate::format::record::continuity::Continuity;
 use crate::format::record::coverage::{Coverage, DayState};
 pub use crate::format::record::day::{
     DayRecord, Discovery, File, Incomplete, Leftover, Recheck, Why, WindowRecord,
@@ -50,6 +51,9 @@ pub struct Manifest {
     /// Where the record stands among those of its chain: `index`, `peaks` and `since`.
     #[serde(flatten)]
     pub position: ChainPosition,
+    /// Since when the chain is signed, and what it passes over: `signed_from` and `passed_over`.
+    #[serde(flatten)]
+    pub continuity: Continuity,
     /// Which process wrote the record.
     pub run: Run,
     /// What the chain covers, this record included.
@@ -145,6 +149,7 @@ impl RecordBody for Manifest {
             sequence: self.sequence,
             previous: self.previous.as_ref(),
             position: &self.position,
+            continuity: &self.continuity,
         }
     }
 
@@ -179,6 +184,7 @@ impl RecordBody for Manifest {
         require(self.sequence > 0, "sequence")?;
         require(self.coverage.is_well_formed(), "coverage")?;
         self.position.check_shape()?;
+        self.continuity.check_shape()?;
         self.record.check_shape()
     }
 }

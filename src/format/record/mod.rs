@@ -12,6 +12,8 @@
 //! coverage     one letter a day: what a chain covers                 warning      days that look suspicious
 //! head         the newest record of a chain                          anchor       a head retained outside of the archive
 //! archive      `archive.json`                                        copy         `copy.json`
+//! signers      the records that say which keys count                 key_list     lists of public keys
+//! continuity   since when a chain is signed, and what it passes over
 //! receipt      proves one row without the archive
 //! ```
 //!
@@ -22,6 +24,7 @@
 pub mod anchor;
 pub mod archive;
 pub mod carried;
+pub mod continuity;
 pub mod copy;
 pub mod coverage;
 pub mod day;
@@ -29,6 +32,7 @@ pub mod envelope;
 pub mod error;
 pub mod head;
 pub mod inventory;
+pub mod key_list;
 pub mod link;
 pub mod lock;
 pub mod manifest;
@@ -39,10 +43,12 @@ pub mod position;
 pub mod receipt;
 pub mod roster;
 pub mod run;
+pub mod signers;
 pub mod warning;
 
 pub(crate) use anchor::Anchor;
 pub(crate) use archive::{ArchiveRecord, ArchiveRecordError};
+pub(crate) use continuity::{Continuity, ForeignObject, PassedOver};
 pub(crate) use copy::CopyRecord;
 pub(crate) use coverage::{Coverage, DayState};
 pub(crate) use day::{
@@ -51,6 +57,7 @@ pub(crate) use day::{
 pub(crate) use envelope::{RecordBody, RecordPlace, Signed};
 pub(crate) use error::ManifestError;
 pub(crate) use head::{Head, HeadRef};
+pub(crate) use key_list::KeyList;
 pub(crate) use link::Link;
 pub(crate) use lock::{Lock, LockMode, ObjectLock, Period, Retention};
 pub(crate) use manifest::{Envelope, Manifest, Record};
@@ -67,4 +74,5 @@ pub(crate) use roster::{
     Takeover, UNLISTED,
 };
 pub(crate) use run::Run;
+pub(crate) use signers::{KeyChange, SignersEntry, SignersRecord};
 pub(crate) use warning::{PastDay, Warning, WarningCode};

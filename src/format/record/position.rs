@@ -280,7 +280,7 @@ mod tests {
         type Change = fn(&mut ChainPosition);
         let changes: [Change; 7] = [
             |position| position.index += 1,
-            |position| drop(position.peaks.pop()),
+            |position| position.peaks.truncate(position.peaks.len() - 1),
             |position| drop(position.since.remove(0)),
             |position| position.since.swap(0, 1),
             |position| position.since[0].date = Some(jiff::civil::date(2026, 11, 20)),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::format::hash::{Digest, Tree, merkle};
 use crate::format::place::key;
 use crate::format::record::carried::{Kinded, LaterKind, present, read};
+use crate::format::record::continuity::Continuity;
 use crate::format::record::envelope::{RecordBody, RecordPlace, Signed};
 use crate::format::record::error::{ManifestError, agree, known_version, require};
 use crate::format::record::head::Head;
@@ -44,6 +45,9 @@ pub struct RosterRecord {
     /// Where the record stands among those of its chain: `index`, `peaks` and `since`.
     #[serde(flatten)]
     pub position: ChainPosition,
+    /// Since when the chain is signed, and what it passes over: `signed_from` and `passed_over`.
+    #[serde(flatten)]
+    pub continuity: Continuity,
     /// Which process wrote the record.
     pub run: Run,
     /// Location of the archive when this was written, as [`place`] spells it.
@@ -52,6 +56,14 @@ pub struct RosterRecord {
     pub object_lock: Option<ObjectLock>,
     /// Root of the tree over `sub_accounts`, as [`RosterEntry::heads_root`] computes it.
     pub heads_root: Digest,
+    /// The newest record of the chain of signers when this was written, so that its removal is noticed; absent where there
+    /// is none.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
+    pub signers: Option<Link>,
     /// The newest takeover before this record, so that a writer finds it from the head; absent where there is none.
     #[serde(
         default,
@@ -170,6 +182,7 @@ impl RecordBody for RosterRecord {
             sequence: self.sequence,
             previous: self.previous.as_ref(),
             position: &self.position,
+            continuity: &self.continuity,
         }
     }
 
@@ -205,6 +218,7 @@ impl RecordBody for RosterRecord {
             "head",
         )?;
         self.position.check_shape()?;
+        self.continuity.check_shape()?;
         match &self.entry {
             RosterEntry::Roster(inventory) => inventory.check_shape(),
             RosterEntry::Takeover(takeover) => takeover.check_shape(),
@@ -213,8 +227,11 @@ impl RecordBody for RosterRecord {
     }
 
     fn check_agrees(&self) -> Result<(), ManifestError> {
+        let previous = self.previous.as_ref();
         self.position
-            .check_agrees(key::ROSTER, self.sequence, self.previous.as_ref())?;
+            .check_agrees(key::ROSTER, self.sequence, previous)?;
+        self.continuity
+            .check_agrees(key::ROSTER, self.sequence, previous)?;
         // What a later kind names is not known.
         let is_later = matches!(self.entry, RosterEntry::Later(_));
         let agrees = is_later || self.entry.heads_root()? == self.heads_root;

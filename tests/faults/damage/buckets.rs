@@ -92,7 +92,7 @@ fn versions() -> Vec<Case> {
         again("the head", &manifest(FILLED)),
         again("a part", &part),
         other("the archive's record", key::ARCHIVE).beside(&[ArchiveRecord]),
-        other("the head", &manifest(FILLED)).beside(&[ManifestUnreadable, DayIncomplete]),
+        other("the head", &manifest(FILLED)).beside(&[ForeignRecord, DayIncomplete]),
         other("a part", &part).beside(&[FileSize, PartUnreadable]),
         on("a part deleted and put again", &part, |bucket, key| {
             let bytes = bucket.contents()[key].clone();

@@ -1,5 +1,6 @@
 //! Chains: cut off, forked, renumbered, signed with other keys or not at all.
 
+use cxvault::audit::verify::finding::FindingCode;
 use cxvault::audit::verify::finding::FindingCode::*;
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
@@ -15,6 +16,15 @@ pub fn cases() -> Vec<Case> {
         .flatten()
         .collect()
 }
+
+/// What follows where the chain ends too early, since later objects are no records of it.
+const AFTER_A_CUT: [FindingCode; 5] = [
+    ForeignRecord,
+    DayIncomplete,
+    DayMissing,
+    ManifestUnsigned,
+    SignerNotAllowed,
+];
 
 fn day(n: u64) -> String {
     format!("{SUB} {}", date(n))
@@ -76,7 +86,9 @@ fn close_up(a: &mut Archive, gone: u64, coverage: impl Fn(&mut Value)) {
         let bytes = a.remove(&manifest(n));
         a.put(&manifest(n - 1), bytes);
         let before = (n > 2).then(|| a.bytes(&manifest(n - 2)));
+        let position = a.position(SUB, n - 1);
         a.edit(SUB, n - 1, Pen::Own, |manifest| {
+            place_at(manifest, &position);
             manifest["sequence"] = json!(n - 1);
             manifest["key"] = json!(key::manifest(SUB, n - 1));
             manifest["previous"] = match &before {
@@ -90,12 +102,21 @@ fn close_up(a: &mut Archive, gone: u64, coverage: impl Fn(&mut Value)) {
     }
 }
 
+/// Sets a manifest's place in the list of its chain's records.
+fn place_at(manifest: &mut Value, position: &Value) {
+    for (name, value) in position.as_object().unwrap() {
+        manifest[name] = value.clone();
+    }
+}
+
 /// Returns a manifest that reports no change of the day with the gaps, as the next one.
 fn append(a: &mut Archive, pen: Pen, change: impl Fn(&mut Value)) {
     let next = FILLED + 1;
     let head = a.bytes(&manifest(FILLED));
     a.put(&manifest(next), head.clone());
+    let position = a.position(SUB, next);
     a.edit(SUB, next, pen, |manifest| {
+        place_at(manifest, &position);
         manifest["sequence"] = json!(next);
         manifest["key"] = json!(key::manifest(SUB, next));
         manifest["previous"] =
@@ -169,7 +190,8 @@ fn rewritten() -> Vec<Case> {
         case("a fork: another signed manifest in the middle", move |a| {
             a.edit(SUB, BETWEEN, Pen::Own, host)
         })
-        .finds(ChainBroken, manifest(FILLED)),
+        .finds(ChainBroken, manifest(FILLED))
+        .beside(&[PositionWrong]),
         case("a fork: another signed head, a head known", move |a| {
             a.edit(SUB, FILLED, Pen::Own, host)
         })
@@ -186,7 +208,8 @@ fn rewritten() -> Vec<Case> {
                 manifest["archive_id"] = json!("f".repeat(32))
             })
         })
-        .finds(ManifestMisplaced, manifest(FILLED)),
+        .finds(ForeignRecord, manifest(FILLED))
+        .beside(&[DayIncomplete]),
         case("a first manifest that names one before it", |a| {
             let link = json!({ "key": key::manifest(SUB, 9), "sha256": "0".repeat(64) });
             a.forge(SUB, EMPTY, Pen::Own, |manifest| {
@@ -194,14 +217,16 @@ fn rewritten() -> Vec<Case> {
             })
         })
         .unsigned()
-        .finds(ChainBroken, manifest(EMPTY)),
+        .finds(ChainBroken, manifest(EMPTY))
+        .beside(&[PositionWrong]),
         case("a middle manifest that names none before it", |a| {
             a.forge(SUB, LAST, Pen::Own, |manifest| {
                 manifest["previous"] = Value::Null
             })
         })
         .unsigned()
-        .finds(ChainBroken, manifest(LAST)),
+        .finds(ChainBroken, manifest(LAST))
+        .beside(&[PositionWrong]),
         case(
             "a manifest that names the right hash and another key",
             |a| {
@@ -211,13 +236,13 @@ fn rewritten() -> Vec<Case> {
             },
         )
         .unsigned()
-        .finds(ChainBroken, manifest(LAST)),
+        .finds(ChainBroken, manifest(LAST))
+        .beside(&[PositionWrong]),
     ]
 }
 
 fn signatures() -> Vec<Case> {
     let host = |manifest: &mut Value| manifest["run"]["host"] = json!("elsewhere");
-    let chain = key::chain(SUB);
     let strip = |a: &mut Archive| {
         for sub in [SUB, OTHER] {
             a.sign_chain(sub, Pen::Bare);
@@ -228,48 +253,55 @@ fn signatures() -> Vec<Case> {
             "a middle manifest rewritten without the key, the others made to follow",
             move |a| a.forge(SUB, LAST, Pen::Stale, host),
         )
-        .finds(SignatureInvalid, manifest(LAST)),
+        .finds(ForeignRecord, manifest(LAST))
+        .beside(&AFTER_A_CUT),
         case("rewritten from the middle, unsigned from there", move |a| {
             a.forge(SUB, LAST, Pen::Bare, host)
         })
-        .finds(ManifestUnsigned, manifest(LAST)),
+        .finds(ForeignRecord, manifest(LAST))
+        .beside(&AFTER_A_CUT),
         case(
             "rewritten from the middle, signed by another key",
             move |a| a.forge(SUB, LAST, Pen::Stranger, host),
         )
-        .finds(SignerNotAllowed, manifest(LAST)),
+        .finds(ForeignRecord, manifest(LAST))
+        .beside(&AFTER_A_CUT),
         case("all of the chain signed by another key", |a| {
             a.sign_chain(SUB, Pen::Stranger)
         })
-        .finds(SignerNotAllowed, manifest(EMPTY)),
-        // Only the reader knows which key is the right one.
+        .finds(SignerNotAllowed, manifest(EMPTY))
+        .beside(&AFTER_A_CUT),
         case(
             "the whole chain signed by another key, without allowed signers",
             |a| a.sign_chain(SUB, Pen::Stranger),
         )
         .without_allowed_signers()
-        .finds(NoAllowedSigners, &chain),
+        .finds(SignerNotAllowed, manifest(EMPTY))
+        .beside(&AFTER_A_CUT),
         case(
             "every signature taken away, although signers are known",
             strip,
         )
         .finds_one_of(&[ManifestUnsigned, SignerNotAllowed], manifest(EMPTY))
-        .beside(&[PartSignature]),
+        .beside(&[PartSignature])
+        .beside(&AFTER_A_CUT),
         case("every signature removed, without allowed signers", strip)
             .without_allowed_signers()
-            .finds(ChainUnsigned, &chain),
+            .finds(ManifestUnsigned, manifest(EMPTY))
+            .beside(&AFTER_A_CUT),
         case("the head's signature taken away", |a| {
             a.edit(SUB, FILLED, Pen::Bare, |_| {})
         })
-        .finds(ManifestUnsigned, manifest(FILLED)),
+        .finds(ForeignRecord, manifest(FILLED))
+        .beside(&[DayIncomplete]),
         case("an unsigned manifest appended", |a| {
             append(a, Pen::Bare, |_| {})
         })
-        .finds(ManifestUnsigned, manifest(FILLED + 1)),
+        .finds(ForeignRecord, manifest(FILLED + 1)),
         case("a manifest appended by another key", |a| {
             append(a, Pen::Stranger, |_| {})
         })
-        .finds(SignerNotAllowed, manifest(FILLED + 1)),
+        .finds(ForeignRecord, manifest(FILLED + 1)),
         case("two manifests' signatures swapped", |a| {
             let [one, other] = [BETWEEN, FILLED].map(|n| a.envelope(SUB, n)["signature"].clone());
             a.edit_envelope(SUB, BETWEEN, |envelope| {
@@ -277,23 +309,25 @@ fn signatures() -> Vec<Case> {
             });
             a.edit_envelope(SUB, FILLED, |envelope| envelope["signature"] = one.clone());
         })
-        .finds(SignatureInvalid, manifest(BETWEEN))
-        .finds(SignatureInvalid, manifest(FILLED))
-        .beside(&[ChainBroken]),
+        .finds(ForeignRecord, manifest(BETWEEN))
+        .finds(ForeignRecord, manifest(FILLED))
+        .beside(&AFTER_A_CUT),
         case("a part's signature in the head", |a| {
             let (_, signature) = crate::support::damage::footer(&a.bytes(&parts(FILLED)[0]));
             a.edit_envelope(SUB, FILLED, |envelope| {
                 envelope["signature"]["value"] = json!(signature)
             })
         })
-        .finds(SignatureInvalid, manifest(FILLED)),
+        .finds(ForeignRecord, manifest(FILLED))
+        .beside(&[DayIncomplete]),
         case("another key's name beside the head's signature", |a| {
             let line = STRANGER.public_key().to_openssh_line();
             a.edit_envelope(SUB, FILLED, |envelope| {
                 envelope["signature"]["public_key"] = json!(line)
             })
         })
-        .finds(SignatureInvalid, manifest(FILLED)),
+        .finds(ForeignRecord, manifest(FILLED))
+        .beside(&[DayIncomplete]),
     ]
 }
 
@@ -304,7 +338,7 @@ fn envelopes() -> Vec<Case> {
         case(format!("the head: {name}"), move |a| {
             a.edit_envelope(SUB, FILLED, change)
         })
-        .finds_one_of(&[ManifestUnreadable, SignatureInvalid], manifest(FILLED))
+        .finds(ForeignRecord, manifest(FILLED))
         .beside(&[DayIncomplete])
     };
     vec![

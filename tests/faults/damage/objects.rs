@@ -92,16 +92,28 @@ fn records() -> Vec<Case> {
             edit(a, |record| record["archive_id"] = json!("f".repeat(32)))
         })
         .finds(ManifestMisplaced, manifest(EMPTY))
-        .beside(&[ArchiveRecord, PartStatement]),
+        .beside(&[
+            ArchiveRecord,
+            PartStatement,
+            ManifestUnsigned,
+            ForeignRecord,
+        ])
+        .beside(&[ForeignObject, DayMissing]),
     ]
 }
 
 fn manifests(place: &str, n: u64) -> Vec<Case> {
     let key = manifest(n);
+    // Behind the head nothing says that a record belongs there.
+    let is_head = n == FILLED;
     let unreadable = |name: &str, deed: fn(&mut Archive, &str)| {
         let at = key.clone();
+        let code = match is_head && name != "a newline appended" {
+            true => ForeignRecord,
+            false => ManifestUnreadable,
+        };
         case(format!("{place} manifest: {name}"), move |a| deed(a, &at))
-            .finds(ManifestUnreadable, &key)
+            .finds(code, &key)
             .beside(UNREADABLE)
     };
     let mut cases = vec![
@@ -121,8 +133,15 @@ fn manifests(place: &str, n: u64) -> Vec<Case> {
                 })
             },
         )
-        .finds(SignatureInvalid, &key)
-        .beside(&[ChainBroken]),
+        .finds(
+            if is_head {
+                ForeignRecord
+            } else {
+                SignatureInvalid
+            },
+            &key,
+        )
+        .beside(&[ChainBroken, DayIncomplete]),
     ];
     if n != FILLED {
         let at = key.clone();
@@ -268,8 +287,9 @@ fn exchanged() -> Vec<Case> {
     let swap_manifests = |name: &str, one: u64, other: u64| {
         case(name, move |a| a.swap(&manifest(one), &manifest(other)))
             .finds(ManifestMisplaced, manifest(one))
-            .finds(ManifestMisplaced, manifest(other))
+            .finds_one_of(&[ManifestMisplaced, ForeignRecord], manifest(other))
             .beside(&[
+                DayIncomplete,
                 ChainBroken,
                 CoverageWrong,
                 RevisionOrder,
@@ -292,32 +312,16 @@ fn exchanged() -> Vec<Case> {
         case("the head replaced with an older manifest", |a| {
             a.copy(&manifest(BETWEEN), &manifest(FILLED))
         })
-        .finds(ManifestMisplaced, manifest(FILLED))
-        .beside(&[
-            ChainBroken,
-            RevisionOrder,
-            FileMisplaced,
-            CoverageWrong,
-            DayIncomplete,
-            RowCounts,
-        ]),
+        .finds(ForeignRecord, manifest(FILLED))
+        .beside(&[DayIncomplete]),
         case("a manifest copied to the next number", |a| {
             a.copy(&manifest(FILLED), &manifest(FILLED + 1))
         })
-        .finds(ManifestMisplaced, manifest(FILLED + 1))
-        .beside(&[ChainBroken, RevisionOrder, FileMisplaced]),
+        .finds(ForeignRecord, manifest(FILLED + 1)),
         case("another sub-account's manifest at the next number", |a| {
             a.copy(&key::manifest(OTHER, 1), &manifest(FILLED + 1))
         })
-        .finds(ManifestMisplaced, manifest(FILLED + 1))
-        .beside(&[
-            ChainBroken,
-            RevisionOrder,
-            FileMisplaced,
-            FileMissing,
-            CoverageWrong,
-            CountsWrong,
-        ]),
+        .finds(ForeignRecord, manifest(FILLED + 1)),
     ]
 }
 

@@ -505,20 +505,29 @@ fn signed() -> Vec<Case> {
             "a text and its manifest changed without the key",
             |a, part, text| a.forge_rows(part, Pen::Stale, text),
         )
-        .finds(SignatureInvalid, manifest(BETWEEN))
-        .beside(&[SummaryHash, PartSignature, VersionDiffers]),
+        .at(Full)
+        .or_sooner()
+        .finds(ForeignRecord, manifest(BETWEEN))
+        .finds_one_of(&[ForeignObject, Leftover], &part)
+        .beside(&[DayIncomplete, DayMissing]),
         forged(
             "a text and its manifest changed, unsigned from there",
             |a, part, text| a.forge_rows(part, Pen::Bare, text),
         )
-        .finds(ManifestUnsigned, manifest(BETWEEN))
-        .beside(&[SummaryHash, VersionDiffers]),
+        .at(Full)
+        .or_sooner()
+        .finds(ForeignRecord, manifest(BETWEEN))
+        .finds_one_of(&[ForeignObject, Leftover], &part)
+        .beside(&[DayIncomplete, DayMissing]),
         forged(
             "a text and its manifest changed, signed by another key",
             |a, part, text| a.forge_rows(part, Pen::Stranger, text),
         )
-        .finds(SignerNotAllowed, manifest(BETWEEN))
-        .beside(&[SummaryHash, PartSignature, VersionDiffers]),
+        .at(Full)
+        .or_sooner()
+        .finds(ForeignRecord, manifest(BETWEEN))
+        .finds_one_of(&[ForeignObject, Leftover], &part)
+        .beside(&[DayIncomplete, DayMissing]),
         forged("a text changed by the key's owner", |a, part, text| {
             a.forge_rows(part, Pen::Own, text)
         })

@@ -13,6 +13,7 @@ use cxvault::format::record::notes::{
     AcknowledgedDay, Acknowledgement, DateSpan, Disposal, DisposedDay, ExtendedDay, Extension,
     Hold, HoldAct,
 };
+use cxvault::format::record::open::OpenValue;
 use cxvault::format::record::roster::{
     AccountListing, ChainHead, Ended, Inventory, RosterEntry, Takeover,
 };
@@ -76,7 +77,7 @@ fn seven_years() -> Option<ObjectLock> {
 fn incomplete(record: DayRecord, incomplete_because: Vec<Incomplete>) -> DayRecord {
     DayRecord {
         complete: false,
-        incomplete_because,
+        incomplete_because: incomplete_because.into_iter().map(Into::into).collect(),
         ..record
     }
 }
@@ -111,7 +112,7 @@ fn first_days(golden: &mut Golden, chain: &mut Chain) {
     let mut empty = chain.day(golden, date, Vec::new()).record;
     let code = WarningCode::LowVolume;
     empty.warnings = vec![Warning {
-        code,
+        code: code.into(),
         agent_group: None,
         found: 0,
         usual: 412,
@@ -203,7 +204,7 @@ fn gaps(golden: &mut Golden, chain: &mut Chain) {
     let warning = |code, agent_group: Option<&str>, found, usual| {
         let agent_group = agent_group.map(str::to_owned);
         Warning {
-            code,
+            code: OpenValue::Known(code),
             agent_group,
             found,
             usual,
@@ -221,7 +222,7 @@ fn gaps(golden: &mut Golden, chain: &mut Chain) {
     ];
     let record = incomplete(record, because);
     let record = DayRecord {
-        why: Why::Backfill,
+        why: Why::Backfill.into(),
         warnings,
         source_retention_days: Some(0),
         ..record
@@ -232,10 +233,10 @@ fn gaps(golden: &mut Golden, chain: &mut Chain) {
 /// The only number of the other chain: a first day without segments, and nine windows.
 fn long_day(golden: &mut Golden, other: &mut Chain) {
     let mut record = other.day(golden, "2026-11-01", Vec::new()).record;
-    record.why = Why::Backfill;
+    record.why = Why::Backfill.into();
     let code = WarningCode::FirstDayEmpty;
     record.warnings = vec![Warning {
-        code,
+        code: code.into(),
         agent_group: None,
         found: 0,
         usual: 0,
@@ -252,7 +253,7 @@ fn acknowledged_and_held(golden: &mut Golden, chain: &mut Chain) {
         manifest: chain.newest("2026-11-24"),
         agent_failed: 1,
         auto_failed: 2,
-        incomplete_because: vec![Incomplete::SummariesFailed],
+        incomplete_because: vec![Incomplete::SummariesFailed.into()],
     };
     let reason = "RingCX answers 500 for these; ticket 4711".to_owned();
     let note = Acknowledgement {
@@ -314,7 +315,7 @@ fn rechecked(golden: &mut Golden, chain: &mut Chain) {
         changes: revision.changes,
     };
     let record = DayRecord {
-        why: Why::Recheck,
+        why: Why::Recheck.into(),
         discovery: Discovery::Windows {
             windows,
             objects: 5,
@@ -400,7 +401,7 @@ fn nothing_changed(golden: &mut Golden, chain: &mut Chain) {
         changes,
     });
     let record = DayRecord {
-        why: Why::Recheck,
+        why: Why::Recheck.into(),
         discovery,
         recheck,
         ..revision.record

@@ -7,9 +7,11 @@ use cxvault::format::part::{PartContext, PartWriter};
 use cxvault::format::place::key;
 use cxvault::format::record::anchor::Anchor;
 use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::continuity::Continuity;
 use cxvault::format::record::coverage::Coverage;
 use cxvault::format::record::envelope::RecordBody;
 use cxvault::format::record::head::Head;
+use cxvault::format::record::key_list::KeyList;
 use cxvault::format::record::manifest::{
     DayRecord, Discovery, Envelope, File, Link, Manifest, ObjectLock, Record, Run, Why,
     WindowRecord,
@@ -51,6 +53,7 @@ impl Golden {
             archive_id: ARCHIVE_ID.into(),
             created_at: Instant::from_millis(1_795_226_000_000),
             format_version: 1,
+            signers: KeyList::of([signer.public_key()]),
         };
         let objects = [(key::ARCHIVE.to_owned(), record.to_bytes().unwrap())].into();
         Golden {
@@ -91,6 +94,14 @@ pub fn run(finished_at: i64) -> Run {
         started_at: Instant::from_millis(finished_at - 5_000_000),
         finished_at: Instant::from_millis(finished_at),
         clock_skew_ms: Some(-250),
+    }
+}
+
+/// Returns what a record of a chain says that is signed from its first record on.
+pub fn signed() -> Continuity {
+    Continuity {
+        signed_from: Some(1),
+        passed_over: None,
     }
 }
 
@@ -257,10 +268,9 @@ impl Chain {
             zone: self.zone.name().into(),
             window,
             revision,
-            why: if revision == 1 {
-                Why::Nightly
-            } else {
-                Why::GapFill
+            why: match revision {
+                1 => Why::Nightly.into(),
+                _ => Why::GapFill.into(),
             },
             discovery,
             rows,
@@ -305,6 +315,7 @@ impl Chain {
             sequence: self.sequence,
             previous: self.previous.take(),
             position: self.position.clone(),
+            continuity: signed(),
             run: run(finished_at),
             coverage: self.coverage.clone(),
             orders: self.orders.take(),
@@ -367,7 +378,9 @@ impl Roster {
             sequence,
             previous: self.head.take().map(link),
             position: self.position.clone(),
+            continuity: signed(),
             run: run(instant(finished_at)),
+            signers: None,
             place: place.to_owned(),
             object_lock,
             heads_root: entry.heads_root().unwrap(),

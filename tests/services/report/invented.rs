@@ -61,7 +61,7 @@ fn chain(n: u32, first: Date, days: u32) -> ReportedChain {
         (
             day.date,
             DayGap {
-                reasons: vec![Incomplete::SummariesFailed],
+                reasons: vec![Incomplete::SummariesFailed.into()],
                 failures,
             },
         )
@@ -166,7 +166,7 @@ fn day(date: Date, usual: u64, random: &mut Random) -> CalendarDay {
 
 pub fn low_volume() -> Warning {
     Warning {
-        code: WarningCode::LowVolume,
+        code: (WarningCode::LowVolume).into(),
         agent_group: None,
         found: 12,
         usual: 400,

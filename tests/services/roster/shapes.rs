@@ -7,6 +7,8 @@ use bytes::Bytes;
 use cxvault::audit::verify::finding::{Finding, Severity};
 use cxvault::audit::verify::{Level, VerifyOptions, VerifyProgress, verify};
 use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::continuity::Continuity;
+use cxvault::format::record::key_list::KeyList;
 use cxvault::format::record::lock::LockMode;
 use cxvault::format::record::manifest::{ObjectLock, Run};
 use cxvault::format::record::position::ChainPosition;
@@ -39,6 +41,7 @@ fn about() -> ArchiveRecord {
         archive_id: ARCHIVE_ID.into(),
         created_at: Instant::from_millis(1_795_226_000_000),
         format_version: 1,
+        signers: KeyList::default(),
     }
 }
 
@@ -69,6 +72,7 @@ fn full(listed: Option<bool>) -> RosterRecord {
         sequence: 1,
         previous: None,
         position: ChainPosition::default(),
+        continuity: Continuity::default(),
         run: Run {
             id: "20261121T031500Z-0a1b2c3d".into(),
             tool_version: "0.1.0".into(),
@@ -86,6 +90,7 @@ fn full(listed: Option<bool>) -> RosterRecord {
             retain_until: Instant::from_millis(1_995_226_400_000),
         }),
         heads_root: entry.heads_root().unwrap(),
+        signers: None,
         takeover: None,
         entry,
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 
 use crate::chain::Timeline;
-use crate::format::record::Incomplete;
+use crate::format::record::{Incomplete, OpenValue};
 use crate::format::row::Failures;
 
 /// The part of a chain's manifests that a [`crate::audit::calendar::Calendar`] leaves out.
@@ -23,7 +23,7 @@ pub struct ChainDetails {
 #[derive(Debug, Clone, Default)]
 pub struct DayGap {
     /// The reasons that the manifest gives.
-    pub reasons: Vec<Incomplete>,
+    pub reasons: Vec<OpenValue<Incomplete>>,
     /// How many summaries of the newest revision failed, by class of failure such as `http_500`.
     pub failures: Failures,
 }

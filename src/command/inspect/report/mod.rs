@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use crate::audit::calendar::Calendar;
 use crate::audit::verify;
 use crate::audit::verify::{Level, VerifyOptions, VerifyProgress};
-use crate::chain::read::fetch;
+use crate::chain::record::fetch;
 use crate::chain::{Archive, Timeline, inventory};
 use crate::cli::audit::ReportArgs;
 use crate::clock::{Clock as _, SystemClock};
