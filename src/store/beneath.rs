@@ -197,12 +197,12 @@ fn stat(folder: impl AsFd, name: &OsStr) -> io::Result<Option<rustix::fs::Stat>>
 }
 
 impl OpenFolder {
-    /// Returns the length of an entry in bytes, 0 for what is foreign; `None` where it is gone.
+    /// Returns the length of an entry in bytes, 0 for what is no file; `None` where it is gone.
     ///
     /// # Errors
     /// The error of the file system.
     pub fn bytes(&self, entry: &FolderEntry) -> io::Result<Option<u64>> {
-        if entry.kind == EntryKind::Foreign {
+        if entry.kind != EntryKind::File {
             return Ok(Some(0));
         }
         let about = stat(&self.folder, &entry.name)?;

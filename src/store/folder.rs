@@ -45,6 +45,10 @@ use crate::store::{
 const STORE: &str = "cannot store";
 const LIST: &str = "cannot list";
 
+/// Number of folders that a listing goes down from the root. No key of an archive has more than four. Without a limit, a
+/// tree of thousands of folders, one in the other, would take a time that grows with the square of its depth.
+const DEEPEST: usize = 32;
+
 /// Age of incomplete files, in seconds, from which on they are removed. No write takes that long, so that the process of
 /// an older file has died.
 const LEFTOVER_AFTER_S: i64 = 24 * 3_600;
@@ -307,12 +311,13 @@ impl FolderStore {
         }))
     }
 
-    /// Returns all objects below a prefix and after a key. Nothing outside of the root has such a key, whatever the prefix.
+    /// Returns all objects below a prefix and after a key. Nothing outside of the root has such a key, whatever the prefix. A
+    /// folder that is too deep for any key is listed in place of what is in it, as other foreign things are.
     fn walk(&self, prefix: &str, after: Option<&str>) -> Result<Vec<ListedObject>> {
         let mut objects = Vec::new();
         // Names as the system has them beside those of keys: only the former can be opened.
-        let mut folders = vec![(PathBuf::new(), String::new())];
-        while let Some((below, folder)) = folders.pop() {
+        let mut folders = vec![(PathBuf::new(), String::new(), 0)];
+        while let Some((below, folder, depth)) = folders.pop() {
             let path = self.root.join(&below);
             let Some(listed) =
                 beneath::list(&self.root, &below).map_err(|error| classify(error, LIST, &path))?
@@ -321,11 +326,11 @@ impl FolderStore {
             };
             for entry in &listed.entries {
                 let key = format!("{folder}{}", entry.shown);
-                if entry.kind == EntryKind::Folder {
+                if entry.kind == EntryKind::Folder && depth < DEEPEST {
                     let inner = format!("{key}/");
                     let leads_there = inner.starts_with(prefix) || prefix.starts_with(&inner);
                     if leads_there && key != key::TEMPORARY {
-                        folders.push((below.join(&entry.name), inner));
+                        folders.push((below.join(&entry.name), inner, depth + 1));
                     }
                     continue;
                 }
@@ -647,6 +652,19 @@ mod tests {
             assert_eq!(store.digest(key).unwrap(), None, "{key}");
             assert_eq!(store.read_range(key, 0..1).unwrap(), None, "{key}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_too_deep_for_any_key_is_listed_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderStore::open(root.path()).unwrap();
+        let deepest = ["d"; DEEPEST].join("/");
+        fs::create_dir_all(root.path().join(&deepest).join("e/f")).unwrap();
+        fs::write(root.path().join(&deepest).join("file"), "1").unwrap();
+        fs::write(root.path().join(&deepest).join("e/hidden"), "12").unwrap();
+        let listed = store.walk("d/", None).unwrap();
+        let listed: Vec<_> = listed.iter().map(|entry| entry.key.as_str()).collect();
+        assert_eq!(listed, [format!("{deepest}/e"), format!("{deepest}/file")]);
     }
 
     #[test]
