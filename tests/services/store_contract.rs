@@ -106,6 +106,7 @@ impl Backend {
 
     /// Waits until a server has another date for the next version: moto and Amazon S3 say the second
     /// only, and within one, versions and delete markers have no order that a listing tells.
+    #[allow(clippy::disallowed_methods)] // the server's clock cannot be replaced
     async fn a_second_later(&self) {
         if self.s3.is_some() {
             tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
