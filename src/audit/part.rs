@@ -29,7 +29,7 @@ impl LocalPart {
         file: &manifest::File,
     ) -> Result<LocalPart> {
         source.check_stop()?;
-        let (path, copied) = match source.store.local(&file.key) {
+        let (path, copied) = match source.store.in_place(&file.key) {
             Some(path) => (path, false),
             None => (scratch.path(&file.key), true),
         };

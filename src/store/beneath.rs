@@ -32,6 +32,10 @@ pub(super) const READING: OFlags = OFlags::RDONLY
 const NEW_FOLDER: RawMode = 0o777;
 const NEW_OBJECT: RawMode = 0o444;
 
+/// The bits of a mode that are for users other than the owner, and those that let them write.
+const OTHERS: RawMode = 0o077;
+const OTHERS_WRITE: RawMode = 0o022;
+
 /// What is in a folder under one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EntryKind {
@@ -149,6 +153,33 @@ fn kind_of(file_type: FileType) -> EntryKind {
         FileType::Directory => EntryKind::Folder,
         _ => EntryKind::Foreign,
     }
+}
+
+/// Returns whether nobody but this user and root can change the object `key`, or exchange it or a folder on its path: what is
+/// checked then stays as it is while it is read. `false` also where there is no such file.
+///
+/// A root that nobody else can enter protects everything in it. Otherwise each folder is judged after the one above it,
+/// which by then nobody can exchange.
+///
+/// # Errors
+/// The error of the file system.
+pub(super) fn is_ours_alone(root: &Path, key: &str) -> io::Result<bool> {
+    let ours = rustix::process::geteuid().as_raw();
+    let has_bits = |about: &rustix::fs::Stat, bits| {
+        about.st_uid != ours && about.st_uid != 0 || about.st_mode & bits != 0
+    };
+    let about = rustix::fs::stat(root)?;
+    if !has_bits(&about, OTHERS) {
+        return Ok(true);
+    }
+    let mut path = root.to_owned();
+    let mut is_open = has_bits(&about, OTHERS_WRITE);
+    for part in Path::new(key) {
+        path.push(part);
+        // The mode of a link allows everything.
+        is_open = is_open || has_bits(&rustix::fs::lstat(&path)?, OTHERS_WRITE);
+    }
+    Ok(!is_open)
 }
 
 /// Splits a key into its folder and its name.

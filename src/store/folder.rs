@@ -407,6 +407,12 @@ impl Store for FolderStore {
         self.path(key).ok()
     }
 
+    fn in_place(&self, key: &str) -> Option<PathBuf> {
+        let path = self.path(key).ok()?;
+        let is_ours = beneath::is_ours_alone(&self.root, key).unwrap_or(false);
+        is_ours.then_some(path)
+    }
+
     async fn children(&self, prefix: &str) -> Result<Children> {
         let prefix = prefix.to_owned();
         self.blocking(move |store| store.right_under(&prefix)).await
@@ -714,6 +720,46 @@ mod tests {
         symlink("loops", &loops).unwrap();
         let error = FolderStore::open(&loops).unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unusable, "not a matter of time");
+    }
+
+    #[test]
+    fn a_file_that_others_can_exchange_is_not_read_in_place() {
+        let around = tempfile::tempdir().unwrap();
+        let root = around.path().join("root");
+        let store = FolderStore::open(&root).unwrap();
+        store.put(&object("a/b/c", b"x")).unwrap();
+        let [folder, file] = ["a/b", "a/b/c"].map(|key| root.join(key));
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set(&root.join("a"), 0o755);
+        for (root_mode, folder_mode, file_mode, is_in_place) in [
+            (0o755, 0o755, 0o444, true),
+            (0o750, 0o755, 0o644, true),
+            (0o777, 0o755, 0o444, false),
+            (0o755, 0o775, 0o444, false),
+            (0o755, 0o755, 0o446, false),
+            // Nobody else can enter.
+            (0o700, 0o777, 0o666, true),
+        ] {
+            set(&root, root_mode);
+            set(&folder, folder_mode);
+            set(&file, file_mode);
+            let found = store.in_place("a/b/c");
+            assert_eq!(
+                found.is_some(),
+                is_in_place,
+                "{root_mode:o} {folder_mode:o} {file_mode:o}"
+            );
+        }
+        set(&root, 0o755);
+        symlink(&file, root.join("a/link")).unwrap();
+        assert_eq!(store.in_place("a/link"), None);
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&folder, Some(65_534), None).is_ok() {
+            set(&folder, 0o755);
+            assert_eq!(store.in_place("a/b/c"), None);
+        }
     }
 
     #[test]

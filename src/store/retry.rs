@@ -197,6 +197,10 @@ impl Store for RetryingStore {
         self.inner.local(key)
     }
 
+    fn in_place(&self, key: &str) -> Option<PathBuf> {
+        self.inner.in_place(key)
+    }
+
     async fn children(&self, prefix: &str) -> Result<Children> {
         self.retrying(prefix, || self.inner.children(prefix)).await
     }

@@ -151,7 +151,7 @@ impl Verifier<'_> {
 
     /// Returns whether an unlisted file is a part that an interrupted run of this archive may have left.
     async fn is_a_part(&self, object: &str, signed: bool) -> Result<bool> {
-        let scratch = self.scratch()?;
+        let scratch = self.scratch([object].into_iter())?;
         let Some(path) = self.local(scratch.as_ref(), object).await? else {
             return Ok(false);
         };

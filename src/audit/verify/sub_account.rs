@@ -172,7 +172,10 @@ impl Verifier<'_> {
     /// Checks the objects of one day, and at the deepest level its rows.
     async fn day(&self, day: CommittedDay, listed: &Listed) -> Result<PlacementCounts> {
         let mut placement = PlacementCounts::default();
-        let scratch = self.scratch()?;
+        let scratch = match self.options.level {
+            Level::Deep => self.scratch(day.files().map(|file| file.key.as_str()))?,
+            _ => None,
+        };
         let mut parts = rows::Parts::new();
         for revision in &day.revisions {
             self.manifest_kept(revision, &mut placement).await?;
@@ -191,7 +194,11 @@ impl Verifier<'_> {
                 match (self.options.level, parts.get(&file.key)) {
                     (Level::Quick, _) => {}
                     // The copy is hashed, so that the object is not fetched twice.
-                    (Level::Deep, Some(path)) if self.remote => self.hash_copy(file, path).await?,
+                    (Level::Deep, Some(path))
+                        if self.store.local(&file.key).as_ref() != Some(path) =>
+                    {
+                        self.hash_copy(file, path).await?;
+                    }
                     _ => self.hash(file, revision).await?,
                 }
             }
@@ -221,7 +228,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Hashes the local copy of a remote file.
+    /// Hashes the copy of a file that is not read in place.
     async fn hash_copy(&self, file: &File, path: &Path) -> Result<()> {
         if let Some(hashed) = hash_file(path).await? {
             self.hashed(file, hashed);

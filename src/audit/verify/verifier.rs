@@ -266,14 +266,20 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Returns a folder for copies of remote objects; `None` for a local store, which needs none.
-    pub fn scratch(&self) -> Result<Option<Scratch>> {
-        self.remote.then(Scratch::new).transpose()
+    /// Returns a folder for copies of objects; `None` where all of them are read in place.
+    pub fn scratch<'o>(
+        &self,
+        mut objects: impl Iterator<Item = &'o str>,
+    ) -> Result<Option<Scratch>> {
+        objects
+            .any(|object| self.store.in_place(object).is_none())
+            .then(Scratch::new)
+            .transpose()
     }
 
     /// Returns an object as a local file: the object itself, or a copy in `scratch`. Returns `None` if it does not exist.
     pub async fn local(&self, scratch: Option<&Scratch>, object: &str) -> Result<Option<PathBuf>> {
-        if let Some(path) = self.store.local(object) {
+        if let Some(path) = self.store.in_place(object) {
             return Ok(Some(path));
         }
         let Some(scratch) = scratch else {
