@@ -334,6 +334,14 @@ fn foreign() -> Vec<Case> {
         })
         .finds(ForeignObject, at)
     };
+    // Beside the archive's own folders: a notice.
+    let beside = |name: &str, at: &str| {
+        let object = at.to_owned();
+        case(format!("an object added {name}"), move |a| {
+            a.put(&object, "any bytes")
+        })
+        .finds(BesideArchive, at)
+    };
     let unlisted = format!("{day}r0001-p0099.parquet");
     let forged = |name: &str, pen: Pen| {
         let (from, to) = (parts(LAST)[0].clone(), unlisted.clone());
@@ -361,8 +369,8 @@ fn foreign() -> Vec<Case> {
         })
     };
     vec![
-        added("at the root", "evil.txt"),
-        added(
+        beside("at the root", "evil.txt"),
+        beside(
             "at the root, with a name for terminals",
             "a\u{1b}[2Jb \u{fc}.txt",
         ),
@@ -383,13 +391,13 @@ fn foreign() -> Vec<Case> {
             &format!("{}6.json", key::chain(SUB)),
         ),
         added("of an unknown version", "segments/v2/x.parquet"),
-        added("in a folder of its own", "more/x.parquet"),
+        beside("in a folder of its own", "more/x.parquet"),
         added(
             "in a sub-account without a name",
             "manifests/v1/sub_account=/0000000001.json",
         ),
         added("under a part's name", &unlisted).at(Full),
-        added("in the folder for half-written files", "tmp/x").only(Bucket),
+        beside("in the folder for half-written files", "tmp/x").only(Bucket),
         added("in place of a copy's mark", key::COPY),
         marked("the mark of a copy of another archive", |_| {
             "another".to_owned()
