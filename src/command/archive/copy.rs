@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::copy::{Copied, CopyLocks, CopyOptions, Job, copy};
 use crate::format::place::key;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Amount, Event, count, grouped, size};
+use crate::render::{Amount, Event, count, grouped, printable, size};
 
 /// Largest number of heads that are printed as a command line. With more, the line would be too long to be read.
 const HEADS_SHOWN: usize = 3;
@@ -64,7 +64,13 @@ pub(crate) async fn run(args: &CopyArgs, settings: &Settings, context: &Context)
         )
         .await?;
     drop(progress);
-    let exit = Exit::worst(exits.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let mut exits = exits.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // The copy ends where the records that count do. If the records behind are the archive's own, and were changed, then a
+    // copy that said nothing would be the second place where they are lost.
+    if !job.source.foreign.keys().is_empty() {
+        exits.push(Exit::Gaps);
+    }
+    let exit = Exit::worst(exits);
     print_result(&job, &copied, exit, &variables(&job, settings), context);
     Ok(exit)
 }
@@ -149,6 +155,11 @@ fn summary(job: &Job, copied: &Copied, exit: Exit, command: &str) -> String {
     lines.push(match (exit, dry_run) {
         (Exit::Done, true) => "Nothing was written. The same command without --dry-run copies it.".to_owned(),
         (Exit::Done, false) => format!("COPIED. Verify the copy with: {command}"),
+        (Exit::Gaps, _) => format!(
+            "COPIED UP TO THE LAST RECORDS THAT COUNT: {} and other objects beyond them are no records, because no key that \
+             counts has signed them. Find out where they come from. Verify the copy with: {command}",
+            job.source.foreign.keys().first().map(|key| printable(key)).unwrap_or_default()
+        ),
         _ => "THE COPY IS INCOMPLETE: see the errors above. What was copied is valid, and the same command continues."
             .to_owned(),
     });

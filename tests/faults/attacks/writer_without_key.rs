@@ -50,7 +50,9 @@ fn w_cannot_have_an_unsigned_record_believed_behind_signed_ones() {
                 _ => &["copy", "--to", to],
             };
             let made = vault.run(args);
-            assert_eq!(made.exit(), 0, "{command}: {}", made.stderr);
+            // A copy that ends before these objects says so, whatever they are.
+            let expected = if command == "copy" { 3 } else { 0 };
+            assert_eq!(made.exit(), expected, "{command}: {}", made.stderr);
             assert!(
                 !std::path::Path::new(to).join(&forged).exists(),
                 "{command}"

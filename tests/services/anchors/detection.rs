@@ -7,6 +7,8 @@ use std::path::Path;
 use axum::http::Method;
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::record::anchor::Anchor;
+use cxvault::format::record::manifest::Envelope;
+use cxvault::format::record::roster::RosterEnvelope;
 
 use super::*;
 use crate::support::minio::minio;
@@ -267,13 +269,14 @@ fn rewritten_chains_whose_heads_are_anchored_anew_are_found_by_the_older_anchors
         (roster_place(&id, 2), roster(&vault, 3)),
     ] {
         let (_, second) = read(&anchor, &second);
-        let sha256 = Digest::of(&fs::read(third).unwrap());
-        let key = second.key.replace("0000000002", "0000000003");
-        let added = Anchor {
-            sequence: 3,
-            sha256,
-            key,
-            ..second
+        let bytes = fs::read(third).unwrap();
+        let sha256 = Digest::of(&bytes);
+        let added = match second.chain.as_str() {
+            "roster" => Anchor::of(
+                &RosterEnvelope::from_bytes(&bytes).unwrap().manifest,
+                sha256,
+            ),
+            _ => Anchor::of(&Envelope::from_bytes(&bytes).unwrap().manifest, sha256),
         };
         fs::write(anchor.join(added.place()), added.to_bytes().unwrap()).unwrap();
     }

@@ -407,7 +407,7 @@ fn the_roster_comes_last_and_only_with_all_that_it_names() {
     };
     let path = vault.archive().join(record(4));
     for (member, value, said) in [
-        ("previous", link(2), "does not name the record before it"),
+        ("previous", link(2), "contradicts itself"),
         ("command", json!("walk"), "is damaged: its command is none"),
         (
             "key",
@@ -419,7 +419,7 @@ fn the_roster_comes_last_and_only_with_all_that_it_names() {
             json!("another"),
             "is the manifest of another place or archive",
         ),
-        ("kind", json!("rumour"), "is damaged"),
+        ("kind", json!("rumour"), "contradicts itself"),
     ] {
         std::fs::write(&path, fourth(member, value)).unwrap();
         let broken = copy(&vault, &at, &[]).expect(4);

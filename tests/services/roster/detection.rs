@@ -50,12 +50,9 @@ fn a_roster_that_was_touched_stops_a_run_before_it_writes() {
     vault.run_day(EVE, &[]).expect(0);
     let before = vault.manifests(SUB).len();
     let second = std::fs::read(path(&vault, 2)).unwrap();
-    let damages: [(&str, &dyn Fn()); 3] = [
+    let damages: [(&str, &dyn Fn()); 2] = [
         ("its end cut off", &|| {
             std::fs::remove_file(path(&vault, 2)).unwrap()
-        }),
-        ("a stranger's object behind it", &|| {
-            std::fs::write(path(&vault, 3), "{}").unwrap()
         }),
         ("the first one missing", &|| {
             std::fs::remove_file(path(&vault, 1)).unwrap()
@@ -70,7 +67,6 @@ fn a_roster_that_was_touched_stops_a_run_before_it_writes() {
         let said = vault.run(&["run", "--date", DAY]).expect(4);
         assert!(said.stderr.contains("roster/v1/"), "{name}: {said}");
         assert_eq!(vault.manifests(SUB).len(), before, "{name}");
-        let _ = std::fs::remove_file(path(&vault, 3));
         if !path(&vault, 2).exists() {
             std::fs::write(path(&vault, 2), &second).unwrap();
         }

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use crate::support::vault::{Finished, SUB, Simulator, Vault, options};
 use cxvault::format::hash::digest::Digest;
 use cxvault::format::place::key;
+use cxvault::format::record::envelope::RecordBody;
+use cxvault::format::record::manifest::Envelope;
 use serde_json::Value;
 
 pub const EVE: &str = "2026-11-19";
@@ -93,7 +95,8 @@ fn head(vault: &Vault) -> String {
 fn chain_head(vault: &Vault, id: &str) -> Value {
     let newest = vault.manifests(id).len() as u64;
     let bytes = std::fs::read(vault.archive().join(key::manifest(id, newest))).unwrap();
-    serde_json::json!({ "sequence": newest, "sha256": Digest::of(&bytes).hex() })
+    let record = Envelope::from_bytes(&bytes).unwrap().manifest;
+    serde_json::to_value(record.head(Digest::of(&bytes))).unwrap()
 }
 
 /// Returns code and object of each finding.
