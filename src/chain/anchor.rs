@@ -40,6 +40,43 @@ pub(crate) async fn holds_number_of(writer: &Writer, anchor: &Anchor) -> bool {
     }
 }
 
+/// Returns the place of the first anchor at the numbers of these records' keys, which the next record is about to pass over.
+/// No head that an anchor knows is passed over. A store that does not answer says nothing.
+pub(crate) async fn first_anchored(
+    writer: &Writer,
+    chain: &str,
+    keys: impl Iterator<Item = &str>,
+) -> Option<String> {
+    let anchoring = &writer.anchoring;
+    let store = anchoring.usable_store()?;
+    if anchoring.has_failed(AnchorTarget::Store) {
+        return None;
+    }
+    let name = key::chain_name(chain);
+    let numbers = keys.filter_map(key::parse_manifest);
+    let places: Vec<String> = numbers
+        .map(|number| key::anchor(writer.id(), &name, number))
+        .collect();
+    let mut found = stream::iter(places)
+        .map(|place| async move {
+            let anchored = store.get(&place).await.ok().flatten();
+            anchored.map(|_| place)
+        })
+        .buffered(AT_ONCE)
+        .filter_map(|place| async move { place })
+        .boxed();
+    found.next().await
+}
+
+/// Returns the failure for a number that is anchored, and at which there is no record any more.
+pub(super) fn exchanged(writer: &Writer, place: &str) -> Failure {
+    let store = writer.anchoring.usable_store();
+    let root = store.map_or_else(|| "the anchor".to_owned(), |store| store.root());
+    violated(format!(
+        "{root}/{place} is anchored, and the object at its number is no record any more: the chain's end was exchanged"
+    ))
+}
+
 /// Delivers a head that was just committed to its receivers. A failure is logged as a warning, and left to [`settle`].
 pub async fn committed(writer: &Writer, anchor: &Anchor) {
     let anchoring = &writer.anchoring;

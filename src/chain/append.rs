@@ -80,6 +80,11 @@ pub(crate) async fn put<B: RecordBody>(
             false => Err(anchor::cut_off(archive, &anchor)),
         };
     }
+    let passed_over = chain.passed_over().map(|object| object.key.as_str());
+    if let Some(place) = anchor::first_anchored(archive, &chain.name, passed_over).await {
+        // A record was there once, and what lies there now is none: its end was exchanged.
+        return Err(anchor::exchanged(archive, &place));
+    }
     let object = NewObject {
         key: key.clone(),
         body: store::Body::Bytes(bytes.clone()),

@@ -11,12 +11,16 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::chain::archive::{Archive, violated};
-use crate::chain::record::{AT_ONCE, Examined, StoredRecord, examine};
+use crate::chain::record::{Examined, StoredRecord, examine};
 use crate::format::hash::Digest;
 use crate::format::place::key;
 use crate::format::record::error::LARGEST_RECORD;
 use crate::format::record::{ForeignObject, Head, RecordBody};
 use crate::outcome::Result;
+
+/// Objects that are tried concurrently where the newest one is no record: an attacker chooses their size, up to that of a
+/// record.
+pub(super) const CANDIDATES: usize = 8;
 
 /// An object at a number beyond the head of its chain, which is no record.
 #[derive(Debug, Clone)]
@@ -86,14 +90,14 @@ pub(crate) async fn find<B: RecordBody>(
     let candidates: Vec<(u64, u64)> = objects.into_iter().rev().collect();
     // In an intact archive the first candidate is the head, so it is tried alone.
     let (first, others) = candidates.split_at(candidates.len().min(1));
-    for batch in [first].into_iter().chain(others.chunks(AT_ONCE)) {
+    for batch in [first].into_iter().chain(others.chunks(CANDIDATES)) {
         let wanted = batch.iter().filter(|(number, _)| Some(*number) != read_to);
         let mut fetched = stream::iter(wanted.copied())
             .map(|(number, bytes)| async move {
                 let object = fetch_raw(archive, chain, number, Some(bytes)).await?;
                 Ok::<_, crate::outcome::Failure>((number, object))
             })
-            .buffered(AT_ONCE);
+            .buffered(CANDIDATES);
         while let Some((number, object)) = fetched.try_next().await? {
             archive.check_stop()?;
             match examine_raw::<B>(archive, chain, number, &object)? {

@@ -450,7 +450,7 @@ impl<B: RecordBody> ChainReader<B> {
     }
 
     /// Returns the objects between the head and the next record, which that record passes over.
-    fn passed_over(&self) -> impl Iterator<Item = &ForeignObject> {
+    pub(super) fn passed_over(&self) -> impl Iterator<Item = &ForeignObject> {
         let after_head = self.head.as_ref().map_or(0, |head| head.sequence) + 1;
         let numbered = (after_head..).zip(&self.beyond);
         numbered

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::archive;
 use crate::chain::archive::{Archive, violated};
-use crate::chain::newest::{examine_raw, fetch_raw, numbered};
+use crate::chain::newest::{CANDIDATES, examine_raw, fetch_raw, numbered};
 use crate::chain::read;
 use crate::chain::read::{ChainWalk, check_follows};
-use crate::chain::record::{AT_ONCE, Examined, StoredRecord};
+use crate::chain::record::{Examined, StoredRecord};
 use crate::chain::trust::{LearnedRules, SigningRules};
 use crate::chain::writer::Writer;
 use crate::format::place::key;
@@ -78,7 +78,7 @@ impl Archive {
                 let object = fetch_raw(self, key::SIGNERS, number, Some(bytes)).await?;
                 Ok::<_, Failure>((number, object))
             })
-            .buffered(AT_ONCE);
+            .buffered(CANDIDATES);
         let mut newest: Option<Box<StoredRecord<SignersRecord>>> = None;
         while let Some((number, object)) = objects.try_next().await? {
             self.check_stop()?;

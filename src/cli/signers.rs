@@ -69,8 +69,8 @@ pub struct SignersChangeArgs {
 /// Flags of `cxvault signers begin`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The record is signed with the configured signing key, and lists it and the keys
-that are named. It vouches for everything that the archive has so far: verify
+The record is signed with the configured signing key, or the key of --sign-with,
+and lists it and the keys that are named. It vouches for everything that the archive has so far: verify
 it first, since nobody signed it. From then on every record must be signed.
 
 Examples:
@@ -79,6 +79,9 @@ pub struct SignersBeginArgs {
     /// Further public keys that count: files or lines (ssh-ed25519 AAAA...)
     #[arg(value_name = "KEY")]
     pub keys: Vec<String>,
+    /// Sign with the private key in this file [default: the signing key]
+    #[arg(long, value_name = "FILE")]
+    pub sign_with: Option<PathBuf>,
     /// Origin of the record.
     #[command(flatten)]
     pub record: RecordArgs,

@@ -161,6 +161,16 @@ fn every_event_is_in_the_reference_with_these_members() {
     run(&["init", "cxvault.toml"], 0);
     run(&["config"], 0);
     run(&["keygen", "key"], 0);
+    let begin = [
+        "signers",
+        "begin",
+        "--sign-with",
+        "key",
+        "--reason",
+        "a test",
+    ];
+    run(&with(&begin), 0);
+    run(&with(&["signers", "list"]), 0);
     run(&["verify", "--archive", "./nothing"], 2);
 
     // Those that need a store with locks, gaps, or credentials are tried by the tests of their commands; that they

@@ -119,18 +119,25 @@ async fn change(
     settings: &Settings,
     context: &Context,
 ) -> Result<Exit> {
-    let mut settings = settings.clone();
-    if let Some(file) = &args.sign_with {
-        settings.signing_key_file = Some(file.clone());
-    }
+    let settings = signing_with(args.sign_with.as_deref(), settings);
     commit(request, &args.record, &settings, context).await
+}
+
+/// Returns the settings with another signing key, where one is named.
+fn signing_with(file: Option<&Path>, settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    if let Some(file) = file {
+        settings.signing_key_file = Some(file.to_owned());
+    }
+    settings
 }
 
 /// Begins signing.
 async fn begin(args: &SignersBeginArgs, settings: &Settings, context: &Context) -> Result<Exit> {
     let keys = args.keys.iter().map(|text| public_key(text));
     let request = KeyRequest::Begin(keys.collect::<Result<_>>()?);
-    commit(&request, &args.record, settings, context).await
+    let settings = signing_with(args.sign_with.as_deref(), settings);
+    commit(&request, &args.record, &settings, context).await
 }
 
 /// Commits the change, prints it, and stores the new head at the anchor.

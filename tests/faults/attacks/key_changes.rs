@@ -127,6 +127,24 @@ fn a_removal_that_was_undone_is_noticed() {
     vault.run_day(DAY, &[]).expect(2);
 }
 
+/// No host remembers the newest record, and no record of the roster names it: only the anchor does.
+#[test]
+fn p_cannot_have_a_record_passed_over_that_an_anchor_knows() {
+    let simulator = simulator();
+    let mut vault = Vault::new(&simulator);
+    sign(&mut vault);
+    let anchors = vault.folder.path().join("anchors");
+    vault.set("ANCHOR", anchors.to_str().unwrap());
+    vault.run_day(EVE, &[]).expect(0);
+    vault.run_day(DAY, &[]).expect(0);
+    forgery::write(&vault, &key::manifest(SUB, 2), b"{}");
+    std::fs::remove_file(vault.archive().join(key::manifest(key::ROSTER, 2))).unwrap();
+    lose_state(&vault);
+    let ran = vault.run_day("2026-11-18", &[]);
+    assert_eq!(ran.exit(), 4, "{} {}", ran.stdout, ran.stderr);
+    assert_eq!(forgery::newest(&vault, SUB), 2);
+}
+
 #[test]
 fn two_hosts_change_keys_at_the_same_time() {
     let simulator = simulator();
