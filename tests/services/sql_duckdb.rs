@@ -16,9 +16,11 @@ use crate::support::protocol::{check, check_truth, expected};
 use crate::support::python::{duckdb_python, duckdb_s3_python};
 use crate::support::truth::{Archived, Truth, archived};
 use crate::support::vault::{DAY, SUB, Simulator, Vault, options};
-use cxvault::chain::writer::Signers;
 use cxvault::format::place::key;
-use cxvault::format::signature::{AllowedSigners, SigningKey};
+use cxvault::format::record::archive::ArchiveRecord;
+use cxvault::format::record::key_list::KeyList;
+use cxvault::format::signature::SigningKey;
+use cxvault::format::time::instant::Instant;
 use cxvault::outcome::Exit;
 use cxvault::simulator::SimulatorOptions;
 use serde_json::{Value, json};
@@ -284,13 +286,24 @@ fn days_later(days: i64) -> Simulator {
     Simulator::start(options)
 }
 
-/// Two hosts at once: the observation of the earlier host is committed later, and its unsigned
-/// parts remain as leftovers.
+/// Two hosts at once: the observation of the earlier host is committed later, and its parts,
+/// which another key has signed, remain as leftovers.
 #[test]
 fn an_older_observation_committed_later_is_not_current_and_leftovers_are_invisible() {
     let (soon, late) = (days_later(0), days_later(5));
     let (store, clock) = (Arc::new(MemoryStore::new()), TestClock::new());
+    let keys = [(); 2].map(|()| SigningKey::generate().unwrap());
+    let record = ArchiveRecord {
+        archive_id: "two-hosts".to_owned(),
+        created_at: Instant::from_millis(0),
+        format_version: 1,
+        signers: KeyList::of(keys.iter().map(SigningKey::public_key)),
+    };
+    store.overwrite("archive.json", record.to_bytes().unwrap());
+    // Both keys count, and each host takes over only what its own key has signed.
+    let [early_key, other_key] = keys;
     let mut early = Host::new("early", &soon.url, &clock);
+    early.sign(early_key);
     store.fail(
         StoreFault::new(StoreOperation::PutNew, "manifests/", Effect::FailBefore).times(u32::MAX),
     );
@@ -299,14 +312,8 @@ fn an_older_observation_committed_later_is_not_current_and_leftovers_are_invisib
         Exit::Later
     );
     store.repair();
-    let key = SigningKey::generate().unwrap();
-    let allowed = AllowedSigners::parse(&key.public_key().allowed_signers_line("cxvault")).unwrap();
-    let signers = Arc::new(Signers {
-        key: Some(key),
-        allowed,
-    });
     let mut other = Host::new("other", &late.url, &clock);
-    (other.signers, early.signers) = (signers.clone(), signers);
+    other.sign(other_key);
     now(other.run(store.clone(), DAY)).unwrap();
     now(early.run(store.clone(), DAY)).unwrap();
     let checked = check(&store.contents(), SUB);
