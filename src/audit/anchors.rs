@@ -69,6 +69,15 @@ impl Anchors {
         }
     }
 
+    /// Returns the ids of the archives that have anchors in this place.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn archives(&self) -> Result<Vec<String>> {
+        let below = self.store.children(key::ANCHORS).await;
+        Ok(below.map_err(unreadable)?.folders)
+    }
+
     /// Reads every anchor of a chain, not the newest alone: a principal that can add anchors could rewrite the chain, and
     /// add an anchor of the new head.
     ///

@@ -16,9 +16,11 @@ use tempfile::TempDir;
 use crate::chain::Archive;
 use crate::chain::archive::violated;
 use crate::format::hash::Digest;
+use crate::format::text::printable;
 use crate::outcome::{Failure, Result};
 use crate::private;
 use crate::store::file::hash_file;
+use crate::store::key;
 
 /// Name of the file with the hashes, in the form that `sha256sum -c` reads.
 pub(crate) const SUMS: &str = "SHA256SUMS";
@@ -28,6 +30,15 @@ pub(crate) struct Pack {
     target: PathBuf,
     folder: TempDir,
     sums: BTreeMap<String, Digest>,
+}
+
+/// What a folder that is complete consists of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FinishedPack {
+    /// Number of files, that of the hashes included.
+    pub files: u64,
+    /// SHA-256 of the file with the hashes, which stands for the whole folder.
+    pub digest: Digest,
 }
 
 impl Pack {
@@ -65,11 +76,20 @@ impl Pack {
         })
     }
 
-    /// Returns the path for a file of this name, and creates its folders.
+    /// Returns the path for a new file of this name, and creates its folders.
+    ///
+    /// Names may come from an archive. The readers of records have checked them already; this is the second wall, because
+    /// a file of the user would be overwritten: a name that is absolute, climbs with `..`, or was used before is refused.
     ///
     /// # Errors
-    /// As [`unwritable`].
+    /// `Exit::Integrity` for such a name; otherwise as [`unwritable`].
     pub fn path(&self, name: &str) -> Result<PathBuf> {
+        if key::check_new(name).is_err() || self.sums.contains_key(name) {
+            return Err(violated(format!(
+                "{} cannot be the name of a new file in this folder",
+                printable(name)
+            )));
+        }
         let path = self.folder.path().join(name);
         if let Some(parent) = path.parent() {
             private::create_folders(parent).map_err(|error| unwritable(&path, error))?;
@@ -83,7 +103,9 @@ impl Pack {
     /// As [`unwritable`].
     pub(crate) fn add_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name)?;
-        private::write(&path, bytes).map_err(|error| unwritable(&path, error))?;
+        private::create_new(&path)
+            .and_then(|mut file| file.write_all(bytes))
+            .map_err(|error| unwritable(&path, error))?;
         self.sums.insert(name.to_owned(), Digest::of(bytes));
         Ok(())
     }
@@ -125,27 +147,37 @@ impl Pack {
         Ok(hashed.sha256)
     }
 
-    /// Writes the hashes and gives the folder its name. Returns the number of files.
+    /// Writes the hashes and gives the folder its name.
     ///
     /// # Errors
     /// As [`unwritable`].
-    pub fn finish(self) -> Result<u64> {
+    pub fn finish(self) -> Result<FinishedPack> {
         let path = self.folder.path().join(SUMS);
-        self.write_sums(&path)
+        let digest = self
+            .write_sums(&path)
             .map_err(|error| unwritable(&path, error))?;
         fs::rename(self.folder.path(), &self.target)
             .map_err(|error| unwritable(&self.target, error))?;
         // The folder has its name now, so its temporary name must not be removed on drop.
         drop(self.folder.keep());
-        Ok(self.sums.len() as u64 + 1)
+        Ok(FinishedPack {
+            files: self.sums.len() as u64 + 1,
+            digest,
+        })
     }
 
-    fn write_sums(&self, path: &Path) -> io::Result<()> {
-        let mut file = private::create(path)?;
-        for (name, sha256) in &self.sums {
-            writeln!(file, "{sha256}  {name}")?;
-        }
-        file.sync_all()
+    /// Writes the hashes of all files, and returns the hash of this list.
+    fn write_sums(&self, path: &Path) -> io::Result<Digest> {
+        let lines: Vec<String> = self
+            .sums
+            .iter()
+            .map(|(name, sha256)| format!("{sha256}  {name}\n"))
+            .collect();
+        let text = lines.concat();
+        let mut file = private::create_new(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        Ok(Digest::of(text.as_bytes()))
     }
 }
 

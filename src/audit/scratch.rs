@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use crate::format::hash::Digest;
 use crate::outcome::{Failure, Result};
 use crate::private;
 
@@ -22,8 +23,9 @@ impl Scratch {
         })
     }
 
-    /// Returns a path in the folder that no other key gets.
+    /// Returns a path in the folder that no other key gets. Nothing of the key is part of it: a key is a text of the archive,
+    /// and may be absolute or climb out of the folder.
     pub fn path(&self, key: &str) -> PathBuf {
-        self.0.path().join(key.replace('/', "!"))
+        self.0.path().join(Digest::of(key.as_bytes()).hex())
     }
 }

@@ -153,6 +153,13 @@ fn check_form<B: RecordBody>(
              same id"
         )));
     }
+    // No key of a record is used as it stands: it may name another day's file, or climb out of a folder.
+    if let Some(file) = envelope.manifest.misplaced_file() {
+        return Err(violated(format!(
+            "{key} lists a file under a key that is not its own: {}",
+            file.escape_default()
+        )));
+    }
     envelope
         .manifest
         .check_agrees()

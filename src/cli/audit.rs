@@ -13,6 +13,7 @@ use crate::cli::values::{After, DayRangeArgs, Subset, after, choice, date, subse
 use crate::format::place::location::Location;
 use crate::format::record::HeadRef;
 use crate::format::row::SummaryKind;
+use crate::format::signature::IDENTITY;
 
 /// Flags of `cxvault verify`.
 #[derive(Debug, Args)]
@@ -125,6 +126,9 @@ pub struct CheckReceiptArgs {
     /// OpenSSH allowed_signers file with the keys to accept
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,
+    /// Principal of the lines in that file that count
+    #[arg(long, value_name = "NAME", default_value = IDENTITY)]
+    pub signer_identity: String,
     /// Head that the receipt's chain must contain, as
     /// SUB_ACCOUNT:SEQUENCE:SHA256; may be repeated
     #[arg(long, value_name = "HEAD")]

@@ -191,6 +191,9 @@ keys! {
         ALLOWED_SIGNERS_FILE: "allowed_signers_file", "CXVAULT_ALLOWED_SIGNERS_FILE",
             "OpenSSH allowed_signers file: the keys whose signatures are accepted, beside the signing key itself."
             .is(Path).like("/etc/cxvault/allowed_signers").local();
+        SIGNER_IDENTITY: "signer_identity", "CXVAULT_SIGNER_IDENTITY",
+            "Principal of the lines in allowed_signers that count, as in `ssh-keygen -Y verify -I`."
+            .or("cxvault");
         PART_ROWS: "part_rows", "CXVAULT_PART_ROWS",
             "Largest number of segments in one Parquet part." .is(Integer).or("250000");
         PART_BYTES: "part_bytes", "CXVAULT_PART_BYTES",

@@ -81,6 +81,8 @@ pub struct Settings {
     pub signing_key_file: Option<PathBuf>,
     /// File with the keys whose signatures are accepted.
     pub allowed_signers_file: Option<PathBuf>,
+    /// The principal of those lines of that file that count.
+    pub signer_identity: String,
     /// Largest number of segments in one part.
     pub part_rows: u64,
     /// Approximate largest size of one part before compression, in bytes.
@@ -281,7 +283,7 @@ impl Settings {
             return Ok(AllowedSigners::default());
         };
         let text = read(path, &keys::ALLOWED_SIGNERS_FILE, Content::Trust)?;
-        AllowedSigners::parse(&text)
+        AllowedSigners::parse_for(&text, &self.signer_identity)
             .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
     }
 
@@ -377,6 +379,7 @@ fn take(layers: &mut Layers<'_>) -> Result<Settings> {
         state_dir: state_dir(layers)?,
         signing_key_file: optional_path(layers, &keys::SIGNING_KEY_FILE)?,
         allowed_signers_file: optional_path(layers, &keys::ALLOWED_SIGNERS_FILE)?,
+        signer_identity: layers.take_or_default(&keys::SIGNER_IDENTITY)?,
         part_rows: layers
             .take_or_default::<Count<1, 10_000_000>>(&keys::PART_ROWS)?
             .0,

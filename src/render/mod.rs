@@ -80,9 +80,13 @@ impl Output {
     }
 
     /// Writes text that is the result, also with `--quiet`; nothing with `--json`.
+    ///
+    /// This is the one place through which text for people leaves the program, so nothing that a terminal would obey
+    /// passes it, wherever it comes from. Callers still make foreign text safe themselves: here a line feed within it would
+    /// look like one of the program's own.
     pub fn print(&self, text: impl fmt::Display) {
         if !self.json {
-            self.stdout(&text.to_string());
+            self.stdout(&printable_lines(&text.to_string()));
         }
     }
 
@@ -99,10 +103,10 @@ impl Output {
         } else {
             let mut text = String::from("error: ");
             // Errors of libraries and of the API quote what they were sent.
-            for line in message.lines() {
+            for line in message.split('\n') {
                 let _ = writeln!(text, "{}", printable(line)); // writing to a String cannot fail
             }
-            for line in failure.remedy.iter().flat_map(|remedy| remedy.lines()) {
+            for line in failure.remedy.iter().flat_map(|remedy| remedy.split('\n')) {
                 let _ = writeln!(text, "  {}", printable(line));
             }
             self.stderr(text.as_bytes());
@@ -133,6 +137,12 @@ impl Output {
     fn stderr(&self, bytes: &[u8]) {
         let _ = self.bars.suspend(|| io::stderr().lock().write_all(bytes));
     }
+}
+
+/// Returns lines of text with all that a terminal would obey escaped, except the line feeds between them.
+fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(printable).collect();
+    lines.join("\n")
 }
 
 /// Writes log lines; see [`Output::log_writer`].

@@ -22,7 +22,7 @@ mod beneath;
 pub mod error;
 pub mod file;
 pub mod folder;
-mod key;
+pub(crate) mod key;
 pub mod retry;
 pub mod s3;
 

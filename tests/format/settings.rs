@@ -75,11 +75,12 @@ fn in_force<'a>(loaded: &'a Loaded, key: &str) -> &'a InForce {
 
 /// For every key that is not a secret: a value for the file (as TOML), and another for the
 /// environment.
-const SAMPLES: [(&str, &str, &str); 55] = [
+const SAMPLES: [(&str, &str, &str); 56] = [
     ("archive", "'s3://bucket/a'", "s3://bucket/b"),
     ("state_dir", "'/state/a'", "/state/b"),
     ("signing_key_file", "'/keys/a'", "/keys/b"),
     ("allowed_signers_file", "'/keys/c'", "/keys/d"),
+    ("signer_identity", "'archive@a'", "archive@b"),
     ("part_rows", "1000", "2000"),
     ("part_bytes", "'1MiB'", "2MiB"),
     (

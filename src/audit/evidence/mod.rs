@@ -35,9 +35,18 @@ pub(crate) struct EvidenceCounts {
     pub left_out: Vec<OmittedDays>,
 }
 
+/// Whose signatures the packing reader accepts.
+#[derive(Debug)]
+pub(crate) struct TrustedKeys<'a> {
+    /// The text of an allowed_signers file; empty where the reader has none.
+    pub text: &'a str,
+    /// The principal of its lines that count.
+    pub identity: &'a str,
+}
+
 /// Copies whole chains into `pack`, so that they can be checked from their first record on, and the files of the period.
 ///
-/// `signers` is the text of an allowed_signers file; `now_ms` is the present time in UTC milliseconds.
+/// `trusted` goes into the folder as it is; `now_ms` is the present time in UTC milliseconds.
 ///
 /// # Errors
 /// [`Exit::Integrity`] if an object is missing, or its SHA-256 is not the one that its manifest names: `verify` reports
@@ -46,7 +55,7 @@ pub(crate) async fn pack(
     source: &Archive,
     sub_accounts: &[String],
     days: &Days,
-    signers: &str,
+    trusted: &TrustedKeys<'_>,
     now_ms: i64,
     pack: &mut Pack,
 ) -> Result<EvidenceCounts> {
@@ -66,7 +75,7 @@ pub(crate) async fn pack(
     }
     writer.add_signers().await?;
     writer.add_roster().await?;
-    writer.add_texts(days, signers, now_ms)?;
+    writer.add_texts(days, trusted, now_ms)?;
     Ok(writer.counts)
 }
 
@@ -147,9 +156,10 @@ impl EvidenceWriter<'_> {
     }
 
     /// Adds what is not an object of the archive.
-    fn add_texts(&mut self, days: &Days, signers: &str, now_ms: i64) -> Result<()> {
+    fn add_texts(&mut self, days: &Days, trusted: &TrustedKeys<'_>, now_ms: i64) -> Result<()> {
         let (from, to) = bounds(days);
-        let range = serde_json::json!({ "from": from, "to": to }).to_string();
+        let range =
+            serde_json::json!({ "from": from, "identity": trusted.identity, "to": to }).to_string();
         let readme = README
             .replace("{ARCHIVE}", &self.source.store.root())
             .replace("{ARCHIVE_ID}", &self.source.record.archive_id)
@@ -160,7 +170,7 @@ impl EvidenceWriter<'_> {
             ("range.json", range.as_str()),
             ("heads.txt", &lines(&self.counts.heads)),
             ("signers-seen.txt", &lines(&self.keys)),
-            ("allowed_signers", signers),
+            ("allowed_signers", trusted.text),
             ("check.sh", CHECK),
             ("check.sql", &sql),
             ("README.txt", &readme),

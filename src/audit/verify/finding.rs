@@ -183,6 +183,8 @@ codes! {
         "The chain is not the one that the roster names: its end was cut off, or history was rewritten.";
     RosterWrong "roster-wrong" Violation
         "The roster record contradicts the one before it: a sub-account, or what was known of it, is left out.";
+    AnchorMissing "anchor-missing" Violation
+        "The second place has no head of this archive: it is another place, or this is another archive.";
     AnchorWrong "anchor-wrong" Violation
         "An object among the anchors is not a head of this chain: it was damaged, or not written by cxvault.";
     RevisionOrder "revision-order-wrong" Violation

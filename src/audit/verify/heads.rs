@@ -192,6 +192,25 @@ fn vouched_finding(name: &str, sequence: u64, head: &VouchedHead, found: String)
 }
 
 impl Verifier<'_> {
+    /// Reports that the second place names no head of this archive: then the place is mistyped, or this is another
+    /// archive, perhaps with the same keys. Without this finding the verdict would claim what the anchors do not vouch for.
+    pub(crate) async fn anchored(&self) -> Result<()> {
+        let Some(anchors) = &self.options.anchors else {
+            return Ok(());
+        };
+        if self.archive_id.is_empty() || !anchors.chains(&self.archive_id).await?.is_empty() {
+            return Ok(());
+        }
+        let others = anchors.archives().await?;
+        let found = match others.len() {
+            0 => "no anchor of any archive".to_owned(),
+            n => format!("anchors of {n} other archives only, such as {}", others[0]),
+        };
+        let expected = format!("a head of the archive {}", self.archive_id);
+        self.add(FindingCode::AnchorMissing, anchors.root(), expected, found);
+        Ok(())
+    }
+
     /// Returns what second sources say of a chain, and reports what is wrong with its anchors.
     pub(crate) async fn known_heads(&self, name: &str) -> Result<KnownHeads> {
         let expected = self.options.heads.iter().filter(|head| head.chain == name);

@@ -11,6 +11,7 @@
 //! objects      the objects in the store against the chain
 //! rows         the rows of the files against the manifests                    (reads local files only)
 //! verifier     what all of these share: the store, the options, the totals
+//! claim        what the verdict may say, and what it was read from                (pure)
 //! days         what a chain says of its days, for the checks after it
 //! finding      the codes, and the findings
 //! ```
@@ -25,6 +26,7 @@
 mod archive;
 mod calendar;
 mod chain;
+mod claim;
 mod days;
 pub mod finding;
 mod heads;
@@ -51,7 +53,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::verify::finding::Finding;
 use crate::audit::verify::verifier::Verifier;
 use crate::format::place::key;
-use crate::outcome::Result;
+use crate::outcome::{Failure, Result};
 use crate::store::Store;
 
 pub use verifier::{Level, VerifyOptions, VerifyProgress, VerifyTotals};
@@ -95,8 +97,10 @@ pub async fn verify(
     meter: &VerifyProgress,
     report: &(dyn Fn(Finding) + Send + Sync),
 ) -> Result<VerifyTotals> {
+    require_included(options)?;
     let mut verifier = Verifier::new(store, options, stop, meter, report);
     verifier.archive().await?;
+    verifier.anchored().await?;
     verifier.signers().await?;
     verifier.roster().await?;
     let sub_accounts = sub_accounts(&verifier).await?;
@@ -108,6 +112,23 @@ pub async fn verify(
         meter.sub_accounts_done.fetch_add(1, Ordering::Relaxed);
     }
     Ok(verifier.into_totals())
+}
+
+/// Refuses an expected head whose chain the options leave out: it would not be compared with anything, and the verdict
+/// would sound as if it had been. The roster is always read.
+fn require_included(options: &VerifyOptions) -> Result<()> {
+    let included = &options.sub_accounts;
+    let left_out = options.heads.iter().find(|head| {
+        !included.is_empty() && head.chain != key::ROSTER && !included.contains(&head.chain)
+    });
+    let Some(head) = left_out else {
+        return Ok(());
+    };
+    let chain = &head.chain;
+    Err(Failure::usage(format!(
+        "--expect-head names the sub-account {chain}, which --sub-account leaves out"
+    ))
+    .remedy(format!("Add --sub-account {chain}, or remove the head.")))
 }
 
 /// Returns the sub-accounts that have manifests or data, and those that only an option, an anchor or the roster names:

@@ -96,6 +96,9 @@ pub struct VerifyTotals {
     /// The head of each chain, `SUB_ACCOUNT:SEQUENCE:SHA256`, the roster's last. They should be stored in a second place
     /// and passed to the next verification.
     pub heads: Vec<String>,
+    /// Whether the store was asked for checksums, versions, locks and holds, as S3 keeps them and a folder does not.
+    #[serde(skip)]
+    pub store_asked: bool,
 }
 
 impl VerifyTotals {
@@ -204,6 +207,7 @@ impl<'a> Verifier<'a> {
             .totals
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
+        totals.store_asked = self.remote;
         totals.heads.extend(self.signers_head);
         totals.heads.extend(self.rostered.head);
         totals.bytes = self.meter.bytes_done.load(Ordering::Relaxed);

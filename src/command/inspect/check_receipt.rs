@@ -25,13 +25,13 @@ pub(crate) fn run(args: &CheckReceiptArgs, context: &Context) -> Result<Exit> {
             .because(error)
             .remedy("Name a receipt that `cxvault prove` has written.")
     })?;
-    let receipt: Receipt = serde_json::from_slice(&text).map_err(|error| {
+    let receipt = Receipt::read(&text).map_err(|error| {
         Failure::usage(format!("{file} is not a receipt"))
             .because(place_of(&error))
             .remedy("Name a receipt that `cxvault prove` has written; a changed one may no longer be one.")
     })?;
     let allowed = match &args.allowed_signers {
-        Some(file) => inspect::allowed_signers(file)?,
+        Some(file) => inspect::allowed_signers(file, &args.signer_identity)?,
         None => AllowedSigners::default(),
     };
     let proven = receipt.check(&allowed, &args.expect_head).map_err(|error| {

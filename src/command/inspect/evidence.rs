@@ -9,8 +9,8 @@
 //! next command refuses the folder because it is not empty.
 
 use crate::audit::evidence;
-use crate::audit::evidence::EvidenceCounts;
-use crate::audit::pack::Pack;
+use crate::audit::evidence::{EvidenceCounts, TrustedKeys};
+use crate::audit::pack::{FinishedPack, Pack};
 use crate::cli::audit::EvidenceArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::{Context, inspect};
@@ -49,24 +49,28 @@ pub(crate) async fn run(
         &source,
         &sub_accounts,
         &days,
-        &signers,
+        &TrustedKeys {
+            text: &signers,
+            identity: &settings.signer_identity,
+        },
         SystemClock.now_ms(),
         &mut pack,
     )
     .await?;
-    let files = pack.finish()?;
+    let finished = pack.finish()?;
     packed
         .left_out
         .iter()
         .for_each(|days| inspect::print_left_out(days, &context.output));
-    print_summary(&packed, files, signers.is_empty(), args, context);
+    print_summary(&packed, &finished, signers.is_empty(), args, context);
     Ok(Exit::Done)
 }
 
-/// Prints what the folder contains, and how to check it. `files` counts all files of the folder, SHA256SUMS included.
+/// Prints what the folder contains, and how to check it. The digest is for whoever gets the folder, by another way than the
+/// folder itself: `check.sh` is part of the folder, and someone who changes both could make it say anything.
 fn print_summary(
     packed: &EvidenceCounts,
-    files: u64,
+    finished: &FinishedPack,
     without_signers: bool,
     args: &EvidenceArgs,
     context: &Context,
@@ -74,7 +78,8 @@ fn print_summary(
     context.output.event(
         Event::new("evidence")
             .with("folder", &args.out)
-            .with("files", files)
+            .with("files", finished.files)
+            .with("digest", finished.digest)
             .with("manifests", packed.manifests)
             .with("rosters", packed.rosters)
             .with("parts", packed.parts)
@@ -88,10 +93,11 @@ fn print_summary(
     };
     let folder = args.out.display();
     context.output.print_info(format!(
-        "{folder}: {}, {}, {}, {}\nCheck it by hand as README.txt says, or with: sh {folder}/check.sh{signers}",
+        "{folder}: {}, {}, {}, {}\nCheck it by hand as README.txt says, or with: sh {folder}/check.sh{signers}\nDigest of the folder (the SHA-256 of its SHA256SUMS), to be sent separately: {}",
         count(packed.manifests, "manifest"),
         count(packed.rosters, "roster record"),
         count(packed.parts, "Parquet file"),
         size(packed.bytes),
+        finished.digest,
     ));
 }

@@ -88,7 +88,7 @@ pub(crate) async fn run(args: &ExportArgs, settings: &Settings, context: &Contex
     let text = serde_json::to_vec_pretty(&about)
         .map_err(|error| Failure::unexpected("cannot write export.json").because(error))?;
     pack.add_bytes("export.json", &text)?;
-    let files = pack.finish()?;
+    let files = pack.finish()?.files;
     print_summary(&about, files, args, context);
     Ok(Exit::Done)
 }

@@ -59,7 +59,7 @@ pub async fn open(
 /// `Exit::Usage` for a file that cannot be read as allowed_signers.
 pub(crate) fn trusted(settings: &Settings, signers: Option<&Path>) -> Result<AllowedSigners> {
     match signers {
-        Some(file) => allowed_signers(file),
+        Some(file) => allowed_signers(file, &settings.signer_identity),
         None => settings.trusted_signers(),
     }
 }
@@ -141,16 +141,16 @@ pub(crate) fn left_out_text(left_out: &OmittedDays) -> String {
     format!("{sub_account} {days} disposed of on {committed_at} by {manifest}: {reason}")
 }
 
-/// Reads an OpenSSH allowed_signers file (ssh-keygen(1), "ALLOWED SIGNERS").
+/// Reads the lines of an OpenSSH allowed_signers file (ssh-keygen(1), "ALLOWED SIGNERS") that have the principal `identity`.
 ///
 /// # Errors
-/// `Exit::Usage` for a file that cannot be read, or is not of that format.
-pub fn allowed_signers(file: &Path) -> Result<AllowedSigners> {
+/// `Exit::Usage` for a file that cannot be read, is not of that format, or has no line that counts.
+pub fn allowed_signers(file: &Path, identity: &str) -> Result<AllowedSigners> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         Failure::usage(format!("cannot read {}", file.display())).because(error).remedy(
             "Name a file in the format of OpenSSH's allowed_signers; `cxvault keygen` prints a line of it.",
         )
     })?;
-    AllowedSigners::parse(&text)
+    AllowedSigners::parse_for(&text, identity)
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }

@@ -22,7 +22,7 @@ use crate::command::archive::anchor;
 use crate::command::{Context, inspect, wiring};
 use crate::config::Settings;
 use crate::outcome::{Exit, Failure, Result};
-use crate::render::{Amount, Event, Output, count, grouped, printable, size};
+use crate::render::{Amount, Event, Output, grouped, printable, size};
 use crate::store::RetryingStore;
 
 /// Verifies the archive and prints every finding.
@@ -115,7 +115,7 @@ fn print_finding(finding: &Finding, output: &Output) {
         meaning,
         ..
     } = finding;
-    let object = printable(object);
+    let [object, expected, found] = [object, expected, found].map(|text| printable(text));
     output.print(format!(
         "{weight:<9}  {}  {object}\n           expected {expected}; found {found}\n           {meaning}",
         code.name()
@@ -138,7 +138,8 @@ fn print_summary(
             .with("archive", root)
             .with("level", options.level)
             .with("exit", exit.code())
-            .merge(totals),
+            .merge(totals)
+            .with("checked", options.checked(totals)),
     );
     if totals.manifests == 0 && totals.violations == 0 {
         return Err(
@@ -186,17 +187,6 @@ fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
         (signed, true) => format!("{} signed; the signers were not checked", grouped(signed)),
         (signed, false) => format!("{} signed by allowed signers", grouped(signed)),
     };
-    let verdict = match totals.exit() {
-        Exit::Integrity => format!("VIOLATED: {}", count(totals.violations, "violation")),
-        Exit::Gaps => {
-            "HOLDS, WITH GAPS: what was committed is unchanged, but some days or summaries are missing".to_owned()
-        }
-        _ if totals.days_disposed > 0 => {
-            "HOLDS: nothing was changed, and nothing is missing except what was disposed of"
-                .to_owned()
-        }
-        _ => "HOLDS: nothing is missing, nothing was changed".to_owned(),
-    };
     let disposed = match totals.days_disposed {
         0 => String::new(),
         days => format!(", {} disposed of", grouped(days)),
@@ -224,5 +214,9 @@ fn summary(totals: &VerifyTotals, options: &VerifyOptions) -> String {
     for head in &totals.heads {
         text.push_str(&format!("head          {head}\n"));
     }
-    text + &format!("\n{verdict}{}", unread(totals))
+    text.push('\n');
+    for sentence in options.checked(totals) {
+        text.push_str(&format!("checked       {sentence}\n"));
+    }
+    text + &format!("\n{}{}", options.verdict(totals), unread(totals))
 }

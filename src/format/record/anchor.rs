@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::hash::Digest;
+use crate::format::hash::{Digest, strict};
 use crate::format::place::key;
 use crate::format::record::envelope::RecordBody;
 use crate::format::record::head::HeadRef;
@@ -72,10 +72,17 @@ impl Anchor {
         serde_json_canonicalizer::to_vec(self)
     }
 
-    /// Reads the object with the key `place`. Returns `None` where it is not an anchor of that key in canonical form.
+    /// Reads the object with the key `place`. Returns `None` where it is not an anchor of that key in canonical form, or
+    /// names a record under another key than the one that follows from its chain and number.
     pub fn from_bytes(place: &str, bytes: &[u8]) -> Option<Anchor> {
-        let anchor: Anchor = serde_json::from_slice(bytes).ok()?;
-        (anchor.place() == place && anchor.to_bytes().ok()?.as_slice() == bytes).then_some(anchor)
+        let anchor: Anchor = strict::from_slice(bytes).ok()?;
+        let is_own = anchor.place() == place && anchor.key == anchor.record_key();
+        (is_own && anchor.to_bytes().ok()?.as_slice() == bytes).then_some(anchor)
+    }
+
+    /// Returns the key that the anchored record has in its archive.
+    fn record_key(&self) -> String {
+        key::manifest(&self.head().chain, self.sequence)
     }
 
     /// Returns whether both are anchors of the same manifest, which its place and its hash identify, with the same tree.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::hash::strict;
 use crate::format::record::head::Head;
 use crate::format::record::roster::ChainHead;
 use crate::format::row::FORMAT_VERSION;
@@ -42,7 +43,7 @@ impl CopyRecord {
 
     /// Reads the object. Returns `None` where the bytes are not such a record in canonical form.
     pub fn from_bytes(bytes: &[u8]) -> Option<CopyRecord> {
-        let record: CopyRecord = serde_json::from_slice(bytes).ok()?;
+        let record: CopyRecord = strict::from_slice(bytes).ok()?;
         (record.format_version == FORMAT_VERSION && record.to_bytes().ok()? == bytes)
             .then_some(record)
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::hash::Digest;
 use crate::format::named_enum;
 use crate::format::part::PartSummary;
+use crate::format::place::key;
 use crate::format::record::carried::{not_empty, present};
 use crate::format::record::coverage::DayState;
 use crate::format::record::error::{ManifestError, require};
@@ -317,6 +318,19 @@ impl DayRecord {
     pub(crate) fn omitted_anywhere(&self) -> Omission {
         self.omissions()
             .fold(Omission::default(), |all, own| all.and(own))
+    }
+
+    /// Returns a file whose key is not the one that this sub-account, the day, the revision and its number give it.
+    ///
+    /// A reader recomputes each key, and never joins one from a record to a folder as it stands: it could be absolute, or
+    /// climb out of the folder.
+    pub(crate) fn misplaced_file(&self, sub_account: &str) -> Option<&File> {
+        self.files.iter().find(|file| {
+            key::parse_part(&file.key).is_none_or(|(revision, part)| {
+                revision != self.revision
+                    || file.key != key::part(sub_account, self.date, revision, part)
+            })
+        })
     }
 
     /// Returns the state of the day once this revision is committed; `before` is its state until then.

@@ -128,6 +128,12 @@ pub trait RecordBody: Serialize + DeserializeOwned + Clone + Send + Sync + 'stat
             .continuity
             .check_agrees(place.chain, place.sequence, place.previous)
     }
+
+    /// Returns the key of a file that the record lists under another key than its own place and content give it; `None`
+    /// where there is none.
+    fn misplaced_file(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What a record says of its own place.

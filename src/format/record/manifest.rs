@@ -177,6 +177,11 @@ impl RecordBody for Manifest {
         }
     }
 
+    fn misplaced_file(&self) -> Option<&str> {
+        let file = self.day()?.misplaced_file(&self.sub_account)?;
+        Some(&file.key)
+    }
+
     /// Checks what types cannot express (`schemas/manifest.v1.schema.json` says the same).
     fn check_shape(&self) -> Result<(), ManifestError> {
         known_version(self.format_version)?;

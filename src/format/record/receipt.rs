@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::format::hash::{Digest, merkle};
+use crate::format::hash::{Digest, merkle, strict};
 use crate::format::place::key;
 use crate::format::record::envelope::RecordBody;
 use crate::format::record::head::HeadRef;
@@ -119,6 +119,15 @@ pub enum ReceiptError {
 }
 
 impl Receipt {
+    /// Reads a receipt. Its spelling does not matter, except that no object may name a member twice: such a receipt would
+    /// show one text and prove another.
+    ///
+    /// # Errors
+    /// Where the bytes are not the JSON of a receipt.
+    pub fn read(bytes: &[u8]) -> serde_json::Result<Receipt> {
+        strict::from_slice(bytes)
+    }
+
     /// Returns the text of the file.
     ///
     /// # Errors
@@ -197,7 +206,8 @@ impl Receipt {
             let sha256 = Digest::of(&bytes);
             let is_valid = envelope.canonical().is_ok()
                 && manifest.check_shape().is_ok()
-                && manifest.check_agrees().is_ok();
+                && manifest.check_agrees().is_ok()
+                && manifest.misplaced_file().is_none();
             let follows = expected
                 .as_ref()
                 .is_none_or(|position| *position == manifest.position);

@@ -1,6 +1,7 @@
 //! The `allowed_signers` file of `ssh-keygen(1)`: the keys whose signatures count.
 
 use crate::format::signature::{KEY_TYPE, KeyError, MANIFEST, PART, PublicKey};
+use crate::format::text::printable_start;
 
 /// Types of keys that OpenSSH knows and this program does not use. Their lines are counted and skipped.
 pub(super) const OTHER_KEY_TYPES: [&str; 7] = [
@@ -13,6 +14,9 @@ pub(super) const OTHER_KEY_TYPES: [&str; 7] = [
     "sk-ecdsa-sha2-nistp256@openssh.com",
 ];
 
+/// The identity under which signatures count where no other is set: `ssh-keygen -Y verify -I cxvault`.
+pub const IDENTITY: &str = "cxvault";
+
 /// The keys that may sign, each for some namespaces or for all.
 ///
 /// # Examples
@@ -21,7 +25,7 @@ pub(super) const OTHER_KEY_TYPES: [&str; 7] = [
 /// use cxvault::format::signature::{AllowedSigners, MANIFEST, SigningKey};
 ///
 /// let key = SigningKey::generate()?.public_key();
-/// let allowed = AllowedSigners::parse(&key.allowed_signers_line("archive@example.com"))?;
+/// let allowed = AllowedSigners::parse(&key.allowed_signers_line("cxvault"))?;
 /// assert!(allowed.contains(&key, MANIFEST) && !allowed.contains(&key, "git"));
 /// # Ok::<(), cxvault::format::signature::KeyError>(())
 /// ```
@@ -40,25 +44,39 @@ struct Signer {
 }
 
 impl AllowedSigners {
+    /// Reads the text of a file for the identity [`IDENTITY`]; see [`AllowedSigners::parse_for`].
+    ///
+    /// # Errors
+    /// As [`AllowedSigners::parse_for`].
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        Self::parse_for(text, IDENTITY)
+    }
+
     /// Reads the text of a file, with `principals [options] key-type base64 [comment]` in each line.
     ///
-    /// Lines with keys of other types, and certificate authorities, are skipped and counted.
+    /// A key counts only where one of the line's principals is `identity`, as for `ssh-keygen -Y verify -I`: a file may
+    /// list the keys of people who sign other things. Those lines, keys of other types and certificate authorities, whose
+    /// certificates this program does not accept, are skipped and counted.
     ///
     /// # Errors
     /// [`KeyError::AllowedSigners`] with the line. The options `valid-after` and `valid-before` are refused: ignoring
-    /// them would accept a signature that `ssh-keygen -Y verify` rejects.
-    pub fn parse(text: &str) -> Result<Self, KeyError> {
+    /// them would accept a signature that `ssh-keygen -Y verify` rejects. [`KeyError::NoSigner`] where no line counts: a
+    /// list without keys would otherwise mean that every key is accepted.
+    pub fn parse_for(text: &str, identity: &str) -> Result<Self, KeyError> {
         let mut all = AllowedSigners::default();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim_matches([' ', '\t', '\r']);
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            match signer(line) {
+            match signer(line, identity) {
                 Ok(Some(signer)) => all.signers.push(signer),
                 Ok(None) => all.ignored += 1,
                 Err(what) => return Err(KeyError::AllowedSigners { line: number, what }),
             }
+        }
+        if all.is_empty() {
+            return Err(KeyError::NoSigner(printable_start(identity, 80)));
         }
         Ok(all)
     }
@@ -96,9 +114,9 @@ impl AllowedSigners {
     }
 }
 
-/// Reads one line; `None` for a key of another type or a certificate authority.
-fn signer(line: &str) -> Result<Option<Signer>, String> {
-    let (_principals, rest) = word(line)?;
+/// Reads one line; `None` for a key of another principal or type, and for a certificate authority.
+fn signer(line: &str, identity: &str) -> Result<Option<Signer>, String> {
+    let (principals, rest) = word(line)?;
     let (mut first, mut rest) = word(rest)?;
     let mut options = SignerOptions::default();
     if first != KEY_TYPE && !OTHER_KEY_TYPES.contains(&first) {
@@ -115,10 +133,13 @@ fn signer(line: &str) -> Result<Option<Signer>, String> {
         );
     }
     let key = PublicKey::from_base64(word(rest)?.0).map_err(|error| error.to_string())?;
-    Ok(Some(Signer {
+    // OpenSSH allows quotes around all of the principals, which may contain blanks then.
+    let principals = principals.trim_matches('"');
+    let signer = Signer {
         key,
         namespaces: options.namespaces,
-    }))
+    };
+    Ok(in_pattern_list(identity, principals).then_some(signer))
 }
 
 /// Returns the first word of `line` and the text after it. Blanks inside double quotes do not end a word.

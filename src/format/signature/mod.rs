@@ -22,7 +22,7 @@ mod allowed;
 mod key_file;
 mod wire;
 
-pub use allowed::AllowedSigners;
+pub use allowed::{AllowedSigners, IDENTITY};
 use wire::{WireReader, WireWriter};
 
 /// SSHSIG namespace of manifests: a signature for one purpose never passes for another.
@@ -74,6 +74,11 @@ pub enum KeyError {
         /// What is wrong with it.
         what: String,
     },
+    /// A file of allowed signers has no key that counts.
+    #[error(
+        "no line allows an Ed25519 key to sign as `{0}`: write that name in the first column of the key's line, or set CXVAULT_SIGNER_IDENTITY"
+    )]
+    NoSigner(String),
     /// The cryptographic library returned an error.
     #[error("the cryptographic library refuses to make a key; check the system's random source")]
     Generate,

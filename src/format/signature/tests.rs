@@ -143,13 +143,14 @@ fn what_is_no_private_key_says_what_to_do() {
 fn allowed_signers_decide_by_key_and_namespace() {
     let [a, b, c, d] = std::array::from_fn(|_| key().public_key());
     let text = format!(
-        "# our keys\r\n\n{}\nops@example.com,night {b} a comment\n\
-         \"with blank\" namespaces=\"cxvault-*,!cxvault-part\" {c}\n\
-         old ssh-rsa AAAAB3NzaC1yc2E\nca cert-authority {d}\n",
+        "# our keys\r\n\n{}\nops@example.com,cx* {b} a comment\n\
+         \"with blank,cxvault\" namespaces=\"cxvault-*,!cxvault-part\" {c}\n\
+         cxvault ssh-rsa AAAAB3NzaC1yc2E\ncxvault cert-authority {d}\n\
+         person@example.com {d}\n*,!cxvault {d}\nCXVAULT {d}\n",
         a.allowed_signers_line("cxvault")
     );
     let allowed = AllowedSigners::parse(&text).unwrap();
-    assert_eq!(allowed.ignored(), 2);
+    assert_eq!(allowed.ignored(), 5);
     let rights =
         [a, b, c, d].map(|key| [MANIFEST, PART, "git"].map(|name| allowed.contains(&key, name)));
     let expected = [
@@ -159,6 +160,24 @@ fn allowed_signers_decide_by_key_and_namespace() {
         [false, false, false],
     ];
     assert_eq!(rights, expected);
+}
+
+#[test]
+fn a_list_in_which_no_key_counts_is_no_list_of_all_keys() {
+    let key = key().public_key();
+    let other = key.allowed_signers_line("person@example.com");
+    for text in [
+        "",
+        "# nothing",
+        other.as_str(),
+        "cxvault ssh-rsa AAAAB3NzaC1yc2E",
+    ] {
+        let refused = AllowedSigners::parse(text).unwrap_err();
+        assert!(matches!(refused, KeyError::NoSigner(_)), "{text}");
+        assert!(refused.to_string().contains("`cxvault`"), "{refused}");
+    }
+    let allowed = AllowedSigners::parse_for(&other, "person@example.com").unwrap();
+    assert!(allowed.contains(&key, MANIFEST));
 }
 
 #[test]
@@ -234,7 +253,7 @@ proptest! {
             }
         }
         let line = format!("x namespaces=\"{pattern},-\" {}", PublicKey([7; 32]).to_openssh_line());
-        let allowed = AllowedSigners::parse(&line).unwrap();
+        let allowed = AllowedSigners::parse_for(&line, "x").unwrap();
         prop_assert_eq!(
             allowed.contains(&PublicKey([7; 32]), &text),
             simple(text.as_bytes(), pattern.as_bytes()),

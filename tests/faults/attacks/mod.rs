@@ -5,6 +5,7 @@ mod forgery;
 mod key_changes;
 mod local_user;
 mod provider_rewrites;
+mod readers;
 mod storage_provider;
 mod writer_without_key;
 

@@ -315,15 +315,9 @@ fn a_folder_is_a_place_too_and_doctor_tries_what_is_set() {
     // An auditor with another place, or with a wrong one.
     let nowhere = vault
         .run(&["verify", "--json", "--anchor", "./mistyped"])
-        .expect(0);
-    let notice = &found(&nowhere, "no-expected-head")[0];
-    assert!(
-        notice["found"]
-            .as_str()
-            .unwrap()
-            .contains("none is anchored at"),
-        "{nowhere}"
-    );
+        .expect(4);
+    let missing = &found(&nowhere, "anchor-missing")[0];
+    assert_eq!(missing["found"], "no anchor of any archive", "{nowhere}");
     vault.unset("ANCHOR");
     let named = vault
         .run(&["verify", "--json", "--anchor", folder.to_str().unwrap()])

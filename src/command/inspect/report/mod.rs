@@ -179,6 +179,7 @@ async fn verify_now(
     drop(progress);
     let mut end = json!(totals);
     end["level"] = json!(level);
+    end["checked"] = json!(options.checked(&totals));
     take(&found, "verified", end);
     Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

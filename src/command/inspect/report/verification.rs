@@ -88,6 +88,8 @@ pub(crate) struct VerificationEnd {
     pub bytes: u64,
     /// Rows that were checked.
     pub rows: u64,
+    /// What was checked and what was not, a sentence each.
+    pub checked: Vec<String>,
     /// `SUB_ACCOUNT:SEQUENCE:SHA256` of each chain.
     pub heads: Vec<String>,
 }

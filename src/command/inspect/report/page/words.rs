@@ -209,11 +209,15 @@ pub(crate) fn verification_result(report: &Report) -> String {
         _ if found.violations() > 0 => String::new(),
         None => "The verification ended early, so it proves nothing.".to_owned(),
         Some(ended) => {
-            let level = match ended.level.as_str() {
-                "" => String::new(),
-                level => format!(" ({level})"),
+            let read = match ended.level.as_str() {
+                "quick" => {
+                    " (quick) read the records and no file: it compared names and lengths, and"
+                }
+                "full" => " (full) read the records and hashed the files, and",
+                "deep" => " (deep) read the records, the files and every row, and",
+                _ => ", of which the level is not known,",
             };
-            format!("The verification{level} found no violation.")
+            format!("The verification{read} found no violation.")
         }
     }
 }
