@@ -44,7 +44,7 @@ fn day(sequence: u64) -> Date {
 /// Makes a chain of empty days, one a record, from the golden archive's empty day.
 fn chain(store: &MemoryStore) {
     store.overwrite(key::ARCHIVE, golden("archive/archive.json"));
-    let empty = golden(&format!("archive/{}", key::manifest(SUB, 2)));
+    let empty = golden(&format!("archive/{}", key::manifest(SUB, 3)));
     let mut manifest: Manifest = Envelope::from_bytes(&empty).unwrap().manifest;
     let signer = signing_key();
     let (mut coverage, mut position, mut previous) =

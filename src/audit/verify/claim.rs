@@ -27,15 +27,29 @@ impl VerifyOptions {
         } else {
             ", for the files of the chosen days and sub-accounts"
         };
+        // Where the end of a chain was compared with nothing, later records may have been cut off.
+        let holds = match self.ends_are_known() {
+            true => "HOLDS",
+            false => "HOLDS up to the heads shown",
+        };
         match (totals.exit(), totals.days_disposed) {
             (Exit::Gaps, _) => {
-                format!("HOLDS, WITH GAPS: some days or summaries are missing; {unchanged}{scope}")
+                format!(
+                    "{holds}, WITH GAPS: some days or summaries are missing; {unchanged}{scope}"
+                )
             }
-            (_, 0) => format!("HOLDS: nothing is missing; {unchanged}{scope}"),
+            (_, 0) => format!("{holds}: nothing is missing; {unchanged}{scope}"),
             _ => {
-                format!("HOLDS: nothing is missing except what was disposed of; {unchanged}{scope}")
+                format!(
+                    "{holds}: nothing is missing except what was disposed of; {unchanged}{scope}"
+                )
             }
         }
+    }
+
+    /// Returns whether the ends of the chains were compared with a second source.
+    fn ends_are_known(&self) -> bool {
+        !self.heads.is_empty() || self.anchors.is_some()
     }
 
     /// Returns what was checked and what was not, a sentence each.
@@ -155,7 +169,12 @@ mod tests {
             (Level::Deep, "no row was changed", "40 rows checked"),
         ] {
             let options = options(level);
-            assert!(options.verdict(&totals).starts_with("HOLDS: "), "{level:?}");
+            assert!(
+                options
+                    .verdict(&totals)
+                    .starts_with("HOLDS up to the heads shown: "),
+                "{level:?}"
+            );
             assert!(options.verdict(&totals).contains(verdict), "{level:?}");
             let checked = options.checked(&totals).join("\n");
             assert!(checked.contains(files), "{checked}");

@@ -294,7 +294,7 @@ fn rewritten_chains_whose_heads_are_anchored_anew_are_found_by_the_older_anchors
             differs["found"]
                 .as_str()
                 .unwrap()
-                .contains("3 anchors differ"),
+                .contains("2 anchors differ"),
             "{verified}"
         );
     }

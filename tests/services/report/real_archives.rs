@@ -309,7 +309,7 @@ fn a_violated_archive_exits_4_and_the_page_says_so_first() {
     browser.open_report(&page);
     let verification = browser.text("document.getElementById('verification').innerText");
     assert!(
-        verification.contains(&evil.replace('/', "|")) && verification.contains("foreign-object"),
+        verification.contains(&evil.replace('/', "|")) && verification.contains("beside-archive"),
         "{verification}"
     );
     assert_eq!(browser.eval("document.querySelectorAll('img').length"), 0);
